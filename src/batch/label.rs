@@ -1,0 +1,56 @@
+//! What a class is called.
+
+use std::fmt;
+
+/// A class label. Labels are ordered by value, never by where or when they were seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Label {
+    /// From boolean columns.
+    Bool(bool),
+    /// From integer columns, and float columns that hold integers: wide enough for both `i64` and `u64`.
+    Int(i128),
+    /// From string columns.
+    Text(Box<str>),
+}
+
+/// The type that the labels of an archive share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelKind {
+    /// [`Label::Bool`].
+    Bool,
+    /// [`Label::Int`].
+    Int,
+    /// [`Label::Text`].
+    Text,
+}
+
+impl Label {
+    /// Its type.
+    pub fn kind(&self) -> LabelKind {
+        match self {
+            Self::Bool(_) => LabelKind::Bool,
+            Self::Int(_) => LabelKind::Int,
+            Self::Text(_) => LabelKind::Text,
+        }
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => value.fmt(f),
+            Self::Int(value) => value.fmt(f),
+            Self::Text(value) => f.write_str(value),
+        }
+    }
+}
+
+impl fmt::Display for LabelKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bool => "bool",
+            Self::Int => "integer",
+            Self::Text => "string",
+        })
+    }
+}

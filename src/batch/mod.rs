@@ -1,0 +1,94 @@
+//! Labelled rows in memory, checked once at the rim.
+//!
+//! Everything below relies on it: rows are finite and of one length, labels are there.
+
+mod label;
+
+pub use label::{Label, LabelKind};
+
+use half::f16;
+
+use crate::error::{Error, Result};
+
+/// The feature values of some rows, row-major, in the type in which they were stored.
+#[derive(Clone, Copy, Debug)]
+pub enum Features<'a> {
+    /// IEEE half precision.
+    F16(&'a [f16]),
+    /// IEEE single precision.
+    F32(&'a [f32]),
+    /// IEEE double precision.
+    F64(&'a [f64]),
+}
+
+impl Features<'_> {
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F16(values) => values.len(),
+            Self::F32(values) => values.len(),
+            Self::F64(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Labelled rows: `N × D` finite values, row-major, and the class of each row.
+///
+/// `codes[i]` is an index into `classes`, whose order means nothing and may differ from batch to batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    dim: usize,
+    features: Features<'a>,
+    codes: &'a [u32],
+    classes: &'a [Label],
+}
+
+impl<'a> Batch<'a> {
+    /// Checks shapes and codes; the reader has checked that the values are finite.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the number of values is not `codes.len() · dim`, or a code has no class.
+    pub fn new(dim: usize, features: Features<'a>, codes: &'a [u32], classes: &'a [Label]) -> Result<Self> {
+        if codes.len().checked_mul(dim) != Some(features.len()) || dim == 0 {
+            return Err(Error::data("the values do not make whole rows")
+                .with("values", features.len())
+                .with("rows", codes.len())
+                .with("dim", dim));
+        }
+        if let Some(row) = codes.iter().position(|&code| code as usize >= classes.len()) {
+            return Err(Error::data("a row's class code has no class").with("row", row).with("code", codes[row]));
+        }
+        Ok(Self { dim, features, codes, classes })
+    }
+
+    /// `N`, the number of rows.
+    pub fn rows(&self) -> usize {
+        self.codes.len()
+    }
+
+    /// `D`, the number of dimensions.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The values, `N × D`, row-major.
+    pub fn features(&self) -> Features<'a> {
+        self.features
+    }
+
+    /// The class of each row, as an index into [`classes`](Self::classes).
+    pub fn codes(&self) -> &'a [u32] {
+        self.codes
+    }
+
+    /// The labels that the codes stand for.
+    pub fn classes(&self) -> &'a [Label] {
+        self.classes
+    }
+}

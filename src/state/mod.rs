@@ -1,0 +1,5 @@
+//! The laws and the states.
+
+mod statistics;
+
+pub use statistics::Statistics;

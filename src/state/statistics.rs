@@ -1,0 +1,67 @@
+//! What a state says, in floating point: the only place where integers become numbers.
+
+use crate::batch::Label;
+
+/// Class statistics of one group of rows, classes in label order. Units are those of the features.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// `D`.
+    pub dim: usize,
+    /// The `K` labels, ascending; classes without rows are not among them.
+    pub labels: Vec<Label>,
+    /// `n_k`, each at least 1.
+    pub counts: Vec<u64>,
+    /// A point amid the data, `D`. Means are held relative to it, so that a large common offset costs no digits.
+    pub origin: Vec<f64>,
+    /// `μ_k − origin`, `K × D`, row-major.
+    pub offsets: Vec<f64>,
+    /// `v_k = (1/n_k) Σ ‖x − μ_k‖²`, `K`.
+    pub variances: Vec<f64>,
+    /// `S_W`, the pooled within-class scatter, `D × D`, both triangles. `None` when only class sums were kept.
+    pub scatter: Option<Vec<f64>>,
+    /// `Γ_j`, `D`: the mean squared rounding error of dimension `j` over all rows (METRICS 4.7, bias terms).
+    pub rounding: Vec<f64>,
+    /// `Γ_j` over the rows that rounding changed, 0 if none (METRICS 4.7, random terms).
+    pub rounding_changed: Vec<f64>,
+}
+
+impl Statistics {
+    /// `N`, the number of rows.
+    pub fn rows(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// `K`, the number of classes.
+    pub fn classes(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// `μ_k − origin`, `D`.
+    pub fn offset(&self, class: usize) -> &[f64] {
+        &self.offsets[class * self.dim..][..self.dim]
+    }
+
+    /// `μ_k`, `D`.
+    pub fn mean(&self, class: usize) -> Vec<f64> {
+        self.offset(class).iter().zip(&self.origin).map(|(offset, origin)| origin + offset).collect()
+    }
+
+    /// The statistics of the classes for which `keep` holds; without the scatter, which is pooled,
+    /// unless every class that is left out has zero scatter of its own.
+    #[must_use]
+    pub fn retain(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let kept: Vec<usize> = (0..self.classes()).filter(|&class| keep(class)).collect();
+        let scatter_is_theirs = (0..self.classes()).all(|class| keep(class) || self.counts[class] == 1);
+        Self {
+            dim: self.dim,
+            labels: kept.iter().map(|&class| self.labels[class].clone()).collect(),
+            counts: kept.iter().map(|&class| self.counts[class]).collect(),
+            origin: self.origin.clone(),
+            offsets: kept.iter().flat_map(|&class| self.offset(class)).copied().collect(),
+            variances: kept.iter().map(|&class| self.variances[class]).collect(),
+            scatter: self.scatter.clone().filter(|_| scatter_is_theirs),
+            rounding: self.rounding.clone(),
+            rounding_changed: self.rounding_changed.clone(),
+        }
+    }
+}

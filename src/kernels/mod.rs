@@ -1,0 +1,5 @@
+//! What hardware does.
+
+mod projection;
+
+pub use projection::Projection;

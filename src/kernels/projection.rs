@@ -1,0 +1,54 @@
+//! How much of a row lies in a subspace.
+
+/// Standardised coordinates and the axes of a subspace in them (NECO, Ammar et al. 2024).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Projection {
+    /// Taken off a row, `D`.
+    pub mean: Vec<f64>,
+    /// What each dimension is divided by after that, `D`; none is 0.
+    pub scale: Vec<f64>,
+    /// Orthonormal axes, `q × D`, row-major.
+    pub axes: Vec<f64>,
+    /// Whether the norm of the row as stored is the denominator, and not that of the standardised row.
+    pub raw_denominator: bool,
+}
+
+impl Projection {
+    /// `‖P z‖ / ‖z‖` with `z = (x − mean) / scale`; in `[0, 1]` unless the denominator is raw; 0 where `‖z‖ = 0`.
+    pub fn score(&self, row: &[f64]) -> f64 {
+        let standardised: Vec<f64> =
+            row.iter().zip(&self.mean).zip(&self.scale).map(|((x, mean), scale)| (x - mean) / scale).collect();
+        let norm = squared_norm(if self.raw_denominator { row } else { &standardised }).sqrt();
+        if norm == 0.0 {
+            return 0.0;
+        }
+        let projected: f64 = self
+            .axes
+            .chunks_exact(row.len())
+            .map(|axis| dot(axis, &standardised))
+            .map(|coordinate| coordinate.powi(2))
+            .sum();
+        projected.sqrt() / norm
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn squared_norm(row: &[f64]) -> f64 {
+    dot(row, row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_of_a_row_in_one_axis() {
+        let projection =
+            Projection { mean: vec![1.0, 1.0], scale: vec![1.0, 2.0], axes: vec![1.0, 0.0], raw_denominator: false };
+        assert_eq!(projection.score(&[4.0, 9.0]), 0.6); // z = (3, 4)
+        assert_eq!(projection.score(&[1.0, 1.0]), 0.0);
+    }
+}

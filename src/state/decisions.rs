@@ -1,0 +1,33 @@
+//! Which rows the classifier and the nearest class centre decide alike, and which they get right.
+
+use crate::batch::Label;
+
+/// Decisions on the rows of one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Rows decided.
+    pub rows: u64,
+    /// Rows whose nearest centre is their own class's.
+    pub ncc_right: u64,
+    /// Rows that the classifier puts into their own class; 0 without a head.
+    pub classifier_right: u64,
+    /// Rows that both get right.
+    pub both_right: u64,
+    /// Rows on which classifier and nearest centre agree.
+    pub agreements: u64,
+    /// The same with the bias left out.
+    pub agreements_no_bias: u64,
+    /// Rows whose two nearest centres are at exactly the same distance.
+    pub ties: u64,
+}
+
+/// Decisions by class.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decisions {
+    /// The classes, in the order of the statistics that made the centres.
+    pub labels: Vec<Label>,
+    /// One a class.
+    pub tallies: Vec<Tally>,
+    /// Rows of classes that have no centre; they are not decided.
+    pub unseen: u64,
+}

@@ -1,6 +1,8 @@
 //! nckit
+pub mod archive;
 pub mod batch;
 pub mod error;
+pub mod grid;
 pub mod kernels;
 pub mod metrics;
 pub mod report;

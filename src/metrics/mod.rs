@@ -4,13 +4,65 @@ mod options;
 
 pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, Options};
 
-/// A classifier, its rows in the order of the classes of a [`Statistics`](crate::state::Statistics).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Head {
-    /// `W`, `K × D`, row-major.
-    pub weights: Vec<f64>,
-    /// `b`, `K`.
-    pub bias: Option<Vec<f64>>,
+use crate::batch::Label;
+use crate::state::{Findings, Head, Statistics};
+
+/// All that is known of a group of rows when its metrics are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The classes; those under `--min-count` and over `--max-count` as typed are not among them any more.
+    pub statistics: &'a Statistics,
+    /// Significand bits of the stored features: 11, 24 or 53.
+    pub significand_bits: u32,
+    /// The classifier of these classes.
+    pub head: Option<&'a Head>,
+    /// What a second read found, where one was made.
+    pub findings: Option<&'a Findings>,
+    /// The mean of the out-of-distribution rows, `D`.
+    pub ood_mean: Option<&'a [f64]>,
+    /// Classes that were left out before the scatter was pooled.
+    pub dropped_classes: u64,
+}
+
+/// What is asked for besides the metrics themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// Whether to fill [`Measurements::per_class`].
+    pub per_class: bool,
+    /// How many of the pairs hardest to tell apart to keep.
+    pub worst_pairs: usize,
+}
+
+/// What the metrics selected stand on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The pooled scatter, `D × D`.
+    pub scatter: bool,
+    /// Nearest centres and the classifier's choices (NC4), over the rows of the decisions.
+    pub decisions: bool,
+    /// Variances along the lines between means, over the group's own rows.
+    pub directional: bool,
+    /// Distances of unit rows to their unit weights, over the group's own rows.
+    pub hug_intra: bool,
+    /// NECO scores, over the rows of the decisions and the out-of-distribution rows.
+    pub neco: bool,
+}
+
+/// All that was made of a group.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measurements {
+    /// `K`, classes used by metrics that leave none out.
+    pub classes: u64,
+    /// Remarks that concern the whole group.
+    pub flags: Vec<&'static str>,
+    /// Relative accuracy that rounding to the grid left, by metric key or quantity.
+    pub accuracy: std::collections::BTreeMap<&'static str, f64>,
+    /// The metrics selected, in the catalogue's order.
+    pub metrics: Vec<Measured>,
+    /// One row a class, in label order, if asked for.
+    pub per_class: Vec<ClassRow>,
+    /// The pairs hardest to tell apart, worst first, if asked for.
+    pub worst_pairs: Vec<Pair>,
 }
 
 /// A metric's number, or why there is none.
@@ -26,4 +78,50 @@ pub struct Measured {
     pub reason: Option<&'static str>,
     /// Machine-readable remarks: `singleton_classes`, `pinv_tolerance_sensitive`, …
     pub flags: Vec<&'static str>,
+}
+
+/// What `--per-class` says of a class. `None` where the metric does not apply or was not asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassRow {
+    /// The class.
+    pub label: Label,
+    /// `n_k`.
+    pub count: u64,
+    /// `v_k`, feature units squared.
+    pub variance: Option<f64>,
+    /// `‖μ_k − μ_G‖`, feature units.
+    pub distance: f64,
+    /// `‖μ_k − μ_G‖² / v_k`.
+    pub snr: Option<f64>,
+    /// Mean CDNV with all other classes.
+    pub cdnv_mean: Option<f64>,
+    /// Largest CDNV with another class.
+    pub cdnv_worst: Option<f64>,
+    /// The class of that largest CDNV.
+    pub worst_neighbour: Option<Label>,
+    /// Cosine with the classifier's row.
+    pub cos_head: Option<f64>,
+    /// Inner product with the classifier's row.
+    pub dot_head: Option<f64>,
+    /// Rows on which classifier and nearest centre agree.
+    pub agreements: Option<u64>,
+    /// Rows of the decisions of this class.
+    pub decisions: Option<u64>,
+    /// Rows that the nearest centre gets right.
+    pub ncc_hits: Option<u64>,
+    /// Rows that the classifier gets right.
+    pub classifier_hits: Option<u64>,
+}
+
+/// Two classes and their CDNV.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// The class that comes first in label order.
+    pub first: Label,
+    /// The other.
+    pub second: Label,
+    /// `V_ij`.
+    pub cdnv: f64,
+    /// `‖μ_i − μ_j‖`, feature units.
+    pub distance: f64,
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::archive::Skipped;
 use crate::batch::Label;
-use crate::metrics::{Measured, Options};
+use crate::metrics::{Measurements, Options};
 
 /// What a run found.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +26,6 @@ pub struct Group {
     pub key: Vec<(String, Label)>,
     /// `N`, rows used.
     pub rows: u64,
-    /// `K`, classes used.
-    pub classes: u64,
     /// `D`.
     pub dim: usize,
     /// The significand bits of the stored features: 11, 24 or 53.
@@ -35,73 +34,6 @@ pub struct Group {
     pub dropped_classes: u64,
     /// Rows left out, by reason.
     pub skipped: Skipped,
-    /// Remarks that concern the whole group.
-    pub flags: Vec<&'static str>,
-    /// Relative accuracy that rounding to the grid left, by metric key or quantity.
-    pub accuracy: BTreeMap<&'static str, f64>,
-    /// The metrics in the catalogue's order.
-    pub metrics: Vec<Measured>,
-    /// One row a class, for `--per-class`.
-    pub per_class: Vec<ClassRow>,
-    /// The pairs hardest to tell apart, worst first.
-    pub worst_pairs: Vec<Pair>,
-}
-
-/// Rows that a flag left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Skipped {
-    /// With a null label, a null vector or a null inside the vector (`--nulls skip`).
-    pub nulls: u64,
-    /// With a NaN or an infinity (`--nonfinite skip`), by class.
-    pub nonfinite: BTreeMap<Label, u64>,
-    /// Of the label under `--ignore-label`.
-    pub ignored: u64,
-    /// Of classes with too few or too many rows.
-    pub filtered: u64,
-}
-
-/// What `--per-class` says of a class. `None` where the metric does not apply or was not asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClassRow {
-    /// The class.
-    pub label: Label,
-    /// `n_k`.
-    pub count: u64,
-    /// `v_k`, feature units squared.
-    pub variance: Option<f64>,
-    /// `‖μ_k − μ_G‖`, feature units.
-    pub distance: f64,
-    /// `‖μ_k − μ_G‖² / v_k`.
-    pub snr: Option<f64>,
-    /// Mean CDNV with all other classes.
-    pub cdnv_mean: Option<f64>,
-    /// Largest CDNV with another class.
-    pub cdnv_worst: Option<f64>,
-    /// The class of that largest CDNV.
-    pub worst_neighbour: Option<Label>,
-    /// Cosine with the classifier's row.
-    pub cos_head: Option<f64>,
-    /// Inner product with the classifier's row.
-    pub dot_head: Option<f64>,
-    /// Rows on which classifier and nearest centre agree.
-    pub agreements: Option<u64>,
-    /// Rows of the decisions of this class.
-    pub decisions: Option<u64>,
-    /// Rows that the nearest centre gets right.
-    pub ncc_hits: Option<u64>,
-    /// Rows that the classifier gets right.
-    pub classifier_hits: Option<u64>,
-}
-
-/// Two classes and their CDNV.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pair {
-    /// The class that comes first in label order.
-    pub first: Label,
-    /// The other.
-    pub second: Label,
-    /// `V_ij`.
-    pub cdnv: f64,
-    /// `‖μ_i − μ_j‖`, feature units.
-    pub distance: f64,
+    /// The metrics and what was made beside them.
+    pub measurements: Measurements,
 }

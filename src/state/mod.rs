@@ -1,7 +1,94 @@
 //! The laws and the states.
+//!
+//! A state is made of integers. Every row was rounded once, to the grid of its chunk; everything after that is exact,
+//! so merging is addition, and equal rows make equal states, bit for bit, whatever the order, the threads or the
+//! batches in which they came.
 
+mod class_sums;
 mod decisions;
+mod encoding;
+mod findings;
+mod finish;
+mod head;
+mod observe;
+mod scatter;
+mod shifts;
 mod statistics;
 
+pub use class_sums::ClassSums;
 pub use decisions::{Decisions, Tally};
+pub use findings::{Findings, Separation};
+pub use head::Head;
+pub use scatter::Scatter;
+pub use shifts::Shifts;
 pub use statistics::Statistics;
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::grid::Profile;
+
+/// A commutative group of summaries: all that map-reduce asks of a state, and a way back.
+///
+/// `merge` is associative and commutative, [`identity`](Self::identity) changes nothing, and
+/// [`subtract`](Self::subtract) undoes it; all bitwise between [canonical](Self::canonical) forms. After an error the
+/// state is unspecified.
+pub trait Merge: Clone {
+    /// The state of no rows.
+    fn identity() -> Self;
+
+    /// `self ← self · other`.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the two differ in `D`, or the sums leave the range of the integers.
+    fn merge(&mut self, other: &Self) -> Result<()>;
+
+    /// `self ← self · other⁻¹`.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the rows of `other` are not all in `self`.
+    fn subtract(&mut self, other: &Self) -> Result<()>;
+
+    /// The one form that all states of the same rows share.
+    ///
+    /// # Errors
+    ///
+    /// [`Internal`](crate::error::ErrorKind::Internal) if the state breaks its invariants.
+    fn canonical(&self) -> Result<Self>;
+
+    /// The canonical form as bytes: equal states are equal bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`canonical`](Self::canonical).
+    fn encode(&self) -> Result<Vec<u8>>;
+
+    /// The state that [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the bytes are none, or contradict themselves.
+    fn decode(bytes: &[u8]) -> Result<Self>;
+}
+
+/// A state that rows can be added to.
+pub trait Accumulate: Merge {
+    /// Adds rows of a chunk, all or the ones listed.
+    ///
+    /// It equals a merge with the state of these rows alone, and any split of a chunk's rows gives the same state.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Merge::merge`], with the row for a value too large for its grid.
+    fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()>;
+}
+
+/// Rows that are rounded together, and the profile that says how.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    /// The rows.
+    pub batch: Batch<'a>,
+    /// The grid of the whole chunk, of which `batch` may be a part.
+    pub profile: &'a Profile,
+}

@@ -1,0 +1,127 @@
+//! Which files, which schema, which groups, which head; the only reader.
+
+use std::collections::BTreeMap;
+
+use crate::batch::{Batch, Features, Label};
+use crate::error::Result;
+
+/// What to do with rows or files that cannot be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Stop with an error that says where.
+    #[default]
+    Fail,
+    /// Leave them out, and count them.
+    Skip,
+}
+
+/// What is asked of an archive.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The vector column; `None` finds the only one, or one of a well-known name.
+    pub features: Option<String>,
+    /// The label column; `None` finds one of a well-known name.
+    pub labels: Option<String>,
+    /// Whether there may be no label column: then all rows are of the one class 0.
+    pub labels_optional: bool,
+    /// Columns or hive keys whose values make the groups, in this order.
+    pub group_by: Vec<String>,
+    /// `(key, value)` on group columns: different keys are and, the same key twice is or.
+    pub filters: Vec<(String, String)>,
+    /// Rows with a null label, vector or vector element.
+    pub nulls: Policy,
+    /// Rows with a NaN or an infinity.
+    pub nonfinite: Policy,
+    /// Files that are no Parquet, or damaged.
+    pub bad_files: Policy,
+    /// Rows of this label count towards the grid of their chunk and nothing else.
+    pub ignore_label: Option<String>,
+    /// Whether the same content under two names counts twice.
+    pub allow_duplicates: bool,
+}
+
+/// The values of the `group_by` keys, in their order.
+pub type Key = Vec<Label>;
+
+/// One row group of one file: what is read, counted and retried.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// Which of [`Archive::files`].
+    pub file: usize,
+    /// Which row group of it.
+    pub row_group: usize,
+    /// Its rows.
+    pub rows: u64,
+    /// Bytes of the columns read, as stored.
+    pub bytes: u64,
+    /// The group that all its rows belong to, where path or column statistics tell.
+    pub key: Option<Key>,
+}
+
+/// Files of one schema, opened and planned.
+#[derive(Debug)]
+pub struct Archive {}
+
+/// The values of a chunk, in the type in which they are stored.
+#[derive(Clone, Debug)]
+pub enum Values {
+    /// IEEE half precision.
+    F16(Vec<half::f16>),
+    /// IEEE single precision.
+    F32(Vec<f32>),
+    /// IEEE double precision.
+    F64(Vec<f64>),
+}
+
+/// A chunk: the consecutive rows of a unit that are rounded together, well-formed ones only.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// `D`.
+    pub dim: usize,
+    /// Rows × D, row-major, all finite.
+    pub values: Values,
+    /// The class of each row, an index into `classes`.
+    pub codes: Vec<u32>,
+    /// The labels of the chunk, in no order.
+    pub classes: Vec<Label>,
+    /// Row numbers within the file, one a row.
+    pub file_rows: Vec<u64>,
+    /// Which rows belong to which group.
+    pub parts: Vec<Part>,
+}
+
+/// The rows of a chunk that belong to one group.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The group.
+    pub key: Key,
+    /// Their indices in the chunk; `None` is all of them.
+    pub rows: Option<Vec<u32>>,
+    /// What was left out of this group here.
+    pub skipped: Skipped,
+}
+
+impl Decoded {
+    /// The rows as a batch.
+    pub fn batch(&self) -> Result<Batch<'_>> {
+        let features = match &self.values {
+            Values::F16(values) => Features::F16(values),
+            Values::F32(values) => Features::F32(values),
+            Values::F64(values) => Features::F64(values),
+        };
+        Batch::new(self.dim, features, &self.codes, &self.classes)
+    }
+}
+
+/// Rows that a flag left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// With a null label, a null vector or a null inside the vector (`--nulls skip`).
+    pub nulls: u64,
+    /// With a NaN or an infinity (`--nonfinite skip`), by class.
+    pub nonfinite: BTreeMap<Label, u64>,
+    /// Of the label under `--ignore-label`.
+    pub ignored: u64,
+    /// Of classes with too few or too many rows.
+    pub filtered: u64,
+}

@@ -1,0 +1,339 @@
+//! One pass over a chunk that finds how finely its values have to be rounded.
+
+use half::f16;
+
+use super::{EXPONENTS, Grid, ceil_log2, power_of_two};
+use crate::batch::{Batch, Features};
+
+/// A storage type of features; all are exact in `f64`.
+pub(crate) trait Value: Copy + Send + Sync + 'static {
+    /// Significand bits, the implicit one included.
+    const SIGNIFICAND_BITS: i32;
+    /// Whether squares of differences can leave the range of `f64`.
+    const WIDE_RANGE: bool;
+    /// The same number in `f64`.
+    fn widen(self) -> f64;
+}
+
+impl Value for f16 {
+    const SIGNIFICAND_BITS: i32 = 11;
+    const WIDE_RANGE: bool = false;
+    #[inline(always)]
+    fn widen(self) -> f64 {
+        // Exponent and significand moved to where f32 has them are off by 2^-112, subnormals included.
+        let bits = u32::from(self.to_bits());
+        let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((112 + 127) << 23);
+        f64::from(f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16))
+    }
+}
+
+impl Value for f32 {
+    const SIGNIFICAND_BITS: i32 = 24;
+    const WIDE_RANGE: bool = false;
+    #[inline(always)]
+    fn widen(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Value for f64 {
+    const SIGNIFICAND_BITS: i32 = 53;
+    const WIDE_RANGE: bool = true;
+    #[inline(always)]
+    fn widen(self) -> f64 {
+        self
+    }
+}
+
+/// What one pass over a chunk tells: its grid, and where its classes lie.
+///
+/// It is a pure function of the chunk's rows and labels, so whoever reads the same chunk rounds it alike: sums run
+/// over rows in order with one lane per dimension, hence in the same order whatever the width of the registers.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    grid: Grid,
+    class_of_code: Vec<u32>,
+    means: Vec<f64>,
+    largest: Vec<f64>,
+}
+
+/// No row of the class has been seen.
+const NONE: u32 = u32::MAX;
+
+/// Degrees of freedom below which the spread within classes says too little.
+const MIN_FREEDOM: usize = 8;
+
+/// Bits below the largest deviation that a step lies: |δ| fits 21 bits and a sign.
+const DEVIATION_BITS: i32 = 21;
+
+impl Profile {
+    /// Profiles a chunk; `extra_bits` makes its grid finer by that many bits.
+    pub fn of(chunk: &Batch<'_>, extra_bits: u32) -> Self {
+        Self::new(chunk, |spread, dim| Grid::new(exponents(spread, dim, extra_bits as i32)))
+    }
+
+    /// Profiles a chunk that is to be rounded to multiples of `2^exponent` in all dimensions.
+    pub fn with_exponent(chunk: &Batch<'_>, exponent: i16) -> Self {
+        Self::new(chunk, |spread, _| Grid::new(vec![Some(exponent); spread.largest.len()]))
+    }
+
+    fn new(chunk: &Batch<'_>, grid: impl FnOnce(&Spread, i32) -> Grid) -> Self {
+        let (spread, significand_bits) = match chunk.features() {
+            Features::F16(values) => (Spread::of(values, chunk), f16::SIGNIFICAND_BITS),
+            Features::F32(values) => (Spread::of(values, chunk), f32::SIGNIFICAND_BITS),
+            Features::F64(values) => (Spread::of(values, chunk), f64::SIGNIFICAND_BITS),
+        };
+        Self {
+            grid: grid(&spread, significand_bits),
+            class_of_code: spread.class_of_code,
+            means: spread.means,
+            largest: spread.largest,
+        }
+    }
+
+    /// The chunk's grid.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// The largest |x| of each dimension, `D`.
+    pub fn largest(&self) -> &[f64] {
+        &self.largest
+    }
+
+    /// About where the rows of a class of the chunk lie, `D`; `None` if it has none.
+    pub fn mean(&self, code: u32) -> Option<&[f64]> {
+        let class = self.class_of_code[code as usize];
+        (class != NONE).then(|| &self.means[class as usize * self.grid.dim()..][..self.grid.dim()])
+    }
+}
+
+/// Per dimension, how a chunk's values spread within their classes.
+struct Spread {
+    /// Which of the chunk's classes a code is, in order of first rows.
+    class_of_code: Vec<u32>,
+    /// Class means, classes × D.
+    means: Vec<f64>,
+    /// Largest |x|.
+    largest: Vec<f64>,
+    /// Largest |δ| about the first row of the class, times `2^-scale`.
+    deviation: Vec<f64>,
+    /// Standard deviation within classes, times `2^-scale`.
+    sigma: Vec<f64>,
+    /// The power of two by which values were divided before they were squared.
+    scale: Vec<i32>,
+    /// Rows that differ from the first of their class.
+    hits: Vec<f64>,
+    /// `Σ (n_k − 1)`.
+    freedom: usize,
+    /// Largest |δ| about the chunk's first row, only when there is little freedom; `None` otherwise.
+    about_first: Option<Vec<f64>>,
+}
+
+impl Spread {
+    fn of<T: Value>(values: &[T], chunk: &Batch<'_>) -> Self {
+        let dim = chunk.dim();
+        let (mut class_of_code, mut first, mut counts) = (vec![NONE; chunk.classes().len()], Vec::new(), Vec::new());
+        for (row, &code) in chunk.codes().iter().enumerate() {
+            let class = &mut class_of_code[code as usize];
+            if *class == NONE {
+                *class = first.len() as u32;
+                first.push(row);
+                counts.push(0_u32);
+            }
+            counts[*class as usize] += 1;
+        }
+        let largest = largest_magnitudes(values, dim);
+        let scale: Vec<i32> = largest
+            .iter()
+            .map(|&x| if T::WIDE_RANGE && x > 0.0 { ceil_log2(x).clamp(-1022, 1022) } else { 0 })
+            .collect();
+        let factors: Vec<f64> = scale.iter().map(|&p| power_of_two(-p as i16)).collect();
+
+        let mut sums = vec![0.0; first.len() * dim];
+        let (mut deviation, mut squares, mut hits) = (vec![0.0; dim], vec![0.0; dim], vec![0.0; dim]);
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (row, &code) in chunk.codes().iter().enumerate() {
+                    let class = class_of_code[code as usize] as usize;
+                    let x = &values[row * dim..][..dim];
+                    let origin = &values[first[class] * dim..][..dim];
+                    let sums = &mut sums[class * dim..][..dim];
+                    let (deviation, squares) = (&mut deviation[..dim], &mut squares[..dim]);
+                    let (hits, factors) = (&mut hits[..dim], &factors[..dim]);
+                    for j in 0..dim {
+                        let delta = if T::WIDE_RANGE {
+                            x[j].widen() * factors[j] - origin[j].widen() * factors[j]
+                        } else {
+                            x[j].widen() - origin[j].widen()
+                        };
+                        deviation[j] = if delta.abs() > deviation[j] { delta.abs() } else { deviation[j] };
+                        squares[j] += delta * delta;
+                        sums[j] += delta;
+                        hits[j] += if delta == 0.0 { 0.0 } else { 1.0 };
+                    }
+                }
+            },
+        );
+
+        let freedom = chunk.rows() - first.len();
+        let mut sigma = squares;
+        for (class, &count) in counts.iter().enumerate() {
+            for (sigma, sum) in sigma.iter_mut().zip(&sums[class * dim..][..dim]) {
+                *sigma -= sum * sum / f64::from(count);
+            }
+        }
+        sigma.iter_mut().for_each(|s| *s = if *s > 0.0 { (*s / freedom as f64).sqrt() } else { 0.0 });
+
+        let mut means = sums;
+        for (class, &count) in counts.iter().enumerate() {
+            let origin = &values[first[class] * dim..][..dim];
+            for (j, mean) in means[class * dim..][..dim].iter_mut().enumerate() {
+                *mean = origin[j].widen() + *mean / f64::from(count) / factors[j];
+            }
+        }
+        let about_first = (freedom < MIN_FREEDOM).then(|| {
+            let mut about = vec![0.0_f64; dim];
+            for row in values.chunks_exact(dim) {
+                for j in 0..dim {
+                    let delta = row[j].widen() * factors[j] - values[j].widen() * factors[j];
+                    about[j] = about[j].max(delta.abs());
+                }
+            }
+            about
+        });
+        Self { class_of_code, means, largest, deviation, sigma, scale, hits, freedom, about_first }
+    }
+}
+
+fn largest_magnitudes<T: Value>(values: &[T], dim: usize) -> Vec<f64> {
+    let mut largest = vec![0.0; dim];
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for row in values.chunks_exact(dim) {
+                for (largest, x) in largest.iter_mut().zip(row) {
+                    let x = x.widen().abs();
+                    *largest = if x > *largest { x } else { *largest };
+                }
+            }
+        },
+    );
+    largest
+}
+
+/// The exponents of a chunk's grid.
+fn exponents(spread: &Spread, significand_bits: i32, extra_bits: i32) -> Vec<Option<i16>> {
+    let dim = spread.largest.len();
+    let enough_hits = (spread.freedom as f64 / 2.0).min(32.0);
+    let mut trusted = Vec::with_capacity(dim);
+    let mut proposed: Vec<Option<(i32, bool)>> = Vec::with_capacity(dim);
+    for j in 0..dim {
+        if spread.largest[j] == 0.0 {
+            proposed.push(None);
+            continue;
+        }
+        let (size, bits) = match &spread.about_first {
+            Some(about) => (about[j], DEVIATION_BITS + 1),
+            None => (spread.deviation[j].max(8.0 * spread.sigma[j]), DEVIATION_BITS),
+        };
+        proposed.push(Some(if size == 0.0 {
+            // Constant: nothing says how finely it would vary. An f32 or f16 within a factor 2 of the largest stays exact.
+            (ceil_log2(spread.largest[j]) - if significand_bits > 24 { 52 } else { 24 }, true)
+        } else {
+            let exponent = ceil_log2(size) + spread.scale[j] - bits;
+            let known = spread.about_first.is_some() || spread.hits[j] >= enough_hits;
+            if known {
+                trusted.push(exponent);
+            }
+            (exponent, known)
+        }));
+    }
+    trusted.sort_unstable();
+    let median = trusted.get(trusted.len().saturating_sub(1) / 2).copied();
+    let coarsest = |exponents: &mut dyn Iterator<Item = i32>| exponents.max().unwrap_or(0);
+    let chosen: Vec<Option<i32>> = proposed
+        .iter()
+        .map(|proposed| proposed.map(|(e, known)| (if known { e } else { e.max(median.unwrap_or(e)) }) - extra_bits))
+        .collect();
+    let floor = coarsest(&mut chosen.iter().copied().flatten()) - 64;
+    let bounded = |(e, largest): (&Option<i32>, &f64)| {
+        e.map(|e| {
+            let e = e.max(floor).max(ceil_log2(*largest) - 61);
+            e.clamp(i32::from(*EXPONENTS.start()), i32::from(*EXPONENTS.end())) as i16
+        })
+    };
+    chosen.iter().zip(&spread.largest).map(bounded).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Label;
+
+    fn grid(dim: usize, values: &[f32], codes: &[u32]) -> Vec<Option<i16>> {
+        let classes: Vec<Label> = (0..=codes.iter().copied().max().unwrap()).map(|k| Label::Int(k.into())).collect();
+        let batch = Batch::new(dim, Features::F32(values), codes, &classes).unwrap();
+        Profile::of(&batch, 0).grid().exponents().to_vec()
+    }
+
+    #[test]
+    fn every_f16_widens_to_itself() {
+        for bits in 0..=u16::MAX {
+            let x = f16::from_bits(bits);
+            if x.is_finite() {
+                assert_eq!(Value::widen(x).to_bits(), x.to_f64().to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_lies_21_bits_below_eight_standard_deviations() {
+        // One class, first row 0, then ±1 in turn: σ² = 9/9, 8σ = 8, and 2^3 − 21.
+        let values = [0.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0];
+        let sigma = (10.0_f64 / 10.0).sqrt();
+        assert_eq!(sigma, 1.0);
+        assert_eq!(grid(1, &values, &[0; 11]), [Some(3 - 21)]);
+    }
+
+    #[test]
+    fn constant_zero_and_rare_dimensions() {
+        let mut values = Vec::new();
+        for row in 0..100_u8 {
+            let rare = if row == 50 { 1e-6 } else { 0.0 };
+            values.extend([f32::from(row % 7), 3.0, 0.0, rare]);
+        }
+        let e = grid(4, &values, &[0; 100]);
+        assert_eq!(e[1], Some(2 - 24), "a constant keeps 24 bits");
+        assert_eq!(e[2], None, "zeros lie on any grid");
+        assert_eq!(e[3], e[0], "one hit says nothing about the scale");
+    }
+
+    #[test]
+    fn few_degrees_of_freedom_use_the_spread_about_the_first_row() {
+        assert_eq!(grid(1, &[5.0, 6.0, 9.0], &[0, 1, 2]), [Some(2 - 22)]);
+        assert_eq!(grid(1, &[5.0], &[0]), [Some(3 - 24)]);
+    }
+
+    #[test]
+    fn doubles_of_any_magnitude_have_a_grid() {
+        for magnitude in [1e300, 1e-300, 1.0] {
+            let values: Vec<f64> = (0..64).map(|i| magnitude * f64::from(i % 5)).collect();
+            let classes = [Label::Int(0)];
+            let batch = Batch::new(1, Features::F64(&values), &[0; 64], &classes).unwrap();
+            let e = Profile::of(&batch, 0).grid().exponents()[0].unwrap();
+            let relative = i32::from(e) - ceil_log2(magnitude);
+            assert!((-21..=-15).contains(&relative), "{magnitude}: {relative}");
+        }
+    }
+
+    #[test]
+    fn extra_bits_make_it_finer() {
+        let values: Vec<f32> = (0..64).map(|i| (i % 5) as f32).collect();
+        let classes = [Label::Int(0)];
+        let batch = Batch::new(1, Features::F32(&values), &[0; 64], &classes).unwrap();
+        let plain = Profile::of(&batch, 0).grid().exponents()[0].unwrap();
+        assert_eq!(Profile::of(&batch, 3).grid().exponents()[0], Some(plain - 3));
+    }
+}

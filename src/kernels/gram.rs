@@ -1,0 +1,335 @@
+//! Exact integer Gram matrices by ordinary `f64` products.
+//!
+//! A product of two integers below `2^21` is below `2^42`, and 2048 of them sum to at most `2^53`. So every partial
+//! sum, in any order, fused or not, is an integer that `f64` holds exactly, and any matrix product returns the exact
+//! answer. Each block's product is folded into 128-bit integers before the next (Ozaki et al. 2012).
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use faer::linalg::matmul::triangular::{BlockStructure, matmul};
+use faer::reborrow::ReborrowMut;
+use faer::{Accum, MatMut, MatRef};
+use rayon::prelude::*;
+
+use super::quantise::{SHORT_BITS, low_word};
+use crate::error::{Error, Result};
+
+/// Rows in a block: one more, and a sum of squares of `2^21 − 1` passes `2^53`.
+pub const BLOCK_ROWS: usize = 2048;
+
+/// Columns of the triangle whose product is made at a time: scratch stays in cache, and threads get panels.
+const PANEL: usize = 256;
+
+/// Bits in a slice of a long integer; slices are balanced, hence at most `2^20` in magnitude.
+const SLICE_BITS: u32 = SHORT_BITS;
+
+/// Where the panels of one product run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Par {
+    /// On this thread, one after the other.
+    Seq,
+    /// In the current rayon pool.
+    Pool,
+}
+
+/// How many entries the triangle of a `dim × dim` matrix has.
+pub fn packed_len(dim: usize) -> usize {
+    dim * (dim + 1) / 2
+}
+
+/// Where column `j` of the lower triangle begins: its entries `j..dim` follow.
+pub fn packed_column(dim: usize, j: usize) -> usize {
+    j * dim - j * j.saturating_sub(1) / 2
+}
+
+/// `acc += δᵀ δ`, the lower triangle by columns, entry `i, j` moved left by `shifts[i] + shifts[j]` bits.
+///
+/// `block` is rows × D, row-major, of integers `|δ| < 2^21`, at most [`BLOCK_ROWS`] rows.
+///
+/// # Errors
+///
+/// [`Internal`](crate::error::ErrorKind::Internal) if the product is not what it must be, `G · 1 = Σ δ (δ · 1)`.
+pub fn add_block(acc: &mut [i128], block: &[f64], shifts: &[u32], par: Par) -> Result<()> {
+    check_once()?;
+    exact_product(acc, block, block, shifts, 0, par)
+}
+
+/// `acc += aᵀ b`, the lower triangle by columns, entry `i, j` moved left by `shifts[i] + shifts[j]` bits.
+///
+/// `a` and `b` are rows × D, row-major, of any integers; the caller has made sure that the sums fit.
+///
+/// # Errors
+///
+/// Those of [`add_block`].
+pub fn add_product(acc: &mut [i128], a: &[i128], b: &[i128], shifts: &[u32], par: Par) -> Result<()> {
+    check_once()?;
+    let dim = shifts.len();
+    for (a, b) in a.chunks(BLOCK_ROWS * dim).zip(b.chunks(BLOCK_ROWS * dim)) {
+        let (a, b) = (slices(a), slices(b));
+        for (p, a) in a.iter().enumerate() {
+            for (q, b) in b.iter().enumerate() {
+                exact_product(acc, a, b, shifts, (p + q) as u32 * SLICE_BITS, par)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `acc += aᵀ a`, the lower triangle by columns, for real numbers; `a` is rows × D, row-major.
+///
+/// The same bits whatever the number of threads: every panel is one product on one thread.
+pub fn plain_gram(acc: &mut [f64], a: &[f64], dim: usize) {
+    let rows = MatRef::from_row_major_slice(a, a.len() / dim, dim);
+    panels(acc, dim).into_par_iter().for_each(|(columns, panel)| {
+        let height = dim - columns.start;
+        let product = lower_product(&columns, rows, rows);
+        let mut rest = panel;
+        for (j, column) in product.chunks_exact(height).enumerate() {
+            let (acc, tail) = rest.split_at_mut(height - j);
+            rest = tail;
+            acc.iter_mut().zip(&column[j..]).for_each(|(acc, value)| *acc += value);
+        }
+    });
+}
+
+/// The panels of a packed lower triangle, with their columns.
+fn panels<T>(packed: &mut [T], dim: usize) -> Vec<(Range<usize>, &mut [T])> {
+    let mut panels = Vec::with_capacity(dim.div_ceil(PANEL));
+    let mut rest = packed;
+    for start in (0..dim).step_by(PANEL) {
+        let end = (start + PANEL).min(dim);
+        let (panel, tail) = rest.split_at_mut(packed_column(dim, end) - packed_column(dim, start));
+        panels.push((start..end, panel));
+        rest = tail;
+    }
+    panels
+}
+
+/// Columns of the lower triangle of `aᵀ b`, from the diagonal block down, column-major.
+fn lower_product(columns: &Range<usize>, a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Vec<f64> {
+    let (dim, start, width) = (a.ncols(), columns.start, columns.len());
+    let height = dim - start;
+    let mut product = vec![0.0; height * width];
+    let mut out = MatMut::from_column_major_slice_mut(&mut product, height, width);
+    let rhs = b.subcols(start, width);
+    let multiply = |out: MatMut<'_, f64>, structure, lhs: MatRef<'_, f64>| {
+        use BlockStructure::Rectangular;
+        let lhs = lhs.transpose();
+        matmul(out, structure, Accum::Replace, lhs, Rectangular, rhs, Rectangular, 1.0, faer::Par::Seq);
+    };
+    multiply(out.rb_mut().subrows_mut(0, width), BlockStructure::TriangularLower, a.subcols(start, width));
+    if height > width {
+        let below = a.subcols(columns.end, dim - columns.end);
+        multiply(out.subrows_mut(width, height - width), BlockStructure::Rectangular, below);
+    }
+    product
+}
+
+/// `values = Σ_p 2^(21 p) slice_p` with `|slice_p| ≤ 2^20`, in `f64`; as many as the largest value needs.
+fn slices(values: &[i128]) -> Vec<Vec<f64>> {
+    let mut rest = values.to_vec();
+    let mut slices = Vec::new();
+    while rest.iter().any(|&value| value != 0) {
+        slices.push(
+            rest.iter_mut()
+                .map(|value| {
+                    let half = 1_i128 << (SLICE_BITS - 1);
+                    let low = ((*value + half) & ((1 << SLICE_BITS) - 1)) - half;
+                    *value = (*value - low) >> SLICE_BITS;
+                    low as f64
+                })
+                .collect(),
+        );
+    }
+    slices
+}
+
+fn exact_product(acc: &mut [i128], a: &[f64], b: &[f64], shifts: &[u32], shift: u32, par: Par) -> Result<()> {
+    let dim = shifts.len();
+    let rows = a.len() / dim;
+    debug_assert!(rows <= BLOCK_ROWS && a.len() == b.len() && acc.len() == packed_len(dim));
+    if rows == 0 {
+        return Ok(());
+    }
+    let panels = panels(acc, dim);
+    let run = |(columns, panel): (Range<usize>, &mut [i128])| {
+        panel_product(
+            panel,
+            columns,
+            MatRef::from_row_major_slice(a, rows, dim),
+            MatRef::from_row_major_slice(b, rows, dim),
+            shifts,
+            shift,
+        )
+    };
+    let checks: Vec<Checksum> = match par {
+        Par::Seq => panels.into_iter().map(run).collect(),
+        Par::Pool => panels.into_par_iter().map(run).collect(),
+    };
+    // Only the lower triangle is made, so of the upper one only the mirror of a symmetric product is known.
+    let expected = if std::ptr::eq(a, b) { symmetric_checksum(a, dim) } else { lower_checksum(a, b, dim) };
+    let mut sums = vec![0_i32; dim];
+    for check in checks {
+        for (sum, found) in sums[check.start..].iter_mut().zip(check.below) {
+            *sum = sum.wrapping_add(found);
+        }
+        if std::ptr::eq(a, b) {
+            for (sum, found) in sums[check.start..].iter_mut().zip(check.right) {
+                *sum = sum.wrapping_add(found);
+            }
+        }
+    }
+    if sums == expected { Ok(()) } else { Err(Error::internal("a matrix product of integers is not exact")) }
+}
+
+/// Sums of a panel's product, modulo `2^32`.
+struct Checksum {
+    /// The panel's first column.
+    start: usize,
+    /// Over the panel's columns, for each row from `start` on.
+    below: Vec<i32>,
+    /// Over the rows strictly below the diagonal, for each column.
+    right: Vec<i32>,
+}
+
+fn panel_product(
+    panel: &mut [i128],
+    columns: Range<usize>,
+    a: MatRef<'_, f64>,
+    b: MatRef<'_, f64>,
+    shifts: &[u32],
+    shift: u32,
+) -> Checksum {
+    let (dim, start, width) = (shifts.len(), columns.start, columns.len());
+    let height = dim - start;
+    let product = lower_product(&columns, a, b);
+    let mut check = Checksum { start, below: vec![0; height], right: vec![0; width] };
+    let mut rest = panel;
+    for (j, column) in product.chunks_exact(height).enumerate() {
+        let (acc, tail) = rest.split_at_mut(height - j);
+        rest = tail;
+        let column_shift = shifts[start + j] + shift;
+        let mut sum = 0_i32;
+        for (i, (acc, &value)) in (start + j..).zip(acc.iter_mut().zip(&column[j..])) {
+            let value = value as i64;
+            *acc += i128::from(value) << (shifts[i] + column_shift);
+            let low = value as i32;
+            check.below[i - start] = check.below[i - start].wrapping_add(low);
+            sum = sum.wrapping_add(low);
+        }
+        check.right[j] = sum.wrapping_sub(column[j] as i64 as i32);
+    }
+    check
+}
+
+/// `Σ δ (δ · 1)` modulo `2^32`: what the rows of `δᵀδ` must sum to.
+fn symmetric_checksum(block: &[f64], dim: usize) -> Vec<i32> {
+    let mut sums = vec![0_i32; dim];
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for row in block.chunks_exact(dim) {
+                let total = row.iter().fold(0_i32, |total, &x| total.wrapping_add(low_word(x)));
+                for (sum, &x) in sums.iter_mut().zip(row) {
+                    *sum = sum.wrapping_add(low_word(x).wrapping_mul(total));
+                }
+            }
+        },
+    );
+    sums
+}
+
+/// `Σ a_i (b_0 + … + b_i)` modulo `2^32`: what the rows of the lower triangle of `aᵀb` must sum to.
+fn lower_checksum(a: &[f64], b: &[f64], dim: usize) -> Vec<i32> {
+    let mut sums = vec![0_i32; dim];
+    for (a, b) in a.chunks_exact(dim).zip(b.chunks_exact(dim)) {
+        let mut total = 0_i32;
+        for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            total = total.wrapping_add(low_word(b));
+            *sum = sum.wrapping_add(low_word(a).wrapping_mul(total));
+        }
+    }
+    sums
+}
+
+/// Once per process: a full block of the largest values, whose product is known.
+fn check_once() -> Result<()> {
+    static CHECKED: OnceLock<bool> = OnceLock::new();
+    let exact = || {
+        let (dim, largest) = (40, (1_i64 << SHORT_BITS) - 1);
+        let sign = |row: usize, j: usize| if (row >> (j % 11)) & 1 == 0 { 1 } else { -1 };
+        let block: Vec<f64> = (0..BLOCK_ROWS * dim).map(|at| (sign(at / dim, at % dim) * largest) as f64).collect();
+        let mut acc = vec![0; packed_len(dim)];
+        let product = exact_product(&mut acc, &block, &block, &vec![0; dim], 0, Par::Seq);
+        // The signs are eleven orthogonal Walsh functions, repeated.
+        let square = i128::from(largest * largest) * BLOCK_ROWS as i128;
+        let known = |i: usize, j: usize| if i % 11 == j % 11 { square } else { 0 };
+        product.is_ok() && (0..dim).all(|j| (j..dim).all(|i| acc[packed_column(dim, j) + i - j] == known(i, j)))
+    };
+    if *CHECKED.get_or_init(exact) {
+        Ok(())
+    } else {
+        Err(Error::internal("the matrix product of this machine is not exact on a block of known answer"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn integers(count: usize, bound: i64) -> Vec<i64> {
+        let mut state = 7_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 1) as i64 % (2 * bound + 1) - bound
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    fn naive(a: &[i128], b: &[i128], dim: usize) -> Vec<i128> {
+        let mut acc = vec![0; packed_len(dim)];
+        for (a, b) in a.chunks(dim).zip(b.chunks(dim)) {
+            for j in 0..dim {
+                for i in j..dim {
+                    acc[packed_column(dim, j) + i - j] += a[i] * b[j];
+                }
+            }
+        }
+        acc
+    }
+
+    #[test]
+    fn blocks_are_exact_at_the_limit() {
+        let largest = ((1_i64 << 21) - 1) as f64;
+        for dim in [1, 3, 64, 300] {
+            let mut acc = vec![0; packed_len(dim)];
+            add_block(&mut acc, &vec![largest; BLOCK_ROWS * dim], &vec![0; dim], Par::Pool).unwrap();
+            assert!(acc.iter().all(|&entry| entry == (largest as i128).pow(2) * BLOCK_ROWS as i128));
+        }
+    }
+
+    #[test]
+    fn products_equal_the_naive_ones_with_shifts() {
+        for (dim, rows) in [(1, 5), (7, 100), (300, 9)] {
+            let values = integers(dim * rows, (1 << 21) - 1);
+            let exact: Vec<i128> = values.iter().map(|&x| x.into()).collect();
+            let block: Vec<f64> = values.iter().map(|&x| x as f64).collect();
+            let shifts: Vec<u32> = (0..dim as u32).map(|j| j % 5).collect();
+            let mut acc = vec![0; packed_len(dim)];
+            add_block(&mut acc, &block, &shifts, Par::Seq).unwrap();
+            let shifted: Vec<i128> = exact.iter().enumerate().map(|(at, x)| x << shifts[at % dim]).collect();
+            assert_eq!(acc, naive(&shifted, &shifted, dim));
+        }
+    }
+
+    #[test]
+    fn long_integers_are_sliced() {
+        let (dim, rows) = (5, 3000);
+        let a: Vec<i128> = integers(dim * rows, 1 << 60).iter().map(|&x| i128::from(x) << 10).collect();
+        let b: Vec<i128> = integers(dim * rows, 1 << 20).iter().map(|&x| x.into()).collect();
+        let mut acc = vec![0; packed_len(dim)];
+        add_product(&mut acc, &a, &b, &[0; 5], Par::Seq).unwrap();
+        assert_eq!(acc, naive(&a, &b, dim));
+    }
+}

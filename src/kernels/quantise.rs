@@ -1,0 +1,322 @@
+//! Rounding rows to the grid: `δ = round_ties_even(x / g) − c`, with `Σ δ` and `Σ δ²` beside.
+//!
+//! Every operation is exact or is the one rounding, so the width of the registers cannot change a bit.
+
+use arrow::datatypes::i256;
+
+use crate::grid::{DELTA_LIMIT, Grid, Value, power_of_two, wide};
+
+/// `|δ|` of a short row is below `2^21`.
+pub const SHORT_BITS: u32 = 21;
+
+/// Adding it to an integer of magnitude up to `2^51` leaves that integer in the low bits of the sum; adding it to any
+/// number of that size and taking it off again rounds to an integer, ties to even.
+const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52
+
+/// `|x / g|` below which [`MAGIC`] rounds.
+pub const NARROW_LIMIT: f64 = 2_251_799_813_685_248.0; // 2^51
+
+/// The low 32 bits of an integer held in an `f64`, `|x| ≤ 2^51`.
+#[inline(always)]
+pub fn low_word(x: f64) -> i32 {
+    (x + MAGIC).to_bits() as i32
+}
+
+/// Exponents this far apart share a pass over `Σ δ²`: `δ² · 4^9` stays below `2^60`.
+const BAND: u32 = 10;
+
+/// The dimensions whose squares are summed in one pass.
+struct Band {
+    /// By how many bits the sum over the band moves left.
+    shift: u32,
+    /// By how many bits a dimension's square moves left within the band.
+    shifts: Vec<u32>,
+    /// All ones for the dimensions of the band.
+    mask: Vec<u64>,
+}
+
+/// A grid, prepared for rounding rows to it.
+pub struct Quantiser {
+    dim: usize,
+    inverse: Vec<f64>,
+    weights: Vec<u32>,
+    bands: Vec<Band>,
+    narrow: bool,
+}
+
+/// Where the rows of a block belong, and about what they are taken.
+pub struct Rows<'a> {
+    /// Row indices into the values.
+    pub rows: &'a [u32],
+    /// The class of each of those rows, an index into what follows.
+    pub classes: &'a [u32],
+    /// Shifts, classes × D, in steps.
+    pub shifts: &'a [i64],
+}
+
+/// What rounding adds up, besides the rows themselves.
+pub struct Totals<'a> {
+    /// `Σ δ`, classes × D.
+    pub sums: &'a mut [i64],
+    /// `Σ_j (g_j / g_min)² Σ δ_j²`, classes.
+    pub squares: &'a mut [i256],
+    /// Rows whose value the rounding changed, D.
+    pub changed: &'a mut [u32],
+}
+
+/// The rounded rows of a block.
+#[derive(Default)]
+pub struct Rounded {
+    /// Short rows, rows × D.
+    pub short: Vec<f64>,
+    /// Long rows, with some `|δ| ≥ 2^21`, rows × D.
+    pub long: Vec<i128>,
+}
+
+/// A row that lies too far from its class's shift for this grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooFar {
+    /// Index into the values.
+    pub row: usize,
+    /// Its dimension.
+    pub dimension: usize,
+}
+
+impl Quantiser {
+    /// Prepares for `grid`; `largest` bounds |x| in each dimension.
+    pub fn new(grid: &Grid, largest: &[f64]) -> Self {
+        let weights = grid.weights();
+        let inverse: Vec<f64> = grid.exponents().iter().map(|e| power_of_two(-e.unwrap_or(0))).collect();
+        let narrow = inverse.iter().zip(largest).all(|(inverse, largest)| largest * inverse < NARROW_LIMIT);
+        let mut occupied: Vec<u32> = weights.iter().map(|weight| weight / BAND).collect();
+        occupied.sort_unstable();
+        occupied.dedup();
+        let band = |band: u32| Band {
+            shift: 2 * BAND * band,
+            shifts: weights.iter().map(|weight| 2 * (weight % BAND)).collect(),
+            mask: weights.iter().map(|weight| if weight / BAND == band { u64::MAX } else { 0 }).collect(),
+        };
+        let bands = occupied.into_iter().map(band).collect();
+        Self { dim: grid.dim(), inverse, weights, bands, narrow }
+    }
+
+    /// Rounds rows. With `keep`, short rows are left in `out`; long rows always are, and their squares are counted.
+    ///
+    /// # Errors
+    ///
+    /// The first row with some `|δ|` at [`DELTA_LIMIT`] or beyond.
+    pub(crate) fn round<T: Value>(
+        &self,
+        values: &[T],
+        rows: &Rows<'_>,
+        totals: &mut Totals<'_>,
+        keep: bool,
+        out: &mut Rounded,
+    ) -> Result<(), TooFar> {
+        out.long.clear();
+        if self.narrow {
+            self.round_narrow(values, rows, totals, keep, out)
+        } else {
+            self.round_wide(values, rows, totals, keep, out)
+        }
+    }
+
+    /// All of `x / g` is below `2^51`: everything stays in `f64` registers.
+    fn round_narrow<T: Value>(
+        &self,
+        values: &[T],
+        rows: &Rows<'_>,
+        totals: &mut Totals<'_>,
+        keep: bool,
+        out: &mut Rounded,
+    ) -> Result<(), TooFar> {
+        let dim = self.dim;
+        out.short.resize(if keep { rows.rows.len() * dim } else { dim }, 0.0);
+        let mut kept = 0;
+        let shifts: Vec<f64> = rows.shifts.iter().map(|&c| c as f64).collect();
+        for (&row, &class) in rows.rows.iter().zip(rows.classes) {
+            let (row, class) = (row as usize, class as usize);
+            let delta = &mut out.short[if keep { kept * dim } else { 0 }..][..dim];
+            let sums = &mut totals.sums[class * dim..][..dim];
+            let longest =
+                self.narrow_row(&values[row * dim..][..dim], &shifts[class * dim..][..dim], delta, totals.changed);
+            if longest < f64::from(1 << SHORT_BITS) {
+                let square = self.add_short(delta, sums);
+                totals.squares[class] = totals.squares[class].wrapping_add(square);
+                kept += 1;
+            } else {
+                let long = out.long.len();
+                out.long.extend(delta.iter().map(|&x| x as i128));
+                self.add_long(row, &out.long[long..], sums, &mut totals.squares[class])?;
+            }
+        }
+        out.short.truncate(if keep { kept * dim } else { 0 });
+        Ok(())
+    }
+
+    /// Rounds a row into `delta` and returns the largest `|δ|`.
+    fn narrow_row<T: Value>(&self, x: &[T], shift: &[f64], delta: &mut [f64], changed: &mut [u32]) -> f64 {
+        let dim = self.dim;
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let (x, inverse, shift) = (&x[..dim], &self.inverse[..dim], &shift[..dim]);
+                let (delta, changed) = (&mut delta[..dim], &mut changed[..dim]);
+                let mut longest = [0.0_f64; 8];
+                let whole = dim / 8 * 8;
+                let mut one = |j: usize, longest: &mut f64| {
+                    let steps = x[j].widen() * inverse[j];
+                    let rounded = (steps + MAGIC) - MAGIC;
+                    changed[j] += u32::from(rounded != steps);
+                    delta[j] = rounded - shift[j];
+                    *longest = if delta[j].abs() > *longest { delta[j].abs() } else { *longest };
+                };
+                for j in (0..whole).step_by(8) {
+                    for (lane, longest) in longest.iter_mut().enumerate() {
+                        one(j + lane, longest);
+                    }
+                }
+                for j in whole..dim {
+                    one(j, &mut longest[0]);
+                }
+                longest.into_iter().fold(0.0, f64::max)
+            },
+        )
+    }
+
+    /// Adds a short row to its class's sums and returns its weighted square.
+    fn add_short(&self, delta: &[f64], sums: &mut [i64]) -> i256 {
+        let dim = self.dim;
+        let mut square = i256::ZERO;
+        for (at, band) in self.bands.iter().enumerate() {
+            let (low, high) = pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    let (delta, sums) = (&delta[..dim], &mut sums[..dim]);
+                    if at == 0 {
+                        for j in 0..dim {
+                            sums[j] += ((delta[j] + MAGIC).to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
+                        }
+                    }
+                    let (shifts, mask) = (&band.shifts[..dim], &band.mask[..dim]);
+                    let (mut low, mut high) = (0_u64, 0_u64);
+                    for j in 0..dim {
+                        // Below 2^42, hence the low bits of the sum with 2^52.
+                        let square = (delta[j] * delta[j] + 4_503_599_627_370_496.0).to_bits() & ((1 << 52) - 1);
+                        let square = (square & mask[j]).wrapping_shl(shifts[j]);
+                        low += square & 0xffff_ffff;
+                        high += square >> 32;
+                    }
+                    (low, high)
+                },
+            );
+            let sum = i128::from(low) + (i128::from(high) << 32);
+            square = square.wrapping_add(i256::from_i128(sum) << band.shift as u8);
+        }
+        square
+    }
+
+    fn add_long(&self, row: usize, delta: &[i128], sums: &mut [i64], square: &mut i256) -> Result<(), TooFar> {
+        if let Some(dimension) = delta.iter().position(|d| d.unsigned_abs() >= DELTA_LIMIT as u128) {
+            return Err(TooFar { row, dimension });
+        }
+        for ((sum, &delta), &weight) in sums.iter_mut().zip(delta).zip(&self.weights) {
+            *sum += delta as i64;
+            // At most 2^84 · 4^64, which fits whatever the weight.
+            let term = wide(delta * delta, 2 * weight).unwrap_or(i256::MAX);
+            *square = square.wrapping_add(term);
+        }
+        Ok(())
+    }
+
+    /// The same where `x / g` may pass `2^51`: integers from the start.
+    fn round_wide<T: Value>(
+        &self,
+        values: &[T],
+        rows: &Rows<'_>,
+        totals: &mut Totals<'_>,
+        keep: bool,
+        out: &mut Rounded,
+    ) -> Result<(), TooFar> {
+        let dim = self.dim;
+        out.short.clear();
+        let mut delta = vec![0_i128; dim];
+        let mut short = vec![0.0; dim];
+        for (&row, &class) in rows.rows.iter().zip(rows.classes) {
+            let (row, class) = (row as usize, class as usize);
+            for (j, (delta, x)) in delta.iter_mut().zip(&values[row * dim..][..dim]).enumerate() {
+                let steps = x.widen() * self.inverse[j];
+                let rounded = steps.round_ties_even();
+                totals.changed[j] += u32::from(rounded != steps);
+                *delta = rounded as i128 - i128::from(rows.shifts[class * dim + j]);
+            }
+            let sums = &mut totals.sums[class * dim..][..dim];
+            if delta.iter().all(|delta| delta.unsigned_abs() < 1 << SHORT_BITS) {
+                short.iter_mut().zip(&delta).for_each(|(short, &delta)| *short = delta as f64);
+                let square = self.add_short(&short, sums);
+                totals.squares[class] = totals.squares[class].wrapping_add(square);
+                if keep {
+                    out.short.extend_from_slice(&short);
+                }
+            } else {
+                self.add_long(row, &delta, sums, &mut totals.squares[class])?;
+                out.long.extend_from_slice(&delta);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rounds two rows of one class about `shift` and returns the totals with the rounded rows.
+    fn round(exponents: Vec<Option<i16>>, values: &[f64], shift: &[i64]) -> (Vec<i64>, i256, Vec<u32>, Rounded) {
+        let dim = shift.len();
+        let grid = Grid::new(exponents);
+        let largest = values.iter().fold(0.0_f64, |a, x| a.max(x.abs()));
+        let quantiser = Quantiser::new(&grid, &vec![largest; dim]);
+        let count = values.len() / dim;
+        let rows: Vec<u32> = (0..count as u32).collect();
+        let (mut sums, mut squares, mut changed) = (vec![0; dim], [i256::ZERO], vec![0; dim]);
+        let mut out = Rounded::default();
+        let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
+        let rows = Rows { rows: &rows, classes: &vec![0; count], shifts: shift };
+        quantiser.round(values, &rows, &mut totals, true, &mut out).unwrap();
+        (sums, squares[0], changed, out)
+    }
+
+    #[test]
+    fn halves_go_to_even_and_changes_are_counted() {
+        let (sums, square, changed, out) = round(vec![Some(0)], &[0.5, 1.5, 2.5, -0.5, 3.0], &[1]);
+        assert_eq!(out.short, [-1.0, 1.0, 1.0, -1.0, 2.0]);
+        assert_eq!((sums, square, changed), (vec![2], i256::from_i128(8), vec![4]));
+    }
+
+    #[test]
+    fn squares_are_weighed_by_their_steps_over_any_spread() {
+        for spread in [0, 3, 9, 10, 25, 63] {
+            let coarse = 3.0 * power_of_two(spread);
+            let (_, square, _, _) = round(vec![Some(0), Some(spread)], &[2.0, coarse], &[0, 0]);
+            let expected = i256::from_i128(4).wrapping_add(wide(9, 2 * spread as u32).unwrap());
+            assert_eq!(square, expected, "{spread}");
+        }
+    }
+
+    #[test]
+    fn wide_and_narrow_rows_agree() {
+        let offset = power_of_two(55);
+        let (sums, square, changed, out) = round(vec![Some(0)], &[offset + 8.0, offset - 16.0], &[1 << 55]);
+        let (small_sums, small_square, small_changed, small) = round(vec![Some(0)], &[8.0, -16.0], &[0]);
+        assert_eq!((sums, square, changed, out.short), (small_sums, small_square, small_changed, small.short));
+    }
+
+    #[test]
+    fn long_rows_go_aside() {
+        let (sums, square, _, out) = round(vec![Some(0)], &[2_097_152.0, 2_097_151.0], &[0]);
+        assert_eq!((out.short.as_slice(), out.long.as_slice()), ([2_097_151.0].as_slice(), [2_097_152].as_slice()));
+        assert_eq!(sums, [4_194_303]);
+        assert_eq!(square, i256::from_i128(2_097_152 * 2_097_152 + 2_097_151 * 2_097_151));
+    }
+}

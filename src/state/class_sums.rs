@@ -1,0 +1,446 @@
+//! Counts, sums and sums of squares by class: all that metrics without a `D × D` matrix need.
+
+use std::collections::HashMap;
+
+use arrow::datatypes::i256;
+
+use super::observe::observe;
+use super::{Accumulate, Chunk, Merge, Shifts, encoding};
+use crate::batch::Label;
+use crate::error::{Error, Result};
+use crate::grid::{Grid, History, VALUE_BITS, shift_left, shift_right, wide};
+
+/// Exact class sums.
+///
+/// ```text
+/// n_k           rows
+/// c_k           shift, in steps of the grid; near the class's mean, and no result depends on it
+/// s_k = Σ δ     δ = q(x) − c_k
+/// t_k = Σ_j (g_j / g_min)² Σ δ_j²
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClassSums {
+    /// `D`; 0 before the first row.
+    pub(super) dim: usize,
+    /// The grid of the integers below; never coarser than the history's.
+    pub(super) grid: Grid,
+    /// `h`.
+    pub(super) history: History,
+    /// The classes, each with a row.
+    pub(super) labels: Vec<Label>,
+    /// `n`, K.
+    pub(super) counts: Vec<u64>,
+    /// `c`, K × D.
+    pub(super) shifts: Vec<i64>,
+    /// `s`, K × D.
+    pub(super) sums: Vec<i64>,
+    /// `t`, K.
+    pub(super) squares: Vec<i256>,
+    index: HashMap<Label, usize>,
+}
+
+/// Whether rows come or go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    Plus,
+    Minus,
+}
+
+/// Told of every class whose shift moves, so that second moments can follow.
+pub(super) trait Moves {
+    /// Rows with count `n` and sum `s` about their shift are now taken about a shift that is less by `delta`:
+    /// `Σ δ δᵀ` grows by `s Δᵀ + Δ sᵀ + n Δ Δᵀ`, or what is taken away does.
+    fn moved(&mut self, sign: Sign, n: u64, s: &[i128], delta: &[i128]) -> Result<()>;
+}
+
+/// For states without second moments.
+pub(super) struct NoMoves;
+
+impl Moves for NoMoves {
+    fn moved(&mut self, _: Sign, _: u64, _: &[i128], _: &[i128]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// One class's integers, wide enough for any intermediate result.
+#[derive(Clone)]
+struct Class {
+    n: u64,
+    c: Vec<i128>,
+    s: Vec<i128>,
+    t: i256,
+}
+
+pub(super) fn out_of_range() -> Error {
+    Error::data("the rows differ too much in scale for the exact sums")
+        .help("fix one step for all rows with --grid, or measure the parts apart")
+}
+
+impl Class {
+    /// Takes the class about the shift `to`, exactly: `s' = s + nΔ`, `t' = t + Σ_j w_j (2 s_j + nΔ_j) Δ_j`, `Δ = c − to`.
+    fn move_to(&mut self, to: &[i128], weights: &[u32], sign: Sign, moves: &mut impl Moves) -> Result<()> {
+        let delta: Vec<i128> = self.c.iter().zip(to).map(|(c, to)| c - to).collect();
+        if delta.iter().all(|&d| d == 0) {
+            return Ok(());
+        }
+        moves.moved(sign, self.n, &self.s, &delta)?;
+        for ((s, &d), &weight) in self.s.iter_mut().zip(&delta).zip(weights) {
+            let shift = i128::from(self.n).checked_mul(d).ok_or_else(out_of_range)?;
+            let twice = s.checked_mul(2).and_then(|s| s.checked_add(shift)).ok_or_else(out_of_range)?;
+            let change = twice.checked_mul(d).and_then(|change| wide(change, 2 * weight)).ok_or_else(out_of_range)?;
+            self.t = self.t.checked_add(change).ok_or_else(out_of_range)?;
+            *s += shift;
+        }
+        self.c.copy_from_slice(to);
+        Ok(())
+    }
+
+    /// The nearest shift to the mean among multiples of `2^coarser` steps, ties to even.
+    fn centre(&self, coarser: &[u32]) -> Vec<i128> {
+        let nearest = |((c, s), &bits): ((&i128, &i128), &u32)| {
+            let divisor = i128::from(self.n) << bits;
+            div_round_ties_even(c * i128::from(self.n) + s, divisor) << bits
+        };
+        self.c.iter().zip(&self.s).zip(coarser).map(nearest).collect()
+    }
+}
+
+/// `a / b` to the nearest integer, ties to even; `b > 0`.
+fn div_round_ties_even(a: i128, b: i128) -> i128 {
+    let (quotient, remainder) = (a.div_euclid(b), a.rem_euclid(b));
+    let up = match (2 * remainder).cmp(&b) {
+        std::cmp::Ordering::Less => false,
+        std::cmp::Ordering::Equal => quotient & 1 == 1,
+        std::cmp::Ordering::Greater => true,
+    };
+    quotient + i128::from(up)
+}
+
+fn fits_shift(c: i128) -> bool {
+    c.unsigned_abs() < 1 << VALUE_BITS
+}
+
+impl ClassSums {
+    /// The sums of classes that are all different, from their parts.
+    pub(super) fn from_parts(
+        grid: Grid,
+        history: History,
+        labels: Vec<Label>,
+        counts: Vec<u64>,
+        shifts: Vec<i64>,
+        sums: Vec<i64>,
+        squares: Vec<i256>,
+    ) -> Self {
+        let index = labels.iter().cloned().zip(0..).collect();
+        Self { dim: grid.dim(), grid, history, labels, counts, shifts, sums, squares, index }
+    }
+
+    /// `D`, 0 before the first row.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// `K`, the number of classes with rows.
+    pub fn classes(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// `N`, the number of rows.
+    pub fn rows(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The bytes that the state holds.
+    pub fn bytes(classes: usize, dim: usize) -> usize {
+        classes * (16 * dim + 40 + 64)
+    }
+
+    /// The grid on which both states can be written.
+    pub(super) fn common_grid(&self, other: &Self) -> Result<Grid> {
+        match (self.dim, other.dim) {
+            (_, 0) => Ok(self.grid.clone()),
+            (0, _) => Ok(other.grid.clone()),
+            (mine, theirs) if mine == theirs => Ok(self.grid.common(&other.grid)),
+            (mine, theirs) => {
+                Err(Error::data("states of different dimension").with("detail", format!("D = {mine} and D = {theirs}")))
+            }
+        }
+    }
+
+    fn class(&self, k: usize, left: &[u32], squares_left: u32) -> Result<Class> {
+        let row = k * self.dim..(k + 1) * self.dim;
+        let widened =
+            |values: &[i64]| values.iter().zip(left).map(|(&value, &bits)| i128::from(value) << bits).collect();
+        Ok(Class {
+            n: self.counts[k],
+            c: widened(&self.shifts[row.clone()]),
+            s: widened(&self.sums[row]),
+            t: shift_left(self.squares[k], squares_left).ok_or_else(out_of_range)?,
+        })
+    }
+
+    fn put(&mut self, k: usize, class: &Class) -> Result<()> {
+        let row = k * self.dim..(k + 1) * self.dim;
+        for (to, &c) in self.shifts[row.clone()].iter_mut().zip(&class.c) {
+            *to = if fits_shift(c) { c as i64 } else { return Err(out_of_range()) };
+        }
+        for (to, &s) in self.sums[row].iter_mut().zip(&class.s) {
+            *to = i64::try_from(s).map_err(|_| out_of_range())?;
+        }
+        self.counts[k] = class.n;
+        self.squares[k] = class.t;
+        Ok(())
+    }
+
+    /// Adds the rows of `other` or takes them away; the caller has moved second moments to `grid` already.
+    pub(super) fn absorb(&mut self, other: &Self, grid: &Grid, sign: Sign, moves: &mut impl Moves) -> Result<()> {
+        if other.dim == 0 {
+            return Ok(());
+        }
+        if self.dim == 0 {
+            self.dim = other.dim;
+            self.grid = grid.clone();
+            self.history = History::of(&Grid::new(vec![None; grid.dim()]), 0, &vec![0; grid.dim()]);
+        }
+        self.refine(grid, moves)?;
+        let left = other.grid.shifts_to(grid);
+        let squares_left = 2 * finest_shift(&other.grid, grid);
+        let aligned = left.iter().all(|&bits| bits == 0) && squares_left == 0;
+        let weights = grid.weights();
+        for k in 0..other.classes() {
+            match self.index.get(&other.labels[k]).copied() {
+                Some(mine) if aligned && sign == Sign::Plus && self.add_aligned(mine, other, k) => {}
+                Some(mine) => {
+                    let theirs = other.class(k, &left, squares_left)?;
+                    self.combine(mine, theirs, &weights, sign, moves)?;
+                }
+                None if sign == Sign::Minus => return Err(not_contained(&other.labels[k])),
+                None => {
+                    let theirs = other.class(k, &left, squares_left)?;
+                    self.append(&other.labels[k], &theirs, &weights, moves)?;
+                }
+            }
+        }
+        match sign {
+            Sign::Plus => self.history.add(&other.history),
+            Sign::Minus => {
+                self.history.subtract(&other.history)?;
+                self.drop_empty();
+            }
+        }
+        Ok(())
+    }
+
+    /// Same grid, same shift: addition. `false`, and nothing done, where that is not so or would overflow.
+    fn add_aligned(&mut self, mine: usize, other: &Self, k: usize) -> bool {
+        let (to, from) = (mine * self.dim..(mine + 1) * self.dim, k * self.dim..(k + 1) * self.dim);
+        if self.shifts[to.clone()] != other.shifts[from.clone()] {
+            return false;
+        }
+        let overflows = |(a, b): (&i64, &i64)| {
+            let sum = a.wrapping_add(*b);
+            (a ^ sum) & (b ^ sum)
+        };
+        let theirs = &other.sums[from];
+        if self.sums[to.clone()].iter().zip(theirs).map(overflows).fold(0, |any, one| any | one) < 0 {
+            return false;
+        }
+        let Some(square) = self.squares[mine].checked_add(other.squares[k]) else { return false };
+        self.sums[to].iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
+        self.squares[mine] = square;
+        self.counts[mine] += other.counts[k];
+        true
+    }
+
+    /// The same, exactly, for any shifts; a sum that would overflow is first taken about the common mean.
+    fn combine(
+        &mut self,
+        mine: usize,
+        mut theirs: Class,
+        weights: &[u32],
+        sign: Sign,
+        moves: &mut impl Moves,
+    ) -> Result<()> {
+        let mut ours = self.class(mine, &vec![0; self.dim], 0)?;
+        theirs.move_to(&ours.c.clone(), weights, sign, moves)?;
+        let add = |a: i128, b: i128| if sign == Sign::Plus { a + b } else { a - b };
+        let n = match sign {
+            Sign::Plus => ours.n.checked_add(theirs.n),
+            Sign::Minus => ours.n.checked_sub(theirs.n),
+        };
+        let n = n.ok_or_else(|| not_contained(&self.labels[mine]))?;
+        let mut together = Class {
+            n,
+            c: ours.c.clone(),
+            s: ours.s.iter().zip(&theirs.s).map(|(&a, &b)| add(a, b)).collect(),
+            t: i256::ZERO,
+        };
+        if n > 0 && together.s.iter().any(|&s| i64::try_from(s).is_err()) {
+            let centre = together.centre(&vec![0; self.dim]);
+            ours.move_to(&centre, weights, Sign::Plus, moves)?;
+            theirs.move_to(&centre, weights, sign, moves)?;
+            together.s = ours.s.iter().zip(&theirs.s).map(|(&a, &b)| add(a, b)).collect();
+            together.c = centre;
+        }
+        let t = match sign {
+            Sign::Plus => ours.t.checked_add(theirs.t),
+            Sign::Minus => ours.t.checked_sub(theirs.t),
+        };
+        together.t = t.ok_or_else(out_of_range)?;
+        if together.t.is_negative() || (n == 0 && (together.t != i256::ZERO || together.s.iter().any(|&s| s != 0))) {
+            return Err(not_contained(&self.labels[mine]));
+        }
+        self.put(mine, &together)
+    }
+
+    fn append(&mut self, label: &Label, class: &Class, weights: &[u32], moves: &mut impl Moves) -> Result<()> {
+        let mut class = class.clone();
+        if class.s.iter().any(|&s| i64::try_from(s).is_err()) {
+            class.move_to(&class.centre(&vec![0; self.dim]), weights, Sign::Plus, moves)?;
+        }
+        let k = self.classes();
+        self.index.insert(label.clone(), k);
+        self.labels.push(label.clone());
+        self.counts.push(0);
+        self.squares.push(i256::ZERO);
+        self.shifts.resize((k + 1) * self.dim, 0);
+        self.sums.resize((k + 1) * self.dim, 0);
+        self.put(k, &class)
+    }
+
+    /// Writes the same integers on a finer grid.
+    fn refine(&mut self, grid: &Grid, moves: &mut impl Moves) -> Result<()> {
+        let left = self.grid.shifts_to(grid);
+        let squares_left = 2 * finest_shift(&self.grid, grid);
+        self.grid = grid.clone();
+        if left.iter().all(|&bits| bits == 0) && squares_left == 0 {
+            return Ok(());
+        }
+        let weights = grid.weights();
+        for k in 0..self.classes() {
+            let mut class = self.class(k, &left, squares_left)?;
+            if class.s.iter().any(|&s| i64::try_from(s).is_err()) {
+                class.move_to(&class.centre(&vec![0; self.dim]), &weights, Sign::Plus, moves)?;
+            }
+            self.put(k, &class)?;
+        }
+        Ok(())
+    }
+
+    fn drop_empty(&mut self) {
+        let kept: Vec<usize> = (0..self.classes()).filter(|&k| self.counts[k] > 0).collect();
+        if kept.is_empty() {
+            *self = Self::default();
+        } else if kept.len() < self.classes() {
+            self.select(&kept);
+        }
+    }
+
+    /// Keeps these classes, in this order.
+    fn select(&mut self, order: &[usize]) {
+        let dim = self.dim;
+        let rows = |values: &[i64]| order.iter().flat_map(|&k| &values[k * dim..][..dim]).copied().collect();
+        self.shifts = rows(&self.shifts);
+        self.sums = rows(&self.sums);
+        self.labels = order.iter().map(|&k| self.labels[k].clone()).collect();
+        self.counts = order.iter().map(|&k| self.counts[k]).collect();
+        self.squares = order.iter().map(|&k| self.squares[k]).collect();
+        self.index = self.labels.iter().cloned().zip(0..).collect();
+    }
+
+    /// The canonical form: the grid of the history, classes in label order, `c` the rounded mean.
+    ///
+    /// `moves` hears of every move on the grid that this state has, before it coarsens.
+    pub(super) fn canonical_with(&self, moves: &mut impl Moves) -> Result<Self> {
+        let mut state = self.clone();
+        let target = state.history.grid();
+        let coarser = target.shifts_to(&state.grid);
+        let weights = state.grid.weights();
+        let mut order: Vec<usize> = (0..state.classes()).collect();
+        order.sort_unstable_by(|&a, &b| state.labels[a].cmp(&state.labels[b]));
+        for &k in &order {
+            let mut class = state.class(k, &vec![0; state.dim], 0)?;
+            class.move_to(&class.centre(&coarser), &weights, Sign::Plus, moves)?;
+            state.put(k, &class)?;
+        }
+        state.select(&order);
+        state.coarsen(&target, &coarser)?;
+        Ok(state)
+    }
+
+    fn coarsen(&mut self, target: &Grid, coarser: &[u32]) -> Result<()> {
+        let broken = || Error::internal("a state does not lie on the grid of its history");
+        let squares_right = 2 * finest_shift(target, &self.grid);
+        for values in [&mut self.shifts, &mut self.sums] {
+            for row in values.chunks_exact_mut(self.dim.max(1)) {
+                for ((value, &bits), &to) in row.iter_mut().zip(coarser).zip(target.exponents()) {
+                    let lost = if to.is_none() { *value } else { *value & ((1 << bits) - 1) };
+                    if lost != 0 {
+                        return Err(broken());
+                    }
+                    *value >>= bits;
+                }
+            }
+        }
+        for square in &mut self.squares {
+            *square = shift_right(*square, squares_right).ok_or_else(broken)?;
+        }
+        self.grid = target.clone();
+        Ok(())
+    }
+
+    /// `Σ_k t_k`, in units of the finest step squared.
+    pub(super) fn total_square(&self) -> Result<i256> {
+        self.squares.iter().try_fold(i256::ZERO, |sum, &t| sum.checked_add(t)).ok_or_else(out_of_range)
+    }
+}
+
+/// By how many bits the finest step of `from` lies above that of `to`.
+fn finest_shift(from: &Grid, to: &Grid) -> u32 {
+    match (from.finest(), to.finest()) {
+        (Some(from), Some(to)) => (i32::from(from) - i32::from(to)) as u32,
+        _ => 0,
+    }
+}
+
+fn not_contained(label: &Label) -> Error {
+    Error::data("the rows to be subtracted are not in the state").with("class", label)
+}
+
+impl Merge for ClassSums {
+    fn identity() -> Self {
+        Self::default()
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<()> {
+        let grid = self.common_grid(other)?;
+        self.absorb(other, &grid, Sign::Plus, &mut NoMoves)
+    }
+
+    fn subtract(&mut self, other: &Self) -> Result<()> {
+        let grid = self.common_grid(other)?;
+        self.absorb(other, &grid, Sign::Minus, &mut NoMoves)
+    }
+
+    fn canonical(&self) -> Result<Self> {
+        self.canonical_with(&mut NoMoves)
+    }
+
+    fn encode(&self) -> Result<Vec<u8>> {
+        Ok(encoding::encode(&self.canonical()?, None))
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        match encoding::decode(bytes)? {
+            (sums, None) => Ok(sums),
+            (_, Some(_)) => Err(Error::data("the state has a scatter matrix, and class sums were expected")),
+        }
+    }
+}
+
+impl Accumulate for ClassSums {
+    fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
+        let seen = observe(chunk, rows, shifts, None)?;
+        self.merge(&seen)
+    }
+}

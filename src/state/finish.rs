@@ -1,0 +1,98 @@
+//! From integers to numbers: the one rounding at the end.
+
+use super::{ClassSums, Merge, Scatter, Statistics};
+use crate::error::{Error, Result};
+use crate::grid::{f64_from_i256, power_of_two};
+use crate::kernels::gram::{BLOCK_ROWS, packed_column, plain_gram};
+
+impl ClassSums {
+    /// Means and variances, without the scatter.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Merge::canonical`].
+    pub fn statistics(&self) -> Result<Statistics> {
+        Ok(self.canonical()?.finish())
+    }
+
+    /// `μ_k = g (c_k + s_k/n_k)` and `v_k = g² (t_k − Σ_j w_j s_kj²/n_k) / n_k` of a canonical state, in which the term
+    /// subtracted is at most half of `t_k`.
+    fn finish(&self) -> Statistics {
+        let (dim, steps) = (self.dim, self.grid.steps());
+        let weights: Vec<f64> = self.grid.weights().iter().map(|&w| 4f64.powi(w as i32)).collect();
+        let unit = power_of_two(self.grid.finest().unwrap_or(0));
+        let origin = self.shifts.get(..dim).unwrap_or_default();
+        let mut offsets = Vec::with_capacity(self.shifts.len());
+        let mut variances = Vec::with_capacity(self.classes());
+        for (k, &n) in self.counts.iter().enumerate() {
+            let (c, s) = (&self.shifts[k * dim..][..dim], &self.sums[k * dim..][..dim]);
+            let n = n as f64;
+            for j in 0..dim {
+                // The difference of two shifts is taken exactly; both are below 2^62.
+                offsets.push(((c[j] - origin[j]) as f64 + s[j] as f64 / n) * steps[j]);
+            }
+            let off_centre: f64 = s.iter().zip(&weights).map(|(&s, weight)| weight * (s as f64 / n) * s as f64).sum();
+            variances.push((f64_from_i256(self.squares[k]) - off_centre) * unit * unit / n);
+        }
+        Statistics {
+            dim,
+            labels: self.labels.clone(),
+            counts: self.counts.clone(),
+            origin: origin.iter().zip(&steps).map(|(&c, step)| c as f64 * step).collect(),
+            offsets,
+            variances,
+            scatter: None,
+            rounding: self.history.rounding_noise(Some(self.rows())),
+            rounding_changed: self.history.rounding_noise(None),
+        }
+    }
+}
+
+impl Scatter {
+    /// Means, variances and the pooled scatter.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Merge::canonical`].
+    pub fn statistics(&self) -> Result<Statistics> {
+        let canonical = self.canonical()?;
+        let mut statistics = canonical.sums.finish();
+        let scatter = canonical.scatter();
+        let dim = statistics.dim;
+        let trace: f64 = (0..dim).map(|j| scatter[j * dim + j]).sum();
+        let total: f64 = statistics.variances.iter().zip(&statistics.counts).map(|(v, &n)| v * n as f64).sum();
+        // Rounding of two sums of the same terms; anything above is a broken state.
+        if (trace - total).abs() > 1e-11 * total {
+            return Err(Error::internal("the trace of the scatter is not the sum of the classes' variances"));
+        }
+        statistics.scatter = Some(scatter);
+        Ok(statistics)
+    }
+
+    /// `S_W,ij = g_i g_j (Q_ij − Σ_k s_ki s_kj / n_k)` of a canonical state, both triangles.
+    fn scatter(&self) -> Vec<f64> {
+        let sums = &self.sums;
+        let (dim, steps) = (sums.dim, sums.grid.steps());
+        let mut off_centre = vec![0.0; self.gram.len()];
+        for first in (0..sums.classes()).step_by(BLOCK_ROWS) {
+            let classes = first..(first + BLOCK_ROWS).min(sums.classes());
+            let rows: Vec<f64> = classes
+                .flat_map(|k| {
+                    let scale = 1.0 / (sums.counts[k] as f64).sqrt();
+                    sums.sums[k * dim..][..dim].iter().map(move |&s| s as f64 * scale)
+                })
+                .collect();
+            plain_gram(&mut off_centre, &rows, dim);
+        }
+        let mut scatter = vec![0.0; dim * dim];
+        for j in 0..dim {
+            let column = packed_column(dim, j);
+            for i in j..dim {
+                let entry = (self.gram[column + i - j] as f64 - off_centre[column + i - j]) * steps[i] * steps[j];
+                scatter[i * dim + j] = entry;
+                scatter[j * dim + i] = entry;
+            }
+        }
+        scatter
+    }
+}

@@ -1,0 +1,10 @@
+//! The classifier beside the classes.
+
+/// A classifier, its rows in the order of the classes of a [`Statistics`](super::Statistics).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    /// `W`, `K × D`, row-major.
+    pub weights: Vec<f64>,
+    /// `b`, `K`.
+    pub bias: Option<Vec<f64>>,
+}

@@ -1,0 +1,144 @@
+//! From rows to integers.
+
+use arrow::datatypes::i256;
+
+use super::class_sums::ClassSums;
+use super::{Chunk, Shifts};
+use crate::batch::{Batch, Features};
+use crate::error::{Error, Result};
+use crate::grid::{History, Profile, VALUE_BITS, Value};
+use crate::kernels::gram::BLOCK_ROWS;
+use crate::kernels::quantise::{Quantiser, Rounded, Rows, TooFar, Totals};
+
+/// Takes the rounded rows of each block.
+pub(super) type Sink<'a> = &'a mut dyn FnMut(&Rounded) -> Result<()>;
+
+/// The class sums of rows of a chunk, all or the ones listed, on the chunk's grid.
+pub(super) fn observe(
+    chunk: &Chunk<'_>,
+    rows: Option<&[u32]>,
+    shifts: &Shifts,
+    sink: Option<Sink<'_>>,
+) -> Result<ClassSums> {
+    match chunk.batch.features() {
+        Features::F16(values) => observe_values(values, chunk, rows, shifts, sink),
+        Features::F32(values) => observe_values(values, chunk, rows, shifts, sink),
+        Features::F64(values) => observe_values(values, chunk, rows, shifts, sink),
+    }
+}
+
+fn observe_values<T: Value>(
+    values: &[T],
+    chunk: &Chunk<'_>,
+    rows: Option<&[u32]>,
+    shifts: &Shifts,
+    mut sink: Option<Sink<'_>>,
+) -> Result<ClassSums> {
+    let Chunk { batch, profile } = chunk;
+    let (dim, grid) = (batch.dim(), profile.grid());
+    if rows.map_or(batch.rows(), <[u32]>::len) == 0 {
+        return Ok(ClassSums::default());
+    }
+    check_range(values, batch, profile)?;
+    let everything: Vec<u32>;
+    let selected = if let Some(rows) = rows {
+        rows
+    } else {
+        everything = (0..batch.rows() as u32).collect();
+        &everything
+    };
+    let classes = Classes::of(batch, selected);
+    let labels: Vec<_> = classes.codes.iter().map(|&code| batch.classes()[code as usize].clone()).collect();
+    let own_means = rows.map(|_| classes.means(values, dim, selected));
+    let mean = |class: usize| match &own_means {
+        Some(means) => Some(&means[class * dim..][..dim]),
+        None => profile.mean(classes.codes[class]),
+    };
+    let missing = || Error::internal("a class of the chunk is not in its profile");
+    let mut shift_steps = Vec::with_capacity(labels.len() * dim);
+    for (class, label) in labels.iter().enumerate() {
+        shift_steps.extend(shifts.in_steps(label, grid, mean(class).ok_or_else(missing)?));
+    }
+
+    let quantiser = Quantiser::new(grid, profile.largest());
+    let mut sums = vec![0; labels.len() * dim];
+    let mut squares = vec![i256::ZERO; labels.len()];
+    let mut changed = vec![0_u32; dim];
+    let mut rounded = Rounded::default();
+    for (rows, classes) in selected.chunks(BLOCK_ROWS).zip(classes.of_row.chunks(BLOCK_ROWS)) {
+        let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
+        let rows = Rows { rows, classes, shifts: &shift_steps };
+        quantiser
+            .round(values, &rows, &mut totals, sink.is_some(), &mut rounded)
+            .map_err(|TooFar { row, dimension }| too_fine(row, dimension))?;
+        if let Some(sink) = &mut sink {
+            sink(&rounded)?;
+        }
+    }
+    let changed: Vec<u64> = changed.into_iter().map(u64::from).collect();
+    let history = History::of(grid, selected.len() as u64, &changed);
+    Ok(ClassSums::from_parts(grid.clone(), history, labels, classes.counts, shift_steps, sums, squares))
+}
+
+/// Every `q` must fit; only a grid that the user chose can be too fine for that.
+fn check_range<T: Value>(values: &[T], batch: &Batch<'_>, profile: &Profile) -> Result<()> {
+    let dim = batch.dim();
+    let limit: Vec<f64> = profile.grid().steps().iter().map(|step| step * 2f64.powi(VALUE_BITS as i32)).collect();
+    let beyond = |(x, limit): (&f64, &f64)| x >= limit;
+    let Some(dimension) = profile.largest().iter().zip(&limit).position(|(x, limit)| beyond((x, limit))) else {
+        return Ok(());
+    };
+    let row = values.iter().skip(dimension).step_by(dim).position(|x| beyond((&x.widen().abs(), &limit[dimension])));
+    Err(too_fine(row.unwrap_or(0), dimension))
+}
+
+fn too_fine(row: usize, dimension: usize) -> Error {
+    Error::data("a value is too large for the step of the grid")
+        .with("row", row)
+        .with("dimension", dimension)
+        .help("choose a larger --grid exponent or fewer --extra-bits")
+}
+
+/// The classes among the rows selected, in order of first rows.
+struct Classes {
+    /// The batch's code of each.
+    codes: Vec<u32>,
+    /// Rows of each.
+    counts: Vec<u64>,
+    /// The class of each selected row.
+    of_row: Vec<u32>,
+}
+
+impl Classes {
+    fn of(batch: &Batch<'_>, selected: &[u32]) -> Self {
+        let mut of_code = vec![u32::MAX; batch.classes().len()];
+        let (mut codes, mut counts) = (Vec::new(), Vec::new());
+        let of_row = selected
+            .iter()
+            .map(|&row| {
+                let code = batch.codes()[row as usize];
+                let class = &mut of_code[code as usize];
+                if *class == u32::MAX {
+                    *class = codes.len() as u32;
+                    codes.push(code);
+                    counts.push(0);
+                }
+                counts[*class as usize] += 1;
+                *class
+            })
+            .collect();
+        Self { codes, counts, of_row }
+    }
+
+    /// About where the rows of each class lie, classes × D.
+    fn means<T: Value>(&self, values: &[T], dim: usize, selected: &[u32]) -> Vec<f64> {
+        let mut means = vec![0.0; self.codes.len() * dim];
+        for (&row, &class) in selected.iter().zip(&self.of_row) {
+            // Divided first, so that no sum overflows.
+            let weight = 1.0 / self.counts[class as usize] as f64;
+            let x = &values[row as usize * dim..][..dim];
+            means[class as usize * dim..][..dim].iter_mut().zip(x).for_each(|(mean, x)| *mean += x.widen() * weight);
+        }
+        means
+    }
+}

@@ -1,0 +1,233 @@
+//! Class sums with the pooled within-class scatter.
+
+use super::class_sums::{ClassSums, Moves, Sign, out_of_range};
+use super::observe::observe;
+use super::{Accumulate, Chunk, Merge, Shifts, encoding};
+use crate::error::{Error, Result};
+use crate::grid::{Grid, wide};
+use crate::kernels::gram::{self, Par, packed_column, packed_len};
+
+/// Exact class sums and `Q = Σ δ δᵀ`, pooled over classes: all that NC1 to NC3 need.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scatter {
+    pub(super) sums: ClassSums,
+    /// The lower triangle of `Q` by columns; entry i, j in units of `g_i g_j`.
+    pub(super) gram: Vec<i128>,
+}
+
+/// Bits that an entry of `Q` may take: a decimal of 38 digits holds `2^126`.
+const GRAM_BITS: u32 = 126;
+
+impl Scatter {
+    /// A scatter from its parts, checked: the trace of `Q` is what the classes' squares add up to.
+    pub(super) fn from_parts(sums: ClassSums, gram: Vec<i128>) -> Result<Self> {
+        let state = Self { sums, gram };
+        state.check_trace()?;
+        Ok(state)
+    }
+
+    /// The class sums.
+    pub fn sums(&self) -> &ClassSums {
+        &self.sums
+    }
+
+    /// The bytes that the state holds.
+    pub fn bytes(classes: usize, dim: usize) -> usize {
+        ClassSums::bytes(classes, dim) + 16 * packed_len(dim)
+    }
+
+    fn diagonal(&self) -> impl Iterator<Item = i128> {
+        (0..self.sums.dim).map(|j| self.gram[packed_column(self.sums.dim, j)])
+    }
+
+    /// `Σ_j (g_j / g_min)² Q_jj = Σ_k t_k`, exactly.
+    fn check_trace(&self) -> Result<()> {
+        let weights = self.sums.grid.weights();
+        let mut trace = arrow::datatypes::i256::ZERO;
+        for (entry, weight) in self.diagonal().zip(weights) {
+            let term = wide(entry, 2 * weight).ok_or_else(out_of_range)?;
+            trace = trace.checked_add(term).ok_or_else(out_of_range)?;
+        }
+        if trace == self.sums.total_square()? {
+            Ok(())
+        } else {
+            Err(Error::internal("the trace of the scatter is not the sum of the classes' squares"))
+        }
+    }
+
+    /// Checks that entries stay in range when moved left: those on the diagonal bound all others.
+    fn check_range(&self, left: &[u32]) -> Result<()> {
+        let fits = |(entry, &bits): (i128, &u32)| 128 - entry.leading_zeros() + 2 * bits < GRAM_BITS;
+        if self.diagonal().zip(left).all(fits) { Ok(()) } else { Err(out_of_range()) }
+    }
+
+    fn combine(&mut self, other: &Self, sign: Sign) -> Result<()> {
+        if other.sums.dim == 0 {
+            return Ok(());
+        }
+        let grid = self.sums.common_grid(&other.sums)?;
+        if self.sums.dim == 0 {
+            self.gram = vec![0; packed_len(other.sums.dim)];
+        } else {
+            self.refine(&grid)?;
+        }
+        let left = other.sums.grid.shifts_to(&grid);
+        other.check_range(&left)?;
+        shifted_columns(&left, |column, i, bits| {
+            let entry = other.gram[column + i] << bits;
+            let sum = &mut self.gram[column + i];
+            *sum = if sign == Sign::Plus { sum.wrapping_add(entry) } else { sum.wrapping_sub(entry) };
+        });
+        let mut moves = GramMoves::new(&mut self.gram, grid.dim());
+        self.sums.absorb(&other.sums, &grid, sign, &mut moves)?;
+        moves.finish()?;
+        if self.sums.dim == 0 {
+            let gram = std::mem::take(&mut self.gram);
+            return if gram.iter().all(|&entry| entry == 0) { Ok(()) } else { Err(not_contained()) };
+        }
+        self.check_range(&vec![0; grid.dim()])?;
+        self.check_trace()
+    }
+
+    fn refine(&mut self, grid: &Grid) -> Result<()> {
+        let left = self.sums.grid.shifts_to(grid);
+        if left.iter().all(|&bits| bits == 0) {
+            return Ok(());
+        }
+        self.check_range(&left)?;
+        shifted_columns(&left, |column, i, bits| self.gram[column + i] <<= bits);
+        Ok(())
+    }
+}
+
+fn not_contained() -> Error {
+    Error::data("the rows to be subtracted are not in the state")
+}
+
+/// Calls for every entry of the lower triangle with where its column would begin at row 0, its row, and the sum of
+/// the bits of row and column.
+fn shifted_columns(bits: &[u32], mut entry: impl FnMut(usize, usize, u32)) {
+    let dim = bits.len();
+    let mut at = 0;
+    for j in 0..dim {
+        for i in 0..dim - j {
+            entry(at, i, bits[j] + bits[j + i]);
+        }
+        at += dim - j;
+    }
+}
+
+/// Classes whose shift moved, gathered until they make a block.
+struct GramMoves<'a> {
+    gram: &'a mut [i128],
+    dim: usize,
+    /// `s + nΔ`, rows × D.
+    moved: Vec<i128>,
+    /// `s`, rows × D.
+    sums: Vec<i128>,
+    /// `Δ`, rows × D.
+    deltas: Vec<i128>,
+}
+
+impl<'a> GramMoves<'a> {
+    fn new(gram: &'a mut [i128], dim: usize) -> Self {
+        Self { gram, dim, moved: Vec::new(), sums: Vec::new(), deltas: Vec::new() }
+    }
+
+    /// `Q += (s + nΔ) Δᵀ + Δ sᵀ`, whose lower triangle is that of `s Δᵀ + Δ sᵀ + n Δ Δᵀ`.
+    fn finish(&mut self) -> Result<()> {
+        let bits = |values: &[i128]| values.iter().map(|x| 128 - x.unsigned_abs().leading_zeros()).max().unwrap_or(0);
+        let largest = bits(&self.moved).max(bits(&self.sums)) + bits(&self.deltas);
+        if largest + gram::BLOCK_ROWS.ilog2() + 1 >= GRAM_BITS {
+            return Err(out_of_range());
+        }
+        let unmoved = vec![0; self.dim];
+        gram::add_product(self.gram, &self.moved, &self.deltas, &unmoved, Par::Pool)?;
+        gram::add_product(self.gram, &self.deltas, &self.sums, &unmoved, Par::Pool)?;
+        self.moved.clear();
+        self.sums.clear();
+        self.deltas.clear();
+        Ok(())
+    }
+}
+
+impl Moves for GramMoves<'_> {
+    fn moved(&mut self, sign: Sign, n: u64, s: &[i128], delta: &[i128]) -> Result<()> {
+        let signed = |x: i128| if sign == Sign::Plus { x } else { -x };
+        for (&s, &d) in s.iter().zip(delta) {
+            let moved = i128::from(n).checked_mul(d).and_then(|nd| nd.checked_add(s)).ok_or_else(out_of_range)?;
+            self.moved.push(signed(moved));
+            self.sums.push(signed(s));
+            self.deltas.push(d);
+        }
+        if self.deltas.len() == gram::BLOCK_ROWS * self.dim { self.finish() } else { Ok(()) }
+    }
+}
+
+impl Merge for Scatter {
+    fn identity() -> Self {
+        Self::default()
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<()> {
+        self.combine(other, Sign::Plus)
+    }
+
+    fn subtract(&mut self, other: &Self) -> Result<()> {
+        self.combine(other, Sign::Minus)
+    }
+
+    fn canonical(&self) -> Result<Self> {
+        let mut gram = self.gram.clone();
+        let mut moves = GramMoves::new(&mut gram, self.sums.dim);
+        let sums = self.sums.canonical_with(&mut moves)?;
+        moves.finish()?;
+        let coarser = sums.grid.shifts_to(&self.sums.grid);
+        let zero: Vec<bool> = sums.grid.exponents().iter().map(Option::is_none).collect();
+        let mut lost = 0;
+        shifted_columns(&coarser, |column, i, bits| {
+            let entry = &mut gram[column + i];
+            lost |= *entry & ((1 << bits) - 1);
+            *entry >>= bits;
+        });
+        let outside = |j: usize| zero[j] && gram[packed_column(sums.dim, j)] != 0;
+        if lost != 0 || (0..sums.dim).any(outside) {
+            return Err(Error::internal("a scatter does not lie on the grid of its history"));
+        }
+        Self::from_parts(sums, gram)
+    }
+
+    fn encode(&self) -> Result<Vec<u8>> {
+        let canonical = self.canonical()?;
+        Ok(encoding::encode(&canonical.sums, Some(&canonical.gram)))
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        match encoding::decode(bytes)? {
+            (sums, Some(gram)) => Self::from_parts(sums, gram)
+                .map_err(|error| Error::data("the state contradicts itself").caused_by(error)),
+            (_, None) => Err(Error::data("the state has class sums alone, and a scatter matrix was expected")),
+        }
+    }
+}
+
+impl Accumulate for Scatter {
+    fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
+        let dim = chunk.batch.dim();
+        let mut gram = vec![0; packed_len(dim)];
+        let unmoved = vec![0; dim];
+        let sums = observe(
+            chunk,
+            rows,
+            shifts,
+            Some(&mut |rounded| {
+                gram::add_block(&mut gram, &rounded.short, &unmoved, Par::Seq)?;
+                gram::add_product(&mut gram, &rounded.long, &rounded.long, &unmoved, Par::Seq)
+            }),
+        )?;
+        if sums.dim() == 0 {
+            return Ok(());
+        }
+        self.merge(&Self { sums, gram })
+    }
+}

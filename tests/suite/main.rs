@@ -1,0 +1,4 @@
+//! Everything that is tested from outside: one binary, one module per concern.
+
+mod laws;
+mod rows;

@@ -1,0 +1,168 @@
+//! Rows that hurt: made from a seed, in chunks, with the traits that real archives have.
+
+use half::f16;
+use nckit::batch::{Batch, Features, Label};
+use nckit::grid::Profile;
+use nckit::state::{Accumulate, Chunk, Shifts};
+
+/// A generator whose numbers are the same everywhere.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed ^ 0x9e37_79b9_7f4a_7c15)
+    }
+
+    pub fn bits(&mut self) -> u64 {
+        // splitmix64, Steele et al. 2014
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Below `n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.bits() % n as u64) as usize
+    }
+
+    pub fn chance(&mut self, one_in: usize) -> bool {
+        self.below(one_in) == 0
+    }
+
+    /// In [0, 1).
+    pub fn uniform(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    pub fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i + 1));
+        }
+    }
+}
+
+/// How features are stored.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    F16(Vec<f16>),
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+/// Rows that are rounded together.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    pub dim: usize,
+    pub values: Stored,
+    pub codes: Vec<u32>,
+    pub classes: Vec<Label>,
+}
+
+impl Rows {
+    pub fn new(dim: usize, values: Stored, labels: &[i64]) -> Self {
+        let mut classes: Vec<Label> = Vec::new();
+        let codes = labels
+            .iter()
+            .map(|&label| {
+                let label = Label::Int(label.into());
+                classes.iter().position(|known| *known == label).unwrap_or_else(|| {
+                    classes.push(label);
+                    classes.len() - 1
+                }) as u32
+            })
+            .collect();
+        Self { dim, values, codes, classes }
+    }
+
+    pub fn batch(&self) -> Batch<'_> {
+        let features = match &self.values {
+            Stored::F16(values) => Features::F16(values),
+            Stored::F32(values) => Features::F32(values),
+            Stored::F64(values) => Features::F64(values),
+        };
+        Batch::new(self.dim, features, &self.codes, &self.classes).unwrap()
+    }
+
+    pub fn profile(&self) -> Profile {
+        Profile::of(&self.batch(), 0)
+    }
+
+    /// Row `i` in `f64`.
+    pub fn row(&self, i: usize) -> Vec<f64> {
+        let at = i * self.dim..(i + 1) * self.dim;
+        match &self.values {
+            Stored::F16(values) => values[at].iter().map(|x| x.to_f64()).collect(),
+            Stored::F32(values) => values[at].iter().map(|&x| x.into()).collect(),
+            Stored::F64(values) => values[at].to_vec(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.codes.len()
+    }
+
+    /// The state of all rows.
+    pub fn state<S: Accumulate>(&self, shifts: &Shifts) -> S {
+        let mut state = S::identity();
+        let profile = self.profile();
+        state.update(&Chunk { batch: self.batch(), profile: &profile }, None, shifts).unwrap();
+        state
+    }
+}
+
+/// One to five chunks of the same dimension, with traits that hurt.
+pub fn chunks(seed: u64) -> Vec<Rows> {
+    let mut random = Random::new(seed);
+    let dim = [1, 2, 5, 9, 17][random.below(5)];
+    let classes = 1 + random.below(6);
+    let stored = random.below(3);
+    let relative_sigma = 10_f64.powi(-(random.below(7) as i32));
+    let relu = random.chance(4);
+    let sorted = random.chance(2);
+    let units_differ = random.chance(3);
+    let factors: Vec<f64> = (0..dim)
+        .map(|j| match random.below(8) {
+            0 if stored != 0 => 1000.0,
+            1 => 0.0,
+            _ if j % 4 == 3 && stored == 2 => 1e-6,
+            _ => 1.0,
+        })
+        .collect();
+    let constant: Vec<bool> = (0..dim).map(|_| random.chance(8)).collect();
+    let means: Vec<f64> = (0..classes * dim).map(|_| random.normal()).collect();
+    (0..1 + random.below(5))
+        .map(|_| {
+            let count = [1, 2, 7, 60, 300][random.below(5)];
+            let scale = if units_differ && stored > 0 { 2_f64.powi(random.below(20) as i32 - 10) } else { 1.0 };
+            let mut labels: Vec<i64> = (0..count).map(|_| random.below(classes) as i64 * 3 - 5).collect();
+            if sorted {
+                labels.sort_unstable();
+            }
+            if random.chance(3) {
+                labels[0] = 1_000_000 + random.below(3) as i64; // mostly a singleton
+            }
+            let mut values = Vec::with_capacity(count * dim);
+            for &label in &labels {
+                let class = (label.unsigned_abs() as usize) % classes;
+                for j in 0..dim {
+                    let noise = if constant[j] { 0.0 } else { random.normal() * relative_sigma };
+                    let x = (means[class * dim + j] + noise) * factors[j] * scale;
+                    values.push(if relu { x.max(0.0) } else { x });
+                }
+            }
+            let values = match stored {
+                0 => Stored::F16(values.iter().map(|&x| f16::from_f64(x)).collect()),
+                1 => Stored::F32(values.iter().map(|&x| x as f32).collect()),
+                _ => Stored::F64(values),
+            };
+            Rows::new(dim, values, &labels)
+        })
+        .collect()
+}

@@ -1,9 +1,17 @@
 //! Which files, which schema, which groups, which head; the only reader.
 
+mod file;
+mod open;
+mod read;
+
 use std::collections::BTreeMap;
 
 use crate::batch::{Batch, Features, Label};
 use crate::error::Result;
+
+pub use file::File;
+pub use open::{Archive, Column};
+pub use read::UnitReader;
 
 /// What to do with rows or files that cannot be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,10 +65,6 @@ pub struct Unit {
     /// The group that all its rows belong to, where path or column statistics tell.
     pub key: Option<Key>,
 }
-
-/// Files of one schema, opened and planned.
-#[derive(Debug)]
-pub struct Archive {}
 
 /// The values of a chunk, in the type in which they are stored.
 #[derive(Clone, Debug)]

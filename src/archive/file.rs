@@ -1,7 +1,20 @@
-//! One file of an archive, and how it is known again.
+//! One file of an archive, its footer, and how it is known again.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
+
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+
+use super::schema::Columns;
+use super::source::{self, Source, damaged, guarded};
+use super::thrift;
+use crate::error::{Error, ErrorKind, Result};
 
 /// A Parquet file of an archive.
 #[derive(Clone, Debug)]
@@ -11,6 +24,8 @@ pub struct File {
     /// The path as the input named it, control characters escaped: for people.
     pub shown: String,
     /// The path below the input's root, control characters escaped: the same wherever the archive lies.
+    ///
+    /// Names of one archive are distinct.
     pub name: String,
     /// Bytes.
     pub size: u64,
@@ -24,4 +39,157 @@ pub struct File {
     pub rows: u64,
     /// `D`, where the schema tells.
     pub dim: Option<usize>,
+    /// The hive keys of its path, as written.
+    pub keys: BTreeMap<String, String>,
+    pub(super) stamp: Stamp,
+    pub(super) columns: Columns,
+}
+
+/// What the file system says of a file: equal stamps are equal bytes, for all that can be known without reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) size: u64,
+    pub(super) modified: SystemTime,
+    device: u64,
+    inode: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: &fs::File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
+            size: metadata.len(),
+            modified: metadata.modified()?,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+/// What stands at the end of a file.
+#[derive(Debug)]
+pub(super) struct Footer {
+    pub(super) arrow: ArrowReaderMetadata,
+    pub(super) hash: u64,
+}
+
+impl Footer {
+    pub(super) fn parquet(&self) -> &Arc<ParquetMetaData> {
+        self.arrow.metadata()
+    }
+}
+
+/// Opens a file.
+pub(super) fn open(path: &Path) -> Result<(Source, Stamp)> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Error::missing("no such file").caused_by(error),
+        _ => Error::io("cannot open").with("detail", error.kind()).caused_by(error),
+    };
+    let file = fs::File::open(path).map_err(failed)?;
+    let stamp = Stamp::of(&file).map_err(failed)?;
+    Ok((Source::new(file, stamp.size), stamp))
+}
+
+/// The message of every error that says that a file is no longer what was planned.
+pub(super) const CHANGED: &str = "the file has changed since the plan was made";
+
+/// The magic of Parquet, at both ends of a file.
+const MAGIC: &[u8; 4] = b"PAR1";
+
+/// The largest footer that is read; real ones take some hundred bytes for each column of each row group.
+const FOOTER_LIMIT: u64 = 512 << 20;
+
+/// Reads the footer, believing nothing that it says about sizes.
+pub(super) fn footer(source: &Source, size: u64) -> Result<Footer> {
+    if size < 12 {
+        return Err(damaged(format!("a file of {size} bytes cannot be one")));
+    }
+    let tail = source.bytes(size - 8, 8)?;
+    if tail[4..] == *b"PARE" {
+        return Err(Error::data(source::DAMAGED).with("detail", "its footer is encrypted"));
+    }
+    if tail[4..] != *MAGIC {
+        let begun = source.bytes(0, 4)? == MAGIC;
+        return Err(damaged(if begun { "it ends before its footer: truncated" } else { "it does not end with PAR1" }));
+    }
+    let length = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
+    if length > FOOTER_LIMIT || length > size - 12 {
+        return Err(damaged(format!("the footer claims {length} bytes")));
+    }
+    let bytes = source.bytes(size - 8 - length, length)?;
+    thrift::check_structure(&bytes).map_err(|_| damaged("the footer is malformed"))?;
+    // The embedded Arrow schema is where most decoders break on damage, and reading needs nothing of it.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let arrow = guarded(|| {
+        let metadata = ParquetMetaDataReader::decode_metadata(&bytes)?;
+        ArrowReaderMetadata::try_new(Arc::new(metadata), options)
+    })?;
+    check_rows(arrow.metadata())?;
+    Ok(Footer { arrow, hash: fnv1a(&bytes) })
+}
+
+/// Counts that are no counts, and row groups whose bytes lie elsewhere.
+fn check_rows(metadata: &ParquetMetaData) -> Result<()> {
+    let mut total = 0_u64;
+    for (index, group) in metadata.row_groups().iter().enumerate() {
+        let rows = u64::try_from(group.num_rows()).ok().and_then(|rows| total.checked_add(rows));
+        total = rows.ok_or_else(|| damaged("a count of rows is none").with("row group", index))?;
+        if group.columns().iter().any(|column| column.file_path().is_some()) {
+            return Err(damaged("its columns lie in other files").with("row group", index));
+        }
+    }
+    if u64::try_from(metadata.file_metadata().num_rows()) != Ok(total) {
+        return Err(damaged("its row groups do not add up to its rows"));
+    }
+    Ok(())
+}
+
+impl File {
+    /// Opens the file if it still is what was planned.
+    pub(super) fn reopen(&self) -> Result<(Source, Option<Footer>)> {
+        let changed = |what: &str| Error::data(CHANGED).with("detail", what);
+        let (source, stamp) = open(&self.path).map_err(|error| match error.kind() {
+            ErrorKind::Missing => changed("it is gone"),
+            _ => error,
+        })?;
+        if stamp == self.stamp {
+            return Ok((source, None));
+        }
+        if stamp.size != self.size || stamp.modified != self.modified {
+            return Err(changed("size or time of writing"));
+        }
+        // A copy with the same times, or a change of mode or links.
+        let footer = footer(&source, stamp.size).map_err(|_| changed("its footer"))?;
+        if footer.hash != self.footer_hash {
+            return Err(changed("its footer"));
+        }
+        Ok((source, Some(footer)))
+    }
+
+    /// Whether what was read from `source` is what still lies there.
+    pub(super) fn check_unchanged(&self, source: &Source) -> Result<()> {
+        let same = Stamp::of(source.file()).is_ok_and(|now| (now.size, now.modified) == (self.size, self.modified));
+        if !same {
+            return Err(Error::data(CHANGED).with("detail", "it was written to while it was read"));
+        }
+        self.reopen().map(drop)
+    }
+}
+
+/// The 64-bit hash of Fowler, Noll and Vo: the same in every version of this crate, since ledgers keep it.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_the_published_one() {
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
 }

@@ -1,13 +1,22 @@
 //! Which files, which schema, which groups, which head; the only reader.
 
+mod chunk;
+mod discover;
 mod file;
+mod keys;
 mod open;
+mod plan;
 mod read;
+mod scalars;
+mod schema;
+mod source;
+mod thrift;
+mod vectors;
 
 use std::collections::BTreeMap;
 
 use crate::batch::{Batch, Features, Label};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 pub use file::File;
 pub use open::{Archive, Column};
@@ -78,6 +87,9 @@ pub enum Values {
 }
 
 /// A chunk: the consecutive rows of a unit that are rounded together, well-formed ones only.
+///
+/// Rows outside the filters and under the ignored label are there, since the grid is of the chunk; they are in no part.
+/// A chunk may have no rows at all, but parts that skipped some; its `dim` means nothing then.
 #[derive(Clone, Debug)]
 pub struct Decoded {
     /// `D`.
@@ -128,4 +140,42 @@ pub struct Skipped {
     pub ignored: u64,
     /// Of classes with too few or too many rows.
     pub filtered: u64,
+}
+
+/// Whether an error says that a file is no Parquet, or damaged: what [`Policy::Skip`] forgives a file.
+///
+/// Damage in the pages of a unit is found only when the unit is read.
+pub fn is_damage(error: &Error) -> bool {
+    error.kind() == ErrorKind::Data && error.message() == source::DAMAGED
+}
+
+/// `R`, the rows of a chunk of vectors of length `dim`: the largest power of two with `4·R·D ≤ 16 MiB`, at least 2048.
+pub fn chunk_rows(dim: usize) -> usize {
+    let most = (1 << 22) / dim.max(1);
+    (1 << most.max(1).ilog2()).max(2048)
+}
+
+/// Text without control characters: names come from strangers.
+fn escaped(text: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_fill_sixteen_mebibytes_but_hold_at_least_2048_rows() {
+        for (dim, rows) in
+            [(1, 1 << 22), (2, 1 << 21), (64, 65_536), (65, 32_768), (768, 4096), (2048, 2048), (9999, 2048)]
+        {
+            assert_eq!(chunk_rows(dim), rows, "{dim}");
+        }
+    }
+
+    #[test]
+    fn names_are_shown_without_control_characters() {
+        assert_eq!(escaped("a\x1b[31m\u{85}é'; DROP"), "a\\u{1b}[31m\\u{85}é'; DROP");
+    }
 }

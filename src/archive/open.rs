@@ -1,6 +1,14 @@
-//! Finding files, choosing columns, planning units.
+//! The archive: what was found, and the way to its rows.
 
-use super::{File, Key, Request, Unit, UnitReader};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::chunk::Rules;
+use super::file::{self, Footer};
+use super::keys::Filter;
+use super::schema::{Element, leaves};
+use super::source::Source;
+use super::{File, Key, Request, Unit, UnitReader, plan, read, vectors};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
@@ -17,79 +25,167 @@ pub struct Column {
 
 /// Files of one schema, opened and planned: only their footers have been read.
 #[derive(Debug)]
-pub struct Archive {}
+pub struct Archive {
+    pub(super) files: Vec<File>,
+    pub(super) units: Vec<Unit>,
+    /// The first row of each unit in its file.
+    pub(super) starts: Vec<u64>,
+    pub(super) features: Column,
+    pub(super) element: Element,
+    pub(super) labels: Option<Column>,
+    pub(super) label_kind: LabelKind,
+    pub(super) filters: Vec<Filter>,
+    pub(super) rules: Rules,
+    pub(super) bad_files: Vec<(String, String)>,
+    pub(super) warnings: Vec<String>,
+    pub(super) dims: Vec<OnceLock<Option<usize>>>,
+    pub(super) footers: Mutex<VecDeque<(usize, Arc<Footer>)>>,
+}
+
+/// Footers that are kept: one for each file that threads are likely to be in, since all of them may not fit in memory.
+const FOOTERS: usize = 64;
 
 impl Archive {
     /// Finds the files, chooses the columns, lists the units.
-    pub fn open(_inputs: &[String], _request: &Request) -> Result<Self> {
-        Err(Error::internal("not yet"))
+    ///
+    /// An input is a file, a directory or a pattern. Directories are searched for `*.parquet`, hidden files and those
+    /// that begin with an underscore aside; directories called `key=value` are hive keys, wherever in a path.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`](crate::error::ErrorKind::Missing) if there is no file or no row;
+    /// [`Usage`](crate::error::ErrorKind::Usage) for columns and keys that are not there or not clear;
+    /// [`Data`](crate::error::ErrorKind::Data) for files that are damaged, disagree in their schema, or hold the same
+    /// bytes under two names.
+    pub fn open(inputs: &[String], request: &Request) -> Result<Self> {
+        plan::open(inputs, request)
     }
 
-    /// The files that hold units, in the order of their names.
+    /// The files, in the order of their names.
     pub fn files(&self) -> &[File] {
-        &[]
+        &self.files
     }
 
     /// What is read: by file, then by row group, whatever the order of the inputs.
     pub fn units(&self) -> &[Unit] {
-        &[]
+        &self.units
     }
 
     /// `D`, where the schema tells it and all files agree.
     pub fn dim(&self) -> Option<usize> {
-        None
+        let first = self.files.first()?.dim?;
+        self.files.iter().all(|file| file.dim == Some(first)).then_some(first)
     }
 
-    /// `D` of a file's vectors, from its schema or its first row; `None` if it holds no vector.
-    pub fn file_dim(&self, _file: usize) -> Result<Option<usize>> {
-        Ok(None)
+    /// `D` of a file's vectors, from its schema or its first vector; `None` if it holds no vector.
+    pub fn file_dim(&self, file: usize) -> Result<Option<usize>> {
+        let planned = &self.files[file];
+        if planned.dim.is_some() {
+            return Ok(planned.dim);
+        }
+        if let Some(&dim) = self.dims[file].get() {
+            return Ok(dim);
+        }
+        let (source, footer) = self.footer(file)?;
+        let mut dim = None;
+        for row_group in 0..planned.row_groups {
+            let length = vectors::first_length(&source, &footer.arrow, row_group, planned.columns.features);
+            dim = length.map_err(|error| {
+                error
+                    .with_default("file", &planned.shown)
+                    .with_default("row group", row_group)
+                    .with_default("column", super::escaped(&self.features.name))
+            })?;
+            if dim.is_some() {
+                break;
+            }
+        }
+        Ok(*self.dims[file].get_or_init(|| dim))
     }
 
     /// The column of the vectors.
     pub fn features(&self) -> &Column {
-        unimplemented!()
+        &self.features
     }
 
     /// The column of the labels; `None` if all rows are of the one class 0.
     pub fn labels(&self) -> Option<&Column> {
-        None
+        self.labels.as_ref()
     }
 
     /// The type of the labels.
     pub fn label_kind(&self) -> LabelKind {
-        LabelKind::Int
+        self.label_kind
     }
 
     /// The significand bits of the stored features: 11, 24 or 53.
     pub fn significand_bits(&self) -> u32 {
-        24
+        self.element.significand_bits()
     }
 
     /// Inputs left out under [`bad_files`](Request::bad_files), with the reason.
     pub fn bad_files(&self) -> &[(String, String)] {
-        &[]
+        &self.bad_files
     }
 
     /// What the user should know, as files named twice.
     pub fn warnings(&self) -> &[String] {
-        &[]
+        &self.warnings
     }
 
-    /// Whether the pages of a file carry checksums, from its first page.
-    pub fn checksums(&self, _file: usize) -> Result<bool> {
-        Ok(false)
+    /// Whether the pages of a file carry checksums, from the first one of its vectors.
+    pub fn checksums(&self, file: usize) -> Result<bool> {
+        let planned = &self.files[file];
+        let (source, footer) = self.footer(file)?;
+        let metadata = footer.parquet();
+        let leaf = leaves(metadata, &[planned.columns.features]).first().copied();
+        let group = metadata.row_groups().iter().find(|group| group.num_rows() > 0);
+        match group.zip(leaf) {
+            Some((group, leaf)) => {
+                source.checksum(group.column(leaf)).map_err(|error| error.with_default("file", &planned.shown))
+            }
+            None => Ok(false),
+        }
     }
 
-    /// Opens a unit.
-    pub fn read(&self, _unit: usize) -> Result<UnitReader<'_>> {
-        Err(Error::internal("not yet"))
+    /// Opens a unit, if its file still is what was planned.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file has changed or is damaged.
+    pub fn read(&self, unit: usize) -> Result<UnitReader<'_>> {
+        UnitReader::open(self, unit)
     }
 
     /// Counts the labels of a unit by group, without its vectors: `each` gets every pair of group and label once.
     ///
     /// Rows with a null label, under [`ignore_label`](Request::ignore_label) or outside the filters are not counted;
     /// rows whose vectors cannot be used are.
-    pub fn read_labels(&self, _unit: usize, _each: &mut dyn FnMut(&Key, &Label, u64)) -> Result<()> {
-        Err(Error::internal("not yet"))
+    pub fn read_labels(&self, unit: usize, each: &mut dyn FnMut(&Key, &Label, u64)) -> Result<()> {
+        read::count_labels(self, unit, each)
+    }
+
+    /// A file, opened again, and its footer.
+    pub(super) fn footer(&self, file: usize) -> Result<(Source, Arc<Footer>)> {
+        let planned = &self.files[file];
+        let place = |error: Error| error.with_default("file", &planned.shown);
+        let (source, fresh) = planned.reopen().map_err(place)?;
+        if let Some(footer) = fresh {
+            return Ok((source, Arc::new(footer)));
+        }
+        let cached = || self.footers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, footer)) = cached().iter().find(|(known, _)| *known == file) {
+            return Ok((source, footer.clone()));
+        }
+        let footer = Arc::new(file::footer(&source, planned.size).map_err(place)?);
+        if footer.hash != planned.footer_hash {
+            return Err(place(Error::data(file::CHANGED).with("detail", "its footer")));
+        }
+        let mut footers = cached();
+        if !footers.iter().any(|(known, _)| *known == file) {
+            footers.truncate(FOOTERS - 1);
+            footers.push_front((file, footer.clone()));
+        }
+        Ok((source, footer))
     }
 }

@@ -1,0 +1,330 @@
+//! Making the plan: which files, which columns, which units.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::sync::{Mutex, OnceLock};
+use std::{fs, io};
+
+use arrow::datatypes::DataType;
+use rayon::prelude::*;
+
+use super::chunk::Rules;
+use super::discover::{Found, discover};
+use super::file::{self, Footer, Stamp};
+use super::keys::{self, Filter, Hive};
+use super::schema::{self, Columns, Origin, Schema, VectorType};
+use super::{Archive, Column, File, Key, Policy, Request, Unit, escaped, is_damage};
+use crate::batch::{Label, LabelKind};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A file whose footer has been read.
+type Opened = (Found, Stamp, Footer);
+
+pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
+    if inputs.is_empty() {
+        return Err(Error::usage("no input"));
+    }
+    let (found, again) = discover(inputs)?;
+    let hive = Hive::of(&found);
+    let mut filters = Filter::all(&request.filters);
+    let found = select(found, &hive, &mut filters)?;
+    let mut bad_files = Vec::new();
+    let opened = open_all(found, request.bad_files, &mut bad_files)?;
+    let mut planner = Planner::new(request, hive, filters, &opened[0].2)?;
+    let mut archive = Plan::default();
+    for (found, stamp, footer) in opened {
+        planner.add(found, stamp, &footer, &mut archive).map_err(|(shown, error)| error.with_default("file", shown))?;
+    }
+    let Plan { files, units, starts } = archive;
+    if units.is_empty() {
+        return Err(Error::missing(if request.filters.is_empty() { "no rows" } else { "no row matches the filters" }));
+    }
+    if !request.allow_duplicates {
+        refuse_duplicates(&files)?;
+    }
+    let ignored = request.ignore_label.as_ref();
+    let ignored = ignored
+        .map(|text| keys::parse(planner.label_kind, text))
+        .transpose()
+        .map_err(|error| error.with("flag", "--ignore-label"))?;
+    Ok(Archive {
+        dims: files.iter().map(|_| OnceLock::new()).collect(),
+        footers: Mutex::default(),
+        files,
+        units,
+        starts,
+        element: planner.vectors.element(),
+        features: planner.features,
+        labels: planner.labels,
+        label_kind: planner.label_kind,
+        filters: planner.filters,
+        rules: Rules { nulls: request.nulls, nonfinite: request.nonfinite, ignored },
+        bad_files,
+        warnings: warnings(&again),
+    })
+}
+
+fn warnings(again: &[String]) -> Vec<String> {
+    let Some(first) = again.first() else { return Vec::new() };
+    let more = if again.len() > 1 { format!(" and {} more", again.len() - 1) } else { String::new() };
+    vec![format!("files that the inputs name twice are counted once: {first}{more}")]
+}
+
+/// Drops the files whose hive keys no filter lets through.
+fn select(found: Vec<Found>, hive: &Hive, filters: &mut [Filter]) -> Result<Vec<Found>> {
+    for filter in filters.iter_mut() {
+        let value = found.iter().find_map(|file| file.keys.get(&filter.name));
+        if let Some(value) = value {
+            filter.resolve(hive.label(&filter.name, value).kind())?;
+        }
+    }
+    let passes = |file: &Found| {
+        filters.iter().all(|filter| {
+            file.keys.get(&filter.name).is_none_or(|value| filter.accepts(&hive.label(&filter.name, value)))
+        })
+    };
+    let (kept, dropped): (Vec<Found>, Vec<Found>) = found.into_iter().partition(passes);
+    if kept.is_empty() {
+        let mut error = Error::missing("no file matches the filters");
+        for filter in filters.iter() {
+            let values: BTreeSet<Label> = dropped
+                .iter()
+                .filter_map(|file| file.keys.get(&filter.name).map(|value| hive.label(&filter.name, value)))
+                .collect();
+            let values: Vec<String> = values.iter().map(Label::to_string).collect();
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            error = error.with("key", escaped(&filter.name)).with("values", schema::list(&values));
+        }
+        return Err(error);
+    }
+    Ok(kept)
+}
+
+/// Reads all footers, many at a time.
+fn open_all(found: Vec<Found>, policy: Policy, bad_files: &mut Vec<(String, String)>) -> Result<Vec<Opened>> {
+    let read = |found: Found| {
+        let outcome = file::open(&found.path)
+            .and_then(|(source, stamp)| file::footer(&source, stamp.size).map(|footer| (stamp, footer)));
+        (found, outcome)
+    };
+    let outcomes: Vec<_> = found.into_par_iter().map(read).collect();
+    let mut opened = Vec::with_capacity(outcomes.len());
+    for (found, outcome) in outcomes {
+        match outcome {
+            Ok((stamp, footer)) => opened.push((found, stamp, footer)),
+            Err(error) if policy == Policy::Skip && is_damage(&error) => {
+                let reason = error.fact("detail").unwrap_or(error.message()).to_owned();
+                bad_files.push((found.shown, reason));
+            }
+            Err(error) => {
+                let damage = is_damage(&error);
+                let error = error.with("file", found.shown);
+                return Err(if damage {
+                    error.help("--on-bad-file skip leaves such files out and lists them")
+                } else {
+                    error
+                });
+            }
+        }
+    }
+    if opened.is_empty() {
+        return Err(Error::missing("no file can be read").with("bad files", bad_files.len()));
+    }
+    Ok(opened)
+}
+
+#[derive(Default)]
+struct Plan {
+    files: Vec<File>,
+    units: Vec<Unit>,
+    starts: Vec<u64>,
+}
+
+/// What all files share, and what it asks of each.
+struct Planner<'a> {
+    request: &'a Request,
+    hive: Hive,
+    filters: Vec<Filter>,
+    features: Column,
+    vectors: VectorType,
+    labels: Option<Column>,
+    label_kind: LabelKind,
+    key_kinds: BTreeMap<String, LabelKind>,
+}
+
+impl<'a> Planner<'a> {
+    /// The first file decides.
+    fn new(request: &'a Request, hive: Hive, filters: Vec<Filter>, footer: &Footer) -> Result<Self> {
+        let schema = Schema::new(footer);
+        let column = |(root, why)| Column { name: schema.field(root).name().clone(), kind: schema.kind(root), why };
+        let features = schema.choose_features(request)?;
+        let labels = schema.choose_labels(request)?;
+        let vectors = schema.vectors(features.0).ok_or_else(|| Error::internal("the features are no vectors"))?;
+        let label_kind = labels.map_or(Ok(LabelKind::Int), |(root, _)| schema.label_kind(root))?;
+        let (features, labels) = (column(features), labels.map(column));
+        Ok(Self { request, hive, filters, features, vectors, labels, label_kind, key_kinds: BTreeMap::new() })
+    }
+
+    fn add(&mut self, found: Found, stamp: Stamp, footer: &Footer, plan: &mut Plan) -> Result<(), (String, Error)> {
+        let schema = Schema::new(footer);
+        let columns = self.columns(&schema, &found).map_err(|error| (found.shown.clone(), error))?;
+        let metadata = footer.parquet();
+        let scalars = columns.scalars();
+        let read: Vec<usize> = scalars.iter().copied().chain([columns.features]).collect();
+        let read = schema::leaves(metadata, &read);
+        let mut rows = 0;
+        for (row_group, group) in metadata.row_groups().iter().enumerate() {
+            let first = rows;
+            // The footer's counts were checked when it was read.
+            let here = group.num_rows() as u64;
+            rows += here;
+            let value = |origin: &Origin| match origin {
+                Origin::Path(label) => Some(label.clone()),
+                Origin::Column(root) => {
+                    let leaf = schema::leaves(metadata, &[*root]).first().copied()?;
+                    keys::constant(group, leaf, schema.field(*root).data_type())
+                }
+            };
+            let may_pass =
+                |(origin, filter): (&Origin, &Filter)| value(origin).is_none_or(|value| filter.accepts(&value));
+            if here == 0 || !columns.filters.iter().zip(&self.filters).all(may_pass) {
+                continue;
+            }
+            let bytes = |&leaf: &usize| u64::try_from(group.column(leaf).compressed_size()).unwrap_or(0);
+            plan.units.push(Unit {
+                file: plan.files.len(),
+                row_group,
+                rows: here,
+                bytes: read.iter().map(bytes).fold(0, u64::saturating_add),
+                key: columns.keys.iter().map(value).collect::<Option<Key>>(),
+            });
+            plan.starts.push(first);
+        }
+        plan.files.push(File {
+            path: found.path,
+            shown: found.shown,
+            name: found.name,
+            size: stamp.size,
+            modified: stamp.modified,
+            footer_hash: footer.hash,
+            row_groups: metadata.num_row_groups(),
+            rows,
+            dim: schema.dim(columns.features),
+            keys: found.keys,
+            stamp,
+            columns,
+        });
+        Ok(())
+    }
+
+    fn columns(&mut self, schema: &Schema<'_>, found: &Found) -> Result<Columns> {
+        let features = present(schema, &self.features.name)?;
+        let vectors = schema.vectors(features);
+        let vectors = vectors.filter(|vectors| vectors.element() == self.vectors.element()).ok_or_else(|| {
+            Error::data("files differ in the type of their features")
+                .with("column", escaped(&self.features.name))
+                .with("expected", &self.features.kind)
+                .with("found", schema.kind(features))
+        })?;
+        let labels = self.labels.as_ref().map(|labels| -> Result<usize> {
+            let root = present(schema, &labels.name)?;
+            if schema.label_kind(root).ok() != Some(self.label_kind) {
+                return Err(Error::data("files differ in the type of their labels")
+                    .with("column", escaped(&labels.name))
+                    .with("expected", &labels.kind)
+                    .with("found", schema.kind(root)));
+            }
+            Ok(root)
+        });
+        let labels = labels.transpose()?;
+        let keys = self.request.group_by.iter().map(|name| self.key(name, schema, found)).collect::<Result<_>>()?;
+        let names: Vec<String> = self.filters.iter().map(|filter| filter.name.clone()).collect();
+        let filters: Vec<Origin> = names.iter().map(|name| self.key(name, schema, found)).collect::<Result<_>>()?;
+        for filter in &mut self.filters {
+            filter.resolve(self.key_kinds[&filter.name])?;
+        }
+        Ok(Columns { features, vectors, labels, keys, filters })
+    }
+
+    /// Where a file has the value of a key: in its path, or else in a column.
+    fn key(&mut self, name: &str, schema: &Schema<'_>, found: &Found) -> Result<Origin> {
+        let (origin, kind) = if let Some(value) = found.keys.get(name) {
+            let label = self.hive.label(name, value);
+            let kind = label.kind();
+            (Origin::Path(label), kind)
+        } else {
+            let Some(root) = schema.position(name)? else {
+                return Err(Error::usage("there is no such key or column")
+                    .with("key", escaped(name))
+                    .with("hive keys", schema::list(&self.hive.names().collect::<Vec<_>>()))
+                    .with("columns", schema::list(&schema.scalars())));
+            };
+            let kind = schema.field(root).data_type();
+            let kind = keys::key_kind(kind).ok_or_else(|| not_a_key(name, kind))?;
+            (Origin::Column(root), kind)
+        };
+        let known = *self.key_kinds.entry(name.to_owned()).or_insert(kind);
+        if known != kind {
+            return Err(Error::data("files differ in the type of a key")
+                .with("key", escaped(name))
+                .with("expected", known)
+                .with("found", kind));
+        }
+        Ok(origin)
+    }
+}
+
+fn present(schema: &Schema<'_>, name: &str) -> Result<usize> {
+    schema.position(name)?.ok_or_else(|| {
+        Error::data("a file lacks a column that others have")
+            .with("column", escaped(name))
+            .with("columns", schema::list(&schema.names()))
+    })
+}
+
+fn not_a_key(name: &str, kind: &DataType) -> Error {
+    Error::usage("groups and filters take columns of integers, strings or booleans")
+        .with("column", escaped(name))
+        .with("type", escaped(&kind.to_string()))
+}
+
+/// Finds the same bytes under two names. Size and footer only nominate: equal means equal bytes.
+fn refuse_duplicates(files: &[File]) -> Result<()> {
+    let mut alike: BTreeMap<(u64, u64), Vec<&File>> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.rows > 0) {
+        let known = alike.entry((file.size, file.footer_hash)).or_default();
+        for other in known.iter() {
+            if equal_bytes(file, other)? {
+                return Err(Error::data("the same content under two names would be counted twice")
+                    .with("file", &other.shown)
+                    .with("same as", &file.shown)
+                    .help("leave one of them out, or --allow-duplicates"));
+            }
+        }
+        known.push(file);
+    }
+    Ok(())
+}
+
+fn equal_bytes(a: &File, b: &File) -> Result<bool> {
+    const STEP: u64 = 1 << 20;
+    let open = |file: &File| fs::File::open(&file.path).map_err(|error| unreadable(file, error));
+    let (mut left, mut right) = (open(a)?, open(b)?);
+    let (mut x, mut y) = (Vec::new(), Vec::new());
+    loop {
+        x.clear();
+        y.clear();
+        (&mut left).take(STEP).read_to_end(&mut x).map_err(|error| unreadable(a, error))?;
+        (&mut right).take(STEP).read_to_end(&mut y).map_err(|error| unreadable(b, error))?;
+        if x != y {
+            return Ok(false);
+        }
+        if x.is_empty() {
+            return Ok(true);
+        }
+    }
+}
+
+fn unreadable(file: &File, error: io::Error) -> Error {
+    Error::new(ErrorKind::Io, "cannot read").with("file", &file.shown).with("detail", error.kind()).caused_by(error)
+}

@@ -1,0 +1,211 @@
+//! Labels and group columns: single values, as codes into the values that a chunk holds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
+use arrow::datatypes::{
+    DataType, Field, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
+};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::schema::leaves;
+use super::source::{Source, damaged};
+use crate::batch::Label;
+use crate::error::{Error, Result};
+
+/// The code of a null.
+pub(super) const NULL: u32 = u32::MAX;
+
+/// A column of a chunk: `codes[row]` is an index into `values`, or [`NULL`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Coded {
+    pub(super) codes: Vec<u32>,
+    pub(super) values: Vec<Label>,
+}
+
+/// Reads the single-valued columns of a unit, some rows at a time.
+#[derive(Debug)]
+pub(super) struct ScalarReader {
+    batches: ParquetRecordBatchReader,
+    source: Source,
+    roots: Vec<usize>,
+}
+
+impl ScalarReader {
+    /// Reads the columns at `roots`, which ascend, in steps of `rows` rows.
+    pub(super) fn open(
+        source: &Source,
+        metadata: &ArrowReaderMetadata,
+        row_group: usize,
+        roots: Vec<usize>,
+        rows: usize,
+    ) -> Result<Self> {
+        let group = metadata.metadata().row_group(row_group);
+        source.expect(group, &leaves(metadata.metadata(), &roots))?;
+        let batches = source.guarded(|| {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(source.clone(), metadata.clone())
+                .with_projection(ProjectionMask::roots(metadata.parquet_schema(), roots.iter().copied()))
+                .with_row_groups(vec![row_group])
+                .with_batch_size(rows)
+                .build()
+        })?;
+        Ok(Self { batches, source: source.clone(), roots })
+    }
+
+    /// The next `rows` rows of every column, with its root; the first row is `base` of the row group.
+    pub(super) fn next(&mut self, rows: usize, base: u64) -> Result<HashMap<usize, Coded>> {
+        let Self { batches, source, roots } = self;
+        let batch = source.guarded(|| batches.next().transpose())?;
+        let batch = batch.filter(|batch| batch.num_rows() == rows).ok_or_else(|| damaged("rows are missing"))?;
+        let named = batch.schema_ref().fields().iter().zip(batch.columns());
+        let encode = |(&root, (field, column)): (&usize, (&Arc<Field>, &ArrayRef))| {
+            let coded = coded(column, base).map_err(|error| error.with("column", super::escaped(field.name())))?;
+            Ok((root, coded))
+        };
+        roots.iter().zip(named).map(encode).collect()
+    }
+
+    /// Whether there is nothing more.
+    pub(super) fn is_at_end(&mut self) -> Result<bool> {
+        let Self { batches, source, .. } = self;
+        Ok(source.guarded(|| batches.next().transpose())?.is_none())
+    }
+}
+
+/// The labels of an array.
+fn coded(array: &ArrayRef, base: u64) -> Result<Coded> {
+    macro_rules! integers {
+        ($type:ty) => {
+            Ok(primitive::<$type>(array.as_primitive(), base, |value| Some(value.into()))?)
+        };
+    }
+    macro_rules! floats {
+        ($type:ty) => {
+            primitive::<$type>(array.as_primitive(), base, |value| integer(f64::from(value), limit::<$type>()))
+        };
+    }
+    match array.data_type() {
+        DataType::Int8 => integers!(Int8Type),
+        DataType::Int16 => integers!(Int16Type),
+        DataType::Int32 => integers!(Int32Type),
+        DataType::Int64 => integers!(Int64Type),
+        DataType::UInt8 => integers!(UInt8Type),
+        DataType::UInt16 => integers!(UInt16Type),
+        DataType::UInt32 => integers!(UInt32Type),
+        DataType::UInt64 => integers!(UInt64Type),
+        DataType::Float16 => floats!(Float16Type),
+        DataType::Float32 => floats!(Float32Type),
+        DataType::Float64 => floats!(Float64Type),
+        DataType::Boolean => {
+            let mut coder = Coder::default();
+            array.as_boolean().iter().for_each(|value| coder.push(value, |&value| Label::Bool(value)));
+            Ok(coder.coded)
+        }
+        DataType::Utf8 => {
+            let mut coder = Coder::default();
+            array.as_string::<i32>().iter().for_each(|value| coder.push(value, |&value| Label::Text(value.into())));
+            Ok(coder.coded)
+        }
+        other => Err(Error::internal("a column of labels has a type that was not planned").with("type", other)),
+    }
+}
+
+fn primitive<T: ArrowPrimitiveType>(
+    array: &PrimitiveArray<T>,
+    base: u64,
+    convert: impl Fn(T::Native) -> Option<i128>,
+) -> Result<Coded> {
+    let mut coder = Coder::default();
+    for (row, value) in array.iter().enumerate() {
+        let converted = value.map(|value| convert(value).ok_or(value)).transpose().map_err(|value| {
+            Error::data("a label in a float column is no integer that its type tells from all others")
+                .with("row", base + row as u64)
+                .with("label", format!("{value:?}"))
+        })?;
+        coder.push(converted, |&value| Label::Int(value));
+    }
+    Ok(coder.coded)
+}
+
+/// Up to here a float of the type is no rounding of another integer: `2^p`, exclusive.
+fn limit<T: ArrowPrimitiveType>() -> f64 {
+    match T::DATA_TYPE {
+        DataType::Float16 => 2048.0,
+        DataType::Float32 => 16_777_216.0,
+        _ => 9_007_199_254_740_992.0,
+    }
+}
+
+fn integer(value: f64, limit: f64) -> Option<i128> {
+    (value.abs() < limit && value.fract() == 0.0).then_some(value as i128)
+}
+
+/// Gives values codes in the order in which they come.
+struct Coder<T> {
+    known: HashMap<T, u32>,
+    last: Option<(T, u32)>,
+    coded: Coded,
+}
+
+impl<T> Default for Coder<T> {
+    fn default() -> Self {
+        Self { known: HashMap::new(), last: None, coded: Coded::default() }
+    }
+}
+
+impl<T: Copy + Eq + std::hash::Hash> Coder<T> {
+    fn push(&mut self, value: Option<T>, label: impl Fn(&T) -> Label) {
+        let Some(value) = value else {
+            self.coded.codes.push(NULL);
+            return;
+        };
+        let code = match self.last {
+            // Sorted files repeat themselves.
+            Some((last, code)) if last == value => code,
+            _ => *self.known.entry(value).or_insert_with(|| {
+                self.coded.values.push(label(&value));
+                (self.coded.values.len() - 1) as u32
+            }),
+        };
+        self.last = Some((value, code));
+        self.coded.codes.push(code);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{BooleanArray, Float32Array, Float64Array, Int64Array, StringArray, UInt64Array};
+
+    use super::*;
+
+    fn labels(array: ArrayRef) -> Vec<Option<Label>> {
+        let coded = coded(&array, 0).unwrap();
+        coded.codes.iter().map(|&code| coded.values.get(code as usize).cloned()).collect()
+    }
+
+    #[test]
+    fn every_type_becomes_its_label() {
+        let extremes = labels(Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(-1), Some(i64::MIN)])));
+        let min = Some(Label::Int(i64::MIN.into()));
+        assert_eq!(extremes, [min.clone(), None, Some(Label::Int(-1)), min]);
+        assert_eq!(labels(Arc::new(UInt64Array::from(vec![u64::MAX]))), [Some(Label::Int(u64::MAX.into()))]);
+        assert_eq!(labels(Arc::new(BooleanArray::from(vec![true]))), [Some(Label::Bool(true))]);
+        assert_eq!(labels(Arc::new(StringArray::from(vec!["é\n"]))), [Some(Label::Text("é\n".into()))]);
+        assert_eq!(labels(Arc::new(Float64Array::from(vec![3.0, -0.0]))), [Some(Label::Int(3)), Some(Label::Int(0))]);
+    }
+
+    #[test]
+    fn floats_that_are_no_certain_integer_are_refused() {
+        let two_53 = 9_007_199_254_740_992.0_f64;
+        for value in [3.5, f64::NAN, f64::INFINITY, two_53, -two_53, f64::from_bits(1)] {
+            let error = coded(&(Arc::new(Float64Array::from(vec![1.0, value])) as ArrayRef), 0).unwrap_err();
+            assert_eq!(error.fact("row"), Some("1"), "{value}");
+        }
+        let largest = labels(Arc::new(Float64Array::from(vec![two_53 - 1.0])));
+        assert_eq!(largest, [Some(Label::Int((1 << 53) - 1))]);
+        assert!(coded(&(Arc::new(Float32Array::from(vec![16_777_216.0])) as ArrayRef), 0).is_err());
+    }
+}

@@ -1,0 +1,315 @@
+//! Which column is which: the types that are read, and the choice between them.
+
+use arrow::datatypes::{DataType, Field};
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::file::metadata::ParquetMetaData;
+
+use super::Request;
+use super::file::Footer;
+use super::source::guarded;
+use crate::batch::{Label, LabelKind};
+use crate::error::{Error, Result};
+
+/// The element type of stored vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Element {
+    F16,
+    F32,
+    F64,
+}
+
+impl Element {
+    fn of(kind: &DataType) -> Option<Self> {
+        match kind {
+            DataType::Float16 => Some(Self::F16),
+            DataType::Float32 => Some(Self::F32),
+            DataType::Float64 => Some(Self::F64),
+            _ => None,
+        }
+    }
+
+    pub(super) fn significand_bits(self) -> u32 {
+        match self {
+            Self::F16 => 11,
+            Self::F32 => 24,
+            Self::F64 => 53,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+        }
+    }
+}
+
+/// How vectors are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum VectorType {
+    /// A list of any kind; Parquet does not tell them apart.
+    List(Element),
+    /// 4·D bytes, little-endian `f32`.
+    Bytes { dim: usize },
+}
+
+impl VectorType {
+    pub(super) fn element(self) -> Element {
+        match self {
+            Self::List(element) => element,
+            Self::Bytes { .. } => Element::F32,
+        }
+    }
+}
+
+/// Where the value of a key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A directory called `key=value`.
+    Path(Label),
+    /// A column, by its position among the roots of the schema.
+    Column(usize),
+}
+
+/// The columns of one file that are read.
+#[derive(Clone, Debug)]
+pub(super) struct Columns {
+    pub(super) features: usize,
+    pub(super) vectors: VectorType,
+    pub(super) labels: Option<usize>,
+    /// In the order of `group_by`.
+    pub(super) keys: Vec<Origin>,
+    /// In the order of the filters.
+    pub(super) filters: Vec<Origin>,
+}
+
+impl Columns {
+    /// The roots of labels, keys and filters, ascending and each once.
+    pub(super) fn scalars(&self) -> Vec<usize> {
+        let keys = self.keys.iter().chain(&self.filters).filter_map(|origin| match origin {
+            Origin::Path(_) => None,
+            Origin::Column(root) => Some(*root),
+        });
+        let mut roots: Vec<usize> = self.labels.into_iter().chain(keys).collect();
+        roots.sort_unstable();
+        roots.dedup();
+        roots
+    }
+}
+
+const FEATURE_NAMES: [&str; 8] =
+    ["feature", "features", "embedding", "embeddings", "emb", "vector", "hidden_state", "hidden_states"];
+const LABEL_NAMES: [&str; 5] = ["label", "labels", "y", "target", "class"];
+
+/// The columns of a file, as far as choosing goes.
+pub(super) struct Schema<'a> {
+    footer: &'a Footer,
+    /// What the writer's own schema says, where it can be read: fixed sizes, dictionaries.
+    embedded: Option<arrow::datatypes::Schema>,
+}
+
+impl<'a> Schema<'a> {
+    pub(super) fn new(footer: &'a Footer) -> Self {
+        let metadata = footer.parquet().file_metadata();
+        // It is read for what it adds, so damage in it is no harm.
+        let embedded = metadata
+            .key_value_metadata()
+            .and_then(|pairs| guarded(|| parquet_to_arrow_schema(metadata.schema_descr(), Some(pairs))).ok());
+        Self { footer, embedded }
+    }
+
+    fn fields(&self) -> &[std::sync::Arc<Field>] {
+        self.footer.arrow.schema().fields()
+    }
+
+    pub(super) fn field(&self, root: usize) -> &Field {
+        &self.fields()[root]
+    }
+
+    fn embedded(&self, root: usize) -> &Field {
+        let same = |field: &&Field| field.name() == self.field(root).name();
+        self.embedded.as_ref().map(|schema| schema.field(root)).filter(same).unwrap_or_else(|| self.field(root))
+    }
+
+    /// The position of the column of that name.
+    pub(super) fn position(&self, name: &str) -> Result<Option<usize>> {
+        let mut at = self.fields().iter().enumerate().filter(|(_, field)| field.name() == name).map(|(at, _)| at);
+        match (at.next(), at.next()) {
+            (Some(_), Some(_)) => Err(Error::data("two columns have one name").with("column", super::escaped(name))),
+            (first, _) => Ok(first),
+        }
+    }
+
+    /// How a column stores vectors, if it does.
+    pub(super) fn vectors(&self, root: usize) -> Option<VectorType> {
+        match self.field(root).data_type() {
+            DataType::List(item) => Element::of(item.data_type()).map(VectorType::List),
+            DataType::FixedSizeBinary(width) => {
+                // UUIDs, decimals and intervals are no vectors.
+                let info =
+                    self.footer.parquet().file_metadata().schema_descr().root_schema().get_fields()[root].clone();
+                let plain = info.get_basic_info().logical_type_ref().is_none()
+                    && info.get_basic_info().converted_type() == parquet::basic::ConvertedType::NONE;
+                let width = usize::try_from(*width).unwrap_or(0);
+                (plain && width > 0 && width.is_multiple_of(4)).then_some(VectorType::Bytes { dim: width / 4 })
+            }
+            _ => None,
+        }
+    }
+
+    /// `D`, where the schema tells.
+    pub(super) fn dim(&self, root: usize) -> Option<usize> {
+        match (self.vectors(root)?, self.embedded(root).data_type()) {
+            (VectorType::Bytes { dim }, _) => Some(dim),
+            (VectorType::List(_), DataType::FixedSizeList(_, size)) => usize::try_from(*size).ok().filter(|&d| d > 0),
+            _ => None,
+        }
+    }
+
+    /// The type of a column as its writer named it.
+    pub(super) fn kind(&self, root: usize) -> String {
+        match self.vectors(root) {
+            Some(VectorType::Bytes { dim }) => format!("fixed_size_binary({}) as little-endian f32", 4 * dim),
+            _ => type_name(self.embedded(root).data_type()),
+        }
+    }
+
+    fn names_of(&self, keep: impl Fn(&Self, usize) -> bool) -> Vec<&str> {
+        (0..self.fields().len()).filter(|&root| keep(self, root)).map(|root| self.field(root).name().as_str()).collect()
+    }
+
+    /// All columns.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.names_of(|_, _| true)
+    }
+
+    /// The columns of single values.
+    pub(super) fn scalars(&self) -> Vec<&str> {
+        self.names_of(|schema, root| label_kind(schema.field(root).data_type()).is_some())
+    }
+
+    /// The column of the vectors, and why it.
+    pub(super) fn choose_features(&self, request: &Request) -> Result<(usize, &'static str)> {
+        if let Some(name) = &request.features {
+            let Some(root) = self.position(name)? else {
+                return Err(self.no_column(
+                    name,
+                    "vectors",
+                    self.names_of(|schema, root| schema.vectors(root).is_some()),
+                ));
+            };
+            if self.vectors(root).is_none() {
+                return Err(Error::usage("the column holds no vectors of f16, f32 or f64")
+                    .with("column", super::escaped(name))
+                    .with("type", self.kind(root))
+                    .help("vectors are lists of floats, or fixed_size_binary of 4·D bytes (little-endian f32)"));
+            }
+            return Ok((root, "named"));
+        }
+        let vectors: Vec<usize> = (0..self.fields().len()).filter(|&root| self.vectors(root).is_some()).collect();
+        match vectors[..] {
+            [] => Err(Error::usage("no column holds vectors of f16, f32 or f64")
+                .with("columns", list(&self.names()))
+                .help("vectors are lists of floats, or fixed_size_binary of 4·D bytes (little-endian f32)")),
+            [only] => Ok((only, "only vector column")),
+            _ => {
+                let known = |&root: &usize| FEATURE_NAMES.contains(&self.field(root).name().as_str());
+                let known: Vec<usize> = vectors.iter().copied().filter(known).collect();
+                if let [only] = known[..] {
+                    return Ok((only, "well-known name"));
+                }
+                let candidates = if known.is_empty() { &vectors } else { &known };
+                let names: Vec<&str> = candidates.iter().map(|&root| self.field(root).name().as_str()).collect();
+                Err(Error::usage("several columns hold vectors")
+                    .with("columns", list(&names))
+                    .help(format!("--features {}", super::escaped(names[0]))))
+            }
+        }
+    }
+
+    /// The column of the labels, and why it; `None` if there may be none and there is none.
+    pub(super) fn choose_labels(&self, request: &Request) -> Result<Option<(usize, &'static str)>> {
+        if let Some(name) = &request.labels {
+            let root = self.position(name)?.ok_or_else(|| self.no_column(name, "labels", self.scalars()))?;
+            self.label_kind(root)?;
+            return Ok(Some((root, "named")));
+        }
+        let known = self.names_of(|schema, root| {
+            LABEL_NAMES.contains(&schema.field(root).name().as_str())
+                && label_kind(schema.field(root).data_type()).is_some()
+        });
+        match known[..] {
+            [] if request.labels_optional => Ok(None),
+            [] => Err(Error::usage("no column has a well-known name of labels")
+                .with("looked for", LABEL_NAMES.join(", "))
+                .with("columns", list(&self.scalars()))
+                .help("--labels COLUMN")),
+            [only] => Ok(self.position(only)?.map(|root| (root, "well-known name"))),
+            _ => Err(Error::usage("several columns have well-known names of labels")
+                .with("columns", list(&known))
+                .help(format!("--labels {}", super::escaped(known[0])))),
+        }
+    }
+
+    /// The kind of label that a column's values are.
+    pub(super) fn label_kind(&self, root: usize) -> Result<LabelKind> {
+        label_kind(self.field(root).data_type()).ok_or_else(|| {
+            Error::usage("the column holds no labels: they are integers, booleans, strings or floats holding integers")
+                .with("column", super::escaped(self.field(root).name()))
+                .with("type", self.kind(root))
+        })
+    }
+
+    fn no_column(&self, name: &str, what: &str, candidates: Vec<&str>) -> Error {
+        let all = self.names();
+        let shown = if candidates.is_empty() { all } else { candidates };
+        Error::usage(format!("no such column for {what}"))
+            .with("column", super::escaped(name))
+            .with("columns", list(&shown))
+    }
+}
+
+/// The kind of label that values of a type are.
+pub(super) fn label_kind(kind: &DataType) -> Option<LabelKind> {
+    match kind {
+        DataType::Boolean => Some(LabelKind::Bool),
+        DataType::Utf8 => Some(LabelKind::Text),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => Some(LabelKind::Int),
+        kind if kind.is_integer() => Some(LabelKind::Int),
+        _ => None,
+    }
+}
+
+/// The leaf columns of Parquet below these roots.
+pub(super) fn leaves(metadata: &ParquetMetaData, roots: &[usize]) -> Vec<usize> {
+    let schema = metadata.file_metadata().schema_descr();
+    (0..schema.num_columns()).filter(|&leaf| roots.contains(&schema.get_column_root_idx(leaf))).collect()
+}
+
+/// Names as they are listed in errors.
+pub(super) fn list(names: &[&str]) -> String {
+    const MOST: usize = 20;
+    let mut shown: Vec<String> = names.iter().take(MOST).map(|name| super::escaped(name)).collect();
+    if names.len() > MOST {
+        shown.push(format!("and {} more", names.len() - MOST));
+    }
+    if shown.is_empty() { "none".into() } else { shown.join(", ") }
+}
+
+/// A short name of an Arrow type.
+fn type_name(kind: &DataType) -> String {
+    match kind {
+        DataType::FixedSizeList(item, _) => format!("fixed_size_list<{}>", element_name(item)),
+        DataType::List(item) => format!("list<{}>", element_name(item)),
+        DataType::LargeList(item) => format!("large_list<{}>", element_name(item)),
+        DataType::Dictionary(_, values) => format!("dictionary<{}>", type_name(values)),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string".into(),
+        DataType::Boolean => "bool".into(),
+        other => super::escaped(&other.to_string().to_lowercase()),
+    }
+}
+
+fn element_name(item: &Field) -> String {
+    Element::of(item.data_type()).map_or_else(|| type_name(item.data_type()), |element| element.name().into())
+}

@@ -1,0 +1,253 @@
+//! The bytes of one file, and what its pages may claim before they are believed.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::fs;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use parquet::basic::Type;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use parquet::file::reader::{ChunkReader, Length};
+
+use super::thrift::{self, Malformed};
+use crate::error::{Error, Result};
+
+/// The message of every error that says that a file is no Parquet, or damaged.
+pub(super) const DAMAGED: &str = "not a Parquet file, or a damaged one";
+
+/// Pages are a mebibyte in practice, and `i32::MAX` bytes in the format.
+const PAGE_LIMIT: u64 = 1 << 30;
+
+/// Pages up to here are taken whatever the footer says of their column.
+const PAGE_ALWAYS: u64 = 64 << 20;
+
+/// Headers carry statistics, whose values may be long; they end well before this.
+const HEADER_LIMIT: usize = 16 << 20;
+
+/// One open file, read by position: readers of several columns share it without moving each other.
+#[derive(Clone, Debug)]
+pub(super) struct Source(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    file: fs::File,
+    size: u64,
+    guard: Mutex<Guard>,
+}
+
+/// Where page headers are expected, and why one was refused.
+#[derive(Debug, Default)]
+struct Guard {
+    expected: HashMap<u64, Column>,
+    refusal: Option<Error>,
+}
+
+/// What the footer says of a column of a row group.
+#[derive(Clone, Copy, Debug)]
+struct Column {
+    end: u64,
+    uncompressed: u64,
+    values: u64,
+    /// The fewest bytes that a value of a dictionary takes.
+    width: u64,
+}
+
+impl Source {
+    /// Takes an open file of `size` bytes.
+    pub(super) fn new(file: fs::File, size: u64) -> Self {
+        Self(Arc::new(Inner { file, size, guard: Mutex::default() }))
+    }
+
+    /// The file.
+    pub(super) fn file(&self) -> &fs::File {
+        &self.0.file
+    }
+
+    /// Bytes from `start`.
+    pub(super) fn bytes(&self, start: u64, length: u64) -> Result<Vec<u8>> {
+        let inside = start.checked_add(length).is_some_and(|end| end <= self.0.size);
+        if !inside {
+            return Err(damaged(format!("{length} bytes from {start} are not in a file of {}", self.0.size)));
+        }
+        let mut bytes = reserve(length)?;
+        bytes.resize(length as usize, 0);
+        match self.0.file.read_exact_at(&mut bytes, start) {
+            Ok(()) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(damaged("the file became shorter")),
+            Err(error) => Err(Error::io("cannot read").caused_by(error)),
+        }
+    }
+
+    /// Expects pages from the beginnings of these columns of a row group, and from there on one after the other.
+    pub(super) fn expect(&self, row_group: &RowGroupMetaData, leaves: &[usize]) -> Result<()> {
+        let mut guard = self.guard();
+        for &leaf in leaves {
+            let (start, column) = column(row_group.column(leaf), self.0.size)?;
+            guard.expected.insert(start, column);
+        }
+        Ok(())
+    }
+
+    /// Whether the first page of a column carries a checksum.
+    pub(super) fn checksum(&self, chunk: &ColumnChunkMetaData) -> Result<bool> {
+        let (start, column) = column(chunk, self.0.size)?;
+        Ok(self.header(start, &column)?.checksum)
+    }
+
+    /// Runs what parquet does with this file. It may panic on damaged bytes, and its errors lose what we know better.
+    pub(super) fn guarded<T, E: Display>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T> {
+        let outcome = guarded(work);
+        match self.guard().refusal.take() {
+            Some(refusal) => Err(refusal),
+            None => outcome,
+        }
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Guard> {
+        // The table is consistent between any two of its operations.
+        self.0.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refuse(&self, error: Error) -> ParquetError {
+        let text = error.to_string();
+        self.guard().refusal.get_or_insert(error);
+        ParquetError::General(text)
+    }
+
+    /// If a page is expected at `start`: checks its header and expects the next one.
+    fn check(&self, start: u64) -> Result<()> {
+        let Some(column) = self.guard().expected.remove(&start) else { return Ok(()) };
+        let header = self.header(start, &column)?;
+        let next = start + header.length + header.compressed as u64;
+        if next < column.end {
+            self.guard().expected.insert(next, column);
+        }
+        Ok(())
+    }
+
+    fn header(&self, start: u64, column: &Column) -> Result<thrift::PageHeader> {
+        let most = column.end - start;
+        let mut length = most.min(4096);
+        let header = loop {
+            match thrift::page_header(&self.bytes(start, length)?) {
+                Ok(header) => break header,
+                Err(Malformed) if length < most.min(HEADER_LIMIT as u64) => length = most.min(length * 8),
+                Err(Malformed) => return Err(damaged("a page header is malformed").with("offset", start)),
+            }
+        };
+        column.admit(&header, most).map_err(|error| error.with("offset", start))?;
+        // A failing allocation would end the process, so it is tried first.
+        reserve(header.uncompressed as u64)?;
+        Ok(header)
+    }
+}
+
+impl Column {
+    fn admit(&self, header: &thrift::PageHeader, left: u64) -> Result<()> {
+        let claim = |what: &str, value: i64| Err(damaged(format!("a page claims {value} {what}")));
+        let Ok(uncompressed) = u64::try_from(header.uncompressed) else {
+            return claim("uncompressed bytes", header.uncompressed.into());
+        };
+        if uncompressed > self.uncompressed.clamp(PAGE_ALWAYS, PAGE_LIMIT) {
+            return claim("uncompressed bytes", header.uncompressed.into());
+        }
+        if u64::try_from(header.compressed).is_err() || header.length + header.compressed as u64 > left {
+            return claim("bytes", header.compressed.into());
+        }
+        if let Some(values) = header.values
+            && u64::try_from(values).map_or(true, |values| values > self.values)
+        {
+            return claim("values", values.into());
+        }
+        if let Some(values) = header.dictionary_values
+            && u64::try_from(values).map_or(true, |values| values * self.width > uncompressed)
+        {
+            return claim("values in its dictionary", values.into());
+        }
+        Ok(())
+    }
+}
+
+fn column(chunk: &ColumnChunkMetaData, size: u64) -> Result<(u64, Column)> {
+    let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+    let range = (u64::try_from(start).ok())
+        .zip(u64::try_from(chunk.compressed_size()).ok())
+        .and_then(|(start, length)| Some((start, start.checked_add(length)?)))
+        .filter(|&(_, end)| end <= size);
+    let (Some((start, end)), Ok(values)) = (range, u64::try_from(chunk.num_values())) else {
+        return Err(damaged("a column lies outside of the file"));
+    };
+    let width = match chunk.column_type() {
+        Type::BOOLEAN => 1,
+        Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
+        Type::INT64 | Type::DOUBLE => 8,
+        Type::INT96 => 12,
+        Type::FIXED_LEN_BYTE_ARRAY => u64::try_from(chunk.column_descr().type_length()).unwrap_or(1).max(1),
+    };
+    let uncompressed = u64::try_from(chunk.uncompressed_size()).unwrap_or(0);
+    Ok((start, Column { end, uncompressed, values, width }))
+}
+
+/// Runs what parquet does with damaged bytes, which may be a panic.
+pub(super) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T> {
+    // What the closure held is not used again after an error.
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(outcome) => outcome.map_err(damaged),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            Err(damaged(text.unwrap_or("the decoder gave up")))
+        }
+    }
+}
+
+/// The error of a file that is none, or damaged.
+pub(super) fn damaged(detail: impl Display) -> Error {
+    Error::data(DAMAGED).with("detail", super::escaped(&detail.to_string()))
+}
+
+fn reserve(length: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX))
+        .map_err(|error| Error::resource("not enough memory for a page").with("bytes", length).caused_by(error))?;
+    Ok(bytes)
+}
+
+impl Length for Source {
+    fn len(&self) -> u64 {
+        self.0.size
+    }
+}
+
+impl ChunkReader for Source {
+    type T = BufReader<At>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        self.check(start).map_err(|error| self.refuse(error))?;
+        Ok(BufReader::with_capacity(4096, At { source: self.clone(), at: start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.bytes(start, length as u64).map(Bytes::from).map_err(|error| self.refuse(error))
+    }
+}
+
+/// A position in a file.
+#[derive(Debug)]
+pub(super) struct At {
+    source: Source,
+    at: u64,
+}
+
+impl Read for At {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.0.file.read_at(buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,224 @@
+//! Thrift's compact protocol, walked without building anything.
+//!
+//! Footers and page headers say how much comes after them, and a decoder that believes them allocates before it looks.
+//! This walk meets every element that a list claims to have, so a lie ends it before anything was allocated.
+
+/// The bytes are not what they claim to be, or end too early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+type Walk<T> = Result<T, Malformed>;
+
+/// How deep structures may nest; Parquet's own go to about ten.
+const DEPTH: u32 = 32;
+
+/// What a page says about itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PageHeader {
+    /// Bytes of the header itself.
+    pub(super) length: u64,
+    /// Bytes of the page once decompressed.
+    pub(super) uncompressed: i32,
+    /// Bytes of the page as stored.
+    pub(super) compressed: i32,
+    /// Values of a data page, nulls included.
+    pub(super) values: Option<i32>,
+    /// Values of a dictionary page.
+    pub(super) dictionary_values: Option<i32>,
+    /// Whether it carries a checksum.
+    pub(super) checksum: bool,
+}
+
+/// Whether `bytes` are one whole structure.
+pub(super) fn check_structure(bytes: &[u8]) -> Walk<()> {
+    let mut walker = Walker { bytes, at: 0 };
+    walker.skip(STRUCT, DEPTH)
+}
+
+/// The page header at the beginning of `bytes`.
+pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
+    let mut walker = Walker { bytes, at: 0 };
+    let mut header = PageHeader { uncompressed: -1, compressed: -1, ..PageHeader::default() };
+    walker.fields(|walker, id, kind| {
+        match (id, kind) {
+            (2, I32) => header.uncompressed = walker.int()?,
+            (3, I32) => header.compressed = walker.int()?,
+            (4, I32) => {
+                header.checksum = true;
+                walker.int()?;
+            }
+            (5 | 8, STRUCT) => header.values = Some(walker.first_int()?),
+            (7, STRUCT) => header.dictionary_values = Some(walker.first_int()?),
+            _ => walker.skip(kind, DEPTH)?,
+        }
+        Ok(())
+    })?;
+    header.length = walker.at as u64;
+    Ok(header)
+}
+
+const TRUE: u8 = 1;
+const FALSE: u8 = 2;
+const BYTE: u8 = 3;
+const I16: u8 = 4;
+const I32: u8 = 5;
+const I64: u8 = 6;
+const DOUBLE: u8 = 7;
+const BINARY: u8 = 8;
+const LIST: u8 = 9;
+const SET: u8 = 10;
+const MAP: u8 = 11;
+const STRUCT: u8 = 12;
+const UUID: u8 = 13;
+
+struct Walker<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Walker<'_> {
+    fn byte(&mut self) -> Walk<u8> {
+        let byte = *self.bytes.get(self.at).ok_or(Malformed)?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn advance(&mut self, by: u64) -> Walk<()> {
+        let left = (self.bytes.len() - self.at) as u64;
+        if by > left {
+            return Err(Malformed);
+        }
+        self.at += by as usize;
+        Ok(())
+    }
+
+    fn varint(&mut self) -> Walk<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Malformed)
+    }
+
+    /// A zigzag integer of 32 bits.
+    fn int(&mut self) -> Walk<i32> {
+        let raw = self.varint()?;
+        let value = (raw >> 1) as i64 ^ -((raw & 1) as i64);
+        i32::try_from(value).map_err(|_| Malformed)
+    }
+
+    /// Calls `each` with every field of a structure; it must consume the value.
+    fn fields(&mut self, mut each: impl FnMut(&mut Self, i64, u8) -> Walk<()>) -> Walk<()> {
+        let mut id = 0_i64;
+        loop {
+            let head = self.byte()?;
+            let kind = head & 0x0f;
+            if kind == 0 {
+                return Ok(());
+            }
+            id = match head >> 4 {
+                0 => self.int()?.into(),
+                delta => id + i64::from(delta),
+            };
+            each(self, id, kind)?;
+        }
+    }
+
+    /// Field 1 of a structure, an integer.
+    fn first_int(&mut self) -> Walk<i32> {
+        let mut first = None;
+        self.fields(|walker, id, kind| {
+            if (id, kind) == (1, I32) {
+                first = Some(walker.int()?);
+                return Ok(());
+            }
+            walker.skip(kind, DEPTH)
+        })?;
+        first.ok_or(Malformed)
+    }
+
+    fn skip(&mut self, kind: u8, depth: u32) -> Walk<()> {
+        let depth = depth.checked_sub(1).ok_or(Malformed)?;
+        match kind {
+            // As a field, a boolean is its own type.
+            TRUE | FALSE => Ok(()),
+            BYTE => self.advance(1),
+            I16 | I32 | I64 => self.varint().map(drop),
+            DOUBLE => self.advance(8),
+            UUID => self.advance(16),
+            BINARY => {
+                let length = self.varint()?;
+                self.advance(length)
+            }
+            LIST | SET => {
+                let head = self.byte()?;
+                let count = if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) };
+                self.elements(head & 0x0f, count, depth)
+            }
+            MAP => {
+                let count = self.varint()?;
+                let kinds = if count == 0 { 0 } else { self.byte()? };
+                for _ in 0..count {
+                    self.elements(kinds >> 4, 1, depth)?;
+                    self.elements(kinds & 0x0f, 1, depth)?;
+                }
+                Ok(())
+            }
+            STRUCT => self.fields(|walker, _, kind| walker.skip(kind, depth)),
+            _ => Err(Malformed),
+        }
+    }
+
+    fn elements(&mut self, kind: u8, count: u64, depth: u32) -> Walk<()> {
+        if matches!(kind, TRUE | FALSE) {
+            return self.advance(count);
+        }
+        for _ in 0..count {
+            self.skip(kind, depth)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// type = DATA_PAGE, 300 bytes from 200, 100 values, PLAIN, RLE, RLE.
+    const HEADER: [u8; 18] =
+        [0x15, 0x00, 0x15, 0xd8, 0x04, 0x15, 0x90, 0x03, 0x2c, 0x15, 0xc8, 0x01, 0x15, 0x00, 0x15, 0x06, 0x00, 0x00];
+
+    #[test]
+    fn a_page_header_is_read() {
+        let header = page_header(&HEADER).unwrap();
+        assert_eq!((header.uncompressed, header.compressed, header.values), (300, 200, Some(100)));
+        assert_eq!((header.length, header.checksum, header.dictionary_values), (18, false, None));
+    }
+
+    #[test]
+    fn a_truncated_header_is_malformed() {
+        for length in 0..HEADER.len() {
+            assert_eq!(page_header(&HEADER[..length]), Err(Malformed), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_list_must_hold_what_it_claims() {
+        // Field 1, a list of two structures, each empty.
+        assert_eq!(check_structure(&[0x19, 0x2c, 0, 0, 0]), Ok(()));
+        // The same, claiming 2^31 structures.
+        assert_eq!(check_structure(&[0x19, 0xfc, 0x80, 0x80, 0x80, 0x80, 0x08, 0, 0, 0]), Err(Malformed));
+        // Text of 2^62 bytes.
+        assert_eq!(check_structure(&[0x18, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40, 0]), Err(Malformed));
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let deep = [0x1c; 100_000];
+        assert_eq!(check_structure(&deep), Err(Malformed));
+    }
+}

@@ -1,8 +1,12 @@
 //! One formula, one pure function of states.
 
+mod catalogue;
 mod options;
+mod selection;
 
+pub use catalogue::{Card, Direction, Family, Need, card, cards};
 pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, Options};
+pub use selection::Selection;
 
 use crate::batch::Label;
 use crate::state::{Findings, Head, Statistics};

@@ -1,5 +1,9 @@
 //! The conventions that decide a number.
 
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
 /// Which mean the class means are centred with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Centring {
@@ -90,6 +94,205 @@ impl Default for Options {
             neco_denominator: NecoDenominator::Scaled,
             neco_max_logit: false,
             weight_decay: 5e-4,
+        }
+    }
+}
+
+/// What `--option` knows, and what each takes.
+const KEYS: [(&str, &str); 14] = [
+    ("centring", "class or sample"),
+    ("normaliser", "n, n-k or balanced"),
+    ("min_count", "a number of rows"),
+    ("max_count", "a number of rows"),
+    ("cdnv_exponent", "a number above 0"),
+    ("divide_by_k", "true or false"),
+    ("riesz_s", "a number"),
+    ("use_bias", "true or false"),
+    ("ood_centred", "true or false"),
+    ("neco_dim", "a share of the variance such as 90%, or a number of axes"),
+    ("neco_scale", "true or false"),
+    ("neco_denominator", "scaled or raw"),
+    ("neco_max_logit", "true or false"),
+    ("weight_decay", "a number, 0 or above"),
+];
+
+impl Options {
+    /// Sets one convention from its name and value as typed.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`](crate::error::ErrorKind::Usage) for a key that is none, or a value that it does not take.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let Some((_, takes)) = KEYS.iter().find(|(known, _)| *known == key) else {
+            let keys: Vec<&str> = KEYS.iter().map(|(key, _)| *key).collect();
+            return Err(Error::usage("no such option").with("option", key).help(format!("one of {}", keys.join(", "))));
+        };
+        self.assign(key, value).ok_or_else(|| {
+            Error::usage("the option does not take this value")
+                .with("option", key)
+                .with("value", value)
+                .help(format!("{key} takes {takes}"))
+        })
+    }
+
+    fn assign(&mut self, key: &str, value: &str) -> Option<()> {
+        match key {
+            "centring" => {
+                self.centring = match value {
+                    "class" => Centring::Class,
+                    "sample" => Centring::Sample,
+                    _ => return None,
+                }
+            }
+            "normaliser" => {
+                self.normaliser = match value {
+                    "n" => Normaliser::Rows,
+                    "n-k" => Normaliser::RowsLessClasses,
+                    "balanced" => Normaliser::Balanced,
+                    _ => return None,
+                }
+            }
+            "min_count" => self.min_count = Some(value.parse().ok()?),
+            "max_count" => self.max_count = Some(value.parse().ok()?),
+            "cdnv_exponent" => self.cdnv_exponent = number(value).filter(|p| *p > 0.0)?,
+            "divide_by_k" => self.divide_by_k = value.parse().ok()?,
+            "riesz_s" => self.riesz_s = number(value)?,
+            "use_bias" => self.use_bias = value.parse().ok()?,
+            "ood_centred" => self.ood_centred = value.parse().ok()?,
+            "neco_dim" => {
+                self.neco_dim = match value.strip_suffix('%') {
+                    Some(share) => NecoDim::Fraction(number(share).filter(|s| *s > 0.0 && *s <= 100.0)? / 100.0),
+                    None => NecoDim::Axes(value.parse().ok().filter(|axes| *axes > 0)?),
+                }
+            }
+            "neco_scale" => self.neco_scale = value.parse().ok()?,
+            "neco_denominator" => {
+                self.neco_denominator = match value {
+                    "scaled" => NecoDenominator::Scaled,
+                    "raw" => NecoDenominator::Raw,
+                    _ => return None,
+                }
+            }
+            "neco_max_logit" => self.neco_max_logit = value.parse().ok()?,
+            "weight_decay" => self.weight_decay = number(value).filter(|decay| *decay >= 0.0)?,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Every convention under its name in [`set`](Self::set), in the words of `set`; a number that is not set is null.
+    pub fn describe(&self) -> Vec<(&'static str, Value)> {
+        KEYS.iter().map(|&(key, _)| (key, self.value(key))).collect()
+    }
+
+    fn value(&self, key: &str) -> Value {
+        match key {
+            "centring" => match self.centring {
+                Centring::Class => "class".into(),
+                Centring::Sample => "sample".into(),
+            },
+            "normaliser" => match self.normaliser {
+                Normaliser::Rows => "n".into(),
+                Normaliser::RowsLessClasses => "n-k".into(),
+                Normaliser::Balanced => "balanced".into(),
+            },
+            "min_count" => self.min_count.into(),
+            "max_count" => self.max_count.into(),
+            "cdnv_exponent" => self.cdnv_exponent.into(),
+            "divide_by_k" => self.divide_by_k.into(),
+            "riesz_s" => self.riesz_s.into(),
+            "use_bias" => self.use_bias.into(),
+            "ood_centred" => self.ood_centred.into(),
+            "neco_dim" => match self.neco_dim {
+                // Twelve digits: 7 % must not come out as 7.000000000000001 %.
+                NecoDim::Fraction(share) => format!("{}%", (share * 1e12).round() / 1e10).into(),
+                NecoDim::Axes(axes) => axes.into(),
+            },
+            "neco_scale" => self.neco_scale.into(),
+            "neco_denominator" => match self.neco_denominator {
+                NecoDenominator::Scaled => "scaled".into(),
+                NecoDenominator::Raw => "raw".into(),
+            },
+            "neco_max_logit" => self.neco_max_logit.into(),
+            "weight_decay" => self.weight_decay.into(),
+            _ => Value::Null,
+        }
+    }
+}
+
+/// A finite number.
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn words(options: &Options) -> Vec<(&'static str, String)> {
+        let word = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        options.describe().into_iter().map(|(key, value)| (key, word(value))).collect()
+    }
+
+    #[test]
+    fn what_is_described_can_be_set_again() {
+        let mut odd = Options::default();
+        for (key, value) in [
+            ("centring", "sample"),
+            ("normaliser", "n-k"),
+            ("min_count", "3"),
+            ("max_count", "900"),
+            ("cdnv_exponent", "2"),
+            ("divide_by_k", "false"),
+            ("riesz_s", "62"),
+            ("use_bias", "false"),
+            ("ood_centred", "true"),
+            ("neco_dim", "7%"),
+            ("neco_scale", "false"),
+            ("neco_denominator", "raw"),
+            ("neco_max_logit", "true"),
+            ("weight_decay", "0.003"),
+        ] {
+            odd.set(key, value).unwrap();
+        }
+        for (before, after) in words(&Options::default()).iter().zip(words(&odd)) {
+            assert_ne!(*before, after);
+        }
+        assert_eq!(words(&odd)[9], ("neco_dim", "7%".to_owned()));
+        let mut again = Options::default();
+        words(&odd).iter().for_each(|(key, value)| again.set(key, value).unwrap());
+        assert_eq!(again, odd);
+        again.set("neco_dim", "12").unwrap();
+        again.set("normaliser", "balanced").unwrap();
+        assert_eq!((again.neco_dim, again.normaliser), (NecoDim::Axes(12), Normaliser::Balanced));
+        assert_eq!(words(&Options::default())[9], ("neco_dim", "90%".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_option_or_no_value_is_refused_with_what_is() {
+        let refused = |key: &str, value: &str| {
+            let error = Options::default().set(key, value).unwrap_err();
+            assert_eq!((error.kind(), error.fact("option")), (ErrorKind::Usage, Some(key)));
+            error.advice().unwrap_or_default().to_owned()
+        };
+        assert!(refused("neco_dims", "3").starts_with("one of centring, normaliser, min_count"));
+        assert_eq!(refused("neco_dim", "0"), "neco_dim takes a share of the variance such as 90%, or a number of axes");
+        for (key, value) in [
+            ("neco_dim", "0%"),
+            ("neco_dim", "101%"),
+            ("neco_dim", "-1"),
+            ("cdnv_exponent", "0"),
+            ("cdnv_exponent", "inf"),
+            ("riesz_s", "NaN"),
+            ("weight_decay", "-1"),
+            ("divide_by_k", "yes"),
+            ("min_count", "-1"),
+            ("centring", "Class"),
+            ("normaliser", "N"),
+            ("neco_denominator", ""),
+        ] {
+            refused(key, value);
         }
     }
 }

@@ -1,0 +1,49 @@
+//! A number, or the reason why there is none.
+
+/// What a formula comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Outcome {
+    /// The number, or a machine-readable reason.
+    pub value: Result<f64, &'static str>,
+    /// The least value that data of these shapes can attain.
+    pub floor: Option<f64>,
+    /// Machine-readable remarks.
+    pub flags: Vec<&'static str>,
+}
+
+impl Outcome {
+    /// There is none.
+    pub(super) fn null(reason: &'static str) -> Self {
+        Err(reason).into()
+    }
+
+    /// With a floor.
+    #[must_use]
+    pub(super) fn floor(mut self, floor: Option<f64>) -> Self {
+        self.floor = floor;
+        self
+    }
+
+    /// With a remark, if `holds`.
+    #[must_use]
+    pub(super) fn flag_if(mut self, holds: bool, flag: &'static str) -> Self {
+        if holds {
+            self.flags.push(flag);
+        }
+        self
+    }
+}
+
+impl From<Result<f64, &'static str>> for Outcome {
+    fn from(value: Result<f64, &'static str>) -> Self {
+        // Every operand is finite, so what is not has left the range of f64.
+        let value = value.and_then(|value| if value.is_finite() { Ok(value) } else { Err("out_of_range") });
+        Self { value, floor: None, flags: Vec::new() }
+    }
+}
+
+impl From<f64> for Outcome {
+    fn from(value: f64) -> Self {
+        Ok(value).into()
+    }
+}

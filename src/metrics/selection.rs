@@ -1,0 +1,248 @@
+//! Which metrics were asked for, and what a run must do for them.
+
+use super::catalogue::{Card, Family, Need, cards};
+use super::{Extras, Needs, Normaliser, Options};
+use crate::error::{Error, Result};
+
+/// The metrics that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// One a card of the catalogue.
+    choices: Vec<Choice>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Choice {
+    Left,
+    /// By default, or with its family.
+    Taken,
+    /// By its own key.
+    Named,
+}
+
+impl Default for Selection {
+    /// All that cost no read of their own.
+    fn default() -> Self {
+        Self::of(|card| if card.by_name_only { Choice::Left } else { Choice::Taken })
+    }
+}
+
+impl Selection {
+    /// The metrics of these families and keys; of no word, the default.
+    ///
+    /// A word may hold several, separated by commas. A family leaves out what costs a read of its own
+    /// ([`Card::by_name_only`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`](crate::error::ErrorKind::Usage) for a word that is neither, with those like it.
+    pub fn parse(words: &[String]) -> Result<Self> {
+        let words: Vec<&str> = words.iter().flat_map(|word| word.split(',')).map(str::trim).collect();
+        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        if words.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut selection = Self::of(|_| Choice::Left);
+        for word in words {
+            let family = Family::ALL.into_iter().find(|family| family.name() == word);
+            let mut known = family.is_some();
+            for (card, choice) in cards().iter().zip(&mut selection.choices) {
+                if card.key == word {
+                    *choice = Choice::Named;
+                    known = true;
+                } else if Some(card.family) == family && !card.by_name_only {
+                    *choice = (*choice).max(Choice::Taken);
+                }
+            }
+            if !known {
+                return Err(Error::usage("no such metric").with("metric", word).help(advice(word)));
+            }
+        }
+        Ok(selection)
+    }
+
+    /// The keys, in the catalogue's order.
+    pub fn keys(&self) -> impl Iterator<Item = &'static str> {
+        self.cards().map(|card| card.key)
+    }
+
+    /// Whether the metric of that key was asked for.
+    pub fn contains(&self, key: &str) -> bool {
+        self.keys().any(|chosen| chosen == key)
+    }
+
+    /// Whether it was asked for by its own key.
+    pub(super) fn names(&self, key: &str) -> bool {
+        cards().iter().zip(&self.choices).any(|(card, &choice)| card.key == key && choice == Choice::Named)
+    }
+
+    /// Whether a metric that needs `need` was asked for.
+    pub(super) fn any(&self, need: Need) -> bool {
+        self.cards().any(|card| card.needs.contains(&need))
+    }
+
+    /// The cards, in the catalogue's order.
+    pub(super) fn cards(&self) -> impl Iterator<Item = &'static Card> {
+        cards().iter().zip(&self.choices).filter(|(_, choice)| **choice != Choice::Left).map(|(card, _)| card)
+    }
+
+    /// What a run must do, given what it has: a classifier, out-of-distribution rows, rows to decide.
+    ///
+    /// A metric that cannot be made for want of an input asks for nothing. `--per-class` shows decisions, so it asks for
+    /// them where there is a classifier; the nearest centre alone is decided only for `ncc_accuracy` by name.
+    pub fn needs(
+        &self,
+        has_head: bool,
+        has_ood: bool,
+        has_decisions: bool,
+        extras: Extras,
+        options: &Options,
+    ) -> Needs {
+        let given = |need: Need| match need {
+            Need::Head => has_head,
+            Need::OodMean => has_ood,
+            Need::Decisions => has_decisions,
+            Need::Neco => has_ood && has_decisions && (has_head || !options.neco_max_logit),
+            // Per-class scatter is never kept, so nothing is made of the pooled one under that convention.
+            Need::Scatter => options.normaliser != Normaliser::Balanced,
+            Need::Pairs | Need::Directional | Need::HugIntra => true,
+        };
+        let asked = |need: Need| {
+            self.cards().any(|card| card.needs.contains(&need) && card.needs.iter().all(|&other| given(other)))
+        };
+        let neco = asked(Need::Neco);
+        Needs {
+            scatter: asked(Need::Scatter) || neco,
+            decisions: has_decisions
+                && if has_head { asked(Need::Decisions) || extras.per_class } else { self.names("ncc_accuracy") },
+            directional: asked(Need::Directional),
+            hug_intra: asked(Need::HugIntra),
+            neco,
+        }
+    }
+
+    fn of(choice: impl Fn(&Card) -> Choice) -> Self {
+        Self { choices: cards().iter().map(choice).collect() }
+    }
+}
+
+/// The families and keys most like `word`.
+fn advice(word: &str) -> String {
+    let names = || Family::ALL.into_iter().map(Family::name).chain(cards().iter().map(|card| card.key));
+    let mut near: Vec<(usize, &str)> = names()
+        .map(|name| (if name.contains(word) { 0 } else { distance(word, name) }, name))
+        .filter(|&(distance, name)| distance * 3 <= name.len())
+        .collect();
+    near.sort_by_key(|&(distance, _)| distance);
+    near.truncate(5);
+    if near.is_empty() {
+        let families: Vec<&str> = Family::ALL.into_iter().map(Family::name).collect();
+        format!("the families are {}", families.join(", "))
+    } else {
+        let near: Vec<&str> = near.into_iter().map(|(_, name)| name).collect();
+        format!("did you mean {}?", near.join(", "))
+    }
+}
+
+/// Insertions, deletions and substitutions that make one word of the other (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, right) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(left != *right);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn parse(words: &[&str]) -> Selection {
+        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        Selection::parse(&words).unwrap()
+    }
+
+    fn needs(words: &[&str], has_head: bool, has_ood: bool, has_decisions: bool) -> Needs {
+        parse(words).needs(has_head, has_ood, has_decisions, Extras::default(), &Options::default())
+    }
+
+    #[test]
+    fn the_default_is_all_but_what_costs_a_read_of_its_own() {
+        let left: Vec<&str> = cards().iter().map(|card| card.key).filter(|key| !parse(&[]).contains(key)).collect();
+        assert_eq!(left, ["nc1_cdnv_directional", "hug_intra"]);
+        assert_eq!(parse(&["", " , "]), Selection::default());
+    }
+
+    #[test]
+    fn families_and_keys_in_the_catalogue_s_order() {
+        let keys: Vec<&str> = parse(&["nc5", "nc2_etf_error,nc1_cdnv_directional"]).keys().collect();
+        assert_eq!(
+            keys,
+            ["nc1_cdnv_directional", "nc2_etf_error", "nc5_ortho_dev", "nc5_neco_auroc", "nc5_neco_fpr95"]
+        );
+        assert!(!parse(&["nc2"]).contains("gnc2_distance_mean"));
+        assert!(parse(&["nc3"]).contains("unc3_cos_cv"));
+        assert!(parse(&["nc4"]).contains("classifier_accuracy"));
+        assert!(!parse(&["nc1"]).contains("nc1_cdnv_directional"));
+        assert!(parse(&["nc1", "nc1_cdnv_directional"]).contains("nc1_cdnv_directional"));
+    }
+
+    #[test]
+    fn a_word_that_is_no_metric_is_answered_with_those_like_it() {
+        let advice = |word: &str| {
+            let error = Selection::parse(&[word.to_owned()]).unwrap_err();
+            assert_eq!((error.kind(), error.fact("metric")), (ErrorKind::Usage, Some(word)));
+            error.advice().unwrap_or_default().to_owned()
+        };
+        assert_eq!(advice("nc1_pinf"), "did you mean nc1_pinv?");
+        assert_eq!(advice("etf_error"), "did you mean nc2_etf_error, nc2_etf_error_weights?");
+        assert_eq!(advice("zzz"), "the families are nc1, nc2, gnc2, hug, nc3, nc4, nc5, mse");
+    }
+
+    #[test]
+    fn a_run_does_only_what_the_metrics_need() {
+        let nothing = Needs::default();
+        assert_eq!(needs(&["nc1_cdnv", "nc1_trace_ratio", "nc2", "gnc2", "nc3", "hug"], true, true, true), nothing);
+        assert_eq!(needs(&["nc1_pinv"], false, false, false), Needs { scatter: true, ..nothing });
+        assert_eq!(needs(&["nc1_vci"], false, false, false), Needs { scatter: true, ..nothing });
+        assert_eq!(needs(&["mse_perp"], false, false, false), nothing);
+        assert_eq!(needs(&["mse_perp"], true, false, false), Needs { scatter: true, ..nothing });
+        assert_eq!(needs(&["nc4"], true, false, true), Needs { decisions: true, ..nothing });
+        assert_eq!(needs(&["nc4"], true, false, false), nothing);
+        assert_eq!(needs(&["nc4"], false, false, true), nothing);
+        assert_eq!(needs(&["ncc_accuracy"], false, false, true), Needs { decisions: true, ..nothing });
+        assert_eq!(needs(&["nc5"], true, true, true), Needs { scatter: true, neco: true, ..nothing });
+        assert_eq!(needs(&["nc5"], true, false, true), nothing);
+        assert_eq!(needs(&["nc1_cdnv_directional"], false, false, true), Needs { directional: true, ..nothing });
+        assert_eq!(needs(&["hug_intra"], true, false, true), Needs { hug_intra: true, ..nothing });
+        assert_eq!(needs(&["hug_intra"], false, false, true), nothing);
+        assert_eq!(
+            needs(&[], true, true, true),
+            Needs { scatter: true, decisions: true, neco: true, directional: false, hug_intra: false }
+        );
+        assert_eq!(needs(&[], false, false, true), Needs { scatter: true, ..nothing });
+    }
+
+    #[test]
+    fn conventions_and_extras_change_what_is_needed() {
+        let balanced = Options { normaliser: Normaliser::Balanced, ..Options::default() };
+        let max_logit = Options { neco_max_logit: true, ..Options::default() };
+        let per_class = Extras { per_class: true, worst_pairs: 3 };
+        let none = Extras::default();
+        assert!(!parse(&["nc1", "mse"]).needs(true, false, false, none, &balanced).scatter);
+        assert!(parse(&["nc5"]).needs(false, true, true, none, &balanced).scatter, "NECO takes the covariance of rows");
+        assert!(!parse(&["nc5"]).needs(false, true, true, none, &max_logit).neco, "no logit without a classifier");
+        assert!(parse(&["nc5"]).needs(true, true, true, none, &max_logit).neco);
+        let options = Options::default();
+        assert!(parse(&["nc1"]).needs(true, false, true, per_class, &options).decisions);
+        assert!(!parse(&["nc1"]).needs(false, false, true, per_class, &options).decisions);
+    }
+}

@@ -1,0 +1,119 @@
+//! Vectors, one a class: centred means or classifier rows.
+
+use super::Centring;
+use crate::linalg;
+use crate::state::Statistics;
+
+/// `K` vectors of length `D`, held as multiples of a power of two, so that their squares and fourth powers stay in range.
+#[derive(Clone, Debug)]
+pub(super) struct Vectors {
+    /// `D`.
+    pub dim: usize,
+    /// `K × D`, row-major, in units of `unit`.
+    pub values: Vec<f64>,
+    /// The norms, in units of `unit`; one that is only rounding is 0.
+    pub norms: Vec<f64>,
+    /// A power of two near the largest entry.
+    pub unit: f64,
+}
+
+impl Vectors {
+    /// Vectors that were made by subtraction of values up to `scale` in norm: what is left of equal ones is rounding.
+    pub(super) fn new(dim: usize, mut values: Vec<f64>, scale: f64) -> Self {
+        let largest = values.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+        let unit = if largest > 0.0 { 2.0_f64.powi(largest.log2().floor().clamp(-1000.0, 1000.0) as i32) } else { 1.0 };
+        values.iter_mut().for_each(|x| *x /= unit);
+        let noise = 4.0 * (dim as f64).sqrt() * f64::EPSILON * (scale / unit);
+        let norms = values.chunks_exact(dim.max(1)).map(|row| dot(row, row).sqrt());
+        let norms = norms.map(|norm| if norm <= noise { 0.0 } else { norm }).collect();
+        Self { dim, values, norms, unit }
+    }
+
+    /// `c_k = μ_k − μ_G`.
+    pub(super) fn centred(statistics: &Statistics, centring: Centring) -> Self {
+        let centre = centre(statistics, centring);
+        let rows = (0..statistics.classes()).map(|class| statistics.offset(class));
+        let scale = rows.clone().map(|row| dot(row, row)).fold(0.0, f64::max).sqrt();
+        let values = rows.flat_map(|row| row.iter().zip(&centre).map(|(x, centre)| x - centre)).collect();
+        Self::new(statistics.dim, values, scale)
+    }
+
+    /// `K`.
+    pub(super) fn len(&self) -> usize {
+        self.norms.len()
+    }
+
+    /// Vector `k`, in units of `unit`.
+    pub(super) fn row(&self, k: usize) -> &[f64] {
+        &self.values[k * self.dim..][..self.dim]
+    }
+
+    /// Vector `k` at length 1; `None` if it has none.
+    pub(super) fn unit_row(&self, k: usize) -> Option<impl Iterator<Item = f64> + '_> {
+        let norm = self.norms[k];
+        (norm > 0.0).then(|| self.row(k).iter().map(move |x| x / norm))
+    }
+
+    /// The vectors at length 1, those of length 0 left out.
+    pub(super) fn units(&self) -> Self {
+        let values: Vec<f64> = (0..self.len()).filter_map(|k| self.unit_row(k)).flatten().collect();
+        let norms = vec![1.0; values.len() / self.dim.max(1)];
+        Self { dim: self.dim, values, norms, unit: 1.0 }
+    }
+
+    /// How many have length 0.
+    pub(super) fn zeros(&self) -> usize {
+        self.norms.iter().filter(|norm| **norm == 0.0).count()
+    }
+
+    /// `Σ_k x_k`.
+    pub(super) fn sum(&self) -> Vec<f64> {
+        let mut sum = vec![0.0; self.dim];
+        for row in self.values.chunks_exact(self.dim) {
+            sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        sum
+    }
+
+    /// Whether the `K × K` products are no larger than the `D × D` Gram, and to be preferred: where a simplex can be
+    /// attained (`K ≤ D + 1`) the closed forms cancel near it.
+    pub(super) fn few(&self) -> bool {
+        self.len() <= self.dim + 1
+    }
+
+    /// `X Xᵀ` if that is the smaller one, else `Xᵀ X`: the same norm, trace and eigenvalues but for zeros.
+    pub(super) fn smaller_gram(&self) -> Vec<f64> {
+        if self.few() {
+            linalg::products(&self.values, &self.values, self.dim)
+        } else {
+            linalg::gram(&self.values, self.dim)
+        }
+    }
+}
+
+/// `μ_G − origin`.
+pub(super) fn centre(statistics: &Statistics, centring: Centring) -> Vec<f64> {
+    let mut centre = vec![0.0; statistics.dim];
+    let total = match centring {
+        Centring::Class => statistics.classes() as f64,
+        Centring::Sample => statistics.rows() as f64,
+    };
+    for (class, &count) in statistics.counts.iter().enumerate() {
+        let weight = if centring == Centring::Class { 1.0 } else { count as f64 };
+        centre.iter_mut().zip(statistics.offset(class)).for_each(|(centre, x)| *centre += weight * x);
+    }
+    centre.iter_mut().for_each(|x| *x /= total);
+    centre
+}
+
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Mean, and the variance with divisor `n − 1` where there are two or more.
+pub(super) fn mean_and_variance(values: &[f64]) -> Option<(f64, Option<f64>)> {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
+    (n > 0.0).then_some((mean, (n > 1.0).then_some(squares / (n - 1.0))))
+}

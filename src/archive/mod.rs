@@ -43,6 +43,8 @@ pub struct Request {
     pub labels_optional: bool,
     /// Columns or hive keys whose values make the groups, in this order.
     pub group_by: Vec<String>,
+    /// Whether keys that are not there are left out of the groups' keys, and not an error.
+    pub keys_optional: bool,
     /// `(key, value)` on group columns: different keys are and, the same key twice is or.
     pub filters: Vec<(String, String)>,
     /// Rows with a null label, vector or vector element.
@@ -140,6 +142,18 @@ pub struct Skipped {
     pub ignored: u64,
     /// Of classes with too few or too many rows.
     pub filtered: u64,
+}
+
+impl Skipped {
+    /// Adds what was left out elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.nulls += other.nulls;
+        self.ignored += other.ignored;
+        self.filtered += other.filtered;
+        for (label, rows) in &other.nonfinite {
+            *self.nonfinite.entry(label.clone()).or_default() += rows;
+        }
+    }
 }
 
 /// Whether an error says that a file is no Parquet, or damaged: what [`Policy::Skip`] forgives a file.

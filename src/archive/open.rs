@@ -34,6 +34,7 @@ pub struct Archive {
     pub(super) element: Element,
     pub(super) labels: Option<Column>,
     pub(super) label_kind: LabelKind,
+    pub(super) keys: Vec<String>,
     pub(super) filters: Vec<Filter>,
     pub(super) rules: Rules,
     pub(super) bad_files: Vec<(String, String)>,
@@ -69,6 +70,11 @@ impl Archive {
     /// What is read: by file, then by row group, whatever the order of the inputs.
     pub fn units(&self) -> &[Unit] {
         &self.units
+    }
+
+    /// The keys that make the groups, in the order asked for.
+    pub fn keys(&self) -> &[String] {
+        &self.keys
     }
 
     /// `D`, where the schema tells it and all files agree.

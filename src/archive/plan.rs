@@ -57,6 +57,7 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
         features: planner.features,
         labels: planner.labels,
         label_kind: planner.label_kind,
+        keys: planner.group_by,
         filters: planner.filters,
         rules: Rules { nulls: request.nulls, nonfinite: request.nonfinite, ignored },
         bad_files,
@@ -141,9 +142,10 @@ struct Plan {
 }
 
 /// What all files share, and what it asks of each.
-struct Planner<'a> {
-    request: &'a Request,
+struct Planner {
     hive: Hive,
+    /// The `group_by` keys that there are.
+    group_by: Vec<String>,
     filters: Vec<Filter>,
     features: Column,
     vectors: VectorType,
@@ -152,9 +154,9 @@ struct Planner<'a> {
     key_kinds: BTreeMap<String, LabelKind>,
 }
 
-impl<'a> Planner<'a> {
+impl Planner {
     /// The first file decides.
-    fn new(request: &'a Request, hive: Hive, filters: Vec<Filter>, footer: &Footer) -> Result<Self> {
+    fn new(request: &Request, hive: Hive, filters: Vec<Filter>, footer: &Footer) -> Result<Self> {
         let schema = Schema::new(footer);
         let column = |(root, why)| Column { name: schema.field(root).name().clone(), kind: schema.kind(root), why };
         let features = schema.choose_features(request)?;
@@ -162,7 +164,12 @@ impl<'a> Planner<'a> {
         let vectors = schema.vectors(features.0).ok_or_else(|| Error::internal("the features are no vectors"))?;
         let label_kind = labels.map_or(Ok(LabelKind::Int), |(root, _)| schema.label_kind(root))?;
         let (features, labels) = (column(features), labels.map(column));
-        Ok(Self { request, hive, filters, features, vectors, labels, label_kind, key_kinds: BTreeMap::new() })
+        let mut group_by = request.group_by.clone();
+        if request.keys_optional {
+            let known = |name: &String| hive.names().any(|key| key == name) || matches!(schema.position(name), Ok(Some(_)));
+            group_by.retain(known);
+        }
+        Ok(Self { hive, group_by, filters, features, vectors, labels, label_kind, key_kinds: BTreeMap::new() })
     }
 
     fn add(&mut self, found: Found, stamp: Stamp, footer: &Footer, plan: &mut Plan) -> Result<(), (String, Error)> {
@@ -237,7 +244,8 @@ impl<'a> Planner<'a> {
             Ok(root)
         });
         let labels = labels.transpose()?;
-        let keys = self.request.group_by.iter().map(|name| self.key(name, schema, found)).collect::<Result<_>>()?;
+        let names = self.group_by.clone();
+        let keys = names.iter().map(|name| self.key(name, schema, found)).collect::<Result<_>>()?;
         let names: Vec<String> = self.filters.iter().map(|filter| filter.name.clone()).collect();
         let filters: Vec<Origin> = names.iter().map(|name| self.key(name, schema, found)).collect::<Result<_>>()?;
         for filter in &mut self.filters {

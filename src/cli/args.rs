@@ -1,0 +1,269 @@
+//! The flags, as typed.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::archive::{Policy, Request};
+
+/// Measures neural collapse over archived embeddings, exactly and in one read.
+#[derive(Debug, Parser)]
+#[command(name = "nckit", version, max_term_width = 100)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+    #[command(flatten)]
+    pub(super) display: Display,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Read features and print every metric of every group.
+    #[command(after_help = MEASURE_EXAMPLES)]
+    Measure(Box<Measure>),
+    /// Say what an archive holds: columns, dimensions, classes, groups, and what measuring it takes.
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(Inspect),
+}
+
+const MEASURE_EXAMPLES: &str = "\
+Examples:
+  nckit measure features.parquet
+  nckit measure 'archive/**/*.parquet' --group-by layer,epoch --metrics nc1,nc2 -o collapse.csv
+  nckit measure archive --where split=train --group-by epoch --head 'heads/epoch={epoch}.safetensors:fc' \\
+      --decisions 'archive?split=test' --ood 'archive?split=ood'
+
+Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug, 73 cannot create the output, 74 I/O, 75 more
+memory needed, 130 interrupted.";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  nckit inspect features.parquet
+  nckit inspect archive --group-by layer,epoch";
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Measure {
+    #[command(flatten)]
+    pub(super) input: Input,
+
+    /// The classifier: Parquet, .safetensors[:KEY], or weight.npy[,bias.npy]; `{epoch}` is filled from the group
+    #[arg(long, value_name = "FILE[:KEY]", help_heading = "Classifier and further rows")]
+    pub(super) head: Option<String>,
+    /// The head is stored as dimension × class
+    #[arg(long, requires = "head", help_heading = "Classifier and further rows")]
+    pub(super) head_transposed: bool,
+    /// Rows whose decisions are compared (NC4), `PATH[?key=value&…]`; default: the same rows, read again
+    #[arg(long, value_name = "INPUT", help_heading = "Classifier and further rows")]
+    pub(super) decisions: Option<String>,
+    /// Out-of-distribution rows (NC5), `PATH[?key=value&…]`
+    #[arg(long, value_name = "INPUT", help_heading = "Classifier and further rows")]
+    pub(super) ood: Option<String>,
+
+    /// Families (nc1 nc2 gnc2 nc3 nc4 nc5 hug mse) or single keys; default: all that the inputs allow
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Metrics")]
+    pub(super) metrics: Vec<String>,
+    /// Leave out classes with fewer rows [default: 2 for CDNV and class variances, 1 for all others]
+    #[arg(long, value_name = "N", help_heading = "Metrics")]
+    pub(super) min_count: Option<u64>,
+    /// Leave out classes with more rows
+    #[arg(long, value_name = "N", help_heading = "Metrics")]
+    pub(super) max_count: Option<u64>,
+    /// The global mean: of the class means, or of all rows
+    #[arg(long, value_name = "WHICH", value_parser = ["class", "sample"], help_heading = "Metrics")]
+    pub(super) centring: Option<String>,
+    /// What the within-class scatter is divided by
+    #[arg(long, value_name = "WHICH", value_parser = ["n", "n-k", "balanced"], help_heading = "Metrics")]
+    pub(super) normaliser: Option<String>,
+    /// Further conventions: cdnv_exponent, divide_by_k, riesz_s, use_bias, ood_centred, neco_dim, …
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Metrics")]
+    pub(super) option: Vec<String>,
+
+    /// Write one row a class to this file
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) per_class: Option<PathBuf>,
+    /// Show the pairs of classes hardest to tell apart
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Output")]
+    pub(super) worst_pairs: usize,
+    /// Write the result to a file as well; the extension decides: json, ndjson, csv, parquet, md
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(super) output: Vec<PathBuf>,
+    /// Replace outputs that exist
+    #[arg(long, help_heading = "Output")]
+    pub(super) overwrite: bool,
+    /// What standard output gets; automatic: a table on a terminal, ndjson in a pipe, nothing beside -o in a pipe
+    #[arg(long, value_enum, default_value_t = FormatName::Automatic, help_heading = "Output")]
+    pub(super) format: FormatName,
+    /// Print the plan, and stop
+    #[arg(long, help_heading = "Output")]
+    pub(super) dry_run: bool,
+
+    /// One step 2^E of the fixed-point grid for all rows and dimensions [default: each chunk's own]
+    #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = clap::value_parser!(i16).range(-1022..=1000), help_heading = "Exactness")]
+    pub(super) grid: Option<i16>,
+    /// Make every chunk's own grid finer by this many bits; up to four times slower
+    #[arg(long, value_name = "B", default_value_t = 0, conflicts_with = "grid", value_parser = clap::value_parser!(u32).range(0..=20), help_heading = "Exactness")]
+    pub(super) extra_bits: u32,
+
+    #[command(flatten)]
+    pub(super) machine: Machine,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Inspect {
+    #[command(flatten)]
+    pub(super) input: Input,
+    #[command(flatten)]
+    pub(super) machine: Machine,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Input {
+    /// Parquet files, directories (hive trees too) or quoted globs
+    #[arg(required = true, value_name = "INPUT")]
+    pub(super) inputs: Vec<String>,
+    /// The vector column [default: the only one, or one with a well-known name]
+    #[arg(long, value_name = "COL", help_heading = "Rows")]
+    pub(super) features: Option<String>,
+    /// The label column [default: one with a well-known name]
+    #[arg(long, value_name = "COL", help_heading = "Rows")]
+    pub(super) labels: Option<String>,
+    /// Columns or hive keys that make groups
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', help_heading = "Rows")]
+    pub(super) group_by: Vec<String>,
+    /// Only rows whose key has this value; different keys: and, the same key twice: or
+    #[arg(long = "where", value_name = "KEY=VALUE", help_heading = "Rows")]
+    pub(super) filters: Vec<String>,
+    /// Rows of this label are padding: left out, and counted
+    #[arg(long, value_name = "V", allow_hyphen_values = true, help_heading = "Rows")]
+    pub(super) ignore_label: Option<String>,
+    /// Rows with a null label, vector or element
+    #[arg(long, value_enum, default_value_t = PolicyName::Fail, help_heading = "Rows")]
+    pub(super) nulls: PolicyName,
+    /// Rows with a NaN or an infinity
+    #[arg(long, value_enum, default_value_t = PolicyName::Fail, help_heading = "Rows")]
+    pub(super) nonfinite: PolicyName,
+    /// Files that are no Parquet, or damaged
+    #[arg(long, value_enum, default_value_t = PolicyName::Fail, help_heading = "Rows")]
+    pub(super) on_bad_file: PolicyName,
+    /// Count the same content under two names twice
+    #[arg(long, help_heading = "Rows")]
+    pub(super) allow_duplicates: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Machine {
+    /// Worker threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Machine")]
+    pub(super) threads: Option<u16>,
+    /// Memory to use at most, as 8GiB [default: 60 % of what there is]
+    #[arg(long, value_name = "SIZE", value_parser = super::resources::parse_size, help_heading = "Machine")]
+    pub(super) memory: Option<u64>,
+    /// auto, cpu or cuda[:N]; this build has no CUDA
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device, help_heading = "Machine")]
+    pub(super) device: String,
+}
+
+fn device(text: &str) -> Result<String, String> {
+    match text {
+        "auto" | "cpu" => Ok(text.to_owned()),
+        _ if text == "cuda" || text.starts_with("cuda:") => {
+            Err("this build of nckit has no CUDA; use auto or cpu".to_owned())
+        }
+        _ => Err("one of auto, cpu, cuda, cuda:N".to_owned()),
+    }
+}
+
+/// How much is said, and how.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Display {
+    /// Say nothing but the result and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Display")]
+    pub(super) quiet: bool,
+    /// Say also how long it took, and how
+    #[arg(short, long, global = true, help_heading = "Display")]
+    pub(super) verbose: bool,
+    /// A bar on a terminal, else a line every 30 seconds
+    #[arg(long, global = true, value_enum, default_value_t = ProgressName::Auto, help_heading = "Display")]
+    pub(super) progress: ProgressName,
+    /// Colours
+    #[arg(long, global = true, value_enum, default_value_t = ColorName::Auto, help_heading = "Display")]
+    pub(super) color: ColorName,
+    /// The form of what goes to standard error
+    #[arg(long, global = true, value_enum, default_value_t = LogName::Text, help_heading = "Display")]
+    pub(super) log_format: LogName,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum PolicyName {
+    /// Stop with an error
+    Fail,
+    /// Leave out and count
+    Skip,
+}
+
+impl From<PolicyName> for Policy {
+    fn from(name: PolicyName) -> Self {
+        match name {
+            PolicyName::Fail => Self::Fail,
+            PolicyName::Skip => Self::Skip,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatName {
+    Automatic,
+    Table,
+    Json,
+    Ndjson,
+    Csv,
+    Markdown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressName {
+    Auto,
+    Plain,
+    Json,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColorName {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogName {
+    Text,
+    Json,
+}
+
+impl Input {
+    /// What is asked of the archive.
+    pub(super) fn request(&self) -> crate::error::Result<Request> {
+        Ok(Request {
+            features: self.features.clone(),
+            labels: self.labels.clone(),
+            labels_optional: false,
+            group_by: self.group_by.clone(),
+            keys_optional: false,
+            filters: self.filters.iter().map(|text| pair("--where", text)).collect::<crate::error::Result<_>>()?,
+            nulls: self.nulls.into(),
+            nonfinite: self.nonfinite.into(),
+            bad_files: self.on_bad_file.into(),
+            ignore_label: self.ignore_label.clone(),
+            allow_duplicates: self.allow_duplicates,
+        })
+    }
+}
+
+/// `KEY=VALUE` of a flag.
+pub(super) fn pair(flag: &'static str, text: &str) -> crate::error::Result<(String, String)> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(crate::error::Error::usage("not of the form KEY=VALUE").with("flag", flag).with("value", text)),
+    }
+}

@@ -1,0 +1,174 @@
+//! What goes to standard error: notes, warnings, errors.
+
+use std::io::{IsTerminal, Write};
+
+use serde_json::json;
+
+use super::args::{ColorName, Display, LogName};
+use crate::error::Error;
+
+/// Standard error, as the user wants it.
+pub(super) struct Console {
+    quiet: bool,
+    verbose: bool,
+    json: bool,
+    color: bool,
+}
+
+/// Whether output to a stream is coloured: <https://no-color.org>, <https://bixense.com/clicolors>.
+pub(super) fn wants_color(choice: ColorName, is_terminal: bool) -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+    match choice {
+        ColorName::Always => true,
+        ColorName::Never => false,
+        ColorName::Auto if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) => false,
+        ColorName::Auto => is_terminal || set("CLICOLOR_FORCE"),
+    }
+}
+
+impl Console {
+    pub(super) fn new(display: &Display) -> Self {
+        Self {
+            quiet: display.quiet,
+            verbose: display.verbose,
+            json: display.log_format == LogName::Json,
+            color: wants_color(display.color, std::io::stderr().is_terminal()),
+        }
+    }
+
+    /// A fact of the run: `  features  feature   list<f32>`.
+    pub(super) fn fact(&self, name: &str, text: &str) {
+        if !self.quiet {
+            self.line("info", name, &format!("  {name:<9} {text}"), text);
+        }
+    }
+
+    /// A fact for those who ask for more.
+    pub(super) fn detail(&self, name: &str, text: &str) {
+        if self.verbose {
+            self.fact(name, text);
+        }
+    }
+
+    pub(super) fn warn(&self, text: &str) {
+        if !self.quiet {
+            let shown = format!("{}: {text}", self.painted("33", "warning"));
+            self.line("warning", "warning", &shown, text);
+        }
+    }
+
+    pub(super) fn error(&self, error: &Error) {
+        if self.json {
+            let facts: serde_json::Map<_, _> =
+                error.facts().iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+            let line = json!({"level": "error", "message": error.message(), "facts": facts, "help": error.advice()});
+            eprint(&line.to_string());
+        } else {
+            eprint(&describe(error, |word| self.painted("1;31", word)));
+        }
+    }
+
+    fn line(&self, level: &str, name: &str, shown: &str, text: &str) {
+        if self.json {
+            eprint(&json!({"level": level, "name": name, "message": text}).to_string());
+        } else {
+            eprint(shown);
+        }
+    }
+
+    fn painted(&self, code: &str, word: &str) -> String {
+        if self.color { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() }
+    }
+}
+
+/// A closed standard error silences us, and is no failure.
+fn eprint(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The facts that say where, in this order, on one line; the others follow.
+const PLACES: [&str; 5] = ["group", "file", "row group", "row", "column"];
+
+/// An error for people: what, where, why, and what mends it.
+fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
+    let mut text = format!("{}: {}", paint("error"), error.message());
+    let place: Vec<String> = PLACES
+        .iter()
+        .flat_map(|place| error.facts().iter().filter(move |(name, _)| name == place))
+        .map(|(name, value)| match *name {
+            "file" => value.clone(),
+            "column" => format!("column \"{value}\""),
+            name => format!("{name} {}", grouped(value)),
+        })
+        .collect();
+    let others: Vec<String> = error
+        .facts()
+        .iter()
+        .filter(|(name, _)| !PLACES.contains(name))
+        .map(|(name, value)| if *name == "detail" { value.clone() } else { format!("{name} {value}") })
+        .collect();
+    let separator = if place.is_empty() || others.is_empty() { "" } else { ": " };
+    if !error.facts().is_empty() {
+        text += &format!("\n  {}{separator}{}", place.join(" · "), others.join(", "));
+    }
+    if let Some(help) = error.advice() {
+        text += &format!("\n  help: {help}");
+    }
+    text
+}
+
+/// Digits in groups of three, where the text is a number.
+fn grouped(text: &str) -> String {
+    if text.len() < 4 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    for (at, digit) in text.chars().enumerate() {
+        if at > 0 && (text.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A count, its digits in groups of three.
+pub(super) fn count(n: u64) -> String {
+    grouped(&n.to_string())
+}
+
+/// Bytes in binary units.
+pub(super) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let unit = (n.max(1).ilog2() / 10).min(4);
+    if unit == 0 {
+        return format!("{n} B");
+    }
+    format!("{:.1} {}", n as f64 / f64::from(1 << 10).powi(unit as i32), UNITS[unit as usize])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_where_why_and_what_mends_it() {
+        let error = Error::data("feature vector has the wrong length")
+            .with("row", 1287)
+            .with("expected", 768)
+            .with("found", 767)
+            .with("column", "embedding")
+            .with("row group", 3)
+            .with("file", "feats.parquet")
+            .help("nckit inspect feats.parquet");
+        let text = "error: feature vector has the wrong length\n  feats.parquet · row group 3 · row 1,287 · column \
+                    \"embedding\": expected 768, found 767\n  help: nckit inspect feats.parquet";
+        assert_eq!(describe(&error, str::to_owned), text);
+    }
+
+    #[test]
+    fn counts_and_bytes_for_people() {
+        assert_eq!([count(0), count(999), count(1000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([bytes(0), bytes(1023), bytes(1536), bytes(5 << 30)], ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]);
+    }
+}

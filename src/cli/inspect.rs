@@ -1,0 +1,108 @@
+//! `nckit inspect`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use rayon::prelude::*;
+
+use super::args::{Display, Inspect};
+use super::console::{Console, bytes, count};
+use super::measure::use_threads;
+use super::forgive_broken_pipe;
+use crate::archive::{Archive, Key};
+use crate::batch::Label;
+use crate::error::Result;
+
+/// Groups that are listed; the rest are counted.
+const LISTED: usize = 50;
+
+pub(super) fn run(args: &Inspect, _display: &Display, console: &Console) -> Result<()> {
+    use_threads(&args.machine)?;
+    let request = args.input.request()?;
+    let archive = Archive::open(&args.input.inputs, &request)?;
+    archive.warnings().iter().for_each(|warning| console.warn(warning));
+    archive.bad_files().iter().for_each(|(file, reason)| console.warn(&format!("left out: {file}: {reason}")));
+    let text = describe(&archive, &request.group_by)?;
+    forgive_broken_pipe(std::io::stdout().write_all(text.as_bytes()))
+}
+
+type Counts = BTreeMap<Key, BTreeMap<Label, u64>>;
+
+fn count_labels(archive: &Archive) -> Result<Counts> {
+    let count = |unit| {
+        let mut counts = Counts::new();
+        archive.read_labels(unit, &mut |key, label, rows| {
+            *counts.entry(key.clone()).or_default().entry(label.clone()).or_default() += rows;
+        })?;
+        Ok(counts)
+    };
+    let units: Vec<Result<Counts>> = (0..archive.units().len()).into_par_iter().map(count).collect();
+    let mut all = Counts::new();
+    for counts in units {
+        for (key, labels) in counts? {
+            let group = all.entry(key).or_default();
+            labels.into_iter().for_each(|(label, rows)| *group.entry(label).or_default() += rows);
+        }
+    }
+    Ok(all)
+}
+
+fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
+    let counts = count_labels(archive)?;
+    let classes: BTreeSet<&Label> = counts.values().flat_map(BTreeMap::keys).collect();
+    let rows: u64 = archive.units().iter().map(|unit| unit.rows).sum();
+    let stored: u64 = archive.units().iter().map(|unit| unit.bytes).sum();
+    let dims: BTreeSet<usize> = (0..archive.files().len())
+        .map(|file| archive.file_dim(file))
+        .collect::<Result<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+        .collect();
+    let dims: Vec<String> = dims.into_iter().map(|dim| count(dim as u64)).collect();
+    let checked = (0..archive.files().len()).map(|file| archive.checksums(file)).collect::<Result<Vec<_>>>()?;
+    let checked = checked.into_iter().filter(|&checked| checked).count();
+    let largest = archive.units().iter().map(|unit| unit.rows).max().unwrap_or(0);
+
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<10}{value}");
+    };
+    line("files", format!("{} · {} row groups of at most {} rows", count(archive.files().len() as u64), count(archive.units().len() as u64), count(largest)));
+    line("rows", format!("N = {} · {} as stored", count(rows), bytes(stored)));
+    let features = archive.features();
+    line("features", format!("{}   {}   D = {}   ({})", features.name, features.kind, dims.join(", "), features.why));
+    match archive.labels() {
+        Some(labels) => {
+            let range = match (classes.first(), classes.last()) {
+                (Some(first), Some(last)) if classes.len() > 1 => format!(", {first} to {last}"),
+                (Some(only), _) => format!(", {only}"),
+                _ => String::new(),
+            };
+            line("labels", format!("{}   {}   K = {}{range}   ({})", labels.name, labels.kind, count(classes.len() as u64), labels.why));
+        }
+        None => line("labels", "none".to_owned()),
+    }
+    let named = |n: usize| if n == archive.files().len() { "all files".to_owned() } else { format!("{n} files") };
+    line("checksums", if checked == 0 { "none: flipped bits in pages cannot be seen".to_owned() } else { named(checked) });
+    let keys: BTreeSet<&String> = archive.files().iter().flat_map(|file| file.keys.keys()).collect();
+    for key in keys {
+        let values: BTreeSet<&String> = archive.files().iter().filter_map(|file| file.keys.get(key)).collect();
+        let shown: Vec<&str> = values.iter().take(8).map(|value| value.as_str()).collect();
+        let more = if values.len() > shown.len() { format!(", … ({} values)", values.len()) } else { String::new() };
+        line("key", format!("{key} = {}{more}", shown.join(", ")));
+    }
+    if !group_by.is_empty() {
+        line("groups", count(counts.len() as u64));
+        for (key, labels) in counts.iter().take(LISTED) {
+            let names: Vec<String> =
+                group_by.iter().zip(key).map(|(name, value)| format!("{name}={value}")).collect();
+            let rows: u64 = labels.values().sum();
+            line("", format!("{}   N = {} · K = {}", names.join(" "), count(rows), count(labels.len() as u64)));
+        }
+        if counts.len() > LISTED {
+            line("", format!("… and {} more", count((counts.len() - LISTED) as u64)));
+        }
+    }
+    Ok(text)
+}

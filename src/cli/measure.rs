@@ -1,0 +1,157 @@
+//! `nckit measure`.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::args::{Display, FormatName, Machine, Measure, pair};
+use super::console::{Console, bytes, count, wants_color};
+use super::forgive_broken_pipe;
+use super::progress::watched;
+use crate::archive::HeadSource;
+use crate::error::{Error, Result};
+use crate::metrics::{Extras, Options, Selection};
+use crate::pipeline::{Job, Plan, Rounding, Source};
+use crate::report::{self, Format, Style};
+
+pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Result<()> {
+    let job = job(args)?;
+    let outputs = outputs(args)?;
+    use_threads(&args.machine)?;
+    let plan = Plan::new(job)?;
+    describe_columns(&plan, console);
+    if let Some(heads) = plan.heads() {
+        let head = args.head.as_deref().unwrap_or_default();
+        console.fact("head", &format!("{head}   ({heads} file{})", if heads == 1 { "" } else { "s" }));
+    }
+    let summary = plan.summary();
+    let groups = summary.groups.map_or(String::new(), |groups| format!(" · {} groups", count(groups as u64)));
+    let text = format!(
+        "{} files · {} rows · {} · {} pass{}{groups}",
+        count(summary.files as u64),
+        count(summary.rows),
+        bytes(summary.bytes),
+        summary.passes,
+        if summary.passes == 1 { "" } else { "es" },
+    );
+    let memory = format!("{} on {} threads, and 16 bytes a class, dimension and thread", bytes(summary.memory), summary.threads);
+    if args.dry_run {
+        let plan = format!("plan    {text}\nmemory  {memory}\n");
+        return forgive_broken_pipe(std::io::stdout().write_all(plan.as_bytes()));
+    }
+    console.fact("plan", &text);
+    console.detail("memory", &memory);
+    console.detail("device", "cpu");
+
+    let start = Instant::now();
+    let report = watched(display, summary.bytes, |watch| plan.run(watch))?;
+    let seconds = start.elapsed().as_secs_f64();
+    console.detail("time", &format!("{seconds:.2} s · {:.2} GB/s", summary.bytes as f64 / seconds / 1e9));
+    for (file, reason) in &report.bad_files {
+        console.warn(&format!("left out: {file}: {reason}"));
+    }
+
+    for (path, format, part) in &outputs {
+        report::write_file(path, args.overwrite, |out| match part {
+            Part::Groups => report.write(*format, out, Style::file()),
+            Part::Classes => report.write_per_class(*format, out),
+        })?;
+    }
+    let stdout = std::io::stdout();
+    let Some(format) = stdout_format(args.format, stdout.is_terminal(), !args.output.is_empty()) else { return Ok(()) };
+    let style = Style { width: width(), color: wants_color(display.color, stdout.is_terminal()) };
+    let mut text = Vec::new();
+    report.write(format, &mut text, style)?;
+    forgive_broken_pipe(stdout.lock().write_all(&text).and_then(|()| stdout.lock().flush()))
+}
+
+/// The job that the flags describe.
+fn job(args: &Measure) -> Result<Job> {
+    let mut options = Options::default();
+    for text in &args.option {
+        let (key, value) = pair("--option", text)?;
+        options.set(&key, &value)?;
+    }
+    for (key, value) in [("centring", &args.centring), ("normaliser", &args.normaliser)] {
+        if let Some(value) = value {
+            options.set(key, value)?;
+        }
+    }
+    options.min_count = args.min_count.or(options.min_count);
+    options.max_count = args.max_count.or(options.max_count);
+    Ok(Job {
+        inputs: args.input.inputs.clone(),
+        request: args.input.request()?,
+        head: args.head.as_deref().map(HeadSource::parse).transpose()?,
+        head_transposed: args.head_transposed,
+        decisions: args.decisions.as_deref().map(Source::parse),
+        ood: args.ood.as_deref().map(Source::parse),
+        selection: Selection::parse(&args.metrics)?,
+        options,
+        extras: Extras { per_class: args.per_class.is_some(), worst_pairs: args.worst_pairs },
+        rounding: Rounding { exponent: args.grid, extra_bits: args.extra_bits },
+        threads: args.machine.thread_count(),
+        memory: args.machine.memory_limit(),
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Groups,
+    Classes,
+}
+
+/// All files to be written, checked before the first row is read.
+fn outputs(args: &Measure) -> Result<Vec<(PathBuf, Format, Part)>> {
+    let groups = args.output.iter().map(|path| (path, Part::Groups));
+    let classes = args.per_class.iter().map(|path| (path, Part::Classes));
+    let outputs: Vec<_> = groups
+        .chain(classes)
+        .map(|(path, part)| Ok((path.clone(), Format::from_path(path)?, part)))
+        .collect::<Result<_>>()?;
+    for (at, (path, _, _)) in outputs.iter().enumerate() {
+        if outputs[..at].iter().any(|(other, _, _)| other == path) {
+            return Err(Error::usage("two outputs of the same name").with("file", path.display()));
+        }
+        report::check_output(path, args.overwrite)?;
+    }
+    Ok(outputs)
+}
+
+fn stdout_format(name: FormatName, terminal: bool, written: bool) -> Option<Format> {
+    Some(match name {
+        FormatName::Automatic if terminal => Format::Table,
+        FormatName::Automatic if written => return None,
+        FormatName::Automatic | FormatName::Ndjson => Format::Ndjson,
+        FormatName::Table => Format::Table,
+        FormatName::Json => Format::Json,
+        FormatName::Csv => Format::Csv,
+        FormatName::Markdown => Format::Markdown,
+    })
+}
+
+/// Columns of the terminal, or of paper.
+fn width() -> usize {
+    let typed = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    typed.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0.into())).unwrap_or(100)
+}
+
+/// Kernels below the workers share one pool of that many threads.
+pub(super) fn use_threads(machine: &Machine) -> Result<()> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(machine.thread_count())
+        .build_global()
+        .map_err(|error| Error::resource("cannot start threads").with("detail", &error).caused_by(error))
+}
+
+pub(super) fn describe_columns(plan: &Plan, console: &Console) {
+    let archive = plan.archive();
+    let features = archive.features();
+    let dim = archive.dim().map_or(String::new(), |dim| format!(" · D={}", count(dim as u64)));
+    console.fact("features", &format!("{}   {}{dim}   ({})", features.name, features.kind, features.why));
+    match archive.labels() {
+        Some(labels) => console.fact("labels", &format!("{}   {}   ({})", labels.name, labels.kind, labels.why)),
+        None => console.fact("labels", "none"),
+    }
+    archive.warnings().iter().for_each(|warning| console.warn(warning));
+}

@@ -1,0 +1,64 @@
+//! What was typed becomes a job, and its result an exit code.
+
+mod args;
+mod console;
+mod inspect;
+mod measure;
+mod progress;
+mod resources;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::{Error, ErrorKind, Result};
+use args::{Args, Verb};
+use console::Console;
+
+/// Runs the command line `arguments`, the program's name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            // Help that nobody reads to its end is no failure.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let console = Console::new(&args.display);
+    let result = match &args.verb {
+        Verb::Measure(measure) => measure::run(measure, &args.display, &console),
+        Verb::Inspect(inspect) => inspect::run(inspect, &args.display, &console),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console.error(&error);
+            ExitCode::from(exit_code(error.kind()))
+        }
+    }
+}
+
+fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Usage => 2,
+        ErrorKind::Data => 65,
+        ErrorKind::Missing => 66,
+        ErrorKind::Internal => 70,
+        ErrorKind::Output => 73,
+        ErrorKind::Io => 74,
+        ErrorKind::Resource => 75,
+        ErrorKind::Interrupted => 130,
+    }
+}
+
+/// Whoever reads standard output may stop reading: that ends the program, quietly.
+fn forgive_broken_pipe(written: std::io::Result<()>) -> Result<()> {
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::io("cannot write to standard output").with("detail", &error).caused_by(error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,104 @@
+//! How far a run has come, and stopping it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::args::{Display, ProgressName};
+use super::console::bytes;
+use crate::error::{Error, Result};
+use crate::pipeline::Watch;
+
+/// Runs `work`, shows how much of `total` bytes it has read, and asks it to stop on the first SIGINT or SIGTERM; the
+/// second ends the process.
+pub(super) fn watched<T>(display: &Display, total: u64, work: impl FnOnce(&Watch) -> Result<T>) -> Result<T> {
+    let watch = Watch::default();
+    let terminated = Arc::new(AtomicBool::new(false));
+    for (signal, code) in [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)] {
+        let register = || {
+            signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&watch.stop))?;
+            if code == 143 {
+                signal_hook::flag::register(signal, Arc::clone(&terminated))?;
+            }
+            signal_hook::flag::register(signal, Arc::clone(&watch.stop))
+        };
+        register().map_err(|error| Error::io("cannot watch for signals").caused_by(error))?;
+    }
+    let style = Style::of(display);
+    let result = std::thread::scope(|scope| {
+        let (done, waiting) = channel::<()>();
+        if let Some(style) = style {
+            let watch = &watch;
+            scope.spawn(move || show(style, watch, total, &waiting));
+        }
+        let result = work(&watch);
+        drop(done);
+        result
+    });
+    result.map_err(|error| if terminated.load(Ordering::Relaxed) { error.with("signal", "SIGTERM") } else { error })
+}
+
+#[derive(Clone, Copy)]
+enum Style {
+    Bar,
+    Plain,
+    Json,
+}
+
+impl Style {
+    fn of(display: &Display) -> Option<Self> {
+        let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        match display.progress {
+            _ if display.quiet => None,
+            ProgressName::None => None,
+            ProgressName::Auto if terminal => Some(Self::Bar),
+            ProgressName::Auto | ProgressName::Plain => Some(Self::Plain),
+            ProgressName::Json => Some(Self::Json),
+        }
+    }
+
+    fn interval(self) -> Duration {
+        match self {
+            Self::Bar => Duration::from_millis(100),
+            Self::Plain => Duration::from_secs(30),
+            Self::Json => Duration::from_secs(1),
+        }
+    }
+}
+
+fn show(style: Style, watch: &Watch, total: u64, done: &std::sync::mpsc::Receiver<()>) {
+    let bar = ProgressBar::with_draw_target(Some(total), match style {
+        Style::Bar => ProgressDrawTarget::stderr(),
+        Style::Plain | Style::Json => ProgressDrawTarget::hidden(),
+    });
+    let template = "  {bar:24} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  ETA {eta}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    let start = Instant::now();
+    while done.recv_timeout(style.interval()) == Err(RecvTimeoutError::Timeout) {
+        let read = watch.bytes.load(Ordering::Relaxed).min(total);
+        let seconds = start.elapsed().as_secs_f64();
+        let rate = read as f64 / seconds;
+        let eta = (total - read) as f64 / rate.max(1.0);
+        match style {
+            Style::Bar => bar.set_position(read),
+            Style::Plain => eprintln!(
+                "  {:3.0}%  {} of {}  {:.2} GB/s  ETA {eta:.0} s",
+                read as f64 / total.max(1) as f64 * 100.0,
+                bytes(read),
+                bytes(total),
+                rate / 1e9
+            ),
+            Style::Json => eprintln!(
+                "{}",
+                json!({"level": "progress", "bytes": read, "total_bytes": total, "seconds": seconds, "eta_seconds": eta})
+            ),
+        }
+    }
+    bar.finish_and_clear();
+}

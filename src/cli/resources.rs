@@ -1,0 +1,63 @@
+//! What the machine has.
+
+use super::args::Machine;
+
+/// Used where the system does not say how much memory there is.
+const UNKNOWN_MEMORY: u64 = 4 << 30;
+
+impl Machine {
+    /// Worker threads: as asked for, or one a core.
+    pub(super) fn thread_count(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or_else(cores, usize::from)
+    }
+
+    /// Bytes that may be used: as asked for, or 60 % of what there is.
+    pub(super) fn memory_limit(&self) -> u64 {
+        self.memory.unwrap_or_else(|| total_memory().unwrap_or(UNKNOWN_MEMORY) / 10 * 6)
+    }
+}
+
+/// The machine's memory, or the control group's if that is less.
+fn total_memory() -> Option<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let machine = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)?;
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    Some(group.map_or(machine, |group: u64| group.min(machine)))
+}
+
+/// `8GiB`, `500MB`, `1073741824`.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("B", 1),
+    ];
+    let (number, unit) = UNITS
+        .iter()
+        .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|number| (number, *unit)))
+        .unwrap_or((text, 1));
+    let number: f64 = number.trim().parse().map_err(|_| "a size is a number and a unit, as 8GiB".to_owned())?;
+    let size = number * unit as f64;
+    if size >= 1.0 && size < 2f64.powi(63) { Ok(size as u64) } else { Err("out of range".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_size("8GiB"), Ok(8 << 30));
+        assert_eq!(parse_size("1.5 MB"), Ok(1_500_000));
+        assert_eq!(parse_size("4096"), Ok(4096));
+        assert!(parse_size("many").is_err() && parse_size("-1GiB").is_err() && parse_size("0").is_err());
+    }
+}

@@ -1,0 +1,255 @@
+//! The first read: rows become states.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::plan::{Plan, Rows};
+use super::scan::{Watch, scan};
+use crate::archive::{Archive, Decoded, Key, Skipped};
+use crate::batch::{Batch, Features, Label};
+use crate::error::{Error, Result};
+use crate::grid::Profile;
+use crate::state::{Accumulate, Chunk, ClassSums, Scatter, Shifts, Statistics};
+
+/// How rows are rounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rounding {
+    /// One exponent for all chunks and dimensions; `None` is each chunk's own.
+    pub exponent: Option<i16>,
+    /// By how many bits each chunk's own grid is made finer.
+    pub extra_bits: u32,
+}
+
+impl Rounding {
+    fn profile(self, batch: &Batch<'_>) -> Profile {
+        match self.exponent {
+            Some(exponent) => Profile::with_exponent(batch, exponent),
+            None => Profile::of(batch, self.extra_bits),
+        }
+    }
+}
+
+/// A state that numbers can be made of.
+pub(super) trait Present: Accumulate + Send {
+    fn statistics(&self) -> Result<Statistics>;
+}
+
+impl Present for ClassSums {
+    fn statistics(&self) -> Result<Statistics> {
+        self.statistics()
+    }
+}
+
+impl Present for Scatter {
+    fn statistics(&self) -> Result<Statistics> {
+        self.statistics()
+    }
+}
+
+/// What was seen of a group.
+pub(super) struct Gathered<S> {
+    pub(super) state: S,
+    pub(super) skipped: Skipped,
+    /// `D`; 0 before the first row.
+    pub(super) dim: usize,
+    pub(super) significand_bits: u32,
+}
+
+impl<S: Present> Gathered<S> {
+    fn new() -> Self {
+        Self { state: S::identity(), skipped: Skipped::default(), dim: 0, significand_bits: 0 }
+    }
+
+    fn check_dim(&mut self, dim: usize) -> Result<()> {
+        if self.dim != 0 && self.dim != dim {
+            return Err(Error::data("the rows of a group differ in length")
+                .with("expected", self.dim)
+                .with("found", dim)
+                .help("add the key that tells them apart to --group-by, or leave some out with --where"));
+        }
+        self.dim = dim;
+        Ok(())
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<()> {
+        if other.dim != 0 {
+            self.check_dim(other.dim)?;
+        }
+        self.skipped.add(&other.skipped);
+        self.significand_bits = self.significand_bits.max(other.significand_bits);
+        self.state.merge(&other.state)
+    }
+}
+
+/// The classes that `--min-count` and `--max-count` leave.
+pub(super) struct Kept {
+    classes: BTreeMap<Key, BTreeSet<Label>>,
+    dropped: BTreeMap<Key, u64>,
+}
+
+impl Kept {
+    /// How many classes of the group were left out.
+    pub(super) fn dropped(&self, key: &Key) -> u64 {
+        self.dropped.get(key).copied().unwrap_or(0)
+    }
+
+    /// The rows of a part that are of a class kept.
+    fn rows(&self, chunk: &Decoded, key: &Key, rows: Option<&[u32]>) -> Vec<u32> {
+        let kept: Vec<bool> = match self.classes.get(key) {
+            Some(classes) => chunk.classes.iter().map(|label| classes.contains(label)).collect(),
+            None => vec![false; chunk.classes.len()],
+        };
+        let is_kept = |row: &u32| kept[chunk.codes[*row as usize] as usize];
+        match rows {
+            Some(rows) => rows.iter().copied().filter(is_kept).collect(),
+            None => (0..chunk.codes.len() as u32).filter(is_kept).collect(),
+        }
+    }
+}
+
+impl Plan {
+    /// Counts classes by reading labels alone, if some are to be left out.
+    pub(super) fn count_classes(&self, watch: &Watch) -> Result<Option<Kept>> {
+        let (least, most) = (self.job.options.min_count.unwrap_or(1), self.job.options.max_count.unwrap_or(u64::MAX));
+        if least <= 1 && most == u64::MAX {
+            return Ok(None);
+        }
+        let count = |unit: usize| {
+            let mut counts: BTreeMap<Key, BTreeMap<Label, u64>> = BTreeMap::new();
+            self.archive.read_labels(unit, &mut |key, label, rows| {
+                *counts.entry(key.clone()).or_default().entry(label.clone()).or_default() += rows;
+            })?;
+            Ok(counts)
+        };
+        let counted: Vec<Result<_>> = (0..self.archive.units().len()).into_par_iter().map(count).collect();
+        let mut counts: BTreeMap<Key, BTreeMap<Label, u64>> = BTreeMap::new();
+        for unit in counted {
+            for (key, classes) in unit? {
+                let group = counts.entry(key).or_default();
+                classes.into_iter().for_each(|(label, rows)| *group.entry(label).or_default() += rows);
+            }
+        }
+        watch.check()?;
+        let mut kept = Kept { classes: BTreeMap::new(), dropped: BTreeMap::new() };
+        for (key, classes) in counts {
+            let all = classes.len();
+            let classes: BTreeSet<Label> =
+                classes.into_iter().filter(|(_, n)| (least..=most).contains(n)).map(|(label, _)| label).collect();
+            kept.dropped.insert(key.clone(), (all - classes.len()) as u64);
+            kept.classes.insert(key, classes);
+        }
+        Ok(Some(kept))
+    }
+}
+
+/// The states of all groups of these units.
+pub(super) fn accumulate<S: Present>(
+    plan: &Plan,
+    units: &[usize],
+    kept: Option<&Kept>,
+    watch: &Watch,
+) -> Result<BTreeMap<Key, Gathered<S>>> {
+    let shifts = ShiftTables::default();
+    let look = |groups: &mut BTreeMap<Key, Gathered<S>>, chunk: &Decoded| {
+        let batch = chunk.batch()?;
+        let profile = plan.job.rounding.profile(&batch);
+        for part in &chunk.parts {
+            let group = groups.entry(part.key.clone()).or_insert_with(Gathered::new);
+            group.skipped.add(&part.skipped);
+            let filtered = kept.map(|kept| kept.rows(chunk, &part.key, part.rows.as_deref()));
+            let listed = part.rows.as_ref().map_or(batch.rows(), Vec::len);
+            let rows = filtered.as_deref().or(part.rows.as_deref());
+            let used = rows.map_or(batch.rows(), <[u32]>::len);
+            group.skipped.filtered += (listed - used) as u64;
+            if used == 0 {
+                continue;
+            }
+            group.check_dim(chunk.dim)?;
+            group.significand_bits = group.significand_bits.max(significand_bits(batch.features()));
+            group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts.of(&part.key))?;
+        }
+        Ok(())
+    };
+    let workers = scan(&plan.archive, units, plan.threads, watch, BTreeMap::new, |groups, place, chunk| {
+        look(groups, chunk).map_err(|error| at_row(error, &plan.archive, units[place.unit], chunk))
+    })?;
+    let mut merged: BTreeMap<Key, Gathered<S>> = BTreeMap::new();
+    for (key, group) in workers.into_iter().flatten() {
+        match merged.get_mut(&key) {
+            Some(all) => all.merge(&group).map_err(|error| plan.locate(error, &key))?,
+            None => {
+                merged.insert(key, group);
+            }
+        }
+    }
+    Ok(merged)
+}
+
+/// The mean of the out-of-distribution rows of each key that they have.
+pub(super) fn ood_means(plan: &Plan, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
+    let Some(Rows { archive, .. }) = &plan.ood else { return Ok(BTreeMap::new()) };
+    let units: Vec<usize> = (0..archive.units().len()).collect();
+    let one_class = [Label::Int(0)];
+    let shifts = ShiftTables::default();
+    let look = |groups: &mut BTreeMap<Key, Gathered<ClassSums>>, chunk: &Decoded| {
+        let codes = vec![0; chunk.codes.len()];
+        let batch = Batch::new(chunk.dim, chunk.batch()?.features(), &codes, &one_class)?;
+        let profile = plan.job.rounding.profile(&batch);
+        for part in &chunk.parts {
+            let group = groups.entry(part.key.clone()).or_insert_with(Gathered::new);
+            if part.rows.as_ref().map_or(batch.rows(), Vec::len) > 0 {
+                group.check_dim(chunk.dim)?;
+                group.state.update(
+                    &Chunk { batch, profile: &profile },
+                    part.rows.as_deref(),
+                    &shifts.of(&part.key),
+                )?;
+            }
+        }
+        Ok(())
+    };
+    let workers = scan(archive, &units, plan.threads, watch, BTreeMap::new, |groups, place, chunk| {
+        look(groups, chunk).map_err(|error| at_row(error, archive, place.unit, chunk))
+    })?;
+    let mut merged: BTreeMap<Key, Gathered<ClassSums>> = BTreeMap::new();
+    for (key, group) in workers.into_iter().flatten() {
+        merged.entry(key).or_insert_with(Gathered::new).merge(&group)?;
+    }
+    let mut means = BTreeMap::new();
+    for (key, group) in merged.into_iter().filter(|(_, group)| group.dim > 0) {
+        means.insert(key, group.state.statistics()?.mean(0));
+    }
+    Ok(means)
+}
+
+fn significand_bits(features: Features<'_>) -> u32 {
+    match features {
+        Features::F16(_) => 11,
+        Features::F32(_) => 24,
+        Features::F64(_) => 53,
+    }
+}
+
+/// Says where the row of a chunk is in its file.
+pub(super) fn at_row(error: Error, archive: &Archive, unit: usize, chunk: &Decoded) -> Error {
+    let unit = &archive.units()[unit];
+    let row = error.fact("row").and_then(|row| row.parse::<usize>().ok()).and_then(|row| chunk.file_rows.get(row));
+    let error = match row {
+        Some(row) => error.with("row in file", row),
+        None => error,
+    };
+    error.with_default("file", &archive.files()[unit.file].shown).with_default("row group", unit.row_group)
+}
+
+/// A table of shifts for every group.
+#[derive(Default)]
+struct ShiftTables(Mutex<BTreeMap<Key, Arc<Shifts>>>);
+
+impl ShiftTables {
+    fn of(&self, key: &Key) -> Arc<Shifts> {
+        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.entry(key.clone()).or_default().clone()
+    }
+}

@@ -1,0 +1,224 @@
+//! Units and chunks on several threads.
+//!
+//! Every worker takes a unit, decodes its chunks and works on them itself, unless another has nothing to do: then the
+//! chunk is handed over. So many small units keep all threads busy as well as one large one does.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::archive::{Archive, Decoded};
+use crate::error::{Error, Result};
+
+/// How far a run has come, and whether it should stop.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Bytes of column data read, as stored, over all passes.
+    pub bytes: AtomicU64,
+    /// Rows read, over all passes.
+    pub rows: AtomicU64,
+    /// Set to stop after the chunks in hand.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// A chunk's place among all: the unit's position in the list of units, and the chunk's within the unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) unit: usize,
+    pub(super) chunk: usize,
+}
+
+/// Reads `units` and hands each chunk to one of the workers that `worker` makes; returns the workers.
+///
+/// # Errors
+///
+/// That of the first unit and chunk, in the order given, which has one; [`Interrupted`](crate::error::ErrorKind::Interrupted).
+pub(super) fn scan<W: Send>(
+    archive: &Archive,
+    units: &[usize],
+    threads: usize,
+    watch: &Watch,
+    worker: impl Fn() -> W + Sync,
+    look: impl Fn(&mut W, Place, &Decoded) -> Result<()> + Sync,
+) -> Result<Vec<W>> {
+    let queue = Queue {
+        units: units.len(),
+        threads,
+        state: Mutex::default(),
+        changed: Condvar::new(),
+        watch,
+    };
+    let work = || {
+        let mut state = worker();
+        let run = AssertUnwindSafe(|| {
+            while let Some(task) = queue.take() {
+                match task {
+                    Task::Chunk(place, chunk) => {
+                        queue.attempt(place, || look(&mut state, place, &chunk));
+                    }
+                    Task::Unit(unit) => {
+                        read_unit(archive, units[unit], unit, &queue, &mut state, &look);
+                        queue.finish_reading();
+                    }
+                }
+            }
+        });
+        if catch_unwind(run).is_err() {
+            queue.abort(Error::internal("a worker panicked"));
+        }
+        state
+    };
+    let workers = std::thread::scope(|scope| {
+        // The calling thread is one of them: a small archive needs no other.
+        let handles: Vec<_> = (1..threads.min(chunks_at_most(archive, units))).map(|_| scope.spawn(work)).collect();
+        let mut workers = vec![work()];
+        for handle in handles {
+            workers.extend(handle.join());
+        }
+        workers
+    });
+    let state = queue.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match state.failure {
+        Some((_, error)) => Err(error),
+        None if watch.stop.load(Ordering::Relaxed) => Err(Error::interrupted("stopped before the end")),
+        None => Ok(workers),
+    }
+}
+
+/// No more threads than there are pieces of work.
+fn chunks_at_most(archive: &Archive, units: &[usize]) -> usize {
+    let rows: u64 = units.iter().map(|&unit| archive.units()[unit].rows).sum();
+    // A chunk has at least 2048 rows unless its unit is shorter.
+    units.len().max((rows / 2048) as usize)
+}
+
+fn read_unit<W>(
+    archive: &Archive,
+    unit: usize,
+    position: usize,
+    queue: &Queue<'_>,
+    worker: &mut W,
+    look: &impl Fn(&mut W, Place, &Decoded) -> Result<()>,
+) {
+    let start = Place { unit: position, chunk: 0 };
+    let Some(mut reader) = queue.attempt(start, || archive.read(unit)) else { return };
+    let (bytes, rows) = (archive.units()[unit].bytes, archive.units()[unit].rows.max(1));
+    let (mut seen, mut counted) = (0, 0);
+    for number in 0.. {
+        let place = Place { unit: position, chunk: number };
+        if queue.doomed(place) {
+            return;
+        }
+        let Some(next) = queue.attempt(place, || reader.next()) else { return };
+        let Some(chunk) = next else { break };
+        seen += chunk.codes.len() as u64;
+        let share = (u128::from(bytes) * u128::from(seen.min(rows)) / u128::from(rows)) as u64;
+        queue.watch.bytes.fetch_add(share - counted, Ordering::Relaxed);
+        queue.watch.rows.fetch_add(chunk.codes.len() as u64, Ordering::Relaxed);
+        counted = share;
+        if let Some(chunk) = queue.offer(place, chunk) {
+            queue.attempt(place, || look(worker, place, &chunk));
+        }
+    }
+    queue.watch.bytes.fetch_add(bytes - counted, Ordering::Relaxed);
+}
+
+enum Task {
+    Unit(usize),
+    Chunk(Place, Box<Decoded>),
+}
+
+struct Queue<'a> {
+    units: usize,
+    threads: usize,
+    state: Mutex<Pending>,
+    changed: Condvar,
+    watch: &'a Watch,
+}
+
+#[derive(Default)]
+struct Pending {
+    next_unit: usize,
+    /// Workers with a unit open.
+    readers: usize,
+    chunks: VecDeque<(Place, Box<Decoded>)>,
+    /// The failure of the earliest place so far.
+    failure: Option<(Place, Error)>,
+    aborted: bool,
+}
+
+impl Queue<'_> {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Option<Task> {
+        let mut pending = self.lock();
+        loop {
+            if pending.aborted || self.watch.stop.load(Ordering::Relaxed) {
+                self.changed.notify_all();
+                return None;
+            }
+            if let Some((place, chunk)) = pending.chunks.pop_front() {
+                return Some(Task::Chunk(place, chunk));
+            }
+            // Units after a failure are not begun; those before it may hold an earlier one.
+            if pending.next_unit < self.units && pending.failure.is_none() {
+                pending.next_unit += 1;
+                pending.readers += 1;
+                return Some(Task::Unit(pending.next_unit - 1));
+            }
+            if pending.readers == 0 {
+                self.changed.notify_all();
+                return None;
+            }
+            pending = self.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Gives a chunk to a worker without a unit, or back.
+    fn offer(&self, place: Place, chunk: Decoded) -> Option<Decoded> {
+        let mut pending = self.lock();
+        if pending.chunks.len() >= self.threads - pending.readers {
+            return Some(chunk);
+        }
+        pending.chunks.push_back((place, Box::new(chunk)));
+        self.changed.notify_all();
+        None
+    }
+
+    fn finish_reading(&self) {
+        self.lock().readers -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Whether something before this place has failed, so that it does not matter any more.
+    fn doomed(&self, place: Place) -> bool {
+        let pending = self.lock();
+        pending.aborted
+            || self.watch.stop.load(Ordering::Relaxed)
+            || pending.failure.as_ref().is_some_and(|(earlier, _)| *earlier < place)
+    }
+
+    /// The result, or nothing and its error kept if it is the earliest.
+    fn attempt<T>(&self, place: Place, work: impl FnOnce() -> Result<T>) -> Option<T> {
+        let error = match work() {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        let mut pending = self.lock();
+        if pending.failure.as_ref().is_none_or(|(earlier, _)| place < *earlier) {
+            pending.failure = Some((place, error));
+        }
+        None
+    }
+
+    fn abort(&self, error: Error) {
+        let mut pending = self.lock();
+        pending.aborted = true;
+        pending.failure = Some((Place { unit: 0, chunk: 0 }, error));
+        drop(pending);
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,40 @@
+//! Which groups are open at once.
+
+use std::collections::BTreeMap;
+
+use crate::archive::{Archive, Key};
+
+/// The units of groups that are read together, group after group, so that the states of a wave fit into `budget`
+/// bytes; `dims` has the `D` of each file, `state_bytes` says how much a group of so many rows and dimensions takes.
+///
+/// Where some unit does not say which groups it holds, all are one wave.
+pub(super) fn waves(
+    archive: &Archive,
+    dims: &[usize],
+    budget: u64,
+    state_bytes: impl Fn(u64, usize) -> u64,
+) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
+    for (at, unit) in archive.units().iter().enumerate() {
+        match &unit.key {
+            Some(key) => groups.entry(key).or_default().push(at),
+            None => return vec![(0..archive.units().len()).collect()],
+        }
+    }
+    let mut waves: Vec<Vec<usize>> = Vec::new();
+    let mut open = 0;
+    for units in groups.into_values() {
+        let rows = units.iter().map(|&unit| archive.units()[unit].rows).sum();
+        let dim = units.iter().map(|&unit| dims[archive.units()[unit].file]).max().unwrap_or(0);
+        let bytes = state_bytes(rows, dim);
+        match waves.last_mut() {
+            Some(wave) if open + bytes <= budget => wave.extend(units),
+            _ => {
+                waves.push(units);
+                open = 0;
+            }
+        }
+        open += bytes;
+    }
+    waves
+}

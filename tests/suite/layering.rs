@@ -1,0 +1,117 @@
+//! A room imports only from rooms above it, and faer stays where it belongs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From the bottom of the import graph to its top; `main` and `lib` may see all.
+const ROOMS: [&str; 11] =
+    ["error", "batch", "grid", "kernels", "state", "linalg", "metrics", "archive", "report", "pipeline", "cli"];
+
+/// Rooms that may know a package which is not for everybody.
+const OWNERS: [(&str, &[&str]); 7] = [
+    ("faer", &["kernels", "linalg"]),
+    ("parquet", &["archive", "report"]),
+    ("clap", &["cli"]),
+    ("indicatif", &["cli"]),
+    ("comfy_table", &["report"]),
+    ("npyz", &["archive"]),
+    ("safetensors", &["archive"]),
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The room of a file: its first component below `src`.
+fn room(path: &Path, root: &Path) -> String {
+    let first = path.strip_prefix(root).unwrap().iter().next().unwrap();
+    Path::new(first).file_stem().unwrap().to_str().unwrap().to_owned()
+}
+
+/// The rooms that a line of code names: `crate::state`, and each of `crate::{batch, state::Merge}`.
+fn rooms_named(code: &str) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut named = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut start = true;
+            for (i, c) in group.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => start = true,
+                    c if start && !c.is_whitespace() => {
+                        named.push(word(&group[i..]));
+                        start = false;
+                    }
+                    _ => {}
+                }
+            }
+        } else {
+            named.push(word(rest));
+        }
+    }
+    named
+}
+
+/// Code without comments and doc links.
+fn code(text: &str) -> String {
+    text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+}
+
+fn offences(room: &str, text: &str) -> Vec<String> {
+    let Some(own) = ROOMS.iter().position(|known| *known == room) else { return Vec::new() };
+    let text = code(text);
+    let below = rooms_named(&text)
+        .into_iter()
+        .filter(|named| ROOMS.iter().position(|known| known == named).is_some_and(|other| other > own))
+        .map(|named| format!("{room} imports {named}"));
+    let foreign = OWNERS
+        .iter()
+        .filter(|(package, owners)| text.contains(&format!("{package}::")) && !owners.contains(&room))
+        .map(|(package, _)| format!("{room} knows {package}"));
+    below.chain(foreign).collect()
+}
+
+#[test]
+fn rooms_import_only_from_rooms_above() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut seen: Vec<String> = files.iter().map(|path| room(path, &root)).collect();
+    seen.sort();
+    seen.dedup();
+    for room in &seen {
+        assert!(ROOMS.contains(&room.as_str()) || room == "lib" || room == "main", "{room} has no place in the order");
+    }
+    for room in ROOMS {
+        assert!(seen.iter().any(|found| found == room), "there is no room {room}");
+    }
+    let all: Vec<String> = files
+        .iter()
+        .flat_map(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            offences(&room(path, &root), &text).into_iter().map(move |offence| format!("{}: {offence}", path.display()))
+        })
+        .collect();
+    assert!(all.is_empty(), "{}", all.join("\n"));
+}
+
+#[test]
+fn offences_are_seen() {
+    assert_eq!(offences("state", "use crate::{batch::Label, metrics::{nc1, nc2}};"), ["state imports metrics"]);
+    assert_eq!(offences("metrics", "let x = crate::archive::open();"), ["metrics imports archive"]);
+    assert_eq!(offences("metrics", "use faer::Mat;"), ["metrics knows faer"]);
+    assert!(offences("cli", "use crate::{archive::{Archive, Key}, error};").is_empty());
+    assert!(offences("batch", "// as crate::metrics::card does").is_empty());
+}

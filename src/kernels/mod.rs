@@ -3,6 +3,7 @@
 pub mod dot;
 mod exact_sum;
 pub mod gram;
+pub mod lines;
 pub mod nearest;
 mod projection;
 pub mod quantise;

@@ -127,13 +127,13 @@ impl<'a> Candidates<'a> {
             }
         }
         let decide = |(rule, races): (&Rule<'_>, Vec<Race>)| {
-            races.into_iter().zip(rows.chunks_exact(dim)).map(|(race, row)| self.decide(rule, race, row)).collect()
+            races.iter().zip(rows.chunks_exact(dim)).map(|(race, row)| self.decide(rule, race, row)).collect()
         };
         self.rules.iter().zip(races).map(decide).collect()
     }
 
     /// Decides among the candidates that the bound has left.
-    fn decide(&self, rule: &Rule<'_>, race: Race, row: &[f64]) -> Choice {
+    fn decide(&self, rule: &Rule<'_>, race: &Race, row: &[f64]) -> Choice {
         let (contenders, places) = (race.finish(), race.places);
         if let [best] = contenders[..] {
             return Choice { best, second: None, tied: false };

@@ -2,3 +2,4 @@
 
 mod laws;
 mod rows;
+mod second_read;

@@ -47,7 +47,13 @@ impl History {
         Grid::new(self.0.iter().map(|tallies| tallies.first().map(|tally| tally.exponent)).collect())
     }
 
-    /// Adds the rows of another history of the same dimensions.
+    /// Whether no dimension counts more than `rows` rows.
+    pub fn covers_at_most(&self, rows: u64) -> bool {
+        let counted = |tallies: &Vec<Tally>| tallies.iter().try_fold(0_u64, |sum, tally| sum.checked_add(tally.rows));
+        self.0.iter().all(|tallies| counted(tallies).is_some_and(|sum| sum <= rows))
+    }
+
+    /// Adds the rows of another history of the same dimensions; the caller has made sure that they can be counted.
     pub fn add(&mut self, other: &Self) {
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
             for tally in theirs {

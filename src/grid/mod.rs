@@ -7,7 +7,7 @@ mod integer;
 mod profile;
 
 pub use history::{History, Tally};
-pub use integer::{bits_i256, f64_from_i256, shift_left, shift_right, wide};
+pub use integer::{bits_i128, bits_i256, divide, f64_from_i256, narrow, shift_left, shift_right, wide};
 pub use profile::Profile;
 pub(crate) use profile::Value;
 

@@ -2,8 +2,9 @@
 
 use half::f16;
 
-use super::{EXPONENTS, Grid, ceil_log2, power_of_two};
+use super::{EXPONENTS, Grid, VALUE_BITS, ceil_log2, power_of_two};
 use crate::batch::{Batch, Features};
+use crate::error::{Error, Result};
 
 /// A storage type of features; all are exact in `f64`.
 pub(crate) trait Value: Copy + Send + Sync + 'static {
@@ -66,15 +67,64 @@ const MIN_FREEDOM: usize = 8;
 /// Bits below the largest deviation that a step lies: |δ| fits 21 bits and a sign.
 const DEVIATION_BITS: i32 = 21;
 
+/// How many bits finer than a chunk's coarsest step another may be.
+///
+/// A standard deviation 2^37 times smaller than the largest still has 2^10 steps, and `Q` of 2^28 rows of a class
+/// whose dimension is all but dead here and not elsewhere stays in range.
+const MAX_FINER: i32 = 32;
+
+/// As many bits may lie between the coarsest and the finest step of any grid that rows are rounded to.
+const MAX_SPREAD: u32 = 64;
+
+/// Bits below the largest |x| at which a dimension is rounded that is constant within classes, by the storage type.
+/// Nothing says how finely it would vary. An f16 or f32 within a factor 2 of the largest stays exact; of an f64 more
+/// would leave a chunk of one row off the range of the sums of chunks with a spread.
+const fn constant_bits(significand_bits: i32) -> i32 {
+    if significand_bits > 24 { 36 } else { 24 }
+}
+
+/// Fewer rows than this, of which hardly two are of a class, say little of a dimension.
+const FEW_ROWS: usize = 32;
+
+/// Where few rows say little, no step is this many bits finer than the median: by chance some dimension is nearly
+/// zero, or hardly varies, in any chunk of one row or two.
+const FEW_ROWS_FINER: i32 = 8;
+
 impl Profile {
     /// Profiles a chunk; `extra_bits` makes its grid finer by that many bits.
     pub fn of(chunk: &Batch<'_>, extra_bits: u32) -> Self {
-        Self::new(chunk, |spread, dim| Grid::new(exponents(spread, dim, extra_bits as i32)))
+        // Beyond 128 every step is at its finest already.
+        let extra_bits = extra_bits.min(128) as i32;
+        Self::new(chunk, |spread, significand_bits| Grid::new(exponents(spread, significand_bits, extra_bits)))
     }
 
-    /// Profiles a chunk that is to be rounded to multiples of `2^exponent` in all dimensions.
-    pub fn with_exponent(chunk: &Batch<'_>, exponent: i16) -> Self {
-        Self::new(chunk, |spread, _| Grid::new(vec![Some(exponent); spread.largest.len()]))
+    /// Profiles rows of a chunk whose grid is known.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if it cannot be theirs: of another dimension, without a step where they
+    /// are not zero, or no grid that a chunk has.
+    pub fn on(rows: &Batch<'_>, grid: Grid) -> Result<Self> {
+        let spread = grid.weights().into_iter().max().unwrap_or(0);
+        let valid = grid.exponents().iter().flatten().all(|e| EXPONENTS.contains(e)) && spread <= MAX_SPREAD;
+        if grid.dim() != rows.dim() || !valid {
+            return Err(Error::data("not a grid for these rows"));
+        }
+        let profile = Self::new(rows, |_, _| grid);
+        let zero = |(&x, e): (&f64, &Option<i16>)| e.is_some() || x == 0.0;
+        if !profile.largest.iter().zip(profile.grid.exponents()).all(zero) {
+            return Err(Error::data("not a grid for these rows"));
+        }
+        Ok(profile)
+    }
+
+    /// Profiles rows that are to be rounded to multiples of `2^exponent` in all dimensions.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the exponent is not among [`EXPONENTS`].
+    pub fn with_exponent(rows: &Batch<'_>, exponent: i16) -> Result<Self> {
+        Self::on(rows, Grid::new(vec![Some(exponent); rows.dim()]))
     }
 
     fn new(chunk: &Batch<'_>, grid: impl FnOnce(&Spread, i32) -> Grid) -> Self {
@@ -103,7 +153,7 @@ impl Profile {
 
     /// About where the rows of a class of the chunk lie, `D`; `None` if it has none.
     pub fn mean(&self, code: u32) -> Option<&[f64]> {
-        let class = self.class_of_code[code as usize];
+        let class = *self.class_of_code.get(code as usize)?;
         (class != NONE).then(|| &self.means[class as usize * self.grid.dim()..][..self.grid.dim()])
     }
 }
@@ -124,6 +174,8 @@ struct Spread {
     scale: Vec<i32>,
     /// Rows that differ from the first of their class.
     hits: Vec<f64>,
+    /// `N`.
+    rows: usize,
     /// `Σ (n_k − 1)`.
     freedom: usize,
     /// Largest |δ| about the chunk's first row, only when there is little freedom; `None` otherwise.
@@ -190,7 +242,9 @@ impl Spread {
         for (class, &count) in counts.iter().enumerate() {
             let origin = &values[first[class] * dim..][..dim];
             for (j, mean) in means[class * dim..][..dim].iter_mut().enumerate() {
-                *mean = origin[j].widen() + *mean / f64::from(count) / factors[j];
+                // Scaled as long as possible: the difference of two values of f64 may be no f64.
+                let scaled = origin[j].widen() * factors[j] + *mean / f64::from(count);
+                *mean = (scaled / factors[j]).clamp(-largest[j], largest[j]);
             }
         }
         let about_first = (freedom < MIN_FREEDOM).then(|| {
@@ -203,7 +257,8 @@ impl Spread {
             }
             about
         });
-        Self { class_of_code, means, largest, deviation, sigma, scale, hits, freedom, about_first }
+        let rows = chunk.rows();
+        Self { class_of_code, means, largest, deviation, sigma, scale, hits, rows, freedom, about_first }
     }
 }
 
@@ -225,46 +280,50 @@ fn largest_magnitudes<T: Value>(values: &[T], dim: usize) -> Vec<f64> {
 
 /// The exponents of a chunk's grid.
 fn exponents(spread: &Spread, significand_bits: i32, extra_bits: i32) -> Vec<Option<i16>> {
-    let dim = spread.largest.len();
+    let dims = 0..spread.largest.len();
+    let own: Vec<Option<i32>> = dims.clone().map(|j| own_exponent(spread, j, significand_bits)).collect();
+    let few_rows = spread.about_first.is_some() && spread.rows < FEW_ROWS;
     let enough_hits = (spread.freedom as f64 / 2.0).min(32.0);
-    let mut trusted = Vec::with_capacity(dim);
-    let mut proposed: Vec<Option<(i32, bool)>> = Vec::with_capacity(dim);
-    for j in 0..dim {
-        if spread.largest[j] == 0.0 {
-            proposed.push(None);
-            continue;
-        }
-        let (size, bits) = match &spread.about_first {
-            Some(about) => (about[j], DEVIATION_BITS + 1),
-            None => (spread.deviation[j].max(8.0 * spread.sigma[j]), DEVIATION_BITS),
-        };
-        proposed.push(Some(if size == 0.0 {
-            // Constant: nothing says how finely it would vary. An f32 or f16 within a factor 2 of the largest stays exact.
-            (ceil_log2(spread.largest[j]) - if significand_bits > 24 { 52 } else { 24 }, true)
-        } else {
-            let exponent = ceil_log2(size) + spread.scale[j] - bits;
-            let known = spread.about_first.is_some() || spread.hits[j] >= enough_hits;
-            if known {
-                trusted.push(exponent);
-            }
-            (exponent, known)
-        }));
-    }
-    trusted.sort_unstable();
-    let median = trusted.get(trusted.len().saturating_sub(1) / 2).copied();
-    let coarsest = |exponents: &mut dyn Iterator<Item = i32>| exponents.max().unwrap_or(0);
-    let chosen: Vec<Option<i32>> = proposed
-        .iter()
-        .map(|proposed| proposed.map(|(e, known)| (if known { e } else { e.max(median.unwrap_or(e)) }) - extra_bits))
+    let rare = |j: usize| spread.about_first.is_none() && spread.deviation[j] > 0.0 && spread.hits[j] < enough_hits;
+    // What the other dimensions say is asked of those that say something themselves.
+    let speaks = |&j: &usize| few_rows || (spread.deviation[j] > 0.0 && !rare(j));
+    let mut others: Vec<i32> = dims.clone().filter(speaks).filter_map(|j| own[j]).collect();
+    others.sort_unstable();
+    let median = others.get(others.len() / 2).copied();
+    let chosen: Vec<Option<i32>> = dims
+        .map(|j| {
+            let finest = match median {
+                Some(median) if few_rows => median - FEW_ROWS_FINER,
+                Some(median) if rare(j) => median,
+                _ => i32::MIN,
+            };
+            own[j].map(|e| e.max(finest) - extra_bits)
+        })
         .collect();
-    let floor = coarsest(&mut chosen.iter().copied().flatten()) - 64;
+    let floor = chosen.iter().flatten().max().map_or(0, |coarsest| coarsest - MAX_FINER);
     let bounded = |(e, largest): (&Option<i32>, &f64)| {
         e.map(|e| {
-            let e = e.max(floor).max(ceil_log2(*largest) - 61);
+            let e = e.max(floor).max(ceil_log2(*largest) - (VALUE_BITS as i32 - 1));
             e.clamp(i32::from(*EXPONENTS.start()), i32::from(*EXPONENTS.end())) as i16
         })
     };
     chosen.iter().zip(&spread.largest).map(bounded).collect()
+}
+
+/// The exponent that a dimension asks for by itself; `None` if it is all zeros.
+fn own_exponent(spread: &Spread, j: usize, significand_bits: i32) -> Option<i32> {
+    if spread.largest[j] == 0.0 {
+        return None;
+    }
+    let (size, bits) = match &spread.about_first {
+        Some(about) => (about[j], DEVIATION_BITS + 1),
+        None => (spread.deviation[j].max(8.0 * spread.sigma[j]), DEVIATION_BITS),
+    };
+    Some(if size == 0.0 {
+        ceil_log2(spread.largest[j]) - constant_bits(significand_bits)
+    } else {
+        ceil_log2(size) + spread.scale[j] - bits
+    })
 }
 
 #[cfg(test)]
@@ -314,6 +373,31 @@ mod tests {
     fn few_degrees_of_freedom_use_the_spread_about_the_first_row() {
         assert_eq!(grid(1, &[5.0, 6.0, 9.0], &[0, 1, 2]), [Some(2 - 22)]);
         assert_eq!(grid(1, &[5.0], &[0]), [Some(3 - 24)]);
+    }
+
+    #[test]
+    fn in_a_chunk_of_one_row_no_value_is_small_by_chance() {
+        assert_eq!(grid(3, &[1.5, 1.25, 1e-20], &[0]), [Some(1 - 24), Some(1 - 24), Some(1 - 24 - 8)]);
+        let classes = [Label::Int(0)];
+        let batch = Batch::new(2, Features::F64(&[1.5, 1e-200]), &[0], &classes).unwrap();
+        assert_eq!(Profile::of(&batch, 0).grid().exponents(), [Some(1 - 36), Some(1 - 36 - 8)]);
+    }
+
+    #[test]
+    fn no_step_is_far_finer_than_the_coarsest() {
+        let values: Vec<f32> = (0..40_u8).flat_map(|i| [f32::from(i % 5), f32::from(i % 7) * 1e-20]).collect();
+        let e = grid(2, &values, &[0; 40]);
+        assert_eq!(e[1], e[0].map(|e| e - 32));
+    }
+
+    #[test]
+    fn a_grid_that_cannot_be_that_of_the_rows_is_refused() {
+        let classes = [Label::Int(0)];
+        let rows = Batch::new(2, Features::F32(&[1.0, 0.0]), &[0], &classes).unwrap();
+        let refused = |exponents: &[Option<i16>]| Profile::on(&rows, Grid::new(exponents.to_vec())).is_err();
+        assert!(!refused(&[Some(0), None]) && !refused(&[Some(0), Some(-64)]));
+        assert!(refused(&[Some(0)]) && refused(&[None, Some(0)]) && refused(&[Some(0), Some(-65)]));
+        assert!(refused(&[Some(-1023), None]) && Profile::with_exponent(&rows, i16::MAX).is_err());
     }
 
     #[test]

@@ -43,33 +43,32 @@ pub fn packed_column(dim: usize, j: usize) -> usize {
     j * dim - j * j.saturating_sub(1) / 2
 }
 
-/// `acc += δᵀ δ`, the lower triangle by columns, entry `i, j` moved left by `shifts[i] + shifts[j]` bits.
+/// `acc += δᵀ δ`, the lower triangle by columns, modulo `2^128`.
 ///
 /// `block` is rows × D, row-major, of integers `|δ| < 2^21`, at most [`BLOCK_ROWS`] rows.
 ///
 /// # Errors
 ///
 /// [`Internal`](crate::error::ErrorKind::Internal) if the product is not what it must be, `G · 1 = Σ δ (δ · 1)`.
-pub fn add_block(acc: &mut [i128], block: &[f64], shifts: &[u32], par: Par) -> Result<()> {
+pub fn add_block(acc: &mut [i128], block: &[f64], dim: usize, par: Par) -> Result<()> {
     check_once()?;
-    exact_product(acc, block, block, shifts, 0, par)
+    exact_product(acc, block, block, dim, 0, par)
 }
 
-/// `acc += aᵀ b`, the lower triangle by columns, entry `i, j` moved left by `shifts[i] + shifts[j]` bits.
+/// `acc += aᵀ b`, the lower triangle by columns, modulo `2^128`.
 ///
-/// `a` and `b` are rows × D, row-major, of any integers; the caller has made sure that the sums fit.
+/// `a` and `b` are rows × D, row-major, of integers whose products stay below `2^126`.
 ///
 /// # Errors
 ///
 /// Those of [`add_block`].
-pub fn add_product(acc: &mut [i128], a: &[i128], b: &[i128], shifts: &[u32], par: Par) -> Result<()> {
+pub fn add_product(acc: &mut [i128], a: &[i128], b: &[i128], dim: usize, par: Par) -> Result<()> {
     check_once()?;
-    let dim = shifts.len();
     for (a, b) in a.chunks(BLOCK_ROWS * dim).zip(b.chunks(BLOCK_ROWS * dim)) {
         let (a, b) = (slices(a), slices(b));
         for (p, a) in a.iter().enumerate() {
             for (q, b) in b.iter().enumerate() {
-                exact_product(acc, a, b, shifts, (p + q) as u32 * SLICE_BITS, par)?;
+                exact_product(acc, a, b, dim, (p + q) as u32 * SLICE_BITS, par)?;
             }
         }
     }
@@ -145,8 +144,7 @@ fn slices(values: &[i128]) -> Vec<Vec<f64>> {
     slices
 }
 
-fn exact_product(acc: &mut [i128], a: &[f64], b: &[f64], shifts: &[u32], shift: u32, par: Par) -> Result<()> {
-    let dim = shifts.len();
+fn exact_product(acc: &mut [i128], a: &[f64], b: &[f64], dim: usize, shift: u32, par: Par) -> Result<()> {
     let rows = a.len() / dim;
     debug_assert!(rows <= BLOCK_ROWS && a.len() == b.len() && acc.len() == packed_len(dim));
     if rows == 0 {
@@ -159,7 +157,6 @@ fn exact_product(acc: &mut [i128], a: &[f64], b: &[f64], shifts: &[u32], shift: 
             columns,
             MatRef::from_row_major_slice(a, rows, dim),
             MatRef::from_row_major_slice(b, rows, dim),
-            shifts,
             shift,
         )
     };
@@ -198,10 +195,9 @@ fn panel_product(
     columns: Range<usize>,
     a: MatRef<'_, f64>,
     b: MatRef<'_, f64>,
-    shifts: &[u32],
     shift: u32,
 ) -> Checksum {
-    let (dim, start, width) = (shifts.len(), columns.start, columns.len());
+    let (dim, start, width) = (a.ncols(), columns.start, columns.len());
     let height = dim - start;
     let product = lower_product(&columns, a, b);
     let mut check = Checksum { start, below: vec![0; height], right: vec![0; width] };
@@ -209,13 +205,13 @@ fn panel_product(
     for (j, column) in product.chunks_exact(height).enumerate() {
         let (acc, tail) = rest.split_at_mut(height - j);
         rest = tail;
-        let column_shift = shifts[start + j] + shift;
         let mut sum = 0_i32;
-        for (i, (acc, &value)) in (start + j..).zip(acc.iter_mut().zip(&column[j..])) {
+        for ((acc, below), &value) in acc.iter_mut().zip(&mut check.below[j..]).zip(&column[j..]) {
             let value = value as i64;
-            *acc += i128::from(value) << (shifts[i] + column_shift);
+            // Parts of a sum may wrap where the sum itself does not; the caller bounds that.
+            *acc = acc.wrapping_add(i128::from(value) << shift);
             let low = value as i32;
-            check.below[i - start] = check.below[i - start].wrapping_add(low);
+            *below = below.wrapping_add(low);
             sum = sum.wrapping_add(low);
         }
         check.right[j] = sum.wrapping_sub(column[j] as i64 as i32);
@@ -261,7 +257,7 @@ fn check_once() -> Result<()> {
         let sign = |row: usize, j: usize| if (row >> (j % 11)) & 1 == 0 { 1 } else { -1 };
         let block: Vec<f64> = (0..BLOCK_ROWS * dim).map(|at| (sign(at / dim, at % dim) * largest) as f64).collect();
         let mut acc = vec![0; packed_len(dim)];
-        let product = exact_product(&mut acc, &block, &block, &vec![0; dim], 0, Par::Seq);
+        let product = exact_product(&mut acc, &block, &block, dim, 0, Par::Seq);
         // The signs are eleven orthogonal Walsh functions, repeated.
         let square = i128::from(largest * largest) * BLOCK_ROWS as i128;
         let known = |i: usize, j: usize| if i % 11 == j % 11 { square } else { 0 };
@@ -304,22 +300,20 @@ mod tests {
         let largest = ((1_i64 << 21) - 1) as f64;
         for dim in [1, 3, 64, 300] {
             let mut acc = vec![0; packed_len(dim)];
-            add_block(&mut acc, &vec![largest; BLOCK_ROWS * dim], &vec![0; dim], Par::Pool).unwrap();
+            add_block(&mut acc, &vec![largest; BLOCK_ROWS * dim], dim, Par::Pool).unwrap();
             assert!(acc.iter().all(|&entry| entry == (largest as i128).pow(2) * BLOCK_ROWS as i128));
         }
     }
 
     #[test]
-    fn products_equal_the_naive_ones_with_shifts() {
+    fn products_equal_the_naive_ones() {
         for (dim, rows) in [(1, 5), (7, 100), (300, 9)] {
             let values = integers(dim * rows, (1 << 21) - 1);
             let exact: Vec<i128> = values.iter().map(|&x| x.into()).collect();
             let block: Vec<f64> = values.iter().map(|&x| x as f64).collect();
-            let shifts: Vec<u32> = (0..dim as u32).map(|j| j % 5).collect();
             let mut acc = vec![0; packed_len(dim)];
-            add_block(&mut acc, &block, &shifts, Par::Seq).unwrap();
-            let shifted: Vec<i128> = exact.iter().enumerate().map(|(at, x)| x << shifts[at % dim]).collect();
-            assert_eq!(acc, naive(&shifted, &shifted, dim));
+            add_block(&mut acc, &block, dim, Par::Seq).unwrap();
+            assert_eq!(acc, naive(&exact, &exact, dim));
         }
     }
 
@@ -329,7 +323,7 @@ mod tests {
         let a: Vec<i128> = integers(dim * rows, 1 << 60).iter().map(|&x| i128::from(x) << 10).collect();
         let b: Vec<i128> = integers(dim * rows, 1 << 20).iter().map(|&x| x.into()).collect();
         let mut acc = vec![0; packed_len(dim)];
-        add_product(&mut acc, &a, &b, &[0; 5], Par::Seq).unwrap();
+        add_product(&mut acc, &a, &b, dim, Par::Seq).unwrap();
         assert_eq!(acc, naive(&a, &b, dim));
     }
 }

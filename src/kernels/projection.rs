@@ -1,5 +1,7 @@
 //! How much of a row lies in a subspace.
 
+use super::dot::{dots, norm};
+
 /// Standardised coordinates and the axes of a subspace in them (NECO, Ammar et al. 2024).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Projection {
@@ -15,29 +17,21 @@ pub struct Projection {
 
 impl Projection {
     /// `‖P z‖ / ‖z‖` with `z = (x − mean) / scale`; in `[0, 1]` unless the denominator is raw; 0 where `‖z‖ = 0`.
+    ///
+    /// The same bits whatever the machine: see [`dot`](super::dot).
     pub fn score(&self, row: &[f64]) -> f64 {
         let standardised: Vec<f64> =
             row.iter().zip(&self.mean).zip(&self.scale).map(|((x, mean), scale)| (x - mean) / scale).collect();
-        let norm = squared_norm(if self.raw_denominator { row } else { &standardised }).sqrt();
-        if norm == 0.0 {
+        let length = norm(if self.raw_denominator { row } else { &standardised });
+        if length == 0.0 {
             return 0.0;
         }
-        let projected: f64 = self
-            .axes
-            .chunks_exact(row.len())
-            .map(|axis| dot(axis, &standardised))
-            .map(|coordinate| coordinate.powi(2))
-            .sum();
-        projected.sqrt() / norm
+        let mut coordinates = vec![0.0; self.axes.len() / row.len()];
+        dots(&standardised, &self.axes, &mut coordinates);
+        let share = norm(&coordinates) / length;
+        // Axes are orthonormal to within rounding only.
+        if self.raw_denominator { share } else { share.min(1.0) }
     }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn squared_norm(row: &[f64]) -> f64 {
-    dot(row, row)
 }
 
 #[cfg(test)]
@@ -46,9 +40,11 @@ mod tests {
 
     #[test]
     fn the_share_of_a_row_in_one_axis() {
-        let projection =
+        let mut projection =
             Projection { mean: vec![1.0, 1.0], scale: vec![1.0, 2.0], axes: vec![1.0, 0.0], raw_denominator: false };
         assert_eq!(projection.score(&[4.0, 9.0]), 0.6); // z = (3, 4)
         assert_eq!(projection.score(&[1.0, 1.0]), 0.0);
+        projection.raw_denominator = true;
+        assert_eq!(projection.score(&[-2.0, 1.0]), 3.0 / 5f64.sqrt());
     }
 }

@@ -220,11 +220,13 @@ impl Quantiser {
         if let Some(dimension) = delta.iter().position(|d| d.unsigned_abs() >= DELTA_LIMIT as u128) {
             return Err(TooFar { row, dimension });
         }
-        for ((sum, &delta), &weight) in sums.iter_mut().zip(delta).zip(&self.weights) {
-            *sum += delta as i64;
-            // At most 2^84 · 4^64, which fits whatever the weight.
-            let term = wide(delta * delta, 2 * weight).unwrap_or(i256::MAX);
-            *square = square.wrapping_add(term);
+        for (dimension, ((sum, &delta), &weight)) in sums.iter_mut().zip(delta).zip(&self.weights).enumerate() {
+            let too_far = || TooFar { row, dimension };
+            // Short rows, of which a batch has fewer than 2^32, cannot fill the rest.
+            let within = |sum: &i64| sum.unsigned_abs() < 1 << 62;
+            *sum = sum.checked_add(delta as i64).filter(within).ok_or_else(too_far)?;
+            let term = wide(delta * delta, 2 * weight).ok_or_else(too_far)?;
+            *square = square.checked_add(term).ok_or_else(too_far)?;
         }
         Ok(())
     }

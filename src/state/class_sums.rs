@@ -8,9 +8,10 @@ use super::observe::observe;
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::grid::{Grid, History, VALUE_BITS, shift_left, shift_right, wide};
+use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_right, wide};
 
-/// Exact class sums.
+/// Exact class sums. They are compared by their [canonical](Merge::canonical) forms, as [`encode`](Merge::encode)
+/// writes them.
 ///
 /// ```text
 /// n_k           rows
@@ -18,7 +19,7 @@ use crate::grid::{Grid, History, VALUE_BITS, shift_left, shift_right, wide};
 /// s_k = Σ δ     δ = q(x) − c_k
 /// t_k = Σ_j (g_j / g_min)² Σ δ_j²
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct ClassSums {
     /// `D`; 0 before the first row.
     pub(super) dim: usize,
@@ -89,26 +90,39 @@ impl Class {
             let twice = s.checked_mul(2).and_then(|s| s.checked_add(shift)).ok_or_else(out_of_range)?;
             let change = twice.checked_mul(d).and_then(|change| wide(change, 2 * weight)).ok_or_else(out_of_range)?;
             self.t = self.t.checked_add(change).ok_or_else(out_of_range)?;
-            *s += shift;
+            *s = s.checked_add(shift).ok_or_else(out_of_range)?;
         }
         self.c.copy_from_slice(to);
         Ok(())
     }
 
     /// The nearest shift to the mean among multiples of `2^coarser` steps, ties to even.
-    fn centre(&self, coarser: &[u32]) -> Vec<i128> {
-        let nearest = |((c, s), &bits): ((&i128, &i128), &u32)| {
-            let divisor = i128::from(self.n) << bits;
-            div_round_ties_even(c * i128::from(self.n) + s, divisor) << bits
+    fn centre(&self, coarser: &[u32]) -> Result<Vec<i128>> {
+        let n = i128::from(self.n);
+        let nearest = |((&c, &s), &bits): ((&i128, &i128), &u32)| {
+            let total = c.checked_mul(n).and_then(|total| total.checked_add(s))?;
+            if total == 0 {
+                return Some(0);
+            }
+            narrow(div_round_ties_even(total, narrow(n, bits)?), bits)
         };
-        self.c.iter().zip(&self.s).zip(coarser).map(nearest).collect()
+        self.c.iter().zip(&self.s).zip(coarser).map(|parts| nearest(parts).ok_or_else(out_of_range)).collect()
+    }
+
+    /// Takes the class about its mean where its sums would not fit otherwise.
+    fn centre_if_large(&mut self, weights: &[u32], moves: &mut impl Moves) -> Result<()> {
+        if self.s.iter().all(|&s| i64::try_from(s).is_ok()) {
+            return Ok(());
+        }
+        let centre = self.centre(&vec![0; self.c.len()])?;
+        self.move_to(&centre, weights, Sign::Plus, moves)
     }
 }
 
-/// `a / b` to the nearest integer, ties to even; `b > 0`.
+/// `a / b` to the nearest integer, ties to even; `0 < b ≤ 2^126`.
 fn div_round_ties_even(a: i128, b: i128) -> i128 {
     let (quotient, remainder) = (a.div_euclid(b), a.rem_euclid(b));
-    let up = match (2 * remainder).cmp(&b) {
+    let up = match remainder.cmp(&(b - remainder)) {
         std::cmp::Ordering::Less => false,
         std::cmp::Ordering::Equal => quotient & 1 == 1,
         std::cmp::Ordering::Greater => true,
@@ -169,12 +183,14 @@ impl ClassSums {
 
     fn class(&self, k: usize, left: &[u32], squares_left: u32) -> Result<Class> {
         let row = k * self.dim..(k + 1) * self.dim;
-        let widened =
-            |values: &[i64]| values.iter().zip(left).map(|(&value, &bits)| i128::from(value) << bits).collect();
+        let widened = |values: &[i64]| -> Result<Vec<i128>> {
+            let moved = |(&value, &bits): (&i64, &u32)| narrow(value.into(), bits).ok_or_else(out_of_range);
+            values.iter().zip(left).map(moved).collect()
+        };
         Ok(Class {
             n: self.counts[k],
-            c: widened(&self.shifts[row.clone()]),
-            s: widened(&self.sums[row]),
+            c: widened(&self.shifts[row.clone()])?,
+            s: widened(&self.sums[row])?,
             t: shift_left(self.squares[k], squares_left).ok_or_else(out_of_range)?,
         })
     }
@@ -202,6 +218,9 @@ impl ClassSums {
             self.grid = grid.clone();
             self.history = History::of(&Grid::new(vec![None; grid.dim()]), 0, &vec![0; grid.dim()]);
         }
+        if sign == Sign::Plus && self.rows().checked_add(other.rows()).is_none_or(|rows| rows > MAX_ROWS) {
+            return Err(Error::data("more rows than can be counted"));
+        }
         self.refine(grid, moves)?;
         let left = other.grid.shifts_to(grid);
         let squares_left = 2 * finest_shift(&other.grid, grid);
@@ -225,7 +244,7 @@ impl ClassSums {
             Sign::Plus => self.history.add(&other.history),
             Sign::Minus => {
                 self.history.subtract(&other.history)?;
-                self.drop_empty();
+                self.drop_empty()?;
             }
         }
         Ok(())
@@ -263,7 +282,10 @@ impl ClassSums {
     ) -> Result<()> {
         let mut ours = self.class(mine, &vec![0; self.dim], 0)?;
         theirs.move_to(&ours.c.clone(), weights, sign, moves)?;
-        let add = |a: i128, b: i128| if sign == Sign::Plus { a + b } else { a - b };
+        let add = |(&a, &b): (&i128, &i128)| match sign {
+            Sign::Plus => a.checked_add(b).ok_or_else(out_of_range),
+            Sign::Minus => a.checked_sub(b).ok_or_else(out_of_range),
+        };
         let n = match sign {
             Sign::Plus => ours.n.checked_add(theirs.n),
             Sign::Minus => ours.n.checked_sub(theirs.n),
@@ -272,14 +294,14 @@ impl ClassSums {
         let mut together = Class {
             n,
             c: ours.c.clone(),
-            s: ours.s.iter().zip(&theirs.s).map(|(&a, &b)| add(a, b)).collect(),
+            s: ours.s.iter().zip(&theirs.s).map(add).collect::<Result<_>>()?,
             t: i256::ZERO,
         };
         if n > 0 && together.s.iter().any(|&s| i64::try_from(s).is_err()) {
-            let centre = together.centre(&vec![0; self.dim]);
+            let centre = together.centre(&vec![0; self.dim])?;
             ours.move_to(&centre, weights, Sign::Plus, moves)?;
             theirs.move_to(&centre, weights, sign, moves)?;
-            together.s = ours.s.iter().zip(&theirs.s).map(|(&a, &b)| add(a, b)).collect();
+            together.s = ours.s.iter().zip(&theirs.s).map(add).collect::<Result<_>>()?;
             together.c = centre;
         }
         let t = match sign {
@@ -295,9 +317,7 @@ impl ClassSums {
 
     fn append(&mut self, label: &Label, class: &Class, weights: &[u32], moves: &mut impl Moves) -> Result<()> {
         let mut class = class.clone();
-        if class.s.iter().any(|&s| i64::try_from(s).is_err()) {
-            class.move_to(&class.centre(&vec![0; self.dim]), weights, Sign::Plus, moves)?;
-        }
+        class.centre_if_large(weights, moves)?;
         let k = self.classes();
         self.index.insert(label.clone(), k);
         self.labels.push(label.clone());
@@ -319,21 +339,24 @@ impl ClassSums {
         let weights = grid.weights();
         for k in 0..self.classes() {
             let mut class = self.class(k, &left, squares_left)?;
-            if class.s.iter().any(|&s| i64::try_from(s).is_err()) {
-                class.move_to(&class.centre(&vec![0; self.dim]), &weights, Sign::Plus, moves)?;
-            }
+            class.centre_if_large(&weights, moves)?;
             self.put(k, &class)?;
         }
         Ok(())
     }
 
-    fn drop_empty(&mut self) {
+    fn drop_empty(&mut self) -> Result<()> {
         let kept: Vec<usize> = (0..self.classes()).filter(|&k| self.counts[k] > 0).collect();
-        if kept.is_empty() {
-            *self = Self::default();
-        } else if kept.len() < self.classes() {
+        if kept.len() < self.classes() {
             self.select(&kept);
         }
+        if !self.history.covers_at_most(self.rows()) {
+            return Err(Error::data("the rows to be subtracted are not in the state"));
+        }
+        if kept.is_empty() {
+            *self = Self::default();
+        }
+        Ok(())
     }
 
     /// Keeps these classes, in this order.
@@ -360,7 +383,7 @@ impl ClassSums {
         order.sort_unstable_by(|&a, &b| state.labels[a].cmp(&state.labels[b]));
         for &k in &order {
             let mut class = state.class(k, &vec![0; state.dim], 0)?;
-            class.move_to(&class.centre(&coarser), &weights, Sign::Plus, moves)?;
+            class.move_to(&class.centre(&coarser)?, &weights, Sign::Plus, moves)?;
             state.put(k, &class)?;
         }
         state.select(&order);
@@ -374,11 +397,10 @@ impl ClassSums {
         for values in [&mut self.shifts, &mut self.sums] {
             for row in values.chunks_exact_mut(self.dim.max(1)) {
                 for ((value, &bits), &to) in row.iter_mut().zip(coarser).zip(target.exponents()) {
-                    let lost = if to.is_none() { *value } else { *value & ((1 << bits) - 1) };
-                    if lost != 0 {
+                    if to.is_none() && *value != 0 {
                         return Err(broken());
                     }
-                    *value >>= bits;
+                    *value = divide((*value).into(), bits).ok_or_else(broken)? as i64;
                 }
             }
         }
@@ -394,6 +416,9 @@ impl ClassSums {
         self.squares.iter().try_fold(i256::ZERO, |sum, &t| sum.checked_add(t)).ok_or_else(out_of_range)
     }
 }
+
+/// Counts stay below this, so that no sum of two overflows.
+pub(super) const MAX_ROWS: u64 = 1 << 62;
 
 /// By how many bits the finest step of `from` lies above that of `to`.
 fn finest_shift(from: &Grid, to: &Grid) -> u32 {
@@ -435,6 +460,12 @@ impl Merge for ClassSums {
             (sums, None) => Ok(sums),
             (_, Some(_)) => Err(Error::data("the state has a scatter matrix, and class sums were expected")),
         }
+    }
+}
+
+impl PartialEq for ClassSums {
+    fn eq(&self, other: &Self) -> bool {
+        matches!((self.encode(), other.encode()), (Ok(mine), Ok(theirs)) if mine == theirs)
     }
 }
 

@@ -21,6 +21,19 @@ pub struct Tally {
     pub ties: u64,
 }
 
+impl Tally {
+    /// `self ← self · other`.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.ncc_right += other.ncc_right;
+        self.classifier_right += other.classifier_right;
+        self.both_right += other.both_right;
+        self.agreements += other.agreements;
+        self.agreements_no_bias += other.agreements_no_bias;
+        self.ties += other.ties;
+    }
+}
+
 /// Decisions by class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decisions {

@@ -10,17 +10,24 @@ mod encoding;
 mod findings;
 mod finish;
 mod head;
+mod judge;
 mod observe;
+mod questions;
 mod scatter;
+mod scores;
 mod shifts;
+mod sightings;
 mod statistics;
 
 pub use class_sums::ClassSums;
 pub use decisions::{Decisions, Tally};
 pub use findings::{Findings, Separation};
 pub use head::Head;
+pub use judge::Judge;
+pub use questions::{Decision, Questions, Role, Verdict};
 pub use scatter::Scatter;
 pub use shifts::Shifts;
+pub use sightings::Sightings;
 pub use statistics::Statistics;
 
 use crate::batch::Batch;

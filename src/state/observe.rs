@@ -39,6 +39,9 @@ fn observe_values<T: Value>(
     if rows.map_or(batch.rows(), <[u32]>::len) == 0 {
         return Ok(ClassSums::default());
     }
+    if profile.grid().dim() != dim || u32::try_from(batch.rows()).is_err() {
+        return Err(Error::internal("a batch and its profile do not belong together"));
+    }
     check_range(values, batch, profile)?;
     let everything: Vec<u32>;
     let selected = if let Some(rows) = rows {

@@ -4,11 +4,12 @@ use super::class_sums::{ClassSums, Moves, Sign, out_of_range};
 use super::observe::observe;
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::error::{Error, Result};
-use crate::grid::{Grid, wide};
+use crate::grid::{Grid, bits_i128, divide, wide};
 use crate::kernels::gram::{self, Par, packed_column, packed_len};
 
-/// Exact class sums and `Q = Σ δ δᵀ`, pooled over classes: all that NC1 to NC3 need.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Exact class sums and `Q = Σ δ δᵀ`, pooled over classes: all that NC1 to NC3 need. They are compared
+/// by their [canonical](Merge::canonical) forms.
+#[derive(Clone, Debug, Default)]
 pub struct Scatter {
     pub(super) sums: ClassSums,
     /// The lower triangle of `Q` by columns; entry i, j in units of `g_i g_j`.
@@ -57,7 +58,7 @@ impl Scatter {
 
     /// Checks that entries stay in range when moved left: those on the diagonal bound all others.
     fn check_range(&self, left: &[u32]) -> Result<()> {
-        let fits = |(entry, &bits): (i128, &u32)| 128 - entry.leading_zeros() + 2 * bits < GRAM_BITS;
+        let fits = |(entry, &bits): (i128, &u32)| entry == 0 || bits_i128(entry) + 2 * bits < GRAM_BITS;
         if self.diagonal().zip(left).all(fits) { Ok(()) } else { Err(out_of_range()) }
     }
 
@@ -73,9 +74,8 @@ impl Scatter {
         }
         let left = other.sums.grid.shifts_to(&grid);
         other.check_range(&left)?;
-        shifted_columns(&left, |column, i, bits| {
-            let entry = other.gram[column + i] << bits;
-            let sum = &mut self.gram[column + i];
+        shifted_columns(&left, |at, bits| {
+            let (entry, sum) = (shifted(other.gram[at], bits), &mut self.gram[at]);
             *sum = if sign == Sign::Plus { sum.wrapping_add(entry) } else { sum.wrapping_sub(entry) };
         });
         let mut moves = GramMoves::new(&mut self.gram, grid.dim());
@@ -84,6 +84,9 @@ impl Scatter {
         if self.sums.dim == 0 {
             let gram = std::mem::take(&mut self.gram);
             return if gram.iter().all(|&entry| entry == 0) { Ok(()) } else { Err(not_contained()) };
+        }
+        if sign == Sign::Minus && self.diagonal().any(|entry| entry < 0) {
+            return Err(not_contained());
         }
         self.check_range(&vec![0; grid.dim()])?;
         self.check_trace()
@@ -95,7 +98,7 @@ impl Scatter {
             return Ok(());
         }
         self.check_range(&left)?;
-        shifted_columns(&left, |column, i, bits| self.gram[column + i] <<= bits);
+        shifted_columns(&left, |at, bits| self.gram[at] = shifted(self.gram[at], bits));
         Ok(())
     }
 }
@@ -104,17 +107,21 @@ fn not_contained() -> Error {
     Error::data("the rows to be subtracted are not in the state")
 }
 
-/// Calls for every entry of the lower triangle with where its column would begin at row 0, its row, and the sum of
-/// the bits of row and column.
-fn shifted_columns(bits: &[u32], mut entry: impl FnMut(usize, usize, u32)) {
-    let dim = bits.len();
+/// Calls for every entry of the lower triangle with where it is, and the sum of the bits of its row and column.
+fn shifted_columns(bits: &[u32], mut entry: impl FnMut(usize, u32)) {
     let mut at = 0;
-    for j in 0..dim {
-        for i in 0..dim - j {
-            entry(at, i, bits[j] + bits[j + i]);
+    for j in 0..bits.len() {
+        for &row in &bits[j..] {
+            entry(at, bits[j] + row);
+            at += 1;
         }
-        at += dim - j;
     }
+}
+
+/// `entry · 2^bits`. The caller has bounded the diagonal, which bounds all other entries; where one of its two
+/// diagonal entries is 0 an entry is 0 and its bits may be any number.
+fn shifted(entry: i128, bits: u32) -> i128 {
+    entry.checked_shl(bits).unwrap_or(0)
 }
 
 /// Classes whose shift moved, gathered until they make a block.
@@ -136,14 +143,16 @@ impl<'a> GramMoves<'a> {
 
     /// `Q += (s + nΔ) Δᵀ + Δ sᵀ`, whose lower triangle is that of `s Δᵀ + Δ sᵀ + n Δ Δᵀ`.
     fn finish(&mut self) -> Result<()> {
+        if self.deltas.is_empty() {
+            return Ok(());
+        }
         let bits = |values: &[i128]| values.iter().map(|x| 128 - x.unsigned_abs().leading_zeros()).max().unwrap_or(0);
         let largest = bits(&self.moved).max(bits(&self.sums)) + bits(&self.deltas);
         if largest + gram::BLOCK_ROWS.ilog2() + 1 >= GRAM_BITS {
             return Err(out_of_range());
         }
-        let unmoved = vec![0; self.dim];
-        gram::add_product(self.gram, &self.moved, &self.deltas, &unmoved, Par::Pool)?;
-        gram::add_product(self.gram, &self.deltas, &self.sums, &unmoved, Par::Pool)?;
+        gram::add_product(self.gram, &self.moved, &self.deltas, self.dim, Par::Pool)?;
+        gram::add_product(self.gram, &self.deltas, &self.sums, self.dim, Par::Pool)?;
         self.moved.clear();
         self.sums.clear();
         self.deltas.clear();
@@ -184,14 +193,13 @@ impl Merge for Scatter {
         moves.finish()?;
         let coarser = sums.grid.shifts_to(&self.sums.grid);
         let zero: Vec<bool> = sums.grid.exponents().iter().map(Option::is_none).collect();
-        let mut lost = 0;
-        shifted_columns(&coarser, |column, i, bits| {
-            let entry = &mut gram[column + i];
-            lost |= *entry & ((1 << bits) - 1);
-            *entry >>= bits;
+        let mut exact = true;
+        shifted_columns(&coarser, |at, bits| match divide(gram[at], bits) {
+            Some(entry) => gram[at] = entry,
+            None => exact = false,
         });
         let outside = |j: usize| zero[j] && gram[packed_column(sums.dim, j)] != 0;
-        if lost != 0 || (0..sums.dim).any(outside) {
+        if !exact || (0..sums.dim).any(outside) {
             return Err(Error::internal("a scatter does not lie on the grid of its history"));
         }
         Self::from_parts(sums, gram)
@@ -211,18 +219,23 @@ impl Merge for Scatter {
     }
 }
 
+impl PartialEq for Scatter {
+    fn eq(&self, other: &Self) -> bool {
+        matches!((self.encode(), other.encode()), (Ok(mine), Ok(theirs)) if mine == theirs)
+    }
+}
+
 impl Accumulate for Scatter {
     fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
         let dim = chunk.batch.dim();
         let mut gram = vec![0; packed_len(dim)];
-        let unmoved = vec![0; dim];
         let sums = observe(
             chunk,
             rows,
             shifts,
             Some(&mut |rounded| {
-                gram::add_block(&mut gram, &rounded.short, &unmoved, Par::Seq)?;
-                gram::add_product(&mut gram, &rounded.long, &rounded.long, &unmoved, Par::Seq)
+                gram::add_block(&mut gram, &rounded.short, dim, Par::Seq)?;
+                gram::add_product(&mut gram, &rounded.long, &rounded.long, dim, Par::Seq)
             }),
         )?;
         if sums.dim() == 0 {

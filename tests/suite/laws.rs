@@ -93,11 +93,8 @@ fn reshift<S: Accumulate>(chunks: &[Rows]) {
 /// Grids change nothing but the rounding: rows on a far finer grid come, and when they go all is coarse again.
 fn refine<S: Accumulate>(chunks: &[Rows]) {
     let bytes = whole::<S>(chunks).encode().unwrap();
-    for scale in [1e-3, 1e-6] {
-        let rows = &chunks[0];
-        let values = (0..rows.len()).flat_map(|i| rows.row(i)).map(|x| x * scale).collect();
-        let fine = Rows { values: Stored::F64(values), ..rows.clone() };
-        let fine: S = fine.state(&Shifts::default());
+    for scale in [0.3, 1e-2] {
+        let fine: S = chunks[0].scaled(scale).state(&Shifts::default());
         let mut state = merged(&fine, &whole(chunks));
         assert_eq!(state.encode().unwrap(), merged(&whole(chunks), &fine).encode().unwrap());
         state.subtract(&fine).unwrap();
@@ -165,7 +162,7 @@ fn one_row_more_than_a_block_of_the_largest_integers() {
     let largest = (1_u32 << 21) - 1;
     let values = (0..2 * 2049).map(|i| if i % 4 < 2 { f64::from(largest) } else { -f64::from(largest) }).collect();
     let rows = Rows::new(2, Stored::F64(values), &[0; 2049]);
-    let profile = Profile::with_exponent(&rows.batch(), 0);
+    let profile = Profile::with_exponent(&rows.batch(), 0).unwrap();
     let chunk = Chunk { batch: rows.batch(), profile: &profile };
     let mut together = Scatter::identity();
     together.update(&chunk, None, &Shifts::default()).unwrap();

@@ -6,14 +6,14 @@ use nckit::grid::Profile;
 use nckit::state::{Accumulate, Chunk, Shifts};
 
 /// A generator whose numbers are the same everywhere.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed ^ 0x9e37_79b9_7f4a_7c15)
     }
 
-    pub fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         // splitmix64, Steele et al. 2014
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -23,25 +23,25 @@ impl Random {
     }
 
     /// Below `n`.
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.bits() % n as u64) as usize
     }
 
-    pub fn chance(&mut self, one_in: usize) -> bool {
+    pub(crate) fn chance(&mut self, one_in: usize) -> bool {
         self.below(one_in) == 0
     }
 
     /// In [0, 1).
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));
         }
@@ -50,7 +50,7 @@ impl Random {
 
 /// How features are stored.
 #[derive(Clone, Debug)]
-pub enum Stored {
+pub(crate) enum Stored {
     F16(Vec<f16>),
     F32(Vec<f32>),
     F64(Vec<f64>),
@@ -58,15 +58,15 @@ pub enum Stored {
 
 /// Rows that are rounded together.
 #[derive(Clone, Debug)]
-pub struct Rows {
-    pub dim: usize,
-    pub values: Stored,
-    pub codes: Vec<u32>,
-    pub classes: Vec<Label>,
+pub(crate) struct Rows {
+    pub(crate) dim: usize,
+    pub(crate) values: Stored,
+    pub(crate) codes: Vec<u32>,
+    pub(crate) classes: Vec<Label>,
 }
 
 impl Rows {
-    pub fn new(dim: usize, values: Stored, labels: &[i64]) -> Self {
+    pub(crate) fn new(dim: usize, values: Stored, labels: &[i64]) -> Self {
         let mut classes: Vec<Label> = Vec::new();
         let codes = labels
             .iter()
@@ -81,7 +81,7 @@ impl Rows {
         Self { dim, values, codes, classes }
     }
 
-    pub fn batch(&self) -> Batch<'_> {
+    pub(crate) fn batch(&self) -> Batch<'_> {
         let features = match &self.values {
             Stored::F16(values) => Features::F16(values),
             Stored::F32(values) => Features::F32(values),
@@ -90,12 +90,12 @@ impl Rows {
         Batch::new(self.dim, features, &self.codes, &self.classes).unwrap()
     }
 
-    pub fn profile(&self) -> Profile {
+    pub(crate) fn profile(&self) -> Profile {
         Profile::of(&self.batch(), 0)
     }
 
     /// Row `i` in `f64`.
-    pub fn row(&self, i: usize) -> Vec<f64> {
+    pub(crate) fn row(&self, i: usize) -> Vec<f64> {
         let at = i * self.dim..(i + 1) * self.dim;
         match &self.values {
             Stored::F16(values) => values[at].iter().map(|x| x.to_f64()).collect(),
@@ -104,12 +104,22 @@ impl Rows {
         }
     }
 
-    pub fn len(&self) -> usize {
+    /// The same rows, every value times `scale`.
+    pub(crate) fn scaled(&self, scale: f64) -> Self {
+        let values = match &self.values {
+            Stored::F16(values) => Stored::F32(values.iter().map(|x| x.to_f32() * scale as f32).collect()),
+            Stored::F32(values) => Stored::F32(values.iter().map(|x| x * scale as f32).collect()),
+            Stored::F64(values) => Stored::F64(values.iter().map(|x| x * scale).collect()),
+        };
+        Self { values, ..self.clone() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
         self.codes.len()
     }
 
     /// The state of all rows.
-    pub fn state<S: Accumulate>(&self, shifts: &Shifts) -> S {
+    pub(crate) fn state<S: Accumulate>(&self, shifts: &Shifts) -> S {
         let mut state = S::identity();
         let profile = self.profile();
         state.update(&Chunk { batch: self.batch(), profile: &profile }, None, shifts).unwrap();
@@ -118,7 +128,7 @@ impl Rows {
 }
 
 /// One to five chunks of the same dimension, with traits that hurt.
-pub fn chunks(seed: u64) -> Vec<Rows> {
+pub(crate) fn chunks(seed: u64) -> Vec<Rows> {
     let mut random = Random::new(seed);
     let dim = [1, 2, 5, 9, 17][random.below(5)];
     let classes = 1 + random.below(6);
@@ -140,7 +150,9 @@ pub fn chunks(seed: u64) -> Vec<Rows> {
     (0..1 + random.below(5))
         .map(|_| {
             let count = [1, 2, 7, 60, 300][random.below(5)];
-            let scale = if units_differ && stored > 0 { 2_f64.powi(random.below(20) as i32 - 10) } else { 1.0 };
+            // A few bits only for f64, whose constants are rounded so finely that much more would leave the range.
+            let bits = if units_differ { [0, 6, 3][stored] } else { 0 };
+            let scale = 2_f64.powi(random.below(2 * bits + 1) as i32 - bits as i32);
             let mut labels: Vec<i64> = (0..count).map(|_| random.below(classes) as i64 * 3 - 5).collect();
             if sorted {
                 labels.sort_unstable();

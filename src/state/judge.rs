@@ -1,0 +1,384 @@
+//! The second read: every row, once means and classifier are known.
+
+use std::collections::HashMap;
+
+use super::decisions::Tally;
+use super::scores::separate;
+use super::sightings::Own;
+use super::{Decision, Decisions, Findings, Head, Questions, Role, Sightings, Verdict};
+use crate::batch::{Batch, Features};
+use crate::error::{Error, Result};
+use crate::grid::Value;
+use crate::kernels::Projection;
+use crate::kernels::dot::{dot, squared_distance};
+use crate::kernels::lines::{Lines, unit_distance};
+use crate::kernels::nearest::{Candidates, Choice, Offsets, TILE_ROWS};
+
+/// Answers the questions, row by row. It holds nothing of size `K × D` of its own, and workers share it.
+#[derive(Debug)]
+pub struct Judge<'a> {
+    questions: Questions<'a>,
+    centres: Option<Candidates<'a>>,
+    /// Rule 0 is the classifier's choice, the last one the same without bias.
+    logits: Option<Candidates<'a>>,
+    lines: Option<Lines<'a>>,
+    /// For each class its place among the lines.
+    places: Vec<Option<usize>>,
+    degenerate_pairs: u64,
+}
+
+/// What each row of a block has chosen.
+struct Choices {
+    nearest: Option<Vec<Choice>>,
+    /// With bias as asked for, and without.
+    logits: Option<[Vec<Choice>; 2]>,
+}
+
+impl<'a> Judge<'a> {
+    /// Prepares to answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`](crate::error::ErrorKind::Usage) if a question needs a classifier and there is none;
+    /// [`Internal`](crate::error::ErrorKind::Internal) if there is no class, or classifier, subspace and classes differ
+    /// in shape.
+    pub fn new(questions: &Questions<'a>) -> Result<Self> {
+        let Questions { statistics, head, .. } = *questions;
+        let (dim, classes) = (statistics.dim, statistics.classes());
+        if classes == 0 || dim == 0 {
+            return Err(Error::internal("a second read without classes"));
+        }
+        if head.is_none() && (questions.hug_intra || questions.max_logit && questions.projection.is_some()) {
+            let error = Error::usage("a classifier is needed for hug_intra and for neco_max_logit");
+            return Err(error.help("name it with --head"));
+        }
+        if head.is_some_and(|head| !fits(head, classes, dim))
+            || questions.projection.is_some_and(|p| p.mean.len() != dim)
+        {
+            return Err(Error::internal("the classifier or the subspace is not of the shape of the classes"));
+        }
+
+        let centres = questions
+            .decisions
+            .then(|| Candidates::new(dim, &statistics.offsets, Some(&statistics.origin), &[Offsets::HalfSquares]));
+        let logits = head.filter(|_| questions.decisions || questions.max_logit).map(|head| {
+            let bias = head.bias.as_deref().filter(|_| questions.use_bias).map(Offsets::Given);
+            let rules: Vec<Offsets<'_>> = bias.into_iter().chain([Offsets::None]).collect();
+            Candidates::new(dim, &head.weights, None, &rules)
+        });
+        let lines = questions.directional.map(|min_count| {
+            let kept = (0..classes as u32).filter(|&k| statistics.counts[k as usize] >= min_count).collect();
+            Lines::new(dim, &statistics.offsets, kept)
+        });
+        let mut places = vec![None; classes];
+        let mut degenerate_pairs = 0;
+        if let Some(lines) = &lines {
+            lines.kept().iter().enumerate().for_each(|(place, &k)| places[k as usize] = Some(place));
+            degenerate_pairs = lines.degenerate_pairs();
+        }
+        let max_logit = questions.max_logit && questions.projection.is_some();
+        let questions = Questions { max_logit, ..*questions };
+        Ok(Self { questions, centres, logits, lines, places, degenerate_pairs })
+    }
+
+    /// Looks at rows of a batch, all or the ones listed, and adds what it sees to `seen`; to `each`, if given, one
+    /// verdict a row, in order.
+    ///
+    /// Rows whose class has no centre are counted as unseen: neither tallies nor NECO's separation hold them, though
+    /// their verdicts are given.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the rows differ from the classes in `D`, or a row's number leaves the
+    /// range of `f64`, with the row of the batch.
+    pub fn look(
+        &self,
+        role: Role,
+        batch: &Batch<'_>,
+        rows: Option<&[u32]>,
+        seen: &mut Sightings,
+        each: Option<&mut Vec<Verdict>>,
+    ) -> Result<()> {
+        if batch.dim() != self.questions.statistics.dim {
+            return Err(Error::data("rows and class means differ in dimension")
+                .with("detail", format!("D = {} and D = {}", batch.dim(), self.questions.statistics.dim)));
+        }
+        let everything: Vec<u32>;
+        let rows = if let Some(rows) = rows {
+            rows
+        } else {
+            everything = (0..batch.rows() as u32).collect();
+            &everything
+        };
+        let classes = self.classes_of(batch, rows);
+        if role != Role::Own {
+            self.look_at_decisions(role, batch, rows, &classes, seen, each)?;
+        } else if let Some(each) = each {
+            each.resize(each.len() + rows.len(), Verdict::default());
+        }
+        if matches!(role, Role::Own | Role::OwnDecided) && (self.lines.is_some() || self.questions.hug_intra) {
+            self.look_at_own(batch, rows, &classes, seen)?;
+        }
+        Ok(())
+    }
+
+    /// What all rows say together; `seen` is everything that was looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the group's own rows are not those that made the statistics.
+    pub fn conclude(&self, seen: &Sightings) -> Result<Findings> {
+        let statistics = self.questions.statistics;
+        let decisions = self.questions.decisions.then(|| {
+            let mut tallies = seen.tallies.clone();
+            tallies.resize(statistics.classes(), Tally::default());
+            Decisions { labels: statistics.labels.clone(), tallies, unseen: seen.unseen }
+        });
+        if self.lines.is_some() || self.questions.hug_intra {
+            for (k, &count) in statistics.counts.iter().enumerate() {
+                let found = seen.own.get(k).map_or(0, |own| own.rows);
+                if found != count {
+                    return Err(Error::data("the second read found other rows than the first")
+                        .with("class", &statistics.labels[k])
+                        .with("detail", format!("{found} rows instead of {count}")));
+                }
+            }
+        }
+        let hug_rows = |own: &&Own| self.questions.hug_intra && own.rows > own.zero_rows;
+        let hug_means: Vec<f64> = seen
+            .own
+            .iter()
+            .filter(hug_rows)
+            .map(|own| own.distances.value() / (own.rows - own.zero_rows) as f64)
+            .collect();
+        Ok(Findings {
+            decisions,
+            directional: self.directional(&seen.own),
+            directional_degenerate_pairs: self.degenerate_pairs,
+            hug_intra: (!hug_means.is_empty()).then(|| hug_means.iter().sum()),
+            hug_zero_rows: seen.own.iter().map(|own| own.zero_rows).sum(),
+            neco: separate(&seen.inside, &seen.outside),
+        })
+    }
+
+    /// `Σ_i (1/n_i) Σ r` over the ordered pairs of means that are apart.
+    fn directional(&self, own: &[Own]) -> Option<f64> {
+        let kept = self.lines.as_ref()?.kept();
+        let pairs = kept.len() as u64 * (kept.len() as u64).saturating_sub(1) - 2 * self.degenerate_pairs;
+        let mean = |&k: &u32| own[k as usize].spread.value() / own[k as usize].rows as f64;
+        (pairs > 0).then(|| kept.iter().map(mean).sum::<f64>() / pairs as f64)
+    }
+
+    /// The class of each row, an index into the statistics; `None` if it has no centre.
+    fn classes_of(&self, batch: &Batch<'_>, rows: &[u32]) -> Vec<Option<usize>> {
+        let mut known: HashMap<u32, Option<usize>> = HashMap::new();
+        let labels = &self.questions.statistics.labels;
+        let find = |code: u32| labels.binary_search(&batch.classes()[code as usize]).ok();
+        rows.iter()
+            .map(|&row| {
+                let code = batch.codes()[row as usize];
+                *known.entry(code).or_insert_with(|| find(code))
+            })
+            .collect()
+    }
+
+    fn look_at_decisions(
+        &self,
+        role: Role,
+        batch: &Batch<'_>,
+        rows: &[u32],
+        classes: &[Option<usize>],
+        seen: &mut Sightings,
+        mut each: Option<&mut Vec<Verdict>>,
+    ) -> Result<()> {
+        let (decided, dim) = (role != Role::Outside, batch.dim());
+        if decided {
+            seen.tallies.resize(self.questions.statistics.classes(), Tally::default());
+            seen.unseen += classes.iter().filter(|class| class.is_none()).count() as u64;
+        }
+        for (rows, classes) in rows.chunks(TILE_ROWS).zip(classes.chunks(TILE_ROWS)) {
+            let values = widened(batch, rows);
+            let choices = self.choices(&values, decided, each.is_some());
+            for (i, ((row, x), class)) in rows.iter().zip(values.chunks_exact(dim)).zip(classes).enumerate() {
+                let neco = self.questions.projection.map(|projection| self.neco(projection, x, &choices, i));
+                if neco.is_some_and(|score| !score.is_finite()) {
+                    return Err(Error::data("a NECO score is out of range").with("row", row));
+                }
+                match (decided, *class) {
+                    (true, Some(class)) => {
+                        choices.count(i, class, &mut seen.tallies[class]);
+                        neco.iter().for_each(|&score| seen.inside.add(score));
+                    }
+                    (true, None) => {}
+                    (false, _) => neco.iter().for_each(|&score| seen.outside.add(score)),
+                }
+                if let Some(each) = &mut each {
+                    each.push(self.verdict(x, &choices, i, neco));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the rows of a block choose, as far as anybody asks.
+    fn choices(&self, values: &[f64], decided: bool, each: bool) -> Choices {
+        let asked = decided || each;
+        let nearest =
+            self.centres.as_ref().filter(|_| asked).map(|centres| centres.choose(values, each).swap_remove(0));
+        let wanted = asked && self.questions.decisions || self.questions.max_logit;
+        let logits = self.logits.as_ref().filter(|_| wanted).map(|logits| {
+            let mut rules = logits.choose(values, each);
+            let no_bias = rules.pop().unwrap_or_default();
+            [rules.pop().unwrap_or_else(|| no_bias.clone()), no_bias]
+        });
+        Choices { nearest, logits }
+    }
+
+    fn neco(&self, projection: &Projection, x: &[f64], choices: &Choices, i: usize) -> f64 {
+        let score = projection.score(x);
+        match (&choices.logits, self.questions.head) {
+            (Some([logits, _]), Some(head)) if self.questions.max_logit => {
+                score * self.logit(head, logits[i].best as usize, x)
+            }
+            _ => score,
+        }
+    }
+
+    /// `w_k · x + b_k`, with bias as asked for.
+    fn logit(&self, head: &Head, class: usize, x: &[f64]) -> f64 {
+        dot(x, weights(head, class, x.len())) + self.bias(head, class)
+    }
+
+    fn bias(&self, head: &Head, class: usize) -> f64 {
+        head.bias.as_ref().filter(|_| self.questions.use_bias).map_or(0.0, |bias| bias[class])
+    }
+
+    fn verdict(&self, x: &[f64], choices: &Choices, i: usize, neco: Option<f64>) -> Verdict {
+        let decision = |choice: &Choice, margin: &dyn Fn(usize, usize) -> f64| {
+            let number = |second: u32| {
+                if choice.tied { 0.0 } else { margin(choice.best as usize, second as usize) }
+            };
+            Decision { class: choice.best, margin: choice.second.map(number).filter(|margin| margin.is_finite()) }
+        };
+        let nearest = choices.nearest.as_ref().map(|nearest| decision(&nearest[i], &|a, b| self.farther(x, a, b)));
+        let logits = choices.logits.as_ref().filter(|_| self.questions.decisions).zip(self.questions.head);
+        let classifier = logits.map(|([logits, _], head)| {
+            decision(&logits[i], &|a, b| {
+                let (a_weights, b_weights) = (weights(head, a, x.len()), weights(head, b, x.len()));
+                let difference: Vec<f64> = a_weights.iter().zip(b_weights).map(|(a, b)| a - b).collect();
+                (dot(x, &difference) + (self.bias(head, a) - self.bias(head, b))).max(0.0)
+            })
+        });
+        Verdict { nearest, classifier, neco }
+    }
+
+    /// How much farther the centre `b` is than `a`:
+    /// `‖y − b‖ − ‖y − a‖ = (a − b) · ((y − a) + (y − b)) / (‖y − a‖ + ‖y − b‖)`, without cancellation.
+    fn farther(&self, x: &[f64], a: usize, b: usize) -> f64 {
+        let statistics = self.questions.statistics;
+        let y: Vec<f64> = x.iter().zip(&statistics.origin).map(|(x, origin)| x - origin).collect();
+        let (a, b) = (statistics.offset(a), statistics.offset(b));
+        let between: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+        let both: Vec<f64> = y.iter().zip(a).zip(b).map(|((y, a), b)| (y - a) + (y - b)).collect();
+        let distances = squared_distance(&y, a).sqrt() + squared_distance(&y, b).sqrt();
+        (dot(&between, &both) / distances).max(0.0)
+    }
+
+    fn look_at_own(
+        &self,
+        batch: &Batch<'_>,
+        rows: &[u32],
+        classes: &[Option<usize>],
+        seen: &mut Sightings,
+    ) -> Result<()> {
+        seen.own.resize(self.questions.statistics.classes(), Own::default());
+        // Class by class, so that the lines from a class's mean serve all its rows.
+        let mut of_class: Vec<(usize, u32)> =
+            classes.iter().zip(rows).filter_map(|(class, &row)| Some(((*class)?, row))).collect();
+        of_class.sort_unstable();
+        for group in of_class.chunk_by(|a, b| a.0 == b.0) {
+            let class = group[0].0;
+            let own = &mut seen.own[class];
+            own.rows += group.len() as u64;
+            for tile in group.chunks(TILE_ROWS) {
+                let tile: Vec<u32> = tile.iter().map(|&(_, row)| row).collect();
+                let mut values = widened(batch, &tile);
+                let out_of_range = |row: u32| Error::data("a row is out of range for its class").with("row", row);
+                if self.questions.hug_intra {
+                    self.add_distances(class, &values, own);
+                }
+                if let (Some(lines), Some(place)) = (&self.lines, self.places[class]) {
+                    self.centre(class, &mut values);
+                    for (&row, spread) in tile.iter().zip(lines.spread(place, &values)) {
+                        if !spread.is_finite() {
+                            return Err(out_of_range(row));
+                        }
+                        own.spread.add(spread);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_distances(&self, class: usize, values: &[f64], own: &mut Own) {
+        let Some(head) = self.questions.head else { return };
+        let dim = self.questions.statistics.dim;
+        for x in values.chunks_exact(dim) {
+            match unit_distance(x, weights(head, class, dim)) {
+                Some(distance) => own.distances.add(distance),
+                None => own.zero_rows += 1,
+            }
+        }
+    }
+
+    /// Takes the class's mean off rows.
+    fn centre(&self, class: usize, values: &mut [f64]) {
+        let statistics = self.questions.statistics;
+        let offset = statistics.offset(class);
+        for row in values.chunks_exact_mut(statistics.dim) {
+            for ((x, origin), offset) in row.iter_mut().zip(&statistics.origin).zip(offset) {
+                *x = (*x - origin) - offset;
+            }
+        }
+    }
+}
+
+impl Choices {
+    /// Counts row `i`, which is of `class`.
+    fn count(&self, i: usize, class: usize, tally: &mut Tally) {
+        let Some(nearest) = self.nearest.as_ref().map(|nearest| nearest[i]) else { return };
+        let right = nearest.best as usize == class;
+        tally.rows += 1;
+        tally.ncc_right += u64::from(right);
+        tally.ties += u64::from(nearest.tied);
+        if let Some([logits, no_bias]) = &self.logits {
+            let classifier = logits[i].best;
+            let classifier_right = classifier as usize == class;
+            tally.classifier_right += u64::from(classifier_right);
+            tally.both_right += u64::from(right && classifier_right);
+            tally.agreements += u64::from(classifier == nearest.best);
+            tally.agreements_no_bias += u64::from(no_bias[i].best == nearest.best);
+        }
+    }
+}
+
+fn fits(head: &Head, classes: usize, dim: usize) -> bool {
+    head.weights.len() == classes * dim && head.bias.as_ref().is_none_or(|bias| bias.len() == classes)
+}
+
+fn weights(head: &Head, class: usize, dim: usize) -> &[f64] {
+    &head.weights[class * dim..][..dim]
+}
+
+/// These rows of a batch in `f64`, rows × D.
+fn widened(batch: &Batch<'_>, rows: &[u32]) -> Vec<f64> {
+    fn gathered<T: Value>(values: &[T], dim: usize, rows: &[u32]) -> Vec<f64> {
+        rows.iter().flat_map(|&row| &values[row as usize * dim..][..dim]).map(|x| x.widen()).collect()
+    }
+    match batch.features() {
+        Features::F16(values) => gathered(values, batch.dim(), rows),
+        Features::F32(values) => gathered(values, batch.dim(), rows),
+        Features::F64(values) => gathered(values, batch.dim(), rows),
+    }
+}

@@ -1,0 +1,65 @@
+//! What a second read can be asked, and what it answers of one row.
+
+use super::{Head, Statistics};
+use crate::kernels::Projection;
+
+/// What a second read asks of every row.
+#[derive(Clone, Copy, Debug)]
+pub struct Questions<'a> {
+    /// The classes: the centres of the nearest-centre rule, and the only ones that any row can be put into.
+    pub statistics: &'a Statistics,
+    /// The classifier of these classes.
+    pub head: Option<&'a Head>,
+    /// Whether the classifier decides with its bias, where it has one.
+    pub use_bias: bool,
+    /// Nearest centres, and the classifier's choices if there is one.
+    pub decisions: bool,
+    /// Variances along the lines between the means of classes with at least so many rows.
+    pub directional: Option<u64>,
+    /// Distances of unit rows to their unit weights; needs a classifier.
+    pub hug_intra: bool,
+    /// NECO's subspace.
+    pub projection: Option<&'a Projection>,
+    /// Whether NECO's score is multiplied by the row's largest logit; needs a classifier.
+    pub max_logit: bool,
+}
+
+/// Whose rows a second read looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The group's own rows, where decisions are made on others: `directional`, `hug_intra`.
+    Own,
+    /// Rows of the decisions: NC4, and NECO's positives.
+    Decided,
+    /// The group's own rows, on which decisions are made too.
+    OwnDecided,
+    /// Out-of-distribution rows, whose labels say nothing: NECO's negatives.
+    Outside,
+}
+
+/// What was found of one row.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Verdict {
+    /// The nearest centre; its margin is how much farther the second one is, in feature units.
+    pub nearest: Option<Decision>,
+    /// The classifier's choice; its margin is the difference of the two largest logits.
+    pub classifier: Option<Decision>,
+    /// NECO's score.
+    pub neco: Option<f64>,
+}
+
+/// A class that a row was put into.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decision {
+    /// An index into the labels of the statistics.
+    pub class: u32,
+    /// By how much; `None` if there is only one class, or the number leaves the range of `f64`.
+    pub margin: Option<f64>,
+}
+
+impl Verdict {
+    /// Whether classifier and nearest centre agree; `None` without a classifier.
+    pub fn agreement(&self) -> Option<bool> {
+        Some(self.nearest?.class == self.classifier?.class)
+    }
+}

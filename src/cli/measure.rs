@@ -52,14 +52,14 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     }
 
     for (path, format, part) in &outputs {
-        report::write_file(path, args.overwrite, |out| match part {
-            Part::Groups => report.write(*format, out, Style::file()),
-            Part::Classes => report.write_per_class(*format, out),
+        report::write_whole(path, args.overwrite, |out| match part {
+            Part::Groups => report.write(*format, out, Style::default()),
+            Part::Classes => report.write_per_class(*format, out, Style::default()),
         })?;
     }
     let stdout = std::io::stdout();
     let Some(format) = stdout_format(args.format, stdout.is_terminal(), !args.output.is_empty()) else { return Ok(()) };
-    let style = Style { width: width(), color: wants_color(display.color, stdout.is_terminal()) };
+    let style = Style { width: Some(width()), colour: wants_color(display.color, stdout.is_terminal()) };
     let mut text = Vec::new();
     report.write(format, &mut text, style)?;
     forgive_broken_pipe(stdout.lock().write_all(&text).and_then(|()| stdout.lock().flush()))

@@ -23,10 +23,10 @@ pub struct Rounding {
 }
 
 impl Rounding {
-    fn profile(self, batch: &Batch<'_>) -> Profile {
+    fn profile(self, batch: &Batch<'_>) -> Result<Profile> {
         match self.exponent {
             Some(exponent) => Profile::with_exponent(batch, exponent),
-            None => Profile::of(batch, self.extra_bits),
+            None => Ok(Profile::of(batch, self.extra_bits)),
         }
     }
 }
@@ -154,7 +154,7 @@ pub(super) fn accumulate<S: Present>(
     let shifts = ShiftTables::default();
     let look = |groups: &mut BTreeMap<Key, Gathered<S>>, chunk: &Decoded| {
         let batch = chunk.batch()?;
-        let profile = plan.job.rounding.profile(&batch);
+        let profile = plan.job.rounding.profile(&batch)?;
         for part in &chunk.parts {
             let group = groups.entry(part.key.clone()).or_insert_with(Gathered::new);
             group.skipped.add(&part.skipped);
@@ -196,7 +196,7 @@ pub(super) fn ood_means(plan: &Plan, watch: &Watch) -> Result<BTreeMap<Key, Vec<
     let look = |groups: &mut BTreeMap<Key, Gathered<ClassSums>>, chunk: &Decoded| {
         let codes = vec![0; chunk.codes.len()];
         let batch = Batch::new(chunk.dim, chunk.batch()?.features(), &codes, &one_class)?;
-        let profile = plan.job.rounding.profile(&batch);
+        let profile = plan.job.rounding.profile(&batch)?;
         for part in &chunk.parts {
             let group = groups.entry(part.key.clone()).or_insert_with(Gathered::new);
             if part.rows.as_ref().map_or(batch.rows(), Vec::len) > 0 {

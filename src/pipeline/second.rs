@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::{Plan, Rows};
-use super::scan::{Watch, scan};
 use super::Finished;
+use super::accumulate::at_row;
+use super::plan::Plan;
+use super::scan::{Watch, scan};
 use crate::archive::{Archive, Decoded, Key};
 use crate::error::Result;
+use crate::kernels::Projection;
 use crate::metrics::neco_projection;
-use crate::state::{Judge, Questions, Role, Sightings};
+use crate::state::{Findings, Judge, Questions, Role, Sightings};
 
 impl Plan {
     /// Fills the findings of a wave's groups.
@@ -19,85 +21,89 @@ impl Plan {
         if !judged && !own {
             return Ok(());
         }
+        let findings = self.findings(wave, groups, watch)?;
+        groups.iter_mut().zip(findings).for_each(|(group, findings)| group.findings = Some(findings));
+        Ok(())
+    }
+
+    fn findings(&self, wave: &[usize], groups: &[Finished], watch: &Watch) -> Result<Vec<Findings>> {
+        let needs = self.needs;
+        let options = &self.job.options;
+        let judged = needs.decisions || needs.neco;
+        let own = needs.directional || needs.hug_intra;
         let projections: Vec<_> = groups
             .iter()
-            .map(|group| needs.neco.then(|| neco_projection(&group.statistics, &self.job.options).ok()).flatten())
+            .map(|group| needs.neco.then(|| neco_projection(&group.statistics, options).ok()).flatten())
             .collect();
-        let judges: Vec<Judge> = groups
-            .iter()
-            .zip(&projections)
-            .map(|(group, projection)| {
-                Judge::new(&Questions {
-                    statistics: &group.statistics,
-                    head: group.head.as_ref(),
-                    use_bias: self.job.options.use_bias,
-                    decisions: needs.decisions,
-                    directional: needs.directional,
-                    hug_intra: needs.hug_intra && group.head.is_some(),
-                    projection: projection.as_ref(),
-                    max_logit: self.job.options.neco_max_logit,
-                })
-                .map_err(|error| self.locate(error, &group.key))
+        let judge = |(group, projection): (&'_ Finished, &'_ Option<Projection>)| {
+            Judge::new(&Questions {
+                statistics: &group.statistics,
+                head: group.head.as_ref(),
+                use_bias: options.use_bias,
+                decisions: needs.decisions,
+                directional: needs.directional.then(|| options.min_count.unwrap_or(2)),
+                hug_intra: needs.hug_intra && group.head.is_some(),
+                projection: projection.as_ref(),
+                max_logit: options.neco_max_logit,
             })
-            .collect::<Result<_>>()?;
-
+            .map_err(|error| self.locate(error, &group.key))
+        };
+        let judges: Vec<Judge<'_>> = groups.iter().zip(&projections).map(judge).collect::<Result<_>>()?;
         let mut seen: Vec<Sightings> = groups.iter().map(|_| Sightings::default()).collect();
-        let keys: Vec<&Key> = groups.iter().map(|group| &group.key).collect();
-        let mut read = |archive: &Archive, units: &[usize], keys: &[Key], role: Role| {
-            let mut by_key: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
-            keys.iter().enumerate().for_each(|(at, key)| by_key.entry(key).or_default().push(at));
-            let units: Vec<usize> = units
-                .iter()
-                .copied()
-                .filter(|&unit| archive.units()[unit].key.as_ref().is_none_or(|key| by_key.contains_key(key)))
-                .collect();
-            let look = |seen: &mut BTreeMap<usize, Sightings>, chunk: &Decoded| {
-                let batch = chunk.batch()?;
-                for part in &chunk.parts {
-                    for &group in by_key.get(&part.key).into_iter().flatten() {
-                        let seen = seen.entry(group).or_default();
-                        judges[group].look(role, &batch, part.rows.as_deref(), seen)?;
-                    }
+
+        let own_decisions = judged && self.decisions.is_none();
+        if own || own_decisions {
+            let keys: Vec<Key> = groups.iter().map(|group| group.key.clone()).collect();
+            let role = if own_decisions { Role::OwnDecided } else { Role::Own };
+            self.look(&self.archive, wave, &keys, role, &judges, &mut seen, watch)?;
+        }
+        let others = [(&self.decisions, judged, Role::Decided), (&self.ood, needs.neco, Role::Outside)];
+        for (rows, wanted, role) in others {
+            if let Some(rows) = rows
+                && wanted
+            {
+                let units: Vec<usize> = (0..rows.archive.units().len()).collect();
+                let keys: Vec<Key> = groups.iter().map(|group| rows.key_of(&group.key)).collect();
+                self.look(&rows.archive, &units, &keys, role, &judges, &mut seen, watch)?;
+            }
+        }
+        let conclude = |((judge, seen), group): ((&Judge<'_>, &Sightings), &Finished)| {
+            judge.conclude(seen).map_err(|error| self.locate(error, &group.key))
+        };
+        judges.iter().zip(&seen).zip(groups).map(conclude).collect()
+    }
+
+    /// Reads those of `units` that serve a group, and shows each group's judge the rows under its key.
+    #[expect(clippy::too_many_arguments, reason = "one read: what, for whom, in which role, and where to put it")]
+    fn look(
+        &self,
+        archive: &Archive,
+        units: &[usize],
+        keys: &[Key],
+        role: Role,
+        judges: &[Judge<'_>],
+        seen: &mut [Sightings],
+        watch: &Watch,
+    ) -> Result<()> {
+        let mut by_key: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
+        keys.iter().enumerate().for_each(|(at, key)| by_key.entry(key).or_default().push(at));
+        let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| by_key.contains_key(key));
+        let units: Vec<usize> = units.iter().copied().filter(serves).collect();
+        let look = |seen: &mut BTreeMap<usize, Sightings>, chunk: &Decoded| {
+            let batch = chunk.batch()?;
+            for part in &chunk.parts {
+                for &group in by_key.get(&part.key).into_iter().flatten() {
+                    judges[group].look(role, &batch, part.rows.as_deref(), seen.entry(group).or_default(), None)?;
                 }
-                Ok(())
-            };
-            let workers =
-                scan(archive, &units, self.threads, watch, BTreeMap::new, |seen, place, chunk| {
-                    look(seen, chunk).map_err(|error| super::accumulate::at_row(error, archive, units[place.unit], chunk))
-                })?;
-            for (group, sightings) in workers.into_iter().flatten() {
-                seen[group].merge(&sightings);
             }
             Ok(())
         };
-        let of_rows = |rows: &Rows| -> (Vec<usize>, Vec<Key>) {
-            ((0..rows.archive.units().len()).collect(), keys.iter().map(|key| rows.key_of(key)).collect())
-        };
-        let own_decisions = judged && self.decisions.is_none();
-        if own || own_decisions {
-            let keys: Vec<Key> = keys.iter().map(|&key| key.clone()).collect();
-            read(&self.archive, wave, &keys, Role { own, decisions: own_decisions, ood: false })?;
+        let workers = scan(archive, &units, self.threads, watch, BTreeMap::new, |seen, place, chunk| {
+            look(seen, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
+        })?;
+        for (group, sightings) in workers.into_iter().flatten() {
+            seen[group].merge(&sightings);
         }
-        if let Some(rows) = &self.decisions
-            && judged
-        {
-            let (units, keys) = of_rows(rows);
-            read(&rows.archive, &units, &keys, Role { own: false, decisions: true, ood: false })?;
-        }
-        if let Some(rows) = &self.ood
-            && needs.neco
-        {
-            let (units, keys) = of_rows(rows);
-            read(&rows.archive, &units, &keys, Role { own: false, decisions: false, ood: true })?;
-        }
-        let findings: Vec<_> = judges
-            .iter()
-            .zip(&seen)
-            .zip(&*groups)
-            .map(|((judge, seen), group)| judge.conclude(seen).map_err(|error| self.locate(error, &group.key)))
-            .collect::<Result<_>>()?;
-        drop(judges);
-        groups.iter_mut().zip(findings).for_each(|(group, findings)| group.findings = Some(findings));
         Ok(())
     }
 }

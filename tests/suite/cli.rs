@@ -1,0 +1,210 @@
+//! The program as people run it: sessions, exit codes, errors that say what mends them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+pub(crate) fn nckit(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nckit"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("NO_COLOR")
+        .env_remove("CLICOLOR_FORCE")
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Runs what must succeed, and returns its records.
+fn records(arguments: &[&str]) -> Vec<Value> {
+    let output = nckit(arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Runs what must fail with that code, and returns what it says.
+fn failure(code: i32, arguments: &[&str]) -> String {
+    let output = nckit(arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+    assert!(output.stdout.is_empty(), "a failed run prints no result");
+    let said = stderr(&output);
+    assert!(said.contains("error: "), "{said}");
+    said
+}
+
+const HIVE: &str = "tests/data/digits/hive";
+const FLAT: &str = "tests/data/digits/flat/h3_final.parquet";
+const TRAIN: [&str; 7] = ["measure", HIVE, "--where", "layer=h3", "--where", "split=train", "--group-by=epoch"];
+
+fn with<'a>(base: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    base.iter().chain(more).copied().collect()
+}
+
+#[test]
+fn a_pipe_gets_one_record_a_group_sorted_by_key() {
+    let records = records(&with(&TRAIN, &["--metrics", "nc1"]));
+    let epochs: Vec<i64> = records.iter().map(|record| record["epoch"].as_i64().unwrap()).collect();
+    assert_eq!(epochs, [0, 9, 53, 300, 4000]);
+    for record in &records {
+        assert_eq!(record["rows"], 1257);
+        assert_eq!(record["classes"], 10);
+        assert!(record["nc1_pinv"].as_f64().unwrap() > 0.0);
+        assert!(record.get("nc2_etf_error").is_none());
+    }
+}
+
+#[test]
+fn no_result_depends_on_threads() {
+    let head = "tests/data/digits/classifier/epoch={epoch}/classifier.parquet";
+    let all = |threads| {
+        let ood = "tests/data/digits/hive?layer=h3&split=ood";
+        nckit(&with(&TRAIN, &["--head", head, "--ood", ood, "--format=json", "--threads", threads])).stdout
+    };
+    let one = all("1");
+    assert!(!one.is_empty());
+    assert_eq!(all("2"), one);
+    assert_eq!(all("7"), one);
+}
+
+#[test]
+fn outputs_are_written_whole_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (json, csv, parquet, classes) = (file("a.json"), file("a.csv"), file("a.parquet"), file("classes.csv"));
+    let outputs = ["-o", &json, "-o", &csv, "-o", &parquet, "--per-class", &classes];
+    let output = nckit(&with(&TRAIN, &outputs));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(output.stdout.is_empty(), "what went to a file does not go to a pipe too");
+    let whole: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    assert_eq!(whole["groups"].as_array().unwrap().len(), 5);
+    assert!(whole["groups"][0]["metrics"]["nc1_pinv"]["value"].is_f64());
+    assert_eq!(whole["groups"][0]["metrics"]["nc3_cos_mean"]["reason"], "no_head");
+    assert_eq!(fs::read_to_string(&csv).unwrap().lines().count(), 6);
+    assert_eq!(fs::read_to_string(&classes).unwrap().lines().count(), 51);
+
+    let before = fs::read(&csv).unwrap();
+    let said = failure(73, &with(&TRAIN, &["-o", &csv]));
+    assert!(said.contains("--overwrite"), "{said}");
+    assert_eq!(fs::read(&csv).unwrap(), before);
+    assert!(nckit(&with(&TRAIN, &["-o", &csv, "--overwrite"])).status.success());
+    failure(73, &with(&TRAIN, &["-o", &file("no/such/folder.csv")]));
+    failure(2, &with(&TRAIN, &["-o", &file("a.xyz")]));
+    let leftovers: Vec<PathBuf> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(leftovers.len(), 4, "{leftovers:?}");
+}
+
+#[test]
+fn wrong_requests_say_what_there_is() {
+    let cases: [(i32, &[&str], &str); 12] = [
+        (66, &["measure", "no/such/file.parquet"], "no/such/file.parquet"),
+        (66, &["measure", "tests/data/*.nothing"], "nothing"),
+        (2, &["measure", HIVE, "--group-by", "layers"], "layer"),
+        (66, &["measure", HIVE, "--where", "layer=h9"], "h1"),
+        (2, &["measure", FLAT, "--features", "embedding"], "feature"),
+        (2, &["measure", FLAT, "--labels", "klass"], "label"),
+        (2, &["measure", FLAT, "--metrics", "nc1_pin"], "nc1_pinv"),
+        (2, &["measure", FLAT, "--option", "riesz=3"], "riesz_s"),
+        (2, &["measure", FLAT, "--where", "layer"], "KEY=VALUE"),
+        (2, &["measure", HIVE, "--head", "heads/{epoch}.parquet"], "--group-by epoch"),
+        (66, &["measure", FLAT, "--head", "no/such/head.npy"], "head.npy"),
+        (75, &["measure", FLAT, "--memory", "1MiB"], "--memory"),
+    ];
+    for (code, arguments, hint) in cases {
+        let said = failure(code, arguments);
+        assert!(said.contains(hint), "{arguments:?} says nothing of {hint}:\n{said}");
+    }
+}
+
+#[test]
+fn a_head_of_another_shape_is_refused_with_both_shapes() {
+    let head = "tests/data/digits/classifier/epoch=4000/classifier.parquet";
+    let base = ["measure", HIVE, "--where", "layer=h1", "--where", "split=train", "--head", head];
+    let said = failure(65, &base);
+    assert!(said.contains("64") && said.contains("128"), "{said}");
+}
+
+#[test]
+fn rows_of_different_length_need_a_key_that_tells_them_apart() {
+    let said = failure(65, &["measure", HIVE, "--where", "split=train", "--where", "epoch=4000"]);
+    assert!(said.contains("--group-by") && said.contains("128") && said.contains("64"), "{said}");
+    let records = records(&["measure", HIVE, "--where=split=train", "--where=epoch=4000", "--group-by=layer"]);
+    assert_eq!(records.len(), 3);
+}
+
+#[test]
+fn files_that_are_damaged_fail_or_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = folder.path().join("a.parquet");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(FLAT), &good).unwrap();
+    let bytes = fs::read(&good).unwrap();
+    fs::write(folder.path().join("b.parquet"), &bytes[..bytes.len() - 5]).unwrap();
+    let input = folder.path().to_str().unwrap();
+    let said = failure(65, &["measure", input, "--metrics", "nc1_trace_ratio"]);
+    assert!(said.contains("b.parquet") && said.contains("--on-bad-file"), "{said}");
+    let output = nckit(&["measure", input, "--metrics", "nc1_trace_ratio", "--on-bad-file", "skip"]);
+    assert!(output.status.success() && stderr(&output).contains("b.parquet"), "{}", stderr(&output));
+}
+
+#[test]
+fn min_count_leaves_out_classes_before_anything_is_pooled() {
+    let all = records(&["measure", FLAT, "--where=split=train", "--metrics=nc1"]);
+    let same = records(&["measure", FLAT, "--where=split=train", "--metrics=nc1", "--min-count=5"]);
+    assert_eq!(all[0]["nc1_pinv"], same[0]["nc1_pinv"]);
+    let none = failure(66, &["measure", FLAT, "--where=split=train", "--metrics=nc1", "--min-count=500"]);
+    assert!(none.contains("no rows"), "{none}");
+    let fewer = records(&["measure", FLAT, "--where=split=train", "--metrics=nc1", "--max-count=126"]);
+    assert!(fewer[0]["dropped_classes"].as_u64().unwrap() > 0);
+    assert_eq!(fewer[0]["classes"].as_u64().unwrap() + fewer[0]["dropped_classes"].as_u64().unwrap(), 10);
+}
+
+#[test]
+fn a_dry_run_reads_nothing_and_tells_the_plan() {
+    let output = nckit(&with(&TRAIN, &["--dry-run"]));
+    let said = stdout(&output);
+    assert!(output.status.success() && said.contains("5 files · 6,285 rows") && said.contains("1 pass"), "{said}");
+}
+
+#[test]
+fn inspect_tells_what_an_archive_holds() {
+    let output = nckit(&["inspect", HIVE, "--where=layer=h3", "--group-by=split"]);
+    let said = stdout(&output);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for part in ["N = 10,485", "D = 64", "K = 10, 0 to 9", "split=train   N = 6,285", "epoch = "] {
+        assert!(said.contains(part), "no {part:?} in\n{said}");
+    }
+}
+
+#[test]
+fn help_and_version_are_results() {
+    for arguments in [&["--help"][..], &["measure", "--help"], &["inspect", "--help"], &["--version"]] {
+        let output = nckit(arguments);
+        assert!(output.status.success() && !output.stdout.is_empty() && output.stderr.is_empty());
+    }
+    assert!(stdout(&nckit(&["measure", "--help"])).contains("Examples:"));
+    assert_eq!(nckit(&["measure"]).status.code(), Some(2));
+    assert_eq!(nckit(&["measure", FLAT, "--device", "cuda"]).status.code(), Some(2));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_stops_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nckit"))
+        .args(with(&TRAIN, &["--format=json"]))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+}

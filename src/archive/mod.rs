@@ -1,5 +1,7 @@
 //! Which files, which schema, which groups, which head; the only reader.
 
+pub mod head;
+
 use std::collections::BTreeMap;
 
 use crate::batch::{Batch, Features, Label};

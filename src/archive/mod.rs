@@ -3,6 +3,7 @@
 mod chunk;
 mod discover;
 mod file;
+pub mod head;
 mod keys;
 mod open;
 mod plan;
@@ -19,6 +20,7 @@ use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use file::File;
+pub use head::{HeadPath, HeadSource, StoredHead};
 pub use open::{Archive, Column};
 pub use read::UnitReader;
 

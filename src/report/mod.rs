@@ -1,10 +1,30 @@
 //! Named numbers with units and reasons, and their forms: table, JSON, CSV, Markdown, Parquet.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
+use serde_json::Value;
+
+mod csv;
+mod format;
+mod json;
+mod markdown;
+mod notes;
+mod output;
+mod page;
+mod parquet;
+mod records;
+mod sheet;
+mod table;
+mod text;
+
+pub use self::format::{Format, Style};
+pub use self::output::{check_output, write_whole};
+use self::records::Records;
 use crate::archive::Skipped;
 use crate::batch::Label;
-use crate::metrics::{Measurements, Options};
+use crate::error::{Error, Result};
+use crate::metrics::{Measured, Measurements, Options};
 
 /// What a run found.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,3 +57,66 @@ pub struct Group {
     /// The metrics and what was made beside them.
     pub measurements: Measurements,
 }
+
+impl Report {
+    /// Writes the metrics of all groups.
+    ///
+    /// A table or Markdown is for reading: a few digits, and why a metric has no number. JSON holds everything. The other forms hold
+    /// one flat record per group: its keys, `rows`, `classes`, `dim`, `dropped_classes`, `flags` (joined by `;`), and a column
+    /// per metric. Where a group key has the name of another column, `key_` is put before it.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::error::ErrorKind::Io) if `out` cannot be written to; its source is the [`std::io::Error`].
+    pub fn write(&self, format: Format, out: &mut dyn Write, style: Style) -> Result<()> {
+        let text = match format {
+            Format::Table => table::report(self, style),
+            Format::Markdown => markdown::report(self),
+            Format::Json => json::report(self),
+            Format::Ndjson => json::lines(&Records::of_groups(self)),
+            Format::Csv => csv::records(&Records::of_groups(self))?,
+            Format::Parquet => return put(out, &parquet::records(&Records::of_groups(self), &self.conventions())?),
+        };
+        put(out, text.as_bytes())
+    }
+
+    /// Writes one record per class, under the keys of its group.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::error::ErrorKind::Io) if `out` cannot be written to; its source is the [`std::io::Error`].
+    pub fn write_per_class(&self, format: Format, out: &mut dyn Write, style: Style) -> Result<()> {
+        let records = Records::of_classes(self);
+        let text = match format {
+            Format::Table => table::records(&records, style),
+            Format::Markdown => markdown::records(&records),
+            Format::Json => json::classes(self, &records),
+            Format::Ndjson => json::lines(&records),
+            Format::Csv => csv::records(&records)?,
+            Format::Parquet => return put(out, &parquet::records(&records, &self.conventions())?),
+        };
+        put(out, text.as_bytes())
+    }
+
+    /// The options, then what was typed besides.
+    fn conventions(&self) -> Vec<(&'static str, Value)> {
+        let settings = self.settings.iter().map(|(&name, value)| (name, Value::from(value.as_str())));
+        self.options.describe().into_iter().chain(settings).collect()
+    }
+}
+
+impl Group {
+    /// What became of the metric of that key, if it was selected.
+    pub fn metric(&self, key: &str) -> Option<&Measured> {
+        self.measurements.metrics.iter().find(|metric| metric.key == key)
+    }
+}
+
+fn put(out: &mut dyn Write, bytes: &[u8]) -> Result<()> {
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(|error| Error::io("the result cannot be written").with("detail", &error).caused_by(error))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! Heads in Parquet: the columns `class`, `weight` and `bias`, one row a class.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, OffsetSizeTrait, RecordBatch};
+use arrow::datatypes::{
+    DataType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
+};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+
+use super::elements::{Element, Elements, Tensor};
+use super::{Parts, damaged, open};
+use crate::batch::Label;
+use crate::error::{Error, Result};
+
+const COLUMNS: [&str; 3] = ["class", "weight", "bias"];
+
+/// Rows decoded at a time.
+const BATCH: usize = 1024;
+
+/// Reads weights, and classes and biases where there are such columns.
+pub(super) fn read(path: &Path, transposed: bool) -> Result<Parts> {
+    let (file, _) = open(path)?;
+    // The decoder of damaged files may panic.
+    let parts = catch_unwind(AssertUnwindSafe(|| {
+        // Without the embedded Arrow schema a list is a list and a string a string, however they were written.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+            .map_err(|error| damaged(path, error))?;
+        let names = builder.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+        if !names.iter().any(|name| name == "weight") {
+            return Err(Error::data("the head has no column `weight`").with("columns", names.join(" ")));
+        }
+        let roots = names.iter().enumerate().filter(|(_, name)| COLUMNS.contains(&name.as_str()));
+        let mask = ProjectionMask::roots(builder.parquet_schema(), roots.map(|(root, _)| root));
+        let batches =
+            builder.with_projection(mask).with_batch_size(BATCH).build().map_err(|error| damaged(path, error))?;
+        let mut rows = Rows::default();
+        for batch in batches {
+            rows.push(&batch.map_err(|error| damaged(path, error))?)?;
+        }
+        rows.parts(transposed)
+    }));
+    parts.unwrap_or_else(|_| Err(damaged(path, "its decoder failed")))
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Rows {
+    count: usize,
+    labels: Option<Vec<Label>>,
+    weights: Column,
+    bias: Option<Column>,
+}
+
+/// Numbers of one type.
+#[derive(Default)]
+struct Column {
+    element: Option<Element>,
+    /// Numbers a row, once there is a row.
+    width: Option<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Rows {
+    fn push(&mut self, batch: &RecordBatch) -> Result<()> {
+        let base = self.count;
+        let column = |name: &str| batch.column_by_name(name).map(|column| (column, base));
+        if let Some((weights, base)) = column("weight") {
+            no_nulls(weights, "weight", base)?;
+            match weights.data_type() {
+                DataType::List(_) => self.weights.push_lists::<i32>(weights, base)?,
+                DataType::LargeList(_) => self.weights.push_lists::<i64>(weights, base)?,
+                other => return Err(Error::data("the column `weight` holds no lists").with("type", other)),
+            }
+        }
+        if let Some((bias, base)) = column("bias").filter(|(bias, _)| bias.data_type() != &DataType::Null) {
+            no_nulls(bias, "bias", base)?;
+            self.bias.get_or_insert_default().push(bias, "bias")?;
+        }
+        if let Some((classes, base)) = column("class") {
+            no_nulls(classes, "class", base)?;
+            self.labels.get_or_insert_default().extend(labels(classes, base)?);
+        }
+        self.count += batch.num_rows();
+        Ok(())
+    }
+
+    fn parts(self, transposed: bool) -> Result<Parts> {
+        if transposed && (self.labels.is_some() || self.bias.is_some()) {
+            return Err(Error::usage("a head with a column `class` or `bias` has one row a class")
+                .help("leave --head-transposed out"));
+        }
+        let width = self.weights.width.unwrap_or(0);
+        Ok(Parts {
+            weights: self.weights.tensor(vec![self.count, width]),
+            bias: self.bias.map(|bias| bias.tensor(vec![self.count])),
+            labels: self.labels,
+        })
+    }
+}
+
+impl Column {
+    fn push_lists<O: OffsetSizeTrait>(&mut self, array: &ArrayRef, base: usize) -> Result<()> {
+        let lists = array.as_list::<O>();
+        let offsets = lists.value_offsets();
+        for (row, pair) in offsets.windows(2).enumerate() {
+            let length = pair[1].as_usize() - pair[0].as_usize();
+            let width = *self.width.get_or_insert(length);
+            if length != width {
+                return Err(Error::data("a row of the head has another length")
+                    .with("row", base + row)
+                    .with("expected", width)
+                    .with("found", length));
+            }
+        }
+        let (Some(first), Some(last)) = (offsets.first(), offsets.last()) else { return Ok(()) };
+        let values = lists.values().slice(first.as_usize(), last.as_usize() - first.as_usize());
+        if let Some(at) = (0..values.len()).find(|&at| values.is_null(at)) {
+            let width = self.width.unwrap_or(1).max(1);
+            return Err(Error::data("a weight of the head is null")
+                .with("row", base + at / width)
+                .with("dimension", at % width));
+        }
+        self.push(&values, "weight")
+    }
+
+    fn push(&mut self, array: &ArrayRef, name: &str) -> Result<()> {
+        let (element, bytes) = &mut (&mut self.element, &mut self.bytes);
+        match array.data_type() {
+            DataType::Float16 => {
+                **element = Some(Element::F16);
+                extend::<Float16Type, 2>(bytes, array, half::f16::to_le_bytes);
+            }
+            DataType::Float32 => {
+                **element = Some(Element::F32);
+                extend::<Float32Type, 4>(bytes, array, f32::to_le_bytes);
+            }
+            DataType::Float64 => {
+                **element = Some(Element::F64);
+                extend::<Float64Type, 8>(bytes, array, f64::to_le_bytes);
+            }
+            other => {
+                return Err(Error::data("the head has a type that is no floating-point number")
+                    .with("column", name)
+                    .with("type", other));
+            }
+        }
+        Ok(())
+    }
+
+    fn tensor(self, shape: Vec<usize>) -> Tensor {
+        // Without a row there is no type, and no number either.
+        let elements = Elements::new(self.element.unwrap_or(Element::F64), self.bytes);
+        Tensor { shape, column_major: false, elements }
+    }
+}
+
+fn extend<T: ArrowPrimitiveType, const SIZE: usize>(
+    bytes: &mut Vec<u8>,
+    array: &ArrayRef,
+    to_bytes: impl Fn(T::Native) -> [u8; SIZE],
+) {
+    bytes.extend(array.as_primitive::<T>().values().iter().flat_map(|&value| to_bytes(value)));
+}
+
+fn no_nulls(array: &ArrayRef, column: &str, base: usize) -> Result<()> {
+    match (0..array.len()).find(|&row| array.is_null(row)) {
+        Some(row) => Err(Error::data("the head has a null").with("column", column).with("row", base + row)),
+        None => Ok(()),
+    }
+}
+
+fn labels(array: &ArrayRef, base: usize) -> Result<Vec<Label>> {
+    macro_rules! integers {
+        ($type:ty) => {
+            array.as_primitive::<$type>().values().iter().map(|&value| Ok(Label::Int(value.into()))).collect()
+        };
+    }
+    macro_rules! floats {
+        // Beyond `2^bits` a float may be the rounding of another integer.
+        ($type:ty, $bits:literal) => {{
+            let values = array.as_primitive::<$type>().values().iter().map(|&value| f64::from(value));
+            values.enumerate().map(|(row, value)| integer(value, $bits, base + row)).collect()
+        }};
+    }
+    match array.data_type() {
+        DataType::Int8 => integers!(Int8Type),
+        DataType::Int16 => integers!(Int16Type),
+        DataType::Int32 => integers!(Int32Type),
+        DataType::Int64 => integers!(Int64Type),
+        DataType::UInt8 => integers!(UInt8Type),
+        DataType::UInt16 => integers!(UInt16Type),
+        DataType::UInt32 => integers!(UInt32Type),
+        DataType::UInt64 => integers!(UInt64Type),
+        DataType::Float16 => floats!(Float16Type, 11),
+        DataType::Float32 => floats!(Float32Type, 24),
+        DataType::Float64 => floats!(Float64Type, 53),
+        DataType::Boolean => Ok(array.as_boolean().iter().flatten().map(Label::Bool).collect()),
+        DataType::Utf8 => {
+            Ok(array.as_string::<i32>().iter().flatten().map(|value| Label::Text(value.into())).collect())
+        }
+        other => Err(Error::data("the column `class` holds no labels").with("type", other)),
+    }
+}
+
+fn integer(value: f64, bits: i32, row: usize) -> Result<Label> {
+    if value.fract() == 0.0 && value.abs() < 2_f64.powi(bits) {
+        return Ok(Label::Int(value as i128));
+    }
+    Err(Error::data("a class of the head is no integer").with("row", row).with("class", value))
+}

@@ -1,0 +1,30 @@
+//! Comma-separated values with a header; what is null is empty.
+
+use csv::Writer;
+
+use super::records::{Cells, Records};
+use super::text::shortest;
+use crate::error::{Error, Result};
+
+/// All records.
+pub(super) fn records(records: &Records) -> Result<String> {
+    let mut writer = Writer::from_writer(Vec::new());
+    let failed = |error: csv::Error| Error::internal("a record does not fit its header").caused_by(error);
+    writer.write_record(records.columns.iter().map(|column| &column.name)).map_err(failed)?;
+    for row in 0..records.rows {
+        writer.write_record(records.columns.iter().map(|column| cell(&column.cells, row))).map_err(failed)?;
+    }
+    let bytes = writer.into_inner().map_err(|error| Error::internal(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| Error::internal("a record is no text").caused_by(error))
+}
+
+fn cell(cells: &Cells, row: usize) -> String {
+    match cells {
+        Cells::Bool(cells) => cells[row].map(|value| value.to_string()),
+        Cells::Int(cells) => cells[row].map(|value| value.to_string()),
+        Cells::Unsigned(cells) => cells[row].map(|value| value.to_string()),
+        Cells::Float(cells) => cells[row].map(shortest),
+        Cells::Text(cells) => cells[row].clone(),
+    }
+    .unwrap_or_default()
+}

@@ -1,0 +1,95 @@
+//! JSON in full, and flat records a line.
+
+use serde_json::{Map, Value, json};
+
+use super::records::{Records, key_json};
+use super::text::json as label_json;
+use super::{Group, Report};
+use crate::archive::Skipped;
+use crate::metrics::Measured;
+
+/// The whole report, as one document.
+pub(super) fn report(report: &Report) -> String {
+    let bad_files = report.bad_files.iter().map(|(file, reason)| json!({"file": file, "reason": reason}));
+    document(report, "groups", report.groups.iter().map(group).collect(), ("bad_files", bad_files.collect()))
+}
+
+/// The classes of all groups, as one document.
+pub(super) fn classes(report: &Report, records: &Records) -> String {
+    let mut document = header(report);
+    document.insert("classes".to_owned(), (0..records.rows).map(|row| record(records, row)).collect());
+    pretty(document)
+}
+
+/// One record a line.
+pub(super) fn lines(records: &Records) -> String {
+    (0..records.rows).map(|row| format!("{}\n", record(records, row))).collect()
+}
+
+fn document(report: &Report, name: &str, items: Value, (other, others): (&str, Value)) -> String {
+    let mut document = header(report);
+    document.insert(name.to_owned(), items);
+    document.insert(other.to_owned(), others);
+    pretty(document)
+}
+
+fn header(report: &Report) -> Map<String, Value> {
+    let options: Map<_, _> = report.conventions().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Map::from_iter([("nckit".to_owned(), env!("CARGO_PKG_VERSION").into()), ("options".to_owned(), options.into())])
+}
+
+fn pretty(document: Map<String, Value>) -> String {
+    format!("{:#}\n", Value::Object(document))
+}
+
+fn record(records: &Records, row: usize) -> Value {
+    let cells = records.columns.iter().map(|column| (column.name.clone(), column.cells.json(row)));
+    cells.collect::<Map<_, _>>().into()
+}
+
+fn group(group: &Group) -> Value {
+    let made = &group.measurements;
+    let metrics: Map<_, _> = made.metrics.iter().map(|metric| (metric.key.to_owned(), measured(metric))).collect();
+    let pairs = made.worst_pairs.iter().map(|pair| {
+        json!({
+            "first": label_json(&pair.first),
+            "second": label_json(&pair.second),
+            "cdnv": pair.cdnv,
+            "distance": pair.distance,
+        })
+    });
+    json!({
+        "key": key_json(group),
+        "rows": group.rows,
+        "classes": made.classes,
+        "dim": group.dim,
+        "significand_bits": group.significand_bits,
+        "dropped_classes": group.dropped_classes,
+        "skipped": skipped(&group.skipped),
+        "accuracy": made.accuracy,
+        "metrics": metrics,
+        "flags": made.flags,
+        "worst_pairs": pairs.collect::<Vec<_>>(),
+    })
+}
+
+fn skipped(skipped: &Skipped) -> Value {
+    let nonfinite: Map<_, _> =
+        skipped.nonfinite.iter().map(|(class, &count)| (class.to_string(), count.into())).collect();
+    json!({
+        "nulls": skipped.nulls,
+        "nonfinite": nonfinite,
+        "ignored": skipped.ignored,
+        "filtered": skipped.filtered,
+    })
+}
+
+/// A number that JSON does not have is null, and says so.
+fn measured(metric: &Measured) -> Value {
+    let reason = metric.reason.or(match metric.value {
+        Some(value) if value.is_nan() => Some("not_a_number"),
+        Some(value) if value.is_infinite() => Some("infinite"),
+        _ => None,
+    });
+    json!({"value": metric.value, "floor": metric.floor, "reason": reason, "flags": metric.flags})
+}

@@ -1,0 +1,159 @@
+//! What a table of numbers leaves out: reasons, remarks, rows skipped, doubtful digits, conventions.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::records::metric_keys;
+use super::text::{counted, escaped, significant, words};
+use super::{Group, Report};
+use crate::archive::Skipped;
+use crate::metrics::{Measured, Options};
+
+/// Above this, rounding to the grid may be seen in the digits that a table shows.
+const DOUBTFUL: f64 = 1e-6;
+
+/// A remark below a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Note {
+    pub(super) text: String,
+    /// Whether it casts doubt on a number.
+    pub(super) warning: bool,
+}
+
+/// All remarks: why numbers are missing first, conventions last.
+pub(super) fn notes(report: &Report) -> Vec<Note> {
+    let groups = &report.groups;
+    let mut notes = Vec::new();
+    let mut note = |warning: bool, text: String| notes.push(Note { text, warning });
+    if groups.len() > 1 {
+        for (reason, keys) in collected(groups, |metric| metric.reason.as_slice()) {
+            note(false, format!("— {}: {}", words(reason), keys.join(", ")));
+        }
+        for (flag, keys) in collected(groups, |metric| &metric.flags) {
+            note(true, format!("{}: {}", words(flag), keys.join(", ")));
+        }
+        let floors = metric_keys(groups).into_iter().filter_map(|key| floor(groups, key)).collect::<Vec<_>>();
+        if !floors.is_empty() {
+            note(false, format!("least attainable: {}", floors.join(", ")));
+        }
+    }
+    let mut flags: BTreeMap<&str, Vec<&Group>> = BTreeMap::new();
+    for group in groups {
+        group.measurements.flags.iter().for_each(|&flag| flags.entry(flag).or_default().push(group));
+    }
+    for (flag, at) in flags {
+        note(true, format!("{}{}", words(flag), among(groups, &at)));
+    }
+    if let Some(text) = doubtful(groups) {
+        note(true, text);
+    }
+    counted_out(groups).into_iter().for_each(|text| note(true, text));
+    for (file, reason) in &report.bad_files {
+        note(true, format!("file left out: {} ({})", escaped(file), escaped(reason)));
+    }
+    if let Some(text) = conventions(report) {
+        note(false, text);
+    }
+    notes
+}
+
+/// For each remark the metrics that have it, and in which groups.
+fn collected<'a>(
+    groups: &'a [Group],
+    remarks: impl Fn(&'a Measured) -> &'a [&'static str],
+) -> BTreeMap<&'static str, Vec<String>> {
+    let mut collected: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for key in metric_keys(groups) {
+        let mut at: BTreeMap<&'static str, Vec<&Group>> = BTreeMap::new();
+        for group in groups {
+            let remarks = group.metric(key).map(&remarks).into_iter().flatten();
+            remarks.for_each(|&remark| at.entry(remark).or_default().push(group));
+        }
+        for (remark, at) in at {
+            collected.entry(remark).or_default().push(format!("{key}{}", among(groups, &at)));
+        }
+    }
+    collected
+}
+
+/// ` (epoch=3)` or ` (3 of 21 groups)`; nothing if it is all of them.
+fn among(groups: &[Group], at: &[&Group]) -> String {
+    match at {
+        _ if at.len() == groups.len() => String::new(),
+        [group] => format!(" ({})", name(group)),
+        _ => format!(" ({} of {} groups)", at.len(), groups.len()),
+    }
+}
+
+fn name(group: &Group) -> String {
+    let parts = group.key.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(&value.to_string())));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// ` 1.295`, or the range over groups.
+fn floor(groups: &[Group], key: &str) -> Option<String> {
+    let floors = groups.iter().filter_map(|group| group.metric(key)?.floor).collect::<Vec<_>>();
+    let least = floors.iter().copied().reduce(f64::min)?;
+    let most = floors.iter().copied().reduce(f64::max)?;
+    let (from, to) = (significant(least), significant(most));
+    Some(if from == to { format!("{key} {from}") } else { format!("{key} {from} to {to}") })
+}
+
+/// Numbers that rounding to the grid may have touched, with the worst group of each.
+fn doubtful(groups: &[Group]) -> Option<String> {
+    let mut worst: BTreeMap<&str, (f64, &Group)> = BTreeMap::new();
+    for group in groups {
+        for (&key, &accuracy) in &group.measurements.accuracy {
+            // A floor of the archive's own dtype: no finer grid goes below it. What is no number is doubtful too.
+            if key == "quantisation_floor" || accuracy <= DOUBTFUL {
+                continue;
+            }
+            let entry = worst.entry(key).or_insert((accuracy, group));
+            if accuracy > entry.0 {
+                *entry = (accuracy, group);
+            }
+        }
+    }
+    if worst.is_empty() {
+        return None;
+    }
+    let at = |group: &Group| if groups.len() > 1 { format!(" at {}", name(group)) } else { String::new() };
+    let keys = worst.iter().map(|(key, &(accuracy, group))| format!("{key} {accuracy:.0e}{}", at(group)));
+    let keys = keys.collect::<Vec<_>>().join(", ");
+    Some(format!("rounding to the grid left relative errors of about: {keys}; --extra-bits B makes the grid finer"))
+}
+
+/// Rows and classes that flags left out, over all groups.
+fn counted_out(groups: &[Group]) -> Vec<String> {
+    let counts: [(&str, &str, fn(&Group) -> u64, &str); 5] = [
+        ("row", "rows", |group| group.skipped.nulls, "with nulls left out (--nulls)"),
+        ("row", "rows", |group| nonfinite(&group.skipped), "not finite left out (--nonfinite)"),
+        ("row", "rows", |group| group.skipped.ignored, "with the ignored label left out (--ignore-label)"),
+        ("row", "rows", |group| group.skipped.filtered, "of classes left out (--min-count, --max-count)"),
+        ("class", "classes", |group| group.dropped_classes, "left out (--min-count, --max-count)"),
+    ];
+    let mut texts = Vec::new();
+    for (singular, plural, count, what) in counts {
+        let at = groups.iter().filter(|group| count(group) > 0).collect::<Vec<_>>();
+        if !at.is_empty() {
+            let total = at.iter().map(|group| count(group)).fold(0, u64::saturating_add);
+            texts.push(format!("{} {what}{}", counted(total, singular, plural), among(groups, &at)));
+        }
+    }
+    texts
+}
+
+fn nonfinite(skipped: &Skipped) -> u64 {
+    skipped.nonfinite.values().copied().fold(0, u64::saturating_add)
+}
+
+/// Options that are not the default, and what was typed besides.
+fn conventions(report: &Report) -> Option<String> {
+    let default = Options::default().describe();
+    let mut conventions = report.conventions();
+    conventions.retain(|convention| !default.contains(convention));
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), |text| escaped(text).into_owned());
+    let words = conventions.iter().map(|(name, value)| format!("{name}={}", word(value))).collect::<Vec<_>>();
+    (!words.is_empty()).then(|| format!("conventions: {}", words.join(" ")))
+}

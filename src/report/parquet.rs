@@ -1,0 +1,51 @@
+//! Records in Parquet, with the conventions as key-value metadata.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::datatypes::{Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use serde_json::Value;
+
+use super::records::{Cells, Records};
+use crate::error::{Error, Result};
+
+/// A whole file. Its metadata say `nckit` (the version) and, in JSON, `nckit.NAME` for every convention.
+pub(super) fn records(records: &Records, conventions: &[(&str, Value)]) -> Result<Vec<u8>> {
+    let failed = |error| Error::internal("the records are no table").caused_by(error);
+    let fields =
+        records.columns.iter().map(|column| Field::new(&column.name, array(&column.cells).data_type().clone(), true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let columns = records.columns.iter().map(|column| array(&column.cells)).collect();
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(records.rows));
+    let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(failed)?;
+
+    let conventions = conventions.iter().map(|(name, value)| KeyValue::new(format!("nckit.{name}"), value.to_string()));
+    let version = KeyValue::new("nckit".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(parquet::basic::ZstdLevel::default()))
+        .set_key_value_metadata(Some(std::iter::once(version).chain(conventions).collect()))
+        .build();
+    let failed = |error| Error::internal("the records cannot be encoded").caused_by(error);
+    let mut file = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut file, schema, Some(properties)).map_err(failed)?;
+    writer.write(&batch).map_err(failed)?;
+    writer.close().map_err(failed)?;
+    Ok(file)
+}
+
+fn array(cells: &Cells) -> ArrayRef {
+    match cells {
+        Cells::Bool(cells) => Arc::new(BooleanArray::from(cells.clone())),
+        Cells::Int(cells) => Arc::new(Int64Array::from(cells.clone())),
+        Cells::Unsigned(cells) => Arc::new(UInt64Array::from(cells.clone())),
+        // No number at all is null; infinities stay.
+        Cells::Float(cells) => {
+            Arc::new(cells.iter().map(|cell| cell.filter(|value| !value.is_nan())).collect::<Float64Array>())
+        }
+        Cells::Text(cells) => Arc::new(StringArray::from(cells.clone())),
+    }
+}

@@ -1,0 +1,197 @@
+//! Flat records: typed columns, one row a group or a class.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::text::json;
+use super::{Group, Report};
+use crate::batch::Label;
+use crate::metrics::ClassRow;
+
+/// Typed columns of equal length.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Records {
+    pub(super) columns: Vec<Column>,
+    /// How many columns at the left name the record; the others measure it.
+    pub(super) keys: usize,
+    pub(super) rows: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// Whether it holds names of things, which may be integers that nobody counts with.
+    pub(super) is_label: bool,
+    pub(super) cells: Cells,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Cells {
+    Bool(Vec<Option<bool>>),
+    Int(Vec<Option<i64>>),
+    /// Labels beyond `i64`.
+    Unsigned(Vec<Option<u64>>),
+    Float(Vec<Option<f64>>),
+    Text(Vec<Option<String>>),
+}
+
+impl Records {
+    /// One record a group.
+    pub(super) fn of_groups(report: &Report) -> Self {
+        let groups = &report.groups;
+        let keys = metric_keys(groups);
+        let fixed = ["rows", "classes", "dim", "dropped_classes", "flags"];
+        let taken = fixed.into_iter().chain(keys.iter().copied()).collect();
+        let mut records = Self::keyed(&groups.iter().collect::<Vec<_>>(), &taken);
+        let counts: [(&str, fn(&Group) -> u64); 4] = [
+            ("rows", |group| group.rows),
+            ("classes", |group| group.measurements.classes),
+            ("dim", |group| group.dim as u64),
+            ("dropped_classes", |group| group.dropped_classes),
+        ];
+        for (name, count) in counts {
+            records.push(name, counts_of(groups.iter().map(|group| Some(count(group)))));
+        }
+        records.push("flags", Cells::Text(groups.iter().map(|group| Some(flags(group).join(";"))).collect()));
+        for key in keys {
+            let values = groups.iter().map(|group| group.metric(key).and_then(|metric| metric.value));
+            records.push(key, Cells::Float(values.collect()));
+        }
+        records
+    }
+
+    /// One record a class of a group.
+    pub(super) fn of_classes(report: &Report) -> Self {
+        let rows: Vec<(&Group, &ClassRow)> = report
+            .groups
+            .iter()
+            .flat_map(|group| group.measurements.per_class.iter().map(move |class| (group, class)))
+            .collect();
+        let numbers: [(&str, fn(&ClassRow) -> Option<f64>); 7] = [
+            ("variance", |class| class.variance),
+            ("distance", |class| Some(class.distance)),
+            ("snr", |class| class.snr),
+            ("cdnv_mean", |class| class.cdnv_mean),
+            ("cdnv_worst", |class| class.cdnv_worst),
+            ("cos_head", |class| class.cos_head),
+            ("dot_head", |class| class.dot_head),
+        ];
+        let counts: [(&str, fn(&ClassRow) -> Option<u64>); 4] = [
+            ("agreements", |class| class.agreements),
+            ("decisions", |class| class.decisions),
+            ("ncc_hits", |class| class.ncc_hits),
+            ("classifier_hits", |class| class.classifier_hits),
+        ];
+        let fixed = ["class", "count", "worst_neighbour"];
+        let taken =
+            fixed.into_iter().chain(numbers.map(|(name, _)| name)).chain(counts.map(|(name, _)| name)).collect();
+        let mut records = Self::keyed(&rows.iter().map(|&(group, _)| group).collect::<Vec<_>>(), &taken);
+        records.push_labels("class", rows.iter().map(|(_, class)| Some(&class.label)));
+        records.keys += 1;
+        records.push("count", counts_of(rows.iter().map(|(_, class)| Some(class.count))));
+        for (name, number) in numbers {
+            records.push(name, Cells::Float(rows.iter().map(|(_, class)| number(class)).collect()));
+            if name == "cdnv_worst" {
+                let neighbours = rows.iter().map(|(_, class)| class.worst_neighbour.as_ref());
+                records.push_labels("worst_neighbour", neighbours);
+            }
+        }
+        for (name, count) in counts {
+            records.push(name, counts_of(rows.iter().map(|(_, class)| count(class))));
+        }
+        records
+    }
+
+    /// The groups' keys, renamed where they have the name of another column.
+    fn keyed(groups: &[&Group], taken: &HashSet<&str>) -> Self {
+        let mut records = Self { rows: groups.len(), ..Self::default() };
+        let names = groups.first().map(|group| group.key.iter().map(|(name, _)| name.clone())).into_iter().flatten();
+        for (at, name) in names.enumerate() {
+            let mut unique = name;
+            while taken.contains(unique.as_str()) || records.columns.iter().any(|column| column.name == unique) {
+                unique.insert_str(0, "key_");
+            }
+            let labels = groups.iter().map(|group| group.key.get(at).map(|(_, label)| label));
+            records.push_labels(&unique, labels);
+        }
+        records.keys = records.columns.len();
+        records
+    }
+
+    fn push(&mut self, name: &str, cells: Cells) {
+        self.columns.push(Column { name: name.to_owned(), is_label: false, cells });
+    }
+
+    fn push_labels<'a>(&mut self, name: &str, labels: impl Iterator<Item = Option<&'a Label>>) {
+        self.columns.push(Column { name: name.to_owned(), is_label: true, cells: labels_of(labels) });
+    }
+}
+
+impl Cells {
+    /// A cell in JSON; what JSON has no number for is null.
+    pub(super) fn json(&self, row: usize) -> Value {
+        match self {
+            Self::Bool(cells) => cells[row].into(),
+            Self::Int(cells) => cells[row].into(),
+            Self::Unsigned(cells) => cells[row].into(),
+            Self::Float(cells) => cells[row].into(),
+            Self::Text(cells) => cells[row].as_deref().into(),
+        }
+    }
+}
+
+/// The keys of all metrics made in any group, in the order of the catalogue.
+pub(super) fn metric_keys(groups: &[Group]) -> Vec<&'static str> {
+    let made: HashSet<_> =
+        groups.iter().flat_map(|group| &group.measurements.metrics).map(|metric| metric.key).collect();
+    let known = crate::metrics::cards().iter().map(|card| card.key).filter(|key| made.contains(key));
+    known.collect()
+}
+
+/// All remarks on a group and on its metrics, each once.
+fn flags(group: &Group) -> Vec<&'static str> {
+    let all = group.measurements.metrics.iter().flat_map(|metric| &metric.flags);
+    let mut flags: Vec<&'static str> = Vec::new();
+    for &flag in group.measurements.flags.iter().chain(all) {
+        if !flags.contains(&flag) {
+            flags.push(flag);
+        }
+    }
+    flags
+}
+
+fn counts_of(counts: impl Iterator<Item = Option<u64>>) -> Cells {
+    // Counts of rows stay far below 2^63.
+    Cells::Int(counts.map(|count| count.map(|count| i64::try_from(count).unwrap_or(i64::MAX))).collect())
+}
+
+/// The narrowest type that holds all of the labels.
+fn labels_of<'a>(labels: impl Iterator<Item = Option<&'a Label>>) -> Cells {
+    let labels: Vec<Option<&Label>> = labels.collect();
+    let integers = |fits: fn(i128) -> bool| {
+        labels.iter().flatten().all(|label| matches!(label, Label::Int(value) if fits(*value)))
+    };
+    fn integer<T: TryFrom<i128>>(label: Option<&Label>) -> Option<T> {
+        match label {
+            Some(Label::Int(value)) => T::try_from(*value).ok(),
+            _ => None,
+        }
+    }
+    if integers(|value| i64::try_from(value).is_ok()) {
+        return Cells::Int(labels.into_iter().map(integer).collect());
+    }
+    if integers(|value| u64::try_from(value).is_ok()) {
+        return Cells::Unsigned(labels.into_iter().map(integer).collect());
+    }
+    if labels.iter().flatten().all(|label| matches!(label, Label::Bool(_))) {
+        let value = |label: &Label| matches!(label, Label::Bool(true));
+        return Cells::Bool(labels.into_iter().map(|label| label.map(value)).collect());
+    }
+    Cells::Text(labels.into_iter().map(|label| label.map(ToString::to_string)).collect())
+}
+
+/// A label as JSON in a nested record, for the forms that are not flat.
+pub(super) fn key_json(group: &Group) -> Value {
+    group.key.iter().map(|(name, label)| (name.clone(), json(label))).collect::<serde_json::Map<_, _>>().into()
+}

@@ -1,0 +1,135 @@
+//! Tables for reading: columns of text, and how they part into blocks.
+
+use super::records::{self, Cells, Records};
+use super::text::{NOTHING, escaped, grouped, significant};
+
+/// A table: columns that name a row, columns of numbers, and columns at the end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sheet {
+    /// What it shows, if that is not plain.
+    pub(super) title: Option<String>,
+    /// At the left of every block.
+    pub(super) keys: Vec<Column>,
+    /// Numbers, which may part into blocks.
+    pub(super) body: Vec<Column>,
+    /// At the right of the first block.
+    pub(super) tail: Vec<Column>,
+    /// Rows before which there is a gap.
+    pub(super) gaps: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) head: String,
+    pub(super) cells: Vec<String>,
+    pub(super) align: Align,
+    /// Columns of one section stay together if they can.
+    pub(super) section: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Align {
+    Left,
+    Right,
+    /// At the decimal point.
+    Point,
+}
+
+impl Column {
+    /// Names.
+    pub(super) fn names(head: &str, cells: Vec<String>) -> Self {
+        Self { head: head.to_owned(), cells, align: Align::Left, section: 0 }
+    }
+
+    /// Counts, in groups of three digits.
+    pub(super) fn counts(head: &str, counts: impl Iterator<Item = u64>) -> Self {
+        Self { head: head.to_owned(), cells: counts.map(grouped).collect(), align: Align::Right, section: 0 }
+    }
+
+    /// Numbers, to a few digits.
+    pub(super) fn numbers(head: String, numbers: impl Iterator<Item = Option<f64>>) -> Self {
+        let cells = numbers.map(|number| number.map_or_else(|| NOTHING.to_owned(), significant)).collect();
+        Self { head, cells, align: Align::Point, section: 0 }
+    }
+
+    /// The cells of a record, counts in groups of three digits, labels as they are.
+    pub(super) fn of_record(column: &records::Column) -> Self {
+        fn all<T>(cells: &[Option<T>], text: impl Fn(&T) -> String) -> Vec<String> {
+            cells.iter().map(|cell| cell.as_ref().map_or_else(|| NOTHING.to_owned(), &text)).collect()
+        }
+        let count = |value: &i64| if column.is_label { value.to_string() } else { grouped(value) };
+        let (cells, align) = match &column.cells {
+            Cells::Bool(cells) => (all(cells, ToString::to_string), Align::Left),
+            Cells::Int(cells) => (all(cells, count), Align::Right),
+            Cells::Unsigned(cells) => (all(cells, ToString::to_string), Align::Right),
+            Cells::Float(cells) => (all(cells, |&value| significant(value)), Align::Point),
+            Cells::Text(cells) => (all(cells, |text| escaped(text).into_owned()), Align::Left),
+        };
+        Self { head: escaped(&column.name).into_owned(), cells, align, section: 0 }
+    }
+
+    /// Head and cells, all of one width, as text in which every character is one column wide.
+    pub(super) fn padded(&self) -> Vec<String> {
+        let places = |text: &str| text.find(['.', 'e']).map_or_else(|| text.chars().count(), |at| at);
+        let most = self.cells.iter().map(|cell| places(cell)).max().unwrap_or(0);
+        let mut lines = vec![self.head.clone()];
+        lines.extend(self.cells.iter().map(|cell| match self.align {
+            Align::Point => format!("{}{cell}", " ".repeat(most - places(cell))),
+            Align::Left | Align::Right => cell.clone(),
+        }));
+        let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+        let pad = |line: String| match self.align {
+            Align::Right => format!("{line:>width$}"),
+            Align::Left | Align::Point => format!("{line:<width$}"),
+        };
+        lines.into_iter().map(pad).collect()
+    }
+}
+
+impl Sheet {
+    /// A record a row.
+    pub(super) fn of_records(records: &Records) -> Self {
+        let mut sheet = Self::default();
+        for (at, column) in records.columns.iter().enumerate() {
+            let place = match () {
+                () if at < records.keys => &mut sheet.keys,
+                () if column.is_label => &mut sheet.tail,
+                () => &mut sheet.body,
+            };
+            place.push(Column::of_record(column));
+        }
+        sheet
+    }
+
+    /// Ranges of `body` such that `columns[i]` characters and two between them stay within `room` characters if they can,
+    /// less `tail` in the first; sections part before they are split.
+    pub(super) fn blocks(&self, widths: &[usize], room: usize, tail: usize) -> Vec<std::ops::Range<usize>> {
+        let total = |range: std::ops::Range<usize>| {
+            widths[range.clone()].iter().sum::<usize>() + 2 * range.len().saturating_sub(1)
+        };
+        let mut blocks: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut start = 0;
+        let mut end = 0;
+        while end < self.body.len() {
+            let room = if blocks.is_empty() { room.saturating_sub(tail) } else { room };
+            let section = self.body[end].section;
+            let next = self.body[end..].iter().position(|column| column.section != section);
+            let next = next.map_or(self.body.len(), |length| end + length);
+            if total(start..next) <= room {
+                end = next;
+            } else if end > start {
+                blocks.push(start..end);
+                start = end;
+            } else {
+                // A section too wide for a block of its own.
+                end = (start + 1..next).take_while(|&end| total(start..end + 1) <= room).last().unwrap_or(start) + 1;
+                blocks.push(start..end);
+                start = end;
+            }
+        }
+        if start < end || blocks.is_empty() {
+            blocks.push(start..end);
+        }
+        blocks
+    }
+}

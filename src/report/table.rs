@@ -1,0 +1,125 @@
+//! Tables for a terminal.
+
+use comfy_table::{CellAlignment, ContentLineStyle, LineStyle, Row, Table, TableStyle};
+
+use super::Report;
+use super::format::Style;
+use super::page::Page;
+use super::records::Records;
+use super::sheet::{Align, Column, Sheet};
+
+/// A rule below the header and lines between groups of columns.
+const LINES: TableStyle = TableStyle::new()
+    .header_lines(ContentLineStyle::none().junction('│'))
+    .header_separator(LineStyle::none().fill('─').junction('┼'))
+    .content_lines(ContentLineStyle::none().junction('│'));
+
+/// Notes are broken here if the terminal does not say how wide it is.
+const NOTE_WIDTH: usize = 100;
+
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+const YELLOW: &str = "\x1b[33m";
+const RESET: &str = "\x1b[0m";
+
+/// The whole report.
+pub(super) fn report(report: &Report, style: Style) -> String {
+    let page = Page::of(report);
+    let mut parts: Vec<String> = page.title.iter().map(|title| format!(" {title}\n")).collect();
+    parts.extend(page.sheets.iter().map(|sheet| draw(sheet, style)));
+    if !page.notes.is_empty() {
+        let notes = page.notes.iter().map(|note| {
+            let colour = if note.warning { YELLOW } else { DIM };
+            painted(&wrapped(&note.text, style.width.unwrap_or(NOTE_WIDTH)), colour, style)
+        });
+        parts.push(notes.collect());
+    }
+    parts.join("\n")
+}
+
+/// A record a line.
+pub(super) fn records(records: &Records, style: Style) -> String {
+    draw(&Sheet::of_records(records), style)
+}
+
+fn draw(sheet: &Sheet, style: Style) -> String {
+    let rows = sheet.keys.iter().chain(&sheet.body).chain(&sheet.tail).map(|column| column.cells.len()).max();
+    let rows = rows.unwrap_or(0);
+    let body = sheet.body.iter().map(Column::padded).collect::<Vec<_>>();
+    let widths = body.iter().map(|lines| lines[0].chars().count()).collect::<Vec<_>>();
+    // A space on either side of a column, and a line between two.
+    let taken = |columns: &[Column]| match columns {
+        [] => 0,
+        columns => 1 + width(&table(&columns.iter().collect::<Vec<_>>(), rows, &[])),
+    };
+    let room = style.width.map_or(usize::MAX, |width| width.saturating_sub(taken(&sheet.keys) + 2));
+    let mut blocks = sheet.title.iter().map(|title| painted(&format!(" {title}\n"), BOLD, style)).collect::<Vec<_>>();
+    for (at, block) in sheet.blocks(&widths, room, taken(&sheet.tail)).into_iter().enumerate() {
+        let line =
+            |row: usize| body[block.clone()].iter().map(|lines| lines[row].as_str()).collect::<Vec<_>>().join("  ");
+        let middle = Column::names(&line(0), (1..=rows).map(line).collect());
+        let tail = if at == 0 { sheet.tail.as_slice() } else { &[] };
+        let middle = (!block.is_empty()).then_some(&middle);
+        let columns = sheet.keys.iter().chain(middle).chain(tail).collect::<Vec<_>>();
+        let text = table(&columns, rows, &sheet.gaps).trim_fmt();
+        let mut lines = text.lines();
+        let head = lines.next().map(|line| painted(&format!("{line}\n"), BOLD, style));
+        blocks.push(head.into_iter().chain(lines.map(|line| format!("{line}\n"))).collect());
+    }
+    match sheet.title {
+        Some(_) => blocks.remove(0) + &blocks.join("\n"),
+        None => blocks.join("\n"),
+    }
+}
+
+fn table(columns: &[&Column], rows: usize, gaps: &[usize]) -> Table {
+    let mut table = Table::new();
+    table.load_style(LINES).set_header(columns.iter().map(|column| column.head.as_str()));
+    for row in 0..rows {
+        if gaps.contains(&row) {
+            table.add_row(columns.iter().map(|_| ""));
+        }
+        table.add_row(Row::from(columns.iter().map(|column| column.cells[row].as_str()).collect::<Vec<_>>()));
+    }
+    for (column, at) in columns.iter().zip(0..) {
+        let alignment = if column.align == Align::Right { CellAlignment::Right } else { CellAlignment::Left };
+        table.column_mut(at).into_iter().for_each(|column| {
+            column.set_cell_alignment(alignment);
+        });
+    }
+    table
+}
+
+/// How wide a table is: its rule is made of characters of one column each, whatever the cells hold.
+fn width(table: &Table) -> usize {
+    table.lines().nth(1).map_or(0, |rule| rule.chars().count())
+}
+
+/// Broken between words, the lines that follow set in.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut lines = String::new();
+    let mut line = String::from(" ");
+    let mut fresh = true;
+    for word in text.split(' ') {
+        if !fresh && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push_str(&line);
+            lines.push('\n');
+            line = String::from("   ");
+            fresh = true;
+        }
+        if !fresh {
+            line.push(' ');
+        }
+        line.push_str(word);
+        fresh = false;
+    }
+    lines + &line + "\n"
+}
+
+/// Every line in a colour of its own, so that a pager that cuts lines does not bleed.
+fn painted(text: &str, colour: &str, style: Style) -> String {
+    if !style.colour {
+        return text.to_owned();
+    }
+    text.lines().map(|line| format!("{colour}{line}{RESET}\n")).collect()
+}

@@ -1,0 +1,153 @@
+//! Numbers and names as text.
+
+use std::borrow::Cow;
+
+use serde_json::{Number, Value};
+
+use crate::batch::Label;
+
+/// What stands for a number that there is not.
+pub(super) const NOTHING: &str = "—";
+
+/// The shortest digits that read back as the same number; `inf` and `-inf`, and nothing for what is no number.
+pub(super) fn shortest(value: f64) -> String {
+    match Number::from_f64(value) {
+        Some(number) => number.to_string(),
+        None if value.is_nan() => String::new(),
+        None => value.to_string(),
+    }
+}
+
+/// Four significant digits; whole numbers as such.
+pub(super) fn significant(value: f64) -> String {
+    if value.is_nan() {
+        return NOTHING.to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "∞" } else { "-∞" }.to_owned();
+    }
+    if value.fract() == 0.0 && value.abs() < 1e6 {
+        // Not `-0`.
+        return (value as i64).to_string();
+    }
+    // Rounding to four digits may carry into another power of ten: this form has done it already.
+    let scientific = format!("{value:.3e}");
+    let exponent = scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()).unwrap_or(0);
+    match exponent {
+        -5..=5 => format!("{value:.*}", usize::try_from(3 - exponent).unwrap_or(0)),
+        _ => scientific,
+    }
+}
+
+/// `26,397`
+pub(super) fn grouped(count: impl ToString) -> String {
+    let plain = count.to_string();
+    let (sign, digits) = plain.split_at(usize::from(plain.starts_with('-')));
+    let mut text = sign.to_owned();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 row`, `1,257 rows`
+pub(super) fn counted(count: u64, singular: &str, plural: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { singular } else { plural })
+}
+
+/// A name from outside, safe to show on a terminal: control characters, and those that reorder text, as `\u{…}`.
+pub(super) fn escaped(name: &str) -> Cow<'_, str> {
+    let hostile = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
+    };
+    if !name.contains(hostile) {
+        return Cow::Borrowed(name);
+    }
+    name.chars()
+        .map(|c| if hostile(c) { c.escape_default().to_string() } else { c.to_string() })
+        .collect::<String>()
+        .into()
+}
+
+/// A label in JSON: a number where JSON can hold it.
+pub(super) fn json(label: &Label) -> Value {
+    match label {
+        Label::Bool(value) => Value::Bool(*value),
+        Label::Int(value) => Number::from_i128(*value).map_or_else(|| Value::String(value.to_string()), Value::Number),
+        Label::Text(value) => Value::String(value.to_string()),
+    }
+}
+
+/// A machine's word for a reader: `no_head` is `no head`.
+pub(super) fn words(code: &str) -> String {
+    code.replace('_', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_digits_are_shown() {
+        for (value, text) in [
+            (2.113_149, "2.113"),
+            (0.000_747_312, "0.0007473"),
+            (0.113_09, "0.1131"),
+            (0.0, "0"),
+            (-0.0, "0"),
+            (1.0, "1"),
+            (0.999_99, "1.000"),
+            (0.5, "0.5000"),
+            (-0.287_501, "-0.2875"),
+            (29_233.0, "29233"),
+            (12_345.678, "12346"),
+            (999.96, "1000.0"),
+            (1.234_56e-6, "1.235e-6"),
+            (1.5e9, "1.500e9"),
+            (1e6, "1.000e6"),
+            (f64::INFINITY, "∞"),
+            (f64::NEG_INFINITY, "-∞"),
+            (f64::NAN, "—"),
+        ] {
+            assert_eq!(significant(value), text);
+        }
+    }
+
+    #[test]
+    fn all_digits_read_back() {
+        for value in [0.1, 1e-9, 2.113, 1.0 / 3.0, 5e-324, 1.797_693_134_862_315_7e308, -0.0, 1e21] {
+            assert_eq!(shortest(value).parse::<f64>().unwrap().to_bits(), value.to_bits());
+        }
+        assert_eq!([shortest(1e-9), shortest(2.113), shortest(3.0)], ["1e-9", "2.113", "3.0"]);
+        assert_eq!([shortest(f64::INFINITY), shortest(f64::NAN)], ["inf", ""]);
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(
+            [grouped(0), grouped(999), grouped(1257), grouped(-26_397), grouped(-100), grouped(1_000_000)],
+            ["0", "999", "1,257", "-26,397", "-100", "1,000,000"]
+        );
+        assert_eq!([counted(1, "row", "rows"), counted(1000, "row", "rows")], ["1 row", "1,000 rows"]);
+    }
+
+    #[test]
+    fn names_cannot_command_a_terminal() {
+        assert_eq!(escaped("layer.3 – été"), "layer.3 – été");
+        assert_eq!(escaped("\u{1b}[31m\r\n\u{202e}x\u{9b}"), "\\u{1b}[31m\\r\\n\\u{202e}x\\u{9b}");
+    }
+
+    #[test]
+    fn labels_keep_their_type_in_json() {
+        let texts = [Label::Bool(true), Label::Int(u64::MAX.into()), Label::Int(-3), Label::Text("3".into())];
+        assert_eq!(
+            texts.each_ref().map(|label| json(label).to_string()),
+            ["true", "18446744073709551615", "-3", "\"3\""]
+        );
+        assert_eq!(json(&Label::Int(i128::MAX)), Value::from(i128::MAX.to_string()));
+    }
+}

@@ -34,6 +34,7 @@ pub struct Archive {
     pub(super) element: Element,
     pub(super) labels: Option<Column>,
     pub(super) label_kind: LabelKind,
+    pub(super) group_by: Vec<String>,
     pub(super) filters: Vec<Filter>,
     pub(super) rules: Rules,
     pub(super) bad_files: Vec<(String, String)>,
@@ -94,7 +95,7 @@ impl Archive {
                 error
                     .with_default("file", &planned.shown)
                     .with_default("row group", row_group)
-                    .with_default("column", super::escaped(&self.features.name))
+                    .with_default("column", &self.rules.features)
             })?;
             if dim.is_some() {
                 break;

@@ -9,9 +9,11 @@ use super::{Decoded, Part, Policy, Skipped, Values};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 
-/// What to do with rows that cannot be used.
+/// What to do with rows that cannot be used, and what their columns are called in errors.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
+    pub(super) features: String,
+    pub(super) labels: String,
     pub(super) nulls: Policy,
     pub(super) nonfinite: Policy,
     pub(super) ignored: Option<Label>,
@@ -47,9 +49,9 @@ impl<'a> Standings<'a> {
         if code == NULL {
             return match self.rules.nulls {
                 Policy::Skip => Ok(Standing::Null),
-                Policy::Fail => {
-                    Err(Error::data("null label").help("--nulls skip leaves such rows out and counts them"))
-                }
+                Policy::Fail => Err(Error::data("null label")
+                    .with("column", &self.rules.labels)
+                    .help("--nulls skip leaves such rows out and counts them")),
             };
         }
         if Some(code) == self.ignored {
@@ -59,6 +61,7 @@ impl<'a> Standings<'a> {
             let label = &self.labels.values[code as usize];
             return Err(Error::data("negative label")
                 .with("label", label)
+                .with("column", &self.rules.labels)
                 .help(format!("--ignore-label {label} leaves such rows out and counts them")));
         }
         Ok(Standing::Used)
@@ -138,11 +141,12 @@ pub(super) fn assemble(
 /// An error unless the rules let such rows be skipped.
 fn pass(rules: &Rules, fault: Fault) -> Result<()> {
     match fault {
-        Fault::Null if rules.nulls == Policy::Fail => {
-            Err(Error::data("null in a feature vector").help("--nulls skip leaves such rows out and counts them"))
-        }
+        Fault::Null if rules.nulls == Policy::Fail => Err(Error::data("null in a feature vector")
+            .with("column", &rules.features)
+            .help("--nulls skip leaves such rows out and counts them")),
         Fault::NonFinite { dimension, value } if rules.nonfinite == Policy::Fail => {
             Err(Error::data("feature is not finite")
+                .with("column", &rules.features)
                 .with("dimension", dimension)
                 .with("found", value)
                 .help("--nonfinite skip leaves such rows out and counts them"))

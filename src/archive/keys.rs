@@ -129,8 +129,9 @@ pub(super) struct Grouping {
 }
 
 impl Grouping {
-    /// Groups `rows` rows; `row` of an error is counted from `base`.
+    /// Groups `rows` rows by keys of these names; the first row is `base` of the row group.
     pub(super) fn new(
+        names: &[String],
         columns: &Columns,
         filters: &[Filter],
         coded: &HashMap<usize, Coded>,
@@ -174,8 +175,11 @@ impl Grouping {
             }
             codes.clear();
             codes.extend(varying.iter().map(|coded| coded.codes[row]));
-            if codes.contains(&NULL) {
-                return Err(Error::data("null in a group column").with("row", base + row as u64));
+            if let Some(at) = codes.iter().position(|&code| code == NULL) {
+                let name = columns.keys.iter().zip(names).filter(|(origin, _)| column(origin).is_some()).nth(at);
+                return Err(Error::data("null in a group column")
+                    .with("row", base + row as u64)
+                    .with("column", name.map_or_else(String::new, |(_, name)| escaped(name))));
             }
             let group = if let Some(&group) = known.get(&codes) {
                 group

@@ -34,7 +34,7 @@ pub struct Archive {
     pub(super) element: Element,
     pub(super) labels: Option<Column>,
     pub(super) label_kind: LabelKind,
-    pub(super) keys: Vec<String>,
+    pub(super) group_by: Vec<String>,
     pub(super) filters: Vec<Filter>,
     pub(super) rules: Rules,
     pub(super) bad_files: Vec<(String, String)>,
@@ -74,7 +74,7 @@ impl Archive {
 
     /// The keys that make the groups, in the order asked for.
     pub fn keys(&self) -> &[String] {
-        &self.keys
+        &self.group_by
     }
 
     /// `D`, where the schema tells it and all files agree.
@@ -100,7 +100,7 @@ impl Archive {
                 error
                     .with_default("file", &planned.shown)
                     .with_default("row group", row_group)
-                    .with_default("column", super::escaped(&self.features.name))
+                    .with_default("column", &self.rules.features)
             })?;
             if dim.is_some() {
                 break;

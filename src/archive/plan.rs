@@ -30,12 +30,13 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     let found = select(found, &hive, &mut filters)?;
     let mut bad_files = Vec::new();
     let opened = open_all(found, request.bad_files, &mut bad_files)?;
-    let mut planner = Planner::new(request, hive, filters, &opened[0].2)?;
-    let mut archive = Plan::default();
+    let (first, _, footer) = &opened[0];
+    let mut planner = Planner::new(request, hive, filters, footer).map_err(|error| error.with("file", &first.shown))?;
+    let mut plan = Plan::default();
     for (found, stamp, footer) in opened {
-        planner.add(found, stamp, &footer, &mut archive).map_err(|(shown, error)| error.with_default("file", shown))?;
+        planner.add(found, stamp, &footer, &mut plan).map_err(|(shown, error)| error.with_default("file", shown))?;
     }
-    let Plan { files, units, starts } = archive;
+    let Plan { files, units, starts } = plan;
     if units.is_empty() {
         return Err(Error::missing(if request.filters.is_empty() { "no rows" } else { "no row matches the filters" }));
     }
@@ -54,12 +55,18 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
         units,
         starts,
         element: planner.vectors.element(),
+        rules: Rules {
+            features: escaped(&planner.features.name),
+            labels: planner.labels.as_ref().map_or_else(String::new, |labels| escaped(&labels.name)),
+            nulls: request.nulls,
+            nonfinite: request.nonfinite,
+            ignored,
+        },
         features: planner.features,
         labels: planner.labels,
         label_kind: planner.label_kind,
-        keys: planner.group_by,
+        group_by: planner.group_by,
         filters: planner.filters,
-        rules: Rules { nulls: request.nulls, nonfinite: request.nonfinite, ignored },
         bad_files,
         warnings: warnings(&again),
     })

@@ -7,7 +7,7 @@ use super::keys::Grouping;
 use super::scalars::{Coded, ScalarReader};
 use super::source::{Source, damaged};
 use super::vectors::VectorReader;
-use super::{Archive, Decoded, File, Key, Unit, chunk_rows, escaped};
+use super::{Archive, Decoded, File, Key, Unit, chunk_rows};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 
@@ -69,14 +69,12 @@ impl<'a> UnitReader<'a> {
     }
 
     fn decode(&mut self, count: usize) -> Result<Decoded> {
-        let feature = || escaped(&self.rows.archive.features().name);
         let position = Position { base: self.rows.done, in_file: self.rows.first + self.rows.done };
-        let vectors =
-            self.vectors.next(count, position.base).map_err(|error| error.with_default("column", feature()))?;
+        let rules = &self.rows.archive.rules;
+        let vectors = self.vectors.next(count, position.base);
+        let vectors = vectors.map_err(|error| error.with_default("column", &rules.features))?;
         let (labels, grouping) = self.rows.next(count)?;
-        assemble(&self.rows.archive.rules, self.dim, position, vectors, labels, grouping).map_err(|error| {
-            if error.fact("label").is_some() { error } else { error.with_default("column", feature()) }
-        })
+        assemble(rules, self.dim, position, vectors, labels, grouping)
     }
 }
 
@@ -108,7 +106,7 @@ impl<'a> Rows<'a> {
             Some(scalars) => scalars.next(count, self.done)?,
             None => HashMap::new(),
         };
-        let grouping = Grouping::new(columns, &self.archive.filters, &coded, count, self.done)?;
+        let grouping = Grouping::new(&self.archive.group_by, columns, &self.archive.filters, &coded, count, self.done)?;
         if let Some(key) = &self.unit.key
             && grouping.keys.iter().any(|found| found != key)
         {

@@ -181,20 +181,20 @@ mod tests {
 
     use super::*;
 
-    fn labels(array: ArrayRef) -> Vec<Option<Label>> {
-        let coded = coded(&array, 0).unwrap();
+    fn labels(array: impl Array + 'static) -> Vec<Option<Label>> {
+        let coded = coded(&(Arc::new(array) as ArrayRef), 0).unwrap();
         coded.codes.iter().map(|&code| coded.values.get(code as usize).cloned()).collect()
     }
 
     #[test]
     fn every_type_becomes_its_label() {
-        let extremes = labels(Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(-1), Some(i64::MIN)])));
+        let extremes = labels(Int64Array::from(vec![Some(i64::MIN), None, Some(-1), Some(i64::MIN)]));
         let min = Some(Label::Int(i64::MIN.into()));
         assert_eq!(extremes, [min.clone(), None, Some(Label::Int(-1)), min]);
-        assert_eq!(labels(Arc::new(UInt64Array::from(vec![u64::MAX]))), [Some(Label::Int(u64::MAX.into()))]);
-        assert_eq!(labels(Arc::new(BooleanArray::from(vec![true]))), [Some(Label::Bool(true))]);
-        assert_eq!(labels(Arc::new(StringArray::from(vec!["é\n"]))), [Some(Label::Text("é\n".into()))]);
-        assert_eq!(labels(Arc::new(Float64Array::from(vec![3.0, -0.0]))), [Some(Label::Int(3)), Some(Label::Int(0))]);
+        assert_eq!(labels(UInt64Array::from(vec![u64::MAX])), [Some(Label::Int(u64::MAX.into()))]);
+        assert_eq!(labels(BooleanArray::from(vec![true])), [Some(Label::Bool(true))]);
+        assert_eq!(labels(StringArray::from(vec!["é\n"])), [Some(Label::Text("é\n".into()))]);
+        assert_eq!(labels(Float64Array::from(vec![3.0, -0.0])), [Some(Label::Int(3)), Some(Label::Int(0))]);
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
             let error = coded(&(Arc::new(Float64Array::from(vec![1.0, value])) as ArrayRef), 0).unwrap_err();
             assert_eq!(error.fact("row"), Some("1"), "{value}");
         }
-        let largest = labels(Arc::new(Float64Array::from(vec![two_53 - 1.0])));
+        let largest = labels(Float64Array::from(vec![two_53 - 1.0]));
         assert_eq!(largest, [Some(Label::Int((1 << 53) - 1))]);
         assert!(coded(&(Arc::new(Float32Array::from(vec![16_777_216.0])) as ArrayRef), 0).is_err());
     }

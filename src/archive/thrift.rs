@@ -188,7 +188,7 @@ impl Walker<'_> {
 mod tests {
     use super::*;
 
-    /// type = DATA_PAGE, 300 bytes from 200, 100 values, PLAIN, RLE, RLE.
+    /// A data page, 300 bytes from 200, 100 values, PLAIN, RLE, RLE.
     const HEADER: [u8; 18] =
         [0x15, 0x00, 0x15, 0xd8, 0x04, 0x15, 0x90, 0x03, 0x2c, 0x15, 0xc8, 0x01, 0x15, 0x00, 0x15, 0x06, 0x00, 0x00];
 
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn nesting_is_bounded() {
-        let deep = [0x1c; 100_000];
+        let deep = vec![0x1c; 100_000];
         assert_eq!(check_structure(&deep), Err(Malformed));
     }
 }

@@ -184,10 +184,12 @@ fn checksums_catch_every_flip_in_a_page() {
     }
 }
 
+type Lie = fn(&mut Page);
+
 #[test]
 fn pages_that_lie_are_refused_before_memory_is_asked_for() {
     let files = Files::new();
-    let lies: [(&str, fn(&mut Page)); 6] = [
+    let lies: [(&str, Lie); 6] = [
         ("uncompressed bytes", |page| page.uncompressed = i64::from(i32::MAX)),
         ("uncompressed bytes", |page| page.uncompressed = -1),
         ("bytes", |page| page.compressed = i64::from(i32::MAX)),
@@ -207,7 +209,7 @@ fn pages_that_lie_are_refused_before_memory_is_asked_for() {
     }
     // A size that could be, but is not.
     let path = plain(&files, true);
-    rewrite(&path, |page, _| page.uncompressed += 1);
+    rewrite(&path, |page, _| page.uncompressed -= 1);
     assert!(is_damage(&rows(&files).unwrap_err()));
 }
 

@@ -86,7 +86,9 @@ fn layout(seed: u64) -> Layout {
             let bytes =
                 |row: &Vec<f64>| row.iter().flat_map(|&value| (value as f32).to_le_bytes()).collect::<Vec<u8>>();
             for row in written.iter_mut().flatten() {
-                row.iter_mut().for_each(|value| *value = f64::from(*value as f32));
+                for value in row {
+                    *value = f64::from(*value as f32);
+                }
             }
             let rows = written.iter().map(|row| row.as_ref().map(bytes));
             Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(rows, 4 * dim as i32).unwrap())
@@ -207,7 +209,7 @@ fn a_unit_is_cut_into_chunks_that_depend_on_nothing_but_the_dimension() {
     for chunk in &chunks {
         let values = wide(&chunk.values);
         for (vector, &row) in values.chunks(DIM).zip(&chunk.file_rows) {
-            assert!(vector.iter().all(|&value| value == (row % 1000) as f64), "{row}");
+            assert_eq!(vector, [(row % 1000) as f64; DIM], "{row}");
         }
     }
     assert_eq!(chunks[1].file_rows, [rows as u64 - 3, rows as u64 - 2, rows as u64 - 1]);

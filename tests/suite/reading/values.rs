@@ -89,6 +89,7 @@ fn nulls_are_found_at_every_level_and_behind_a_slice() {
         files.write("a.parquet", &[("feature", features.slice(from, 2)), ("label", labels.slice(from, 2))], 100);
         let error = files.error(&Request { nonfinite: Policy::Skip, ..Request::default() });
         assert_eq!(error.message(), message);
+        assert_fact(&error, "column", if from == 1 { "label" } else { "feature" });
         assert_kind(&error, ErrorKind::Data);
         assert_fact(&error, "row", "0");
         assert!(error.advice().unwrap().contains("--nulls skip"));

@@ -122,6 +122,18 @@ impl fmt::Display for HeadSource {
 }
 
 impl HeadPath {
+    /// Whether the files are there, so that a run need not find out at its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`](crate::error::ErrorKind::Missing) with the file that is not.
+    pub fn check_exists(&self) -> Result<()> {
+        match std::iter::once(&self.weights).chain(&self.bias).find(|path| !path.is_file()) {
+            Some(path) => Err(Error::missing("there is no such head").with("file", path.display())),
+            None => Ok(()),
+        }
+    }
+
     /// What the extension says; a key or a second file must suit it.
     pub(super) fn format(&self) -> Result<Format> {
         let format = self.weights.to_str().and_then(Format::of).ok_or_else(|| {

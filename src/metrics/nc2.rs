@@ -58,7 +58,7 @@ pub(super) fn pair_products(vectors: &Vectors) -> Option<(f64, f64)> {
     let pairs = k * (k - 1.0);
     let square = vectors.unit * vectors.unit;
     if vectors.few() {
-        let products = linalg::products(&vectors.values, &vectors.values, vectors.dim);
+        let products = linalg::outer_gram(&vectors.values, vectors.dim);
         let above = || (0..classes).flat_map(|i| &products[i * classes + i + 1..(i + 1) * classes]);
         let mean = above().sum::<f64>() * 2.0 / pairs;
         let var = above().map(|product| (product - mean).powi(2)).sum::<f64>() * 2.0 / pairs;
@@ -108,7 +108,7 @@ pub(super) fn frame_error(a: &Vectors, b: &Vectors, frame: Frame) -> Option<f64>
         return None;
     }
     if a.few() {
-        let mut structure = linalg::products(&a.values, &b.values, a.dim);
+        let mut structure = linalg::product_transposed(&a.values, &b.values, a.dim);
         let norm = squared_norm(&structure).sqrt();
         for (at, s) in structure.iter_mut().enumerate() {
             let ideal = f64::from(at / classes == at % classes) + off_diagonal;

@@ -84,7 +84,7 @@ impl Vectors {
     /// `X Xᵀ` if that is the smaller one, else `Xᵀ X`: the same norm, trace and eigenvalues but for zeros.
     pub(super) fn smaller_gram(&self) -> Vec<f64> {
         if self.few() {
-            linalg::products(&self.values, &self.values, self.dim)
+            linalg::outer_gram(&self.values, self.dim)
         } else {
             linalg::gram(&self.values, self.dim)
         }

@@ -60,8 +60,7 @@ pub(super) fn parts(
     let mut weights: Vec<f64> =
         centred.chunks_exact(dim).flat_map(|row| row.iter().zip(&mean).map(|(c, m)| (c + shrink * m) / k)).collect();
     Cholesky::new(&system, dim).ok_or("singular")?.solve(&mut weights);
-    let bias: Vec<f64> =
-        weights.chunks_exact(dim).map(|row| (1.0 / k - dot(row, &mean)) / (1.0 + lambda)).collect();
+    let bias: Vec<f64> = weights.chunks_exact(dim).map(|row| (1.0 / k - dot(row, &mean)) / (1.0 + lambda)).collect();
 
     let weight_gram = linalg::gram(&weights, dim);
     let nc1 = 0.5 * (dot(&weight_gram, within) + lambda * dot(&weights, &weights) + lambda * dot(&bias, &bias));
@@ -100,4 +99,64 @@ fn misfit(weights: &[f64], weight_gram: &[f64], centred: &[f64], level: &[f64], 
     dot(weight_gram, &linalg::gram(centred, dim)) + k * dot(level, level) + k
         - 2.0 * dot(weights, centred)
         - 2.0 * level.iter().sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::fixture::{assert_close, golden, golden_head, statistics};
+
+    fn within(statistics: &Statistics) -> Vec<f64> {
+        let rows = statistics.rows() as f64;
+        statistics.scatter.iter().flatten().map(|entry| entry / rows).collect()
+    }
+
+    #[test]
+    fn the_golden_fixture() {
+        let golden = golden();
+        let parts = parts(&golden, &within(&golden), Some(&golden_head()), 2.5e-4).unwrap();
+        assert_close(parts.nc1, 0.028_074_235_159_616_337, 1e-12);
+        assert_close(parts.nc23, 0.010_179_414_791_519_492, 1e-12);
+        assert_close(parts.perp.unwrap(), 57.590_769_263_098_64, 1e-12);
+    }
+
+    /// `(1/2N) Σ ‖W x + b − onehot‖² + (λ/2)(‖W‖² + ‖b‖²)`.
+    fn loss(rows: &[f64], labels: &[u32], dim: usize, head: &Head, lambda: f64) -> f64 {
+        let bias = head.bias.clone().unwrap_or_else(|| vec![0.0; head.weights.len() / dim]);
+        let logit = |row: &[f64], k: usize| dot(row, &head.weights[k * dim..][..dim]) + bias[k];
+        let rows = rows.chunks_exact(dim).zip(labels);
+        let errors: f64 = rows
+            .flat_map(|(row, &label)| (0..bias.len()).map(move |k| (row, k, f64::from(k == label as usize))))
+            .map(|(row, k, target)| (logit(row, k) - target).powi(2))
+            .sum();
+        let decay = dot(&head.weights, &head.weights) + dot(&bias, &bias);
+        errors / (2.0 * labels.len() as f64) + lambda / 2.0 * decay
+    }
+
+    #[test]
+    fn the_parts_sum_to_the_loss_of_balanced_classes() {
+        // K ≤ D + 1 and K > D + 1: the difference itself and its expansion.
+        for (classes, dim) in [(3, 4), (3, 2), (7, 2)] {
+            let labels: Vec<u32> = (0..4 * classes as u32).map(|row| row % classes as u32).collect();
+            let value = |at: usize| ((at * at * 13 + at * 5) % 97) as f64 / 16.0;
+            let rows: Vec<f64> = (0..labels.len() * dim).map(value).collect();
+            let statistics = statistics(dim, &rows, &labels);
+            let weights: Vec<f64> = (0..classes * dim).map(|at| value(at + 3) / 8.0 - 0.3).collect();
+            for bias in [None, Some((0..classes).map(|k| 0.1 * k as f64).collect())] {
+                let head = Head { weights: weights.clone(), bias };
+                let lambda = 0.01;
+                let parts = parts(&statistics, &within(&statistics), Some(&head), lambda).unwrap();
+                let sum = parts.nc1 + parts.nc23 + parts.perp.unwrap();
+                assert_close(sum, loss(&rows, &labels, dim, &head, lambda), 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_head_or_without_a_solution() {
+        let golden = golden();
+        assert_eq!(parts(&golden, &within(&golden), None, 2.5e-4).unwrap().perp, None);
+        let flat = statistics(2, &[1.0, 1.0, 2.0, 2.0], &[0, 1]);
+        assert_eq!(parts(&flat, &within(&flat), None, 0.0), Err("singular"));
+    }
 }

@@ -107,3 +107,83 @@ fn total_covariance(statistics: &Statistics, mean: &[f64]) -> Option<Vec<f64>> {
     covariance.iter_mut().zip(within).for_each(|(total, within)| *total += within / rows);
     Some(covariance)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::fixture::{GOLDEN_OOD, assert_close, golden, golden_rows, statistics};
+
+    fn options() -> Options {
+        Options { neco_dim: NecoDim::Axes(2), ..Options::default() }
+    }
+
+    #[test]
+    fn the_golden_fixture() {
+        let (rows, _) = golden_rows();
+        let golden = golden();
+        let (deviation, left_out) = ortho_dev(&golden, &GOLDEN_OOD, &options()).unwrap();
+        assert_close(deviation, 0.566_119_158_736_322_6, 1e-12);
+        assert_eq!(left_out, 0);
+        let projection = neco_projection(&golden, &options()).unwrap();
+        assert_close(projection.score(&GOLDEN_OOD), 0.901_213_986_028_313_5, 1e-12);
+        assert_close(projection.score(&rows[..3]), 0.999_137_022_586_991_4, 1e-12);
+    }
+
+    #[test]
+    fn the_covariance_of_all_rows() {
+        let golden = golden();
+        let covariance = total_covariance(&golden, &centre(&golden, Centring::Sample)).unwrap();
+        assert_close(covariance[0] + covariance[4] + covariance[8], 7.574_942_129_629_63, 1e-12);
+    }
+
+    #[test]
+    fn a_share_of_the_variance_takes_the_fewest_axes_that_reach_it() {
+        // Columns of variance 9, 4 and 1, without correlation.
+        let rows = [3.0, 2.0, 1.0, -3.0, -2.0, 1.0, 3.0, -2.0, -1.0, -3.0, 2.0, -1.0];
+        let statistics = statistics(3, &rows, &[0; 4]);
+        let axes = |dim, scale| {
+            let options = Options { neco_dim: dim, neco_scale: scale, ..Options::default() };
+            neco_projection(&statistics, &options).map(|projection| projection.axes.len() / 3)
+        };
+        assert_eq!(axes(NecoDim::Fraction(0.64), false), Ok(1));
+        assert_eq!(axes(NecoDim::Fraction(0.65), false), Ok(2));
+        assert_eq!(axes(NecoDim::Fraction(0.93), false), Ok(3));
+        assert_eq!(axes(NecoDim::Fraction(1.0), false), Ok(3));
+        assert_eq!(axes(NecoDim::Fraction(0.65), true), Ok(2), "one third each");
+        assert_eq!(axes(NecoDim::Axes(2), false), Ok(2));
+        assert_eq!(axes(NecoDim::Axes(4), false), Err("neco_dim_above_dim"));
+    }
+
+    #[test]
+    fn conventions_of_the_projection() {
+        let rows = [3.0, 7.0, 1.0, -1.0, 7.0, 3.0];
+        let fit = |options: &Options| neco_projection(&statistics(3, &rows, &[0, 0]), options).unwrap();
+        let scaled = fit(&options());
+        assert_eq!((scaled.mean, scaled.scale), (vec![1.0, 7.0, 2.0], vec![2.0, 1.0, 1.0]));
+        assert!(!scaled.raw_denominator);
+        let raw = Options { neco_scale: false, neco_denominator: NecoDenominator::Raw, ..options() };
+        assert_eq!(fit(&raw).scale, [1.0; 3]);
+        assert!(fit(&raw).raw_denominator);
+    }
+
+    #[test]
+    fn reasons_why_there_is_no_projection_and_no_deviation() {
+        let mut golden = golden();
+        assert_eq!(ortho_dev(&golden, &[0.0; 3], &options()), Err("zero_ood_mean"));
+        golden.scatter = None;
+        assert_eq!(neco_projection(&golden, &options()), Err("no_scatter"));
+        assert_eq!(neco_projection(&statistics(1, &[2.0, 2.0], &[0, 0]), &Options::default()), Err("zero_variance"));
+        let zeros = statistics(2, &[0.0, 0.0, 0.0, 5.0], &[0, 1]);
+        assert_eq!(ortho_dev(&zeros, &[0.0, -2.0], &options()), Ok((1.0, 1)));
+        assert_eq!(ortho_dev(&statistics(1, &[0.0], &[0]), &[1.0], &options()), Err("zero_means"));
+    }
+
+    #[test]
+    fn centring_takes_the_common_part_off() {
+        // Two means 1 apart at 100 from the origin; o lies on the other side of their middle.
+        let statistics = statistics(2, &[100.0, 0.0, 100.0, 1.0], &[0, 1]);
+        let centred = Options { ood_centred: true, ..options() };
+        assert!(ortho_dev(&statistics, &[90.0, 0.5], &options()).unwrap().0 > 0.999);
+        assert!(ortho_dev(&statistics, &[90.0, 0.5], &centred).unwrap().0 < 1e-12);
+    }
+}

@@ -1,10 +1,14 @@
-//! What hardware does: rounding rows to the grid, exact Gram matrices, nearest centres, projections.
+//! What hardware does: rounding rows, exact Gram matrices, nearest centres, sweeps over pairs, projections.
 
 pub mod dot;
 mod exact_sum;
 pub mod gram;
+<<<<<<< HEAD
 pub mod lines;
 pub mod nearest;
+=======
+pub mod pairs;
+>>>>>>> metrics-b
 mod projection;
 pub mod quantise;
 

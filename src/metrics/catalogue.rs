@@ -326,3 +326,39 @@ catalogue! {
     "mse_perp" Mse Lower "", "0", HAN, [Head Scatter]:
         "part of the loss that is due to the classifier not being the least-squares one";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_there_once_and_no_family_is_torn() {
+        for (at, card) in CARDS.iter().enumerate() {
+            assert_eq!(CARDS.iter().filter(|other| other.key == card.key).count(), 1, "{}", card.key);
+            assert_eq!(super::card(card.key), Some(card));
+            assert!(!card.summary.is_empty() && !card.source.is_empty(), "{}", card.key);
+            let later = CARDS[at..].iter().skip_while(|other| other.family == card.family);
+            assert!(later.clone().all(|other| other.family != card.family), "{}", card.key);
+        }
+        let families: Vec<&str> = Family::ALL.into_iter().map(Family::name).collect();
+        let mut shown: Vec<&str> = CARDS.iter().map(|card| card.family.name()).collect();
+        shown.dedup();
+        assert_eq!(shown, families);
+        assert_eq!(super::card("nc1"), None);
+    }
+
+    #[test]
+    fn what_is_made_of_weights_needs_a_head_and_has_a_twin() {
+        for card in &CARDS {
+            if let Some(twin) = card.key.strip_suffix("_weights").map(|key| super::card(key).unwrap()) {
+                assert!(card.needs.contains(&Need::Head) && !twin.needs.contains(&Need::Head), "{}", card.key);
+                assert_eq!(
+                    (card.family, card.direction, card.ideal),
+                    (twin.family, twin.direction, twin.ideal),
+                    "{}",
+                    card.key
+                );
+            }
+        }
+    }
+}

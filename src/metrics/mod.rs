@@ -1,15 +1,36 @@
 //! One formula, one pure function of states.
 
+pub mod accuracy;
 mod catalogue;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod geometry;
+pub mod gnc2;
+mod group;
+mod hug;
+mod measure;
+mod mse;
+pub mod nc1;
+mod nc2;
+mod nc3;
+mod nc4;
+mod nc5;
 mod options;
+mod outcome;
 mod selection;
+mod vectors;
 
 pub use catalogue::{Card, Direction, Family, Need, card, cards};
+pub use measure::measure;
+pub use nc5::neco_projection;
 pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, Options};
 pub use selection::Selection;
 
 use crate::batch::Label;
 use crate::state::{Findings, Head, Statistics};
+
+/// A metric's number, finite, or the machine-readable reason why there is none.
+pub type Value = std::result::Result<f64, &'static str>;
 
 /// All that is known of a group of rows when its metrics are made.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +97,8 @@ pub struct Measured {
     pub key: &'static str,
     /// The number; `None` says why in `reason`.
     pub value: Option<f64>,
-    /// The least value that data of these shapes can attain, where that is known.
+    /// The least value that data of these shapes can attain, where that is known; under the flag `random_baseline`, what
+    /// random directions attain.
     pub floor: Option<f64>,
     /// Machine-readable: `no_head`, `single_class`, `zero_between`, …
     pub reason: Option<&'static str>,

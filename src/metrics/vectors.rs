@@ -1,6 +1,7 @@
 //! Vectors, one a class: centred means or classifier rows.
 
 use super::Centring;
+use crate::kernels::pairs::Points;
 use crate::linalg;
 use crate::state::Statistics;
 
@@ -36,6 +37,11 @@ impl Vectors {
         let scale = rows.clone().map(|row| dot(row, row)).fold(0.0, f64::max).sqrt();
         let values = rows.flat_map(|row| row.iter().zip(&centre).map(|(x, centre)| x - centre)).collect();
         Self::new(statistics.dim, values, scale)
+    }
+
+    /// What a sweep over pairs takes.
+    pub(super) fn points(&self) -> Points<'_> {
+        Points { dim: self.dim, values: &self.values, norms: &self.norms, unit: self.unit }
     }
 
     /// `K`.
@@ -83,11 +89,7 @@ impl Vectors {
 
     /// `X Xᵀ` if that is the smaller one, else `Xᵀ X`: the same norm, trace and eigenvalues but for zeros.
     pub(super) fn smaller_gram(&self) -> Vec<f64> {
-        if self.few() {
-            linalg::products(&self.values, &self.values, self.dim)
-        } else {
-            linalg::gram(&self.values, self.dim)
-        }
+        if self.few() { linalg::outer_gram(&self.values, self.dim) } else { linalg::gram(&self.values, self.dim) }
     }
 }
 

@@ -1,0 +1,162 @@
+//! The mean squared error's decomposition along the least-squares classifier (Han et al. 2022).
+//!
+//! With `λ` half of the weight decay and balanced classes, the three parts sum to
+//! `(1/2N) Σ ‖W x + b − onehot‖² + (λ/2)(‖W‖² + ‖b‖²)`.
+
+use super::Centring;
+use super::vectors::{Vectors, centre, dot};
+use crate::linalg::{self, Cholesky};
+use crate::state::{Head, Statistics};
+
+/// The parts of the loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Parts {
+    /// Of the least-squares classifier, from variability within classes.
+    pub nc1: f64,
+    /// Of the least-squares classifier, from the class means.
+    pub nc23: f64,
+    /// What the classifier loses against the least-squares one; `None` without a classifier.
+    pub perp: Option<f64>,
+}
+
+/// Decomposes the loss; `within` is `Σ_W`, `lambda` half of the weight decay.
+///
+/// With `C` the means centred without weights and `μ` their mean:
+///
+/// ```text
+/// A     = Σ_W + CᵀC/K + λ/(1+λ) μμᵀ + λI
+/// W_LS  = (1/K) (C + λ/(1+λ) 1μᵀ) A⁻¹           b_LS = (1/K − W_LS μ)/(1+λ)
+/// nc1   = ½ [tr(W_LS (Σ_W + λI) W_LSᵀ) + λ ‖b_LS‖²]
+/// nc23  = 1/(2K) ‖W_LS Cᵀ + h1ᵀ − I‖²           h = W_LS μ + b_LS
+/// perp  = ½ [tr(Δ (Σ_W + CᵀC/K + λI) Δᵀ) + ‖Δμ + β‖² + λ ‖β‖²]   Δ = W − W_LS, β = b − b_LS
+/// ```
+///
+/// # Errors
+///
+/// `singular` if `A` is not positive definite in floating point.
+pub(super) fn parts(
+    statistics: &Statistics,
+    within: &[f64],
+    head: Option<&Head>,
+    lambda: f64,
+) -> Result<Parts, &'static str> {
+    let (dim, classes) = (statistics.dim, statistics.classes());
+    let k = classes as f64;
+    let offset = centre(statistics, Centring::Class);
+    let mean: Vec<f64> = statistics.origin.iter().zip(&offset).map(|(origin, offset)| origin + offset).collect();
+    let centred: Vec<f64> = (0..classes)
+        .flat_map(|class| statistics.offset(class).iter().zip(&offset).map(|(x, centre)| x - centre))
+        .collect();
+    let shrink = lambda / (1.0 + lambda);
+
+    // Σ_W + CᵀC/K + λI
+    let mut total = linalg::gram(&centred, dim);
+    total.iter_mut().zip(within).for_each(|(total, within)| *total = *total / k + within);
+    (0..dim).for_each(|j| total[j * dim + j] += lambda);
+    let mut system = total.clone();
+    for (row, a) in system.chunks_exact_mut(dim).zip(&mean) {
+        row.iter_mut().zip(&mean).for_each(|(entry, b)| *entry += shrink * a * b);
+    }
+    let mut weights: Vec<f64> =
+        centred.chunks_exact(dim).flat_map(|row| row.iter().zip(&mean).map(|(c, m)| (c + shrink * m) / k)).collect();
+    Cholesky::new(&system, dim).ok_or("singular")?.solve(&mut weights);
+    let bias: Vec<f64> = weights.chunks_exact(dim).map(|row| (1.0 / k - dot(row, &mean)) / (1.0 + lambda)).collect();
+
+    let weight_gram = linalg::gram(&weights, dim);
+    let nc1 = 0.5 * (dot(&weight_gram, within) + lambda * dot(&weights, &weights) + lambda * dot(&bias, &bias));
+    let level: Vec<f64> = weights.chunks_exact(dim).zip(&bias).map(|(row, bias)| dot(row, &mean) + bias).collect();
+    let nc23 = misfit(&weights, &weight_gram, &centred, &level, dim) / (2.0 * k);
+
+    let perp = head.map(|head| {
+        let delta: Vec<f64> = head.weights.iter().zip(&weights).map(|(w, least)| w - least).collect();
+        let beta: Vec<f64> = match &head.bias {
+            Some(given) => given.iter().zip(&bias).map(|(b, least)| b - least).collect(),
+            None => bias.iter().map(|least| -least).collect(),
+        };
+        let level = delta.chunks_exact(dim).zip(&beta).map(|(row, beta)| (dot(row, &mean) + beta).powi(2));
+        0.5 * (dot(&linalg::gram(&delta, dim), &total) + level.sum::<f64>() + lambda * dot(&beta, &beta))
+    });
+    Ok(Parts { nc1, nc23, perp })
+}
+
+/// `‖W Cᵀ + h1ᵀ − I‖²`, where `1ᵀC = 0`.
+///
+/// ```text
+/// ⟨WᵀW, CᵀC⟩ + K‖h‖² + K − 2 Σ w_k · c_k − 2 Σ h_k
+/// ```
+///
+/// for `K > D + 1`; below, where it can come near 0 and the terms cancel, from the `K × K` difference.
+fn misfit(weights: &[f64], weight_gram: &[f64], centred: &[f64], level: &[f64], dim: usize) -> f64 {
+    let classes = level.len();
+    if classes <= dim + 1 {
+        let outputs = linalg::product_transposed(weights, centred, dim);
+        let entry = |(at, output): (usize, &f64)| {
+            (output + level[at / classes] - f64::from(at / classes == at % classes)).powi(2)
+        };
+        return outputs.iter().enumerate().map(entry).sum();
+    }
+    let k = classes as f64;
+    dot(weight_gram, &linalg::gram(centred, dim)) + k * dot(level, level) + k
+        - 2.0 * dot(weights, centred)
+        - 2.0 * level.iter().sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::fixture::{assert_close, golden, golden_head, statistics};
+
+    fn within(statistics: &Statistics) -> Vec<f64> {
+        let rows = statistics.rows() as f64;
+        statistics.scatter.iter().flatten().map(|entry| entry / rows).collect()
+    }
+
+    #[test]
+    fn the_golden_fixture() {
+        let golden = golden();
+        let parts = parts(&golden, &within(&golden), Some(&golden_head()), 2.5e-4).unwrap();
+        assert_close(parts.nc1, 0.028_074_235_159_616_337, 1e-12);
+        assert_close(parts.nc23, 0.010_179_414_791_519_492, 1e-12);
+        assert_close(parts.perp.unwrap(), 57.590_769_263_098_64, 1e-12);
+    }
+
+    /// `(1/2N) Σ ‖W x + b − onehot‖² + (λ/2)(‖W‖² + ‖b‖²)`.
+    fn loss(rows: &[f64], labels: &[u32], dim: usize, head: &Head, lambda: f64) -> f64 {
+        let bias = head.bias.clone().unwrap_or_else(|| vec![0.0; head.weights.len() / dim]);
+        let logit = |row: &[f64], k: usize| dot(row, &head.weights[k * dim..][..dim]) + bias[k];
+        let rows = rows.chunks_exact(dim).zip(labels);
+        let errors: f64 = rows
+            .flat_map(|(row, &label)| (0..bias.len()).map(move |k| (row, k, f64::from(k == label as usize))))
+            .map(|(row, k, target)| (logit(row, k) - target).powi(2))
+            .sum();
+        let decay = dot(&head.weights, &head.weights) + dot(&bias, &bias);
+        errors / (2.0 * labels.len() as f64) + lambda / 2.0 * decay
+    }
+
+    #[test]
+    fn the_parts_sum_to_the_loss_of_balanced_classes() {
+        // K ≤ D + 1 and K > D + 1: the difference itself and its expansion.
+        for (classes, dim) in [(3, 4), (3, 2), (7, 2)] {
+            let labels: Vec<u32> = (0..4 * classes as u32).map(|row| row % classes as u32).collect();
+            let value = |at: usize| ((at * at * 13 + at * 5) % 97) as f64 / 16.0;
+            let rows: Vec<f64> = (0..labels.len() * dim).map(value).collect();
+            let statistics = statistics(dim, &rows, &labels);
+            let weights: Vec<f64> = (0..classes * dim).map(|at| value(at + 3) / 8.0 - 0.3).collect();
+            for bias in [None, Some((0..classes).map(|k| 0.1 * k as f64).collect())] {
+                let head = Head { weights: weights.clone(), bias };
+                let lambda = 0.01;
+                let parts = parts(&statistics, &within(&statistics), Some(&head), lambda).unwrap();
+                let sum = parts.nc1 + parts.nc23 + parts.perp.unwrap();
+                assert_close(sum, loss(&rows, &labels, dim, &head, lambda), 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_head_or_without_a_solution() {
+        let golden = golden();
+        assert_eq!(parts(&golden, &within(&golden), None, 2.5e-4).unwrap().perp, None);
+        let flat = statistics(2, &[1.0, 1.0, 2.0, 2.0], &[0, 1]);
+        assert_eq!(parts(&flat, &within(&flat), None, 0.0), Err("singular"));
+    }
+}

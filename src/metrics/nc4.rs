@@ -1,0 +1,115 @@
+//! NC4: does the classifier decide as the nearest class mean does? Papyan et al. (2020).
+
+use crate::state::{Decisions, Tally};
+
+/// Decisions of all classes together, in shares of the rows decided.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Shares {
+    /// Classifier and nearest mean agree.
+    pub agreement: f64,
+    /// The same, class by class, averaged over the classes that have rows.
+    pub agreement_macro: f64,
+    /// Classifier without its bias and nearest mean agree.
+    pub agreement_no_bias: f64,
+    /// They disagree.
+    pub mismatch: f64,
+    /// Both are right.
+    pub both_right: f64,
+    /// Only the classifier is.
+    pub only_classifier: f64,
+    /// Only the nearest mean is.
+    pub only_ncc: f64,
+    /// Neither is.
+    pub both_wrong: f64,
+    /// The nearest mean is right.
+    pub ncc_accuracy: f64,
+    /// The classifier is right.
+    pub classifier_accuracy: f64,
+    /// Whether some row has two nearest means.
+    pub ties: bool,
+}
+
+impl Shares {
+    /// `None` if no row was decided.
+    pub(super) fn of(decisions: &Decisions) -> Option<Self> {
+        let sum = |count: fn(&Tally) -> u64| decisions.tallies.iter().map(count).sum::<u64>();
+        let rows = sum(|tally| tally.rows);
+        if rows == 0 {
+            return None;
+        }
+        let share = |count: u64| count as f64 / rows as f64;
+        let (agreements, both) = (sum(|tally| tally.agreements), sum(|tally| tally.both_right));
+        let (ncc, classifier) = (sum(|tally| tally.ncc_right), sum(|tally| tally.classifier_right));
+        let seen = || decisions.tallies.iter().filter(|tally| tally.rows > 0);
+        let rates = seen().map(|tally| tally.agreements as f64 / tally.rows as f64);
+        Some(Self {
+            agreement: share(agreements),
+            agreement_macro: rates.sum::<f64>() / seen().count() as f64,
+            agreement_no_bias: share(sum(|tally| tally.agreements_no_bias)),
+            mismatch: share(rows.saturating_sub(agreements)),
+            both_right: share(both),
+            only_classifier: share(classifier.saturating_sub(both)),
+            only_ncc: share(ncc.saturating_sub(both)),
+            both_wrong: share((rows + both).saturating_sub(classifier + ncc)),
+            ncc_accuracy: share(ncc),
+            classifier_accuracy: share(classifier),
+            ties: sum(|tally| tally.ties) > 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Label;
+
+    fn decisions(tallies: &[Tally]) -> Decisions {
+        let labels = (0..tallies.len()).map(|k| Label::Int(k as i128)).collect();
+        Decisions { labels, tallies: tallies.to_vec(), unseen: 0 }
+    }
+
+    #[test]
+    fn shares_of_two_classes_of_unlike_size() {
+        let small = Tally {
+            rows: 2,
+            ncc_right: 1,
+            classifier_right: 2,
+            both_right: 1,
+            agreements: 1,
+            agreements_no_bias: 0,
+            ties: 0,
+        };
+        let large = Tally {
+            rows: 8,
+            ncc_right: 6,
+            classifier_right: 3,
+            both_right: 3,
+            agreements: 4,
+            agreements_no_bias: 8,
+            ties: 1,
+        };
+        let shares = Shares::of(&decisions(&[small, Tally::default(), large])).unwrap();
+        let expected = Shares {
+            agreement: 0.5,
+            agreement_macro: 0.5,
+            agreement_no_bias: 0.8,
+            mismatch: 0.5,
+            both_right: 0.4,
+            only_classifier: 0.1,
+            only_ncc: 0.3,
+            both_wrong: 0.2,
+            ncc_accuracy: 0.7,
+            classifier_accuracy: 0.5,
+            ties: true,
+        };
+        assert_eq!(shares, expected);
+        let one_right = Tally { agreements: 2, ..small };
+        assert_eq!(Shares::of(&decisions(&[one_right, large])).unwrap().agreement_macro, 0.75);
+    }
+
+    #[test]
+    fn no_row_no_share() {
+        assert_eq!(Shares::of(&decisions(&[Tally::default()])), None);
+        assert_eq!(Shares::of(&decisions(&[])), None);
+    }
+}

@@ -1,0 +1,189 @@
+//! NC5: out-of-distribution rows beside the classes. Ammar et al. (2024).
+
+use super::vectors::{centre, dot};
+use super::{Centring, NecoDenominator, NecoDim, Options};
+use crate::kernels::Projection;
+use crate::linalg;
+use crate::state::Statistics;
+
+/// `mean_k |cos(μ_k, o)|`, with `μ_G` taken off both if `ood_centred`, and how many means of length 0 were left out.
+///
+/// # Errors
+///
+/// `zero_ood_mean` if `o` has length 0, `zero_means` if all means have.
+pub(super) fn ortho_dev(
+    statistics: &Statistics,
+    ood_mean: &[f64],
+    options: &Options,
+) -> Result<(f64, usize), &'static str> {
+    let shift = if options.ood_centred {
+        let centre = centre(statistics, options.centring);
+        statistics.origin.iter().zip(&centre).map(|(origin, centre)| origin + centre).collect()
+    } else {
+        vec![0.0; statistics.dim]
+    };
+    let ood: Vec<f64> = ood_mean.iter().zip(&shift).map(|(o, shift)| o - shift).collect();
+    let ood = direction(&ood).ok_or("zero_ood_mean")?;
+    let cosines: Vec<f64> = (0..statistics.classes())
+        .filter_map(|class| {
+            let offset = statistics.offset(class).iter().zip(&statistics.origin).zip(&shift);
+            // The shift goes against the origin first: both are far from 0 where the means are.
+            let mean: Vec<f64> = offset.map(|((offset, origin), shift)| (origin - shift) + offset).collect();
+            direction(&mean).map(|mean| dot(&mean, &ood).abs())
+        })
+        .collect();
+    if cosines.is_empty() {
+        return Err("zero_means");
+    }
+    Ok((cosines.iter().sum::<f64>() / cosines.len() as f64, statistics.classes() - cosines.len()))
+}
+
+/// The vector at length 1; `None` if it has none.
+fn direction(vector: &[f64]) -> Option<Vec<f64>> {
+    // Scaled first, so that squares neither vanish nor overflow.
+    let largest = vector.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+    let scaled: Vec<f64> = vector.iter().map(|x| x / largest).collect();
+    let norm = dot(&scaled, &scaled).sqrt();
+    (largest > 0.0).then(|| scaled.iter().map(|x| x / norm).collect())
+}
+
+/// NECO's fit: standardisation and principal axes, both from the covariance `Σ_T` of all rows.
+///
+/// A column without variance is not scaled. `Σ_T = S_W/N + Σ (n_k/N) (μ_k − μ)(μ_k − μ)ᵀ` with `μ` the mean of all rows,
+/// whatever the conventions of NC1.
+///
+/// # Errors
+///
+/// The reason why there is none: `no_scatter`, `zero_variance` if all rows are equal, `neco_dim_above_dim` if more axes
+/// are asked for than there are dimensions, `not_converged`.
+pub fn neco_projection(statistics: &Statistics, options: &Options) -> Result<Projection, &'static str> {
+    let dim = statistics.dim;
+    let mean = centre(statistics, Centring::Sample);
+    let mut covariance = total_covariance(statistics, &mean).ok_or("no_scatter")?;
+    let scale: Vec<f64> = (0..dim)
+        .map(|j| covariance[j * dim + j])
+        .map(|variance| if options.neco_scale && variance > 0.0 { variance.sqrt() } else { 1.0 })
+        .collect();
+    for (row, a) in covariance.chunks_exact_mut(dim).zip(&scale) {
+        row.iter_mut().zip(&scale).for_each(|(entry, b)| *entry /= a * b);
+    }
+    let eigen = linalg::symmetric_eigen(&covariance, dim).map_err(|_| "not_converged")?;
+    let variances: Vec<f64> = eigen.values.iter().map(|value| value.max(0.0)).collect();
+    let total: f64 = variances.iter().sum();
+    if total == 0.0 {
+        return Err("zero_variance");
+    }
+    let axes = match options.neco_dim {
+        NecoDim::Axes(axes) if axes > dim => return Err("neco_dim_above_dim"),
+        NecoDim::Axes(axes) => axes,
+        NecoDim::Fraction(share) => variances
+            .iter()
+            .scan(0.0, |explained, variance| {
+                *explained += variance;
+                Some(*explained)
+            })
+            .position(|explained| explained >= share * total)
+            .map_or(dim, |last| last + 1),
+    };
+    Ok(Projection {
+        mean: statistics.origin.iter().zip(&mean).map(|(origin, mean)| origin + mean).collect(),
+        scale,
+        axes: eigen.vectors[..axes * dim].to_vec(),
+        raw_denominator: options.neco_denominator == NecoDenominator::Raw,
+    })
+}
+
+/// `Σ_T`, `D × D`; `mean` is that of all rows, relative to the origin. `None` without the scatter.
+fn total_covariance(statistics: &Statistics, mean: &[f64]) -> Option<Vec<f64>> {
+    let rows = statistics.rows() as f64;
+    let within = statistics.scatter.as_ref()?;
+    let deviations: Vec<f64> = (0..statistics.classes())
+        .flat_map(|class| {
+            let weight = (statistics.counts[class] as f64 / rows).sqrt();
+            statistics.offset(class).iter().zip(mean).map(move |(x, mean)| weight * (x - mean))
+        })
+        .collect();
+    let mut covariance = linalg::gram(&deviations, statistics.dim);
+    covariance.iter_mut().zip(within).for_each(|(total, within)| *total += within / rows);
+    Some(covariance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::fixture::{GOLDEN_OOD, assert_close, golden, golden_rows, statistics};
+
+    fn options() -> Options {
+        Options { neco_dim: NecoDim::Axes(2), ..Options::default() }
+    }
+
+    #[test]
+    fn the_golden_fixture() {
+        let (rows, _) = golden_rows();
+        let golden = golden();
+        let (deviation, left_out) = ortho_dev(&golden, &GOLDEN_OOD, &options()).unwrap();
+        assert_close(deviation, 0.566_119_158_736_322_6, 1e-12);
+        assert_eq!(left_out, 0);
+        let projection = neco_projection(&golden, &options()).unwrap();
+        assert_close(projection.score(&GOLDEN_OOD), 0.901_213_986_028_313_5, 1e-12);
+        assert_close(projection.score(&rows[..3]), 0.999_137_022_586_991_4, 1e-12);
+    }
+
+    #[test]
+    fn the_covariance_of_all_rows() {
+        let golden = golden();
+        let covariance = total_covariance(&golden, &centre(&golden, Centring::Sample)).unwrap();
+        assert_close(covariance[0] + covariance[4] + covariance[8], 7.574_942_129_629_63, 1e-12);
+    }
+
+    #[test]
+    fn a_share_of_the_variance_takes_the_fewest_axes_that_reach_it() {
+        // Columns of variance 9, 4 and 1, without correlation.
+        let rows = [3.0, 2.0, 1.0, -3.0, -2.0, 1.0, 3.0, -2.0, -1.0, -3.0, 2.0, -1.0];
+        let statistics = statistics(3, &rows, &[0; 4]);
+        let axes = |dim, scale| {
+            let options = Options { neco_dim: dim, neco_scale: scale, ..Options::default() };
+            neco_projection(&statistics, &options).map(|projection| projection.axes.len() / 3)
+        };
+        assert_eq!(axes(NecoDim::Fraction(0.64), false), Ok(1));
+        assert_eq!(axes(NecoDim::Fraction(0.65), false), Ok(2));
+        assert_eq!(axes(NecoDim::Fraction(0.93), false), Ok(3));
+        assert_eq!(axes(NecoDim::Fraction(1.0), false), Ok(3));
+        assert_eq!(axes(NecoDim::Fraction(0.65), true), Ok(2), "one third each");
+        assert_eq!(axes(NecoDim::Axes(2), false), Ok(2));
+        assert_eq!(axes(NecoDim::Axes(4), false), Err("neco_dim_above_dim"));
+    }
+
+    #[test]
+    fn conventions_of_the_projection() {
+        let rows = [3.0, 7.0, 1.0, -1.0, 7.0, 3.0];
+        let fit = |options: &Options| neco_projection(&statistics(3, &rows, &[0, 0]), options).unwrap();
+        let scaled = fit(&options());
+        assert_eq!((scaled.mean, scaled.scale), (vec![1.0, 7.0, 2.0], vec![2.0, 1.0, 1.0]));
+        assert!(!scaled.raw_denominator);
+        let raw = Options { neco_scale: false, neco_denominator: NecoDenominator::Raw, ..options() };
+        assert_eq!(fit(&raw).scale, [1.0; 3]);
+        assert!(fit(&raw).raw_denominator);
+    }
+
+    #[test]
+    fn reasons_why_there_is_no_projection_and_no_deviation() {
+        let mut golden = golden();
+        assert_eq!(ortho_dev(&golden, &[0.0; 3], &options()), Err("zero_ood_mean"));
+        golden.scatter = None;
+        assert_eq!(neco_projection(&golden, &options()), Err("no_scatter"));
+        assert_eq!(neco_projection(&statistics(1, &[2.0, 2.0], &[0, 0]), &Options::default()), Err("zero_variance"));
+        let zeros = statistics(2, &[0.0, 0.0, 0.0, 5.0], &[0, 1]);
+        assert_eq!(ortho_dev(&zeros, &[0.0, -2.0], &options()), Ok((1.0, 1)));
+        assert_eq!(ortho_dev(&statistics(1, &[0.0], &[0]), &[1.0], &options()), Err("zero_means"));
+    }
+
+    #[test]
+    fn centring_takes_the_common_part_off() {
+        // Two means 1 apart at 100 from the origin; o lies on the other side of their middle.
+        let statistics = statistics(2, &[100.0, 0.0, 100.0, 1.0], &[0, 1]);
+        let centred = Options { ood_centred: true, ..options() };
+        assert!(ortho_dev(&statistics, &[90.0, 0.5], &options()).unwrap().0 > 0.999);
+        assert!(ortho_dev(&statistics, &[90.0, 0.5], &centred).unwrap().0 < 1e-12);
+    }
+}

@@ -3,12 +3,9 @@
 pub mod dot;
 mod exact_sum;
 pub mod gram;
-<<<<<<< HEAD
 pub mod lines;
 pub mod nearest;
-=======
 pub mod pairs;
->>>>>>> metrics-b
 mod projection;
 pub mod quantise;
 

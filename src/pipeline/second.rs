@@ -8,7 +8,6 @@ use super::plan::Plan;
 use super::scan::{Watch, scan};
 use crate::archive::{Archive, Decoded, Key};
 use crate::error::Result;
-use crate::kernels::Projection;
 use crate::metrics::neco_projection;
 use crate::state::{Findings, Judge, Questions, Role, Sightings};
 
@@ -35,20 +34,23 @@ impl Plan {
             .iter()
             .map(|group| needs.neco.then(|| neco_projection(&group.statistics, options).ok()).flatten())
             .collect();
-        let judge = |(group, projection): (&'_ Finished, &'_ Option<Projection>)| {
-            Judge::new(&Questions {
-                statistics: &group.statistics,
-                head: group.head.as_ref(),
-                use_bias: options.use_bias,
-                decisions: needs.decisions,
-                directional: needs.directional.then(|| options.min_count.unwrap_or(2)),
-                hug_intra: needs.hug_intra && group.head.is_some(),
-                projection: projection.as_ref(),
-                max_logit: options.neco_max_logit,
+        let judges: Vec<Judge<'_>> = groups
+            .iter()
+            .zip(&projections)
+            .map(|(group, projection)| {
+                Judge::new(&Questions {
+                    statistics: &group.statistics,
+                    head: group.head.as_ref(),
+                    use_bias: options.use_bias,
+                    decisions: needs.decisions,
+                    directional: needs.directional.then(|| options.min_count.unwrap_or(2)),
+                    hug_intra: needs.hug_intra && group.head.is_some(),
+                    projection: projection.as_ref(),
+                    max_logit: options.neco_max_logit,
+                })
+                .map_err(|error| self.locate(error, &group.key))
             })
-            .map_err(|error| self.locate(error, &group.key))
-        };
-        let judges: Vec<Judge<'_>> = groups.iter().zip(&projections).map(judge).collect::<Result<_>>()?;
+            .collect::<Result<_>>()?;
         let mut seen: Vec<Sightings> = groups.iter().map(|_| Sightings::default()).collect();
 
         let own_decisions = judged && self.decisions.is_none();

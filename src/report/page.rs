@@ -23,7 +23,9 @@ impl Page {
             page.title = Some(title(group));
             page.sheets.push(upright(group));
         } else {
-            page.sheets.push(lying(report));
+            let (title, sheet) = lying(report);
+            page.title = title;
+            page.sheets.push(sheet);
         }
         page.sheets.extend(worst_pairs(report));
         page
@@ -35,9 +37,16 @@ fn title(group: &Group) -> String {
     let mut parts: Vec<String> =
         group.key.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(&value.to_string()))).collect();
     parts.push(counted(group.rows, "row", "rows"));
-    parts.push(counted(group.measurements.classes, "class", "classes"));
-    parts.push(format!("dim {}", grouped(group.dim)));
+    parts.extend([classes(group), dim(group)]);
     parts.join(" · ")
+}
+
+fn classes(group: &Group) -> String {
+    counted(group.measurements.classes, "class", "classes")
+}
+
+fn dim(group: &Group) -> String {
+    format!("dim {}", grouped(group.dim))
 }
 
 fn upright(group: &Group) -> Sheet {
@@ -74,7 +83,8 @@ fn upright(group: &Group) -> Sheet {
     }
 }
 
-fn lying(report: &Report) -> Sheet {
+/// What all groups share stands above, what differs in the table.
+fn lying(report: &Report) -> (Option<String>, Sheet) {
     let groups = &report.groups;
     let records = Records::of_groups(report);
     let mut sheet =
@@ -85,13 +95,17 @@ fn lying(report: &Report) -> Sheet {
         column.section = card(key).map_or(0, |card| card.family as usize);
         sheet.body.push(column);
     }
-    let counts: [(&str, fn(&Group) -> u64); 3] = [
-        ("rows", |group| group.rows),
-        ("classes", |group| group.measurements.classes),
-        ("dim", |group| group.dim as u64),
-    ];
-    sheet.tail = counts.map(|(name, count)| Column::counts(name, groups.iter().map(count))).into();
-    sheet
+    sheet.tail.push(Column::counts("rows", groups.iter().map(|group| group.rows)));
+    let shapes: [(&str, fn(&Group) -> u64, fn(&Group) -> String); 2] =
+        [("classes", |group| group.measurements.classes, classes), ("dim", |group| group.dim as u64, dim)];
+    let mut shared = Vec::new();
+    for (name, count, text) in shapes {
+        match groups.first().filter(|first| groups.iter().all(|group| count(group) == count(first))) {
+            Some(first) => shared.push(text(first)),
+            None => sheet.tail.push(Column::counts(name, groups.iter().map(count))),
+        }
+    }
+    ((!shared.is_empty()).then(|| shared.join(" · ")), sheet)
 }
 
 fn worst_pairs(report: &Report) -> Option<Sheet> {

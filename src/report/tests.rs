@@ -1,1 +1,452 @@
+use std::collections::BTreeMap;
 
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+
+use super::*;
+use crate::archive::Skipped;
+use crate::metrics::{ClassRow, Measured, Pair};
+
+const PLAIN: Style = Style { width: Some(100), colour: false };
+
+fn number(key: &'static str, value: f64) -> Measured {
+    Measured { key, value: Some(value), floor: None, reason: None, flags: Vec::new() }
+}
+
+fn nothing(key: &'static str, reason: &'static str) -> Measured {
+    Measured { key, value: None, floor: None, reason: Some(reason), flags: Vec::new() }
+}
+
+fn group(key: &[(&str, Label)], metrics: Vec<Measured>) -> Group {
+    Group {
+        key: key.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        rows: 1257,
+        dim: 64,
+        significand_bits: 24,
+        dropped_classes: 0,
+        skipped: Skipped::default(),
+        measurements: Measurements { classes: 10, metrics, ..Measurements::default() },
+    }
+}
+
+fn report(groups: Vec<Group>) -> Report {
+    Report { options: Options::default(), settings: BTreeMap::new(), groups, bad_files: Vec::new() }
+}
+
+fn epoch(epoch: i128) -> [(&'static str, Label); 1] {
+    [("epoch", Label::Int(epoch))]
+}
+
+fn two_epochs() -> Report {
+    let error = Measured { floor: Some(0.0), ..number("nc2_etf_error", 0.875_812) };
+    let sensitive = Measured { flags: vec!["pinv_tolerance_sensitive"], ..number("nc1_pinv", 2.113_149_3) };
+    report(vec![
+        group(&epoch(0), vec![sensitive, number("nc1_cdnv", 1.038), error, nothing("nc3_duality_error", "no_head")]),
+        group(
+            &epoch(4000),
+            vec![
+                number("nc1_pinv", 0.000_747_312_345_678_9),
+                number("nc1_cdnv", 0.1 + 0.2),
+                number("nc2_etf_error", 0.1131),
+                number("nc3_duality_error", f64::INFINITY),
+            ],
+        ),
+    ])
+}
+
+fn text(report: &Report, format: Format, style: Style) -> String {
+    let mut bytes = Vec::new();
+    report.write(format, &mut bytes, style).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+fn tempfile_of(bytes: &[u8]) -> std::fs::File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file
+}
+
+fn per_class(report: &Report, format: Format) -> String {
+    let mut bytes = Vec::new();
+    report.write_per_class(format, &mut bytes, PLAIN).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// One of everything that a table has to say.
+fn all_remarks() -> Report {
+    let mut report = two_epochs();
+    report.options.cdnv_exponent = 2.0;
+    report.settings.insert("where", "layer=\u{1b}[2Jh3".to_owned());
+    report.bad_files.push(("a\nb.parquet".to_owned(), "truncated".to_owned()));
+    let pairs = [("層三", "\u{1b}c", 0.25, 3.5), ("3", "8", 12.5, 0.125)];
+    report.groups[0].key[0].1 = Label::Text("層三".into());
+    report.groups[1].key[0].1 = Label::Text("h3".into());
+    report.groups[0].measurements.worst_pairs = pairs
+        .map(|(first, second, cdnv, distance)| Pair {
+            first: Label::Text(first.into()),
+            second: Label::Text(second.into()),
+            cdnv,
+            distance,
+        })
+        .into();
+    report.groups[0].skipped =
+        Skipped { nulls: 1, nonfinite: [(Label::Int(3), 1000), (Label::Int(4), 234)].into(), ignored: 5, filtered: 6 };
+    report.groups[1].skipped.nulls = 2;
+    report.groups[1].dropped_classes = 2;
+    report.groups[1].measurements.classes = 8;
+    report.groups[0].measurements.flags = vec!["singleton_classes"];
+    report.groups[0].measurements.accuracy =
+        [("nc1_pinv", 3.2e-5), ("nc1_cdnv", 1e-9), ("quantisation_floor", 0.5)].into();
+    report.groups[1].measurements.accuracy = [("nc1_pinv", 2e-6), ("variance_max", 4e-6)].into();
+    report
+}
+
+fn classes() -> Report {
+    let class = |label: Label, worst: Option<Label>| ClassRow {
+        label,
+        count: 12_345,
+        variance: Some(0.131_944),
+        distance: 2.5,
+        snr: None,
+        cdnv_mean: Some(0.012_875_3),
+        cdnv_worst: Some(0.042_028_7),
+        worst_neighbour: worst,
+        cos_head: None,
+        dot_head: None,
+        agreements: Some(12_000),
+        decisions: Some(12_345),
+        ncc_hits: None,
+        classifier_hits: None,
+    };
+    let mut report = report(vec![group(&epoch(0), Vec::new()), group(&epoch(7), Vec::new())]);
+    let labels = [3, 29_233].map(Label::Int);
+    for group in &mut report.groups {
+        let rows = [class(labels[0].clone(), Some(labels[1].clone())), class(labels[1].clone(), None)];
+        group.measurements.per_class = rows.into();
+    }
+    report
+}
+
+/// All metrics there are, with values of many sizes.
+fn everything(groups: i128) -> Report {
+    let metrics = |at: i128| {
+        crate::metrics::cards().iter().enumerate().map(move |(index, card)| match index % 7 {
+            3 => nothing(card.key, "no_head"),
+            _ => number(card.key, 10_f64.powi(3 - (index as i32) % 9) / (at + 3) as f64),
+        })
+    };
+    let key = |at: i128| [("layer", Label::Text("h3".into())), ("epoch", Label::Int(at * at))];
+    report((0..groups).map(|at| group(&key(at), metrics(at).collect())).collect())
+}
+
+#[test]
+fn a_table_of_groups_lies() {
+    let expected = &r"
+ 10 classes · dim 64
+
+ epoch │ nc1_pinv ↓  nc1_cdnv ↓  nc2_etf_error ↓  nc3_duality_error ↓ │  rows
+───────┼──────────────────────────────────────────────────────────────┼───────
+     0 │ 2.113       1.038       0.8758           —                   │ 1,257
+  4000 │ 0.0007473   0.3000      0.1131           ∞                   │ 1,257
+
+ — no head: nc3_duality_error (epoch=0)
+ pinv tolerance sensitive: nc1_pinv (epoch=0)
+ least attainable: nc2_etf_error 0
+"[1..];
+    assert_eq!(text(&two_epochs(), Format::Table, PLAIN), expected);
+}
+
+#[test]
+fn a_table_too_wide_parts_between_families_and_says_all() {
+    let expected = &r"
+ dim 64
+
+ epoch │ nc1_pinv ↓  nc1_cdnv ↓  nc2_etf_error ↓ │  rows │ classes
+───────┼─────────────────────────────────────────┼───────┼─────────
+ 層三  │ 2.113       1.038       0.8758          │ 1,257 │      10
+ h3    │ 0.0007473   0.3000      0.1131          │ 1,257 │       8
+
+ epoch │ nc3_duality_error ↓
+───────┼─────────────────────
+ 層三  │ —
+ h3    │ ∞
+
+ pairs of classes hardest to tell apart
+ epoch │ class │ class   │ cdnv     distance
+───────┼───────┼─────────┼───────────────────
+ 層三  │ 層三  │ \u{1b}c │  0.2500  3.500
+ 層三  │ 3     │ 8       │ 12.50    0.1250
+
+ — no head: nc3_duality_error (epoch=層三)
+ pinv tolerance sensitive: nc1_pinv (epoch=層三)
+ least attainable: nc2_etf_error 0
+ singleton classes (epoch=層三)
+ rounding to the grid left relative errors of about: nc1_pinv 3e-5 at epoch=層三,
+   variance_max 4e-6 at epoch=h3; --extra-bits B makes the grid finer
+ 3 rows with nulls left out (--nulls)
+ 1,234 rows not finite left out (--nonfinite) (epoch=層三)
+ 5 rows with the ignored label left out (--ignore-label) (epoch=層三)
+ 6 rows of classes left out (--min-count, --max-count) (epoch=層三)
+ 2 classes left out (--min-count, --max-count) (epoch=h3)
+ file left out: a\nb.parquet (truncated)
+ conventions: cdnv_exponent=2.0 where=layer=\u{1b}[2Jh3
+"[1..];
+    assert_eq!(text(&all_remarks(), Format::Table, Style { width: Some(80), ..PLAIN }), expected);
+}
+
+#[test]
+fn a_single_group_stands_upright() {
+    let mut report = all_remarks();
+    report.groups.truncate(1);
+    report.groups[0].measurements.worst_pairs.clear();
+    let expected = &r"
+ epoch=層三 · 1,257 rows · 10 classes · dim 64
+
+ metric              │ value   floor │ remark
+─────────────────────┼───────────────┼──────────────────────────
+ nc1_pinv ↓          │ 2.113         │ pinv tolerance sensitive
+ nc1_cdnv ↓          │ 1.038         │
+                     │               │
+ nc2_etf_error ↓     │ 0.8758  0     │
+                     │               │
+ nc3_duality_error ↓ │ —             │ no head
+
+ singleton classes
+"[1..];
+    let table = text(&report, Format::Table, PLAIN);
+    assert!(table.starts_with(expected), "{table}");
+}
+
+#[test]
+fn nothing_is_cut_however_narrow_the_terminal() {
+    let report = everything(5);
+    for width in [60, 80, 100, 200] {
+        let table = text(&report, Format::Table, Style { width: Some(width), colour: false });
+        let longest = table.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(longest <= width, "{longest} > {width}");
+        for card in crate::metrics::cards() {
+            let heads = table.lines().filter(|line| line.starts_with(" layer"));
+            let found = heads.flat_map(|line| line.split_whitespace()).filter(|word| *word == card.key).count();
+            assert_eq!(found, 1, "{} at {width}", card.key);
+        }
+    }
+    // No room for anything: a metric a block.
+    let table = text(&report, Format::Table, Style { width: Some(1), colour: false });
+    assert_eq!(table.lines().filter(|line| line.starts_with(" layer")).count(), crate::metrics::cards().len());
+    let table = text(&report, Format::Table, Style { width: None, colour: false });
+    assert_eq!(table.lines().filter(|line| line.starts_with(" layer")).count(), 1);
+}
+
+#[test]
+fn colour_adds_nothing_but_colour() {
+    let plain = text(&all_remarks(), Format::Table, PLAIN);
+    assert!(!plain.contains('\u{1b}'));
+    let mut bare = text(&all_remarks(), Format::Table, Style { colour: true, ..PLAIN });
+    assert!(bare.contains("\u{1b}[1m epoch │") && bare.contains("\u{1b}[33m singleton classes"));
+    for escape in ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[33m"] {
+        bare = bare.replace(escape, "");
+    }
+    assert_eq!(bare, plain);
+}
+
+#[test]
+fn markdown_is_one_table_and_no_markup_from_outside() {
+    let mut report = two_epochs();
+    report.groups[0].key[0].1 = Label::Text("a|b<i>`[x](y)".into());
+    let expected = r"10 classes · dim 64
+
+| epoch | nc1_pinv ↓ | nc1_cdnv ↓ | nc2_etf_error ↓ | nc3_duality_error ↓ | rows |
+| --- | ---: | ---: | ---: | ---: | ---: |
+| a\|b\<i>\`\[x](y) | 2.113 | 1.038 | 0.8758 | — | 1,257 |
+| 4000 | 0.0007473 | 0.3000 | 0.1131 | ∞ | 1,257 |
+
+- — no head: nc3_duality_error (epoch=a\|b\<i>\`\[x](y))
+- pinv tolerance sensitive: nc1_pinv (epoch=a\|b\<i>\`\[x](y))
+- least attainable: nc2_etf_error 0
+";
+    assert_eq!(text(&report, Format::Markdown, PLAIN), expected);
+}
+
+#[test]
+fn flat_records_keep_every_digit() {
+    assert_eq!(
+        text(&two_epochs(), Format::Csv, PLAIN),
+        "epoch,rows,classes,dim,dropped_classes,flags,nc1_pinv,nc1_cdnv,nc2_etf_error,nc3_duality_error\n\
+         0,1257,10,64,0,pinv_tolerance_sensitive,2.1131493,1.038,0.875812,\n\
+         4000,1257,10,64,0,,0.0007473123456789,0.30000000000000004,0.1131,inf\n"
+    );
+    assert_eq!(
+        text(&two_epochs(), Format::Ndjson, PLAIN),
+        concat!(
+            r#"{"epoch":0,"rows":1257,"classes":10,"dim":64,"dropped_classes":0,"flags":"pinv_tolerance_sensitive","#,
+            r#""nc1_pinv":2.1131493,"nc1_cdnv":1.038,"nc2_etf_error":0.875812,"nc3_duality_error":null}"#,
+            "\n",
+            r#"{"epoch":4000,"rows":1257,"classes":10,"dim":64,"dropped_classes":0,"flags":"","#,
+            r#""nc1_pinv":0.0007473123456789,"nc1_cdnv":0.30000000000000004,"nc2_etf_error":0.1131,"#,
+            r#""nc3_duality_error":null}"#,
+            "\n"
+        )
+    );
+}
+
+#[test]
+fn json_holds_everything() {
+    let report = all_remarks();
+    let json: Value = serde_json::from_str(&text(&report, Format::Json, PLAIN)).unwrap();
+    assert_eq!(json["nckit"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(json["options"]["cdnv_exponent"], 2.0);
+    assert_eq!(json["options"]["where"], "layer=\u{1b}[2Jh3");
+    assert_eq!(json["bad_files"], serde_json::json!([{"file": "a\nb.parquet", "reason": "truncated"}]));
+    let expected = serde_json::json!({
+        "key": {"epoch": "層三"},
+        "rows": 1257,
+        "classes": 10,
+        "dim": 64,
+        "significand_bits": 24,
+        "dropped_classes": 0,
+        "skipped": {"nulls": 1, "nonfinite": {"3": 1000, "4": 234}, "ignored": 5, "filtered": 6},
+        "accuracy": {"nc1_cdnv": 1e-9, "nc1_pinv": 3.2e-5, "quantisation_floor": 0.5},
+        "metrics": {
+            "nc1_pinv": {"value": 2.113_149_3, "floor": null, "reason": null, "flags": ["pinv_tolerance_sensitive"]},
+            "nc1_cdnv": {"value": 1.038, "floor": null, "reason": null, "flags": []},
+            "nc2_etf_error": {"value": 0.875_812, "floor": 0.0, "reason": null, "flags": []},
+            "nc3_duality_error": {"value": null, "floor": null, "reason": "no_head", "flags": []},
+        },
+        "flags": ["singleton_classes"],
+        "worst_pairs": [
+            {"first": "層三", "second": "\u{1b}c", "cdnv": 0.25, "distance": 3.5},
+            {"first": "3", "second": "8", "cdnv": 12.5, "distance": 0.125},
+        ],
+    });
+    assert_eq!(json["groups"][0], expected);
+    assert_eq!(json["groups"].as_array().unwrap().len(), 2);
+    let infinite = serde_json::json!({"value": null, "floor": null, "reason": "infinite", "flags": []});
+    assert_eq!(json["groups"][1]["metrics"]["nc3_duality_error"], infinite);
+    // Keys keep their type.
+    let json: Value = serde_json::from_str(&text(&two_epochs(), Format::Json, PLAIN)).unwrap();
+    assert_eq!(json["groups"][1]["key"], serde_json::json!({"epoch": 4000}));
+}
+
+#[test]
+fn parquet_reads_back_with_its_conventions() {
+    let mut report = two_epochs();
+    report.options.cdnv_exponent = 2.0;
+    report.settings.insert("where", "layer=h3".to_owned());
+    for (group, flag) in report.groups.iter_mut().zip([true, false]) {
+        group.key.push(("split".to_owned(), Label::Text("train".into())));
+        group.key.push(("flag".to_owned(), Label::Bool(flag)));
+    }
+    let mut bytes = Vec::new();
+    report.write(Format::Parquet, &mut bytes, PLAIN).unwrap();
+    let builder = ParquetRecordBatchReaderBuilder::try_new(tempfile_of(&bytes)).unwrap();
+    let metadata: BTreeMap<_, _> = builder
+        .metadata()
+        .file_metadata()
+        .key_value_metadata()
+        .unwrap()
+        .iter()
+        .map(|pair| (pair.key.clone(), pair.value.clone().unwrap_or_default()))
+        .collect();
+    assert_eq!(metadata["nckit"], env!("CARGO_PKG_VERSION"));
+    assert_eq!([&metadata["nckit.cdnv_exponent"], &metadata["nckit.where"]], ["2.0", "\"layer=h3\""]);
+    let batch = builder.build().unwrap().next().unwrap().unwrap();
+    let schema = batch.schema();
+    let columns: Vec<_> =
+        schema.fields().iter().map(|field| (field.name().as_str(), field.data_type().clone())).collect();
+    let expected = [
+        ("epoch", DataType::Int64),
+        ("split", DataType::Utf8),
+        ("flag", DataType::Boolean),
+        ("rows", DataType::Int64),
+        ("classes", DataType::Int64),
+        ("dim", DataType::Int64),
+        ("dropped_classes", DataType::Int64),
+        ("flags", DataType::Utf8),
+        ("nc1_pinv", DataType::Float64),
+        ("nc1_cdnv", DataType::Float64),
+        ("nc2_etf_error", DataType::Float64),
+        ("nc3_duality_error", DataType::Float64),
+    ];
+    assert_eq!(columns, expected);
+    assert_eq!(batch["epoch"].as_primitive::<Int64Type>().values(), &[0, 4000]);
+    assert_eq!(batch["flag"].as_boolean().iter().collect::<Vec<_>>(), [Some(true), Some(false)]);
+    assert_eq!(batch["nc1_cdnv"].as_primitive::<Float64Type>().values(), &[1.038, 0.1 + 0.2]);
+    let dual = batch["nc3_duality_error"].as_primitive::<Float64Type>();
+    assert!(dual.is_null(0) && dual.value(1).is_infinite());
+}
+
+#[test]
+fn keys_are_typed_by_all_of_their_values_and_yield_their_names() {
+    let records = |labels: [Label; 2]| {
+        let groups = labels.map(|label| group(&[("rows", label)], vec![number("nc1_pinv", 1.0)]));
+        text(&report(groups.into()), Format::Ndjson, PLAIN)
+    };
+    let keys = |labels| {
+        records(labels).lines().map(|line| line.split_once(",\"rows\"").unwrap().0.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(keys([Label::Int(-1), Label::Int(7)]), [r#"{"key_rows":-1"#, r#"{"key_rows":7"#]);
+    assert_eq!(keys([Label::Int(1), Label::Int(u64::MAX.into())])[1], r#"{"key_rows":18446744073709551615"#);
+    assert_eq!(keys([Label::Int(1), Label::Text("a".into())]), [r#"{"key_rows":"1""#, r#"{"key_rows":"a""#]);
+    assert_eq!(keys([Label::Bool(true), Label::Int(1)]), [r#"{"key_rows":"true""#, r#"{"key_rows":"1""#]);
+}
+
+#[test]
+fn classes_are_records_under_their_groups_keys() {
+    assert_eq!(
+        per_class(&classes(), Format::Csv),
+        "epoch,class,count,variance,distance,snr,cdnv_mean,cdnv_worst,worst_neighbour,cos_head,dot_head,\
+         agreements,decisions,ncc_hits,classifier_hits\n\
+         0,3,12345,0.131944,2.5,,0.0128753,0.0420287,29233,,,12000,12345,,\n\
+         0,29233,12345,0.131944,2.5,,0.0128753,0.0420287,,,,12000,12345,,\n\
+         7,3,12345,0.131944,2.5,,0.0128753,0.0420287,29233,,,12000,12345,,\n\
+         7,29233,12345,0.131944,2.5,,0.0128753,0.0420287,,,,12000,12345,,\n"
+    );
+    let json: Value = serde_json::from_str(&per_class(&classes(), Format::Json)).unwrap();
+    assert_eq!(json["classes"][3]["class"], 29_233);
+    assert_eq!(json["options"]["centring"], "class");
+    let table = per_class(&classes(), Format::Table);
+    let expected = &r"
+ epoch │ class │  count  variance  distance  snr  cdnv_mean  cdnv_worst  cos_head │ worst_neighbour
+───────┼───────┼──────────────────────────────────────────────────────────────────┼─────────────────
+     0 │     3 │ 12,345  0.1319    2.500     —    0.01288    0.04203     —        │           29233
+"[1..];
+    assert!(table.starts_with(expected), "{table}");
+    assert_eq!(per_class(&classes(), Format::Ndjson).lines().count(), 4);
+    assert_eq!(per_class(&classes(), Format::Markdown).lines().count(), 6);
+    let mut bytes = Vec::new();
+    classes().write_per_class(Format::Parquet, &mut bytes, PLAIN).unwrap();
+    assert!(bytes.starts_with(b"PAR1"));
+}
+
+#[test]
+fn forms_are_known_by_name_and_extension() {
+    for (path, format) in [
+        ("a.json", Format::Json),
+        ("a.b.NDJSON", Format::Ndjson),
+        ("a.csv", Format::Csv),
+        ("a.parquet", Format::Parquet),
+        ("a.md", Format::Markdown),
+    ] {
+        assert_eq!(Format::from_path(std::path::Path::new(path)).unwrap(), format);
+    }
+    assert_eq!(Format::from_name("markdown").unwrap(), Format::Markdown);
+    assert!(Format::from_path(std::path::Path::new("csv")).is_err());
+    assert!(Format::from_name("yaml").unwrap_err().advice().unwrap().contains("ndjson"));
+}
+
+#[test]
+fn a_closed_pipe_can_be_told_from_other_failures() {
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let error = two_epochs().write(Format::Csv, &mut Closed, PLAIN).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().downcast_ref::<std::io::Error>().unwrap();
+    assert_eq!(source.kind(), std::io::ErrorKind::BrokenPipe);
+}

@@ -1,4 +1,4 @@
-//! NumPy's `.npy` files, format versions 1 to 3.
+//! `numpy`'s `.npy` files, format versions 1 to 3.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,7 +8,7 @@ use super::elements::{Element, Elements, Tensor};
 use super::{Parts, damaged, open, unreadable};
 use crate::error::{Error, Result};
 
-/// What NumPy itself refuses to read without being told that the file is trusted.
+/// What `numpy` itself refuses to read without being told that the file is trusted.
 const HEADER_LIMIT: u64 = 10_000;
 
 /// Weights from one file, the bias from another.

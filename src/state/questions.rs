@@ -5,6 +5,7 @@ use crate::kernels::Projection;
 
 /// What a second read asks of every row.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent questions, each asked or not")]
 pub struct Questions<'a> {
     /// The classes: the centres of the nearest-centre rule, and the only ones that any row can be put into.
     pub statistics: &'a Statistics,

@@ -6,6 +6,8 @@ use std::sync::{Mutex, OnceLock};
 use std::{fs, io};
 
 use arrow::datatypes::DataType;
+use parquet::basic::Compression;
+use parquet::file::metadata::ParquetMetaData;
 use rayon::prelude::*;
 
 use super::chunk::Rules;
@@ -186,6 +188,7 @@ impl Planner {
         let scalars = columns.scalars();
         let read: Vec<usize> = scalars.iter().copied().chain([columns.features]).collect();
         let read = schema::leaves(metadata, &read);
+        readable(metadata, &read).map_err(|error| (found.shown.clone(), error))?;
         let mut rows = 0;
         for (row_group, group) in metadata.row_groups().iter().enumerate() {
             let first = rows;
@@ -287,6 +290,21 @@ impl Planner {
         }
         Ok(origin)
     }
+}
+
+/// Refuses a compression that would be taken for damage once pages are read.
+fn readable(metadata: &ParquetMetaData, leaves: &[usize]) -> Result<()> {
+    let columns = metadata.row_groups().iter().flat_map(|group| leaves.iter().map(|&leaf| group.column(leaf)));
+    for column in columns {
+        let compression = column.compression();
+        if matches!(compression, Compression::BROTLI(_) | Compression::LZO) {
+            return Err(Error::data("its compression is not supported")
+                .with("column", escaped(&column.column_path().string()))
+                .with("compression", compression)
+                .help("write the file again with zstd, snappy, lz4, gzip or without compression"));
+        }
+    }
+    Ok(())
 }
 
 fn present(schema: &Schema<'_>, name: &str) -> Result<usize> {

@@ -297,6 +297,10 @@ fn statistics_tell_the_group_of_a_unit() {
     let archive = files.open(&request).unwrap();
     let keys: Vec<_> = archive.units().iter().map(|unit| unit.key.clone()).collect();
     assert_eq!(keys, [Some(vec![text("a")]), Some(vec![text("b")]), None]);
+    let with_null: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None]));
+    files.write("b.parquet", &[("feature", vectors(2, 2)), ("label", ints([9, 8])), ("split", with_null)], 2);
+    assert_eq!(files.open(&request).unwrap().units()[3].key, None);
+    fs::remove_file(files.path("b.parquet")).unwrap();
     let filters = vec![("split".into(), "a".into())];
     let archive = files.open(&Request { filters, ..request }).unwrap();
     assert_eq!(archive.units().iter().map(|unit| unit.row_group).collect::<Vec<_>>(), [0, 2]);

@@ -88,7 +88,11 @@ impl Class {
         for ((s, &d), &weight) in self.s.iter_mut().zip(&delta).zip(weights) {
             let shift = i128::from(self.n).checked_mul(d).ok_or_else(out_of_range)?;
             let twice = s.checked_mul(2).and_then(|s| s.checked_add(shift)).ok_or_else(out_of_range)?;
-            let change = twice.checked_mul(d).and_then(|change| wide(change, 2 * weight)).ok_or_else(out_of_range)?;
+            let change = match twice.checked_mul(d) {
+                Some(change) => wide(change, 2 * weight),
+                None => shift_left(i256::from_i128(twice).wrapping_mul(i256::from_i128(d)), 2 * weight),
+            };
+            let change = change.ok_or_else(out_of_range)?;
             self.t = self.t.checked_add(change).ok_or_else(out_of_range)?;
             *s = s.checked_add(shift).ok_or_else(out_of_range)?;
         }
@@ -204,7 +208,7 @@ impl ClassSums {
             *to = i64::try_from(s).map_err(|_| out_of_range())?;
         }
         self.counts[k] = class.n;
-        self.squares[k] = class.t;
+        self.squares[k] = shift_left(class.t, 0).ok_or_else(out_of_range)?;
         Ok(())
     }
 
@@ -264,7 +268,8 @@ impl ClassSums {
         if self.sums[to.clone()].iter().zip(theirs).map(overflows).fold(0, |any, one| any | one) < 0 {
             return false;
         }
-        let Some(square) = self.squares[mine].checked_add(other.squares[k]) else { return false };
+        let square = self.squares[mine].checked_add(other.squares[k]).and_then(|square| shift_left(square, 0));
+        let Some(square) = square else { return false };
         self.sums[to].iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
         self.squares[mine] = square;
         self.counts[mine] += other.counts[k];

@@ -33,9 +33,12 @@ impl Shifts {
             table.entry(label.clone()).or_insert(proposed).clone()
         });
         let limit = 2f64.powi(VALUE_BITS as i32);
-        let near = shift.iter().zip(&steps).zip(mean).all(|((shift, step), mean)| {
+        let near = (0..grid.dim()).all(|j| {
+            let (shift, step, mean) = (shift[j], steps[j], mean[j]);
             let in_steps = shift / step;
-            in_steps == in_steps.round_ties_even()
+            // Where the chunk is all zeros there is no step, and only 0 lies on every grid.
+            (shift == 0.0 || grid.exponents()[j].is_some())
+                && in_steps == in_steps.round_ties_even()
                 && in_steps.abs() < limit
                 && (in_steps - mean / step).abs() < NEAR_STEPS
         });

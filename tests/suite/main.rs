@@ -1,4 +1,5 @@
 //! Everything that is tested from outside: one binary, one module per concern.
 
+mod damage;
 mod laws;
 mod rows;

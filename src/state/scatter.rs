@@ -1,6 +1,7 @@
 //! Class sums with the pooled within-class scatter.
 
-use super::class_sums::{ClassSums, Moves, Sign, out_of_range};
+use super::class::{Moves, Sign, out_of_range};
+use super::class_sums::ClassSums;
 use super::observe::observe;
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::error::{Error, Result};

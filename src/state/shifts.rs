@@ -22,6 +22,7 @@ impl Shifts {
     /// The shift of a class, in steps of `grid`: the table's where it serves, else one of the class's own.
     ///
     /// `mean` is about where the chunk's rows of that class lie.
+    #[expect(clippy::float_cmp, reason = "a multiple of a power of two is one exactly or not at all")]
     pub(super) fn in_steps(&self, label: &Label, grid: &Grid, mean: &[f64]) -> Vec<i64> {
         let steps = grid.steps();
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(label).cloned();

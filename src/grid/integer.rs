@@ -61,6 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "powers of two are exact")]
     fn widening_keeps_sign_and_refuses_what_does_not_fit() {
         assert_eq!(wide(-3, 4), Some(i256::from_i128(-48)));
         assert_eq!(wide(0, 255), Some(i256::ZERO));

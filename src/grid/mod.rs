@@ -5,11 +5,12 @@
 mod history;
 mod integer;
 mod profile;
+mod value;
 
 pub use history::{History, Tally};
 pub use integer::{bits_i128, bits_i256, divide, f64_from_i256, narrow, shift_left, shift_right, wide};
 pub use profile::Profile;
-pub(crate) use profile::Value;
+pub(crate) use value::Value;
 
 /// Exponents stay where both a step and its inverse are ordinary `f64`; values below `2^-1022` round to 0.
 pub const EXPONENTS: std::ops::RangeInclusive<i16> = -1022..=1000;

@@ -57,7 +57,7 @@ pub fn add_block(acc: &mut [i128], block: &[f64], dim: usize, par: Par) -> Resul
 
 /// `acc += aᵀ b`, the lower triangle by columns, modulo `2^128`.
 ///
-/// `a` and `b` are rows × D, row-major, of integers whose products stay below `2^126`.
+/// `a` and `b` are rows × D, row-major, of any integers.
 ///
 /// # Errors
 ///
@@ -68,7 +68,10 @@ pub fn add_product(acc: &mut [i128], a: &[i128], b: &[i128], dim: usize, par: Pa
         let (a, b) = (slices(a), slices(b));
         for (p, a) in a.iter().enumerate() {
             for (q, b) in b.iter().enumerate() {
-                exact_product(acc, a, b, dim, (p + q) as u32 * SLICE_BITS, par)?;
+                let shift = (p + q) as u32 * SLICE_BITS;
+                if shift < i128::BITS {
+                    exact_product(acc, a, b, dim, shift, par)?;
+                }
             }
         }
     }
@@ -208,7 +211,6 @@ fn panel_product(
         let mut sum = 0_i32;
         for ((acc, below), &value) in acc.iter_mut().zip(&mut check.below[j..]).zip(&column[j..]) {
             let value = value as i64;
-            // Parts of a sum may wrap where the sum itself does not; the caller bounds that.
             *acc = acc.wrapping_add(i128::from(value) << shift);
             let low = value as i32;
             *below = below.wrapping_add(low);

@@ -18,6 +18,7 @@ pub const NARROW_LIMIT: f64 = 2_251_799_813_685_248.0; // 2^51
 
 /// The low 32 bits of an integer held in an `f64`, `|x| ≤ 2^51`.
 #[inline(always)]
+#[expect(clippy::inline_always, reason = "a call in loops over values would keep them from being vectorised")]
 pub fn low_word(x: f64) -> i32 {
     (x + MAGIC).to_bits() as i32
 }
@@ -155,6 +156,7 @@ impl Quantiser {
     }
 
     /// Rounds a row into `delta` and returns the largest `|δ|`.
+    #[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
     fn narrow_row<T: Value>(&self, x: &[T], shift: &[f64], delta: &mut [f64], changed: &mut [u32]) -> f64 {
         let dim = self.dim;
         pulp::Arch::new().dispatch(
@@ -232,6 +234,7 @@ impl Quantiser {
     }
 
     /// The same where `x / g` may pass `2^51`: integers from the start.
+    #[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
     fn round_wide<T: Value>(
         &self,
         values: &[T],

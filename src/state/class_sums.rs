@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use arrow::datatypes::i256;
 
+use super::class::{Class, Moves, NoMoves, Sign, out_of_range};
 use super::observe::observe;
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_right, wide};
+use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_right};
 
 /// Exact class sums. They are compared by their [canonical](Merge::canonical) forms, as [`encode`](Merge::encode)
 /// writes them.
@@ -38,96 +39,6 @@ pub struct ClassSums {
     /// `t`, K.
     pub(super) squares: Vec<i256>,
     index: HashMap<Label, usize>,
-}
-
-/// Whether rows come or go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sign {
-    Plus,
-    Minus,
-}
-
-/// Told of every class whose shift moves, so that second moments can follow.
-pub(super) trait Moves {
-    /// Rows with count `n` and sum `s` about their shift are now taken about a shift that is less by `delta`:
-    /// `Σ δ δᵀ` grows by `s Δᵀ + Δ sᵀ + n Δ Δᵀ`, or what is taken away does.
-    fn moved(&mut self, sign: Sign, n: u64, s: &[i128], delta: &[i128]) -> Result<()>;
-}
-
-/// For states without second moments.
-pub(super) struct NoMoves;
-
-impl Moves for NoMoves {
-    fn moved(&mut self, _: Sign, _: u64, _: &[i128], _: &[i128]) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// One class's integers, wide enough for any intermediate result.
-#[derive(Clone)]
-struct Class {
-    n: u64,
-    c: Vec<i128>,
-    s: Vec<i128>,
-    t: i256,
-}
-
-pub(super) fn out_of_range() -> Error {
-    Error::data("the rows differ too much in scale for the exact sums")
-        .help("fix one step for all rows with --grid, or measure the parts apart")
-}
-
-impl Class {
-    /// Takes the class about the shift `to`, exactly: `s' = s + nΔ`, `t' = t + Σ_j w_j (2 s_j + nΔ_j) Δ_j`, `Δ = c − to`.
-    fn move_to(&mut self, to: &[i128], weights: &[u32], sign: Sign, moves: &mut impl Moves) -> Result<()> {
-        let delta: Vec<i128> = self.c.iter().zip(to).map(|(c, to)| c - to).collect();
-        if delta.iter().all(|&d| d == 0) {
-            return Ok(());
-        }
-        moves.moved(sign, self.n, &self.s, &delta)?;
-        for ((s, &d), &weight) in self.s.iter_mut().zip(&delta).zip(weights) {
-            let shift = i128::from(self.n).checked_mul(d).ok_or_else(out_of_range)?;
-            let twice = s.checked_mul(2).and_then(|s| s.checked_add(shift)).ok_or_else(out_of_range)?;
-            let change = twice.checked_mul(d).and_then(|change| wide(change, 2 * weight)).ok_or_else(out_of_range)?;
-            self.t = self.t.checked_add(change).ok_or_else(out_of_range)?;
-            *s = s.checked_add(shift).ok_or_else(out_of_range)?;
-        }
-        self.c.copy_from_slice(to);
-        Ok(())
-    }
-
-    /// The nearest shift to the mean among multiples of `2^coarser` steps, ties to even.
-    fn centre(&self, coarser: &[u32]) -> Result<Vec<i128>> {
-        let n = i128::from(self.n);
-        let nearest = |((&c, &s), &bits): ((&i128, &i128), &u32)| {
-            let total = c.checked_mul(n).and_then(|total| total.checked_add(s))?;
-            if total == 0 {
-                return Some(0);
-            }
-            narrow(div_round_ties_even(total, narrow(n, bits)?), bits)
-        };
-        self.c.iter().zip(&self.s).zip(coarser).map(|parts| nearest(parts).ok_or_else(out_of_range)).collect()
-    }
-
-    /// Takes the class about its mean where its sums would not fit otherwise.
-    fn centre_if_large(&mut self, weights: &[u32], moves: &mut impl Moves) -> Result<()> {
-        if self.s.iter().all(|&s| i64::try_from(s).is_ok()) {
-            return Ok(());
-        }
-        let centre = self.centre(&vec![0; self.c.len()])?;
-        self.move_to(&centre, weights, Sign::Plus, moves)
-    }
-}
-
-/// `a / b` to the nearest integer, ties to even; `0 < b ≤ 2^126`.
-fn div_round_ties_even(a: i128, b: i128) -> i128 {
-    let (quotient, remainder) = (a.div_euclid(b), a.rem_euclid(b));
-    let up = match remainder.cmp(&(b - remainder)) {
-        std::cmp::Ordering::Less => false,
-        std::cmp::Ordering::Equal => quotient & 1 == 1,
-        std::cmp::Ordering::Greater => true,
-    };
-    quotient + i128::from(up)
 }
 
 fn fits_shift(c: i128) -> bool {
@@ -204,7 +115,7 @@ impl ClassSums {
             *to = i64::try_from(s).map_err(|_| out_of_range())?;
         }
         self.counts[k] = class.n;
-        self.squares[k] = class.t;
+        self.squares[k] = shift_left(class.t, 0).ok_or_else(out_of_range)?;
         Ok(())
     }
 
@@ -264,7 +175,8 @@ impl ClassSums {
         if self.sums[to.clone()].iter().zip(theirs).map(overflows).fold(0, |any, one| any | one) < 0 {
             return false;
         }
-        let Some(square) = self.squares[mine].checked_add(other.squares[k]) else { return false };
+        let square = self.squares[mine].checked_add(other.squares[k]).and_then(|square| shift_left(square, 0));
+        let Some(square) = square else { return false };
         self.sums[to].iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
         self.squares[mine] = square;
         self.counts[mine] += other.counts[k];

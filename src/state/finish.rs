@@ -5,21 +5,29 @@ use crate::error::{Error, Result};
 use crate::grid::{f64_from_i256, power_of_two};
 use crate::kernels::gram::{BLOCK_ROWS, packed_column, plain_gram};
 
+/// Exponents of steps whose squares, and sums of squares of integers of 2^126, are ordinary `f64`.
+const SQUARED: std::ops::RangeInclusive<i16> = -440..=380;
+
 impl ClassSums {
     /// Means and variances, without the scatter.
     ///
     /// # Errors
     ///
-    /// Those of [`Merge::canonical`].
+    /// Those of [`Merge::canonical`]; [`Data`](crate::error::ErrorKind::Data) if squares leave the range of `f64`.
     pub fn statistics(&self) -> Result<Statistics> {
-        Ok(self.canonical()?.finish())
+        self.canonical()?.finish()
     }
 
-    /// `μ_k = g (c_k + s_k/n_k)` and `v_k = g² (t_k − Σ_j w_j s_kj²/n_k) / n_k` of a canonical state, in which the term
-    /// subtracted is at most half of `t_k`.
-    fn finish(&self) -> Statistics {
+    /// `μ_k = g (c_k + s_k/n_k)` and `v_k = (g_min² t_k − Σ_j g_j² s_kj²/n_k) / n_k` of a canonical state, in which the
+    /// term subtracted is at most half of the other.
+    fn finish(&self) -> Result<Statistics> {
+        let beyond = |e: &Option<i16>| e.is_some_and(|e| !SQUARED.contains(&e));
+        if let Some(dimension) = self.grid.exponents().iter().position(beyond) {
+            return Err(Error::data("the features are too large or too small for their squares")
+                .with("dimension", dimension)
+                .help("multiply them by a power of ten"));
+        }
         let (dim, steps) = (self.dim, self.grid.steps());
-        let weights: Vec<f64> = self.grid.weights().iter().map(|&w| 4f64.powi(w as i32)).collect();
         let unit = power_of_two(self.grid.finest().unwrap_or(0));
         let origin = self.shifts.get(..dim).unwrap_or_default();
         let mut offsets = Vec::with_capacity(self.shifts.len());
@@ -31,10 +39,10 @@ impl ClassSums {
                 // The difference of two shifts is taken exactly; both are below 2^62.
                 offsets.push(((c[j] - origin[j]) as f64 + s[j] as f64 / n) * steps[j]);
             }
-            let off_centre: f64 = s.iter().zip(&weights).map(|(&s, weight)| weight * (s as f64 / n) * s as f64).sum();
-            variances.push((f64_from_i256(self.squares[k]) - off_centre) * unit * unit / n);
+            let off_centre: f64 = s.iter().zip(&steps).map(|(&s, step)| (s as f64 * step).powi(2)).sum();
+            variances.push((f64_from_i256(self.squares[k]) * unit * unit - off_centre / n) / n);
         }
-        Statistics {
+        Ok(Statistics {
             dim,
             labels: self.labels.clone(),
             counts: self.counts.clone(),
@@ -44,7 +52,7 @@ impl ClassSums {
             scatter: None,
             rounding: self.history.rounding_noise(Some(self.rows())),
             rounding_changed: self.history.rounding_noise(None),
-        }
+        })
     }
 }
 
@@ -53,10 +61,10 @@ impl Scatter {
     ///
     /// # Errors
     ///
-    /// Those of [`Merge::canonical`].
+    /// Those of [`ClassSums::statistics`].
     pub fn statistics(&self) -> Result<Statistics> {
         let canonical = self.canonical()?;
-        let mut statistics = canonical.sums.finish();
+        let mut statistics = canonical.sums.finish()?;
         let scatter = canonical.scatter();
         let dim = statistics.dim;
         let trace: f64 = (0..dim).map(|j| scatter[j * dim + j]).sum();

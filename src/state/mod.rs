@@ -4,6 +4,7 @@
 //! so merging is addition, and equal rows make equal states, bit for bit, whatever the order, the threads or the
 //! batches in which they came.
 
+mod class;
 mod class_sums;
 mod decisions;
 mod encoding;

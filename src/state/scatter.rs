@@ -1,10 +1,11 @@
 //! Class sums with the pooled within-class scatter.
 
-use super::class_sums::{ClassSums, Moves, Sign, out_of_range};
+use super::class::{Moves, Sign, out_of_range};
+use super::class_sums::ClassSums;
 use super::observe::observe;
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::error::{Error, Result};
-use crate::grid::{Grid, bits_i128, divide, wide};
+use crate::grid::{Grid, bits_i128, bits_i256, divide, wide};
 use crate::kernels::gram::{self, Par, packed_column, packed_len};
 
 /// Exact class sums and `Q = Σ δ δᵀ`, pooled over classes: all that NC1 to NC3 need. They are compared
@@ -49,8 +50,11 @@ impl Scatter {
             let term = wide(entry, 2 * weight).ok_or_else(out_of_range)?;
             trace = trace.checked_add(term).ok_or_else(out_of_range)?;
         }
-        if trace == self.sums.total_square()? {
+        let squares = self.sums.total_square()?;
+        if trace == squares {
             Ok(())
+        } else if bits_i256(squares) > GRAM_BITS {
+            Err(out_of_range())
         } else {
             Err(Error::internal("the trace of the scatter is not the sum of the classes' squares"))
         }
@@ -142,14 +146,13 @@ impl<'a> GramMoves<'a> {
     }
 
     /// `Q += (s + nΔ) Δᵀ + Δ sᵀ`, whose lower triangle is that of `s Δᵀ + Δ sᵀ + n Δ Δᵀ`.
+    ///
+    /// Terms may leave the 128 bits where their sum does not. That the sum does not is what the trace says: a diagonal
+    /// entry that has lost a multiple of `2^128` no longer agrees with the squares, which are checked to fit, and the
+    /// diagonal bounds all other entries.
     fn finish(&mut self) -> Result<()> {
         if self.deltas.is_empty() {
             return Ok(());
-        }
-        let bits = |values: &[i128]| values.iter().map(|x| 128 - x.unsigned_abs().leading_zeros()).max().unwrap_or(0);
-        let largest = bits(&self.moved).max(bits(&self.sums)) + bits(&self.deltas);
-        if largest + gram::BLOCK_ROWS.ilog2() + 1 >= GRAM_BITS {
-            return Err(out_of_range());
         }
         gram::add_product(self.gram, &self.moved, &self.deltas, self.dim, Par::Pool)?;
         gram::add_product(self.gram, &self.deltas, &self.sums, self.dim, Par::Pool)?;

@@ -22,6 +22,7 @@ impl Shifts {
     /// The shift of a class, in steps of `grid`: the table's where it serves, else one of the class's own.
     ///
     /// `mean` is about where the chunk's rows of that class lie.
+    #[expect(clippy::float_cmp, reason = "a multiple of a power of two is one exactly or not at all")]
     pub(super) fn in_steps(&self, label: &Label, grid: &Grid, mean: &[f64]) -> Vec<i64> {
         let steps = grid.steps();
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(label).cloned();
@@ -33,9 +34,12 @@ impl Shifts {
             table.entry(label.clone()).or_insert(proposed).clone()
         });
         let limit = 2f64.powi(VALUE_BITS as i32);
-        let near = shift.iter().zip(&steps).zip(mean).all(|((shift, step), mean)| {
+        let near = (0..grid.dim()).all(|j| {
+            let (shift, step, mean) = (shift[j], steps[j], mean[j]);
             let in_steps = shift / step;
-            in_steps == in_steps.round_ties_even()
+            // Where the chunk is all zeros there is no step, and only 0 lies on every grid.
+            (shift == 0.0 || grid.exponents()[j].is_some())
+                && in_steps == in_steps.round_ties_even()
                 && in_steps.abs() < limit
                 && (in_steps - mean / step).abs() < NEAR_STEPS
         });

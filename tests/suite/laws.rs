@@ -5,6 +5,7 @@
 use nckit::grid::Profile;
 use nckit::state::{Accumulate, Chunk, ClassSums, Merge, Scatter, Shifts};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use crate::rows::{Random, Rows, Stored, chunks};
 
@@ -59,8 +60,15 @@ fn any_split_into_batches<S: Accumulate>(chunks: &[Rows], random: &mut Random) {
             let chunk = Chunk { batch: rows.batch(), profile: &profile };
             let mut order: Vec<u32> = (0..rows.len() as u32).collect();
             random.shuffle(&mut order);
-            for batch in order.chunks(size) {
-                state.update(&chunk, Some(batch), &shifts).unwrap();
+            for (at, batch) in order.chunks(size).enumerate() {
+                if at % 2 == 0 {
+                    state.update(&chunk, Some(batch), &shifts).unwrap();
+                } else {
+                    // As an engine hands them on: rows by themselves, and the grid of their chunk.
+                    let part = rows.part(batch);
+                    let profile = Profile::on(&part.batch(), profile.grid().clone()).unwrap();
+                    state.update(&Chunk { batch: part.batch(), profile: &profile }, None, &shifts).unwrap();
+                }
             }
         }
         assert_eq!(state.encode().unwrap(), bytes, "batches of {size}");
@@ -90,11 +98,13 @@ fn reshift<S: Accumulate>(chunks: &[Rows]) {
     assert_eq!(backwards.fold(S::identity(), |a, b| merged(&a, &b)).encode().unwrap(), bytes);
 }
 
-/// Grids change nothing but the rounding: rows on a far finer grid come, and when they go all is coarse again.
+/// Grids change nothing but the rounding: rows on a finer grid come, and when they go all is coarse again.
 fn refine<S: Accumulate>(chunks: &[Rows]) {
     let bytes = whole::<S>(chunks).encode().unwrap();
-    for scale in [0.3, 1e-2] {
-        let fine: S = chunks[0].scaled(scale).state(&Shifts::default());
+    for (scale, extra_bits) in [(0.7, 1), (1.0, 4)] {
+        let fine = chunks[0].scaled(scale);
+        let fine = Rows { extra_bits: fine.extra_bits + extra_bits, ..fine };
+        let fine: S = fine.state(&Shifts::default());
         let mut state = merged(&fine, &whole(chunks));
         assert_eq!(state.encode().unwrap(), merged(&whole(chunks), &fine).encode().unwrap());
         state.subtract(&fine).unwrap();
@@ -103,6 +113,8 @@ fn refine<S: Accumulate>(chunks: &[Rows]) {
 }
 
 fn decoding<S: Accumulate>(chunks: &[Rows]) {
+    let empty = S::identity().encode().unwrap();
+    assert_eq!(S::decode(&empty).unwrap().encode().unwrap(), empty);
     let state: S = whole(chunks);
     let bytes = state.encode().unwrap();
     let decoded = S::decode(&bytes).unwrap();
@@ -120,6 +132,11 @@ fn threads<S: Accumulate + Send>(chunks: &[Rows]) {
     assert_eq!(parts.iter().fold(S::identity(), |a, b| merged(&a, b)).encode().unwrap(), bytes);
 }
 
+/// The same cases every time, so that what passes here passes everywhere.
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 100, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() }
+}
+
 /// All laws for a state.
 macro_rules! laws {
     ($name:ident, $state:ty) => {
@@ -127,7 +144,7 @@ macro_rules! laws {
             use super::*;
 
             proptest! {
-                #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+                #![proptest_config(config())]
                 #[test]
                 fn identity(seed: u64) { super::identity::<$state>(&chunks(seed)); }
                 #[test]
@@ -176,4 +193,102 @@ fn one_row_more_than_a_block_of_the_largest_integers() {
     let exact = 2049.0 * f64::from(largest).powi(2) - f64::from(largest).powi(2) / 2049.0;
     let scatter = together.statistics().unwrap().scatter.unwrap();
     assert!(scatter.iter().all(|entry| (entry / exact - 1.0).abs() < 1e-15), "{scatter:?} {exact}");
+}
+
+/// More dimensions than a panel of the product has, more rows than a block, long rows among them.
+#[test]
+fn several_panels_and_blocks() {
+    let mut random = Random::new(3);
+    let dim = 270;
+    let chunks: Vec<Rows> = [2050, 40]
+        .map(|count| {
+            let labels: Vec<i64> = (0..count).map(|_| random.below(3) as i64).collect();
+            let values = (0..count * dim).map(|_| random.normal() as f32).collect();
+            Rows { extra_bits: 2, ..Rows::new(dim, Stored::F32(values), &labels) }
+        })
+        .into();
+    reshift::<Scatter>(&chunks);
+    refine::<Scatter>(&chunks);
+    inverse::<Scatter>(&chunks, &mut random);
+}
+
+/// A class whose mean is 0.5 in a dimension that another chunk has only zeros in: there is no step to hold a shift.
+#[test]
+fn a_shift_of_whole_steps_where_a_chunk_is_zero() {
+    let rows = |values: &[f64]| Rows::new(2, Stored::F64(values.to_vec()), &vec![0; values.len() / 2]);
+    let ones: Vec<f64> = (0..20).flat_map(|i| [8.0 + f64::from(i % 2 * 2 - 1), f64::from(i)]).collect();
+    let chunks = [rows(&ones), rows(&[0.0, 5.0, 0.0, 3.0]), rows(&[0.25, 0.0])];
+    reshift::<ClassSums>(&chunks);
+    reshift::<Scatter>(&chunks);
+    associativity_and_commutativity::<Scatter>(&chunks, &mut Random::new(1));
+}
+
+/// The last chunk of an archive of doubles often has a single row; tens of millions of rows must bear it.
+#[test]
+fn a_single_row_merges_with_many() {
+    for seed in 0..20 {
+        let mut random = Random::new(seed);
+        let dim = 64;
+        let mut rows = |count: usize| {
+            let values = (0..count * dim).map(|_| random.normal() * if random.chance(9) { 1e-9 } else { 1.0 });
+            Rows::new(dim, Stored::F64(values.collect()), &vec![0; count])
+        };
+        let (many, one) = (rows(1024), rows(1));
+        let shifts = Shifts::default();
+        let mut state: Scatter = many.state(&shifts);
+        for _ in 0..15 {
+            state = merged(&state, &state);
+        }
+        assert_eq!(merged(&state, &one.state(&shifts)).sums().rows(), (1 << 25) + 1);
+    }
+}
+
+/// A state merged with itself again and again says the same, until it says that no more can be counted.
+#[test]
+fn sums_say_so_when_they_are_full() {
+    let chunk = &chunks(5)[0];
+    let mut state: Scatter = chunk.state(&Shifts::default());
+    let first = state.statistics().unwrap();
+    let mut doublings = 0;
+    let error = loop {
+        let mut twice = state.clone();
+        if let Err(error) = twice.merge(&state) {
+            break error;
+        }
+        state = twice;
+        doublings += 1;
+        let now = state.statistics().unwrap();
+        assert_eq!((&now.offsets, &now.variances), (&first.offsets, &first.variances), "{doublings} doublings");
+    };
+    assert_eq!(error.kind(), nckit::error::ErrorKind::Data);
+    assert!(doublings > 30, "{doublings}");
+}
+
+/// Chunks that no grid can hold together are refused, whichever comes first.
+#[test]
+fn scales_too_far_apart_are_refused() {
+    let rows = |scale: f64| {
+        let values = (0..40).map(|i| scale * f64::from(i * i % 17)).collect();
+        Rows::new(2, Stored::F64(values), &[0; 20])
+    };
+    for scale in [1e-30, 1e-100, 1e-300] {
+        let shifts = Shifts::default();
+        let (a, b): (Scatter, Scatter) = (rows(1.0).state(&shifts), rows(scale).state(&shifts));
+        assert!(a.clone().merge(&b).is_err() && b.clone().merge(&a).is_err());
+        let (a, b): (ClassSums, ClassSums) = (rows(1.0).state(&shifts), rows(scale).state(&shifts));
+        assert!(a.clone().merge(&b).is_err() && b.clone().merge(&a).is_err());
+        assert_eq!(rows(scale).state::<Scatter>(&shifts).statistics().is_ok(), scale > 1e-200, "{scale}");
+    }
+    assert!(rows(1e200).state::<Scatter>(&Shifts::default()).statistics().is_err(), "no room for squares");
+}
+
+/// States compare by what they mean, not by their shifts.
+#[test]
+fn equality_is_of_canonical_forms() {
+    let chunk = &chunks(7)[0];
+    let shifts = Shifts::default();
+    chunk.scaled(1.5).state::<Scatter>(&shifts);
+    let (a, b): (Scatter, Scatter) = (chunk.state(&Shifts::default()), chunk.state(&shifts));
+    assert!(a == b && a.sums() == b.sums());
+    assert!(a != merged(&a, &b) && a != Scatter::identity());
 }

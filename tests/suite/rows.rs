@@ -63,22 +63,15 @@ pub(crate) struct Rows {
     pub(crate) values: Stored,
     pub(crate) codes: Vec<u32>,
     pub(crate) classes: Vec<Label>,
+    /// Bits by which the grid is finer than its own: rows become long.
+    pub(crate) extra_bits: u32,
 }
 
 impl Rows {
     pub(crate) fn new(dim: usize, values: Stored, labels: &[i64]) -> Self {
-        let mut classes: Vec<Label> = Vec::new();
-        let codes = labels
-            .iter()
-            .map(|&label| {
-                let label = Label::Int(label.into());
-                classes.iter().position(|known| *known == label).unwrap_or_else(|| {
-                    classes.push(label);
-                    classes.len() - 1
-                }) as u32
-            })
-            .collect();
-        Self { dim, values, codes, classes }
+        let mut classes = Vec::new();
+        let codes = labels.iter().map(|&label| code_of(&Label::Int(label.into()), &mut classes)).collect();
+        Self { dim, values, codes, classes, extra_bits: 0 }
     }
 
     pub(crate) fn batch(&self) -> Batch<'_> {
@@ -91,7 +84,7 @@ impl Rows {
     }
 
     pub(crate) fn profile(&self) -> Profile {
-        Profile::of(&self.batch(), 0)
+        Profile::of(&self.batch(), self.extra_bits)
     }
 
     /// Row `i` in `f64`.
@@ -102,6 +95,19 @@ impl Rows {
             Stored::F32(values) => values[at].iter().map(|&x| x.into()).collect(),
             Stored::F64(values) => values[at].to_vec(),
         }
+    }
+
+    /// Some of the rows by themselves, with a table of classes of their own.
+    pub(crate) fn part(&self, rows: &[u32]) -> Self {
+        let at = rows.iter().flat_map(|&row| (0..self.dim).map(move |j| row as usize * self.dim + j));
+        let values = match &self.values {
+            Stored::F16(values) => Stored::F16(at.map(|at| values[at]).collect()),
+            Stored::F32(values) => Stored::F32(at.map(|at| values[at]).collect()),
+            Stored::F64(values) => Stored::F64(at.map(|at| values[at]).collect()),
+        };
+        let mut classes = Vec::new();
+        let codes = rows.iter().map(|&row| code_of(&self.classes[self.codes[row as usize] as usize], &mut classes));
+        Self { codes: codes.collect(), values, classes, ..*self }
     }
 
     /// The same rows, every value times `scale`.
@@ -127,13 +133,21 @@ impl Rows {
     }
 }
 
+/// The code of a label in a table that grows by it if it is new.
+fn code_of(label: &Label, classes: &mut Vec<Label>) -> u32 {
+    classes.iter().position(|known| known == label).unwrap_or_else(|| {
+        classes.push(label.clone());
+        classes.len() - 1
+    }) as u32
+}
+
 /// One to five chunks of the same dimension, with traits that hurt.
 pub(crate) fn chunks(seed: u64) -> Vec<Rows> {
     let mut random = Random::new(seed);
     let dim = [1, 2, 5, 9, 17][random.below(5)];
     let classes = 1 + random.below(6);
     let stored = random.below(3);
-    let relative_sigma = 10_f64.powi(-(random.below(7) as i32));
+    let relative_sigma = 10_f64.powi(-(random.below([7, 7, 4][stored]) as i32));
     let relu = random.chance(4);
     let sorted = random.chance(2);
     let units_differ = random.chance(3);
@@ -146,12 +160,16 @@ pub(crate) fn chunks(seed: u64) -> Vec<Rows> {
         })
         .collect();
     let constant: Vec<bool> = (0..dim).map(|_| random.chance(8)).collect();
+    // The last class, when there are several, is far tighter than the others or as wide.
+    let tighter = if random.chance(3) { 1e-4 } else { 1.0 };
+    // Mostly long rows, or a few.
+    let extra_bits = if random.chance(3) { random.below([8, 8, 3][stored]) as u32 } else { 0 };
     let means: Vec<f64> = (0..classes * dim).map(|_| random.normal()).collect();
     (0..1 + random.below(5))
         .map(|_| {
-            let count = [1, 2, 7, 60, 300][random.below(5)];
-            // A few bits only for f64, whose constants are rounded so finely that much more would leave the range.
-            let bits = if units_differ { [0, 6, 3][stored] } else { 0 };
+            let count = if random.chance(30) { 2100 } else { [1, 2, 7, 60, 300][random.below(5)] };
+            // Means as far apart as these, in steps of a chunk that has collapsed, still have to fit.
+            let bits = if units_differ && relative_sigma > 1e-4 { [0, 6, 3][stored] } else { 0 };
             let scale = 2_f64.powi(random.below(2 * bits + 1) as i32 - bits as i32);
             let mut labels: Vec<i64> = (0..count).map(|_| random.below(classes) as i64 * 3 - 5).collect();
             if sorted {
@@ -164,7 +182,8 @@ pub(crate) fn chunks(seed: u64) -> Vec<Rows> {
             for &label in &labels {
                 let class = (label.unsigned_abs() as usize) % classes;
                 for j in 0..dim {
-                    let noise = if constant[j] { 0.0 } else { random.normal() * relative_sigma };
+                    let sigma = if class + 1 == classes { relative_sigma * tighter } else { relative_sigma };
+                    let noise = if constant[j] { 0.0 } else { random.normal() * sigma };
                     let x = (means[class * dim + j] + noise) * factors[j] * scale;
                     values.push(if relu { x.max(0.0) } else { x });
                 }
@@ -174,7 +193,7 @@ pub(crate) fn chunks(seed: u64) -> Vec<Rows> {
                 1 => Stored::F32(values.iter().map(|&x| x as f32).collect()),
                 _ => Stored::F64(values),
             };
-            Rows::new(dim, values, &labels)
+            Rows { extra_bits, ..Rows::new(dim, values, &labels) }
         })
         .collect()
 }

@@ -543,13 +543,13 @@ mod tests {
         assert_close(rows.iter().map(|row| row.cos_head.unwrap()).sum::<f64>() / 4.0, 0.683_576_358_827_386_1, 1e-12);
         assert_close(rows.iter().map(|row| row.dot_head.unwrap()).sum::<f64>() / 4.0, 4.780_208_333_333_333, 1e-12);
         let hits = rows.iter().map(|row| (row.decisions, row.ncc_hits, row.classifier_hits, row.agreements));
-        assert_eq!(hits.last().unwrap(), (Some(6), Some(6), Some(0), Some(0)));
+        assert_eq!(hits.collect::<Vec<_>>()[3], (Some(6), Some(6), Some(0), Some(0)));
 
         assert_eq!(all.worst_pairs.len(), 2);
         let worst = &all.worst_pairs[0];
         assert_eq!((&worst.first, &worst.second), (&Label::Int(2), &Label::Int(3)));
         assert_close(worst.cdnv, 0.042_028_720_006_994_72, 1e-12);
-        assert_close(worst.cdnv, (0.171_25 + 0.179_253_472_222_222_24) / 2.0 / worst.distance.powi(2), 1e-12);
+        assert_close(worst.cdnv, f64::midpoint(0.171_25, 0.179_253_472_222_222_24) / worst.distance.powi(2), 1e-12);
         assert!(worst.cdnv > all.worst_pairs[1].cdnv);
 
         let alone = measure(&bare(&statistics), &Options::default(), &select(&["nc1"]), extras).unwrap();

@@ -46,6 +46,7 @@ pub enum NecoDenominator {
 
 /// Conventions; the default is the reference's where there is one.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a convention of its own, set by its own name")]
 pub struct Options {
     /// `μ_G`.
     pub centring: Centring,
@@ -261,7 +262,9 @@ mod tests {
         }
         assert_eq!(words(&odd)[9], ("neco_dim", "7%".to_owned()));
         let mut again = Options::default();
-        words(&odd).iter().for_each(|(key, value)| again.set(key, value).unwrap());
+        for (key, value) in words(&odd) {
+            again.set(key, &value).unwrap();
+        }
         assert_eq!(again, odd);
         again.set("neco_dim", "12").unwrap();
         again.set("normaliser", "balanced").unwrap();

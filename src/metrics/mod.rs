@@ -60,6 +60,7 @@ pub struct Extras {
 
 /// What the metrics selected stand on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a piece of work of its own")]
 pub struct Needs {
     /// The pooled scatter, `D × D`.
     pub scatter: bool,

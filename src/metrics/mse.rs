@@ -4,7 +4,7 @@
 //! `(1/2N) Σ ‖W x + b − onehot‖² + (λ/2)(‖W‖² + ‖b‖²)`.
 
 use super::Centring;
-use super::vectors::{Vectors, centre, dot};
+use super::vectors::{centre, dot};
 use crate::linalg::{self, Cholesky};
 use crate::state::{Head, Statistics};
 

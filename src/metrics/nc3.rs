@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn the_bias_collapses_where_it_undoes_the_global_mean() {
         let weights = [1.0, 2.0, 0.0, -1.0];
-        assert_eq!(bias_collapse(&weights, Some(&[-5.0, 2.0]), &[1.0, 2.0]), 0.0);
-        assert_eq!(bias_collapse(&weights, None, &[1.0, 2.0]), 29_f64.sqrt());
+        assert_close(bias_collapse(&weights, Some(&[-5.0, 2.0]), &[1.0, 2.0]), 0.0, 0.0);
+        assert_close(bias_collapse(&weights, None, &[1.0, 2.0]), 29_f64.sqrt(), 1e-15);
     }
 }

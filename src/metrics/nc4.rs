@@ -62,6 +62,7 @@ impl Shares {
 mod tests {
     use super::*;
     use crate::batch::Label;
+    use crate::metrics::fixture::assert_close;
 
     fn decisions(tallies: &[Tally]) -> Decisions {
         let labels = (0..tallies.len()).map(|k| Label::Int(k as i128)).collect();
@@ -104,7 +105,7 @@ mod tests {
         };
         assert_eq!(shares, expected);
         let one_right = Tally { agreements: 2, ..small };
-        assert_eq!(Shares::of(&decisions(&[one_right, large])).unwrap().agreement_macro, 0.75);
+        assert_close(Shares::of(&decisions(&[one_right, large])).unwrap().agreement_macro, 0.75, 0.0);
     }
 
     #[test]

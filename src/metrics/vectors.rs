@@ -23,7 +23,9 @@ impl Vectors {
     pub(super) fn new(dim: usize, mut values: Vec<f64>, scale: f64) -> Self {
         let largest = values.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
         let unit = if largest > 0.0 { 2.0_f64.powi(largest.log2().floor().clamp(-1000.0, 1000.0) as i32) } else { 1.0 };
-        values.iter_mut().for_each(|x| *x /= unit);
+        for x in &mut values {
+            *x /= unit;
+        }
         let noise = 4.0 * (dim as f64).sqrt() * f64::EPSILON * (scale / unit);
         let norms = values.chunks_exact(dim.max(1)).map(|row| dot(row, row).sqrt());
         let norms = norms.map(|norm| if norm <= noise { 0.0 } else { norm }).collect();
@@ -104,7 +106,9 @@ pub(super) fn centre(statistics: &Statistics, centring: Centring) -> Vec<f64> {
         let weight = if centring == Centring::Class { 1.0 } else { count as f64 };
         centre.iter_mut().zip(statistics.offset(class)).for_each(|(centre, x)| *centre += weight * x);
     }
-    centre.iter_mut().for_each(|x| *x /= total);
+    for x in &mut centre {
+        *x /= total;
+    }
     centre
 }
 

@@ -2,6 +2,7 @@
 
 mod archives;
 mod cli;
+mod damage;
 mod goldens;
 mod laws;
 mod layering;

@@ -175,7 +175,8 @@ impl Planner {
         let (features, labels) = (column(features), labels.map(column));
         let mut group_by = request.group_by.clone();
         if request.keys_optional {
-            let known = |name: &String| hive.names().any(|key| key == name) || matches!(schema.position(name), Ok(Some(_)));
+            let known =
+                |name: &String| hive.names().any(|key| key == name) || matches!(schema.position(name), Ok(Some(_)));
             group_by.retain(known);
         }
         Ok(Self { hive, group_by, filters, features, vectors, labels, label_kind, key_kinds: BTreeMap::new() })

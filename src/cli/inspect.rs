@@ -6,10 +6,10 @@ use std::io::Write as _;
 
 use rayon::prelude::*;
 
-use super::args::{Display, Inspect};
+use super::args::Inspect;
 use super::console::{Console, bytes, count};
-use super::measure::use_threads;
 use super::forgive_broken_pipe;
+use super::measure::use_threads;
 use crate::archive::{Archive, Key};
 use crate::batch::Label;
 use crate::error::Result;
@@ -17,7 +17,7 @@ use crate::error::Result;
 /// Groups that are listed; the rest are counted.
 const LISTED: usize = 50;
 
-pub(super) fn run(args: &Inspect, _display: &Display, console: &Console) -> Result<()> {
+pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
     use_threads(&args.machine)?;
     let request = args.input.request()?;
     let archive = Archive::open(&args.input.inputs, &request)?;
@@ -68,7 +68,15 @@ fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<10}{value}");
     };
-    line("files", format!("{} · {} row groups of at most {} rows", count(archive.files().len() as u64), count(archive.units().len() as u64), count(largest)));
+    line(
+        "files",
+        format!(
+            "{} · {} row groups of at most {} rows",
+            count(archive.files().len() as u64),
+            count(archive.units().len() as u64),
+            count(largest)
+        ),
+    );
     line("rows", format!("N = {} · {} as stored", count(rows), bytes(stored)));
     let features = archive.features();
     line("features", format!("{}   {}   D = {}   ({})", features.name, features.kind, dims.join(", "), features.why));
@@ -79,24 +87,41 @@ fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
                 (Some(only), _) => format!(", {only}"),
                 _ => String::new(),
             };
-            line("labels", format!("{}   {}   K = {}{range}   ({})", labels.name, labels.kind, count(classes.len() as u64), labels.why));
+            line(
+                "labels",
+                format!(
+                    "{}   {}   K = {}{range}   ({})",
+                    labels.name,
+                    labels.kind,
+                    count(classes.len() as u64),
+                    labels.why
+                ),
+            );
         }
         None => line("labels", "none".to_owned()),
     }
     let named = |n: usize| if n == archive.files().len() { "all files".to_owned() } else { format!("{n} files") };
-    line("checksums", if checked == 0 { "none: flipped bits in pages cannot be seen".to_owned() } else { named(checked) });
+    line(
+        "checksums",
+        if checked == 0 { "none: flipped bits in pages cannot be seen".to_owned() } else { named(checked) },
+    );
     let keys: BTreeSet<&String> = archive.files().iter().flat_map(|file| file.keys.keys()).collect();
     for key in keys {
-        let values: BTreeSet<&String> = archive.files().iter().filter_map(|file| file.keys.get(key)).collect();
-        let shown: Vec<&str> = values.iter().take(8).map(|value| value.as_str()).collect();
+        // Numbers in their order, before all other values.
+        let values: BTreeSet<(i64, &String)> = archive
+            .files()
+            .iter()
+            .filter_map(|file| file.keys.get(key))
+            .map(|value| (value.parse().unwrap_or(i64::MAX), value))
+            .collect();
+        let shown: Vec<&str> = values.iter().take(8).map(|(_, value)| value.as_str()).collect();
         let more = if values.len() > shown.len() { format!(", … ({} values)", values.len()) } else { String::new() };
         line("key", format!("{key} = {}{more}", shown.join(", ")));
     }
     if !group_by.is_empty() {
         line("groups", count(counts.len() as u64));
         for (key, labels) in counts.iter().take(LISTED) {
-            let names: Vec<String> =
-                group_by.iter().zip(key).map(|(name, value)| format!("{name}={value}")).collect();
+            let names: Vec<String> = group_by.iter().zip(key).map(|(name, value)| format!("{name}={value}")).collect();
             let rows: u64 = labels.values().sum();
             line("", format!("{}   N = {} · K = {}", names.join(" "), count(rows), count(labels.len() as u64)));
         }

@@ -34,7 +34,8 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
         summary.passes,
         if summary.passes == 1 { "" } else { "es" },
     );
-    let memory = format!("{} on {} threads, and 16 bytes a class, dimension and thread", bytes(summary.memory), summary.threads);
+    let memory =
+        format!("{} on {} threads, and 16 bytes a class, dimension and thread", bytes(summary.memory), summary.threads);
     if args.dry_run {
         let plan = format!("plan    {text}\nmemory  {memory}\n");
         return forgive_broken_pipe(std::io::stdout().write_all(plan.as_bytes()));

@@ -8,6 +8,7 @@ mod progress;
 mod resources;
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,11 +28,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let console = Console::new(&args.display);
-    let result = match &args.verb {
+    let work = AssertUnwindSafe(|| match &args.verb {
         Verb::Measure(measure) => measure::run(measure, &args.display, &console),
-        Verb::Inspect(inspect) => inspect::run(inspect, &args.display, &console),
-    };
-    match result {
+        Verb::Inspect(inspect) => inspect::run(inspect, &console),
+    });
+    // A panic is a bug, and says so by its exit code; what it was is on standard error already.
+    match catch_unwind(work).unwrap_or_else(|_| Err(Error::internal("this is a bug in nckit"))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             console.error(&error);

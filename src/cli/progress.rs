@@ -71,10 +71,13 @@ impl Style {
 }
 
 fn show(style: Style, watch: &Watch, total: u64, done: &std::sync::mpsc::Receiver<()>) {
-    let bar = ProgressBar::with_draw_target(Some(total), match style {
-        Style::Bar => ProgressDrawTarget::stderr(),
-        Style::Plain | Style::Json => ProgressDrawTarget::hidden(),
-    });
+    let bar = ProgressBar::with_draw_target(
+        Some(total),
+        match style {
+            Style::Bar => ProgressDrawTarget::stderr(),
+            Style::Plain | Style::Json => ProgressDrawTarget::hidden(),
+        },
+    );
     let template = "  {bar:24} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  ETA {eta}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("━╸─"));

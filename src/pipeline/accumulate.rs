@@ -201,11 +201,7 @@ pub(super) fn ood_means(plan: &Plan, watch: &Watch) -> Result<BTreeMap<Key, Vec<
             let group = groups.entry(part.key.clone()).or_insert_with(Gathered::new);
             if part.rows.as_ref().map_or(batch.rows(), Vec::len) > 0 {
                 group.check_dim(chunk.dim)?;
-                group.state.update(
-                    &Chunk { batch, profile: &profile },
-                    part.rows.as_deref(),
-                    &shifts.of(&part.key),
-                )?;
+                group.state.update(&Chunk { batch, profile: &profile }, part.rows.as_deref(), &shifts.of(&part.key))?;
             }
         }
         Ok(())

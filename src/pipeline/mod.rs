@@ -112,7 +112,9 @@ impl Plan {
             }
         }
         if groups.is_empty() {
-            return Err(Error::missing("no rows are left to measure").help("loosen --where, --ignore-label or the counts"));
+            return Err(
+                Error::missing("no rows are left to measure").help("loosen --where, --ignore-label or the counts")
+            );
         }
         groups.sort_by(|a, b| a.key.iter().map(|(_, value)| value).cmp(b.key.iter().map(|(_, value)| value)));
         Ok(Report {

@@ -87,7 +87,8 @@ impl Plan {
         };
         let decisions = open(&job.decisions, false)?;
         let ood = open(&job.ood, true)?;
-        let needs = job.selection.needs(job.head.is_some(), ood.is_some(), decisions.is_some(), job.extras, &job.options);
+        let needs =
+            job.selection.needs(job.head.is_some(), ood.is_some(), decisions.is_some(), job.extras, &job.options);
         let dims = (0..archive.files().len())
             .map(|file| archive.file_dim(file).map(Option::unwrap_or_default))
             .collect::<Result<_>>()?;
@@ -233,10 +234,6 @@ impl Plan {
 impl Watch {
     /// Fails once a stop was asked for.
     pub(super) fn check(&self) -> Result<()> {
-        if self.stop.load(Ordering::Relaxed) {
-            Err(Error::interrupted("stopped before the end"))
-        } else {
-            Ok(())
-        }
+        if self.stop.load(Ordering::Relaxed) { Err(Error::interrupted("stopped before the end")) } else { Ok(()) }
     }
 }

@@ -42,13 +42,7 @@ pub(super) fn scan<W: Send>(
     worker: impl Fn() -> W + Sync,
     look: impl Fn(&mut W, Place, &Decoded) -> Result<()> + Sync,
 ) -> Result<Vec<W>> {
-    let queue = Queue {
-        units: units.len(),
-        threads,
-        state: Mutex::default(),
-        changed: Condvar::new(),
-        watch,
-    };
+    let queue = Queue { units: units.len(), threads, state: Mutex::default(), changed: Condvar::new(), watch };
     let work = || {
         let mut state = worker();
         let run = AssertUnwindSafe(|| {

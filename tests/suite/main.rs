@@ -1,5 +1,8 @@
 //! Everything that is tested from outside: one binary, one module per concern.
 
 mod damage;
+mod exact;
 mod laws;
+mod oracle;
 mod rows;
+mod stress;

@@ -3,9 +3,12 @@
 mod archives;
 mod cli;
 mod damage;
+mod exact;
 mod goldens;
 mod laws;
 mod layering;
+mod oracle;
 mod reading;
 mod rows;
 mod second_read;
+mod stress;

@@ -1,0 +1,252 @@
+//! The definition, in two passes and twice the precision of `f64`, beside what the state says.
+//!
+//! No number is worse than 1e-6, or six times the estimate printed beside it (METRICS 4.7).
+
+use nckit::batch::Label;
+use nckit::state::{Scatter, Shifts, Statistics};
+
+use crate::exact::Double;
+use crate::rows::{Random, Rows, Stored};
+use crate::stress::{Noise, Recipe};
+
+/// What the rows say by definition.
+struct Truth {
+    labels: Vec<Label>,
+    counts: Vec<f64>,
+    /// Variance within classes, by dimension.
+    dimensions: Vec<f64>,
+    /// `v_k`.
+    classes: Vec<f64>,
+}
+
+impl Truth {
+    fn of(chunks: &[Rows]) -> Self {
+        let dim = chunks[0].dim;
+        let mut labels: Vec<Label> = chunks.iter().flat_map(|rows| rows.classes.iter().cloned()).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        let class_of = |rows: &Rows| -> Vec<usize> {
+            rows.classes.iter().map(|label| labels.binary_search(label).unwrap()).collect()
+        };
+        let mut counts = vec![0.0; labels.len()];
+        let mut means = vec![Double::default(); labels.len() * dim];
+        for rows in chunks {
+            let class_of = class_of(rows);
+            for (i, &code) in rows.codes.iter().enumerate() {
+                let class = class_of[code as usize];
+                counts[class] += 1.0;
+                means[class * dim..][..dim].iter_mut().zip(rows.row(i)).for_each(|(mean, x)| *mean += x.into());
+            }
+        }
+        for (class, &count) in counts.iter().enumerate() {
+            means[class * dim..][..dim].iter_mut().for_each(|mean| *mean = mean.over(count));
+        }
+        let (mut dimensions, mut classes) = (vec![Double::default(); dim], vec![Double::default(); labels.len()]);
+        for rows in chunks {
+            let class_of = class_of(rows);
+            for (i, &code) in rows.codes.iter().enumerate() {
+                let class = class_of[code as usize];
+                for (j, x) in rows.row(i).into_iter().enumerate() {
+                    let square = (Double::from(x) - means[class * dim + j]).squared();
+                    dimensions[j] += square;
+                    classes[class] += square;
+                }
+            }
+        }
+        let total: f64 = counts.iter().sum();
+        Self {
+            labels,
+            dimensions: dimensions.into_iter().map(|sum| sum.over(total).value()).collect(),
+            classes: classes.into_iter().zip(&counts).map(|(sum, &count)| sum.over(count).value()).collect(),
+            counts,
+        }
+    }
+}
+
+fn measured(chunks: &[Rows]) -> Statistics {
+    let shifts = Shifts::default();
+    let mut state = chunks[0].state::<Scatter>(&shifts);
+    for rows in &chunks[1..] {
+        nckit::state::Merge::merge(&mut state, &rows.state::<Scatter>(&shifts)).unwrap();
+    }
+    state.statistics().unwrap()
+}
+
+/// What METRICS 4.7 says of a variance `v` of `n` rows, not divided by it.
+fn estimate(v: f64, bias: f64, random: f64, n: f64) -> f64 {
+    if v > 0.0 { v * (2.0 * (random / v / n).sqrt() + bias / v) } else { bias }
+}
+
+/// The largest of `|found − true|`, in units of what is allowed, and of 1e-6 of the truth.
+#[derive(Default)]
+struct Worst {
+    allowed: f64,
+    relative: f64,
+}
+
+impl Worst {
+    fn see(&mut self, found: f64, truth: f64, estimate: f64) {
+        let error = (found - truth).abs();
+        if error > 0.0 {
+            self.allowed = self.allowed.max(error / (1e-6 * truth).max(6.0 * estimate));
+            self.relative = self.relative.max(error / truth);
+        }
+    }
+}
+
+/// Variances against the truth, within the estimates; returns their worst relative errors, by dimension and by class.
+fn check(name: &str, chunks: &[Rows]) -> (f64, f64) {
+    let (truth, found) = (Truth::of(chunks), measured(chunks));
+    let (dim, rows) = (found.dim, found.rows() as f64);
+    assert_eq!(found.labels, truth.labels, "{name}");
+    assert!(found.counts.iter().zip(&truth.counts).all(|(&n, &m)| n as f64 == m), "{name}");
+    let scatter = found.scatter.as_ref().unwrap();
+    let variances: Vec<f64> = (0..dim).map(|j| scatter[j * dim + j] / rows).collect();
+    let mut dimensions = Worst::default();
+    for (j, &v) in variances.iter().enumerate() {
+        dimensions.see(v, truth.dimensions[j], estimate(v, found.rounding[j], found.rounding_changed[j], rows));
+    }
+    let total: f64 = variances.iter().sum();
+    let bias: f64 = found.rounding.iter().sum();
+    let weighted = found.rounding_changed.iter().zip(&variances).map(|(noise, v)| noise * (v / total)).sum::<f64>();
+    let mut classes = Worst::default();
+    for (k, &v) in found.variances.iter().enumerate() {
+        classes.see(v, truth.classes[k], estimate(v, bias, weighted, truth.counts[k]));
+    }
+    println!(
+        "{name}: dimensions {:.1e} ({:.2} of allowed), classes {:.1e} ({:.2})",
+        dimensions.relative, dimensions.allowed, classes.relative, classes.allowed
+    );
+    assert!(dimensions.allowed <= 1.0 && classes.allowed <= 1.0, "{name}");
+    (dimensions.relative, classes.relative)
+}
+
+/// Sets on which every number is good without an excuse.
+fn tight(recipe: &Recipe) {
+    let (dimensions, classes) = check(&recipe.name, &recipe.rows());
+    assert!(dimensions < 2e-6 && classes < 1e-6, "{}: {dimensions:e}, {classes:e}", recipe.name);
+}
+
+#[test]
+fn collapse() {
+    for bits in [16, 32, 64] {
+        for exponent in 1..=6 {
+            for sorted in [false, true] {
+                let name = format!("f{bits}, collapsed to 1e-{exponent}, sorted {sorted}");
+                tight(&Recipe { bits, sorted, ..Recipe::new(name, 24, 10_f64.powi(-exponent)) });
+            }
+        }
+    }
+}
+
+#[test]
+fn massive_dimensions() {
+    for collapse in [1e-1, 1e-3, 1e-5] {
+        let recipe = Recipe::new(format!("four dimensions times 1000, {collapse:e}"), 32, collapse);
+        tight(&Recipe { factors: vec![1000.0; 4], ..recipe });
+    }
+}
+
+#[test]
+fn spectra() {
+    for decay in [2.0, 4.0] {
+        for rotated in [false, true] {
+            let recipe = Recipe::new(format!("spectrum j^-{decay}, rotated {rotated}"), 512, 1e-1);
+            tight(&Recipe { decay, rotated, chunks: vec![700, 700], ..recipe });
+        }
+    }
+}
+
+#[test]
+fn zeros() {
+    for threshold in [0.0, 1.0, 3.0] {
+        let recipe = Recipe::new(format!("zeros below {threshold} sigma"), 32, 1.0);
+        let rows = Recipe { noise: Noise::Relu(threshold), ..recipe }.rows();
+        check(&format!("zeros below {threshold} sigma"), &rows);
+    }
+    let recipe = Recipe::new("one-hot rows", 40, 1.0);
+    tight(&Recipe { noise: Noise::OneHot, ..recipe });
+}
+
+#[test]
+fn heavy_tails() {
+    for bits in [32, 64] {
+        tight(&Recipe { noise: Noise::HeavyTails, bits, ..Recipe::new(format!("t3 tails, f{bits}"), 24, 1e-2) });
+    }
+}
+
+#[test]
+fn chunks_of_different_scale() {
+    for bits in [32, 64] {
+        for sorted in [false, true] {
+            let recipe = Recipe::new(format!("chunks 1e4 apart, f{bits}, sorted {sorted}"), 16, 1e-2);
+            tight(&Recipe { chunk_scales: vec![1.0, 1e4, 1e-4, 3.0], bits, sorted, ..recipe });
+        }
+    }
+}
+
+#[test]
+fn classes_of_different_scale() {
+    let recipe = Recipe::new("classes 1e4 tighter", 16, 1e-2);
+    let (dimensions, _) = check("classes 1e4 tighter", &Recipe { class_scales: vec![1.0, 1e-4], ..recipe }.rows());
+    assert!(dimensions < 2e-6, "{dimensions:e}");
+}
+
+#[test]
+fn many_classes_and_short_chunks() {
+    let recipe = Recipe::new("", 16, 1e-2);
+    for (name, classes, chunks) in [
+        ("singletons among 900 classes", 900, vec![1500, 800]),
+        ("a last chunk of one row", 5, vec![2000, 1]),
+        ("a last chunk of two rows", 5, vec![2000, 2]),
+        ("chunks of seven rows", 3, vec![7; 100]),
+        ("no class twice in a chunk", 50, vec![8; 60]),
+        ("rows one by one", 4, vec![1; 300]),
+    ] {
+        for bits in [16, 32, 64] {
+            check(
+                &format!("{name}, f{bits}"),
+                &Recipe { classes, chunks: chunks.clone(), bits, ..recipe.clone() }.rows(),
+            );
+        }
+    }
+}
+
+#[test]
+fn many_dimensions() {
+    tight(&Recipe { chunks: vec![150, 50], classes: 3, ..Recipe::new("4096 dimensions", 4096, 1e-1) });
+}
+
+/// Columns that are zero, constant, constant within classes, or hardly ever differ from zero.
+#[test]
+fn columns_that_hardly_vary() {
+    let mut random = Random::new(11);
+    let dim = 6;
+    let chunks: Vec<Rows> = (0..3)
+        .map(|chunk| {
+            let labels: Vec<i64> = (0..500).map(|_| random.below(4) as i64).collect();
+            let mut values = Vec::new();
+            for (i, &label) in labels.iter().enumerate() {
+                let rare = if i % 211 == chunk { random.normal() as f32 } else { 0.0 };
+                let constant = [0.1_f32, 0.7, 1.3e-5, 40.4][label as usize];
+                values.extend([random.normal() as f32, 0.0, 0.3, constant, rare, 1e-3 * random.normal() as f32]);
+            }
+            Rows::new(dim, Stored::F32(values), &labels)
+        })
+        .collect();
+    check("columns that hardly vary", &chunks);
+    let found = measured(&chunks);
+    let scatter = found.scatter.unwrap();
+    for j in 1..4 {
+        assert_eq!(scatter[j * dim + j].to_bits(), 0, "column {j} does not vary within classes");
+    }
+}
+
+/// Values at the ends of their types.
+#[test]
+fn extreme_magnitudes() {
+    for (bits, scale) in [(32, 1e-42), (32, 1e-38), (32, 1e30), (64, 1e-100), (64, 1e90), (16, 1e-6), (16, 1e3)] {
+        let recipe = Recipe::new(format!("f{bits} times {scale:e}"), 12, 1.0);
+        tight(&Recipe { chunk_scales: vec![scale], bits, ..recipe });
+    }
+}

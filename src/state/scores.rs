@@ -205,6 +205,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn counts_are_exact(positive in scores(), negative in scores()) {
             let separation = separate(&of::<1000>(&positive), &of(&negative));

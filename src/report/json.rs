@@ -23,7 +23,7 @@ pub(super) fn classes(report: &Report, records: &Records) -> String {
 
 /// One record a line.
 pub(super) fn lines(records: &Records) -> String {
-    (0..records.rows).map(|row| format!("{}\n", record(records, row))).collect()
+    (0..records.rows).flat_map(|row| [record(records, row).to_string(), "\n".to_owned()]).collect()
 }
 
 fn document(report: &Report, name: &str, items: Value, (other, others): (&str, Value)) -> String {

@@ -3,7 +3,7 @@
 use super::Report;
 use super::page::Page;
 use super::records::Records;
-use super::sheet::{Align, Column, Sheet};
+use super::sheet::{Align, Sheet};
 
 /// The whole report.
 pub(super) fn report(report: &Report) -> String {
@@ -11,7 +11,8 @@ pub(super) fn report(report: &Report) -> String {
     let mut parts: Vec<String> = page.title.iter().map(|title| format!("{}\n", cell(title))).collect();
     parts.extend(page.sheets.iter().map(sheet));
     if !page.notes.is_empty() {
-        parts.push(page.notes.iter().map(|note| format!("- {}\n", cell(&note.text))).collect());
+        let notes = page.notes.iter().map(|note| format!("- {}", cell(&note.text)));
+        parts.push(notes.collect::<Vec<_>>().join("\n") + "\n");
     }
     parts.join("\n")
 }
@@ -24,17 +25,18 @@ pub(super) fn records(records: &Records) -> String {
 fn sheet(sheet: &Sheet) -> String {
     let columns = sheet.keys.iter().chain(&sheet.body).chain(&sheet.tail).collect::<Vec<_>>();
     let rows = columns.first().map_or(0, |column| column.cells.len());
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        format!("|{}\n", cells.map(|text| format!(" {} |", cell(text))).collect::<String>())
+    let line = |cells: &[&str]| {
+        let cells = cells.iter().map(|text| cell(text)).collect::<Vec<_>>();
+        format!("| {} |\n", cells.join(" | "))
     };
-    let rule = |column: &&Column| if column.align == Align::Left { " --- |" } else { " ---: |" };
-    let mut text = sheet.title.iter().map(|title| format!("{}\n\n", cell(title))).collect::<String>();
-    text += &line(&mut columns.iter().map(|column| column.head.as_str()));
-    text += &format!("|{}\n", columns.iter().map(rule).collect::<String>());
-    for row in 0..rows {
-        text += &line(&mut columns.iter().map(|column| column.cells[row].as_str()));
-    }
-    text
+    let rules = columns.iter().map(|column| if column.align == Align::Left { "---" } else { "---:" });
+    let heads = columns.iter().map(|column| column.head.as_str()).collect::<Vec<_>>();
+    let mut lines = sheet.title.iter().map(|title| cell(title) + "\n\n").collect::<Vec<_>>();
+    lines.extend([line(&heads), line(&rules.collect::<Vec<_>>())]);
+    lines.extend(
+        (0..rows).map(|row| line(&columns.iter().map(|column| column.cells[row].as_str()).collect::<Vec<_>>())),
+    );
+    lines.concat()
 }
 
 /// Text that is no markup: names of classes and groups may hold anything.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::records::metric_keys;
+use super::records::{Count, metric_keys};
 use super::text::{counted, escaped, significant, words};
 use super::{Group, Report};
 use crate::archive::Skipped;
@@ -48,7 +48,9 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
     if let Some(text) = doubtful(groups) {
         note(true, text);
     }
-    counted_out(groups).into_iter().for_each(|text| note(true, text));
+    for text in counted_out(groups) {
+        note(true, text);
+    }
     for (file, reason) in &report.bad_files {
         note(true, format!("file left out: {} ({})", escaped(file), escaped(reason)));
     }
@@ -126,7 +128,7 @@ fn doubtful(groups: &[Group]) -> Option<String> {
 
 /// Rows and classes that flags left out, over all groups.
 fn counted_out(groups: &[Group]) -> Vec<String> {
-    let counts: [(&str, &str, fn(&Group) -> u64, &str); 5] = [
+    let counts: [(&str, &str, Count, &str); 5] = [
         ("row", "rows", |group| group.skipped.nulls, "with nulls left out (--nulls)"),
         ("row", "rows", |group| nonfinite(&group.skipped), "not finite left out (--nonfinite)"),
         ("row", "rows", |group| group.skipped.ignored, "with the ignored label left out (--ignore-label)"),

@@ -1,7 +1,7 @@
 //! What a reader sees of a report: tables, and remarks below them.
 
 use super::notes::{Note, notes};
-use super::records::{Records, metric_keys};
+use super::records::{Count, Records, metric_keys};
 use super::sheet::{Column, Sheet};
 use super::text::{counted, escaped, grouped, words};
 use super::{Group, Report};
@@ -46,7 +46,7 @@ fn classes(group: &Group) -> String {
 }
 
 fn dim(group: &Group) -> String {
-    format!("dim {}", grouped(group.dim))
+    format!("dim {}", grouped(&group.dim))
 }
 
 fn upright(group: &Group) -> Sheet {
@@ -96,10 +96,10 @@ fn lying(report: &Report) -> (Option<String>, Sheet) {
         sheet.body.push(column);
     }
     sheet.tail.push(Column::counts("rows", groups.iter().map(|group| group.rows)));
-    let shapes: [(&str, fn(&Group) -> u64, fn(&Group) -> String); 2] =
-        [("classes", |group| group.measurements.classes, classes), ("dim", |group| group.dim as u64, dim)];
+    let shapes: [(&str, Count); 2] =
+        [("classes", |group| group.measurements.classes), ("dim", |group| group.dim as u64)];
     let mut shared = Vec::new();
-    for (name, count, text) in shapes {
+    for ((name, count), text) in shapes.into_iter().zip([classes as fn(&Group) -> String, dim]) {
         match groups.first().filter(|first| groups.iter().all(|group| count(group) == count(first))) {
             Some(first) => shared.push(text(first)),
             None => sheet.tail.push(Column::counts(name, groups.iter().map(count))),

@@ -9,6 +9,12 @@ use super::{Group, Report};
 use crate::batch::Label;
 use crate::metrics::ClassRow;
 
+/// A count of a group.
+pub(super) type Count = fn(&Group) -> u64;
+
+/// A number of a class.
+type OfClass<T> = fn(&ClassRow) -> Option<T>;
+
 /// Typed columns of equal length.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
@@ -44,7 +50,7 @@ impl Records {
         let fixed = ["rows", "classes", "dim", "dropped_classes", "flags"];
         let taken = fixed.into_iter().chain(keys.iter().copied()).collect();
         let mut records = Self::keyed(&groups.iter().collect::<Vec<_>>(), &taken);
-        let counts: [(&str, fn(&Group) -> u64); 4] = [
+        let counts: [(&str, Count); 4] = [
             ("rows", |group| group.rows),
             ("classes", |group| group.measurements.classes),
             ("dim", |group| group.dim as u64),
@@ -68,7 +74,7 @@ impl Records {
             .iter()
             .flat_map(|group| group.measurements.per_class.iter().map(move |class| (group, class)))
             .collect();
-        let numbers: [(&str, fn(&ClassRow) -> Option<f64>); 7] = [
+        let numbers: [(&str, OfClass<f64>); 7] = [
             ("variance", |class| class.variance),
             ("distance", |class| Some(class.distance)),
             ("snr", |class| class.snr),
@@ -77,7 +83,7 @@ impl Records {
             ("cos_head", |class| class.cos_head),
             ("dot_head", |class| class.dot_head),
         ];
-        let counts: [(&str, fn(&ClassRow) -> Option<u64>); 4] = [
+        let counts: [(&str, OfClass<u64>); 4] = [
             ("agreements", |class| class.agreements),
             ("decisions", |class| class.decisions),
             ("ncc_hits", |class| class.ncc_hits),
@@ -166,18 +172,19 @@ fn counts_of(counts: impl Iterator<Item = Option<u64>>) -> Cells {
     Cells::Int(counts.map(|count| count.map(|count| i64::try_from(count).unwrap_or(i64::MAX))).collect())
 }
 
+fn integer<T: TryFrom<i128>>(label: Option<&Label>) -> Option<T> {
+    match label {
+        Some(Label::Int(value)) => T::try_from(*value).ok(),
+        _ => None,
+    }
+}
+
 /// The narrowest type that holds all of the labels.
 fn labels_of<'a>(labels: impl Iterator<Item = Option<&'a Label>>) -> Cells {
     let labels: Vec<Option<&Label>> = labels.collect();
     let integers = |fits: fn(i128) -> bool| {
         labels.iter().flatten().all(|label| matches!(label, Label::Int(value) if fits(*value)))
     };
-    fn integer<T: TryFrom<i128>>(label: Option<&Label>) -> Option<T> {
-        match label {
-            Some(Label::Int(value)) => T::try_from(*value).ok(),
-            _ => None,
-        }
-    }
     if integers(|value| i64::try_from(value).is_ok()) {
         return Cells::Int(labels.into_iter().map(integer).collect());
     }

@@ -43,7 +43,12 @@ impl Column {
 
     /// Counts, in groups of three digits.
     pub(super) fn counts(head: &str, counts: impl Iterator<Item = u64>) -> Self {
-        Self { head: head.to_owned(), cells: counts.map(grouped).collect(), align: Align::Right, section: 0 }
+        Self {
+            head: head.to_owned(),
+            cells: counts.map(|count| grouped(&count)).collect(),
+            align: Align::Right,
+            section: 0,
+        }
     }
 
     /// Numbers, to a few digits.
@@ -70,7 +75,7 @@ impl Column {
 
     /// Head and cells, all of one width, as text in which every character is one column wide.
     pub(super) fn padded(&self) -> Vec<String> {
-        let places = |text: &str| text.find(['.', 'e']).map_or_else(|| text.chars().count(), |at| at);
+        let places = |text: &str| text.find(['.', 'e']).unwrap_or_else(|| text.chars().count());
         let most = self.cells.iter().map(|cell| places(cell)).max().unwrap_or(0);
         let mut lines = vec![self.head.clone()];
         lines.extend(self.cells.iter().map(|cell| match self.align {

@@ -121,5 +121,5 @@ fn painted(text: &str, colour: &str, style: Style) -> String {
     if !style.colour {
         return text.to_owned();
     }
-    text.lines().map(|line| format!("{colour}{line}{RESET}\n")).collect()
+    text.lines().flat_map(|line| [colour, line, RESET, "\n"]).collect()
 }

@@ -40,7 +40,7 @@ pub(super) fn significant(value: f64) -> String {
 }
 
 /// `26,397`
-pub(super) fn grouped(count: impl ToString) -> String {
+pub(super) fn grouped(count: &impl ToString) -> String {
     let plain = count.to_string();
     let (sign, digits) = plain.split_at(usize::from(plain.starts_with('-')));
     let mut text = sign.to_owned();
@@ -55,7 +55,7 @@ pub(super) fn grouped(count: impl ToString) -> String {
 
 /// `1 row`, `1,257 rows`
 pub(super) fn counted(count: u64, singular: &str, plural: &str) -> String {
-    format!("{} {}", grouped(count), if count == 1 { singular } else { plural })
+    format!("{} {}", grouped(&count), if count == 1 { singular } else { plural })
 }
 
 /// A name from outside, safe to show on a terminal: control characters, and those that reorder text, as `\u{…}`.
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn thousands_are_set_apart() {
         assert_eq!(
-            [grouped(0), grouped(999), grouped(1257), grouped(-26_397), grouped(-100), grouped(1_000_000)],
+            [grouped(&0), grouped(&999), grouped(&1257), grouped(&-26_397), grouped(&-100), grouped(&1_000_000)],
             ["0", "999", "1,257", "-26,397", "-100", "1,000,000"]
         );
         assert_eq!([counted(1, "row", "rows"), counted(1000, "row", "rows")], ["1 row", "1,000 rows"]);

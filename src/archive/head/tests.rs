@@ -59,7 +59,9 @@ fn tensors(tensors: &[(&str, &str, &[usize], Vec<u8>)]) -> Vec<u8> {
     let header = serde_json::Value::Object(header).to_string();
     let mut file = (header.len() as u64).to_le_bytes().to_vec();
     file.extend(header.bytes());
-    tensors.iter().for_each(|(_, _, _, bytes)| file.extend(bytes));
+    for (_, _, _, bytes) in tensors {
+        file.extend(bytes);
+    }
     file
 }
 

@@ -155,6 +155,19 @@ fn hive_keys_group_and_filter_whole_files() {
 }
 
 #[test]
+fn hive_values_are_integers_only_if_all_of_a_key_are() {
+    let files = Files::new();
+    for (tag, name) in ["k=9", "k=x", "k=10"].iter().enumerate() {
+        write(&files, &format!("{name}/p.parquet"), tag as i32);
+    }
+    // Nor does a filter make them integers.
+    let filters = vec![("k".into(), "10".into()), ("k".into(), "9".into())];
+    let archive = files.open(&Request { filters, group_by: vec!["k".into()], ..Request::default() }).unwrap();
+    let keys: Vec<_> = archive.units().iter().step_by(2).map(|unit| unit.key.clone().unwrap()).collect();
+    assert_eq!(keys, [vec![text("9")], vec![text("10")]]);
+}
+
+#[test]
 fn columns_are_chosen_or_asked_for() {
     let files = Files::new();
     let three = |names: [&'static str; 3]| {

@@ -72,6 +72,7 @@ fn rotation(dim: usize) -> Vec<f64> {
 }
 
 #[test]
+#[expect(clippy::unreadable_literal, reason = "digits as the formula sheet has them")]
 fn golden_values() {
     let (statistics, options) = (golden(), Options::default());
     let means = Means::of(&statistics);
@@ -211,12 +212,14 @@ fn correlated_variation_keeps_its_digits_too() {
 
 #[test]
 fn directions_without_variation_are_taken_out() {
-    // As after LayerNorm: rows sum to 0 up to rounding to the grid.
+    // As after layer normalisation: rows sum to 0 up to rounding to the grid.
     let (dim, classes) = (9, 20);
     let (mut rows, labels) = random(classes, dim, 60, 0.1);
     let deflate = |row: &mut [f64]| {
         let mean = row.iter().sum::<f64>() / row.len() as f64;
-        row.iter_mut().for_each(|x| *x = f64::from((*x - mean) as f32));
+        for x in row {
+            *x = f64::from((*x - mean) as f32);
+        }
     };
     rows.chunks_mut(dim).for_each(deflate);
     let full = statistics(dim, &rows, &labels);

@@ -13,7 +13,7 @@ fn none(angles: &Angles) -> &'static str {
     } else if angles.degenerate > 0 {
         "degenerate_pairs"
     } else {
-        "zero_norm"
+        "too_few_directions"
     }
 }
 
@@ -29,7 +29,7 @@ fn variance(angles: &Angles, moments: &Moments) -> Value {
 ///
 /// # Errors
 ///
-/// `single_class`, `zero_norm` if fewer than two points have a direction.
+/// `single_class`, `too_few_directions` if fewer than two points have a direction.
 pub fn distance_mean(angles: &Angles) -> Value {
     mean(angles, &angles.distance)
 }
@@ -180,6 +180,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::unreadable_literal, reason = "digits as the formula sheet has them")]
     fn golden_values() {
         let means = centred(&golden());
         let one = angles(3, &means, 1.0);
@@ -218,6 +219,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::unreadable_literal, reason = "digits as the formula sheet has them")]
     fn the_uniform_baseline_is_that_of_the_sheet() {
         let known = [(64, -0.342574), (128, -0.344597), (256, -0.345591), (512, -0.346084), (1024, -0.346329)];
         for (dim, expected) in known {
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn what_cannot_be_computed_says_why() {
         assert_eq!(distance_mean(&angles(2, &[1.0, 0.0], 2.0)), Err("single_class"));
-        assert_eq!(max_angle(&angles(2, &[0.0; 6], 2.0)), Err("zero_norm"));
+        assert_eq!(max_angle(&angles(2, &[0.0; 6], 2.0)), Err("too_few_directions"));
         let same = angles(2, &[1.0, 1.0, 2.0, 2.0], 2.0);
         assert_eq!(log_energy_mean(&same), Err("degenerate_pairs"));
         assert_eq!(riesz_ln_mean(&same), Err("degenerate_pairs"));

@@ -45,6 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "these are exact")]
     fn units_in_the_last_place() {
         assert_eq!(ulp(1.0, 53), f64::EPSILON);
         assert_eq!(ulp(-1.5, 24), f64::from(f32::EPSILON));

@@ -168,9 +168,13 @@ impl<'a> Task<'a> {
         } else if s == 1.0 {
             values.iter_mut().zip(squared).for_each(|(value, squared)| *value = 1.0 / squared.sqrt());
         } else if !values.is_empty() {
-            values.iter_mut().for_each(|value| *value *= s);
+            for value in &mut *values {
+                *value *= s;
+            }
             ln_scale = max(values);
-            values.iter_mut().for_each(|value| *value = exp(*value - ln_scale));
+            for value in &mut *values {
+                *value = exp(*value - ln_scale);
+            }
         }
         ScaledMoments { ln_scale, moments: Moments::of(values) }
     }

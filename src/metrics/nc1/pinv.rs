@@ -60,6 +60,9 @@ pub fn pinv(
     }
     let normaliser = normaliser(statistics, options)?;
     let scatter = statistics.scatter.as_ref().ok_or("no_scatter")?;
+    if means.norms.iter().all(|&norm| norm == 0.0) {
+        return Err("zero_between");
+    }
     let spectrum = linalg::right_singular(means.values, dim).map_err(|_| "out_of_range")?;
     let candidates = spectrum.values.len().min(classes - 1);
     let eigenvalues: Vec<f64> = spectrum.values[..candidates].iter().map(|s| s * s / classes as f64).collect();
@@ -79,7 +82,9 @@ pub fn pinv(
     let rows = statistics.rows() as f64;
     let vectors = &spectrum.vectors[..candidates * dim];
     let mut images = linalg::product(vectors, scatter, dim, dim);
-    images.iter_mut().for_each(|x| *x /= scale * rows);
+    for x in &mut images {
+        *x /= scale * rows;
+    }
     let terms: Vec<f64> = (0..candidates)
         .map(|r| dot(&vectors[r * dim..][..dim], &images[r * dim..][..dim]).max(0.0) / eigenvalues[r])
         .collect();

@@ -26,7 +26,7 @@ pub struct Vci {
 /// ```
 ///
 /// since a difference from 1 cancels exactly where features collapse. Directions in which all rows agree up to rounding
-/// (those of LayerNorm) are taken out first: eigenvectors of `Σ_T`, scaled to unit diagonal, below
+/// (those of layer normalisation) are taken out first: eigenvectors of `Σ_T`, scaled to unit diagonal, below
 /// `max(D ε, 64 ν_r)`. The normaliser of `Σ_W` is `N`, whatever the options say: `Σ_T` is the covariance of all rows.
 ///
 /// # Errors
@@ -41,7 +41,7 @@ pub fn vci(statistics: &Statistics, significand_bits: u32, options: &Options) ->
         return Err("needs_per_class_scatter");
     }
     let scatter = statistics.scatter.as_ref().ok_or("no_scatter")?;
-    let scaled = Scaled::new(statistics, scatter, weighted_means(statistics))?;
+    let scaled = Scaled::new(statistics, scatter, &weighted_means(statistics))?;
     let deflated = scaled.deflate(statistics, significand_bits)?;
 
     let size = deflated.size;
@@ -125,7 +125,7 @@ struct Deflated {
 }
 
 impl Scaled {
-    fn new(statistics: &Statistics, scatter: &[f64], means: Vec<f64>) -> Result<Self, &'static str> {
+    fn new(statistics: &Statistics, scatter: &[f64], means: &[f64]) -> Result<Self, &'static str> {
         let (dim, rows) = (statistics.dim, statistics.rows() as f64);
         let mut total: Vec<f64> = (0..dim).map(|j| scatter[j * dim + j].max(0.0) / rows).collect();
         for row in means.chunks_exact(dim) {

@@ -7,7 +7,7 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::matmul::matmul;
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::linalg::{cholesky::llt, evd, qr::no_pivoting::factor as qr, svd};
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::{Accum, MatMut, MatRef, Par, Spec};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -44,15 +44,14 @@ pub struct Singular {
 pub fn symmetric_eigen(matrix: &[f64], dim: usize) -> Result<Eigen> {
     check_finite(matrix)?;
     let (mut values, mut vectors) = (vec![0.0; dim], vec![0.0; dim * dim]);
-    let scratch =
-        evd::self_adjoint_evd_scratch::<f64>(dim, evd::ComputeEigenvectors::Yes, Par::Seq, Default::default());
+    let scratch = evd::self_adjoint_evd_scratch::<f64>(dim, evd::ComputeEigenvectors::Yes, Par::Seq, Spec::default());
     evd::self_adjoint_evd(
         MatRef::from_column_major_slice(matrix, dim, dim),
         faer::diag::DiagMut::from_slice_mut(&mut values),
         Some(MatMut::from_column_major_slice_mut(&mut vectors, dim, dim)),
         Par::Seq,
         MemStack::new(&mut MemBuffer::new(scratch)),
-        Default::default(),
+        Spec::default(),
     )
     .map_err(|_| not_converged())?;
     values.reverse();
@@ -81,7 +80,7 @@ pub fn right_singular(rows: &[f64], dim: usize) -> Result<Singular> {
     let rank = count.min(dim);
     let (mut values, mut vectors) = (vec![0.0; rank], vec![0.0; rank * dim]);
     let (left, right) = (svd::ComputeSvdVectors::Thin, svd::ComputeSvdVectors::No);
-    let scratch = svd::svd_scratch::<f64>(dim, count, left, right, Par::Seq, Default::default());
+    let scratch = svd::svd_scratch::<f64>(dim, count, left, right, Par::Seq, Spec::default());
     svd::svd(
         MatRef::from_column_major_slice(rows, dim, count),
         faer::diag::DiagMut::from_slice_mut(&mut values),
@@ -89,7 +88,7 @@ pub fn right_singular(rows: &[f64], dim: usize) -> Result<Singular> {
         None,
         Par::Seq,
         MemStack::new(&mut MemBuffer::new(scratch)),
-        Default::default(),
+        Spec::default(),
     )
     .map_err(|_| not_converged())?;
     Ok(Singular { values, vectors })
@@ -106,13 +105,13 @@ fn triangle(rows: &[f64], dim: usize) -> Vec<f64> {
     matrix.copy_from(MatRef::from_row_major_slice(rows, count, dim));
     let block = qr::recommended_block_size::<f64>(count, dim);
     let mut householder = vec![0.0; block * dim];
-    let scratch = qr::qr_in_place_scratch::<f64>(count, dim, block, Par::Seq, Default::default());
+    let scratch = qr::qr_in_place_scratch::<f64>(count, dim, block, Par::Seq, Spec::default());
     qr::qr_in_place(
         matrix,
         MatMut::from_column_major_slice_mut(&mut householder, block, dim),
         Par::Seq,
         MemStack::new(&mut MemBuffer::new(scratch)),
-        Default::default(),
+        Spec::default(),
     );
     let mut triangle = vec![0.0; dim * dim];
     for i in 0..dim {
@@ -190,13 +189,13 @@ impl Cholesky {
     /// Factorizes a symmetric matrix, `dim × dim`; `None` unless it is positive definite.
     pub fn new(matrix: &[f64], dim: usize) -> Option<Self> {
         let mut factor = matrix.to_vec();
-        let scratch = llt::factor::cholesky_in_place_scratch::<f64>(dim, Par::Seq, Default::default());
+        let scratch = llt::factor::cholesky_in_place_scratch::<f64>(dim, Par::Seq, Spec::default());
         llt::factor::cholesky_in_place(
             MatMut::from_column_major_slice_mut(&mut factor, dim, dim),
-            Default::default(),
+            llt::factor::LltRegularization::default(),
             Par::Seq,
             MemStack::new(&mut MemBuffer::new(scratch)),
-            Default::default(),
+            Spec::default(),
         )
         .ok()?;
         let this = Self { factor, dim };

@@ -46,6 +46,14 @@ pub(crate) fn golden_head() -> Head {
 /// The golden fixture's mean of out-of-distribution rows.
 pub(crate) const GOLDEN_OOD: [f64; 3] = [1.0, 2.0, -3.0];
 
+/// `c_k = μ_k − (1/K) Σ μ`, K × D.
+pub(crate) fn centred(statistics: &Statistics) -> Vec<f64> {
+    let (dim, classes) = (statistics.dim, statistics.classes());
+    let centre: Vec<f64> =
+        (0..dim).map(|j| statistics.offsets.iter().skip(j).step_by(dim).sum::<f64>() / classes as f64).collect();
+    statistics.offsets.chunks(dim).flat_map(|row| row.iter().zip(&centre).map(|(x, centre)| x - centre)).collect()
+}
+
 /// Fails unless a value is what it should be, to a relative tolerance.
 #[track_caller]
 pub(crate) fn assert_close(found: f64, expected: f64, tolerance: f64) {

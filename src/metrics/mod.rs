@@ -15,6 +15,7 @@ mod nc2;
 mod nc3;
 mod nc4;
 mod nc5;
+mod noise;
 mod options;
 mod outcome;
 mod selection;
@@ -31,6 +32,11 @@ use crate::state::{Findings, Head, Statistics};
 
 /// A metric's number, finite, or the machine-readable reason why there is none.
 pub type Value = std::result::Result<f64, &'static str>;
+
+/// A number that may have left the range of `f64`.
+fn finite(x: f64) -> Value {
+    if x.is_finite() { Ok(x) } else { Err("out_of_range") }
+}
 
 /// All that is known of a group of rows when its metrics are made.
 #[derive(Clone, Copy, Debug)]

@@ -161,15 +161,20 @@ impl<'a> Task<'a> {
     #[inline(always)]
     #[expect(clippy::float_cmp, reason = "these exponents need no exponential, and only exactly these")]
     fn riesz(&self, squared: &[f64], values: &mut [f64]) -> ScaledMoments {
-        let s = self.riesz_s.abs();
+        let s = self.riesz_s;
         let mut ln_scale = 0.0;
         if s == 2.0 {
             values.iter_mut().zip(squared).for_each(|(value, squared)| *value = 1.0 / squared);
         } else if s == 1.0 {
             values.iter_mut().zip(squared).for_each(|(value, squared)| *value = 1.0 / squared.sqrt());
         } else if !values.is_empty() {
-            ln_scale = s * max(values);
-            values.iter_mut().for_each(|value| *value = exp(s * *value - ln_scale));
+            for value in &mut *values {
+                *value *= s;
+            }
+            ln_scale = max(values);
+            for value in &mut *values {
+                *value = exp(*value - ln_scale);
+            }
         }
         ScaledMoments { ln_scale, moments: Moments::of(values) }
     }

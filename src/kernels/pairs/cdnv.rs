@@ -156,7 +156,7 @@ impl Worst {
 
 pub(super) struct Task<'a> {
     points: Points<'a>,
-    /// `‖x‖²`.
+    /// `‖x‖²`; 0 for a point whose norm is, though rounding left something of it.
     squares: Vec<f64>,
     /// In units of the points, squared.
     variances: Vec<f64>,
@@ -169,7 +169,8 @@ pub(super) struct Task<'a> {
 
 impl<'a> Task<'a> {
     pub(super) fn new(points: &Points<'a>, variances: &Variances<'_>) -> Self {
-        let squares = (0..points.len()).map(|k| sum(points.row(k), |x| x * x)).collect();
+        let square = |k: usize| if points.norms[k] > 0.0 { sum(points.row(k), |x| x * x) } else { 0.0 };
+        let squares = (0..points.len()).map(square).collect();
         let used: Vec<f64> = variances.used.iter().map(|&used| f64::from(u8::from(used))).collect();
         Self {
             points: *points,
@@ -310,7 +311,7 @@ impl<'a> Task<'a> {
                 if squared[j] < NEAR * both {
                     squared[j] = squared_distance(self.points.row(i), 1.0, self.points.row(first + j), 1.0);
                 }
-                let apart = squared[j] > tolerance * both;
+                let apart = both > 0.0 && squared[j] > tolerance * both;
                 squared[j] = if apart { squared[j] } else { 1.0 };
                 counts[j] = if apart { used[j] } else { 0.0 };
                 degenerate += used[j] - counts[j];

@@ -134,6 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "these are exact")]
     fn elementary_functions_agree_with_the_library() {
         let mut x = 1e-300_f64;
         while x < 1e300 {
@@ -154,6 +155,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "these are exact")]
     fn sums_and_maxima_see_every_value() {
         let values: Vec<f64> = (1..=19).map(f64::from).collect();
         assert_eq!(sum(&values, |x| x), 190.0);

@@ -4,6 +4,8 @@
 //! the number of threads changes no bit. Distances of near duplicates, which `‖a‖² + ‖b‖² − 2 a·b` would lose, are taken
 //! from differences.
 
+#![expect(clippy::inline_always, reason = "a call in loops over pairs would keep them from being vectorised")]
+
 mod angles;
 mod cdnv;
 mod distribution;
@@ -121,7 +123,9 @@ pub fn sweep(points: &Points<'_>, variances: Option<&Variances<'_>>, riesz_s: Op
             if let (Some(total), Some(part)) = (&mut cdnv_total, cdnv) {
                 total.merge(&span(a), &span(b), part);
             }
-            angles.iter().for_each(|part| angles_total.merge(part));
+            if let Some(part) = angles {
+                angles_total.merge(&part);
+            }
         }
     }
     let scratches = idle.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -86,6 +86,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "these are exact")]
     fn scales_are_brought_together() {
         let mut a = ScaledMoments { ln_scale: 2000.0, moments: Moments::of(&[1.0, 0.5]) };
         a.merge(&ScaledMoments { ln_scale: 2000.0 + 2_f64.ln(), moments: Moments::of(&[1.0]) });

@@ -167,7 +167,7 @@ fn many_classes_are_binned_and_the_unit_cancels() {
         .pairs()
         .map(|(i, j)| (i, j, case.squared(i, j, false)))
         .filter(|&(i, j, squared)| case.used[i] && case.used[j] && squared > 1e-13)
-        .map(|(i, j, squared)| (case.variances[i] + case.variances[j]) / 2.0 / squared.powi(2))
+        .map(|(i, j, squared)| f64::midpoint(case.variances[i], case.variances[j]) / squared.powi(2))
         .collect();
     values.sort_by(f64::total_cmp);
     assert_eq!(values.len() as u64, unscaled.pairs);

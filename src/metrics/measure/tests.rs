@@ -243,6 +243,8 @@ fn without_the_scatter_what_needs_none_is_made() {
     let all = run(&evidence, &filtered, &["nc1", "mse"]);
     assert_eq!(reason(&all, "nc1_pinv"), Some("filter_after_pooling"));
     assert_eq!(reason(&all, "mse_nc1"), Some("filter_after_pooling"));
+    let balanced = Options { normaliser: Normaliser::Balanced, ..filtered };
+    assert_eq!(reason(&run(&evidence, &balanced, &["nc1_pinv"]), "nc1_pinv"), Some("needs_per_class_scatter"));
 }
 
 #[test]
@@ -444,7 +446,8 @@ fn decisions_are_matched_by_label() {
     statistics = statistics.retain(|class| class != 1);
     let evidence = Evidence { findings: Some(&findings), ..bare(&statistics) };
     let extras = Extras { per_class: true, worst_pairs: 0 };
-    let all = measure(&evidence, &Options::default(), &select(&["nc1_cdnv"]), extras).unwrap();
+    let all = measure(&evidence, &Options::default(), &select(&["nc2_norm_mean"]), extras).unwrap();
+    assert!(all.per_class.iter().all(|row| row.cdnv_mean.is_some()), "classes show what no metric asked for");
     let rows: Vec<Option<u64>> = all.per_class.iter().map(|row| row.decisions).collect();
     assert_eq!(rows, [Some(3), Some(5), Some(6)]);
 }

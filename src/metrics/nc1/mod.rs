@@ -1,5 +1,7 @@
 //! NC1: variability within classes.
 
+#[cfg(test)]
+mod oracle;
 mod pinv;
 #[cfg(test)]
 mod tests;

@@ -6,25 +6,25 @@ use crate::metrics::fixture::{assert_close, centred, golden, golden_rows, statis
 const F64: u32 = 53;
 
 /// Centred means as points.
-struct Means {
+pub(super) struct Means {
     dim: usize,
     values: Vec<f64>,
     norms: Vec<f64>,
 }
 
 impl Means {
-    fn of(statistics: &Statistics) -> Self {
+    pub(super) fn of(statistics: &Statistics) -> Self {
         let values = centred(statistics);
         let norms = values.chunks(statistics.dim).map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
         Self { dim: statistics.dim, values, norms }
     }
 
-    fn points(&self) -> Points<'_> {
+    pub(super) fn points(&self) -> Points<'_> {
         Points { dim: self.dim, values: &self.values, norms: &self.norms, unit: 1.0 }
     }
 }
 
-fn cdnv_of(statistics: &Statistics, options: &Options) -> Cdnv {
+pub(super) fn cdnv_of(statistics: &Statistics, options: &Options) -> Cdnv {
     let used = varied(statistics, options);
     let variances = Variances { values: &statistics.variances, used: &used, exponent: options.cdnv_exponent, worst: 3 };
     sweep(&Means::of(statistics).points(), Some(&variances), None).cdnv.unwrap()
@@ -39,7 +39,7 @@ fn vci_of(statistics: &Statistics) -> Value {
 }
 
 /// Values between −1 and 1.
-fn numbers(count: usize, seed: u64) -> Vec<f64> {
+pub(super) fn numbers(count: usize, seed: u64) -> Vec<f64> {
     let mut state = seed;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -60,12 +60,12 @@ fn random(classes: usize, dim: usize, rows_each: usize, spread: f64) -> (Vec<f64
 }
 
 /// Rows times a matrix, `dim × cols`.
-fn times(rows: &[f64], matrix: &[f64], dim: usize) -> Vec<f64> {
+pub(super) fn times(rows: &[f64], matrix: &[f64], dim: usize) -> Vec<f64> {
     linalg::product(rows, matrix, dim, matrix.len() / dim)
 }
 
 /// An orthogonal matrix.
-fn rotation(dim: usize) -> Vec<f64> {
+pub(super) fn rotation(dim: usize) -> Vec<f64> {
     let a = numbers(dim * dim, 9);
     let symmetric: Vec<f64> = (0..dim * dim).map(|at| a[at] + a[at % dim * dim + at / dim]).collect();
     linalg::symmetric_eigen(&symmetric, dim).unwrap().vectors

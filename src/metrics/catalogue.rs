@@ -245,7 +245,7 @@ catalogue! {
     "gnc2_log_energy_cv_weights" Gnc2 None "", "0", WU, [Head Pairs]:
         "std / mean over pairs of −ln distance of unit classifier rows";
     "gnc2_riesz_mean" Gnc2 Lower "", "(2K/(K−1))^(−s/2)", LIU, [Pairs]:
-        "mean over pairs of ‖u_i − u_j‖⁻ˢ, Riesz energy";
+        "mean over pairs of sign(s) ‖u_i − u_j‖⁻ˢ, Riesz energy; the log energy for s = 0";
     "gnc2_riesz_mean_weights" Gnc2 Lower "", "(2K/(K−1))^(−s/2)", LIU, [Head Pairs]:
         "Riesz energy of unit classifier rows";
     "gnc2_riesz_var" Gnc2 Lower "", "0", LIU, [Pairs]:

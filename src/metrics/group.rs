@@ -11,7 +11,7 @@ use super::nc3::{self, Duality, Moments};
 use super::nc4::Shares;
 use super::outcome::Outcome;
 use super::vectors::{Vectors, centre};
-use super::{Evidence, Extras, Normaliser, Options, Selection, Value, accuracy, mse, nc1, nc2, nc5};
+use super::{Evidence, Extras, Options, Selection, Value, accuracy, mse, nc1, nc2, nc5};
 use crate::error::{Error, Result};
 use crate::kernels::pairs::{self, Cdnv, Sweep, Variances};
 use crate::state::{Findings, Separation};
@@ -317,18 +317,12 @@ impl<'a> Group<'a> {
 
     fn mse_parts(&self) -> Result<mse::Parts, &'static str> {
         let statistics = self.evidence.statistics;
-        let (rows, classes) = (statistics.rows(), statistics.classes() as u64);
-        if classes < 2 {
+        if statistics.classes() < 2 {
             return Err("single_class");
         }
-        let divisor = match self.options.normaliser {
-            Normaliser::Rows => rows,
-            Normaliser::RowsLessClasses if rows == classes => return Err("no_degrees_of_freedom"),
-            Normaliser::RowsLessClasses => rows - classes,
-            Normaliser::Balanced => return Err("needs_per_class_scatter"),
-        };
+        let divisor = nc1::normaliser(statistics, self.options)?;
         let scatter = statistics.scatter.as_ref().ok_or("no_scatter")?;
-        let within: Vec<f64> = scatter.iter().map(|entry| entry / divisor as f64).collect();
+        let within: Vec<f64> = scatter.iter().map(|entry| entry / divisor).collect();
         mse::parts(statistics, &within, self.evidence.head, self.options.weight_decay / 2.0)
     }
 

@@ -60,7 +60,7 @@ pub struct Options {
     pub cdnv_exponent: f64,
     /// Whether NC1 is divided by `K`.
     pub divide_by_k: bool,
-    /// `s` of the Riesz energy, above 0 (at 0 it is the log energy).
+    /// `s` of the Riesz energy; at 0 it is the log energy.
     pub riesz_s: f64,
     /// Whether decisions use the bias when there is one.
     pub use_bias: bool,
@@ -107,7 +107,7 @@ const KEYS: [(&str, &str); 14] = [
     ("max_count", "a number of rows"),
     ("cdnv_exponent", "a number above 0"),
     ("divide_by_k", "true or false"),
-    ("riesz_s", "a number above 0"),
+    ("riesz_s", "a number"),
     ("use_bias", "true or false"),
     ("ood_centred", "true or false"),
     ("neco_dim", "a share of the variance such as 90%, or a number of axes"),
@@ -157,7 +157,7 @@ impl Options {
             "max_count" => self.max_count = Some(value.parse().ok()?),
             "cdnv_exponent" => self.cdnv_exponent = number(value).filter(|p| *p > 0.0)?,
             "divide_by_k" => self.divide_by_k = value.parse().ok()?,
-            "riesz_s" => self.riesz_s = number(value).filter(|s| *s > 0.0)?,
+            "riesz_s" => self.riesz_s = number(value)?,
             "use_bias" => self.use_bias = value.parse().ok()?,
             "ood_centred" => self.ood_centred = value.parse().ok()?,
             "neco_dim" => {
@@ -288,7 +288,6 @@ mod tests {
             ("cdnv_exponent", "0"),
             ("cdnv_exponent", "inf"),
             ("riesz_s", "NaN"),
-            ("riesz_s", "0"),
             ("weight_decay", "-1"),
             ("divide_by_k", "yes"),
             ("min_count", "-1"),

@@ -1,10 +1,12 @@
 //! A number, or the reason why there is none.
 
+use super::{Value, finite};
+
 /// What a formula comes to.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Outcome {
     /// The number, or a machine-readable reason.
-    pub value: Result<f64, &'static str>,
+    pub value: Value,
     /// The least value that data of these shapes can attain.
     pub floor: Option<f64>,
     /// Machine-readable remarks.
@@ -34,11 +36,9 @@ impl Outcome {
     }
 }
 
-impl From<Result<f64, &'static str>> for Outcome {
-    fn from(value: Result<f64, &'static str>) -> Self {
-        // Every operand is finite, so what is not has left the range of f64.
-        let value = value.and_then(|value| if value.is_finite() { Ok(value) } else { Err("out_of_range") });
-        Self { value, floor: None, flags: Vec::new() }
+impl From<Value> for Outcome {
+    fn from(value: Value) -> Self {
+        Self { value: value.and_then(finite), floor: None, flags: Vec::new() }
     }
 }
 

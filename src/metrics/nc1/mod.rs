@@ -19,7 +19,7 @@ use crate::state::Statistics;
 /// # Errors
 ///
 /// `no_degrees_of_freedom` with `N − K = 0`, `needs_per_class_scatter` if every class is to count the same.
-fn normaliser(statistics: &Statistics, options: &Options) -> Value {
+pub(super) fn normaliser(statistics: &Statistics, options: &Options) -> Value {
     let (rows, classes) = (statistics.rows(), statistics.classes() as u64);
     match options.normaliser {
         Normaliser::Rows => Ok(rows as f64),

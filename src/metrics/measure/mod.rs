@@ -1,0 +1,118 @@
+//! All metrics of a group.
+
+#[cfg(test)]
+mod tests;
+
+use super::catalogue::Card;
+use super::group::Group;
+use super::outcome::Outcome;
+use super::{ClassRow, Evidence, Extras, Measured, Measurements, Options, Pair, Selection, nc1};
+use crate::batch::Label;
+use crate::error::{Error, Result};
+use crate::state::Tally;
+
+/// Makes the metrics selected, and what is asked for beside them, of a group.
+///
+/// A metric that cannot be made is there all the same, with the reason.
+///
+/// # Errors
+///
+/// [`Data`](crate::error::ErrorKind::Data) if the classifier or the out-of-distribution mean is not of the statistics'
+/// shape; [`Internal`](crate::error::ErrorKind::Internal) if the linear algebra fails.
+pub fn measure(
+    evidence: &Evidence<'_>,
+    options: &Options,
+    selection: &Selection,
+    extras: Extras,
+) -> Result<Measurements> {
+    let statistics = evidence.statistics;
+    let (classes, dim) = (statistics.classes(), statistics.dim);
+    if let Some(head) = evidence.head
+        && (head.weights.len() != classes * dim || head.bias.as_ref().is_some_and(|bias| bias.len() != classes))
+    {
+        return Err(Error::data("the classifier does not have a row for each class")
+            .with("classes", classes)
+            .with("dim", dim)
+            .with("weights", head.weights.len()));
+    }
+    if evidence.ood_mean.is_some_and(|mean| mean.len() != dim) {
+        return Err(Error::data("the out-of-distribution rows have another length").with("dim", dim));
+    }
+    if classes == 0 {
+        let metrics = selection.cards().map(|card| measured(card, Outcome::null("no_rows"))).collect();
+        return Ok(Measurements { metrics, ..Measurements::default() });
+    }
+    let group = Group::new(evidence, options, selection, extras);
+    let metrics = selection.cards().map(|card| Ok(measured(card, group.outcome(card)?))).collect::<Result<_>>()?;
+    let (accuracy, mut flags) = group.accuracy();
+    if statistics.counts.contains(&1) {
+        flags.push("singleton_classes");
+    }
+    if classes > dim + 1 {
+        flags.push("simplex_unattainable");
+    }
+    Ok(Measurements {
+        classes: classes as u64,
+        flags,
+        accuracy,
+        metrics,
+        per_class: if extras.per_class { class_rows(&group) } else { Vec::new() },
+        worst_pairs: worst_pairs(&group),
+    })
+}
+
+fn measured(card: &Card, outcome: Outcome) -> Measured {
+    let Outcome { value, floor, flags } = outcome;
+    Measured { key: card.key, value: value.ok(), floor, reason: value.err(), flags }
+}
+
+/// The pairs hardest to tell apart, worst first.
+fn worst_pairs(group: &Group<'_>) -> Vec<Pair> {
+    let labels = &group.evidence.statistics.labels;
+    let pairs = group.cdnv.iter().flat_map(|cdnv| &cdnv.worst);
+    pairs
+        .map(|pair| Pair {
+            first: labels[pair.classes.0].clone(),
+            second: labels[pair.classes.1].clone(),
+            cdnv: pair.cdnv,
+            distance: pair.distance,
+        })
+        .collect()
+}
+
+/// One row a class.
+fn class_rows(group: &Group<'_>) -> Vec<ClassRow> {
+    let Evidence { statistics, head, .. } = *group.evidence;
+    let means = &group.means.vectors;
+    let duality = group.duality();
+    (0..statistics.classes())
+        .map(|class| {
+            let label = &statistics.labels[class];
+            let tally = tally(group, label);
+            let with_head = tally.filter(|_| head.is_some());
+            let worst = group.cdnv.as_ref().and_then(|cdnv| nc1::cdnv_class_worst(cdnv, class));
+            ClassRow {
+                label: label.clone(),
+                count: statistics.counts[class],
+                variance: nc1::class_variance(statistics, class, group.options).ok(),
+                distance: means.norms[class] * means.unit,
+                snr: nc1::class_snr(statistics, &means.points(), class, group.options).ok(),
+                cdnv_mean: group.cdnv.as_ref().and_then(|cdnv| nc1::cdnv_class_mean(cdnv, class).ok()),
+                cdnv_worst: worst.map(|(cdnv, _)| cdnv),
+                worst_neighbour: worst.map(|(_, other)| statistics.labels[other].clone()),
+                cos_head: duality.and_then(|duality| duality.cosines[class]),
+                dot_head: duality.map(|duality| duality.dots[class]),
+                agreements: with_head.map(|tally| tally.agreements),
+                decisions: tally.map(|tally| tally.rows),
+                ncc_hits: tally.map(|tally| tally.ncc_right),
+                classifier_hits: with_head.map(|tally| tally.classifier_right),
+            }
+        })
+        .collect()
+}
+
+/// The decisions on the rows of a class.
+fn tally<'a>(group: &Group<'a>, label: &Label) -> Option<&'a Tally> {
+    let decisions = group.findings(|findings| findings.decisions.as_ref())?;
+    decisions.labels.binary_search(label).ok().and_then(|at| decisions.tallies.get(at))
+}

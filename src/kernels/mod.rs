@@ -1,6 +1,7 @@
-//! What hardware does: rounding rows to the grid, exact Gram matrices, projections.
+//! What hardware does: rounding rows to the grid, exact Gram matrices, pairs of classes, projections.
 
 pub mod gram;
+pub mod pairs;
 mod projection;
 pub mod quantise;
 

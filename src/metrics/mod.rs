@@ -1,11 +1,25 @@
 //! One formula, one pure function of states.
 
+pub mod accuracy;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod gnc2;
+pub mod nc1;
+mod noise;
 mod options;
 
 pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, Options};
 
 use crate::batch::Label;
 use crate::state::{Findings, Head, Statistics};
+
+/// A metric's number, finite, or the machine-readable reason why there is none.
+pub type Value = std::result::Result<f64, &'static str>;
+
+/// A number that may have left the range of `f64`.
+fn finite(x: f64) -> Value {
+    if x.is_finite() { Ok(x) } else { Err("out_of_range") }
+}
 
 /// All that is known of a group of rows when its metrics are made.
 #[derive(Clone, Copy, Debug)]

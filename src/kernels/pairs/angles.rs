@@ -1,0 +1,193 @@
+//! Distances, angles and energies of unit vectors.
+
+use super::lanes::{compact, exp, ln, max, squared_distance, sum};
+use super::{Buffers, Moments, NEAR, Points, ScaledMoments, Tile};
+
+/// Distances and angles over unordered pairs of points that have a direction; unit vectors throughout.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Angles {
+    /// Points with a direction.
+    pub points: usize,
+    /// Points without.
+    pub zeros: usize,
+    /// Pairs of one direction up to rounding, left out of both energies.
+    pub degenerate: u64,
+    /// `cos`.
+    pub cos: Moments,
+    /// The mean of `|cos + 1/(K − 1)|`; 0 without pairs.
+    pub simplex_deviation: f64,
+    /// `‖u_i − u_j‖`.
+    pub distance: Moments,
+    /// `−ln ‖u_i − u_j‖`.
+    pub log_energy: Moments,
+    /// `s`.
+    pub riesz_s: f64,
+    /// `‖u_i − u_j‖^−s`.
+    pub riesz: ScaledMoments,
+    /// The least `‖u_i − u_j‖`, degenerate pairs included; `None` without pairs.
+    pub min_distance: Option<f64>,
+}
+
+/// What is known of some tiles.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    degenerate: u64,
+    cos: Moments,
+    simplex_deviation: f64,
+    distance: Moments,
+    log_energy: Moments,
+    riesz: ScaledMoments,
+    /// Squared.
+    min_distance: f64,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self {
+            degenerate: 0,
+            cos: Moments::default(),
+            simplex_deviation: 0.0,
+            distance: Moments::default(),
+            log_energy: Moments::default(),
+            riesz: ScaledMoments::default(),
+            min_distance: f64::INFINITY,
+        }
+    }
+}
+
+impl Part {
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.degenerate += other.degenerate;
+        self.cos.merge(&other.cos);
+        self.simplex_deviation += other.simplex_deviation;
+        self.distance.merge(&other.distance);
+        self.log_energy.merge(&other.log_energy);
+        self.riesz.merge(&other.riesz);
+        self.min_distance = self.min_distance.min(other.min_distance);
+    }
+}
+
+pub(super) struct Task<'a> {
+    points: Points<'a>,
+    /// `1/‖x‖`, and 0 for a point without direction.
+    inverse_norms: Vec<f64>,
+    riesz_s: f64,
+    directions: usize,
+}
+
+impl<'a> Task<'a> {
+    pub(super) fn new(points: &Points<'a>, riesz_s: f64) -> Self {
+        let inverse = |&norm: &f64| if norm > 0.0 { 1.0 / norm } else { 0.0 };
+        let inverse_norms: Vec<f64> = points.norms.iter().map(inverse).collect();
+        let directions = inverse_norms.iter().filter(|&&inverse| inverse > 0.0).count();
+        Self { points: *points, inverse_norms, riesz_s, directions }
+    }
+
+    /// What a pair's cosine is in a simplex, but for its sign.
+    fn simplex(&self) -> f64 {
+        1.0 / (self.directions as f64 - 1.0)
+    }
+
+    pub(super) fn tile(&self, tile: &Tile<'_>, buffers: &mut Buffers) -> Part {
+        let mut part = Part::default();
+        let all = self.inverse_norms[tile.cols.clone()].iter().all(|&inverse| inverse > 0.0);
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (i, cols, products) in tile.pairs() {
+                    if self.inverse_norms[i] > 0.0 && !cols.is_empty() {
+                        self.row(i, cols.start, products, all, buffers, &mut part);
+                    }
+                }
+            },
+        );
+        part
+    }
+
+    #[inline(always)]
+    fn row(&self, i: usize, first: usize, products: &[f64], all: bool, buffers: &mut Buffers, part: &mut Part) {
+        let Buffers([cos, squared, values]) = buffers;
+        let mut count = products.len();
+        let (cos, squared, values) = (&mut cos[..count], &mut squared[..count], &mut values[..count]);
+        let mine = self.inverse_norms[i];
+        let others = &self.inverse_norms[first..][..count];
+        let mut near = false;
+        for j in 0..count {
+            cos[j] = products[j] * mine * others[j];
+            squared[j] = 2.0 - 2.0 * cos[j];
+            near |= squared[j] < 2.0 * NEAR;
+        }
+        if near {
+            for j in 0..count {
+                if squared[j] < 2.0 * NEAR {
+                    let (x, y) = (self.points.row(i), self.points.row(first + j));
+                    squared[j] = squared_distance(x, mine, y, others[j]);
+                    cos[j] = 1.0 - 0.5 * squared[j];
+                }
+            }
+        }
+        if !all {
+            let kept = compact(squared, |j, _| others[j] > 0.0);
+            count = compact(cos, |j, _| others[j] > 0.0);
+            debug_assert_eq!(kept, count);
+        }
+        let (cos, squared) = (&cos[..count], &mut squared[..count]);
+        let simplex = self.simplex();
+        part.simplex_deviation += sum(cos, |cos| (cos + simplex).abs());
+        part.cos.merge(&Moments::of(cos));
+        let mut least = f64::INFINITY;
+        for (value, &squared) in values.iter_mut().zip(&*squared) {
+            *value = squared.sqrt();
+            least = if squared < least { squared } else { least };
+        }
+        part.distance.merge(&Moments::of(&values[..count]));
+        part.min_distance = part.min_distance.min(least);
+
+        let tolerance = 2.0 * self.points.tolerance();
+        if least <= tolerance {
+            let kept = compact(squared, |_, squared| squared > tolerance);
+            part.degenerate += (count - kept) as u64;
+            count = kept;
+        }
+        let (squared, values) = (&squared[..count], &mut values[..count]);
+        for (value, &squared) in values.iter_mut().zip(squared) {
+            *value = -0.5 * ln(squared);
+        }
+        part.log_energy.merge(&Moments::of(values));
+        part.riesz.merge(&self.riesz(squared, values));
+    }
+
+    /// `‖u_i − u_j‖^−s`, from squared distances and their log energies, which it overwrites.
+    #[inline(always)]
+    #[expect(clippy::float_cmp, reason = "these exponents need no exponential, and only exactly these")]
+    fn riesz(&self, squared: &[f64], values: &mut [f64]) -> ScaledMoments {
+        let s = self.riesz_s;
+        let mut ln_scale = 0.0;
+        if s == 2.0 {
+            values.iter_mut().zip(squared).for_each(|(value, squared)| *value = 1.0 / squared);
+        } else if s == 1.0 {
+            values.iter_mut().zip(squared).for_each(|(value, squared)| *value = 1.0 / squared.sqrt());
+        } else if !values.is_empty() {
+            values.iter_mut().for_each(|value| *value *= s);
+            ln_scale = max(values);
+            values.iter_mut().for_each(|value| *value = exp(*value - ln_scale));
+        }
+        ScaledMoments { ln_scale, moments: Moments::of(values) }
+    }
+
+    pub(super) fn finish(&self, part: &Part) -> Angles {
+        let pairs = part.cos.count;
+        Angles {
+            points: self.directions,
+            zeros: self.points.len() - self.directions,
+            degenerate: part.degenerate,
+            cos: part.cos,
+            simplex_deviation: if pairs > 0 { part.simplex_deviation / pairs as f64 } else { 0.0 },
+            distance: part.distance,
+            log_energy: part.log_energy,
+            riesz_s: self.riesz_s,
+            riesz: part.riesz,
+            min_distance: (pairs > 0).then(|| part.min_distance.sqrt()),
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! CDNV, `V_ij = (v_i + v_j) / (2 ‖μ_i − μ_j‖^2p)` (Galanti et al. 2021).
+
+use std::ops::Range;
+
+use super::distribution::{Distribution, Histogram, Values};
+use super::lanes::{compact, exp, ln, max, squared_distance, sum};
+use super::{Buffers, NEAR, Points, Tile, Variances};
+
+/// Classes of which all pairs are kept for exact quantiles: half a million.
+const EXACT_CLASSES: usize = 1024;
+
+/// CDNV over unordered pairs of the classes used, in feature units to the power `2 − 2p`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cdnv {
+    /// Classes used.
+    pub classes: usize,
+    /// Pairs counted in all that follows.
+    pub pairs: u64,
+    /// Pairs left out because their means are the same up to rounding, `d² ≤ 4 D ε (‖c_i‖² + ‖c_j‖²)`.
+    pub degenerate: u64,
+    /// The mean; 0 without pairs. Not finite if any pair's is not, and then nothing else holds.
+    pub mean: f64,
+    /// The largest; 0 without pairs.
+    pub max: f64,
+    /// The mean of `log10 V` over pairs with `V > 0`; `None` without such.
+    pub log10_mean: Option<f64>,
+    /// All of them.
+    pub distribution: Distribution,
+    /// One a class, also of those not used.
+    pub by_class: Vec<ClassCdnv>,
+    /// The worst pairs, worst first; equals in the order of classes.
+    pub worst: Vec<WorstPair>,
+}
+
+/// The CDNV of one class with the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ClassCdnv {
+    /// The other classes, without those of a degenerate pair.
+    pub pairs: u64,
+    /// The mean over them; 0 without any.
+    pub mean: f64,
+    /// The largest, and the class it is with.
+    pub worst: Option<(f64, usize)>,
+    /// `Σ_i 1/(2 ‖μ_k − μ_i‖^2p)` over them.
+    pub inverse_distances: f64,
+}
+
+/// Two classes and their CDNV.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WorstPair {
+    /// The classes, in their order.
+    pub classes: (usize, usize),
+    /// `V_ij`.
+    pub cdnv: f64,
+    /// `‖μ_i − μ_j‖`, feature units.
+    pub distance: f64,
+}
+
+/// Sums by class of some points.
+#[derive(Clone, Debug)]
+struct Sums {
+    pairs: Vec<f64>,
+    cdnv: Vec<f64>,
+    inverse: Vec<f64>,
+    worst: Vec<f64>,
+    neighbour: Vec<u64>,
+}
+
+impl Sums {
+    fn new(points: usize) -> Self {
+        let zero = || vec![0.0; points];
+        let worst = vec![-1.0; points];
+        Self { pairs: zero(), cdnv: zero(), inverse: zero(), worst, neighbour: vec![0; points] }
+    }
+
+    /// Adds what a tile says of the points from `start` on.
+    fn merge(&mut self, start: usize, part: &Self) {
+        let add = |mine: &mut [f64], theirs: &[f64]| mine.iter_mut().zip(theirs).for_each(|(mine, x)| *mine += x);
+        add(&mut self.pairs[start..], &part.pairs);
+        add(&mut self.cdnv[start..], &part.cdnv);
+        add(&mut self.inverse[start..], &part.inverse);
+        for (at, (&worst, &neighbour)) in (start..).zip(part.worst.iter().zip(&part.neighbour)) {
+            if worst > self.worst[at] {
+                self.worst[at] = worst;
+                self.neighbour[at] = neighbour;
+            }
+        }
+    }
+}
+
+/// What is known of one tile.
+pub(super) struct Part {
+    rows: Sums,
+    cols: Sums,
+    /// `Σ ln V` over `positive` pairs.
+    ln: f64,
+    positive: u64,
+    degenerate: u64,
+    /// If all are kept.
+    values: Vec<f64>,
+    worst: Worst,
+}
+
+/// What is known of some tiles.
+pub(super) struct Total {
+    sums: Sums,
+    ln: f64,
+    positive: u64,
+    degenerate: u64,
+    values: Vec<f64>,
+    worst: Worst,
+}
+
+impl Total {
+    pub(super) fn merge(&mut self, rows: &Range<usize>, cols: &Range<usize>, part: Part) {
+        self.sums.merge(rows.start, &part.rows);
+        self.sums.merge(cols.start, &part.cols);
+        self.ln += part.ln;
+        self.positive += part.positive;
+        self.degenerate += part.degenerate;
+        self.values.extend(part.values);
+        part.worst.pairs.into_iter().for_each(|pair| self.worst.push(pair));
+    }
+}
+
+/// The worst pairs seen.
+struct Worst {
+    limit: usize,
+    pairs: Vec<WorstPair>,
+    /// A pair below it is not among them.
+    threshold: f64,
+}
+
+impl Worst {
+    fn new(limit: usize) -> Self {
+        Self { limit, pairs: Vec::new(), threshold: if limit == 0 { f64::INFINITY } else { 0.0 } }
+    }
+
+    fn push(&mut self, pair: WorstPair) {
+        if pair.cdnv >= self.threshold && self.limit > 0 {
+            self.pairs.push(pair);
+            if self.pairs.len() >= 2 * self.limit {
+                self.trim();
+            }
+        }
+    }
+
+    fn trim(&mut self) {
+        self.pairs.sort_unstable_by(|a, b| b.cdnv.total_cmp(&a.cdnv).then(a.classes.cmp(&b.classes)));
+        self.pairs.truncate(self.limit);
+        if let (true, Some(last)) = (self.pairs.len() == self.limit, self.pairs.last()) {
+            self.threshold = last.cdnv;
+        }
+    }
+}
+
+pub(super) struct Task<'a> {
+    points: Points<'a>,
+    /// `‖x‖²`.
+    squares: Vec<f64>,
+    /// In units of the points, squared.
+    variances: Vec<f64>,
+    /// 1 for a class used, else 0.
+    used: Vec<f64>,
+    classes: usize,
+    exponent: f64,
+    worst: usize,
+}
+
+impl<'a> Task<'a> {
+    pub(super) fn new(points: &Points<'a>, variances: &Variances<'_>) -> Self {
+        let squares = (0..points.len()).map(|k| sum(points.row(k), |x| x * x)).collect();
+        let used: Vec<f64> = variances.used.iter().map(|&used| f64::from(u8::from(used))).collect();
+        Self {
+            points: *points,
+            squares,
+            variances: variances.values.iter().map(|v| v / points.unit / points.unit).collect(),
+            classes: variances.used.iter().filter(|&&used| used).count(),
+            used,
+            exponent: variances.exponent,
+            worst: variances.worst,
+        }
+    }
+
+    /// Whether pairs are too many to keep for exact quantiles.
+    pub(super) fn binned(&self) -> bool {
+        self.classes > EXACT_CLASSES
+    }
+
+    pub(super) fn total(&self) -> Total {
+        Total {
+            sums: Sums::new(self.points.len()),
+            ln: 0.0,
+            positive: 0,
+            degenerate: 0,
+            values: Vec::new(),
+            worst: Worst::new(self.worst),
+        }
+    }
+
+    pub(super) fn tile(&self, tile: &Tile<'_>, buffers: &mut Buffers, counts: &mut Option<Histogram>) -> Part {
+        let mut part = Part {
+            rows: Sums::new(tile.rows.len()),
+            cols: Sums::new(tile.cols.len()),
+            ln: 0.0,
+            positive: 0,
+            degenerate: 0,
+            values: Vec::new(),
+            worst: Worst::new(self.worst),
+        };
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (i, cols, products) in tile.pairs() {
+                    if self.used[i] > 0.0 && !cols.is_empty() {
+                        let (row, col) = (i - tile.rows.start, cols.start - tile.cols.start);
+                        let positive = self.row(i, cols.start, products, (row, col), buffers, &mut part);
+                        match counts {
+                            Some(histogram) => histogram.add(positive),
+                            None => part.values.extend_from_slice(positive),
+                        }
+                    }
+                }
+            },
+        );
+        part
+    }
+
+    /// Sweeps the pairs of point `i` with those from `first` on, which in the tile are those from `col` on; the positive
+    /// values.
+    #[inline(always)]
+    fn row<'b>(
+        &self,
+        i: usize,
+        first: usize,
+        products: &[f64],
+        (row, col): (usize, usize),
+        buffers: &'b mut Buffers,
+        part: &mut Part,
+    ) -> &'b [f64] {
+        let count = products.len();
+        let Buffers([squared, inverse, cdnv]) = buffers;
+        let (squared, inverse, cdnv) = (&mut squared[..count], &mut inverse[..count], &mut cdnv[..count]);
+        let degenerate = self.squared_distances(i, first, products, squared, inverse);
+        part.degenerate += degenerate;
+
+        // `inverse` holds 1 for a pair that counts, else 0.
+        let (cols, variance) = (&mut part.cols, self.variances[i]);
+        let (pairs, sums) = (&mut cols.pairs[col..][..count], &mut cols.cdnv[col..][..count]);
+        let (inverses, worst) = (&mut cols.inverse[col..][..count], &mut cols.worst[col..][..count]);
+        let neighbour = &mut cols.neighbour[col..][..count];
+        let variances = &self.variances[first..][..count];
+        pairs.iter_mut().zip(&*inverse).for_each(|(pairs, counts)| *pairs += counts);
+        part.rows.pairs[row] += sum(inverse, |counts| counts);
+        self.inverse_powers(squared, inverse);
+        for j in 0..count {
+            let v = (variance + variances[j]) * inverse[j];
+            sums[j] += v;
+            inverses[j] += inverse[j];
+            cdnv[j] = v;
+            // A pair that does not count is no worst pair: not even of a class whose other pairs are all 0.
+            let v = if inverse[j] > 0.0 { v } else { -1.0 };
+            neighbour[j] = if v > worst[j] { i as u64 } else { neighbour[j] };
+            worst[j] = if v > worst[j] { v } else { worst[j] };
+        }
+        part.rows.cdnv[row] += sum(cdnv, |v| v);
+        part.rows.inverse[row] += sum(inverse, |x| x);
+        let largest = max(cdnv);
+        if let Some(j) = (0..count).find(|&j| inverse[j] > 0.0 && cdnv[j] >= largest) {
+            part.rows.worst[row] = largest;
+            part.rows.neighbour[row] = (first + j) as u64;
+        }
+        if largest >= part.worst.threshold {
+            for j in 0..count {
+                if inverse[j] > 0.0 {
+                    let distance = squared[j].sqrt() * self.points.unit;
+                    part.worst.push(WorstPair { classes: (i, first + j), cdnv: cdnv[j], distance });
+                }
+            }
+        }
+        let positive = compact(cdnv, |_, v| v > 0.0);
+        part.ln += sum(&cdnv[..positive], |v| ln(v.max(f64::MIN_POSITIVE)));
+        part.positive += positive as u64;
+        &cdnv[..positive]
+    }
+
+    /// Squared distances, and 1 for a pair that counts, else 0; how many pairs are degenerate.
+    #[inline(always)]
+    fn squared_distances(
+        &self,
+        i: usize,
+        first: usize,
+        products: &[f64],
+        squared: &mut [f64],
+        counts: &mut [f64],
+    ) -> u64 {
+        let (mine, count) = (self.squares[i], products.len());
+        let (others, used) = (&self.squares[first..][..count], &self.used[first..][..count]);
+        let mut near = false;
+        for j in 0..count {
+            let both = mine + others[j];
+            squared[j] = both - 2.0 * products[j];
+            near |= squared[j] < NEAR * both;
+        }
+        let tolerance = self.points.tolerance();
+        let mut degenerate = 0.0;
+        if near || mine == 0.0 {
+            for j in 0..count {
+                let both = mine + others[j];
+                if squared[j] < NEAR * both {
+                    squared[j] = squared_distance(self.points.row(i), 1.0, self.points.row(first + j), 1.0);
+                }
+                let apart = squared[j] > tolerance * both;
+                squared[j] = if apart { squared[j] } else { 1.0 };
+                counts[j] = if apart { used[j] } else { 0.0 };
+                degenerate += used[j] - counts[j];
+            }
+        } else {
+            counts.copy_from_slice(used);
+        }
+        degenerate as u64
+    }
+
+    /// `1/(2 d^2p)` for the pairs that count, 0 for others.
+    #[inline(always)]
+    #[expect(clippy::float_cmp, reason = "these exponents need no exponential, and only exactly these")]
+    fn inverse_powers(&self, squared: &[f64], counts: &mut [f64]) {
+        let p = self.exponent;
+        let pairs = counts.iter_mut().zip(squared);
+        if p == 1.0 {
+            pairs.for_each(|(counts, squared)| *counts *= 0.5 / squared);
+        } else if p == 2.0 {
+            pairs.for_each(|(counts, squared)| *counts *= 0.5 / (squared * squared));
+        } else {
+            pairs.for_each(|(counts, &squared)| *counts *= 0.5 * exp(-p * ln(squared)));
+        }
+    }
+
+    pub(super) fn finish(&self, total: Total, counts: impl Iterator<Item = Histogram>) -> Cdnv {
+        let Total { sums, ln, positive, degenerate, mut values, mut worst } = total;
+        // In units of the points up to here.
+        let inverse_factor = self.points.unit.powf(-2.0 * self.exponent);
+        let factor = self.points.unit * self.points.unit * inverse_factor;
+        let pairs = (sums.pairs.iter().sum::<f64>() / 2.0) as u64;
+        let mean = |sum: f64, pairs: f64| if pairs > 0.0 { sum / pairs * factor } else { 0.0 };
+        let distribution = Distribution {
+            zeros: pairs - positive.min(pairs),
+            positive,
+            values: if self.binned() {
+                let mut all = Histogram::new();
+                counts.for_each(|counts| all.merge(&counts));
+                Values::Binned(all)
+            } else {
+                values.sort_unstable_by(f64::total_cmp);
+                Values::Exact(values)
+            },
+            factor,
+        };
+        worst.trim();
+        for pair in &mut worst.pairs {
+            pair.cdnv *= factor;
+        }
+        let by_class = (0..self.points.len()).map(|k| ClassCdnv {
+            pairs: sums.pairs[k] as u64,
+            mean: mean(sums.cdnv[k], sums.pairs[k]),
+            worst: (sums.pairs[k] > 0.0).then(|| (sums.worst[k] * factor, sums.neighbour[k] as usize)),
+            inverse_distances: sums.inverse[k] * inverse_factor,
+        });
+        Cdnv {
+            classes: self.classes,
+            pairs,
+            degenerate,
+            mean: mean(sums.cdnv.iter().sum::<f64>() / 2.0, pairs as f64),
+            max: sums.worst.iter().fold(0.0, |max: f64, &worst| max.max(worst)) * factor,
+            log10_mean: (positive > 0).then(|| (ln / positive as f64 + factor.ln()) / std::f64::consts::LN_10),
+            distribution,
+            by_class: by_class.collect(),
+            worst: worst.pairs,
+        }
+    }
+}

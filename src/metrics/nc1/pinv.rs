@@ -1,0 +1,128 @@
+//! `tr(Σ_W Σ_B⁺) / K` without a pseudo-inverse.
+
+use super::normaliser;
+use crate::kernels::pairs::Points;
+use crate::linalg;
+use crate::metrics::noise::{SIGNIFICANT, along, noise};
+use crate::metrics::{Options, finite};
+use crate::state::Statistics;
+
+/// `nc1_pinv` and what it stands on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pinv {
+    /// `tr(Σ_W Σ_B⁺) / K`, or without the `1/K`.
+    pub value: f64,
+    /// Eigenvalues of `Σ_B` kept.
+    pub rank: usize,
+    /// The largest eigenvalue over the least one kept.
+    pub condition: f64,
+    /// The share of the largest eigenvalue above which the least one kept had to be.
+    pub cut_off: f64,
+    /// The value with the cut-off `D ε` of `f64` alone; `None` if it leaves the range of numbers.
+    pub value_f64: Option<f64>,
+    /// The value with the cut-off `D ε` of `f32` alone, the reference's default.
+    pub value_reference_f32: Option<f64>,
+    /// Classes of one row: their scatter is 0, which makes the value too small.
+    pub singleton_classes: usize,
+    /// The eigenvalues kept, descending; units of the points squared.
+    pub(in crate::metrics) eigenvalues: Vec<f64>,
+    /// Their eigenvectors, rank × D.
+    pub(in crate::metrics) eigenvectors: Vec<f64>,
+    /// Those times `S_W / N`, rank × D; units of the points squared.
+    pub(in crate::metrics) images: Vec<f64>,
+}
+
+/// `nc1_pinv`, `tr(Σ_W Σ_B⁺) / K` (Papyan et al. 2020). No unit; `[0, ∞)`, lower is more collapsed, 0 at full collapse.
+///
+/// ```text
+/// (1/K) Σ_r (u_rᵀ Σ_W u_r) / l_r,   l_r = σ_r²/K,   σ_r and u_r of the centred means' singular value decomposition
+/// ```
+///
+/// over eigenvalues `l_r` above `max(D ε l_1, 64 ν_r)`, where `ν_r` is what rounding leaves along `u_r`, and at most
+/// `min(K − 1, D)` of them. Every term is at least 0. `nc1_svd` (Han et al. 2022) is the same number: it asks for `K − 1`
+/// triplets, of which there are never more here.
+///
+/// Singular values are those of the means themselves: their squares have twice the digits of eigenvalues of `Σ_B`.
+///
+/// # Errors
+///
+/// `single_class`, `no_scatter`, `no_degrees_of_freedom`, `needs_per_class_scatter`, `zero_between` if all means are
+/// equal up to rounding, `out_of_range`.
+pub fn pinv(
+    statistics: &Statistics,
+    means: &Points<'_>,
+    significand_bits: u32,
+    options: &Options,
+) -> Result<Pinv, &'static str> {
+    let (dim, classes) = (statistics.dim, statistics.classes());
+    if classes < 2 {
+        return Err("single_class");
+    }
+    let normaliser = normaliser(statistics, options)?;
+    let scatter = statistics.scatter.as_ref().ok_or("no_scatter")?;
+    let spectrum = linalg::right_singular(means.values, dim).map_err(|_| "out_of_range")?;
+    let candidates = spectrum.values.len().min(classes - 1);
+    let eigenvalues: Vec<f64> = spectrum.values[..candidates].iter().map(|s| s * s / classes as f64).collect();
+    let largest = eigenvalues.first().copied().filter(|&largest| largest > 0.0).ok_or("zero_between")?;
+
+    // Noise in a mean of n rows is 1/n of that of a row, and Σ_B is the mean over classes.
+    let noise = noise(statistics, significand_bits, |n| 1.0 / n / classes as f64);
+    let scale = means.unit * means.unit;
+    let cut_offs: Vec<f64> = spectrum
+        .vectors
+        .chunks_exact(dim)
+        .map(|u| (dim as f64 * f64::EPSILON * largest).max(SIGNIFICANT * along(u, &noise) / scale))
+        .collect();
+    let kept: Vec<usize> = (0..candidates).filter(|&r| eigenvalues[r] > cut_offs[r]).collect();
+    let (&last, rank) = (kept.last().ok_or("zero_between")?, kept.len());
+
+    let rows = statistics.rows() as f64;
+    let vectors = &spectrum.vectors[..candidates * dim];
+    let mut images = linalg::product(vectors, scatter, dim, dim);
+    images.iter_mut().for_each(|x| *x /= scale * rows);
+    let terms: Vec<f64> = (0..candidates)
+        .map(|r| dot(&vectors[r * dim..][..dim], &images[r * dim..][..dim]).max(0.0) / eigenvalues[r])
+        .collect();
+    let divisor = if options.divide_by_k { classes as f64 } else { 1.0 };
+    let total =
+        |kept: &mut dyn Iterator<Item = usize>| kept.map(|r| terms[r]).sum::<f64>() / divisor * (rows / normaliser);
+    let preset = |epsilon: f64| {
+        let kept = &mut (0..candidates).filter(|&r| eigenvalues[r] > dim as f64 * epsilon * largest);
+        Some(total(kept)).filter(|value| value.is_finite())
+    };
+    let select = |rows: &[f64]| kept.iter().flat_map(|&r| &rows[r * dim..][..dim]).copied().collect();
+    Ok(Pinv {
+        value: finite(total(&mut kept.iter().copied()))?,
+        rank,
+        condition: largest / eigenvalues[last],
+        cut_off: cut_offs[last] / largest,
+        value_f64: preset(f64::EPSILON),
+        value_reference_f32: preset(f32::EPSILON.into()),
+        singleton_classes: statistics.counts.iter().filter(|&&count| count == 1).count(),
+        eigenvalues: kept.iter().map(|&r| eigenvalues[r]).collect(),
+        eigenvectors: select(vectors),
+        images: select(&images),
+    })
+}
+
+impl Pinv {
+    /// `pinv_tolerance_sensitive` if the presets differ by more than 1 %, `singleton_classes` if there are some.
+    pub fn flags(&self) -> Vec<&'static str> {
+        let mut flags = Vec::new();
+        let agree = match (self.value_f64, self.value_reference_f32) {
+            (Some(a), Some(b)) => (a - b).abs() <= 0.01 * a.abs().max(b.abs()),
+            _ => false,
+        };
+        if !agree {
+            flags.push("pinv_tolerance_sensitive");
+        }
+        if self.singleton_classes > 0 {
+            flags.push("singleton_classes");
+        }
+        flags
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

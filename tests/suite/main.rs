@@ -1,6 +1,7 @@
 //! Everything that is tested from outside: one binary, one module per concern.
 
 mod damage;
+mod definition;
 mod exact;
 mod laws;
 mod oracle;

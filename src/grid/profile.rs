@@ -1,7 +1,5 @@
 //! One pass over a chunk that finds how finely its values have to be rounded.
 
-use half::f16;
-
 use super::{EXPONENTS, Grid, VALUE_BITS, Value, ceil_log2, power_of_two};
 use crate::batch::{Batch, Features};
 use crate::error::{Error, Result};
@@ -36,12 +34,12 @@ const MAX_FINER: i32 = 32;
 /// As many bits may lie between the coarsest and the finest step of any grid that rows are rounded to.
 const MAX_SPREAD: u32 = 64;
 
-/// Bits below the largest |x| at which a dimension is rounded that is constant within classes, by the storage type.
-/// Nothing says how finely it would vary. An f16 or f32 within a factor 2 of the largest stays exact; of an f64 more
-/// would leave a chunk of one row off the range of the sums of chunks with a spread.
-const fn constant_bits(significand_bits: i32) -> i32 {
-    if significand_bits > 24 { 36 } else { 24 }
-}
+/// Bits below the largest |x| at which a dimension is rounded that is constant within classes.
+///
+/// Nothing says how finely it would vary. An f16 or f32 stays exact down to 2^-12 of the largest, so that classes whose
+/// constant is small keep their digits. More would leave a chunk of one row off the range of the sums of chunks with a
+/// spread.
+const CONSTANT_BITS: i32 = 36;
 
 /// Fewer rows than this, of which hardly two are of a class, say little of a dimension.
 const FEW_ROWS: usize = 32;
@@ -55,7 +53,7 @@ impl Profile {
     pub fn of(chunk: &Batch<'_>, extra_bits: u32) -> Self {
         // Beyond 128 every step is at its finest already.
         let extra_bits = extra_bits.min(128) as i32;
-        Self::new(chunk, |spread, significand_bits| Grid::new(exponents(spread, significand_bits, extra_bits)))
+        Self::new(chunk, |spread| Grid::new(exponents(spread, extra_bits)))
     }
 
     /// Profiles rows of a chunk whose grid is known.
@@ -70,7 +68,7 @@ impl Profile {
         if grid.dim() != rows.dim() || !valid {
             return Err(Error::data("not a grid for these rows"));
         }
-        let profile = Self::new(rows, |_, _| grid);
+        let profile = Self::new(rows, |_| grid);
         let zero = |(&x, e): (&f64, &Option<i16>)| e.is_some() || x == 0.0;
         if !profile.largest.iter().zip(profile.grid.exponents()).all(zero) {
             return Err(Error::data("not a grid for these rows"));
@@ -87,18 +85,13 @@ impl Profile {
         Self::on(rows, Grid::new(vec![Some(exponent); rows.dim()]))
     }
 
-    fn new(chunk: &Batch<'_>, grid: impl FnOnce(&Spread, i32) -> Grid) -> Self {
-        let (spread, significand_bits) = match chunk.features() {
-            Features::F16(values) => (Spread::of(values, chunk), f16::SIGNIFICAND_BITS),
-            Features::F32(values) => (Spread::of(values, chunk), f32::SIGNIFICAND_BITS),
-            Features::F64(values) => (Spread::of(values, chunk), f64::SIGNIFICAND_BITS),
+    fn new(chunk: &Batch<'_>, grid: impl FnOnce(&Spread) -> Grid) -> Self {
+        let spread = match chunk.features() {
+            Features::F16(values) => Spread::of(values, chunk),
+            Features::F32(values) => Spread::of(values, chunk),
+            Features::F64(values) => Spread::of(values, chunk),
         };
-        Self {
-            grid: grid(&spread, significand_bits),
-            class_of_code: spread.class_of_code,
-            means: spread.means,
-            largest: spread.largest,
-        }
+        Self { grid: grid(&spread), class_of_code: spread.class_of_code, means: spread.means, largest: spread.largest }
     }
 
     /// The chunk's grid.
@@ -241,9 +234,9 @@ fn largest_magnitudes<T: Value>(values: &[T], dim: usize) -> Vec<f64> {
 }
 
 /// The exponents of a chunk's grid.
-fn exponents(spread: &Spread, significand_bits: i32, extra_bits: i32) -> Vec<Option<i16>> {
+fn exponents(spread: &Spread, extra_bits: i32) -> Vec<Option<i16>> {
     let dims = 0..spread.largest.len();
-    let own: Vec<Option<i32>> = dims.clone().map(|j| own_exponent(spread, j, significand_bits)).collect();
+    let own: Vec<Option<i32>> = dims.clone().map(|j| own_exponent(spread, j)).collect();
     let few_rows = spread.about_first.is_some() && spread.rows < FEW_ROWS;
     let enough_hits = (spread.freedom as f64 / 2.0).min(32.0);
     let rare = |j: usize| spread.about_first.is_none() && spread.deviation[j] > 0.0 && spread.hits[j] < enough_hits;
@@ -273,7 +266,7 @@ fn exponents(spread: &Spread, significand_bits: i32, extra_bits: i32) -> Vec<Opt
 }
 
 /// The exponent that a dimension asks for by itself; `None` if it is all zeros.
-fn own_exponent(spread: &Spread, j: usize, significand_bits: i32) -> Option<i32> {
+fn own_exponent(spread: &Spread, j: usize) -> Option<i32> {
     if spread.largest[j] == 0.0 {
         return None;
     }
@@ -282,7 +275,7 @@ fn own_exponent(spread: &Spread, j: usize, significand_bits: i32) -> Option<i32>
         None => (spread.deviation[j].max(8.0 * spread.sigma[j]), DEVIATION_BITS),
     };
     Some(if size == 0.0 {
-        ceil_log2(spread.largest[j]) - constant_bits(significand_bits)
+        ceil_log2(spread.largest[j]) - CONSTANT_BITS
     } else {
         ceil_log2(size) + spread.scale[j] - bits
     })
@@ -314,7 +307,7 @@ mod tests {
             values.extend([f32::from(row % 7), 3.0, 0.0, rare]);
         }
         let e = grid(4, &values, &[0; 100]);
-        assert_eq!(e[1], Some(2 - 24), "a constant keeps 24 bits");
+        assert_eq!(e[1], Some(2 - 36), "a constant keeps 36 bits");
         assert_eq!(e[2], None, "zeros lie on any grid");
         assert_eq!(e[3], e[0], "one hit says nothing about the scale");
     }
@@ -322,12 +315,12 @@ mod tests {
     #[test]
     fn few_degrees_of_freedom_use_the_spread_about_the_first_row() {
         assert_eq!(grid(1, &[5.0, 6.0, 9.0], &[0, 1, 2]), [Some(2 - 22)]);
-        assert_eq!(grid(1, &[5.0], &[0]), [Some(3 - 24)]);
+        assert_eq!(grid(1, &[5.0], &[0]), [Some(3 - 36)]);
     }
 
     #[test]
     fn in_a_chunk_of_one_row_no_value_is_small_by_chance() {
-        assert_eq!(grid(3, &[1.5, 1.25, 1e-20], &[0]), [Some(1 - 24), Some(1 - 24), Some(1 - 24 - 8)]);
+        assert_eq!(grid(3, &[1.5, 1.25, 1e-20], &[0]), [Some(1 - 36), Some(1 - 36), Some(1 - 36 - 8)]);
         let classes = [Label::Int(0)];
         let batch = Batch::new(2, Features::F64(&[1.5, 1e-200]), &[0], &classes).unwrap();
         assert_eq!(Profile::of(&batch, 0).grid().exponents(), [Some(1 - 36), Some(1 - 36 - 8)]);

@@ -5,8 +5,6 @@ use half::f16;
 
 /// A storage type of features; all are exact in `f64`.
 pub(crate) trait Value: Copy + Send + Sync + 'static {
-    /// Significand bits, the implicit one included.
-    const SIGNIFICAND_BITS: i32;
     /// Whether squares of differences can leave the range of `f64`.
     const WIDE_RANGE: bool;
     /// The same number in `f64`.
@@ -14,7 +12,6 @@ pub(crate) trait Value: Copy + Send + Sync + 'static {
 }
 
 impl Value for f16 {
-    const SIGNIFICAND_BITS: i32 = 11;
     const WIDE_RANGE: bool = false;
     #[inline(always)]
     fn widen(self) -> f64 {
@@ -26,7 +23,6 @@ impl Value for f16 {
 }
 
 impl Value for f32 {
-    const SIGNIFICAND_BITS: i32 = 24;
     const WIDE_RANGE: bool = false;
     #[inline(always)]
     fn widen(self) -> f64 {
@@ -35,7 +31,6 @@ impl Value for f32 {
 }
 
 impl Value for f64 {
-    const SIGNIFICAND_BITS: i32 = 53;
     const WIDE_RANGE: bool = true;
     #[inline(always)]
     fn widen(self) -> f64 {

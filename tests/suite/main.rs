@@ -3,6 +3,7 @@
 mod archives;
 mod cli;
 mod damage;
+mod definition;
 mod exact;
 mod goldens;
 mod laws;

@@ -4,8 +4,7 @@
 use nckit::batch::Label;
 use nckit::kernels::Projection;
 use nckit::state::{
-    Accumulate, ClassSums, Decision, Findings, Head, Judge, Merge, Questions, Role, Shifts, Sightings, Statistics,
-    Tally, Verdict,
+    ClassSums, Decision, Findings, Head, Judge, Merge, Questions, Role, Shifts, Sightings, Statistics, Tally, Verdict,
 };
 use proptest::prelude::*;
 

@@ -161,7 +161,9 @@ mod tests {
 
     fn sum(terms: &[f64]) -> ExactSum {
         let mut sum = ExactSum::default();
-        terms.iter().for_each(|&x| sum.add(x));
+        for &x in terms {
+            sum.add(x);
+        }
         sum
     }
 

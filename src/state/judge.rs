@@ -73,7 +73,9 @@ impl<'a> Judge<'a> {
         let mut places = vec![None; classes];
         let mut degenerate_pairs = 0;
         if let Some(lines) = &lines {
-            lines.kept().iter().enumerate().for_each(|(place, &k)| places[k as usize] = Some(place));
+            for (place, &k) in lines.kept().iter().enumerate() {
+                places[k as usize] = Some(place);
+            }
             degenerate_pairs = lines.degenerate_pairs();
         }
         let max_logit = questions.max_logit && questions.projection.is_some();
@@ -204,13 +206,16 @@ impl<'a> Judge<'a> {
                 if neco.is_some_and(|score| !score.is_finite()) {
                     return Err(Error::data("a NECO score is out of range").with("row", row));
                 }
-                match (decided, *class) {
+                let scores = match (decided, *class) {
                     (true, Some(class)) => {
                         choices.count(i, class, &mut seen.tallies[class]);
-                        neco.iter().for_each(|&score| seen.inside.add(score));
+                        Some(&mut seen.inside)
                     }
-                    (true, None) => {}
-                    (false, _) => neco.iter().for_each(|&score| seen.outside.add(score)),
+                    (true, None) => None,
+                    (false, _) => Some(&mut seen.outside),
+                };
+                if let (Some(scores), Some(score)) = (scores, neco) {
+                    scores.add(score);
                 }
                 if let Some(each) = &mut each {
                     each.push(self.verdict(x, &choices, i, neco));

@@ -150,7 +150,9 @@ mod tests {
 
     fn of<const LIMIT: usize>(scores: &[f64]) -> Scores<LIMIT> {
         let mut all = Scores::default();
-        scores.iter().for_each(|&score| all.add(score));
+        for &score in scores {
+            all.add(score);
+        }
         all
     }
 

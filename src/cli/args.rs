@@ -74,7 +74,8 @@ pub(super) struct Measure {
     /// What the within-class scatter is divided by
     #[arg(long, value_name = "WHICH", value_parser = ["n", "n-k", "balanced"], help_heading = "Metrics")]
     pub(super) normaliser: Option<String>,
-    /// Further conventions: cdnv_exponent, divide_by_k, riesz_s, use_bias, ood_centred, neco_dim, …
+    /// Further conventions: cdnv_exponent, divide_by_k, riesz_s, use_bias, ood_centred,
+    /// ood_mean, neco_dim, neco_scale, neco_denominator, neco_max_logit, weight_decay; a wrong one lists them all
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Metrics")]
     pub(super) option: Vec<String>,
 

@@ -313,7 +313,7 @@ catalogue! {
         "share of rows that the classifier gets right";
 
     "nc5_ortho_dev" Nc5 Lower "", "0", AMMAR, [OodMean]:
-        "mean of |cos(μ_k, o)|, o the mean of the out-of-distribution rows";
+        "mean of |cos(μ_k, o)|, o the mean of the out-of-distribution class means";
     "nc5_neco_auroc" Nc5 Higher "", "1", AMMAR, [Neco]:
         "area under the ROC curve of NECO scores, in-distribution rows positive";
     "nc5_neco_fpr95" Nc5 Lower "", "0", AMMAR, [Neco]:

@@ -24,7 +24,7 @@ mod vectors;
 pub use catalogue::{Card, Direction, Family, Need, card, cards};
 pub use measure::measure;
 pub use nc5::neco_projection;
-pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, Options};
+pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, OodMean, Options};
 pub use selection::Selection;
 
 use crate::batch::Label;
@@ -49,7 +49,7 @@ pub struct Evidence<'a> {
     pub head: Option<&'a Head>,
     /// What a second read found, where one was made.
     pub findings: Option<&'a Findings>,
-    /// The mean of the out-of-distribution rows, `D`.
+    /// The mean that stands for the out-of-distribution rows ([`OodMean`]), `D`.
     pub ood_mean: Option<&'a [f64]>,
     /// Classes that were left out before the scatter was pooled.
     pub dropped_classes: u64,

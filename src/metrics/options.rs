@@ -26,6 +26,15 @@ pub enum Normaliser {
     Balanced,
 }
 
+/// Which mean stands for the out-of-distribution rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OodMean {
+    /// The unweighted mean of their class means, as the reference takes it; unlabelled rows are one class.
+    Classes,
+    /// The mean of all rows.
+    Rows,
+}
+
 /// How many principal axes NECO keeps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum NecoDim {
@@ -66,6 +75,8 @@ pub struct Options {
     pub use_bias: bool,
     /// Whether NC5 takes `μ_G` off the means and the out-of-distribution mean.
     pub ood_centred: bool,
+    /// The out-of-distribution mean of NC5.
+    pub ood_mean: OodMean,
     /// NECO's axes.
     pub neco_dim: NecoDim,
     /// Whether NECO standardises columns.
@@ -90,6 +101,7 @@ impl Default for Options {
             riesz_s: 2.0,
             use_bias: true,
             ood_centred: false,
+            ood_mean: OodMean::Classes,
             neco_dim: NecoDim::Fraction(0.9),
             neco_scale: true,
             neco_denominator: NecoDenominator::Scaled,
@@ -100,7 +112,7 @@ impl Default for Options {
 }
 
 /// What `--option` knows, and what each takes.
-const KEYS: [(&str, &str); 14] = [
+const KEYS: [(&str, &str); 15] = [
     ("centring", "class or sample"),
     ("normaliser", "n, n-k or balanced"),
     ("min_count", "a number of rows"),
@@ -110,6 +122,7 @@ const KEYS: [(&str, &str); 14] = [
     ("riesz_s", "a number"),
     ("use_bias", "true or false"),
     ("ood_centred", "true or false"),
+    ("ood_mean", "classes or rows"),
     ("neco_dim", "a share of the variance such as 90%, or a number of axes"),
     ("neco_scale", "true or false"),
     ("neco_denominator", "scaled or raw"),
@@ -160,6 +173,13 @@ impl Options {
             "riesz_s" => self.riesz_s = number(value)?,
             "use_bias" => self.use_bias = value.parse().ok()?,
             "ood_centred" => self.ood_centred = value.parse().ok()?,
+            "ood_mean" => {
+                self.ood_mean = match value {
+                    "classes" => OodMean::Classes,
+                    "rows" => OodMean::Rows,
+                    _ => return None,
+                }
+            }
             "neco_dim" => {
                 self.neco_dim = match value.strip_suffix('%') {
                     Some(share) => NecoDim::Fraction(number(share).filter(|s| *s > 0.0 && *s <= 100.0)? / 100.0),
@@ -204,6 +224,11 @@ impl Options {
             "riesz_s" => self.riesz_s.into(),
             "use_bias" => self.use_bias.into(),
             "ood_centred" => self.ood_centred.into(),
+            "ood_mean" => match self.ood_mean {
+                OodMean::Classes => "classes",
+                OodMean::Rows => "rows",
+            }
+            .into(),
             "neco_dim" => match self.neco_dim {
                 // Twelve digits: 7 % must not come out as 7.000000000000001 %.
                 NecoDim::Fraction(share) => format!("{}%", (share * 1e12).round() / 1e10).into(),
@@ -249,6 +274,7 @@ mod tests {
             ("riesz_s", "62"),
             ("use_bias", "false"),
             ("ood_centred", "true"),
+            ("ood_mean", "rows"),
             ("neco_dim", "7%"),
             ("neco_scale", "false"),
             ("neco_denominator", "raw"),

@@ -11,6 +11,7 @@ use crate::archive::{Archive, Decoded, Key, Skipped};
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
 use crate::grid::Profile;
+use crate::metrics::OodMean;
 use crate::state::{Accumulate, Chunk, ClassSums, Scatter, Shifts, Statistics};
 
 /// How rows are rounded.
@@ -187,15 +188,18 @@ pub(super) fn accumulate<S: Present>(
     Ok(merged)
 }
 
-/// The mean of the out-of-distribution rows of each key that they have.
+/// The mean that stands for the out-of-distribution rows, for each key that they have.
 pub(super) fn ood_means(plan: &Plan, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
     let Some(Rows { archive, .. }) = &plan.ood else { return Ok(BTreeMap::new()) };
     let units: Vec<usize> = (0..archive.units().len()).collect();
     let one_class = [Label::Int(0)];
     let shifts = ShiftTables::default();
     let look = |groups: &mut BTreeMap<Key, Gathered<ClassSums>>, chunk: &Decoded| {
+        let mut batch = chunk.batch()?;
         let codes = vec![0; chunk.codes.len()];
-        let batch = Batch::new(chunk.dim, chunk.batch()?.features(), &codes, &one_class)?;
+        if plan.job.options.ood_mean == OodMean::Rows {
+            batch = Batch::new(chunk.dim, batch.features(), &codes, &one_class)?;
+        }
         let profile = plan.job.rounding.profile(&batch)?;
         for part in &chunk.parts {
             let group = groups.entry(part.key.clone()).or_insert_with(Gathered::new);
@@ -215,7 +219,13 @@ pub(super) fn ood_means(plan: &Plan, watch: &Watch) -> Result<BTreeMap<Key, Vec<
     }
     let mut means = BTreeMap::new();
     for (key, group) in merged.into_iter().filter(|(_, group)| group.dim > 0) {
-        means.insert(key, group.state.statistics()?.mean(0));
+        let statistics = group.state.statistics()?;
+        let classes = statistics.classes() as f64;
+        // Means of offsets from a point amid the data, so that a large common offset costs no digits.
+        let mean = |(j, origin): (usize, &f64)| {
+            origin + (0..statistics.classes()).map(|k| statistics.offset(k)[j]).sum::<f64>() / classes
+        };
+        means.insert(key, statistics.origin.iter().enumerate().map(mean).collect());
     }
     Ok(means)
 }

@@ -145,7 +145,7 @@ fn the_other_global_mean() {
     let goldens = goldens();
     let mut options = Options::default();
     options.set("centring", "sample").unwrap();
-    let report = run(Job { options, ..job("h3", None) });
+    let report = run(Job { options, ..job("h3", Some("classifier/epoch={epoch}/classifier.parquet")) });
     for group in &report.groups {
         let golden = &goldens[&key_of(group)]["truth_sample_weighted_gmean"];
         assert!(compare(group, golden, &KEYS) >= 10);

@@ -61,6 +61,7 @@ fn golden_findings() -> Findings {
         directional: Some(0.004_132_401_268_602_664),
         hug_intra: Some(3.182_398_268_736_244),
         neco: Some(Separation { auroc: 0.75, fpr95: 0.5 }),
+        ..Findings::default()
     }
 }
 

@@ -97,6 +97,17 @@ fn nulls_are_found_at_every_level_and_behind_a_slice() {
 }
 
 #[test]
+fn a_row_with_a_null_is_null_whatever_else_it_holds() {
+    let files = Files::new();
+    let items: ArrayRef =
+        Arc::new(Float32Array::from(vec![Some(1.0), Some(2.0), Some(f32::NAN), None, None, Some(3.0)]));
+    files.write("a.parquet", &[("feature", lists(items, 2, None)), ("label", ints([0, 1, 2]))], 9);
+    let chunk = only(files.read(&Request { nulls: Policy::Skip, ..Request::default() }));
+    assert_eq!(wide(&chunk.values), [1.0, 2.0]);
+    assert_eq!(chunk.parts[0].skipped, Skipped { nulls: 2, ..Skipped::default() });
+}
+
+#[test]
 fn a_ragged_row_is_refused_even_where_totals_match() {
     let files = Files::new();
     let mut lengths = vec![768; 20];

@@ -1,4 +1,5 @@
 //! The flags, as typed.
+#![expect(clippy::doc_markdown, reason = "these are help texts, shown as they stand")]
 
 use std::path::PathBuf;
 

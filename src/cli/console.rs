@@ -109,10 +109,10 @@ fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
         .collect();
     let separator = if place.is_empty() || others.is_empty() { "" } else { ": " };
     if !error.facts().is_empty() {
-        text += &format!("\n  {}{separator}{}", place.join(" · "), others.join(", "));
+        text.extend(["\n  ", &place.join(" · "), separator, &others.join(", ")]);
     }
     if let Some(help) = error.advice() {
-        text += &format!("\n  help: {help}");
+        text.extend(["\n  help: ", help]);
     }
     text
 }

@@ -42,7 +42,9 @@ fn count_labels(archive: &Archive) -> Result<Counts> {
     for counts in units {
         for (key, labels) in counts? {
             let group = all.entry(key).or_default();
-            labels.into_iter().for_each(|(label, rows)| *group.entry(label).or_default() += rows);
+            for (label, rows) in labels {
+                *group.entry(label).or_default() += rows;
+            }
         }
     }
     Ok(all)

@@ -129,7 +129,9 @@ impl Plan {
         for unit in counted {
             for (key, classes) in unit? {
                 let group = counts.entry(key).or_default();
-                classes.into_iter().for_each(|(label, rows)| *group.entry(label).or_default() += rows);
+                for (label, rows) in classes {
+                    *group.entry(label).or_default() += rows;
+                }
             }
         }
         watch.check()?;

@@ -31,12 +31,11 @@ impl Table {
             let direction: Vec<f64> = (0..dim).map(|_| random.normal()).collect();
             let norm = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
             for _ in 0..count {
-                labels.push(k as i64 * 7 - 3);
+                labels.push(k as i64 * 7);
                 let noise = sigma * 10.0 / (dim as f64).sqrt();
                 values.extend(direction.iter().map(|x| (x * 10.0 / norm + random.normal() * noise) as f32));
             }
         }
-        labels.iter_mut().for_each(|label| *label += 3); // no label is negative
         Self { dim, values, labels }
     }
 
@@ -70,7 +69,9 @@ impl Table {
             sum.iter_mut().zip(row).zip(*origin).for_each(|((sum, x), o)| *sum += f64::from(*x) - f64::from(*o));
         }
         for (n, sum, _) in classes.values_mut() {
-            sum.iter_mut().for_each(|sum| *sum /= *n);
+            for sum in sum {
+                *sum /= *n;
+            }
         }
         for (label, row) in rows() {
             let origin = first[label];
@@ -134,7 +135,9 @@ fn check(table: &Table, folder: &Path, metrics: &str) {
     let (dim, k) = (table.dim, classes.len() as f64);
     let total: f64 = classes.values().map(|(n, ..)| n).sum();
     let mut global = vec![0.0; dim];
-    classes.values().for_each(|(_, mean, _)| global.iter_mut().zip(mean).for_each(|(g, m)| *g += m / k));
+    for (_, mean, _) in classes.values() {
+        global.iter_mut().zip(mean).for_each(|(g, m)| *g += m / k);
+    }
     let within: f64 = classes.values().map(|(n, _, variance)| n * variance).sum::<f64>() / total;
     let between: f64 = classes
         .values()

@@ -178,7 +178,7 @@ laws!(scatter, Scatter);
 fn one_row_more_than_a_block_of_the_largest_integers() {
     let largest = (1_u32 << 21) - 1;
     let values = (0..2 * 2049).map(|i| if i % 4 < 2 { f64::from(largest) } else { -f64::from(largest) }).collect();
-    let rows = Rows::new(2, Stored::F64(values), &[0; 2049]);
+    let rows = Rows::new(2, Stored::F64(values), &vec![0; 2049]);
     let profile = Profile::with_exponent(&rows.batch(), 0).unwrap();
     let chunk = Chunk { batch: rows.batch(), profile: &profile };
     let mut together = Scatter::identity();

@@ -59,7 +59,7 @@ fn damage<S: Accumulate>(numbers: impl Fn(&S) -> Option<Vec<f64>> + Copy) {
         noise.extend((0..random.below(80)).map(|_| if random.chance(2) { random.bits() as u8 } else { 0 }));
         refused_or_sound(&noise, numbers);
         let mut damaged = bytes.clone();
-        for _ in 0..1 + random.below(4) {
+        for _ in 0..=random.below(4) {
             let at = random.below(bytes.len());
             damaged[at] = random.bits() as u8;
         }

@@ -76,7 +76,9 @@ impl Truth {
             // C Cᵀ has the null vector 1; as 1ᵀC = 0, what is added along it does not reach C⁺.
             let mut gram = products(&centred, dim);
             let fill = trace(&gram, classes) / (classes * classes) as f64;
-            gram.iter_mut().for_each(|entry| *entry += fill);
+            for entry in &mut gram {
+                *entry += fill;
+            }
             let factor = cholesky(&gram, classes).unwrap();
             backward(&factor, &forward(&factor, &centred, dim), dim)
         } else {

@@ -165,7 +165,7 @@ pub(crate) fn chunks(seed: u64) -> Vec<Rows> {
     // Mostly long rows, or a few.
     let extra_bits = if random.chance(3) { random.below([8, 8, 3][stored]) as u32 } else { 0 };
     let means: Vec<f64> = (0..classes * dim).map(|_| random.normal()).collect();
-    (0..1 + random.below(5))
+    (0..=random.below(5))
         .map(|_| {
             let count = if random.chance(30) { 2100 } else { [1, 2, 7, 60, 300][random.below(5)] };
             // Means as far apart as these, in steps of a chunk that has collapsed, still have to fit.

@@ -81,7 +81,9 @@ impl Recipe {
                 let class_scale = self.class_scales[class % self.class_scales.len()];
                 let mut row = self.row(&mut random, class, &means[class * dim..][..dim], &spread, class_scale);
                 if self.rotated {
-                    reflections.iter().for_each(|axis| reflect(&mut row, axis));
+                    for axis in &reflections {
+                        reflect(&mut row, axis);
+                    }
                 }
                 row.iter_mut().zip(&self.factors).for_each(|(x, factor)| *x *= factor);
                 values.extend(row.iter().map(|x| x * scale));

@@ -329,6 +329,19 @@ impl ClassSums {
     }
 }
 
+/// Names the steps of both sides in an error of their merge: those furthest apart are the dimension to look at.
+pub(super) fn with_grids(error: Error, mine: &Grid, theirs: &Grid) -> Error {
+    let pairs = mine.exponents().iter().zip(theirs.exponents()).enumerate();
+    if mine.dim() != theirs.dim() {
+        return error;
+    }
+    let apart = pairs.filter_map(|(j, (a, b))| Some((j, (*a)?, (*b)?))).max_by_key(|(_, a, b)| a.abs_diff(*b));
+    match apart {
+        Some((j, a, b)) => error.with_default("dimension", j).with("steps", format!("2^{a} and 2^{b}")),
+        None => error,
+    }
+}
+
 /// Counts stay below this, so that no sum of two overflows.
 pub(super) const MAX_ROWS: u64 = 1 << 62;
 
@@ -351,7 +364,8 @@ impl Merge for ClassSums {
 
     fn merge(&mut self, other: &Self) -> Result<()> {
         let grid = self.common_grid(other)?;
-        self.absorb(other, &grid, Sign::Plus, &mut NoMoves)
+        let steps = self.grid.clone();
+        self.absorb(other, &grid, Sign::Plus, &mut NoMoves).map_err(|error| with_grids(error, &steps, &other.grid))
     }
 
     fn subtract(&mut self, other: &Self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Class sums with the pooled within-class scatter.
 
 use super::class::{Moves, Sign, out_of_range};
-use super::class_sums::ClassSums;
+use super::class_sums::{ClassSums, with_grids};
 use super::observe::observe;
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::error::{Error, Result};
@@ -67,6 +67,11 @@ impl Scatter {
     }
 
     fn combine(&mut self, other: &Self, sign: Sign) -> Result<()> {
+        let steps = self.sums.grid.clone();
+        self.try_combine(other, sign).map_err(|error| with_grids(error, &steps, &other.sums.grid))
+    }
+
+    fn try_combine(&mut self, other: &Self, sign: Sign) -> Result<()> {
         if other.sums.dim == 0 {
             return Ok(());
         }

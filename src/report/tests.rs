@@ -388,6 +388,8 @@ fn keys_are_typed_by_all_of_their_values_and_yield_their_names() {
     assert_eq!(keys([Label::Int(-1), Label::Int(7)]), [r#"{"key_rows":-1"#, r#"{"key_rows":7"#]);
     assert_eq!(keys([Label::Int(1), Label::Int(u64::MAX.into())])[1], r#"{"key_rows":18446744073709551615"#);
     assert_eq!(keys([Label::Int(1), Label::Text("a".into())]), [r#"{"key_rows":"1""#, r#"{"key_rows":"a""#]);
+    let both = report(vec![group(&[("rows", Label::Int(1)), ("key_rows", Label::Int(2))], Vec::new())]);
+    assert!(text(&both, Format::Csv, PLAIN).starts_with("key_rows,key_key_rows,rows,classes,"));
     assert_eq!(keys([Label::Bool(true), Label::Int(1)]), [r#"{"key_rows":"true""#, r#"{"key_rows":"1""#]);
 }
 

@@ -324,6 +324,8 @@ fn sizes_that_lie_are_refused_before_anything_is_allocated() {
         npy("<f8", false, "(3, 1)", &values),
         npy("<f8", false, "(18446744073709551615, 18446744073709551615)", &values),
         npy("<f8", false, "(99999999999999999999999, 2)", &values),
+        // Eight times these is 48 again, but for an overflow.
+        npy("<f8", false, "(2305843009213693955, 2)", &values),
         npy("<f8", false, "(-3, 2)", &values),
         npy("<f8", false, &"(".repeat(9000), &values),
         b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(),

@@ -1,5 +1,7 @@
 //! Distances, angles and energies of unit vectors.
 
+use pulp::{Simd, WithSimd};
+
 use super::lanes::{compact, exp, ln, max, squared_distance, sum};
 use super::{Buffers, Moments, NEAR, Points, ScaledMoments, Tile};
 
@@ -90,17 +92,7 @@ impl<'a> Task<'a> {
 
     pub(super) fn tile(&self, tile: &Tile<'_>, buffers: &mut Buffers) -> Part {
         let mut part = Part::default();
-        let all = self.inverse_norms[tile.cols.clone()].iter().all(|&inverse| inverse > 0.0);
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (i, cols, products) in tile.pairs() {
-                    if self.inverse_norms[i] > 0.0 && !cols.is_empty() {
-                        self.row(i, cols.start, products, all, buffers, &mut part);
-                    }
-                }
-            },
-        );
+        pulp::Arch::new().dispatch(Sweep { task: self, tile, buffers, part: &mut part });
         part
     }
 
@@ -164,9 +156,13 @@ impl<'a> Task<'a> {
         let s = self.riesz_s;
         let mut ln_scale = 0.0;
         if s == 2.0 {
-            values.iter_mut().zip(squared).for_each(|(value, squared)| *value = 1.0 / squared);
+            for (value, squared) in values.iter_mut().zip(squared) {
+                *value = 1.0 / squared;
+            }
         } else if s == 1.0 {
-            values.iter_mut().zip(squared).for_each(|(value, squared)| *value = 1.0 / squared.sqrt());
+            for (value, squared) in values.iter_mut().zip(squared) {
+                *value = 1.0 / squared.sqrt();
+            }
         } else if !values.is_empty() {
             for value in &mut *values {
                 *value *= s;
@@ -192,6 +188,29 @@ impl<'a> Task<'a> {
             riesz_s: self.riesz_s,
             riesz: part.riesz,
             min_distance: (pairs > 0).then(|| part.min_distance.sqrt()),
+        }
+    }
+}
+
+/// The sweep of a tile. A closure of this size would not be inlined where the instructions are chosen.
+struct Sweep<'a> {
+    task: &'a Task<'a>,
+    tile: &'a Tile<'a>,
+    buffers: &'a mut Buffers,
+    part: &'a mut Part,
+}
+
+impl WithSimd for Sweep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let inverse_norms = &self.task.inverse_norms;
+        let all = inverse_norms[self.tile.cols.clone()].iter().all(|&inverse| inverse > 0.0);
+        for (i, cols, products) in self.tile.pairs() {
+            if inverse_norms[i] > 0.0 && !cols.is_empty() {
+                self.task.row(i, cols.start, products, all, self.buffers, self.part);
+            }
         }
     }
 }

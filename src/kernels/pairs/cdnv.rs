@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use pulp::{Simd, WithSimd};
+
 use super::distribution::{Distribution, Histogram, Values};
 use super::lanes::{compact, exp, ln, max, squared_distance, sum};
 use super::{Buffers, NEAR, Points, Tile, Variances};
@@ -209,21 +211,7 @@ impl<'a> Task<'a> {
             values: Vec::new(),
             worst: Worst::new(self.worst),
         };
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (i, cols, products) in tile.pairs() {
-                    if self.used[i] > 0.0 && !cols.is_empty() {
-                        let (row, col) = (i - tile.rows.start, cols.start - tile.cols.start);
-                        let positive = self.row(i, cols.start, products, (row, col), buffers, &mut part);
-                        match counts {
-                            Some(histogram) => histogram.add(positive),
-                            None => part.values.extend_from_slice(positive),
-                        }
-                    }
-                }
-            },
-        );
+        pulp::Arch::new().dispatch(Sweep { task: self, tile, buffers, counts, part: &mut part });
         part
     }
 
@@ -251,7 +239,9 @@ impl<'a> Task<'a> {
         let (inverses, worst) = (&mut cols.inverse[col..][..count], &mut cols.worst[col..][..count]);
         let neighbour = &mut cols.neighbour[col..][..count];
         let variances = &self.variances[first..][..count];
-        pairs.iter_mut().zip(&*inverse).for_each(|(pairs, counts)| *pairs += counts);
+        for (pairs, counts) in pairs.iter_mut().zip(&*inverse) {
+            *pairs += counts;
+        }
         part.rows.pairs[row] += sum(inverse, |counts| counts);
         self.inverse_powers(squared, inverse);
         for j in 0..count {
@@ -329,11 +319,17 @@ impl<'a> Task<'a> {
         let p = self.exponent;
         let pairs = counts.iter_mut().zip(squared);
         if p == 1.0 {
-            pairs.for_each(|(counts, squared)| *counts *= 0.5 / squared);
+            for (counts, squared) in pairs {
+                *counts *= 0.5 / squared;
+            }
         } else if p == 2.0 {
-            pairs.for_each(|(counts, squared)| *counts *= 0.5 / (squared * squared));
+            for (counts, squared) in pairs {
+                *counts *= 0.5 / (squared * squared);
+            }
         } else {
-            pairs.for_each(|(counts, &squared)| *counts *= 0.5 * exp(-p * ln(squared)));
+            for (counts, &squared) in pairs {
+                *counts *= 0.5 * exp(-p * ln(squared));
+            }
         }
     }
 
@@ -377,6 +373,34 @@ impl<'a> Task<'a> {
             distribution,
             by_class: by_class.collect(),
             worst: worst.pairs,
+        }
+    }
+}
+
+/// The sweep of a tile. A closure of this size would not be inlined where the instructions are chosen.
+struct Sweep<'a> {
+    task: &'a Task<'a>,
+    tile: &'a Tile<'a>,
+    buffers: &'a mut Buffers,
+    counts: &'a mut Option<Histogram>,
+    part: &'a mut Part,
+}
+
+impl WithSimd for Sweep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { task, tile, buffers, counts, part } = self;
+        for (i, cols, products) in tile.pairs() {
+            if task.used[i] > 0.0 && !cols.is_empty() {
+                let place = (i - tile.rows.start, cols.start - tile.cols.start);
+                let positive = task.row(i, cols.start, products, place, buffers, part);
+                match counts {
+                    Some(histogram) => histogram.add(positive),
+                    None => part.values.extend_from_slice(positive),
+                }
+            }
         }
     }
 }

@@ -79,13 +79,19 @@ const LANES: usize = 8;
 pub(super) fn sum(values: &[f64], f: impl Fn(f64) -> f64) -> f64 {
     let mut lanes = [0.0; LANES];
     let chunks = values.chunks_exact(LANES);
-    let tail: f64 = chunks.remainder().iter().map(|&x| f(x)).sum();
+    let mut tail = 0.0;
+    for &x in chunks.remainder() {
+        tail += f(x);
+    }
     for chunk in chunks {
         for (lane, &x) in lanes.iter_mut().zip(chunk) {
             *lane += f(x);
         }
     }
-    lanes.iter().sum::<f64>() + tail
+    for lane in lanes {
+        tail += lane;
+    }
+    tail
 }
 
 /// The largest value; `−∞` of none.
@@ -99,7 +105,11 @@ pub(super) fn max(values: &[f64]) -> f64 {
             *lane = if x > *lane { x } else { *lane };
         }
     }
-    lanes.iter().chain(tail).fold(f64::NEG_INFINITY, |max, &x| if x > max { x } else { max })
+    let mut largest = f64::NEG_INFINITY;
+    for &x in lanes.iter().chain(tail) {
+        largest = if x > largest { x } else { largest };
+    }
+    largest
 }
 
 /// `Σ (a x_l − b y_l)²`.

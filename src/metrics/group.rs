@@ -135,8 +135,11 @@ impl<'a> Group<'a> {
             "nc1_cdnv_q99" => of_cdnv(&|cdnv| nc1::cdnv_quantile(cdnv, 0.99)),
             "nc1_cdnv_max" => of_cdnv(&nc1::cdnv_max),
             "nc1_cdnv_directional" => {
-                let reason = self.means.undefined().unwrap_or("no_rows");
+                let degenerate = self.evidence.findings.is_some_and(|found| found.directional_degenerate_pairs > 0);
+                let none = if degenerate { "degenerate_pairs" } else { "no_rows" };
+                let reason = self.means.undefined().unwrap_or(none);
                 value(self.findings(|findings| findings.directional), reason)
+                    .flag_if(degenerate, "degenerate_pairs")
             }
             "nc1_vci" => match self.vci() {
                 Ok(vci) => vci.value.into(),
@@ -180,8 +183,13 @@ impl<'a> Group<'a> {
     }
 
     fn hug_intra(&self) -> Outcome {
-        let reason = if self.evidence.head.is_none() { "no_head" } else { "no_rows" };
-        value(self.findings(|findings| findings.hug_intra), reason)
+        let zeros = self.evidence.findings.is_some_and(|found| found.hug_zero_rows > 0);
+        let reason = match self.evidence.head {
+            None => "no_head",
+            Some(_) if zeros => "zero_rows",
+            Some(_) => "no_rows",
+        };
+        value(self.findings(|findings| findings.hug_intra), reason).flag_if(zeros, "zero_rows")
     }
 
     fn nc3(&self, key: &str) -> Option<Outcome> {

@@ -8,13 +8,12 @@ const ROOMS: [&str; 11] =
     ["error", "batch", "grid", "kernels", "state", "linalg", "metrics", "archive", "report", "pipeline", "cli"];
 
 /// Rooms that may know a package which is not for everybody.
-const OWNERS: [(&str, &[&str]); 7] = [
+const OWNERS: [(&str, &[&str]); 6] = [
     ("faer", &["kernels", "linalg"]),
     ("parquet", &["archive", "report"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("comfy_table", &["report"]),
-    ("npyz", &["archive"]),
     ("safetensors", &["archive"]),
 ];
 

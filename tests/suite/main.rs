@@ -12,4 +12,5 @@ mod oracle;
 mod reading;
 mod rows;
 mod second_read;
+mod sessions;
 mod stress;

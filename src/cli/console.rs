@@ -137,6 +137,11 @@ pub(super) fn count(n: u64) -> String {
     grouped(&n.to_string())
 }
 
+/// So many things: `1 file`, `1,024 files`.
+pub(super) fn counted(n: u64, thing: &str, plural: &str) -> String {
+    format!("{} {thing}{}", count(n), if n == 1 { "" } else { plural })
+}
+
 /// Bytes in binary units.
 pub(super) fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::args::{Display, FormatName, Machine, Measure, pair};
-use super::console::{Console, bytes, count, wants_color};
+use super::console::{Console, bytes, count, counted, wants_color};
 use super::forgive_broken_pipe;
 use super::progress::watched;
 use crate::archive::HeadSource;
@@ -22,17 +22,16 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     describe_columns(&plan, console);
     if let Some(heads) = plan.heads() {
         let head = args.head.as_deref().unwrap_or_default();
-        console.fact("head", &format!("{head}   ({heads} file{})", if heads == 1 { "" } else { "s" }));
+        console.fact("head", &format!("{head}   ({})", counted(heads as u64, "file", "s")));
     }
     let summary = plan.summary();
-    let groups = summary.groups.map_or(String::new(), |groups| format!(" · {} groups", count(groups as u64)));
+    let groups = summary.groups.map_or(String::new(), |groups| format!(" · {}", counted(groups as u64, "group", "s")));
     let text = format!(
-        "{} files · {} rows · {} · {} pass{}{groups}",
-        count(summary.files as u64),
-        count(summary.rows),
+        "{} · {} · {} · {}{groups}",
+        counted(summary.files as u64, "file", "s"),
+        counted(summary.rows, "row", "s"),
         bytes(summary.bytes),
-        summary.passes,
-        if summary.passes == 1 { "" } else { "es" },
+        counted(summary.passes as u64, "pass", "es"),
     );
     let memory =
         format!("{} on {} threads, and 16 bytes a class, dimension and thread", bytes(summary.memory), summary.threads);

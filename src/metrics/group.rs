@@ -138,8 +138,7 @@ impl<'a> Group<'a> {
                 let degenerate = self.evidence.findings.is_some_and(|found| found.directional_degenerate_pairs > 0);
                 let none = if degenerate { "degenerate_pairs" } else { "no_rows" };
                 let reason = self.means.undefined().unwrap_or(none);
-                value(self.findings(|findings| findings.directional), reason)
-                    .flag_if(degenerate, "degenerate_pairs")
+                value(self.findings(|findings| findings.directional), reason).flag_if(degenerate, "degenerate_pairs")
             }
             "nc1_vci" => match self.vci() {
                 Ok(vci) => vci.value.into(),

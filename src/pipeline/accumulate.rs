@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::plan::{Plan, Rows};
+use super::plan::{Plan, Rows, differ_in_length};
 use super::scan::{Watch, scan};
 use crate::archive::{Archive, Decoded, Key, Skipped};
 use crate::batch::{Batch, Features, Label};
@@ -65,10 +65,7 @@ impl<S: Present> Gathered<S> {
 
     fn check_dim(&mut self, dim: usize) -> Result<()> {
         if self.dim != 0 && self.dim != dim {
-            return Err(Error::data("the rows of a group differ in length")
-                .with("expected", self.dim)
-                .with("found", dim)
-                .help("add the key that tells them apart to --group-by, or leave some out with --where"));
+            return Err(differ_in_length(self.dim, dim));
         }
         self.dim = dim;
         Ok(())

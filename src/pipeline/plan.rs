@@ -70,6 +70,14 @@ pub struct Summary {
     pub threads: usize,
 }
 
+/// The rows of a group make sums of one length.
+pub(super) fn differ_in_length(expected: usize, found: usize) -> Error {
+    Error::data("the rows of a group differ in length")
+        .with("expected", expected)
+        .with("found", found)
+        .help("add the key that tells them apart to --group-by, or leave some out with --where")
+}
+
 /// Chunks in hand per thread: the one worked on, one decoded in advance, and Arrow's buffers for it.
 const CHUNKS_PER_THREAD: u64 = 3;
 
@@ -94,6 +102,7 @@ impl Plan {
             .collect::<Result<_>>()?;
         let threads = job.threads.max(1);
         let mut plan = Self { job, archive, decisions, ood, needs, dims, waves: Vec::new(), threads, memory: 0 };
+        plan.check_dims()?;
         plan.check_heads()?;
         plan.fit_memory()?;
         Ok(plan)
@@ -148,6 +157,22 @@ impl Plan {
     pub(super) fn read_head(&self, key: &Key) -> Result<Option<StoredHead>> {
         let Some(source) = &self.job.head else { return Ok(None) };
         StoredHead::read(&source.fill(&self.named(key))?, self.job.head_transposed).map(Some)
+    }
+
+    /// Finds rows of one group that differ in length before the first row is read, where the units say their groups.
+    fn check_dims(&self) -> Result<()> {
+        let mut known: BTreeMap<&Key, usize> = BTreeMap::new();
+        for unit in self.archive.units() {
+            let dim = self.dims[unit.file];
+            let Some(key) = unit.key.as_ref().filter(|_| dim > 0) else { continue };
+            let expected = *known.entry(key).or_insert(dim);
+            if expected != dim {
+                return Err(self
+                    .locate(differ_in_length(expected, dim), key)
+                    .with("file", &self.archive.files()[unit.file].shown));
+            }
+        }
+        Ok(())
     }
 
     /// Finds a missing head before the first row is read.

@@ -16,6 +16,9 @@ const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52
 /// `|x / g|` below which [`MAGIC`] rounds.
 pub const NARROW_LIMIT: f64 = 2_251_799_813_685_248.0; // 2^51
 
+/// The bits of `2^21` as an `f64`.
+const LONG_BITS: u64 = 2_097_152_f64.to_bits();
+
 /// The low 32 bits of an integer held in an `f64`, `|x| ≤ 2^51`.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "a call in loops over values would keep them from being vectorised")]
@@ -62,7 +65,7 @@ pub struct Totals<'a> {
     /// `Σ_j (g_j / g_min)² Σ δ_j²`, classes.
     pub squares: &'a mut [i256],
     /// Rows whose value the rounding changed, D.
-    pub changed: &'a mut [u32],
+    pub changed: &'a mut [u64],
 }
 
 /// The rounded rows of a block.
@@ -139,49 +142,41 @@ impl Quantiser {
             let (row, class) = (row as usize, class as usize);
             let delta = &mut out.short[if keep { kept * dim } else { 0 }..][..dim];
             let sums = &mut totals.sums[class * dim..][..dim];
-            let longest =
+            let long =
                 self.narrow_row(&values[row * dim..][..dim], &shifts[class * dim..][..dim], delta, totals.changed);
-            if longest < f64::from(1 << SHORT_BITS) {
+            if long {
+                let first = out.long.len();
+                out.long.extend(delta.iter().map(|&x| x as i128));
+                self.add_long(row, &out.long[first..], sums, &mut totals.squares[class])?;
+            } else {
                 let square = self.add_short(delta, sums);
                 totals.squares[class] = totals.squares[class].wrapping_add(square);
                 kept += 1;
-            } else {
-                let long = out.long.len();
-                out.long.extend(delta.iter().map(|&x| x as i128));
-                self.add_long(row, &out.long[long..], sums, &mut totals.squares[class])?;
             }
         }
         out.short.truncate(if keep { kept * dim } else { 0 });
         Ok(())
     }
 
-    /// Rounds a row into `delta` and returns the largest `|δ|`.
+    /// Rounds a row into `delta` and returns whether it is long. Every loop has one lane per dimension and no branch.
     #[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
-    fn narrow_row<T: Value>(&self, x: &[T], shift: &[f64], delta: &mut [f64], changed: &mut [u32]) -> f64 {
+    fn narrow_row<T: Value>(&self, x: &[T], shift: &[f64], delta: &mut [f64], changed: &mut [u64]) -> bool {
         let dim = self.dim;
         pulp::Arch::new().dispatch(
             #[inline(always)]
             || {
                 let (x, inverse, shift) = (&x[..dim], &self.inverse[..dim], &shift[..dim]);
                 let (delta, changed) = (&mut delta[..dim], &mut changed[..dim]);
-                let mut longest = [0.0_f64; 8];
-                let whole = dim / 8 * 8;
-                let mut one = |j: usize, longest: &mut f64| {
+                let mut beyond = 0;
+                for j in 0..dim {
                     let steps = x[j].widen() * inverse[j];
                     let rounded = (steps + MAGIC) - MAGIC;
-                    changed[j] += u32::from(rounded != steps);
+                    changed[j] += u64::from(rounded != steps);
                     delta[j] = rounded - shift[j];
-                    *longest = if delta[j].abs() > *longest { delta[j].abs() } else { *longest };
-                };
-                for j in (0..whole).step_by(8) {
-                    for (lane, longest) in longest.iter_mut().enumerate() {
-                        one(j + lane, longest);
-                    }
+                    // The bits of |δ|: ordered as the numbers are, and compared as integers in any order.
+                    beyond |= (LONG_BITS - 1).wrapping_sub(delta[j].to_bits() & (u64::MAX >> 1));
                 }
-                for j in whole..dim {
-                    one(j, &mut longest[0]);
-                }
-                longest.into_iter().fold(0.0, f64::max)
+                beyond >> 63 != 0
             },
         )
     }
@@ -252,7 +247,7 @@ impl Quantiser {
             for (j, (delta, x)) in delta.iter_mut().zip(&values[row * dim..][..dim]).enumerate() {
                 let steps = x.widen() * self.inverse[j];
                 let rounded = steps.round_ties_even();
-                totals.changed[j] += u32::from(rounded != steps);
+                totals.changed[j] += u64::from(rounded != steps);
                 *delta = rounded as i128 - i128::from(rows.shifts[class * dim + j]);
             }
             let sums = &mut totals.sums[class * dim..][..dim];
@@ -277,7 +272,7 @@ mod tests {
     use super::*;
 
     /// Rounds two rows of one class about `shift` and returns the totals with the rounded rows.
-    fn round(exponents: Vec<Option<i16>>, values: &[f64], shift: &[i64]) -> (Vec<i64>, i256, Vec<u32>, Rounded) {
+    fn round(exponents: Vec<Option<i16>>, values: &[f64], shift: &[i64]) -> (Vec<i64>, i256, Vec<u64>, Rounded) {
         let dim = shift.len();
         let grid = Grid::new(exponents);
         let largest = values.iter().fold(0.0_f64, |a, x| a.max(x.abs()));

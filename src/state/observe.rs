@@ -3,6 +3,7 @@
 use arrow::datatypes::i256;
 
 use super::class_sums::ClassSums;
+use super::shifts::Steps;
 use super::{Chunk, Shifts};
 use crate::batch::{Batch, Features};
 use crate::error::{Error, Result};
@@ -58,15 +59,16 @@ fn observe_values<T: Value>(
         None => profile.mean(classes.codes[class]),
     };
     let missing = || Error::internal("a class of the chunk is not in its profile");
+    let steps = Steps::of(grid);
     let mut shift_steps = Vec::with_capacity(labels.len() * dim);
     for (class, label) in labels.iter().enumerate() {
-        shift_steps.extend(shifts.in_steps(label, grid, mean(class).ok_or_else(missing)?));
+        shifts.in_steps(label, &steps, mean(class).ok_or_else(missing)?, &mut shift_steps);
     }
 
     let quantiser = Quantiser::new(grid, profile.largest());
     let mut sums = vec![0; labels.len() * dim];
     let mut squares = vec![i256::ZERO; labels.len()];
-    let mut changed = vec![0_u32; dim];
+    let mut changed = vec![0_u64; dim];
     let mut rounded = Rounded::default();
     for (rows, classes) in selected.chunks(BLOCK_ROWS).zip(classes.of_row.chunks(BLOCK_ROWS)) {
         let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
@@ -78,7 +80,6 @@ fn observe_values<T: Value>(
             sink(&rounded)?;
         }
     }
-    let changed: Vec<u64> = changed.into_iter().map(u64::from).collect();
     let history = History::of(grid, selected.len() as u64, &changed);
     Ok(ClassSums::from_parts(grid.clone(), history, labels, classes.counts, shift_steps, sums, squares))
 }

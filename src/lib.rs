@@ -46,6 +46,18 @@
 //! - A number that cannot be had is absent, with a reason. Rows are used, left out by the user's own flag and counted,
 //!   or the run fails and says where.
 //!
+//! # Choices that are not the obvious ones
+//!
+//! - A dimension that is constant within the classes of a chunk is rounded 36 bits below its largest value, whatever
+//!   the stored type: the rounding error is shared by all rows, and no average takes it away.
+//! - No step of a chunk is more than 32 bits finer than the coarsest, so that one short chunk of tiny values cannot push
+//!   the exact sums out of range.
+//! - `nc1_pinv` takes singular values of the centred means, not eigenvalues of `Σ_B`: one path for any K and D, nothing
+//!   K×K, and twice the digits on steep spectra.
+//! - The out-of-distribution mean is the mean of class means where there are labels, as the reference has it.
+//! - Groups are read in waves whose states fit into memory together, with a barrier between them: simpler than counting
+//!   each group's outstanding chunks, and free as long as a wave is much longer than a chunk.
+//!
 //! # Symbols
 //!
 //! `N` rows, `K` classes, `D` dimensions, `n_k` rows of a class, `μ_k` its mean, `μ_G` the global mean, `Σ_W` and `Σ_B`

@@ -141,7 +141,7 @@ impl<'a> Group<'a> {
                 value(self.findings(|findings| findings.directional), reason).flag_if(degenerate, "degenerate_pairs")
             }
             "nc1_vci" => match self.vci() {
-                Ok(vci) => vci.value.into(),
+                Ok(vci) => Outcome::from(vci.value).flag_if(vci.dropped > 0, "directions_dropped"),
                 Err(reason) => Outcome::null(self.scatter_reason(reason)),
             },
             _ => return None,

@@ -286,7 +286,7 @@ mod tests {
         for (before, after) in words(&Options::default()).iter().zip(words(&odd)) {
             assert_ne!(*before, after);
         }
-        assert_eq!(words(&odd)[9], ("neco_dim", "7%".to_owned()));
+        assert_eq!(words(&odd)[10], ("neco_dim", "7%".to_owned()));
         let mut again = Options::default();
         for (key, value) in words(&odd) {
             again.set(key, &value).unwrap();
@@ -295,7 +295,7 @@ mod tests {
         again.set("neco_dim", "12").unwrap();
         again.set("normaliser", "balanced").unwrap();
         assert_eq!((again.neco_dim, again.normaliser), (NecoDim::Axes(12), Normaliser::Balanced));
-        assert_eq!(words(&Options::default())[9], ("neco_dim", "90%".to_owned()));
+        assert_eq!(words(&Options::default())[10], ("neco_dim", "90%".to_owned()));
     }
 
     #[test]

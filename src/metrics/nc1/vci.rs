@@ -12,6 +12,9 @@ pub struct Vci {
     pub value: f64,
     /// `rank(Σ_B)`.
     pub rank: usize,
+    /// Directions that were left out because rounding alone could make what varies along them. Where rows do vary
+    /// along some, the value is that of the others, and no estimate of rounding says so.
+    pub dropped: usize,
     /// `λ_r`, descending.
     pub(in crate::metrics) ratios: Vec<f64>,
     /// `x_r` with `x_rᵀ Σ_W x_r = 1` and `x_rᵀ Σ_B x_r = λ_r`, rank × D.
@@ -81,6 +84,7 @@ pub fn vci(statistics: &Statistics, significand_bits: u32, options: &Options) ->
     Ok(Vci {
         value: finite(kept.iter().map(|&r| 1.0 / (1.0 + ratios[r])).sum::<f64>() / rank as f64)?,
         rank,
+        dropped: scaled.dimensions.len() - size,
         ratios: kept.iter().map(|&r| ratios[r]).collect(),
         directions: kept.iter().flat_map(|&r| &directions[r * dim..][..dim]).copied().collect(),
     })

@@ -102,8 +102,8 @@ impl Plan {
             .collect::<Result<_>>()?;
         let threads = job.threads.max(1);
         let mut plan = Self { job, archive, decisions, ood, needs, dims, waves: Vec::new(), threads, memory: 0 };
-        plan.check_dims()?;
         plan.check_heads()?;
+        plan.check_dims()?;
         plan.fit_memory()?;
         Ok(plan)
     }

@@ -7,6 +7,7 @@ mod measure;
 mod progress;
 mod resources;
 
+use std::any::Any;
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -32,14 +33,21 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Measure(measure) => measure::run(measure, &args.display, &console),
         Verb::Inspect(inspect) => inspect::run(inspect, &console),
     });
-    // A panic is a bug, and says so by its exit code; what it was is on standard error already.
-    match catch_unwind(work).unwrap_or_else(|_| Err(Error::internal("this is a bug in nckit"))) {
+    // Decoders of damaged files may panic, which the reader makes an error; any other panic is a bug, and is told below.
+    std::panic::set_hook(Box::new(|_| {}));
+    match catch_unwind(work).unwrap_or_else(|panic| Err(bug(panic.as_ref()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             console.error(&error);
             ExitCode::from(exit_code(error.kind()))
         }
     }
+}
+
+/// What a panic said.
+fn bug(panic: &(dyn Any + Send)) -> Error {
+    let said = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    Error::internal("this is a bug in nckit").with("detail", said.unwrap_or("no message"))
 }
 
 fn exit_code(kind: ErrorKind) -> u8 {

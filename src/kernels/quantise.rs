@@ -13,7 +13,7 @@ pub const SHORT_BITS: u32 = 21;
 /// number of that size and taking it off again rounds to an integer, ties to even.
 const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52
 
-/// `|x / g|` below which [`MAGIC`] rounds.
+/// `|x / g|` below which adding 1.5 · 2^52 and taking it off again rounds.
 pub const NARROW_LIMIT: f64 = 2_251_799_813_685_248.0; // 2^51
 
 /// The bits of `2^21` as an `f64`.

@@ -95,8 +95,8 @@ impl Plan {
         };
         let decisions = open(&job.decisions, false)?;
         let ood = open(&job.ood, true)?;
-        let needs =
-            job.selection.needs(job.head.is_some(), ood.is_some(), decisions.is_some(), job.extras, &job.options);
+        // There are always rows to decide: without others, the group's own are read again.
+        let needs = job.selection.needs(job.head.is_some(), ood.is_some(), true, job.extras, &job.options);
         let dims = (0..archive.files().len())
             .map(|file| archive.file_dim(file).map(Option::unwrap_or_default))
             .collect::<Result<_>>()?;

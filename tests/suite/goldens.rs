@@ -125,7 +125,23 @@ fn every_golden_of_the_last_layer_with_its_heads() {
     for group in &report.groups {
         let golden = &goldens[&key_of(group)]["truth"];
         assert_eq!(compare(group, golden, &KEYS), KEYS.len(), "{:?}", group.key);
-        assert!(compare(group, golden, &decisions) >= 1);
+        assert_eq!(compare(group, golden, &decisions), 3);
+    }
+}
+
+#[test]
+fn without_other_rows_the_groups_own_are_decided() {
+    let goldens = goldens();
+    let mut own = job("h3", Some("classifier/epoch={epoch}/classifier.parquet"));
+    own.decisions = None;
+    let decisions = [
+        ("nc4_agree_bias_train", "nc4_agreement"),
+        ("nc4_agree_train", "nc4_agreement_no_bias"),
+        ("nc4_ncc_acc_train", "ncc_accuracy"),
+        ("nc4_clf_bias_acc_train", "classifier_accuracy"),
+    ];
+    for group in run(own).groups {
+        assert_eq!(compare(&group, &goldens[&key_of(&group)]["truth"], &decisions), 4);
     }
 }
 

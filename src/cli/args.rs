@@ -83,6 +83,9 @@ pub(super) struct Measure {
     /// Write one row a class to this file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) per_class: Option<PathBuf>,
+    /// Write what NC4 and NECO say of every row of the decisions and out of distribution to this Parquet file
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) scores: Option<PathBuf>,
     /// Show the pairs of classes hardest to tell apart
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Output")]
     pub(super) worst_pairs: usize,

@@ -1,7 +1,7 @@
 //! `nckit measure`.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::args::{Display, FormatName, Machine, Measure, pair};
@@ -11,8 +11,8 @@ use super::progress::watched;
 use crate::archive::HeadSource;
 use crate::error::{Error, Result};
 use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{Job, Plan, Rounding, Source};
-use crate::report::{self, Format, Style};
+use crate::pipeline::{Job, Plan, Rounding, Source, Watch};
+use crate::report::{self, Format, Report, ScoreWriter, Style};
 
 pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Result<()> {
     let job = job(args)?;
@@ -44,7 +44,10 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     console.detail("device", "cpu");
 
     let start = Instant::now();
-    let report = watched(display, summary.bytes, |watch| plan.run(watch))?;
+    let report = watched(display, summary.bytes, |watch| match &args.scores {
+        Some(path) => run_scored(&plan, watch, path, args),
+        None => plan.run(watch),
+    })?;
     let seconds = start.elapsed().as_secs_f64();
     console.detail("time", &format!("{seconds:.2} s · {:.2} GB/s", summary.bytes as f64 / seconds / 1e9));
     for (file, reason) in &report.bad_files {
@@ -63,6 +66,17 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     let mut text = Vec::new();
     report.write(format, &mut text, style)?;
     forgive_broken_pipe(stdout.lock().write_all(&text).and_then(|()| stdout.lock().flush()))
+}
+
+/// Runs the plan and writes the scores as they come; they take their name only if all goes well.
+fn run_scored(plan: &Plan, watch: &Watch, path: &Path, args: &Measure) -> Result<Report> {
+    let mut result = None;
+    report::write_whole(path, args.overwrite, |out| {
+        let mut writer = ScoreWriter::new(out, &args.input.group_by, plan.archive().label_kind())?;
+        result = Some(plan.run_scored(watch, &mut |scored| writer.write(scored))?);
+        writer.finish()
+    })?;
+    result.ok_or_else(|| Error::internal("the run has no report"))
 }
 
 /// The job that the flags describe.
@@ -90,6 +104,7 @@ fn job(args: &Measure) -> Result<Job> {
         options,
         extras: Extras { per_class: args.per_class.is_some(), worst_pairs: args.worst_pairs },
         rounding: Rounding { exponent: args.grid, extra_bits: args.extra_bits },
+        scores: args.scores.is_some(),
         threads: args.machine.thread_count(),
         memory: args.machine.memory_limit(),
     })
@@ -109,11 +124,17 @@ fn outputs(args: &Measure) -> Result<Vec<(PathBuf, Format, Part)>> {
         .chain(classes)
         .map(|(path, part)| Ok((path.clone(), Format::from_path(path)?, part)))
         .collect::<Result<_>>()?;
-    for (at, (path, _, _)) in outputs.iter().enumerate() {
-        if outputs[..at].iter().any(|(other, _, _)| other == path) {
-            return Err(Error::usage("two outputs of the same name").with("file", path.display()));
-        }
-        report::check_output(path, args.overwrite)?;
+    if let Some(path) = args.scores.as_ref().filter(|path| !matches!(Format::from_path(path), Ok(Format::Parquet))) {
+        return Err(Error::usage("scores are written in Parquet")
+            .with("file", path.display())
+            .help("--scores FILE.parquet"));
+    }
+    let mut paths: Vec<&Path> =
+        outputs.iter().map(|(path, _, _)| path.as_path()).chain(args.scores.as_deref()).collect();
+    paths.iter().try_for_each(|path| report::check_output(path, args.overwrite))?;
+    paths.sort_unstable();
+    if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::usage("two outputs of the same name").with("file", twice[0].display()));
     }
     Ok(outputs)
 }

@@ -19,7 +19,7 @@ pub use scan::Watch;
 use crate::archive::{HeadSource, Key, Request};
 use crate::error::{Error, Result};
 use crate::metrics::{Evidence, Extras, Options, Selection, measure};
-use crate::report::{Group, Report};
+use crate::report::{Group, Report, Scored};
 use crate::state::{ClassSums, Scatter, Statistics};
 use accumulate::{Gathered, Present, accumulate, ood_means};
 
@@ -46,6 +46,8 @@ pub struct Job {
     pub extras: Extras,
     /// The grid.
     pub rounding: Rounding,
+    /// Whether every row of the decisions and every out-of-distribution row is to be scored.
+    pub scores: bool,
     /// Worker threads, at least 1.
     pub threads: usize,
     /// Bytes that the run may use.
@@ -82,10 +84,23 @@ impl Plan {
     ///
     /// The first error in the order of the units; [`Missing`](crate::error::ErrorKind::Missing) if no row is left.
     pub fn run(&self, watch: &Watch) -> Result<Report> {
-        if self.needs.scatter { self.run_with::<Scatter>(watch) } else { self.run_with::<ClassSums>(watch) }
+        self.run_scored(watch, &mut |_| Ok(()))
     }
 
-    fn run_with<S: Present>(&self, watch: &Watch) -> Result<Report> {
+    /// The same; `score` gets the rows of a job that asks for [`scores`](Job::scores), in the order of groups and files.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run) and of `score`.
+    pub fn run_scored(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
+        if self.needs.scatter {
+            self.run_with::<Scatter>(watch, score)
+        } else {
+            self.run_with::<ClassSums>(watch, score)
+        }
+    }
+
+    fn run_with<S: Present>(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
         let kept = self.count_classes(watch)?;
         let ood_means = ood_means(self, watch)?;
         let mut groups = Vec::new();
@@ -98,7 +113,7 @@ impl Plan {
                 .collect::<Vec<Result<Finished>>>()
                 .into_iter()
                 .collect::<Result<_>>()?;
-            self.second_read(wave, &mut finished, watch)?;
+            self.second_read(wave, &mut finished, watch, score)?;
             let ood_mean = |key: &Key| self.ood.as_ref().and_then(|rows| ood_means.get(&rows.key_of(key)));
             let measured: Vec<Result<Group>> = finished
                 .into_par_iter()
@@ -179,6 +194,9 @@ impl Plan {
         self.named(key).into_iter().fold(error, |error, (name, value)| error.with("group", format!("{name}={value}")))
     }
 }
+
+/// Takes the rows that were judged.
+pub type Score<'a> = &'a mut (dyn FnMut(&Scored<'_>) -> Result<()> + Send);
 
 /// A group after the first read.
 struct Finished {

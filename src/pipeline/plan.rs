@@ -96,7 +96,12 @@ impl Plan {
         let decisions = open(&job.decisions, false)?;
         let ood = open(&job.ood, true)?;
         // There are always rows to decide: without others, the group's own are read again.
-        let needs = job.selection.needs(job.head.is_some(), ood.is_some(), true, job.extras, &job.options);
+        let mut needs = job.selection.needs(job.head.is_some(), ood.is_some(), true, job.extras, &job.options);
+        if job.scores {
+            needs.decisions = true;
+            needs.neco |= ood.is_some() && (job.head.is_some() || !job.options.neco_max_logit);
+            needs.scatter |= needs.neco;
+        }
         let dims = (0..archive.files().len())
             .map(|file| archive.file_dim(file).map(Option::unwrap_or_default))
             .collect::<Result<_>>()?;

@@ -1,31 +1,40 @@
 //! The second read: rows beside the means and the classifier that the first one made.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
-use super::Finished;
 use super::accumulate::at_row;
 use super::plan::Plan;
-use super::scan::{Watch, scan};
+use super::scan::{Place, Watch, scan};
+use super::{Finished, Score};
 use crate::archive::{Archive, Decoded, Key};
 use crate::error::Result;
 use crate::metrics::neco_projection;
+use crate::report::Scored;
 use crate::state::{Findings, Judge, Questions, Role, Sightings};
 
 impl Plan {
     /// Fills the findings of a wave's groups.
-    pub(super) fn second_read(&self, wave: &[usize], groups: &mut [Finished], watch: &Watch) -> Result<()> {
+    pub(super) fn second_read(
+        &self,
+        wave: &[usize],
+        groups: &mut [Finished],
+        watch: &Watch,
+        score: Score<'_>,
+    ) -> Result<()> {
         let needs = self.needs;
         let judged = needs.decisions || needs.neco;
         let own = needs.directional || needs.hug_intra;
         if !judged && !own {
             return Ok(());
         }
-        let findings = self.findings(wave, groups, watch)?;
+        let findings = self.findings(wave, groups, watch, score)?;
         groups.iter_mut().zip(findings).for_each(|(group, findings)| group.findings = Some(findings));
         Ok(())
     }
 
-    fn findings(&self, wave: &[usize], groups: &[Finished], watch: &Watch) -> Result<Vec<Findings>> {
+    fn findings(&self, wave: &[usize], groups: &[Finished], watch: &Watch, score: Score<'_>) -> Result<Vec<Findings>> {
+        let score = Mutex::new(score);
         let needs = self.needs;
         let options = &self.job.options;
         let judged = needs.decisions || needs.neco;
@@ -57,7 +66,7 @@ impl Plan {
         if own || own_decisions {
             let keys: Vec<Key> = groups.iter().map(|group| group.key.clone()).collect();
             let role = if own_decisions { Role::OwnDecided } else { Role::Own };
-            self.look(&self.archive, wave, &keys, role, &judges, &mut seen, watch)?;
+            self.look(&self.archive, wave, (groups, &keys), role, &judges, &mut seen, watch, &score)?;
         }
         let others = [(&self.decisions, judged, Role::Decided), (&self.ood, needs.neco, Role::Outside)];
         for (rows, wanted, role) in others {
@@ -66,7 +75,7 @@ impl Plan {
             {
                 let units: Vec<usize> = (0..rows.archive.units().len()).collect();
                 let keys: Vec<Key> = groups.iter().map(|group| rows.key_of(&group.key)).collect();
-                self.look(&rows.archive, &units, &keys, role, &judges, &mut seen, watch)?;
+                self.look(&rows.archive, &units, (groups, &keys), role, &judges, &mut seen, watch, &score)?;
             }
         }
         let conclude = |((judge, seen), group): ((&Judge<'_>, &Sightings), &Finished)| {
@@ -81,27 +90,49 @@ impl Plan {
         &self,
         archive: &Archive,
         units: &[usize],
-        keys: &[Key],
+        (groups, keys): (&[Finished], &[Key]),
         role: Role,
         judges: &[Judge<'_>],
         seen: &mut [Sightings],
         watch: &Watch,
+        score: &Mutex<Score<'_>>,
     ) -> Result<()> {
+        let scored = self.job.scores && role != Role::Own;
         let mut by_key: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
         keys.iter().enumerate().for_each(|(at, key)| by_key.entry(key).or_default().push(at));
         let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| by_key.contains_key(key));
         let units: Vec<usize> = units.iter().copied().filter(serves).collect();
-        let look = |seen: &mut BTreeMap<usize, Sightings>, chunk: &Decoded| {
+        let look = |seen: &mut BTreeMap<usize, Sightings>, place: Place, chunk: &Decoded| {
             let batch = chunk.batch()?;
             for part in &chunk.parts {
                 for &group in by_key.get(&part.key).into_iter().flatten() {
-                    judges[group].look(role, &batch, part.rows.as_deref(), seen.entry(group).or_default(), None)?;
+                    let mut verdicts = Vec::new();
+                    let each = scored.then_some(&mut verdicts);
+                    judges[group].look(role, &batch, part.rows.as_deref(), seen.entry(group).or_default(), each)?;
+                    if scored {
+                        let every: Vec<u32> = (0..batch.rows() as u32).collect();
+                        let rows = part.rows.as_deref().unwrap_or(&every);
+                        let label = |&row: &u32| &chunk.classes[chunk.codes[row as usize] as usize];
+                        let file = archive.units()[units[place.unit]].file;
+                        let scored = Scored {
+                            key: &groups[group].key,
+                            rows: if role == Role::Outside { "ood" } else { "decisions" },
+                            file: &archive.files()[file].name,
+                            file_rows: &rows.iter().map(|&row| chunk.file_rows[row as usize]).collect::<Vec<_>>(),
+                            labels: &rows.iter().map(label).collect::<Vec<_>>(),
+                            classes: &groups[group].statistics.labels,
+                            verdicts: &verdicts,
+                        };
+                        score.lock().unwrap_or_else(PoisonError::into_inner)(&scored)?;
+                    }
                 }
             }
             Ok(())
         };
-        let workers = scan(archive, &units, self.threads, watch, BTreeMap::new, |seen, place, chunk| {
-            look(seen, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
+        // One worker looks at rows in their order.
+        let threads = if scored { 1 } else { self.threads };
+        let workers = scan(archive, &units, threads, watch, BTreeMap::new, |seen, place, chunk| {
+            look(seen, place, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
         })?;
         for (group, sightings) in workers.into_iter().flatten() {
             seen[group].merge(&sightings);

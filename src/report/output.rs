@@ -26,7 +26,11 @@ pub fn check_output(path: &Path, overwrite: bool) -> Result<()> {
 /// # Errors
 ///
 /// Those of [`check_output`] and of `write`; [`Io`](crate::error::ErrorKind::Io) if the disk is full. What was there before is then untouched.
-pub fn write_whole(path: &Path, overwrite: bool, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+pub fn write_whole(
+    path: &Path,
+    overwrite: bool,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
+) -> Result<()> {
     let failed = |error: io::Error| {
         Error::io("the output cannot be written").with("file", path.display()).with("detail", &error).caused_by(error)
     };
@@ -132,7 +136,7 @@ mod tests {
         names
     }
 
-    fn put(text: &'static str) -> impl FnOnce(&mut dyn Write) -> Result<()> {
+    fn put(text: &'static str) -> impl FnOnce(&mut (dyn Write + Send)) -> Result<()> {
         |out| out.write_all(text.as_bytes()).map_err(|error| Error::io(error.to_string()))
     }
 

@@ -103,6 +103,7 @@ fn measure(folder: &Path, metrics: &str, threads: usize) -> Report {
         options: Options::default(),
         extras: Extras { per_class: true, worst_pairs: 3 },
         rounding: Rounding::default(),
+        scores: false,
         threads,
         memory: 4 << 30,
     };

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use arrow::array::{Array, AsArray};
 use serde_json::Value;
 
 pub(crate) fn nckit(arguments: &[&str]) -> Output {
@@ -164,6 +165,83 @@ fn min_count_leaves_out_classes_before_anything_is_pooled() {
     let fewer = records(&["measure", FLAT, "--where=split=train", "--metrics=nc1", "--max-count=126"]);
     assert!(fewer[0]["dropped_classes"].as_u64().unwrap() > 0);
     assert_eq!(fewer[0]["classes"].as_u64().unwrap() + fewer[0]["dropped_classes"].as_u64().unwrap(), 10);
+}
+
+#[test]
+fn scores_are_the_rows_behind_the_metrics() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scores.parquet");
+    let head = "tests/data/digits/classifier/epoch={epoch}/classifier.parquet";
+    let more = [
+        "--head",
+        head,
+        "--decisions",
+        "tests/data/digits/hive?layer=h3&split=test",
+        "--ood",
+        "tests/data/digits/hive?layer=h3&split=ood",
+        "--metrics=nc4,nc5",
+        "--scores",
+        path.to_str().unwrap(),
+    ];
+    let records = records(&with(&TRAIN, &more));
+    let file = fs::File::open(&path).unwrap();
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let (mut agreed, mut decided, mut outside) = (vec![0.0; 5], vec![0.0; 5], 0);
+    for batch in reader {
+        let batch = batch.unwrap();
+        let column = |name: &str| batch.column_by_name(name).unwrap();
+        let (epochs, rows) = (column("epoch").as_string::<i32>(), column("rows").as_string::<i32>());
+        for row in 0..batch.num_rows() {
+            if rows.value(row) == "ood" {
+                assert!(column("label").is_null(row) && !column("neco").is_null(row));
+                outside += 1;
+                continue;
+            }
+            let epoch: i64 = epochs.value(row).parse().unwrap();
+            let group = records.iter().position(|record| record["epoch"] == epoch).unwrap();
+            decided[group] += 1.0;
+            agreed[group] += f64::from(u8::from(column("agreement").as_boolean().value(row)));
+        }
+    }
+    assert_eq!((outside, &decided), (1500, &vec![540.0; 5]));
+    for (group, record) in records.iter().enumerate() {
+        // serde_json reads a number to within one unit in the last place.
+        let share = agreed[group] / decided[group];
+        assert!((share - record["nc4_agreement"].as_f64().unwrap()).abs() < 2e-16);
+    }
+    failure(73, &with(&TRAIN, &["--scores", path.to_str().unwrap()]));
+    failure(2, &with(&TRAIN, &["--scores", "scores.csv"]));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_stops_the_run_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("copies"), folder.path().join("a.csv"));
+    fs::create_dir(&input).unwrap();
+    let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(FLAT)).unwrap();
+    for copy in 0..400 {
+        fs::write(input.join(format!("{copy}.parquet")), &bytes).unwrap();
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nckit"))
+        .args(["measure", input.to_str().unwrap(), "--allow-duplicates", "--metrics=nc1", "--threads=1"])
+        .args(["-o", output.to_str().unwrap(), "--head"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/digits/classifier/epoch=4000/classifier.parquet"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The plan is printed once signals are about to be watched; reading takes far longer than that.
+    let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("plan") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0, "no plan was printed");
+    }
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no output, whole or in part");
 }
 
 #[test]

@@ -69,6 +69,7 @@ fn job(layer: &str, head: Option<&str>) -> Job {
         options: Options::default(),
         extras: Extras::default(),
         rounding: Rounding::default(),
+        scores: false,
         threads: 2,
         memory: 1 << 30,
     }

@@ -147,7 +147,7 @@ pub(super) struct Input {
     /// Rows with a NaN or an infinity
     #[arg(long, value_enum, default_value_t = PolicyName::Fail, help_heading = "Rows")]
     pub(super) nonfinite: PolicyName,
-    /// Files that are no Parquet, or damaged
+    /// Files that are no Parquet, or damaged; to skip them, all files are decoded once more, in advance
     #[arg(long, value_enum, default_value_t = PolicyName::Fail, help_heading = "Rows")]
     pub(super) on_bad_file: PolicyName,
     /// Count the same content under two names twice

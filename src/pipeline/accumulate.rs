@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::plan::{Plan, Rows, differ_in_length};
 use super::scan::{Watch, scan};
-use crate::archive::{Archive, Decoded, Key, Skipped};
+use crate::archive::{Archive, Decoded, Key, Policy, Skipped, is_damage};
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
 use crate::grid::Profile;
@@ -108,8 +108,36 @@ impl Kept {
 }
 
 impl Plan {
+    /// Which units are of files without damage, and the files that are not, with the reason.
+    ///
+    /// Under `--on-bad-file skip` all files are decoded once before any row counts: damage may lie behind rows that
+    /// would be counted already, and a file is left out as a whole.
+    pub(super) fn sound_units(&self) -> Result<(Vec<bool>, Vec<(String, String)>)> {
+        let archive = &self.archive;
+        if self.job.request.bad_files == Policy::Fail {
+            return Ok((vec![true; archive.units().len()], Vec::new()));
+        }
+        let damage = |unit: usize| {
+            let read = || {
+                let mut reader = archive.read(unit)?;
+                while reader.next()?.is_some() {}
+                Ok::<_, Error>(())
+            };
+            // Whatever else is wrong comes up again when the rows are counted.
+            read().err().filter(is_damage).map(|error| (archive.units()[unit].file, error))
+        };
+        let found: Vec<(usize, Error)> = (0..archive.units().len()).into_par_iter().filter_map(damage).collect();
+        let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
+        for (file, error) in found {
+            reasons.entry(file).or_insert_with(|| error.fact("detail").unwrap_or(error.message()).to_owned());
+        }
+        let sound: Vec<bool> = archive.units().iter().map(|unit| !reasons.contains_key(&unit.file)).collect();
+        let listed = reasons.into_iter().map(|(file, reason)| (archive.files()[file].shown.clone(), reason)).collect();
+        Ok((sound, listed))
+    }
+
     /// Counts classes by reading labels alone, if some are to be left out.
-    pub(super) fn count_classes(&self, watch: &Watch) -> Result<Option<Kept>> {
+    pub(super) fn count_classes(&self, sound: &[bool], watch: &Watch) -> Result<Option<Kept>> {
         let (least, most) = (self.job.options.min_count.unwrap_or(1), self.job.options.max_count.unwrap_or(u64::MAX));
         if least <= 1 && most == u64::MAX {
             return Ok(None);
@@ -121,7 +149,8 @@ impl Plan {
             })?;
             Ok(counts)
         };
-        let counted: Vec<Result<_>> = (0..self.archive.units().len()).into_par_iter().map(count).collect();
+        let units = (0..sound.len()).into_par_iter().filter(|&unit| sound[unit]);
+        let counted: Vec<Result<_>> = units.map(count).collect();
         let mut counts: BTreeMap<Key, BTreeMap<Label, u64>> = BTreeMap::new();
         for unit in counted {
             for (key, classes) in unit? {

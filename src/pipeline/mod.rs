@@ -101,11 +101,13 @@ impl Plan {
     }
 
     fn run_with<S: Present>(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
-        let kept = self.count_classes(watch)?;
+        let (sound, damaged) = self.sound_units()?;
+        let waves = self.waves.iter().map(|wave| wave.iter().copied().filter(|&unit| sound[unit]).collect::<Vec<_>>());
+        let kept = self.count_classes(&sound, watch)?;
         let ood_means = ood_means(self, watch)?;
         let mut groups = Vec::new();
-        for wave in &self.waves {
-            let gathered = accumulate::<S>(self, wave, kept.as_ref(), watch)?;
+        for wave in waves {
+            let gathered = accumulate::<S>(self, &wave, kept.as_ref(), watch)?;
             let mut finished: Vec<Finished> = gathered
                 .into_par_iter()
                 .filter(|(_, gathered)| gathered.dim > 0)
@@ -113,7 +115,7 @@ impl Plan {
                 .collect::<Vec<Result<Finished>>>()
                 .into_iter()
                 .collect::<Result<_>>()?;
-            self.second_read(wave, &mut finished, watch, score)?;
+            self.second_read(&wave, &mut finished, watch, score)?;
             let ood_mean = |key: &Key| self.ood.as_ref().and_then(|rows| ood_means.get(&rows.key_of(key)));
             let measured: Vec<Result<Group>> = finished
                 .into_par_iter()
@@ -136,7 +138,7 @@ impl Plan {
             options: self.job.options,
             settings: self.settings(),
             groups,
-            bad_files: self.archive.bad_files().to_vec(),
+            bad_files: self.archive.bad_files().iter().cloned().chain(damaged).collect(),
         })
     }
 

@@ -155,6 +155,25 @@ fn files_that_are_damaged_fail_or_are_listed() {
     assert!(output.status.success() && stderr(&output).contains("b.parquet"), "{}", stderr(&output));
 }
 
+/// Bytes behind the header of a page: the footer is whole, and nothing is amiss until the page is decompressed.
+#[test]
+fn files_with_damaged_pages_fail_or_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let original = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(FLAT)).unwrap();
+    fs::write(folder.path().join("a.parquet"), &original).unwrap();
+    let mut bytes = original.clone();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 2000].fill(0x5a);
+    fs::write(folder.path().join("b.parquet"), &bytes).unwrap();
+    let input = folder.path().to_str().unwrap();
+    let said = failure(65, &["measure", input, "--metrics", "nc1_trace_ratio"]);
+    assert!(said.contains("b.parquet"), "{said}");
+    let output = nckit(&["measure", input, "--metrics", "nc1_trace_ratio", "--on-bad-file", "skip"]);
+    assert!(output.status.success() && stderr(&output).contains("b.parquet"), "{}", stderr(&output));
+    let alone = nckit(&["measure", FLAT, "--metrics", "nc1_trace_ratio"]);
+    assert_eq!(stdout(&output), stdout(&alone), "no row of a file that is left out counts");
+}
+
 #[test]
 fn min_count_leaves_out_classes_before_anything_is_pooled() {
     let all = records(&["measure", FLAT, "--where=split=train", "--metrics=nc1"]);

@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::time::Instant;
 
 use rayon::prelude::*;
 
 use super::args::Inspect;
-use super::console::{Console, bytes, count};
+use super::console::{Console, bytes, count, counted};
 use super::forgive_broken_pipe;
 use super::measure::use_threads;
-use crate::archive::{Archive, Key};
+use crate::archive::{Archive, Key, Request};
 use crate::batch::Label;
 use crate::error::Result;
+use crate::metrics::{Extras, Options, Selection};
+use crate::pipeline::{Job, Plan, Rounding, Summary};
 
 /// Groups that are listed; the rest are counted.
 const LISTED: usize = 50;
@@ -24,7 +27,42 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
     archive.warnings().iter().for_each(|warning| console.warn(warning));
     archive.bad_files().iter().for_each(|(file, reason)| console.warn(&format!("left out: {file}: {reason}")));
     let text = describe(&archive, &request.group_by)?;
+    let threads = args.machine.thread_count();
+    let plan = Plan::new(Job {
+        inputs: args.input.inputs.clone(),
+        request: Request { keys_optional: true, ..request },
+        head: None,
+        head_transposed: false,
+        decisions: None,
+        ood: None,
+        selection: Selection::default(),
+        options: Options::default(),
+        extras: Extras::default(),
+        rounding: Rounding::default(),
+        scores: false,
+        threads,
+        memory: args.machine.memory_limit(),
+    });
+    // Rows of several lengths need a key before they can be measured; that is no reason not to describe them.
+    // What differs from machine to machine is no part of the result.
+    if let Ok(plan) = plan {
+        let Summary { memory, threads, .. } = plan.summary();
+        let threads = counted(threads as u64, "thread", "s");
+        console.fact("memory", &format!("{} on {threads}, and 16 bytes a class, dimension and thread", bytes(memory)));
+    }
+    if let Some(seconds) = reading_time(&archive)? {
+        let parallel = threads.min(archive.units().len()) as f64;
+        console.fact("time", &format!("about {:.2} s to read it once, by its first chunk", seconds / parallel));
+    }
     forgive_broken_pipe(std::io::stdout().write_all(text.as_bytes()))
+}
+
+/// Seconds that one thread takes to read all rows, measured on a first chunk.
+fn reading_time(archive: &Archive) -> Result<Option<f64>> {
+    let start = Instant::now();
+    let Some(chunk) = archive.read(0)?.next()? else { return Ok(None) };
+    let rows: u64 = archive.units().iter().map(|unit| unit.rows).sum();
+    Ok(Some(start.elapsed().as_secs_f64() * rows as f64 / chunk.codes.len().max(1) as f64))
 }
 
 type Counts = BTreeMap<Key, BTreeMap<Label, u64>>;

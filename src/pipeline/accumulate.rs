@@ -112,10 +112,10 @@ impl Plan {
     ///
     /// Under `--on-bad-file skip` all files are decoded once before any row counts: damage may lie behind rows that
     /// would be counted already, and a file is left out as a whole.
-    pub(super) fn sound_units(&self) -> Result<(Vec<bool>, Vec<(String, String)>)> {
+    pub(super) fn sound_units(&self) -> (Vec<bool>, Vec<(String, String)>) {
         let archive = &self.archive;
         if self.job.request.bad_files == Policy::Fail {
-            return Ok((vec![true; archive.units().len()], Vec::new()));
+            return (vec![true; archive.units().len()], Vec::new());
         }
         let damage = |unit: usize| {
             let read = || {
@@ -133,7 +133,7 @@ impl Plan {
         }
         let sound: Vec<bool> = archive.units().iter().map(|unit| !reasons.contains_key(&unit.file)).collect();
         let listed = reasons.into_iter().map(|(file, reason)| (archive.files()[file].shown.clone(), reason)).collect();
-        Ok((sound, listed))
+        (sound, listed)
     }
 
     /// Counts classes by reading labels alone, if some are to be left out.

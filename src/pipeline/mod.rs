@@ -101,7 +101,7 @@ impl Plan {
     }
 
     fn run_with<S: Present>(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
-        let (sound, damaged) = self.sound_units()?;
+        let (sound, damaged) = self.sound_units();
         let waves = self.waves.iter().map(|wave| wave.iter().copied().filter(|&unit| sound[unit]).collect::<Vec<_>>());
         let kept = self.count_classes(&sound, watch)?;
         let ood_means = ood_means(self, watch)?;

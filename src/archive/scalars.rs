@@ -75,6 +75,12 @@ impl ScalarReader {
     }
 }
 
+/// The labels of an array without nulls, one a row; `base` is the first row's number.
+pub(super) fn labels(array: &ArrayRef, base: u64) -> Result<Vec<Label>> {
+    let Coded { codes, values } = coded(array, base)?;
+    Ok(codes.into_iter().map(|code| values[code as usize].clone()).collect())
+}
+
 /// The labels of an array.
 fn coded(array: &ArrayRef, base: u64) -> Result<Coded> {
     macro_rules! integers {

@@ -4,13 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, OffsetSizeTrait, RecordBatch};
-use arrow::datatypes::{
-    DataType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
-};
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
+use super::super::scalars::labels;
+use super::super::schema::label_kind;
 use super::elements::{Element, Elements, Tensor};
 use super::{Parts, damaged, open};
 use crate::batch::Label;
@@ -83,7 +82,11 @@ impl Rows {
         }
         if let Some((classes, base)) = column("class") {
             no_nulls(classes, "class", base)?;
-            self.labels.get_or_insert_default().extend(labels(classes, base)?);
+            if label_kind(classes.data_type()).is_none() {
+                return Err(Error::data("the column `class` holds no labels").with("type", classes.data_type()));
+            }
+            let labels = labels(classes, base as u64).map_err(|error| error.with("column", "class"))?;
+            self.labels.get_or_insert_default().extend(labels);
         }
         self.count += batch.num_rows();
         Ok(())
@@ -172,44 +175,4 @@ fn no_nulls(array: &ArrayRef, column: &str, base: usize) -> Result<()> {
         Some(row) => Err(Error::data("the head has a null").with("column", column).with("row", base + row)),
         None => Ok(()),
     }
-}
-
-fn labels(array: &ArrayRef, base: usize) -> Result<Vec<Label>> {
-    macro_rules! integers {
-        ($type:ty) => {
-            array.as_primitive::<$type>().values().iter().map(|&value| Ok(Label::Int(value.into()))).collect()
-        };
-    }
-    macro_rules! floats {
-        // Beyond `2^bits` a float may be the rounding of another integer.
-        ($type:ty, $bits:literal) => {{
-            let values = array.as_primitive::<$type>().values().iter().map(|&value| f64::from(value));
-            values.enumerate().map(|(row, value)| integer(value, $bits, base + row)).collect()
-        }};
-    }
-    match array.data_type() {
-        DataType::Int8 => integers!(Int8Type),
-        DataType::Int16 => integers!(Int16Type),
-        DataType::Int32 => integers!(Int32Type),
-        DataType::Int64 => integers!(Int64Type),
-        DataType::UInt8 => integers!(UInt8Type),
-        DataType::UInt16 => integers!(UInt16Type),
-        DataType::UInt32 => integers!(UInt32Type),
-        DataType::UInt64 => integers!(UInt64Type),
-        DataType::Float16 => floats!(Float16Type, 11),
-        DataType::Float32 => floats!(Float32Type, 24),
-        DataType::Float64 => floats!(Float64Type, 53),
-        DataType::Boolean => Ok(array.as_boolean().iter().flatten().map(Label::Bool).collect()),
-        DataType::Utf8 => {
-            Ok(array.as_string::<i32>().iter().flatten().map(|value| Label::Text(value.into())).collect())
-        }
-        other => Err(Error::data("the column `class` holds no labels").with("type", other)),
-    }
-}
-
-fn integer(value: f64, bits: i32, row: usize) -> Result<Label> {
-    if value.fract() == 0.0 && value.abs() < 2_f64.powi(bits) {
-        return Ok(Label::Int(value as i128));
-    }
-    Err(Error::data("a class of the head is no integer").with("row", row).with("class", value))
 }

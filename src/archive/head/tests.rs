@@ -379,7 +379,7 @@ fn rows_of_parquet_heads_are_checked_one_by_one() {
 
     let classes: ArrayRef = Arc::new(Float64Array::from(vec![0.0, 1.5, 2.0]));
     let path = parquet(&dir, "half.parquet", vec![("class", classes.clone()), ("weight", fixed(&WEIGHTS, 2))]);
-    assert_eq!(refused(&path, false).fact("class"), Some("1.5"));
+    assert_eq!(refused(&path, false).fact("label"), Some("1.5"));
     let error = refused(&parquet(&dir, "none.parquet", vec![("class", classes)]), false);
     assert_eq!(error.fact("columns"), Some("class"));
     let classes: ArrayRef = Arc::new(Int32Array::from(vec![0, 1, 2]));

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub use file::File;
 pub use head::{HeadPath, HeadSource, StoredHead};
-pub use open::{Archive, Column};
+pub use open::{Archive, Column, LabelCounts};
 pub use read::UnitReader;
 
 /// What to do with rows or files that cannot be used.

@@ -1,7 +1,9 @@
 //! The archive: what was found, and the way to its rows.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rayon::prelude::*;
 
 use super::chunk::Rules;
 use super::file::{self, Footer};
@@ -22,6 +24,9 @@ pub struct Column {
     /// Why it was chosen, as `only vector column`.
     pub why: &'static str,
 }
+
+/// Rows by group and label.
+pub type LabelCounts = BTreeMap<Key, BTreeMap<Label, u64>>;
 
 /// Files of one schema, opened and planned: only their footers have been read.
 #[derive(Debug)]
@@ -169,6 +174,33 @@ impl Archive {
     /// rows whose vectors cannot be used are.
     pub fn read_labels(&self, unit: usize, each: &mut dyn FnMut(&Key, &Label, u64)) -> Result<()> {
         read::count_labels(self, unit, each)
+    }
+
+    /// Rows by group and label of these units, many read at a time; what is counted is what
+    /// [`read_labels`](Self::read_labels) counts.
+    ///
+    /// # Errors
+    ///
+    /// That of the first unit which has one.
+    pub fn count_labels(&self, units: &[usize]) -> Result<LabelCounts> {
+        let count = |&unit: &usize| {
+            let mut counts = LabelCounts::new();
+            self.read_labels(unit, &mut |key, label, rows| {
+                *counts.entry(key.clone()).or_default().entry(label.clone()).or_default() += rows;
+            })?;
+            Ok(counts)
+        };
+        let counted: Vec<Result<LabelCounts>> = units.par_iter().map(count).collect();
+        let mut all = LabelCounts::new();
+        for counts in counted {
+            for (key, labels) in counts? {
+                let group = all.entry(key).or_default();
+                for (label, rows) in labels {
+                    *group.entry(label).or_default() += rows;
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// A file, opened again, and its footer.

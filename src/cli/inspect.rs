@@ -5,13 +5,11 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Instant;
 
-use rayon::prelude::*;
-
 use super::args::Inspect;
 use super::console::{Console, bytes, count, counted};
 use super::forgive_broken_pipe;
 use super::measure::use_threads;
-use crate::archive::{Archive, Key, Request};
+use crate::archive::{Archive, Request};
 use crate::batch::Label;
 use crate::error::Result;
 use crate::metrics::{Extras, Options, Selection};
@@ -65,31 +63,8 @@ fn reading_time(archive: &Archive) -> Result<Option<f64>> {
     Ok(Some(start.elapsed().as_secs_f64() * rows as f64 / chunk.codes.len().max(1) as f64))
 }
 
-type Counts = BTreeMap<Key, BTreeMap<Label, u64>>;
-
-fn count_labels(archive: &Archive) -> Result<Counts> {
-    let count = |unit| {
-        let mut counts = Counts::new();
-        archive.read_labels(unit, &mut |key, label, rows| {
-            *counts.entry(key.clone()).or_default().entry(label.clone()).or_default() += rows;
-        })?;
-        Ok(counts)
-    };
-    let units: Vec<Result<Counts>> = (0..archive.units().len()).into_par_iter().map(count).collect();
-    let mut all = Counts::new();
-    for counts in units {
-        for (key, labels) in counts? {
-            let group = all.entry(key).or_default();
-            for (label, rows) in labels {
-                *group.entry(label).or_default() += rows;
-            }
-        }
-    }
-    Ok(all)
-}
-
 fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
-    let counts = count_labels(archive)?;
+    let counts = archive.count_labels(&(0..archive.units().len()).collect::<Vec<_>>())?;
     let classes: BTreeSet<&Label> = counts.values().flat_map(BTreeMap::keys).collect();
     let rows: u64 = archive.units().iter().map(|unit| unit.rows).sum();
     let stored: u64 = archive.units().iter().map(|unit| unit.bytes).sum();

@@ -114,10 +114,11 @@ fn fold([a, b, c, d, e, f, g, h]: [f64; LANES]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn numbers(count: usize, seed: u64) -> Vec<f64> {
+    /// In (−1, 1), the same for the same seed.
+    pub(crate) fn numbers(count: usize, seed: u64) -> Vec<f64> {
         let mut state = seed;
         let mut next = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -284,6 +284,7 @@ fn behind(highest: f64, least: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::dot::tests::numbers;
     use proptest::prelude::*;
 
     /// By exact arithmetic alone, one candidate after the other.
@@ -299,15 +300,6 @@ mod tests {
         let tied = (0..scores.len()).any(|k| k != best && scores[k] == scores[best]);
         let second = if second { best_of(Some(best)).map(|k| k as u32) } else { None };
         Choice { best: best as u32, second, tied }
-    }
-
-    fn numbers(count: usize, seed: u64) -> Vec<f64> {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
-        };
-        (0..count).map(|_| next()).collect()
     }
 
     fn agree(candidates: &Candidates<'_>, rows: &[f64]) {

@@ -142,24 +142,8 @@ impl Plan {
         if least <= 1 && most == u64::MAX {
             return Ok(None);
         }
-        let count = |unit: usize| {
-            let mut counts: BTreeMap<Key, BTreeMap<Label, u64>> = BTreeMap::new();
-            self.archive.read_labels(unit, &mut |key, label, rows| {
-                *counts.entry(key.clone()).or_default().entry(label.clone()).or_default() += rows;
-            })?;
-            Ok(counts)
-        };
-        let units = (0..sound.len()).into_par_iter().filter(|&unit| sound[unit]);
-        let counted: Vec<Result<_>> = units.map(count).collect();
-        let mut counts: BTreeMap<Key, BTreeMap<Label, u64>> = BTreeMap::new();
-        for unit in counted {
-            for (key, classes) in unit? {
-                let group = counts.entry(key).or_default();
-                for (label, rows) in classes {
-                    *group.entry(label).or_default() += rows;
-                }
-            }
-        }
+        let units: Vec<usize> = (0..sound.len()).filter(|&unit| sound[unit]).collect();
+        let counts = self.archive.count_labels(&units)?;
         watch.check()?;
         let mut kept = Kept { classes: BTreeMap::new(), dropped: BTreeMap::new() };
         for (key, classes) in counts {

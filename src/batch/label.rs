@@ -35,6 +35,22 @@ impl Label {
     }
 }
 
+impl LabelKind {
+    /// The kind of that [name](fmt::Display).
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Bool, Self::Int, Self::Text].into_iter().find(|kind| kind.to_string() == name)
+    }
+
+    /// The label of this kind that is [shown](fmt::Display) so.
+    pub fn parse(self, text: &str) -> Option<Label> {
+        match self {
+            Self::Bool => text.parse().ok().map(Label::Bool),
+            Self::Int => text.parse().ok().map(Label::Int),
+            Self::Text => Some(Label::Text(text.into())),
+        }
+    }
+}
+
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

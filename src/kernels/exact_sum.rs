@@ -37,6 +37,19 @@ impl ExactSum {
         self.accumulate(other, false);
     }
 
+    /// The position of the first bin and the bins, for storing; [`from_parts`](Self::from_parts) takes them back.
+    pub fn parts(&self) -> (usize, &[i128]) {
+        (self.first, &self.bins)
+    }
+
+    /// The sum of these bins; `None` if they lie beyond what any sum of `f64` reaches.
+    pub fn from_parts(first: usize, bins: Vec<i128>) -> Option<Self> {
+        // Beyond the product of two of the largest f64 there is nothing, and a carry takes two words.
+        let most = (ORIGIN + 2 * 1025) as usize / WORD as usize + 2;
+        let held = bins.iter().all(|bin| bin.unsigned_abs() < 1 << 127);
+        (first.checked_add(bins.len())? <= most && held).then_some(Self { first, bins })
+    }
+
     /// How the two sums compare, exactly.
     pub fn compare(&self, other: &Self) -> Ordering {
         let mut difference = self.clone();

@@ -246,19 +246,8 @@ impl<'a> Group<'a> {
         if key != "ncc_accuracy" && self.evidence.head.is_none() {
             return Some(Outcome::null("no_head"));
         }
-        let (number, uses_bias) = match key {
-            "nc4_agreement" => (shares.agreement, true),
-            "nc4_agreement_macro" => (shares.agreement_macro, true),
-            "nc4_agreement_no_bias" => (shares.agreement_no_bias, false),
-            "nc4_mismatch" => (shares.mismatch, true),
-            "nc4_both_right" => (shares.both_right, true),
-            "nc4_only_classifier" => (shares.only_classifier, true),
-            "nc4_only_ncc" => (shares.only_ncc, true),
-            "nc4_both_wrong" => (shares.both_wrong, true),
-            "ncc_accuracy" => (shares.ncc_accuracy, false),
-            "classifier_accuracy" => (shares.classifier_accuracy, true),
-            _ => return None,
-        };
+        let number = shares.get(key)?;
+        let uses_bias = !matches!(key, "nc4_agreement_no_bias" | "ncc_accuracy");
         let no_bias = self.evidence.head.is_some_and(|head| head.bias.is_none());
         let unseen = self.findings(|findings| findings.decisions.as_ref()).is_some_and(|found| found.unseen > 0);
         let outcome = Outcome::from(number).flag_if(uses_bias && no_bias, "no_bias");

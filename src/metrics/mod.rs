@@ -19,13 +19,16 @@ mod noise;
 mod options;
 mod outcome;
 mod selection;
+mod spectrum;
 mod vectors;
 
 pub use catalogue::{Card, Direction, Family, Need, card, cards};
 pub use measure::measure;
+pub use nc4::of_decisions;
 pub use nc5::neco_projection;
 pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, OodMean, Options};
 pub use selection::Selection;
+pub use spectrum::{Spectrum, spectrum};
 
 use crate::batch::Label;
 use crate::state::{Findings, Head, Statistics};

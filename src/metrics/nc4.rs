@@ -1,5 +1,6 @@
 //! NC4: does the classifier decide as the nearest class mean does? Papyan et al. (2020).
 
+use super::Value;
 use crate::state::{Decisions, Tally};
 
 /// Decisions of all classes together, in shares of the rows decided.
@@ -56,6 +57,39 @@ impl Shares {
             ties: sum(|tally| tally.ties) > 0,
         })
     }
+
+    /// The share of that key, if it is one.
+    pub(super) fn get(&self, key: &str) -> Option<f64> {
+        Some(match key {
+            "nc4_agreement" => self.agreement,
+            "nc4_agreement_macro" => self.agreement_macro,
+            "nc4_agreement_no_bias" => self.agreement_no_bias,
+            "nc4_mismatch" => self.mismatch,
+            "nc4_both_right" => self.both_right,
+            "nc4_only_classifier" => self.only_classifier,
+            "nc4_only_ncc" => self.only_ncc,
+            "nc4_both_wrong" => self.both_wrong,
+            "ncc_accuracy" => self.ncc_accuracy,
+            "classifier_accuracy" => self.classifier_accuracy,
+            _ => return None,
+        })
+    }
+}
+
+/// The metric of that key, of decisions alone; only `ncc_accuracy` needs no classifier.
+///
+/// # Errors
+///
+/// `single_class`, `no_rows`, `no_head`; `not_of_decisions` for a key of another family.
+pub fn of_decisions(key: &str, decisions: &Decisions, has_head: bool) -> Value {
+    if decisions.labels.len() < 2 {
+        return Err("single_class");
+    }
+    let shares = Shares::of(decisions).ok_or("no_rows")?;
+    if !has_head && key != "ncc_accuracy" {
+        return Err("no_head");
+    }
+    shares.get(key).ok_or("not_of_decisions")
 }
 
 #[cfg(test)]

@@ -231,13 +231,7 @@ pub(super) fn ood_means(plan: &Plan, watch: &Watch) -> Result<BTreeMap<Key, Vec<
     }
     let mut means = BTreeMap::new();
     for (key, group) in merged.into_iter().filter(|(_, group)| group.dim > 0) {
-        let statistics = group.state.statistics()?;
-        let classes = statistics.classes() as f64;
-        // Means of offsets from a point amid the data, so that a large common offset costs no digits.
-        let mean = |(j, origin): (usize, &f64)| {
-            origin + (0..statistics.classes()).map(|k| statistics.offset(k)[j]).sum::<f64>() / classes
-        };
-        means.insert(key, statistics.origin.iter().enumerate().map(mean).collect());
+        means.insert(key, group.state.statistics()?.mean_of_means());
     }
     Ok(means)
 }

@@ -7,7 +7,7 @@ use arrow::datatypes::i256;
 use super::class::{Class, Moves, NoMoves, Sign, out_of_range};
 use super::observe::observe;
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
-use crate::batch::Label;
+use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_right};
 
@@ -73,6 +73,11 @@ impl ClassSums {
     /// `N`, the number of rows.
     pub fn rows(&self) -> u64 {
         self.counts.iter().sum()
+    }
+
+    /// The type of the labels; `None` before the first row.
+    pub fn label_kind(&self) -> Option<LabelKind> {
+        self.labels.first().map(Label::kind)
     }
 
     /// The bytes that the state holds.
@@ -382,10 +387,7 @@ impl Merge for ClassSums {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
-        match encoding::decode(bytes)? {
-            (sums, None) => Ok(sums),
-            (_, Some(_)) => Err(Error::data("the state has a scatter matrix, and class sums were expected")),
-        }
+        encoding::decode(bytes)?.into_class_sums()
     }
 }
 

@@ -219,11 +219,7 @@ impl Merge for Scatter {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
-        match encoding::decode(bytes)? {
-            (sums, Some(gram)) => Self::from_parts(sums, gram)
-                .map_err(|error| Error::data("the state contradicts itself").caused_by(error)),
-            (_, None) => Err(Error::data("the state has class sums alone, and a scatter matrix was expected")),
-        }
+        encoding::decode(bytes)?.into_scatter()
     }
 }
 

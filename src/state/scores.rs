@@ -39,6 +39,20 @@ impl<const LIMIT: usize> Scores<LIMIT> {
         self.fit();
     }
 
+    /// The low bits dropped, and the keys without them, ascending, each with its count.
+    pub(super) fn parts(&self) -> (u32, Vec<(u64, u64)>) {
+        let settled = self.settled();
+        (settled.level, settled.bins)
+    }
+
+    /// What [`parts`](Self::parts) said; `None` if it is no multiset of scores.
+    pub(super) fn from_parts(level: u32, bins: Vec<(u64, u64)>) -> Option<Self> {
+        let ascending = bins.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        let fits =
+            level < 64 && bins.len() <= LIMIT && bins.iter().all(|&(key, count)| count > 0 && key <= u64::MAX >> level);
+        (ascending && fits).then(|| Self { level, bins, fresh: Vec::new() })
+    }
+
     /// Brings what is fresh into the bins.
     fn settle(&mut self) {
         self.fresh.sort_unstable();

@@ -2,6 +2,7 @@
 
 use super::decisions::Tally;
 use super::scores::Scores;
+use crate::error::{Error, Result};
 use crate::kernels::ExactSum;
 
 /// A part of a second read, filled by [`Judge::look`](super::Judge::look).
@@ -51,5 +52,142 @@ impl Sightings {
         }
         self.inside.merge(&other.inside);
         self.outside.merge(&other.outside);
+    }
+}
+
+/// For what leaves the process between two stages of a query: little-endian, lengths before what they count.
+impl Sightings {
+    /// As bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let put = |out: &mut Vec<u8>, number: u64| out.extend(number.to_le_bytes());
+        put(&mut out, self.tallies.len() as u64);
+        for tally in &self.tallies {
+            let Tally { rows, ncc_right, classifier_right, both_right, agreements, agreements_no_bias, ties } = *tally;
+            for number in [rows, ncc_right, classifier_right, both_right, agreements, agreements_no_bias, ties] {
+                put(&mut out, number);
+            }
+        }
+        put(&mut out, self.unseen);
+        put(&mut out, self.own.len() as u64);
+        for own in &self.own {
+            put(&mut out, own.rows);
+            put(&mut out, own.zero_rows);
+            for sum in [&own.spread, &own.distances] {
+                let (first, bins) = sum.parts();
+                put(&mut out, first as u64);
+                put(&mut out, bins.len() as u64);
+                out.extend(bins.iter().flat_map(|bin| bin.to_le_bytes()));
+            }
+        }
+        for scores in [&self.inside, &self.outside] {
+            let (level, bins) = scores.parts();
+            put(&mut out, level.into());
+            put(&mut out, bins.len() as u64);
+            for (key, count) in bins {
+                put(&mut out, key);
+                put(&mut out, count);
+            }
+        }
+        out
+    }
+
+    /// What [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the bytes are none.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut input = Input(bytes);
+        let decoded = (|| {
+            let tallies = input.many(56, |input| {
+                Some(Tally {
+                    rows: input.number()?,
+                    ncc_right: input.number()?,
+                    classifier_right: input.number()?,
+                    both_right: input.number()?,
+                    agreements: input.number()?,
+                    agreements_no_bias: input.number()?,
+                    ties: input.number()?,
+                })
+            })?;
+            let unseen = input.number()?;
+            let own = input.many(48, |input| {
+                let (rows, zero_rows) = (input.number()?, input.number()?);
+                let mut sum = || {
+                    let first = usize::try_from(input.number()?).ok()?;
+                    ExactSum::from_parts(first, input.many(16, |input| Some(i128::from_le_bytes(input.take()?)))?)
+                };
+                Some(Own { rows, spread: sum()?, distances: sum()?, zero_rows })
+            })?;
+            let mut scores = || {
+                let level = u32::try_from(input.number()?).ok()?;
+                Scores::from_parts(level, input.many(16, |input| Some((input.number()?, input.number()?)))?)
+            };
+            Some(Self { tallies, unseen, own, inside: scores()?, outside: scores()? })
+        })();
+        decoded.filter(|_| input.0.is_empty()).ok_or_else(|| Error::data("a part of a second read is damaged"))
+    }
+}
+
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take()?))
+    }
+
+    /// As many items, of at least `size` bytes each, as the next number says; none if there are not so many bytes.
+    fn many<T>(&mut self, size: u64, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let count = self.number()?;
+        if count.checked_mul(size).is_none_or(|bytes| bytes > self.0.len() as u64) {
+            return None;
+        }
+        (0..count).map(|_| item(self)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sightings() -> Sightings {
+        let mut seen = Sightings { unseen: 3, ..Sightings::default() };
+        seen.tallies = vec![Tally { rows: 5, ncc_right: 4, ties: 1, ..Tally::default() }, Tally::default()];
+        seen.own = vec![Own::default(), Own { rows: 7, zero_rows: 2, ..Own::default() }];
+        for x in [1e300, -1e-300, 0.1] {
+            seen.own[1].spread.add(x);
+            seen.inside.add(x);
+        }
+        seen.outside.add(-0.5);
+        seen
+    }
+
+    #[test]
+    fn bytes_give_back_what_was_seen() {
+        let seen = sightings();
+        assert_eq!(Sightings::decode(&seen.encode()).unwrap(), seen);
+        assert_eq!(Sightings::decode(&Sightings::default().encode()).unwrap(), Sightings::default());
+    }
+
+    #[test]
+    fn damaged_bytes_are_refused_or_are_other_sightings() {
+        let bytes = sightings().encode();
+        for length in 0..bytes.len() {
+            assert!(Sightings::decode(&bytes[..length]).is_err(), "{length}");
+        }
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x80;
+            if let Ok(seen) = Sightings::decode(&damaged) {
+                assert_ne!(seen.encode(), bytes, "{at}");
+            }
+        }
     }
 }

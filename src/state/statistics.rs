@@ -46,6 +46,26 @@ impl Statistics {
         self.offset(class).iter().zip(&self.origin).map(|(offset, origin)| origin + offset).collect()
     }
 
+    /// The unweighted mean of the class means, `D`.
+    pub fn mean_of_means(&self) -> Vec<f64> {
+        let classes = self.classes() as f64;
+        // Means of offsets from a point amid the data, so that a large common offset costs no digits.
+        let mean = |(j, origin): (usize, &f64)| {
+            origin + (0..self.classes()).map(|class| self.offset(class)[j]).sum::<f64>() / classes
+        };
+        self.origin.iter().enumerate().map(mean).collect()
+    }
+
+    /// The mean of all rows, `D`.
+    pub fn mean_of_rows(&self) -> Vec<f64> {
+        let rows = self.rows() as f64;
+        let mean = |(j, origin): (usize, &f64)| {
+            let sum = (0..self.classes()).map(|class| self.counts[class] as f64 * self.offset(class)[j]).sum::<f64>();
+            origin + sum / rows
+        };
+        self.origin.iter().enumerate().map(mean).collect()
+    }
+
     /// The statistics of the classes for which `keep` holds; without the scatter, which is pooled,
     /// unless every class that is left out has zero scatter of its own.
     #[must_use]

@@ -1,11 +1,11 @@
 //! One file of an archive, its footer, and how it is known again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
@@ -93,7 +93,7 @@ pub(super) fn open(path: &Path) -> Result<(Source, Stamp)> {
 }
 
 /// The message of every error that says that a file is no longer what was planned.
-pub(super) const CHANGED: &str = "the file has changed since the plan was made";
+const CHANGED: &str = "the file has changed since the plan was made";
 
 /// The magic of Parquet, at both ends of a file.
 const MAGIC: &[u8; 4] = b"PAR1";
@@ -146,18 +146,33 @@ fn check_rows(metadata: &ParquetMetaData) -> Result<()> {
     Ok(())
 }
 
+/// What a file has to be when it is opened again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pinned<'a> {
+    pub(super) path: &'a Path,
+    pub(super) shown: &'a str,
+    pub(super) stamp: Stamp,
+    pub(super) footer_hash: u64,
+}
+
 impl File {
+    pub(super) fn pinned(&self) -> Pinned<'_> {
+        Pinned { path: &self.path, shown: &self.shown, stamp: self.stamp, footer_hash: self.footer_hash }
+    }
+}
+
+impl Pinned<'_> {
     /// Opens the file if it still is what was planned.
-    pub(super) fn reopen(&self) -> Result<(Source, Option<Footer>)> {
+    fn reopen(&self) -> Result<(Source, Option<Footer>)> {
         let changed = |what: &str| Error::data(CHANGED).with("detail", what);
-        let (source, stamp) = open(&self.path).map_err(|error| match error.kind() {
+        let (source, stamp) = open(self.path).map_err(|error| match error.kind() {
             ErrorKind::Missing => changed("it is gone"),
             _ => error,
         })?;
         if stamp == self.stamp {
             return Ok((source, None));
         }
-        if stamp.size != self.size || stamp.modified != self.modified {
+        if stamp.size != self.stamp.size || stamp.modified != self.stamp.modified {
             return Err(changed("size or time of writing"));
         }
         // A copy with the same times, or a change of mode or links.
@@ -170,11 +185,43 @@ impl File {
 
     /// Whether what was read from `source` is what still lies there.
     pub(super) fn check_unchanged(&self, source: &Source) -> Result<()> {
-        let same = Stamp::of(source.file()).is_ok_and(|now| (now.size, now.modified) == (self.size, self.modified));
-        if !same {
+        let planned = (self.stamp.size, self.stamp.modified);
+        if !Stamp::of(source.file()).is_ok_and(|now| (now.size, now.modified) == planned) {
             return Err(Error::data(CHANGED).with("detail", "it was written to while it was read"));
         }
         self.reopen().map(drop)
+    }
+}
+
+/// The footers of the files that are being read, each parsed once.
+#[derive(Debug, Default)]
+pub(super) struct Footers(Mutex<VecDeque<(usize, Arc<Footer>)>>);
+
+/// Footers that are kept: one for each file that threads are likely to be in, since all of them may not fit in memory.
+const FOOTERS: usize = 64;
+
+impl Footers {
+    /// File number `file`, opened again, and its footer.
+    pub(super) fn open(&self, file: usize, pinned: &Pinned<'_>) -> Result<(Source, Arc<Footer>)> {
+        let place = |error: Error| error.with_default("file", pinned.shown);
+        let (source, fresh) = pinned.reopen().map_err(place)?;
+        if let Some(footer) = fresh {
+            return Ok((source, Arc::new(footer)));
+        }
+        let cached = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, footer)) = cached().iter().find(|(known, _)| *known == file) {
+            return Ok((source, footer.clone()));
+        }
+        let footer = Arc::new(footer(&source, pinned.stamp.size).map_err(place)?);
+        if footer.hash != pinned.footer_hash {
+            return Err(place(Error::data(CHANGED).with("detail", "its footer")));
+        }
+        let mut footers = cached();
+        if !footers.iter().any(|(known, _)| *known == file) {
+            footers.truncate(FOOTERS - 1);
+            footers.push_front((file, footer.clone()));
+        }
+        Ok((source, footer))
     }
 }
 

@@ -79,12 +79,7 @@ impl Filter {
 
 /// A label as it is typed on the command line.
 pub(super) fn parse(kind: LabelKind, text: &str) -> Result<Label> {
-    let label = match kind {
-        LabelKind::Int => text.parse().ok().map(Label::Int),
-        LabelKind::Bool => text.parse().ok().map(Label::Bool),
-        LabelKind::Text => Some(Label::Text(text.into())),
-    };
-    label.ok_or_else(|| {
+    kind.parse(text).ok_or_else(|| {
         Error::usage("the value is not of the column's type").with("value", escaped(text)).with("type", kind)
     })
 }

@@ -11,6 +11,7 @@ mod read;
 mod scalars;
 mod schema;
 mod source;
+mod table;
 mod thrift;
 mod vectors;
 
@@ -23,6 +24,7 @@ pub use file::File;
 pub use head::{HeadPath, HeadSource, StoredHead};
 pub use open::{Archive, Column, LabelCounts};
 pub use read::UnitReader;
+pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, TableUnit, Wanted};
 
 /// What to do with rows or files that cannot be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,12 +126,18 @@ pub struct Part {
 impl Decoded {
     /// The rows as a batch.
     pub fn batch(&self) -> Result<Batch<'_>> {
-        let features = match &self.values {
-            Values::F16(values) => Features::F16(values),
-            Values::F32(values) => Features::F32(values),
-            Values::F64(values) => Features::F64(values),
-        };
-        Batch::new(self.dim, features, &self.codes, &self.classes)
+        Batch::new(self.dim, self.values.features(), &self.codes, &self.classes)
+    }
+}
+
+impl Values {
+    /// The values, borrowed.
+    pub fn features(&self) -> Features<'_> {
+        match self {
+            Self::F16(values) => Features::F16(values),
+            Self::F32(values) => Features::F32(values),
+            Self::F64(values) => Features::F64(values),
+        }
     }
 }
 
@@ -169,6 +177,19 @@ pub fn is_damage(error: &Error) -> bool {
 pub fn chunk_rows(dim: usize) -> usize {
     let most = (1 << 22) / dim.max(1);
     (1 << most.max(1).ilog2()).max(2048)
+}
+
+/// The code of a row without a label in [`code_labels`].
+pub const NO_LABEL: u32 = scalars::NULL;
+
+/// The labels of an array as codes, one a row, and the values that they stand for; [`NO_LABEL`] is a null.
+///
+/// # Errors
+///
+/// [`Data`](crate::error::ErrorKind::Data) with the row for a float that is no certain integer.
+pub fn code_labels(array: &arrow::array::ArrayRef) -> Result<(Vec<u32>, Vec<Label>)> {
+    let scalars::Coded { codes, values } = scalars::coded(array, 0)?;
+    Ok((codes, values))
 }
 
 /// Text without control characters: names come from strangers.

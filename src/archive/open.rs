@@ -1,18 +1,18 @@
 //! The archive: what was found, and the way to its rows.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
 use super::chunk::Rules;
-use super::file::{self, Footer};
+use super::file::{Footer, Footers};
 use super::keys::Filter;
 use super::schema::{Element, leaves};
 use super::source::Source;
 use super::{File, Key, Request, Unit, UnitReader, plan, read, vectors};
 use crate::batch::{Label, LabelKind};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A column that is read, and why it was chosen: for people.
 #[derive(Clone, Debug)]
@@ -45,11 +45,8 @@ pub struct Archive {
     pub(super) bad_files: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
     pub(super) dims: Vec<OnceLock<Option<usize>>>,
-    pub(super) footers: Mutex<VecDeque<(usize, Arc<Footer>)>>,
+    pub(super) footers: Footers,
 }
-
-/// Footers that are kept: one for each file that threads are likely to be in, since all of them may not fit in memory.
-const FOOTERS: usize = 64;
 
 impl Archive {
     /// Finds the files, chooses the columns, lists the units.
@@ -205,25 +202,6 @@ impl Archive {
 
     /// A file, opened again, and its footer.
     pub(super) fn footer(&self, file: usize) -> Result<(Source, Arc<Footer>)> {
-        let planned = &self.files[file];
-        let place = |error: Error| error.with_default("file", &planned.shown);
-        let (source, fresh) = planned.reopen().map_err(place)?;
-        if let Some(footer) = fresh {
-            return Ok((source, Arc::new(footer)));
-        }
-        let cached = || self.footers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, footer)) = cached().iter().find(|(known, _)| *known == file) {
-            return Ok((source, footer.clone()));
-        }
-        let footer = Arc::new(file::footer(&source, planned.size).map_err(place)?);
-        if footer.hash != planned.footer_hash {
-            return Err(place(Error::data(file::CHANGED).with("detail", "its footer")));
-        }
-        let mut footers = cached();
-        if !footers.iter().any(|(known, _)| *known == file) {
-            footers.truncate(FOOTERS - 1);
-            footers.push_front((file, footer.clone()));
-        }
-        Ok((source, footer))
+        self.footers.open(file, &self.files[file].pinned())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::{fs, io};
 
 use arrow::datatypes::DataType;
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::chunk::Rules;
 use super::discover::{Found, discover};
-use super::file::{self, Footer, Stamp};
+use super::file::{self, Footer, Footers, Pinned, Stamp};
 use super::keys::{self, Filter, Hive};
 use super::schema::{self, Columns, Origin, Schema, VectorType};
 use super::{Archive, Column, File, Key, Policy, Request, Unit, escaped, is_damage};
@@ -20,7 +20,7 @@ use crate::batch::{Label, LabelKind};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A file whose footer has been read.
-type Opened = (Found, Stamp, Footer);
+pub(super) type Opened = (Found, Stamp, Footer);
 
 pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     if inputs.is_empty() {
@@ -43,7 +43,7 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
         return Err(Error::missing(if request.filters.is_empty() { "no rows" } else { "no row matches the filters" }));
     }
     if !request.allow_duplicates {
-        refuse_duplicates(&files)?;
+        refuse_duplicates(files.iter().filter(|file| file.rows > 0).map(File::pinned))?;
     }
     let ignored = request.ignore_label.as_ref();
     let ignored = ignored
@@ -52,7 +52,7 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
         .map_err(|error| error.with("flag", "--ignore-label"))?;
     Ok(Archive {
         dims: files.iter().map(|_| OnceLock::new()).collect(),
-        footers: Mutex::default(),
+        footers: Footers::default(),
         files,
         units,
         starts,
@@ -74,7 +74,7 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     })
 }
 
-fn warnings(again: &[String]) -> Vec<String> {
+pub(super) fn warnings(again: &[String]) -> Vec<String> {
     let Some(first) = again.first() else { return Vec::new() };
     let more = if again.len() > 1 { format!(" and {} more", again.len() - 1) } else { String::new() };
     vec![format!("files that the inputs name twice are counted once: {first}{more}")]
@@ -111,7 +111,11 @@ fn select(found: Vec<Found>, hive: &Hive, filters: &mut [Filter]) -> Result<Vec<
 }
 
 /// Reads all footers, many at a time.
-fn open_all(found: Vec<Found>, policy: Policy, bad_files: &mut Vec<(String, String)>) -> Result<Vec<Opened>> {
+pub(super) fn open_all(
+    found: Vec<Found>,
+    policy: Policy,
+    bad_files: &mut Vec<(String, String)>,
+) -> Result<Vec<Opened>> {
     let read = |found: Found| {
         let outcome = file::open(&found.path)
             .and_then(|(source, stamp)| file::footer(&source, stamp.size).map(|footer| (stamp, footer)));
@@ -294,7 +298,7 @@ impl Planner {
 }
 
 /// Refuses a compression that would be taken for damage once pages are read.
-fn readable(metadata: &ParquetMetaData, leaves: &[usize]) -> Result<()> {
+pub(super) fn readable(metadata: &ParquetMetaData, leaves: &[usize]) -> Result<()> {
     let columns = metadata.row_groups().iter().flat_map(|group| leaves.iter().map(|&leaf| group.column(leaf)));
     for column in columns {
         let compression = column.compression();
@@ -308,7 +312,7 @@ fn readable(metadata: &ParquetMetaData, leaves: &[usize]) -> Result<()> {
     Ok(())
 }
 
-fn present(schema: &Schema<'_>, name: &str) -> Result<usize> {
+pub(super) fn present(schema: &Schema<'_>, name: &str) -> Result<usize> {
     schema.position(name)?.ok_or_else(|| {
         Error::data("a file lacks a column that others have")
             .with("column", escaped(name))
@@ -323,15 +327,15 @@ fn not_a_key(name: &str, kind: &DataType) -> Error {
 }
 
 /// Finds the same bytes under two names. Size and footer only nominate: equal means equal bytes.
-fn refuse_duplicates(files: &[File]) -> Result<()> {
-    let mut alike: BTreeMap<(u64, u64), Vec<&File>> = BTreeMap::new();
-    for file in files.iter().filter(|file| file.rows > 0) {
-        let known = alike.entry((file.size, file.footer_hash)).or_default();
+pub(super) fn refuse_duplicates<'a>(files: impl Iterator<Item = Pinned<'a>>) -> Result<()> {
+    let mut alike: BTreeMap<(u64, u64), Vec<Pinned<'_>>> = BTreeMap::new();
+    for file in files {
+        let known = alike.entry((file.stamp.size, file.footer_hash)).or_default();
         for other in known.iter() {
-            if equal_bytes(file, other)? {
+            if equal_bytes(&file, other)? {
                 return Err(Error::data("the same content under two names would be counted twice")
-                    .with("file", &other.shown)
-                    .with("same as", &file.shown)
+                    .with("file", other.shown)
+                    .with("same as", file.shown)
                     .help("leave one of them out, or --allow-duplicates"));
             }
         }
@@ -340,9 +344,9 @@ fn refuse_duplicates(files: &[File]) -> Result<()> {
     Ok(())
 }
 
-fn equal_bytes(a: &File, b: &File) -> Result<bool> {
+fn equal_bytes(a: &Pinned<'_>, b: &Pinned<'_>) -> Result<bool> {
     const STEP: u64 = 1 << 20;
-    let open = |file: &File| fs::File::open(&file.path).map_err(|error| unreadable(file, error));
+    let open = |file: &Pinned<'_>| fs::File::open(file.path).map_err(|error| unreadable(file, error));
     let (mut left, mut right) = (open(a)?, open(b)?);
     let (mut x, mut y) = (Vec::new(), Vec::new());
     loop {
@@ -359,6 +363,6 @@ fn equal_bytes(a: &File, b: &File) -> Result<bool> {
     }
 }
 
-fn unreadable(file: &File, error: io::Error) -> Error {
-    Error::new(ErrorKind::Io, "cannot read").with("file", &file.shown).with("detail", error.kind()).caused_by(error)
+fn unreadable(file: &Pinned<'_>, error: io::Error) -> Error {
+    Error::new(ErrorKind::Io, "cannot read").with("file", file.shown).with("detail", error.kind()).caused_by(error)
 }

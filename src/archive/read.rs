@@ -125,7 +125,7 @@ impl<'a> Rows<'a> {
         if more || !end {
             return Err(damaged("there are more rows than the footer says"));
         }
-        self.file.check_unchanged(&self.source)
+        self.file.pinned().check_unchanged(&self.source)
     }
 
     /// Says where an error arose; its row, if any, is counted within the row group.

@@ -82,7 +82,7 @@ pub(super) fn labels(array: &ArrayRef, base: u64) -> Result<Vec<Label>> {
 }
 
 /// The labels of an array.
-fn coded(array: &ArrayRef, base: u64) -> Result<Coded> {
+pub(super) fn coded(array: &ArrayRef, base: u64) -> Result<Coded> {
     macro_rules! integers {
         ($type:ty) => {
             Ok(primitive::<$type>(array.as_primitive(), base, |value| Some(value.into()))?)

@@ -36,6 +36,14 @@ impl Element {
         }
     }
 
+    pub(super) fn data_type(self) -> DataType {
+        match self {
+            Self::F16 => DataType::Float16,
+            Self::F32 => DataType::Float32,
+            Self::F64 => DataType::Float64,
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::F16 => "f16",

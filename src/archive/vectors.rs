@@ -137,7 +137,7 @@ pub(super) fn first_length(
     Ok(None)
 }
 
-fn batches(
+pub(super) fn batches(
     source: &Source,
     metadata: &ArrowReaderMetadata,
     row_group: usize,

@@ -1,0 +1,193 @@
+//! From inputs to columns and units.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use arrow::datatypes::{DataType, Field};
+
+use super::{Place, Table, TableColumn, TableFile, TableUnit};
+use crate::archive::discover::{Found, discover};
+use crate::archive::file::Footers;
+use crate::archive::keys::{self, Hive};
+use crate::archive::plan::{Opened, open_all, present, readable, refuse_duplicates, warnings};
+use crate::archive::schema::{Element, Schema, label_kind, leaves};
+use crate::archive::{Policy, escaped};
+use crate::batch::LabelKind;
+use crate::error::{Error, Result};
+
+pub(super) fn open(inputs: &[String]) -> Result<Table> {
+    if inputs.is_empty() {
+        return Err(Error::usage("no input"));
+    }
+    let (found, again) = discover(inputs)?;
+    let hive = Hive::of(&found);
+    let opened = open_all(found, Policy::Fail, &mut Vec::new())?;
+    let columns = Columns::of(&opened, &hive).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
+    let (mut files, mut units) = (Vec::with_capacity(opened.len()), Vec::new());
+    for (found, stamp, footer) in opened {
+        let schema = Schema::new(&footer);
+        let places =
+            columns.places(&schema, &found, &hive).map_err(|error| error.with_default("file", &found.shown))?;
+        let metadata = footer.parquet();
+        let roots: Vec<usize> = places.iter().filter_map(Place::root).collect();
+        let read = leaves(metadata, &roots);
+        readable(metadata, &read).map_err(|error| error.with_default("file", &found.shown))?;
+        let mut rows = 0;
+        for (row_group, group) in metadata.row_groups().iter().enumerate() {
+            let first = rows;
+            // The footer's counts were checked when it was read.
+            let here = group.num_rows() as u64;
+            rows += here;
+            if here == 0 {
+                continue;
+            }
+            let constant = |(column, place): (usize, &Place)| {
+                let value = match place {
+                    Place::Key(label) => Some(label.clone()),
+                    Place::Vectors { .. } => None,
+                    Place::Root(root) => {
+                        let leaf = leaves(metadata, &[*root]).first().copied()?;
+                        keys::constant(group, leaf, schema.field(*root).data_type())
+                    }
+                };
+                value.map(|value| (column, value))
+            };
+            let bytes = |&leaf: &usize| u64::try_from(group.column(leaf).compressed_size()).unwrap_or(0);
+            units.push(TableUnit {
+                file: files.len(),
+                row_group,
+                first,
+                rows: here,
+                bytes: read.iter().map(bytes).fold(0, u64::saturating_add),
+                constants: places.iter().enumerate().filter_map(constant).collect(),
+            });
+        }
+        files.push(TableFile {
+            path: found.path,
+            shown: found.shown,
+            stamp,
+            footer_hash: footer.hash,
+            rows,
+            dims: places.iter().map(|_| OnceLock::new()).collect(),
+            places,
+        });
+    }
+    refuse_duplicates(files.iter().filter(|file| file.rows > 0).map(TableFile::pinned))?;
+    let columns = columns.table_columns(&files);
+    Ok(Table { files, units, columns, warnings: warnings(&again), footers: Footers::default() })
+}
+
+/// What the first file has, which all others must have too.
+struct Columns {
+    files: Vec<FileColumn>,
+    /// Hive keys and the kind of their values.
+    keys: Vec<(String, LabelKind)>,
+}
+
+struct FileColumn {
+    name: String,
+    kind: Kind,
+}
+
+#[derive(PartialEq)]
+enum Kind {
+    Vectors(Element),
+    Other(DataType),
+}
+
+impl Kind {
+    fn of(schema: &Schema<'_>, root: usize) -> Self {
+        match schema.vectors(root) {
+            Some(vectors) => Self::Vectors(vectors.element()),
+            None => Self::Other(schema.field(root).data_type().clone()),
+        }
+    }
+}
+
+impl Columns {
+    fn of(opened: &[Opened], hive: &Hive) -> Result<Self> {
+        let (first, _, footer) = &opened[0];
+        let schema = Schema::new(footer);
+        let mut files = Vec::new();
+        let mut keys: BTreeMap<&str, LabelKind> = BTreeMap::new();
+        for name in hive.names() {
+            let Some(value) = first.keys.get(name) else {
+                let other = opened.iter().map(|(found, ..)| found).find(|found| found.keys.contains_key(name));
+                return Err(Error::data("files differ in the hive keys of their paths")
+                    .with("key", escaped(name))
+                    .with("file", &first.shown)
+                    .with("other file", other.map_or("", |found| &found.shown)));
+            };
+            keys.insert(name, hive.label(name, value).kind());
+        }
+        for name in schema.names() {
+            let root = schema.position(name)?;
+            // A path says which group a file is; a column of the same name says nothing more.
+            if let Some(root) = root.filter(|_| !keys.contains_key(name)) {
+                files.push(FileColumn { name: name.to_owned(), kind: Kind::of(&schema, root) });
+            }
+        }
+        Ok(Self { files, keys: keys.into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect() })
+    }
+
+    fn places(&self, schema: &Schema<'_>, found: &Found, hive: &Hive) -> Result<Vec<Place>> {
+        let in_file = self.files.iter().map(|column| {
+            let root = present(schema, &column.name)?;
+            if Kind::of(schema, root) != column.kind {
+                return Err(Error::data("files differ in the type of a column")
+                    .with("column", escaped(&column.name))
+                    .with("found", schema.kind(root)));
+            }
+            Ok(match schema.vectors(root) {
+                Some(vectors) => Place::Vectors { root, vectors, dim: schema.dim(root) },
+                None => Place::Root(root),
+            })
+        });
+        let in_path = self.keys.iter().map(|(key, _)| match found.keys.get(key) {
+            Some(value) => Ok(Place::Key(hive.label(key, value))),
+            None => Err(Error::data("files differ in the hive keys of their paths").with("key", escaped(key))),
+        });
+        in_file.chain(in_path).collect()
+    }
+
+    fn table_columns(self, files: &[TableFile]) -> Vec<TableColumn> {
+        let in_files = self.files.into_iter().enumerate().map(|(at, column)| {
+            let FileColumn { name, kind } = column;
+            match kind {
+                Kind::Vectors(element) => {
+                    let item = Arc::new(Field::new_list_field(element.data_type(), true));
+                    let dim = |file: &TableFile| match file.places[at] {
+                        Place::Vectors { dim, .. } => dim.and_then(|dim| i32::try_from(dim).ok()),
+                        _ => None,
+                    };
+                    let first = dim(&files[0]);
+                    let data_type = match first.filter(|_| files.iter().all(|file| dim(file) == first)) {
+                        Some(dim) => DataType::FixedSizeList(item, dim),
+                        None => DataType::LargeList(item),
+                    };
+                    TableColumn { name, data_type, is_vector: true, is_label: false }
+                }
+                Kind::Other(data_type) => {
+                    let is_label = label_kind(&data_type).is_some();
+                    TableColumn { name, data_type, is_vector: false, is_label }
+                }
+            }
+        });
+        let in_paths = self.keys.into_iter().map(|(name, kind)| TableColumn {
+            name,
+            data_type: if kind == LabelKind::Int { DataType::Int64 } else { DataType::Utf8 },
+            is_vector: false,
+            is_label: true,
+        });
+        in_files.chain(in_paths).collect()
+    }
+}
+
+impl Place {
+    pub(super) fn root(&self) -> Option<usize> {
+        match self {
+            Self::Key(_) => None,
+            Self::Vectors { root, .. } | Self::Root(root) => Some(*root),
+        }
+    }
+}

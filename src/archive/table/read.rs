@@ -1,0 +1,350 @@
+//! Reading a unit of a table.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, FixedSizeListArray, Int64Array, LargeListArray, PrimitiveArray, RecordBatch, StringArray,
+};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float16Type, Float32Type, Float64Type};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::{ChunkGrid, Place, Table, TableRows, TableUnit, Wanted};
+use crate::archive::file::Footer;
+use crate::archive::scalars::{Coded, NULL, coded};
+use crate::archive::schema::leaves;
+use crate::archive::source::{Source, damaged};
+use crate::archive::vectors::{Fault, VectorReader, Vectors, first_length};
+use crate::archive::{Values, chunk_rows, escaped};
+use crate::batch::{Batch, Features, Label};
+use crate::error::{Error, Result};
+use crate::grid::Profile;
+
+/// Rows that are read at a time where no vectors are.
+const SCALAR_ROWS: usize = 1 << 16;
+
+/// A unit of a table being read.
+#[derive(Debug)]
+pub struct TableReader {
+    table: Arc<Table>,
+    unit: TableUnit,
+    wanted: Wanted,
+    source: Source,
+    vectors: Vec<Stream>,
+    others: Option<Others>,
+    /// Rows of a step: whole chunks of every vector column.
+    step: usize,
+    done: u64,
+}
+
+/// A column of vectors being read.
+#[derive(Debug)]
+struct Stream {
+    column: usize,
+    reader: VectorReader,
+    dim: usize,
+    chunk: usize,
+}
+
+/// All other columns being read.
+#[derive(Debug)]
+struct Others {
+    batches: ParquetRecordBatchReader,
+    roots: Vec<usize>,
+}
+
+impl TableReader {
+    pub(super) fn open(table: Arc<Table>, unit: usize, wanted: &Wanted) -> Result<Self> {
+        let unit = table.units[unit].clone();
+        let (source, footer) = table.footers.open(unit.file, &table.files[unit.file].pinned())?;
+        let mut this = Self {
+            table,
+            unit,
+            wanted: wanted.clone(),
+            source,
+            vectors: Vec::new(),
+            others: None,
+            step: SCALAR_ROWS,
+            done: 0,
+        };
+        this.open_columns(&footer).map_err(|error| this.locate(error))?;
+        Ok(this)
+    }
+
+    fn open_columns(&mut self, footer: &Footer) -> Result<()> {
+        let pairs = self.wanted.grids.iter().flat_map(|&(vectors, label)| [vectors, label]);
+        let mut columns: Vec<usize> = self.wanted.columns.iter().copied().chain(pairs).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let mut roots = Vec::new();
+        let table = self.table.clone();
+        for column in columns {
+            match table.files[self.unit.file].places[column] {
+                Place::Key(_) => {}
+                Place::Root(root) => roots.push(root),
+                Place::Vectors { root, vectors, dim } => {
+                    let dim = dim.map_or_else(|| self.length(column, root, footer), Ok)?;
+                    let chunk = chunk_rows(dim);
+                    let row_group = self.unit.row_group;
+                    let size = (dim, chunk);
+                    let reader = VectorReader::open(&self.source, &footer.arrow, row_group, root, vectors, size)?;
+                    self.vectors.push(Stream { column, reader, dim, chunk });
+                }
+            }
+        }
+        if let Some(largest) = self.vectors.iter().map(|stream| stream.chunk).max() {
+            self.step = largest;
+        }
+        if !roots.is_empty() {
+            roots.sort_unstable();
+            self.others = Some(Others::open(&self.source, footer, self.unit.row_group, roots, self.step)?);
+        }
+        Ok(())
+    }
+
+    /// `D` of a column whose schema does not tell, from the file's first vector; 0 if it has none.
+    fn length(&self, column: usize, root: usize, footer: &Footer) -> Result<usize> {
+        let known = &self.table.files[self.unit.file].dims[column];
+        if let Some(dim) = known.get() {
+            return Ok(dim.unwrap_or(0));
+        }
+        let mut dim = None;
+        for row_group in 0..footer.parquet().num_row_groups() {
+            dim = first_length(&self.source, &footer.arrow, row_group, root)
+                .map_err(|error| error.with_default("column", self.name(column)))?;
+            if dim.is_some() {
+                break;
+            }
+        }
+        Ok(known.get_or_init(|| dim).unwrap_or(0))
+    }
+
+    /// The next rows; `None` after the last ones, when the file has been found unchanged. After an error the reader is of
+    /// no more use.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) with file, row group and row for vectors of the wrong length, labels that
+    /// are none, and a file that is damaged or has changed.
+    #[expect(clippy::should_implement_trait, reason = "an iterator would have to say what comes after an error")]
+    pub fn next(&mut self) -> Result<Option<TableRows>> {
+        let left = self.unit.rows - self.done;
+        if left == 0 {
+            self.finish().map_err(|error| self.locate(error))?;
+            return Ok(None);
+        }
+        let rows = left.min(self.step as u64) as usize;
+        let read = self.read(rows).map_err(|error| self.locate(error))?;
+        self.done += rows as u64;
+        Ok(Some(read))
+    }
+
+    fn read(&mut self, rows: usize) -> Result<TableRows> {
+        let mut arrays: HashMap<usize, ArrayRef> = HashMap::new();
+        let table = self.table.clone();
+        let file = &table.files[self.unit.file];
+        if let Some(others) = &mut self.others {
+            let batch = others.next(&self.source, rows)?;
+            let places = file.places.iter().enumerate();
+            for (column, root) in places.filter_map(|(column, place)| Some((column, place.root()?))) {
+                if let Ok(at) = others.roots.binary_search(&root) {
+                    arrays.insert(column, batch.column(at).clone());
+                }
+            }
+        }
+        for (column, place) in file.places.iter().enumerate() {
+            if let Place::Key(label) = place {
+                arrays.insert(column, constant(label, rows)?);
+            }
+        }
+        let mut grids = vec![Vec::new(); self.wanted.grids.len()];
+        for stream in &mut self.vectors {
+            let pairs = self.wanted.grids.iter().zip(&mut grids).filter(|((vectors, _), _)| *vectors == stream.column);
+            let mut pairs: Vec<(Coded, &mut Vec<ChunkGrid>)> = pairs
+                .map(|((_, label), grids)| {
+                    let name = || escaped(&table.columns[*label].name);
+                    let labels = arrays.get(label).ok_or_else(|| Error::internal("the labels were not read"))?;
+                    let labels = coded(labels, self.done).map_err(|error| error.with_default("column", name()))?;
+                    Ok((labels, grids))
+                })
+                .collect::<Result<_>>()?;
+            let mut read: Option<Vectors> = None;
+            for start in (0..rows).step_by(stream.chunk) {
+                let count = stream.chunk.min(rows - start);
+                let vectors = stream
+                    .reader
+                    .next(count, self.done + start as u64)
+                    .map_err(|error| error.with_default("column", escaped(&table.columns[stream.column].name)))?;
+                for (labels, grids) in &mut pairs {
+                    let grid = chunk_grid(&vectors, stream.dim, labels, start, self.wanted.extra_bits)?;
+                    grids.push(ChunkGrid { rows: count, grid });
+                }
+                match &mut read {
+                    Some(read) => append(read, vectors, start)?,
+                    None => read = Some(vectors),
+                }
+            }
+            if let Some(vectors) = read {
+                let data_type = &table.columns[stream.column].data_type;
+                arrays.insert(stream.column, vector_array(vectors, stream.dim, rows, data_type)?);
+            }
+        }
+        let column =
+            |column: &usize| arrays.get(column).cloned().ok_or_else(|| Error::internal("a column was not read"));
+        let columns = self.wanted.columns.iter().map(column).collect::<Result<_>>()?;
+        Ok(TableRows { rows, columns, grids })
+    }
+
+    /// Nothing may be left, and the file must be what it was.
+    fn finish(&mut self) -> Result<()> {
+        let mut ended = true;
+        for stream in &mut self.vectors {
+            ended &= stream.reader.is_at_end()?;
+        }
+        if let Some(others) = &mut self.others {
+            ended &= self.source.guarded(|| others.batches.next().transpose())?.is_none();
+        }
+        if !ended {
+            return Err(damaged("there are more rows than the footer says"));
+        }
+        self.table.files[self.unit.file].pinned().check_unchanged(&self.source)
+    }
+
+    fn name(&self, column: usize) -> String {
+        escaped(&self.table.columns[column].name)
+    }
+
+    /// Says where an error arose; its row, if any, is counted within the row group.
+    fn locate(&self, error: Error) -> Error {
+        let row: Option<u64> = error.fact("row").and_then(|row| row.parse().ok());
+        let error = error
+            .with_default("file", &self.table.files[self.unit.file].shown)
+            .with_default("row group", self.unit.row_group);
+        match row {
+            Some(row) => error.with_default("row in file", self.unit.first + row),
+            None => error,
+        }
+    }
+}
+
+impl Others {
+    fn open(source: &Source, footer: &Footer, row_group: usize, roots: Vec<usize>, rows: usize) -> Result<Self> {
+        source.expect(footer.parquet().row_group(row_group), &leaves(footer.parquet(), &roots))?;
+        let batches = source.guarded(|| {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(source.clone(), footer.arrow.clone())
+                .with_projection(ProjectionMask::roots(footer.arrow.parquet_schema(), roots.iter().copied()))
+                .with_row_groups(vec![row_group])
+                .with_batch_size(rows)
+                .build()
+        })?;
+        Ok(Self { batches, roots })
+    }
+
+    fn next(&mut self, source: &Source, rows: usize) -> Result<RecordBatch> {
+        let batch = source.guarded(|| self.batches.next().transpose())?;
+        batch.filter(|batch| batch.num_rows() == rows).ok_or_else(|| damaged("rows are missing"))
+    }
+}
+
+/// A hive key's value in every row.
+fn constant(label: &Label, rows: usize) -> Result<ArrayRef> {
+    Ok(match label {
+        Label::Int(value) => {
+            let value = i64::try_from(*value).map_err(|_| Error::internal("a hive key is no i64"))?;
+            Arc::new(Int64Array::from_value(value, rows))
+        }
+        Label::Text(value) => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows))),
+        Label::Bool(_) => return Err(Error::internal("a hive key is a boolean")),
+    })
+}
+
+/// The grid of a chunk, whose labels begin at `start`: that of its rows which have a label and a finite vector.
+fn chunk_grid(
+    vectors: &Vectors,
+    dim: usize,
+    labels: &Coded,
+    start: usize,
+    extra_bits: u32,
+) -> Result<Option<crate::grid::Grid>> {
+    let codes = &labels.codes[start..][..rows_of(&vectors.values, dim)];
+    let profile = |features: Features<'_>, codes: &[u32]| -> Result<_> {
+        Ok(Some(Profile::of(&Batch::new(dim, features, codes, &labels.values)?, extra_bits).grid().clone()))
+    };
+    if vectors.faults.is_empty() && !codes.contains(&NULL) {
+        return if codes.is_empty() || dim == 0 { Ok(None) } else { profile(vectors.values.features(), codes) };
+    }
+    let mut faults = vectors.faults.iter().map(|&(row, _)| row as usize).peekable();
+    let kept: Vec<usize> =
+        (0..codes.len()).filter(|&row| faults.next_if_eq(&row).is_none() && codes[row] != NULL).collect();
+    if kept.is_empty() {
+        return Ok(None);
+    }
+    let codes: Vec<u32> = kept.iter().map(|&row| codes[row]).collect();
+    match &vectors.values {
+        Values::F16(values) => profile(Features::F16(&gather(values, dim, &kept)), &codes),
+        Values::F32(values) => profile(Features::F32(&gather(values, dim, &kept)), &codes),
+        Values::F64(values) => profile(Features::F64(&gather(values, dim, &kept)), &codes),
+    }
+}
+
+fn rows_of(values: &Values, dim: usize) -> usize {
+    values.features().len().checked_div(dim).unwrap_or(0)
+}
+
+fn gather<T: Copy>(values: &[T], dim: usize, rows: &[usize]) -> Vec<T> {
+    rows.iter().flat_map(|&row| &values[row * dim..][..dim]).copied().collect()
+}
+
+/// Appends the vectors of a chunk that begins at row `start` of the step.
+fn append(to: &mut Vectors, from: Vectors, start: usize) -> Result<()> {
+    match (&mut to.values, from.values) {
+        (Values::F16(to), Values::F16(from)) => to.extend(from),
+        (Values::F32(to), Values::F32(from)) => to.extend(from),
+        (Values::F64(to), Values::F64(from)) => to.extend(from),
+        _ => return Err(Error::internal("the chunks of a column differ in type")),
+    }
+    to.faults.extend(from.faults.into_iter().map(|(row, fault)| (row + start as u32, fault)));
+    Ok(())
+}
+
+fn vector_array(vectors: Vectors, dim: usize, rows: usize, data_type: &DataType) -> Result<ArrayRef> {
+    let null = vectors.faults.iter().filter(|(_, fault)| *fault == Fault::Null).map(|&(row, _)| row as usize);
+    let mut valid = vec![true; rows];
+    null.for_each(|row| valid[row] = false);
+    let nulls = valid.contains(&false).then(|| NullBuffer::from(valid));
+    match vectors.values {
+        Values::F16(values) => list::<Float16Type>(values, dim, rows, nulls, data_type),
+        Values::F32(values) => list::<Float32Type>(values, dim, rows, nulls, data_type),
+        Values::F64(values) => list::<Float64Type>(values, dim, rows, nulls, data_type),
+    }
+}
+
+fn list<T: ArrowPrimitiveType>(
+    values: Vec<T::Native>,
+    dim: usize,
+    rows: usize,
+    nulls: Option<NullBuffer>,
+    data_type: &DataType,
+) -> Result<ArrayRef> {
+    let items = Arc::new(PrimitiveArray::<T>::new(values.into(), None));
+    let made: Result<ArrayRef, arrow::error::ArrowError> = match data_type {
+        DataType::FixedSizeList(item, size) => fixed(item, *size, items, nulls),
+        DataType::LargeList(item) => {
+            let offsets = OffsetBuffer::from_repeated_length(dim, rows);
+            LargeListArray::try_new(item.clone(), offsets, items, nulls).map(|array| Arc::new(array) as ArrayRef)
+        }
+        other => return Err(Error::internal("vectors are no lists").with("type", other)),
+    };
+    made.map_err(|error| Error::internal("an array of vectors cannot be made").caused_by(error))
+}
+
+fn fixed(
+    item: &FieldRef,
+    size: i32,
+    items: ArrayRef,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef, arrow::error::ArrowError> {
+    FixedSizeListArray::try_new(item.clone(), size, items, nulls).map(|array| Arc::new(array) as ArrayRef)
+}

@@ -33,6 +33,7 @@
 //! | [`metrics`] | one formula, one pure function of states |
 //! | [`archive`] | which files, which columns, which groups, which head; the only reader |
 //! | [`report`] | named numbers with reasons, and their forms |
+//! | `sql` | one adapter for every state, one for every metric, with the feature `sql` |
 //! | [`pipeline`] | a job becomes a plan, a plan runs, a run gives a report |
 //! | [`cli`] | what was typed becomes a job |
 //!
@@ -42,7 +43,7 @@
 //! - Memory depends on classes, dimensions, threads and the groups open at once, never on the number of rows. Nothing is
 //!   K×K, except where K < D.
 //! - Only [`linalg`] and [`kernels`] know faer; nothing above [`archive`] knows Parquet, [`report`] excepted, which
-//!   writes it.
+//!   writes it; only `sql` and the command that opens it know DataFusion, and all else builds without it.
 //! - A number that cannot be had is absent, with a reason. Rows are used, left out by the user's own flag and counted,
 //!   or the run fails and says where.
 //!
@@ -73,4 +74,6 @@ pub mod linalg;
 pub mod metrics;
 pub mod pipeline;
 pub mod report;
+#[cfg(feature = "sql")]
+pub mod sql;
 pub mod state;

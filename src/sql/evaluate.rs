@@ -1,0 +1,198 @@
+//! From states to numbers.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StructArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Field, Fields};
+use rayon::prelude::*;
+
+use super::groups::Finish;
+use super::head::{HeadPlace, Library};
+use super::settings::Settings;
+use super::summary::Summary;
+use crate::archive::StoredHead;
+use crate::error::{Error, Result};
+use crate::metrics::{Card, Evidence, Extras, Measurements, Need, OodMean, Selection, cards, measure};
+use crate::state::Statistics;
+
+/// What a metric is made of in SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A state.
+    State,
+    /// A state and a head.
+    StateAndHead,
+    /// A state and one of out-of-distribution rows.
+    StateAndOutside,
+    /// Decisions on rows.
+    Decisions,
+    /// Rows of a second read; there is no state of it that SQL keeps.
+    Rows,
+}
+
+impl Source {
+    pub(super) fn of(card: &Card) -> Self {
+        let needs = |need| card.needs.contains(&need);
+        if needs(Need::Decisions) {
+            Self::Decisions
+        } else if needs(Need::Directional) || needs(Need::HugIntra) || needs(Need::Neco) {
+            Self::Rows
+        } else if needs(Need::OodMean) {
+            Self::StateAndOutside
+        } else if needs(Need::Head) {
+            Self::StateAndHead
+        } else {
+            Self::State
+        }
+    }
+}
+
+/// Whether a metric stands on the scatter.
+pub(super) fn needs_scatter(card: &Card) -> bool {
+    card.needs.contains(&Need::Scatter)
+}
+
+/// The statistics of a state, classes outside `nc.min_count` and `nc.max_count` left out, and how many those were.
+pub(super) fn statistics(summary: &Summary, settings: &Settings) -> Result<(Statistics, u64)> {
+    let statistics = summary.statistics()?;
+    let options = &settings.options;
+    if options.min_count.is_none() && options.max_count.is_none() {
+        return Ok((statistics, 0));
+    }
+    let range = options.min_count.unwrap_or(1)..=options.max_count.unwrap_or(u64::MAX);
+    let kept = statistics.retain(|class| range.contains(&statistics.counts[class]));
+    let dropped = (statistics.classes() - kept.classes()) as u64;
+    Ok((kept, dropped))
+}
+
+/// The metrics of these keys.
+pub(super) fn measurements(
+    summary: &Summary,
+    keys: &[&'static str],
+    head: Option<&StoredHead>,
+    outside: Option<&Summary>,
+    extras: Extras,
+    settings: &Settings,
+) -> Result<Measurements> {
+    let (statistics, dropped_classes) = statistics(summary, settings)?;
+    let head = head.map(|head| head.for_classes(&statistics.labels, statistics.dim)).transpose()?;
+    let outside = outside.map(Summary::statistics).transpose()?;
+    let ood_mean = outside.map(|outside| match settings.options.ood_mean {
+        OodMean::Classes => outside.mean_of_means(),
+        OodMean::Rows => outside.mean_of_rows(),
+    });
+    let evidence = Evidence {
+        statistics: &statistics,
+        significand_bits: summary.significand_bits,
+        head: head.as_ref(),
+        findings: None,
+        ood_mean: ood_mean.as_deref(),
+        dropped_classes,
+    };
+    let selection: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
+    measure(&evidence, &settings.options, &Selection::parse(&selection)?, extras)
+}
+
+/// The keys of all metrics that a state makes, a head and out-of-distribution rows beside it or not.
+pub(super) fn keys_of_states() -> Vec<&'static str> {
+    let of_state = |card: &&Card| !matches!(Source::of(card), Source::Decisions | Source::Rows);
+    cards().iter().filter(of_state).map(|card| card.key).collect()
+}
+
+/// The fields of a [`table`].
+pub(super) fn table_fields(keys: &[&'static str]) -> Fields {
+    let shapes = ["rows", "classes", "dim"].map(|name| Field::new(name, DataType::Int64, true));
+    let metrics = keys.iter().map(|&key| Field::new(key, DataType::Float64, true));
+    shapes.into_iter().chain(metrics).collect()
+}
+
+/// A state, with the head and the state of out-of-distribution rows beside it.
+pub(super) type Beside<'a> = (Option<&'a Summary>, Option<&'a StoredHead>, Option<&'a Summary>);
+
+/// Metrics of several states, one struct each: its shape, then its metrics. A state of no rows is null.
+pub(super) fn table(keys: &[&'static str], states: &[Beside<'_>], settings: &Settings) -> Result<StructArray> {
+    let made = states.par_iter().map(|&(summary, head, outside)| {
+        let summary = summary.filter(|summary| summary.class_sums().rows() > 0);
+        summary.map(|summary| row(keys, summary, head, outside, settings)).transpose()
+    });
+    let rows: Vec<Option<Row>> = made.collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
+    let shapes = (0..3).map(|at| {
+        Arc::new(rows.iter().map(|row| row.as_ref().map(|row| row.shape[at])).collect::<Int64Array>()) as ArrayRef
+    });
+    let metrics = (0..keys.len()).map(|at| {
+        Arc::new(rows.iter().map(|row| row.as_ref().and_then(|row| row.values[at])).collect::<Float64Array>())
+            as ArrayRef
+    });
+    let valid = NullBuffer::from(rows.iter().map(Option::is_some).collect::<Vec<_>>());
+    StructArray::try_new(table_fields(keys), shapes.chain(metrics).collect(), Some(valid))
+        .map_err(|error| Error::internal("metrics make no columns").caused_by(error))
+}
+
+struct Row {
+    shape: [i64; 3],
+    values: Vec<Option<f64>>,
+}
+
+fn row(
+    keys: &[&'static str],
+    summary: &Summary,
+    head: Option<&StoredHead>,
+    outside: Option<&Summary>,
+    settings: &Settings,
+) -> Result<Row> {
+    let measured = measurements(summary, keys, head, outside, Extras::default(), settings)?;
+    let sums = summary.class_sums();
+    let shape = [sums.rows(), measured.classes, sums.dim() as u64].map(|number| number as i64);
+    let value = |key: &&str| measured.metrics.iter().find(|metric| metric.key == *key).and_then(|metric| metric.value);
+    Ok(Row { shape, values: keys.iter().map(value).collect() })
+}
+
+/// Groups become states.
+pub(super) struct ToStates;
+
+impl Finish for ToStates {
+    fn finish(&self, groups: &[(Summary, Option<HeadPlace>)]) -> Result<ArrayRef> {
+        Ok(Arc::new(super::columns::encode(groups.iter().map(|(summary, _)| Some(summary)))?))
+    }
+}
+
+/// Groups become one metric.
+pub(super) struct ToMetric {
+    pub(super) key: &'static str,
+    pub(super) settings: Settings,
+}
+
+impl Finish for ToMetric {
+    fn finish(&self, groups: &[(Summary, Option<HeadPlace>)]) -> Result<ArrayRef> {
+        let heads = heads(groups)?;
+        metric(self.key, &beside(groups, &heads), &self.settings)
+    }
+}
+
+/// Groups become all metrics.
+pub(super) struct ToMeasurements {
+    pub(super) settings: Settings,
+}
+
+impl Finish for ToMeasurements {
+    fn finish(&self, groups: &[(Summary, Option<HeadPlace>)]) -> Result<ArrayRef> {
+        let heads = heads(groups)?;
+        Ok(Arc::new(table(&keys_of_states(), &beside(groups, &heads), &self.settings)?))
+    }
+}
+
+fn heads(groups: &[(Summary, Option<HeadPlace>)]) -> Result<Vec<Option<Arc<StoredHead>>>> {
+    let mut library = Library::default();
+    groups.iter().map(|(_, head)| head.as_ref().map(|head| library.read(head)).transpose()).collect()
+}
+
+fn beside<'a>(groups: &'a [(Summary, Option<HeadPlace>)], heads: &'a [Option<Arc<StoredHead>>]) -> Vec<Beside<'a>> {
+    groups.iter().zip(heads).map(|((summary, _), head)| (Some(summary), head.as_deref(), None)).collect()
+}
+
+/// One metric of several states.
+pub(super) fn metric(key: &'static str, states: &[Beside<'_>], settings: &Settings) -> Result<ArrayRef> {
+    let made = table(&[key], states, settings)?;
+    made.column_by_name(key).cloned().ok_or_else(|| Error::internal("no metric was made"))
+}

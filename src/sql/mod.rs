@@ -1,0 +1,124 @@
+//! One adapter for every state, one for every metric: what DataFusion sees of this crate.
+//!
+//! | function | what it makes |
+//! |---|---|
+//! | `nc_state(feature, label [, grid])` | a state with scatter, of which every metric of a first read can be made |
+//! | `nc_moments(feature, label [, grid])` | a state of class sums alone, for metrics that need no D × D |
+//! | `nc_merge(state)` | one state of several |
+//! | `<key>(feature, label [, head] [, grid])` | the metric of that key |
+//! | `nc_measure(feature, label [, head] [, grid])` | a struct of all metrics of a first read |
+//! | `<key>_of(state [, head or state])` | the metric of that key, of a state |
+//! | `nc_measure_of(state [, head [, state]])` | all metrics of a state; the last argument is one of out-of-distribution rows |
+//! | `nc_reason(state, key [, head])` | why a metric has no value |
+//! | `nc_subtract(state, state)` | the first without the rows of the second |
+//! | `nc_classes(state [, head])` | a list of structs, one a class |
+//! | `nc_worst_pairs(state, n)` | the pairs of classes hardest to tell apart |
+//! | `nc_spectrum(state)` | the eigenvalues of `Σ_W` and `Σ_B`, descending |
+//! | `nc_decisions(feature, label, state [, head])` | decisions of nearest centre and classifier on rows |
+//! | `<key>_of(decisions)`, `<key>(feature, label, state, head)` | a metric of NC4 |
+//! | `nc1_cdnv_directional(feature, label, state)`, `hug_intra(feature, label, state, head)` | of the rows that made the state |
+//! | `nc5_neco_auroc(feature, label, state, is_outside [, head])` | NECO, and `nc5_neco_fpr95` |
+//! | `nc_head(path [, key [, transposed]])` | a classifier; a plain path is one too |
+//! | `nc_share(x)` | a value that rows share which it is joined with: for states of several groups beside rows |
+//!
+//! A metric without a value is null. Conventions are [`Settings`], `SET nc.centring = 'sample'`.
+//!
+//! # Where the grid comes from
+//!
+//! A row is rounded on the grid of its chunk of the archive, whatever batches it goes through. An [`ArchiveTable`] has a
+//! hidden column with that grid for every pair of a vector column and a label column; the analyzer's rule follows the
+//! arguments of each aggregate down to the scan, shows the column there, carries it up through all that leaves rows what
+//! they are, and hands it to the aggregate as one more argument. Where it cannot (another table, a computed label, rows
+//! that a `DISTINCT` made anew), each batch counts as a chunk: the number is as accurate, its last bits depend on the
+//! batches, and the state's field `grid` says `own`. `SET nc.require_grid = true` refuses that, and a grid as the last
+//! argument, `nc_state(feature, label, -20)` for steps of `2^-20`, makes it the same bits again.
+//!
+//! # Sharing
+//!
+//! A metric of rows becomes its function of `nc_state` when a query is simplified, so that all metrics of the same rows
+//! have one state, and metrics of one state in a projection become one call, so that it is finished once.
+
+mod aggregate;
+mod analyzer;
+mod carrier;
+mod carry;
+mod columns;
+mod decisions;
+mod evaluate;
+mod fuse;
+mod groups;
+mod head;
+mod judged;
+mod memory;
+mod merge;
+mod rows;
+mod scalar;
+mod scan;
+mod settings;
+mod share;
+mod summary;
+mod table;
+
+pub use settings::Settings;
+pub use table::ArchiveTable;
+
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::prelude::SessionContext;
+
+use crate::error::Error;
+
+/// Registers all functions, and what brings the grids of archives to them, with a session.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use datafusion::prelude::SessionContext;
+/// use nckit::sql::{ArchiveTable, register};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let context = SessionContext::new();
+/// register(&context);
+/// let archive = ArchiveTable::open(&["tests/data/digits/hive".to_owned()])?;
+/// context.register_table("features", Arc::new(archive))?;
+/// let query = "SELECT epoch, nc1_pinv(feature, label) AS nc1, nc2_etf_error(feature, label) AS nc2
+///              FROM features WHERE split = 'train' AND layer = 'h3' GROUP BY epoch ORDER BY epoch";
+/// let frame = context.sql(query).await?;
+/// assert_eq!(frame.count().await?, 5);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+pub fn register(context: &SessionContext) {
+    let state = context.state();
+    let state =
+        SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rule(Arc::new(memory::CheckMemory));
+    *context.state_ref().write() = state.build();
+    for function in aggregate::RowAggregate::all() {
+        context.register_udaf(AggregateUDF::new_from_impl(function));
+    }
+    context.register_udaf(AggregateUDF::new_from_impl(merge::MergeStates::new()));
+    for function in scalar::Measure::all() {
+        context.register_udf(ScalarUDF::new_from_impl(function));
+    }
+    for function in judged::JudgedAggregate::all() {
+        context.register_udaf(AggregateUDF::new_from_impl(function));
+    }
+    for function in decisions::OfDecisions::all() {
+        context.register_udf(ScalarUDF::new_from_impl(function));
+    }
+    context.register_udf(ScalarUDF::new_from_impl(share::ReadHead::new()));
+    context.register_udf(ScalarUDF::new_from_impl(share::Share::new()));
+    context.state_ref().write().config_mut().options_mut().extensions.insert(Settings::default());
+    context.add_analyzer_rule(Arc::new(analyzer::BindAggregates));
+    context.add_optimizer_rule(Arc::new(fuse::FuseMetrics));
+}
+
+/// An error of this crate on its way through DataFusion.
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}

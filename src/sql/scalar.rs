@@ -1,0 +1,466 @@
+//! Functions of a state: `<key>_of`, and what else can be asked of one.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Builder, LargeListBuilder, StringArray, StringBuilder, StructArray, UInt64Builder,
+};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Fields, Int64Type};
+use datafusion::common::{Result as SqlResult, plan_err};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::scalar::ScalarValue;
+use rayon::prelude::*;
+
+use super::columns::{self, States};
+use super::evaluate::{self, Beside, Source, keys_of_states, measurements, table_fields};
+use super::external;
+use super::head::{self, Library};
+use super::settings::Settings;
+use super::summary::Summary;
+use crate::archive::StoredHead;
+use crate::error::{Error, Result};
+use crate::metrics::{Card, ClassRow, Extras, Pair, card, cards, spectrum};
+
+/// A function whose first argument is a state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Measure {
+    name: String,
+    output: Output,
+    signature: Signature,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Output {
+    /// One metric.
+    Metric(&'static str),
+    /// Several, as a struct: what is made once where a query asks for each.
+    Metrics(Vec<&'static str>),
+    /// Why a metric has no value.
+    Reason,
+    Classes,
+    WorstPairs,
+    Spectrum,
+    /// One state less another.
+    Difference,
+}
+
+impl Measure {
+    fn new(name: &str, output: Output) -> Self {
+        Self { name: name.to_owned(), output, signature: Signature::user_defined(Volatility::Immutable) }
+    }
+
+    pub(super) fn of_metric(card: &Card) -> Self {
+        Self::new(&format!("{}_of", card.key), Output::Metric(card.key))
+    }
+
+    pub(super) fn of_all() -> Self {
+        Self::new("nc_measure_of", Output::Metrics(keys_of_states()))
+    }
+
+    /// Several metrics of the same arguments.
+    pub(super) fn of_several(keys: Vec<&'static str>) -> Self {
+        Self::new("__nc_metrics_of", Output::Metrics(keys))
+    }
+
+    /// All functions of states.
+    pub(super) fn all() -> Vec<Self> {
+        let metrics = cards()
+            .iter()
+            .filter(|card| matches!(Source::of(card), Source::State | Source::StateAndHead | Source::StateAndOutside));
+        let others = [
+            Self::of_all(),
+            Self::new("nc_reason", Output::Reason),
+            Self::new("nc_classes", Output::Classes),
+            Self::new("nc_worst_pairs", Output::WorstPairs),
+            Self::new("nc_spectrum", Output::Spectrum),
+            Self::new("nc_subtract", Output::Difference),
+        ];
+        others.into_iter().chain(metrics.map(Self::of_metric)).collect()
+    }
+
+    /// The key, if it is the function of one metric.
+    pub(super) fn key(&self) -> Option<&'static str> {
+        match self.output {
+            Output::Metric(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The call with these arguments.
+    pub(super) fn call(&self, arguments: Vec<Expr>) -> Expr {
+        Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(self.clone())), arguments))
+    }
+
+    fn usage(&self) -> String {
+        let more = match &self.output {
+            Output::Metric(key) => match card(key).map(Source::of) {
+                Some(Source::StateAndHead) => ", head",
+                Some(Source::StateAndOutside) => ", state of out-of-distribution rows",
+                _ => "",
+            },
+            Output::Metrics(_) => " [, head [, state of out-of-distribution rows]]",
+            Output::Reason => ", metric [, head]",
+            Output::Classes => " [, head]",
+            Output::WorstPairs => ", number of pairs",
+            Output::Spectrum => "",
+            Output::Difference => ", state",
+        };
+        format!("{}(state{more})", self.name)
+    }
+
+    fn fits(&self, types: &[DataType]) -> bool {
+        let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        let head = |t: &DataType| head::is_head(t) || t == &DataType::Null;
+        let Some((first, rest)) = types.split_first() else { return false };
+        columns::is_state(first)
+            && match (&self.output, rest) {
+                (Output::Metric(key), rest) => match (card(key).map(Source::of), rest) {
+                    (Some(Source::StateAndHead), [one]) => head(one),
+                    (Some(Source::StateAndOutside), [one]) => columns::is_state(one),
+                    (_, rest) => rest.is_empty(),
+                },
+                (Output::Spectrum | Output::Classes | Output::Metrics(_), []) => true,
+                (Output::Metrics(_), [one, two]) => head(one) && columns::is_state(two),
+                (Output::Metrics(_), [one]) => head(one) || columns::is_state(one),
+                (Output::Classes, [one]) => head(one),
+                (Output::Reason, [key]) => text(key),
+                (Output::Reason, [key, one]) => text(key) && head(one),
+                (Output::WorstPairs, [pairs]) => pairs.is_integer(),
+                (Output::Difference, [other]) => columns::is_state(other),
+                _ => false,
+            }
+    }
+
+    fn make(&self, arguments: &Arguments, settings: &Settings) -> Result<ArrayRef> {
+        let states = arguments.states(0)?;
+        let none = || vec![None; states.len()];
+        match &self.output {
+            Output::Metric(key) => {
+                let source = card(key).map(Source::of);
+                let heads = if source == Some(Source::StateAndHead) { arguments.heads(1)? } else { none() };
+                let outside = match source {
+                    Some(Source::StateAndOutside) => arguments.states(1)?,
+                    _ => states.iter().map(|_| None).collect(),
+                };
+                evaluate::metric(key, &beside(&states, &heads, &outside), settings)
+            }
+            Output::Metrics(keys) => {
+                let sources = |wanted| keys.iter().any(|key| card(key).map(Source::of) == Some(wanted));
+                let more = arguments.count() > 1;
+                // A lone second argument is the one that the metrics stand on.
+                let second_is_state = more && !sources(Source::StateAndHead) && sources(Source::StateAndOutside);
+                let heads = if more && !second_is_state { arguments.heads(1)? } else { none() };
+                let outside = match (second_is_state, arguments.count()) {
+                    (true, _) => arguments.states(1)?,
+                    (false, 3) => arguments.states(2)?,
+                    _ => states.iter().map(|_| None).collect(),
+                };
+                Ok(Arc::new(evaluate::table(keys, &beside(&states, &heads, &outside), settings)?))
+            }
+            Output::Reason => {
+                let keys = arguments.texts(1)?;
+                let heads = if arguments.count() > 2 { arguments.heads(2)? } else { none() };
+                let reasons = (0..states.len()).into_par_iter().map(|row| {
+                    let (Some(state), Some(key)) = (&states[row], &keys[row]) else { return Ok(None) };
+                    let card = card(key).ok_or_else(|| Error::usage("no such metric").with("metric", key))?;
+                    let extras = Extras::default();
+                    let measured = measurements(state, &[card.key], heads[row].as_deref(), None, extras, settings)?;
+                    Ok(measured.metrics.first().and_then(|metric| metric.reason))
+                });
+                let reasons: Vec<Option<&str>> = reasons.collect::<Result<_>>()?;
+                Ok(Arc::new(StringArray::from(reasons)))
+            }
+            Output::Classes => {
+                let heads = if arguments.count() > 1 { arguments.heads(1)? } else { none() };
+                let extras = Extras { per_class: true, worst_pairs: 0 };
+                let rows = each(&states, |row, state| {
+                    // The cheapest metric: only what stands beside it is wanted.
+                    let keys = &["nc1_trace_ratio"];
+                    Ok(measurements(state, keys, heads[row].as_deref(), None, extras, settings)?.per_class)
+                })?;
+                classes(&rows)
+            }
+            Output::WorstPairs => {
+                let counts = arguments.integers(1)?;
+                let rows = each(&states, |row, state| {
+                    let pairs = counts[row].and_then(|count| usize::try_from(count).ok());
+                    let worst_pairs = pairs.ok_or_else(|| Error::usage("the number of pairs is 0 or above"))?;
+                    let extras = Extras { per_class: false, worst_pairs };
+                    Ok(measurements(state, &["nc1_cdnv"], None, None, extras, settings)?.worst_pairs)
+                })?;
+                pairs(&rows)
+            }
+            Output::Spectrum => {
+                let spectra = each(&states, |_, state| {
+                    let (statistics, _) = evaluate::statistics(state, settings)?;
+                    spectrum(&statistics, &settings.options)
+                })?;
+                let mut within = LargeListBuilder::new(Float64Builder::new());
+                let mut between = LargeListBuilder::new(Float64Builder::new());
+                for spectrum in &spectra {
+                    let inside = spectrum.as_ref().and_then(|spectrum| spectrum.within.as_ref().ok());
+                    for (list, values) in
+                        [(&mut within, inside), (&mut between, spectrum.as_ref().map(|spectrum| &spectrum.between))]
+                    {
+                        list.values().append_slice(values.map_or(&[], Vec::as_slice));
+                        list.append(values.is_some());
+                    }
+                }
+                let columns: Vec<ArrayRef> = vec![Arc::new(within.finish()), Arc::new(between.finish())];
+                let valid = spectra.iter().map(Option::is_some).collect::<Vec<_>>();
+                structs(spectrum_fields(), columns, Some(valid.into())).map(|array| Arc::new(array) as ArrayRef)
+            }
+            Output::Difference => {
+                let others = arguments.states(1)?;
+                let less = each(&states, |row, state| {
+                    let mut state = state.clone();
+                    others[row].as_ref().map_or(Ok(()), |other| state.subtract(other))?;
+                    Ok(state)
+                })?;
+                Ok(Arc::new(columns::encode(less.iter().map(Option::as_ref))?))
+            }
+        }
+    }
+}
+
+/// Whether the call of a metric can be made with others of the same arguments.
+pub(super) fn metric_call(call: &ScalarFunction) -> Option<&'static str> {
+    call.func.inner().downcast_ref::<Measure>()?.key()
+}
+
+impl ScalarUDFImpl for Measure {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> SqlResult<DataType> {
+        let list =
+            |fields: Fields| DataType::LargeList(Arc::new(Field::new_list_field(DataType::Struct(fields), true)));
+        Ok(match &self.output {
+            Output::Metric(_) => DataType::Float64,
+            Output::Metrics(keys) => DataType::Struct(table_fields(keys)),
+            Output::Reason => DataType::Utf8,
+            Output::Classes => list(class_fields()),
+            Output::WorstPairs => list(pair_fields()),
+            Output::Spectrum => DataType::Struct(spectrum_fields()),
+            Output::Difference => columns::data_type(),
+        })
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> SqlResult<Vec<DataType>> {
+        if self.fits(types) {
+            return Ok(types.to_vec());
+        }
+        let types = types.iter().map(short).collect::<Vec<_>>().join(", ");
+        plan_err!("{} does not take ({types}): {}", self.name, self.usage())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> SqlResult<ColumnarValue> {
+        let settings = Settings::of(&args.config_options);
+        let arguments = Arguments::of(&args)?;
+        let made = self.make(&arguments, &settings).map_err(external)?;
+        arguments.give_back(made)
+    }
+}
+
+/// A type in few words.
+fn short(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Struct(_) if columns::is_state(data_type) => "state".to_owned(),
+        DataType::Struct(_) if head::is_head(data_type) => "head".to_owned(),
+        DataType::Struct(_) => "struct".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Arguments as arrays, constants as arrays of one row.
+pub(super) struct Arguments {
+    arrays: Vec<(ArrayRef, bool)>,
+    rows: usize,
+    constant: bool,
+}
+
+impl Arguments {
+    pub(super) fn of(args: &ScalarFunctionArgs) -> SqlResult<Self> {
+        let array = |value: &ColumnarValue| match value {
+            ColumnarValue::Array(array) => Ok((array.clone(), false)),
+            ColumnarValue::Scalar(scalar) => Ok((scalar.to_array()?, true)),
+        };
+        let arrays: Vec<(ArrayRef, bool)> = args.args.iter().map(array).collect::<SqlResult<_>>()?;
+        let constant = arrays.iter().all(|(_, constant)| *constant);
+        Ok(Self { arrays, rows: if constant { 1 } else { args.number_rows }, constant })
+    }
+
+    /// The result as DataFusion wants it: a constant of constants.
+    pub(super) fn give_back(&self, made: ArrayRef) -> SqlResult<ColumnarValue> {
+        if self.constant {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&made, 0)?));
+        }
+        Ok(ColumnarValue::Array(made))
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.arrays.len()
+    }
+
+    /// An argument as it is; a constant has one row.
+    pub(super) fn array(&self, argument: usize) -> &ArrayRef {
+        &self.arrays[argument].0
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Where each row's value of an argument is.
+    fn at(&self, argument: usize) -> (&ArrayRef, impl Fn(usize) -> usize + Sync + use<>) {
+        let (array, constant) = &self.arrays[argument];
+        let constant = *constant;
+        (array, move |row| if constant { 0 } else { row })
+    }
+
+    fn states(&self, argument: usize) -> Result<Vec<Option<Summary>>> {
+        let (array, at) = self.at(argument);
+        let states = States::of(array)?;
+        (0..self.rows).map(|row| states.get(at(row))).collect()
+    }
+
+    fn heads(&self, argument: usize) -> Result<Vec<Option<Arc<StoredHead>>>> {
+        let (array, at) = self.at(argument);
+        let Some(places) = head::decode(array)? else { return Ok(vec![None; self.rows]) };
+        let heads = Library::default().read_all(&places)?;
+        Ok((0..self.rows).map(|row| heads[at(row)].clone()).collect())
+    }
+
+    pub(super) fn texts(&self, argument: usize) -> Result<Vec<Option<String>>> {
+        let (array, at) = self.at(argument);
+        let texts =
+            cast(array, &DataType::Utf8).map_err(|error| Error::data("a text was expected").caused_by(error))?;
+        let texts = texts.as_string::<i32>();
+        Ok((0..self.rows).map(at).map(|at| texts.is_valid(at).then(|| texts.value(at).to_owned())).collect())
+    }
+
+    fn integers(&self, argument: usize) -> Result<Vec<Option<i64>>> {
+        let (array, at) = self.at(argument);
+        let whole =
+            cast(array, &DataType::Int64).map_err(|error| Error::data("an integer was expected").caused_by(error))?;
+        let whole = whole.as_primitive::<Int64Type>();
+        Ok((0..self.rows).map(at).map(|at| whole.is_valid(at).then(|| whole.value(at))).collect())
+    }
+}
+
+/// Something of each state, many at a time; nothing of none.
+fn each<T: Send>(
+    states: &[Option<Summary>],
+    make: impl Fn(usize, &Summary) -> Result<T> + Sync,
+) -> Result<Vec<Option<T>>> {
+    let made = states.par_iter().enumerate().map(|(row, state)| {
+        let state = state.as_ref().filter(|state| state.class_sums().rows() > 0);
+        state.map(|state| make(row, state)).transpose()
+    });
+    let made: Vec<Result<Option<T>>> = made.collect();
+    made.into_iter().collect()
+}
+
+fn beside<'a>(
+    states: &'a [Option<Summary>],
+    heads: &'a [Option<Arc<StoredHead>>],
+    outside: &'a [Option<Summary>],
+) -> Vec<Beside<'a>> {
+    let row = |row: usize| (states[row].as_ref(), heads[row].as_deref(), outside[row].as_ref());
+    (0..states.len()).map(row).collect()
+}
+
+fn structs(fields: Fields, columns: Vec<ArrayRef>, nulls: Option<NullBuffer>) -> Result<StructArray> {
+    StructArray::try_new(fields, columns, nulls)
+        .map_err(|error| Error::internal("a result makes no columns").caused_by(error))
+}
+
+/// Lists of structs, one a state.
+fn lists<T>(rows: &[Option<Vec<T>>], items: StructArray) -> Result<ArrayRef> {
+    let item = Arc::new(Field::new_list_field(items.data_type().clone(), true));
+    let lengths = rows.iter().map(|row| row.as_ref().map_or(0, Vec::len));
+    let valid = NullBuffer::from(rows.iter().map(Option::is_some).collect::<Vec<_>>());
+    arrow::array::LargeListArray::try_new(item, OffsetBuffer::from_lengths(lengths), Arc::new(items), Some(valid))
+        .map(|array| Arc::new(array) as ArrayRef)
+        .map_err(|error| Error::internal("a result makes no list").caused_by(error))
+}
+
+fn fields(columns: &[(&str, DataType)]) -> Fields {
+    columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect()
+}
+
+fn spectrum_fields() -> Fields {
+    let list = DataType::LargeList(Arc::new(Field::new_list_field(DataType::Float64, true)));
+    fields(&[("within", list.clone()), ("between", list)])
+}
+
+/// A number of a class.
+type ClassNumber = fn(&ClassRow) -> Option<f64>;
+
+const CLASS_NUMBERS: [(&str, ClassNumber); 7] = [
+    ("variance", |row| row.variance),
+    ("distance", |row| Some(row.distance)),
+    ("snr", |row| row.snr),
+    ("cdnv_mean", |row| row.cdnv_mean),
+    ("cdnv_worst", |row| row.cdnv_worst),
+    ("cos_head", |row| row.cos_head),
+    ("dot_head", |row| row.dot_head),
+];
+
+fn class_fields() -> Fields {
+    let texts = [("label", DataType::Utf8), ("count", DataType::UInt64), ("worst_neighbour", DataType::Utf8)];
+    let numbers = CLASS_NUMBERS.iter().map(|(name, _)| (*name, DataType::Float64));
+    fields(&texts.into_iter().chain(numbers).collect::<Vec<_>>())
+}
+
+fn classes(rows: &[Option<Vec<ClassRow>>]) -> Result<ArrayRef> {
+    let mut label = StringBuilder::new();
+    let mut count = UInt64Builder::new();
+    let mut neighbour = StringBuilder::new();
+    let mut numbers = CLASS_NUMBERS.map(|_| Float64Builder::new());
+    for row in rows.iter().flatten().flatten() {
+        label.append_value(row.label.to_string());
+        count.append_value(row.count);
+        neighbour.append_option(row.worst_neighbour.as_ref().map(ToString::to_string));
+        for (column, (_, number)) in numbers.iter_mut().zip(CLASS_NUMBERS) {
+            column.append_option(number(row));
+        }
+    }
+    let mut columns: Vec<ArrayRef> =
+        vec![Arc::new(label.finish()), Arc::new(count.finish()), Arc::new(neighbour.finish())];
+    columns.extend(numbers.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
+    lists(rows, structs(class_fields(), columns, None)?)
+}
+
+fn pair_fields() -> Fields {
+    fields(&[
+        ("first", DataType::Utf8),
+        ("second", DataType::Utf8),
+        ("cdnv", DataType::Float64),
+        ("distance", DataType::Float64),
+    ])
+}
+
+fn pairs(rows: &[Option<Vec<Pair>>]) -> Result<ArrayRef> {
+    let (mut first, mut second) = (StringBuilder::new(), StringBuilder::new());
+    let (mut cdnv, mut distance) = (Float64Builder::new(), Float64Builder::new());
+    for pair in rows.iter().flatten().flatten() {
+        first.append_value(pair.first.to_string());
+        second.append_value(pair.second.to_string());
+        cdnv.append_value(pair.cdnv);
+        distance.append_value(pair.distance);
+    }
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(first.finish()), Arc::new(second.finish()), Arc::new(cdnv.finish()), Arc::new(distance.finish())];
+    lists(rows, structs(pair_fields(), columns, None)?)
+}

@@ -1,0 +1,201 @@
+//! An archive as a table of DataFusion: every column, and hidden ones that bring each row's grid along.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{DFSchema, Result as SqlResult, Statistics};
+use datafusion::logical_expr::expr_rewriter::unnormalize_col;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::scalar::ScalarValue;
+
+use super::carrier;
+use super::scan::ArchiveScan;
+use super::settings::Settings;
+use crate::archive::{Table, TableUnit, Wanted};
+use crate::batch::Label;
+use crate::error::Result;
+
+/// An archive that SQL can read, by the reader that `nckit measure` uses.
+///
+/// Aggregates of its bare columns `(feature, label)` have the same bits as `nckit measure`, whatever the batches, partitions
+/// and joins on the way.
+#[derive(Clone, Debug)]
+pub struct ArchiveTable {
+    table: Arc<Table>,
+    /// What users see.
+    visible: SchemaRef,
+    /// The same, and a grid for each pair of a vector column and a label column.
+    wide: SchemaRef,
+    /// The pairs, in the order of their columns.
+    pairs: Vec<(usize, usize)>,
+    /// Whether the grids are shown: only plans that the analyzer has seen know them.
+    exposed: bool,
+}
+
+impl ArchiveTable {
+    /// Opens files, directories or patterns as one table.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Table::open`].
+    pub fn open(inputs: &[String]) -> Result<Self> {
+        let table = Table::open(inputs)?;
+        let columns = table.columns();
+        let visible: Vec<Field> =
+            columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true)).collect();
+        let of = |wanted: fn(&crate::archive::TableColumn) -> bool| {
+            (0..columns.len()).filter(move |&at| wanted(&columns[at]))
+        };
+        let pairs: Vec<(usize, usize)> = of(|column| column.is_vector)
+            .flat_map(|vector| of(|column| column.is_label).map(move |label| (vector, label)))
+            .collect();
+        let grids = pairs.iter().map(|&(vector, label)| {
+            let name = format!("__nc_grid({},{})", columns[vector].name, columns[label].name);
+            Field::new(name, carrier::data_type(), true)
+        });
+        let wide = Schema::new(visible.iter().cloned().chain(grids).collect::<Vec<_>>());
+        Ok(Self {
+            visible: Arc::new(Schema::new(visible)),
+            wide: Arc::new(wide),
+            pairs,
+            table: Arc::new(table),
+            exposed: false,
+        })
+    }
+
+    /// The archive.
+    pub fn archive(&self) -> &Table {
+        &self.table
+    }
+
+    /// The same table with its grids shown.
+    pub(super) fn exposed(&self) -> Self {
+        Self { exposed: true, ..self.clone() }
+    }
+
+    /// The position and the name of the column that holds the grids of a pair of columns.
+    pub(super) fn grid_column(&self, feature: &str, label: &str) -> Option<(usize, &str)> {
+        let at = |name: &str| self.visible.index_of(name).ok();
+        let pair = (at(feature)?, at(label)?);
+        let position = self.visible.fields().len() + self.pairs.iter().position(|known| *known == pair)?;
+        Some((position, self.wide.field(position).name()))
+    }
+
+    /// The positions of the columns of an expression, if all are columns of this table.
+    fn columns_of(&self, expression: &Expr) -> Option<Vec<usize>> {
+        expression.column_refs().iter().map(|column| self.visible.index_of(&column.name).ok()).collect()
+    }
+
+    /// Whether all rows of every unit agree in these columns, as they do in hive keys.
+    fn are_constant(&self, columns: &[usize]) -> bool {
+        let mut units = self.table.units().iter();
+        units.all(|unit| columns.iter().all(|column| unit.constants.contains_key(column)))
+    }
+
+    /// The units in which a row may pass the filters, as far as their constants tell.
+    fn units(&self, session: &dyn Session, filters: &[Expr]) -> SqlResult<Vec<usize>> {
+        let schema = DFSchema::try_from(self.visible.as_ref().clone())?;
+        let mut tests = Vec::new();
+        for filter in filters {
+            if let Some(columns) = self.columns_of(filter) {
+                tests.push((columns, session.create_physical_expr(unnormalize_col(filter.clone()), &schema)?));
+            }
+        }
+        let may_pass = |unit: &TableUnit| -> SqlResult<bool> {
+            for (columns, test) in &tests {
+                if columns.iter().all(|column| unit.constants.contains_key(column)) {
+                    let value = test.evaluate(&self.row(unit)?)?.into_array(1)?;
+                    let value = value.as_boolean();
+                    if value.is_null(0) || !value.value(0) {
+                        return Ok(false);
+                    }
+                }
+            }
+            Ok(true)
+        };
+        let mut kept = Vec::new();
+        for (at, unit) in self.table.units().iter().enumerate() {
+            if may_pass(unit)? {
+                kept.push(at);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// A row of a unit's constants; nulls in other columns.
+    fn row(&self, unit: &TableUnit) -> SqlResult<RecordBatch> {
+        let column = |(at, field): (usize, &Arc<Field>)| -> SqlResult<ArrayRef> {
+            let value = match unit.constants.get(&at) {
+                None => return Ok(new_null_array(field.data_type(), 1)),
+                Some(Label::Bool(value)) => ScalarValue::Boolean(Some(*value)),
+                Some(Label::Int(value)) => ScalarValue::Decimal128(Some(*value), 38, 0),
+                Some(Label::Text(value)) => ScalarValue::Utf8(Some(value.to_string())),
+            };
+            Ok(cast(&value.to_array()?, field.data_type())?)
+        };
+        let columns: Vec<ArrayRef> = self.visible.fields().iter().enumerate().map(column).collect::<SqlResult<_>>()?;
+        Ok(RecordBatch::try_new(self.visible.clone(), columns)?)
+    }
+}
+
+#[async_trait]
+impl TableProvider for ArchiveTable {
+    fn schema(&self) -> SchemaRef {
+        if self.exposed { self.wide.clone() } else { self.visible.clone() }
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> SqlResult<Arc<dyn ExecutionPlan>> {
+        let units = self.units(session, filters)?;
+        let everything: Vec<usize> = (0..self.schema().fields().len()).collect();
+        let projection = projection.unwrap_or(&everything);
+        let visible = self.visible.fields().len();
+        let is_column = |&&at: &&usize| at < visible;
+        let wanted = Wanted {
+            columns: projection.iter().filter(is_column).copied().collect(),
+            grids: projection.iter().filter(|at| !is_column(at)).map(|at| self.pairs[at - visible]).collect(),
+            extra_bits: Settings::of(session.config_options()).extra_bits,
+        };
+        // Where each projected column comes from: the columns come first, then the grids.
+        let (mut columns, mut grids) = (0, wanted.columns.len());
+        let order = projection.iter().map(|at| {
+            let next = if *at < visible { &mut columns } else { &mut grids };
+            *next += 1;
+            *next - 1
+        });
+        let order = order.collect();
+        let schema = Arc::new(self.wide.project(projection)?);
+        let partitions = session.config().target_partitions();
+        Ok(Arc::new(ArchiveScan::new(self.table.clone(), &units, wanted, order, schema, partitions, limit)))
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> SqlResult<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match self.columns_of(filter) {
+            Some(columns) if !filter.is_volatile() && self.are_constant(&columns) => TableProviderFilterPushDown::Exact,
+            Some(_) if !filter.is_volatile() => TableProviderFilterPushDown::Inexact,
+            _ => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let rows = self.table.units().iter().map(|unit| unit.rows as usize).sum();
+        Some(Statistics::new_unknown(&self.schema()).with_num_rows(Precision::Exact(rows)))
+    }
+}

@@ -13,4 +13,6 @@ mod reading;
 mod rows;
 mod second_read;
 mod sessions;
+#[cfg(feature = "sql")]
+mod sql;
 mod stress;

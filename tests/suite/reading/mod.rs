@@ -22,10 +22,10 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use tempfile::TempDir;
 
 /// A directory of Parquet files that goes with the test.
-struct Files(TempDir);
+pub(crate) struct Files(TempDir);
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
@@ -34,12 +34,12 @@ impl Files {
     }
 
     /// The path as an input.
-    fn input(&self, name: &str) -> String {
+    pub(crate) fn input(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
     /// Writes columns in row groups of so many rows.
-    fn write(&self, name: &str, columns: &[(&str, ArrayRef)], row_group: usize) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, columns: &[(&str, ArrayRef)], row_group: usize) -> PathBuf {
         self.write_with(name, columns, WriterProperties::builder().set_max_row_group_row_count(Some(row_group)))
     }
 

@@ -123,20 +123,25 @@ impl Selection {
 
 /// The families and keys most like `word`.
 fn advice(word: &str) -> String {
-    let names = || Family::ALL.into_iter().map(Family::name).chain(cards().iter().map(|card| card.key));
-    let mut near: Vec<(usize, &str)> = names()
+    let names = Family::ALL.into_iter().map(Family::name).chain(cards().iter().map(|card| card.key));
+    let near = nearest(word, names);
+    if near.is_empty() {
+        let families: Vec<&str> = Family::ALL.into_iter().map(Family::name).collect();
+        format!("the families are {}", families.join(", "))
+    } else {
+        format!("did you mean {}?", near.join(", "))
+    }
+}
+
+/// The names most like `word`, at most five; none if all are quite different.
+pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut near: Vec<(usize, &str)> = names
         .map(|name| (if name.contains(word) { 0 } else { distance(word, name) }, name))
         .filter(|&(distance, name)| distance * 3 <= name.len())
         .collect();
     near.sort_by_key(|&(distance, _)| distance);
     near.truncate(5);
-    if near.is_empty() {
-        let families: Vec<&str> = Family::ALL.into_iter().map(Family::name).collect();
-        format!("the families are {}", families.join(", "))
-    } else {
-        let near: Vec<&str> = near.into_iter().map(|(_, name)| name).collect();
-        format!("did you mean {}?", near.join(", "))
-    }
+    near.into_iter().map(|(_, name)| name).collect()
 }
 
 /// Insertions, deletions and substitutions that make one word of the other (Levenshtein).

@@ -1,4 +1,4 @@
-//! Comma-separated values with a header; what is null is empty.
+//! Comma-separated values; what is null is empty.
 
 use csv::Writer;
 
@@ -6,11 +6,13 @@ use super::records::{Cells, Records};
 use super::text::shortest;
 use crate::error::{Error, Result};
 
-/// All records.
-pub(super) fn records(records: &Records) -> Result<String> {
+/// All records, below a header if they are the first.
+pub(super) fn records(records: &Records, header: bool) -> Result<String> {
     let mut writer = Writer::from_writer(Vec::new());
     let failed = |error: csv::Error| Error::internal("a record does not fit its header").caused_by(error);
-    writer.write_record(records.columns.iter().map(|column| &column.name)).map_err(failed)?;
+    if header {
+        writer.write_record(records.columns.iter().map(|column| &column.name)).map_err(failed)?;
+    }
     for row in 0..records.rows {
         writer.write_record(records.columns.iter().map(|column| cell(&column.cells, row))).map_err(failed)?;
     }
@@ -25,6 +27,7 @@ fn cell(cells: &Cells, row: usize) -> String {
         Cells::Unsigned(cells) => cells[row].map(|value| value.to_string()),
         Cells::Float(cells) => cells[row].map(shortest),
         Cells::Text(cells) => cells[row].clone(),
+        Cells::Json(cells) => Some(&cells[row]).filter(|value| !value.is_null()).map(ToString::to_string),
     }
     .unwrap_or_default()
 }

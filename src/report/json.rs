@@ -26,6 +26,15 @@ pub(super) fn lines(records: &Records) -> String {
     (0..records.rows).flat_map(|row| [record(records, row).to_string(), "\n".to_owned()]).collect()
 }
 
+/// Records as items of a list, one a line.
+pub(super) fn items(records: &Records, first: bool) -> String {
+    let item = |row: usize| {
+        let comma = if first && row == 0 { "" } else { "," };
+        format!("{comma}\n{}", record(records, row))
+    };
+    (0..records.rows).map(item).collect()
+}
+
 fn document(report: &Report, name: &str, items: Value, (other, others): (&str, Value)) -> String {
     let mut document = header(report);
     document.insert(name.to_owned(), items);

@@ -22,6 +22,11 @@ pub(super) fn records(records: &Records) -> String {
     sheet(&Sheet::of_records(records))
 }
 
+/// The rows of an answer.
+pub(super) fn answer(records: &Records) -> String {
+    sheet(&Sheet::of_answer(records, None))
+}
+
 fn sheet(sheet: &Sheet) -> String {
     let columns = sheet.keys.iter().chain(&sheet.body).chain(&sheet.tail).collect::<Vec<_>>();
     let rows = columns.first().map_or(0, |column| column.cells.len());

@@ -5,6 +5,8 @@ use std::io::Write;
 
 use serde_json::Value;
 
+mod answer;
+mod columns;
 mod csv;
 mod format;
 mod json;
@@ -19,6 +21,8 @@ mod sheet;
 mod table;
 mod text;
 
+pub use self::answer::{AnswerStyle, AnswerWriter};
+pub use self::columns::Describe;
 pub use self::format::{Format, Style};
 pub use self::output::{check_output, write_whole};
 use self::records::Records;
@@ -76,7 +80,7 @@ impl Report {
             Format::Markdown => markdown::report(self),
             Format::Json => json::report(self),
             Format::Ndjson => json::lines(&Records::of_groups(self)),
-            Format::Csv => csv::records(&Records::of_groups(self))?,
+            Format::Csv => csv::records(&Records::of_groups(self), true)?,
             Format::Parquet => return put(out, &parquet::records(&Records::of_groups(self), &self.conventions())?),
         };
         put(out, text.as_bytes())
@@ -94,7 +98,7 @@ impl Report {
             Format::Markdown => markdown::records(&records),
             Format::Json => json::classes(self, &records),
             Format::Ndjson => json::lines(&records),
-            Format::Csv => csv::records(&records)?,
+            Format::Csv => csv::records(&records, true)?,
             Format::Parquet => return put(out, &parquet::records(&records, &self.conventions())?),
         };
         put(out, text.as_bytes())

@@ -23,18 +23,23 @@ pub(super) fn records(records: &Records, conventions: &[(&str, Value)]) -> Resul
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(records.rows));
     let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(failed)?;
 
-    let conventions = conventions.iter().map(|(name, value)| KeyValue::new(format!("nckit.{name}"), value.to_string()));
-    let version = KeyValue::new("nckit".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(parquet::basic::ZstdLevel::default()))
-        .set_key_value_metadata(Some(std::iter::once(version).chain(conventions).collect()))
-        .build();
+    let properties = properties(conventions);
     let failed = |error| Error::internal("the records cannot be encoded").caused_by(error);
     let mut file = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut file, schema, Some(properties)).map_err(failed)?;
     writer.write(&batch).map_err(failed)?;
     writer.close().map_err(failed)?;
     Ok(file)
+}
+
+/// How every file is written: compressed, with the version and the conventions.
+pub(super) fn properties(conventions: &[(&str, Value)]) -> WriterProperties {
+    let conventions = conventions.iter().map(|(name, value)| KeyValue::new(format!("nckit.{name}"), value.to_string()));
+    let version = KeyValue::new("nckit".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(parquet::basic::ZstdLevel::default()))
+        .set_key_value_metadata(Some(std::iter::once(version).chain(conventions).collect()))
+        .build()
 }
 
 fn array(cells: &Cells) -> ArrayRef {
@@ -47,5 +52,6 @@ fn array(cells: &Cells) -> ArrayRef {
             Arc::new(cells.iter().map(|cell| cell.filter(|value| !value.is_nan())).collect::<Float64Array>())
         }
         Cells::Text(cells) => Arc::new(StringArray::from(cells.clone())),
+        Cells::Json(cells) => Arc::new(StringArray::from_iter_values(cells.iter().map(Value::to_string))),
     }
 }

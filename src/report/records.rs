@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::text::json;
 use super::{Group, Report};
 use crate::batch::Label;
+use crate::error::{Error, Result};
 use crate::metrics::ClassRow;
 
 /// A count of a group.
@@ -40,6 +41,8 @@ pub(super) enum Cells {
     Unsigned(Vec<Option<u64>>),
     Float(Vec<Option<f64>>),
     Text(Vec<Option<String>>),
+    /// Nested values in full.
+    Json(Vec<Value>),
 }
 
 impl Records {
@@ -125,6 +128,12 @@ impl Records {
         records
     }
 
+    /// Adds records of the same columns.
+    pub(super) fn append(&mut self, other: Self) -> Result<()> {
+        self.rows += other.rows;
+        self.columns.iter_mut().zip(other.columns).try_for_each(|(mine, more)| mine.cells.append(more.cells))
+    }
+
     fn push(&mut self, name: &str, cells: Cells) {
         self.columns.push(Column { name: name.to_owned(), is_label: false, cells });
     }
@@ -135,6 +144,34 @@ impl Records {
 }
 
 impl Cells {
+    /// Whether they are numbers to be measured by.
+    pub(super) fn are_floats(&self) -> bool {
+        matches!(self, Self::Float(_))
+    }
+
+    /// Adds the cells of another batch of the same column.
+    fn append(&mut self, other: Self) -> Result<()> {
+        match (self, other) {
+            (Self::Bool(mine), Self::Bool(more)) => mine.extend(more),
+            (Self::Int(mine), Self::Int(more)) => mine.extend(more),
+            (Self::Unsigned(mine), Self::Unsigned(more)) => mine.extend(more),
+            (Self::Unsigned(mine), Self::Int(more)) => {
+                mine.extend(more.into_iter().map(|cell| cell.and_then(|value| u64::try_from(value).ok())));
+            }
+            (mine @ Self::Int(_), more @ Self::Unsigned(_)) => {
+                let mut first = Self::Unsigned(Vec::new());
+                first.append(std::mem::replace(mine, Self::Bool(Vec::new())))?;
+                first.append(more)?;
+                *mine = first;
+            }
+            (Self::Float(mine), Self::Float(more)) => mine.extend(more),
+            (Self::Text(mine), Self::Text(more)) => mine.extend(more),
+            (Self::Json(mine), Self::Json(more)) => mine.extend(more),
+            _ => return Err(Error::internal("the batches of a column differ in type")),
+        }
+        Ok(())
+    }
+
     /// A cell in JSON; what JSON has no number for is null.
     pub(super) fn json(&self, row: usize) -> Value {
         match self {
@@ -143,6 +180,7 @@ impl Cells {
             Self::Unsigned(cells) => cells[row].into(),
             Self::Float(cells) => cells[row].into(),
             Self::Text(cells) => cells[row].as_deref().into(),
+            Self::Json(cells) => cells[row].clone(),
         }
     }
 }

@@ -69,6 +69,9 @@ impl Column {
             Cells::Unsigned(cells) => (all(cells, ToString::to_string), Align::Right),
             Cells::Float(cells) => (all(cells, |&value| significant(value)), Align::Point),
             Cells::Text(cells) => (all(cells, |text| escaped(text).into_owned()), Align::Left),
+            Cells::Json(cells) => {
+                (cells.iter().map(|value| escaped(&value.to_string()).into_owned()).collect(), Align::Left)
+            }
         };
         Self { head: escaped(&column.name).into_owned(), cells, align, section: 0 }
     }
@@ -104,6 +107,22 @@ impl Sheet {
             place.push(Column::of_record(column));
         }
         sheet
+    }
+
+    /// Columns in their order: those before the first number name the row, as far as they leave half of the width.
+    pub(super) fn of_answer(records: &Records, width: Option<usize>) -> Self {
+        let mut columns: Vec<Column> = records.columns.iter().map(Column::of_record).collect();
+        let names = records.columns.iter().take_while(|column| !column.cells.are_floats()).count();
+        let mut room = width.map_or(usize::MAX, |width| width / 2);
+        let fits = |column: &&Column| {
+            let taken = column.padded().first().map_or(0, |head| head.chars().count() + 3);
+            let left = room.checked_sub(taken);
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let keys = columns[..names].iter().take_while(fits).count();
+        let body = columns.split_off(keys);
+        Self { keys: columns, body, ..Self::default() }
     }
 
     /// Ranges of `body` such that `columns[i]` characters and two between them stay within `room` characters if they can,

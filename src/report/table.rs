@@ -42,6 +42,11 @@ pub(super) fn records(records: &Records, style: Style) -> String {
     draw(&Sheet::of_records(records), style)
 }
 
+/// The rows of an answer.
+pub(super) fn answer(records: &Records, style: Style) -> String {
+    draw(&Sheet::of_answer(records, style.width), style)
+}
+
 fn draw(sheet: &Sheet, style: Style) -> String {
     let rows = sheet.keys.iter().chain(&sheet.body).chain(&sheet.tail).map(|column| column.cells.len()).max();
     let rows = rows.unwrap_or(0);

@@ -46,19 +46,24 @@ mod columns;
 mod decisions;
 mod evaluate;
 mod fuse;
+mod failure;
 mod groups;
 mod head;
 mod judged;
 mod memory;
 mod merge;
+mod paths;
 mod rows;
 mod scalar;
 mod scan;
+mod session;
 mod settings;
 mod share;
 mod summary;
 mod table;
 
+pub use failure::explain;
+pub use session::{SessionOptions, session};
 pub use settings::Settings;
 pub use table::ArchiveTable;
 

@@ -1,0 +1,288 @@
+//! The rows that answer a query, written as they come.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::sync::Arc;
+
+use ::parquet::arrow::ArrowWriter;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Schema, SchemaRef};
+use serde_json::{Map, Value};
+
+use super::columns::{Describe, Nested, cells};
+use super::format::{Format, Style};
+use super::records::{Column, Records};
+use super::{csv, json, markdown, parquet, put, table};
+use crate::error::{Error, Result};
+
+/// Rows of a table that are laid out together; more are laid out in further tables, so that memory has an end.
+const TABLE_ROWS: usize = 10_000;
+
+/// Bytes of a Parquet row group in memory.
+const ROW_GROUP: usize = 128 << 20;
+
+/// How an answer is written.
+#[derive(Clone, Debug)]
+pub struct AnswerStyle {
+    /// Its form.
+    pub format: Format,
+    /// How a table looks.
+    pub style: Style,
+    /// The conventions of its numbers: JSON and Parquet hold them.
+    pub conventions: Vec<(String, Value)>,
+    /// Says what a nested value is in a few words, for tables.
+    pub describe: Describe,
+}
+
+/// Writes an answer, batch by batch.
+///
+/// Columns of one name get a number. A table shows four digits and nested values in a few words; all other forms hold
+/// everything: nested values as JSON, and in Parquet as they are.
+pub struct AnswerWriter<'a> {
+    out: Output<'a>,
+    style: AnswerStyle,
+    schema: SchemaRef,
+    rows: usize,
+}
+
+enum Output<'a> {
+    Text { out: &'a mut (dyn Write + Send), waiting: Option<Records> },
+    Parquet(Box<ArrowWriter<&'a mut (dyn Write + Send)>>),
+}
+
+impl<'a> AnswerWriter<'a> {
+    /// Begins an answer of these columns.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::error::ErrorKind::Io) if `out` cannot be written to; its source is the [`std::io::Error`].
+    pub fn new(out: &'a mut (dyn Write + Send), schema: &Schema, style: AnswerStyle) -> Result<Self> {
+        let schema = Arc::new(unique(schema));
+        let out = match style.format {
+            Format::Parquet => {
+                let conventions: Vec<(&str, Value)> =
+                    style.conventions.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+                let properties = parquet::properties(&conventions);
+                let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties)).map_err(cannot)?;
+                Output::Parquet(Box::new(writer))
+            }
+            Format::Json => {
+                let options: Map<String, Value> = style.conventions.iter().cloned().collect();
+                let begin = format!(
+                    "{{\n\"nckit\": \"{}\",\n\"options\": {},\n\"rows\": [",
+                    env!("CARGO_PKG_VERSION"),
+                    Value::Object(options)
+                );
+                put(out, begin.as_bytes())?;
+                Output::Text { out, waiting: None }
+            }
+            _ => Output::Text { out, waiting: None },
+        };
+        Ok(Self { out, style, schema, rows: 0 })
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let before = self.rows;
+        self.rows += batch.num_rows();
+        match &mut self.out {
+            Output::Parquet(writer) => {
+                let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                let columns = batch.columns().to_vec();
+                let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
+                let batch = batch
+                    .map_err(|error| Error::internal("the columns are not those of the answer").caused_by(error))?;
+                writer.write(&batch).map_err(cannot)?;
+                if writer.in_progress_size() > ROW_GROUP {
+                    writer.flush().map_err(cannot)?;
+                }
+                Ok(())
+            }
+            Output::Text { out, waiting } => {
+                let records = records(batch, &self.schema, &self.style)?;
+                match self.style.format {
+                    Format::Json => put(*out, json::items(&records, before == 0).as_bytes()),
+                    Format::Csv => put(*out, csv::records(&records, before == 0)?.as_bytes()),
+                    Format::Table | Format::Markdown => {
+                        match waiting {
+                            Some(waiting) => waiting.append(records)?,
+                            None => *waiting = Some(records),
+                        }
+                        let full = waiting.take_if(|records| records.rows >= TABLE_ROWS);
+                        full.map_or(Ok(()), |records| draw(*out, &records, &self.style))
+                    }
+                    Format::Ndjson | Format::Parquet => put(*out, json::lines(&records).as_bytes()),
+                }
+            }
+        }
+    }
+
+    /// Ends the answer, and says how many rows it has.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn finish(self) -> Result<usize> {
+        match self.out {
+            Output::Parquet(writer) => {
+                writer.close().map_err(cannot)?;
+            }
+            Output::Text { out, waiting } => match (self.style.format, waiting) {
+                (Format::Json, _) => put(out, if self.rows == 0 { b"]\n}\n" } else { b"\n]\n}\n" })?,
+                (Format::Table | Format::Markdown, Some(records)) => draw(out, &records, &self.style)?,
+                (Format::Table | Format::Markdown, None) if self.rows == 0 => {
+                    draw(
+                        out,
+                        &records(&RecordBatch::new_empty(self.schema.clone()), &self.schema, &self.style)?,
+                        &self.style,
+                    )?;
+                }
+                (Format::Csv, _) if self.rows == 0 => {
+                    let none = records(&RecordBatch::new_empty(self.schema.clone()), &self.schema, &self.style)?;
+                    put(out, csv::records(&none, true)?.as_bytes())?;
+                }
+                _ => {}
+            },
+        }
+        Ok(self.rows)
+    }
+}
+
+fn cannot(error: ::parquet::errors::ParquetError) -> Error {
+    Error::io("the result cannot be written").with("detail", &error).caused_by(error)
+}
+
+fn draw(out: &mut dyn Write, records: &Records, style: &AnswerStyle) -> Result<()> {
+    let text = match style.format {
+        Format::Markdown => markdown::answer(records),
+        _ => table::answer(records, style.style),
+    };
+    put(out, text.as_bytes())
+}
+
+/// The same columns; of several with one name the later ones get a number.
+fn unique(schema: &Schema) -> Schema {
+    let mut taken: HashSet<String> = HashSet::new();
+    let fields = schema.fields().iter().map(|field| {
+        let mut name = field.name().clone();
+        let mut number = 2;
+        while taken.contains(&name) {
+            name = format!("{}_{number}", field.name());
+            number += 1;
+        }
+        taken.insert(name.clone());
+        // A query's columns may have nulls that its plan did not foresee.
+        field.as_ref().clone().with_name(name).with_nullable(true)
+    });
+    Schema::new(fields.collect::<Vec<_>>())
+}
+
+fn records(batch: &RecordBatch, schema: &Schema, style: &AnswerStyle) -> Result<Records> {
+    let nested = match style.format {
+        Format::Table | Format::Markdown => Nested::Short(style.describe),
+        _ => Nested::Json,
+    };
+    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+        // Integers may be labels, epochs or counts: their digits stay together.
+        Ok(Column { name: field.name().clone(), is_label: true, cells: cells(column, nested)? })
+    });
+    Ok(Records { columns: columns.collect::<Result<_>>()?, keys: 0, rows: batch.num_rows() })
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+    use arrow::datatypes::{DataType, Field};
+
+    use super::*;
+
+    fn style(format: Format) -> AnswerStyle {
+        let conventions = vec![("centring".to_owned(), "class".into())];
+        AnswerStyle { format, style: Style::default(), conventions, describe: |_, _| None }
+    }
+
+    fn batch(epochs: &[i64]) -> RecordBatch {
+        let numbers = epochs.iter().map(|&epoch| (epoch > 0).then(|| 1.0 / epoch as f64));
+        let columns: [(&str, ArrayRef); 3] = [
+            ("epoch", Arc::new(Int64Array::from(epochs.to_vec()))),
+            ("nc1", Arc::new(Float64Array::from_iter(numbers))),
+            ("split", Arc::new(StringArray::from_iter_values(epochs.iter().map(|_| "a,\"b\"")))),
+        ];
+        RecordBatch::try_from_iter(columns.map(|(name, column)| (name, column))).unwrap()
+    }
+
+    fn written(format: Format, batches: &[RecordBatch]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut writer = AnswerWriter::new(&mut out, &batch(&[]).schema(), style(format)).unwrap();
+        batches.iter().for_each(|batch| writer.write(batch).unwrap());
+        assert_eq!(writer.finish().unwrap(), batches.iter().map(RecordBatch::num_rows).sum::<usize>());
+        out
+    }
+
+    fn text(format: Format, batches: &[RecordBatch]) -> String {
+        String::from_utf8(written(format, batches)).unwrap()
+    }
+
+    #[test]
+    fn batches_leave_no_trace_in_any_form() {
+        let (parts, whole) = ([batch(&[0]), batch(&[]), batch(&[3, 4000])], [batch(&[0, 3, 4000])]);
+        for format in [Format::Table, Format::Markdown, Format::Json, Format::Ndjson, Format::Csv] {
+            assert_eq!(text(format, &parts), text(format, &whole), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_looks_like_itself() {
+        let rows = [batch(&[0, 3])];
+        let table =
+            " epoch │ nc1     split\n───────┼───────────────\n     0 │ —       a,\"b\"\n     3 │ 0.3333  a,\"b\"\n";
+        assert_eq!(text(Format::Table, &rows), table);
+        assert_eq!(
+            text(Format::Ndjson, &rows),
+            "{\"epoch\":0,\"nc1\":null,\"split\":\"a,\\\"b\\\"\"}\n{\"epoch\":3,\"nc1\":0.3333333333333333,\"split\":\"a,\\\"b\\\"\"}\n"
+        );
+        assert_eq!(
+            text(Format::Csv, &rows),
+            "epoch,nc1,split\n0,,\"a,\"\"b\"\"\"\n3,0.3333333333333333,\"a,\"\"b\"\"\"\n"
+        );
+        let json: Value = serde_json::from_str(&text(Format::Json, &rows)).unwrap();
+        assert_eq!(json["options"]["centring"], "class");
+        assert_eq!(json["rows"][1]["epoch"], 3);
+        assert_eq!(text(Format::Markdown, &rows).lines().count(), 4);
+    }
+
+    #[test]
+    fn no_rows_are_an_answer_too() {
+        assert_eq!(text(Format::Csv, &[]), "epoch,nc1,split\n");
+        assert_eq!(text(Format::Ndjson, &[]), "");
+        assert_eq!(serde_json::from_str::<Value>(&text(Format::Json, &[])).unwrap()["rows"], Value::Array(Vec::new()));
+        assert!(text(Format::Table, &[]).contains("epoch"));
+        assert!(written(Format::Parquet, &[]).starts_with(b"PAR1"));
+    }
+
+    #[test]
+    fn parquet_holds_what_came_and_the_conventions() {
+        let bytes: bytes::Bytes = written(Format::Parquet, &[batch(&[0, 3]), batch(&[9])]).into();
+        let reader = ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+        let metadata = reader.metadata().file_metadata().key_value_metadata().unwrap();
+        assert!(metadata.iter().any(|pair| pair.key == "nckit.centring" && pair.value.as_deref() == Some("\"class\"")));
+        let rows: Vec<RecordBatch> = reader.build().unwrap().collect::<Result<_, _>>().unwrap();
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].columns(), batch(&[0, 3, 9]).columns());
+    }
+
+    #[test]
+    fn columns_of_one_name_are_told_apart() {
+        let field = |name: &str| Field::new(name, DataType::Int64, true);
+        let schema = unique(&Schema::new(vec![field("a"), field("a_2"), field("a"), field("b"), field("a")]));
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["a", "a_2", "a_3", "b", "a_4"]);
+    }
+}

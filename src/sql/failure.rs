@@ -1,0 +1,223 @@
+//! Errors that come back from DataFusion: ours keep their kind and facts, its own get one.
+
+use arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+
+use crate::error::{Error, ErrorKind};
+use crate::metrics::nearest;
+
+/// What DataFusion failed of, as an error of this crate.
+///
+/// An error that came from this crate keeps its kind, its facts and its help, whatever it was wrapped in. What is wrong
+/// with a statement is [`Usage`](ErrorKind::Usage), what is wrong with rows is [`Data`](ErrorKind::Data).
+pub fn explain(error: DataFusionError) -> Error {
+    let explained = ours(&error).unwrap_or_else(|| theirs(&error));
+    explained.caused_by(error)
+}
+
+/// The error of this crate inside another.
+fn ours(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        return Some(copy(error));
+    }
+    if let Some(error) = error.downcast_ref::<DataFusionError>() {
+        return match error {
+            DataFusionError::External(inner) => ours(inner.as_ref()),
+            DataFusionError::ArrowError(inner, _) => ours(inner.as_ref()),
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => ours(inner.as_ref()),
+            DataFusionError::Shared(inner) => ours(inner.as_ref()),
+            DataFusionError::Collection(several) => several.iter().find_map(|error| ours(error)),
+            _ => None,
+        };
+    }
+    match error.downcast_ref::<ArrowError>() {
+        Some(ArrowError::ExternalError(inner)) => ours(inner.as_ref()),
+        _ => None,
+    }
+}
+
+fn copy(error: &Error) -> Error {
+    let mut made = Error::new(error.kind(), error.message());
+    for (name, value) in error.facts() {
+        made = made.with(name, value);
+    }
+    match error.advice() {
+        Some(help) => made.help(help),
+        None => made,
+    }
+}
+
+fn theirs(error: &DataFusionError) -> Error {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => theirs(inner),
+        DataFusionError::Shared(inner) => theirs(inner),
+        DataFusionError::Collection(several) => {
+            several.first().map_or_else(|| Error::internal("no error at all"), theirs)
+        }
+        DataFusionError::SQL(inner, _) => {
+            let text = inner.to_string();
+            let text = text.strip_prefix("sql parser error: ").unwrap_or(&text);
+            Error::usage("this is not SQL").with("detail", line(text))
+        }
+        DataFusionError::SchemaError(inner, _) => schema(inner),
+        DataFusionError::Plan(text) => plan(text),
+        DataFusionError::Configuration(text) => Error::usage("the setting cannot be set").with("detail", line(text)),
+        DataFusionError::NotImplemented(text) => Error::usage("this is not supported").with("detail", line(text)),
+        DataFusionError::ResourcesExhausted(text) => {
+            Error::resource("the query needs more memory").with("detail", line(text))
+        }
+        DataFusionError::IoError(inner) => {
+            Error::io("reading or writing failed").with("detail", line(&inner.to_string()))
+        }
+        DataFusionError::ObjectStore(inner) => {
+            Error::io("reading or writing failed").with("detail", line(&inner.to_string()))
+        }
+        DataFusionError::ArrowError(inner, _) => {
+            Error::data("a value cannot be used").with("detail", line(&inner.to_string()))
+        }
+        DataFusionError::ParquetError(inner) => {
+            Error::data("the file is damaged").with("detail", line(&inner.to_string()))
+        }
+        DataFusionError::Execution(text) => Error::data("the query failed").with("detail", line(text)),
+        DataFusionError::External(inner) => Error::data("the query failed").with("detail", line(&inner.to_string())),
+        DataFusionError::ExecutionJoin(inner) => {
+            Error::internal("this is a bug").with("detail", line(&inner.to_string()))
+        }
+        other => Error::internal("DataFusion cannot run this query").with("detail", line(&other.strip_backtrace())),
+    }
+}
+
+/// A message on one line, without what DataFusion says of itself.
+fn line(text: &str) -> String {
+    let text = text.split("\n\nbacktrace:").next().unwrap_or(text);
+    let text = text.split(".\nThis issue was likely caused by a bug").next().unwrap_or(text);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn schema(error: &SchemaError) -> Error {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let names: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+            let missing = Error::usage("no such column").with("column", field.name());
+            let shown = names.iter().map(|name| quoted(name)).collect::<Vec<_>>();
+            let near = near(field.name(), &names);
+            match (near.is_empty(), shown.is_empty()) {
+                (true, true) => missing.help("there is no column here at all"),
+                (true, false) => missing.help(format!("the columns are {}", shown.join(", "))),
+                (false, _) => {
+                    missing.help(format!("did you mean {}? The columns are {}", near.join(", "), shown.join(", ")))
+                }
+            }
+        }
+        SchemaError::AmbiguousReference { field } => Error::usage("several tables have this column")
+            .with("column", field.name())
+            .help(format!("say of which table, as in t.{}", quoted(field.name()))),
+        other => Error::usage("two columns have one name")
+            .with("detail", line(&other.to_string()))
+            .help("give one of them another name with AS"),
+    }
+}
+
+/// The names like one that is not there, whatever their case, as they are written in SQL.
+fn near(name: &str, names: &[&str]) -> Vec<String> {
+    let lower = name.to_lowercase();
+    let same = names.iter().copied().filter(|known| known.to_lowercase() == lower);
+    let mut near: Vec<&str> = same.chain(nearest(name, names.iter().copied())).collect();
+    let mut seen = std::collections::HashSet::new();
+    near.retain(|name| seen.insert(*name));
+    near.into_iter().map(quoted).collect()
+}
+
+/// A name as SQL wants it: in quotes, unless it is plain and in small letters.
+fn quoted(name: &str) -> String {
+    let plain =
+        name.chars().enumerate().all(|(at, c)| c == '_' || c.is_ascii_lowercase() || (at > 0 && c.is_ascii_digit()));
+    if plain && !name.is_empty() { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+fn plan(text: &str) -> Error {
+    let between = |start: &str, end: &str| {
+        let rest = text.strip_prefix(start)?;
+        Some(&rest[..rest.find(end)?])
+    };
+    if let Some(name) = between("table 'datafusion.public.", "' not found") {
+        return Error::usage("no such table")
+            .with("table", name)
+            .help(format!("--table {name}=PATH names one; or write the path in quotes: FROM 'PATH'"));
+    }
+    if let Some(name) = between("Invalid function '", "'") {
+        let error = Error::usage("no such function").with("function", name);
+        return match text.split_once("Did you mean '").and_then(|(_, rest)| rest.split_once('\'')) {
+            Some((near, _)) => error.help(format!("did you mean {near}?")),
+            None => error,
+        };
+    }
+    // Several lines mean that a call's candidates are listed; the first says all.
+    Error::new(ErrorKind::Usage, "the query cannot be planned").with("detail", line(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::common::Column;
+    use datafusion::sql::sqlparser::parser::ParserError;
+
+    use super::*;
+
+    #[test]
+    fn an_error_of_ours_comes_out_of_every_wrapper() {
+        let ours = || Error::data("label out of range").with("row", 3).help("look there");
+        let external = || DataFusionError::External(Box::new(ours()));
+        let wrapped = [
+            external(),
+            external().context("while optimising"),
+            DataFusionError::Shared(Arc::new(external().context("again"))),
+            DataFusionError::from(ArrowError::ExternalError(Box::new(external()))),
+            DataFusionError::Collection(vec![DataFusionError::Plan("first".into()), external()]),
+            DataFusionError::External(Box::new(external())),
+        ];
+        for error in wrapped {
+            let shown = format!("{error:?}");
+            let error = explain(error);
+            assert_eq!(error.kind(), ErrorKind::Data, "{shown}");
+            assert_eq!((error.message(), error.fact("row")), ("label out of range", Some("3")));
+            assert_eq!(error.advice(), Some("look there"));
+        }
+    }
+
+    #[test]
+    fn kinds_follow_whose_fault_it_is() {
+        let cases = [
+            (DataFusionError::Plan("no".into()), ErrorKind::Usage),
+            (DataFusionError::SQL(Box::new(ParserError::ParserError("no".into())), None), ErrorKind::Usage),
+            (DataFusionError::NotImplemented("no".into()), ErrorKind::Usage),
+            (DataFusionError::ResourcesExhausted("no".into()), ErrorKind::Resource),
+            (DataFusionError::IoError(std::io::Error::other("no")), ErrorKind::Io),
+            (DataFusionError::Execution("no".into()), ErrorKind::Data),
+            (DataFusionError::Internal("no".into()), ErrorKind::Internal),
+        ];
+        for (error, kind) in cases {
+            assert_eq!(explain(error.context("somewhere")).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn a_wrong_column_shows_those_that_there_are() {
+        let column = |name: &str| Column::from_name(name);
+        let explained = |name: &str| {
+            let valid_fields = vec![column("feature"), column("label"), column("Epoch")];
+            let missing = SchemaError::FieldNotFound { field: Box::new(column(name)), valid_fields };
+            explain(DataFusionError::SchemaError(Box::new(missing), Box::new(None)))
+        };
+        let error = explained("features");
+        assert_eq!((error.kind(), error.fact("column")), (ErrorKind::Usage, Some("features")));
+        assert_eq!(error.advice(), Some("did you mean feature? The columns are feature, label, \"Epoch\""));
+        assert_eq!(
+            explained("epoch").advice(),
+            Some("did you mean \"Epoch\"? The columns are feature, label, \"Epoch\"")
+        );
+        assert_eq!(explained("zzz").advice(), Some("the columns are feature, label, \"Epoch\""));
+    }
+}

@@ -1,0 +1,70 @@
+//! A session with everything registered: what `nckit sql` runs queries in.
+
+use std::sync::Arc;
+
+use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
+use datafusion::common::TableReference;
+use datafusion::common::config::ConfigExtension as _;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use super::failure::explain;
+use super::paths::{self, PathTables};
+use super::register;
+use super::settings::Settings;
+use crate::error::Result;
+
+/// What a session is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// Partitions of a query that run at once; 0 is one a core.
+    pub threads: usize,
+    /// Bytes that all states of a query may take together; `None` is no limit.
+    pub memory: Option<u64>,
+    /// Names of tables and the files, directories or patterns that they stand for.
+    pub tables: Vec<(String, String)>,
+}
+
+/// A session that knows all functions, reads tables straight from paths (`FROM 'archive/**/*.parquet'`), and has these
+/// tables.
+///
+/// Parquet is read by the archive's reader, whether it holds vectors, stored states or anything else; its hive keys are columns.
+/// CSV and JSON (by their extensions: csv, tsv, json, ndjson, jsonl) are read by DataFusion's.
+///
+/// Memory is checked where states are made, and not by a memory pool: DataFusion would answer a full pool by emitting
+/// every state at every batch.
+///
+/// # Errors
+///
+/// Those of opening the tables.
+///
+/// ```
+/// # async fn example() -> nckit::error::Result<()> {
+/// use nckit::sql::{SessionOptions, session};
+/// let context = session(&SessionOptions::default()).await?;
+/// let rows = context.sql("SELECT count(*) FROM 'tests/data/digits/hive'").await?.collect().await;
+/// # Ok(()) }
+/// ```
+pub async fn session(options: &SessionOptions) -> Result<SessionContext> {
+    let mut config = SessionConfig::new().with_information_schema(true);
+    if options.threads > 0 {
+        config = config.with_target_partitions(options.threads);
+    }
+    let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let factory: Arc<dyn UrlTableFactory> = Arc::new(PathTables { session: state.clone() });
+    let catalogs = Arc::new(DynamicFileCatalog::new(state.catalog_list().clone(), factory));
+    let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(catalogs).build();
+    let context = SessionContext::new_with_state(state);
+    register(&context);
+    if let Some(memory) = options.memory {
+        let key = format!("{}.memory", Settings::PREFIX);
+        let state = context.state_ref();
+        state.write().config_mut().options_mut().set(&key, &memory.to_string()).map_err(explain)?;
+    }
+    for (name, path) in &options.tables {
+        let table =
+            paths::open(path, &context.state()).await.map_err(|error| error.with("table", name.escape_debug()))?;
+        context.register_table(TableReference::bare(name.as_str()), table).map_err(explain)?;
+    }
+    Ok(context)
+}

@@ -25,6 +25,10 @@ pub(super) enum Verb {
     /// Say what an archive holds: columns, dimensions, classes, groups, and what measuring it takes.
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(Inspect),
+    /// Ask archives and stored states in SQL, with every metric as a function.
+    #[cfg(feature = "sql")]
+    #[command(after_help = super::sql::args::EXAMPLES)]
+    Sql(Box<super::sql::args::Sql>),
 }
 
 const MEASURE_EXAMPLES: &str = "\

@@ -50,6 +50,13 @@ impl Console {
         }
     }
 
+    /// A remark between results.
+    pub(super) fn note(&self, text: &str) {
+        if !self.quiet {
+            self.line("info", "note", text, text);
+        }
+    }
+
     pub(super) fn warn(&self, text: &str) {
         if !self.quiet {
             let shown = format!("{}: {text}", self.painted("33", "warning"));

@@ -139,7 +139,8 @@ fn outputs(args: &Measure) -> Result<Vec<(PathBuf, Format, Part)>> {
     Ok(outputs)
 }
 
-fn stdout_format(name: FormatName, terminal: bool, written: bool) -> Option<Format> {
+/// What standard output gets, if anything.
+pub(super) fn stdout_format(name: FormatName, terminal: bool, written: bool) -> Option<Format> {
     Some(match name {
         FormatName::Automatic if terminal => Format::Table,
         FormatName::Automatic if written => return None,
@@ -152,7 +153,7 @@ fn stdout_format(name: FormatName, terminal: bool, written: bool) -> Option<Form
 }
 
 /// Columns of the terminal, or of paper.
-fn width() -> usize {
+pub(super) fn width() -> usize {
     let typed = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     typed.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0.into())).unwrap_or(100)
 }

@@ -6,6 +6,8 @@ mod inspect;
 mod measure;
 mod progress;
 mod resources;
+#[cfg(feature = "sql")]
+mod sql;
 
 use std::any::Any;
 use std::ffi::OsString;
@@ -32,6 +34,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let work = AssertUnwindSafe(|| match &args.verb {
         Verb::Measure(measure) => measure::run(measure, &args.display, &console),
         Verb::Inspect(inspect) => inspect::run(inspect, &console),
+        #[cfg(feature = "sql")]
+        Verb::Sql(sql) => sql::run(sql, &args.display, &console),
     });
     // Decoders of damaged files may panic, which the reader makes an error; any other panic is a bug, and is told below.
     std::panic::set_hook(Box::new(|_| {}));

@@ -46,8 +46,8 @@ pub struct AnswerWriter<'a> {
 }
 
 enum Output<'a> {
-    Text { out: &'a mut (dyn Write + Send), waiting: Option<Records> },
-    Parquet(Box<ArrowWriter<&'a mut (dyn Write + Send)>>),
+    Text { out: Box<dyn Write + Send + 'a>, waiting: Option<Records> },
+    Parquet(Box<ArrowWriter<Box<dyn Write + Send + 'a>>>),
 }
 
 impl<'a> AnswerWriter<'a> {
@@ -56,7 +56,7 @@ impl<'a> AnswerWriter<'a> {
     /// # Errors
     ///
     /// [`Io`](crate::error::ErrorKind::Io) if `out` cannot be written to; its source is the [`std::io::Error`].
-    pub fn new(out: &'a mut (dyn Write + Send), schema: &Schema, style: AnswerStyle) -> Result<Self> {
+    pub fn new(mut out: Box<dyn Write + Send + 'a>, schema: &Schema, style: AnswerStyle) -> Result<Self> {
         let schema = Arc::new(unique(schema));
         let out = match style.format {
             Format::Parquet => {
@@ -73,7 +73,7 @@ impl<'a> AnswerWriter<'a> {
                     env!("CARGO_PKG_VERSION"),
                     Value::Object(options)
                 );
-                put(out, begin.as_bytes())?;
+                put(&mut *out, begin.as_bytes())?;
                 Output::Text { out, waiting: None }
             }
             _ => Output::Text { out, waiting: None },
@@ -108,17 +108,17 @@ impl<'a> AnswerWriter<'a> {
             Output::Text { out, waiting } => {
                 let records = records(batch, &self.schema, &self.style)?;
                 match self.style.format {
-                    Format::Json => put(*out, json::items(&records, before == 0).as_bytes()),
-                    Format::Csv => put(*out, csv::records(&records, before == 0)?.as_bytes()),
+                    Format::Json => put(out.as_mut(), json::items(&records, before == 0).as_bytes()),
+                    Format::Csv => put(out.as_mut(), csv::records(&records, before == 0)?.as_bytes()),
                     Format::Table | Format::Markdown => {
                         match waiting {
                             Some(waiting) => waiting.append(records)?,
                             None => *waiting = Some(records),
                         }
                         let full = waiting.take_if(|records| records.rows >= TABLE_ROWS);
-                        full.map_or(Ok(()), |records| draw(*out, &records, &self.style))
+                        full.map_or(Ok(()), |records| draw(out.as_mut(), &records, &self.style))
                     }
-                    Format::Ndjson | Format::Parquet => put(*out, json::lines(&records).as_bytes()),
+                    Format::Ndjson | Format::Parquet => put(out.as_mut(), json::lines(&records).as_bytes()),
                 }
             }
         }
@@ -134,22 +134,17 @@ impl<'a> AnswerWriter<'a> {
             Output::Parquet(writer) => {
                 writer.close().map_err(cannot)?;
             }
-            Output::Text { out, waiting } => match (self.style.format, waiting) {
-                (Format::Json, _) => put(out, if self.rows == 0 { b"]\n}\n" } else { b"\n]\n}\n" })?,
-                (Format::Table | Format::Markdown, Some(records)) => draw(out, &records, &self.style)?,
-                (Format::Table | Format::Markdown, None) if self.rows == 0 => {
-                    draw(
-                        out,
-                        &records(&RecordBatch::new_empty(self.schema.clone()), &self.schema, &self.style)?,
-                        &self.style,
-                    )?;
+            Output::Text { mut out, waiting } => {
+                let out = out.as_mut();
+                let nothing = || records(&RecordBatch::new_empty(self.schema.clone()), &self.schema, &self.style);
+                match (self.style.format, waiting) {
+                    (Format::Json, _) => put(out, if self.rows == 0 { b"]\n}\n" } else { b"\n]\n}\n" })?,
+                    (Format::Table | Format::Markdown, Some(records)) => draw(out, &records, &self.style)?,
+                    (Format::Table | Format::Markdown, None) if self.rows == 0 => draw(out, &nothing()?, &self.style)?,
+                    (Format::Csv, _) if self.rows == 0 => put(out, csv::records(&nothing()?, true)?.as_bytes())?,
+                    _ => {}
                 }
-                (Format::Csv, _) if self.rows == 0 => {
-                    let none = records(&RecordBatch::new_empty(self.schema.clone()), &self.schema, &self.style)?;
-                    put(out, csv::records(&none, true)?.as_bytes())?;
-                }
-                _ => {}
-            },
+            }
         }
         Ok(self.rows)
     }
@@ -220,7 +215,7 @@ mod tests {
 
     fn written(format: Format, batches: &[RecordBatch]) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut writer = AnswerWriter::new(&mut out, &batch(&[]).schema(), style(format)).unwrap();
+        let mut writer = AnswerWriter::new(Box::new(&mut out), &batch(&[]).schema(), style(format)).unwrap();
         batches.iter().for_each(|batch| writer.write(batch).unwrap());
         assert_eq!(writer.finish().unwrap(), batches.iter().map(RecordBatch::num_rows).sum::<usize>());
         out

@@ -3,17 +3,35 @@
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::metrics::nearest;
+
+const NO_TABLE: &str = "no such table";
 
 /// What DataFusion failed of, as an error of this crate.
 ///
 /// An error that came from this crate keeps its kind, its facts and its help, whatever it was wrapped in. What is wrong
-/// with a statement is [`Usage`](ErrorKind::Usage), what is wrong with rows is [`Data`](ErrorKind::Data).
+/// with a statement is [`Usage`](crate::error::ErrorKind::Usage), what is wrong with rows is [`Data`](crate::error::ErrorKind::Data).
 pub fn explain(error: DataFusionError) -> Error {
     let explained = ours(&error).unwrap_or_else(|| theirs(&error));
     explained.caused_by(error)
+}
+
+/// An error about a table that is not there, with the names of those that there are.
+pub(super) fn missing_table(error: Error, context: &SessionContext) -> Error {
+    let Some(name) = error.fact("table").filter(|_| error.message() == NO_TABLE) else { return error };
+    let schemas = context.catalog_names().into_iter().filter_map(|name| context.catalog(&name)?.schema("public"));
+    let tables: Vec<String> = schemas.flat_map(|schema| schema.table_names()).collect();
+    let near = near(name, &tables.iter().map(String::as_str).collect::<Vec<_>>());
+    match (near.is_empty(), error.advice()) {
+        (false, Some(help)) => {
+            let help = format!("did you mean {}? {help}", near.join(", "));
+            error.help(help)
+        }
+        _ => error,
+    }
 }
 
 /// The error of this crate inside another.
@@ -142,7 +160,7 @@ fn plan(text: &str) -> Error {
         Some(&rest[..rest.find(end)?])
     };
     if let Some(name) = between("table 'datafusion.public.", "' not found") {
-        return Error::usage("no such table")
+        return Error::usage(NO_TABLE)
             .with("table", name)
             .help(format!("--table {name}=PATH names one; or write the path in quotes: FROM 'PATH'"));
     }
@@ -153,13 +171,19 @@ fn plan(text: &str) -> Error {
             None => error,
         };
     }
-    // Several lines mean that a call's candidates are listed; the first says all.
-    Error::new(ErrorKind::Usage, "the query cannot be planned").with("detail", line(text))
+    // A function of ours says what it takes; the planner knows less of it.
+    if let Some((_, rest)) = text.split_once("coercion failed with: Error during planning: ") {
+        let said = rest.split(" No function matches").next().unwrap_or(rest);
+        return Error::usage("the arguments do not fit the function").with("detail", line(said));
+    }
+    Error::usage("the query cannot be planned").with("detail", line(text))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use crate::error::ErrorKind;
 
     use datafusion::common::Column;
     use datafusion::sql::sqlparser::parser::ParserError;

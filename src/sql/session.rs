@@ -7,11 +7,13 @@ use datafusion::common::TableReference;
 use datafusion::common::config::ConfigExtension as _;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use serde_json::Value;
 
 use super::failure::explain;
 use super::paths::{self, PathTables};
 use super::register;
 use super::settings::Settings;
+use crate::archive::Policy;
 use crate::error::Result;
 
 /// What a session is made of.
@@ -67,4 +69,16 @@ pub async fn session(options: &SessionOptions) -> Result<SessionContext> {
         context.register_table(TableReference::bare(name.as_str()), table).map_err(explain)?;
     }
     Ok(context)
+}
+
+/// The conventions of a session's numbers, and the rules for its rows.
+pub fn conventions(context: &SessionContext) -> Vec<(String, Value)> {
+    let settings = Settings::of(context.state().config_options());
+    let skips = |policy| if policy == Policy::Skip { "skip" } else { "fail" };
+    let rules = [
+        ("extra_bits", settings.extra_bits.into()),
+        ("nulls", skips(settings.nulls).into()),
+        ("nonfinite", skips(settings.nonfinite).into()),
+    ];
+    settings.options.describe().into_iter().chain(rules).map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -1,0 +1,56 @@
+//! The flags of `nckit sql`, as typed.
+#![expect(clippy::doc_markdown, reason = "these are help texts, shown as they stand")]
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+
+use crate::cli::args::{FormatName, Machine};
+
+pub(in crate::cli) const EXAMPLES: &str = "\
+Examples:
+  nckit sql -c \"SELECT epoch, nc1_pinv(feature, label) FROM 'archive' GROUP BY epoch ORDER BY epoch\"
+  nckit sql --list
+  nckit sql -f nc1_along_training --table features=archive --param layer=h3 --param split=train
+  nckit sql -f my.sql --table features='archive/**/*.parquet' --table runs=runs.csv -o answer.parquet
+  nckit sql
+
+Without -c and -f, statements are read from standard input, or typed into a shell on a terminal.
+
+Exit codes: 0 done, 2 usage or SQL, 65 bad data, 66 no input, 70 a bug, 73 cannot create the output, 74 I/O, 75 more
+memory needed, 130 interrupted.";
+
+#[derive(Debug, ClapArgs)]
+pub(in crate::cli) struct Sql {
+    /// Statements to run, separated by semicolons; the result of each is printed
+    #[arg(short, long, value_name = "SQL", help_heading = "Queries")]
+    pub(super) command: Option<String>,
+    /// A file of statements, or the name of a query that comes with nckit; `-` is standard input
+    #[arg(short, long, value_name = "FILE", conflicts_with = "command", help_heading = "Queries")]
+    pub(super) file: Option<String>,
+    /// The queries that come with nckit, or the text of one of them
+    #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with_all = ["command", "file"], help_heading = "Queries")]
+    pub(super) list: Option<Option<String>>,
+    /// A table: Parquet files, directories (hive trees too) and quoted globs, CSV or JSON; a path in quotes is a table of itself
+    #[arg(long, value_name = "NAME=PATH", help_heading = "Queries")]
+    pub(super) table: Vec<String>,
+    /// The value of a parameter, written $NAME in the query: a number, true, false or text
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Queries")]
+    pub(super) param: Vec<String>,
+    /// Permit statements that write: COPY, INSERT, CREATE TABLE and the like
+    #[arg(long, help_heading = "Queries")]
+    pub(super) allow_write: bool,
+
+    /// Write the result to a file as well; the extension decides: json, ndjson, csv, parquet, md
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(super) output: Vec<PathBuf>,
+    /// Replace outputs that exist
+    #[arg(long, help_heading = "Output")]
+    pub(super) overwrite: bool,
+    /// What standard output gets; automatic: a table on a terminal, ndjson in a pipe, nothing beside -o in a pipe
+    #[arg(long, value_enum, default_value_t = FormatName::Automatic, help_heading = "Output")]
+    pub(super) format: FormatName,
+
+    #[command(flatten)]
+    pub(super) machine: Machine,
+}

@@ -1,0 +1,69 @@
+//! The queries that come with the program.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::metrics::nearest;
+
+macro_rules! library {
+    ($($name:literal),* $(,)?) => {
+        /// Names and texts, by name.
+        const QUERIES: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../../queries/", $name, ".sql")))),*];
+    };
+}
+
+library!["nc1_along_training",];
+
+/// The text of a query of that name, or of a file; a file comes first.
+pub(super) fn read(name: &str) -> Result<String> {
+    let path = Path::new(name);
+    if !path.exists()
+        && let Some((_, text)) = QUERIES.iter().find(|(known, _)| *known == name.trim_end_matches(".sql"))
+    {
+        return Ok((*text).to_owned());
+    }
+    std::fs::read_to_string(path).map_err(|error| {
+        if error.kind() != std::io::ErrorKind::NotFound {
+            return Error::io("cannot read the statements").with("file", path.display()).with("detail", &error);
+        }
+        let missing = Error::missing("no such file or query").with("file", path.display());
+        let near = nearest(name, QUERIES.iter().map(|(name, _)| *name));
+        missing.help(if near.is_empty() {
+            "nckit sql --list shows the queries that come with nckit".to_owned()
+        } else {
+            format!("did you mean {}?", near.join(", "))
+        })
+    })
+}
+
+/// All queries with their questions, or the text of one.
+pub(super) fn list(name: Option<&str>) -> Result<String> {
+    if let Some(name) = name {
+        let known = QUERIES.iter().find(|(known, _)| *known == name.trim_end_matches(".sql"));
+        return known.map(|(_, text)| (*text).to_owned()).ok_or_else(|| {
+            let near = nearest(name, QUERIES.iter().map(|(name, _)| *name));
+            let help = if near.is_empty() {
+                "--list without a name shows all".to_owned()
+            } else {
+                format!("did you mean {}?", near.join(", "))
+            };
+            Error::usage("there is no query of that name").with("query", name).help(help)
+        });
+    }
+    let width = QUERIES.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (name, query) in QUERIES {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:width$}  {}", question(query));
+    }
+    text.push_str("\nnckit sql --list NAME shows one; nckit sql -f NAME --table features=PATH runs it\n");
+    Ok(text)
+}
+
+/// What a query asks, as its first line says.
+fn question(query: &str) -> &str {
+    let first = query.lines().next().unwrap_or_default();
+    first.split_once(": ").map_or(first, |(_, question)| question)
+}

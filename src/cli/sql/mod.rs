@@ -1,0 +1,86 @@
+//! `nckit sql`.
+
+pub(super) mod args;
+mod library;
+mod output;
+mod run;
+mod shell;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{IsTerminal, Read, Write};
+
+use self::args::Sql;
+use self::output::Outputs;
+use self::run::Runner;
+use super::args::{Display, pair};
+use super::console::Console;
+use super::forgive_broken_pipe;
+use super::measure::use_threads;
+use crate::error::{Error, Result};
+use crate::sql::{Access, Query, SessionOptions};
+
+pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()> {
+    if let Some(name) = &args.list {
+        let text = library::list(name.as_deref())?;
+        return forgive_broken_pipe(std::io::stdout().write_all(text.as_bytes()));
+    }
+    let text = text(args)?;
+    let outputs = Outputs::new(args, display)?;
+    let params: BTreeMap<String, String> =
+        args.param.iter().map(|text| pair("--param", text)).collect::<Result<_>>()?;
+    let queries = text.map(|text| queries(&text, &params, &outputs)).transpose()?;
+    use_threads(&args.machine)?;
+    let options = SessionOptions {
+        threads: args.machine.thread_count(),
+        memory: Some(args.machine.memory_limit()),
+        tables: args.table.iter().map(|text| pair("--table", text)).collect::<Result<_>>()?,
+    };
+    let access = if args.allow_write { Access::Write } else { Access::Read };
+    let runner = Runner::new(&options, access)?;
+    let Some(queries) = queries else { return shell::run(&runner, &outputs, &params, console) };
+    for query in queries {
+        if runner.run(query, &outputs)?.is_none() {
+            // Nobody reads the results any more.
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What was typed, or stands in a file; `None` asks for a shell.
+fn text(args: &Sql) -> Result<Option<String>> {
+    let stdin = || {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| Error::io("cannot read standard input").with("detail", &error).caused_by(error))?;
+        Ok(Some(text))
+    };
+    match (&args.command, args.file.as_deref()) {
+        (Some(text), _) => Ok(Some(text.clone())),
+        (None, Some("-")) => stdin(),
+        (None, Some(file)) => library::read(file).map(Some),
+        (None, None) if std::io::stdin().is_terminal() => Ok(None),
+        (None, None) => stdin(),
+    }
+}
+
+/// The statements of a text with their parameters filled in, if what comes of them can be written.
+fn queries(text: &str, params: &BTreeMap<String, String>, outputs: &Outputs) -> Result<Vec<Query>> {
+    let mut queries = Query::parse(text)?;
+    if queries.is_empty() {
+        return Err(Error::usage("there is no statement").help("-c SQL, -f FILE, or statements on standard input"));
+    }
+    let mut used = BTreeSet::new();
+    queries.iter_mut().for_each(|query| query.fill(params, &mut used));
+    if let Some(unused) = params.keys().find(|name| !used.contains(*name)) {
+        return Err(Error::usage("no statement has this parameter").with("parameter", format!("${unused}")));
+    }
+    let answers = queries.iter().filter(|query| query.returns_rows()).count();
+    if outputs.has_files() && answers != 1 {
+        return Err(Error::usage("a file takes the result of one query")
+            .with("queries", answers)
+            .help("run them one by one, each with its -o"));
+    }
+    Ok(queries)
+}

@@ -1,0 +1,168 @@
+//! Statements typed at a prompt.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use rustyline::error::ReadlineError;
+use rustyline::{Config, DefaultEditor};
+
+use super::output::Outputs;
+use super::run::Runner;
+use crate::cli::console::{Console, counted};
+use crate::error::{Error, Result};
+use crate::metrics::nearest;
+use crate::sql::{Query, functions};
+
+const WELCOME: &str = "nckit sql: statements end with a semicolon; .help tells more, .quit ends";
+
+const HELP: &str = "\
+.functions [WORD]   nckit's functions, or those whose name or summary holds a word
+.tables             tables by name; a path in quotes is a table too: FROM 'archive/**/*.parquet'
+.help               this
+.quit               end (or control-D)
+
+Any other line is SQL up to its semicolon. A first query:
+  SELECT epoch, nc1_pinv(feature, label) FROM 'archive' GROUP BY epoch ORDER BY epoch;
+EXPLAIN shows a plan, DESCRIBE 'archive' the columns, SET nc.centring = 'sample' a convention, SHOW ALL all settings.";
+
+pub(super) fn run(
+    runner: &Runner,
+    outputs: &Outputs,
+    params: &BTreeMap<String, String>,
+    console: &Console,
+) -> Result<()> {
+    let config =
+        Config::builder().auto_add_history(false).max_history_size(1000).map(rustyline::config::Builder::build);
+    let config = config.map_err(failed)?;
+    let mut editor = DefaultEditor::with_config(config).map_err(failed)?;
+    let history = history();
+    if let Some(path) = &history {
+        // The first time there is none.
+        let _ = editor.load_history(path);
+    }
+    console.note(WELCOME);
+    let mut typed = String::new();
+    loop {
+        let prompt = if typed.is_empty() { "nckit> " } else { "   ..> " };
+        match editor.readline(prompt) {
+            Ok(line) => {
+                if typed.is_empty() && line.trim().is_empty() {
+                    continue;
+                }
+                typed.push_str(&line);
+                typed.push('\n');
+                let entry = typed.trim();
+                if entry.starts_with('.') || entry.ends_with(';') {
+                    let entry = entry.to_owned();
+                    typed.clear();
+                    // A history that cannot be kept is no reason to stop.
+                    let _ = editor.add_history_entry(entry.as_str());
+                    if !execute(&entry, runner, outputs, params, console) {
+                        break;
+                    }
+                }
+            }
+            Err(ReadlineError::Interrupted) => typed.clear(),
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    if let Some(path) = history {
+        let _ = path.parent().map(std::fs::create_dir_all);
+        let _ = editor.save_history(&path);
+    }
+    Ok(())
+}
+
+fn failed(error: ReadlineError) -> Error {
+    Error::io("the terminal cannot be read").with("detail", &error).caused_by(error)
+}
+
+/// Runs an entry; whether there may be another one.
+fn execute(
+    entry: &str,
+    runner: &Runner,
+    outputs: &Outputs,
+    params: &BTreeMap<String, String>,
+    console: &Console,
+) -> bool {
+    if let Some(command) = entry.strip_prefix('.') {
+        return match command_text(command.trim_end_matches(';'), &runner.tables()) {
+            Ok(Some(text)) => std::io::stdout().write_all(text.as_bytes()).is_ok(),
+            Ok(None) => false,
+            Err(error) => {
+                console.error(&error);
+                true
+            }
+        };
+    }
+    let start = Instant::now();
+    let run = || -> Result<Option<Option<usize>>> {
+        let mut rows = None;
+        for mut query in Query::parse(entry)? {
+            query.fill(params, &mut BTreeSet::new());
+            let returns_rows = query.returns_rows();
+            match runner.run(query, outputs)? {
+                Some(count) => rows = returns_rows.then_some(count).or(rows),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(rows))
+    };
+    match run() {
+        Ok(Some(Some(rows))) => {
+            let seconds = start.elapsed().as_secs_f64();
+            console.note(&format!("{} · {seconds:.2} s", counted(rows as u64, "row", "s")));
+        }
+        Ok(Some(None)) => {}
+        Ok(None) => return false,
+        Err(error) => console.error(&error),
+    }
+    true
+}
+
+/// What a command says; nothing ends the shell.
+fn command_text(command: &str, tables: &[String]) -> Result<Option<String>> {
+    let (name, argument) = command.trim().split_once(char::is_whitespace).unwrap_or((command.trim(), ""));
+    let text = match name {
+        "help" => format!("{HELP}\n"),
+        "quit" | "exit" => return Ok(None),
+        "functions" => functions_text(argument.trim()),
+        "tables" if tables.is_empty() => {
+            "no table has a name; --table NAME=PATH gives one, and a path in quotes is a table: FROM 'archive'\n"
+                .to_owned()
+        }
+        "tables" => tables.iter().map(|name| format!("{}\n", name.escape_debug())).collect(),
+        _ => {
+            let near = nearest(name, ["help", "functions", "tables", "quit"].into_iter());
+            let help =
+                near.first().map_or_else(|| ".help lists them".to_owned(), |near| format!("did you mean .{near}?"));
+            return Err(Error::usage("no such command").with("command", format!(".{name}")).help(help));
+        }
+    };
+    Ok(Some(text))
+}
+
+/// Functions whose name or summary holds a word.
+fn functions_text(word: &str) -> String {
+    let lower = word.to_lowercase();
+    let found: Vec<_> = functions()
+        .iter()
+        .filter(|function| function.name.contains(&lower) || function.summary.to_lowercase().contains(&lower))
+        .collect();
+    if found.is_empty() {
+        let near = nearest(word, functions().iter().map(|function| function.name.as_str()));
+        let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };
+        return format!("no function has {} in its name or summary{hint}\n", word.escape_debug());
+    }
+    found.into_iter().map(|function| format!("{}\n    {}\n", function.signature, function.summary)).collect()
+}
+
+/// Where entries are kept from one shell to the next.
+fn history() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;
+    Some(state.join("nckit/sql_history"))
+}

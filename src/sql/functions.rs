@@ -1,0 +1,89 @@
+//! What there is to be called: for those who ask.
+
+use std::sync::LazyLock;
+
+use super::evaluate::Source;
+use crate::metrics::{Card, cards};
+
+/// A function of SQL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// The arguments that it takes, and whether it is an aggregate.
+    pub signature: String,
+    /// What it is, in a line.
+    pub summary: String,
+}
+
+/// All functions of this crate, aggregates before functions of what they make.
+pub fn functions() -> &'static [Function] {
+    &FUNCTIONS
+}
+
+/// Whether there is a function of that name.
+pub(super) fn is_ours(name: &str) -> bool {
+    FUNCTIONS.iter().any(|function| function.name == name)
+}
+
+static FUNCTIONS: LazyLock<Vec<Function>> = LazyLock::new(|| {
+    let fixed = FIXED.iter().map(|(signature, summary)| function(signature, summary));
+    fixed.chain(cards().iter().flat_map(of_metric)).collect()
+});
+
+/// Signatures and summaries of what is no single metric.
+const FIXED: [(&str, &str); 11] = [
+    ("nc_state(feature, label [, grid])", "aggregate: the state of labelled rows, with the scatter"),
+    ("nc_moments(feature, label [, grid])", "aggregate: the state without the scatter, class sums only"),
+    ("nc_merge(state)", "aggregate: one state of several"),
+    ("nc_measure(feature, label [, head] [, grid])", "aggregate: a struct of all metrics"),
+    ("nc_measure_of(state [, head [, state of out-of-distribution rows]])", "a struct of all metrics"),
+    ("nc_subtract(state, state)", "the first state less the rows of the second"),
+    ("nc_classes(state [, head])", "a list of classes: label, count, variance, distance, worst neighbour, …"),
+    ("nc_worst_pairs(state, n)", "a list of the n pairs of classes hardest to tell apart"),
+    ("nc_spectrum(state)", "the eigenvalues of Σ_W and of Σ_B, largest first"),
+    ("nc_reason(state, metric [, head])", "why a metric has no value"),
+    ("nc_head(path [, key [, transposed]])", "a classifier from Parquet, .safetensors or .npy"),
+];
+
+fn function(signature: &str, summary: &str) -> Function {
+    let name = signature.split('(').next().unwrap_or(signature).to_owned();
+    Function { name, signature: signature.to_owned(), summary: summary.to_owned() }
+}
+
+fn of_metric(card: &Card) -> Vec<Function> {
+    let key = card.key;
+    let of = |arguments: &str| function(&format!("{key}_of({arguments})"), card.summary);
+    let aggregate = |arguments: &str| function(&format!("{key}({arguments})"), &format!("aggregate: {}", card.summary));
+    match Source::of(card) {
+        Source::State => vec![aggregate("feature, label [, grid]"), of("state")],
+        Source::StateAndHead => vec![aggregate("feature, label, head [, grid]"), of("state, head")],
+        Source::StateAndOutside => vec![of("state, state of out-of-distribution rows")],
+        Source::Decisions | Source::Rows => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use datafusion::execution::FunctionRegistry;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    #[test]
+    fn what_is_registered_is_told_and_what_is_told_is_registered() {
+        let names = |context: &SessionContext| -> BTreeSet<String> {
+            let state = context.state();
+            state.udafs().into_iter().chain(state.udfs()).collect()
+        };
+        let context = SessionContext::new();
+        let before = names(&context);
+        crate::sql::register(&context);
+        let registered: BTreeSet<String> = names(&context).difference(&before).cloned().collect();
+        let told: BTreeSet<String> = functions().iter().map(|function| function.name.clone()).collect();
+        assert_eq!(told, registered);
+        assert_eq!(told.len(), functions().len(), "a name is told twice");
+    }
+}

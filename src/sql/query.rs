@@ -1,0 +1,253 @@
+//! Statements as text, run one by one: what they may do, and what comes of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::{CopyToSource, DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast;
+use futures::StreamExt;
+
+use super::external;
+use super::failure::{explain, missing_table};
+use super::functions;
+use crate::error::{Error, Result};
+
+/// A statement, parsed and not planned yet.
+#[derive(Clone, Debug)]
+pub struct Query {
+    statement: Statement,
+}
+
+/// Whether statements may write files and make tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Queries, settings and views.
+    #[default]
+    Read,
+    /// Everything.
+    Write,
+}
+
+/// What comes of a statement.
+pub struct Answer {
+    schema: SchemaRef,
+    rows: SendableRecordBatchStream,
+    is_plan: bool,
+}
+
+impl Query {
+    /// The statements of a text, separated by semicolons.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`](crate::error::ErrorKind::Usage) if it is not SQL, with line and column.
+    pub fn parse(text: &str) -> Result<Vec<Self>> {
+        let parser = DFParserBuilder::new(text).build().map_err(explain);
+        let statements = parser.and_then(|mut parser| parser.parse_statements().map_err(explain))?;
+        Ok(statements.into_iter().map(|statement| Self { statement }).collect())
+    }
+
+    /// Puts values in the place of parameters, `$name`; those that are there are added to `used`.
+    ///
+    /// A value that reads as a number or as `true` or `false` is one; any other is text. Values are never read as SQL.
+    pub fn fill(&mut self, values: &BTreeMap<String, String>, used: &mut BTreeSet<String>) {
+        each_expression(&mut self.statement, &mut |expression| {
+            if let Some(name) = parameter(expression)
+                && let Some((name, value)) = values.get_key_value(name)
+            {
+                used.insert(name.clone());
+                *expression = literal(value);
+            }
+        });
+    }
+
+    /// Whether rows come of it.
+    pub fn returns_rows(&self) -> bool {
+        use ast::Statement as Sql;
+        match &self.statement {
+            Statement::Statement(statement) => !matches!(
+                statement.as_ref(),
+                Sql::Set(_)
+                    | Sql::CreateView(_)
+                    | Sql::CreateTable(_)
+                    | Sql::CreateSchema { .. }
+                    | Sql::CreateDatabase { .. }
+                    | Sql::Drop { .. }
+                    | Sql::Prepare { .. }
+                    | Sql::Deallocate { .. }
+            ),
+            Statement::Reset(_) | Statement::CreateExternalTable(_) => false,
+            Statement::CopyTo(_) | Statement::Explain(_) => true,
+        }
+    }
+
+    /// Plans it and begins to run it.
+    ///
+    /// Metrics that a query gives no name get their key: `SELECT nc1_pinv(feature, label)` makes a column `nc1_pinv`.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`](crate::error::ErrorKind::Usage) if it makes no sense, has a parameter without a value, or writes and
+    /// may not; and whatever the tables say.
+    pub async fn run(mut self, context: &SessionContext, access: Access) -> Result<Answer> {
+        self.check_parameters()?;
+        name_columns(&mut self.statement);
+        let explained = |error| missing_table(explain(error), context);
+        let plan = context.state().statement_to_plan(self.statement).await.map_err(explained)?;
+        if access == Access::Read {
+            plan.apply_with_subqueries(|node| {
+                writes(node).map_or(Ok(TreeNodeRecursion::Continue), |what| Err(external(read_only(&what))))
+            })
+            .map_err(explain)?;
+        }
+        let is_plan = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+        let frame = context.execute_logical_plan(plan).await.map_err(explained)?;
+        let schema = frame.schema().inner().clone();
+        let rows = frame.execute_stream().await.map_err(explain)?;
+        Ok(Answer { schema, rows, is_plan })
+    }
+
+    fn check_parameters(&mut self) -> Result<()> {
+        if matches!(&self.statement, Statement::Statement(inner) if matches!(inner.as_ref(), ast::Statement::Prepare { .. }))
+        {
+            return Ok(());
+        }
+        let mut missing = BTreeSet::new();
+        each_expression(&mut self.statement, &mut |expression| {
+            missing.extend(parameter(expression).map(str::to_owned));
+        });
+        match missing.first() {
+            None => Ok(()),
+            Some(name) => Err(Error::usage("a parameter has no value")
+                .with("parameter", format!("${name}"))
+                .help(format!("--param {name}=VALUE"))),
+        }
+    }
+}
+
+impl Answer {
+    /// The columns.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Whether it is the plan of a query, to be shown as text.
+    pub fn is_plan(&self) -> bool {
+        self.is_plan
+    }
+
+    /// The next rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading and of the functions.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        self.rows.next().await.transpose().map_err(explain)
+    }
+}
+
+/// What a node of a plan would write.
+fn writes(node: &LogicalPlan) -> Option<String> {
+    match node {
+        // A view is a name for a query, and gone with the session.
+        LogicalPlan::Ddl(DdlStatement::CreateView(_) | DdlStatement::DropView(_)) => None,
+        LogicalPlan::Ddl(statement) => Some(statement.name().to_owned()),
+        LogicalPlan::Dml(statement) => Some(statement.op.to_string()),
+        LogicalPlan::Copy(_) => Some("COPY".to_owned()),
+        _ => None,
+    }
+}
+
+fn read_only(statement: &str) -> Error {
+    Error::usage("this statement writes, and the session only reads")
+        .with("statement", statement)
+        .help("--allow-write permits it; -o FILE writes the result of a query")
+}
+
+fn each_expression(statement: &mut Statement, each: &mut dyn FnMut(&mut ast::Expr)) {
+    let mut visit = |expression: &mut ast::Expr| {
+        each(expression);
+        ControlFlow::<()>::Continue(())
+    };
+    // Nothing breaks off.
+    let _ = match statement {
+        Statement::Statement(inner) => ast::visit_expressions_mut(inner, visit),
+        Statement::CopyTo(copy) => match &mut copy.source {
+            CopyToSource::Query(query) => ast::visit_expressions_mut(query, &mut visit),
+            CopyToSource::Relation(_) => ControlFlow::Continue(()),
+        },
+        Statement::Explain(explain) => {
+            each_expression(&mut explain.statement, each);
+            ControlFlow::Continue(())
+        }
+        Statement::CreateExternalTable(_) | Statement::Reset(_) => ControlFlow::Continue(()),
+    };
+}
+
+/// The name of a parameter.
+fn parameter(expression: &ast::Expr) -> Option<&str> {
+    match expression {
+        ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Placeholder(name), .. }) => name.strip_prefix('$'),
+        _ => None,
+    }
+}
+
+fn literal(value: &str) -> ast::Expr {
+    let number = |text: &str| text.parse::<f64>().is_ok_and(f64::is_finite);
+    match value {
+        "true" | "false" => ast::Expr::value(ast::Value::Boolean(value == "true")),
+        _ => match value.strip_prefix('-').filter(|rest| number(rest)) {
+            Some(rest) => ast::Expr::UnaryOp {
+                op: ast::UnaryOperator::Minus,
+                expr: Box::new(ast::Expr::value(ast::Value::Number(rest.to_owned(), false))),
+            },
+            None if number(value) => ast::Expr::value(ast::Value::Number(value.to_owned(), false)),
+            None => ast::Expr::value(ast::Value::SingleQuotedString(value.to_owned())),
+        },
+    }
+}
+
+/// Gives columns that have no name a short one: a metric's key, or the expression as it was typed.
+///
+/// Otherwise a name would spell out the table of every column, and tables may be long paths.
+fn name_columns(statement: &mut Statement) {
+    let Statement::Statement(inner) = statement else { return };
+    let ast::Statement::Query(query) = inner.as_mut() else { return };
+    let ast::SetExpr::Select(select) = query.body.as_mut() else { return };
+    // Such rows can only be sorted by expressions that are spelled as the columns are.
+    if select.distinct.is_some() {
+        return;
+    }
+    let keys: Vec<Option<String>> = select.projection.iter().map(key).collect();
+    for (at, item) in select.projection.iter_mut().enumerate() {
+        let ast::SelectItem::UnnamedExpr(expression) = item else { continue };
+        if matches!(expression, ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_)) {
+            continue;
+        }
+        let own = keys[at].as_ref().filter(|key| keys.iter().filter(|other| other.as_ref() == Some(*key)).count() == 1);
+        let name = own.cloned().unwrap_or_else(|| expression.to_string());
+        *item = ast::SelectItem::ExprWithAlias { expr: expression.clone(), alias: ast::Ident::with_quote('"', name) };
+    }
+}
+
+/// The name that an item of a query has or could have.
+fn key(item: &ast::SelectItem) -> Option<String> {
+    match item {
+        ast::SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.clone()),
+        ast::SelectItem::UnnamedExpr(ast::Expr::Identifier(name)) => Some(name.value.clone()),
+        ast::SelectItem::UnnamedExpr(ast::Expr::CompoundIdentifier(names)) => {
+            names.last().map(|name| name.value.clone())
+        }
+        ast::SelectItem::UnnamedExpr(ast::Expr::Function(call)) if call.over.is_none() => {
+            let name = call.name.to_string().to_lowercase();
+            functions::is_ours(&name).then(|| name.strip_suffix("_of").map_or(name.clone(), str::to_owned))
+        }
+        _ => None,
+    }
+}

@@ -251,3 +251,107 @@ fn key(item: &ast::SelectItem) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::sql::{SessionOptions, session};
+
+    const FLAT: &str = "tests/data/digits/flat";
+
+    fn run(sql: &str, access: Access) -> Result<(Vec<String>, Vec<RecordBatch>)> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        runtime.block_on(async {
+            let context = session(&SessionOptions { threads: 2, ..SessionOptions::default() }).await?;
+            let mut last = (Vec::new(), Vec::new());
+            for query in Query::parse(sql)? {
+                let mut answer = query.run(&context, access).await?;
+                let names = answer.schema().fields().iter().map(|field| field.name().clone()).collect();
+                let mut rows = Vec::new();
+                while let Some(batch) = answer.next().await? {
+                    rows.push(batch);
+                }
+                last = (names, rows);
+            }
+            Ok(last)
+        })
+    }
+
+    fn names(select: &str) -> Vec<String> {
+        run(&format!("SELECT {select} FROM '{FLAT}' f WHERE split = 'train'"), Access::Read).unwrap().0
+    }
+
+    #[test]
+    fn columns_are_named_as_metrics_are() {
+        assert_eq!(names("nc1_trace_ratio(f.feature, label), count(*)"), ["nc1_trace_ratio", "count(*)"]);
+        assert_eq!(names("nc1_cdnv_of(nc_moments(feature, label)), max(f.epoch) AS e"), ["nc1_cdnv", "e"]);
+        let filter = "nc1_cdnv(feature, label) FILTER (WHERE label < 5)";
+        assert_eq!(names(&format!("nc1_cdnv(feature, label), {filter}")), ["nc1_cdnv(feature, label)", filter]);
+        assert_eq!(names("f.epoch, label + 1"), ["epoch", "label + 1"]);
+    }
+
+    #[test]
+    fn what_writes_is_refused_wherever_it_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.csv");
+        let file = file.display();
+        for (statement, name) in [
+            (format!("COPY (SELECT 1) TO '{file}'"), "COPY"),
+            (format!("EXPLAIN ANALYZE COPY (SELECT 1) TO '{file}'"), "COPY"),
+            (format!("CREATE EXTERNAL TABLE t (a INT) STORED AS CSV LOCATION '{file}'"), "CreateExternalTable"),
+            ("CREATE TABLE t AS SELECT 1".to_owned(), "CreateMemoryTable"),
+            ("CREATE SCHEMA s".to_owned(), "CreateCatalogSchema"),
+            ("DROP TABLE IF EXISTS t".to_owned(), "DropTable"),
+        ] {
+            let error = run(&statement, Access::Read).unwrap_err();
+            assert_eq!((error.kind(), error.fact("statement")), (ErrorKind::Usage, Some(name)), "{statement}: {error}");
+            assert!(error.advice().unwrap().contains("--allow-write"));
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        run(&format!("COPY (SELECT 1 AS a) TO '{file}'"), Access::Write).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_only_reads_is_not() {
+        for statement in [
+            "SET nc.centring = 'sample'; SHOW nc.centring",
+            "SET datafusion.execution.batch_size = 100; SELECT 1",
+            "CREATE VIEW v AS SELECT 1 AS a; SELECT a FROM v; DROP VIEW v; SELECT 1",
+            "EXPLAIN SELECT 1",
+            "PREPARE p AS SELECT $1 + 1; EXECUTE p(1)",
+            "SHOW TABLES; SELECT 1",
+        ] {
+            let (_, rows) = run(statement, Access::Read).unwrap_or_else(|error| panic!("{statement}: {error}"));
+            assert!(!rows.is_empty(), "{statement}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_values_and_never_sql() {
+        let values = [("n", "-3"), ("x", "0.5"), ("b", "true"), ("t", "'; DROP TABLE t; --"), ("u", "1")];
+        let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let mut queries = Query::parse("SELECT $n, $x, $b, $t; SELECT 1 LIMIT $n").unwrap();
+        let mut used = BTreeSet::new();
+        queries.iter_mut().for_each(|query| query.fill(&values, &mut used));
+        assert_eq!(queries[0].statement.to_string(), "SELECT -3, 0.5, true, '''; DROP TABLE t; --'");
+        assert_eq!(used.into_iter().collect::<Vec<_>>(), ["b", "n", "t", "x"]);
+        let error = run("SELECT $missing", Access::Read).unwrap_err();
+        assert_eq!((error.kind(), error.fact("parameter")), (ErrorKind::Usage, Some("$missing")));
+    }
+
+    #[test]
+    fn errors_are_told_as_ours() {
+        let error = |sql: &str| run(&format!("SELECT {sql} FROM '{FLAT}'"), Access::Read).unwrap_err();
+        let detail = |error: &Error| error.fact("detail").unwrap().to_owned();
+        let call = error("nc1_pinv(label, feature)");
+        assert_eq!(call.kind(), ErrorKind::Usage);
+        assert!(detail(&call).starts_with("nc1_pinv: the first argument is no vector"), "{call}");
+        assert!(!detail(&call).contains("Candidate"), "{call}");
+        assert_eq!(error("nc1_pinf(feature, label)").fact("function"), Some("nc1_pinf"));
+        assert_eq!(error("nc1_pinv(features, label)").fact("column"), Some("features"));
+        let typo = Query::parse("SELECT 1; SELEC 2").unwrap_err();
+        assert!(typo.kind() == ErrorKind::Usage && detail(&typo).contains("Line: 1, Column: 11"), "{typo}");
+    }
+}

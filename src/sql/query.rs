@@ -213,7 +213,7 @@ fn literal(value: &str) -> ast::Expr {
     }
 }
 
-/// Gives columns that have no name a short one: a metric's key, or the expression as it was typed.
+/// Gives columns that have no name a short one: a metric's key, a field's name, or the expression as it was typed.
 ///
 /// Otherwise a name would spell out the table of every column, and tables may be long paths.
 fn name_columns(statement: &mut Statement) {
@@ -227,11 +227,13 @@ fn name_columns(statement: &mut Statement) {
     let keys: Vec<Option<String>> = select.projection.iter().map(key).collect();
     for (at, item) in select.projection.iter_mut().enumerate() {
         let ast::SelectItem::UnnamedExpr(expression) = item else { continue };
-        if matches!(expression, ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_)) {
-            continue;
-        }
         let own = keys[at].as_ref().filter(|key| keys.iter().filter(|other| other.as_ref() == Some(*key)).count() == 1);
-        let name = own.cloned().unwrap_or_else(|| expression.to_string());
+        let name = match (&*expression, own) {
+            // A column has a name; a field of a struct is named alike.
+            (ast::Expr::Identifier(_), _) | (ast::Expr::CompoundIdentifier(_), None) => continue,
+            (_, Some(own)) => own.clone(),
+            (other, None) => other.to_string(),
+        };
         *item = ast::SelectItem::ExprWithAlias { expr: expression.clone(), alias: ast::Ident::with_quote('"', name) };
     }
 }

@@ -9,10 +9,14 @@ mod goldens;
 mod laws;
 mod layering;
 mod oracle;
+#[cfg(feature = "sql")]
+mod queries;
 mod reading;
 mod rows;
 mod second_read;
 mod sessions;
 #[cfg(feature = "sql")]
 mod sql;
+#[cfg(feature = "sql")]
+mod sql_cli;
 mod stress;

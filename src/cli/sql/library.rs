@@ -14,7 +14,22 @@ macro_rules! library {
     };
 }
 
-library!["nc1_along_training",];
+library![
+    "classes",
+    "confusable_pairs",
+    "early_stopping",
+    "leave_one_out",
+    "merge_states",
+    "nc1_along_training",
+    "nc2_against_gnc2",
+    "nc3_with_heads",
+    "nc4_with_heads",
+    "nc5_out_of_distribution",
+    "rare_and_frequent",
+    "reference_results",
+    "runs",
+    "store_states",
+];
 
 /// The text of a query of that name, or of a file; a file comes first.
 pub(super) fn read(name: &str) -> Result<String> {

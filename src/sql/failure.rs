@@ -159,7 +159,8 @@ fn plan(text: &str) -> Error {
         let rest = text.strip_prefix(start)?;
         Some(&rest[..rest.find(end)?])
     };
-    if let Some(name) = between("table 'datafusion.public.", "' not found") {
+    if let Some(name) = between("table '", "' not found") {
+        let name = name.strip_prefix("datafusion.public.").unwrap_or(name);
         return Error::usage(NO_TABLE)
             .with("table", name)
             .help(format!("--table {name}=PATH names one; or write the path in quotes: FROM 'PATH'"));

@@ -41,11 +41,16 @@ pub struct SessionOptions {
 /// Those of opening the tables.
 ///
 /// ```
-/// # async fn example() -> nckit::error::Result<()> {
 /// use nckit::sql::{SessionOptions, session};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// let context = session(&SessionOptions::default()).await?;
-/// let rows = context.sql("SELECT count(*) FROM 'tests/data/digits/hive'").await?.collect().await;
-/// # Ok(()) }
+/// let query = "SELECT layer, nc1_cdnv(feature, label) FROM 'tests/data/digits/hive' WHERE epoch = 4000 GROUP BY layer";
+/// assert_eq!(context.sql(query).await?.count().await?, 3);
+/// # Ok(())
+/// # })
+/// # }
 /// ```
 pub async fn session(options: &SessionOptions) -> Result<SessionContext> {
     let mut config = SessionConfig::new().with_information_schema(true);

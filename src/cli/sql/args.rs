@@ -12,13 +12,13 @@ Examples:
   nckit sql -c \"SELECT epoch, nc1_pinv(feature, label) FROM 'archive' GROUP BY epoch ORDER BY epoch\"
   nckit sql --list
   nckit sql -f nc1_along_training --table features=archive --param layer=h3 --param split=train
-  nckit sql -f my.sql --table features='archive/**/*.parquet' --table runs=runs.csv -o answer.parquet
+  nckit sql -f my.sql --table features='archive/**/*.parquet' --table runs=runs.csv -o runs.parquet
   nckit sql
 
 Without -c and -f, statements are read from standard input, or typed into a shell on a terminal.
 
-Exit codes: 0 done, 2 usage or SQL, 65 bad data, 66 no input, 70 a bug, 73 cannot create the output, 74 I/O, 75 more
-memory needed, 130 interrupted.";
+Exit codes: 0 done, 2 usage or SQL, 65 bad data, 66 no input, 70 a bug, 73 cannot create the
+output, 74 I/O, 75 more memory needed, 130 interrupted.";
 
 #[derive(Debug, ClapArgs)]
 pub(in crate::cli) struct Sql {

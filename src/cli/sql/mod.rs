@@ -8,12 +8,13 @@ mod shell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Read, Write};
+use std::time::Instant;
 
 use self::args::Sql;
 use self::output::Outputs;
 use self::run::Runner;
 use super::args::{Display, pair};
-use super::console::Console;
+use super::console::{Console, counted};
 use super::forgive_broken_pipe;
 use super::measure::use_threads;
 use crate::error::{Error, Result};
@@ -39,10 +40,13 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
     let runner = Runner::new(&options, access)?;
     let Some(queries) = queries else { return shell::run(&runner, &outputs, &params, console) };
     for query in queries {
-        if runner.run(query, &outputs)?.is_none() {
+        let start = Instant::now();
+        let Some(rows) = runner.run(query, &outputs)? else {
             // Nobody reads the results any more.
             break;
-        }
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        console.detail("time", &format!("{} in {seconds:.2} s", counted(rows as u64, "row", "s")));
     }
     Ok(())
 }

@@ -29,6 +29,8 @@ pub(super) struct Runner {
     access: Access,
     stop: Arc<AtomicBool>,
     terminated: Arc<AtomicBool>,
+    /// Whether no statement runs, so that a signal may end the program at once.
+    idle: Arc<AtomicBool>,
 }
 
 /// What a statement says, in this order: its columns, then its rows.
@@ -54,9 +56,11 @@ impl Runner {
             .build()
             .map_err(|error| Error::resource("cannot start threads").with("detail", &error).caused_by(error))?;
         let context = runtime.block_on(session(options))?;
-        let (stop, terminated) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let flag = |set| Arc::new(AtomicBool::new(set));
+        let (stop, terminated, idle) = (flag(false), flag(false), flag(true));
         for (signal, code) in [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)] {
             let register = || {
+                signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&idle))?;
                 signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&stop))?;
                 if code == 143 {
                     signal_hook::flag::register(signal, Arc::clone(&terminated))?;
@@ -65,12 +69,19 @@ impl Runner {
             };
             register().map_err(|error| Error::io("cannot watch for signals").caused_by(error))?;
         }
-        Ok(Self { runtime, context, access, stop, terminated })
+        Ok(Self { runtime, context, access, stop, terminated, idle })
     }
 
     /// Runs a statement and writes what comes of it; how many rows, or nothing if nobody reads them any more.
     pub(super) fn run(&self, query: Query, outputs: &Outputs) -> Result<Option<usize>> {
+        self.idle.store(false, Ordering::Relaxed);
+        let result = self.run_to_end(query, outputs);
         self.stop.store(false, Ordering::Relaxed);
+        self.idle.store(true, Ordering::Relaxed);
+        result
+    }
+
+    fn run_to_end(&self, query: Query, outputs: &Outputs) -> Result<Option<usize>> {
         let returns_rows = query.returns_rows();
         let (sender, receiver) = sync_channel(WAITING);
         let (context, access) = (self.context.clone(), self.access);

@@ -1,11 +1,13 @@
 //! Which files, which schema, which groups, which head; the only reader.
 
+mod batches;
 mod chunk;
 mod discover;
 mod file;
 pub mod head;
 mod keys;
 mod open;
+mod pages;
 mod plan;
 mod read;
 mod scalars;

@@ -10,7 +10,7 @@ use super::file::{self, Footer};
 use super::keys::Filter;
 use super::schema::{Element, leaves};
 use super::source::Source;
-use super::{File, Key, Request, Unit, UnitReader, plan, read, vectors};
+use super::{File, Key, Request, Unit, UnitReader, batches, plan, read};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
@@ -100,7 +100,7 @@ impl Archive {
         let (source, footer) = self.footer(file)?;
         let mut dim = None;
         for row_group in 0..planned.row_groups {
-            let length = vectors::first_length(&source, &footer.arrow, row_group, planned.columns.features);
+            let length = batches::first_length(&source, &footer.arrow, row_group, planned.columns.features);
             dim = length.map_err(|error| {
                 error
                     .with_default("file", &planned.shown)

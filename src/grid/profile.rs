@@ -1,6 +1,6 @@
 //! One pass over a chunk that finds how finely its values have to be rounded.
 
-use super::{EXPONENTS, Grid, VALUE_BITS, Value, ceil_log2, power_of_two};
+use super::{EXPONENTS, Grid, VALUE_BITS, Value, ceil_log2, power_of_two, vectorised};
 use crate::batch::{Batch, Features};
 use crate::error::{Error, Result};
 
@@ -157,7 +157,7 @@ impl Spread {
 
         let mut sums = vec![0.0; first.len() * dim];
         let (mut deviation, mut squares, mut hits) = (vec![0.0; dim], vec![0.0; dim], vec![0.0; dim]);
-        pulp::Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 for (row, &code) in chunk.codes().iter().enumerate() {
@@ -219,7 +219,7 @@ impl Spread {
 
 fn largest_magnitudes<T: Value>(values: &[T], dim: usize) -> Vec<f64> {
     let mut largest = vec![0.0; dim];
-    pulp::Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || {
             for row in values.chunks_exact(dim) {

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use super::quantise::{SHORT_BITS, low_word};
 use crate::error::{Error, Result};
+use crate::grid::vectorised;
 
 /// Rows in a block: one more, and a sum of squares of `2^21 − 1` passes `2^53`.
 pub const BLOCK_ROWS: usize = 2048;
@@ -224,7 +225,7 @@ fn panel_product(
 /// `Σ δ (δ · 1)` modulo `2^32`: what the rows of `δᵀδ` must sum to.
 fn symmetric_checksum(block: &[f64], dim: usize) -> Vec<i32> {
     let mut sums = vec![0_i32; dim];
-    pulp::Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || {
             for row in block.chunks_exact(dim) {

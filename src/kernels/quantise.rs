@@ -4,7 +4,7 @@
 
 use arrow::datatypes::i256;
 
-use crate::grid::{DELTA_LIMIT, Grid, Value, power_of_two, wide};
+use crate::grid::{DELTA_LIMIT, Grid, Value, power_of_two, vectorised, wide};
 
 /// `|δ|` of a short row is below `2^21`.
 pub const SHORT_BITS: u32 = 21;
@@ -162,7 +162,7 @@ impl Quantiser {
     #[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
     fn narrow_row<T: Value>(&self, x: &[T], shift: &[f64], delta: &mut [f64], changed: &mut [u64]) -> bool {
         let dim = self.dim;
-        pulp::Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 let (x, inverse, shift) = (&x[..dim], &self.inverse[..dim], &shift[..dim]);
@@ -186,7 +186,7 @@ impl Quantiser {
         let dim = self.dim;
         let mut square = i256::ZERO;
         for (at, band) in self.bands.iter().enumerate() {
-            let (low, high) = pulp::Arch::new().dispatch(
+            let (low, high) = vectorised(
                 #[inline(always)]
                 || {
                     let (delta, sums) = (&delta[..dim], &mut sums[..dim]);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::batch::Label;
-use crate::grid::{Grid, VALUE_BITS};
+use crate::grid::{Grid, VALUE_BITS, vectorised};
 
 /// A class's shift is a multiple of this many steps, so that it lies on coarser chunks' grids too.
 const SHIFT_STEPS: f64 = 65_536.0;
@@ -49,7 +49,7 @@ impl Shifts {
             table.entry(label.clone()).or_insert(proposed).clone()
         });
         // With the registers of the machine, rounding is an instruction and not a call.
-        pulp::Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 if grid.serves(&shift, mean) {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use half::f16;
 
 use super::runs::{Run, bits_at, run_at};
+use crate::grid::vectorised;
 
 /// A type that vectors are stored in.
 pub(in crate::archive) trait Float: ArrowNativeType {
@@ -41,7 +42,7 @@ macro_rules! floats {
 
             fn append_split(bytes: &[u8], all: usize, from: usize, to: usize, out: &mut Vec<Self>) {
                 let streams: [&[u8]; $bytes] = std::array::from_fn(|at| &bytes[at * all + from..][..to - from]);
-                pulp::Arch::new().dispatch(
+                vectorised(
                     #[inline(always)]
                     || {
                         let value = |at: usize| Self::from_le_bytes(std::array::from_fn(

@@ -148,60 +148,87 @@ impl Spread {
             }
             counts[*class as usize] += 1;
         }
-        let largest = largest_magnitudes(values, dim);
-        let scale: Vec<i32> = largest
-            .iter()
-            .map(|&x| if T::WIDE_RANGE && x > 0.0 { ceil_log2(x).clamp(-1022, 1022) } else { 0 })
-            .collect();
+        let classes = first.len();
+        let mut largest = vec![0.0; dim];
+        if T::WIDE_RANGE {
+            vectorised(
+                #[inline(always)]
+                || values.chunks_exact(dim).for_each(|row| raise(&mut largest, row)),
+            );
+        }
+        let scale: Vec<i32> =
+            largest.iter().map(|&x| if x > 0.0 { ceil_log2(x).clamp(-1022, 1022) } else { 0 }).collect();
         let factors: Vec<f64> = scale.iter().map(|&p| power_of_two(-p as i16)).collect();
 
-        let mut sums = vec![0.0; first.len() * dim];
+        let mut sums = vec![0.0; classes * dim];
         let (mut deviation, mut squares, mut hits) = (vec![0.0; dim], vec![0.0; dim], vec![0.0; dim]);
         vectorised(
             #[inline(always)]
             || {
-                for (row, &code) in chunk.codes().iter().enumerate() {
-                    let class = class_of_code[code as usize] as usize;
-                    let x = &values[row * dim..][..dim];
-                    let origin = &values[first[class] * dim..][..dim];
-                    let sums = &mut sums[class * dim..][..dim];
-                    let (deviation, squares) = (&mut deviation[..dim], &mut squares[..dim]);
-                    let (hits, factors) = (&mut hits[..dim], &factors[..dim]);
-                    for j in 0..dim {
-                        let delta = if T::WIDE_RANGE {
-                            x[j].widen() * factors[j] - origin[j].widen() * factors[j]
-                        } else {
-                            x[j].widen() - origin[j].widen()
-                        };
-                        deviation[j] = if delta.abs() > deviation[j] { delta.abs() } else { deviation[j] };
-                        squares[j] += delta * delta;
-                        sums[j] += delta;
-                        hits[j] += if delta == 0.0 { 0.0 } else { 1.0 };
+                // Some dimensions of all rows before the next ones: the sums of all classes stay in cache.
+                let width = dimensions_at_once(classes, dim);
+                for start in (0..dim).step_by(width) {
+                    let dims = start..dim.min(start + width);
+                    let width = dims.len();
+                    let (deviation, squares) = (&mut deviation[dims.clone()], &mut squares[dims.clone()]);
+                    let (hits, largest) = (&mut hits[dims.clone()], &mut largest[dims.clone()]);
+                    let factors = &factors[dims];
+                    for (row, &code) in chunk.codes().iter().enumerate() {
+                        let class = class_of_code[code as usize] as usize;
+                        let x = &values[row * dim + start..][..width];
+                        let origin = &values[first[class] * dim + start..][..width];
+                        let sums = &mut sums[class * dim + start..][..width];
+                        if !T::WIDE_RANGE {
+                            raise(largest, x);
+                        }
+                        for j in 0..width {
+                            let delta = if T::WIDE_RANGE {
+                                x[j].widen() * factors[j] - origin[j].widen() * factors[j]
+                            } else {
+                                x[j].widen() - origin[j].widen()
+                            };
+                            deviation[j] = if delta.abs() > deviation[j] { delta.abs() } else { deviation[j] };
+                            squares[j] += delta * delta;
+                            sums[j] += delta;
+                            hits[j] += if delta == 0.0 { 0.0 } else { 1.0 };
+                        }
                     }
                 }
             },
         );
 
-        let freedom = chunk.rows() - first.len();
-        let mut sigma = squares;
-        for (class, &count) in counts.iter().enumerate() {
-            for (sigma, sum) in sigma.iter_mut().zip(&sums[class * dim..][..dim]) {
-                *sigma -= sum * sum / f64::from(count);
-            }
-        }
+        let freedom = chunk.rows() - classes;
+        let (mut sigma, mut means) = (squares, sums);
+        vectorised(
+            #[inline(always)]
+            || {
+                for (class, &count) in counts.iter().enumerate() {
+                    let (count, sums) = (f64::from(count), &means[class * dim..][..dim]);
+                    for j in 0..dim {
+                        sigma[j] -= sums[j] * sums[j] / count;
+                    }
+                }
+            },
+        );
         for sigma in &mut sigma {
             *sigma = if *sigma > 0.0 { (*sigma / freedom as f64).sqrt() } else { 0.0 };
         }
-
-        let mut means = sums;
-        for (class, &count) in counts.iter().enumerate() {
-            let origin = &values[first[class] * dim..][..dim];
-            for (j, mean) in means[class * dim..][..dim].iter_mut().enumerate() {
-                // Scaled as long as possible: the difference of two values of f64 may be no f64.
-                let scaled = origin[j].widen() * factors[j] + *mean / f64::from(count);
-                *mean = (scaled / factors[j]).clamp(-largest[j], largest[j]);
-            }
-        }
+        vectorised(
+            #[inline(always)]
+            || {
+                let (largest, factors) = (&largest[..dim], &factors[..dim]);
+                for (class, &count) in counts.iter().enumerate() {
+                    let (count, origin) = (f64::from(count), &values[first[class] * dim..][..dim]);
+                    let means = &mut means[class * dim..][..dim];
+                    for j in 0..dim {
+                        // Scaled as long as possible: the difference of two values of f64 may be no f64.
+                        let scaled = origin[j].widen() * factors[j] + means[j] / count;
+                        let mean = if T::WIDE_RANGE { scaled / factors[j] } else { scaled };
+                        means[j] = mean.clamp(-largest[j], largest[j]);
+                    }
+                }
+            },
+        );
         let about_first = (freedom < MIN_FREEDOM).then(|| {
             let mut about = vec![0.0_f64; dim];
             for row in values.chunks_exact(dim) {
@@ -217,20 +244,24 @@ impl Spread {
     }
 }
 
-fn largest_magnitudes<T: Value>(values: &[T], dim: usize) -> Vec<f64> {
-    let mut largest = vec![0.0; dim];
-    vectorised(
-        #[inline(always)]
-        || {
-            for row in values.chunks_exact(dim) {
-                for (largest, x) in largest.iter_mut().zip(row) {
-                    let x = x.widen().abs();
-                    *largest = if x > *largest { x } else { *largest };
-                }
-            }
-        },
-    );
-    largest
+/// Bytes of sums and first rows that stay in cache while all rows pass.
+const CLASS_BYTES: usize = 768 << 10;
+
+/// How many dimensions are taken at a time.
+fn dimensions_at_once(classes: usize, dim: usize) -> usize {
+    let most = CLASS_BYTES / (size_of::<f64>() + size_of::<f32>()) / classes.max(1);
+    // Fewer than a cache line of values would be read more than once.
+    if most >= dim { dim.max(1) } else { most.max(16) / 16 * 16 }
+}
+
+/// Takes the larger magnitudes.
+#[inline(always)]
+fn raise<T: Value>(largest: &mut [f64], row: &[T]) {
+    let largest = &mut largest[..row.len()];
+    for j in 0..row.len() {
+        let x = row[j].widen().abs();
+        largest[j] = if x > largest[j] { x } else { largest[j] };
+    }
 }
 
 /// The exponents of a chunk's grid.

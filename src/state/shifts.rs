@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::batch::Label;
 use crate::grid::{Grid, VALUE_BITS, vectorised};
+use crate::kernels::quantise::{MAGIC, NARROW_LIMIT};
 
 /// A class's shift is a multiple of this many steps, so that it lies on coarser chunks' grids too.
 const SHIFT_STEPS: f64 = 65_536.0;
@@ -22,15 +23,17 @@ pub struct Shifts(RwLock<HashMap<Label, Arc<[f64]>>>);
 pub(super) struct Steps {
     sizes: Vec<f64>,
     inverse: Vec<f64>,
-    /// Whether a dimension has a step.
-    present: Vec<bool>,
+    /// What a shift must stay below. Where the chunk is all zeros there is no step, and only 0 lies on every grid.
+    limits: Vec<f64>,
 }
 
 impl Steps {
     pub(super) fn of(grid: &Grid) -> Self {
         let sizes = grid.steps();
         let inverse = sizes.iter().map(|step| 1.0 / step).collect();
-        Self { sizes, inverse, present: grid.exponents().iter().map(Option::is_some).collect() }
+        let largest = 2f64.powi(VALUE_BITS as i32);
+        let limit = |e: &Option<i16>| if e.is_some() { largest } else { f64::MIN_POSITIVE };
+        Self { sizes, inverse, limits: grid.exponents().iter().map(limit).collect() }
     }
 }
 
@@ -48,16 +51,13 @@ impl Shifts {
             let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
             table.entry(label.clone()).or_insert(proposed).clone()
         });
-        // With the registers of the machine, rounding is an instruction and not a call.
+        let first = out.len();
+        out.resize(first + mean.len(), 0);
         vectorised(
             #[inline(always)]
             || {
-                if grid.serves(&shift, mean) {
-                    out.extend(shift.iter().zip(&grid.inverse).map(|(shift, inverse)| (shift * inverse) as i64));
-                } else {
-                    let own = |(mean, inverse): (&f64, &f64)| (mean * inverse).round_ties_even() as i64;
-                    out.extend(mean.iter().zip(&grid.inverse).map(own));
-                }
+                let out = &mut out[first..];
+                if grid.serves(&shift, mean) { grid.convert(&shift, out) } else { grid.convert(mean, out) }
             },
         );
     }
@@ -69,14 +69,34 @@ impl Steps {
     #[expect(clippy::inline_always, reason = "it has to be compiled for the registers of the caller")]
     #[expect(clippy::float_cmp, reason = "a multiple of a power of two is one exactly or not at all")]
     fn serves(&self, shift: &[f64], mean: &[f64]) -> bool {
-        let limit = 2f64.powi(VALUE_BITS as i32);
-        (0..self.inverse.len()).all(|j| {
-            let (shift, mean) = (shift[j] * self.inverse[j], mean[j] * self.inverse[j]);
-            // Where the chunk is all zeros there is no step, and only 0 lies on every grid.
-            (shift == 0.0 || self.present[j])
-                && shift == shift.round_ties_even()
-                && shift.abs() < limit
-                && (shift - mean).abs() < NEAR_STEPS
-        })
+        let dim = mean.len();
+        let (shift, inverse, limits) = (&shift[..dim], &self.inverse[..dim], &self.limits[..dim]);
+        let mut serves = true;
+        for j in 0..dim {
+            let (shift, mean) = (shift[j] * inverse[j], mean[j] * inverse[j]);
+            let near = (shift - mean).abs() < NEAR_STEPS;
+            serves &= (shift == shift.round_ties_even()) & (shift.abs() < limits[j]) & near;
+        }
+        serves
+    }
+
+    /// Values in steps, rounded.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "it has to be compiled for the registers of the caller")]
+    fn convert(&self, values: &[f64], out: &mut [i64]) {
+        let dim = out.len();
+        let (values, inverse) = (&values[..dim], &self.inverse[..dim]);
+        let mut narrow = true;
+        for j in 0..dim {
+            let steps = values[j] * inverse[j];
+            narrow &= steps.abs() < NARROW_LIMIT;
+            out[j] = ((steps + MAGIC).to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
+        }
+        if !narrow {
+            // Few machines have an instruction for many of these at once.
+            for j in 0..dim {
+                out[j] = (values[j] * inverse[j]).round_ties_even() as i64;
+            }
+        }
     }
 }

@@ -26,7 +26,7 @@ fn syrk(c: &mut Criterion) {
                 matmul(MatMut::from_column_major_slice_mut(&mut out, dim, dim), BlockStructure::TriangularLower, Accum::Replace, a.transpose(), BlockStructure::Rectangular, a, BlockStructure::Rectangular, 1.0, Par::Seq);
             });
         });
-        let mut acc = vec![0_i128; gram::packed_len(dim)];
+        let mut acc = vec![0_i64; gram::packed_len(dim)];
         group.bench_function(BenchmarkId::new("exact", dim), |b| {
             b.iter(|| gram::add_block(&mut acc, &block, dim, gram::Par::Seq).unwrap());
         });

@@ -10,7 +10,7 @@ use super::file::{self, Footer};
 use super::keys::Filter;
 use super::schema::{Element, leaves};
 use super::source::Source;
-use super::{File, Key, Request, Unit, UnitReader, batches, plan, read};
+use super::{Decoded, File, Key, Request, Unit, UnitReader, Values, batches, plan, read};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
@@ -46,7 +46,12 @@ pub struct Archive {
     pub(super) warnings: Vec<String>,
     pub(super) dims: Vec<OnceLock<Option<usize>>>,
     pub(super) footers: Mutex<VecDeque<(usize, Arc<Footer>)>>,
+    /// The memory of chunks that nobody needs any more.
+    pub(super) spare: Mutex<Vec<Values>>,
 }
+
+/// Chunks whose memory is kept, a few a thread.
+const SPARE: usize = 32;
 
 /// Footers that are kept: one for each file that threads are likely to be in, since all of them may not fit in memory.
 const FOOTERS: usize = 64;
@@ -201,6 +206,19 @@ impl Archive {
             }
         }
         Ok(all)
+    }
+
+    /// Takes back a chunk, whose memory serves the next one.
+    pub fn recycle(&self, chunk: Decoded) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE {
+            spare.push(chunk.values);
+        }
+    }
+
+    /// The memory of a chunk that was taken back.
+    pub(super) fn spare(&self) -> Option<Values> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     /// A file, opened again, and its footer.

@@ -53,6 +53,7 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     Ok(Archive {
         dims: files.iter().map(|_| OnceLock::new()).collect(),
         footers: Mutex::default(),
+        spare: Mutex::default(),
         files,
         units,
         starts,

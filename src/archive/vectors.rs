@@ -35,6 +35,8 @@ pub(super) struct VectorReader {
     column: Column,
     /// Rows read.
     done: usize,
+    /// Memory for the next ones.
+    spare: Option<Values>,
 }
 
 /// Where vectors are, and what they should be.
@@ -79,17 +81,20 @@ impl VectorReader {
             Element::F64 => column.pages()?.map(Way::PagesF64),
         };
         let way = way.map_or_else(|| column.batches(0).map(Way::Batches), Ok)?;
-        Ok(Self { way, column, done: 0 })
+        Ok(Self { way, column, done: 0, spare: None })
     }
 
     /// The next `rows` rows, the first of which is `base` of the row group.
     pub(super) fn next(&mut self, rows: usize, base: u64) -> Result<Vectors> {
         let dim = self.column.dim;
-        let vectors = match &mut self.way {
-            Way::PagesF16(pages) => take(pages, rows, dim, Values::F16)?,
-            Way::PagesF32(pages) => take(pages, rows, dim, Values::F32)?,
-            Way::PagesF64(pages) => take(pages, rows, dim, Values::F64)?,
-            Way::Batches(_) => None,
+        let vectors = match (&mut self.way, self.spare.take()) {
+            (Way::PagesF16(pages), Some(Values::F16(spare))) => take(pages, rows, dim, spare, Values::F16)?,
+            (Way::PagesF32(pages), Some(Values::F32(spare))) => take(pages, rows, dim, spare, Values::F32)?,
+            (Way::PagesF64(pages), Some(Values::F64(spare))) => take(pages, rows, dim, spare, Values::F64)?,
+            (Way::PagesF16(pages), _) => take(pages, rows, dim, Vec::new(), Values::F16)?,
+            (Way::PagesF32(pages), _) => take(pages, rows, dim, Vec::new(), Values::F32)?,
+            (Way::PagesF64(pages), _) => take(pages, rows, dim, Vec::new(), Values::F64)?,
+            (Way::Batches(_), _) => None,
         };
         let vectors = match vectors {
             Some(vectors) => vectors,
@@ -97,6 +102,11 @@ impl VectorReader {
         };
         self.done += rows;
         Ok(vectors)
+    }
+
+    /// Gives memory for the next rows.
+    pub(super) fn reuse(&mut self, values: Values) {
+        self.spare = Some(values);
     }
 
     /// Whether there is nothing more.
@@ -139,9 +149,10 @@ fn take<V: Float>(
     pages: &mut Pages<V>,
     rows: usize,
     dim: usize,
+    mut values: Vec<V>,
     wrap: impl FnOnce(Vec<V>) -> Values,
 ) -> Result<Option<Vectors>> {
-    let mut values = Vec::new();
+    values.clear();
     let Some(finite) = pages.next(rows, &mut values)? else { return Ok(None) };
     let mut faults = Vec::new();
     if !finite {

@@ -50,6 +50,7 @@ pub(super) fn scan<W: Send>(
                 match task {
                     Task::Chunk(place, chunk) => {
                         queue.attempt(place, || look(&mut state, place, &chunk));
+                        archive.recycle(*chunk);
                     }
                     Task::Unit(unit) => {
                         read_unit(archive, units[unit], unit, &queue, &mut state, &look);
@@ -113,6 +114,7 @@ fn read_unit<W>(
         counted = share;
         if let Some(chunk) = queue.offer(place, chunk) {
             queue.attempt(place, || look(worker, place, &chunk));
+            archive.recycle(chunk);
         }
     }
     queue.watch.bytes.fetch_add(bytes - counted, Ordering::Relaxed);

@@ -1,5 +1,7 @@
 //! From rows to integers.
 
+use std::cell::Cell;
+
 use arrow::datatypes::i256;
 
 use super::class_sums::ClassSums;
@@ -10,6 +12,11 @@ use crate::error::{Error, Result};
 use crate::grid::{History, Profile, VALUE_BITS, Value};
 use crate::kernels::gram::BLOCK_ROWS;
 use crate::kernels::quantise::{Quantiser, Rounded, Rows, TooFar, Totals};
+
+thread_local! {
+    /// A block of rounded rows, of the size of a chunk or more: asked for once and not for every chunk.
+    static SCRATCH: Cell<Rounded> = Cell::default();
+}
 
 /// Takes the rounded rows of each block.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(&Rounded) -> Result<()>;
@@ -55,16 +62,16 @@ fn observe_values<T: Value>(
     let labels: Vec<_> = classes.codes.iter().map(|&code| batch.classes()[code as usize].clone()).collect();
     let steps = Steps::of(grid);
     let mut shift_steps = Vec::with_capacity(labels.len() * dim);
-    for (&code, label) in classes.codes.iter().zip(&labels) {
+    for ((&code, label), &count) in classes.codes.iter().zip(&labels).zip(&classes.counts) {
         let mean = profile.mean(code).ok_or_else(|| Error::internal("a class of the chunk is not in its profile"))?;
-        shifts.in_steps(label, &steps, mean, &mut shift_steps);
+        shifts.in_steps(label, &steps, mean, count, &mut shift_steps);
     }
 
     let quantiser = Quantiser::new(grid, profile.largest());
     let mut sums = vec![0; labels.len() * dim];
     let mut squares = vec![i256::ZERO; labels.len()];
     let mut changed = vec![0_u64; dim];
-    let mut rounded = Rounded::default();
+    let mut rounded = SCRATCH.take();
     let mut failed: Option<TooFar> = None;
     for (rows, classes) in classes.rows.chunks(BLOCK_ROWS).zip(classes.of_row.chunks(BLOCK_ROWS)) {
         let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
@@ -78,6 +85,7 @@ fn observe_values<T: Value>(
     if let Some(TooFar { row, dimension }) = failed {
         return Err(too_fine(row, dimension));
     }
+    SCRATCH.set(rounded);
     let history = History::of(grid, selected.len() as u64, &changed);
     Ok(ClassSums::from_parts(grid.clone(), history, labels, classes.counts, shift_steps, sums, squares))
 }

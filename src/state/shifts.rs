@@ -13,6 +13,9 @@ const SHIFT_STEPS: f64 = 65_536.0;
 /// A shift that lies this many steps or more from a chunk's class makes its rows long.
 const NEAR_STEPS: f64 = 1_048_576.0;
 
+/// The mean of so few rows says little; a shift of their own is no cheaper than two long rows.
+const FEW_ROWS: u64 = 4;
+
 /// Shifts by class, in feature units; append-only, shared by all partial states of a group.
 ///
 /// They keep `δ` short and merging an addition. No result depends on them.
@@ -40,8 +43,9 @@ impl Steps {
 impl Shifts {
     /// Appends the shift of a class, in steps of a grid: the table's where it serves, else one of the class's own.
     ///
-    /// `mean` is about where the chunk's rows of that class lie.
-    pub(super) fn in_steps(&self, label: &Label, grid: &Steps, mean: &[f64], out: &mut Vec<i64>) {
+    /// `mean` is about where the chunk's `rows` rows of that class lie.
+    pub(super) fn in_steps(&self, label: &Label, grid: &Steps, mean: &[f64], rows: u64, out: &mut Vec<i64>) {
+        let near = if rows < FEW_ROWS { 2.0 * NEAR_STEPS } else { NEAR_STEPS };
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(label).cloned();
         let shift = known.unwrap_or_else(|| {
             let coarse = |((mean, inverse), step): ((&f64, &f64), &f64)| {
@@ -57,25 +61,25 @@ impl Shifts {
             #[inline(always)]
             || {
                 let out = &mut out[first..];
-                if grid.serves(&shift, mean) { grid.convert(&shift, out) } else { grid.convert(mean, out) }
+                if grid.serves(&shift, mean, near) { grid.convert(&shift, out) } else { grid.convert(mean, out) }
             },
         );
     }
 }
 
 impl Steps {
-    /// Whether a shift lies on this grid, and near rows with that mean.
+    /// Whether a shift lies on this grid, and fewer than `near` steps from the mean.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "it has to be compiled for the registers of the caller")]
     #[expect(clippy::float_cmp, reason = "a multiple of a power of two is one exactly or not at all")]
-    fn serves(&self, shift: &[f64], mean: &[f64]) -> bool {
+    fn serves(&self, shift: &[f64], mean: &[f64], near: f64) -> bool {
         let dim = mean.len();
         let (shift, inverse, limits) = (&shift[..dim], &self.inverse[..dim], &self.limits[..dim]);
         let mut serves = true;
         for j in 0..dim {
             let (shift, mean) = (shift[j] * inverse[j], mean[j] * inverse[j]);
-            let near = (shift - mean).abs() < NEAR_STEPS;
-            serves &= (shift == shift.round_ties_even()) & (shift.abs() < limits[j]) & near;
+            let lies = (shift == shift.round_ties_even()) & (shift.abs() < limits[j]);
+            serves &= lies & ((shift - mean).abs() < near);
         }
         serves
     }

@@ -160,42 +160,34 @@ impl Spread {
             largest.iter().map(|&x| if x > 0.0 { ceil_log2(x).clamp(-1022, 1022) } else { 0 }).collect();
         let factors: Vec<f64> = scale.iter().map(|&p| power_of_two(-p as i16)).collect();
 
-        let mut sums = vec![0.0; classes * dim];
-        let (mut deviation, mut squares, mut hits) = (vec![0.0; dim], vec![0.0; dim], vec![0.0; dim]);
+        let classes_of_rows: Vec<u32> = chunk.codes().iter().map(|&code| class_of_code[code as usize]).collect();
+        let zeros = || vec![0.0; dim];
+        let mut pass = Pass {
+            values,
+            dim,
+            first: &first,
+            factors: &factors,
+            sums: vec![0.0; classes * dim],
+            totals: [zeros(), zeros(), zeros(), largest],
+        };
         vectorised(
             #[inline(always)]
             || {
-                // Some dimensions of all rows before the next ones: the sums of all classes stay in cache.
-                let width = dimensions_at_once(classes, dim);
-                for start in (0..dim).step_by(width) {
-                    let dims = start..dim.min(start + width);
-                    let width = dims.len();
-                    let (deviation, squares) = (&mut deviation[dims.clone()], &mut squares[dims.clone()]);
-                    let (hits, largest) = (&mut hits[dims.clone()], &mut largest[dims.clone()]);
-                    let factors = &factors[dims];
-                    for (row, &code) in chunk.codes().iter().enumerate() {
-                        let class = class_of_code[code as usize] as usize;
-                        let x = &values[row * dim + start..][..width];
-                        let origin = &values[first[class] * dim + start..][..width];
-                        let sums = &mut sums[class * dim + start..][..width];
-                        if !T::WIDE_RANGE {
-                            raise(largest, x);
-                        }
-                        for j in 0..width {
-                            let delta = if T::WIDE_RANGE {
-                                x[j].widen() * factors[j] - origin[j].widen() * factors[j]
-                            } else {
-                                x[j].widen() - origin[j].widen()
-                            };
-                            deviation[j] = if delta.abs() > deviation[j] { delta.abs() } else { deviation[j] };
-                            squares[j] += delta * delta;
-                            sums[j] += delta;
-                            hits[j] += if delta == 0.0 { 0.0 } else { 1.0 };
-                        }
-                    }
+                let whole = dim / LANES * LANES;
+                for (tile, classes) in classes_of_rows.chunks(TILE_ROWS).enumerate() {
+                    let row = tile * TILE_ROWS;
+                    (0..whole).step_by(LANES).for_each(
+                        #[inline(always)]
+                        |start| pass.tile::<LANES>(row, classes, start),
+                    );
+                    (whole..dim).for_each(
+                        #[inline(always)]
+                        |start| pass.tile::<1>(row, classes, start),
+                    );
                 }
             },
         );
+        let Pass { sums, totals: [deviation, squares, hits, largest], .. } = pass;
 
         let freedom = chunk.rows() - classes;
         let (mut sigma, mut means) = (squares, sums);
@@ -244,14 +236,56 @@ impl Spread {
     }
 }
 
-/// Bytes of sums and first rows that stay in cache while all rows pass.
-const CLASS_BYTES: usize = 768 << 10;
+/// Dimensions that are summed in registers while a tile of rows passes.
+const LANES: usize = 8;
 
-/// How many dimensions are taken at a time.
-fn dimensions_at_once(classes: usize, dim: usize) -> usize {
-    let most = CLASS_BYTES / (size_of::<f64>() + size_of::<f32>()) / classes.max(1);
-    // Fewer than a cache line of values would be read more than once.
-    if most >= dim { dim.max(1) } else { most.max(16) / 16 * 16 }
+/// Rows of a tile, which stays in the nearest cache.
+const TILE_ROWS: usize = 16;
+
+/// The rows of a chunk, and what they add up to.
+struct Pass<'a, T> {
+    values: &'a [T],
+    dim: usize,
+    /// The first row of each class.
+    first: &'a [usize],
+    factors: &'a [f64],
+    /// `Σ δ`, classes × D.
+    sums: Vec<f64>,
+    /// Largest |δ|, `Σ δ²`, rows with `δ ≠ 0` and largest |x|, each D.
+    totals: [Vec<f64>; 4],
+}
+
+impl<T: Value> Pass<'_, T> {
+    /// Adds the dimensions from `start` on of some rows, of which `row` is the first.
+    #[inline(always)]
+    fn tile<const N: usize>(&mut self, row: usize, classes: &[u32], start: usize) {
+        let load = |values: &[f64]| -> [f64; N] {
+            let mut lanes = [0.0; N];
+            lanes.copy_from_slice(&values[start..start + N]);
+            lanes
+        };
+        let factors = load(self.factors);
+        let [mut deviation, mut squares, mut hits, mut largest] = [0, 1, 2, 3].map(|total| load(&self.totals[total]));
+        for (row, &class) in (row..).zip(classes) {
+            let class = class as usize;
+            let x = &self.values[row * self.dim + start..][..N];
+            let origin = &self.values[self.first[class] * self.dim + start..][..N];
+            let sums = &mut self.sums[class * self.dim + start..][..N];
+            for lane in 0..N {
+                let (x, origin) = (x[lane].widen(), origin[lane].widen());
+                let delta = if T::WIDE_RANGE { x * factors[lane] - origin * factors[lane] } else { x - origin };
+                let (size, distance) = (x.abs(), delta.abs());
+                largest[lane] = if size > largest[lane] { size } else { largest[lane] };
+                deviation[lane] = if distance > deviation[lane] { distance } else { deviation[lane] };
+                squares[lane] += delta * delta;
+                sums[lane] += delta;
+                hits[lane] += if delta == 0.0 { 0.0 } else { 1.0 };
+            }
+        }
+        for (total, lanes) in self.totals.iter_mut().zip([deviation, squares, hits, largest]) {
+            total[start..start + N].copy_from_slice(&lanes);
+        }
+    }
 }
 
 /// Takes the larger magnitudes.

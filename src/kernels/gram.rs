@@ -100,6 +100,16 @@ pub fn plain_gram(acc: &mut [f64], a: &[f64], dim: usize) {
     });
 }
 
+/// The lower triangle of `aᵀ a` into the columns of `out`, D × D: the plain product of one thread, which exact ones are
+/// measured against.
+pub fn plain_product(out: &mut [f64], a: &[f64], dim: usize) {
+    use BlockStructure::{Rectangular, TriangularLower};
+    let out = MatMut::from_column_major_slice_mut(out, dim, dim);
+    let rows = MatRef::from_row_major_slice(a, a.len() / dim, dim);
+    let lhs = rows.transpose();
+    matmul(out, TriangularLower, Accum::Replace, lhs, Rectangular, rows, Rectangular, 1.0, faer::Par::Seq);
+}
+
 /// The panels of a packed lower triangle, with their columns.
 fn panels<T>(packed: &mut [T], dim: usize) -> Vec<(Range<usize>, &mut [T])> {
     let mut panels = Vec::with_capacity(dim.div_ceil(PANEL));

@@ -29,8 +29,9 @@ pub fn low_word(x: f64) -> i32 {
 /// Exponents this far apart share a pass over `Σ δ²`.
 const BAND: u32 = 6;
 
-/// Dimensions whose squares share a lane: `2^12` of them, each `δ² · 4^5 < 2^52`, stay below `2^64`.
-const LANE_DIMS: usize = 1 << 12;
+/// Dimensions whose squares share a lane: those of two rows in `2^11` of them, each `δ² · 4^5 < 2^52`, stay below
+/// `2^64`.
+const LANE_DIMS: usize = 1 << 11;
 
 /// The dimensions whose squares are summed in one pass.
 struct Band {
@@ -147,7 +148,7 @@ impl Quantiser {
         out: &mut Rounded,
     ) -> Option<TooFar> {
         let dim = self.dim;
-        out.short.resize(if keep { rows.rows.len() * dim } else { dim }, 0.0);
+        out.short.resize(if keep { rows.rows.len() } else { 2 } * dim, 0.0);
         out.shift.resize(dim, 0.0);
         let (mut kept, mut failed) = (0, None);
         let mut first = 0;
@@ -163,19 +164,40 @@ impl Quantiser {
             }
             out.squares.clear();
             out.squares.resize(self.bands.len(), 0);
-            for &row in &rows.rows[first..end] {
-                let row = row as usize;
-                let delta = &mut out.short[if keep { kept * dim } else { 0 }..][..dim];
-                let x = &values[row * dim..][..dim];
-                if narrow_row(x, &self.inverse, shift, delta, totals.changed) {
-                    let start = out.long.len();
-                    out.long.extend(delta.iter().map(|&x| x as i128));
-                    let added = self.add_long(row, &out.long[start..], sums, &mut totals.squares[class]);
-                    failed = earlier(failed, added.err());
+            for pair in rows.rows[first..end].chunks(2) {
+                let x = |row: u32| &values[row as usize * dim..][..dim];
+                let deltas = &mut out.short[if keep { kept * dim } else { 0 }..][..pair.len() * dim];
+                let mut long = [false; 2];
+                if let &[a, b] = pair {
+                    let (first, second) = deltas.split_at_mut(dim);
+                    let shifted = Shifted { inverse: &self.inverse, shift };
+                    long = shifted.round([x(a), x(b)], [&mut *first, &mut *second], totals.changed);
+                    if long == [false; 2] {
+                        self.add_short([first, second], sums, &mut out.squares);
+                        kept += 2;
+                        continue;
+                    }
                 } else {
-                    self.add_short(delta, sums, &mut out.squares);
-                    kept += 1;
+                    let shifted = Shifted { inverse: &self.inverse, shift };
+                    [long[0]] = shifted.round([x(pair[0])], [&mut *deltas], totals.changed);
                 }
+                // One of them alone, or long.
+                let mut place = 0;
+                for (at, (&row, long)) in pair.iter().zip(long).enumerate() {
+                    let delta = &deltas[at * dim..][..dim];
+                    if long {
+                        let start = out.long.len();
+                        out.long.extend(delta.iter().map(|&x| x as i128));
+                        let square = &mut totals.squares[class];
+                        let added = self.add_long(row as usize, &out.long[start..], sums, square);
+                        failed = earlier(failed, added.err());
+                    } else {
+                        self.add_short([delta], sums, &mut out.squares);
+                        deltas.copy_within(at * dim..(at + 1) * dim, place * dim);
+                        place += 1;
+                    }
+                }
+                kept += place;
             }
             self.add_squares(&out.squares, &mut totals.squares[class]);
             first = end;
@@ -184,13 +206,14 @@ impl Quantiser {
         failed
     }
 
-    /// Adds a short row to its class's sums, and its squares to those of each band.
+    /// Adds one short row or two to their class's sums, and their squares to those of each band.
     #[inline(always)]
-    fn add_short(&self, delta: &[f64], sums: &mut [i64], squares: &mut [u128]) {
+    fn add_short<const N: usize>(&self, deltas: [&[f64]; N], sums: &mut [i64], squares: &mut [u128]) {
         let dim = self.dim;
-        let (delta, sums) = (&delta[..dim], &mut sums[..dim]);
+        let (deltas, sums) = (deltas.map(|delta| &delta[..dim]), &mut sums[..dim]);
         for j in 0..dim {
-            sums[j] += ((delta[j] + MAGIC).to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
+            let both: f64 = deltas.iter().map(|delta| delta[j]).sum();
+            sums[j] += ((both + MAGIC).to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
         }
         for (band, square) in self.bands.iter().zip(squares) {
             let (shifts, mask) = (&band.shifts[..dim], &band.mask[..dim]);
@@ -198,8 +221,9 @@ impl Quantiser {
                 let mut sum = 0_u64;
                 for j in start..dim.min(start + LANE_DIMS) {
                     // A square is below 2^42, hence the low bits of its sum with 2^52.
-                    let square = (delta[j] * delta[j] + 4_503_599_627_370_496.0).to_bits() & mask[j];
-                    sum = sum.wrapping_add(square.wrapping_shl(shifts[j] as u32));
+                    let square = |delta: &[f64]| (delta[j] * delta[j] + 4_503_599_627_370_496.0).to_bits() & mask[j];
+                    let both: u64 = deltas.iter().map(|delta| square(delta)).sum();
+                    sum = sum.wrapping_add(both.wrapping_shl(shifts[j] as u32));
                 }
                 *square += u128::from(sum);
             }
@@ -255,7 +279,7 @@ impl Quantiser {
                 short.iter_mut().zip(&delta).for_each(|(short, &delta)| *short = delta as f64);
                 out.squares.clear();
                 out.squares.resize(self.bands.len(), 0);
-                self.add_short(&short, sums, &mut out.squares);
+                self.add_short([&short], sums, &mut out.squares);
                 self.add_squares(&out.squares, &mut totals.squares[class]);
                 if keep {
                     out.short.extend_from_slice(&short);
@@ -270,23 +294,43 @@ impl Quantiser {
     }
 }
 
-/// Rounds a row into `delta` and returns whether it is long. One lane per dimension and no branch.
-#[inline(always)]
-#[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
-fn narrow_row<T: Value>(x: &[T], inverse: &[f64], shift: &[f64], delta: &mut [f64], changed: &mut [u64]) -> bool {
-    let dim = x.len();
-    let (inverse, shift) = (&inverse[..dim], &shift[..dim]);
-    let (delta, changed) = (&mut delta[..dim], &mut changed[..dim]);
-    let mut beyond = 0;
-    for j in 0..dim {
-        let steps = x[j].widen() * inverse[j];
-        let rounded = (steps + MAGIC) - MAGIC;
-        changed[j] += u64::from(rounded != steps);
-        delta[j] = rounded - shift[j];
-        // The bits of |δ|: ordered as the numbers are, and compared as integers in any order.
-        beyond |= (LONG_BITS - 1).wrapping_sub(delta[j].to_bits() & (u64::MAX >> 1));
+/// What rows of a class are rounded by.
+struct Shifted<'a> {
+    inverse: &'a [f64],
+    shift: &'a [f64],
+}
+
+impl Shifted<'_> {
+    /// Rounds one row or two, each into its `delta`, and returns which of them are long. One lane per dimension and no
+    /// branch.
+    #[inline(always)]
+    #[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
+    fn round<T: Value, const N: usize>(
+        &self,
+        x: [&[T]; N],
+        mut deltas: [&mut [f64]; N],
+        changed: &mut [u64],
+    ) -> [bool; N] {
+        let dim = self.shift.len();
+        let (inverse, shift, changed) = (&self.inverse[..dim], &self.shift[..dim], &mut changed[..dim]);
+        let x = x.map(|x| &x[..dim]);
+        for delta in &mut deltas {
+            *delta = &mut std::mem::take(delta)[..dim];
+        }
+        let mut beyond = [0; N];
+        for j in 0..dim {
+            for row in 0..N {
+                let steps = x[row][j].widen() * inverse[j];
+                let rounded = (steps + MAGIC) - MAGIC;
+                changed[j] += u64::from(rounded != steps);
+                let delta = rounded - shift[j];
+                deltas[row][j] = delta;
+                // The bits of |δ|: ordered as the numbers are, and compared as integers in any order.
+                beyond[row] |= (LONG_BITS - 1).wrapping_sub(delta.to_bits() & (u64::MAX >> 1));
+            }
+        }
+        beyond.map(|beyond| beyond >> 63 != 0)
     }
-    beyond >> 63 != 0
 }
 
 /// Of two rows the one with the lower index.
@@ -334,11 +378,12 @@ mod tests {
     #[test]
     fn squares_fill_a_lane_to_the_last_bit() {
         let dim = LANE_DIMS + 3;
-        let largest = ((1 << 21) - 1) as f64;
+        let largest = f64::from((1 << 21) - 1);
         let exponents = (0..dim).map(|j| Some(if j == 0 { 0 } else { 5 })).collect();
-        let values: Vec<f64> = (0..dim).map(|j| if j == 0 { largest } else { 32.0 * largest }).collect();
+        let row = (0..dim).map(|j| if j == 0 { largest } else { 32.0 * largest });
+        let values: Vec<f64> = row.clone().chain(row).collect();
         let (_, square, _, _) = round(exponents, &values, &vec![0; dim]);
-        let each = i256::from_i128((largest * largest) as i128);
+        let each = i256::from_i128(2 * (largest * largest) as i128);
         assert_eq!(square, each.wrapping_mul(i256::from_i128(1 + (1024 * (dim as i128 - 1)))));
     }
 
@@ -360,6 +405,21 @@ mod tests {
         let (sums, square, changed, out) = round(vec![Some(0)], &[offset + 8.0, offset - 16.0], &[1 << 55]);
         let (small_sums, small_square, small_changed, small) = round(vec![Some(0)], &[8.0, -16.0], &[0]);
         assert_eq!((sums, square, changed, out.short), (small_sums, small_square, small_changed, small.short));
+    }
+
+    #[test]
+    fn of_two_rows_either_may_be_long() {
+        let long = 2_097_152.0;
+        for (values, short) in [
+            ([long, 3.0, 5.0, 7.0], vec![3.0, 5.0, 7.0]),
+            ([3.0, long, 5.0, long], vec![3.0, 5.0]),
+            ([long, long, 3.0, 5.0], vec![3.0, 5.0]),
+        ] {
+            let (sums, square, _, out) = round(vec![Some(0)], &values, &[0]);
+            assert_eq!((out.short, out.long.len()), (short, values.iter().filter(|&&x| x == long).count()));
+            assert_eq!(sums, [values.iter().sum::<f64>() as i64]);
+            assert_eq!(square, i256::from_i128(values.iter().map(|x| x * x).sum::<f64>() as i128));
+        }
     }
 
     #[test]

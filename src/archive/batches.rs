@@ -18,7 +18,7 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Reads the vectors of a unit as Arrow arrays.
 #[derive(Debug)]
 pub(super) struct Batches {
-    batches: ParquetRecordBatchReader,
+    reader: ParquetRecordBatchReader,
     source: Source,
     vectors: VectorType,
     dim: usize,
@@ -39,8 +39,8 @@ impl Batches {
     ) -> Result<Self> {
         let largest = (BATCH_BYTES / 4 / dim.max(1)).clamp(1, chunk);
         let batch = 1 << largest.ilog2();
-        let batches = batches(source, metadata, (row_group, skipped), root, batch)?;
-        Ok(Self { batches, source: source.clone(), vectors, dim })
+        let reader = batches(source, metadata, (row_group, skipped), root, batch)?;
+        Ok(Self { reader, source: source.clone(), vectors, dim })
     }
 
     /// The next `rows` rows, the first of which is `base` of the row group.
@@ -68,8 +68,8 @@ impl Batches {
     }
 
     fn batch(&mut self) -> Result<Option<ArrayRef>> {
-        let Self { batches, source, .. } = self;
-        let batch = source.guarded(|| batches.next().transpose())?;
+        let Self { reader, source, .. } = self;
+        let batch = source.guarded(|| reader.next().transpose())?;
         Ok(batch.map(|batch| batch.column(0).clone()))
     }
 

@@ -26,8 +26,8 @@ pub(super) fn rows_of(bytes: &[u8], count: usize, mut at: u64, dim: u64) -> bool
         let first = at;
         at += count as u64;
         match run {
-            Run::Repeated { value: 0, .. } => dim == 1 || count == 1 && first % dim == 0,
-            Run::Repeated { value: 1, .. } => first % dim != 0 && first % dim + count as u64 <= dim,
+            Run::Repeated { value: 0, .. } => dim == 1 || count == 1 && first.is_multiple_of(dim),
+            Run::Repeated { value: 1, .. } => !first.is_multiple_of(dim) && first % dim + count as u64 <= dim,
             Run::Repeated { .. } => false,
             Run::Packed { start, .. } => {
                 let mut next_row = first.div_ceil(dim) * dim - first;

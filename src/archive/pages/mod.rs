@@ -16,6 +16,7 @@ use parquet::basic::{Encoding, Type};
 use parquet::column::page::{Page, PageReader};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::file::statistics::Statistics;
 
 use super::source::Source;
 use crate::error::{Error, Result};
@@ -25,7 +26,7 @@ pub(super) use values::{Float, all_finite};
 
 /// Reads pages whose levels say nothing.
 pub(super) struct Pages<V> {
-    pages: SerializedPageReader<Source>,
+    reader: SerializedPageReader<Source>,
     source: Source,
     shape: Shape,
     dictionary: Option<Vec<V>>,
@@ -95,7 +96,7 @@ impl<V: Float> Pages<V> {
             (Type::FIXED_LEN_BYTE_ARRAY, 0, 4) if dim.checked_mul(4) == Some(width) => false,
             _ => return Ok(None),
         };
-        let nulls = column.statistics().and_then(|statistics| statistics.null_count_opt()).unwrap_or(0);
+        let nulls = column.statistics().and_then(Statistics::null_count_opt).unwrap_or(0);
         let (Ok(defined @ 0..=3), Ok(rows)) =
             (u8::try_from(descriptor.max_def_level()), usize::try_from(row_group.num_rows()))
         else {
@@ -105,10 +106,10 @@ impl<V: Float> Pages<V> {
             return Ok(None);
         }
         source.expect(row_group, &[leaf])?;
-        let pages = source.guarded(|| SerializedPageReader::new(Arc::new(source.clone()), column, rows, None))?;
+        let reader = source.guarded(|| SerializedPageReader::new(Arc::new(source.clone()), column, rows, None))?;
         let (stored, lanes) = if lists { (dim, 1) } else { (1, dim) };
         let shape = Shape { dim, lists, stored, lanes, defined };
-        Ok(Some(Self { pages, source: source.clone(), shape, dictionary: None, page: None, at: 0 }))
+        Ok(Some(Self { reader, source: source.clone(), shape, dictionary: None, page: None, at: 0 }))
     }
 
     /// Appends the next `rows` rows and says whether all of their values are finite; `None`, after some of them, where
@@ -163,8 +164,8 @@ impl<V: Float> Pages<V> {
     fn load(&mut self) -> Taken<bool> {
         while self.page.as_ref().is_none_or(|page| page.taken == page.count) {
             self.page = None;
-            let Self { pages, source, .. } = self;
-            let Some(page) = source.guarded(|| pages.get_next_page())? else { return Ok(false) };
+            let Self { reader, source, .. } = self;
+            let Some(page) = source.guarded(|| reader.get_next_page())? else { return Ok(false) };
             self.page = self.open_page(page)?;
         }
         Ok(true)
@@ -189,7 +190,15 @@ impl<V: Float> Pages<V> {
                 }
                 (buf, encoding, count)
             }
-            Page::DataPageV2 { mut buf, num_values, encoding, num_nulls, def_levels_byte_len, rep_levels_byte_len, .. } => {
+            Page::DataPageV2 {
+                mut buf,
+                num_values,
+                encoding,
+                num_nulls,
+                def_levels_byte_len,
+                rep_levels_byte_len,
+                ..
+            } => {
                 let count = num_values as usize;
                 let repetition = front(&mut buf, rep_levels_byte_len as usize)?;
                 let definition = front(&mut buf, def_levels_byte_len as usize)?;
@@ -239,7 +248,13 @@ impl<V: Float> Pages<V> {
 }
 
 impl DataPage {
-    fn append<V: Float>(&mut self, count: usize, lanes: usize, dictionary: Option<&[V]>, out: &mut Vec<V>) -> Taken<()> {
+    fn append<V: Float>(
+        &mut self,
+        count: usize,
+        lanes: usize,
+        dictionary: Option<&[V]>,
+        out: &mut Vec<V>,
+    ) -> Taken<()> {
         let end = self.taken + count;
         match &mut self.encoding {
             Values::Plain => {

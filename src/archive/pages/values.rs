@@ -18,7 +18,7 @@ pub(in crate::archive) trait Float: ArrowNativeType {
     /// Appends values that lie one after the other, little-endian; bytes of a value that is not whole are left out.
     fn append_plain(bytes: &[u8], out: &mut Vec<Self>);
     /// Appends the values `from..to` of `all`, whose first bytes are all together, then all their second ones, and so
-    /// on: BYTE_STREAM_SPLIT. `bytes` has all of them.
+    /// on: `BYTE_STREAM_SPLIT`. `bytes` has all of them.
     fn append_split(bytes: &[u8], all: usize, from: usize, to: usize, out: &mut Vec<Self>);
 }
 
@@ -143,7 +143,9 @@ fn gather<V: Float>(indices: &[u32], lanes: usize, dictionary: &[V], out: &mut V
     if lanes == 1 {
         out.extend(indices.iter().map(|&index| dictionary[index as usize]));
     } else {
-        indices.iter().for_each(|&index| out.extend_from_slice(&dictionary[index as usize * lanes..][..lanes]));
+        for &index in indices {
+            out.extend_from_slice(&dictionary[index as usize * lanes..][..lanes]);
+        }
     }
     Some(())
 }
@@ -199,9 +201,8 @@ mod tests {
     #[test]
     fn indices_outside_of_the_dictionary_are_refused() {
         let append = |bytes: &'static [u8], dictionary: &[f32], lanes| {
-            Indices::new(Bytes::from_static(bytes)).and_then(|mut indices| {
-                indices.append(8, lanes, dictionary, &mut Vec::new())
-            })
+            Indices::new(Bytes::from_static(bytes))
+                .and_then(|mut indices| indices.append(8, lanes, dictionary, &mut Vec::new()))
         };
         assert_eq!(append(&[], &[0.0; 8], 1), None, "no width");
         assert_eq!(append(&[0, 16], &[1.0], 1), Some(()), "a width of 0 bits");

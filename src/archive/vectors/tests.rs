@@ -47,7 +47,14 @@ struct Read {
 }
 
 /// Reads a row group of the first column in chunks of so many rows.
-fn read(source: &Source, footer: &Footer, row_group: usize, dim: usize, chunk: usize, arrow_only: bool) -> Result<Read> {
+fn read(
+    source: &Source,
+    footer: &Footer,
+    row_group: usize,
+    dim: usize,
+    chunk: usize,
+    arrow_only: bool,
+) -> Result<Read> {
     let vectors = Schema::new(footer).vectors(0).expect("a column of vectors");
     let mut reader = VectorReader::open(source, &footer.arrow, row_group, 0, vectors, (dim, chunk))?;
     if arrow_only {
@@ -87,7 +94,9 @@ fn same_both_ways(path: &Path, dim: usize, chunk: usize) -> Option<bool> {
                 match (&fast.rows, &slow.rows) {
                     (Ok(fast), Ok(slow)) => assert!(fast == slow, "{} {row_group}", path.display()),
                     (Err(_), Err(_)) => whole = false,
-                    (fast, slow) => panic!("{} {row_group}: {:?} {:?}", path.display(), fast.as_ref().err(), slow.as_ref().err()),
+                    (fast, slow) => {
+                        panic!("{} {row_group}: {:?} {:?}", path.display(), fast.as_ref().err(), slow.as_ref().err())
+                    }
                 }
                 from_pages &= fast.from_pages;
             }
@@ -168,7 +177,8 @@ fn write(random: &mut Random, path: &Path) -> (usize, bool) {
     let nulls = valid.contains(&false) || items.contains(&None);
     let pick = |index: usize| (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let features: ArrayRef = if binary {
-        let row = |row: usize| valid[row].then(|| (0..4 * dim).map(|at| (pick(row % distinct) >> (at % 57)) as u8).collect());
+        let row =
+            |row: usize| valid[row].then(|| (0..4 * dim).map(|at| (pick(row % distinct) >> (at % 57)) as u8).collect());
         let rows: Vec<Option<Vec<u8>>> = (0..rows).map(row).collect();
         Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(rows.into_iter(), 4 * dim as i32).unwrap())
     } else {
@@ -210,7 +220,8 @@ fn write(random: &mut Random, path: &Path) -> (usize, bool) {
         // Version 2 would encode f16 by differences, which is not read from pages.
         properties = properties.set_encoding(Encoding::PLAIN);
     }
-    let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), Some(properties.build())).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), Some(properties.build())).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
     (dim, nulls || matches!(features_type(&batch), DataType::FixedSizeBinary(_)))

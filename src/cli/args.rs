@@ -25,6 +25,28 @@ pub(super) enum Verb {
     /// Say what an archive holds: columns, dimensions, classes, groups, and what measuring it takes.
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(Inspect),
+    /// Measure how fast this machine is, part by part, each beside what bounds it.
+    Bench(Bench),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Bench {
+    /// File, directory or glob, whose first chunk is measured; default: rows made up in memory
+    #[arg(value_name = "INPUT")]
+    pub(super) input: Option<String>,
+    /// Vector column [default: the only one, or one of a well-known name]
+    #[arg(long, value_name = "COLUMN", requires = "input")]
+    features: Option<String>,
+    /// Label column [default: one of a well-known name]
+    #[arg(long, value_name = "COLUMN", requires = "input")]
+    labels: Option<String>,
+}
+
+impl Bench {
+    pub(super) fn request(&self) -> Request {
+        let (features, labels) = (self.features.clone(), self.labels.clone());
+        Request { features, labels, labels_optional: true, ..Request::default() }
+    }
 }
 
 const MEASURE_EXAMPLES: &str = "\

@@ -36,7 +36,13 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     let memory =
         format!("{} on {} threads, and 16 bytes a class, dimension and thread", bytes(summary.memory), summary.threads);
     if args.dry_run {
-        let plan = format!("plan    {text}\nmemory  {memory}\n");
+        // Rows that cannot be used are for the run to tell.
+        let time = match plan.estimate().map(|time| time.as_secs_f64()) {
+            Ok(seconds) if seconds < 1.0 => "less than a second".to_owned(),
+            Ok(seconds) => format!("about {} s", seconds.round()),
+            Err(_) => "unknown".to_owned(),
+        };
+        let plan = format!("plan    {text}\nmemory  {memory}\ntime    {time}\n");
         return forgive_broken_pipe(std::io::stdout().write_all(plan.as_bytes()));
     }
     console.fact("plan", &text);

@@ -1,6 +1,7 @@
 //! What was typed becomes a job, and its result an exit code.
 
 mod args;
+mod bench;
 mod console;
 mod inspect;
 mod measure;
@@ -32,6 +33,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let work = AssertUnwindSafe(|| match &args.verb {
         Verb::Measure(measure) => measure::run(measure, &args.display, &console),
         Verb::Inspect(inspect) => inspect::run(inspect, &console),
+        Verb::Bench(bench) => bench::run(bench, &console),
     });
     // Decoders of damaged files may panic, which the reader makes an error; any other panic is a bug, and is told below.
     std::panic::set_hook(Box::new(|_| {}));

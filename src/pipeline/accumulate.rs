@@ -24,7 +24,7 @@ pub struct Rounding {
 }
 
 impl Rounding {
-    fn profile(self, batch: &Batch<'_>) -> Result<Profile> {
+    pub(super) fn profile(self, batch: &Batch<'_>) -> Result<Profile> {
         match self.exponent {
             Some(exponent) => Profile::with_exponent(batch, exponent),
             None => Ok(Profile::of(batch, self.extra_bits)),

@@ -5,6 +5,8 @@
 //! gone before the next begins.
 
 mod accumulate;
+mod bench;
+mod estimate;
 mod plan;
 mod scan;
 mod second;
@@ -13,6 +15,7 @@ mod waves;
 use rayon::prelude::*;
 
 pub use accumulate::Rounding;
+pub use bench::{Bench, Stage, bench};
 pub use plan::{Plan, Summary};
 pub use scan::Watch;
 

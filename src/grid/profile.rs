@@ -176,14 +176,13 @@ impl Spread {
                 let whole = dim / LANES * LANES;
                 for (tile, classes) in classes_of_rows.chunks(TILE_ROWS).enumerate() {
                     let row = tile * TILE_ROWS;
-                    (0..whole).step_by(LANES).for_each(
-                        #[inline(always)]
-                        |start| pass.tile::<LANES>(row, classes, start),
-                    );
-                    (whole..dim).for_each(
-                        #[inline(always)]
-                        |start| pass.tile::<1>(row, classes, start),
-                    );
+                    // Loops and not iterators with closures, which might not be inlined.
+                    for start in (0..whole).step_by(LANES) {
+                        pass.tile::<LANES>(row, classes, start);
+                    }
+                    for start in whole..dim {
+                        pass.tile::<1>(row, classes, start);
+                    }
                 }
             },
         );
@@ -268,24 +267,46 @@ impl<T: Value> Pass<'_, T> {
         let [mut deviation, mut squares, mut hits, mut largest] = [0, 1, 2, 3].map(|total| load(&self.totals[total]));
         for (row, &class) in (row..).zip(classes) {
             let class = class as usize;
-            let x = &self.values[row * self.dim + start..][..N];
-            let origin = &self.values[self.first[class] * self.dim + start..][..N];
-            let sums = &mut self.sums[class * self.dim + start..][..N];
+            let x: [f64; N] = widened(&self.values[row * self.dim + start..][..N]);
+            let origin: [f64; N] = widened(&self.values[self.first[class] * self.dim + start..][..N]);
+            let mut delta = [0.0; N];
             for lane in 0..N {
-                let (x, origin) = (x[lane].widen(), origin[lane].widen());
-                let delta = if T::WIDE_RANGE { x * factors[lane] - origin * factors[lane] } else { x - origin };
-                let (size, distance) = (x.abs(), delta.abs());
+                delta[lane] = if T::WIDE_RANGE {
+                    x[lane] * factors[lane] - origin[lane] * factors[lane]
+                } else {
+                    x[lane] - origin[lane]
+                };
+            }
+            for lane in 0..N {
+                let (size, distance) = (x[lane].abs(), delta[lane].abs());
                 largest[lane] = if size > largest[lane] { size } else { largest[lane] };
                 deviation[lane] = if distance > deviation[lane] { distance } else { deviation[lane] };
-                squares[lane] += delta * delta;
-                sums[lane] += delta;
-                hits[lane] += if delta == 0.0 { 0.0 } else { 1.0 };
+                squares[lane] += delta[lane] * delta[lane];
+                hits[lane] += if delta[lane] == 0.0 { 0.0 } else { 1.0 };
             }
+            // All is loaded before anything is stored: for all that the compiler knows, both might be one memory.
+            let sums = &mut self.sums[class * self.dim + start..][..N];
+            let mut total = [0.0; N];
+            total.copy_from_slice(sums);
+            for lane in 0..N {
+                total[lane] += delta[lane];
+            }
+            sums.copy_from_slice(&total);
         }
         for (total, lanes) in self.totals.iter_mut().zip([deviation, squares, hits, largest]) {
             total[start..start + N].copy_from_slice(&lanes);
         }
     }
+}
+
+/// Some values in `f64`.
+#[inline(always)]
+fn widened<T: Value, const N: usize>(values: &[T]) -> [f64; N] {
+    let mut lanes = [0.0; N];
+    for lane in 0..N {
+        lanes[lane] = values[lane].widen();
+    }
+    lanes
 }
 
 /// Takes the larger magnitudes.

@@ -74,7 +74,7 @@ fn walk(bytes: &[u8], count: usize, width: u32, mut holds: impl FnMut(Run, usize
 mod tests {
     use super::*;
 
-    /// Levels as runs; a level that repeats eight times and more becomes a run of its own where `repeat`.
+    /// Levels as runs: all packed in one, or those that repeat eight times and more apart.
     fn encoded(levels: &[u8], width: u32, repeat: bool) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut rest = levels;
@@ -86,12 +86,16 @@ mod tests {
                 rest = &rest[same..];
                 continue;
             }
-            let (group, tail) = rest.split_at(rest.len().min(8));
-            // What fills the last group means nothing.
-            let level = |at: usize| u32::from(group.get(at).copied().unwrap_or((1 << width) - 1));
-            let word = (0..8).fold(0, |word, at| word | level(at) << (at as u32 * width));
-            bytes.push(3);
-            bytes.extend(&word.to_le_bytes()[..width as usize]);
+            let (run, tail) = rest.split_at(if repeat { rest.len().min(8) } else { rest.len() });
+            let groups = run.len().div_ceil(8);
+            assert!(groups < 64);
+            bytes.push((groups as u8) << 1 | 1);
+            for group in 0..groups {
+                // What fills the last group means nothing.
+                let level = |at: usize| u32::from(run.get(8 * group + at).copied().unwrap_or((1 << width) - 1));
+                let word = (0..8).fold(0, |word, at| word | level(at) << (at as u32 * width));
+                bytes.extend(&word.to_le_bytes()[..width as usize]);
+            }
             rest = tail;
         }
         bytes

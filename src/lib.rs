@@ -32,6 +32,7 @@
 //! | [`linalg`] | eigenvalues, solves and products of small dense matrices |
 //! | [`metrics`] | one formula, one pure function of states |
 //! | [`archive`] | which files, which columns, which groups, which head; the only reader |
+//! | [`store`] | state files and what is written whole or not at all |
 //! | [`report`] | named numbers with reasons, and their forms |
 //! | [`pipeline`] | a job becomes a plan, a plan runs, a run gives a report |
 //! | [`cli`] | what was typed becomes a job |
@@ -74,3 +75,4 @@ pub mod metrics;
 pub mod pipeline;
 pub mod report;
 pub mod state;
+pub mod store;

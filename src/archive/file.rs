@@ -45,6 +45,25 @@ pub struct File {
     pub(super) columns: Columns,
 }
 
+/// A file as a plan has it, to be found again later and elsewhere in the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Where it is opened, from the root of the file system.
+    pub path: PathBuf,
+    /// [`File::shown`].
+    pub shown: String,
+    /// [`File::name`].
+    pub name: String,
+    /// [`File::keys`].
+    pub keys: BTreeMap<String, String>,
+    /// [`File::size`].
+    pub size: u64,
+    /// [`File::modified`].
+    pub modified: SystemTime,
+    /// [`File::footer_hash`].
+    pub footer_hash: u64,
+}
+
 /// What the file system says of a file: equal stamps are equal bytes, for all that can be known without reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
@@ -147,6 +166,19 @@ fn check_rows(metadata: &ParquetMetaData) -> Result<()> {
 }
 
 impl File {
+    /// What has to be kept to plan it again.
+    pub fn planned(&self) -> io::Result<Planned> {
+        Ok(Planned {
+            path: std::path::absolute(&self.path)?,
+            shown: self.shown.clone(),
+            name: self.name.clone(),
+            keys: self.keys.clone(),
+            size: self.size,
+            modified: self.modified,
+            footer_hash: self.footer_hash,
+        })
+    }
+
     /// Opens the file if it still is what was planned.
     pub(super) fn reopen(&self) -> Result<(Source, Option<Footer>)> {
         let changed = |what: &str| Error::data(CHANGED).with("detail", what);

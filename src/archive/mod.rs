@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, ErrorKind, Result};
 
-pub use file::File;
+pub use file::{File, Planned};
 pub use head::{HeadPath, HeadSource, StoredHead};
 pub use open::{Archive, Column, LabelCounts};
 pub use read::UnitReader;
@@ -155,6 +155,24 @@ impl Skipped {
         for (label, rows) in &other.nonfinite {
             *self.nonfinite.entry(label.clone()).or_default() += rows;
         }
+    }
+
+    /// Takes away what was added; `None` if it was not.
+    pub fn subtract(&mut self, other: &Self) -> Option<()> {
+        self.nulls = self.nulls.checked_sub(other.nulls)?;
+        self.ignored = self.ignored.checked_sub(other.ignored)?;
+        self.filtered = self.filtered.checked_sub(other.filtered)?;
+        for (label, rows) in &other.nonfinite {
+            let mine = self.nonfinite.get_mut(label)?;
+            *mine = mine.checked_sub(*rows)?;
+        }
+        self.nonfinite.retain(|_, rows| *rows > 0);
+        Some(())
+    }
+
+    /// All rows left out.
+    pub fn total(&self) -> u64 {
+        self.nonfinite.values().fold(self.nulls + self.ignored + self.filtered, |sum, rows| sum.saturating_add(*rows))
     }
 }
 

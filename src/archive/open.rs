@@ -10,7 +10,7 @@ use super::file::{self, Footer};
 use super::keys::Filter;
 use super::schema::{Element, leaves};
 use super::source::Source;
-use super::{File, Key, Request, Unit, UnitReader, plan, read, vectors};
+use super::{File, Key, Planned, Request, Unit, UnitReader, plan, read, vectors};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
@@ -65,6 +65,15 @@ impl Archive {
     /// bytes under two names.
     pub fn open(inputs: &[String], request: &Request) -> Result<Self> {
         plan::open(inputs, request)
+    }
+
+    /// The same of files that were planned before, whatever else is there by now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open); [`Data`](crate::error::ErrorKind::Data) if a file is gone or has changed.
+    pub fn reopen(files: &[Planned], request: &Request) -> Result<Self> {
+        plan::reopen(files, request)
     }
 
     /// The files, in the order of their names.

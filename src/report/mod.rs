@@ -10,7 +10,6 @@ mod format;
 mod json;
 mod markdown;
 mod notes;
-mod output;
 mod page;
 mod parquet;
 mod records;
@@ -20,13 +19,13 @@ mod table;
 mod text;
 
 pub use self::format::{Format, Style};
-pub use self::output::{check_output, write_whole};
 use self::records::Records;
 pub use self::scores::{ScoreWriter, Scored};
 use crate::archive::Skipped;
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::metrics::{Measured, Measurements, Options};
+pub use crate::store::{check_output, write_whole};
 
 /// What a run found.
 #[derive(Clone, Debug, PartialEq)]

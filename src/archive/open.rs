@@ -43,6 +43,7 @@ pub struct Archive {
     pub(super) filters: Vec<Filter>,
     pub(super) rules: Rules,
     pub(super) bad_files: Vec<(String, String)>,
+    pub(super) bad_names: Vec<String>,
     pub(super) warnings: Vec<String>,
     pub(super) dims: Vec<OnceLock<Option<usize>>>,
     pub(super) footers: Mutex<VecDeque<(usize, Arc<Footer>)>>,
@@ -146,6 +147,11 @@ impl Archive {
     /// Inputs left out under [`bad_files`](Request::bad_files), with the reason.
     pub fn bad_files(&self) -> &[(String, String)] {
         &self.bad_files
+    }
+
+    /// The [names](File::name) of these inputs.
+    pub fn bad_names(&self) -> &[String] {
+        &self.bad_names
     }
 
     /// What the user should know, as files named twice.

@@ -31,8 +31,11 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     let mut filters = Filter::all(&request.filters);
     let found = select(found, &hive, &mut filters)?;
     let mut bad_files = Vec::new();
+    let names: BTreeSet<String> = found.iter().map(|file| file.name.clone()).collect();
     let opened = open_all(found, request.bad_files, &mut bad_files)?;
-    archive(opened, hive, filters, request, (bad_files, warnings(&again)))
+    let good: BTreeSet<String> = opened.iter().map(|(found, _, _)| found.name.clone()).collect();
+    let bad_names = names.difference(&good).cloned().collect();
+    Ok(Archive { bad_names, ..archive(opened, hive, filters, request, (bad_files, warnings(&again)))? })
 }
 
 /// Opens the files of a plan, and no others.
@@ -122,6 +125,7 @@ fn archive(
         group_by: planner.group_by,
         filters: planner.filters,
         bad_files,
+        bad_names: Vec::new(),
         warnings,
     })
 }

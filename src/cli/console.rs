@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use serde_json::json;
 
 use super::args::{ColorName, Display, LogName};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Standard error, as the user wants it.
 pub(super) struct Console {
@@ -91,7 +91,10 @@ const PLACES: [&str; 5] = ["group", "file", "row group", "row", "column"];
 
 /// An error for people: what, where, why, and what mends it.
 fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
-    let mut text = format!("{}: {}", paint("error"), error.message());
+    // Who stopped a run knows, and wants to know how to go on.
+    let stopped = error.kind() == ErrorKind::Interrupted;
+    let mut text =
+        if stopped { error.message().to_owned() } else { format!("{}: {}", paint("error"), error.message()) };
     let place: Vec<String> = PLACES
         .iter()
         .flat_map(|place| error.facts().iter().filter(move |(name, _)| name == place))
@@ -104,15 +107,15 @@ fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
     let others: Vec<String> = error
         .facts()
         .iter()
-        .filter(|(name, _)| !PLACES.contains(name))
+        .filter(|(name, _)| !PLACES.contains(name) && *name != "signal")
         .map(|(name, value)| if *name == "detail" { value.clone() } else { format!("{name} {value}") })
         .collect();
     let separator = if place.is_empty() || others.is_empty() { "" } else { ": " };
-    if !error.facts().is_empty() {
+    if !(place.is_empty() && others.is_empty()) {
         text.extend(["\n  ", &place.join(" · "), separator, &others.join(", ")]);
     }
     if let Some(help) = error.advice() {
-        text.extend(["\n  help: ", help]);
+        text.extend([if stopped { "\n  resume: " } else { "\n  help: " }, help]);
     }
     text
 }

@@ -25,19 +25,41 @@ pub struct Group {
 
 /// A state that files hold.
 pub trait Kept: Merge {
-    /// Rows in it.
+    /// `N`, rows in it.
     fn rows(&self) -> u64;
+
+    /// `D`; 0 before the first row.
+    fn dim(&self) -> usize;
+
+    /// `K`, classes with rows.
+    fn classes(&self) -> usize;
 }
 
 impl Kept for ClassSums {
     fn rows(&self) -> u64 {
         self.rows()
     }
+
+    fn dim(&self) -> usize {
+        self.dim()
+    }
+
+    fn classes(&self) -> usize {
+        self.classes()
+    }
 }
 
 impl Kept for Scatter {
     fn rows(&self) -> u64 {
         self.sums().rows()
+    }
+
+    fn dim(&self) -> usize {
+        self.sums().dim()
+    }
+
+    fn classes(&self) -> usize {
+        self.sums().classes()
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{BufReader, ErrorKind as IoErrorKind, Read};
 use std::path::Path;
 
 use super::format::{self, MAGIC, Sections};
-use super::group::Group;
+use super::group::{Group, Kept};
 use super::{Groups, Ledger, Settings, Unfinished, write_whole};
 use crate::error::{Error, Result};
 use crate::state::{ClassSums, Scatter};
@@ -69,9 +69,9 @@ impl StateFile {
     pub fn write(&self, path: &Path, overwrite: bool) -> Result<()> {
         let sections = Sections::of(self)?;
         let written = write_whole(path, overwrite, |out| {
-            sections.write(out).map_err(|error| {
-                Error::io("the state cannot be written").with("detail", &error).caused_by(error)
-            })
+            sections
+                .write(out)
+                .map_err(|error| Error::io("the state cannot be written").with("detail", &error).caused_by(error))
         });
         written.map_err(|error| match error.kind() {
             crate::error::ErrorKind::Io => error.with("bytes needed", sections.len()),
@@ -151,10 +151,8 @@ impl StateFile {
         if settings != self.settings {
             let difference = settings.difference(&self.settings, &[]);
             let (setting, _, ours) = difference.unwrap_or_default();
-            return Err(Error::data("the states were made under different settings").with(
-                "detail",
-                format!("{setting}: {ours} in {name}, {} in {theirs}", other.settings.get(&setting)),
-            ));
+            return Err(Error::data("the states were made under different settings")
+                .with("detail", format!("{setting}: {ours} in {name}, {} in {theirs}", other.settings.get(&setting))));
         }
         self.ledger.subtract(&other.ledger, (name, theirs))?;
         let scatter = self.has_scatter();
@@ -174,11 +172,11 @@ impl StateFile {
     ///
     /// [`Data`](crate::error::ErrorKind::Data) with the group of a state that contradicts itself or the file.
     pub fn shapes(&self) -> Result<Vec<(usize, usize)>> {
-        let scatter = self.has_scatter();
-        let shape = |group: &Group| -> Result<(usize, usize)> {
-            let sums = if scatter { group.decode::<Scatter>()?.sums().clone() } else { group.decode::<ClassSums>()? };
-            Ok((sums.classes(), sums.dim()))
-        };
+        fn of<S: Kept>(group: &Group) -> Result<(usize, usize)> {
+            let state: S = group.decode()?;
+            Ok((state.classes(), state.dim()))
+        }
+        let shape = if self.has_scatter() { of::<Scatter> } else { of::<ClassSums> };
         let of = |(key, group)| shape(group).map_err(|error| self.settings.locate(error, key));
         self.groups.iter().map(of).collect()
     }

@@ -190,7 +190,7 @@ pub fn chunk_rows(dim: usize) -> usize {
 }
 
 /// Text without control characters: names come from strangers.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escape).collect()
 }

@@ -78,7 +78,6 @@ fn accumulation(args: &Accumulate, task: &Task, console: &Console) -> Result<Opt
     let in_file = |error: Error| error.with_default("file", path.display());
     let state = StateFile::read(path)?;
     if args.extend {
-        state.refuse_unfinished(&path.display().to_string())?;
         return Accumulation::begin(task, Some(state)).map_err(in_file).map(Some);
     }
     if state.unfinished.is_some() {

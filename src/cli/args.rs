@@ -190,7 +190,7 @@ pub(super) struct Accumulate {
     /// Go on where the state ends; begin it if there is none
     #[arg(long, conflicts_with_all = ["overwrite", "extend"], help_heading = "State")]
     pub(super) resume: bool,
-    /// Add to a finished state what it does not hold yet
+    /// Add to a state what it does not hold yet
     #[arg(long, conflicts_with = "overwrite", help_heading = "State")]
     pub(super) extend: bool,
     /// Replace a state that exists

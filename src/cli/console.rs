@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use serde_json::json;
 
 use super::args::{ColorName, Display, LogName};
+use crate::archive::escaped;
 use crate::error::{Error, ErrorKind};
 
 /// Standard error, as the user wants it.
@@ -39,7 +40,7 @@ impl Console {
     /// A fact of the run: `  features  feature   list<f32>`.
     pub(super) fn fact(&self, name: &str, text: &str) {
         if !self.quiet {
-            self.line("info", name, &format!("  {name:<9} {text}"), text);
+            self.line("info", name, &format!("  {name:<9} {}", escaped(text)), text);
         }
     }
 
@@ -52,7 +53,7 @@ impl Console {
 
     pub(super) fn warn(&self, text: &str) {
         if !self.quiet {
-            let shown = format!("{}: {text}", self.painted("33", "warning"));
+            let shown = format!("{}: {}", self.painted("33", "warning"), escaped(text));
             self.line("warning", "warning", &shown, text);
         }
     }
@@ -98,17 +99,19 @@ fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
     let place: Vec<String> = PLACES
         .iter()
         .flat_map(|place| error.facts().iter().filter(move |(name, _)| name == place))
+        .map(|(name, value)| (name, escaped(value)))
         .map(|(name, value)| match *name {
-            "file" => value.clone(),
+            "file" => value,
             "column" => format!("column \"{value}\""),
-            name => format!("{name} {}", grouped(value)),
+            name => format!("{name} {}", grouped(&value)),
         })
         .collect();
     let others: Vec<String> = error
         .facts()
         .iter()
         .filter(|(name, _)| !PLACES.contains(name) && *name != "signal")
-        .map(|(name, value)| if *name == "detail" { value.clone() } else { format!("{name} {value}") })
+        .map(|(name, value)| (name, escaped(value)))
+        .map(|(name, value)| if *name == "detail" { value } else { format!("{name} {value}") })
         .collect();
     let separator = if place.is_empty() || others.is_empty() { "" } else { ": " };
     if !(place.is_empty() && others.is_empty()) {

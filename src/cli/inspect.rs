@@ -10,7 +10,7 @@ use super::args::Inspect;
 use super::console::{Console, bytes, count, counted};
 use super::measure::use_threads;
 use super::{forgive_broken_pipe, verify};
-use crate::archive::{Archive, Request};
+use crate::archive::{Archive, Request, escaped};
 use crate::batch::Label;
 use crate::error::Result;
 use crate::metrics::{Extras, Options, Selection};
@@ -89,7 +89,7 @@ fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
 
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:<10}{value}");
+        let _ = writeln!(text, "{name:<10}{}", escaped(&value));
     };
     line(
         "files",

@@ -1,6 +1,5 @@
 //! `nckit verify`.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
@@ -8,9 +7,10 @@ use std::path::Path;
 use super::args::Verify;
 use super::console::{Console, count, counted};
 use super::forgive_broken_pipe;
-use crate::archive::{Archive, File, Policy, Request};
+use crate::archive::escaped;
 use crate::error::Result;
-use crate::store::{Entry, Source, StateFile};
+use crate::pipeline::differences;
+use crate::store::StateFile;
 
 /// Differences that are listed; the rest are counted.
 const LISTED: usize = 20;
@@ -23,10 +23,10 @@ pub(super) fn run(args: &Verify, console: &Console) -> Result<bool> {
         // Decoding checks every state against itself and the ledger.
         state.shapes().map_err(|error| error.with_default("file", path.display()))?;
         let mut text = String::new();
-        let differences = if args.inputs.is_empty() { Vec::new() } else { compare(&state, &args.inputs)? };
+        let differences = if args.inputs.is_empty() { Vec::new() } else { differences(&state, &args.inputs)? };
         let _ = writeln!(text, "{}   {}", path.display(), verdict(&state, args.inputs.is_empty(), differences.len()));
         for difference in differences.iter().take(LISTED) {
-            let _ = writeln!(text, "  {difference}");
+            let _ = writeln!(text, "  {}", escaped(difference));
         }
         if differences.len() > LISTED {
             let _ = writeln!(text, "  … and {} more", count((differences.len() - LISTED) as u64));
@@ -57,41 +57,6 @@ fn verdict(state: &StateFile, alone: bool, differences: usize) -> String {
     }
 }
 
-/// What differs between the ledger and the files that the inputs lead to.
-fn compare(state: &StateFile, inputs: &[String]) -> Result<Vec<String>> {
-    let column = |name| Some(state.settings.get(name)).filter(|column| !column.is_empty());
-    let request = Request {
-        features: column("features"),
-        labels: column("labels"),
-        labels_optional: true,
-        bad_files: Policy::Skip,
-        allow_duplicates: true,
-        ..Request::default()
-    };
-    let archive = Archive::open(inputs, &request)?;
-    let mut found: BTreeMap<&str, &File> = archive.files().iter().map(|file| (file.name.as_str(), file)).collect();
-    let mut differences = Vec::new();
-    let mut known: BTreeSet<&str> = BTreeSet::new();
-    for (source, units) in state.ledger.files() {
-        known.insert(&source.name);
-        differences.extend(difference(source, units, found.get(source.name.as_str()).copied()));
-    }
-    found.retain(|name, _| !known.contains(name));
-    differences.extend(found.into_keys().map(|name| format!("{name}: not counted")));
-    let damaged = archive.bad_files().iter().map(|(file, reason)| format!("{file}: {reason}"));
-    differences.extend(damaged);
-    Ok(differences)
-}
-
-fn difference(source: &Source, units: &BTreeMap<u32, Entry>, file: Option<&File>) -> Option<String> {
-    let Some(file) = file else { return Some(format!("{}: not among the inputs", source.name)) };
-    if (file.size, file.footer_hash) != (source.size, source.footer_hash) {
-        return Some(format!("{}: has changed since it was counted", source.name));
-    }
-    let row_groups = file.row_groups;
-    (units.len() < row_groups).then(|| format!("{}: {} of {row_groups} row groups counted", source.name, units.len()))
-}
-
 /// What a state file holds.
 pub(super) fn describe(path: &Path) -> Result<String> {
     let state = StateFile::read(path)?;
@@ -99,7 +64,7 @@ pub(super) fn describe(path: &Path) -> Result<String> {
     let (used, skipped) = state.ledger.rows();
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:<13}{value}");
+        let _ = writeln!(text, "{name:<13}{}", escaped(&value));
     };
     line(
         "state",

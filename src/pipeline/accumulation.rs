@@ -14,7 +14,7 @@ use super::accumulate::{Counted, Gathered, Present, accumulate_until};
 use super::plan::{Reading, Summary, filters};
 use super::scan::Watch;
 use crate::archive::{Archive, File, Key, Planned, Policy, Request};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::state::{ClassSums, Scatter};
 use crate::store::{Ledger, Settings, Source, StateFile, Unfinished};
 
@@ -61,7 +61,7 @@ pub struct Accumulation {
 const SHARE: u32 = 50;
 
 impl Accumulation {
-    /// Begins a state, or extends one that is finished by what it does not hold yet.
+    /// Begins a state, or extends one by what it does not hold yet; what an unfinished one had planned is planned anew.
     ///
     /// # Errors
     ///
@@ -70,6 +70,7 @@ impl Accumulation {
     pub fn begin(task: &Task, base: Option<StateFile>) -> Result<Self> {
         let archive = Archive::open(&task.inputs, &task.request)?;
         let mut file = base.unwrap_or_default();
+        file.unfinished = None;
         let settings = settings(task, &archive);
         if file == StateFile::default() {
             file.settings = settings;
@@ -107,7 +108,7 @@ impl Accumulation {
             return Err(differs("group-by", &file.settings.keys.join(","), &task.request.group_by.join(",")));
         }
         let archive = Archive::reopen(&plan.files, &task.request)
-            .map_err(|error| error.help("nothing of it was merged; begin again with --overwrite"))?;
+            .map_err(|error| error.help("--extend goes on with the files as they are, --overwrite begins again"))?;
         let mut joined = file.settings.clone();
         let asked = settings(task, &archive);
         let difference = match joined.merge(&asked) {
@@ -189,9 +190,24 @@ impl Accumulation {
     /// [`Interrupted`](crate::error::ErrorKind::Interrupted) once a stop was asked for and the state is saved.
     pub fn run(&mut self, watch: &Watch, saving: &Saving) -> Result<()> {
         self.look_through(watch)?;
-        // The plan is frozen from here on, and whatever the file said before is not what is being counted.
-        self.save(saving)?;
-        if self.reading.scatter { self.count::<Scatter>(watch, saving) } else { self.count::<ClassSums>(watch, saving) }
+        let new = !saving.path.exists();
+        if new {
+            // The plan is frozen from here on. What is extended or replaced stays as it was until there is more.
+            checkpoint::<ClassSums>(&mut self.file, &BTreeMap::new(), Some(&self.plan), saving)?;
+        }
+        let counted = if self.reading.scatter {
+            self.count::<Scatter>(watch, saving)
+        } else {
+            self.count::<ClassSums>(watch, saving)
+        };
+        if counted.as_ref().is_err_and(|error| error.kind() != ErrorKind::Interrupted)
+            && new
+            && self.file.ledger.units() == 0
+        {
+            // Nothing is in it that anybody would go on with; and if it cannot be removed it does no harm.
+            let _ = std::fs::remove_file(&saving.path);
+        }
+        counted
     }
 
     fn left(&self) -> impl Iterator<Item = usize> {
@@ -254,7 +270,6 @@ impl Accumulation {
                 if watch.stop.load(Ordering::Relaxed) {
                     return self.stop(&live, saving);
                 }
-                // What takes a checkpoint due sees only the clock, and not what it counts.
                 let writing = AtomicBool::new(due);
                 let failed = AtomicBool::new(false);
                 if due {
@@ -263,6 +278,7 @@ impl Accumulation {
                 let pause = || {
                     watch.stop.load(Ordering::Relaxed)
                         || failed.load(Ordering::Relaxed)
+                        || every.is_zero()
                         || (!writing.load(Ordering::Relaxed) && written.elapsed() >= every)
                 };
                 let Self { reading, file, plan, .. } = &mut *self;
@@ -333,17 +349,16 @@ impl Accumulation {
         checkpoint(&mut self.file, live, Some(&self.plan), saving)?;
         Err(Error::interrupted("stopped before the end"))
     }
-
-    fn save(&mut self, saving: &Saving) -> Result<()> {
-        checkpoint::<ClassSums>(&mut self.file, &BTreeMap::new(), Some(&self.plan), saving)
-    }
 }
 
 fn differs(name: &str, before: &str, now: &str) -> Error {
     let shown = |value: &str| if value.is_empty() { "none".to_owned() } else { value.to_owned() };
     Error::data("the state was begun under other settings")
         .with("detail", format!("{name}: {} then, {} now", shown(before), shown(now)))
-        .help("give the same command as before, or begin again with --overwrite")
+        .help(
+            "give the same command as before; --extend goes on under other settings where sums allow it, \
+               --overwrite begins again",
+        )
 }
 
 /// Encodes the groups that are open.

@@ -7,6 +7,7 @@
 
 mod accumulate;
 mod accumulation;
+mod differences;
 mod digest;
 mod finish;
 mod plan;
@@ -21,6 +22,7 @@ use rayon::prelude::*;
 
 pub use accumulate::Rounding;
 pub use accumulation::{Accumulation, Saving, Task};
+pub use differences::differences;
 pub use finish::Finish;
 pub use plan::Summary;
 pub use scan::Watch;

@@ -171,12 +171,35 @@ impl Reading {
     }
 }
 
-/// The filters in one order, whatever the order in which they were typed.
+/// The filters in one order, whatever the order in which they were typed; one with a blank or a quote stands in quotes,
+/// and quotes in it are doubled.
 pub(super) fn filters(request: &Request) -> String {
     let mut filters: Vec<String> = request.filters.iter().map(|(key, value)| format!("{key}={value}")).collect();
     filters.sort();
     filters.dedup();
-    filters.join(" ")
+    let quoted = |filter: String| {
+        let plain = !filter.contains([' ', '\'']);
+        if plain { filter } else { format!("'{}'", filter.replace('\'', "''")) }
+    };
+    filters.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// What [`filters`] wrote.
+pub(super) fn parse_filters(text: &str) -> Vec<(String, String)> {
+    let (mut filters, mut filter) = (Vec::new(), String::new());
+    let mut quoted = false;
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '\'' if quoted && characters.next_if_eq(&'\'').is_some() => filter.push('\''),
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => filters.push(std::mem::take(&mut filter)),
+            c => filter.push(c),
+        }
+    }
+    filters.push(filter);
+    let pair = |filter: String| filter.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+    filters.into_iter().filter_map(pair).collect()
 }
 
 /// Bytes of the columns read, as stored.
@@ -198,5 +221,21 @@ impl Watch {
     /// Fails once a stop was asked for.
     pub(super) fn check(&self) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) { Err(Error::interrupted("stopped before the end")) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_read_as_they_were_written() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let pairs = vec![pair("a", "it's b=c"), pair("b", ""), pair("c", "' '"), pair("d", "plain")];
+        let typed = pairs.iter().rev().cloned().chain([pair("d", "plain")]).collect();
+        let request = Request { filters: typed, ..Request::default() };
+        assert_eq!(filters(&request), "'a=it''s b=c' b= 'c='' ''' d=plain");
+        assert_eq!(parse_filters(&filters(&request)), pairs);
+        assert!(parse_filters("").is_empty());
     }
 }

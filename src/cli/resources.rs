@@ -75,7 +75,7 @@ mod tests {
     fn times_have_units() {
         use std::time::Duration;
         assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_duration("1.5h"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("1.5h"), Ok(Duration::from_mins(90)));
         assert_eq!(parse_duration("0s"), Ok(Duration::ZERO));
         assert_eq!(parse_duration("20ms"), Ok(Duration::from_millis(20)));
         assert!(["60", "-1s", "s", "nans"].iter().all(|text| parse_duration(text).is_err()));

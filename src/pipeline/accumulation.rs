@@ -4,7 +4,7 @@
 //! those in hand are ended, by all threads together, and what the workers have is merged. Then the next round begins, and
 //! beside it the file is written. So a checkpoint holds whole units, and its ledger says which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -163,11 +163,12 @@ impl Accumulation {
     /// What is left to read, in numbers.
     pub fn summary(&self) -> Summary {
         let units = || self.left().map(|unit| &self.reading.archive.units()[unit]);
-        let files: std::collections::BTreeSet<usize> = units().map(|unit| unit.file).collect();
+        let files: BTreeSet<usize> = units().map(|unit| unit.file).collect();
         Summary {
             files: files.len(),
             rows: units().map(|unit| unit.rows).sum(),
             bytes: units().map(|unit| unit.bytes).sum(),
+            groups: units().map(|unit| unit.key.as_ref()).collect::<Option<BTreeSet<_>>>().map(|groups| groups.len()),
             ..self.reading.summary()
         }
     }

@@ -143,7 +143,7 @@ impl Reading {
         if self.memory > limit {
             return Err(Error::resource("the run needs more memory than it may use")
                 .with("needed", format!("{} bytes", self.memory))
-                .with("allowed", format!("{} bytes", limit))
+                .with("allowed", format!("{limit} bytes"))
                 .help(format!("--memory {}MiB, or --metrics without a D × D matrix", self.memory.div_ceil(1 << 20))));
         }
         // Every thread holds a state of each group of its own.

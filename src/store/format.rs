@@ -151,7 +151,9 @@ impl Reader<'_> {
         payload.resize(length as usize, 0);
         self.fill(&mut payload)?;
         let mut checksum = Hasher::new();
-        [&kind[..], &length.to_le_bytes(), &payload].iter().for_each(|part| checksum.update(part));
+        for part in [&kind[..], &length.to_le_bytes(), &payload] {
+            checksum.update(part);
+        }
         if checksum.finalize().to_le_bytes() != self.fixed::<4>()? {
             return Err(damaged("a checksum is wrong").with("section", number));
         }
@@ -327,9 +329,13 @@ fn read_ledger(input: &mut Input<'_>) -> Result<Ledger> {
 
 fn group_head(key: &Key, group: &Group) -> Vec<u8> {
     let mut out = Vec::new();
-    key.iter().for_each(|value| put_label(&mut out, value));
+    for value in key {
+        put_label(&mut out, value);
+    }
     let Skipped { nulls, nonfinite, ignored, filtered } = &group.skipped;
-    [nulls, ignored, filtered].iter().for_each(|rows| out.extend(rows.to_le_bytes()));
+    for rows in [nulls, ignored, filtered] {
+        out.extend(rows.to_le_bytes());
+    }
     count(&mut out, nonfinite.len());
     for (label, rows) in nonfinite {
         put_label(&mut out, label);

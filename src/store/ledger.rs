@@ -26,10 +26,13 @@ pub struct Entry {
     pub digest: u64,
 }
 
+/// Row groups of a file, by number.
+type Units = BTreeMap<u32, Entry>;
+
 /// The units of a state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    pub(super) files: BTreeMap<Source, BTreeMap<u32, Entry>>,
+    pub(super) files: BTreeMap<Source, Units>,
     /// Names of files that were left out as damaged.
     pub(super) left_out: BTreeSet<String>,
 }
@@ -157,7 +160,7 @@ impl Ledger {
 
     /// Size and footer nominate; row groups that both have counted with the same digest decide.
     fn refuse_duplicates(&self, other: &Self, (mine, theirs): (&str, &str)) -> Result<()> {
-        let mut alike: BTreeMap<(u64, u64), Vec<(&Source, &BTreeMap<u32, Entry>)>> = BTreeMap::new();
+        let mut alike: BTreeMap<(u64, u64), Vec<(&Source, &Units)>> = BTreeMap::new();
         for (source, units) in &self.files {
             alike.entry((source.size, source.footer_hash)).or_default().push((source, units));
         }

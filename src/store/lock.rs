@@ -53,10 +53,10 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => return Err(cannot(error)),
         }
-        leftovers(&directory, &temporary_prefix(name)).iter().for_each(|path| {
+        for path in leftovers(&directory, &temporary_prefix(name)) {
             // They only take up space.
             let _ = fs::remove_file(path);
-        });
+        }
         Ok(Self { _file: file })
     }
 }

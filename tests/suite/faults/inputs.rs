@@ -114,7 +114,7 @@ fn fault_09_a_file_that_changed_between_checkpoint_and_resume_is_found() {
         ("replaced", &|| place.write("in/01.parquet", 99, 73, 8, 40)),
         ("appended to", &|| fs::write(&path, [&bytes[..], b"more"].concat()).unwrap()),
         ("touched", &|| {
-            fs::File::open(&path).unwrap().set_modified(SystemTime::now() + Duration::from_secs(9)).unwrap()
+            fs::File::open(&path).unwrap().set_modified(SystemTime::now() + Duration::from_secs(9)).unwrap();
         }),
         ("gone", &|| fs::remove_file(&path).unwrap()),
     ];

@@ -2,6 +2,7 @@
 
 mod inputs;
 mod kills;
+mod mutations;
 mod process;
 mod security;
 mod states;
@@ -112,7 +113,7 @@ impl Place {
         let names = fs::read_dir(self.0.path()).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> =
-            names.filter(|name| !Path::new(name).extension().is_some_and(|extension| extension == "lock")).collect();
+            names.filter(|name| Path::new(name).extension().is_none_or(|extension| extension != "lock")).collect();
         names.sort();
         names
     }

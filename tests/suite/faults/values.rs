@@ -38,7 +38,7 @@ fn fault_13_a_value_that_is_not_finite_fails_or_is_counted() {
     let labels = || ints((0..6).map(|row| row % 2).collect());
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         for at in [0, 7, 11] {
-            let values: Vec<f64> = (0..12).map(|i| if i == at { bad } else { f64::from(i as i32) }).collect();
+            let values: Vec<f64> = (0..12).map(|i| if i == at { bad } else { f64::from(i) }).collect();
             let arrays: [ArrayRef; 3] = [
                 Arc::new(Float16Array::from_iter_values(values.iter().map(|&value| f16::from_f64(value)))),
                 Arc::new(Float32Array::from_iter_values(values.iter().map(|&value| value as f32))),
@@ -222,7 +222,7 @@ fn fault_19_little_data_gives_reasons_and_never_a_wrong_number() {
         let number = |key: &str| group["metrics"][key]["value"].as_f64();
         match what {
             "one class" | "equal features" => {
-                assert!(number("nc2_etf_error").is_none() && number("nc1_pinv").is_none())
+                assert!(number("nc2_etf_error").is_none() && number("nc1_pinv").is_none());
             }
             "singletons" => assert_eq!(number("nc1_trace_ratio"), Some(0.0)),
             _ => assert!(number("nc1_pinv").is_some() && number("nc2_etf_error").is_some(), "{what}"),

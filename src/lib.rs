@@ -13,10 +13,10 @@
 //!            └───── map ────┘└ reduce ┘└────────── present ────────────┘
 //! ```
 //!
-//! The state is the only thing that crosses a thread. It is made of integers: every row is rounded once, to a grid
-//! that only its own chunk of the file decides, and from there on all arithmetic is exact. So merging is addition, and
-//! equal rows give equal bits, whatever the order, the threads or the batches. The one rounding's share in every number
-//! is estimated and reported beside it.
+//! The state is the only thing that crosses a thread, a process or a machine. It is made of integers: every row is
+//! rounded once, to a grid that only its own chunk of the file decides, and from there on all arithmetic is exact. So
+//! merging is addition, and equal rows give equal bits, whatever the order, the threads, the batches or the shards. The
+//! one rounding's share in every number is estimated and reported beside it.
 //!
 //! # The rooms
 //!

@@ -33,9 +33,13 @@ pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, cons
     accumulation.warnings().iter().for_each(|warning| console.warn(warning));
     run.map_err(|error| match error.kind() {
         ErrorKind::Interrupted => {
-            let saved = format!("state saved ({} of {})", count(done), counted(units, "unit", "s"));
+            let saved = if accumulation.has_begun() {
+                format!("state saved ({} of {})", count(done), counted(units, "unit", "s"))
+            } else {
+                "stopped before anything was counted".to_owned()
+            };
             let signal = error.fact("signal").map(str::to_owned);
-            let error = Error::interrupted(saved).help(resume_command(typed));
+            let error = Error::interrupted(saved).help(resume_command(typed, accumulation.has_begun()));
             signal.into_iter().fold(error, |error, signal| error.with("signal", signal))
         }
         _ => error,
@@ -106,12 +110,14 @@ fn finished(path: &Path, task: &Task, state: &StateFile, console: &Console) -> R
     Ok(())
 }
 
-/// The command that goes on.
-fn resume_command(typed: &[OsString]) -> String {
+/// The command that goes on: the same again, if nothing was saved.
+fn resume_command(typed: &[OsString], saved: bool) -> String {
     let mut words = vec!["nckit".to_owned()];
-    let arguments = typed.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
-    words.extend(arguments.filter(|word| !matches!(word.as_str(), "--overwrite" | "--extend" | "--resume")));
-    words.push("--resume".to_owned());
+    words.extend(typed.iter().skip(1).map(|word| word.to_string_lossy().into_owned()));
+    if saved {
+        words.retain(|word| !matches!(word.as_str(), "--overwrite" | "--extend" | "--resume"));
+        words.push("--resume".to_owned());
+    }
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
@@ -134,6 +140,7 @@ mod tests {
         let typed = ["/usr/bin/nckit", "accumulate", "emb/*.parquet", "it's", "-o", "lm.ncst", "--overwrite"];
         let typed: Vec<OsString> = typed.iter().map(OsString::from).collect();
         let expected = r"nckit accumulate 'emb/*.parquet' 'it'\''s' -o lm.ncst --resume";
-        assert_eq!(resume_command(&typed), expected);
+        assert_eq!(resume_command(&typed, true), expected);
+        assert!(resume_command(&typed, false).ends_with("--overwrite"));
     }
 }

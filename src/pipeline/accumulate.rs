@@ -137,15 +137,21 @@ impl Reading {
     ///
     /// Under `--on-bad-file skip` all files are decoded once before any row counts: damage may lie behind rows that
     /// would be counted already, and a file is left out as a whole. Only files for which `wanted` holds are looked at.
-    pub(super) fn sound_units(&self, wanted: impl Fn(usize) -> bool + Sync) -> (Vec<bool>, BTreeMap<usize, String>) {
+    pub(super) fn sound_units(
+        &self,
+        wanted: impl Fn(usize) -> bool + Sync,
+        watch: &Watch,
+    ) -> Result<(Vec<bool>, BTreeMap<usize, String>)> {
         let archive = &self.archive;
         if self.request.bad_files == Policy::Fail {
-            return (vec![true; archive.units().len()], BTreeMap::new());
+            return Ok((vec![true; archive.units().len()], BTreeMap::new()));
         }
         let damage = |unit: usize| {
             let read = || {
                 let mut reader = archive.read(unit)?;
-                while reader.next()?.is_some() {}
+                while reader.next()?.is_some() {
+                    watch.check()?;
+                }
                 Ok::<_, Error>(())
             };
             // Whatever else is wrong comes up again when the rows are counted.
@@ -158,7 +164,8 @@ impl Reading {
             reasons.entry(file).or_insert_with(|| error.fact("detail").unwrap_or(error.message()).to_owned());
         }
         let sound: Vec<bool> = archive.units().iter().map(|unit| !reasons.contains_key(&unit.file)).collect();
-        (sound, reasons)
+        watch.check()?;
+        Ok((sound, reasons))
     }
 
     /// Counts classes by reading labels alone, if some are to be left out.

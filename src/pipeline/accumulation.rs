@@ -52,7 +52,7 @@ pub struct Accumulation {
     reading: Reading,
     file: StateFile,
     plan: Unfinished,
-    /// Whether files have been looked through for damage, when the run began.
+    /// Whether files have been looked through for damage, when the run began; nothing is counted before.
     looked_through: bool,
     warnings: Vec<String>,
 }
@@ -178,6 +178,11 @@ impl Accumulation {
         (self.file.ledger.units() as u64, self.plan.units)
     }
 
+    /// Whether rows are being counted, so that a run that is stopped has saved the state.
+    pub fn has_begun(&self) -> bool {
+        self.looked_through
+    }
+
     /// What the user should know.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -223,8 +228,7 @@ impl Accumulation {
         let archive = &self.reading.archive;
         let mut wanted = vec![false; archive.files().len()];
         self.left().for_each(|unit| wanted[archive.units()[unit].file] = true);
-        let (sound, damaged) = self.reading.sound_units(|file| wanted[file]);
-        watch.check()?;
+        let (sound, damaged) = self.reading.sound_units(|file| wanted[file], watch)?;
         let reasons = damaged.into_iter().map(|(file, reason)| (archive.files()[file].name.clone(), reason));
         let damaged: Vec<(String, String)> = reasons.collect();
         self.plan.units -= self.left().filter(|&unit| !sound[unit]).count() as u64;

@@ -160,7 +160,7 @@ impl Plan {
 
     fn run_with<S: Present>(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
         let Self { reading, presentation } = self;
-        let (sound, damaged) = reading.sound_units(|_| true);
+        let (sound, damaged) = reading.sound_units(|_| true, watch)?;
         let waves = reading.waves.iter().map(|wave| wave.iter().copied().filter(|&unit| sound[unit]).collect());
         let kept = reading.count_classes(&sound, &presentation.job.options, watch)?;
         let ood_means = ood_means(presentation, watch)?;

@@ -56,7 +56,7 @@ impl Ledger {
 
     /// Notes a file that was left out as damaged.
     pub fn leave_out(&mut self, name: &str) {
-        if !self.files.keys().any(|source| source.name == name) {
+        if self.of_name(name).next().is_none() {
             self.left_out.insert(name.to_owned());
         }
     }
@@ -91,7 +91,13 @@ impl Ledger {
 
     /// Whether a file of that name was counted with other bytes.
     pub fn knows_otherwise(&self, source: &Source) -> bool {
-        self.files.keys().any(|known| known.name == source.name && known != source)
+        self.of_name(&source.name).any(|known| known != source)
+    }
+
+    /// Files of that name of which something was counted.
+    fn of_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Source> {
+        let first = Source { name: name.to_owned(), size: 0, footer_hash: 0 };
+        self.files.range(first..).map(|(source, _)| source).take_while(move |source| source.name == name)
     }
 
     /// Takes over the units of another ledger; `names` are what the two are called.
@@ -109,7 +115,9 @@ impl Ledger {
             self.files.entry(source.clone()).or_default().extend(units);
         }
         self.left_out.extend(other.left_out.iter().cloned());
-        self.left_out.retain(|name| !self.files.keys().any(|source| source.name == *name));
+        let counted: Vec<String> =
+            self.left_out.iter().filter(|name| self.of_name(name).next().is_some()).cloned().collect();
+        self.left_out.retain(|name| !counted.contains(name));
         Ok(())
     }
 

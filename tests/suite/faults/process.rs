@@ -9,7 +9,7 @@ use super::{Place, said};
 
 /// Runs long enough to be signalled, and says so before it reads.
 fn running(place: &Place, more: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
-    let arguments = [&["accumulate", "in", "-o", "x.ncst", "--threads=1", "--checkpoint-every=0s"], more].concat();
+    let arguments = [&["accumulate", "in", "-o", "x.ncst", "--threads=1"], more].concat();
     let mut child = place.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
@@ -33,17 +33,21 @@ fn fault_02_a_signal_saves_the_state_and_says_how_to_go_on() {
     let place = Place::new();
     place.archive(40, 6);
     place.succeed(&["accumulate", "in", "-o", "whole.ncst", "-q"]);
-    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
-        let (mut child, mut said) = running(&place, &[]);
+    for (name, code, every) in [("-INT", 130, "0s"), ("-TERM", 143, "1h")] {
+        let every = format!("--checkpoint-every={every}");
+        let (mut child, mut said) = running(&place, &[&every]);
+        std::thread::sleep(std::time::Duration::from_millis(30));
         signal(&child, name);
         assert_eq!(child.wait().unwrap().code(), Some(code), "{name}");
         let mut text = String::new();
         said.read_to_string(&mut text).unwrap();
-        assert!(text.contains("state saved (") && text.contains(" of 240 units)"), "{text}");
+        let saved = text.split("state saved (").nth(1).and_then(|rest| rest.split(" units)").next());
+        let saved = saved.unwrap_or_else(|| panic!("{text}"));
+        assert!(saved.ends_with(" of 240") && !saved.starts_with("0 "), "{text}");
         let command = text.lines().find_map(|line| line.trim().strip_prefix("resume: nckit ")).unwrap();
-        assert_eq!(command, "accumulate in -o x.ncst --threads=1 --checkpoint-every=0s --resume");
+        assert_eq!(command, format!("accumulate in -o x.ncst --threads=1 {every} --resume"));
         let report = place.succeed(&["inspect", "x.ncst"]);
-        assert!(report.contains("not finished"), "{report}");
+        assert!(report.contains(&format!("not finished: {saved} units")), "{report}");
         place.succeed(&command.split(' ').collect::<Vec<_>>());
         assert!(place.read("x.ncst") == place.read("whole.ncst"));
         fs::remove_file(place.path("x.ncst")).unwrap();
@@ -55,7 +59,7 @@ fn fault_02_a_second_signal_ends_at_once() {
     let place = Place::new();
     // One unit that takes a while: the first signal waits for its end.
     place.write("in/a.parquet", 1, 300_000, 32, 300_000);
-    let (mut child, _said) = running(&place, &["--extra-bits=20"]);
+    let (mut child, _said) = running(&place, &["--extra-bits=20", "--checkpoint-every=0s"]);
     signal(&child, "-INT");
     std::thread::sleep(std::time::Duration::from_millis(20));
     if child.try_wait().unwrap().is_none() {
@@ -177,7 +181,7 @@ fn fault_05_one_of_many_writers_goes_on() {
 fn fault_05_the_lock_dies_with_its_process() {
     let place = Place::new();
     place.archive(40, 6);
-    let (mut child, _said) = running(&place, &[]);
+    let (mut child, _said) = running(&place, &["--checkpoint-every=0s"]);
     let text = place.fail(75, &["accumulate", "in", "-o", "x.ncst", "--overwrite"]);
     assert!(text.contains("another process is writing this state"), "{text}");
     place.fail(75, &["merge", "x.ncst", "-o", "./x.ncst", "--overwrite"]);

@@ -134,6 +134,28 @@ fn fault_27_the_need_is_known_before_the_run() {
     assert!(place.read("x.ncst") == place.read("y.ncst"));
 }
 
+/// With no memory to spare every group is a wave of its own, and its state is put away before the next begins.
+#[test]
+fn fault_27_groups_are_taken_one_after_the_other_if_they_must() {
+    let place = Place::new();
+    for epoch in 0..3 {
+        for file in 0..2 {
+            place.write(&format!("in/epoch={epoch}/{file}.parquet"), 10 * epoch + file, 60, 512, 40);
+        }
+    }
+    let base = ["accumulate", "in", "--group-by=epoch", "-q"];
+    place.succeed(&[&base[..], &["-o", "x.ncst"]].concat());
+    let text = place.fail(75, &[&base[..], &["-o", "y.ncst", "--memory=1MiB"]].concat());
+    let needed = text.split("--memory ").nth(1).unwrap().split(|c: char| c == ',' || c.is_whitespace()).next().unwrap();
+    for every in ["0s", "1h"] {
+        let more = ["-o", "y.ncst", "--overwrite", "--memory", needed, "--checkpoint-every", every];
+        place.succeed(&[&base[..], &more].concat());
+        assert!(place.read("x.ncst") == place.read("y.ncst"), "{every}");
+    }
+    let finished = place.succeed(&["finish", "x.ncst", "--format=json", "-q", "--memory=1MiB"]);
+    assert_eq!(finished, place.succeed(&["finish", "x.ncst", "--format=json", "-q"]));
+}
+
 /// Little address space: the run ends well, or says that it wants more.
 #[test]
 fn fault_27_a_limit_of_the_system_is_no_crash() {

@@ -80,7 +80,14 @@ fn fault_12_shards_add_up_and_come_apart_byte_for_byte() {
             place.write(&format!("in/epoch={epoch}/{file}.parquet"), epoch * 10 + file, 100, 8, 30);
         }
     }
-    let base = ["accumulate", "in", "--group-by=epoch", "-q", "-o"];
+    // Rows that are left out are counted, and come apart like the others.
+    let odd =
+        super::vectors(vec![f32::NAN, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], 8);
+    for (file, labels) in [("4", vec![1, 9]), ("5", vec![9, 1])] {
+        let labels = super::ints(labels);
+        place.write_columns(&format!("in/epoch=2/{file}.parquet"), &[("feature", odd.clone()), ("label", labels)], 1);
+    }
+    let base = ["accumulate", "in", "--group-by=epoch", "--nonfinite=skip", "--ignore-label=9", "-q", "-o"];
     place.succeed(&[&base[..], &["whole.ncst"]].concat());
     let children: Vec<_> = (0..8)
         .map(|part| {
@@ -114,10 +121,12 @@ fn fault_12_shards_add_up_and_come_apart_byte_for_byte() {
     place.succeed(&[&["merge"], &names[..], &["-o", "all.ncst", "-q"]].concat());
     assert!(place.read("all.ncst") == place.read("whole.ncst"));
     // Of the rest, and of nothing.
-    place.succeed(&["merge", "all.ncst", "--subtract", "p3.ncst", "-o", "rest.ncst", "-q"]);
-    let others: Vec<&str> = names.iter().copied().filter(|name| *name != "p3.ncst").collect();
-    place.succeed(&[&["merge"], &others[..], &["-o", "others.ncst", "-q"]].concat());
-    assert!(place.read("rest.ncst") == place.read("others.ncst"));
+    for part in ["p7.ncst", "p3.ncst"] {
+        place.succeed(&["merge", "all.ncst", "--subtract", part, "-o", "rest.ncst", "--overwrite", "-q"]);
+        let others: Vec<&str> = names.iter().copied().filter(|name| *name != part).collect();
+        place.succeed(&[&["merge"], &others[..], &["-o", "others.ncst", "--overwrite", "-q"]].concat());
+        assert!(place.read("rest.ncst") == place.read("others.ncst"), "{part}");
+    }
     let text = place.fail(65, &["merge", "rest.ncst", "--subtract", "p3.ncst", "-o", "x.ncst"]);
     assert!(text.contains("rest.ncst lacks") && text.contains("of p3.ncst"), "{text}");
     place.succeed(&["merge", "p3.ncst", "--subtract", "p3.ncst", "-o", "none.ncst", "-q"]);
@@ -138,6 +147,11 @@ fn fault_12_finish_says_what_measure_says() {
     let head: Vec<f32> = (0..32).map(|at| if at / 8 == at % 4 { 1.0 } else { 0.1 }).collect();
     place.write_columns("head.parquet", &[("weight", vectors(head, 8)), ("class", ints((0..4).collect()))], 40);
     let more = ["--head=head.parquet", "--decisions=test.parquet", "--ood=ood.parquet", "--format=json", "-q"];
+    // What decided the states decides what is read beside them.
+    let odd = ["in", "--group-by=epoch", "--ignore-label=2", "--grid=-3", "--where=epoch=1"];
+    let measured = place.succeed(&[&["measure"], &odd[..], &more].concat());
+    place.succeed(&[&["accumulate", "-o", "odd.ncst", "-q"], &odd[..]].concat());
+    assert_eq!(measured, place.succeed(&[&["finish", "odd.ncst"], &more[..]].concat()));
     let measured = place.succeed(&[&["measure", "in", "--group-by=epoch"], &more[..]].concat());
     for part in ["0/3", "1/3", "2/3"] {
         let name = format!("p{}.ncst", &part[..1]);

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::Place;
 use crate::rows::Random;
 
-const RUN: [&str; 8] = ["accumulate", "in", "-o", "x.ncst", "--resume", "--checkpoint-every=0s", "--threads=2", "-q"];
+const RUN: [&str; 9] =
+    ["accumulate", "in", "-o", "x.ncst", "--group-by=label", "--resume", "--checkpoint-every=0s", "--threads=2", "-q"];
 
 /// Trials; a long run sets more.
 fn trials(few: usize) -> usize {
@@ -86,18 +87,19 @@ fn fault_01_an_extension_that_dies_is_resumed() {
         for file in [2, 3] {
             fs::rename(place.path(&format!("in/0{file}.parquet")), place.path(&format!("{file}.parquet"))).unwrap();
         }
-        place.succeed(&["accumulate", "in", "-o", "x.ncst", "-q"]);
+        place.succeed(&["accumulate", "in", "-o", "x.ncst", "--group-by=label", "-q"]);
         for file in [2, 3] {
             fs::rename(place.path(&format!("{file}.parquet")), place.path(&format!("in/0{file}.parquet"))).unwrap();
         }
-        let extend = ["accumulate", "in", "-o", "x.ncst", "--extend", "--checkpoint-every=0s", "-q"];
+        let extend =
+            ["accumulate", "in", "-o", "x.ncst", "--group-by=label", "--extend", "--checkpoint-every=0s", "-q"];
         let run = place.command(&extend).env("NCKIT_FAIL", format!("rename:{number}:abort")).output().unwrap();
         assert_eq!(run.status.code(), None);
         // Before the first rename the old state is whole; after it there is something to resume.
         let goes_on = if number == 1 {
             extend
         } else {
-            ["accumulate", "in", "-o", "x.ncst", "--resume", "--checkpoint-every=0s", "-q"]
+            ["accumulate", "in", "-o", "x.ncst", "--group-by=label", "--resume", "--checkpoint-every=0s", "-q"]
         };
         place.succeed(&goes_on);
         assert!(place.read("x.ncst") == expected, "{number}");

@@ -97,7 +97,9 @@ impl Finish {
                 finished(gathered, 0, key.clone(), presentation)
             };
             let wave: Vec<Result<Finished>> = wave.par_iter().map(numbers).collect();
-            let wave = wave.into_iter().collect::<Result<_>>()?;
+            let mut wave: Vec<Finished> = wave.into_iter().collect::<Result<_>>()?;
+            wave.iter_mut().for_each(|group| self.leave_out(group));
+            wave.retain(|group| group.statistics.classes() > 0);
             groups.extend(presentation.present(wave, None, &ood_means, watch, &mut *score)?);
         }
         let of_rows = OF_ROWS.map(|name| (name, states.settings.get(name)));
@@ -105,6 +107,20 @@ impl Finish {
         of_rows.insert("group_by", states.settings.keys.join(","));
         let left_out = states.ledger.left_out().map(|name| (name.to_owned(), "damaged when it was read".to_owned()));
         report(presentation, of_rows, groups, left_out.collect())
+    }
+
+    /// Leaves classes with too few or too many rows out of numbers that were pooled over all: what needs the scatter has a
+    /// reason instead of a value then, unless no class had any.
+    fn leave_out(&self, group: &mut Finished) {
+        let options = &self.presentation.job.options;
+        let counts = options.min_count.unwrap_or(1)..=options.max_count.unwrap_or(u64::MAX);
+        let all = (group.statistics.classes() as u64, group.statistics.rows());
+        if group.statistics.counts.iter().all(|n| counts.contains(n)) {
+            return;
+        }
+        group.statistics = group.statistics.retain(|class| counts.contains(&group.statistics.counts[class]));
+        group.dropped_classes = all.0 - group.statistics.classes() as u64;
+        group.skipped.filtered += all.1 - group.statistics.rows();
     }
 
     /// Groups whose numbers fit into half of the memory, together.

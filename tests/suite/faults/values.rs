@@ -230,6 +230,38 @@ fn fault_19_little_data_gives_reasons_and_never_a_wrong_number() {
     }
 }
 
+/// From a state classes can be left out of what is not pooled, and of what is pooled if they had no share in it.
+#[test]
+fn fault_19_classes_left_out_of_a_state_leave_numbers_or_reasons() {
+    let place = Place::new();
+    let values = (0..44).map(|i| (i * i % 13) as f32).collect();
+    write(&place, vectors(values, 2), ints((0..22).map(|row| if row < 20 { row % 3 } else { row }).collect()));
+    place.succeed(&["accumulate", "a.parquet", "-o", "x.ncst", "-q"]);
+    let read = |arguments: &[&str]| -> Value {
+        let text = place.succeed(&[arguments, &["--metrics=nc1,nc2", "--format=json", "-q"]].concat());
+        serde_json::from_str::<Value>(&text).unwrap()["groups"][0].clone()
+    };
+    for (flag, dropped, pooled) in
+        [("--min-count=2", 2, true), ("--min-count=7", 3, false), ("--max-count=6", 2, false)]
+    {
+        let (measured, finished) = (read(&["measure", "a.parquet", flag]), read(&["finish", "x.ncst", flag]));
+        assert_eq!(finished["dropped_classes"], dropped, "{flag}");
+        for count in ["rows", "classes", "dropped_classes", "skipped"] {
+            assert_eq!(finished[count], measured[count], "{flag} {count}");
+        }
+        for key in ["nc1_trace_ratio", "nc1_cdnv", "nc2_etf_error", "nc2_cos_mean"] {
+            assert_eq!(finished["metrics"][key]["value"], measured["metrics"][key]["value"], "{flag} {key}");
+        }
+        let pinv = &finished["metrics"]["nc1_pinv"];
+        if pooled {
+            assert_eq!(pinv["value"], measured["metrics"]["nc1_pinv"]["value"], "{flag}");
+        } else {
+            assert_eq!((&pinv["value"], &pinv["reason"]), (&Value::Null, &"filter_after_pooling".into()), "{flag}");
+        }
+    }
+    place.fail(66, &["finish", "x.ncst", "--min-count=500"]);
+}
+
 #[test]
 fn fault_20_a_head_that_does_not_fit_is_refused_with_both_shapes() {
     let place = Place::new();

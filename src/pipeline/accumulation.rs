@@ -55,6 +55,8 @@ pub struct Accumulation {
     /// Whether files have been looked through for damage, when the run began; nothing is counted before.
     looked_through: bool,
     warnings: Vec<String>,
+    /// Whether content may be in the state already under another name: within one archive bytes have been compared.
+    may_repeat: bool,
 }
 
 /// Checkpoints take no more than this share of the time.
@@ -134,7 +136,8 @@ impl Accumulation {
         let left: Vec<bool> = (0..mine.len()).map(|unit| mine[unit] && !counted(unit) && !damaged(unit)).collect();
         reading.waves.iter_mut().for_each(|wave| wave.retain(|&unit| left[unit]));
         let warnings = reading.archive.warnings().to_vec();
-        Ok(Self { reading, file, plan, looked_through, warnings })
+        let may_repeat = !task.request.allow_duplicates && file.ledger.units() > 0;
+        Ok(Self { reading, file, plan, looked_through, warnings, may_repeat })
     }
 
     /// Of a task whose state is finished: how many of its units the state holds, and how many it does not.
@@ -333,7 +336,7 @@ impl Accumulation {
             let (source, row_group) = identity(&self.reading.archive, units[position]);
             ledger.insert(&source, row_group, entry)?;
         }
-        self.file.ledger.merge(&ledger, ("the state", "the input"), self.reading.request.allow_duplicates)?;
+        self.file.ledger.merge(&ledger, ("the state", "the input"), !self.may_repeat)?;
         for (key, group) in counted.groups {
             if !live.contains_key(&key)
                 && let Some(kept) = self.file.groups.get(&key)

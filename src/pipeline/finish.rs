@@ -98,7 +98,9 @@ impl Finish {
             };
             let wave: Vec<Result<Finished>> = wave.par_iter().map(numbers).collect();
             let mut wave: Vec<Finished> = wave.into_iter().collect::<Result<_>>()?;
-            wave.iter_mut().for_each(|group| self.leave_out(group));
+            for group in &mut wave {
+                self.leave_out(group);
+            }
             wave.retain(|group| group.statistics.classes() > 0);
             groups.extend(presentation.present(wave, None, &ood_means, watch, &mut *score)?);
         }

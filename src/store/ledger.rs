@@ -168,12 +168,13 @@ impl Ledger {
 
     /// Size and footer nominate; row groups that both have counted with the same digest decide.
     fn refuse_duplicates(&self, other: &Self, (mine, theirs): (&str, &str)) -> Result<()> {
-        let mut alike: BTreeMap<(u64, u64), Vec<(&Source, &Units)>> = BTreeMap::new();
-        for (source, units) in &self.files {
-            alike.entry((source.size, source.footer_hash)).or_default().push((source, units));
-        }
+        // Few are added to many, more often than not.
+        let mut added: BTreeMap<(u64, u64), Vec<(&Source, &Units)>> = BTreeMap::new();
         for (source, units) in &other.files {
-            for &(known, counted) in alike.get(&(source.size, source.footer_hash)).into_iter().flatten() {
+            added.entry((source.size, source.footer_hash)).or_default().push((source, units));
+        }
+        for (known, counted) in &self.files {
+            for &(source, units) in added.get(&(known.size, known.footer_hash)).into_iter().flatten() {
                 let same = |(row_group, entry): (&u32, &Entry)| {
                     entry.used + entry.skipped > 0 && counted.get(row_group) == Some(entry)
                 };

@@ -14,6 +14,7 @@ mod plan;
 mod present;
 mod scan;
 mod second;
+mod task;
 mod waves;
 
 use std::collections::BTreeMap;
@@ -21,11 +22,12 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 pub use accumulate::Rounding;
-pub use accumulation::{Accumulation, Saving, Task};
+pub use accumulation::{Accumulation, Saving};
 pub use differences::differences;
 pub use finish::Finish;
 pub use plan::Summary;
 pub use scan::Watch;
+pub use task::Task;
 
 use crate::archive::{Archive, HeadSource, Key, Request};
 use crate::error::{Error, Result};

@@ -36,6 +36,7 @@ mod group;
 mod ledger;
 mod lock;
 mod output;
+mod payload;
 mod plan;
 mod settings;
 mod state_file;

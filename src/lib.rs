@@ -13,10 +13,10 @@
 //!            └───── map ────┘└ reduce ┘└────────── present ────────────┘
 //! ```
 //!
-//! The state is the only thing that crosses a thread. It is made of integers: every row is rounded once, to a grid
-//! that only its own chunk of the file decides, and from there on all arithmetic is exact. So merging is addition, and
-//! equal rows give equal bits, whatever the order, the threads or the batches. The one rounding's share in every number
-//! is estimated and reported beside it.
+//! The state is the only thing that crosses a thread, a process or a machine. It is made of integers: every row is
+//! rounded once, to a grid that only its own chunk of the file decides, and from there on all arithmetic is exact. So
+//! merging is addition, and equal rows give equal bits, whatever the order, the threads, the batches or the shards. The
+//! one rounding's share in every number is estimated and reported beside it.
 //!
 //! # The rooms
 //!
@@ -32,6 +32,7 @@
 //! | [`linalg`] | eigenvalues, solves and products of small dense matrices |
 //! | [`metrics`] | one formula, one pure function of states |
 //! | [`archive`] | which files, which columns, which groups, which head; the only reader |
+//! | [`store`] | state files and what is written whole or not at all |
 //! | [`report`] | named numbers with reasons, and their forms |
 //! | `sql` | one adapter for every state, one for every metric, with the feature `sql` |
 //! | [`pipeline`] | a job becomes a plan, a plan runs, a run gives a report |
@@ -77,3 +78,4 @@ pub mod report;
 #[cfg(feature = "sql")]
 pub mod sql;
 pub mod state;
+pub mod store;

@@ -45,6 +45,25 @@ pub struct File {
     pub(super) columns: Columns,
 }
 
+/// A file as a plan has it, to be found again later and elsewhere in the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Where it is opened, from the root of the file system.
+    pub path: PathBuf,
+    /// [`File::shown`].
+    pub shown: String,
+    /// [`File::name`].
+    pub name: String,
+    /// [`File::keys`].
+    pub keys: BTreeMap<String, String>,
+    /// [`File::size`].
+    pub size: u64,
+    /// [`File::modified`].
+    pub modified: SystemTime,
+    /// [`File::footer_hash`].
+    pub footer_hash: u64,
+}
+
 /// What the file system says of a file: equal stamps are equal bytes, for all that can be known without reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
@@ -93,7 +112,7 @@ pub(super) fn open(path: &Path) -> Result<(Source, Stamp)> {
 }
 
 /// The message of every error that says that a file is no longer what was planned.
-const CHANGED: &str = "the file has changed since the plan was made";
+pub(super) const CHANGED: &str = "the file has changed since the plan was made";
 
 /// The magic of Parquet, at both ends of a file.
 const MAGIC: &[u8; 4] = b"PAR1";
@@ -158,6 +177,19 @@ pub(super) struct Pinned<'a> {
 impl File {
     pub(super) fn pinned(&self) -> Pinned<'_> {
         Pinned { path: &self.path, shown: &self.shown, stamp: self.stamp, footer_hash: self.footer_hash }
+    }
+
+    /// What has to be kept to plan it again.
+    pub fn planned(&self) -> io::Result<Planned> {
+        Ok(Planned {
+            path: std::path::absolute(&self.path)?,
+            shown: self.shown.clone(),
+            name: self.name.clone(),
+            keys: self.keys.clone(),
+            size: self.size,
+            modified: self.modified,
+            footer_hash: self.footer_hash,
+        })
     }
 }
 

@@ -1,11 +1,13 @@
 //! Which files, which schema, which groups, which head; the only reader.
 
+mod batches;
 mod chunk;
 mod discover;
 mod file;
 pub mod head;
 mod keys;
 mod open;
+mod pages;
 mod plan;
 mod read;
 mod scalars;
@@ -20,7 +22,7 @@ use std::collections::BTreeMap;
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, ErrorKind, Result};
 
-pub use file::File;
+pub use file::{File, Planned};
 pub use head::{HeadPath, HeadSource, StoredHead};
 pub use open::{Archive, Column, LabelCounts};
 pub use read::UnitReader;
@@ -164,6 +166,24 @@ impl Skipped {
             *self.nonfinite.entry(label.clone()).or_default() += rows;
         }
     }
+
+    /// Takes away what was added; `None` if it was not.
+    pub fn subtract(&mut self, other: &Self) -> Option<()> {
+        self.nulls = self.nulls.checked_sub(other.nulls)?;
+        self.ignored = self.ignored.checked_sub(other.ignored)?;
+        self.filtered = self.filtered.checked_sub(other.filtered)?;
+        for (label, rows) in &other.nonfinite {
+            let mine = self.nonfinite.get_mut(label)?;
+            *mine = mine.checked_sub(*rows)?;
+        }
+        self.nonfinite.retain(|_, rows| *rows > 0);
+        Some(())
+    }
+
+    /// All rows left out.
+    pub fn total(&self) -> u64 {
+        self.nonfinite.values().fold(self.nulls + self.ignored + self.filtered, |sum, rows| sum.saturating_add(*rows))
+    }
 }
 
 /// Whether an error says that a file is no Parquet, or damaged: what [`Policy::Skip`] forgives a file.
@@ -193,7 +213,7 @@ pub fn code_labels(array: &arrow::array::ArrayRef) -> Result<(Vec<u32>, Vec<Labe
 }
 
 /// Text without control characters: names come from strangers.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escape).collect()
 }

@@ -1,7 +1,7 @@
 //! The archive: what was found, and the way to its rows.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
@@ -10,7 +10,7 @@ use super::file::{Footer, Footers};
 use super::keys::Filter;
 use super::schema::{Element, leaves};
 use super::source::Source;
-use super::{File, Key, Request, Unit, UnitReader, plan, read, vectors};
+use super::{Decoded, File, Key, Planned, Request, Unit, UnitReader, Values, batches, plan, read};
 use crate::batch::{Label, LabelKind};
 use crate::error::Result;
 
@@ -43,10 +43,16 @@ pub struct Archive {
     pub(super) filters: Vec<Filter>,
     pub(super) rules: Rules,
     pub(super) bad_files: Vec<(String, String)>,
+    pub(super) bad_names: Vec<String>,
     pub(super) warnings: Vec<String>,
     pub(super) dims: Vec<OnceLock<Option<usize>>>,
     pub(super) footers: Footers,
+    /// The memory of chunks that nobody needs any more.
+    pub(super) spare: Mutex<Vec<Values>>,
 }
+
+/// Chunks whose memory is kept, a few a thread.
+const SPARE: usize = 32;
 
 impl Archive {
     /// Finds the files, chooses the columns, lists the units.
@@ -62,6 +68,15 @@ impl Archive {
     /// bytes under two names.
     pub fn open(inputs: &[String], request: &Request) -> Result<Self> {
         plan::open(inputs, request)
+    }
+
+    /// The same of files that were planned before, whatever else is there by now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open); [`Data`](crate::error::ErrorKind::Data) if a file is gone or has changed.
+    pub fn reopen(files: &[Planned], request: &Request) -> Result<Self> {
+        plan::reopen(files, request)
     }
 
     /// The files, in the order of their names.
@@ -97,7 +112,7 @@ impl Archive {
         let (source, footer) = self.footer(file)?;
         let mut dim = None;
         for row_group in 0..planned.row_groups {
-            let length = vectors::first_length(&source, &footer.arrow, row_group, planned.columns.features);
+            let length = batches::first_length(&source, &footer.arrow, row_group, planned.columns.features);
             dim = length.map_err(|error| {
                 error
                     .with_default("file", &planned.shown)
@@ -134,6 +149,11 @@ impl Archive {
     /// Inputs left out under [`bad_files`](Request::bad_files), with the reason.
     pub fn bad_files(&self) -> &[(String, String)] {
         &self.bad_files
+    }
+
+    /// The [names](File::name) of these inputs.
+    pub fn bad_names(&self) -> &[String] {
+        &self.bad_names
     }
 
     /// What the user should know, as files named twice.
@@ -198,6 +218,19 @@ impl Archive {
             }
         }
         Ok(all)
+    }
+
+    /// Takes back a chunk, whose memory serves the next one.
+    pub fn recycle(&self, chunk: Decoded) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE {
+            spare.push(chunk.values);
+        }
+    }
+
+    /// The memory of a chunk that was taken back.
+    pub(super) fn spare(&self) -> Option<Values> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     /// A file, opened again, and its footer.

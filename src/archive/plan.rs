@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::{fs, io};
 
 use arrow::datatypes::DataType;
@@ -15,7 +15,7 @@ use super::discover::{Found, discover};
 use super::file::{self, Footer, Footers, Pinned, Stamp};
 use super::keys::{self, Filter, Hive};
 use super::schema::{self, Columns, Origin, Schema, VectorType};
-use super::{Archive, Column, File, Key, Policy, Request, Unit, escaped, is_damage};
+use super::{Archive, Column, File, Key, Planned, Policy, Request, Unit, escaped, is_damage};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -31,7 +31,62 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     let mut filters = Filter::all(&request.filters);
     let found = select(found, &hive, &mut filters)?;
     let mut bad_files = Vec::new();
+    let names: BTreeSet<String> = found.iter().map(|file| file.name.clone()).collect();
     let opened = open_all(found, request.bad_files, &mut bad_files)?;
+    let good: BTreeSet<String> = opened.iter().map(|(found, _, _)| found.name.clone()).collect();
+    let bad_names = names.difference(&good).cloned().collect();
+    Ok(Archive { bad_names, ..archive(opened, hive, filters, request, (bad_files, warnings(&again)))? })
+}
+
+/// Opens the files of a plan, and no others.
+pub(super) fn reopen(planned: &[Planned], request: &Request) -> Result<Archive> {
+    let found = |file: &Planned| Found {
+        path: file.path.clone(),
+        canonical: file.path.clone(),
+        shown: file.shown.clone(),
+        name: file.name.clone(),
+        keys: file.keys.clone(),
+    };
+    let found: Vec<Found> = planned.iter().map(found).collect();
+    let hive = Hive::of(&found);
+    let mut filters = Filter::all(&request.filters);
+    let found = select(found, &hive, &mut filters)?;
+    let changed = |error: Error| match error.kind() {
+        ErrorKind::Io => error,
+        ErrorKind::Missing => Error::data(file::CHANGED).with("detail", "it is gone"),
+        _ => Error::data(file::CHANGED).with("detail", "its footer"),
+    };
+    let read = |found: Found| {
+        let outcome = file::open(&found.path)
+            .and_then(|(source, stamp)| file::footer(&source, stamp.size).map(|footer| (stamp, footer)));
+        match outcome {
+            Ok((stamp, footer)) => Ok((found, stamp, footer)),
+            Err(error) => Err(changed(error).with("file", found.shown)),
+        }
+    };
+    let outcomes: Vec<Result<Opened>> = found.into_par_iter().map(read).collect();
+    let opened = outcomes.into_iter().collect::<Result<Vec<Opened>>>()?;
+    for ((found, stamp, footer), planned) in opened.iter().zip(planned) {
+        let what = if (stamp.size, stamp.modified) != (planned.size, planned.modified) {
+            "size or time of writing"
+        } else if footer.hash != planned.footer_hash {
+            "its footer"
+        } else {
+            continue;
+        };
+        return Err(Error::data(file::CHANGED).with("file", &found.shown).with("detail", what));
+    }
+    archive(opened, hive, filters, request, (Vec::new(), Vec::new()))
+}
+
+/// Settles what is read of files whose footers are known.
+fn archive(
+    opened: Vec<Opened>,
+    hive: Hive,
+    filters: Vec<Filter>,
+    request: &Request,
+    (bad_files, warnings): (Vec<(String, String)>, Vec<String>),
+) -> Result<Archive> {
     let (first, _, footer) = &opened[0];
     let mut planner = Planner::new(request, hive, filters, footer).map_err(|error| error.with("file", &first.shown))?;
     let mut plan = Plan::default();
@@ -53,6 +108,7 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     Ok(Archive {
         dims: files.iter().map(|_| OnceLock::new()).collect(),
         footers: Footers::default(),
+        spare: Mutex::default(),
         files,
         units,
         starts,
@@ -70,7 +126,8 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
         group_by: planner.group_by,
         filters: planner.filters,
         bad_files,
-        warnings: warnings(&again),
+        bad_names: Vec::new(),
+        warnings,
     })
 }
 

@@ -71,6 +71,9 @@ impl<'a> UnitReader<'a> {
     fn decode(&mut self, count: usize) -> Result<Decoded> {
         let position = Position { base: self.rows.done, in_file: self.rows.first + self.rows.done };
         let rules = &self.rows.archive.rules;
+        if let Some(values) = self.rows.archive.spare() {
+            self.vectors.reuse(values);
+        }
         let vectors = self.vectors.next(count, position.base);
         let vectors = vectors.map_err(|error| error.with_default("column", &rules.features))?;
         let (labels, grouping) = self.rows.next(count)?;

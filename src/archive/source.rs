@@ -38,6 +38,38 @@ struct Inner {
     file: fs::File,
     size: u64,
     guard: Mutex<Guard>,
+    buffers: Buffers,
+}
+
+/// Memory of pages that have been read, for the next ones.
+type Buffers = Arc<Mutex<Vec<Vec<u8>>>>;
+
+/// Pages of this many bytes are read into memory that is kept: less is no gain, and more is no page of most writers.
+const KEPT_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=4 << 20;
+
+/// Buffers that are kept; a page is mostly gone before the next one is read.
+const KEPT_BUFFERS: usize = 4;
+
+/// A page in memory that goes back where it came from.
+struct Lent {
+    buffer: Vec<u8>,
+    length: usize,
+    buffers: Buffers,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffers.len() < KEPT_BUFFERS {
+            buffers.push(std::mem::take(&mut self.buffer));
+        }
+    }
 }
 
 /// Where page headers are expected, and why one was refused.
@@ -60,7 +92,7 @@ struct Column {
 impl Source {
     /// Takes an open file of `size` bytes.
     pub(super) fn new(file: fs::File, size: u64) -> Self {
-        Self(Arc::new(Inner { file, size, guard: Mutex::default() }))
+        Self(Arc::new(Inner { file, size, guard: Mutex::default(), buffers: Buffers::default() }))
     }
 
     /// The file.
@@ -70,14 +102,36 @@ impl Source {
 
     /// Bytes from `start`.
     pub(super) fn bytes(&self, start: u64, length: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.read(start, length, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The same in memory that is used again.
+    fn page(&self, start: u64, length: usize) -> Result<Bytes> {
+        if !KEPT_BYTES.contains(&length) {
+            return self.bytes(start, length as u64).map(Bytes::from);
+        }
+        let buffers = self.0.buffers.clone();
+        let spare = buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut page = Lent { buffer: spare.unwrap_or_default(), length, buffers };
+        self.read(start, length as u64, &mut page.buffer)?;
+        Ok(Bytes::from_owner(page))
+    }
+
+    /// Reads to the beginning of `bytes`, which becomes longer if it is too short.
+    fn read(&self, start: u64, length: u64, bytes: &mut Vec<u8>) -> Result<()> {
         let inside = start.checked_add(length).is_some_and(|end| end <= self.0.size);
         if !inside {
             return Err(damaged(format!("{length} bytes from {start} are not in a file of {}", self.0.size)));
         }
-        let mut bytes = reserve(length)?;
-        bytes.resize(length as usize, 0);
-        match self.0.file.read_exact_at(&mut bytes, start) {
-            Ok(()) => Ok(bytes),
+        let length = length as usize;
+        if bytes.len() < length {
+            *bytes = reserve(length as u64)?;
+            bytes.resize(length, 0);
+        }
+        match self.0.file.read_exact_at(&mut bytes[..length], start) {
+            Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(damaged("the file became shorter")),
             Err(error) => Err(Error::io("cannot read").caused_by(error)),
         }
@@ -233,7 +287,7 @@ impl ChunkReader for Source {
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        self.bytes(start, length as u64).map(Bytes::from).map_err(|error| self.refuse(error))
+        self.page(start, length).map_err(|error| self.refuse(error))
     }
 }
 

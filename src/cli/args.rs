@@ -22,13 +22,47 @@ pub(super) enum Verb {
     /// Read features and print every metric of every group.
     #[command(after_help = MEASURE_EXAMPLES)]
     Measure(Box<Measure>),
-    /// Say what an archive holds: columns, dimensions, classes, groups, and what measuring it takes.
+    /// Say what an archive or a state file holds: columns, dimensions, classes, groups, and what measuring takes.
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(Inspect),
+    /// Count rows into a state file, which can be resumed, extended, merged and finished later.
+    #[command(after_help = ACCUMULATE_EXAMPLES)]
+    Accumulate(Accumulate),
+    /// Combine state files of shards and machines, or take one out again.
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge(Merge),
+    /// Print every metric of every group from state files; no row of theirs is read.
+    #[command(after_help = FINISH_EXAMPLES)]
+    Finish(Box<Finish>),
+    /// Check a state file, and whether the inputs are still what was counted.
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(Verify),
     /// Ask archives and stored states in SQL, with every metric as a function.
     #[cfg(feature = "sql")]
     #[command(after_help = super::sql::args::EXAMPLES)]
     Sql(Box<super::sql::args::Sql>),
+    /// Measure how fast this machine is, part by part, each beside what bounds it.
+    Bench(Bench),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Bench {
+    /// File, directory or glob, whose first chunk is measured; default: rows made up in memory
+    #[arg(value_name = "INPUT")]
+    pub(super) input: Option<String>,
+    /// Vector column [default: the only one, or one of a well-known name]
+    #[arg(long, value_name = "COLUMN", requires = "input")]
+    features: Option<String>,
+    /// Label column [default: one of a well-known name]
+    #[arg(long, value_name = "COLUMN", requires = "input")]
+    labels: Option<String>,
+}
+
+impl Bench {
+    pub(super) fn request(&self) -> Request {
+        let (features, labels) = (self.features.clone(), self.labels.clone());
+        Request { features, labels, labels_optional: true, ..Request::default() }
+    }
 }
 
 const MEASURE_EXAMPLES: &str = "\
@@ -44,26 +78,78 @@ memory needed, 130 interrupted.";
 const INSPECT_EXAMPLES: &str = "\
 Examples:
   nckit inspect features.parquet
-  nckit inspect archive --group-by layer,epoch";
+  nckit inspect archive --group-by layer,epoch
+  nckit inspect all.ncst";
+
+const ACCUMULATE_EXAMPLES: &str = "\
+Examples:
+  nckit accumulate 'emb/*.parquet' -o lm.ncst
+  nckit accumulate 'emb/*.parquet' -o lm.ncst --resume
+  nckit accumulate 'emb/*.parquet' -o lm.ncst --extend
+  srun -N8 bash -c 'nckit accumulate \"emb/*.parquet\" --shard $SLURM_PROCID/$SLURM_NTASKS -o part-$SLURM_PROCID.ncst'
+
+Ctrl-C and SIGTERM end the units in hand and save the state; a second one ends at once. Beside the state lies a lock,
+STATE.lock. Exit codes: those of measure; 143 terminated, 75 another process is writing the state.";
+
+const MERGE_EXAMPLES: &str = "\
+Examples:
+  nckit merge part-*.ncst -o all.ncst
+  nckit merge all.ncst --subtract part-3.ncst -o rest.ncst";
+
+const FINISH_EXAMPLES: &str = "\
+Examples:
+  nckit finish all.ncst --head model.safetensors:lm_head -o nc.parquet
+  nckit finish part-*.ncst --metrics nc1,nc2";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  nckit verify all.ncst
+  nckit verify all.ncst --inputs 'emb/*.parquet'
+
+Exit codes: 0 all is well, 1 the inputs are not what was counted, 65 the state is damaged.";
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Measure {
     #[command(flatten)]
     pub(super) input: Input,
 
+    #[command(flatten)]
+    pub(super) further: Further,
+    #[command(flatten)]
+    pub(super) conventions: Conventions,
+    #[command(flatten)]
+    pub(super) outputs: Outputs,
+    /// Print the plan, and stop
+    #[arg(long, help_heading = "Output")]
+    pub(super) dry_run: bool,
+
+    #[command(flatten)]
+    pub(super) exactness: Exactness,
+    #[command(flatten)]
+    pub(super) machine: Machine,
+}
+
+/// What is read beside the states.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Further {
     /// The classifier: Parquet, .safetensors[:KEY], or weight.npy[,bias.npy]; `{epoch}` is filled from the group
     #[arg(long, value_name = "FILE[:KEY]", help_heading = "Classifier and further rows")]
     pub(super) head: Option<String>,
     /// The head is stored as dimension × class
     #[arg(long, requires = "head", help_heading = "Classifier and further rows")]
     pub(super) head_transposed: bool,
-    /// Rows whose decisions are compared (NC4), `PATH[?key=value&…]`; default: the same rows, read again
+    /// Rows whose decisions are compared (NC4), `PATH[?key=value&…]`; measure reads the same
+    /// rows again by default
     #[arg(long, value_name = "INPUT", help_heading = "Classifier and further rows")]
     pub(super) decisions: Option<String>,
     /// Out-of-distribution rows (NC5), `PATH[?key=value&…]`
     #[arg(long, value_name = "INPUT", help_heading = "Classifier and further rows")]
     pub(super) ood: Option<String>,
+}
 
+/// Which metrics, and how they are defined.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Conventions {
     /// Families (nc1 nc2 gnc2 nc3 nc4 nc5 hug mse) or single keys; default: all that the inputs allow
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Metrics")]
     pub(super) metrics: Vec<String>,
@@ -83,7 +169,11 @@ pub(super) struct Measure {
     /// ood_mean, neco_dim, neco_scale, neco_denominator, neco_max_logit, weight_decay; a wrong one lists them all
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Metrics")]
     pub(super) option: Vec<String>,
+}
 
+/// Where the result goes.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Outputs {
     /// Write one row a class to this file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) per_class: Option<PathBuf>,
@@ -102,19 +192,108 @@ pub(super) struct Measure {
     /// What standard output gets; automatic: a table on a terminal, ndjson in a pipe, nothing beside -o in a pipe
     #[arg(long, value_enum, default_value_t = FormatName::Automatic, help_heading = "Output")]
     pub(super) format: FormatName,
-    /// Print the plan, and stop
-    #[arg(long, help_heading = "Output")]
-    pub(super) dry_run: bool,
+}
 
+/// How rows are rounded.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Exactness {
     /// One step 2^E of the fixed-point grid for all rows and dimensions [default: each chunk's own]
     #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = clap::value_parser!(i16).range(-1022..=1000), help_heading = "Exactness")]
     pub(super) grid: Option<i16>,
     /// Make every chunk's own grid finer by this many bits; up to four times slower
     #[arg(long, value_name = "B", default_value_t = 0, conflicts_with = "grid", value_parser = clap::value_parser!(u32).range(0..=20), help_heading = "Exactness")]
     pub(super) extra_bits: u32,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Accumulate {
+    #[command(flatten)]
+    pub(super) input: Input,
+
+    /// The state file
+    #[arg(short, long, value_name = "STATE", required = true, help_heading = "State")]
+    pub(super) output: PathBuf,
+    /// Go on where the state ends; begin it if there is none
+    #[arg(long, conflicts_with_all = ["overwrite", "extend"], help_heading = "State")]
+    pub(super) resume: bool,
+    /// Add to a state what it does not hold yet
+    #[arg(long, conflicts_with = "overwrite", help_heading = "State")]
+    pub(super) extend: bool,
+    /// Replace a state that exists
+    #[arg(long, help_heading = "State")]
+    pub(super) overwrite: bool,
+    /// How often the state is saved: 90s, 5m, 1h; 0s is after every row group
+    #[arg(long, value_name = "DUR", default_value = "60s", value_parser = super::resources::parse_duration, help_heading = "State")]
+    pub(super) checkpoint_every: std::time::Duration,
+    /// Count the I-th of N parts of the rows, 0-based; all parts must see the same files
+    #[arg(long, value_name = "I/N", value_parser = shard, help_heading = "State")]
+    pub(super) shard: Option<(u32, u32)>,
+    /// What the state is for, as in measure; less is kept if no metric needs the D × D matrix
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "State")]
+    pub(super) metrics: Vec<String>,
+    /// Print the plan, and stop
+    #[arg(long, help_heading = "State")]
+    pub(super) dry_run: bool,
 
     #[command(flatten)]
+    pub(super) exactness: Exactness,
+    #[command(flatten)]
     pub(super) machine: Machine,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Merge {
+    /// State files
+    #[arg(required = true, value_name = "STATE")]
+    pub(super) states: Vec<PathBuf>,
+    /// The state file to be written
+    #[arg(short, long, value_name = "STATE", required = true)]
+    pub(super) output: PathBuf,
+    /// Take the rows of this state out again
+    #[arg(long, value_name = "STATE")]
+    pub(super) subtract: Vec<PathBuf>,
+    /// Replace a state that exists
+    #[arg(long)]
+    pub(super) overwrite: bool,
+    /// Count the same content under two names twice
+    #[arg(long)]
+    pub(super) allow_duplicates: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Finish {
+    /// State files; several are merged first
+    #[arg(required = true, value_name = "STATE")]
+    pub(super) states: Vec<PathBuf>,
+    /// Count the same content under two names twice
+    #[arg(long)]
+    pub(super) allow_duplicates: bool,
+    #[command(flatten)]
+    pub(super) further: Further,
+    #[command(flatten)]
+    pub(super) conventions: Conventions,
+    #[command(flatten)]
+    pub(super) outputs: Outputs,
+    #[command(flatten)]
+    pub(super) machine: Machine,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Verify {
+    /// State files
+    #[arg(required = true, value_name = "STATE")]
+    pub(super) states: Vec<PathBuf>,
+    /// Compare these files, directories or patterns with the ledger
+    #[arg(long, value_name = "INPUT", num_args = 1..)]
+    pub(super) inputs: Vec<String>,
+}
+
+fn shard(text: &str) -> Result<(u32, u32), String> {
+    let parsed = text.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
+    match parsed {
+        Some((part, parts)) if part < parts => Ok((part, parts)),
+        _ => Err("I/N with 0 ≤ I < N, as 0/8".to_owned()),
+    }
 }
 
 #[derive(Debug, ClapArgs)]

@@ -5,7 +5,8 @@ use std::io::{IsTerminal, Write};
 use serde_json::json;
 
 use super::args::{ColorName, Display, LogName};
-use crate::error::Error;
+use crate::archive::escaped;
+use crate::error::{Error, ErrorKind};
 
 /// Standard error, as the user wants it.
 pub(super) struct Console {
@@ -39,7 +40,7 @@ impl Console {
     /// A fact of the run: `  features  feature   list<f32>`.
     pub(super) fn fact(&self, name: &str, text: &str) {
         if !self.quiet {
-            self.line("info", name, &format!("  {name:<9} {text}"), text);
+            self.line("info", name, &format!("  {name:<9} {}", escaped(text)), text);
         }
     }
 
@@ -51,6 +52,7 @@ impl Console {
     }
 
     /// A remark between results.
+    #[cfg(feature = "sql")]
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
             self.line("info", "note", text, text);
@@ -59,7 +61,7 @@ impl Console {
 
     pub(super) fn warn(&self, text: &str) {
         if !self.quiet {
-            let shown = format!("{}: {text}", self.painted("33", "warning"));
+            let shown = format!("{}: {}", self.painted("33", "warning"), escaped(text));
             self.line("warning", "warning", &shown, text);
         }
     }
@@ -98,28 +100,33 @@ const PLACES: [&str; 5] = ["group", "file", "row group", "row", "column"];
 
 /// An error for people: what, where, why, and what mends it.
 fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
-    let mut text = format!("{}: {}", paint("error"), error.message());
+    // Who stopped a run knows, and wants to know how to go on.
+    let stopped = error.kind() == ErrorKind::Interrupted;
+    let mut text =
+        if stopped { error.message().to_owned() } else { format!("{}: {}", paint("error"), error.message()) };
     let place: Vec<String> = PLACES
         .iter()
         .flat_map(|place| error.facts().iter().filter(move |(name, _)| name == place))
+        .map(|(name, value)| (name, escaped(value)))
         .map(|(name, value)| match *name {
-            "file" => value.clone(),
+            "file" => value,
             "column" => format!("column \"{value}\""),
-            name => format!("{name} {}", grouped(value)),
+            name => format!("{name} {}", grouped(&value)),
         })
         .collect();
     let others: Vec<String> = error
         .facts()
         .iter()
-        .filter(|(name, _)| !PLACES.contains(name))
-        .map(|(name, value)| if *name == "detail" { value.clone() } else { format!("{name} {value}") })
+        .filter(|(name, _)| !PLACES.contains(name) && *name != "signal")
+        .map(|(name, value)| (name, escaped(value)))
+        .map(|(name, value)| if *name == "detail" { value } else { format!("{name} {value}") })
         .collect();
     let separator = if place.is_empty() || others.is_empty() { "" } else { ": " };
-    if !error.facts().is_empty() {
+    if !(place.is_empty() && others.is_empty()) {
         text.extend(["\n  ", &place.join(" · "), separator, &others.join(", ")]);
     }
     if let Some(help) = error.advice() {
-        text.extend(["\n  help: ", help]);
+        text.extend([if stopped { "\n  resume: " } else { "\n  help: " }, help]);
     }
     text
 }

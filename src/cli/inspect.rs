@@ -3,23 +3,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 use std::time::Instant;
 
 use super::args::Inspect;
 use super::console::{Console, bytes, count, counted};
-use super::forgive_broken_pipe;
 use super::measure::use_threads;
-use crate::archive::{Archive, Request};
+use super::{forgive_broken_pipe, verify};
+use crate::archive::{Archive, Request, escaped};
 use crate::batch::Label;
 use crate::error::Result;
 use crate::metrics::{Extras, Options, Selection};
 use crate::pipeline::{Job, Plan, Rounding, Summary};
+use crate::store::StateFile;
 
 /// Groups that are listed; the rest are counted.
 const LISTED: usize = 50;
 
 pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
     use_threads(&args.machine)?;
+    let is_state = |input: &String| StateFile::is_at(Path::new(input));
+    if args.input.inputs.iter().all(is_state) {
+        return args.input.inputs.iter().try_for_each(|input| {
+            forgive_broken_pipe(std::io::stdout().write_all(verify::describe(Path::new(input))?.as_bytes()))
+        });
+    }
     let request = args.input.request()?;
     let archive = Archive::open(&args.input.inputs, &request)?;
     archive.warnings().iter().for_each(|warning| console.warn(warning));
@@ -81,7 +89,7 @@ fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
 
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "{name:<10}{value}");
+        let _ = writeln!(text, "{name:<10}{}", escaped(&value));
     };
     line(
         "files",

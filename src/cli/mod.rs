@@ -1,13 +1,19 @@
 //! What was typed becomes a job, and its result an exit code.
 
+mod accumulate;
 mod args;
+mod bench;
 mod console;
+mod finish;
 mod inspect;
 mod measure;
+mod merge;
+mod present;
 mod progress;
 mod resources;
 #[cfg(feature = "sql")]
 mod sql;
+mod verify;
 
 use std::any::Any;
 use std::ffi::OsString;
@@ -22,7 +28,8 @@ use console::Console;
 
 /// Runs the command line `arguments`, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(arguments) {
+    let typed: Vec<OsString> = arguments.into_iter().collect();
+    let args = match Args::try_parse_from(&typed) {
         Ok(args) => args,
         Err(error) => {
             // Help that nobody reads to its end is no failure.
@@ -32,18 +39,25 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let console = Console::new(&args.display);
     let work = AssertUnwindSafe(|| match &args.verb {
-        Verb::Measure(measure) => measure::run(measure, &args.display, &console),
-        Verb::Inspect(inspect) => inspect::run(inspect, &console),
+        Verb::Measure(measure) => measure::run(measure, &args.display, &console).map(|()| true),
+        Verb::Inspect(inspect) => inspect::run(inspect, &console).map(|()| true),
+        Verb::Accumulate(accumulate) => accumulate::run(accumulate, &typed, &args.display, &console).map(|()| true),
+        Verb::Merge(merge) => merge::run(merge, &console).map(|()| true),
+        Verb::Finish(finish) => finish::run(finish, &args.display, &console).map(|()| true),
+        Verb::Verify(verify) => verify::run(verify, &console),
         #[cfg(feature = "sql")]
-        Verb::Sql(sql) => sql::run(sql, &args.display, &console),
+        Verb::Sql(sql) => sql::run(sql, &args.display, &console).map(|()| true),
+        Verb::Bench(bench) => bench::run(bench, &console).map(|()| true),
     });
     // Decoders of damaged files may panic, which the reader makes an error; any other panic is a bug, and is told below.
     std::panic::set_hook(Box::new(|_| {}));
     match catch_unwind(work).unwrap_or_else(|panic| Err(bug(panic.as_ref()))) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        // A difference was found, and said.
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             console.error(&error);
-            ExitCode::from(exit_code(error.kind()))
+            ExitCode::from(exit_code(&error))
         }
     }
 }
@@ -54,8 +68,8 @@ fn bug(panic: &(dyn Any + Send)) -> Error {
     Error::internal("this is a bug in nckit").with("detail", said.unwrap_or("no message"))
 }
 
-fn exit_code(kind: ErrorKind) -> u8 {
-    match kind {
+fn exit_code(error: &Error) -> u8 {
+    match error.kind() {
         ErrorKind::Usage => 2,
         ErrorKind::Data => 65,
         ErrorKind::Missing => 66,
@@ -63,6 +77,7 @@ fn exit_code(kind: ErrorKind) -> u8 {
         ErrorKind::Output => 73,
         ErrorKind::Io => 74,
         ErrorKind::Resource => 75,
+        ErrorKind::Interrupted if error.fact("signal") == Some("SIGTERM") => 143,
         ErrorKind::Interrupted => 130,
     }
 }

@@ -13,9 +13,23 @@ use super::console::bytes;
 use crate::error::{Error, Result};
 use crate::pipeline::Watch;
 
+/// What a first signal does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stopping {
+    /// It ends the work after the chunks in hand.
+    AtOnce,
+    /// It ends the units in hand, and saves the state.
+    AfterUnits,
+}
+
 /// Runs `work`, shows how much of `total` bytes it has read, and asks it to stop on the first SIGINT or SIGTERM; the
 /// second ends the process.
-pub(super) fn watched<T>(display: &Display, total: u64, work: impl FnOnce(&Watch) -> Result<T>) -> Result<T> {
+pub(super) fn watched<T>(
+    display: &Display,
+    total: u64,
+    stopping: Stopping,
+    work: impl FnOnce(&Watch) -> Result<T>,
+) -> Result<T> {
     let watch = Watch::default();
     let terminated = Arc::new(AtomicBool::new(false));
     for (signal, code) in [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)] {
@@ -33,7 +47,7 @@ pub(super) fn watched<T>(display: &Display, total: u64, work: impl FnOnce(&Watch
         let (done, waiting) = channel::<()>();
         if let Some(style) = style {
             let watch = &watch;
-            scope.spawn(move || show(style, watch, total, &waiting));
+            scope.spawn(move || show(style, watch, total, stopping, &waiting));
         }
         let result = work(&watch);
         drop(done);
@@ -70,7 +84,7 @@ impl Style {
     }
 }
 
-fn show(style: Style, watch: &Watch, total: u64, done: &std::sync::mpsc::Receiver<()>) {
+fn show(style: Style, watch: &Watch, total: u64, stopping: Stopping, done: &std::sync::mpsc::Receiver<()>) {
     let bar = ProgressBar::with_draw_target(
         Some(total),
         match style {
@@ -83,7 +97,17 @@ fn show(style: Style, watch: &Watch, total: u64, done: &std::sync::mpsc::Receive
         bar.set_style(style.progress_chars("━╸─"));
     }
     let start = Instant::now();
-    while done.recv_timeout(style.interval()) == Err(RecvTimeoutError::Timeout) {
+    let mut shown = start;
+    let mut told = stopping == Stopping::AtOnce;
+    while done.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
+        if !told && watch.stop.load(Ordering::Relaxed) {
+            bar.suspend(|| eprintln!("stopping after the current unit …"));
+            told = true;
+        }
+        if shown.elapsed() < style.interval() {
+            continue;
+        }
+        shown = Instant::now();
         let read = watch.bytes.load(Ordering::Relaxed).min(total);
         let seconds = start.elapsed().as_secs_f64();
         let rate = read as f64 / seconds;

@@ -49,6 +49,16 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     if size >= 1.0 && size < 2f64.powi(63) { Ok(size as u64) } else { Err("out of range".to_owned()) }
 }
 
+/// `90s`, `5m`, `1.5h`, `200ms`.
+pub(super) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    const UNITS: [(&str, f64); 4] = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let parsed = UNITS.iter().find_map(|(suffix, unit)| {
+        let number: f64 = text.strip_suffix(suffix)?.trim().parse().ok()?;
+        std::time::Duration::try_from_secs_f64(number * unit).ok()
+    });
+    parsed.ok_or_else(|| "a time is a number and a unit, as 90s, 5m or 1h".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +69,15 @@ mod tests {
         assert_eq!(parse_size("1.5 MB"), Ok(1_500_000));
         assert_eq!(parse_size("4096"), Ok(4096));
         assert!(parse_size("many").is_err() && parse_size("-1GiB").is_err() && parse_size("0").is_err());
+    }
+
+    #[test]
+    fn times_have_units() {
+        use std::time::Duration;
+        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("1.5h"), Ok(Duration::from_mins(90)));
+        assert_eq!(parse_duration("0s"), Ok(Duration::ZERO));
+        assert_eq!(parse_duration("20ms"), Ok(Duration::from_millis(20)));
+        assert!(["60", "-1s", "s", "nans"].iter().all(|text| parse_duration(text).is_err()));
     }
 }

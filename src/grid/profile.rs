@@ -1,6 +1,6 @@
 //! One pass over a chunk that finds how finely its values have to be rounded.
 
-use super::{EXPONENTS, Grid, VALUE_BITS, Value, ceil_log2, power_of_two};
+use super::{EXPONENTS, Grid, VALUE_BITS, Value, ceil_log2, power_of_two, vectorised};
 use crate::batch::{Batch, Features};
 use crate::error::{Error, Result};
 
@@ -148,60 +148,78 @@ impl Spread {
             }
             counts[*class as usize] += 1;
         }
-        let largest = largest_magnitudes(values, dim);
-        let scale: Vec<i32> = largest
-            .iter()
-            .map(|&x| if T::WIDE_RANGE && x > 0.0 { ceil_log2(x).clamp(-1022, 1022) } else { 0 })
-            .collect();
+        let classes = first.len();
+        let mut largest = vec![0.0; dim];
+        if T::WIDE_RANGE {
+            vectorised(
+                #[inline(always)]
+                || values.chunks_exact(dim).for_each(|row| raise(&mut largest, row)),
+            );
+        }
+        let scale: Vec<i32> =
+            largest.iter().map(|&x| if x > 0.0 { ceil_log2(x).clamp(-1022, 1022) } else { 0 }).collect();
         let factors: Vec<f64> = scale.iter().map(|&p| power_of_two(-p as i16)).collect();
 
-        let mut sums = vec![0.0; first.len() * dim];
-        let (mut deviation, mut squares, mut hits) = (vec![0.0; dim], vec![0.0; dim], vec![0.0; dim]);
-        pulp::Arch::new().dispatch(
+        let classes_of_rows: Vec<u32> = chunk.codes().iter().map(|&code| class_of_code[code as usize]).collect();
+        let zeros = || vec![0.0; dim];
+        let mut pass = Pass {
+            values,
+            dim,
+            first: &first,
+            factors: &factors,
+            sums: vec![0.0; classes * dim],
+            totals: [zeros(), zeros(), zeros(), largest],
+        };
+        vectorised(
             #[inline(always)]
             || {
-                for (row, &code) in chunk.codes().iter().enumerate() {
-                    let class = class_of_code[code as usize] as usize;
-                    let x = &values[row * dim..][..dim];
-                    let origin = &values[first[class] * dim..][..dim];
-                    let sums = &mut sums[class * dim..][..dim];
-                    let (deviation, squares) = (&mut deviation[..dim], &mut squares[..dim]);
-                    let (hits, factors) = (&mut hits[..dim], &factors[..dim]);
-                    for j in 0..dim {
-                        let delta = if T::WIDE_RANGE {
-                            x[j].widen() * factors[j] - origin[j].widen() * factors[j]
-                        } else {
-                            x[j].widen() - origin[j].widen()
-                        };
-                        deviation[j] = if delta.abs() > deviation[j] { delta.abs() } else { deviation[j] };
-                        squares[j] += delta * delta;
-                        sums[j] += delta;
-                        hits[j] += if delta == 0.0 { 0.0 } else { 1.0 };
+                let whole = dim / LANES * LANES;
+                for (tile, classes) in classes_of_rows.chunks(TILE_ROWS).enumerate() {
+                    let row = tile * TILE_ROWS;
+                    // Loops and not iterators with closures, which might not be inlined.
+                    for start in (0..whole).step_by(LANES) {
+                        pass.tile::<LANES>(row, classes, start);
+                    }
+                    for start in whole..dim {
+                        pass.tile::<1>(row, classes, start);
                     }
                 }
             },
         );
+        let Pass { sums, totals: [deviation, squares, hits, largest], .. } = pass;
 
-        let freedom = chunk.rows() - first.len();
-        let mut sigma = squares;
-        for (class, &count) in counts.iter().enumerate() {
-            for (sigma, sum) in sigma.iter_mut().zip(&sums[class * dim..][..dim]) {
-                *sigma -= sum * sum / f64::from(count);
-            }
-        }
+        let freedom = chunk.rows() - classes;
+        let (mut sigma, mut means) = (squares, sums);
+        vectorised(
+            #[inline(always)]
+            || {
+                for (class, &count) in counts.iter().enumerate() {
+                    let (count, sums) = (f64::from(count), &means[class * dim..][..dim]);
+                    for j in 0..dim {
+                        sigma[j] -= sums[j] * sums[j] / count;
+                    }
+                }
+            },
+        );
         for sigma in &mut sigma {
             *sigma = if *sigma > 0.0 { (*sigma / freedom as f64).sqrt() } else { 0.0 };
         }
-
-        let mut means = sums;
-        for (class, &count) in counts.iter().enumerate() {
-            let origin = &values[first[class] * dim..][..dim];
-            for (j, mean) in means[class * dim..][..dim].iter_mut().enumerate() {
-                // Scaled as long as possible: the difference of two values of f64 may be no f64.
-                let scaled = origin[j].widen() * factors[j] + *mean / f64::from(count);
-                *mean = (scaled / factors[j]).clamp(-largest[j], largest[j]);
-            }
-        }
+        vectorised(
+            #[inline(always)]
+            || {
+                let (largest, factors) = (&largest[..dim], &factors[..dim]);
+                for (class, &count) in counts.iter().enumerate() {
+                    let (count, origin) = (f64::from(count), &values[first[class] * dim..][..dim]);
+                    let means = &mut means[class * dim..][..dim];
+                    for j in 0..dim {
+                        // Scaled as long as possible: the difference of two values of f64 may be no f64.
+                        let scaled = origin[j].widen() * factors[j] + means[j] / count;
+                        let mean = if T::WIDE_RANGE { scaled / factors[j] } else { scaled };
+                        means[j] = mean.clamp(-largest[j], largest[j]);
+                    }
+                }
+            },
+        );
         let about_first = (freedom < MIN_FREEDOM).then(|| {
             let mut about = vec![0.0_f64; dim];
             for row in values.chunks_exact(dim) {
@@ -217,20 +235,88 @@ impl Spread {
     }
 }
 
-fn largest_magnitudes<T: Value>(values: &[T], dim: usize) -> Vec<f64> {
-    let mut largest = vec![0.0; dim];
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for row in values.chunks_exact(dim) {
-                for (largest, x) in largest.iter_mut().zip(row) {
-                    let x = x.widen().abs();
-                    *largest = if x > *largest { x } else { *largest };
-                }
+/// Dimensions that are summed in registers while a tile of rows passes.
+const LANES: usize = 8;
+
+/// Rows of a tile, which stays in the nearest cache.
+const TILE_ROWS: usize = 16;
+
+/// The rows of a chunk, and what they add up to.
+struct Pass<'a, T> {
+    values: &'a [T],
+    dim: usize,
+    /// The first row of each class.
+    first: &'a [usize],
+    factors: &'a [f64],
+    /// `Σ δ`, classes × D.
+    sums: Vec<f64>,
+    /// Largest |δ|, `Σ δ²`, rows with `δ ≠ 0` and largest |x|, each D.
+    totals: [Vec<f64>; 4],
+}
+
+impl<T: Value> Pass<'_, T> {
+    /// Adds the dimensions from `start` on of some rows, of which `row` is the first.
+    #[inline(always)]
+    fn tile<const N: usize>(&mut self, row: usize, classes: &[u32], start: usize) {
+        let load = |values: &[f64]| -> [f64; N] {
+            let mut lanes = [0.0; N];
+            lanes.copy_from_slice(&values[start..start + N]);
+            lanes
+        };
+        let factors = load(self.factors);
+        let [mut deviation, mut squares, mut hits, mut largest] = [0, 1, 2, 3].map(|total| load(&self.totals[total]));
+        for (row, &class) in (row..).zip(classes) {
+            let class = class as usize;
+            let x: [f64; N] = widened(&self.values[row * self.dim + start..][..N]);
+            let origin: [f64; N] = widened(&self.values[self.first[class] * self.dim + start..][..N]);
+            let mut delta = [0.0; N];
+            for lane in 0..N {
+                delta[lane] = if T::WIDE_RANGE {
+                    x[lane] * factors[lane] - origin[lane] * factors[lane]
+                } else {
+                    x[lane] - origin[lane]
+                };
             }
-        },
-    );
-    largest
+            for lane in 0..N {
+                let (size, distance) = (x[lane].abs(), delta[lane].abs());
+                largest[lane] = if size > largest[lane] { size } else { largest[lane] };
+                deviation[lane] = if distance > deviation[lane] { distance } else { deviation[lane] };
+                squares[lane] += delta[lane] * delta[lane];
+                hits[lane] += if delta[lane] == 0.0 { 0.0 } else { 1.0 };
+            }
+            // All is loaded before anything is stored: for all that the compiler knows, both might be one memory.
+            let sums = &mut self.sums[class * self.dim + start..][..N];
+            let mut total = [0.0; N];
+            total.copy_from_slice(sums);
+            for lane in 0..N {
+                total[lane] += delta[lane];
+            }
+            sums.copy_from_slice(&total);
+        }
+        for (total, lanes) in self.totals.iter_mut().zip([deviation, squares, hits, largest]) {
+            total[start..start + N].copy_from_slice(&lanes);
+        }
+    }
+}
+
+/// Some values in `f64`.
+#[inline(always)]
+fn widened<T: Value, const N: usize>(values: &[T]) -> [f64; N] {
+    let mut lanes = [0.0; N];
+    for lane in 0..N {
+        lanes[lane] = values[lane].widen();
+    }
+    lanes
+}
+
+/// Takes the larger magnitudes.
+#[inline(always)]
+fn raise<T: Value>(largest: &mut [f64], row: &[T]) {
+    let largest = &mut largest[..row.len()];
+    for j in 0..row.len() {
+        let x = row[j].widen().abs();
+        largest[j] = if x > largest[j] { x } else { largest[j] };
+    }
 }
 
 /// The exponents of a chunk's grid.

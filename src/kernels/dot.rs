@@ -3,6 +3,8 @@
 //! Every sum runs over eight lanes that are folded in a fixed order, and no multiplication is fused with an addition, so
 //! neither the width of the registers nor the neighbours of a row can change a result.
 
+use crate::grid::vectorised;
+
 /// Partial sums kept side by side; any register width divides it.
 const LANES: usize = 8;
 
@@ -15,7 +17,7 @@ const SAFE_SQUARES: std::ops::Range<f64> = 1e-280..1e280;
 /// `Σ_j a_j b_j`.
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (len, b) = (a.len(), &b[..a.len()]);
-    pulp::Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || sum(len, |j| a[j] * b[j]),
     )
@@ -24,7 +26,7 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// `Σ_j x_j v_kj` for each row `v_k` of `vectors`: the bits of [`dot`], faster.
 pub fn dots(x: &[f64], vectors: &[f64], out: &mut [f64]) {
     let dim = x.len();
-    pulp::Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || {
             let mut groups = vectors.chunks_exact(ABREAST * dim);
@@ -42,7 +44,7 @@ pub fn dots(x: &[f64], vectors: &[f64], out: &mut [f64]) {
 /// `Σ_j (a_j − b_j)²`.
 pub fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
     let (len, b) = (a.len(), &b[..a.len()]);
-    pulp::Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || {
             sum(len, |j| {

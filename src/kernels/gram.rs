@@ -12,8 +12,9 @@ use faer::reborrow::ReborrowMut;
 use faer::{Accum, MatMut, MatRef};
 use rayon::prelude::*;
 
-use super::quantise::{SHORT_BITS, low_word};
+use super::quantise::{MAGIC, SHORT_BITS, low_word};
 use crate::error::{Error, Result};
+use crate::grid::vectorised;
 
 /// Rows in a block: one more, and a sum of squares of `2^21 − 1` passes `2^53`.
 pub const BLOCK_ROWS: usize = 2048;
@@ -43,14 +44,17 @@ pub fn packed_column(dim: usize, j: usize) -> usize {
     j * dim - j * j.saturating_sub(1) / 2
 }
 
-/// `acc += δᵀ δ`, the lower triangle by columns, modulo `2^128`.
+/// How many blocks an `i64` holds the sum of: each adds at most `2^53`.
+pub const NARROW_BLOCKS: usize = 1 << 9;
+
+/// `acc += δᵀ δ`, the lower triangle by columns; at most [`NARROW_BLOCKS`] of them.
 ///
 /// `block` is rows × D, row-major, of integers `|δ| < 2^21`, at most [`BLOCK_ROWS`] rows.
 ///
 /// # Errors
 ///
 /// [`Internal`](crate::error::ErrorKind::Internal) if the product is not what it must be, `G · 1 = Σ δ (δ · 1)`.
-pub fn add_block(acc: &mut [i128], block: &[f64], dim: usize, par: Par) -> Result<()> {
+pub fn add_block(acc: &mut [i64], block: &[f64], dim: usize, par: Par) -> Result<()> {
     check_once()?;
     exact_product(acc, block, block, dim, 0, par)
 }
@@ -85,7 +89,8 @@ pub fn plain_gram(acc: &mut [f64], a: &[f64], dim: usize) {
     let rows = MatRef::from_row_major_slice(a, a.len() / dim, dim);
     panels(acc, dim).into_par_iter().for_each(|(columns, panel)| {
         let height = dim - columns.start;
-        let product = lower_product(&columns, rows, rows);
+        let mut product = Vec::new();
+        let product = lower_product(&columns, rows, rows, &mut product);
         let mut rest = panel;
         for (j, column) in product.chunks_exact(height).enumerate() {
             let (acc, tail) = rest.split_at_mut(height - j);
@@ -93,6 +98,16 @@ pub fn plain_gram(acc: &mut [f64], a: &[f64], dim: usize) {
             acc.iter_mut().zip(&column[j..]).for_each(|(acc, value)| *acc += value);
         }
     });
+}
+
+/// The lower triangle of `aᵀ a` into the columns of `out`, D × D: the plain product of one thread, which exact ones are
+/// measured against.
+pub fn plain_product(out: &mut [f64], a: &[f64], dim: usize) {
+    use BlockStructure::{Rectangular, TriangularLower};
+    let out = MatMut::from_column_major_slice_mut(out, dim, dim);
+    let rows = MatRef::from_row_major_slice(a, a.len() / dim, dim);
+    let lhs = rows.transpose();
+    matmul(out, TriangularLower, Accum::Replace, lhs, Rectangular, rows, Rectangular, 1.0, faer::Par::Seq);
 }
 
 /// The panels of a packed lower triangle, with their columns.
@@ -109,11 +124,21 @@ fn panels<T>(packed: &mut [T], dim: usize) -> Vec<(Range<usize>, &mut [T])> {
 }
 
 /// Columns of the lower triangle of `aᵀ b`, from the diagonal block down, column-major.
-fn lower_product(columns: &Range<usize>, a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Vec<f64> {
+///
+/// What is above the diagonal means nothing.
+fn lower_product<'a>(
+    columns: &Range<usize>,
+    a: MatRef<'_, f64>,
+    b: MatRef<'_, f64>,
+    scratch: &'a mut Vec<f64>,
+) -> &'a [f64] {
     let (dim, start, width) = (a.ncols(), columns.start, columns.len());
     let height = dim - start;
-    let mut product = vec![0.0; height * width];
-    let mut out = MatMut::from_column_major_slice_mut(&mut product, height, width);
+    if scratch.len() < height * width {
+        scratch.resize(height * width, 0.0);
+    }
+    let product = &mut scratch[..height * width];
+    let mut out = MatMut::from_column_major_slice_mut(product, height, width);
     let rhs = b.subcols(start, width);
     let multiply = |out: MatMut<'_, f64>, structure, lhs: MatRef<'_, f64>| {
         use BlockStructure::Rectangular;
@@ -147,25 +172,49 @@ fn slices(values: &[i128]) -> Vec<Vec<f64>> {
     slices
 }
 
-fn exact_product(acc: &mut [i128], a: &[f64], b: &[f64], dim: usize, shift: u32, par: Par) -> Result<()> {
+/// What products are added to.
+trait Sum: Copy + Send {
+    /// `self + value · 2^shift`, modulo the range.
+    fn plus(self, value: i64, shift: u32) -> Self;
+}
+
+impl Sum for i64 {
+    #[inline(always)]
+    fn plus(self, value: i64, shift: u32) -> Self {
+        self.wrapping_add(value << shift)
+    }
+}
+
+impl Sum for i128 {
+    #[inline(always)]
+    fn plus(self, value: i64, shift: u32) -> Self {
+        self.wrapping_add(Self::from(value) << shift)
+    }
+}
+
+fn exact_product<S: Sum>(acc: &mut [S], a: &[f64], b: &[f64], dim: usize, shift: u32, par: Par) -> Result<()> {
     let rows = a.len() / dim;
     debug_assert!(rows <= BLOCK_ROWS && a.len() == b.len() && acc.len() == packed_len(dim));
     if rows == 0 {
         return Ok(());
     }
     let panels = panels(acc, dim);
-    let run = |(columns, panel): (Range<usize>, &mut [i128])| {
-        panel_product(
-            panel,
-            columns,
-            MatRef::from_row_major_slice(a, rows, dim),
-            MatRef::from_row_major_slice(b, rows, dim),
-            shift,
-        )
+    let run = |product: &mut Vec<f64>, (columns, panel): (Range<usize>, &mut [S])| {
+        let (a, b) = (MatRef::from_row_major_slice(a, rows, dim), MatRef::from_row_major_slice(b, rows, dim));
+        let product = lower_product(&columns, a, b, product);
+        let mut check = Checksum::new(&columns, dim);
+        vectorised(
+            #[inline(always)]
+            || add_panel(panel, product, shift, &mut check),
+        );
+        check
     };
     let checks: Vec<Checksum> = match par {
-        Par::Seq => panels.into_iter().map(run).collect(),
-        Par::Pool => panels.into_par_iter().map(run).collect(),
+        Par::Seq => {
+            let mut product = Vec::new();
+            panels.into_iter().map(|panel| run(&mut product, panel)).collect()
+        }
+        Par::Pool => panels.into_par_iter().map_init(Vec::new, run).collect(),
     };
     // Only the lower triangle is made, so of the upper one only the mirror of a symmetric product is known.
     let expected = if std::ptr::eq(a, b) { symmetric_checksum(a, dim) } else { lower_checksum(a, b, dim) };
@@ -193,38 +242,46 @@ struct Checksum {
     right: Vec<i32>,
 }
 
-fn panel_product(
-    panel: &mut [i128],
-    columns: Range<usize>,
-    a: MatRef<'_, f64>,
-    b: MatRef<'_, f64>,
-    shift: u32,
-) -> Checksum {
-    let (dim, start, width) = (a.ncols(), columns.start, columns.len());
-    let height = dim - start;
-    let product = lower_product(&columns, a, b);
-    let mut check = Checksum { start, below: vec![0; height], right: vec![0; width] };
+impl Checksum {
+    fn new(columns: &Range<usize>, dim: usize) -> Self {
+        Self { start: columns.start, below: vec![0; dim - columns.start], right: vec![0; columns.len()] }
+    }
+}
+
+/// Adds a panel's product to the packed triangle, and its entries to the check.
+#[inline(always)]
+fn add_panel<S: Sum>(panel: &mut [S], product: &[f64], shift: u32, check: &mut Checksum) {
+    let height = check.below.len();
     let mut rest = panel;
     for (j, column) in product.chunks_exact(height).enumerate() {
         let (acc, tail) = rest.split_at_mut(height - j);
         rest = tail;
+        let (below, column) = (&mut check.below[j..], &column[j..]);
         let mut sum = 0_i32;
-        for ((acc, below), &value) in acc.iter_mut().zip(&mut check.below[j..]).zip(&column[j..]) {
-            let value = value as i64;
-            *acc = acc.wrapping_add(i128::from(value) << shift);
+        for i in 0..height - j {
+            let value = integer(column[i]);
+            acc[i] = acc[i].plus(value, shift);
             let low = value as i32;
-            *below = below.wrapping_add(low);
+            below[i] = below[i].wrapping_add(low);
             sum = sum.wrapping_add(low);
         }
-        check.right[j] = sum.wrapping_sub(column[j] as i64 as i32);
+        check.right[j] = sum.wrapping_sub(integer(column[0]) as i32);
     }
-    check
+}
+
+/// An integer up to `2^53` held in an `f64`, in operations that all registers have.
+#[inline(always)]
+fn integer(value: f64) -> i64 {
+    let high = value * (1.0 / 4_194_304.0) + MAGIC; // 2^22
+    let low = value - (high - MAGIC) * 4_194_304.0;
+    let bits = |x: f64| (x.to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
+    (bits(high) << 22) + bits(low + MAGIC)
 }
 
 /// `Σ δ (δ · 1)` modulo `2^32`: what the rows of `δᵀδ` must sum to.
 fn symmetric_checksum(block: &[f64], dim: usize) -> Vec<i32> {
     let mut sums = vec![0_i32; dim];
-    pulp::Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || {
             for row in block.chunks_exact(dim) {
@@ -258,10 +315,10 @@ fn check_once() -> Result<()> {
         let (dim, largest) = (40, (1_i64 << SHORT_BITS) - 1);
         let sign = |row: usize, j: usize| if (row >> (j % 11)) & 1 == 0 { 1 } else { -1 };
         let block: Vec<f64> = (0..BLOCK_ROWS * dim).map(|at| (sign(at / dim, at % dim) * largest) as f64).collect();
-        let mut acc = vec![0; packed_len(dim)];
+        let mut acc = vec![0_i64; packed_len(dim)];
         let product = exact_product(&mut acc, &block, &block, dim, 0, Par::Seq);
         // The signs are eleven orthogonal Walsh functions, repeated.
-        let square = i128::from(largest * largest) * BLOCK_ROWS as i128;
+        let square = largest * largest * BLOCK_ROWS as i64;
         let known = |i: usize, j: usize| if i % 11 == j % 11 { square } else { 0 };
         product.is_ok() && (0..dim).all(|j| (j..dim).all(|i| acc[packed_column(dim, j) + i - j] == known(i, j)))
     };
@@ -303,7 +360,18 @@ mod tests {
         for dim in [1, 3, 64, 300] {
             let mut acc = vec![0; packed_len(dim)];
             add_block(&mut acc, &vec![largest; BLOCK_ROWS * dim], dim, Par::Pool).unwrap();
-            assert!(acc.iter().all(|&entry| entry == (largest as i128).pow(2) * BLOCK_ROWS as i128));
+            assert!(acc.iter().all(|&entry| entry == (largest as i64).pow(2) * BLOCK_ROWS as i64));
+        }
+    }
+
+    #[test]
+    fn integers_come_out_of_doubles() {
+        let largest = 1_i64 << 53;
+        for value in [0, 1, -1, 1 << 21, (1 << 21) + 1, -(1 << 21) - 1, largest - 1, 1 - largest, largest, -largest] {
+            assert_eq!(integer(value as f64), value);
+        }
+        for value in integers(1000, largest) {
+            assert_eq!(integer(value as f64), value);
         }
     }
 
@@ -315,6 +383,7 @@ mod tests {
             let block: Vec<f64> = values.iter().map(|&x| x as f64).collect();
             let mut acc = vec![0; packed_len(dim)];
             add_block(&mut acc, &block, dim, Par::Seq).unwrap();
+            let acc: Vec<i128> = acc.into_iter().map(i128::from).collect();
             assert_eq!(acc, naive(&exact, &exact, dim));
         }
     }

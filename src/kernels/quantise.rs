@@ -4,14 +4,14 @@
 
 use arrow::datatypes::i256;
 
-use crate::grid::{DELTA_LIMIT, Grid, Value, power_of_two, wide};
+use crate::grid::{DELTA_LIMIT, Grid, Value, power_of_two, vectorised, wide};
 
 /// `|δ|` of a short row is below `2^21`.
 pub const SHORT_BITS: u32 = 21;
 
 /// Adding it to an integer of magnitude up to `2^51` leaves that integer in the low bits of the sum; adding it to any
 /// number of that size and taking it off again rounds to an integer, ties to even.
-const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52
+pub(crate) const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52
 
 /// `|x / g|` below which adding 1.5 · 2^52 and taking it off again rounds.
 pub const NARROW_LIMIT: f64 = 2_251_799_813_685_248.0; // 2^51
@@ -26,16 +26,20 @@ pub fn low_word(x: f64) -> i32 {
     (x + MAGIC).to_bits() as i32
 }
 
-/// Exponents this far apart share a pass over `Σ δ²`: `δ² · 4^9` stays below `2^60`.
-const BAND: u32 = 10;
+/// Exponents this far apart share a pass over `Σ δ²`.
+const BAND: u32 = 6;
+
+/// Dimensions whose squares share a lane: those of two rows in `2^11` of them, each `δ² · 4^5 < 2^52`, stay below
+/// `2^64`.
+const LANE_DIMS: usize = 1 << 11;
 
 /// The dimensions whose squares are summed in one pass.
 struct Band {
     /// By how many bits the sum over the band moves left.
     shift: u32,
     /// By how many bits a dimension's square moves left within the band.
-    shifts: Vec<u32>,
-    /// All ones for the dimensions of the band.
+    shifts: Vec<u64>,
+    /// The bits of a square in the dimensions of the band, none in all others.
     mask: Vec<u64>,
 }
 
@@ -50,7 +54,7 @@ pub struct Quantiser {
 
 /// Where the rows of a block belong, and about what they are taken.
 pub struct Rows<'a> {
-    /// Row indices into the values.
+    /// Row indices into the values; the more rows of a class stand together, the better.
     pub rows: &'a [u32],
     /// The class of each of those rows, an index into what follows.
     pub classes: &'a [u32],
@@ -75,6 +79,10 @@ pub struct Rounded {
     pub short: Vec<f64>,
     /// Long rows, with some `|δ| ≥ 2^21`, rows × D.
     pub long: Vec<i128>,
+    /// A class's shift.
+    shift: Vec<f64>,
+    /// `Σ δ²` of a class's rows, one a band.
+    squares: Vec<u128>,
 }
 
 /// A row that lies too far from its class's shift for this grid.
@@ -97,8 +105,8 @@ impl Quantiser {
         occupied.dedup();
         let band = |band: u32| Band {
             shift: 2 * BAND * band,
-            shifts: weights.iter().map(|weight| 2 * (weight % BAND)).collect(),
-            mask: weights.iter().map(|weight| if weight / BAND == band { u64::MAX } else { 0 }).collect(),
+            shifts: weights.iter().map(|weight| u64::from(2 * (weight % BAND))).collect(),
+            mask: weights.iter().map(|weight| if weight / BAND == band { (1 << 52) - 1 } else { 0 }).collect(),
         };
         let bands = occupied.into_iter().map(band).collect();
         Self { dim: grid.dim(), inverse, weights, bands, narrow }
@@ -108,7 +116,7 @@ impl Quantiser {
     ///
     /// # Errors
     ///
-    /// The first row with some `|δ|` at [`DELTA_LIMIT`] or beyond.
+    /// The first row, by index, with some `|δ|` at [`DELTA_LIMIT`] or beyond; the totals mean nothing then.
     pub(crate) fn round<T: Value>(
         &self,
         values: &[T],
@@ -118,14 +126,19 @@ impl Quantiser {
         out: &mut Rounded,
     ) -> Result<(), TooFar> {
         out.long.clear();
-        if self.narrow {
-            self.round_narrow(values, rows, totals, keep, out)
+        let failed = if self.narrow {
+            vectorised(
+                #[inline(always)]
+                || self.round_narrow(values, rows, totals, keep, out),
+            )
         } else {
             self.round_wide(values, rows, totals, keep, out)
-        }
+        };
+        failed.map_or(Ok(()), Err)
     }
 
     /// All of `x / g` is below `2^51`: everything stays in `f64` registers.
+    #[inline(always)]
     fn round_narrow<T: Value>(
         &self,
         values: &[T],
@@ -133,84 +146,94 @@ impl Quantiser {
         totals: &mut Totals<'_>,
         keep: bool,
         out: &mut Rounded,
-    ) -> Result<(), TooFar> {
+    ) -> Option<TooFar> {
         let dim = self.dim;
-        out.short.resize(if keep { rows.rows.len() * dim } else { dim }, 0.0);
-        let mut kept = 0;
-        let shifts: Vec<f64> = rows.shifts.iter().map(|&c| c as f64).collect();
-        for (&row, &class) in rows.rows.iter().zip(rows.classes) {
-            let (row, class) = (row as usize, class as usize);
-            let delta = &mut out.short[if keep { kept * dim } else { 0 }..][..dim];
+        out.short.resize(if keep { rows.rows.len() } else { 2 } * dim, 0.0);
+        out.shift.resize(dim, 0.0);
+        let (mut kept, mut failed) = (0, None);
+        let mut first = 0;
+        while first < rows.rows.len() {
+            let class = rows.classes[first];
+            let end = first + rows.classes[first..].iter().take_while(|&&other| other == class).count();
+            let class = class as usize;
             let sums = &mut totals.sums[class * dim..][..dim];
-            let long =
-                self.narrow_row(&values[row * dim..][..dim], &shifts[class * dim..][..dim], delta, totals.changed);
-            if long {
-                let first = out.long.len();
-                out.long.extend(delta.iter().map(|&x| x as i128));
-                self.add_long(row, &out.long[first..], sums, &mut totals.squares[class])?;
-            } else {
-                let square = self.add_short(delta, sums);
-                totals.squares[class] = totals.squares[class].wrapping_add(square);
-                kept += 1;
+            let shift = &mut out.shift[..dim];
+            let steps = &rows.shifts[class * dim..][..dim];
+            for j in 0..dim {
+                shift[j] = steps[j] as f64;
             }
+            out.squares.clear();
+            out.squares.resize(self.bands.len(), 0);
+            for pair in rows.rows[first..end].chunks(2) {
+                let x = |row: u32| &values[row as usize * dim..][..dim];
+                let deltas = &mut out.short[if keep { kept * dim } else { 0 }..][..pair.len() * dim];
+                let mut long = [false; 2];
+                if let &[a, b] = pair {
+                    let (first, second) = deltas.split_at_mut(dim);
+                    let shifted = Shifted { inverse: &self.inverse, shift };
+                    long = shifted.round([x(a), x(b)], [&mut *first, &mut *second], totals.changed);
+                    if long == [false; 2] {
+                        self.add_short([first, second], sums, &mut out.squares);
+                        kept += 2;
+                        continue;
+                    }
+                } else {
+                    let shifted = Shifted { inverse: &self.inverse, shift };
+                    [long[0]] = shifted.round([x(pair[0])], [&mut *deltas], totals.changed);
+                }
+                // One of them alone, or long.
+                let mut place = 0;
+                for (at, (&row, long)) in pair.iter().zip(long).enumerate() {
+                    let delta = &deltas[at * dim..][..dim];
+                    if long {
+                        let start = out.long.len();
+                        out.long.extend(delta.iter().map(|&x| x as i128));
+                        let square = &mut totals.squares[class];
+                        let added = self.add_long(row as usize, &out.long[start..], sums, square);
+                        failed = earlier(failed, added.err());
+                    } else {
+                        self.add_short([delta], sums, &mut out.squares);
+                        deltas.copy_within(at * dim..(at + 1) * dim, place * dim);
+                        place += 1;
+                    }
+                }
+                kept += place;
+            }
+            self.add_squares(&out.squares, &mut totals.squares[class]);
+            first = end;
         }
         out.short.truncate(if keep { kept * dim } else { 0 });
-        Ok(())
+        failed
     }
 
-    /// Rounds a row into `delta` and returns whether it is long. Every loop has one lane per dimension and no branch.
-    #[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
-    fn narrow_row<T: Value>(&self, x: &[T], shift: &[f64], delta: &mut [f64], changed: &mut [u64]) -> bool {
+    /// Adds one short row or two to their class's sums, and their squares to those of each band.
+    #[inline(always)]
+    fn add_short<const N: usize>(&self, deltas: [&[f64]; N], sums: &mut [i64], squares: &mut [u128]) {
         let dim = self.dim;
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                let (x, inverse, shift) = (&x[..dim], &self.inverse[..dim], &shift[..dim]);
-                let (delta, changed) = (&mut delta[..dim], &mut changed[..dim]);
-                let mut beyond = 0;
-                for j in 0..dim {
-                    let steps = x[j].widen() * inverse[j];
-                    let rounded = (steps + MAGIC) - MAGIC;
-                    changed[j] += u64::from(rounded != steps);
-                    delta[j] = rounded - shift[j];
-                    // The bits of |δ|: ordered as the numbers are, and compared as integers in any order.
-                    beyond |= (LONG_BITS - 1).wrapping_sub(delta[j].to_bits() & (u64::MAX >> 1));
-                }
-                beyond >> 63 != 0
-            },
-        )
-    }
-
-    /// Adds a short row to its class's sums and returns its weighted square.
-    fn add_short(&self, delta: &[f64], sums: &mut [i64]) -> i256 {
-        let dim = self.dim;
-        let mut square = i256::ZERO;
-        for (at, band) in self.bands.iter().enumerate() {
-            let (low, high) = pulp::Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    let (delta, sums) = (&delta[..dim], &mut sums[..dim]);
-                    if at == 0 {
-                        for j in 0..dim {
-                            sums[j] += ((delta[j] + MAGIC).to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
-                        }
-                    }
-                    let (shifts, mask) = (&band.shifts[..dim], &band.mask[..dim]);
-                    let (mut low, mut high) = (0_u64, 0_u64);
-                    for j in 0..dim {
-                        // Below 2^42, hence the low bits of the sum with 2^52.
-                        let square = (delta[j] * delta[j] + 4_503_599_627_370_496.0).to_bits() & ((1 << 52) - 1);
-                        let square = (square & mask[j]).wrapping_shl(shifts[j]);
-                        low += square & 0xffff_ffff;
-                        high += square >> 32;
-                    }
-                    (low, high)
-                },
-            );
-            let sum = i128::from(low) + (i128::from(high) << 32);
-            square = square.wrapping_add(i256::from_i128(sum) << band.shift as u8);
+        let (deltas, sums) = (deltas.map(|delta| &delta[..dim]), &mut sums[..dim]);
+        for j in 0..dim {
+            let both: f64 = deltas.iter().map(|delta| delta[j]).sum();
+            sums[j] += ((both + MAGIC).to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
         }
-        square
+        for (band, square) in self.bands.iter().zip(squares) {
+            let (shifts, mask) = (&band.shifts[..dim], &band.mask[..dim]);
+            for start in (0..dim).step_by(LANE_DIMS) {
+                let mut sum = 0_u64;
+                for j in start..dim.min(start + LANE_DIMS) {
+                    // A square is below 2^42, hence the low bits of its sum with 2^52.
+                    let square = |delta: &[f64]| (delta[j] * delta[j] + 4_503_599_627_370_496.0).to_bits() & mask[j];
+                    let both: u64 = deltas.iter().map(|delta| square(delta)).sum();
+                    sum = sum.wrapping_add(both.wrapping_shl(shifts[j] as u32));
+                }
+                *square += u128::from(sum);
+            }
+        }
+    }
+
+    fn add_squares(&self, squares: &[u128], total: &mut i256) {
+        for (band, &square) in self.bands.iter().zip(squares) {
+            *total = total.wrapping_add(i256::from_i128(square as i128) << band.shift as u8);
+        }
     }
 
     fn add_long(&self, row: usize, delta: &[i128], sums: &mut [i64], square: &mut i256) -> Result<(), TooFar> {
@@ -237,8 +260,9 @@ impl Quantiser {
         totals: &mut Totals<'_>,
         keep: bool,
         out: &mut Rounded,
-    ) -> Result<(), TooFar> {
+    ) -> Option<TooFar> {
         let dim = self.dim;
+        let mut failed = None;
         out.short.clear();
         let mut delta = vec![0_i128; dim];
         let mut short = vec![0.0; dim];
@@ -253,18 +277,65 @@ impl Quantiser {
             let sums = &mut totals.sums[class * dim..][..dim];
             if delta.iter().all(|delta| delta.unsigned_abs() < 1 << SHORT_BITS) {
                 short.iter_mut().zip(&delta).for_each(|(short, &delta)| *short = delta as f64);
-                let square = self.add_short(&short, sums);
-                totals.squares[class] = totals.squares[class].wrapping_add(square);
+                out.squares.clear();
+                out.squares.resize(self.bands.len(), 0);
+                self.add_short([&short], sums, &mut out.squares);
+                self.add_squares(&out.squares, &mut totals.squares[class]);
                 if keep {
                     out.short.extend_from_slice(&short);
                 }
             } else {
-                self.add_long(row, &delta, sums, &mut totals.squares[class])?;
+                let added = self.add_long(row, &delta, sums, &mut totals.squares[class]);
+                failed = earlier(failed, added.err());
                 out.long.extend_from_slice(&delta);
             }
         }
-        Ok(())
+        failed
     }
+}
+
+/// What rows of a class are rounded by.
+struct Shifted<'a> {
+    inverse: &'a [f64],
+    shift: &'a [f64],
+}
+
+impl Shifted<'_> {
+    /// Rounds one row or two, each into its `delta`, and returns which of them are long. One lane per dimension and no
+    /// branch.
+    #[inline(always)]
+    #[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
+    fn round<T: Value, const N: usize>(
+        &self,
+        x: [&[T]; N],
+        mut deltas: [&mut [f64]; N],
+        changed: &mut [u64],
+    ) -> [bool; N] {
+        let dim = self.shift.len();
+        let (inverse, shift, changed) = (&self.inverse[..dim], &self.shift[..dim], &mut changed[..dim]);
+        let x = x.map(|x| &x[..dim]);
+        for delta in &mut deltas {
+            *delta = &mut std::mem::take(delta)[..dim];
+        }
+        let mut beyond = [0; N];
+        for j in 0..dim {
+            for row in 0..N {
+                let steps = x[row][j].widen() * inverse[j];
+                let rounded = (steps + MAGIC) - MAGIC;
+                changed[j] += u64::from(rounded != steps);
+                let delta = rounded - shift[j];
+                deltas[row][j] = delta;
+                // The bits of |δ|: ordered as the numbers are, and compared as integers in any order.
+                beyond[row] |= (LONG_BITS - 1).wrapping_sub(delta.to_bits() & (u64::MAX >> 1));
+            }
+        }
+        beyond.map(|beyond| beyond >> 63 != 0)
+    }
+}
+
+/// Of two rows the one with the lower index.
+fn earlier(a: Option<TooFar>, b: Option<TooFar>) -> Option<TooFar> {
+    a.into_iter().chain(b).min_by_key(|far| far.row)
 }
 
 #[cfg(test)]
@@ -296,7 +367,7 @@ mod tests {
 
     #[test]
     fn squares_are_weighed_by_their_steps_over_any_spread() {
-        for spread in [0, 3, 9, 10, 25, 63] {
+        for spread in [0, 3, 5, 6, 25, 63] {
             let coarse = 3.0 * power_of_two(spread);
             let (_, square, _, _) = round(vec![Some(0), Some(spread)], &[2.0, coarse], &[0, 0]);
             let expected = i256::from_i128(4).wrapping_add(wide(9, 2 * spread as u32).unwrap());
@@ -305,11 +376,50 @@ mod tests {
     }
 
     #[test]
+    fn squares_fill_a_lane_to_the_last_bit() {
+        let dim = LANE_DIMS + 3;
+        let largest = f64::from((1 << 21) - 1);
+        let exponents = (0..dim).map(|j| Some(if j == 0 { 0 } else { 5 })).collect();
+        let row = (0..dim).map(|j| if j == 0 { largest } else { 32.0 * largest });
+        let values: Vec<f64> = row.clone().chain(row).collect();
+        let (_, square, _, _) = round(exponents, &values, &vec![0; dim]);
+        let each = i256::from_i128(2 * (largest * largest) as i128);
+        assert_eq!(square, each.wrapping_mul(i256::from_i128(1 + (1024 * (dim as i128 - 1)))));
+    }
+
+    #[test]
+    fn the_first_row_too_far_is_named_whatever_the_order() {
+        let grid = Grid::new(vec![Some(0)]);
+        let values = [1.0, 1e14, 2.0, 2e14];
+        let quantiser = Quantiser::new(&grid, &[2e14]);
+        let (mut sums, mut squares, mut changed) = ([0; 2], [i256::ZERO; 2], [0]);
+        let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
+        let rows = Rows { rows: &[3, 2, 1, 0], classes: &[0, 0, 1, 1], shifts: &[0; 2] };
+        let outcome = quantiser.round(&values, &rows, &mut totals, false, &mut Rounded::default());
+        assert_eq!(outcome, Err(TooFar { row: 1, dimension: 0 }));
+    }
+
+    #[test]
     fn wide_and_narrow_rows_agree() {
         let offset = power_of_two(55);
         let (sums, square, changed, out) = round(vec![Some(0)], &[offset + 8.0, offset - 16.0], &[1 << 55]);
         let (small_sums, small_square, small_changed, small) = round(vec![Some(0)], &[8.0, -16.0], &[0]);
         assert_eq!((sums, square, changed, out.short), (small_sums, small_square, small_changed, small.short));
+    }
+
+    #[test]
+    fn of_two_rows_either_may_be_long() {
+        let long = 2_097_152.0;
+        for (values, short) in [
+            ([long, 3.0, 5.0, 7.0], vec![3.0, 5.0, 7.0]),
+            ([3.0, long, 5.0, long], vec![3.0, 5.0]),
+            ([long, long, 3.0, 5.0], vec![3.0, 5.0]),
+        ] {
+            let (sums, square, _, out) = round(vec![Some(0)], &values, &[0]);
+            assert_eq!((out.short, out.long.len()), (short, values.iter().filter(|&&x| x == long).count()));
+            assert_eq!(sums, [values.iter().sum::<f64>() as i64]);
+            assert_eq!(square, i256::from_i128(values.iter().map(|x| x * x).sum::<f64>() as i128));
+        }
     }
 
     #[test]

@@ -5,14 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::plan::{Plan, Rows, differ_in_length};
-use super::scan::{Watch, scan};
+use super::digest;
+use super::plan::{Reading, differ_in_length};
+use super::present::{Presentation, Rows};
+use super::scan::{Place, Watch, scan, scan_until};
 use crate::archive::{Archive, Decoded, Key, Policy, Skipped, is_damage};
-use crate::batch::{Batch, Features, Label};
+use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
 use crate::grid::Profile;
-use crate::metrics::OodMean;
+use crate::metrics::{OodMean, Options};
 use crate::state::{Accumulate, Chunk, ClassSums, Scatter, Shifts, Statistics};
+use crate::store::{self, Entry};
 
 /// How rows are rounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub struct Rounding {
 }
 
 impl Rounding {
-    fn profile(self, batch: &Batch<'_>) -> Result<Profile> {
+    pub(super) fn profile(self, batch: &Batch<'_>) -> Result<Profile> {
         match self.exponent {
             Some(exponent) => Profile::with_exponent(batch, exponent),
             None => Ok(Profile::of(batch, self.extra_bits)),
@@ -33,7 +36,7 @@ impl Rounding {
 }
 
 /// A state that numbers can be made of.
-pub(super) trait Present: Accumulate + Send {
+pub(super) trait Present: Accumulate + store::Kept + Send + Sync {
     fn statistics(&self) -> Result<Statistics>;
 }
 
@@ -55,12 +58,32 @@ pub(super) struct Gathered<S> {
     pub(super) skipped: Skipped,
     /// `D`; 0 before the first row.
     pub(super) dim: usize,
-    pub(super) significand_bits: u32,
+    /// Rows by the significand bits of their features.
+    precisions: BTreeMap<u32, u64>,
 }
 
 impl<S: Present> Gathered<S> {
     fn new() -> Self {
-        Self { state: S::identity(), skipped: Skipped::default(), dim: 0, significand_bits: 0 }
+        Self { state: S::identity(), skipped: Skipped::default(), dim: 0, precisions: BTreeMap::new() }
+    }
+
+    /// The significand bits of the most precise features.
+    pub(super) fn significand_bits(&self) -> u32 {
+        self.precisions.last_key_value().map_or(0, |(&bits, _)| bits)
+    }
+
+    /// What a file has kept of a group.
+    pub(super) fn read(group: &store::Group) -> Result<Self> {
+        let state: S = group.decode()?;
+        let precisions = group.rows_of_bits().filter(|&(_, rows)| rows > 0).collect();
+        let dim = if state.rows() > 0 { state.dim() } else { 0 };
+        Ok(Self { state, skipped: group.skipped.clone(), dim, precisions })
+    }
+
+    /// What a file keeps of it.
+    pub(super) fn kept(&self) -> Result<store::Group> {
+        let precisions: Vec<(u32, u64)> = self.precisions.iter().map(|(&bits, &rows)| (bits, rows)).collect();
+        store::Group::new(&self.state, self.skipped.clone(), &precisions)
     }
 
     fn check_dim(&mut self, dim: usize) -> Result<()> {
@@ -71,12 +94,14 @@ impl<S: Present> Gathered<S> {
         Ok(())
     }
 
-    fn merge(&mut self, other: &Self) -> Result<()> {
+    pub(super) fn merge(&mut self, other: &Self) -> Result<()> {
         if other.dim != 0 {
             self.check_dim(other.dim)?;
         }
         self.skipped.add(&other.skipped);
-        self.significand_bits = self.significand_bits.max(other.significand_bits);
+        for (&bits, rows) in &other.precisions {
+            *self.precisions.entry(bits).or_default() += rows;
+        }
         self.state.merge(&other.state)
     }
 }
@@ -107,38 +132,45 @@ impl Kept {
     }
 }
 
-impl Plan {
+impl Reading {
     /// Which units are of files without damage, and the files that are not, with the reason.
     ///
     /// Under `--on-bad-file skip` all files are decoded once before any row counts: damage may lie behind rows that
-    /// would be counted already, and a file is left out as a whole.
-    pub(super) fn sound_units(&self) -> (Vec<bool>, Vec<(String, String)>) {
+    /// would be counted already, and a file is left out as a whole. Only files for which `wanted` holds are looked at.
+    pub(super) fn sound_units(
+        &self,
+        wanted: impl Fn(usize) -> bool + Sync,
+        watch: &Watch,
+    ) -> Result<(Vec<bool>, BTreeMap<usize, String>)> {
         let archive = &self.archive;
-        if self.job.request.bad_files == Policy::Fail {
-            return (vec![true; archive.units().len()], Vec::new());
+        if self.request.bad_files == Policy::Fail {
+            return Ok((vec![true; archive.units().len()], BTreeMap::new()));
         }
         let damage = |unit: usize| {
             let read = || {
                 let mut reader = archive.read(unit)?;
-                while reader.next()?.is_some() {}
+                while reader.next()?.is_some() {
+                    watch.check()?;
+                }
                 Ok::<_, Error>(())
             };
             // Whatever else is wrong comes up again when the rows are counted.
             read().err().filter(is_damage).map(|error| (archive.units()[unit].file, error))
         };
-        let found: Vec<(usize, Error)> = (0..archive.units().len()).into_par_iter().filter_map(damage).collect();
+        let units = (0..archive.units().len()).into_par_iter().filter(|&unit| wanted(archive.units()[unit].file));
+        let found: Vec<(usize, Error)> = units.filter_map(damage).collect();
         let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
         for (file, error) in found {
             reasons.entry(file).or_insert_with(|| error.fact("detail").unwrap_or(error.message()).to_owned());
         }
         let sound: Vec<bool> = archive.units().iter().map(|unit| !reasons.contains_key(&unit.file)).collect();
-        let listed = reasons.into_iter().map(|(file, reason)| (archive.files()[file].shown.clone(), reason)).collect();
-        (sound, listed)
+        watch.check()?;
+        Ok((sound, reasons))
     }
 
     /// Counts classes by reading labels alone, if some are to be left out.
-    pub(super) fn count_classes(&self, sound: &[bool], watch: &Watch) -> Result<Option<Kept>> {
-        let (least, most) = (self.job.options.min_count.unwrap_or(1), self.job.options.max_count.unwrap_or(u64::MAX));
+    pub(super) fn count_classes(&self, sound: &[bool], options: &Options, watch: &Watch) -> Result<Option<Kept>> {
+        let (least, most) = (options.min_count.unwrap_or(1), options.max_count.unwrap_or(u64::MAX));
         if least <= 1 && most == u64::MAX {
             return Ok(None);
         }
@@ -157,20 +189,55 @@ impl Plan {
     }
 }
 
+/// What a worker, or all of them, made of some units.
+pub(super) struct Counted<S> {
+    pub(super) groups: BTreeMap<Key, Gathered<S>>,
+    /// What the ledger says of each unit, by its position in the list of units; empty if no ledger is kept.
+    pub(super) entries: BTreeMap<usize, Entry>,
+    /// How many of the units were read.
+    pub(super) units: usize,
+}
+
 /// The states of all groups of these units.
 pub(super) fn accumulate<S: Present>(
-    plan: &Plan,
+    reading: &Reading,
     units: &[usize],
     kept: Option<&Kept>,
     watch: &Watch,
 ) -> Result<BTreeMap<Key, Gathered<S>>> {
+    let counted = count(reading, units, kept, false, watch, None)?;
+    watch.check()?;
+    Ok(counted.groups)
+}
+
+/// The same up to a pause, with the ledger.
+pub(super) fn accumulate_until<S: Present>(
+    reading: &Reading,
+    units: &[usize],
+    watch: &Watch,
+    pause: &(dyn Fn() -> bool + Sync),
+) -> Result<Counted<S>> {
+    count(reading, units, None, true, watch, Some(pause))
+}
+
+fn count<S: Present>(
+    reading: &Reading,
+    units: &[usize],
+    kept: Option<&Kept>,
+    ledger: bool,
+    watch: &Watch,
+    pause: Option<&(dyn Fn() -> bool + Sync)>,
+) -> Result<Counted<S>> {
     let shifts = ShiftTables::default();
-    let look = |groups: &mut BTreeMap<Key, Gathered<S>>, chunk: &Decoded| {
+    let bits = reading.archive.significand_bits();
+    let look = |worker: &mut Counted<S>, place: Place, chunk: &Decoded| {
         let batch = chunk.batch()?;
-        let profile = plan.job.rounding.profile(&batch)?;
+        let profile = reading.rounding.profile(&batch)?;
+        let mut entry = Entry::default();
         for part in &chunk.parts {
-            let group = groups.entry(part.key.clone()).or_insert_with(Gathered::new);
+            let group = worker.groups.entry(part.key.clone()).or_insert_with(Gathered::new);
             group.skipped.add(&part.skipped);
+            entry.skipped += part.skipped.total();
             let filtered = kept.map(|kept| kept.rows(chunk, &part.key, part.rows.as_deref()));
             let listed = part.rows.as_ref().map_or(batch.rows(), Vec::len);
             let rows = filtered.as_deref().or(part.rows.as_deref());
@@ -179,29 +246,49 @@ pub(super) fn accumulate<S: Present>(
             if used == 0 {
                 continue;
             }
+            entry.used += used as u64;
             group.check_dim(chunk.dim)?;
-            group.significand_bits = group.significand_bits.max(significand_bits(batch.features()));
+            *group.precisions.entry(bits).or_default() += used as u64;
             group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts.of(&part.key))?;
+        }
+        if ledger {
+            let unit = worker.entries.entry(place.unit).or_default();
+            unit.used += entry.used;
+            unit.skipped += entry.skipped;
+            unit.digest = unit.digest.wrapping_add(digest::share(chunk, place.chunk));
         }
         Ok(())
     };
-    let workers = scan(&plan.archive, units, plan.threads, watch, BTreeMap::new, |groups, place, chunk| {
-        look(groups, chunk).map_err(|error| at_row(error, &plan.archive, units[place.unit], chunk))
-    })?;
-    let mut merged: BTreeMap<Key, Gathered<S>> = BTreeMap::new();
-    for (key, group) in workers.into_iter().flatten() {
-        match merged.get_mut(&key) {
-            Some(all) => all.merge(&group).map_err(|error| plan.locate(error, &key))?,
-            None => {
-                merged.insert(key, group);
+    let new = || Counted { groups: BTreeMap::new(), entries: BTreeMap::new(), units: 0 };
+    let (workers, read) =
+        scan_until(&reading.archive, units, reading.threads, watch, pause, new, |worker, place, chunk| {
+            look(worker, place, chunk).map_err(|error| at_row(error, &reading.archive, units[place.unit], chunk))
+        })?;
+    let mut all = new();
+    all.units = read;
+    // A unit of which no row was asked for was read all the same.
+    all.entries.extend((0..if ledger { read } else { 0 }).map(|unit| (unit, Entry::default())));
+    for worker in workers {
+        for (key, group) in worker.groups {
+            match all.groups.get_mut(&key) {
+                Some(merged) => merged.merge(&group).map_err(|error| reading.locate(error, &key))?,
+                None => {
+                    all.groups.insert(key, group);
+                }
             }
         }
+        for (unit, entry) in worker.entries {
+            let sum = all.entries.entry(unit).or_default();
+            sum.used += entry.used;
+            sum.skipped += entry.skipped;
+            sum.digest = sum.digest.wrapping_add(entry.digest);
+        }
     }
-    Ok(merged)
+    Ok(all)
 }
 
 /// The mean that stands for the out-of-distribution rows, for each key that they have.
-pub(super) fn ood_means(plan: &Plan, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
+pub(super) fn ood_means(plan: &Presentation, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
     let Some(Rows { archive, .. }) = &plan.ood else { return Ok(BTreeMap::new()) };
     let units: Vec<usize> = (0..archive.units().len()).collect();
     let one_class = [Label::Int(0)];
@@ -234,14 +321,6 @@ pub(super) fn ood_means(plan: &Plan, watch: &Watch) -> Result<BTreeMap<Key, Vec<
         means.insert(key, group.state.statistics()?.mean_of_means());
     }
     Ok(means)
-}
-
-fn significand_bits(features: Features<'_>) -> u32 {
-    match features {
-        Features::F16(_) => 11,
-        Features::F32(_) => 24,
-        Features::F64(_) => 53,
-    }
 }
 
 /// Says where the row of a chunk is in its file.

@@ -1,27 +1,46 @@
 //! A job becomes a plan, a plan runs, a run gives a report.
 //!
-//! The first read makes a state of every group; a second one, of the same rows or others, is made only for metrics that
-//! need means or classifier beside each row. Groups are taken in waves that fit into memory, and a wave's states are
-//! gone before the next begins.
+//! The first read makes a state of every group ([`Accumulation`] keeps them in a file); a second one, of the same rows or
+//! others, is made only for metrics that need means or classifier beside each row. Groups are taken in waves that fit
+//! into memory, and a wave's states are gone before the next begins. Measuring is both in one process, and [`Finish`] is
+//! the second half alone.
 
 mod accumulate;
+mod accumulation;
+mod bench;
+mod differences;
+mod digest;
+mod estimate;
+mod finish;
 mod plan;
+mod present;
 mod scan;
 mod second;
+mod task;
 mod waves;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rayon::prelude::*;
 
 pub use accumulate::Rounding;
-pub use plan::{Plan, Summary};
+pub use accumulation::{Accumulation, Saving};
+pub use bench::{Bench, Stage, bench};
+pub use differences::differences;
+pub use finish::Finish;
+pub use plan::Summary;
 pub use scan::Watch;
+pub use task::Task;
 
-use crate::archive::{HeadSource, Key, Request};
+use crate::archive::{Archive, HeadSource, Key, Request};
 use crate::error::{Error, Result};
-use crate::metrics::{Evidence, Extras, Options, Selection, measure};
+use crate::metrics::{Extras, Options, Selection};
 use crate::report::{Group, Report, Scored};
-use crate::state::{ClassSums, Scatter, Statistics};
+use crate::state::{ClassSums, Scatter};
 use accumulate::{Gathered, Present, accumulate, ood_means};
+use plan::Reading;
+use present::{Finished, Presentation};
 
 /// What is to be measured, and how.
 #[derive(Clone, Debug)]
@@ -77,7 +96,61 @@ impl Source {
     }
 }
 
+/// A job whose files are open and whose passes are settled. Nothing but footers has been read.
+#[derive(Debug)]
+pub struct Plan {
+    reading: Reading,
+    presentation: Presentation,
+}
+
 impl Plan {
+    /// Opens all files of a job.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Archive::open`]; [`Missing`](crate::error::ErrorKind::Missing) for a head that is not there;
+    /// [`Resource`](crate::error::ErrorKind::Resource) if the memory does not suffice.
+    pub fn new(job: Job) -> Result<Self> {
+        let archive = Archive::open(&job.inputs, &job.request)?;
+        let (request, rounding, threads, memory) = (job.request.clone(), job.rounding, job.threads, job.memory);
+        let presentation = Presentation::new(job, true)?;
+        let reading = Reading::new(archive, request, rounding, presentation.needs.scatter, threads, memory)?;
+        presentation.check_heads(&reading.known_groups().unwrap_or_default())?;
+        let threads = reading.threads;
+        Ok(Self { reading, presentation: Presentation { threads, ..presentation } })
+    }
+
+    /// The archive of the first read.
+    pub fn archive(&self) -> &Archive {
+        &self.reading.archive
+    }
+
+    /// About how long [`run`](Self::run) takes, from a first chunk; metrics themselves, once rows are read, are not counted.
+    ///
+    /// # Errors
+    ///
+    /// Those of the first chunk.
+    pub fn estimate(&self) -> Result<Duration> {
+        self.reading.estimate(&self.summary())
+    }
+
+    /// How many heads there are, one for all groups or one for each.
+    pub fn heads(&self) -> Option<usize> {
+        self.presentation.heads(&self.reading.known_groups().unwrap_or_default())
+    }
+
+    /// The plan in numbers.
+    pub fn summary(&self) -> Summary {
+        let summary = self.reading.summary();
+        let judged_of_own = self.presentation.reads_again() && self.presentation.decisions.is_none();
+        let again = self.presentation.reads_own() || judged_of_own;
+        Summary {
+            bytes: summary.bytes * (1 + u64::from(again)) + self.presentation.bytes(),
+            passes: 1 + usize::from(self.presentation.reads_again()),
+            ..summary
+        }
+    }
+
     /// Reads, and measures every group.
     ///
     /// # Errors
@@ -93,7 +166,7 @@ impl Plan {
     ///
     /// Those of [`run`](Self::run) and of `score`.
     pub fn run_scored(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
-        if self.needs.scatter {
+        if self.reading.scatter {
             self.run_with::<Scatter>(watch, score)
         } else {
             self.run_with::<ClassSums>(watch, score)
@@ -101,114 +174,64 @@ impl Plan {
     }
 
     fn run_with<S: Present>(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
-        let (sound, damaged) = self.sound_units();
-        let waves = self.waves.iter().map(|wave| wave.iter().copied().filter(|&unit| sound[unit]).collect::<Vec<_>>());
-        let kept = self.count_classes(&sound, watch)?;
-        let ood_means = ood_means(self, watch)?;
+        let Self { reading, presentation } = self;
+        let (sound, damaged) = reading.sound_units(|_| true, watch)?;
+        let waves = reading.waves.iter().map(|wave| wave.iter().copied().filter(|&unit| sound[unit]).collect());
+        let kept = reading.count_classes(&sound, &presentation.job.options, watch)?;
+        let ood_means = ood_means(presentation, watch)?;
         let mut groups = Vec::new();
         for wave in waves {
-            let gathered = accumulate::<S>(self, &wave, kept.as_ref(), watch)?;
-            let mut finished: Vec<Finished> = gathered
+            let wave: Vec<usize> = wave;
+            let gathered = accumulate::<S>(reading, &wave, kept.as_ref(), watch)?;
+            let dropped = |key: &Key| kept.as_ref().map_or(0, |kept| kept.dropped(key));
+            let finished = gathered
                 .into_par_iter()
                 .filter(|(_, gathered)| gathered.dim > 0)
-                .map(|(key, gathered)| self.finish(key, gathered))
-                .collect::<Vec<Result<Finished>>>()
-                .into_iter()
-                .collect::<Result<_>>()?;
-            self.second_read(&wave, &mut finished, watch, score)?;
-            let ood_mean = |key: &Key| self.ood.as_ref().and_then(|rows| ood_means.get(&rows.key_of(key)));
-            let measured: Vec<Result<Group>> = finished
-                .into_par_iter()
-                .map(|group| {
-                    let dropped = kept.as_ref().map_or(0, |kept| kept.dropped(&group.key));
-                    self.measure(&group, ood_mean(&group.key).map(Vec::as_slice), dropped)
-                })
-                .collect();
-            for group in measured {
-                groups.push(group?);
-            }
+                .map(|(key, gathered)| finished(gathered, dropped(&key), key, presentation))
+                .collect::<Vec<Result<Finished>>>();
+            let finished = finished.into_iter().collect::<Result<_>>()?;
+            let own = Some((&reading.archive, wave.as_slice()));
+            groups.extend(presentation.present(finished, own, &ood_means, watch, &mut *score)?);
         }
-        if groups.is_empty() {
-            return Err(
-                Error::missing("no rows are left to measure").help("loosen --where, --ignore-label or the counts")
-            );
-        }
-        groups.sort_by(|a, b| a.key.iter().map(|(_, value)| value).cmp(b.key.iter().map(|(_, value)| value)));
-        Ok(Report {
-            options: self.job.options,
-            settings: self.settings(),
-            groups,
-            bad_files: self.archive.bad_files().iter().cloned().chain(damaged).collect(),
-        })
+        let damaged = damaged.into_iter().map(|(file, reason)| (reading.archive.files()[file].shown.clone(), reason));
+        let bad_files = reading.archive.bad_files().iter().cloned().chain(damaged).collect();
+        report(presentation, reading.settings(), groups, bad_files)
     }
+}
 
-    fn finish<S: Present>(&self, key: Key, gathered: Gathered<S>) -> Result<Finished> {
-        let statistics = gathered.state.statistics().map_err(|error| self.locate(error, &key))?;
-        let head = match self.read_head(&key)? {
-            Some(head) => {
-                let head = head.for_classes(&statistics.labels, statistics.dim);
-                Some(head.map_err(|error| self.locate(error, &key))?)
-            }
-            None => None,
-        };
-        Ok(Finished {
-            key,
-            statistics,
-            head,
-            findings: None,
-            skipped: gathered.skipped,
-            significand_bits: gathered.significand_bits,
-        })
-    }
+/// A state that is complete, as numbers.
+fn finished<S: Present>(
+    gathered: Gathered<S>,
+    dropped_classes: u64,
+    key: Key,
+    presentation: &Presentation,
+) -> Result<Finished> {
+    Ok(Finished {
+        statistics: gathered.state.statistics().map_err(|error| presentation.locate(error, &key))?,
+        significand_bits: gathered.significand_bits(),
+        key,
+        head: None,
+        findings: None,
+        skipped: gathered.skipped,
+        dropped_classes,
+    })
+}
 
-    fn measure(&self, group: &Finished, ood_mean: Option<&[f64]>, dropped_classes: u64) -> Result<Group> {
-        if let Some(mean) = ood_mean
-            && mean.len() != group.statistics.dim
-        {
-            let error = Error::data("the out-of-distribution rows have another length")
-                .with("expected", group.statistics.dim)
-                .with("found", mean.len());
-            return Err(self.locate(error, &group.key));
-        }
-        let evidence = Evidence {
-            statistics: &group.statistics,
-            significand_bits: group.significand_bits,
-            head: group.head.as_ref(),
-            findings: group.findings.as_ref(),
-            ood_mean,
-            dropped_classes,
-        };
-        let measurements = measure(&evidence, &self.job.options, &self.job.selection, self.job.extras)
-            .map_err(|error| self.locate(error, &group.key))?;
-        Ok(Group {
-            key: self.named(&group.key),
-            rows: group.statistics.rows(),
-            dim: group.statistics.dim,
-            significand_bits: group.significand_bits,
-            dropped_classes,
-            skipped: group.skipped.clone(),
-            measurements,
-        })
+fn report(
+    presentation: &Presentation,
+    of_rows: BTreeMap<&'static str, String>,
+    mut groups: Vec<Group>,
+    bad_files: Vec<(String, String)>,
+) -> Result<Report> {
+    if groups.is_empty() {
+        return Err(Error::missing("no rows are left to measure").help("loosen --where, --ignore-label or the counts"));
     }
-
-    /// Says which group an error is about.
-    fn locate(&self, error: Error, key: &Key) -> Error {
-        self.named(key).into_iter().fold(error, |error, (name, value)| error.with("group", format!("{name}={value}")))
-    }
+    groups.sort_by(|a, b| a.key.iter().map(|(_, value)| value).cmp(b.key.iter().map(|(_, value)| value)));
+    Ok(Report { options: presentation.job.options, settings: presentation.settings(of_rows), groups, bad_files })
 }
 
 /// Takes the rows that were judged.
 pub type Score<'a> = &'a mut (dyn FnMut(&Scored<'_>) -> Result<()> + Send);
-
-/// A group after the first read.
-struct Finished {
-    key: Key,
-    statistics: Statistics,
-    head: Option<crate::state::Head>,
-    findings: Option<crate::state::Findings>,
-    skipped: crate::archive::Skipped,
-    significand_bits: u32,
-}
 
 #[cfg(test)]
 mod tests {

@@ -42,7 +42,26 @@ pub(super) fn scan<W: Send>(
     worker: impl Fn() -> W + Sync,
     look: impl Fn(&mut W, Place, &Decoded) -> Result<()> + Sync,
 ) -> Result<Vec<W>> {
-    let queue = Queue { units: units.len(), threads, state: Mutex::default(), changed: Condvar::new(), watch };
+    let (workers, _) = scan_until(archive, units, threads, watch, None, worker, look)?;
+    if watch.stop.load(Ordering::Relaxed) { Err(Error::interrupted("stopped before the end")) } else { Ok(workers) }
+}
+
+/// The same up to the unit at which `pause` first holds, which is not the first: returns how many units were read, and
+/// every one of them to its end. What stops a run otherwise is left to `pause`.
+///
+/// # Errors
+///
+/// That of the first unit and chunk, in the order given, which has one.
+pub(super) fn scan_until<W: Send>(
+    archive: &Archive,
+    units: &[usize],
+    threads: usize,
+    watch: &Watch,
+    pause: Option<&(dyn Fn() -> bool + Sync)>,
+    worker: impl Fn() -> W + Sync,
+    look: impl Fn(&mut W, Place, &Decoded) -> Result<()> + Sync,
+) -> Result<(Vec<W>, usize)> {
+    let queue = Queue { units: units.len(), threads, state: Mutex::default(), changed: Condvar::new(), watch, pause };
     let work = || {
         let mut state = worker();
         let run = AssertUnwindSafe(|| {
@@ -50,6 +69,7 @@ pub(super) fn scan<W: Send>(
                 match task {
                     Task::Chunk(place, chunk) => {
                         queue.attempt(place, || look(&mut state, place, &chunk));
+                        archive.recycle(*chunk);
                     }
                     Task::Unit(unit) => {
                         read_unit(archive, units[unit], unit, &queue, &mut state, &look);
@@ -75,8 +95,7 @@ pub(super) fn scan<W: Send>(
     let state = queue.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     match state.failure {
         Some((_, error)) => Err(error),
-        None if watch.stop.load(Ordering::Relaxed) => Err(Error::interrupted("stopped before the end")),
-        None => Ok(workers),
+        None => Ok((workers, state.next_unit)),
     }
 }
 
@@ -113,6 +132,7 @@ fn read_unit<W>(
         counted = share;
         if let Some(chunk) = queue.offer(place, chunk) {
             queue.attempt(place, || look(worker, place, &chunk));
+            archive.recycle(chunk);
         }
     }
     queue.watch.bytes.fetch_add(bytes - counted, Ordering::Relaxed);
@@ -129,6 +149,8 @@ struct Queue<'a> {
     state: Mutex<Pending>,
     changed: Condvar,
     watch: &'a Watch,
+    /// Whether no further unit is to be begun. Without it a stop ends the work after the chunks in hand.
+    pause: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
 
 #[derive(Default)]
@@ -143,6 +165,10 @@ struct Pending {
 }
 
 impl Queue<'_> {
+    fn stops_at_once(&self) -> bool {
+        self.pause.is_none() && self.watch.stop.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -150,7 +176,7 @@ impl Queue<'_> {
     fn take(&self) -> Option<Task> {
         let mut pending = self.lock();
         loop {
-            if pending.aborted || self.watch.stop.load(Ordering::Relaxed) {
+            if pending.aborted || self.stops_at_once() {
                 self.changed.notify_all();
                 return None;
             }
@@ -158,7 +184,8 @@ impl Queue<'_> {
                 return Some(Task::Chunk(place, chunk));
             }
             // Units after a failure are not begun; those before it may hold an earlier one.
-            if pending.next_unit < self.units && pending.failure.is_none() {
+            let more = pending.next_unit < self.units && pending.failure.is_none();
+            if more && (pending.next_unit == 0 || !self.pause.is_some_and(|pause| pause())) {
                 pending.next_unit += 1;
                 pending.readers += 1;
                 return Some(Task::Unit(pending.next_unit - 1));
@@ -190,9 +217,7 @@ impl Queue<'_> {
     /// Whether something before this place has failed, so that it does not matter any more.
     fn doomed(&self, place: Place) -> bool {
         let pending = self.lock();
-        pending.aborted
-            || self.watch.stop.load(Ordering::Relaxed)
-            || pending.failure.as_ref().is_some_and(|(earlier, _)| *earlier < place)
+        pending.aborted || self.stops_at_once() || pending.failure.as_ref().is_some_and(|(earlier, _)| *earlier < place)
     }
 
     /// The result, or nothing and its error kept if it is the earliest.

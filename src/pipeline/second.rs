@@ -3,42 +3,38 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use super::Score;
 use super::accumulate::at_row;
-use super::plan::Plan;
+use super::present::{Finished, Own, Presentation};
 use super::scan::{Place, Watch, scan};
-use super::{Finished, Score};
 use crate::archive::{Archive, Decoded, Key};
 use crate::error::Result;
 use crate::metrics::neco_projection;
 use crate::report::Scored;
 use crate::state::{Findings, Judge, Questions, Role, Sightings};
 
-impl Plan {
-    /// Fills the findings of a wave's groups.
+impl Presentation {
+    /// Fills the findings of groups.
     pub(super) fn second_read(
         &self,
-        wave: &[usize],
+        own: Own<'_>,
         groups: &mut [Finished],
         watch: &Watch,
         score: Score<'_>,
     ) -> Result<()> {
-        let needs = self.needs;
-        let judged = needs.decisions || needs.neco;
-        let own = needs.directional || needs.hug_intra;
-        if !judged && !own {
+        if !self.reads_again() {
             return Ok(());
         }
-        let findings = self.findings(wave, groups, watch, score)?;
+        let findings = self.findings(own, groups, watch, score)?;
         groups.iter_mut().zip(findings).for_each(|(group, findings)| group.findings = Some(findings));
         Ok(())
     }
 
-    fn findings(&self, wave: &[usize], groups: &[Finished], watch: &Watch, score: Score<'_>) -> Result<Vec<Findings>> {
+    fn findings(&self, own: Own<'_>, groups: &[Finished], watch: &Watch, score: Score<'_>) -> Result<Vec<Findings>> {
         let score = Mutex::new(score);
         let needs = self.needs;
         let options = &self.job.options;
         let judged = needs.decisions || needs.neco;
-        let own = needs.directional || needs.hug_intra;
         let projections: Vec<_> = groups
             .iter()
             .map(|group| needs.neco.then(|| neco_projection(&group.statistics, options).ok()).flatten())
@@ -63,10 +59,12 @@ impl Plan {
         let mut seen: Vec<Sightings> = groups.iter().map(|_| Sightings::default()).collect();
 
         let own_decisions = judged && self.decisions.is_none();
-        if own || own_decisions {
+        if let Some((archive, units)) = own
+            && (self.reads_own() || own_decisions)
+        {
             let keys: Vec<Key> = groups.iter().map(|group| group.key.clone()).collect();
             let role = if own_decisions { Role::OwnDecided } else { Role::Own };
-            self.look(&self.archive, wave, (groups, &keys), role, &judges, &mut seen, watch, &score)?;
+            self.look(archive, units, (groups, &keys), role, &judges, &mut seen, watch, &score)?;
         }
         let others = [(&self.decisions, judged, Role::Decided), (&self.ood, needs.neco, Role::Outside)];
         for (rows, wanted, role) in others {

@@ -207,7 +207,7 @@ mod tests {
         let numbers = epochs.iter().map(|&epoch| (epoch > 0).then(|| 1.0 / epoch as f64));
         let columns: [(&str, ArrayRef); 3] = [
             ("epoch", Arc::new(Int64Array::from(epochs.to_vec()))),
-            ("nc1", Arc::new(Float64Array::from_iter(numbers))),
+            ("nc1", Arc::new(numbers.collect::<Float64Array>())),
             ("split", Arc::new(StringArray::from_iter_values(epochs.iter().map(|_| "a,\"b\"")))),
         ];
         RecordBatch::try_from_iter(columns.map(|(name, column)| (name, column))).unwrap()
@@ -216,7 +216,9 @@ mod tests {
     fn written(format: Format, batches: &[RecordBatch]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut writer = AnswerWriter::new(Box::new(&mut out), &batch(&[]).schema(), style(format)).unwrap();
-        batches.iter().for_each(|batch| writer.write(batch).unwrap());
+        for batch in batches {
+            writer.write(batch).unwrap();
+        }
         assert_eq!(writer.finish().unwrap(), batches.iter().map(RecordBatch::num_rows).sum::<usize>());
         out
     }

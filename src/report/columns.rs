@@ -19,6 +19,9 @@ pub type Describe = fn(&ArrayRef, usize) -> Option<String>;
 /// Items of a list that a table shows; longer ones are cut.
 const SHOWN: usize = 4;
 
+/// Characters after which a table shows no further fields of a struct.
+const STRUCT_WIDTH: usize = 40;
+
 /// How nested values are shown.
 #[derive(Clone, Copy)]
 pub(super) enum Nested {
@@ -140,8 +143,16 @@ fn short(column: &ArrayRef, row: usize, describe: Describe) -> Result<String> {
     }
     if let DataType::Struct(fields) = column.data_type() {
         let children = fields.iter().zip(column.as_struct().columns());
-        let parts = children.map(|(field, child)| Ok(format!("{}: {}", field.name(), short(child, row, describe)?)));
-        return Ok(format!("{{{}}}", parts.collect::<Result<Vec<_>>>()?.join(", ")));
+        let mut text = String::from("{");
+        for (at, (field, child)) in children.enumerate() {
+            if text.len() > STRUCT_WIDTH {
+                text.extend([", … ", &fields.len().to_string(), " in all"]);
+                break;
+            }
+            let between = if at == 0 { "" } else { ", " };
+            text.extend([between, &escaped(field.name()), ": ", &short(child, row, describe)?]);
+        }
+        return Ok(text + "}");
     }
     if let Some(items) = items(column) {
         let items = items(row);
@@ -185,8 +196,8 @@ mod tests {
         (0..column.len()).map(|row| cells.json(row).to_string()).collect::<Vec<_>>().join(" ")
     }
 
-    fn texts(column: ArrayRef) -> Vec<Option<String>> {
-        match cells(&column, PLAIN).unwrap() {
+    fn texts(column: &ArrayRef) -> Vec<Option<String>> {
+        match cells(column, PLAIN).unwrap() {
             Cells::Text(texts) => texts,
             other => panic!("{other:?}"),
         }
@@ -214,7 +225,7 @@ mod tests {
         let column = lists(&[0, 2, 64]);
         assert_eq!(json(lists(&[0, 2])), "[] [0.0,0.125]");
         assert_eq!(
-            texts(Arc::new(column)),
+            texts(&(Arc::new(column) as ArrayRef)),
             ["[]", "[0, 0.1250]", "[0, 0.1250, 0.2500, … 64 in all]"].map(|text| Some(text.to_owned()))
         );
         let fields = [
@@ -222,7 +233,7 @@ mod tests {
             (Arc::new(Field::new("list", lists(&[1]).data_type().clone(), true)), Arc::new(lists(&[1]))),
         ];
         let column: ArrayRef = Arc::new(StructArray::from(fields.to_vec()));
-        assert_eq!(texts(column.clone()), [Some("{name: x, list: [0]}".to_owned())]);
+        assert_eq!(texts(&column), [Some("{name: x, list: [0]}".to_owned())]);
         assert_eq!(json(column.as_struct().clone()), r#"{"name":"x","list":[0.0]}"#);
     }
 

@@ -12,7 +12,6 @@ mod format;
 mod json;
 mod markdown;
 mod notes;
-mod output;
 mod page;
 mod parquet;
 mod records;
@@ -24,13 +23,13 @@ mod text;
 pub use self::answer::{AnswerStyle, AnswerWriter};
 pub use self::columns::Describe;
 pub use self::format::{Format, Style};
-pub use self::output::{check_output, write_whole};
 use self::records::Records;
 pub use self::scores::{ScoreWriter, Scored};
 use crate::archive::Skipped;
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::metrics::{Measured, Measurements, Options};
+pub use crate::store::{check_output, write_whole};
 
 /// What a run found.
 #[derive(Clone, Debug, PartialEq)]

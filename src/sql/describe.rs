@@ -1,4 +1,4 @@
-//! States and heads in a few words, for tables.
+//! States, decisions and heads in a few words, for tables.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 
 use super::{columns, head};
 
-/// What a value is, if it is a state (`state(N=1257, K=10, D=64)`) or a head; `None` for any other.
+/// What a value is, if it is a state (`state(N=1257, K=10, D=64)`), decisions or a head; `None` for any other.
 pub fn describe(array: &ArrayRef, row: usize) -> Option<String> {
     let data_type = array.data_type();
     if !matches!(data_type, DataType::Struct(_)) || array.is_null(row) {
@@ -14,29 +14,31 @@ pub fn describe(array: &ArrayRef, row: usize) -> Option<String> {
     }
     let value = array.slice(row, 1);
     let field = |name: &str| value.as_struct().column_by_name(name).cloned();
-    let dim = |name| cast(&field(name)?, &DataType::Int64).ok().map(|dim| dim.as_primitive::<Int64Type>().value(0));
     if columns::is_state(data_type) {
-        let counts = items(&field("counts")?)?;
-        let counts = cast(&counts, &DataType::UInt64).ok()?;
-        let counts = counts.as_primitive::<UInt64Type>().values();
-        let rows: u128 = counts.iter().map(|&count| u128::from(count)).sum();
+        let (rows, classes) = counted(&field("counts")?)?;
+        let dim = cast(&field("dim")?, &DataType::Int64).ok()?;
         let name = if field("gram")?.is_null(0) { "moments" } else { "state" };
-        return Some(format!("{name}(N={rows}, K={}, D={})", counts.len(), dim("dim")?));
+        return Some(format!("{name}(N={rows}, K={classes}, D={})", dim.as_primitive::<Int64Type>().value(0)));
     }
     if head::is_head(data_type) {
-        let weights = items(&field("weights")?)?.len();
-        let dim = dim("dim")?;
-        let classes = i64::try_from(weights).ok()?.checked_div(dim)?;
-        return Some(format!("head(K={classes}, D={dim})"));
+        let file = cast(&field("file")?, &DataType::Utf8).ok()?;
+        return Some(format!("head({})", file.as_string::<i32>().value(0).escape_debug()));
+    }
+    if field("ncc_right").is_some() {
+        let (rows, classes) = counted(&field("rows")?)?;
+        return Some(format!("decisions(N={rows}, K={classes})"));
     }
     None
 }
 
-/// The items of the only list of a column, whatever its offsets.
-fn items(column: &ArrayRef) -> Option<ArrayRef> {
-    match column.data_type() {
-        DataType::List(_) => Some(column.as_list::<i32>().value(0)),
-        DataType::LargeList(_) => Some(column.as_list::<i64>().value(0)),
-        _ => None,
-    }
+/// The sum of the only list of counts in a column, and how many there are.
+fn counted(column: &ArrayRef) -> Option<(u128, usize)> {
+    let items = match column.data_type() {
+        DataType::List(_) => column.as_list_opt::<i32>()?.value(0),
+        DataType::LargeList(_) => column.as_list_opt::<i64>()?.value(0),
+        _ => return None,
+    };
+    let counts = cast(&items, &DataType::UInt64).ok()?;
+    let counts = counts.as_primitive::<UInt64Type>().values();
+    Some((counts.iter().map(|&count| u128::from(count)).sum(), counts.len()))
 }

@@ -5,7 +5,7 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::metrics::nearest;
 
 const NO_TABLE: &str = "no such table";
@@ -13,9 +13,18 @@ const NO_TABLE: &str = "no such table";
 /// What DataFusion failed of, as an error of this crate.
 ///
 /// An error that came from this crate keeps its kind, its facts and its help, whatever it was wrapped in. What is wrong
-/// with a statement is [`Usage`](crate::error::ErrorKind::Usage), what is wrong with rows is [`Data`](crate::error::ErrorKind::Data).
+/// with a statement is [`Usage`](ErrorKind::Usage), what is wrong with rows is [`Data`](ErrorKind::Data).
 pub fn explain(error: DataFusionError) -> Error {
     let explained = ours(&error).unwrap_or_else(|| theirs(&error));
+    explained.caused_by(error)
+}
+
+/// What a statement failed of before any row was read: whatever is wrong, DataFusion found it in the statement.
+pub(super) fn explain_plan(error: DataFusionError) -> Error {
+    let explained = ours(&error).unwrap_or_else(|| match theirs(&error) {
+        error if error.kind() == ErrorKind::Data => copy(&error, ErrorKind::Usage),
+        error => error,
+    });
     explained.caused_by(error)
 }
 
@@ -37,7 +46,7 @@ pub(super) fn missing_table(error: Error, context: &SessionContext) -> Error {
 /// The error of this crate inside another.
 fn ours(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
     if let Some(error) = error.downcast_ref::<Error>() {
-        return Some(copy(error));
+        return Some(copy(error, error.kind()));
     }
     if let Some(error) = error.downcast_ref::<DataFusionError>() {
         return match error {
@@ -55,8 +64,9 @@ fn ours(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
     }
 }
 
-fn copy(error: &Error) -> Error {
-    let mut made = Error::new(error.kind(), error.message());
+/// The same error, of a kind.
+fn copy(error: &Error, kind: ErrorKind) -> Error {
+    let mut made = Error::new(kind, error.message());
     for (name, value) in error.facts() {
         made = made.with(name, value);
     }
@@ -172,10 +182,18 @@ fn plan(text: &str) -> Error {
             None => error,
         };
     }
+    if let Some((_, rest)) = text.split_once("must be in GROUP BY or an aggregate function")
+        && let Some(name) = rest.split('"').nth(1)
+    {
+        return Error::usage("a column is neither grouped by nor inside of an aggregate")
+            .with("column", name)
+            .help("add it to GROUP BY, or put it into an aggregate as max(…)");
+    }
     // A function of ours says what it takes; the planner knows less of it.
     if let Some((_, rest)) = text.split_once("coercion failed with: Error during planning: ") {
         let said = rest.split(" No function matches").next().unwrap_or(rest);
-        return Error::usage("the arguments do not fit the function").with("detail", line(said));
+        let said = line(said);
+        return Error::usage("the arguments do not fit the function").with("detail", said.trim_end_matches('.'));
     }
     Error::usage("the query cannot be planned").with("detail", line(text))
 }
@@ -183,8 +201,6 @@ fn plan(text: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use crate::error::ErrorKind;
 
     use datafusion::common::Column;
     use datafusion::sql::sqlparser::parser::ParserError;

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::evaluate::Source;
-use crate::metrics::{Card, cards};
+use crate::metrics::{Card, Need, cards};
 
 /// A function of SQL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ static FUNCTIONS: LazyLock<Vec<Function>> = LazyLock::new(|| {
 });
 
 /// Signatures and summaries of what is no single metric.
-const FIXED: [(&str, &str); 11] = [
+const FIXED: [(&str, &str); 13] = [
     ("nc_state(feature, label [, grid])", "aggregate: the state of labelled rows, with the scatter"),
     ("nc_moments(feature, label [, grid])", "aggregate: the state without the scatter, class sums only"),
     ("nc_merge(state)", "aggregate: one state of several"),
@@ -43,6 +43,8 @@ const FIXED: [(&str, &str); 11] = [
     ("nc_worst_pairs(state, n)", "a list of the n pairs of classes hardest to tell apart"),
     ("nc_spectrum(state)", "the eigenvalues of Σ_W and of Σ_B, largest first"),
     ("nc_reason(state, metric [, head])", "why a metric has no value"),
+    ("nc_decisions(feature, label, state [, head])", "aggregate: what nearest centre and classifier decide of rows"),
+    ("nc_share(x)", "a state or a head that is joined with rows, without a copy for each of them"),
     ("nc_head(path [, key [, transposed]])", "a classifier from Parquet, .safetensors or .npy"),
 ];
 
@@ -53,13 +55,20 @@ fn function(signature: &str, summary: &str) -> Function {
 
 fn of_metric(card: &Card) -> Vec<Function> {
     let key = card.key;
+    let needs = |need| card.needs.contains(&need);
     let of = |arguments: &str| function(&format!("{key}_of({arguments})"), card.summary);
     let aggregate = |arguments: &str| function(&format!("{key}({arguments})"), &format!("aggregate: {}", card.summary));
     match Source::of(card) {
         Source::State => vec![aggregate("feature, label [, grid]"), of("state")],
         Source::StateAndHead => vec![aggregate("feature, label, head [, grid]"), of("state, head")],
         Source::StateAndOutside => vec![of("state, state of out-of-distribution rows")],
-        Source::Decisions | Source::Rows => Vec::new(),
+        Source::Decisions if needs(Need::Head) => vec![aggregate("feature, label, state, head"), of("decisions")],
+        Source::Decisions => vec![aggregate("feature, label, state [, head]"), of("decisions")],
+        Source::Rows if needs(Need::Neco) => {
+            vec![aggregate("feature, label, state, is_out_of_distribution [, head]")]
+        }
+        Source::Rows if needs(Need::HugIntra) => vec![aggregate("feature, label, state, head")],
+        Source::Rows => vec![aggregate("feature, label, state")],
     }
 }
 

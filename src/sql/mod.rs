@@ -46,9 +46,9 @@ mod columns;
 mod decisions;
 mod describe;
 mod evaluate;
-mod fuse;
 mod failure;
 mod functions;
+mod fuse;
 mod groups;
 mod head;
 mod judged;
@@ -62,6 +62,7 @@ mod scan;
 mod session;
 mod settings;
 mod share;
+mod state_file;
 mod summary;
 mod table;
 

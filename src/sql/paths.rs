@@ -15,8 +15,10 @@ use glob::MatchOptions;
 
 use super::external;
 use super::failure::explain;
+use super::state_file;
 use super::table::ArchiveTable;
 use crate::error::{Error, Result};
+use crate::store::StateFile;
 
 /// Makes a table of a name that no table has, if it is a path.
 #[derive(Debug)]
@@ -40,12 +42,13 @@ fn is_path(name: &str) -> bool {
     name.contains(['/', '\\', '.', '*', '?', '[']) || Path::new(name).exists()
 }
 
-/// Opens what a path leads to: Parquet by the archive's reader, CSV and JSON by DataFusion's.
+/// Opens what a path leads to: Parquet by the archive's reader, CSV and JSON by DataFusion's, a state file as its groups.
 pub(super) async fn open(path: &str, session: &dyn Session) -> Result<Arc<dyn TableProvider>> {
     match text_format(path) {
         Some((format, extension)) => text_table(path, format, &extension, session)
             .await
             .map_err(|error| error.with_default("file", path.escape_debug())),
+        None if StateFile::is_at(Path::new(path)) => Ok(Arc::new(state_file::open(Path::new(path))?)),
         None => Ok(Arc::new(ArchiveTable::open(&[path.to_owned()])?)),
     }
 }
@@ -112,7 +115,7 @@ fn url(file: &Path) -> Result<ListingTableUrl> {
         match byte {
             b'/' | b'.' | b'-' | b'_' | b'~' => encoded.push(char::from(byte)),
             _ if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => encoded.extend(["%", &format!("{byte:02X}")]),
         }
     }
     ListingTableUrl::parse(&encoded).map_err(explain)

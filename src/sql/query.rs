@@ -2,19 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{CopyToSource, DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 
 use super::external;
-use super::failure::{explain, missing_table};
+use super::failure::{explain, explain_plan, missing_table};
 use super::functions;
 use crate::error::{Error, Result};
 
@@ -98,7 +100,7 @@ impl Query {
     pub async fn run(mut self, context: &SessionContext, access: Access) -> Result<Answer> {
         self.check_parameters()?;
         name_columns(&mut self.statement);
-        let explained = |error| missing_table(explain(error), context);
+        let explained = |error| missing_table(explain_plan(error), context);
         let plan = context.state().statement_to_plan(self.statement).await.map_err(explained)?;
         if access == Access::Read {
             plan.apply_with_subqueries(|node| {
@@ -109,7 +111,9 @@ impl Query {
         let is_plan = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
         let frame = context.execute_logical_plan(plan).await.map_err(explained)?;
         let schema = frame.schema().inner().clone();
-        let rows = frame.execute_stream().await.map_err(explain)?;
+        let tasks = Arc::new(frame.task_ctx());
+        let plan = frame.create_physical_plan().await.map_err(explain_plan)?;
+        let rows = execute_stream(plan, tasks).map_err(explain)?;
         Ok(Answer { schema, rows, is_plan })
     }
 
@@ -122,12 +126,13 @@ impl Query {
         each_expression(&mut self.statement, &mut |expression| {
             missing.extend(parameter(expression).map(str::to_owned));
         });
-        match missing.first() {
-            None => Ok(()),
-            Some(name) => Err(Error::usage("a parameter has no value")
-                .with("parameter", format!("${name}"))
-                .help(format!("--param {name}=VALUE"))),
+        if missing.is_empty() {
+            return Ok(());
         }
+        let each = |text: fn(&String) -> String, between| missing.iter().map(text).collect::<Vec<_>>().join(between);
+        Err(Error::usage("a parameter has no value")
+            .with("parameter", each(|name| format!("${name}"), ", "))
+            .help(each(|name| format!("--param {name}=VALUE"), " ")))
     }
 }
 
@@ -336,7 +341,9 @@ mod tests {
         let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let mut queries = Query::parse("SELECT $n, $x, $b, $t; SELECT 1 LIMIT $n").unwrap();
         let mut used = BTreeSet::new();
-        queries.iter_mut().for_each(|query| query.fill(&values, &mut used));
+        for query in &mut queries {
+            query.fill(&values, &mut used);
+        }
         assert_eq!(queries[0].statement.to_string(), "SELECT -3, 0.5, true, '''; DROP TABLE t; --'");
         assert_eq!(used.into_iter().collect::<Vec<_>>(), ["b", "n", "t", "x"]);
         let error = run("SELECT $missing", Access::Read).unwrap_err();

@@ -9,7 +9,7 @@ use super::observe::observe;
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
-use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_right};
+use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_right, vectorised};
 
 /// Exact class sums. They are compared by their [canonical](Merge::canonical) forms, as [`encode`](Merge::encode)
 /// writes them.
@@ -140,11 +140,11 @@ impl ClassSums {
         self.refine(grid, moves)?;
         let left = other.grid.shifts_to(grid);
         let squares_left = 2 * finest_shift(&other.grid, grid);
-        let aligned = left.iter().all(|&bits| bits == 0) && squares_left == 0;
+        let near = left.iter().all(|&bits| bits < 63);
         let weights = grid.weights();
         for k in 0..other.classes() {
             match self.index.get(&other.labels[k]).copied() {
-                Some(mine) if aligned && sign == Sign::Plus && self.add_aligned(mine, other, k) => {}
+                Some(mine) if near && sign == Sign::Plus && self.add_aligned(mine, other, k, &left, squares_left) => {}
                 Some(mine) => {
                     let theirs = other.class(k, &left, squares_left)?;
                     self.combine(mine, theirs, &weights, sign, moves)?;
@@ -166,26 +166,42 @@ impl ClassSums {
         Ok(())
     }
 
-    /// Same grid, same shift: addition. `false`, and nothing done, where that is not so or would overflow.
-    fn add_aligned(&mut self, mine: usize, other: &Self, k: usize) -> bool {
-        let (to, from) = (mine * self.dim..(mine + 1) * self.dim, k * self.dim..(k + 1) * self.dim);
-        if self.shifts[to.clone()] != other.shifts[from.clone()] {
-            return false;
-        }
-        let overflows = |(a, b): (&i64, &i64)| {
-            let sum = a.wrapping_add(*b);
-            (a ^ sum) & (b ^ sum)
-        };
-        let theirs = &other.sums[from];
-        if self.sums[to.clone()].iter().zip(theirs).map(overflows).fold(0, |any, one| any | one) < 0 {
-            return false;
-        }
-        let square = self.squares[mine].checked_add(other.squares[k]).and_then(|square| shift_left(square, 0));
+    /// Same shift: addition, of integers that move left by so many bits, below 63. `false`, and nothing done, where the
+    /// shift is another or something would overflow.
+    fn add_aligned(&mut self, mine: usize, other: &Self, k: usize, left: &[u32], squares_left: u32) -> bool {
+        let (dim, to, from) = (self.dim, mine * self.dim, k * self.dim);
+        let square = shift_left(other.squares[k], squares_left)
+            .and_then(|theirs| self.squares[mine].checked_add(theirs))
+            .and_then(|square| shift_left(square, 0));
         let Some(square) = square else { return false };
-        self.sums[to].iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
-        self.squares[mine] = square;
-        self.counts[mine] += other.counts[k];
-        true
+        let (shifts, sums) = (&self.shifts[to..][..dim], &mut self.sums[to..][..dim]);
+        let (their_shifts, their_sums, left) = (&other.shifts[from..][..dim], &other.sums[from..][..dim], &left[..dim]);
+        let aligned = vectorised(
+            #[inline(always)]
+            || {
+                // Bits that differ, or are lost.
+                let (mut wrong, mut overflow) = (0, 0);
+                for j in 0..dim {
+                    let (shift, sum) = (their_shifts[j] << left[j], their_sums[j] << left[j]);
+                    wrong |= (shift ^ shifts[j]) | ((shift >> left[j]) ^ their_shifts[j]);
+                    wrong |= (sum >> left[j]) ^ their_sums[j];
+                    let total = sums[j].wrapping_add(sum);
+                    overflow |= (sums[j] ^ total) & (sum ^ total);
+                }
+                if wrong != 0 || overflow < 0 {
+                    return false;
+                }
+                for j in 0..dim {
+                    sums[j] += their_sums[j] << left[j];
+                }
+                true
+            },
+        );
+        if aligned {
+            self.squares[mine] = square;
+            self.counts[mine] += other.counts[k];
+        }
+        aligned
     }
 
     /// The same, exactly, for any shifts; a sum that would overflow is first taken about the common mean.

@@ -5,20 +5,24 @@
 //! D ×     count u32, count × (exponent i16, rows u64, changed u64)
 //! K ×     label: kind u8 (0 bool, 1 integer, 2 text), then u8 | i128 | length u32 and UTF-8
 //! K ×     n u64
-//! K × D × c i64
-//! K × D × s i64
+//! K ×     width u8, D × c in so many bytes
+//! K ×     width u8, D × s
 //! K ×     t i256
-//! D(D+1)/2 × Q i128, the lower triangle by columns; scatter only
+//! D ×     width u8, (D − j) × Q: column j of the lower triangle; scatter only
 //! ```
+//!
+//! Where a width is given, integers stand in the fewest bytes that hold the largest of that row or column, as two's
+//! complement. Means lie some 2^20 steps from zero and `s` is at most half of `n`, so a class takes 4 to 6 bytes a
+//! dimension instead of 16.
 
 use arrow::datatypes::i256;
 
+use super::bytes::{Input, put_label, put_packed};
 use super::class_sums::ClassSums;
 use super::parts::{Parts, broken};
-use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::grid::Tally;
-use crate::kernels::gram::packed_len;
+use crate::kernels::gram::packed_column;
 
 const MAGIC: &[u8; 4] = b"NCST";
 const VERSION: u16 = 1;
@@ -40,31 +44,22 @@ pub(super) fn encode(sums: &ClassSums, gram: Option<&[i128]>) -> Vec<u8> {
             out.extend(tally.changed.to_le_bytes());
         }
     }
-    for label in &sums.labels {
-        match label {
-            Label::Bool(value) => out.extend([0, u8::from(*value)]),
-            Label::Int(value) => {
-                out.push(1);
-                out.extend(value.to_le_bytes());
-            }
-            Label::Text(value) => {
-                out.push(2);
-                out.extend((value.len() as u32).to_le_bytes());
-                out.extend(value.as_bytes());
-            }
-        }
-    }
+    sums.labels.iter().for_each(|label| put_label(&mut out, label));
     sums.counts.iter().for_each(|n| out.extend(n.to_le_bytes()));
-    sums.shifts.iter().for_each(|c| out.extend(c.to_le_bytes()));
-    sums.sums.iter().for_each(|s| out.extend(s.to_le_bytes()));
+    for rows in [&sums.shifts, &sums.sums] {
+        rows.chunks_exact(sums.dim.max(1)).for_each(|row| put_packed(&mut out, row));
+    }
     sums.squares.iter().for_each(|t| out.extend(t.to_le_bytes()));
-    gram.into_iter().flatten().for_each(|q| out.extend(q.to_le_bytes()));
+    if let Some(gram) = gram {
+        let column = |j| &gram[packed_column(sums.dim, j)..][..sums.dim - j];
+        (0..sums.dim).for_each(|j| put_packed(&mut out, column(j)));
+    }
     out
 }
 
 /// Reads the parts of a state, which are still to be checked.
 pub(super) fn decode(bytes: &[u8]) -> Result<Parts> {
-    let mut input = Input(bytes);
+    let mut input = Input::new(bytes);
     if input.take::<4>()? != *MAGIC {
         return Err(Error::data("not a state"));
     }
@@ -91,52 +86,21 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Parts> {
     })?;
     let labels = input.many(classes, 2, Input::label)?;
     let counts = input.many(classes, 8, |input| Ok(u64::from_le_bytes(input.take()?)))?;
-    let cells = classes.checked_mul(dim).ok_or_else(broken)?;
-    let shifts = input.many(cells, 8, |input| Ok(i64::from_le_bytes(input.take()?)))?;
-    let sums = input.many(cells, 8, |input| Ok(i64::from_le_bytes(input.take()?)))?;
+    let mut rows = || Ok(input.many(classes, 2, |input| input.packed(dim))?.concat());
+    let (shifts, sums): (Vec<i64>, Vec<i64>) = (rows()?, rows()?);
     let squares = input.many(classes, 32, |input| Ok(i256::from_le_bytes(input.take()?)))?;
     let gram = if has_gram {
-        Some(input.many(packed_len(dim), 16, |input| Ok(i128::from_le_bytes(input.take()?)))?)
+        let mut left = dim;
+        let columns = input.many(dim, 2, |input| {
+            left -= 1;
+            input.packed(left + 1)
+        });
+        Some(columns?.concat())
     } else {
         None
     };
-    if !input.0.is_empty() {
+    if !input.is_empty() {
         return Err(broken());
     }
     Ok(Parts { dim, history, labels, counts, shifts, sums, squares, gram })
-}
-
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>().ok_or_else(broken)?;
-        self.0 = rest;
-        Ok(*head)
-    }
-
-    /// `count` items of at least `size` bytes each, refused before any memory is taken if there are not so many bytes.
-    fn many<T>(&mut self, count: usize, size: usize, mut item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
-        if count.checked_mul(size).is_none_or(|bytes| bytes > self.0.len()) {
-            return Err(broken());
-        }
-        (0..count).map(|_| item(self)).collect()
-    }
-
-    fn label(&mut self) -> Result<Label> {
-        Ok(match self.take()? {
-            [0] => match self.take()? {
-                [bit @ 0..=1] => Label::Bool(bit == 1),
-                _ => return Err(broken()),
-            },
-            [1] => Label::Int(i128::from_le_bytes(self.take()?)),
-            [2] => {
-                let length = u32::from_le_bytes(self.take()?) as usize;
-                let (text, rest) = self.0.split_at_checked(length).ok_or_else(broken)?;
-                self.0 = rest;
-                Label::Text(std::str::from_utf8(text).map_err(|_| broken())?.into())
-            }
-            _ => return Err(broken()),
-        })
-    }
 }

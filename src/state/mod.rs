@@ -4,6 +4,7 @@
 //! so merging is addition, and equal rows make equal states, bit for bit, whatever the order, the threads or the
 //! batches in which they came.
 
+mod bytes;
 mod class;
 mod class_sums;
 mod decisions;
@@ -21,6 +22,7 @@ mod shifts;
 mod sightings;
 mod statistics;
 
+pub(crate) use bytes::{Input, put_label, put_text};
 pub use class_sums::ClassSums;
 pub use decisions::{Decisions, Tally};
 pub use findings::{Findings, Separation};

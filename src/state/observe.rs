@@ -1,5 +1,7 @@
 //! From rows to integers.
 
+use std::cell::Cell;
+
 use arrow::datatypes::i256;
 
 use super::class_sums::ClassSums;
@@ -10,6 +12,11 @@ use crate::error::{Error, Result};
 use crate::grid::{History, Profile, VALUE_BITS, Value};
 use crate::kernels::gram::BLOCK_ROWS;
 use crate::kernels::quantise::{Quantiser, Rounded, Rows, TooFar, Totals};
+
+thread_local! {
+    /// A block of rounded rows, of the size of a chunk or more: asked for once and not for every chunk.
+    static SCRATCH: Cell<Rounded> = Cell::default();
+}
 
 /// Takes the rounded rows of each block.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(&Rounded) -> Result<()>;
@@ -53,33 +60,32 @@ fn observe_values<T: Value>(
     };
     let classes = Classes::of(batch, selected);
     let labels: Vec<_> = classes.codes.iter().map(|&code| batch.classes()[code as usize].clone()).collect();
-    let own_means = rows.map(|_| classes.means(values, dim, selected));
-    let mean = |class: usize| match &own_means {
-        Some(means) => Some(&means[class * dim..][..dim]),
-        None => profile.mean(classes.codes[class]),
-    };
-    let missing = || Error::internal("a class of the chunk is not in its profile");
     let steps = Steps::of(grid);
     let mut shift_steps = Vec::with_capacity(labels.len() * dim);
-    for (class, label) in labels.iter().enumerate() {
-        shifts.in_steps(label, &steps, mean(class).ok_or_else(missing)?, &mut shift_steps);
+    for ((&code, label), &count) in classes.codes.iter().zip(&labels).zip(&classes.counts) {
+        let mean = profile.mean(code).ok_or_else(|| Error::internal("a class of the chunk is not in its profile"))?;
+        shifts.in_steps(label, &steps, mean, count, &mut shift_steps);
     }
 
     let quantiser = Quantiser::new(grid, profile.largest());
     let mut sums = vec![0; labels.len() * dim];
     let mut squares = vec![i256::ZERO; labels.len()];
     let mut changed = vec![0_u64; dim];
-    let mut rounded = Rounded::default();
-    for (rows, classes) in selected.chunks(BLOCK_ROWS).zip(classes.of_row.chunks(BLOCK_ROWS)) {
+    let mut rounded = SCRATCH.take();
+    let mut failed: Option<TooFar> = None;
+    for (rows, classes) in classes.rows.chunks(BLOCK_ROWS).zip(classes.of_row.chunks(BLOCK_ROWS)) {
         let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
         let rows = Rows { rows, classes, shifts: &shift_steps };
-        quantiser
-            .round(values, &rows, &mut totals, sink.is_some(), &mut rounded)
-            .map_err(|TooFar { row, dimension }| too_fine(row, dimension))?;
-        if let Some(sink) = &mut sink {
+        if let Err(far) = quantiser.round(values, &rows, &mut totals, sink.is_some(), &mut rounded) {
+            failed = Some(failed.filter(|other| other.row < far.row).unwrap_or(far));
+        } else if let (Some(sink), None) = (&mut sink, failed) {
             sink(&rounded)?;
         }
     }
+    if let Some(TooFar { row, dimension }) = failed {
+        return Err(too_fine(row, dimension));
+    }
+    SCRATCH.set(rounded);
     let history = History::of(grid, selected.len() as u64, &changed);
     Ok(ClassSums::from_parts(grid.clone(), history, labels, classes.counts, shift_steps, sums, squares))
 }
@@ -109,40 +115,39 @@ struct Classes {
     codes: Vec<u32>,
     /// Rows of each.
     counts: Vec<u64>,
-    /// The class of each selected row.
+    /// The rows selected, class after class: what a class needs stays in cache for all of its rows.
+    rows: Vec<u32>,
+    /// The class of each of them.
     of_row: Vec<u32>,
 }
 
 impl Classes {
     fn of(batch: &Batch<'_>, selected: &[u32]) -> Self {
-        let mut of_code = vec![u32::MAX; batch.classes().len()];
+        const NONE: u32 = u32::MAX;
+        let mut of_code = vec![NONE; batch.classes().len()];
         let (mut codes, mut counts) = (Vec::new(), Vec::new());
-        let of_row = selected
-            .iter()
-            .map(|&row| {
-                let code = batch.codes()[row as usize];
-                let class = &mut of_code[code as usize];
-                if *class == u32::MAX {
-                    *class = codes.len() as u32;
-                    codes.push(code);
-                    counts.push(0);
-                }
-                counts[*class as usize] += 1;
-                *class
-            })
-            .collect();
-        Self { codes, counts, of_row }
-    }
-
-    /// About where the rows of each class lie, classes × D.
-    fn means<T: Value>(&self, values: &[T], dim: usize, selected: &[u32]) -> Vec<f64> {
-        let mut means = vec![0.0; self.codes.len() * dim];
-        for (&row, &class) in selected.iter().zip(&self.of_row) {
-            // Divided first, so that no sum overflows.
-            let weight = 1.0 / self.counts[class as usize] as f64;
-            let x = &values[row as usize * dim..][..dim];
-            means[class as usize * dim..][..dim].iter_mut().zip(x).for_each(|(mean, x)| *mean += x.widen() * weight);
+        for &row in selected {
+            let code = batch.codes()[row as usize];
+            let class = &mut of_code[code as usize];
+            if *class == NONE {
+                *class = codes.len() as u32;
+                codes.push(code);
+                counts.push(0);
+            }
+            counts[*class as usize] += 1;
         }
-        means
+        let mut next: Vec<usize> = Vec::with_capacity(counts.len());
+        let mut of_row = Vec::with_capacity(selected.len());
+        for (class, &count) in counts.iter().enumerate() {
+            next.push(of_row.len());
+            of_row.extend(std::iter::repeat_n(class as u32, count as usize));
+        }
+        let mut rows = vec![0; selected.len()];
+        for &row in selected {
+            let class = of_code[batch.codes()[row as usize] as usize] as usize;
+            rows[next[class]] = row;
+            next[class] += 1;
+        }
+        Self { codes, counts, rows, of_row }
     }
 }

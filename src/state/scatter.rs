@@ -1,5 +1,7 @@
 //! Class sums with the pooled within-class scatter.
 
+use std::cell::Cell;
+
 use super::class::{Moves, Sign, out_of_range};
 use super::class_sums::{ClassSums, with_grids};
 use super::observe::observe;
@@ -7,6 +9,7 @@ use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::error::{Error, Result};
 use crate::grid::{Grid, bits_i128, bits_i256, divide, wide};
 use crate::kernels::gram::{self, Par, packed_column, packed_len};
+use crate::kernels::quantise::Rounded;
 
 /// Exact class sums and `Q = Σ δ δᵀ`, pooled over classes: all that NC1 to NC3 need. They are compared
 /// by their [canonical](Merge::canonical) forms.
@@ -60,35 +63,34 @@ impl Scatter {
         }
     }
 
-    /// Checks that entries stay in range when moved left: those on the diagonal bound all others.
-    fn check_range(&self, left: &[u32]) -> Result<()> {
-        let fits = |(entry, &bits): (i128, &u32)| entry == 0 || bits_i128(entry) + 2 * bits < GRAM_BITS;
-        if self.diagonal().zip(left).all(fits) { Ok(()) } else { Err(out_of_range()) }
-    }
-
-    fn combine(&mut self, other: &Self, sign: Sign) -> Result<()> {
+    fn combine(&mut self, sums: &ClassSums, gram: &impl Entries, sign: Sign) -> Result<()> {
         let steps = self.sums.grid.clone();
-        self.try_combine(other, sign).map_err(|error| with_grids(error, &steps, &other.sums.grid))
+        self.try_combine(sums, gram, sign).map_err(|error| with_grids(error, &steps, &sums.grid))
     }
 
-    fn try_combine(&mut self, other: &Self, sign: Sign) -> Result<()> {
-        if other.sums.dim == 0 {
+    fn try_combine(&mut self, sums: &ClassSums, gram: &impl Entries, sign: Sign) -> Result<()> {
+        let dim = sums.dim;
+        if dim == 0 {
             return Ok(());
         }
-        let grid = self.sums.common_grid(&other.sums)?;
+        let grid = self.sums.common_grid(sums)?;
         if self.sums.dim == 0 {
-            self.gram = vec![0; packed_len(other.sums.dim)];
+            self.gram = vec![0; packed_len(dim)];
         } else {
             self.refine(&grid)?;
         }
-        let left = other.sums.grid.shifts_to(&grid);
-        other.check_range(&left)?;
-        shifted_columns(&left, |at, bits| {
-            let (entry, sum) = (shifted(other.gram[at], bits), &mut self.gram[at]);
-            *sum = if sign == Sign::Plus { sum.wrapping_add(entry) } else { sum.wrapping_sub(entry) };
-        });
-        let mut moves = GramMoves::new(&mut self.gram, grid.dim());
-        self.sums.absorb(&other.sums, &grid, sign, &mut moves)?;
+        let left = sums.grid.shifts_to(&grid);
+        check_range((0..dim).map(|j| gram.entry(packed_column(dim, j))), &left)?;
+        if left.iter().all(|&bits| bits == 0) && sign == Sign::Plus {
+            self.gram.iter_mut().enumerate().for_each(|(at, sum)| *sum = sum.wrapping_add(gram.entry(at)));
+        } else {
+            shifted_columns(&left, |at, bits| {
+                let (entry, sum) = (shifted(gram.entry(at), bits), &mut self.gram[at]);
+                *sum = if sign == Sign::Plus { sum.wrapping_add(entry) } else { sum.wrapping_sub(entry) };
+            });
+        }
+        let mut moves = GramMoves::new(&mut self.gram, dim);
+        self.sums.absorb(sums, &grid, sign, &mut moves)?;
         moves.finish()?;
         if self.sums.dim == 0 {
             let gram = std::mem::take(&mut self.gram);
@@ -97,7 +99,7 @@ impl Scatter {
         if sign == Sign::Minus && self.diagonal().any(|entry| entry < 0) {
             return Err(not_contained());
         }
-        self.check_range(&vec![0; grid.dim()])?;
+        check_range(self.diagonal(), &vec![0; dim])?;
         self.check_trace()
     }
 
@@ -106,10 +108,78 @@ impl Scatter {
         if left.iter().all(|&bits| bits == 0) {
             return Ok(());
         }
-        self.check_range(&left)?;
+        check_range(self.diagonal(), &left)?;
         shifted_columns(&left, |at, bits| self.gram[at] = shifted(self.gram[at], bits));
         Ok(())
     }
+}
+
+/// The lower triangle of a `Q`, by columns.
+trait Entries {
+    fn entry(&self, at: usize) -> i128;
+}
+
+impl Entries for Vec<i128> {
+    fn entry(&self, at: usize) -> i128 {
+        self[at]
+    }
+}
+
+/// The `Q` of a chunk: what short rows make of it stays in 64 bits.
+#[derive(Default)]
+struct ChunkGram {
+    narrow: Vec<i64>,
+    /// How many blocks that holds.
+    blocks: usize,
+    /// Empty while there is no need for it.
+    wide: Vec<i128>,
+}
+
+impl ChunkGram {
+    fn clear(&mut self, dim: usize) {
+        self.narrow.clear();
+        self.narrow.resize(packed_len(dim), 0);
+        self.wide = Vec::new();
+        self.blocks = 0;
+    }
+
+    fn add(&mut self, rounded: &Rounded, dim: usize) -> Result<()> {
+        if self.blocks == gram::NARROW_BLOCKS {
+            self.widen();
+            self.wide.iter_mut().zip(&mut self.narrow).for_each(|(wide, narrow)| {
+                *wide += i128::from(std::mem::take(narrow));
+            });
+            self.blocks = 0;
+        }
+        gram::add_block(&mut self.narrow, &rounded.short, dim, Par::Seq)?;
+        self.blocks += 1;
+        if rounded.long.is_empty() {
+            return Ok(());
+        }
+        self.widen();
+        gram::add_product(&mut self.wide, &rounded.long, &rounded.long, dim, Par::Seq)
+    }
+
+    fn widen(&mut self) {
+        self.wide.resize(self.narrow.len(), 0);
+    }
+}
+
+impl Entries for ChunkGram {
+    fn entry(&self, at: usize) -> i128 {
+        i128::from(self.narrow[at]) + self.wide.get(at).copied().unwrap_or(0)
+    }
+}
+
+thread_local! {
+    /// Asked for once and not for every chunk.
+    static SCRATCH: Cell<ChunkGram> = Cell::default();
+}
+
+/// Checks that entries stay in range when moved left: those on the diagonal bound all others.
+fn check_range(diagonal: impl Iterator<Item = i128>, left: &[u32]) -> Result<()> {
+    let fits = |(entry, &bits): (i128, &u32)| entry == 0 || bits_i128(entry) + 2 * bits < GRAM_BITS;
+    if diagonal.zip(left).all(fits) { Ok(()) } else { Err(out_of_range()) }
 }
 
 fn not_contained() -> Error {
@@ -187,11 +257,11 @@ impl Merge for Scatter {
     }
 
     fn merge(&mut self, other: &Self) -> Result<()> {
-        self.combine(other, Sign::Plus)
+        self.combine(&other.sums, &other.gram, Sign::Plus)
     }
 
     fn subtract(&mut self, other: &Self) -> Result<()> {
-        self.combine(other, Sign::Minus)
+        self.combine(&other.sums, &other.gram, Sign::Minus)
     }
 
     fn canonical(&self) -> Result<Self> {
@@ -232,19 +302,11 @@ impl PartialEq for Scatter {
 impl Accumulate for Scatter {
     fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
         let dim = chunk.batch.dim();
-        let mut gram = vec![0; packed_len(dim)];
-        let sums = observe(
-            chunk,
-            rows,
-            shifts,
-            Some(&mut |rounded| {
-                gram::add_block(&mut gram, &rounded.short, dim, Par::Seq)?;
-                gram::add_product(&mut gram, &rounded.long, &rounded.long, dim, Par::Seq)
-            }),
-        )?;
-        if sums.dim() == 0 {
-            return Ok(());
-        }
-        self.merge(&Self { sums, gram })
+        let mut gram = SCRATCH.take();
+        gram.clear(dim);
+        let sums = observe(chunk, rows, shifts, Some(&mut |rounded| gram.add(rounded, dim)))?;
+        let merged = self.combine(&sums, &gram, Sign::Plus);
+        SCRATCH.set(gram);
+        merged
     }
 }

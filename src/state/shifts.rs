@@ -4,13 +4,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::batch::Label;
-use crate::grid::{Grid, VALUE_BITS};
+use crate::grid::{Grid, VALUE_BITS, vectorised};
+use crate::kernels::quantise::{MAGIC, NARROW_LIMIT};
 
 /// A class's shift is a multiple of this many steps, so that it lies on coarser chunks' grids too.
 const SHIFT_STEPS: f64 = 65_536.0;
 
 /// A shift that lies this many steps or more from a chunk's class makes its rows long.
 const NEAR_STEPS: f64 = 1_048_576.0;
+
+/// The mean of so few rows says little; a shift of their own is no cheaper than two long rows.
+const FEW_ROWS: u64 = 4;
 
 /// Shifts by class, in feature units; append-only, shared by all partial states of a group.
 ///
@@ -22,23 +26,26 @@ pub struct Shifts(RwLock<HashMap<Label, Arc<[f64]>>>);
 pub(super) struct Steps {
     sizes: Vec<f64>,
     inverse: Vec<f64>,
-    /// Whether a dimension has a step.
-    present: Vec<bool>,
+    /// What a shift must stay below. Where the chunk is all zeros there is no step, and only 0 lies on every grid.
+    limits: Vec<f64>,
 }
 
 impl Steps {
     pub(super) fn of(grid: &Grid) -> Self {
         let sizes = grid.steps();
         let inverse = sizes.iter().map(|step| 1.0 / step).collect();
-        Self { sizes, inverse, present: grid.exponents().iter().map(Option::is_some).collect() }
+        let largest = 2f64.powi(VALUE_BITS as i32);
+        let limit = |e: &Option<i16>| if e.is_some() { largest } else { f64::MIN_POSITIVE };
+        Self { sizes, inverse, limits: grid.exponents().iter().map(limit).collect() }
     }
 }
 
 impl Shifts {
     /// Appends the shift of a class, in steps of a grid: the table's where it serves, else one of the class's own.
     ///
-    /// `mean` is about where the chunk's rows of that class lie.
-    pub(super) fn in_steps(&self, label: &Label, grid: &Steps, mean: &[f64], out: &mut Vec<i64>) {
+    /// `mean` is about where the chunk's `rows` rows of that class lie.
+    pub(super) fn in_steps(&self, label: &Label, grid: &Steps, mean: &[f64], rows: u64, out: &mut Vec<i64>) {
+        let near = if rows < FEW_ROWS { 2.0 * NEAR_STEPS } else { NEAR_STEPS };
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(label).cloned();
         let shift = known.unwrap_or_else(|| {
             let coarse = |((mean, inverse), step): ((&f64, &f64), &f64)| {
@@ -48,35 +55,52 @@ impl Shifts {
             let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
             table.entry(label.clone()).or_insert(proposed).clone()
         });
-        // With the registers of the machine, rounding is an instruction and not a call.
-        pulp::Arch::new().dispatch(
+        let first = out.len();
+        out.resize(first + mean.len(), 0);
+        vectorised(
             #[inline(always)]
             || {
-                if grid.serves(&shift, mean) {
-                    out.extend(shift.iter().zip(&grid.inverse).map(|(shift, inverse)| (shift * inverse) as i64));
-                } else {
-                    let own = |(mean, inverse): (&f64, &f64)| (mean * inverse).round_ties_even() as i64;
-                    out.extend(mean.iter().zip(&grid.inverse).map(own));
-                }
+                let out = &mut out[first..];
+                if grid.serves(&shift, mean, near) { grid.convert(&shift, out) } else { grid.convert(mean, out) }
             },
         );
     }
 }
 
 impl Steps {
-    /// Whether a shift lies on this grid, and near rows with that mean.
+    /// Whether a shift lies on this grid, and fewer than `near` steps from the mean.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "it has to be compiled for the registers of the caller")]
     #[expect(clippy::float_cmp, reason = "a multiple of a power of two is one exactly or not at all")]
-    fn serves(&self, shift: &[f64], mean: &[f64]) -> bool {
-        let limit = 2f64.powi(VALUE_BITS as i32);
-        (0..self.inverse.len()).all(|j| {
-            let (shift, mean) = (shift[j] * self.inverse[j], mean[j] * self.inverse[j]);
-            // Where the chunk is all zeros there is no step, and only 0 lies on every grid.
-            (shift == 0.0 || self.present[j])
-                && shift == shift.round_ties_even()
-                && shift.abs() < limit
-                && (shift - mean).abs() < NEAR_STEPS
-        })
+    fn serves(&self, shift: &[f64], mean: &[f64], near: f64) -> bool {
+        let dim = mean.len();
+        let (shift, inverse, limits) = (&shift[..dim], &self.inverse[..dim], &self.limits[..dim]);
+        let mut serves = true;
+        for j in 0..dim {
+            let (shift, mean) = (shift[j] * inverse[j], mean[j] * inverse[j]);
+            let lies = (shift == shift.round_ties_even()) & (shift.abs() < limits[j]);
+            serves &= lies & ((shift - mean).abs() < near);
+        }
+        serves
+    }
+
+    /// Values in steps, rounded.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "it has to be compiled for the registers of the caller")]
+    fn convert(&self, values: &[f64], out: &mut [i64]) {
+        let dim = out.len();
+        let (values, inverse) = (&values[..dim], &self.inverse[..dim]);
+        let mut narrow = true;
+        for j in 0..dim {
+            let steps = values[j] * inverse[j];
+            narrow &= steps.abs() < NARROW_LIMIT;
+            out[j] = ((steps + MAGIC).to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
+        }
+        if !narrow {
+            // Few machines have an instruction for many of these at once.
+            for j in 0..dim {
+                out[j] = (values[j] * inverse[j]).round_ties_even() as i64;
+            }
+        }
     }
 }

@@ -264,10 +264,11 @@ fn an_interrupt_stops_the_run_and_leaves_nothing() {
 }
 
 #[test]
-fn a_dry_run_reads_nothing_and_tells_the_plan() {
+fn a_dry_run_measures_nothing_and_tells_the_plan() {
     let output = nckit(&with(&TRAIN, &["--dry-run"]));
     let said = stdout(&output);
     assert!(output.status.success() && said.contains("5 files · 6,285 rows") && said.contains("1 pass"), "{said}");
+    assert!(said.contains("time    less than a second"), "{said}");
 }
 
 #[test]
@@ -282,7 +283,9 @@ fn inspect_tells_what_an_archive_holds() {
 
 #[test]
 fn help_and_version_are_results() {
-    for arguments in [&["--help"][..], &["measure", "--help"], &["inspect", "--help"], &["--version"]] {
+    for arguments in
+        [&["--help"][..], &["measure", "--help"], &["inspect", "--help"], &["bench", "--help"], &["--version"]]
+    {
         let output = nckit(arguments);
         assert!(output.status.success() && !output.stdout.is_empty() && output.stderr.is_empty());
     }

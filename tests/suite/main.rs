@@ -5,6 +5,7 @@ mod cli;
 mod damage;
 mod definition;
 mod exact;
+mod faults;
 mod goldens;
 mod laws;
 mod layering;

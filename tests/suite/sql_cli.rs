@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
@@ -91,7 +91,7 @@ fn results_are_written_whole_or_refused() {
 }
 
 #[test]
-fn a_session_only_reads_unless_it_may_write() {
+fn fault_25_a_session_only_reads_unless_it_may_write() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x.parquet");
     let copy = format!("COPY (SELECT nc_state(feature, label) AS s FROM features) TO '{}'", file.display());
@@ -106,12 +106,13 @@ fn a_session_only_reads_unless_it_may_write() {
 #[test]
 fn errors_say_what_and_whose_fault() {
     let from = |select: &str| format!("SELECT {select} FROM features");
-    let cases: [(i32, String, &str); 14] = [
+    let cases: [(i32, String, &str); 15] = [
         (2, "SELEC 1".into(), "Line: 1"),
         (2, from("nc1_pinv(features, label)"), "did you mean feature?"),
         (2, from("nc1_pinf(feature, label)"), "did you mean nc1_pinv?"),
         (2, from("nc1_pinv(label, feature)"), "no vector"),
         (2, from("nc1_pinv(feature)"), "nc1_pinv(feature, label [, grid])"),
+        (2, from("layer, nc1_pinv(feature, label)"), "GROUP BY"),
         (2, from("nc1_pinv(DISTINCT feature, label)"), "DISTINCT"),
         (2, "SELECT 1 FROM feature".into(), "did you mean features?"),
         (2, "SELECT $x".into(), "--param x=VALUE"),
@@ -120,7 +121,7 @@ fn errors_say_what_and_whose_fault() {
         (66, "SELECT 1 FROM 'no/such.parquet'".into(), "no/such.parquet"),
         (66, from("nc3_cos_mean(feature, label, 'no/such/head.npy')"), "head.npy"),
         (65, "SELECT nc1_pinv(feature, label) FROM 'tests/data/digits/hive'".into(), "GROUP BY"),
-        (65, "SELECT CAST('x' AS INT)".into(), "x"),
+        (2, "SELECT CAST('x' AS INT)".into(), "x"),
     ];
     for (code, statement, hint) in cases {
         let said = failure(code, &["-c", &statement, "--table", FLAT]);
@@ -218,4 +219,22 @@ fn an_interrupt_stops_the_query_and_leaves_nothing() {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_state_file_is_a_table_of_its_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.ncst");
+    let file = path.to_str().unwrap();
+    let arguments = ["--group-by=split", "-o", file, "-q"];
+    let output = nckit(&[&["accumulate", "tests/data/digits/flat"], &arguments[..]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let query = format!("SELECT split, nc1_pinv_of(state) AS nc1_pinv FROM '{file}' ORDER BY split");
+    assert_eq!(stdout(&["-c", &query]), stdout(&["-c", NC1, "--table", FLAT]));
+    let all = format!("SELECT nc1_pinv_of(nc_merge(state)) AS nc1_pinv FROM '{file}'");
+    let whole = "SELECT nc1_pinv(feature, label) AS nc1_pinv FROM features";
+    assert_eq!(stdout(&["-c", &all]), stdout(&["-c", whole, "--table", FLAT]));
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
+    assert!(failure(65, &["-c", &query]).contains("x.ncst"));
 }

@@ -12,11 +12,12 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::{ChunkGrid, Place, Table, TableRows, TableUnit, Wanted};
+use crate::archive::batches::first_length;
 use crate::archive::file::Footer;
 use crate::archive::scalars::{Coded, NULL, coded};
 use crate::archive::schema::leaves;
 use crate::archive::source::{Source, damaged};
-use crate::archive::vectors::{Fault, VectorReader, Vectors, first_length};
+use crate::archive::vectors::{Fault, VectorReader, Vectors};
 use crate::archive::{Values, chunk_rows, escaped};
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};

@@ -1,5 +1,4 @@
 //! The flags of `nckit sql`, as typed.
-#![expect(clippy::doc_markdown, reason = "these are help texts, shown as they stand")]
 
 use std::path::PathBuf;
 
@@ -29,8 +28,8 @@ pub(in crate::cli) struct Sql {
     #[arg(short, long, value_name = "FILE", conflicts_with = "command", help_heading = "Queries")]
     pub(super) file: Option<String>,
     /// The queries that come with nckit, or the text of one of them
-    #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with_all = ["command", "file"], help_heading = "Queries")]
-    pub(super) list: Option<Option<String>>,
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["command", "file"], help_heading = "Queries")]
+    pub(super) list: Option<String>,
     /// A table: Parquet files, directories (hive trees too) and quoted globs, CSV or JSON; a path in quotes is a table of itself
     #[arg(long, value_name = "NAME=PATH", help_heading = "Queries")]
     pub(super) table: Vec<String>,

@@ -53,9 +53,9 @@ pub(super) fn read(name: &str) -> Result<String> {
     })
 }
 
-/// All queries with their questions, or the text of one.
-pub(super) fn list(name: Option<&str>) -> Result<String> {
-    if let Some(name) = name {
+/// The text of a query, or all of them with their questions if the name is empty.
+pub(super) fn list(name: &str) -> Result<String> {
+    if !name.is_empty() {
         let known = QUERIES.iter().find(|(known, _)| *known == name.trim_end_matches(".sql"));
         return known.map(|(_, text)| (*text).to_owned()).ok_or_else(|| {
             let near = nearest(name, QUERIES.iter().map(|(name, _)| *name));
@@ -73,7 +73,7 @@ pub(super) fn list(name: Option<&str>) -> Result<String> {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:width$}  {}", question(query));
     }
-    text.push_str("\nnckit sql --list NAME shows one; nckit sql -f NAME --table features=PATH runs it\n");
+    text.push_str("\nnckit sql --list NAME shows one, with its tables and parameters;\nnckit sql -f NAME --table features=PATH --param NAME=VALUE runs it\n");
     Ok(text)
 }
 

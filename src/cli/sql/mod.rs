@@ -22,7 +22,7 @@ use crate::sql::{Access, Query, SessionOptions};
 
 pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()> {
     if let Some(name) = &args.list {
-        let text = library::list(name.as_deref())?;
+        let text = library::list(name)?;
         return forgive_broken_pipe(std::io::stdout().write_all(text.as_bytes()));
     }
     let text = text(args)?;
@@ -76,7 +76,9 @@ fn queries(text: &str, params: &BTreeMap<String, String>, outputs: &Outputs) -> 
         return Err(Error::usage("there is no statement").help("-c SQL, -f FILE, or statements on standard input"));
     }
     let mut used = BTreeSet::new();
-    queries.iter_mut().for_each(|query| query.fill(params, &mut used));
+    for query in &mut queries {
+        query.fill(params, &mut used);
+    }
     if let Some(unused) = params.keys().find(|name| !used.contains(*name)) {
         return Err(Error::usage("no statement has this parameter").with("parameter", format!("${unused}")));
     }

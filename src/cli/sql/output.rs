@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::args::Sql;
 use crate::cli::args::Display;
 use crate::cli::console::wants_color;
-use crate::cli::measure::{stdout_format, width};
+use crate::cli::present::{stdout_format, width};
 use crate::error::{Error, Result};
 use crate::report::{self, AnswerStyle, AnswerWriter, Format, Style};
 use crate::sql::describe;

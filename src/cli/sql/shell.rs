@@ -134,7 +134,7 @@ fn command_text(command: &str, tables: &[String]) -> Result<Option<String>> {
             "no table has a name; --table NAME=PATH gives one, and a path in quotes is a table: FROM 'archive'\n"
                 .to_owned()
         }
-        "tables" => tables.iter().map(|name| format!("{}\n", name.escape_debug())).collect(),
+        "tables" => tables.iter().flat_map(|name| [name.escape_debug().to_string(), "\n".to_owned()]).collect(),
         _ => {
             let near = nearest(name, ["help", "functions", "tables", "quit"].into_iter());
             let help =
@@ -157,7 +157,7 @@ fn functions_text(word: &str) -> String {
         let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };
         return format!("no function has {} in its name or summary{hint}\n", word.escape_debug());
     }
-    found.into_iter().map(|function| format!("{}\n    {}\n", function.signature, function.summary)).collect()
+    found.into_iter().flat_map(|function| [&function.signature, "\n    ", &function.summary, "\n"]).collect()
 }
 
 /// Where entries are kept from one shell to the next.

@@ -1,9 +1,11 @@
 //! Files that are written whole or not at all.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind as IoErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use super::fault::{Point, point};
 use crate::error::{Error, Result};
 
 /// Finds out whether `path` can be written before any work is done for it.
@@ -43,17 +45,31 @@ pub fn write_whole(
         }
     };
     let (temporary, file) = Temporary::beside(&target).map_err(|error| cannot(path, error))?;
-    let mut buffer = BufWriter::new(file);
+    let mut buffer = BufWriter::with_capacity(1 << 16, Watched(file));
     write(&mut buffer).map_err(|error| error.with_default("file", path.display()))?;
     let file = buffer.into_inner().map_err(|error| failed(error.into_error()))?;
-    file.sync_all().map_err(failed)?;
+    point(Point::Sync).and_then(|()| file.0.sync_all()).map_err(failed)?;
     // Somebody may have made the file in the meantime.
     Target::of(path, overwrite)?;
     temporary.rename(&target).map_err(failed)
 }
 
+/// A file whose writes can be made to fail.
+struct Watched(File);
+
+impl Write for Watched {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        point(Point::Write)?;
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// What a path stands for.
-enum Target {
+pub(super) enum Target {
     /// A regular file, there or not, links resolved.
     File(PathBuf),
     /// A pipe or a device.
@@ -61,7 +77,7 @@ enum Target {
 }
 
 impl Target {
-    fn of(path: &Path, overwrite: bool) -> Result<Self> {
+    pub(super) fn of(path: &Path, overwrite: bool) -> Result<Self> {
         match path.metadata() {
             Ok(metadata) if metadata.is_dir() => {
                 Err(Error::output("the output is a directory").with("file", path.display()))
@@ -78,6 +94,14 @@ impl Target {
     }
 }
 
+/// What the names of all temporary files beside a file begin with.
+pub(super) fn temporary_prefix(name: &OsStr) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    prefix
+}
+
 /// A file that is removed unless it is renamed.
 struct Temporary {
     path: PathBuf,
@@ -87,11 +111,11 @@ struct Temporary {
 impl Temporary {
     fn beside(target: &Path) -> io::Result<(Self, File)> {
         let name = target.file_name().ok_or(IoErrorKind::InvalidInput)?;
+        point(Point::Create)?;
         let mut attempt = 0_u32;
         loop {
-            let mut hidden = std::ffi::OsString::from(".");
-            hidden.push(name);
-            hidden.push(format!(".{}-{attempt}.tmp", std::process::id()));
+            let mut hidden = temporary_prefix(name);
+            hidden.push(format!("{}-{attempt}.tmp", std::process::id()));
             let path = target.with_file_name(hidden);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => return Ok((Self { path, keep: false }, file)),
@@ -103,8 +127,10 @@ impl Temporary {
     }
 
     fn rename(mut self, target: &Path) -> io::Result<()> {
+        point(Point::Rename)?;
         fs::rename(&self.path, target)?;
         self.keep = true;
+        point(Point::SyncDirectory)?;
         // The name is on disk only when its directory is.
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(directory)?.sync_all()

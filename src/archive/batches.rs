@@ -1,0 +1,199 @@
+//! The vectors of a unit by way of Arrow: whatever Parquet can hold, with the words for what is wrong with it.
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
+use arrow::datatypes::{Float16Type, Float32Type, Float64Type};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::Values;
+use super::pages::Float;
+use super::schema::{Element, VectorType, leaves};
+use super::source::{Source, damaged};
+use super::vectors::{Fault, Vectors, find_nonfinite};
+use crate::error::{Error, Result};
+
+/// Arrow batches of this many bytes stay in the cache while they are taken apart.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Reads the vectors of a unit as Arrow arrays.
+#[derive(Debug)]
+pub(super) struct Batches {
+    reader: ParquetRecordBatchReader,
+    source: Source,
+    vectors: VectorType,
+    dim: usize,
+}
+
+impl Batches {
+    /// Reads the column at `root` of a row group from its row `skipped` on, a multiple of `chunk`; rows must hold `dim`
+    /// elements, or any number of them while it is unknown.
+    ///
+    /// `chunk` is a power of two: all calls of [`next`](Self::next) but the last ask for so many rows.
+    pub(super) fn open(
+        source: &Source,
+        metadata: &ArrowReaderMetadata,
+        (row_group, skipped): (usize, usize),
+        root: usize,
+        vectors: VectorType,
+        (dim, chunk): (usize, usize),
+    ) -> Result<Self> {
+        let largest = (BATCH_BYTES / 4 / dim.max(1)).clamp(1, chunk);
+        let batch = 1 << largest.ilog2();
+        let reader = batches(source, metadata, (row_group, skipped), root, batch)?;
+        Ok(Self { reader, source: source.clone(), vectors, dim })
+    }
+
+    /// The next `rows` rows, the first of which is `base` of the row group.
+    pub(super) fn next(&mut self, rows: usize, base: u64) -> Result<Vectors> {
+        match self.vectors {
+            VectorType::List(Element::F16) => {
+                self.take(rows, Values::F16, |taken, batch| taken.lists::<Float16Type>(batch, base))
+            }
+            VectorType::List(Element::F32) => {
+                self.take(rows, Values::F32, |taken, batch| taken.lists::<Float32Type>(batch, base))
+            }
+            VectorType::List(Element::F64) => {
+                self.take(rows, Values::F64, |taken, batch| taken.lists::<Float64Type>(batch, base))
+            }
+            VectorType::Bytes { .. } => self.take(rows, Values::F32, |taken, batch| {
+                taken.bytes(batch);
+                Ok(())
+            }),
+        }
+    }
+
+    /// Whether there is nothing more.
+    pub(super) fn is_at_end(&mut self) -> Result<bool> {
+        Ok(self.batch()?.is_none())
+    }
+
+    fn batch(&mut self) -> Result<Option<ArrayRef>> {
+        let Self { reader, source, .. } = self;
+        let batch = source.guarded(|| reader.next().transpose())?;
+        Ok(batch.map(|batch| batch.column(0).clone()))
+    }
+
+    fn take<V: Float>(
+        &mut self,
+        rows: usize,
+        wrap: impl FnOnce(Vec<V>) -> Values,
+        append: impl Fn(&mut Taken<V>, &ArrayRef) -> Result<()>,
+    ) -> Result<Vectors> {
+        let mut taken = Taken { dim: self.dim, rows: 0, values: Vec::new(), faults: Vec::new() };
+        while taken.rows < rows {
+            let left = rows - taken.rows;
+            let batch = self.batch()?.filter(|batch| !batch.is_empty() && batch.len() <= left);
+            let batch = batch.ok_or_else(|| damaged("rows are missing"))?;
+            append(&mut taken, &batch)?;
+            find_nonfinite(&taken.values[taken.rows * self.dim..], self.dim, taken.rows, &mut taken.faults);
+            if taken.rows == 0 {
+                // By now some rows have been seen to be so long; no schema alone can ask for this memory.
+                let more = (left - batch.len()).saturating_mul(self.dim);
+                taken.values.try_reserve_exact(more).map_err(|error| {
+                    let bytes = more.saturating_mul(size_of::<V>());
+                    Error::resource("not enough memory for a chunk").with("bytes", bytes).caused_by(error)
+                })?;
+            }
+            taken.rows += batch.len();
+        }
+        Ok(Vectors { values: wrap(taken.values), faults: taken.faults })
+    }
+}
+
+/// The length of the first vector of a row group that is not null.
+pub(super) fn first_length(
+    source: &Source,
+    metadata: &ArrowReaderMetadata,
+    row_group: usize,
+    root: usize,
+) -> Result<Option<usize>> {
+    // Few rows, since one may hold a million values.
+    let mut batches = batches(source, metadata, (row_group, 0), root, 16)?;
+    while let Some(batch) = source.guarded(|| batches.next().transpose())? {
+        let lists = batch.column(0).as_list::<i32>();
+        if let Some(row) = (0..lists.len()).find(|&row| lists.is_valid(row)) {
+            return match lists.value_length(row) {
+                0 => Err(Error::data("the first feature vector is empty")),
+                length => Ok(Some(length as usize)),
+            };
+        }
+    }
+    Ok(None)
+}
+
+fn batches(
+    source: &Source,
+    metadata: &ArrowReaderMetadata,
+    (row_group, skipped): (usize, usize),
+    root: usize,
+    rows: usize,
+) -> Result<ParquetRecordBatchReader> {
+    source.expect(metadata.metadata().row_group(row_group), &leaves(metadata.metadata(), &[root]))?;
+    source.guarded(|| {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(source.clone(), metadata.clone())
+            .with_projection(ProjectionMask::roots(metadata.parquet_schema(), [root]))
+            .with_row_groups(vec![row_group])
+            .with_batch_size(rows);
+        if skipped > 0 { builder.with_offset(skipped) } else { builder }.build()
+    })
+}
+
+/// The rows of a chunk so far.
+struct Taken<V> {
+    dim: usize,
+    /// Rows of the batches before this one.
+    rows: usize,
+    values: Vec<V>,
+    faults: Vec<(u32, Fault)>,
+}
+
+impl<V: Float> Taken<V> {
+    /// Appends a batch of lists; the chunk's first row is `base` of the row group.
+    fn lists<T: ArrowPrimitiveType<Native = V>>(&mut self, batch: &ArrayRef, base: u64) -> Result<()> {
+        let lists = batch.as_list::<i32>();
+        let items = lists.values().as_primitive::<T>();
+        let offsets = lists.value_offsets();
+        let range = |row: usize| offsets[row] as usize..offsets[row + 1] as usize;
+        if let Some(row) = (0..lists.len()).find(|&row| lists.is_valid(row) && range(row).len() != self.dim) {
+            return Err(Error::data("feature vector has the wrong length")
+                .with("row", base + (self.rows + row) as u64)
+                .with("expected", format_args!("{} values", self.dim))
+                .with("found", range(row).len()));
+        }
+        if lists.null_count() == 0 && items.null_count() == 0 {
+            self.values.extend_from_slice(&items.values()[range(0).start..range(lists.len() - 1).end]);
+            return Ok(());
+        }
+        for row in 0..lists.len() {
+            if lists.is_null(row) {
+                self.push_null(row);
+                continue;
+            }
+            self.values.extend_from_slice(&items.values()[range(row)]);
+            if range(row).any(|at| items.is_null(at)) {
+                self.faults.push(((self.rows + row) as u32, Fault::Null));
+            }
+        }
+        Ok(())
+    }
+
+    fn push_null(&mut self, row: usize) {
+        self.values.resize(self.values.len() + self.dim, V::default());
+        self.faults.push(((self.rows + row) as u32, Fault::Null));
+    }
+}
+
+impl Taken<f32> {
+    /// Appends a batch of fixed-size binary.
+    fn bytes(&mut self, batch: &ArrayRef) {
+        let array = batch.as_fixed_size_binary();
+        for row in 0..array.len() {
+            if array.is_null(row) {
+                self.push_null(row);
+            } else {
+                let (quads, _) = array.value(row).as_chunks::<4>();
+                self.values.extend(quads.iter().map(|&quad| f32::from_le_bytes(quad)));
+            }
+        }
+    }
+}

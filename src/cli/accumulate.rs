@@ -1,0 +1,147 @@
+//! `nckit accumulate`.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Instant;
+
+use super::args::{Accumulate, Display};
+use super::console::{Console, bytes, count, counted};
+use super::measure::{describe_columns, dry_run, memory_text, plan_text, time, use_threads};
+use super::progress::{Stopping, watched};
+use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::{Extras, Options, Selection};
+use crate::pipeline::{Accumulation, Saving, Task};
+use crate::store::{Lock, StateFile};
+
+pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, console: &Console) -> Result<()> {
+    let task = task(args)?;
+    use_threads(&args.machine)?;
+    if args.dry_run {
+        let accumulation = Accumulation::begin(&task, None)?;
+        return dry_run(&accumulation.summary(), accumulation.estimate());
+    }
+    let path = &args.output;
+    let _lock = Lock::acquire(path)?;
+    let Some(mut accumulation) = accumulation(args, &task, console)? else { return Ok(()) };
+    describe_columns(accumulation.archive(), console);
+    let summary = accumulation.summary();
+    console.fact("plan", &plan_text(&summary));
+    console.detail("memory", &memory_text(&summary));
+    let saving = Saving { path: path.clone(), every: args.checkpoint_every };
+    let start = Instant::now();
+    let run = watched(display, summary.bytes, Stopping::AfterUnits, |watch| accumulation.run(watch, &saving));
+    let (done, units) = accumulation.progress();
+    accumulation.warnings().iter().for_each(|warning| console.warn(warning));
+    run.map_err(|error| match error.kind() {
+        ErrorKind::Interrupted => {
+            let saved = if accumulation.has_begun() {
+                format!("state saved ({} of {})", count(done), counted(units, "unit", "s"))
+            } else {
+                "stopped before anything was counted".to_owned()
+            };
+            let signal = error.fact("signal").map(str::to_owned);
+            let error = Error::interrupted(saved).help(resume_command(typed, accumulation.has_begun()));
+            signal.into_iter().fold(error, |error, signal| error.with("signal", signal))
+        }
+        _ => error,
+    })?;
+    time(start, summary.bytes, console);
+    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let text = format!("{}   {} · {}", path.display(), counted(done, "unit", "s"), bytes(size));
+    console.fact("state", &text);
+    Ok(())
+}
+
+fn task(args: &Accumulate) -> Result<Task> {
+    // Whatever is read beside the states later, the scatter is there for it.
+    let needs = Selection::parse(&args.metrics)?.needs(true, true, true, Extras::default(), &Options::default());
+    Ok(Task {
+        inputs: args.input.inputs.clone(),
+        request: args.input.request()?,
+        rounding: args.exactness.rounding(),
+        scatter: needs.scatter,
+        shard: args.shard,
+        threads: args.machine.thread_count(),
+        memory: args.machine.memory_limit(),
+    })
+}
+
+/// What there is to do, if anything.
+fn accumulation(args: &Accumulate, task: &Task, console: &Console) -> Result<Option<Accumulation>> {
+    let path = &args.output;
+    if args.overwrite || !path.exists() {
+        if args.extend {
+            return Err(Error::missing("there is no state to extend").with("file", path.display()));
+        }
+        return Accumulation::begin(task, None).map(Some);
+    }
+    if !args.resume && !args.extend {
+        return Err(Error::output("the state exists")
+            .with("file", path.display())
+            .help("--resume goes on with it, --extend adds new files to it, --overwrite replaces it"));
+    }
+    let in_file = |error: Error| error.with_default("file", path.display());
+    let state = StateFile::read(path)?;
+    if args.extend {
+        return Accumulation::begin(task, Some(state)).map_err(in_file).map(Some);
+    }
+    if state.unfinished.is_some() {
+        return Accumulation::resume(task, state).map_err(in_file).map(Some);
+    }
+    finished(path, task, &state, console).map_err(in_file)?;
+    Ok(None)
+}
+
+/// There is nothing to resume; but is it the state of this command?
+fn finished(path: &Path, task: &Task, state: &StateFile, console: &Console) -> Result<()> {
+    let (known, new) = match Accumulation::compare(task, state) {
+        // Inputs may be gone once they are counted.
+        Err(error) if error.kind() == ErrorKind::Missing => (1, 0),
+        compared => compared?,
+    };
+    if known == 0 && new > 0 {
+        return Err(Error::data("the state is finished, and is of other files")
+            .help("--extend adds these, --overwrite begins again"));
+    }
+    if new > 0 {
+        let units = counted(new as u64, "row group", "s");
+        console.warn(&format!("{units} of the inputs are not in the state, which is finished: --extend adds them"));
+    }
+    console.fact("state", &format!("{}   finished already", path.display()));
+    Ok(())
+}
+
+/// The command that goes on: the same again, if nothing was saved.
+fn resume_command(typed: &[OsString], saved: bool) -> String {
+    let mut words = vec!["nckit".to_owned()];
+    words.extend(typed.iter().skip(1).map(|word| word.to_string_lossy().into_owned()));
+    if saved {
+        words.retain(|word| !matches!(word.as_str(), "--overwrite" | "--extend" | "--resume"));
+        words.push("--resume".to_owned());
+    }
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+%@{}".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_goes_on_is_a_command() {
+        let typed = ["/usr/bin/nckit", "accumulate", "emb/*.parquet", "it's", "-o", "lm.ncst", "--overwrite"];
+        let typed: Vec<OsString> = typed.iter().map(OsString::from).collect();
+        let expected = r"nckit accumulate 'emb/*.parquet' 'it'\''s' -o lm.ncst --resume";
+        assert_eq!(resume_command(&typed, true), expected);
+        assert!(resume_command(&typed, false).ends_with("--overwrite"));
+    }
+}

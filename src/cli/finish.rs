@@ -1,0 +1,40 @@
+//! `nckit finish`.
+
+use std::time::Instant;
+
+use super::args::{Display, Finish};
+use super::console::{Console, bytes, counted};
+use super::measure::{time, use_threads};
+use super::merge;
+use super::present::{Targets, job};
+use super::progress::{Stopping, watched};
+use crate::archive::Request;
+use crate::error::Result;
+use crate::pipeline::{self, Rounding};
+
+pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result<()> {
+    let parts = (&args.further, &args.conventions, &args.outputs);
+    let job = job(&[], Request::default(), Rounding::default(), parts, &args.machine)?;
+    let targets = Targets::new(&args.outputs)?;
+    use_threads(&args.machine)?;
+    let states = merge::read(&args.states, args.allow_duplicates)?;
+    let (used, _) = states.ledger.rows();
+    let text = format!(
+        "{} · {} · {}",
+        counted(used, "row", "s"),
+        counted(states.ledger.units() as u64, "unit", "s"),
+        counted(states.groups.len() as u64, "group", "s"),
+    );
+    let group_by = states.settings.keys.clone();
+    let finish = pipeline::Finish::new(job, states)?;
+    console.fact("states", &text);
+    if finish.bytes() > 0 {
+        console.fact("plan", &format!("{} of further rows", bytes(finish.bytes())));
+    }
+    let start = Instant::now();
+    let report = watched(display, finish.bytes(), Stopping::AtOnce, |watch| {
+        targets.scored(&group_by, finish.label_kind(), |score| finish.run_scored(watch, score))
+    })?;
+    time(start, finish.bytes(), console);
+    targets.write(&report, display, console)
+}

@@ -1,0 +1,144 @@
+//! Where results go: files that are checked before the first row is read, and standard output.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use super::args::{Conventions, Display, FormatName, Further, Machine, Outputs, pair};
+use super::console::{Console, wants_color};
+use super::forgive_broken_pipe;
+use crate::archive::{HeadSource, Request};
+use crate::batch::LabelKind;
+use crate::error::{Error, Result};
+use crate::metrics::{Extras, Options, Selection};
+use crate::pipeline::{Job, Rounding, Score, Source};
+use crate::report::{self, Format, Report, ScoreWriter, Style};
+
+/// The files to be written.
+pub(super) struct Targets<'a> {
+    flags: &'a Outputs,
+    files: Vec<(PathBuf, Format, Part)>,
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Groups,
+    Classes,
+}
+
+impl<'a> Targets<'a> {
+    /// All files to be written, checked before the first row is read.
+    pub(super) fn new(args: &'a Outputs) -> Result<Self> {
+        let groups = args.output.iter().map(|path| (path, Part::Groups));
+        let classes = args.per_class.iter().map(|path| (path, Part::Classes));
+        let outputs: Vec<_> = groups
+            .chain(classes)
+            .map(|(path, part)| Ok((path.clone(), Format::from_path(path)?, part)))
+            .collect::<Result<_>>()?;
+        if let Some(path) = args.scores.as_ref().filter(|path| !matches!(Format::from_path(path), Ok(Format::Parquet)))
+        {
+            return Err(Error::usage("scores are written in Parquet")
+                .with("file", path.display())
+                .help("--scores FILE.parquet"));
+        }
+        let mut paths: Vec<&Path> =
+            outputs.iter().map(|(path, _, _)| path.as_path()).chain(args.scores.as_deref()).collect();
+        paths.iter().try_for_each(|path| report::check_output(path, args.overwrite))?;
+        paths.sort_unstable();
+        if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::usage("two outputs of the same name").with("file", twice[0].display()));
+        }
+        Ok(Self { flags: args, files: outputs })
+    }
+
+    /// Runs `work` and writes the scores as they come, if any; they take their name only if all goes well.
+    pub(super) fn scored(
+        &self,
+        group_by: &[String],
+        labels: LabelKind,
+        work: impl FnOnce(Score<'_>) -> Result<Report>,
+    ) -> Result<Report> {
+        let Some(path) = &self.flags.scores else { return work(&mut |_| Ok(())) };
+        let mut result = None;
+        report::write_whole(path, self.flags.overwrite, |out| {
+            let mut writer = ScoreWriter::new(out, group_by, labels)?;
+            result = Some(work(&mut |scored| writer.write(scored))?);
+            writer.finish()
+        })?;
+        result.ok_or_else(|| Error::internal("the run has no report"))
+    }
+
+    /// Writes the report to all files, and to standard output.
+    pub(super) fn write(&self, report: &Report, display: &Display, console: &Console) -> Result<()> {
+        for (file, reason) in &report.bad_files {
+            console.warn(&format!("left out: {file}: {reason}"));
+        }
+        for (path, format, part) in &self.files {
+            report::write_whole(path, self.flags.overwrite, |out| match part {
+                Part::Groups => report.write(*format, out, Style::default()),
+                Part::Classes => report.write_per_class(*format, out, Style::default()),
+            })?;
+        }
+        let stdout = std::io::stdout();
+        let written = !self.flags.output.is_empty();
+        let Some(format) = stdout_format(self.flags.format, stdout.is_terminal(), written) else { return Ok(()) };
+        let style = Style { width: Some(width()), colour: wants_color(display.color, stdout.is_terminal()) };
+        let mut text = Vec::new();
+        report.write(format, &mut text, style)?;
+        forgive_broken_pipe(stdout.lock().write_all(&text).and_then(|()| stdout.lock().flush()))
+    }
+}
+
+/// The job that the flags describe.
+pub(super) fn job(
+    inputs: &[String],
+    request: Request,
+    rounding: Rounding,
+    (further, conventions, outputs): (&Further, &Conventions, &Outputs),
+    machine: &Machine,
+) -> Result<Job> {
+    let mut options = Options::default();
+    for text in &conventions.option {
+        let (key, value) = pair("--option", text)?;
+        options.set(&key, &value)?;
+    }
+    for (key, value) in [("centring", &conventions.centring), ("normaliser", &conventions.normaliser)] {
+        if let Some(value) = value {
+            options.set(key, value)?;
+        }
+    }
+    options.min_count = conventions.min_count.or(options.min_count);
+    options.max_count = conventions.max_count.or(options.max_count);
+    Ok(Job {
+        inputs: inputs.to_vec(),
+        request,
+        head: further.head.as_deref().map(HeadSource::parse).transpose()?,
+        head_transposed: further.head_transposed,
+        decisions: further.decisions.as_deref().map(Source::parse),
+        ood: further.ood.as_deref().map(Source::parse),
+        selection: Selection::parse(&conventions.metrics)?,
+        options,
+        extras: Extras { per_class: outputs.per_class.is_some(), worst_pairs: outputs.worst_pairs },
+        rounding,
+        scores: outputs.scores.is_some(),
+        threads: machine.thread_count(),
+        memory: machine.memory_limit(),
+    })
+}
+
+pub(super) fn stdout_format(name: FormatName, terminal: bool, written: bool) -> Option<Format> {
+    Some(match name {
+        FormatName::Automatic if terminal => Format::Table,
+        FormatName::Automatic if written => return None,
+        FormatName::Automatic | FormatName::Ndjson => Format::Ndjson,
+        FormatName::Table => Format::Table,
+        FormatName::Json => Format::Json,
+        FormatName::Csv => Format::Csv,
+        FormatName::Markdown => Format::Markdown,
+    })
+}
+
+/// Columns of the terminal, or of paper.
+pub(super) fn width() -> usize {
+    let typed = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    typed.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0.into())).unwrap_or(100)
+}

@@ -1,0 +1,103 @@
+//! `nckit verify`.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+use super::args::Verify;
+use super::console::{Console, count, counted};
+use super::forgive_broken_pipe;
+use crate::archive::escaped;
+use crate::error::Result;
+use crate::pipeline::differences;
+use crate::store::StateFile;
+
+/// Differences that are listed; the rest are counted.
+const LISTED: usize = 20;
+
+/// Whether all is as it was.
+pub(super) fn run(args: &Verify, console: &Console) -> Result<bool> {
+    let mut sound = true;
+    for path in &args.states {
+        let state = StateFile::read(path)?;
+        // Decoding checks every state against itself and the ledger.
+        state.shapes().map_err(|error| error.with_default("file", path.display()))?;
+        let mut text = String::new();
+        let differences = if args.inputs.is_empty() { Vec::new() } else { differences(&state, &args.inputs)? };
+        let _ = writeln!(text, "{}   {}", path.display(), verdict(&state, args.inputs.is_empty(), differences.len()));
+        for difference in differences.iter().take(LISTED) {
+            let _ = writeln!(text, "  {}", escaped(difference));
+        }
+        if differences.len() > LISTED {
+            let _ = writeln!(text, "  … and {} more", count((differences.len() - LISTED) as u64));
+        }
+        sound &= differences.is_empty();
+        if let Some(plan) = &state.unfinished {
+            let units = counted(plan.units, "unit", "s");
+            console.warn(&format!("{}: not finished, {} of {units}", path.display(), state.ledger.units()));
+        }
+        forgive_broken_pipe(std::io::stdout().write_all(text.as_bytes()))?;
+    }
+    Ok(sound)
+}
+
+fn verdict(state: &StateFile, alone: bool, differences: usize) -> String {
+    let (used, skipped) = state.ledger.rows();
+    let left_out = if skipped > 0 { format!(" and {} left out", count(skipped)) } else { String::new() };
+    let holds = format!(
+        "{}{left_out} · {} · {} · checksums and sums agree",
+        counted(used, "row", "s"),
+        counted(state.ledger.units() as u64, "unit", "s"),
+        counted(state.groups.len() as u64, "group", "s"),
+    );
+    match (alone, differences) {
+        (true, _) => format!("ok: {holds}"),
+        (false, 0) => format!("ok: {holds}, and the inputs are what was counted"),
+        (false, n) => format!("{} from the inputs: {holds}", counted(n as u64, "difference", "s")),
+    }
+}
+
+/// What a state file holds.
+pub(super) fn describe(path: &Path) -> Result<String> {
+    let state = StateFile::read(path)?;
+    let shapes = state.shapes().map_err(|error| error.with_default("file", path.display()))?;
+    let (used, skipped) = state.ledger.rows();
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<13}{}", escaped(&value));
+    };
+    line(
+        "state",
+        match &state.unfinished {
+            Some(plan) => {
+                format!("not finished: {} of {}", count(state.ledger.units() as u64), counted(plan.units, "unit", "s"))
+            }
+            None => "finished".to_owned(),
+        },
+    );
+    line(
+        "files",
+        format!("{} · {} row groups", count(state.ledger.files().count() as u64), count(state.ledger.units() as u64)),
+    );
+    line("rows", format!("N = {}", count(used)));
+    if skipped > 0 {
+        line("left out", counted(skipped, "row", "s"));
+    }
+    for name in state.ledger.left_out() {
+        line("damaged", name.to_owned());
+    }
+    for (name, value) in state.settings.iter().filter(|(_, value)| !value.is_empty()) {
+        line(name, value);
+    }
+    line("groups", count(state.groups.len() as u64));
+    for ((key, group), (classes, dim)) in state.groups.iter().zip(shapes).take(50) {
+        let pairs = state.settings.keys.iter().zip(key).map(|(name, value)| format!("{name}={value}"));
+        let name = pairs.map(|pair| pair + " ").collect::<String>();
+        let shape = format!("N = {} · K = {} · D = {}", count(group.rows()), count(classes as u64), count(dim as u64));
+        line("", format!("{name}{}{shape}", if name.is_empty() { "" } else { "  " }));
+    }
+    if state.groups.len() > 50 {
+        line("", format!("… and {} more", count((state.groups.len() - 50) as u64)));
+    }
+    Ok(text)
+}

@@ -1,0 +1,384 @@
+//! Rows become a state file, with checkpoints on the way.
+//!
+//! Units are counted in rounds. A round ends when a checkpoint is due or a stop is asked for: no further unit is begun,
+//! those in hand are ended, by all threads together, and what the workers have is merged. Then the next round begins, and
+//! beside it the file is written. So a checkpoint holds whole units, and its ledger says which.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::accumulate::{Counted, Gathered, Present, accumulate_until};
+use super::plan::{Reading, Summary};
+use super::scan::Watch;
+use super::task::{Task, identity, settings, shard_of};
+use crate::archive::{Archive, File, Key, Planned};
+use crate::error::{Error, ErrorKind, Result};
+use crate::state::{ClassSums, Scatter};
+use crate::store::{Ledger, StateFile, Unfinished};
+
+/// Where the state goes.
+#[derive(Clone, Debug)]
+pub struct Saving {
+    /// The state file. The caller holds its [lock](crate::store::Lock).
+    pub path: PathBuf,
+    /// How often it is written at most; zero is after every unit.
+    pub every: Duration,
+}
+
+/// A task whose files are open, and the state that it adds to.
+#[derive(Debug)]
+pub struct Accumulation {
+    reading: Reading,
+    file: StateFile,
+    plan: Unfinished,
+    /// Whether files have been looked through for damage, when the run began; nothing is counted before.
+    looked_through: bool,
+    warnings: Vec<String>,
+    /// Whether content may be in the state already under another name: within one archive bytes have been compared.
+    may_repeat: bool,
+}
+
+/// Checkpoints take no more than this share of the time.
+const SHARE: u32 = 50;
+
+impl Accumulation {
+    /// Begins a state, or extends one by what it does not hold yet; what an unfinished one had planned is planned anew.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Archive::open`]; [`Data`](crate::error::ErrorKind::Data) if the settings are not those of the state, or a
+    /// file has changed since it was counted.
+    pub fn begin(task: &Task, base: Option<StateFile>) -> Result<Self> {
+        let archive = Archive::open(&task.inputs, &task.request)?;
+        let mut file = base.unwrap_or_default();
+        file.unfinished = None;
+        let settings = settings(task, &archive);
+        if file == StateFile::default() {
+            file.settings = settings;
+        } else {
+            file.settings.merge(&settings)?;
+        }
+        let files = archive.files().iter().map(File::planned).collect::<std::io::Result<_>>();
+        let files: Vec<Planned> =
+            files.map_err(|error| Error::io("cannot find the working directory").caused_by(error))?;
+        let plan = Unfinished { inputs: task.inputs.clone(), shard: task.shard, files, damaged: Vec::new(), units: 0 };
+        let mut this = Self::new(task, archive, file, plan, false)?;
+        if !task.request.allow_duplicates {
+            this.refuse_changed()?;
+        }
+        this.plan.units = (this.file.ledger.units() + this.left().count()) as u64;
+        Ok(this)
+    }
+
+    /// Goes on with a state that is unfinished.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) with the difference if the task is not the one that was begun, or with the
+    /// file that has changed or vanished.
+    pub fn resume(task: &Task, mut file: StateFile) -> Result<Self> {
+        let plan = file.unfinished.take().ok_or_else(|| Error::internal("the state is finished"))?;
+        let shard = |shard: Option<(u32, u32)>| shard.map_or("none".to_owned(), |(i, n)| format!("{i}/{n}"));
+        if plan.inputs != task.inputs {
+            return Err(differs("inputs", &plan.inputs.join(" "), &task.inputs.join(" ")));
+        }
+        if plan.shard != task.shard {
+            return Err(differs("shard", &shard(plan.shard), &shard(task.shard)));
+        }
+        if file.settings.keys != task.request.group_by {
+            return Err(differs("group-by", &file.settings.keys.join(","), &task.request.group_by.join(",")));
+        }
+        let archive = Archive::reopen(&plan.files, &task.request)
+            .map_err(|error| error.help("--extend goes on with the files as they are, --overwrite begins again"))?;
+        let mut joined = file.settings.clone();
+        let asked = settings(task, &archive);
+        let difference = match joined.merge(&asked) {
+            Ok(()) => file.settings.difference(&joined, &[]),
+            Err(_) => file.settings.difference(&asked, &[]),
+        };
+        if let Some((name, before, _)) = difference {
+            return Err(differs(&name, &before, &asked.get(&name)));
+        }
+        Self::new(task, archive, file, plan, true)
+    }
+
+    fn new(task: &Task, archive: Archive, file: StateFile, plan: Unfinished, looked_through: bool) -> Result<Self> {
+        let (rounding, scatter) = (task.rounding, task.scatter);
+        let mut reading = Reading::new(archive, task.request.clone(), rounding, scatter, task.threads, task.memory)?;
+        let mine = shard_of(&reading.archive, plan.shard);
+        let counted = |unit: usize| {
+            let (source, row_group) = identity(&reading.archive, unit);
+            file.ledger.contains(&source, row_group)
+        };
+        let damaged =
+            |unit: usize| plan.damaged.contains(&reading.archive.files()[reading.archive.units()[unit].file].name);
+        let left: Vec<bool> = (0..mine.len()).map(|unit| mine[unit] && !counted(unit) && !damaged(unit)).collect();
+        reading.waves.iter_mut().for_each(|wave| wave.retain(|&unit| left[unit]));
+        let warnings = reading.archive.warnings().to_vec();
+        let may_repeat = !task.request.allow_duplicates && file.ledger.units() > 0;
+        Ok(Self { reading, file, plan, looked_through, warnings, may_repeat })
+    }
+
+    /// Of a task whose state is finished: how many of its units the state holds, and how many it does not.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`begin`](Self::begin).
+    pub fn compare(task: &Task, finished: &StateFile) -> Result<(usize, usize)> {
+        let archive = Archive::open(&task.inputs, &task.request)?;
+        let mut joined = finished.settings.clone();
+        joined.merge(&settings(task, &archive))?;
+        let mine = shard_of(&archive, task.shard);
+        let units = (0..mine.len()).filter(|&unit| mine[unit]);
+        let (known, new): (Vec<usize>, Vec<usize>) = units.partition(|&unit| {
+            let (source, row_group) = identity(&archive, unit);
+            finished.ledger.contains(&source, row_group)
+        });
+        Ok((known.len(), new.len()))
+    }
+
+    /// The archive.
+    pub fn archive(&self) -> &Archive {
+        &self.reading.archive
+    }
+
+    /// About how long it takes to read what is left, from a first chunk.
+    ///
+    /// # Errors
+    ///
+    /// Those of the first chunk.
+    pub fn estimate(&self) -> Result<Duration> {
+        self.reading.estimate(&self.summary())
+    }
+
+    /// What is left to read, in numbers.
+    pub fn summary(&self) -> Summary {
+        let units = || self.left().map(|unit| &self.reading.archive.units()[unit]);
+        let files: BTreeSet<usize> = units().map(|unit| unit.file).collect();
+        Summary {
+            files: files.len(),
+            rows: units().map(|unit| unit.rows).sum(),
+            bytes: units().map(|unit| unit.bytes).sum(),
+            groups: units().map(|unit| unit.key.as_ref()).collect::<Option<BTreeSet<_>>>().map(|groups| groups.len()),
+            ..self.reading.summary()
+        }
+    }
+
+    /// How many units the state holds, and how many it will hold.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.file.ledger.units() as u64, self.plan.units)
+    }
+
+    /// Whether rows are being counted, so that a run that is stopped has saved the state.
+    pub fn has_begun(&self) -> bool {
+        self.looked_through
+    }
+
+    /// What the user should know.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Counts what is left, and writes the finished state.
+    ///
+    /// # Errors
+    ///
+    /// The first error in the order of the units, those of writing, and
+    /// [`Interrupted`](crate::error::ErrorKind::Interrupted) once a stop was asked for and the state is saved.
+    pub fn run(&mut self, watch: &Watch, saving: &Saving) -> Result<()> {
+        self.look_through(watch)?;
+        let new = !saving.path.exists();
+        if new {
+            // The plan is frozen from here on. What is extended or replaced stays as it was until there is more.
+            checkpoint::<ClassSums>(&mut self.file, &BTreeMap::new(), Some(&self.plan), saving)?;
+        }
+        let counted = if self.reading.scatter {
+            self.count::<Scatter>(watch, saving)
+        } else {
+            self.count::<ClassSums>(watch, saving)
+        };
+        if counted.as_ref().is_err_and(|error| error.kind() != ErrorKind::Interrupted)
+            && new
+            && self.file.ledger.units() == 0
+        {
+            // Nothing is in it that anybody would go on with; and if it cannot be removed it does no harm.
+            let _ = std::fs::remove_file(&saving.path);
+        }
+        counted
+    }
+
+    fn left(&self) -> impl Iterator<Item = usize> {
+        self.reading.waves.iter().flatten().copied()
+    }
+
+    /// Leaves damaged files out, before a row of theirs is counted.
+    fn look_through(&mut self, watch: &Watch) -> Result<()> {
+        if self.looked_through {
+            return Ok(());
+        }
+        let archive = &self.reading.archive;
+        let mut wanted = vec![false; archive.files().len()];
+        self.left().for_each(|unit| wanted[archive.units()[unit].file] = true);
+        let (sound, damaged) = self.reading.sound_units(|file| wanted[file], watch)?;
+        let reasons = damaged.into_iter().map(|(file, reason)| (archive.files()[file].name.clone(), reason));
+        let damaged: Vec<(String, String)> = reasons.collect();
+        self.plan.units -= self.left().filter(|&unit| !sound[unit]).count() as u64;
+        self.plan.damaged = damaged.iter().map(|(name, _)| name.clone()).collect();
+        // One shard has them, so that shards together have them once.
+        if self.plan.shard.is_none_or(|(part, _)| part == 0) {
+            let unreadable = archive.bad_names().iter().map(String::as_str);
+            let names = unreadable.chain(self.plan.damaged.iter().map(String::as_str));
+            names.for_each(|name| self.file.ledger.leave_out(name));
+        }
+        let shown = |(name, reason)| format!("left out: {name}: {reason}");
+        self.warnings.extend(damaged.into_iter().map(shown));
+        self.reading.waves.iter_mut().for_each(|wave| wave.retain(|&unit| sound[unit]));
+        self.looked_through = true;
+        Ok(())
+    }
+
+    /// A file that was counted and has changed would be counted again, as a whole.
+    fn refuse_changed(&self) -> Result<()> {
+        for unit in self.left() {
+            let (source, _) = identity(&self.reading.archive, unit);
+            if self.file.ledger.knows_otherwise(&source) {
+                return Err(Error::data("a file of this name was counted before, with other content")
+                    .with("file", &self.reading.archive.files()[self.reading.archive.units()[unit].file].shown)
+                    .with("name in the state", source.name)
+                    .help(
+                        "if it is another file, name the input from further up, as in 'data/*/part-*.parquet', or \
+                           --allow-duplicates",
+                    ));
+            }
+        }
+        Ok(())
+    }
+
+    fn count<S: Present>(&mut self, watch: &Watch, saving: &Saving) -> Result<()> {
+        let mut live: BTreeMap<Key, Gathered<S>> = BTreeMap::new();
+        let mut written = Instant::now();
+        let mut every = saving.every;
+        let waves = std::mem::take(&mut self.reading.waves);
+        for wave in &waves {
+            let mut rest = wave.as_slice();
+            let mut due = false;
+            while !rest.is_empty() {
+                if watch.stop.load(Ordering::Relaxed) {
+                    return self.stop(&live, saving);
+                }
+                let writing = AtomicBool::new(due);
+                let failed = AtomicBool::new(false);
+                if due {
+                    written = Instant::now();
+                }
+                let pause = || {
+                    watch.stop.load(Ordering::Relaxed)
+                        || failed.load(Ordering::Relaxed)
+                        || every.is_zero()
+                        || (!writing.load(Ordering::Relaxed) && written.elapsed() >= every)
+                };
+                let Self { reading, file, plan, .. } = &mut *self;
+                let (counted, saved) = std::thread::scope(|scope| {
+                    let writer = due.then(|| {
+                        scope.spawn(|| {
+                            let start = Instant::now();
+                            let saved = checkpoint(file, &live, Some(plan), saving);
+                            failed.store(saved.is_err(), Ordering::Relaxed);
+                            writing.store(false, Ordering::Relaxed);
+                            saved.map(|()| start.elapsed())
+                        })
+                    });
+                    let counted = accumulate_until::<S>(reading, rest, watch, &pause);
+                    let joined = writer.map(|writer| {
+                        writer.join().unwrap_or_else(|_| Err(Error::internal("the writer of the state panicked")))
+                    });
+                    (counted, joined.transpose())
+                });
+                if let Some(took) = saved?
+                    && !saving.every.is_zero()
+                {
+                    every = saving.every.max(took * SHARE);
+                }
+                let counted = counted?;
+                let units = counted.units;
+                self.enter(counted, rest, &mut live)?;
+                rest = &rest[units..];
+                due = written.elapsed() >= every;
+            }
+            keep(&mut self.file, &live)?;
+            live.clear();
+        }
+        self.reading.waves = waves;
+        checkpoint(&mut self.file, &live, None, saving)
+    }
+
+    /// Adds what a round has counted.
+    fn enter<S: Present>(
+        &mut self,
+        counted: Counted<S>,
+        units: &[usize],
+        live: &mut BTreeMap<Key, Gathered<S>>,
+    ) -> Result<()> {
+        let mut ledger = Ledger::default();
+        for (&position, &entry) in &counted.entries {
+            let (source, row_group) = identity(&self.reading.archive, units[position]);
+            ledger.insert(&source, row_group, entry)?;
+        }
+        self.file.ledger.merge(&ledger, ("the state", "the input"), !self.may_repeat)?;
+        for (key, group) in counted.groups {
+            if !live.contains_key(&key)
+                && let Some(kept) = self.file.groups.get(&key)
+            {
+                live.insert(key.clone(), Gathered::read(kept).map_err(|error| self.reading.locate(error, &key))?);
+            }
+            match live.get_mut(&key) {
+                Some(all) => all.merge(&group).map_err(|error| self.reading.locate(error, &key))?,
+                None => {
+                    live.insert(key, group);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stop<S: Present>(&mut self, live: &BTreeMap<Key, Gathered<S>>, saving: &Saving) -> Result<()> {
+        checkpoint(&mut self.file, live, Some(&self.plan), saving)?;
+        Err(Error::interrupted("stopped before the end"))
+    }
+}
+
+fn differs(name: &str, before: &str, now: &str) -> Error {
+    let shown = |value: &str| if value.is_empty() { "none".to_owned() } else { value.to_owned() };
+    Error::data("the state was begun under other settings")
+        .with("detail", format!("{name}: {} then, {} now", shown(before), shown(now)))
+        .help(
+            "give the same command as before; --extend goes on under other settings where sums allow it, \
+               --overwrite begins again",
+        )
+}
+
+/// Encodes the groups that are open.
+fn keep<S: Present>(file: &mut StateFile, live: &BTreeMap<Key, Gathered<S>>) -> Result<()> {
+    for (key, group) in live {
+        let kept = group.kept()?;
+        if kept.rows() > 0 || kept.skipped.total() > 0 {
+            file.groups.insert(key.clone(), kept);
+        }
+    }
+    Ok(())
+}
+
+fn checkpoint<S: Present>(
+    file: &mut StateFile,
+    live: &BTreeMap<Key, Gathered<S>>,
+    plan: Option<&Unfinished>,
+    saving: &Saving,
+) -> Result<()> {
+    keep(file, live)?;
+    file.unfinished = plan.cloned();
+    let written = file.write(&saving.path, true);
+    file.unfinished = None;
+    written
+}

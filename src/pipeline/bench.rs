@@ -1,0 +1,145 @@
+//! How fast the parts of a run are on this machine, beside what bounds each.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::os::unix::fs::FileExt;
+use std::time::Instant;
+
+use super::Rounding;
+use crate::archive::{Archive, Decoded, Part, Skipped, Values, chunk_rows};
+use crate::batch::Label;
+use crate::error::{Error, Result};
+use crate::kernels::gram::{BLOCK_ROWS, plain_product};
+use crate::state::{Accumulate, Chunk, ClassSums, Scatter, Shifts};
+
+/// A part of a run, and the simplest thing that does as much.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// What is measured.
+    pub name: &'static str,
+    /// Seconds for the chunk.
+    pub seconds: f64,
+    /// What bounds it.
+    pub limit: &'static str,
+    /// Seconds of that.
+    pub limit_seconds: f64,
+}
+
+/// What was measured, on one thread.
+#[derive(Clone, Debug)]
+pub struct Bench {
+    /// Rows of the chunk.
+    pub rows: usize,
+    /// `D`.
+    pub dim: usize,
+    /// Classes in the chunk.
+    pub classes: usize,
+    /// Bytes of its vectors.
+    pub bytes: u64,
+    /// Its parts.
+    pub stages: Vec<Stage>,
+}
+
+/// Each part is measured so often, and its best time counts: what else the machine does only adds.
+const REPEATS: usize = 9;
+
+/// Of vectors where there is no archive.
+const DIM: usize = 512;
+
+/// Measures the parts of a run on the first chunk of an archive, or on one of 512 dimensions and ten classes.
+///
+/// # Errors
+///
+/// Those of the chunk.
+pub fn bench(archive: Option<&Archive>) -> Result<Bench> {
+    let chunk = archive.map_or_else(|| Ok(made()), first_chunk)?;
+    let (rows, dim) = (chunk.codes.len(), chunk.dim);
+    let bytes = match &chunk.values {
+        Values::F16(values) => 2 * values.len(),
+        Values::F32(values) => 4 * values.len(),
+        Values::F64(values) => 8 * values.len(),
+    } as u64;
+    let mut stages = Vec::new();
+    if let Some(archive) = archive {
+        let unit = &archive.units()[0];
+        let stored = (u128::from(unit.bytes) * rows as u128 / u128::from(unit.rows.max(1))) as usize;
+        let file = File::open(&archive.files()[unit.file].path).map_err(unreadable)?;
+        let mut page = vec![0; 1 << 20];
+        let mut read = || -> Result<()> {
+            for at in (0..stored).step_by(page.len()) {
+                file.read_at(&mut page, at as u64).map_err(unreadable)?;
+            }
+            Ok(())
+        };
+        let limit_seconds = best(&mut read)?;
+        let seconds = best(&mut || first_chunk(archive).map(|chunk| archive.recycle(chunk)))?;
+        stages.push(Stage { name: "decode", seconds, limit: "reading the file", limit_seconds });
+    }
+    let mut copy = vec![0_u8; bytes as usize];
+    let from = copy.clone();
+    let limit_seconds = best(&mut || {
+        black_box(&mut copy).copy_from_slice(black_box(&from));
+        Ok(())
+    })?;
+    let seconds = add::<ClassSums>(&chunk)?;
+    stages.push(Stage { name: "class sums", seconds, limit: "copying", limit_seconds });
+    let block: Vec<f64> = (0..BLOCK_ROWS * dim).map(|at| (at % 1_000_003) as f64).collect();
+    let mut out = vec![0.0; dim * dim];
+    let of_block = best(&mut || {
+        plain_product(black_box(&mut out), &block, dim);
+        Ok(())
+    })?;
+    let limit_seconds = of_block * rows as f64 / BLOCK_ROWS as f64;
+    let seconds = add::<Scatter>(&chunk)?;
+    stages.push(Stage { name: "with scatter", seconds, limit: "a plain f64 product", limit_seconds });
+    Ok(Bench { rows, dim, classes: chunk.classes.len(), bytes, stages })
+}
+
+fn first_chunk(archive: &Archive) -> Result<Decoded> {
+    archive.read(0)?.next()?.filter(|chunk| !chunk.codes.is_empty()).ok_or_else(|| Error::missing("no row is usable"))
+}
+
+/// Seconds to add a chunk to a state that has it already.
+fn add<S: Accumulate>(chunk: &Decoded) -> Result<f64> {
+    let (mut state, shifts) = (S::identity(), Shifts::default());
+    best(&mut || {
+        let batch = chunk.batch()?;
+        let profile = Rounding::default().profile(&batch)?;
+        state.update(&Chunk { batch, profile: &profile }, None, &shifts)
+    })
+}
+
+fn best(work: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+    let mut best = f64::INFINITY;
+    for _ in 0..REPEATS {
+        let start = Instant::now();
+        work()?;
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    Ok(best)
+}
+
+fn unreadable(error: std::io::Error) -> Error {
+    Error::io("cannot read").with("detail", error.kind()).caused_by(error)
+}
+
+/// Rows of pseudo-random numbers about ten means.
+fn made() -> Decoded {
+    let (rows, classes) = (chunk_rows(DIM), 10_u32);
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / 16_777_216.0
+    };
+    let codes: Vec<u32> = (0..rows as u32).map(|row| row * 7 % classes).collect();
+    let values = codes.iter().flat_map(|&code| vec![code as f32; DIM]).map(|mean| mean + next()).collect();
+    let part = Part { key: Vec::new(), rows: None, skipped: Skipped::default() };
+    Decoded {
+        dim: DIM,
+        values: Values::F32(values),
+        codes,
+        classes: (0..classes).map(|class| Label::Int(class.into())).collect(),
+        file_rows: (0..rows as u64).collect(),
+        parts: vec![part],
+    }
+}

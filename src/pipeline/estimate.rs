@@ -1,0 +1,84 @@
+//! About how long a run takes, from its first rows.
+
+use std::time::{Duration, Instant};
+
+use super::accumulate::Present;
+use super::plan::{Reading, Summary};
+use crate::archive::Decoded;
+use crate::error::Result;
+use crate::kernels::gram::{self, Par};
+use crate::state::{Chunk, ClassSums, Scatter, Shifts};
+
+/// What the first chunk took, on one thread.
+struct Sample {
+    rows: f64,
+    dim: f64,
+    /// In the chunk, perhaps fewer than there are.
+    classes: f64,
+    /// Seconds to decode it.
+    decode: f64,
+    /// Seconds to add it to a state.
+    add: f64,
+    /// Seconds that a multiplication with its addition takes in a matrix product.
+    product: f64,
+}
+
+impl Reading {
+    /// About how long a run of these numbers takes: one chunk is read and added to a state, and all others are taken to
+    /// be like it. Metrics themselves, once rows are read, are not counted.
+    ///
+    /// # Errors
+    ///
+    /// Those of the first chunk.
+    pub(super) fn estimate(&self, summary: &Summary) -> Result<Duration> {
+        let sample = if self.scatter { self.sample::<Scatter>() } else { self.sample::<ClassSums>() }?;
+        let Some(sample) = sample else { return Ok(Duration::ZERO) };
+        let first = summary.rows as f64 / sample.rows * (sample.decode + sample.add);
+        let more = summary.passes.saturating_sub(1) as f64 * summary.rows as f64;
+        let judge = sample.dim * sample.classes * sample.product;
+        let second = more * (sample.decode / sample.rows + judge);
+        let units = self.archive.units().len().max(1) as f64;
+        // A unit is decoded by one thread, whose chunks the others work on.
+        let decoding = summary.rows as f64 / sample.rows * sample.decode / units.min(self.threads as f64);
+        Ok(Duration::from_secs_f64(((first + second) / self.threads as f64).max(decoding)))
+    }
+
+    fn sample<S: Present>(&self) -> Result<Option<Sample>> {
+        let decode = || -> Result<(Option<Decoded>, f64)> {
+            let start = Instant::now();
+            let chunk = self.archive.read(0)?.next()?;
+            Ok((chunk, start.elapsed().as_secs_f64()))
+        };
+        // The first time, memory is asked for and the file may come from the disk.
+        if let (Some(chunk), _) = decode()? {
+            self.archive.recycle(chunk);
+        }
+        let (Some(chunk), decode) = decode()? else { return Ok(None) };
+        if chunk.codes.is_empty() {
+            return Ok(None);
+        }
+        let (mut state, shifts) = (S::identity(), Shifts::default());
+        let mut add = || -> Result<f64> {
+            let start = Instant::now();
+            let batch = chunk.batch()?;
+            let profile = self.rounding.profile(&batch)?;
+            state.update(&Chunk { batch, profile: &profile }, None, &shifts)?;
+            Ok(start.elapsed().as_secs_f64())
+        };
+        add()?;
+        let add = add()?;
+        let (rows, dim) = (chunk.codes.len() as f64, chunk.dim as f64);
+        let product = if self.scatter { 2.0 * add / (rows * dim * (dim + 1.0)) } else { product()? };
+        Ok(Some(Sample { rows, dim, classes: chunk.classes.len() as f64, decode, add, product }))
+    }
+}
+
+/// Seconds that a multiplication with its addition takes in a matrix product.
+fn product() -> Result<f64> {
+    let (rows, dim) = (1024, 256);
+    let (block, mut sums) = (vec![1.0; rows * dim], vec![0; gram::packed_len(dim)]);
+    gram::add_block(&mut sums, &block, dim, Par::Seq)?;
+    let start = Instant::now();
+    gram::add_block(&mut sums, &block, dim, Par::Seq)?;
+    Ok(2.0 * start.elapsed().as_secs_f64() / (rows * dim * (dim + 1)) as f64)
+}

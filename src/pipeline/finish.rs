@@ -1,0 +1,147 @@
+//! States that were kept become numbers: no row of theirs is read again.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use super::accumulate::{Gathered, Present, ood_means};
+use super::present::{Finished, Presentation};
+use super::{Job, Rounding, Score, Watch, finished, report};
+use crate::archive::{Key, Policy};
+use crate::batch::LabelKind;
+use crate::error::Result;
+use crate::report::Report;
+use crate::state::{ClassSums, Scatter};
+use crate::store::{Group, StateFile};
+
+/// A job whose states are there.
+#[derive(Debug)]
+pub struct Finish {
+    presentation: Presentation,
+    states: StateFile,
+}
+
+/// What the records say of the rows that a state was made of.
+const OF_ROWS: [&str; 6] = ["where", "features", "labels", "grid", "extra_bits", "ignore_label"];
+
+impl Finish {
+    /// Opens what a job reads beside its states. The inputs of the job mean nothing here, and columns, keys, rounding and
+    /// what is left out of further rows are those of the states.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) for a state that is not finished; those of opening further rows and heads.
+    pub fn new(mut job: Job, states: StateFile) -> Result<Self> {
+        let column = |name| Some(states.settings.get(name)).filter(|column| !column.is_empty());
+        job.request.features = column("features");
+        job.request.labels = column("labels");
+        job.request.group_by.clone_from(&states.settings.keys);
+        job.request.ignore_label = column("ignore_label");
+        let policy = |name| if states.settings.get(name).contains("skip") { Policy::Skip } else { Policy::Fail };
+        job.request.nulls = policy("nulls");
+        job.request.nonfinite = policy("nonfinite");
+        job.rounding = Rounding {
+            exponent: states.settings.get("grid").parse().ok(),
+            extra_bits: states.settings.get("extra_bits").parse().unwrap_or(0),
+        };
+        let presentation = Presentation::new(job, false)?;
+        presentation.check_heads(&states.groups.keys().cloned().collect::<Vec<Key>>())?;
+        Ok(Self { presentation, states })
+    }
+
+    /// Bytes of further rows that will be read.
+    pub fn bytes(&self) -> u64 {
+        self.presentation.bytes()
+    }
+
+    /// The type of the labels.
+    pub fn label_kind(&self) -> LabelKind {
+        match self.states.settings.get("label_kind").as_str() {
+            "bool" => LabelKind::Bool,
+            "string" => LabelKind::Text,
+            _ => LabelKind::Int,
+        }
+    }
+
+    /// Measures every group.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`](crate::error::ErrorKind::Missing) if there is no row; [`Data`](crate::error::ErrorKind::Data) for states
+    /// that contradict themselves.
+    pub fn run(&self, watch: &Watch) -> Result<Report> {
+        self.run_scored(watch, &mut |_| Ok(()))
+    }
+
+    /// The same; `score` gets the rows of a job that asks for [`scores`](Job::scores).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run) and of `score`.
+    pub fn run_scored(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
+        if self.states.has_scatter() {
+            self.run_with::<Scatter>(watch, score)
+        } else {
+            self.run_with::<ClassSums>(watch, score)
+        }
+    }
+
+    fn run_with<S: Present>(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
+        let Self { presentation, states } = self;
+        let ood_means = ood_means(presentation, watch)?;
+        let mut groups = Vec::new();
+        for wave in self.waves() {
+            watch.check()?;
+            let numbers = |&(key, group): &(&Key, &Group)| -> Result<Finished> {
+                let gathered = Gathered::<S>::read(group).map_err(|error| presentation.locate(error, key))?;
+                finished(gathered, 0, key.clone(), presentation)
+            };
+            let wave: Vec<Result<Finished>> = wave.par_iter().map(numbers).collect();
+            let mut wave: Vec<Finished> = wave.into_iter().collect::<Result<_>>()?;
+            for group in &mut wave {
+                self.leave_out(group);
+            }
+            wave.retain(|group| group.statistics.classes() > 0);
+            groups.extend(presentation.present(wave, None, &ood_means, watch, &mut *score)?);
+        }
+        let of_rows = OF_ROWS.map(|name| (name, states.settings.get(name)));
+        let mut of_rows: BTreeMap<_, _> = of_rows.into_iter().collect();
+        of_rows.insert("group_by", states.settings.keys.join(","));
+        let left_out = states.ledger.left_out().map(|name| (name.to_owned(), "damaged when it was read".to_owned()));
+        report(presentation, of_rows, groups, left_out.collect())
+    }
+
+    /// Leaves classes with too few or too many rows out of numbers that were pooled over all: what needs the scatter has a
+    /// reason instead of a value then, unless no class had any.
+    fn leave_out(&self, group: &mut Finished) {
+        let options = &self.presentation.job.options;
+        let counts = options.min_count.unwrap_or(1)..=options.max_count.unwrap_or(u64::MAX);
+        let all = (group.statistics.classes() as u64, group.statistics.rows());
+        if group.statistics.counts.iter().all(|n| counts.contains(n)) {
+            return;
+        }
+        group.statistics = group.statistics.retain(|class| counts.contains(&group.statistics.counts[class]));
+        group.dropped_classes = all.0 - group.statistics.classes() as u64;
+        group.skipped.filtered += all.1 - group.statistics.rows();
+    }
+
+    /// Groups whose numbers fit into half of the memory, together.
+    fn waves(&self) -> Vec<Vec<(&Key, &Group)>> {
+        let budget = self.presentation.job.memory / 2;
+        let mut waves: Vec<Vec<_>> = Vec::new();
+        let mut open = 0;
+        for (key, group) in self.states.groups.iter().filter(|(_, group)| group.rows() > 0) {
+            // Integers and their numbers are some four times the encoded bytes each.
+            let bytes = 8 * group.bytes() as u64;
+            match waves.last_mut() {
+                Some(wave) if open + bytes <= budget => wave.push((key, group)),
+                _ => {
+                    waves.push(vec![(key, group)]);
+                    open = 0;
+                }
+            }
+            open += bytes;
+        }
+        waves
+    }
+}

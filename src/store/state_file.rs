@@ -1,0 +1,211 @@
+//! A state file in memory.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind as IoErrorKind, Read};
+use std::path::Path;
+
+use super::format::{self, MAGIC, Sections};
+use super::group::{Group, Kept};
+use super::{Groups, Ledger, Settings, Unfinished, write_whole};
+use crate::error::{Error, Result};
+use crate::state::{ClassSums, Scatter};
+
+/// States of groups, with the ledger of the units that were counted in them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateFile {
+    /// What decided the numbers.
+    pub settings: Settings,
+    /// What was counted.
+    pub ledger: Ledger,
+    /// The states.
+    pub groups: Groups,
+    /// What is left to do, of a run that is not finished.
+    pub unfinished: Option<Unfinished>,
+}
+
+/// The setting that says whether second moments were kept.
+const SCATTER: &str = "scatter";
+
+impl StateFile {
+    /// Whether the states hold the pooled scatter matrix: they are of [`Scatter`], or else of [`ClassSums`].
+    pub fn has_scatter(&self) -> bool {
+        self.settings.get(SCATTER) == "true"
+    }
+
+    /// Whether a file begins as a state file does.
+    pub fn is_at(path: &Path) -> bool {
+        let mut start = [0; 8];
+        File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| start == *MAGIC)
+    }
+
+    /// Reads a state file, and checks all of it but the states themselves, which [`Group::decode`] checks.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`](crate::error::ErrorKind::Missing), [`Io`](crate::error::ErrorKind::Io), or
+    /// [`Data`](crate::error::ErrorKind::Data) if it is damaged or of a newer version.
+    pub fn read(path: &Path) -> Result<Self> {
+        let read = || {
+            let failed = |error: std::io::Error| match error.kind() {
+                IoErrorKind::NotFound => Error::missing("no such state file").caused_by(error),
+                kind => Error::io("cannot read the state").with("detail", kind).caused_by(error),
+            };
+            let file = File::open(path).map_err(failed)?;
+            let metadata = file.metadata().map_err(failed)?;
+            if !metadata.is_file() {
+                return Err(Error::data("not a state file"));
+            }
+            format::read(&mut BufReader::with_capacity(1 << 16, file), metadata.len())
+        };
+        read().map_err(|error| error.with("file", path.display()))
+    }
+
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write_whole`], with the bytes needed.
+    pub fn write(&self, path: &Path, overwrite: bool) -> Result<()> {
+        let sections = Sections::of(self)?;
+        let written = write_whole(path, overwrite, |out| {
+            sections
+                .write(out)
+                .map_err(|error| Error::io("the state cannot be written").with("detail", &error).caused_by(error))
+        });
+        written.map_err(|error| match error.kind() {
+            crate::error::ErrorKind::Io => error.with("bytes needed", sections.len()),
+            _ => error,
+        })
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the plan cannot be written down.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        Sections::of(self)?.write(&mut out).map_err(|error| Error::io("cannot write").caused_by(error))?;
+        Ok(out)
+    }
+
+    /// The file of these bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    pub fn decode(mut bytes: &[u8]) -> Result<Self> {
+        let size = bytes.len() as u64;
+        format::read(&mut bytes, size)
+    }
+
+    /// Merges others into this one; each is given with what it is called.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if one is unfinished, settings or dimensions differ, or rows would be
+    /// counted twice.
+    pub fn merge(&mut self, name: &str, others: &[(String, Self)], allow_duplicates: bool) -> Result<()> {
+        self.refuse_unfinished(name)?;
+        let mut merged: Vec<(&str, &Ledger)> = Vec::new();
+        let mut ledger = self.ledger.clone();
+        for (theirs, other) in others {
+            other.refuse_unfinished(theirs)?;
+            let named = |error: Error| error.with("states", format!("{name} and {theirs}"));
+            self.settings.merge(&other.settings).map_err(named)?;
+            self.refuse_other_keys(other).map_err(named)?;
+            if let Err(error) = ledger.merge(&other.ledger, (name, theirs), allow_duplicates) {
+                // Which of those before it holds the same?
+                let of = |(earlier, known): &(&str, &Ledger)| {
+                    (*known).clone().merge(&other.ledger, (earlier, theirs), allow_duplicates).err()
+                };
+                return Err(merged.iter().find_map(of).unwrap_or(error));
+            }
+            merged.push((theirs, &other.ledger));
+        }
+        self.ledger = ledger;
+        let mut groups: BTreeMap<_, Vec<&Group>> = BTreeMap::new();
+        for (_, other) in others {
+            other.groups.iter().for_each(|(key, group)| groups.entry(key).or_default().push(group));
+        }
+        let scatter = self.has_scatter();
+        for (key, theirs) in groups {
+            let mine = self.groups.entry(key.clone()).or_default();
+            let merged = if scatter { mine.merge::<Scatter>(&theirs) } else { mine.merge::<ClassSums>(&theirs) };
+            merged.map_err(|error| self.settings.locate(error, key))?;
+        }
+        Ok(())
+    }
+
+    /// Takes another state out again, of which all rows must be here.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if they are not, or one of the two is unfinished.
+    pub fn subtract(&mut self, name: &str, (theirs, other): (&str, &Self)) -> Result<()> {
+        self.refuse_unfinished(name)?;
+        other.refuse_unfinished(theirs)?;
+        let mut settings = self.settings.clone();
+        settings.merge(&other.settings)?;
+        if settings != self.settings {
+            let difference = settings.difference(&self.settings, &[]);
+            let (setting, _, ours) = difference.unwrap_or_default();
+            return Err(Error::data("the states were made under different settings")
+                .with("detail", format!("{setting}: {ours} in {name}, {} in {theirs}", other.settings.get(&setting))));
+        }
+        self.ledger.subtract(&other.ledger, (name, theirs))?;
+        let scatter = self.has_scatter();
+        for (key, other) in &other.groups {
+            let absent = || Error::data("the rows to be subtracted are not in the state");
+            let mine = self.groups.get_mut(key).ok_or_else(absent)?;
+            let subtracted = if scatter { mine.subtract::<Scatter>(other) } else { mine.subtract::<ClassSums>(other) };
+            subtracted.map_err(|error| self.settings.locate(error, key))?;
+        }
+        self.groups.retain(|_, group| !group.is_empty());
+        Ok(())
+    }
+
+    /// Decodes every state, and says how many classes and dimensions it has.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) with the group of a state that contradicts itself or the file.
+    pub fn shapes(&self) -> Result<Vec<(usize, usize)>> {
+        fn of<S: Kept>(group: &Group) -> Result<(usize, usize)> {
+            let state: S = group.decode()?;
+            Ok((state.classes(), state.dim()))
+        }
+        let shape = if self.has_scatter() { of::<Scatter> } else { of::<ClassSums> };
+        let of = |(key, group)| shape(group).map_err(|error| self.settings.locate(error, key));
+        self.groups.iter().map(of).collect()
+    }
+
+    /// Fails for a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) with how far it is.
+    pub fn refuse_unfinished(&self, name: &str) -> Result<()> {
+        match &self.unfinished {
+            Some(plan) => Err(Error::data("the state is not finished")
+                .with("file", name)
+                .with("detail", format!("{} of {} units were counted", self.ledger.units(), plan.units))
+                .help("end it by the command that began it, with --resume")),
+            None => Ok(()),
+        }
+    }
+
+    /// The values of a key must all be of one type, or their order would depend on the order of merging.
+    fn refuse_other_keys(&self, other: &Self) -> Result<()> {
+        let (Some(mine), Some(theirs)) = (self.groups.keys().next(), other.groups.keys().next()) else {
+            return Ok(());
+        };
+        let mut pairs = self.settings.keys.iter().zip(mine.iter().zip(theirs));
+        match pairs.find(|(_, (mine, theirs))| mine.kind() != theirs.kind()) {
+            Some((name, (mine, theirs))) => Err(Error::data("the states differ in the type of a key")
+                .with("detail", format!("{name}: {} and {}", mine.kind(), theirs.kind()))),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Damage at random, to everything that is read: `fuzz/` has the corpus.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nckit::archive::{Archive, HeadSource, Policy, Request, StoredHead};
+use nckit::error::{Error, ErrorKind, Result};
+use nckit::store::StateFile;
+
+use super::states::seal;
+use crate::rows::Random;
+
+/// Trials of each kind of input; a long run sets more.
+fn trials() -> usize {
+    std::env::var("NCKIT_TRIALS").ok().and_then(|number| number.parse().ok()).unwrap_or(500)
+}
+
+fn corpus(kind: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(kind);
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut seeds: Vec<(String, Vec<u8>)> =
+        paths.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap())).collect();
+    seeds.sort();
+    assert!(seeds.len() > 1);
+    seeds
+}
+
+/// What was done to an input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Damage {
+    Flips,
+    Cut,
+    Spliced,
+    Noise,
+}
+
+fn damage(random: &mut Random, bytes: &[u8], other: &[u8]) -> (Damage, Vec<u8>) {
+    let mut damaged = bytes.to_vec();
+    match random.below(8) {
+        0 => {
+            damaged.truncate(random.below(bytes.len()));
+            (Damage::Cut, damaged)
+        }
+        1 => {
+            // A piece of another file, or of another place.
+            let length = 1 + random.below(other.len().min(bytes.len()));
+            let (from, to) = (random.below(other.len() - length + 1), random.below(bytes.len() - length + 1));
+            damaged[to..to + length].copy_from_slice(&other[from..from + length]);
+            (Damage::Spliced, damaged)
+        }
+        2 => {
+            let at = random.below(bytes.len());
+            let length = random.below(bytes.len() - at) + 1;
+            for byte in &mut damaged[at..at + length] {
+                *byte = random.bits() as u8;
+            }
+            (Damage::Noise, damaged)
+        }
+        _ => {
+            for _ in 0..=random.below(3) {
+                // Beginnings and ends say how long the rest is.
+                let at = if random.chance(2) {
+                    random.below(bytes.len())
+                } else {
+                    let near = random.below(bytes.len().min(200));
+                    if random.chance(2) { near } else { bytes.len() - 1 - near }
+                };
+                damaged[at] ^= 1 << random.below(8);
+            }
+            (Damage::Flips, damaged)
+        }
+    }
+}
+
+/// Damages every seed of a kind in turn, and hands it to `look`.
+fn each(kind: &str, mut look: impl FnMut(&str, &[u8], Damage, &[u8])) {
+    let seeds = corpus(kind);
+    let mut random = Random::new(kind.len() as u64);
+    for trial in 0..trials() {
+        let (name, bytes) = &seeds[trial % seeds.len()];
+        let other = &seeds[random.below(seeds.len())].1;
+        let (how, damaged) = damage(&mut random, bytes, other);
+        if damaged != *bytes {
+            look(name, bytes, how, &damaged);
+        }
+    }
+}
+
+/// Bad data is bad data, and no fault of ours or of the disk.
+fn blames_the_data(error: &Error) {
+    let kinds = [ErrorKind::Data, ErrorKind::Missing, ErrorKind::Usage, ErrorKind::Resource];
+    assert!(kinds.contains(&error.kind()), "{error:?}");
+}
+
+#[test]
+fn fault_23_damaged_state_files_are_refused() {
+    let mut sealed = 0;
+    each("state", |name, _, how, damaged| {
+        let error = StateFile::decode(damaged).expect_err(&format!("{name} {how:?}"));
+        blames_the_data(&error);
+        let mut bytes = damaged.to_vec();
+        seal(&mut bytes);
+        match StateFile::decode(&bytes).and_then(|file| file.shapes().map(|_| file)) {
+            Ok(file) => {
+                assert!(file.encode().unwrap() == bytes, "{name} {how:?}");
+                sealed += 1;
+            }
+            Err(error) => blames_the_data(&error),
+        }
+    });
+    println!("state: {sealed} of {} passed with checksums made again, as other states", trials());
+}
+
+/// All rows, as read.
+fn rows(path: &Path) -> Result<Vec<String>> {
+    let request = Request { nonfinite: Policy::Skip, nulls: Policy::Skip, ..Request::default() };
+    let archive = Archive::open(&[path.to_str().unwrap().to_owned()], &request)?;
+    let mut rows = Vec::new();
+    for unit in 0..archive.units().len() {
+        let mut reader = archive.read(unit)?;
+        while let Some(chunk) = reader.next()? {
+            let labels = chunk.codes.iter().map(|&code| chunk.classes[code as usize].to_string());
+            rows.push(format!("{:?} {:?} {:?}", chunk.values, labels.collect::<Vec<_>>(), chunk.parts));
+        }
+    }
+    Ok(rows)
+}
+
+#[test]
+fn fault_08_damaged_archives_give_an_error_or_the_same_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let (mut refused, mut same, mut silent) = (0, 0, Vec::new());
+    each("parquet", |name, whole, how, damaged| {
+        fs::write(&path, whole).unwrap();
+        let expected = rows(&path).unwrap();
+        fs::write(&path, damaged).unwrap();
+        match rows(&path) {
+            Err(error) => {
+                blames_the_data(&error);
+                refused += 1;
+            }
+            Ok(rows) if rows == expected => same += 1,
+            Ok(_) => {
+                let at: Vec<usize> = (0..whole.len()).filter(|&at| damaged.get(at) != Some(&whole[at])).collect();
+                silent.push((name.to_owned(), how, at));
+            }
+        }
+    });
+    let unchecked = silent.iter().filter(|(name, ..)| name == "plain.parquet").count();
+    println!(
+        "parquet: {refused} refused, {same} the same, {unchecked} changed without checksums, {} in all",
+        silent.len()
+    );
+    silent.retain(|(name, ..)| name != "plain.parquet");
+    // The footer has no checksum in any file: what it says of types, names and places can be changed into what is also possible.
+    println!("changed in spite of checksums on pages: {silent:?}");
+    assert!(silent.len() * 200 <= trials(), "{silent:?}");
+}
+
+fn heads(kind: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join(format!("head.{kind}"));
+    let (mut refused, mut read) = (0, 0);
+    each(kind, |_, _, _, damaged| {
+        fs::write(&path, damaged).unwrap();
+        let source = HeadSource::parse(path.to_str().unwrap()).unwrap().fill(&[]).unwrap();
+        match StoredHead::read(&source, false) {
+            Err(error) => {
+                blames_the_data(&error);
+                refused += 1;
+            }
+            Ok(_) => read += 1,
+        }
+    });
+    println!("{kind}: {refused} refused, {read} read: the format has no checksum");
+    assert!(refused > read / 4);
+}
+
+#[test]
+fn fault_20_damaged_heads_in_safetensors_are_no_panic() {
+    heads("safetensors");
+}
+
+#[test]
+fn fault_20_damaged_heads_in_npy_are_no_panic() {
+    heads("npy");
+}

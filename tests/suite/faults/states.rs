@@ -1,0 +1,309 @@
+//! State files that differ, are newer, or damaged; and the arithmetic of ledgers.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use nckit::error::ErrorKind;
+use nckit::store::StateFile;
+
+use super::{Place, ints, vectors};
+use crate::rows::Random;
+
+#[test]
+fn fault_21_states_merge_where_the_arithmetic_allows_it() {
+    let place = Place::new();
+    place.archive(1, 2);
+    let state = |name: &str, input: &str, flags: &[&str]| {
+        place.succeed(&[&["accumulate", input, "-o", name, "-q"], flags].concat());
+    };
+    state("base.ncst", "in", &[]);
+    // Another dimension, other classes, another grid, another scale, one row.
+    place.write("wide.parquet", 3, 30, 9, 40);
+    place.write("other.parquet", 4, 30, 8, 40);
+    let far: Vec<f32> = (0..80).map(|at| 1e6 * (1.0 + at as f32)).collect();
+    place.write_columns("far.parquet", &[("feature", vectors(far, 8)), ("label", ints((7..17).collect()))], 40);
+    place.write_columns("row.parquet", &[("feature", vectors(vec![0.5; 8], 8)), ("label", ints(vec![3]))], 40);
+    let names = super::values::texts(&["a", "b", "a"]);
+    place.write_columns("text.parquet", &[("feature", vectors(vec![0.5; 24], 8)), ("label", names)], 40);
+    place.write_columns("y.parquet", &[("embedding", vectors(vec![0.5; 8], 8)), ("y", ints(vec![3]))], 40);
+    for (name, flags) in [("other", &[][..]), ("far", &[]), ("row", &[]), ("wide", &[]), ("text", &[]), ("y", &[])] {
+        state(&format!("{name}.ncst"), &format!("{name}.parquet"), flags);
+    }
+    state("grid.ncst", "other.parquet", &["--grid=-30"]);
+    state("bits.ncst", "other.parquet", &["--extra-bits=3"]);
+    state("sums.ncst", "other.parquet", &["--metrics=nc2"]);
+    state("skip.ncst", "other.parquet", &["--nulls=skip", "--nonfinite=skip"]);
+    state("keyed.ncst", "other.parquet", &["--group-by=label"]);
+    for name in ["other", "far", "row", "grid", "bits", "skip"] {
+        let name = format!("{name}.ncst");
+        place.succeed(&["merge", "base.ncst", &name, "-o", "one.ncst", "--overwrite", "-q"]);
+        place.succeed(&["merge", &name, "base.ncst", "-o", "two.ncst", "--overwrite", "-q"]);
+        assert!(place.read("one.ncst") == place.read("two.ncst"), "{name}");
+        place.succeed(&["verify", "one.ncst"]);
+        if !["grid.ncst", "bits.ncst", "skip.ncst"].contains(&name.as_str()) {
+            place.succeed(&["merge", "one.ncst", "--subtract", &name, "-o", "rest.ncst", "--overwrite", "-q"]);
+            assert!(place.read("rest.ncst") == place.read("base.ncst"), "{name}");
+        }
+    }
+    for (name, difference) in [
+        ("wide", "D = 8 and D = 9"),
+        ("text", "label_kind: integer and string"),
+        ("y", "features: feature and embedding"),
+        ("sums", "scatter: true and false"),
+        ("keyed", "group-by: none and label"),
+    ] {
+        let text = place.fail(65, &["merge", "base.ncst", &format!("{name}.ncst"), "-o", "x.ncst"]);
+        assert!(text.contains(difference), "{name}: {text}");
+        assert!(!place.path("x.ncst").exists());
+    }
+}
+
+#[test]
+fn fault_21_keys_of_another_type_do_not_merge() {
+    let place = Place::new();
+    for (directory, tag) in [("a/epoch=1", 1), ("b/epoch=last", 2)] {
+        place.write(&format!("{directory}/x.parquet"), tag, 30, 8, 40);
+    }
+    for name in ["a", "b"] {
+        place.succeed(&["accumulate", name, "-o", &format!("{name}.ncst"), "--group-by=epoch", "-q"]);
+    }
+    let text = place.fail(65, &["merge", "a.ncst", "b.ncst", "-o", "x.ncst"]);
+    assert!(text.contains("epoch: integer and string"), "{text}");
+}
+
+/// Shards on processes of their own, merged in any tree, and taken out again.
+#[test]
+fn fault_12_shards_add_up_and_come_apart_byte_for_byte() {
+    let place = Place::new();
+    for epoch in 0..3 {
+        for file in 0..4 {
+            place.write(&format!("in/epoch={epoch}/{file}.parquet"), epoch * 10 + file, 100, 8, 30);
+        }
+    }
+    // Rows that are left out are counted, and come apart like the others.
+    let odd =
+        super::vectors(vec![f32::NAN, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], 8);
+    for (file, labels) in [("4", vec![1, 9]), ("5", vec![9, 1])] {
+        let labels = super::ints(labels);
+        place.write_columns(&format!("in/epoch=2/{file}.parquet"), &[("feature", odd.clone()), ("label", labels)], 1);
+    }
+    let base = ["accumulate", "in", "--group-by=epoch", "--nonfinite=skip", "--ignore-label=9", "-q", "-o"];
+    place.succeed(&[&base[..], &["whole.ncst"]].concat());
+    let children: Vec<_> = (0..8)
+        .map(|part| {
+            let (name, shard) = (format!("p{part}.ncst"), format!("{part}/8"));
+            place.command(&[&base[..], &[&name, "--shard", &shard]].concat()).spawn().unwrap()
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let whole = StateFile::read(&place.path("whole.ncst")).unwrap();
+    let parts: Vec<(String, StateFile)> = (0..8)
+        .map(|part| format!("p{part}.ncst"))
+        .map(|name| (name.clone(), StateFile::read(&place.path(&name)).unwrap()))
+        .collect();
+    assert!(parts.iter().all(|(_, part)| part.ledger.units() > 3), "parts of about equal size");
+    let mut random = Random::new(8);
+    for _ in 0..10 {
+        // A random tree: two of what is left become one, until one is left.
+        let mut forest = parts.clone();
+        while forest.len() > 1 {
+            random.shuffle(&mut forest);
+            let (name, other) = forest.pop().unwrap();
+            let last = forest.last_mut().unwrap();
+            last.1.merge(&last.0.clone(), &[(name, other)], false).unwrap();
+        }
+        assert!(forest[0].1.encode().unwrap() == whole.encode().unwrap());
+    }
+    let names: Vec<String> = (0..8).rev().map(|part| format!("p{part}.ncst")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    place.succeed(&[&["merge"], &names[..], &["-o", "all.ncst", "-q"]].concat());
+    assert!(place.read("all.ncst") == place.read("whole.ncst"));
+    // Of the rest, and of nothing.
+    for part in ["p7.ncst", "p3.ncst"] {
+        place.succeed(&["merge", "all.ncst", "--subtract", part, "-o", "rest.ncst", "--overwrite", "-q"]);
+        let others: Vec<&str> = names.iter().copied().filter(|name| *name != part).collect();
+        place.succeed(&[&["merge"], &others[..], &["-o", "others.ncst", "--overwrite", "-q"]].concat());
+        assert!(place.read("rest.ncst") == place.read("others.ncst"), "{part}");
+    }
+    let text = place.fail(65, &["merge", "rest.ncst", "--subtract", "p3.ncst", "-o", "x.ncst"]);
+    assert!(text.contains("rest.ncst lacks") && text.contains("of p3.ncst"), "{text}");
+    place.succeed(&["merge", "p3.ncst", "--subtract", "p3.ncst", "-o", "none.ncst", "-q"]);
+    place.succeed(&["merge", "none.ncst", "all.ncst", "-o", "again.ncst", "-q"]);
+    assert!(place.read("again.ncst") == place.read("whole.ncst"));
+    place.fail(66, &["finish", "none.ncst"]);
+}
+
+/// What the states say is what measuring says, to the last byte, whatever became of them on the way.
+#[test]
+fn fault_12_finish_says_what_measure_says() {
+    let place = Place::new();
+    for epoch in 0..2 {
+        place.write(&format!("in/epoch={epoch}/a.parquet"), epoch, 150, 8, 40);
+    }
+    place.write("ood.parquet", 9, 60, 8, 40);
+    place.write("test.parquet", 10, 60, 8, 40);
+    let head: Vec<f32> = (0..32).map(|at| if at / 8 == at % 4 { 1.0 } else { 0.1 }).collect();
+    place.write_columns("head.parquet", &[("weight", vectors(head, 8)), ("class", ints((0..4).collect()))], 40);
+    let more = ["--head=head.parquet", "--decisions=test.parquet", "--ood=ood.parquet", "--format=json", "-q"];
+    // What decided the states decides what is read beside them.
+    let odd = ["in", "--group-by=epoch", "--ignore-label=2", "--grid=-3", "--where=epoch=1"];
+    let measured = place.succeed(&[&["measure"], &odd[..], &more].concat());
+    place.succeed(&[&["accumulate", "-o", "odd.ncst", "-q"], &odd[..]].concat());
+    assert_eq!(measured, place.succeed(&[&["finish", "odd.ncst"], &more[..]].concat()));
+    let measured = place.succeed(&[&["measure", "in", "--group-by=epoch"], &more[..]].concat());
+    for part in ["0/3", "1/3", "2/3"] {
+        let name = format!("p{}.ncst", &part[..1]);
+        place.succeed(&["accumulate", "in", "--group-by=epoch", "-o", &name, "--shard", part, "-q"]);
+    }
+    let finished = place.succeed(&[&["finish", "p2.ncst", "p0.ncst", "p1.ncst"], &more[..]].concat());
+    assert_eq!(measured, finished);
+    let scores = |verb: &[&str], name: &str| {
+        place.succeed(&[verb, &more[..], &["--scores", name]].concat());
+        place.read(name)
+    };
+    let of_measure = scores(&["measure", "in", "--group-by=epoch"], "a.parquet");
+    let of_finish = scores(&["finish", "p2.ncst", "p0.ncst", "p1.ncst"], "b.parquet");
+    assert!(of_measure == of_finish);
+    // Without rows to decide there is a reason, and no number.
+    let alone =
+        place.succeed(&["finish", "p0.ncst", "p1.ncst", "p2.ncst", "--head=head.parquet", "--format=json", "-q"]);
+    assert!(alone.contains("no_decisions"), "{alone}");
+    place.fail(2, &["finish", "p0.ncst", "--scores=c.parquet"]);
+}
+
+const GOLDEN: &str = "tests/data/states/v1.ncst";
+
+/// The file of the current version that is kept for ever, and what is in it.
+#[test]
+fn fault_22_old_versions_stay_readable() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
+    let state = StateFile::read(&golden).unwrap();
+    assert_eq!(state.encode().unwrap(), fs::read(&golden).unwrap(), "this version writes the same bytes");
+    let shapes = state.shapes().unwrap();
+    let groups: Vec<_> = state.groups.values().map(|group| (group.rows(), group.significand_bits())).collect();
+    assert_eq!((shapes, groups), (vec![(3, 4), (3, 4)], vec![(58, 24), (58, 24)]));
+    assert_eq!(state.groups.values().map(|group| group.skipped.total()).sum::<u64>(), 4);
+    assert_eq!(state.ledger.units(), 4);
+}
+
+#[test]
+fn fault_22_a_newer_version_is_refused_by_name() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
+    let mut bytes = fs::read(golden).unwrap();
+    bytes[8..10].copy_from_slice(&2_u16.to_le_bytes());
+    let checksum = crc32(&bytes[..10]);
+    bytes[10..14].copy_from_slice(&checksum.to_le_bytes());
+    let place = Place::new();
+    fs::write(place.path("x.ncst"), bytes).unwrap();
+    for verb in
+        [&["finish", "x.ncst"][..], &["verify", "x.ncst"], &["merge", "x.ncst", "-o", "y.ncst"], &["inspect", "x.ncst"]]
+    {
+        let text = place.fail(65, verb);
+        assert!(text.contains("newer version") && text.contains("version 2") && text.contains("known 1"), "{text}");
+    }
+}
+
+/// A reader of sixty lines in another language, which knows nothing but the page that describes the format.
+#[test]
+fn fault_22_the_format_is_as_described() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let run = |file: &std::path::Path| {
+        Command::new("python3").arg(root.join("docs/read_state.py")).arg(file).stderr(Stdio::inherit()).output()
+    };
+    let Ok(output) = run(&root.join(GOLDEN)) else {
+        println!("skipped: there is no python3");
+        return;
+    };
+    assert!(output.status.success());
+    let expected = fs::read_to_string(root.join("tests/data/states/v1.json")).unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    // And of what this version writes.
+    let place = Place::new();
+    place.archive(2, 2);
+    place.succeed(&["accumulate", "in", "-o", "x.ncst", "-q"]);
+    let output = run(&place.path("x.ncst")).unwrap();
+    assert!(output.status.success());
+    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(read["groups"][0]["rows"], 146);
+}
+
+/// The checksum of gzip.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+fn small() -> Vec<u8> {
+    let place = Place::new();
+    place.write("in/a.parquet", 1, 12, 2, 6);
+    place.succeed(&["accumulate", "in", "-o", "x.ncst", "-q"]);
+    place.read("x.ncst")
+}
+
+#[test]
+fn fault_23_every_flipped_bit_and_every_cut_is_refused() {
+    let bytes = small();
+    StateFile::decode(&bytes).unwrap().shapes().unwrap();
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << bit;
+            let error = StateFile::decode(&damaged).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Data, "byte {at}: {error:?}");
+        }
+        assert!(StateFile::decode(&bytes[..at]).is_err(), "cut at {at}");
+    }
+    assert!(StateFile::decode(&[&bytes[..], &[0]].concat()).is_err());
+    assert!(StateFile::decode(&[&bytes[..], &bytes[..]].concat()).is_err());
+}
+
+/// What a checksum cannot see, since it was made again: nothing is believed that does not agree with the rest.
+#[test]
+fn fault_23_what_is_tampered_with_is_refused_or_sound() {
+    let bytes = small();
+    let mut random = Random::new(23);
+    let (mut refused, mut trials) = (0, 0);
+    for _ in 0..4000 {
+        let mut damaged = bytes.clone();
+        for _ in 0..=random.below(3) {
+            let at = 14 + random.below(bytes.len() - 14);
+            damaged[at] =
+                if random.chance(2) { random.bits() as u8 } else { [0, 1, 0x7f, 0x80, 0xff][random.below(5)] };
+        }
+        seal(&mut damaged);
+        trials += 1;
+        match StateFile::decode(&damaged).and_then(|state| state.shapes().map(|_| state)) {
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::Data | ErrorKind::Resource), "{error:?}");
+                refused += 1;
+            }
+            // One way to write a state: what is read is written as it was.
+            Ok(state) => assert_eq!(state.encode().unwrap(), damaged),
+        }
+    }
+    println!("{refused} of {trials} refused");
+    assert!(refused * 4 > trials, "{refused} of {trials}");
+}
+
+/// Makes all checksums right again, as far as sections can be followed.
+pub(super) fn seal(bytes: &mut [u8]) {
+    if bytes.len() < 14 {
+        return;
+    }
+    let checksum = crc32(&bytes[..10]).to_le_bytes();
+    bytes[10..14].copy_from_slice(&checksum);
+    let mut at = 14;
+    while at + 16 <= bytes.len() {
+        let length = u64::from_le_bytes(bytes[at + 4..at + 12].try_into().unwrap());
+        let Some(end) = usize::try_from(length).ok().and_then(|length| (at + 12).checked_add(length)) else { return };
+        if end.checked_add(4).is_none_or(|end| end > bytes.len()) {
+            return;
+        }
+        let checksum = crc32(&bytes[at..end]).to_le_bytes();
+        bytes[end..end + 4].copy_from_slice(&checksum);
+        at = end + 4;
+    }
+}

@@ -18,7 +18,8 @@ use super::groups::{Budget, Finish, Groups, Single};
 use super::rows::{is_label, is_vector};
 use super::scalar::Measure;
 use super::settings::Settings;
-use super::{carrier, head};
+use super::{carrier, external, head};
+use crate::error::Error;
 use crate::metrics::{Card, card, cards};
 
 /// An aggregate of labelled rows.
@@ -151,7 +152,9 @@ impl RowAggregate {
 
 /// `nc_…(DISTINCT …)` would leave equal rows out, which nobody wants of a mean.
 pub(super) fn distinct<T>(name: &str) -> SqlResult<T> {
-    plan_err!("{name}(DISTINCT …) is not supported: rows are counted as often as they are there")
+    Err(external(
+        Error::usage("DISTINCT is not supported: rows are counted as often as they are there").with("function", name),
+    ))
 }
 
 /// Refuses arguments by their types: a vector, a label, and `more` in any order.

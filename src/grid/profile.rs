@@ -49,13 +49,6 @@ const FEW_ROWS: usize = 32;
 const FEW_ROWS_FINER: i32 = 8;
 
 impl Profile {
-    /// Profiles a chunk; `extra_bits` makes its grid finer by that many bits.
-    pub fn of(chunk: &Batch<'_>, extra_bits: u32) -> Self {
-        // Beyond 128 every step is at its finest already.
-        let extra_bits = extra_bits.min(128) as i32;
-        Self::new(chunk, |spread| Grid::new(exponents(spread, extra_bits)))
-    }
-
     /// Profiles rows of a chunk whose grid is known.
     ///
     /// # Errors
@@ -68,7 +61,13 @@ impl Profile {
         if grid.dim() != rows.dim() || !valid {
             return Err(Error::data("not a grid for these rows"));
         }
-        let profile = Self::new(rows, |_| grid);
+        let outline = match rows.features() {
+            Features::F16(values) => Outline::of(values, rows),
+            Features::F32(values) => Outline::of(values, rows),
+            Features::F64(values) => Outline::of(values, rows),
+        };
+        let Outline { class_of_code, means, largest } = outline;
+        let profile = Self { grid, class_of_code, means, largest };
         let zero = |(&x, e): (&f64, &Option<i16>)| e.is_some() || x == 0.0;
         if !profile.largest.iter().zip(profile.grid.exponents()).all(zero) {
             return Err(Error::data("not a grid for these rows"));
@@ -85,13 +84,18 @@ impl Profile {
         Self::on(rows, Grid::new(vec![Some(exponent); rows.dim()]))
     }
 
-    fn new(chunk: &Batch<'_>, grid: impl FnOnce(&Spread) -> Grid) -> Self {
+    /// Profiles a chunk; `extra_bits` makes its grid finer by that many bits.
+    pub fn of(chunk: &Batch<'_>, extra_bits: u32) -> Self {
+        // Beyond 128 every step is at its finest already.
+        let extra_bits = extra_bits.min(128) as i32;
         let spread = match chunk.features() {
             Features::F16(values) => Spread::of(values, chunk),
             Features::F32(values) => Spread::of(values, chunk),
             Features::F64(values) => Spread::of(values, chunk),
         };
-        Self { grid: grid(&spread), class_of_code: spread.class_of_code, means: spread.means, largest: spread.largest }
+        let grid = Grid::new(exponents(&spread, extra_bits));
+        let Spread { class_of_code, means, largest, .. } = spread;
+        Self { grid, class_of_code, means, largest }
     }
 
     /// The chunk's grid.
@@ -108,6 +112,50 @@ impl Profile {
     pub fn mean(&self, code: u32) -> Option<&[f64]> {
         let class = *self.class_of_code.get(code as usize)?;
         (class != NONE).then(|| &self.means[class as usize * self.grid.dim()..][..self.grid.dim()])
+    }
+}
+
+/// What rounding wants to know of rows whose grid is given.
+struct Outline {
+    class_of_code: Vec<u32>,
+    /// Means of the first rows of each class, classes × D: a shift need only be near.
+    means: Vec<f64>,
+    largest: Vec<f64>,
+}
+
+/// Rows of a class that say about where it lies: their mean is off by a quarter of a standard deviation.
+const OUTLINE_ROWS: u32 = 16;
+
+impl Outline {
+    fn of<T: Value>(values: &[T], rows: &Batch<'_>) -> Self {
+        let dim = rows.dim();
+        let mut largest = vec![0.0; dim];
+        vectorised(
+            #[inline(always)]
+            || values.chunks_exact(dim).for_each(|row| raise(&mut largest, row)),
+        );
+        let mut class_of_code = vec![NONE; rows.classes().len()];
+        let (mut means, mut counts) = (Vec::new(), Vec::new());
+        for (row, &code) in values.chunks_exact(dim).zip(rows.codes()) {
+            let class = &mut class_of_code[code as usize];
+            if *class == NONE {
+                *class = counts.len() as u32;
+                counts.push(0_u32);
+                means.resize(counts.len() * dim, 0.0);
+            }
+            let class = *class as usize;
+            if counts[class] < OUTLINE_ROWS {
+                counts[class] += 1;
+                let means = &mut means[class * dim..][..dim];
+                means.iter_mut().zip(row).for_each(|(mean, x)| *mean += x.widen());
+            }
+        }
+        for (means, &count) in means.chunks_exact_mut(dim).zip(&counts) {
+            // A sum may have left the range of f64.
+            let mean = |(mean, &largest): (&mut f64, &f64)| *mean = (*mean / f64::from(count)).clamp(-largest, largest);
+            means.iter_mut().zip(&largest).for_each(mean);
+        }
+        Self { class_of_code, means, largest }
     }
 }
 

@@ -100,8 +100,19 @@ impl Batches {
     }
 }
 
-/// The length of the first vector of a row group that is not null.
-pub(super) fn first_length(
+/// The length of the first vector of a file that is not null; an error says in which row group it arose.
+pub(super) fn first_length(source: &Source, metadata: &ArrowReaderMetadata, root: usize) -> Result<Option<usize>> {
+    for row_group in 0..metadata.metadata().num_row_groups() {
+        let length = first_length_of(source, metadata, row_group, root)
+            .map_err(|error| error.with_default("row group", row_group))?;
+        if length.is_some() {
+            return Ok(length);
+        }
+    }
+    Ok(None)
+}
+
+fn first_length_of(
     source: &Source,
     metadata: &ArrowReaderMetadata,
     row_group: usize,

@@ -110,19 +110,8 @@ impl Archive {
             return Ok(dim);
         }
         let (source, footer) = self.footer(file)?;
-        let mut dim = None;
-        for row_group in 0..planned.row_groups {
-            let length = batches::first_length(&source, &footer.arrow, row_group, planned.columns.features);
-            dim = length.map_err(|error| {
-                error
-                    .with_default("file", &planned.shown)
-                    .with_default("row group", row_group)
-                    .with_default("column", &self.rules.features)
-            })?;
-            if dim.is_some() {
-                break;
-            }
-        }
+        let dim = batches::first_length(&source, &footer.arrow, planned.columns.features)
+            .map_err(|error| error.with_default("file", &planned.shown).with_default("column", &self.rules.features))?;
         Ok(*self.dims[file].get_or_init(|| dim))
     }
 

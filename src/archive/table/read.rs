@@ -111,14 +111,8 @@ impl TableReader {
         if let Some(dim) = known.get() {
             return Ok(dim.unwrap_or(0));
         }
-        let mut dim = None;
-        for row_group in 0..footer.parquet().num_row_groups() {
-            dim = first_length(&self.source, &footer.arrow, row_group, root)
-                .map_err(|error| error.with_default("column", self.name(column)))?;
-            if dim.is_some() {
-                break;
-            }
-        }
+        let dim = first_length(&self.source, &footer.arrow, root)
+            .map_err(|error| error.with_default("column", self.name(column)))?;
         Ok(known.get_or_init(|| dim).unwrap_or(0))
     }
 

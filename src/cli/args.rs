@@ -183,6 +183,13 @@ pub(super) struct Outputs {
     /// Show the pairs of classes hardest to tell apart
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Output")]
     pub(super) worst_pairs: usize,
+    #[command(flatten)]
+    pub(super) result: ResultFlags,
+}
+
+/// Where the result goes.
+#[derive(Debug, ClapArgs)]
+pub(super) struct ResultFlags {
     /// Write the result to a file as well; the extension decides: json, ndjson, csv, parquet, md
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) output: Vec<PathBuf>,

@@ -28,7 +28,7 @@ enum Part {
 impl<'a> Targets<'a> {
     /// All files to be written, checked before the first row is read.
     pub(super) fn new(args: &'a Outputs) -> Result<Self> {
-        let groups = args.output.iter().map(|path| (path, Part::Groups));
+        let groups = args.result.output.iter().map(|path| (path, Part::Groups));
         let classes = args.per_class.iter().map(|path| (path, Part::Classes));
         let outputs: Vec<_> = groups
             .chain(classes)
@@ -42,7 +42,7 @@ impl<'a> Targets<'a> {
         }
         let mut paths: Vec<&Path> =
             outputs.iter().map(|(path, _, _)| path.as_path()).chain(args.scores.as_deref()).collect();
-        paths.iter().try_for_each(|path| report::check_output(path, args.overwrite))?;
+        paths.iter().try_for_each(|path| report::check_output(path, args.result.overwrite))?;
         paths.sort_unstable();
         if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(Error::usage("two outputs of the same name").with("file", twice[0].display()));
@@ -59,7 +59,7 @@ impl<'a> Targets<'a> {
     ) -> Result<Report> {
         let Some(path) = &self.flags.scores else { return work(&mut |_| Ok(())) };
         let mut result = None;
-        report::write_whole(path, self.flags.overwrite, |out| {
+        report::write_whole(path, self.flags.result.overwrite, |out| {
             let mut writer = ScoreWriter::new(out, group_by, labels)?;
             result = Some(work(&mut |scored| writer.write(scored))?);
             writer.finish()
@@ -73,14 +73,16 @@ impl<'a> Targets<'a> {
             console.warn(&format!("left out: {file}: {reason}"));
         }
         for (path, format, part) in &self.files {
-            report::write_whole(path, self.flags.overwrite, |out| match part {
+            report::write_whole(path, self.flags.result.overwrite, |out| match part {
                 Part::Groups => report.write(*format, out, Style::default()),
                 Part::Classes => report.write_per_class(*format, out, Style::default()),
             })?;
         }
         let stdout = std::io::stdout();
-        let written = !self.flags.output.is_empty();
-        let Some(format) = stdout_format(self.flags.format, stdout.is_terminal(), written) else { return Ok(()) };
+        let written = !self.flags.result.output.is_empty();
+        let Some(format) = stdout_format(self.flags.result.format, stdout.is_terminal(), written) else {
+            return Ok(());
+        };
         let style = Style { width: Some(width()), colour: wants_color(display.color, stdout.is_terminal()) };
         let mut text = Vec::new();
         report.write(format, &mut text, style)?;

@@ -1,10 +1,8 @@
 //! The flags of `nckit sql`, as typed.
 
-use std::path::PathBuf;
-
 use clap::Args as ClapArgs;
 
-use crate::cli::args::{FormatName, Machine};
+use crate::cli::args::{Machine, ResultFlags};
 
 pub(in crate::cli) const EXAMPLES: &str = "\
 Examples:
@@ -40,15 +38,8 @@ pub(in crate::cli) struct Sql {
     #[arg(long, help_heading = "Queries")]
     pub(super) allow_write: bool,
 
-    /// Write the result to a file as well; the extension decides: json, ndjson, csv, parquet, md
-    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
-    pub(super) output: Vec<PathBuf>,
-    /// Replace outputs that exist
-    #[arg(long, help_heading = "Output")]
-    pub(super) overwrite: bool,
-    /// What standard output gets; automatic: a table on a terminal, ndjson in a pipe, nothing beside -o in a pipe
-    #[arg(long, value_enum, default_value_t = FormatName::Automatic, help_heading = "Output")]
-    pub(super) format: FormatName,
+    #[command(flatten)]
+    pub(super) result: ResultFlags,
 
     #[command(flatten)]
     pub(super) machine: Machine,

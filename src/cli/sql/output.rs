@@ -29,9 +29,13 @@ type Rows<'a> = dyn FnMut() -> Result<Option<RecordBatch>> + 'a;
 
 impl Outputs {
     pub(super) fn new(args: &Sql, display: &Display) -> Result<Self> {
-        let files: Vec<(PathBuf, Format)> =
-            args.output.iter().map(|path| Ok((path.clone(), Format::from_path(path)?))).collect::<Result<_>>()?;
-        files.iter().try_for_each(|(path, _)| report::check_output(path, args.overwrite))?;
+        let files: Vec<(PathBuf, Format)> = args
+            .result
+            .output
+            .iter()
+            .map(|path| Ok((path.clone(), Format::from_path(path)?)))
+            .collect::<Result<_>>()?;
+        files.iter().try_for_each(|(path, _)| report::check_output(path, args.result.overwrite))?;
         let mut paths: Vec<&Path> = files.iter().map(|(path, _)| path.as_path()).collect();
         paths.sort_unstable();
         if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -39,8 +43,8 @@ impl Outputs {
         }
         let terminal = std::io::stdout().is_terminal();
         let style = Style { width: Some(width()), colour: wants_color(display.color, terminal) };
-        let stdout = stdout_format(args.format, terminal, !files.is_empty());
-        Ok(Self { files, overwrite: args.overwrite, stdout, style })
+        let stdout = stdout_format(args.result.format, terminal, !files.is_empty());
+        Ok(Self { files, overwrite: args.result.overwrite, stdout, style })
     }
 
     pub(super) fn has_files(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The aggregates of a second read: rows beside a state and a head that are made already.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -301,19 +302,23 @@ impl Judging {
             let head = heads.as_ref().and_then(|heads| heads.position(at));
             parts.entry((state, head, group_of(at), is_outside)).or_default().push(row);
         }
-        let mut contexts: BTreeMap<(u32, Option<u32>), Option<Arc<Context>>> = BTreeMap::new();
-        for ((state, head, group, is_outside), members) in parts {
-            let context = if let Some(context) = contexts.get(&(state, head)) {
-                context.clone()
-            } else {
+        let mut contexts: BTreeMap<(u32, Option<u32>), Arc<Context>> = BTreeMap::new();
+        for &(state, head, ..) in parts.keys() {
+            if let Entry::Vacant(entry) = contexts.entry((state, head)) {
                 let value = head.and_then(|head| heads.as_ref().map(|heads| heads.value(head)));
-                let context = self.context(&states.value(state), value.as_ref())?;
-                contexts.insert((state, head), context.clone());
-                context
-            };
-            let Some(context) = context else { continue };
-            self.enter(group, &context)?;
-            let judge = Judge::new(&self.questions(&context))?;
+                if let Some(context) = self.context(&states.value(state), value.as_ref())? {
+                    entry.insert(context);
+                }
+            }
+        }
+        let mut judges = BTreeMap::new();
+        for (key, context) in &contexts {
+            judges.insert(*key, Judge::new(&self.questions(context))?);
+        }
+        for ((state, head, group, is_outside), members) in parts {
+            let key = (state, head);
+            let (Some(context), Some(judge)) = (contexts.get(&key), judges.get(&key)) else { continue };
+            self.enter(group, context)?;
             let role = match (is_outside, self.function.needs(Need::Decisions) || self.function.takes_outside()) {
                 (true, _) => Role::Outside,
                 (false, true) => Role::Decided,

@@ -68,6 +68,26 @@ impl Summary {
         }
     }
 
+    /// Does one of these with what both have.
+    fn combine(
+        &mut self,
+        other: &Self,
+        scatters: fn(&mut Scatter, &Scatter) -> Result<()>,
+        moments: fn(&mut ClassSums, &ClassSums) -> Result<()>,
+    ) -> Result<()> {
+        check_kinds(self, other)?;
+        match (&mut self.sums, &other.sums) {
+            (Sums::Full(mine), Sums::Full(theirs)) => scatters(mine, theirs),
+            (Sums::Moments(mine), _) => moments(mine, other.class_sums()),
+            (Sums::Full(mine), Sums::Moments(theirs)) => {
+                let mut sums = mine.sums().clone();
+                moments(&mut sums, theirs)?;
+                self.sums = Sums::Moments(sums);
+                Ok(())
+            }
+        }
+    }
+
     /// Adds the rows of another; a scatter is kept only if both have it.
     pub(super) fn merge(&mut self, other: &Self) -> Result<()> {
         if other.is_empty() {
@@ -77,16 +97,7 @@ impl Summary {
             *self = other.clone();
             return Ok(());
         }
-        check_kinds(self, other)?;
-        match (&mut self.sums, &other.sums) {
-            (Sums::Full(mine), Sums::Full(theirs)) => mine.merge(theirs)?,
-            (Sums::Moments(mine), _) => mine.merge(other.class_sums())?,
-            (Sums::Full(mine), Sums::Moments(theirs)) => {
-                let mut sums = mine.sums().clone();
-                sums.merge(theirs)?;
-                self.sums = Sums::Moments(sums);
-            }
-        }
+        self.combine(other, Scatter::merge, ClassSums::merge)?;
         self.significand_bits = self.significand_bits.max(other.significand_bits);
         self.own_grid |= other.own_grid;
         self.skipped_nulls += other.skipped_nulls;
@@ -99,16 +110,7 @@ impl Summary {
         if other.is_empty() {
             return Ok(());
         }
-        check_kinds(self, other)?;
-        match (&mut self.sums, &other.sums) {
-            (Sums::Full(mine), Sums::Full(theirs)) => mine.subtract(theirs)?,
-            (Sums::Moments(mine), _) => mine.subtract(other.class_sums())?,
-            (Sums::Full(mine), Sums::Moments(theirs)) => {
-                let mut sums = mine.sums().clone();
-                sums.subtract(theirs)?;
-                self.sums = Sums::Moments(sums);
-            }
-        }
+        self.combine(other, Scatter::subtract, ClassSums::subtract)?;
         let less = |mine: u64, theirs: u64| {
             let error = || Error::data("the rows to be subtracted are not in the state");
             mine.checked_sub(theirs).ok_or_else(error)

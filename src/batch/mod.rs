@@ -2,8 +2,10 @@
 //!
 //! Everything below relies on it: rows are finite and of one length, labels are there.
 
+mod by_class;
 mod label;
 
+pub(crate) use by_class::ByClass;
 pub use label::{Label, LabelKind};
 
 use half::f16;

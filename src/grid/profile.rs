@@ -1,23 +1,37 @@
 //! One pass over a chunk that finds how finely its values have to be rounded.
 
+use std::cell::Cell;
+
 use super::{EXPONENTS, Grid, VALUE_BITS, Value, ceil_log2, power_of_two, vectorised};
-use crate::batch::{Batch, Features};
+use crate::batch::{Batch, ByClass, Features};
 use crate::error::{Error, Result};
 
 /// What one pass over a chunk tells: its grid, and where its classes lie.
 ///
 /// It is a pure function of the chunk's rows and labels, so whoever reads the same chunk rounds it alike: sums run
-/// over rows in order with one lane per dimension, hence in the same order whatever the width of the registers.
+/// over rows class after class, with one lane per dimension, hence in the same order whatever the width of the
+/// registers.
 #[derive(Clone, Debug)]
 pub struct Profile {
     grid: Grid,
-    class_of_code: Vec<u32>,
+    /// All rows.
+    classes: ByClass,
+    /// Class means, classes × D.
     means: Vec<f64>,
+    /// Largest |x|, D.
     largest: Vec<f64>,
 }
 
-/// No row of the class has been seen.
-const NONE: u32 = u32::MAX;
+thread_local! {
+    /// Memory of means, which may be a mebibyte or more: asked for once and not for every chunk.
+    static SPARE: Cell<Vec<f64>> = Cell::default();
+}
+
+impl Drop for Profile {
+    fn drop(&mut self) {
+        SPARE.set(std::mem::take(&mut self.means));
+    }
+}
 
 /// Degrees of freedom below which the spread within classes says too little.
 const MIN_FREEDOM: usize = 8;
@@ -66,8 +80,8 @@ impl Profile {
             Features::F32(values) => Outline::of(values, rows),
             Features::F64(values) => Outline::of(values, rows),
         };
-        let Outline { class_of_code, means, largest } = outline;
-        let profile = Self { grid, class_of_code, means, largest };
+        let Outline { classes, means, largest } = outline;
+        let profile = Self { grid, classes, means, largest };
         let zero = |(&x, e): (&f64, &Option<i16>)| e.is_some() || x == 0.0;
         if !profile.largest.iter().zip(profile.grid.exponents()).all(zero) {
             return Err(Error::data("not a grid for these rows"));
@@ -94,8 +108,8 @@ impl Profile {
             Features::F64(values) => Spread::of(values, chunk),
         };
         let grid = Grid::new(exponents(&spread, extra_bits));
-        let Spread { class_of_code, means, largest, .. } = spread;
-        Self { grid, class_of_code, means, largest }
+        let Spread { classes, means, largest, .. } = spread;
+        Self { grid, classes, means, largest }
     }
 
     /// The chunk's grid.
@@ -110,21 +124,26 @@ impl Profile {
 
     /// About where the rows of a class of the chunk lie, `D`; `None` if it has none.
     pub fn mean(&self, code: u32) -> Option<&[f64]> {
-        let class = *self.class_of_code.get(code as usize)?;
-        (class != NONE).then(|| &self.means[class as usize * self.grid.dim()..][..self.grid.dim()])
+        let dim = self.grid.dim();
+        self.classes.class(code).map(|class| &self.means[class * dim..][..dim])
+    }
+
+    /// The rows of the chunk, class after class.
+    pub(crate) fn classes(&self) -> &ByClass {
+        &self.classes
     }
 }
 
 /// What rounding wants to know of rows whose grid is given.
 struct Outline {
-    class_of_code: Vec<u32>,
+    classes: ByClass,
     /// Means of the first rows of each class, classes × D: a shift need only be near.
     means: Vec<f64>,
     largest: Vec<f64>,
 }
 
 /// Rows of a class that say about where it lies: their mean is off by a quarter of a standard deviation.
-const OUTLINE_ROWS: u32 = 16;
+const OUTLINE_ROWS: usize = 16;
 
 impl Outline {
     fn of<T: Value>(values: &[T], rows: &Batch<'_>) -> Self {
@@ -134,35 +153,28 @@ impl Outline {
             #[inline(always)]
             || values.chunks_exact(dim).for_each(|row| raise(&mut largest, row)),
         );
-        let mut class_of_code = vec![NONE; rows.classes().len()];
-        let (mut means, mut counts) = (Vec::new(), Vec::new());
-        for (row, &code) in values.chunks_exact(dim).zip(rows.codes()) {
-            let class = &mut class_of_code[code as usize];
-            if *class == NONE {
-                *class = counts.len() as u32;
-                counts.push(0_u32);
-                means.resize(counts.len() * dim, 0.0);
-            }
-            let class = *class as usize;
-            if counts[class] < OUTLINE_ROWS {
-                counts[class] += 1;
-                let means = &mut means[class * dim..][..dim];
+        let classes = ByClass::of(rows, None);
+        let mut means = spare(classes.counts().len() * dim);
+        for (means, rows) in means.chunks_exact_mut(dim).zip(classes.each()) {
+            means.fill(0.0);
+            let first = &rows[..rows.len().min(OUTLINE_ROWS)];
+            for &row in first {
+                let row = &values[row as usize * dim..][..dim];
                 means.iter_mut().zip(row).for_each(|(mean, x)| *mean += x.widen());
             }
-        }
-        for (means, &count) in means.chunks_exact_mut(dim).zip(&counts) {
             // A sum may have left the range of f64.
-            let mean = |(mean, &largest): (&mut f64, &f64)| *mean = (*mean / f64::from(count)).clamp(-largest, largest);
+            let mean = |(mean, &largest): (&mut f64, &f64)| {
+                *mean = (*mean / first.len() as f64).clamp(-largest, largest);
+            };
             means.iter_mut().zip(&largest).for_each(mean);
         }
-        Self { class_of_code, means, largest }
+        Self { classes, means, largest }
     }
 }
 
 /// Per dimension, how a chunk's values spread within their classes.
 struct Spread {
-    /// Which of the chunk's classes a code is, in order of first rows.
-    class_of_code: Vec<u32>,
+    classes: ByClass,
     /// Class means, classes × D.
     means: Vec<f64>,
     /// Largest |x|.
@@ -186,17 +198,7 @@ struct Spread {
 impl Spread {
     fn of<T: Value>(values: &[T], chunk: &Batch<'_>) -> Self {
         let dim = chunk.dim();
-        let (mut class_of_code, mut first, mut counts) = (vec![NONE; chunk.classes().len()], Vec::new(), Vec::new());
-        for (row, &code) in chunk.codes().iter().enumerate() {
-            let class = &mut class_of_code[code as usize];
-            if *class == NONE {
-                *class = first.len() as u32;
-                first.push(row);
-                counts.push(0_u32);
-            }
-            counts[*class as usize] += 1;
-        }
-        let classes = first.len();
+        let classes = ByClass::of(chunk, None);
         let mut largest = vec![0.0; dim];
         if T::WIDE_RANGE {
             vectorised(
@@ -208,43 +210,50 @@ impl Spread {
             largest.iter().map(|&x| if x > 0.0 { ceil_log2(x).clamp(-1022, 1022) } else { 0 }).collect();
         let factors: Vec<f64> = scale.iter().map(|&p| power_of_two(-p as i16)).collect();
 
-        let classes_of_rows: Vec<u32> = chunk.codes().iter().map(|&code| class_of_code[code as usize]).collect();
         let zeros = || vec![0.0; dim];
         let mut pass = Pass {
             values,
             dim,
-            first: &first,
             factors: &factors,
-            sums: vec![0.0; classes * dim],
+            sums: spare(classes.counts().len() * dim),
             totals: [zeros(), zeros(), zeros(), largest],
         };
+        let mut first = vec![0; classes.counts().len()];
+        classes.each().zip(&mut first).for_each(|(rows, first)| *first = rows[0]);
         vectorised(
             #[inline(always)]
             || {
                 let whole = dim / LANES * LANES;
-                for (tile, classes) in classes_of_rows.chunks(TILE_ROWS).enumerate() {
-                    let row = tile * TILE_ROWS;
-                    // Loops and not iterators with closures, which might not be inlined.
+                // Loops and not iterators with closures, which might not be inlined.
+                for (rows, classes) in classes.rows().chunks(TILE_ROWS).zip(classes.classes().chunks(TILE_ROWS)) {
+                    let tile = Tile { rows, classes, first: &first };
                     for start in (0..whole).step_by(LANES) {
-                        pass.tile::<LANES>(row, classes, start);
+                        pass.add::<LANES>(&tile, start);
                     }
                     for start in whole..dim {
-                        pass.tile::<1>(row, classes, start);
+                        pass.add::<1>(&tile, start);
                     }
                 }
             },
         );
         let Pass { sums, totals: [deviation, squares, hits, largest], .. } = pass;
 
-        let freedom = chunk.rows() - classes;
+        let freedom = chunk.rows() - classes.counts().len();
         let (mut sigma, mut means) = (squares, sums);
         vectorised(
             #[inline(always)]
             || {
-                for (class, &count) in counts.iter().enumerate() {
-                    let (count, sums) = (f64::from(count), &means[class * dim..][..dim]);
+                let (sigma, largest, factors) = (&mut sigma[..dim], &largest[..dim], &factors[..dim]);
+                for (class, &count) in classes.counts().iter().enumerate() {
+                    let (share, origin) = (1.0 / count as f64, &values[first[class] as usize * dim..][..dim]);
+                    let means = &mut means[class * dim..][..dim];
                     for j in 0..dim {
-                        sigma[j] -= sums[j] * sums[j] / count;
+                        let mean = means[j] * share;
+                        sigma[j] -= means[j] * mean;
+                        // Scaled as long as possible: the difference of two values of f64 may be no f64.
+                        let scaled = origin[j].widen() * factors[j] + mean;
+                        let mean = if T::WIDE_RANGE { scaled / factors[j] } else { scaled };
+                        means[j] = mean.max(-largest[j]).min(largest[j]);
                     }
                 }
             },
@@ -252,22 +261,6 @@ impl Spread {
         for sigma in &mut sigma {
             *sigma = if *sigma > 0.0 { (*sigma / freedom as f64).sqrt() } else { 0.0 };
         }
-        vectorised(
-            #[inline(always)]
-            || {
-                let (largest, factors) = (&largest[..dim], &factors[..dim]);
-                for (class, &count) in counts.iter().enumerate() {
-                    let (count, origin) = (f64::from(count), &values[first[class] * dim..][..dim]);
-                    let means = &mut means[class * dim..][..dim];
-                    for j in 0..dim {
-                        // Scaled as long as possible: the difference of two values of f64 may be no f64.
-                        let scaled = origin[j].widen() * factors[j] + means[j] / count;
-                        let mean = if T::WIDE_RANGE { scaled / factors[j] } else { scaled };
-                        means[j] = mean.clamp(-largest[j], largest[j]);
-                    }
-                }
-            },
-        );
         let about_first = (freedom < MIN_FREEDOM).then(|| {
             let mut about = vec![0.0_f64; dim];
             for row in values.chunks_exact(dim) {
@@ -279,7 +272,7 @@ impl Spread {
             about
         });
         let rows = chunk.rows();
-        Self { class_of_code, means, largest, deviation, sigma, scale, hits, rows, freedom, about_first }
+        Self { classes, means, largest, deviation, sigma, scale, hits, rows, freedom, about_first }
     }
 }
 
@@ -287,74 +280,92 @@ impl Spread {
 const LANES: usize = 8;
 
 /// Rows of a tile, which stays in the nearest cache.
-const TILE_ROWS: usize = 16;
+const TILE_ROWS: usize = 8;
+
+/// Some rows of a chunk in the order of classes.
+struct Tile<'a> {
+    rows: &'a [u32],
+    classes: &'a [u32],
+    /// The first row of each class.
+    first: &'a [u32],
+}
 
 /// The rows of a chunk, and what they add up to.
 struct Pass<'a, T> {
     values: &'a [T],
     dim: usize,
-    /// The first row of each class.
-    first: &'a [usize],
     factors: &'a [f64],
-    /// `Σ δ`, classes × D.
+    /// `Σ δ`, classes × D; whatever it was before the first row of a class.
     sums: Vec<f64>,
     /// Largest |δ|, `Σ δ²`, rows with `δ ≠ 0` and largest |x|, each D.
     totals: [Vec<f64>; 4],
 }
 
 impl<T: Value> Pass<'_, T> {
-    /// Adds the dimensions from `start` on of some rows, of which `row` is the first.
+    /// Adds `N` dimensions of some rows, from `start` on.
     #[inline(always)]
-    fn tile<const N: usize>(&mut self, row: usize, classes: &[u32], start: usize) {
-        let load = |values: &[f64]| -> [f64; N] {
-            let mut lanes = [0.0; N];
-            lanes.copy_from_slice(&values[start..start + N]);
-            lanes
-        };
-        let factors = load(self.factors);
-        let [mut deviation, mut squares, mut hits, mut largest] = [0, 1, 2, 3].map(|total| load(&self.totals[total]));
-        for (row, &class) in (row..).zip(classes) {
-            let class = class as usize;
-            let x: [f64; N] = widened(&self.values[row * self.dim + start..][..N]);
-            let origin: [f64; N] = widened(&self.values[self.first[class] * self.dim + start..][..N]);
-            let mut delta = [0.0; N];
-            for lane in 0..N {
-                delta[lane] = if T::WIDE_RANGE {
-                    x[lane] * factors[lane] - origin[lane] * factors[lane]
-                } else {
-                    x[lane] - origin[lane]
-                };
+    fn add<const N: usize>(&mut self, tile: &Tile<'_>, start: usize) {
+        let factors: [f64; N] = load(self.factors, start);
+        // One by one: a closure might not be inlined.
+        let [deviation, squares, hits, largest] = &self.totals;
+        let (mut deviation, mut squares) = (load::<N>(deviation, start), load::<N>(squares, start));
+        let (mut hits, mut largest) = (load::<N>(hits, start), load::<N>(largest, start));
+        let (mut at, mut class) = (0, usize::MAX);
+        let (mut origin, mut sums) = ([0.0; N], [0.0; N]);
+        while at < tile.rows.len() {
+            let row = tile.rows[at] as usize;
+            if tile.classes[at] as usize != class {
+                if class != usize::MAX {
+                    self.sums[class * self.dim + start..][..N].copy_from_slice(&sums);
+                }
+                class = tile.classes[at] as usize;
+                let first = tile.first[class] as usize;
+                origin = self.scaled(first, start, &factors).1;
+                sums = if row == first { [0.0; N] } else { load(&self.sums, class * self.dim + start) };
             }
+            let (x, scaled) = self.scaled(row, start, &factors);
             for lane in 0..N {
-                let (size, distance) = (x[lane].abs(), delta[lane].abs());
+                let delta = scaled[lane] - origin[lane];
+                let (size, distance) = (x[lane].abs(), delta.abs());
                 largest[lane] = if size > largest[lane] { size } else { largest[lane] };
                 deviation[lane] = if distance > deviation[lane] { distance } else { deviation[lane] };
-                squares[lane] += delta[lane] * delta[lane];
-                hits[lane] += if delta[lane] == 0.0 { 0.0 } else { 1.0 };
+                squares[lane] += delta * delta;
+                hits[lane] += if delta == 0.0 { 0.0 } else { 1.0 };
+                sums[lane] += delta;
             }
-            // All is loaded before anything is stored: for all that the compiler knows, both might be one memory.
-            let sums = &mut self.sums[class * self.dim + start..][..N];
-            let mut total = [0.0; N];
-            total.copy_from_slice(sums);
-            for lane in 0..N {
-                total[lane] += delta[lane];
-            }
-            sums.copy_from_slice(&total);
+            at += 1;
         }
-        for (total, lanes) in self.totals.iter_mut().zip([deviation, squares, hits, largest]) {
-            total[start..start + N].copy_from_slice(&lanes);
+        self.sums[class * self.dim + start..][..N].copy_from_slice(&sums);
+        for (total, lanes) in self.totals.iter_mut().zip([&deviation, &squares, &hits, &largest]) {
+            total[start..start + N].copy_from_slice(lanes);
         }
+    }
+
+    /// Values of a row, and the same as differences are taken of.
+    #[inline(always)]
+    fn scaled<const N: usize>(&self, row: usize, start: usize, factors: &[f64; N]) -> ([f64; N], [f64; N]) {
+        let values = &self.values[row * self.dim + start..][..N];
+        let (mut x, mut scaled) = ([0.0; N], [0.0; N]);
+        for lane in 0..N {
+            x[lane] = values[lane].widen();
+            scaled[lane] = if T::WIDE_RANGE { x[lane] * factors[lane] } else { x[lane] };
+        }
+        (x, scaled)
     }
 }
 
-/// Some values in `f64`.
 #[inline(always)]
-fn widened<T: Value, const N: usize>(values: &[T]) -> [f64; N] {
+fn load<const N: usize>(values: &[f64], start: usize) -> [f64; N] {
     let mut lanes = [0.0; N];
-    for lane in 0..N {
-        lanes[lane] = values[lane].widen();
-    }
+    lanes.copy_from_slice(&values[start..start + N]);
     lanes
+}
+
+/// Memory for so many means, which are whatever they were.
+fn spare(length: usize) -> Vec<f64> {
+    let mut means = SPARE.take();
+    means.resize(length, 0.0);
+    means
 }
 
 /// Takes the larger magnitudes.

@@ -29,9 +29,12 @@ pub fn low_word(x: f64) -> i32 {
 /// Exponents this far apart share a pass over `Σ δ²`.
 const BAND: u32 = 6;
 
-/// Dimensions whose squares share a lane: those of two rows in `2^11` of them, each `δ² · 4^5 < 2^52`, stay below
+/// Rows of a class that are rounded at a time, so that what they share is loaded once.
+const GROUP: usize = 4;
+
+/// Dimensions whose squares share a lane: those of [`GROUP`] rows in `2^10` of them, each `δ² · 4^5 < 2^52`, stay below
 /// `2^64`.
-const LANE_DIMS: usize = 1 << 11;
+const LANE_DIMS: usize = 1 << 10;
 
 /// The dimensions whose squares are summed in one pass.
 struct Band {
@@ -148,7 +151,7 @@ impl Quantiser {
         out: &mut Rounded,
     ) -> Option<TooFar> {
         let dim = self.dim;
-        out.short.resize(if keep { rows.rows.len() } else { 2 } * dim, 0.0);
+        out.short.resize(if keep { rows.rows.len() } else { GROUP } * dim, 0.0);
         out.shift.resize(dim, 0.0);
         let (mut kept, mut failed) = (0, None);
         let mut first = 0;
@@ -164,26 +167,29 @@ impl Quantiser {
             }
             out.squares.clear();
             out.squares.resize(self.bands.len(), 0);
-            for pair in rows.rows[first..end].chunks(2) {
+            for group in rows.rows[first..end].chunks(GROUP) {
                 let x = |row: u32| &values[row as usize * dim..][..dim];
-                let deltas = &mut out.short[if keep { kept * dim } else { 0 }..][..pair.len() * dim];
-                let mut long = [false; 2];
-                if let &[a, b] = pair {
-                    let (first, second) = deltas.split_at_mut(dim);
-                    let shifted = Shifted { inverse: &self.inverse, shift };
-                    long = shifted.round([x(a), x(b)], [&mut *first, &mut *second], totals.changed);
-                    if long == [false; 2] {
-                        self.add_short([first, second], sums, &mut out.squares);
-                        kept += 2;
+                let shifted = Shifted { inverse: &self.inverse, shift };
+                let deltas = &mut out.short[if keep { kept * dim } else { 0 }..][..group.len() * dim];
+                let mut long = [false; GROUP];
+                if let &[a, b, c, d] = group {
+                    let (front, back) = deltas.split_at_mut(2 * dim);
+                    let ((first, second), (third, fourth)) = (front.split_at_mut(dim), back.split_at_mut(dim));
+                    let parts = [&mut *first, &mut *second, &mut *third, &mut *fourth];
+                    long = shifted.round([x(a), x(b), x(c), x(d)], parts, totals.changed);
+                    if long == [false; GROUP] {
+                        self.add_short([first, second, third, fourth], sums, &mut out.squares);
+                        kept += GROUP;
                         continue;
                     }
                 } else {
-                    let shifted = Shifted { inverse: &self.inverse, shift };
-                    [long[0]] = shifted.round([x(pair[0])], [&mut *deltas], totals.changed);
+                    for (at, &row) in group.iter().enumerate() {
+                        [long[at]] = shifted.round([x(row)], [&mut deltas[at * dim..][..dim]], totals.changed);
+                    }
                 }
-                // One of them alone, or long.
+                // Fewer, or some of them long.
                 let mut place = 0;
-                for (at, (&row, long)) in pair.iter().zip(long).enumerate() {
+                for (at, (&row, long)) in group.iter().zip(long).enumerate() {
                     let delta = &deltas[at * dim..][..dim];
                     if long {
                         let start = out.long.len();
@@ -319,14 +325,19 @@ impl Shifted<'_> {
         }
         let mut beyond = [0; N];
         for j in 0..dim {
+            let (mut changes, mut delta) = (0, [0.0; N]);
             for row in 0..N {
                 let steps = x[row][j].widen() * inverse[j];
                 let rounded = (steps + MAGIC) - MAGIC;
-                changed[j] += u64::from(rounded != steps);
-                let delta = rounded - shift[j];
-                deltas[row][j] = delta;
+                changes += u64::from(rounded != steps);
+                delta[row] = rounded - shift[j];
                 // The bits of |δ|: ordered as the numbers are, and compared as integers in any order.
-                beyond[row] |= (LONG_BITS - 1).wrapping_sub(delta.to_bits() & (u64::MAX >> 1));
+                beyond[row] |= (LONG_BITS - 1).wrapping_sub(delta[row].to_bits() & (u64::MAX >> 1));
+            }
+            // All is loaded before anything is stored: for all that the compiler knows, both might be one memory.
+            changed[j] += changes;
+            for row in 0..N {
+                deltas[row][j] = delta[row];
             }
         }
         beyond.map(|beyond| beyond >> 63 != 0)

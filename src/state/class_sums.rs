@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use arrow::datatypes::i256;
 
 use super::class::{Class, Moves, NoMoves, Sign, out_of_range};
-use super::observe::observe;
+use super::observe::{observe, recycle};
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
@@ -416,6 +416,8 @@ impl PartialEq for ClassSums {
 impl Accumulate for ClassSums {
     fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
         let seen = observe(chunk, rows, shifts, None)?;
-        self.merge(&seen)
+        self.merge(&seen)?;
+        recycle(seen);
+        Ok(())
     }
 }

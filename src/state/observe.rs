@@ -7,15 +7,27 @@ use arrow::datatypes::i256;
 use super::class_sums::ClassSums;
 use super::shifts::Steps;
 use super::{Chunk, Shifts};
-use crate::batch::{Batch, Features};
+use crate::batch::{Batch, ByClass, Features};
 use crate::error::{Error, Result};
 use crate::grid::{History, Profile, VALUE_BITS, Value};
 use crate::kernels::gram::BLOCK_ROWS;
 use crate::kernels::quantise::{Quantiser, Rounded, Rows, TooFar, Totals};
 
 thread_local! {
-    /// A block of rounded rows, of the size of a chunk or more: asked for once and not for every chunk.
-    static SCRATCH: Cell<Rounded> = Cell::default();
+    static SPARE: Cell<Spare> = Cell::default();
+}
+
+/// Memory of the size of a chunk or more: asked for once and not for every chunk.
+#[derive(Default)]
+struct Spare {
+    rounded: Rounded,
+    shifts: Vec<i64>,
+    sums: Vec<i64>,
+}
+
+/// Keeps the memory of what a chunk was observed to be for the next one.
+pub(super) fn recycle(seen: ClassSums) {
+    SPARE.set(Spare { shifts: seen.shifts, sums: seen.sums, ..SPARE.take() });
 }
 
 /// Takes the rounded rows of each block.
@@ -51,29 +63,24 @@ fn observe_values<T: Value>(
         return Err(Error::internal("a batch and its profile do not belong together"));
     }
     check_range(values, batch, profile)?;
-    let everything: Vec<u32>;
-    let selected = if let Some(rows) = rows {
-        rows
-    } else {
-        everything = (0..batch.rows() as u32).collect();
-        &everything
-    };
-    let classes = Classes::of(batch, selected);
-    let labels: Vec<_> = classes.codes.iter().map(|&code| batch.classes()[code as usize].clone()).collect();
+    let selected = rows.map(|rows| ByClass::of(batch, Some(rows)));
+    let classes = selected.as_ref().unwrap_or(profile.classes());
+    let labels: Vec<_> = classes.codes().iter().map(|&code| batch.classes()[code as usize].clone()).collect();
     let steps = Steps::of(grid);
-    let mut shift_steps = Vec::with_capacity(labels.len() * dim);
-    for ((&code, label), &count) in classes.codes.iter().zip(&labels).zip(&classes.counts) {
+    let Spare { shifts: mut shift_steps, mut sums, mut rounded } = SPARE.take();
+    shift_steps.clear();
+    for ((&code, label), &count) in classes.codes().iter().zip(&labels).zip(classes.counts()) {
         let mean = profile.mean(code).ok_or_else(|| Error::internal("a class of the chunk is not in its profile"))?;
         shifts.in_steps(label, &steps, mean, count, &mut shift_steps);
     }
 
     let quantiser = Quantiser::new(grid, profile.largest());
-    let mut sums = vec![0; labels.len() * dim];
+    sums.clear();
+    sums.resize(labels.len() * dim, 0);
     let mut squares = vec![i256::ZERO; labels.len()];
     let mut changed = vec![0_u64; dim];
-    let mut rounded = SCRATCH.take();
     let mut failed: Option<TooFar> = None;
-    for (rows, classes) in classes.rows.chunks(BLOCK_ROWS).zip(classes.of_row.chunks(BLOCK_ROWS)) {
+    for (rows, classes) in classes.rows().chunks(BLOCK_ROWS).zip(classes.classes().chunks(BLOCK_ROWS)) {
         let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
         let rows = Rows { rows, classes, shifts: &shift_steps };
         if let Err(far) = quantiser.round(values, &rows, &mut totals, sink.is_some(), &mut rounded) {
@@ -85,9 +92,9 @@ fn observe_values<T: Value>(
     if let Some(TooFar { row, dimension }) = failed {
         return Err(too_fine(row, dimension));
     }
-    SCRATCH.set(rounded);
-    let history = History::of(grid, selected.len() as u64, &changed);
-    Ok(ClassSums::from_parts(grid.clone(), history, labels, classes.counts, shift_steps, sums, squares))
+    SPARE.set(Spare { rounded, ..Spare::default() });
+    let history = History::of(grid, classes.rows().len() as u64, &changed);
+    Ok(ClassSums::from_parts(grid.clone(), history, labels, classes.counts().to_vec(), shift_steps, sums, squares))
 }
 
 /// Every `q` must fit; only a grid that the user chose can be too fine for that.
@@ -107,47 +114,4 @@ fn too_fine(row: usize, dimension: usize) -> Error {
         .with("row", row)
         .with("dimension", dimension)
         .help("choose a larger --grid exponent or fewer --extra-bits")
-}
-
-/// The classes among the rows selected, in order of first rows.
-struct Classes {
-    /// The batch's code of each.
-    codes: Vec<u32>,
-    /// Rows of each.
-    counts: Vec<u64>,
-    /// The rows selected, class after class: what a class needs stays in cache for all of its rows.
-    rows: Vec<u32>,
-    /// The class of each of them.
-    of_row: Vec<u32>,
-}
-
-impl Classes {
-    fn of(batch: &Batch<'_>, selected: &[u32]) -> Self {
-        const NONE: u32 = u32::MAX;
-        let mut of_code = vec![NONE; batch.classes().len()];
-        let (mut codes, mut counts) = (Vec::new(), Vec::new());
-        for &row in selected {
-            let code = batch.codes()[row as usize];
-            let class = &mut of_code[code as usize];
-            if *class == NONE {
-                *class = codes.len() as u32;
-                codes.push(code);
-                counts.push(0);
-            }
-            counts[*class as usize] += 1;
-        }
-        let mut next: Vec<usize> = Vec::with_capacity(counts.len());
-        let mut of_row = Vec::with_capacity(selected.len());
-        for (class, &count) in counts.iter().enumerate() {
-            next.push(of_row.len());
-            of_row.extend(std::iter::repeat_n(class as u32, count as usize));
-        }
-        let mut rows = vec![0; selected.len()];
-        for &row in selected {
-            let class = of_code[batch.codes()[row as usize] as usize] as usize;
-            rows[next[class]] = row;
-            next[class] += 1;
-        }
-        Self { codes, counts, rows, of_row }
-    }
 }

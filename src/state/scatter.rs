@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::class::{Moves, Sign, out_of_range};
 use super::class_sums::{ClassSums, with_grids};
-use super::observe::observe;
+use super::observe::{observe, recycle};
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::error::{Error, Result};
 use crate::grid::{Grid, bits_i128, bits_i256, divide, wide};
@@ -305,8 +305,9 @@ impl Accumulate for Scatter {
         let mut gram = SCRATCH.take();
         gram.clear(dim);
         let sums = observe(chunk, rows, shifts, Some(&mut |rounded| gram.add(rounded, dim)))?;
-        let merged = self.combine(&sums, &gram, Sign::Plus);
+        self.combine(&sums, &gram, Sign::Plus)?;
         SCRATCH.set(gram);
-        merged
+        recycle(sums);
+        Ok(())
     }
 }

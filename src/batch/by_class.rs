@@ -1,0 +1,110 @@
+//! Rows in the order of their classes.
+
+use super::Batch;
+
+/// No row of the class is among them.
+const NONE: u32 = u32::MAX;
+
+/// Some rows of a batch, class after class, so that what a class needs stays in the nearest cache for all of its rows.
+///
+/// Classes are in order of their first rows, and so are the rows of each.
+#[derive(Clone, Debug)]
+pub(crate) struct ByClass {
+    /// Which class a code is, `NONE` if none.
+    class_of_code: Vec<u32>,
+    codes: Vec<u32>,
+    counts: Vec<u64>,
+    rows: Vec<u32>,
+    classes: Vec<u32>,
+}
+
+impl ByClass {
+    /// Orders the rows selected, or all of them; the batch has fewer than `2^32`.
+    pub(crate) fn of(batch: &Batch<'_>, selected: Option<&[u32]>) -> Self {
+        match selected {
+            Some(selected) => Self::order(batch, selected.iter().copied()),
+            None => Self::order(batch, 0..batch.rows() as u32),
+        }
+    }
+
+    fn order(batch: &Batch<'_>, selected: impl Iterator<Item = u32> + Clone) -> Self {
+        let code = |row: u32| batch.codes()[row as usize];
+        let mut class_of_code = vec![NONE; batch.classes().len()];
+        let (mut codes, mut counts) = (Vec::new(), Vec::new());
+        for row in selected.clone() {
+            let class = &mut class_of_code[code(row) as usize];
+            if *class == NONE {
+                *class = codes.len() as u32;
+                codes.push(code(row));
+                counts.push(0);
+            }
+            counts[*class as usize] += 1;
+        }
+        let (mut next, mut classes) = (Vec::with_capacity(counts.len()), Vec::new());
+        for (class, &count) in (0..).zip(&counts) {
+            next.push(classes.len());
+            classes.extend(std::iter::repeat_n(class, count as usize));
+        }
+        let mut rows = vec![0; classes.len()];
+        for row in selected {
+            let at = &mut next[class_of_code[code(row) as usize] as usize];
+            rows[*at] = row;
+            *at += 1;
+        }
+        Self { class_of_code, codes, counts, rows, classes }
+    }
+
+    /// The batch's code of each class.
+    pub(crate) fn codes(&self) -> &[u32] {
+        &self.codes
+    }
+
+    /// The rows of each class, at least one.
+    pub(crate) fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// The rows of one class after the other.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &[u32]> {
+        let mut rest = &self.rows[..];
+        self.counts.iter().map(move |&count| {
+            let (rows, others) = rest.split_at(count as usize);
+            rest = others;
+            rows
+        })
+    }
+
+    /// The rows, as indices into the batch.
+    pub(crate) fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// The class of each of them.
+    pub(crate) fn classes(&self) -> &[u32] {
+        &self.classes
+    }
+
+    /// The class of a code, if it has a row.
+    pub(crate) fn class(&self, code: u32) -> Option<usize> {
+        self.class_of_code.get(code as usize).filter(|&&class| class != NONE).map(|&class| class as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Features, Label};
+
+    #[test]
+    fn rows_stand_class_after_class_in_their_own_order() {
+        let labels: Vec<Label> = (0..4).map(Label::Int).collect();
+        let batch = Batch::new(1, Features::F32(&[0.0; 6]), &[3, 1, 3, 0, 1, 3], &labels).unwrap();
+        let all = ByClass::of(&batch, None);
+        assert_eq!((all.codes(), all.counts()), (&[3, 1, 0][..], &[3, 2, 1][..]));
+        assert_eq!((all.rows(), all.classes()), (&[0, 2, 5, 1, 4, 3][..], &[0, 0, 0, 1, 1, 2][..]));
+        assert_eq!([0, 1, 2, 3, 4].map(|code| all.class(code)), [Some(2), Some(1), None, Some(0), None]);
+        assert_eq!(all.each().collect::<Vec<_>>(), [&[0, 2, 5][..], &[1, 4], &[3]]);
+        let some = ByClass::of(&batch, Some(&[4, 5, 1]));
+        assert_eq!((some.rows(), some.classes(), some.codes()), (&[4, 1, 5][..], &[0, 0, 1][..], &[1, 3][..]));
+    }
+}

@@ -107,6 +107,12 @@ impl Source {
         Ok(bytes)
     }
 
+    /// The headers of a column's pages.
+    pub(super) fn headers(&self, chunk: &ColumnChunkMetaData) -> Result<Headers> {
+        let (at, column) = column(chunk, self.0.size)?;
+        Ok(Headers { source: self.clone(), column, at })
+    }
+
     /// The same in memory that is used again.
     fn page(&self, start: u64, length: usize) -> Result<Bytes> {
         if !KEPT_BYTES.contains(&length) {
@@ -130,7 +136,12 @@ impl Source {
             *bytes = reserve(length as u64)?;
             bytes.resize(length, 0);
         }
-        match self.0.file.read_exact_at(&mut bytes[..length], start) {
+        self.fill(start, &mut bytes[..length])
+    }
+
+    /// Fills a buffer with the bytes from `start`.
+    pub(super) fn fill(&self, start: u64, buffer: &mut [u8]) -> Result<()> {
+        match self.0.file.read_exact_at(buffer, start) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(damaged("the file became shorter")),
             Err(error) => Err(Error::io("cannot read").caused_by(error)),
@@ -198,6 +209,27 @@ impl Source {
         // A failing allocation would end the process, so it is tried first.
         reserve(header.uncompressed as u64)?;
         Ok(header)
+    }
+}
+
+/// The headers of a column's pages, one after the other.
+#[derive(Debug)]
+pub(super) struct Headers {
+    source: Source,
+    column: Column,
+    at: u64,
+}
+
+impl Headers {
+    /// The next header, and where its page begins; `None` after the last.
+    pub(super) fn next(&mut self) -> Result<Option<(thrift::PageHeader, u64)>> {
+        if self.at >= self.column.end {
+            return Ok(None);
+        }
+        let header = self.source.header(self.at, &self.column)?;
+        let page = self.at + header.length;
+        self.at = page + header.compressed as u64;
+        Ok(Some((header, page)))
     }
 }
 

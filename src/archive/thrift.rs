@@ -27,6 +27,22 @@ pub(super) struct PageHeader {
     pub(super) dictionary_values: Option<i32>,
     /// Whether it carries a checksum.
     pub(super) checksum: bool,
+    /// The levels of a data page whose values are PLAIN, and no more compressed than its column.
+    pub(super) plain: Option<Levels>,
+}
+
+/// Where a data page has the levels of its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Levels {
+    /// At its beginning, each behind its length, run by run: data pages of the first version.
+    Prefixed,
+    /// At its beginning, so many bytes of repetition and definition levels: data pages of the second version.
+    Sized {
+        /// Values that are null.
+        nulls: i32,
+        repetition: i32,
+        definition: i32,
+    },
 }
 
 /// Whether `bytes` are one whole structure.
@@ -47,8 +63,22 @@ pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
                 header.checksum = true;
                 walker.int()?;
             }
-            (5 | 8, STRUCT) => header.values = Some(walker.first_int()?),
-            (7, STRUCT) => header.dictionary_values = Some(walker.first_int()?),
+            (5, STRUCT) => {
+                let [values, encoding, definition, repetition, ..] = walker.ints()?;
+                header.values = Some(values.ok_or(Malformed)?);
+                let run_by_run = (definition, repetition) == (Some(RLE), Some(RLE));
+                header.plain = (encoding == Some(PLAIN) && run_by_run).then_some(Levels::Prefixed);
+            }
+            (7, STRUCT) => {
+                let [values, ..] = walker.ints()?;
+                header.dictionary_values = Some(values.ok_or(Malformed)?);
+            }
+            (8, STRUCT) => {
+                let [values, nulls, _, encoding, definition, repetition] = walker.ints()?;
+                header.values = Some(values.ok_or(Malformed)?);
+                let levels = || Some(Levels::Sized { nulls: nulls?, repetition: repetition?, definition: definition? });
+                header.plain = if encoding == Some(PLAIN) { levels() } else { None };
+            }
             _ => walker.skip(kind, DEPTH)?,
         }
         Ok(())
@@ -56,6 +86,10 @@ pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
     header.length = walker.at as u64;
     Ok(header)
 }
+
+/// Parquet's numbers of encodings.
+const PLAIN: i32 = 0;
+const RLE: i32 = 3;
 
 const TRUE: u8 = 1;
 const FALSE: u8 = 2;
@@ -128,17 +162,17 @@ impl Walker<'_> {
         }
     }
 
-    /// Field 1 of a structure, an integer.
-    fn first_int(&mut self) -> Walk<i32> {
-        let mut first = None;
+    /// Fields 1 to 6 of a structure that are integers.
+    fn ints(&mut self) -> Walk<[Option<i32>; 6]> {
+        let mut ints = [None; 6];
         self.fields(|walker, id, kind| {
-            if (id, kind) == (1, I32) {
-                first = Some(walker.int()?);
+            if let (1..=6, I32) = (id, kind) {
+                ints[id as usize - 1] = Some(walker.int()?);
                 return Ok(());
             }
             walker.skip(kind, DEPTH)
         })?;
-        first.ok_or(Malformed)
+        Ok(ints)
     }
 
     fn skip(&mut self, kind: u8, depth: u32) -> Walk<()> {
@@ -189,14 +223,38 @@ mod tests {
     use super::*;
 
     /// A data page, 300 bytes from 200, 100 values, PLAIN, RLE, RLE.
-    const HEADER: [u8; 18] =
-        [0x15, 0x00, 0x15, 0xd8, 0x04, 0x15, 0x90, 0x03, 0x2c, 0x15, 0xc8, 0x01, 0x15, 0x00, 0x15, 0x06, 0x00, 0x00];
+    const HEADER: [u8; 20] = [
+        0x15, 0x00, 0x15, 0xd8, 0x04, 0x15, 0x90, 0x03, 0x2c, 0x15, 0xc8, 0x01, 0x15, 0x00, 0x15, 0x06, 0x15, 0x06,
+        0x00, 0x00,
+    ];
 
     #[test]
     fn a_page_header_is_read() {
         let header = page_header(&HEADER).unwrap();
         assert_eq!((header.uncompressed, header.compressed, header.values), (300, 200, Some(100)));
-        assert_eq!((header.length, header.checksum, header.dictionary_values), (18, false, None));
+        assert_eq!((header.length, header.checksum, header.dictionary_values), (20, false, None));
+        assert_eq!(header.plain, Some(Levels::Prefixed));
+        // The encoding of the values, and those of both levels.
+        for at in [13, 15, 17] {
+            let mut other = HEADER;
+            other[at] = 8;
+            assert_eq!(page_header(&other).unwrap().plain, None, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_the_second_version_tells_the_lengths_of_its_levels() {
+        // 100 values, no nulls, 10 rows, PLAIN, 4 and 30 bytes of levels.
+        let bytes = [
+            0x15, 0x06, 0x15, 0xd8, 0x04, 0x15, 0x90, 0x03, 0x5c, 0x15, 0xc8, 0x01, 0x15, 0x00, 0x15, 0x14, 0x15, 0x00,
+            0x15, 0x08, 0x15, 0x3c, 0x00, 0x00,
+        ];
+        let header = page_header(&bytes).unwrap();
+        assert_eq!((header.values, header.length), (Some(100), 24));
+        assert_eq!(header.plain, Some(Levels::Sized { nulls: 0, repetition: 30, definition: 4 }));
+        let mut split = bytes;
+        split[17] = 18;
+        assert_eq!(page_header(&split).unwrap().plain, None);
     }
 
     #[test]

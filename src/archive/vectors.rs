@@ -5,7 +5,7 @@ use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 use super::Values;
 use super::batches::Batches;
-use super::pages::{Float, Pages, all_finite};
+use super::pages::{Float, Pages};
 use super::schema::{Element, VectorType, leaves};
 use super::source::Source;
 use crate::error::{Error, Result};
@@ -152,7 +152,6 @@ fn take<V: Float>(
     mut values: Vec<V>,
     wrap: impl FnOnce(Vec<V>) -> Values,
 ) -> Result<Option<Vectors>> {
-    values.clear();
     let Some(finite) = pages.next(rows, &mut values)? else { return Ok(None) };
     let mut faults = Vec::new();
     if !finite {
@@ -164,7 +163,7 @@ fn take<V: Float>(
 /// Adds the rows that hold a NaN or an infinity and are no faults yet; the first of them is row `first` of the chunk.
 pub(super) fn find_nonfinite<V: Float>(values: &[V], dim: usize, first: usize, faults: &mut Vec<(u32, Fault)>) {
     // One pass without a branch; where values are in order, as nearly everywhere, the next loop is not needed.
-    if all_finite(values) {
+    if V::all_finite(values) {
         return;
     }
     let mut more = Vec::new();

@@ -1,5 +1,6 @@
 //! How much of a variance may be nothing but rounding.
 
+use crate::grid::power_of_two;
 use crate::state::Statistics;
 
 /// A variance along a direction counts if it is this many times what rounding makes there.
@@ -16,7 +17,8 @@ pub(super) fn ulp(x: f64, significand_bits: u32) -> f64 {
         return 0.0;
     }
     let exponent = ((x.abs().to_bits() >> 52) as i32 - 1023).max(least);
-    2_f64.powi(exponent + 1 - significand_bits as i32)
+    // In two steps, for the first may be the smallest ordinary number.
+    power_of_two(exponent as i16) * power_of_two(1 - significand_bits as i16)
 }
 
 /// Per dimension the noise that rounding to the grid, or to the stored type where that is coarser, leaves in a sum over
@@ -52,5 +54,6 @@ mod tests {
         assert_eq!(ulp(1000.0, 11), 0.5);
         assert_eq!(ulp(1e-6, 11), 2_f64.powi(-24));
         assert_eq!(ulp(0.0, 24), 0.0);
+        assert_eq!(ulp(f64::MIN_POSITIVE, 53), f64::from_bits(1));
     }
 }

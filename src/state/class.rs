@@ -90,7 +90,11 @@ impl Class {
 
 /// `a / b` to the nearest integer, ties to even; `0 < b ≤ 2^126`.
 fn div_round_ties_even(a: i128, b: i128) -> i128 {
-    let (quotient, remainder) = (a.div_euclid(b), a.rem_euclid(b));
+    let (quotient, remainder) = match (i64::try_from(a), i64::try_from(b)) {
+        // Most are, and machines divide so many bits at once.
+        (Ok(a), Ok(b)) => (a.div_euclid(b).into(), a.rem_euclid(b).into()),
+        _ => (a.div_euclid(b), a.rem_euclid(b)),
+    };
     let up = match remainder.cmp(&(b - remainder)) {
         std::cmp::Ordering::Less => false,
         std::cmp::Ordering::Equal => quotient & 1 == 1,
@@ -108,6 +112,8 @@ mod tests {
         let rounded = [-6, -5, -3, -2, -1, 0, 1, 2, 3, 5, 6].map(|a| div_round_ties_even(a, 4));
         assert_eq!(rounded, [-2, -1, -1, 0, 0, 0, 0, 0, 1, 1, 2]);
         assert_eq!(div_round_ties_even(i128::MAX, 1 << 126), 2);
+        let wide = [-6, -5, -3, -2, -1, 0, 1, 2, 3, 5, 6].map(|a| div_round_ties_even(a << 80, 4 << 80));
+        assert_eq!(wide, rounded);
     }
 
     #[test]

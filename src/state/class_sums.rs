@@ -150,10 +150,7 @@ impl ClassSums {
                     self.combine(mine, theirs, &weights, sign, moves)?;
                 }
                 None if sign == Sign::Minus => return Err(not_contained(&other.labels[k])),
-                None => {
-                    let theirs = other.class(k, &left, squares_left)?;
-                    self.append(&other.labels[k], &theirs, &weights, moves)?;
-                }
+                None => self.append(other, k, (&left, squares_left), &weights, moves)?,
             }
         }
         match sign {
@@ -248,17 +245,33 @@ impl ClassSums {
         self.put(mine, &together)
     }
 
-    fn append(&mut self, label: &Label, class: &Class, weights: &[u32], moves: &mut impl Moves) -> Result<()> {
-        let mut class = class.clone();
+    /// Adds a class that is not there yet, its integers moved left by so many bits.
+    fn append(
+        &mut self,
+        other: &Self,
+        k: usize,
+        (left, squares_left): (&[u32], u32),
+        weights: &[u32],
+        moves: &mut impl Moves,
+    ) -> Result<()> {
+        let (mine, label) = (self.classes(), other.labels[k].clone());
+        self.index.insert(label.clone(), mine);
+        self.labels.push(label);
+        if squares_left == 0 && left.iter().all(|&bits| bits == 0) {
+            let theirs = k * self.dim..(k + 1) * self.dim;
+            self.counts.push(other.counts[k]);
+            self.squares.push(other.squares[k]);
+            self.shifts.extend_from_slice(&other.shifts[theirs.clone()]);
+            self.sums.extend_from_slice(&other.sums[theirs]);
+            return Ok(());
+        }
+        let mut class = other.class(k, left, squares_left)?;
         class.centre_if_large(weights, moves)?;
-        let k = self.classes();
-        self.index.insert(label.clone(), k);
-        self.labels.push(label.clone());
         self.counts.push(0);
         self.squares.push(i256::ZERO);
-        self.shifts.resize((k + 1) * self.dim, 0);
-        self.sums.resize((k + 1) * self.dim, 0);
-        self.put(k, &class)
+        self.shifts.resize((mine + 1) * self.dim, 0);
+        self.sums.resize((mine + 1) * self.dim, 0);
+        self.put(mine, &class)
     }
 
     /// Writes the same integers on a finer grid.

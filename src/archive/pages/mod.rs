@@ -12,22 +12,25 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::basic::{Encoding, Type};
+use parquet::basic::{Compression, Encoding, Type};
 use parquet::column::page::{Page, PageReader};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 
-use super::source::Source;
+use super::source::{Headers, Source};
+use super::thrift::Levels;
 use crate::error::{Error, Result};
 use levels::{all_defined, rows_of};
+pub(super) use values::Float;
 use values::Indices;
-pub(super) use values::{Float, all_finite};
 
 /// Reads pages whose levels say nothing.
 pub(super) struct Pages<V> {
     reader: SerializedPageReader<Source>,
     source: Source,
+    /// The headers of pages to come, where pages are not compressed.
+    headers: Option<Headers>,
     shape: Shape,
     dictionary: Option<Vec<V>>,
     page: Option<DataPage>,
@@ -51,16 +54,17 @@ struct Shape {
 
 /// What is left of a data page.
 struct DataPage {
-    bytes: Bytes,
-    encoding: Values,
+    values: Values,
     /// Stored values.
     count: usize,
     taken: usize,
 }
 
 enum Values {
-    Plain,
-    Split,
+    /// PLAIN, and still in the file, from this byte on.
+    Stored(u64),
+    Plain(Bytes),
+    Split(Bytes),
     Dictionary(Indices),
 }
 
@@ -81,6 +85,9 @@ type Taken<T> = std::result::Result<T, Stop>;
 
 /// Bytes that are taken and looked through while they are in the nearest cache.
 const BLOCK_BYTES: usize = 16 << 10;
+
+/// The same where they come from a file: the next cache is near enough, and calls are fewer.
+const STORED_BLOCK_BYTES: usize = 256 << 10;
 
 impl<V: Float> Pages<V> {
     /// Begins to read a leaf of a row group, of vectors of `dim` elements.
@@ -109,11 +116,14 @@ impl<V: Float> Pages<V> {
         let reader = source.guarded(|| SerializedPageReader::new(Arc::new(source.clone()), column, rows, None))?;
         let (stored, lanes) = if lists { (dim, 1) } else { (1, dim) };
         let shape = Shape { dim, lists, stored, lanes, defined };
-        Ok(Some(Self { reader, source: source.clone(), shape, dictionary: None, page: None, at: 0 }))
+        let plain = matches!(column.compression(), Compression::UNCOMPRESSED);
+        let headers = if plain { Some(source.headers(column)?) } else { None };
+        let source = source.clone();
+        Ok(Some(Self { reader, source, headers, shape, dictionary: None, page: None, at: 0 }))
     }
 
-    /// Appends the next `rows` rows and says whether all of their values are finite; `None`, after some of them, where
-    /// the Arrow reader has to look.
+    /// Makes `out` the next `rows` rows and says whether all of their values are finite; `None`, after some of them,
+    /// where the Arrow reader has to look. What was in `out` saves asking for memory.
     pub(super) fn next(&mut self, rows: usize, out: &mut Vec<V>) -> Result<Option<bool>> {
         match self.take(rows, out) {
             Ok(finite) => Ok(Some(finite)),
@@ -132,107 +142,119 @@ impl<V: Float> Pages<V> {
     }
 
     fn take(&mut self, rows: usize, out: &mut Vec<V>) -> Taken<bool> {
-        let Shape { dim, stored, lanes, .. } = self.shape;
+        let Shape { dim, lanes, .. } = self.shape;
         let elements = rows.checked_mul(dim).ok_or(Stop::Unusual)?;
-        let mut left = rows * stored;
-        let mut finite = true;
-        while left > 0 {
+        let (mut filled, mut finite) = (0, true);
+        while filled < elements {
             if !self.load()? {
                 return Err(Stop::Unusual);
             }
             let Some(page) = &mut self.page else { return Err(Stop::Unusual) };
-            let from_page = left.min(page.count - page.taken);
-            if out.len() < dim {
-                reserve(out, from_page * lanes)?;
-            } else {
-                // By now some rows have been seen to be so long; no schema alone can ask for this memory.
-                reserve(out, elements - out.len())?;
+            let count = ((elements - filled) / lanes).min(page.count - page.taken);
+            let end = filled + count * lanes;
+            // Once some rows have been seen to be so long there is memory for all; no schema alone can ask for it.
+            grow(out, if filled < dim { end } else { elements })?;
+            let block = if matches!(page.values, Values::Stored(_)) { STORED_BLOCK_BYTES } else { BLOCK_BYTES };
+            for part in out[filled..end].chunks_mut((block / V::BYTES / lanes).max(1) * lanes) {
+                page.fill(part, lanes, &self.source, self.dictionary.as_deref())?;
+                finite &= V::all_finite(part);
             }
-            left -= from_page;
-            let end = page.taken + from_page;
-            let step = (BLOCK_BYTES / V::BYTES / lanes).max(1);
-            while page.taken < end {
-                let (first, count) = (out.len(), step.min(end - page.taken));
-                page.append(count, lanes, self.dictionary.as_deref(), out)?;
-                finite &= all_finite(&out[first..]);
-            }
+            filled = end;
         }
+        out.truncate(elements);
         Ok(finite)
     }
 
     /// Makes sure that there is a page with values left; `false` at the end.
     fn load(&mut self) -> Taken<bool> {
         while self.page.as_ref().is_none_or(|page| page.taken == page.count) {
-            self.page = None;
-            let Self { reader, source, .. } = self;
-            let Some(page) = source.guarded(|| reader.get_next_page())? else { return Ok(false) };
-            self.page = self.open_page(page)?;
+            self.page = self.stored_page()?;
+            if self.page.is_none() {
+                let Self { reader, source, .. } = self;
+                let Some(page) = source.guarded(|| reader.get_next_page())? else { return Ok(false) };
+                self.page = self.open_page(page)?;
+            }
         }
         Ok(true)
     }
 
+    /// The next page, if its values lie in the file as they are, with no checksum that had to be looked at.
+    fn stored_page(&mut self) -> Taken<Option<DataPage>> {
+        let Some(headers) = &mut self.headers else { return Ok(None) };
+        let Some((header, start)) = headers.next()? else { return Ok(None) };
+        if header.values.or(header.dictionary_values).is_none() {
+            // Nobody writes such pages, over which parquet steps without a word.
+            self.headers = None;
+            return Ok(None);
+        }
+        let (Some(levels), Some(count), false) = (header.plain, header.values, header.checksum) else {
+            return Ok(None);
+        };
+        let bytes = u64::from(count.unsigned_abs()).checked_mul((self.shape.lanes * V::BYTES) as u64);
+        let before = bytes.and_then(|bytes| (header.compressed as u64).checked_sub(bytes));
+        let (Some(before), true) = (before, header.compressed == header.uncompressed) else { return Ok(None) };
+        let mut levels = LevelBytes { bytes: self.source.bytes(start, before)?.into(), kind: levels };
+        let count = count as usize;
+        self.check_levels(&mut levels, count)?;
+        usual(levels.bytes.is_empty())?;
+        let Self { reader, source, .. } = self;
+        source.guarded(|| reader.skip_next_page())?;
+        self.at += count as u64;
+        Ok(Some(DataPage { values: Values::Stored(start + before), count, taken: 0 }))
+    }
+
     /// Checks the levels of a data page; keeps a dictionary.
     fn open_page(&mut self, page: Page) -> Taken<Option<DataPage>> {
-        let (bytes, encoding, count) = match page {
+        let (mut levels, encoding, count) = match page {
             Page::DictionaryPage { buf, num_values, encoding, .. } => {
                 self.keep_dictionary(&buf, num_values as usize, encoding)?;
                 return Ok(None);
             }
-            Page::DataPage { mut buf, num_values, encoding, def_level_encoding, rep_level_encoding, .. } => {
-                let count = num_values as usize;
-                if self.shape.lists {
-                    let levels = prefixed(&mut buf, rep_level_encoding)?;
-                    self.check_rows(&levels, count)?;
-                }
-                if self.shape.defined > 0 {
-                    let levels = prefixed(&mut buf, def_level_encoding)?;
-                    self.check_defined(&levels, count)?;
-                }
-                (buf, encoding, count)
+            Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, .. } => {
+                usual(!self.shape.lists || rep_level_encoding == Encoding::RLE)?;
+                usual(self.shape.defined == 0 || def_level_encoding == Encoding::RLE)?;
+                (LevelBytes { bytes: buf, kind: Levels::Prefixed }, encoding, num_values as usize)
             }
             Page::DataPageV2 {
-                mut buf,
-                num_values,
-                encoding,
-                num_nulls,
-                def_levels_byte_len,
-                rep_levels_byte_len,
-                ..
+                buf, encoding, num_values, num_nulls, rep_levels_byte_len, def_levels_byte_len, ..
             } => {
-                let count = num_values as usize;
-                let repetition = front(&mut buf, rep_levels_byte_len as usize)?;
-                let definition = front(&mut buf, def_levels_byte_len as usize)?;
-                if num_nulls > 0 {
-                    return Err(Stop::Unusual);
-                }
-                if self.shape.lists {
-                    self.check_rows(&repetition, count)?;
-                }
-                if self.shape.defined > 0 {
-                    self.check_defined(&definition, count)?;
-                }
-                (buf, encoding, count)
+                let (nulls, repetition, definition) = (num_nulls, rep_levels_byte_len, def_levels_byte_len);
+                let kind =
+                    Levels::Sized { nulls: nulls as i32, repetition: repetition as i32, definition: definition as i32 };
+                (LevelBytes { bytes: buf, kind }, encoding, num_values as usize)
             }
         };
+        self.check_levels(&mut levels, count)?;
         self.at += count as u64;
+        let bytes = levels.bytes;
         let whole = count.checked_mul(self.shape.lanes * V::BYTES) == Some(bytes.len());
-        let encoding = match encoding {
-            Encoding::PLAIN if whole => Values::Plain,
-            Encoding::BYTE_STREAM_SPLIT if whole && self.shape.lists => Values::Split,
+        let values = match encoding {
+            Encoding::PLAIN if whole => Values::Plain(bytes),
+            Encoding::BYTE_STREAM_SPLIT if whole && self.shape.lists => Values::Split(bytes),
             Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => {
-                Values::Dictionary(Indices::new(bytes.clone()).ok_or(Stop::Unusual)?)
+                Values::Dictionary(Indices::new(bytes).ok_or(Stop::Unusual)?)
             }
             _ => return Err(Stop::Unusual),
         };
-        Ok(Some(DataPage { bytes, encoding, count, taken: 0 }))
+        Ok(Some(DataPage { values, count, taken: 0 }))
     }
 
-    fn check_rows(&self, levels: &[u8], count: usize) -> Taken<()> {
-        usual(rows_of(levels, count, self.at, self.shape.stored as u64))
-    }
-
-    fn check_defined(&self, levels: &[u8], count: usize) -> Taken<()> {
-        usual(all_defined(levels, count, self.shape.defined))
+    /// Takes the levels of `count` values off a page and checks that they say nothing.
+    fn check_levels(&self, page: &mut LevelBytes, count: usize) -> Taken<()> {
+        let Shape { lists, stored, defined, .. } = self.shape;
+        let (repetition, definition) = match page.kind {
+            Levels::Prefixed => {
+                let repetition = if lists { prefixed(&mut page.bytes)? } else { Bytes::new() };
+                let definition = if defined > 0 { prefixed(&mut page.bytes)? } else { Bytes::new() };
+                (repetition, definition)
+            }
+            Levels::Sized { nulls, repetition, definition } => {
+                usual(nulls == 0)?;
+                (front(&mut page.bytes, repetition)?, front(&mut page.bytes, definition)?)
+            }
+        };
+        usual(!lists || rows_of(&repetition, count, self.at, stored as u64))?;
+        usual(defined == 0 || all_defined(&definition, count, defined))
     }
 
     fn keep_dictionary(&mut self, bytes: &[u8], count: usize, encoding: Encoding) -> Taken<()> {
@@ -240,60 +262,75 @@ impl<V: Float> Pages<V> {
         usual(self.dictionary.is_none() && matches!(encoding, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY))?;
         usual(length == Some(bytes.len()))?;
         let mut values = Vec::new();
-        reserve(&mut values, count * self.shape.lanes)?;
-        V::append_plain(bytes, &mut values);
+        grow(&mut values, count * self.shape.lanes)?;
+        fill_plain(&mut values, bytes);
         self.dictionary = Some(values);
         Ok(())
     }
 }
 
+/// A page's levels, before whatever else there is.
+struct LevelBytes {
+    bytes: Bytes,
+    kind: Levels,
+}
+
 impl DataPage {
-    fn append<V: Float>(
+    /// Fills `values` with the next ones of the page, which has as many.
+    fn fill<V: Float>(
         &mut self,
-        count: usize,
+        values: &mut [V],
         lanes: usize,
+        source: &Source,
         dictionary: Option<&[V]>,
-        out: &mut Vec<V>,
     ) -> Taken<()> {
-        let end = self.taken + count;
-        match &mut self.encoding {
-            Values::Plain => {
-                let width = lanes * V::BYTES;
-                V::append_plain(&self.bytes[self.taken * width..end * width], out);
-            }
-            Values::Split => V::append_split(&self.bytes, self.count, self.taken, end, out),
+        let (first, width) = (self.taken, lanes * V::BYTES);
+        self.taken += values.len() / lanes;
+        match &mut self.values {
+            Values::Stored(start) => V::fill_plain(values, |out| source.fill(*start + (first * width) as u64, out))?,
+            Values::Plain(bytes) => fill_plain(values, &bytes[first * width..self.taken * width]),
+            Values::Split(bytes) => V::fill_split(values, bytes, self.count, first),
             Values::Dictionary(indices) => {
-                let appended = dictionary.and_then(|dictionary| indices.append(count, lanes, dictionary, out));
-                usual(appended.is_some())?;
+                usual(dictionary.and_then(|dictionary| indices.fill(values, lanes, dictionary)).is_some())?;
             }
         }
-        self.taken = end;
         Ok(())
     }
 }
 
+fn fill_plain<V: Float>(values: &mut [V], bytes: &[u8]) {
+    let Ok(()) = V::fill_plain(values, |out| {
+        out.copy_from_slice(bytes);
+        Ok::<_, std::convert::Infallible>(())
+    });
+}
+
 /// The first bytes, taken off.
-fn front(bytes: &mut Bytes, length: usize) -> Taken<Bytes> {
+fn front(bytes: &mut Bytes, length: impl TryInto<usize>) -> Taken<Bytes> {
+    let length = length.try_into().map_err(|_| Stop::Unusual)?;
     usual(length <= bytes.len())?;
     Ok(bytes.split_to(length))
 }
 
 /// The levels of a page of the first version, taken off.
-fn prefixed(bytes: &mut Bytes, encoding: Encoding) -> Taken<Bytes> {
-    usual(encoding == Encoding::RLE)?;
+fn prefixed(bytes: &mut Bytes) -> Taken<Bytes> {
     let prefix = front(bytes, 4)?;
-    front(bytes, u32::from_le_bytes([prefix[0], prefix[1], prefix[2], prefix[3]]) as usize)
+    front(bytes, u32::from_le_bytes([prefix[0], prefix[1], prefix[2], prefix[3]]))
 }
 
 fn usual(is_so: bool) -> Taken<()> {
     if is_so { Ok(()) } else { Err(Stop::Unusual) }
 }
 
-fn reserve<V>(values: &mut Vec<V>, more: usize) -> Result<()> {
+/// Makes room for so many values, if there is less.
+fn grow<V: Float>(values: &mut Vec<V>, length: usize) -> Result<()> {
+    let more = length.saturating_sub(values.len());
     values.try_reserve_exact(more).map_err(|error| {
         let bytes = more.saturating_mul(size_of::<V>());
         Error::resource("not enough memory for a chunk").with("bytes", bytes).caused_by(error)
-    })
+    })?;
+    values.resize(values.len() + more, V::default());
+    Ok(())
 }
 
 impl<V> fmt::Debug for Pages<V> {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
+use rayon::slice::ParallelSliceMut;
 
 use super::distribution::{Distribution, Histogram, Values};
 use super::lanes::{compact, exp, ln, max, squared_distance, sum};
@@ -348,7 +349,7 @@ impl<'a> Task<'a> {
                 counts.for_each(|counts| all.merge(&counts));
                 Values::Binned(all)
             } else {
-                values.sort_unstable_by(f64::total_cmp);
+                values.par_sort_unstable_by(f64::total_cmp);
                 Values::Exact(values)
             },
             factor,

@@ -29,6 +29,8 @@ pub(super) struct PageHeader {
     pub(super) checksum: bool,
     /// The levels of a data page whose values are PLAIN, and no more compressed than its column.
     pub(super) plain: Option<Levels>,
+    /// Bytes of the shortest minimum or maximum in its statistics, if there is any; 0 if a count is negative, `u64::MAX` without any.
+    pub(super) shortest_extreme: u64,
 }
 
 /// Where a data page has the levels of its values.
@@ -54,9 +56,12 @@ pub(super) fn check_structure(bytes: &[u8]) -> Walk<()> {
 /// The page header at the beginning of `bytes`.
 pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
     let mut walker = Walker { bytes, at: 0 };
-    let mut header = PageHeader { uncompressed: -1, compressed: -1, ..PageHeader::default() };
+    let mut header =
+        PageHeader { uncompressed: -1, compressed: -1, shortest_extreme: u64::MAX, ..PageHeader::default() };
+    let (mut kind_of_page, mut first, mut second) = (None, None, None);
     walker.fields(|walker, id, kind| {
         match (id, kind) {
+            (1, I32) => kind_of_page = Some(walker.int()?),
             (2, I32) => header.uncompressed = walker.int()?,
             (3, I32) => header.compressed = walker.int()?,
             (4, I32) => {
@@ -64,28 +69,38 @@ pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
                 walker.int()?;
             }
             (5, STRUCT) => {
-                let [values, encoding, definition, repetition, ..] = walker.ints()?;
+                let [values, encoding, definition, repetition, ..] = walker.ints(&mut header.shortest_extreme)?;
                 header.values = Some(values.ok_or(Malformed)?);
                 let run_by_run = (definition, repetition) == (Some(RLE), Some(RLE));
-                header.plain = (encoding == Some(PLAIN) && run_by_run).then_some(Levels::Prefixed);
+                first = Some((encoding == Some(PLAIN) && run_by_run).then_some(Levels::Prefixed));
             }
             (7, STRUCT) => {
-                let [values, ..] = walker.ints()?;
+                let [values, ..] = walker.ints(&mut header.shortest_extreme)?;
                 header.dictionary_values = Some(values.ok_or(Malformed)?);
             }
             (8, STRUCT) => {
-                let [values, nulls, _, encoding, definition, repetition] = walker.ints()?;
+                let [values, nulls, rows, encoding, definition, repetition] =
+                    walker.ints(&mut header.shortest_extreme)?;
                 header.values = Some(values.ok_or(Malformed)?);
+                let plain = encoding == Some(PLAIN) && rows.is_some_and(|rows| rows >= 0);
                 let levels = || Some(Levels::Sized { nulls: nulls?, repetition: repetition?, definition: definition? });
-                header.plain = if encoding == Some(PLAIN) { levels() } else { None };
+                second = Some(if plain { levels() } else { None });
             }
             _ => walker.skip(kind, DEPTH)?,
         }
         Ok(())
     })?;
+    header.plain = match (kind_of_page, first, second) {
+        (Some(DATA_PAGE), Some(levels), None) | (Some(DATA_PAGE_V2), None, Some(levels)) => levels,
+        _ => None,
+    };
     header.length = walker.at as u64;
     Ok(header)
 }
+
+/// Parquet's numbers of pages.
+const DATA_PAGE: i32 = 0;
+const DATA_PAGE_V2: i32 = 3;
 
 /// Parquet's numbers of encodings.
 const PLAIN: i32 = 0;
@@ -162,17 +177,40 @@ impl Walker<'_> {
         }
     }
 
-    /// Fields 1 to 6 of a structure that are integers.
-    fn ints(&mut self) -> Walk<[Option<i32>; 6]> {
+    /// Fields 1 to 6 of a page's own header that are integers; the only structure in it is statistics.
+    fn ints(&mut self, shortest_extreme: &mut u64) -> Walk<[Option<i32>; 6]> {
         let mut ints = [None; 6];
         self.fields(|walker, id, kind| {
-            if let (1..=6, I32) = (id, kind) {
-                ints[id as usize - 1] = Some(walker.int()?);
-                return Ok(());
+            match (id, kind) {
+                (1..=6, I32) => ints[id as usize - 1] = Some(walker.int()?),
+                (_, STRUCT) => *shortest_extreme = walker.shortest_extreme()?,
+                _ => walker.skip(kind, DEPTH)?,
             }
-            walker.skip(kind, DEPTH)
+            Ok(())
         })?;
         Ok(ints)
+    }
+
+    fn shortest_extreme(&mut self) -> Walk<u64> {
+        let mut shortest = u64::MAX;
+        self.fields(|walker, id, kind| {
+            match (id, kind) {
+                (1 | 2 | 5 | 6, BINARY) => {
+                    let length = walker.varint()?;
+                    shortest = shortest.min(length);
+                    walker.advance(length)?;
+                }
+                // Zigzag: the lowest bit is the sign.
+                (3 | 4, I64) => {
+                    if walker.varint()? & 1 == 1 {
+                        shortest = 0;
+                    }
+                }
+                _ => walker.skip(kind, DEPTH)?,
+            }
+            Ok(())
+        })?;
+        Ok(shortest)
     }
 
     fn skip(&mut self, kind: u8, depth: u32) -> Walk<()> {
@@ -252,9 +290,29 @@ mod tests {
         let header = page_header(&bytes).unwrap();
         assert_eq!((header.values, header.length), (Some(100), 24));
         assert_eq!(header.plain, Some(Levels::Sized { nulls: 0, repetition: 30, definition: 4 }));
+        // Of another kind, or fewer rows than none.
+        for (at, byte) in [(1, 0), (15, 0x13)] {
+            let mut odd = bytes;
+            odd[at] = byte;
+            assert_eq!(page_header(&odd).unwrap().plain, None, "{at}");
+        }
         let mut split = bytes;
         split[17] = 18;
         assert_eq!(page_header(&split).unwrap().plain, None);
+    }
+
+    #[test]
+    fn statistics_tell_their_shortest_extreme() {
+        let header = |statistics: &[u8]| {
+            let mut bytes = HEADER[..18].to_vec();
+            bytes.push(0x1c);
+            bytes.extend_from_slice(statistics);
+            bytes.extend_from_slice(&[0, 0, 0]);
+            page_header(&bytes).unwrap().shortest_extreme
+        };
+        assert_eq!(header(&[]), u64::MAX);
+        assert_eq!(header(&[0x18, 4, 1, 2, 3, 4, 0x18, 3, 1, 2, 3, 0x16, 2]), 3);
+        assert_eq!(header(&[0x18, 4, 1, 2, 3, 4, 0x26, 1]), 0, "a negative number of nulls");
     }
 
     #[test]

@@ -18,6 +18,22 @@ pub(crate) struct ByClass {
     classes: Vec<u32>,
 }
 
+/// Some classes that follow one another.
+pub(crate) struct Part<'a> {
+    /// The batch's code of each.
+    pub(crate) codes: &'a [u32],
+    /// The rows of each, at least one.
+    pub(crate) counts: &'a [u64],
+    /// The first of these classes.
+    pub(crate) first_class: u32,
+    /// Whether no class follows.
+    pub(crate) is_last: bool,
+    /// Their rows, as indices into the batch.
+    pub(crate) rows: &'a [u32],
+    /// The class of each row.
+    pub(crate) classes: &'a [u32],
+}
+
 impl ByClass {
     /// Orders the rows selected, or all of them; the batch has fewer than `2^32`.
     pub(crate) fn of(batch: &Batch<'_>, selected: Option<&[u32]>) -> Self {
@@ -54,9 +70,24 @@ impl ByClass {
         Self { class_of_code, codes, counts, rows, classes }
     }
 
-    /// The batch's code of each class.
-    pub(crate) fn codes(&self) -> &[u32] {
-        &self.codes
+    /// So many classes after the other, and then what is left.
+    pub(crate) fn parts(&self, classes: usize) -> impl Iterator<Item = Part<'_>> {
+        let (mut first_class, mut first_row) = (0, 0);
+        self.codes.chunks(classes).zip(self.counts.chunks(classes)).map(move |(codes, counts)| {
+            let rows = first_row..first_row + counts.iter().sum::<u64>() as usize;
+            let is_last = rows.end == self.rows.len();
+            let part = Part {
+                is_last,
+                codes,
+                counts,
+                first_class,
+                rows: &self.rows[rows.clone()],
+                classes: &self.classes[rows.clone()],
+            };
+            first_class += codes.len() as u32;
+            first_row = rows.end;
+            part
+        })
     }
 
     /// The rows of each class, at least one.
@@ -100,11 +131,15 @@ mod tests {
         let labels: Vec<Label> = (0..4).map(Label::Int).collect();
         let batch = Batch::new(1, Features::F32(&[0.0; 6]), &[3, 1, 3, 0, 1, 3], &labels).unwrap();
         let all = ByClass::of(&batch, None);
-        assert_eq!((all.codes(), all.counts()), (&[3, 1, 0][..], &[3, 2, 1][..]));
+        assert_eq!((&all.codes[..], all.counts()), (&[3, 1, 0][..], &[3, 2, 1][..]));
         assert_eq!((all.rows(), all.classes()), (&[0, 2, 5, 1, 4, 3][..], &[0, 0, 0, 1, 1, 2][..]));
         assert_eq!([0, 1, 2, 3, 4].map(|code| all.class(code)), [Some(2), Some(1), None, Some(0), None]);
         assert_eq!(all.each().collect::<Vec<_>>(), [&[0, 2, 5][..], &[1, 4], &[3]]);
         let some = ByClass::of(&batch, Some(&[4, 5, 1]));
-        assert_eq!((some.rows(), some.classes(), some.codes()), (&[4, 1, 5][..], &[0, 0, 1][..], &[1, 3][..]));
+        assert_eq!((some.rows(), some.classes(), &some.codes[..]), (&[4, 1, 5][..], &[0, 0, 1][..], &[1, 3][..]));
+        let parts: Vec<_> =
+            all.parts(2).map(|part| (part.first_class, part.is_last, part.codes, part.rows, part.classes)).collect();
+        let front = (0, false, &[3, 1][..], &[0, 2, 5, 1, 4][..], &[0, 0, 0, 1, 1][..]);
+        assert_eq!(parts, [front, (2, true, &[0][..], &[3][..], &[2][..])]);
     }
 }

@@ -127,11 +127,6 @@ impl Profile {
         let dim = self.grid.dim();
         self.classes.class(code).map(|class| &self.means[class * dim..][..dim])
     }
-
-    /// The rows of the chunk, class after class.
-    pub(crate) fn classes(&self) -> &ByClass {
-        &self.classes
-    }
 }
 
 /// What rounding wants to know of rows whose grid is given.

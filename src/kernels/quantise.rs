@@ -59,8 +59,10 @@ pub struct Quantiser {
 pub struct Rows<'a> {
     /// Row indices into the values; the more rows of a class stand together, the better.
     pub rows: &'a [u32],
-    /// The class of each of those rows, an index into what follows.
+    /// The class of each of those rows.
     pub classes: &'a [u32],
+    /// The class that is the first in what follows, and in the totals.
+    pub first_class: u32,
     /// Shifts, classes × D, in steps.
     pub shifts: &'a [i64],
 }
@@ -158,7 +160,7 @@ impl Quantiser {
         while first < rows.rows.len() {
             let class = rows.classes[first];
             let end = first + rows.classes[first..].iter().take_while(|&&other| other == class).count();
-            let class = class as usize;
+            let class = (class - rows.first_class) as usize;
             let sums = &mut totals.sums[class * dim..][..dim];
             let shift = &mut out.shift[..dim];
             let steps = &rows.shifts[class * dim..][..dim];
@@ -273,7 +275,7 @@ impl Quantiser {
         let mut delta = vec![0_i128; dim];
         let mut short = vec![0.0; dim];
         for (&row, &class) in rows.rows.iter().zip(rows.classes) {
-            let (row, class) = (row as usize, class as usize);
+            let (row, class) = (row as usize, (class - rows.first_class) as usize);
             for (j, (delta, x)) in delta.iter_mut().zip(&values[row * dim..][..dim]).enumerate() {
                 let steps = x.widen() * self.inverse[j];
                 let rounded = steps.round_ties_even();
@@ -364,7 +366,7 @@ mod tests {
         let (mut sums, mut squares, mut changed) = (vec![0; dim], [i256::ZERO], vec![0; dim]);
         let mut out = Rounded::default();
         let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
-        let rows = Rows { rows: &rows, classes: &vec![0; count], shifts: shift };
+        let rows = Rows { rows: &rows, classes: &vec![0; count], first_class: 0, shifts: shift };
         quantiser.round(values, &rows, &mut totals, true, &mut out).unwrap();
         (sums, squares[0], changed, out)
     }
@@ -405,7 +407,7 @@ mod tests {
         let quantiser = Quantiser::new(&grid, &[2e14]);
         let (mut sums, mut squares, mut changed) = ([0; 2], [i256::ZERO; 2], [0]);
         let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
-        let rows = Rows { rows: &[3, 2, 1, 0], classes: &[0, 0, 1, 1], shifts: &[0; 2] };
+        let rows = Rows { rows: &[3, 2, 1, 0], classes: &[0, 0, 1, 1], first_class: 0, shifts: &[0; 2] };
         let outcome = quantiser.round(&values, &rows, &mut totals, false, &mut Rounded::default());
         assert_eq!(outcome, Err(TooFar { row: 1, dimension: 0 }));
     }

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use arrow::datatypes::i256;
 
 use super::class::{Class, Moves, NoMoves, Sign, out_of_range};
-use super::observe::{observe, recycle};
+use super::observe::{Observer, observe};
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_right, vectorised};
+use crate::kernels::quantise::Rounded;
 
 /// Exact class sums. They are compared by their [canonical](Merge::canonical) forms, as [`encode`](Merge::encode)
 /// writes them.
@@ -57,7 +58,20 @@ impl ClassSums {
         squares: Vec<i256>,
     ) -> Self {
         let index = labels.iter().cloned().zip(0..).collect();
-        Self { dim: grid.dim(), grid, history, labels, counts, shifts, sums, squares, index }
+        Self { index, ..Self::addend(grid, history, labels, counts, shifts, sums, squares) }
+    }
+
+    /// The same, good for nothing but to be merged into another state: its classes cannot be looked up.
+    pub(super) fn addend(
+        grid: Grid,
+        history: History,
+        labels: Vec<Label>,
+        counts: Vec<u64>,
+        shifts: Vec<i64>,
+        sums: Vec<i64>,
+        squares: Vec<i256>,
+    ) -> Self {
+        Self { dim: grid.dim(), grid, history, labels, counts, shifts, sums, squares, index: HashMap::new() }
     }
 
     /// `D`, 0 before the first row.
@@ -428,9 +442,18 @@ impl PartialEq for ClassSums {
 
 impl Accumulate for ClassSums {
     fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
-        let seen = observe(chunk, rows, shifts, None)?;
-        self.merge(&seen)?;
-        recycle(seen);
+        observe(chunk, rows, shifts, self)
+    }
+}
+
+impl Observer for ClassSums {
+    const ROWS: bool = false;
+
+    fn rounded(&mut self, _: &Rounded) -> Result<()> {
         Ok(())
+    }
+
+    fn summed(&mut self, sums: &ClassSums) -> Result<()> {
+        self.merge(sums)
     }
 }

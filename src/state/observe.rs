@@ -25,76 +25,90 @@ struct Spare {
     sums: Vec<i64>,
 }
 
-/// Keeps the memory of what a chunk was observed to be for the next one.
-pub(super) fn recycle(seen: ClassSums) {
-    SPARE.set(Spare { shifts: seen.shifts, sums: seen.sums, ..SPARE.take() });
+/// What is told of the rows of a chunk.
+pub(super) trait Observer {
+    /// Whether it wants rounded rows; then all classes come at once, after them.
+    const ROWS: bool;
+
+    /// A block of rounded rows.
+    fn rounded(&mut self, block: &Rounded) -> Result<()>;
+
+    /// The sums of some classes, or of all; with the last ones the history of all rows.
+    fn summed(&mut self, sums: &ClassSums) -> Result<()>;
 }
 
-/// Takes the rounded rows of each block.
-pub(super) type Sink<'a> = &'a mut dyn FnMut(&Rounded) -> Result<()>;
+/// Sums of classes that are made at a time where rows are not wanted, so that they stay in cache until they are added.
+const SUMS_AT_A_TIME: usize = 1 << 15;
 
-/// The class sums of rows of a chunk, all or the ones listed, on the chunk's grid.
-pub(super) fn observe(
+/// Rounds rows of a chunk, all or the ones listed, on the chunk's grid.
+pub(super) fn observe<O: Observer>(
     chunk: &Chunk<'_>,
     rows: Option<&[u32]>,
     shifts: &Shifts,
-    sink: Option<Sink<'_>>,
-) -> Result<ClassSums> {
+    observer: &mut O,
+) -> Result<()> {
     match chunk.batch.features() {
-        Features::F16(values) => observe_values(values, chunk, rows, shifts, sink),
-        Features::F32(values) => observe_values(values, chunk, rows, shifts, sink),
-        Features::F64(values) => observe_values(values, chunk, rows, shifts, sink),
+        Features::F16(values) => observe_values(values, chunk, rows, shifts, observer),
+        Features::F32(values) => observe_values(values, chunk, rows, shifts, observer),
+        Features::F64(values) => observe_values(values, chunk, rows, shifts, observer),
     }
 }
 
-fn observe_values<T: Value>(
+fn observe_values<T: Value, O: Observer>(
     values: &[T],
     chunk: &Chunk<'_>,
     rows: Option<&[u32]>,
     shifts: &Shifts,
-    mut sink: Option<Sink<'_>>,
-) -> Result<ClassSums> {
+    observer: &mut O,
+) -> Result<()> {
     let Chunk { batch, profile } = chunk;
     let (dim, grid) = (batch.dim(), profile.grid());
     if rows.map_or(batch.rows(), <[u32]>::len) == 0 {
-        return Ok(ClassSums::default());
+        return Ok(());
     }
     if profile.grid().dim() != dim || u32::try_from(batch.rows()).is_err() {
         return Err(Error::internal("a batch and its profile do not belong together"));
     }
     check_range(values, batch, profile)?;
-    let selected = rows.map(|rows| ByClass::of(batch, Some(rows)));
-    let classes = selected.as_ref().unwrap_or(profile.classes());
-    let labels: Vec<_> = classes.codes().iter().map(|&code| batch.classes()[code as usize].clone()).collect();
-    let steps = Steps::of(grid);
-    let Spare { shifts: mut shift_steps, mut sums, mut rounded } = SPARE.take();
-    shift_steps.clear();
-    for ((&code, label), &count) in classes.codes().iter().zip(&labels).zip(classes.counts()) {
-        let mean = profile.mean(code).ok_or_else(|| Error::internal("a class of the chunk is not in its profile"))?;
-        shifts.in_steps(label, &steps, mean, count, &mut shift_steps);
-    }
-
-    let quantiser = Quantiser::new(grid, profile.largest());
-    sums.clear();
-    sums.resize(labels.len() * dim, 0);
-    let mut squares = vec![i256::ZERO; labels.len()];
+    let by_class = ByClass::of(batch, rows);
+    let (steps, quantiser) = (Steps::of(grid), Quantiser::new(grid, profile.largest()));
+    let at_a_time = if O::ROWS { usize::MAX } else { (SUMS_AT_A_TIME / dim).max(1) };
+    let mut spare = SPARE.take();
     let mut changed = vec![0_u64; dim];
     let mut failed: Option<TooFar> = None;
-    for (rows, classes) in classes.rows().chunks(BLOCK_ROWS).zip(classes.classes().chunks(BLOCK_ROWS)) {
-        let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
-        let rows = Rows { rows, classes, shifts: &shift_steps };
-        if let Err(far) = quantiser.round(values, &rows, &mut totals, sink.is_some(), &mut rounded) {
-            failed = Some(failed.filter(|other| other.row < far.row).unwrap_or(far));
-        } else if let (Some(sink), None) = (&mut sink, failed) {
-            sink(&rounded)?;
+    for part in by_class.parts(at_a_time) {
+        let labels: Vec<_> = part.codes.iter().map(|&code| batch.classes()[code as usize].clone()).collect();
+        let (mut shift_steps, mut sums) = (spare.shifts, spare.sums);
+        shift_steps.clear();
+        for ((&code, label), &count) in part.codes.iter().zip(&labels).zip(part.counts) {
+            let mean = profile.mean(code);
+            let mean = mean.ok_or_else(|| Error::internal("a class of the chunk is not in its profile"))?;
+            shifts.in_steps(label, &steps, mean, count, &mut shift_steps);
         }
+        sums.clear();
+        sums.resize(labels.len() * dim, 0);
+        let mut squares = vec![i256::ZERO; labels.len()];
+        for (rows, classes) in part.rows.chunks(BLOCK_ROWS).zip(part.classes.chunks(BLOCK_ROWS)) {
+            let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
+            let rows = Rows { rows, classes, first_class: part.first_class, shifts: &shift_steps };
+            if let Err(far) = quantiser.round(values, &rows, &mut totals, O::ROWS, &mut spare.rounded) {
+                failed = Some(failed.filter(|other| other.row < far.row).unwrap_or(far));
+            } else if O::ROWS && failed.is_none() {
+                observer.rounded(&spare.rounded)?;
+            }
+        }
+        // The last classes bring what is known of all rows.
+        let rows = by_class.rows().len();
+        let history = if part.is_last { History::of(grid, rows as u64, &changed) } else { History::default() };
+        let counts = part.counts.to_vec();
+        let seen = ClassSums::addend(grid.clone(), history, labels, counts, shift_steps, sums, squares);
+        if failed.is_none() {
+            observer.summed(&seen)?;
+        }
+        (spare.shifts, spare.sums) = (seen.shifts, seen.sums);
     }
-    if let Some(TooFar { row, dimension }) = failed {
-        return Err(too_fine(row, dimension));
-    }
-    SPARE.set(Spare { rounded, ..Spare::default() });
-    let history = History::of(grid, classes.rows().len() as u64, &changed);
-    Ok(ClassSums::from_parts(grid.clone(), history, labels, classes.counts().to_vec(), shift_steps, sums, squares))
+    SPARE.set(spare);
+    failed.map_or(Ok(()), |TooFar { row, dimension }| Err(too_fine(row, dimension)))
 }
 
 /// Every `q` must fit; only a grid that the user chose can be too fine for that.

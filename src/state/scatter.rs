@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::class::{Moves, Sign, out_of_range};
 use super::class_sums::{ClassSums, with_grids};
-use super::observe::{observe, recycle};
+use super::observe::{Observer, observe};
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::error::{Error, Result};
 use crate::grid::{Grid, bits_i128, bits_i256, divide, wide};
@@ -128,6 +128,7 @@ impl Entries for Vec<i128> {
 /// The `Q` of a chunk: what short rows make of it stays in 64 bits.
 #[derive(Default)]
 struct ChunkGram {
+    dim: usize,
     narrow: Vec<i64>,
     /// How many blocks that holds.
     blocks: usize,
@@ -137,13 +138,15 @@ struct ChunkGram {
 
 impl ChunkGram {
     fn clear(&mut self, dim: usize) {
+        self.dim = dim;
         self.narrow.clear();
         self.narrow.resize(packed_len(dim), 0);
         self.wide = Vec::new();
         self.blocks = 0;
     }
 
-    fn add(&mut self, rounded: &Rounded, dim: usize) -> Result<()> {
+    fn add(&mut self, rounded: &Rounded) -> Result<()> {
+        let dim = self.dim;
         if self.blocks == gram::NARROW_BLOCKS {
             self.widen();
             self.wide.iter_mut().zip(&mut self.narrow).for_each(|(wide, narrow)| {
@@ -301,13 +304,29 @@ impl PartialEq for Scatter {
 
 impl Accumulate for Scatter {
     fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
-        let dim = chunk.batch.dim();
         let mut gram = SCRATCH.take();
-        gram.clear(dim);
-        let sums = observe(chunk, rows, shifts, Some(&mut |rounded| gram.add(rounded, dim)))?;
-        self.combine(&sums, &gram, Sign::Plus)?;
-        SCRATCH.set(gram);
-        recycle(sums);
+        gram.clear(chunk.batch.dim());
+        let mut observer = WithGram { state: self, gram };
+        observe(chunk, rows, shifts, &mut observer)?;
+        SCRATCH.set(observer.gram);
         Ok(())
+    }
+}
+
+/// A state, and the `Q` of the chunk that is to be added.
+struct WithGram<'a> {
+    state: &'a mut Scatter,
+    gram: ChunkGram,
+}
+
+impl Observer for WithGram<'_> {
+    const ROWS: bool = true;
+
+    fn rounded(&mut self, block: &Rounded) -> Result<()> {
+        self.gram.add(block)
+    }
+
+    fn summed(&mut self, sums: &ClassSums) -> Result<()> {
+        self.state.combine(sums, &self.gram, Sign::Plus)
     }
 }

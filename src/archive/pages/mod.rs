@@ -192,7 +192,9 @@ impl<V: Float> Pages<V> {
         };
         let bytes = u64::from(count.unsigned_abs()).checked_mul((self.shape.lanes * V::BYTES) as u64);
         let before = bytes.and_then(|bytes| (header.compressed as u64).checked_sub(bytes));
-        let (Some(before), true) = (before, header.compressed == header.uncompressed) else { return Ok(None) };
+        // What is odd is left to parquet, which has its own mind about it.
+        let sound = header.compressed == header.uncompressed && header.shortest_extreme >= V::BYTES as u64;
+        let (Some(before), true) = (before, sound) else { return Ok(None) };
         let mut levels = LevelBytes { bytes: self.source.bytes(start, before)?.into(), kind: levels };
         let count = count as usize;
         self.check_levels(&mut levels, count)?;

@@ -31,6 +31,8 @@ pub(super) struct PageHeader {
     pub(super) plain: Option<Levels>,
     /// Bytes of the shortest minimum or maximum in its statistics, if there is any; 0 if a count is negative, `u64::MAX` without any.
     pub(super) shortest_extreme: u64,
+    /// Whether a field is of another type than it should be, so that others may see a header of another length.
+    pub(super) odd: bool,
 }
 
 /// Where a data page has the levels of its values.
@@ -49,13 +51,13 @@ pub(super) enum Levels {
 
 /// Whether `bytes` are one whole structure.
 pub(super) fn check_structure(bytes: &[u8]) -> Walk<()> {
-    let mut walker = Walker { bytes, at: 0 };
+    let mut walker = Walker { bytes, at: 0, odd: false };
     walker.skip(STRUCT, DEPTH)
 }
 
 /// The page header at the beginning of `bytes`.
 pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
-    let mut walker = Walker { bytes, at: 0 };
+    let mut walker = Walker { bytes, at: 0, odd: false };
     let mut header =
         PageHeader { uncompressed: -1, compressed: -1, shortest_extreme: u64::MAX, ..PageHeader::default() };
     let (mut kind_of_page, mut first, mut second) = (None, None, None);
@@ -69,24 +71,24 @@ pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
                 walker.int()?;
             }
             (5, STRUCT) => {
-                let [values, encoding, definition, repetition, ..] = walker.ints(&mut header.shortest_extreme)?;
+                let [values, encoding, definition, repetition, ..] = walker.ints(0, &mut header.shortest_extreme)?;
                 header.values = Some(values.ok_or(Malformed)?);
                 let run_by_run = (definition, repetition) == (Some(RLE), Some(RLE));
                 first = Some((encoding == Some(PLAIN) && run_by_run).then_some(Levels::Prefixed));
             }
             (7, STRUCT) => {
-                let [values, ..] = walker.ints(&mut header.shortest_extreme)?;
+                let [values, ..] = walker.ints(3, &mut header.shortest_extreme)?;
                 header.dictionary_values = Some(values.ok_or(Malformed)?);
             }
             (8, STRUCT) => {
                 let [values, nulls, rows, encoding, definition, repetition] =
-                    walker.ints(&mut header.shortest_extreme)?;
+                    walker.ints(7, &mut header.shortest_extreme)?;
                 header.values = Some(values.ok_or(Malformed)?);
                 let plain = encoding == Some(PLAIN) && rows.is_some_and(|rows| rows >= 0);
                 let levels = || Some(Levels::Sized { nulls: nulls?, repetition: repetition?, definition: definition? });
                 second = Some(if plain { levels() } else { None });
             }
-            _ => walker.skip(kind, DEPTH)?,
+            _ => walker.pass(id, kind)?,
         }
         Ok(())
     })?;
@@ -95,6 +97,7 @@ pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
         _ => None,
     };
     header.length = walker.at as u64;
+    header.odd = walker.odd;
     Ok(header)
 }
 
@@ -123,6 +126,7 @@ const UUID: u8 = 13;
 struct Walker<'a> {
     bytes: &'a [u8],
     at: usize,
+    odd: bool,
 }
 
 impl Walker<'_> {
@@ -153,11 +157,14 @@ impl Walker<'_> {
         Err(Malformed)
     }
 
-    /// A zigzag integer of 32 bits.
-    fn int(&mut self) -> Walk<i32> {
+    fn zigzag(&mut self) -> Walk<i64> {
         let raw = self.varint()?;
-        let value = (raw >> 1) as i64 ^ -((raw & 1) as i64);
-        i32::try_from(value).map_err(|_| Malformed)
+        Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
+    }
+
+    /// An integer of 32 bits.
+    fn int(&mut self) -> Walk<i32> {
+        i32::try_from(self.zigzag()?).map_err(|_| Malformed)
     }
 
     /// Calls `each` with every field of a structure; it must consume the value.
@@ -177,14 +184,16 @@ impl Walker<'_> {
         }
     }
 
-    /// Fields 1 to 6 of a page's own header that are integers; the only structure in it is statistics.
-    fn ints(&mut self, shortest_extreme: &mut u64) -> Walk<[Option<i32>; 6]> {
+    /// Fields 1 to 6 of a page's own header that are integers of 32 bits; field `flag` is a boolean, and the only structure
+    /// is statistics.
+    fn ints(&mut self, flag: i64, shortest_extreme: &mut u64) -> Walk<[Option<i32>; 6]> {
         let mut ints = [None; 6];
         self.fields(|walker, id, kind| {
             match (id, kind) {
-                (1..=6, I32) => ints[id as usize - 1] = Some(walker.int()?),
+                (1..=6, I32) => ints[id as usize - 1] = i32::try_from(walker.zigzag()?).ok(),
                 (_, STRUCT) => *shortest_extreme = walker.shortest_extreme()?,
-                _ => walker.skip(kind, DEPTH)?,
+                (id, TRUE | FALSE) if id == flag => (),
+                _ => walker.pass(id, kind)?,
             }
             Ok(())
         })?;
@@ -200,17 +209,23 @@ impl Walker<'_> {
                     shortest = shortest.min(length);
                     walker.advance(length)?;
                 }
-                // Zigzag: the lowest bit is the sign.
                 (3 | 4, I64) => {
-                    if walker.varint()? & 1 == 1 {
+                    if walker.zigzag()? < 0 {
                         shortest = 0;
                     }
                 }
-                _ => walker.skip(kind, DEPTH)?,
+                (7 | 8, TRUE | FALSE) => (),
+                _ => walker.pass(id, kind)?,
             }
             Ok(())
         })?;
         Ok(shortest)
+    }
+
+    /// A field that is not looked at: newer than Parquet's eight of any structure here, or odd.
+    fn pass(&mut self, id: i64, kind: u8) -> Walk<()> {
+        self.odd |= id <= 8;
+        self.skip(kind, DEPTH)
     }
 
     fn skip(&mut self, kind: u8, depth: u32) -> Walk<()> {
@@ -299,6 +314,18 @@ mod tests {
         let mut split = bytes;
         split[17] = 18;
         assert_eq!(page_header(&split).unwrap().plain, None);
+    }
+
+    #[test]
+    fn a_field_of_another_type_is_odd() {
+        assert!(!page_header(&HEADER).unwrap().odd);
+        // The encoding, as a boolean: what was its value begins another field.
+        let mut other = HEADER;
+        other[12] = 0x11;
+        assert!(page_header(&other).is_err() || page_header(&other).unwrap().odd);
+        // The same, as text.
+        let text = [0x15, 0x00, 0x15, 0xd8, 0x04, 0x15, 0x90, 0x03, 0x2c, 0x15, 0x02, 0x18, 0x01, 0x61, 0x00, 0x00];
+        assert!(page_header(&text).unwrap().odd);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 
 use super::source::{Headers, Source};
-use super::thrift::Levels;
+use super::thrift::{Levels, PageHeader};
 use crate::error::{Error, Result};
 use levels::{all_defined, rows_of};
 pub(super) use values::Float;
@@ -181,18 +181,19 @@ impl<V: Float> Pages<V> {
     /// The next page, if its values lie in the file as they are, with no checksum that had to be looked at.
     fn stored_page(&mut self) -> Taken<Option<DataPage>> {
         let Some(headers) = &mut self.headers else { return Ok(None) };
-        let Some((header, start)) = headers.next()? else { return Ok(None) };
-        if header.values.or(header.dictionary_values).is_none() {
-            // Nobody writes such pages, over which parquet steps without a word.
+        // Whatever is odd is left to parquet, which has its own mind about it, and the rest of the column too: where
+        // pages begin is not known any more. Nobody writes pages without values, over which it steps without a word.
+        let known =
+            |(header, _): &(PageHeader, u64)| !header.odd && header.values.or(header.dictionary_values).is_some();
+        let Some((header, start)) = headers.next().ok().flatten().filter(known) else {
             self.headers = None;
             return Ok(None);
-        }
+        };
         let (Some(levels), Some(count), false) = (header.plain, header.values, header.checksum) else {
             return Ok(None);
         };
         let bytes = u64::from(count.unsigned_abs()).checked_mul((self.shape.lanes * V::BYTES) as u64);
         let before = bytes.and_then(|bytes| (header.compressed as u64).checked_sub(bytes));
-        // What is odd is left to parquet, which has its own mind about it.
         let sound = header.compressed == header.uncompressed && header.shortest_extreme >= V::BYTES as u64;
         let (Some(before), true) = (before, sound) else { return Ok(None) };
         let mut levels = LevelBytes { bytes: self.source.bytes(start, before)?.into(), kind: levels };

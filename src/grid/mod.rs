@@ -11,6 +11,8 @@ mod value;
 pub use history::{History, Tally};
 pub use integer::{bits_i128, bits_i256, divide, f64_from_i256, narrow, shift_left, shift_right, wide};
 pub use profile::Profile;
+#[cfg(test)]
+pub(crate) use simd::Registers;
 pub(crate) use simd::vectorised;
 pub(crate) use value::Value;
 

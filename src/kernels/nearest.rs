@@ -4,6 +4,7 @@
 //! leaves one candidate, the answer is certain; where it leaves several, their scores are taken exactly. So a decision
 //! depends on the numbers alone: not on tiles, threads, order of summation or fused operations.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -13,6 +14,7 @@ use faer::{Accum, MatMut, MatRef};
 
 use super::dot::{dot, norm};
 use super::exact_sum::ExactSum;
+use crate::grid::vectorised;
 
 /// Rows of a tile: with the candidates' 4 MiB of scores, which stay in cache.
 pub const TILE_ROWS: usize = 256;
@@ -91,19 +93,20 @@ impl<'a> Candidates<'a> {
 
     fn choose_tile(&self, rows: &[f64], second: bool) -> Vec<Vec<Choice>> {
         let dim = self.dim;
-        let shifted: Vec<f64>;
+        let Scratch { mut shifted, mut scores, mut races } = SCRATCH.take();
         let about_origin = match self.origin {
             Some(origin) => {
-                let shift = |row: &'_ [f64]| row.iter().zip(origin).map(|(x, origin)| x - origin).collect::<Vec<_>>();
-                shifted = rows.chunks_exact(dim).flat_map(shift).collect();
+                shifted.resize(rows.len(), 0.0);
+                shift(rows, origin, &mut shifted);
                 shifted.as_slice()
             }
             None => rows,
         };
         let count = rows.len() / dim;
         let slopes: Vec<f64> = about_origin.chunks_exact(dim).map(|row| norm(row) * relative_error(dim)).collect();
-        let mut races: Vec<Vec<Race>> = vec![vec![Race::new(if second { 2 } else { 1 }); count]; self.rules.len()];
-        let mut scores = vec![0.0; count * TILE_CANDIDATES.min(self.norms.len())];
+        races.resize_with(count * self.rules.len(), Race::default);
+        races.iter_mut().for_each(|race| race.start(if second { 2 } else { 1 }));
+        scores.resize(scores.len().max(count * TILE_CANDIDATES.min(self.norms.len())), 0.0);
         for (tile, vectors) in self.vectors.chunks(TILE_CANDIDATES * dim).enumerate() {
             let (first, width) = (tile * TILE_CANDIDATES, vectors.len() / dim);
             let scores = &mut scores[..count * width];
@@ -115,7 +118,7 @@ impl<'a> Candidates<'a> {
                 1.0,
                 faer::Par::Seq,
             );
-            for (rule, races) in self.rules.iter().zip(&mut races) {
+            for (rule, races) in self.rules.iter().zip(races.chunks_exact_mut(count)) {
                 let of_tile = first..first + width;
                 let (norms, offsets) = (&self.norms[of_tile.clone()], &rule.rounded[of_tile.clone()]);
                 let slack = &rule.slack[of_tile];
@@ -126,23 +129,25 @@ impl<'a> Candidates<'a> {
                 }
             }
         }
-        let decide = |(rule, races): (&Rule<'_>, Vec<Race>)| {
+        let decide = |(rule, races): (&Rule<'_>, &[Race])| {
             races.iter().zip(rows.chunks_exact(dim)).map(|(race, row)| self.decide(rule, race, row)).collect()
         };
-        self.rules.iter().zip(races).map(decide).collect()
+        let choices = self.rules.iter().zip(races.chunks_exact(count)).map(decide).collect();
+        SCRATCH.set(Scratch { shifted, scores, races });
+        choices
     }
 
     /// Decides among the candidates that the bound has left.
     fn decide(&self, rule: &Rule<'_>, race: &Race, row: &[f64]) -> Choice {
-        let (contenders, places) = (race.finish(), race.places);
-        if let [best] = contenders[..] {
+        let mut left = race.left();
+        if let (Some(best), None) = (left.next(), left.next()) {
             return Choice { best, second: None, tied: false };
         }
         // Candidates alike have the same score, so one of them speaks for all.
         let mut scored: Vec<(u32, ExactSum)> = Vec::new();
-        let mut entries: Vec<(u32, usize)> = Vec::with_capacity(contenders.len());
+        let mut entries: Vec<(u32, usize)> = Vec::new();
         let mut known = HashMap::new();
-        for &class in &contenders {
+        for class in race.left() {
             let speaker = rule.alike[class as usize];
             let at = *known.entry(speaker).or_insert_with(|| {
                 scored.push((speaker, self.exact_score(rule, speaker as usize, row)));
@@ -161,7 +166,7 @@ impl<'a> Candidates<'a> {
         };
         let Some(best) = champion(None) else { return Choice { best: 0, second: None, tied: false } };
         let tied = entries.iter().any(|entry| entry.0 != best.0 && compare(entry.1, best.1) == Ordering::Equal);
-        let second = if places > 1 { champion(Some(best.0)).map(|entry| entry.0) } else { None };
+        let second = if race.places > 1 { champion(Some(best.0)).map(|entry| entry.0) } else { None };
         Choice { best: best.0, second, tied }
     }
 
@@ -229,8 +234,36 @@ fn alike(dim: usize, vectors: &[f64], offsets: &[f64]) -> Vec<u32> {
     offsets.iter().enumerate().map(first_alike).collect()
 }
 
+/// Memory of a tile, which may be some mebibytes: asked for once and not for every tile.
+#[derive(Default)]
+struct Scratch {
+    shifted: Vec<f64>,
+    scores: Vec<f64>,
+    /// Those of one rule after those of the other.
+    races: Vec<Race>,
+}
+
+thread_local! {
+    static SCRATCH: Cell<Scratch> = Cell::default();
+}
+
+/// `x − origin` of every row.
+fn shift(rows: &[f64], origin: &[f64], shifted: &mut [f64]) {
+    let dim = origin.len();
+    vectorised(
+        #[inline(always)]
+        || {
+            for (shifted, row) in shifted.chunks_exact_mut(dim).zip(rows.chunks_exact(dim)) {
+                for j in 0..dim {
+                    shifted[j] = row[j] - origin[j];
+                }
+            }
+        },
+    );
+}
+
 /// One row's candidates, one after the other: those that may still be among the best.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 struct Race {
     /// How many of the best are wanted, 1 or 2.
     places: usize,
@@ -243,8 +276,10 @@ struct Race {
 }
 
 impl Race {
-    fn new(places: usize) -> Self {
-        Self { places, least: [f64::NEG_INFINITY; 2], contenders: Vec::new(), limit: CONTENDERS }
+    fn start(&mut self, places: usize) {
+        self.contenders.clear();
+        let contenders = std::mem::take(&mut self.contenders);
+        *self = Self { places, least: [f64::NEG_INFINITY; 2], contenders, limit: CONTENDERS };
     }
 
     #[inline]
@@ -270,9 +305,9 @@ impl Race {
     }
 
     /// The candidates left, in order.
-    fn finish(&self) -> Vec<u32> {
+    fn left(&self) -> impl Iterator<Item = u32> {
         let least = self.least[self.places - 1];
-        self.contenders.iter().filter(|contender| !behind(contender.1, least)).map(|contender| contender.0).collect()
+        self.contenders.iter().filter(move |contender| !behind(contender.1, least)).map(|contender| contender.0)
     }
 }
 

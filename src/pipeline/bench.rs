@@ -9,7 +9,7 @@ use super::Rounding;
 use crate::archive::{Archive, Decoded, Part, Skipped, Values, chunk_rows};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::kernels::gram::{BLOCK_ROWS, plain_product};
+use crate::kernels::gram::{BLOCK_ROWS, Par, add_block, packed_len, plain_product};
 use crate::state::{Accumulate, Chunk, ClassSums, Scatter, Shifts};
 
 /// A part of a run, and the simplest thing that does as much.
@@ -59,39 +59,45 @@ pub fn bench(archive: Option<&Archive>) -> Result<Bench> {
         Values::F32(values) => 4 * values.len(),
         Values::F64(values) => 8 * values.len(),
     } as u64;
+    let mut copy = vec![0_u8; bytes as usize];
+    let from = copy.clone();
+    let copying = best(&mut || {
+        black_box(&mut copy).copy_from_slice(black_box(&from));
+        Ok(())
+    })?;
     let mut stages = Vec::new();
+    let (mut reading, mut decoding) = (0.0, 0.0);
     if let Some(archive) = archive {
         let unit = &archive.units()[0];
         let stored = (u128::from(unit.bytes) * rows as u128 / u128::from(unit.rows.max(1))) as usize;
         let file = File::open(&archive.files()[unit.file].path).map_err(unreadable)?;
         let mut page = vec![0; 1 << 20];
-        let mut read = || -> Result<()> {
+        reading = best(&mut || {
             for at in (0..stored).step_by(page.len()) {
                 file.read_at(&mut page, at as u64).map_err(unreadable)?;
             }
             Ok(())
-        };
-        let limit_seconds = best(&mut read)?;
-        let seconds = best(&mut || first_chunk(archive).map(|chunk| archive.recycle(chunk)))?;
-        stages.push(Stage { name: "decode", seconds, limit: "reading the file", limit_seconds });
+        })?;
+        decoding = best(&mut || first_chunk(archive).map(|chunk| archive.recycle(chunk)))?;
+        stages.push(Stage { name: "read", seconds: reading, limit: "copying", limit_seconds: copying });
+        stages.push(Stage { name: "decode", seconds: decoding, limit: "reading", limit_seconds: reading });
     }
-    let mut copy = vec![0_u8; bytes as usize];
-    let from = copy.clone();
-    let limit_seconds = best(&mut || {
-        black_box(&mut copy).copy_from_slice(black_box(&from));
-        Ok(())
-    })?;
     let seconds = add::<ClassSums>(&chunk)?;
-    stages.push(Stage { name: "class sums", seconds, limit: "copying", limit_seconds });
+    stages.push(Stage { name: "class sums", seconds, limit: "copying", limit_seconds: copying });
+    let blocks = rows as f64 / BLOCK_ROWS as f64;
     let block: Vec<f64> = (0..BLOCK_ROWS * dim).map(|at| (at % 1_000_003) as f64).collect();
     let mut out = vec![0.0; dim * dim];
-    let of_block = best(&mut || {
-        plain_product(black_box(&mut out), &block, dim);
-        Ok(())
-    })?;
-    let limit_seconds = of_block * rows as f64 / BLOCK_ROWS as f64;
-    let seconds = add::<Scatter>(&chunk)?;
-    stages.push(Stage { name: "with scatter", seconds, limit: "a plain f64 product", limit_seconds });
+    let product = blocks
+        * best(&mut || {
+            plain_product(black_box(&mut out), &block, dim);
+            Ok(())
+        })?;
+    let mut sums = vec![0; packed_len(dim)];
+    let seconds = blocks * best(&mut || add_block(black_box(&mut sums), &block, dim, Par::Seq))?;
+    stages.push(Stage { name: "Gram", seconds, limit: "a plain f64 product", limit_seconds: product });
+    let seconds = decoding + add::<Scatter>(&chunk)?;
+    let limit = if archive.is_some() { "reading and a plain f64 product" } else { "a plain f64 product" };
+    stages.push(Stage { name: "total", seconds, limit, limit_seconds: reading + product });
     Ok(Bench { rows, dim, classes: chunk.classes.len(), bytes, stages })
 }
 

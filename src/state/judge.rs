@@ -8,7 +8,7 @@ use super::sightings::Own;
 use super::{Decision, Decisions, Findings, Head, Questions, Role, Sightings, Verdict};
 use crate::batch::{Batch, Features};
 use crate::error::{Error, Result};
-use crate::grid::Value;
+use crate::grid::{Value, vectorised};
 use crate::kernels::Projection;
 use crate::kernels::dot::{dot, squared_distance};
 use crate::kernels::lines::{Lines, unit_distance};
@@ -198,8 +198,9 @@ impl<'a> Judge<'a> {
             seen.tallies.resize(self.questions.statistics.classes(), Tally::default());
             seen.unseen += classes.iter().filter(|class| class.is_none()).count() as u64;
         }
+        let mut values = Vec::new();
         for (rows, classes) in rows.chunks(TILE_ROWS).zip(classes.chunks(TILE_ROWS)) {
-            let values = widened(batch, rows);
+            widen(batch, rows, &mut values);
             let choices = self.choices(&values, decided, each.is_some());
             for (i, ((row, x), class)) in rows.iter().zip(values.chunks_exact(dim)).zip(classes).enumerate() {
                 let neco = self.questions.projection.map(|projection| self.neco(projection, x, &choices, i));
@@ -301,13 +302,14 @@ impl<'a> Judge<'a> {
         let mut of_class: Vec<(usize, u32)> =
             classes.iter().zip(rows).filter_map(|(class, &row)| Some(((*class)?, row))).collect();
         of_class.sort_unstable();
+        let mut values = Vec::new();
         for group in of_class.chunk_by(|a, b| a.0 == b.0) {
             let class = group[0].0;
             let own = &mut seen.own[class];
             own.rows += group.len() as u64;
             for tile in group.chunks(TILE_ROWS) {
                 let tile: Vec<u32> = tile.iter().map(|&(_, row)| row).collect();
-                let mut values = widened(batch, &tile);
+                widen(batch, &tile, &mut values);
                 let out_of_range = |row: u32| Error::data("a row is out of range for its class").with("row", row);
                 if self.questions.hug_intra {
                     self.add_distances(class, &values, own);
@@ -376,14 +378,25 @@ fn weights(head: &Head, class: usize, dim: usize) -> &[f64] {
     &head.weights[class * dim..][..dim]
 }
 
-/// These rows of a batch in `f64`, rows × D.
-fn widened(batch: &Batch<'_>, rows: &[u32]) -> Vec<f64> {
-    fn gathered<T: Value>(values: &[T], dim: usize, rows: &[u32]) -> Vec<f64> {
-        rows.iter().flat_map(|&row| &values[row as usize * dim..][..dim]).map(|x| x.widen()).collect()
+/// Makes `wide` these rows of a batch, rows × D.
+fn widen(batch: &Batch<'_>, rows: &[u32], wide: &mut Vec<f64>) {
+    fn gather<T: Value>(values: &[T], dim: usize, rows: &[u32], wide: &mut [f64]) {
+        vectorised(
+            #[inline(always)]
+            || {
+                for (wide, &row) in wide.chunks_exact_mut(dim).zip(rows) {
+                    let values = &values[row as usize * dim..][..dim];
+                    for j in 0..dim {
+                        wide[j] = values[j].widen();
+                    }
+                }
+            },
+        );
     }
+    wide.resize(rows.len() * batch.dim(), 0.0);
     match batch.features() {
-        Features::F16(values) => gathered(values, batch.dim(), rows),
-        Features::F32(values) => gathered(values, batch.dim(), rows),
-        Features::F64(values) => gathered(values, batch.dim(), rows),
+        Features::F16(values) => gather(values, batch.dim(), rows, wide),
+        Features::F32(values) => gather(values, batch.dim(), rows, wide),
+        Features::F64(values) => gather(values, batch.dim(), rows, wide),
     }
 }

@@ -129,3 +129,51 @@ fn too_fine(row: usize, dimension: usize) -> Error {
         .with("dimension", dimension)
         .help("choose a larger --grid exponent or fewer --extra-bits")
 }
+
+#[cfg(test)]
+mod tests {
+    use half::f16;
+
+    use super::*;
+    use crate::batch::Label;
+    use crate::grid::Registers;
+    use crate::state::{Accumulate, Merge, Scatter};
+
+    /// Rows of five classes whose dimensions differ in scale; some rows lie far out, and some dimensions are zero.
+    fn rows(count: usize, dim: usize) -> (Vec<f64>, Vec<u32>) {
+        let mut state = 7_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f64 / 16_777_216.0
+        };
+        let codes: Vec<u32> = (0..count).map(|_| (next() * 5.0) as u32).collect();
+        let mut value = |row: usize, j: usize| {
+            let size = [1.0, 0.01, 30.0, 0.0][j % 4] * if next() < 0.01 { 900.0 } else { 1.0 };
+            size * (f64::from(codes[row]) + next())
+        };
+        let values = (0..count * dim).map(|at| value(at / dim, at % dim)).collect();
+        (values, codes)
+    }
+
+    #[test]
+    fn registers_of_any_width_make_the_same_state() {
+        let labels: Vec<Label> = (0..5).map(Label::Int).collect();
+        for (count, dim) in [(301, 37), (64, 1), (2100, 16)] {
+            let (values, codes) = rows(count, dim);
+            let halves: Vec<f16> = values.iter().map(|&x| f16::from_f64(x)).collect();
+            let singles: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+            for features in [Features::F16(&halves), Features::F32(&singles), Features::F64(&values)] {
+                let batch = Batch::new(dim, features, &codes, &labels).unwrap();
+                let [common, others @ ..] = Registers::each(|| {
+                    let profile = Profile::of(&batch, 0);
+                    let mut state = Scatter::identity();
+                    state.update(&Chunk { batch, profile: &profile }, None, &Shifts::default()).unwrap();
+                    let means: Vec<u64> =
+                        (0..5).flat_map(|code| profile.mean(code).unwrap()).map(|mean| mean.to_bits()).collect();
+                    (means, state.encode().unwrap())
+                });
+                assert!(others.iter().all(|other| *other == common), "{count} × {dim}");
+            }
+        }
+    }
+}

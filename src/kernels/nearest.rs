@@ -105,7 +105,9 @@ impl<'a> Candidates<'a> {
         let count = rows.len() / dim;
         let slopes: Vec<f64> = about_origin.chunks_exact(dim).map(|row| norm(row) * relative_error(dim)).collect();
         races.resize_with(count * self.rules.len(), Race::default);
-        races.iter_mut().for_each(|race| race.start(if second { 2 } else { 1 }));
+        for race in &mut races {
+            race.start(if second { 2 } else { 1 });
+        }
         scores.resize(scores.len().max(count * TILE_CANDIDATES.min(self.norms.len())), 0.0);
         for (tile, vectors) in self.vectors.chunks(TILE_CANDIDATES * dim).enumerate() {
             let (first, width) = (tile * TILE_CANDIDATES, vectors.len() / dim);

@@ -107,12 +107,6 @@ impl Source {
         Ok(bytes)
     }
 
-    /// The headers of a column's pages.
-    pub(super) fn headers(&self, chunk: &ColumnChunkMetaData) -> Result<Headers> {
-        let (at, column) = column(chunk, self.0.size)?;
-        Ok(Headers { source: self.clone(), column, at })
-    }
-
     /// The same in memory that is used again.
     fn page(&self, start: u64, length: usize) -> Result<Bytes> {
         if !KEPT_BYTES.contains(&length) {
@@ -162,6 +156,12 @@ impl Source {
     pub(super) fn checksum(&self, chunk: &ColumnChunkMetaData) -> Result<bool> {
         let (start, column) = column(chunk, self.0.size)?;
         Ok(self.header(start, &column)?.checksum)
+    }
+
+    /// The headers of a column's pages.
+    pub(super) fn headers(&self, chunk: &ColumnChunkMetaData) -> Result<Headers> {
+        let (at, column) = column(chunk, self.0.size)?;
+        Ok(Headers { source: self.clone(), column, at })
     }
 
     /// Runs what parquet does with this file. It may panic on damaged bytes, and its errors lose what we know better.

@@ -29,9 +29,8 @@ pub(super) struct PageHeader {
     pub(super) checksum: bool,
     /// The levels of a data page whose values are PLAIN, and no more compressed than its column.
     pub(super) plain: Option<Levels>,
-    /// Bytes of the shortest minimum or maximum in its statistics, if there is any; 0 if a count is negative, `u64::MAX` without any.
-    pub(super) shortest_extreme: u64,
-    /// Whether a field is of another type than it should be, so that others may see a header of another length.
+    /// Whether others may see another header: of no page that holds values or a dictionary, with fields that are not
+    /// known here, or of another type than they should be.
     pub(super) odd: bool,
 }
 
@@ -58,8 +57,7 @@ pub(super) fn check_structure(bytes: &[u8]) -> Walk<()> {
 /// The page header at the beginning of `bytes`.
 pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
     let mut walker = Walker { bytes, at: 0, odd: false };
-    let mut header =
-        PageHeader { uncompressed: -1, compressed: -1, shortest_extreme: u64::MAX, ..PageHeader::default() };
+    let mut header = PageHeader { uncompressed: -1, compressed: -1, ..PageHeader::default() };
     let (mut kind_of_page, mut first, mut second) = (None, None, None);
     walker.fields(|walker, id, kind| {
         match (id, kind) {
@@ -71,24 +69,23 @@ pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
                 walker.int()?;
             }
             (5, STRUCT) => {
-                let [values, encoding, definition, repetition, ..] = walker.ints(0, &mut header.shortest_extreme)?;
+                let [values, encoding, definition, repetition, ..] = walker.ints(0, 5)?;
                 header.values = Some(values.ok_or(Malformed)?);
                 let run_by_run = (definition, repetition) == (Some(RLE), Some(RLE));
                 first = Some((encoding == Some(PLAIN) && run_by_run).then_some(Levels::Prefixed));
             }
             (7, STRUCT) => {
-                let [values, ..] = walker.ints(3, &mut header.shortest_extreme)?;
+                let [values, ..] = walker.ints(3, 0)?;
                 header.dictionary_values = Some(values.ok_or(Malformed)?);
             }
             (8, STRUCT) => {
-                let [values, nulls, rows, encoding, definition, repetition] =
-                    walker.ints(7, &mut header.shortest_extreme)?;
+                let [values, nulls, rows, encoding, definition, repetition] = walker.ints(7, 8)?;
                 header.values = Some(values.ok_or(Malformed)?);
                 let plain = encoding == Some(PLAIN) && rows.is_some_and(|rows| rows >= 0);
                 let levels = || Some(Levels::Sized { nulls: nulls?, repetition: repetition?, definition: definition? });
                 second = Some(if plain { levels() } else { None });
             }
-            _ => walker.pass(id, kind)?,
+            _ => walker.pass(kind)?,
         }
         Ok(())
     })?;
@@ -97,12 +94,13 @@ pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
         _ => None,
     };
     header.length = walker.at as u64;
-    header.odd = walker.odd;
+    header.odd = walker.odd || !matches!(kind_of_page, Some(DATA_PAGE | DICTIONARY_PAGE | DATA_PAGE_V2));
     Ok(header)
 }
 
 /// Parquet's numbers of pages.
 const DATA_PAGE: i32 = 0;
+const DICTIONARY_PAGE: i32 = 2;
 const DATA_PAGE_V2: i32 = 3;
 
 /// Parquet's numbers of encodings.
@@ -177,54 +175,33 @@ impl Walker<'_> {
                 return Ok(());
             }
             id = match head >> 4 {
-                0 => self.int()?.into(),
+                // Others take no more than 16 bits of it.
+                0 => i16::try_from(self.zigzag()?).map_err(|_| Malformed)?.into(),
                 delta => id + i64::from(delta),
             };
             each(self, id, kind)?;
         }
     }
 
-    /// Fields 1 to 6 of a page's own header that are integers of 32 bits; field `flag` is a boolean, and the only structure
-    /// is statistics.
-    fn ints(&mut self, flag: i64, shortest_extreme: &mut u64) -> Walk<[Option<i32>; 6]> {
+    /// Fields 1 to 6 of a page's own header that are integers of 32 bits; `flag` is its boolean field, and `statistics`
+    /// the structure in it, which nobody reads.
+    fn ints(&mut self, flag: i64, statistics: i64) -> Walk<[Option<i32>; 6]> {
         let mut ints = [None; 6];
         self.fields(|walker, id, kind| {
             match (id, kind) {
                 (1..=6, I32) => ints[id as usize - 1] = i32::try_from(walker.zigzag()?).ok(),
-                (_, STRUCT) => *shortest_extreme = walker.shortest_extreme()?,
                 (id, TRUE | FALSE) if id == flag => (),
-                _ => walker.pass(id, kind)?,
+                (id, STRUCT) if id == statistics => walker.skip(kind, DEPTH)?,
+                _ => walker.pass(kind)?,
             }
             Ok(())
         })?;
         Ok(ints)
     }
 
-    fn shortest_extreme(&mut self) -> Walk<u64> {
-        let mut shortest = u64::MAX;
-        self.fields(|walker, id, kind| {
-            match (id, kind) {
-                (1 | 2 | 5 | 6, BINARY) => {
-                    let length = walker.varint()?;
-                    shortest = shortest.min(length);
-                    walker.advance(length)?;
-                }
-                (3 | 4, I64) => {
-                    if walker.zigzag()? < 0 {
-                        shortest = 0;
-                    }
-                }
-                (7 | 8, TRUE | FALSE) => (),
-                _ => walker.pass(id, kind)?,
-            }
-            Ok(())
-        })?;
-        Ok(shortest)
-    }
-
-    /// A field that is not looked at: newer than Parquet's eight of any structure here, or odd.
-    fn pass(&mut self, id: i64, kind: u8) -> Walk<()> {
-        self.odd |= id <= 8;
+    /// A field of a page header that should not be there.
+    fn pass(&mut self, kind: u8) -> Walk<()> {
+        self.odd = true;
         self.skip(kind, DEPTH)
     }
 
@@ -262,6 +239,8 @@ impl Walker<'_> {
 
     fn elements(&mut self, kind: u8, count: u64, depth: u32) -> Walk<()> {
         if matches!(kind, TRUE | FALSE) {
+            // Not everybody knows that these take a byte each.
+            self.odd |= count > 0;
             return self.advance(count);
         }
         for _ in 0..count {
@@ -322,24 +301,19 @@ mod tests {
         // The encoding, as a boolean: what was its value begins another field.
         let mut other = HEADER;
         other[12] = 0x11;
-        assert!(page_header(&other).is_err() || page_header(&other).unwrap().odd);
+        assert!(page_header(&other).unwrap().odd);
         // The same, as text.
         let text = [0x15, 0x00, 0x15, 0xd8, 0x04, 0x15, 0x90, 0x03, 0x2c, 0x15, 0x02, 0x18, 0x01, 0x61, 0x00, 0x00];
         assert!(page_header(&text).unwrap().odd);
-    }
-
-    #[test]
-    fn statistics_tell_their_shortest_extreme() {
-        let header = |statistics: &[u8]| {
-            let mut bytes = HEADER[..18].to_vec();
-            bytes.push(0x1c);
-            bytes.extend_from_slice(statistics);
-            bytes.extend_from_slice(&[0, 0, 0]);
-            page_header(&bytes).unwrap().shortest_extreme
-        };
-        assert_eq!(header(&[]), u64::MAX);
-        assert_eq!(header(&[0x18, 4, 1, 2, 3, 4, 0x18, 3, 1, 2, 3, 0x16, 2]), 3);
-        assert_eq!(header(&[0x18, 4, 1, 2, 3, 4, 0x26, 1]), 0, "a negative number of nulls");
+        // An index page with the header of a data page; a structure in place of a number, and a list of a boolean.
+        let with = |at: usize, bytes: &[u8]| [&HEADER[..at], bytes, &HEADER[at..]].concat();
+        let mut index = HEADER;
+        index[1] = 2;
+        assert!(page_header(&index).unwrap().odd);
+        assert!(page_header(&with(12, &[0x0c, 0x02, 0x00])).unwrap().odd);
+        assert!(page_header(&with(19, &[0x49, 0x11, 0x00])).unwrap().odd);
+        // Field 65539, which in 16 bits is the third.
+        assert_eq!(page_header(&with(19, &[0x05, 0x86, 0x80, 0x08, 0x02])), Err(Malformed));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) struct Part<'a> {
 }
 
 impl ByClass {
-    /// Orders the rows selected, or all of them; the batch has fewer than `2^32`.
+    /// Orders the rows selected, or all of them.
     pub(crate) fn of(batch: &Batch<'_>, selected: Option<&[u32]>) -> Self {
         match selected {
             Some(selected) => Self::order(batch, selected.iter().copied()),

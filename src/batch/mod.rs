@@ -55,13 +55,17 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the number of values is not `codes.len() · dim`, or a code has no class.
+    /// [`Data`](crate::error::ErrorKind::Data) if the number of values is not `codes.len() · dim`, a code has no class, or
+    /// there are `2^32` rows or more.
     pub fn new(dim: usize, features: Features<'a>, codes: &'a [u32], classes: &'a [Label]) -> Result<Self> {
         if codes.len().checked_mul(dim) != Some(features.len()) || dim == 0 {
             return Err(Error::data("the values do not make whole rows")
                 .with("values", features.len())
                 .with("rows", codes.len())
                 .with("dim", dim));
+        }
+        if u32::try_from(codes.len()).is_err() {
+            return Err(Error::data("more rows than a batch holds").with("rows", codes.len()));
         }
         if let Some(row) = codes.iter().position(|&code| code as usize >= classes.len()) {
             return Err(Error::data("a row's class code has no class").with("row", row).with("code", codes[row]));

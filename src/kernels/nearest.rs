@@ -279,8 +279,10 @@ struct Race {
 
 impl Race {
     fn start(&mut self, places: usize) {
-        self.contenders.clear();
-        let contenders = std::mem::take(&mut self.contenders);
+        let mut contenders = std::mem::take(&mut self.contenders);
+        contenders.clear();
+        // Hardly any row has so many, and thousands of races are kept.
+        contenders.shrink_to(CONTENDERS);
         *self = Self { places, least: [f64::NEG_INFINITY; 2], contenders, limit: CONTENDERS };
     }
 

@@ -214,7 +214,7 @@ impl Quantiser {
         failed
     }
 
-    /// Adds one short row or two to their class's sums, and their squares to those of each band.
+    /// Adds short rows to their class's sums, and their squares to those of each band.
     #[inline(always)]
     fn add_short<const N: usize>(&self, deltas: [&[f64]; N], sums: &mut [i64], squares: &mut [u128]) {
         let dim = self.dim;
@@ -309,7 +309,7 @@ struct Shifted<'a> {
 }
 
 impl Shifted<'_> {
-    /// Rounds one row or two, each into its `delta`, and returns which of them are long. One lane per dimension and no
+    /// Rounds rows, each into its `delta`, and returns which of them are long. One lane per dimension and no
     /// branch.
     #[inline(always)]
     #[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
@@ -355,7 +355,7 @@ fn earlier(a: Option<TooFar>, b: Option<TooFar>) -> Option<TooFar> {
 mod tests {
     use super::*;
 
-    /// Rounds two rows of one class about `shift` and returns the totals with the rounded rows.
+    /// Rounds rows of one class about `shift` and returns the totals with the rounded rows.
     fn round(exponents: Vec<Option<i16>>, values: &[f64], shift: &[i64]) -> (Vec<i64>, i256, Vec<u64>, Rounded) {
         let dim = shift.len();
         let grid = Grid::new(exponents);
@@ -394,9 +394,9 @@ mod tests {
         let largest = f64::from((1 << 21) - 1);
         let exponents = (0..dim).map(|j| Some(if j == 0 { 0 } else { 5 })).collect();
         let row = (0..dim).map(|j| if j == 0 { largest } else { 32.0 * largest });
-        let values: Vec<f64> = row.clone().chain(row).collect();
+        let values: Vec<f64> = std::iter::repeat_n(row, GROUP).flatten().collect();
         let (_, square, _, _) = round(exponents, &values, &vec![0; dim]);
-        let each = i256::from_i128(2 * (largest * largest) as i128);
+        let each = i256::from_i128(GROUP as i128 * (largest * largest) as i128);
         assert_eq!(square, each.wrapping_mul(i256::from_i128(1 + (1024 * (dim as i128 - 1)))));
     }
 
@@ -421,18 +421,20 @@ mod tests {
     }
 
     #[test]
-    fn of_two_rows_either_may_be_long() {
+    fn any_row_of_a_group_may_be_long() {
         let long = 2_097_152.0;
-        for (values, short) in [
-            ([long, 3.0, 5.0, 7.0], vec![3.0, 5.0, 7.0]),
-            ([3.0, long, 5.0, long], vec![3.0, 5.0]),
-            ([long, long, 3.0, 5.0], vec![3.0, 5.0]),
-        ] {
+        for at in 0..9 {
+            let mut values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+            values[at] = long;
+            let mut short = values.to_vec();
+            short.remove(at);
             let (sums, square, _, out) = round(vec![Some(0)], &values, &[0]);
-            assert_eq!((out.short, out.long.len()), (short, values.iter().filter(|&&x| x == long).count()));
+            assert_eq!((out.short, out.long), (short, vec![long as i128]), "{at}");
             assert_eq!(sums, [values.iter().sum::<f64>() as i64]);
             assert_eq!(square, i256::from_i128(values.iter().map(|x| x * x).sum::<f64>() as i128));
         }
+        let (_, _, _, out) = round(vec![Some(0)], &[long, 1.0, long, 2.0, 3.0, long], &[0]);
+        assert_eq!((out.short, out.long.len()), (vec![1.0, 2.0, 3.0], 3));
     }
 
     #[test]

@@ -10,7 +10,6 @@ use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_right, vectorised};
-use crate::kernels::quantise::Rounded;
 
 /// Exact class sums. They are compared by their [canonical](Merge::canonical) forms, as [`encode`](Merge::encode)
 /// writes them.
@@ -39,6 +38,8 @@ pub struct ClassSums {
     pub(super) sums: Vec<i64>,
     /// `t`, K.
     pub(super) squares: Vec<i256>,
+    /// `N`.
+    rows: u64,
     index: HashMap<Label, usize>,
 }
 
@@ -71,7 +72,8 @@ impl ClassSums {
         sums: Vec<i64>,
         squares: Vec<i256>,
     ) -> Self {
-        Self { dim: grid.dim(), grid, history, labels, counts, shifts, sums, squares, index: HashMap::new() }
+        let (rows, index) = (counts.iter().sum(), HashMap::new());
+        Self { dim: grid.dim(), grid, history, labels, counts, shifts, sums, squares, rows, index }
     }
 
     /// `D`, 0 before the first row.
@@ -86,7 +88,7 @@ impl ClassSums {
 
     /// `N`, the number of rows.
     pub fn rows(&self) -> u64 {
-        self.counts.iter().sum()
+        self.rows
     }
 
     /// The type of the labels; `None` before the first row.
@@ -168,8 +170,12 @@ impl ClassSums {
             }
         }
         match sign {
-            Sign::Plus => self.history.add(&other.history),
+            Sign::Plus => {
+                self.rows += other.rows;
+                self.history.add(&other.history);
+            }
             Sign::Minus => {
+                self.rows -= other.rows;
                 self.history.subtract(&other.history)?;
                 self.drop_empty()?;
             }
@@ -268,24 +274,25 @@ impl ClassSums {
         weights: &[u32],
         moves: &mut impl Moves,
     ) -> Result<()> {
-        let (mine, label) = (self.classes(), other.labels[k].clone());
-        self.index.insert(label.clone(), mine);
-        self.labels.push(label);
+        let mine = self.classes();
         if squares_left == 0 && left.iter().all(|&bits| bits == 0) {
             let theirs = k * self.dim..(k + 1) * self.dim;
             self.counts.push(other.counts[k]);
             self.squares.push(other.squares[k]);
             self.shifts.extend_from_slice(&other.shifts[theirs.clone()]);
             self.sums.extend_from_slice(&other.sums[theirs]);
-            return Ok(());
+        } else {
+            let mut class = other.class(k, left, squares_left)?;
+            class.centre_if_large(weights, moves)?;
+            self.counts.push(0);
+            self.squares.push(i256::ZERO);
+            self.shifts.resize((mine + 1) * self.dim, 0);
+            self.sums.resize((mine + 1) * self.dim, 0);
+            self.put(mine, &class)?;
         }
-        let mut class = other.class(k, left, squares_left)?;
-        class.centre_if_large(weights, moves)?;
-        self.counts.push(0);
-        self.squares.push(i256::ZERO);
-        self.shifts.resize((mine + 1) * self.dim, 0);
-        self.sums.resize((mine + 1) * self.dim, 0);
-        self.put(mine, &class)
+        self.index.insert(other.labels[k].clone(), mine);
+        self.labels.push(other.labels[k].clone());
+        Ok(())
     }
 
     /// Writes the same integers on a finer grid.
@@ -448,10 +455,6 @@ impl Accumulate for ClassSums {
 
 impl Observer for ClassSums {
     const ROWS: bool = false;
-
-    fn rounded(&mut self, _: &Rounded) -> Result<()> {
-        Ok(())
-    }
 
     fn summed(&mut self, sums: &ClassSums) -> Result<()> {
         self.merge(sums)

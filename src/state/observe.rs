@@ -30,8 +30,10 @@ pub(super) trait Observer {
     /// Whether it wants rounded rows; then all classes come at once, after them.
     const ROWS: bool;
 
-    /// A block of rounded rows.
-    fn rounded(&mut self, block: &Rounded) -> Result<()>;
+    /// A block of rounded rows, if it wants them.
+    fn rounded(&mut self, _block: &Rounded) -> Result<()> {
+        Ok(())
+    }
 
     /// The sums of some classes, or of all; with the last ones the history of all rows.
     fn summed(&mut self, sums: &ClassSums) -> Result<()>;
@@ -66,7 +68,7 @@ fn observe_values<T: Value, O: Observer>(
     if rows.map_or(batch.rows(), <[u32]>::len) == 0 {
         return Ok(());
     }
-    if profile.grid().dim() != dim || u32::try_from(batch.rows()).is_err() {
+    if profile.grid().dim() != dim {
         return Err(Error::internal("a batch and its profile do not belong together"));
     }
     check_range(values, batch, profile)?;
@@ -153,6 +155,26 @@ mod tests {
         };
         let values = (0..count * dim).map(|at| value(at / dim, at % dim)).collect();
         (values, codes)
+    }
+
+    #[test]
+    fn more_classes_than_are_summed_at_a_time() {
+        let (dim, classes) = (SUMS_AT_A_TIME / 8, 21);
+        let labels: Vec<Label> = (0..classes).map(Label::Int).collect();
+        let codes: Vec<u32> = (0..50).map(|row| row * 8 % classes as u32).collect();
+        let values: Vec<f32> = (0..50 * dim).map(|at| ((at * 7919) % 1009) as f32 + codes[at / dim] as f32).collect();
+        let batch = Batch::new(dim, Features::F32(&values), &codes, &labels).unwrap();
+        let profile = Profile::of(&batch, 0);
+        let chunk = Chunk { batch, profile: &profile };
+        let mut together = ClassSums::identity();
+        together.update(&chunk, None, &Shifts::default()).unwrap();
+        let mut apart = ClassSums::identity();
+        for code in 0..classes as u32 {
+            let rows: Vec<u32> = (0..50).filter(|&row| codes[row as usize] == code).collect();
+            apart.update(&chunk, Some(&rows), &Shifts::default()).unwrap();
+        }
+        assert_eq!(together.rows(), 50);
+        assert_eq!(together.encode().unwrap(), apart.encode().unwrap());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 
 use super::source::{Headers, Source};
-use super::thrift::{Levels, PageHeader};
+use super::thrift::Levels;
 use crate::error::{Error, Result};
 use levels::{all_defined, rows_of};
 pub(super) use values::Float;
@@ -61,8 +61,8 @@ struct DataPage {
 }
 
 enum Values {
-    /// PLAIN, and still in the file, from this byte on.
-    Stored(u64),
+    /// PLAIN, still in the file, from this byte on.
+    InFile(u64),
     Plain(Bytes),
     Split(Bytes),
     Dictionary(Indices),
@@ -87,7 +87,7 @@ type Taken<T> = std::result::Result<T, Stop>;
 const BLOCK_BYTES: usize = 16 << 10;
 
 /// The same where they come from a file: the next cache is near enough, and calls are fewer.
-const STORED_BLOCK_BYTES: usize = 256 << 10;
+const FILE_BLOCK_BYTES: usize = 256 << 10;
 
 impl<V: Float> Pages<V> {
     /// Begins to read a leaf of a row group, of vectors of `dim` elements.
@@ -154,7 +154,7 @@ impl<V: Float> Pages<V> {
             let end = filled + count * lanes;
             // Once some rows have been seen to be so long there is memory for all; no schema alone can ask for it.
             grow(out, if filled < dim { end } else { elements })?;
-            let block = if matches!(page.values, Values::Stored(_)) { STORED_BLOCK_BYTES } else { BLOCK_BYTES };
+            let block = if matches!(page.values, Values::InFile(_)) { FILE_BLOCK_BYTES } else { BLOCK_BYTES };
             for part in out[filled..end].chunks_mut((block / V::BYTES / lanes).max(1) * lanes) {
                 page.fill(part, lanes, &self.source, self.dictionary.as_deref())?;
                 finite &= V::all_finite(part);
@@ -168,7 +168,7 @@ impl<V: Float> Pages<V> {
     /// Makes sure that there is a page with values left; `false` at the end.
     fn load(&mut self) -> Taken<bool> {
         while self.page.as_ref().is_none_or(|page| page.taken == page.count) {
-            self.page = self.stored_page()?;
+            self.page = self.page_in_file()?;
             if self.page.is_none() {
                 let Self { reader, source, .. } = self;
                 let Some(page) = source.guarded(|| reader.get_next_page())? else { return Ok(false) };
@@ -179,13 +179,11 @@ impl<V: Float> Pages<V> {
     }
 
     /// The next page, if its values lie in the file as they are, with no checksum that had to be looked at.
-    fn stored_page(&mut self) -> Taken<Option<DataPage>> {
+    fn page_in_file(&mut self) -> Taken<Option<DataPage>> {
         let Some(headers) = &mut self.headers else { return Ok(None) };
-        // Whatever is odd is left to parquet, which has its own mind about it, and the rest of the column too: where
-        // pages begin is not known any more. Nobody writes pages without values, over which it steps without a word.
-        let known =
-            |(header, _): &(PageHeader, u64)| !header.odd && header.values.or(header.dictionary_values).is_some();
-        let Some((header, start)) = headers.next().ok().flatten().filter(known) else {
+        // Whatever is odd is left to parquet, which has its own mind about it, and so is the rest of the column: where
+        // its pages begin is not known any more.
+        let Some((header, start)) = headers.next().ok().flatten().filter(|(header, _)| !header.odd) else {
             self.headers = None;
             return Ok(None);
         };
@@ -194,8 +192,7 @@ impl<V: Float> Pages<V> {
         };
         let bytes = u64::from(count.unsigned_abs()).checked_mul((self.shape.lanes * V::BYTES) as u64);
         let before = bytes.and_then(|bytes| (header.compressed as u64).checked_sub(bytes));
-        let sound = header.compressed == header.uncompressed && header.shortest_extreme >= V::BYTES as u64;
-        let (Some(before), true) = (before, sound) else { return Ok(None) };
+        let (Some(before), true) = (before, header.compressed == header.uncompressed) else { return Ok(None) };
         let mut levels = LevelBytes { bytes: self.source.bytes(start, before)?.into(), kind: levels };
         let count = count as usize;
         self.check_levels(&mut levels, count)?;
@@ -203,7 +200,7 @@ impl<V: Float> Pages<V> {
         let Self { reader, source, .. } = self;
         source.guarded(|| reader.skip_next_page())?;
         self.at += count as u64;
-        Ok(Some(DataPage { values: Values::Stored(start + before), count, taken: 0 }))
+        Ok(Some(DataPage { values: Values::InFile(start + before), count, taken: 0 }))
     }
 
     /// Checks the levels of a data page; keeps a dictionary.
@@ -290,7 +287,7 @@ impl DataPage {
         let (first, width) = (self.taken, lanes * V::BYTES);
         self.taken += values.len() / lanes;
         match &mut self.values {
-            Values::Stored(start) => V::fill_plain(values, |out| source.fill(*start + (first * width) as u64, out))?,
+            Values::InFile(start) => V::fill_plain(values, |out| source.fill(*start + (first * width) as u64, out))?,
             Values::Plain(bytes) => fill_plain(values, &bytes[first * width..self.taken * width]),
             Values::Split(bytes) => V::fill_split(values, bytes, self.count, first),
             Values::Dictionary(indices) => {

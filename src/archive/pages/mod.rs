@@ -3,6 +3,9 @@
 //! Nearly everywhere no row and no element is null, and all rows have `D` elements. Then levels say nothing that is not
 //! known: they are checked run by run, and the values are taken as they lie. Anything else is left to the Arrow reader,
 //! which is slower by far and knows all there is to know; it also finds the words for what is wrong.
+//!
+//! Pages come through parquet's reader, but for those whose values are in the file as they will be in memory: PLAIN,
+//! neither compressed nor with a checksum. These are read to where they are used, without a copy between.
 
 mod levels;
 mod runs;

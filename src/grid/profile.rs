@@ -213,8 +213,7 @@ impl Spread {
             sums: spare(classes.counts().len() * dim),
             totals: [zeros(), zeros(), zeros(), largest],
         };
-        let mut first = vec![0; classes.counts().len()];
-        classes.each().zip(&mut first).for_each(|(rows, first)| *first = rows[0]);
+        let first: Vec<u32> = classes.each().map(|rows| rows[0]).collect();
         vectorised(
             #[inline(always)]
             || {

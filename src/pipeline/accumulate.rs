@@ -33,6 +33,13 @@ impl Rounding {
             None => Ok(Profile::of(batch, self.extra_bits)),
         }
     }
+
+    /// Adds all rows of a chunk, whatever their groups.
+    pub(super) fn add<S: Accumulate>(self, chunk: &Decoded, state: &mut S, shifts: &Shifts) -> Result<()> {
+        let batch = chunk.batch()?;
+        let profile = self.profile(&batch)?;
+        state.update(&Chunk { batch, profile: &profile }, None, shifts)
+    }
 }
 
 /// A state that numbers can be made of.

@@ -10,7 +10,7 @@ use crate::archive::{Archive, Decoded, Part, Skipped, Values, chunk_rows};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::kernels::gram::{BLOCK_ROWS, Par, add_block, packed_len, plain_product};
-use crate::state::{Accumulate, Chunk, ClassSums, Scatter, Shifts};
+use crate::state::{Accumulate, ClassSums, Scatter, Shifts};
 
 /// A part of a run, and the simplest thing that does as much.
 #[derive(Clone, Debug)]
@@ -108,11 +108,7 @@ fn first_chunk(archive: &Archive) -> Result<Decoded> {
 /// Seconds to add a chunk to a state that has it already.
 fn add<S: Accumulate>(chunk: &Decoded) -> Result<f64> {
     let (mut state, shifts) = (S::identity(), Shifts::default());
-    best(&mut || {
-        let batch = chunk.batch()?;
-        let profile = Rounding::default().profile(&batch)?;
-        state.update(&Chunk { batch, profile: &profile }, None, &shifts)
-    })
+    best(&mut || Rounding::default().add(chunk, &mut state, &shifts))
 }
 
 fn best(work: &mut dyn FnMut() -> Result<()>) -> Result<f64> {

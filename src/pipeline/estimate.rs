@@ -7,7 +7,7 @@ use super::plan::{Reading, Summary};
 use crate::archive::Decoded;
 use crate::error::Result;
 use crate::kernels::gram::{self, Par};
-use crate::state::{Chunk, ClassSums, Scatter, Shifts};
+use crate::state::{ClassSums, Scatter, Shifts};
 
 /// What the first chunk took, on one thread.
 struct Sample {
@@ -60,9 +60,7 @@ impl Reading {
         let (mut state, shifts) = (S::identity(), Shifts::default());
         let mut add = || -> Result<f64> {
             let start = Instant::now();
-            let batch = chunk.batch()?;
-            let profile = self.rounding.profile(&batch)?;
-            state.update(&Chunk { batch, profile: &profile }, None, &shifts)?;
+            self.rounding.add(&chunk, &mut state, &shifts)?;
             Ok(start.elapsed().as_secs_f64())
         };
         add()?;

@@ -48,22 +48,9 @@ fn fits_shift(c: i128) -> bool {
 }
 
 impl ClassSums {
-    /// The sums of classes that are all different, from their parts.
+    /// The sums of classes that are all different, from their parts. They can be merged into others; to merge others into
+    /// them they must be [`indexed`](Self::indexed).
     pub(super) fn from_parts(
-        grid: Grid,
-        history: History,
-        labels: Vec<Label>,
-        counts: Vec<u64>,
-        shifts: Vec<i64>,
-        sums: Vec<i64>,
-        squares: Vec<i256>,
-    ) -> Self {
-        let index = labels.iter().cloned().zip(0..).collect();
-        Self { index, ..Self::addend(grid, history, labels, counts, shifts, sums, squares) }
-    }
-
-    /// The same, good for nothing but to be merged into another state: its classes cannot be looked up.
-    pub(super) fn addend(
         grid: Grid,
         history: History,
         labels: Vec<Label>,
@@ -74,6 +61,16 @@ impl ClassSums {
     ) -> Self {
         let (rows, index) = (counts.iter().sum(), HashMap::new());
         Self { dim: grid.dim(), grid, history, labels, counts, shifts, sums, squares, rows, index }
+    }
+
+    /// The same, with its classes found by their labels.
+    pub(super) fn indexed(mut self) -> Self {
+        self.index_labels();
+        self
+    }
+
+    fn index_labels(&mut self) {
+        self.index = self.labels.iter().cloned().zip(0..).collect();
     }
 
     /// `D`, 0 before the first row.
@@ -335,7 +332,7 @@ impl ClassSums {
         self.labels = order.iter().map(|&k| self.labels[k].clone()).collect();
         self.counts = order.iter().map(|&k| self.counts[k]).collect();
         self.squares = order.iter().map(|&k| self.squares[k]).collect();
-        self.index = self.labels.iter().cloned().zip(0..).collect();
+        self.index_labels();
     }
 
     /// The canonical form: the grid of the history, classes in label order, `c` the rounded mean.

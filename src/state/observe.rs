@@ -103,7 +103,7 @@ fn observe_values<T: Value, O: Observer>(
         let rows = by_class.rows().len();
         let history = if part.is_last { History::of(grid, rows as u64, &changed) } else { History::default() };
         let counts = part.counts.to_vec();
-        let seen = ClassSums::addend(grid.clone(), history, labels, counts, shift_steps, sums, squares);
+        let seen = ClassSums::from_parts(grid.clone(), history, labels, counts, shift_steps, sums, squares);
         if failed.is_none() {
             observer.summed(&seen)?;
         }

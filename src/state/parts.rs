@@ -93,7 +93,7 @@ impl Parts {
         if !canonical {
             return Err(broken());
         }
-        Ok((ClassSums::from_parts(grid, history, labels, counts, shifts, sums, squares), gram))
+        Ok((ClassSums::from_parts(grid, history, labels, counts, shifts, sums, squares).indexed(), gram))
     }
 }
 

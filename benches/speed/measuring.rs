@@ -1,11 +1,11 @@
 //! Whole runs, beside what bounds them: reading the file, and a plain `f64` matrix product of as many rows.
 
+use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use faer::linalg::matmul::triangular::{BlockStructure, matmul};
-use faer::{Accum, MatMut, MatRef};
 use nckit::archive::Request;
+use nckit::kernels::gram::{BLOCK_ROWS, plain_product};
 use nckit::metrics::{Extras, Options, Selection};
 use nckit::pipeline::{Job, Plan, Rounding, Watch};
 
@@ -36,18 +36,13 @@ fn measure(path: &Path, metrics: &[&str], threads: usize) {
     assert_eq!(report.groups[0].rows, ROWS as u64);
 }
 
-/// `XᵀX` of `ROWS` rows: the same 2048 of them again and again, which lie in cache, each thread its share.
+/// `XᵀX` of `ROWS` rows, block by block: the same one again and again, which lies in cache, each thread its share.
 fn syrk(block: &[f64], dim: usize, threads: usize) {
-    use BlockStructure::{Rectangular, TriangularLower};
     let share = || {
-        let mut sum = vec![0.0; dim * dim];
-        for _ in 0..ROWS / 2048 / threads {
-            let out = MatMut::from_column_major_slice_mut(&mut sum, dim, dim);
-            let rows = MatRef::from_row_major_slice(block, 2048, dim);
-            let (lhs, par) = (rows.transpose(), faer::Par::Seq);
-            matmul(out, TriangularLower, Accum::Add, lhs, Rectangular, rows, Rectangular, 1.0, par);
+        let mut product = vec![0.0; dim * dim];
+        for _ in 0..ROWS / BLOCK_ROWS / threads {
+            plain_product(black_box(&mut product), block, dim);
         }
-        sum
     };
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(share)).collect();
@@ -66,7 +61,7 @@ fn id(name: &str, classes: usize, dim: usize, threads: usize) -> BenchmarkId {
 fn scatter(c: &mut Criterion) {
     for (classes, dim) in [(10, 512), (100, 768)] {
         let archive = archive(Layout::Fixed, classes, dim, Order::Random, None);
-        let block: Vec<f64> = (0..2048 * dim).map(|at| ((at * at) % 1_000_003) as f64 - 5e5).collect();
+        let block: Vec<f64> = (0..BLOCK_ROWS * dim).map(|at| ((at * at) % 1_000_003) as f64 - 5e5).collect();
         let mut group = c.benchmark_group("NC1 to NC3");
         brief(&mut group);
         group.throughput(Throughput::Bytes((4 * ROWS * dim) as u64));

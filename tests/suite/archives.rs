@@ -8,12 +8,13 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field};
 use nckit::archive::Request;
-use nckit::metrics::{Extras, Options, Selection};
-use nckit::pipeline::{Job, Plan, Rounding, Watch};
+use nckit::metrics::Extras;
+use nckit::pipeline::{Job, Plan, Watch};
 use nckit::report::Report;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
+use crate::goldens::plain_job;
 use crate::rows::Random;
 
 /// Labelled rows of one length.
@@ -93,19 +94,10 @@ impl Table {
 
 fn measure(folder: &Path, metrics: &str, threads: usize) -> Report {
     let job = Job {
-        inputs: vec![folder.to_str().unwrap().to_owned()],
-        request: Request::default(),
-        head: None,
-        head_transposed: false,
-        decisions: None,
-        ood: None,
-        selection: Selection::parse(&[metrics.to_owned()]).unwrap(),
-        options: Options::default(),
         extras: Extras { per_class: true, worst_pairs: 3 },
-        rounding: Rounding::default(),
-        scores: false,
         threads,
         memory: 4 << 30,
+        ..plain_job(vec![folder.to_str().unwrap().to_owned()], Request::default(), &[metrics])
     };
     Plan::new(job).unwrap().run(&Watch::default()).unwrap()
 }

@@ -48,30 +48,41 @@ fn filters(text: &[&str]) -> Vec<(String, String)> {
     text.iter().map(|pair| pair.split_once('=').unwrap()).map(|(key, value)| (key.into(), value.into())).collect()
 }
 
-/// The job of all of `h3`, or of the layers.
-fn job(layer: &str, head: Option<&str>) -> Job {
-    let rows = |split: &str| Source {
-        path: data("hive"),
-        filters: filters(&[&format!("split={split}"), &format!("layer={layer}")]),
-    };
+/// A job of these metrics, all of them if none is named, with nothing else asked for.
+pub(crate) fn plain_job(inputs: Vec<String>, request: Request, metrics: &[&str]) -> Job {
     Job {
-        inputs: vec![data("hive")],
-        request: Request {
-            group_by: vec!["epoch".into(), "layer".into()],
-            filters: filters(&["split=train", &format!("layer={layer}")]),
-            ..Request::default()
-        },
-        head: head.map(|head| HeadSource::parse(&data(head)).unwrap()),
+        inputs,
+        request,
+        head: None,
         head_transposed: false,
-        decisions: Some(rows("test")),
-        ood: Some(rows("ood")),
-        selection: Selection::parse(&[]).unwrap(),
+        decisions: None,
+        ood: None,
+        selection: Selection::parse(&metrics.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap(),
         options: Options::default(),
         extras: Extras::default(),
         rounding: Rounding::default(),
         scores: false,
         threads: 2,
         memory: 1 << 30,
+    }
+}
+
+/// The job of all of `h3`, or of the layers.
+fn job(layer: &str, head: Option<&str>) -> Job {
+    let rows = |split: &str| Source {
+        path: data("hive"),
+        filters: filters(&[&format!("split={split}"), &format!("layer={layer}")]),
+    };
+    let request = Request {
+        group_by: vec!["epoch".into(), "layer".into()],
+        filters: filters(&["split=train", &format!("layer={layer}")]),
+        ..Request::default()
+    };
+    Job {
+        head: head.map(|head| HeadSource::parse(&data(head)).unwrap()),
+        decisions: Some(rows("test")),
+        ood: Some(rows("ood")),
+        ..plain_job(vec![data("hive")], request, &[])
     }
 }
 

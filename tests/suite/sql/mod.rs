@@ -10,10 +10,11 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use nckit::archive::{HeadSource, Request};
-use nckit::metrics::{Extras, Options, Selection};
-use nckit::pipeline::{Job, Plan, Rounding, Source, Watch};
+use nckit::pipeline::{Job, Plan, Watch};
 use nckit::report::Report;
 use nckit::sql::ArchiveTable;
+
+use crate::goldens::plain_job;
 
 pub(crate) fn data(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/digits").join(path).to_str().unwrap().to_owned()
@@ -69,20 +70,6 @@ pub(crate) fn job(inputs: Vec<String>, request: Request, metrics: &[&str]) -> Re
 }
 
 fn run(inputs: Vec<String>, request: Request, head: Option<HeadSource>, metrics: &[&str]) -> Report {
-    let job = Job {
-        inputs,
-        request,
-        head,
-        head_transposed: false,
-        decisions: None::<Source>,
-        ood: None,
-        selection: Selection::parse(&metrics.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap(),
-        options: Options::default(),
-        extras: Extras::default(),
-        rounding: Rounding::default(),
-        scores: false,
-        threads: 2,
-        memory: 1 << 30,
-    };
+    let job = Job { head, ..plain_job(inputs, request, metrics) };
     Plan::new(job).unwrap().run(&Watch::default()).unwrap()
 }

@@ -8,8 +8,9 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use nckit::archive::{HeadSource, Request};
 use nckit::error::{Error, ErrorKind};
-use nckit::metrics::{Extras, Options, Selection};
-use nckit::pipeline::{Job, Plan, Rounding, Source, Watch};
+use nckit::pipeline::{Job, Plan, Source, Watch};
+
+use crate::goldens::plain_job;
 
 use super::{data, measured, query, session, try_query};
 
@@ -153,34 +154,18 @@ fn classes_pairs_and_spectra() {
 
 #[test]
 fn out_of_distribution_rows() {
+    let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|&(key, value)| (key.into(), value.into())).collect();
+    let rows = |split| Source { path: data("hive"), filters: pairs(&[("split", split), ("layer", "h3")]) };
+    let request = Request {
+        group_by: vec!["epoch".into()],
+        filters: pairs(&[("split", "train"), ("layer", "h3"), ("epoch", "53")]),
+        ..Request::default()
+    };
     let job = Job {
-        inputs: vec![data("hive")],
-        request: Request {
-            group_by: vec!["epoch".into()],
-            filters: vec![
-                ("split".into(), "train".into()),
-                ("layer".into(), "h3".into()),
-                ("epoch".into(), "53".into()),
-            ],
-            ..Request::default()
-        },
         head: Some(HeadSource::parse(&data("classifier/epoch={epoch}/classifier.parquet")).unwrap()),
-        head_transposed: false,
-        decisions: Some(Source {
-            path: data("hive"),
-            filters: vec![("split".into(), "test".into()), ("layer".into(), "h3".into())],
-        }),
-        ood: Some(Source {
-            path: data("hive"),
-            filters: vec![("split".into(), "ood".into()), ("layer".into(), "h3".into())],
-        }),
-        selection: Selection::parse(&["nc5".to_owned()]).unwrap(),
-        options: Options::default(),
-        extras: Extras::default(),
-        rounding: Rounding::default(),
-        scores: false,
-        threads: 2,
-        memory: 1 << 30,
+        decisions: Some(rows("test")),
+        ood: Some(rows("ood")),
+        ..plain_job(vec![data("hive")], request, &["nc5"])
     };
     let expected = Plan::new(job).unwrap().run(&Watch::default()).unwrap();
     let state = |split: &str| {

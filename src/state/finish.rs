@@ -52,6 +52,7 @@ impl ClassSums {
             scatter: None,
             rounding: self.history.rounding_noise(Some(self.rows())),
             rounding_changed: self.history.rounding_noise(None),
+            mean_rounding: self.history.rounding_noise(None),
         })
     }
 }

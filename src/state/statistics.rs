@@ -23,6 +23,9 @@ pub struct Statistics {
     pub rounding: Vec<f64>,
     /// `Γ_j` over the rows that rounding changed, 0 if none (METRICS 4.7, random terms).
     pub rounding_changed: Vec<f64>,
+    /// `D`: the mean squared rounding error that is left in the means of dimension `j`, a row. The mean of class `k` is off
+    /// by about `√(mean_rounding_j / n_k)`.
+    pub mean_rounding: Vec<f64>,
 }
 
 impl Statistics {
@@ -82,6 +85,7 @@ impl Statistics {
             scatter: self.scatter.clone().filter(|_| scatter_is_theirs),
             rounding: self.rounding.clone(),
             rounding_changed: self.rounding_changed.clone(),
+            mean_rounding: self.mean_rounding.clone(),
         }
     }
 }

@@ -97,22 +97,22 @@ impl Truth {
         self.means.iter().enumerate().map(|(at, &mean)| mean - centre[at % self.dim()]).collect()
     }
 
-    /// `tr Σ_W` and `tr Σ_B`.
-    fn traces(&self) -> (f64, f64) {
+    /// `tr Σ_W` and `tr Σ_B`, means centred with these weights.
+    fn traces(&self, weights: &[f64]) -> (f64, f64) {
         let mut between = Double::default();
-        self.centred(&self.equal_weights()).into_iter().for_each(|x| between += x.squared());
+        self.centred(weights).into_iter().for_each(|x| between += x.squared());
         (self.dimensions.iter().sum(), between.over(self.labels.len() as f64).value())
     }
 
     /// `tr Σ_W / tr Σ_B`.
-    pub(crate) fn trace_ratio(&self) -> f64 {
-        let (within, between) = self.traces();
+    pub(crate) fn trace_ratio(&self, weights: &[f64]) -> f64 {
+        let (within, between) = self.traces(weights);
         within / between
     }
 
     /// `tr Σ_W / (tr Σ_W + tr Σ_B)`.
-    pub(crate) fn within_fraction(&self) -> f64 {
-        let (within, between) = self.traces();
+    pub(crate) fn within_fraction(&self, weights: &[f64]) -> f64 {
+        let (within, between) = self.traces(weights);
         within / (within + between)
     }
 

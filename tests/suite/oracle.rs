@@ -113,11 +113,15 @@ fn metrics(name: &str, truth: &Truth, found: &Statistics, chunks: &[Rows]) -> Wo
     };
     // What lies below the rounding of the stored type is no rank, and says so.
     if pinv.rank == (classes - 1).min(dim) {
-        see("nc1_pinv", pinv.value, truth.nc1());
+        see("nc1_pinv", pinv.value, truth.nc1(&truth.equal_weights()));
     } else {
         assert!(pinv.flags().contains(&"pinv_tolerance_sensitive"), "{name}");
     }
-    see("nc1_trace_ratio", nc1::trace_ratio(found, &means, &options).unwrap(), truth.trace_ratio());
+    see(
+        "nc1_trace_ratio",
+        nc1::trace_ratio(found, &means, &options).unwrap(),
+        truth.trace_ratio(&truth.equal_weights()),
+    );
     // Pairs whose means are the same up to rounding are left out, and counted.
     let cdnv = cdnv.filter(|cdnv| nc1::cdnv_flags(cdnv).is_empty());
     if let Some(Ok(value)) = cdnv.as_ref().map(nc1::cdnv_mean) {

@@ -109,10 +109,10 @@ fn truth_of(set: &Set, truth: &Truth, head: &Head, outside: &Truth) -> BTreeMap<
 
     let two = truth.labels.len() > 1;
     let of_two = |value: f64| Some(value).filter(|_| two);
-    all.insert("nc1_trace_ratio", of_two(truth.trace_ratio()));
-    all.insert("nc1_within_fraction", of_two(truth.within_fraction()));
+    all.insert("nc1_trace_ratio", of_two(truth.trace_ratio(&weights)));
+    all.insert("nc1_within_fraction", of_two(truth.within_fraction(&weights)));
     if two {
-        all.insert("nc1_pinv", Some(truth.nc1()));
+        all.insert("nc1_pinv", Some(truth.nc1(&weights)));
         all.insert("nc1_svd", all["nc1_pinv"]);
     }
     all.extend(truth.vci().map(|vci| ("nc1_vci", Some(vci))));

@@ -56,8 +56,8 @@ impl Truth {
             first_of_largest(&(0..count).map(logit).collect::<Vec<_>>())
         };
         let mut agreed = vec![[0.0_f64; 2]; count];
-        // Rows, agreements, without bias, right: classifier, nearest mean, both.
-        let mut sums = [0.0_f64; 5];
+        // Agreements, with and without bias, disagreements; rows that classifier, nearest mean, both, only one, none get right.
+        let mut sums = [0.0_f64; 9];
         for (x, &class) in rows.chunks(dim).zip(classes) {
             let nearest = self.nearest(x);
             let (chosen, no_bias) = (choose(x, head.bias.as_deref()), choose(x, None));
@@ -65,20 +65,31 @@ impl Truth {
             agreed[class][0] += 1.0;
             agreed[class][1] += yes(nearest == chosen);
             let (by_head, by_mean) = (chosen == class, nearest == class);
-            let seen = [nearest == chosen, nearest == no_bias, by_head, by_mean, by_head && by_mean];
+            let seen = [
+                nearest == chosen,
+                nearest == no_bias,
+                nearest != chosen,
+                by_head,
+                by_mean,
+                by_head && by_mean,
+                by_head && !by_mean,
+                by_mean && !by_head,
+                !by_head && !by_mean,
+            ];
             sums.iter_mut().zip(seen).for_each(|(sum, seen)| *sum += yes(seen));
         }
-        let [agreements, no_bias, classifier, ncc, both] = sums.map(|sum| sum / classes.len() as f64);
+        let [agreements, no_bias, mismatch, classifier, ncc, both, only_classifier, only_ncc, none] =
+            sums.map(|sum| sum / classes.len() as f64);
         let rates: Vec<f64> = agreed.iter().filter(|rows| rows[0] > 0.0).map(|rows| rows[1] / rows[0]).collect();
         vec![
             ("nc4_agreement", agreements),
             ("nc4_agreement_macro", rates.iter().sum::<f64>() / rates.len() as f64),
             ("nc4_agreement_no_bias", no_bias),
-            ("nc4_mismatch", 1.0 - agreements),
+            ("nc4_mismatch", mismatch),
             ("nc4_both_right", both),
-            ("nc4_only_classifier", classifier - both),
-            ("nc4_only_ncc", ncc - both),
-            ("nc4_both_wrong", 1.0 - classifier - ncc + both),
+            ("nc4_only_classifier", only_classifier),
+            ("nc4_only_ncc", only_ncc),
+            ("nc4_both_wrong", none),
             ("ncc_accuracy", ncc),
             ("classifier_accuracy", classifier),
         ]

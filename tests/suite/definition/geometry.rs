@@ -130,7 +130,12 @@ impl Vectors {
             let kernel = |x: Double| if s == 2.0 { one / x } else { x.value().powf(-0.5 * s).into() };
             apart.iter().map(|&x| kernel(x)).collect()
         };
-        let of_riesz = moments(&riesz(riesz_s), 0.0);
+        // In units of the largest, which may be out of range.
+        let ln_scale = apart.iter().map(|x| -0.5 * riesz_s * x.value().ln()).fold(f64::NEG_INFINITY, f64::max);
+        let scaled = apart.iter().map(|x| (-0.5 * riesz_s * x.value().ln() - ln_scale).exp());
+        let ln_mean = (!apart.is_empty()).then(|| (scaled.sum::<f64>() / apart.len() as f64).ln() + ln_scale);
+        let of_riesz = moments(&if riesz_s == 0.0 { energy.clone() } else { riesz(riesz_s) }, 0.0);
+        let sign = if riesz_s < 0.0 { -1.0 } else { 1.0 };
         let energy = moments(&energy, 0.0);
         let distance = moments(&distances, 0.0);
         let mean = |moments: Option<Moments>| moments.map(|moments| moments.mean);
@@ -162,9 +167,9 @@ impl Vectors {
             ("gnc2_log_energy_mean", mean(energy)),
             ("gnc2_log_energy_var", variance(energy)),
             ("gnc2_log_energy_cv", cv(energy)),
-            ("gnc2_riesz_mean", mean(of_riesz)),
+            ("gnc2_riesz_mean", mean(of_riesz).map(|mean| sign * mean)),
             ("gnc2_riesz_var", variance(of_riesz)),
-            ("gnc2_riesz_ln_mean", mean(of_riesz).map(f64::ln)),
+            ("gnc2_riesz_ln_mean", ln_mean),
             ("gnc2_min_distance", distances.iter().map(|x| x.value()).reduce(f64::min)),
             ("hug_inter", mean(moments(&riesz(2.0), 0.0))),
         ]

@@ -154,10 +154,11 @@ fn add_gram(into: &mut [Double], rows: &[Double], dim: usize) {
 }
 
 impl Truth {
-    /// `tr(Σ_W Σ_B⁺) / K`: with `C = L Q` and `R` of `L`, the mean over rows of `‖R⁻ᵀ Q δ‖²`.
-    pub(crate) fn nc1(&self) -> f64 {
+    /// `tr(Σ_W Σ_B⁺) / K`, means centred with these weights: with `C = L Q` and `R` of `L`, the mean over rows of
+    /// `‖R⁻ᵀ Q δ‖²`.
+    pub(crate) fn nc1(&self, weights: &[f64]) -> f64 {
         let (dim, classes) = (self.dim(), self.labels.len());
-        let (l, basis) = row_basis(&self.centred(&self.equal_weights()), dim, (classes - 1).min(dim));
+        let (l, basis) = row_basis(&self.centred(weights), dim, (classes - 1).min(dim));
         let rank = basis.len() / dim;
         let triangle = triangle(&l, rank);
         let mut through: Vec<Vec<Double>> = basis.chunks(dim).map(<[Double]>::to_vec).collect();

@@ -3,10 +3,10 @@
 use arrow::datatypes::i256;
 
 use super::class_sums::{ClassSums, MAX_ROWS};
-use super::{Merge, Scatter};
+use super::{Low, Merge, Scatter};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::grid::{Grid, History, Tally, VALUE_BITS, f64_from_i256, shift_left};
+use crate::grid::{Grid, History, RESIDUAL_BITS, Tally, VALUE_BITS, f64_from_i256, shift_left};
 use crate::kernels::gram::{packed_column, packed_len};
 
 /// For the roundings of comparisons in `f64`; sums of up to 2^32 squares are that good.
@@ -27,6 +27,8 @@ pub struct Parts {
     pub shifts: Vec<i64>,
     /// `s = Σ δ`, K × D, in steps.
     pub sums: Vec<i64>,
+    /// What rounding took off, K × D, in units of `2^-20` steps.
+    pub low: Low,
     /// `t`, K, in squares of the finest step.
     pub squares: Vec<i256>,
     /// The lower triangle of `Q` by columns, D(D+1)/2, where the state has it; entry i, j in steps of i times those of j.
@@ -61,7 +63,7 @@ impl Parts {
 
     /// Refuses what is no canonical state; that the trace of a scatter is right is left to the caller.
     pub(super) fn check(self) -> Result<(ClassSums, Option<Vec<i128>>)> {
-        let Self { dim, history, labels, counts, shifts, sums, squares, gram } = self;
+        let Self { dim, history, labels, counts, shifts, sums, low, squares, gram } = self;
         let classes = labels.len();
         let cells = classes.checked_mul(dim).ok_or_else(broken)?;
         let whole = (dim == 0) == (classes == 0)
@@ -69,6 +71,7 @@ impl Parts {
             && counts.len() == classes
             && shifts.len() == cells
             && sums.len() == cells
+            && low.len() == cells
             && squares.len() == classes
             && gram.as_ref().is_none_or(|gram| gram.len() == packed_len(dim));
         if !whole {
@@ -88,12 +91,13 @@ impl Parts {
             && counts.iter().all(|&n| n > 0)
             && shifts.iter().all(|c| c.unsigned_abs() < 1 << VALUE_BITS)
             && (0..cells).all(|at| centred(at) && on_grid(at))
+            && is_sum_of_residuals(&low, &counts, &history)
             && (0..classes).all(|k| is_sum_of_squares(squares[k], &sums[k * dim..][..dim], counts[k], &grid))
             && gram.as_ref().is_none_or(|gram| is_sum_of_products(gram, &grid));
         if !canonical {
             return Err(broken());
         }
-        Ok((ClassSums::from_parts(grid, history, labels, counts, shifts, sums, squares).indexed(), gram))
+        Ok((ClassSums::from_parts(grid, history, labels, counts, shifts, sums, low, squares).indexed(), gram))
     }
 }
 
@@ -104,8 +108,14 @@ impl ClassSums {
     ///
     /// Those of [`Merge::canonical`].
     pub fn to_parts(&self) -> Result<Parts> {
-        let Self { dim, history, labels, counts, shifts, sums, squares, .. } = self.canonical()?;
-        Ok(Parts { dim, history: history.tallies().to_vec(), labels, counts, shifts, sums, squares, gram: None })
+        Ok(self.canonical()?.into_parts())
+    }
+
+    /// The parts of a state in canonical form.
+    fn into_parts(self) -> Parts {
+        let Self { dim, history, labels, counts, shifts, sums, low, squares, .. } = self;
+        let history = history.tallies().to_vec();
+        Parts { dim, history, labels, counts, shifts, sums, low, squares, gram: None }
     }
 }
 
@@ -117,8 +127,36 @@ impl Scatter {
     /// Those of [`Merge::canonical`].
     pub fn to_parts(&self) -> Result<Parts> {
         let Self { sums, gram } = self.canonical()?;
-        Ok(Parts { gram: Some(gram), ..sums.to_parts()? })
+        Ok(Parts { gram: Some(gram), ..sums.into_parts() })
     }
+}
+
+/// Whether `low` can be the residuals of these rows, of which each is at most half a step of the grid that it was rounded
+/// on; those whose value rounding did not change have none.
+fn is_sum_of_residuals(low: &Low, counts: &[u64], history: &History) -> bool {
+    let mut left: Vec<(u128, u128)> = history.tallies().iter().map(|tallies| of_residuals(tallies)).collect();
+    let dim = left.len();
+    (0..low.len()).all(|at| {
+        let (total, each) = &mut left[at % dim];
+        let size = low.get(at).unsigned_abs();
+        let rest = total.checked_sub(size);
+        *total = rest.unwrap_or(0);
+        rest.is_some() && size <= each.saturating_mul(counts[at / dim].into())
+    })
+}
+
+/// The most that all residuals of a dimension can add up to, and the most that one can be.
+fn of_residuals(tallies: &[Tally]) -> (u128, u128) {
+    let finest = tallies.first().map_or(0, |tally| tally.exponent);
+    let half = |tally: &Tally| {
+        let bits = RESIDUAL_BITS - 1 + (i32::from(tally.exponent) - i32::from(finest)) as u32;
+        if bits < 127 { 1_u128 << bits } else { u128::MAX }
+    };
+    let resolved = tallies.iter().filter(|tally| tally.changed > tally.unresolved);
+    resolved.fold((0, 0), |(total, each), tally| {
+        let rows = u128::from(tally.changed - tally.unresolved);
+        (total.saturating_add(rows.saturating_mul(half(tally))), each.max(half(tally)))
+    })
 }
 
 /// Whether `t` can be `Σ_j (g_j / g_min)² Σ δ_j²`, which is at least what the mean's share in it is.

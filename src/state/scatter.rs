@@ -287,8 +287,7 @@ impl Merge for Scatter {
     }
 
     fn encode(&self) -> Result<Vec<u8>> {
-        let canonical = self.canonical()?;
-        Ok(encoding::encode(&canonical.sums, Some(&canonical.gram)))
+        Ok(encoding::encode(&self.to_parts()?))
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {

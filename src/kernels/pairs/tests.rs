@@ -6,6 +6,7 @@ struct Case {
     dim: usize,
     values: Vec<f64>,
     norms: Vec<f64>,
+    noise: Vec<f64>,
     variances: Vec<f64>,
     used: Vec<bool>,
 }
@@ -32,11 +33,11 @@ impl Case {
             }
         }
         let norms = values.chunks(dim).map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
-        Self { dim, values, norms, variances, used: (0..classes).map(|k| k % 11 != 5).collect() }
+        Self { dim, values, norms, noise: vec![0.0; classes], variances, used: (0..classes).map(|k| k % 11 != 5).collect() }
     }
 
     fn points(&self) -> Points<'_> {
-        Points { dim: self.dim, values: &self.values, norms: &self.norms, unit: 1.0 }
+        Points { dim: self.dim, values: &self.values, norms: &self.norms, unit: 1.0, noise: &self.noise, along: 1.0 }
     }
 
     fn variances(&self, exponent: f64) -> Variances<'_> {
@@ -161,7 +162,7 @@ fn many_classes_are_binned_and_the_unit_cancels() {
     let unscaled = sweep(&case.points(), Some(&case.variances(2.0)), None).cdnv.unwrap();
     let halves: Vec<f64> = case.values.iter().map(|x| x * 8.0).collect();
     let norms: Vec<f64> = case.norms.iter().map(|x| x * 8.0).collect();
-    let points = Points { dim: 3, values: &halves, norms: &norms, unit: 0.125 };
+    let points = Points { dim: 3, values: &halves, norms: &norms, unit: 0.125, noise: &case.noise, along: 1.0 };
     let scaled = sweep(&points, Some(&case.variances(2.0)), None).cdnv.unwrap();
     let mut values: Vec<f64> = case
         .pairs()
@@ -186,7 +187,7 @@ fn many_classes_are_binned_and_the_unit_cancels() {
 #[test]
 fn large_exponents_leave_the_range_of_f64_but_not_of_logarithms() {
     let values = [1.0, 0.0, 0.0, 1.0, -1.0, 0.0];
-    let points = Points { dim: 2, values: &values, norms: &[1.0, 1.0, 1.0], unit: 1.0 };
+    let points = Points { dim: 2, values: &values, norms: &[1.0, 1.0, 1.0], unit: 1.0, noise: &[0.0; 3], along: 1.0 };
     let angles = sweep(&points, None, Some(3000.0)).angles.unwrap();
     // Squared distances of 2, 2 and 4.
     let ln_mean = angles.riesz.ln_scale + angles.riesz.moments.mean.ln();

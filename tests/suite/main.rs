@@ -1,5 +1,6 @@
 //! Everything that is tested from outside: one binary, one module per concern.
 
+mod accuracy;
 mod archives;
 mod cli;
 mod damage;

@@ -310,28 +310,40 @@ mod tests {
         assert_eq!(statistics.rounding, [0.0]);
         statistics.rounding = vec![1e-8];
         statistics.rounding_changed = vec![4e-8];
+        statistics.mean_rounding = vec![2e-8];
         statistics
     }
 
     #[test]
     fn on_a_line_all_estimates_are_known() {
-        // Σ_W = 1, Σ_B = 4, N = 8, K = 2, P = 1/4, H = 1/16, c = ±2, d² = 16.
+        // Σ_W = 1, Σ_B = 4, N = 8, K = 2, P = 1/4, H = 1/16, c = ±2, d² = 16; a mean of four rows has the noise m.
+        let (m, near) = (2e-8_f64 / 4.0, 1e-6);
         let (found, flags) = estimates(&line(), 53);
         let variance = 1e-8 + 2.0 * (4e-8_f64 / 8.0).sqrt();
         assert_close(found["variance_max"], variance, 1e-12);
-        assert_close(found["nc1_trace_ratio"], variance, 1e-12);
-        assert_close(found["nc1_within_fraction"], variance, 1e-12);
+        // A centred mean has the noise of the centre too, m/2.
+        let of_mean = 1.5 * m;
+        let trace = variance + (2.0 * of_mean + 2.0 * (8.0 * of_mean).sqrt()) / 8.0;
+        assert_close(found["nc1_trace_ratio"], trace, near);
+        assert_close(found["nc1_within_fraction"], 0.8 * trace, near);
         assert_close(found["class_variance_max"], 1e-8 + 2.0 * (4e-8_f64 / 4.0).sqrt(), 1e-12);
-        assert_close(found["means_max"], (4e-8_f64 / 4.0).sqrt() / 2.0, 1e-12);
+        assert_close(found["means_max"], of_mean.sqrt() / 2.0, near);
         let a = 2.0 / (2.0 * 8_f64.sqrt()) * (4e-8_f64 / 16.0).sqrt();
-        let b = 2.0 / 2_f64.powf(1.5) * (0.25 * 4e-8_f64 / 256.0 * 4.0).sqrt();
-        assert_close(found["nc1_pinv"], (1e-8 / 4.0 / 2.0 + a.hypot(b)) / 0.125, 1e-12);
+        let b = 2.0 / 2_f64.powf(1.5) * (m / 256.0 * 4.0).sqrt();
+        let squares = (1.5 * m / 4.0 + m / 2.0 / 4.0) / 4.0;
+        assert_close(found["nc1_pinv"], ((1e-8 / 4.0 + squares) / 2.0 + a.hypot(b)) / 0.125, near);
         // T = 1/5, H' = 4/25, J = 1/25, vci = 1/5.
-        let random = 2.0 / 8_f64.sqrt() * (4e-8_f64 * (16.0 / 625.0 + 4.0 / 625.0)).sqrt();
-        assert_close(found["nc1_vci"], (1e-8 * 4.0 / 25.0 + random) / 0.2, 1e-12);
-        // a_k = 1/32, V = 1/16.
+        let random = 2.0 * (4e-8_f64 / 8.0 * 16.0 / 625.0 + m / 2.0 * 4.0 / 625.0).sqrt();
+        assert_close(found["nc1_vci"], (1e-8 * 4.0 / 25.0 + random) / 0.2, near);
+        // a_k = 1/32, V = 1/16, twice.
         let random = (2.0 * 4.0 * 4e-8_f64 / 1024.0 / 4.0).sqrt();
-        assert_close(found["nc1_cdnv"], (1e-8 / 16.0 + random) * 16.0, 1e-12);
+        let t = 2.0 * of_mean / 16.0;
+        let distance = 2.0 * t.sqrt() + t;
+        assert_close(found["nc1_cdnv"], (1e-8 / 16.0 + random) * 16.0 + distance, near);
+        let class = 1e-8 + 2.0 * (4e-8_f64 / 4.0).sqrt();
+        assert_close(found["nc1_cdnv_max"], class + distance, near);
+        assert_close(found["nc1_cdnv_q50"], class + distance, near);
+        assert_close(found["nc1_cdnv_log10_mean"], (2.0 * class + distance) / 16_f64.ln(), near);
         assert_eq!(flags, ["accuracy_above_1e-6"]);
     }
 
@@ -340,7 +352,7 @@ mod tests {
         let (found, flags) = estimates(&golden(), 24);
         let mut keys: Vec<&str> = found.keys().copied().collect();
         keys.retain(|&key| key != "quantisation_floor");
-        assert_eq!(keys.len(), 8);
+        assert_eq!(keys.len(), 26);
         assert!(keys.iter().all(|&key| found[key] < 1e-12), "{found:?}");
         assert!(flags.is_empty());
     }

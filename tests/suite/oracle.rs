@@ -10,7 +10,8 @@ use crate::definition::Truth;
 use crate::rows::{Random, Rows, Stored};
 use crate::stress::{Noise, Recipe};
 
-fn measured(chunks: &[Rows]) -> Statistics {
+/// What a state made of all chunks says.
+pub(crate) fn measured(chunks: &[Rows]) -> Statistics {
     let shifts = Shifts::default();
     let mut state = chunks[0].state::<Scatter>(&shifts);
     for rows in &chunks[1..] {

@@ -15,8 +15,8 @@ pub(super) struct Side {
     /// The reason given where all of them are 0.
     all_zero: &'static str,
     /// From a sweep with the exponent of the options, and from one with that of the hyperspherical energy.
-    angles: Option<Angles>,
-    energy: Option<Angles>,
+    pub angles: Option<Angles>,
+    pub energy: Option<Angles>,
     lengths: OnceCell<Option<Lengths>>,
     cosines: OnceCell<Option<(f64, f64)>>,
     products: OnceCell<Option<(f64, f64)>>,

@@ -141,7 +141,7 @@ impl<'a> Group<'a> {
                 value(self.findings(|findings| findings.directional), reason).flag_if(degenerate, "degenerate_pairs")
             }
             "nc1_vci" => match self.vci() {
-                Ok(vci) => Outcome::from(vci.value).flag_if(vci.dropped > 0, "directions_dropped"),
+                Ok(vci) => Outcome { flags: vci.flags(), ..vci.value.into() },
                 Err(reason) => Outcome::null(self.scatter_reason(reason)),
             },
             _ => return None,
@@ -332,10 +332,14 @@ impl<'a> Group<'a> {
         accuracy::estimate(&accuracy::Inputs {
             statistics: self.evidence.statistics,
             means: &self.means.vectors.points(),
+            options: self.options,
             significand_bits: self.evidence.significand_bits,
             pinv: self.pinv.get().and_then(|pinv| pinv.as_ref().ok()),
             vci: self.vci.get().and_then(|vci| vci.as_ref().ok()),
             cdnv: self.cdnv.as_ref(),
+            directional: self.findings(|findings| findings.directional),
+            angles: self.means.angles.as_ref(),
+            energy: self.means.energy.as_ref(),
         })
     }
 }

@@ -5,6 +5,7 @@ mod archives;
 mod cli;
 mod damage;
 mod definition;
+mod directions;
 mod exact;
 mod faults;
 mod goldens;

@@ -10,7 +10,8 @@ use crate::definition::Truth;
 use crate::rows::{Random, Rows, Stored};
 use crate::stress::{Noise, Recipe};
 
-fn measured(chunks: &[Rows]) -> Statistics {
+/// What a state made of all chunks says.
+pub(crate) fn measured(chunks: &[Rows]) -> Statistics {
     let shifts = Shifts::default();
     let mut state = chunks[0].state::<Scatter>(&shifts);
     for rows in &chunks[1..] {
@@ -92,7 +93,8 @@ fn metrics(name: &str, truth: &Truth, found: &Statistics, chunks: &[Rows]) -> Wo
     found.offsets.chunks(dim).for_each(|row| centre.iter_mut().zip(row).for_each(|(c, x)| *c += x / classes as f64));
     let values: Vec<f64> = found.offsets.iter().enumerate().map(|(at, x)| x - centre[at % dim]).collect();
     let norms: Vec<f64> = values.chunks(dim).map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
-    let means = Points { dim, values: &values, norms: &norms, unit: 1.0 };
+    let noise: Vec<f64> = (0..classes).map(|class| found.mean_noise(class)).collect();
+    let means = Points { dim, values: &values, norms: &norms, unit: 1.0, noise: &noise, along: 1.0 };
     let used = nc1::varied(found, &options);
     let variances = Variances { values: &found.variances, used: &used, exponent: 1.0, worst: 0 };
     let cdnv = sweep(&means, Some(&variances), None).cdnv;
@@ -102,10 +104,14 @@ fn metrics(name: &str, truth: &Truth, found: &Statistics, chunks: &[Rows]) -> Wo
     let inputs = accuracy::Inputs {
         statistics: found,
         means: &means,
+        options: &options,
         significand_bits: bits,
         pinv: Some(&pinv),
         vci: vci.as_ref(),
         cdnv: cdnv.as_ref(),
+        directional: None,
+        angles: None,
+        energy: None,
     };
     let (estimates, _) = accuracy::estimate(&inputs);
     let mut see = |key: &str, value: f64, truth: f64| {

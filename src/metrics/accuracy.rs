@@ -7,9 +7,9 @@ mod pairs;
 
 use std::collections::BTreeMap;
 
-use super::{Normaliser, Options};
 use super::nc1::{Pinv, Vci};
 use super::noise::{along, of_means, ulp};
+use super::{Normaliser, Options};
 use crate::kernels::pairs::{Angles, Cdnv, Points};
 use crate::linalg;
 use crate::state::Statistics;

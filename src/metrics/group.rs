@@ -10,8 +10,8 @@ use super::nc2::Frame;
 use super::nc3::{self, Duality, Moments};
 use super::nc4::Shares;
 use super::outcome::Outcome;
-use super::vectors::{Vectors, centre};
-use super::{Evidence, Extras, Options, Selection, Value, accuracy, mse, nc1, nc2, nc5};
+use super::vectors::{Vectors, centre, dot};
+use super::{Evidence, Extras, Options, Selection, Value, accuracy, doubt, mse, nc1, nc2, nc5};
 use crate::error::{Error, Result};
 use crate::kernels::pairs::{self, Cdnv, Sweep, Variances};
 use crate::state::{Findings, Separation};
@@ -172,9 +172,7 @@ impl<'a> Group<'a> {
 
     /// Means as they are, not centred.
     fn orthogonal_frame(&self) -> Outcome {
-        let statistics = self.evidence.statistics;
-        let means = (0..statistics.classes()).flat_map(|class| statistics.mean(class)).collect();
-        let means = Vectors::new(statistics.dim, means, 0.0);
+        let means = Vectors::uncentred(self.evidence.statistics);
         if means.len() < 2 {
             return Outcome::null("single_class");
         }
@@ -188,7 +186,10 @@ impl<'a> Group<'a> {
             Some(_) if zeros => "zero_rows",
             Some(_) => "no_rows",
         };
-        value(self.findings(|findings| findings.hug_intra), reason).flag_if(zeros, "zero_rows")
+        let statistics = self.evidence.statistics;
+        value(self.findings(|findings| findings.hug_intra), reason)
+            .off_by(statistics.classes() as f64 * doubt::arithmetic(statistics.dim))
+            .flag_if(zeros, "zero_rows")
     }
 
     fn nc3(&self, key: &str) -> Option<Outcome> {
@@ -206,7 +207,7 @@ impl<'a> Group<'a> {
         let mean = |moments: Option<Moments>| value(moments.map(|(mean, _)| mean), TOO_FEW);
         let var = |moments: Option<Moments>| value(moments.and_then(|(_, var)| var), TOO_FEW);
         let left_out = duality.cosines.contains(&None);
-        Some(match key {
+        let outcome = match key {
             "nc3_self_duality_sq" => value(nc3::self_duality_sq(w, c), "zero_between"),
             "nc3_duality_error" => value(nc2::frame_error(w, c, Frame::Simplex), "orthogonal_spaces")
                 .floor(nc2::simplex_floor(c.len(), c.dim)),
@@ -222,7 +223,10 @@ impl<'a> Group<'a> {
                 _ => Outcome::null(TOO_FEW),
             },
             _ => return None,
-        })
+        };
+        let structure = || nc2::structure_norm(w, c);
+        let error = outcome.value.map_or(0.0, |value| doubt::of_duality(key, value, (w, c), duality, structure));
+        Some(outcome.off_by(error))
     }
 
     /// What classifier and means have in common, if there is a classifier.
@@ -235,7 +239,10 @@ impl<'a> Group<'a> {
         let statistics = self.evidence.statistics;
         let offset = centre(statistics, self.options.centring);
         let mean: Vec<f64> = statistics.origin.iter().zip(&offset).map(|(origin, offset)| origin + offset).collect();
-        Outcome::from(nc3::bias_collapse(weights, bias, &mean)).flag_if(bias.is_none(), "no_bias")
+        let size = |x: &[f64]| dot(x, x).sqrt();
+        let of_mean = self.means.vectors.errors().into_iter().fold(0.0, f64::max) * self.means.vectors.unit;
+        let error = size(weights) * (of_mean + doubt::arithmetic(statistics.dim) * size(&mean));
+        Outcome::from(nc3::bias_collapse(weights, bias, &mean)).off_by(error).flag_if(bias.is_none(), "no_bias")
     }
 
     fn nc4(&self, key: &str) -> Option<Outcome> {
@@ -277,7 +284,9 @@ impl<'a> Group<'a> {
         };
         Some(match key {
             "nc5_ortho_dev" => match nc5::ortho_dev(statistics, ood_mean, self.options) {
-                Ok((deviation, left_out)) => Outcome::from(deviation).flag_if(left_out > 0, ZERO_NORMS),
+                Ok((deviation, left_out)) => Outcome::from(deviation)
+                    .off_by(nc5::ortho_dev_error(statistics, ood_mean, self.options))
+                    .flag_if(left_out > 0, ZERO_NORMS),
                 Err(reason) => Outcome::null(reason),
             },
             "nc5_neco_auroc" => separation(|separation| separation.auroc),

@@ -2,6 +2,7 @@
 
 pub mod accuracy;
 mod catalogue;
+mod doubt;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod geometry;

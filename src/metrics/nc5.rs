@@ -1,5 +1,6 @@
 //! NC5: out-of-distribution rows beside the classes. Ammar et al. (2024).
 
+use super::doubt::arithmetic;
 use super::vectors::{centre, dot};
 use super::{Centring, NecoDenominator, NecoDim, Options};
 use crate::kernels::Projection;
@@ -16,26 +17,50 @@ pub(super) fn ortho_dev(
     ood_mean: &[f64],
     options: &Options,
 ) -> Result<(f64, usize), &'static str> {
-    let shift = if options.ood_centred {
-        let centre = centre(statistics, options.centring);
-        statistics.origin.iter().zip(&centre).map(|(origin, centre)| origin + centre).collect()
-    } else {
-        vec![0.0; statistics.dim]
-    };
-    let ood: Vec<f64> = ood_mean.iter().zip(&shift).map(|(o, shift)| o - shift).collect();
-    let ood = direction(&ood).ok_or("zero_ood_mean")?;
+    let shift = shift(statistics, options);
+    let ood = direction(&less(ood_mean, &shift)).ok_or("zero_ood_mean")?;
     let cosines: Vec<f64> = (0..statistics.classes())
-        .filter_map(|class| {
-            let offset = statistics.offset(class).iter().zip(&statistics.origin).zip(&shift);
-            // The shift goes against the origin first: both are far from 0 where the means are.
-            let mean: Vec<f64> = offset.map(|((offset, origin), shift)| (origin - shift) + offset).collect();
-            direction(&mean).map(|mean| dot(&mean, &ood).abs())
-        })
+        .filter_map(|class| direction(&shifted(statistics, class, &shift)).map(|mean| dot(&mean, &ood).abs()))
         .collect();
     if cosines.is_empty() {
         return Err("zero_means");
     }
     Ok((cosines.iter().sum::<f64>() / cosines.len() as f64, statistics.classes() - cosines.len()))
+}
+
+/// How far rounding may have moved it: by the angles that the means, and `o`, may have turned by. `o` is taken to be as
+/// good as the worst mean.
+pub(super) fn ortho_dev_error(statistics: &Statistics, ood_mean: &[f64], options: &Options) -> f64 {
+    let shift = shift(statistics, options);
+    let size = |x: &[f64]| x.iter().fold(0.0, |size: f64, x| size.hypot(*x));
+    let (of_shift, of_origin) = (size(&shift), size(&statistics.origin));
+    let noise: Vec<f64> = (0..statistics.classes())
+        .map(|class| statistics.mean_noise(class).sqrt() + f64::EPSILON * (of_shift + of_origin))
+        .collect();
+    let of_ood = noise.iter().copied().fold(f64::EPSILON * size(ood_mean), f64::max);
+    let turned = of_ood / size(&less(ood_mean, &shift));
+    let angles = noise.iter().enumerate().map(|(class, noise)| noise / size(&shifted(statistics, class, &shift)));
+    let angles: Vec<f64> = angles.filter(|angle| angle.is_finite()).collect();
+    turned + angles.iter().sum::<f64>() / angles.len().max(1) as f64 + arithmetic(statistics.dim)
+}
+
+/// What is taken off all means.
+fn shift(statistics: &Statistics, options: &Options) -> Vec<f64> {
+    if !options.ood_centred {
+        return vec![0.0; statistics.dim];
+    }
+    let centre = centre(statistics, options.centring);
+    statistics.origin.iter().zip(&centre).map(|(origin, centre)| origin + centre).collect()
+}
+
+fn less(x: &[f64], shift: &[f64]) -> Vec<f64> {
+    x.iter().zip(shift).map(|(x, shift)| x - shift).collect()
+}
+
+/// The mean of a class less the shift, which goes against the origin first: both are far from 0 where the means are.
+fn shifted(statistics: &Statistics, class: usize, shift: &[f64]) -> Vec<f64> {
+    let offset = statistics.offset(class).iter().zip(&statistics.origin).zip(shift);
+    offset.map(|((offset, origin), shift)| (origin - shift) + offset).collect()
 }
 
 /// The vector at length 1; `None` if it has none.

@@ -49,8 +49,7 @@ pub(super) fn of_means(
     for (class, &count) in statistics.counts.iter().enumerate() {
         let n = count as f64;
         let weight = weight(n);
-        for ((noise, rounding), offset) in
-            noise.iter_mut().zip(&statistics.mean_rounding).zip(statistics.offset(class))
+        for ((noise, rounding), offset) in noise.iter_mut().zip(&statistics.mean_rounding).zip(statistics.offset(class))
         {
             *noise += weight * (rounding / n + (f64::EPSILON * offset).powi(2));
         }

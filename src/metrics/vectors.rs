@@ -36,6 +36,17 @@ impl Vectors {
         Self { dim, values, norms, unit, noise, along: 1.0 }
     }
 
+    /// `μ_k`, as they are.
+    pub(super) fn uncentred(statistics: &Statistics) -> Self {
+        let means = (0..statistics.classes()).flat_map(|class| statistics.mean(class)).collect();
+        let mut vectors = Self::new(statistics.dim, means, 0.0);
+        let square = vectors.unit * vectors.unit;
+        for (class, noise) in vectors.noise.iter_mut().enumerate() {
+            *noise += statistics.mean_noise(class) / square;
+        }
+        vectors
+    }
+
     /// `c_k = μ_k − μ_G`.
     pub(super) fn centred(statistics: &Statistics, centring: Centring) -> Self {
         let centre = centre(statistics, centring);
@@ -64,6 +75,12 @@ impl Vectors {
                 *norm = 0.0;
             }
         }
+    }
+
+    /// How far each vector may lie from the true one, and its own arithmetic with it, in units of `unit`.
+    pub(super) fn errors(&self) -> Vec<f64> {
+        let arithmetic = (4.0 + (self.dim as f64).sqrt()) * f64::EPSILON;
+        self.noise.iter().zip(&self.norms).map(|(noise, norm)| noise.sqrt() + arithmetic * norm).collect()
     }
 
     /// What a sweep over pairs takes.

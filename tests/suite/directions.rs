@@ -131,12 +131,14 @@ fn layer_normalisation_costs_one_direction() {
                     let factor = |j: usize| if affine { 0.5 + (j as f64 * 0.7).sin().abs() } else { 1.0 };
                     let shift = |j: usize| if affine { (j as f64).cos() } else { 0.0 };
                     let change = |rows: &Rows| {
-                        let row = |i| rows.row(i).into_iter().enumerate().map(|(j, x)| x * factor(j) + shift(j)).collect();
+                        let row =
+                            |i| rows.row(i).into_iter().enumerate().map(|(j, x)| x * factor(j) + shift(j)).collect();
                         let values = (0..rows.len()).flat_map(|i| -> Vec<f64> { row(i) }).collect();
                         Rows { values: recipe.stored(values), ..rows.clone() }
                     };
                     let chunks: Vec<Rows> = exact.iter().map(change).collect();
-                    let vci = nc1::vci(&measured(&chunks), crate::directions::bits(&chunks), &Options::default()).unwrap();
+                    let vci =
+                        nc1::vci(&measured(&chunks), crate::directions::bits(&chunks), &Options::default()).unwrap();
                     println!("{}: {vci:?}", recipe.name.len());
                     assert_eq!((vci.dropped, vci.rank), (1, (classes - 1).min(dim - 1)), "{}", recipe.name);
                     let fewer = Truth::of(&first_dimensions(&chunks, dim - 1));
@@ -175,7 +177,9 @@ fn twins_are_no_pair() {
         let mut pairs = truth.cdnv(1.0);
         pairs.retain(|v| v.is_finite());
         close(&recipe.name, &made, "nc1_cdnv", pairs.iter().sum::<f64>() / pairs.len() as f64);
-        for key in ["nc1_cdnv", "nc1_cdnv_q50", "gnc2_log_energy_mean", "gnc2_riesz_mean", "gnc2_min_distance", "hug_inter"] {
+        for key in
+            ["nc1_cdnv", "nc1_cdnv_q50", "gnc2_log_energy_mean", "gnc2_riesz_mean", "gnc2_min_distance", "hug_inter"]
+        {
             assert!(flags(&made, key).contains(&"degenerate_pairs"), "{}, {key}", recipe.name);
         }
         // The pair is not among the directions either.

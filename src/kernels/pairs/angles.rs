@@ -217,7 +217,11 @@ impl<'a> Task<'a> {
 
     #[inline(always)]
     fn distance_error(&self, distance: f64, noise: f64) -> f64 {
-        if noise.is_sign_positive() { distance * self.points.error(noise / (distance * distance)) } else { (-noise).sqrt() }
+        if noise.is_sign_positive() {
+            distance * self.points.error(noise / (distance * distance))
+        } else {
+            (-noise).sqrt()
+        }
     }
 
     /// `‖u_i − u_j‖^−s`, from squared distances and their log energies, which it overwrites.

@@ -210,7 +210,9 @@ fn many_classes_are_binned_and_the_unit_cancels() {
     let mut values: Vec<f64> = case
         .pairs()
         .map(|(i, j)| (i, j, case.squared(i, j, false)))
-        .filter(|&(i, j, squared)| case.used[i] && case.used[j] && squared > f64::max(1e-13, 32.0 * case.noise(i, j, false)))
+        .filter(|&(i, j, squared)| {
+            case.used[i] && case.used[j] && squared > f64::max(1e-13, 32.0 * case.noise(i, j, false))
+        })
         .map(|(i, j, squared)| f64::midpoint(case.variances[i], case.variances[j]) / squared.powi(2))
         .collect();
     values.sort_by(f64::total_cmp);

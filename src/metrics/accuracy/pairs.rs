@@ -17,9 +17,10 @@ impl Noise<'_> {
             let value = cdnv.distribution.quantile(q).filter(|&value| value > 0.0)?;
             Some(self.pair_variances(cdnv, inputs)? + farthest(value, inputs)?)
         };
-        let log10 = cdnv.log10_mean.zip(self.typical_variance(cdnv, inputs)).map(|(value, error)| {
-            (error + cdnv.typical_error) / LN_10 / value.abs()
-        });
+        let log10 = cdnv
+            .log10_mean
+            .zip(self.typical_variance(cdnv, inputs))
+            .map(|(value, error)| (error + cdnv.typical_error) / LN_10 / value.abs());
         vec![
             ("nc1_cdnv", mean),
             ("nc1_cdnv_strict", mean),
@@ -54,8 +55,7 @@ impl Noise<'_> {
     fn typical_variance(&self, cdnv: &Cdnv, inputs: &Inputs<'_>) -> Option<f64> {
         let varied = self.varied(cdnv, inputs);
         let zeros = if varied.iter().any(|&(v, _)| v == 0.0) { self.total } else { 0.0 };
-        let shares: Vec<f64> =
-            varied.iter().filter(|(v, _)| *v > 0.0).map(|(v, error)| (error + zeros) / v).collect();
+        let shares: Vec<f64> = varied.iter().filter(|(v, _)| *v > 0.0).map(|(v, error)| (error + zeros) / v).collect();
         (!shares.is_empty()).then(|| 2.0 * shares.iter().sum::<f64>() / shares.len() as f64)
     }
 
@@ -68,7 +68,10 @@ impl Noise<'_> {
         let others = varied.iter().skip(1).copied().map(share).find(|share| share.is_finite())?;
         let (v, error) = varied[0];
         let with_worst = varied[1..].iter().filter(|(other, _)| v + other > 0.0);
-        with_worst.map(|(other, other_error)| (error + other_error) / (v + other)).reduce(f64::max).map(|x| x.max(others))
+        with_worst
+            .map(|(other, other_error)| (error + other_error) / (v + other))
+            .reduce(f64::max)
+            .map(|x| x.max(others))
     }
 
     fn cdnv_max(&self, cdnv: &Cdnv, inputs: &Inputs<'_>) -> Option<f64> {
@@ -102,7 +105,8 @@ fn directional(cdnv: &Cdnv, inputs: &Inputs<'_>) -> Option<f64> {
     let value = inputs.directional.filter(|&value| value > 0.0)?;
     let error = 0.5 * cdnv.mean_error / inputs.options.cdnv_exponent / inputs.means.along.sqrt();
     // V has the exponent of the options, which is not of this metric: it says how rows spread only where that is 1.
-    let spread = if inputs.options.cdnv_exponent == 1.0 { (2.0 * cdnv.mean / value).sqrt().max(1.0) } else { return None };
+    let spread =
+        if inputs.options.cdnv_exponent == 1.0 { (2.0 * cdnv.mean / value).sqrt().max(1.0) } else { return None };
     Some(6.0 * error * spread + error * error / value)
 }
 

@@ -310,9 +310,10 @@ impl<'a> Group<'a> {
             Err(reason) => return Some(Outcome::null(self.scatter_reason(reason))),
         };
         let outcome = match key {
-            "mse_nc1" => parts.nc1.into(),
-            "mse_nc23" => parts.nc23.into(),
+            "mse_nc1" => Outcome::from(parts.nc1).off_by(parts.errors[0]),
+            "mse_nc23" => Outcome::from(parts.nc23).off_by(parts.errors[1]),
             "mse_perp" => value(parts.perp, "no_head")
+                .off_by(parts.errors[2])
                 .flag_if(self.evidence.head.is_some_and(|head| head.bias.is_none()), "no_bias"),
             _ => return None,
         };

@@ -80,7 +80,8 @@ pub(super) fn parts(
 
     let of_weights = noise.moves(&weights, &weight_gram, statistics);
     let of_level = arithmetic(dim) * size(&weights) * size(&mean);
-    let mut errors = [nc1, nc23].map(|part| of_weights.moved + of_square(part.sqrt(), noise.solution + of_level)).to_vec();
+    let mut errors =
+        [nc1, nc23].map(|part| of_weights.moved + of_square(part.sqrt(), noise.solution + of_level)).to_vec();
     let perp = head.map(|head| {
         let delta: Vec<f64> = head.weights.iter().zip(&weights).map(|(w, least)| w - least).collect();
         let beta: Vec<f64> = match &head.bias {
@@ -128,8 +129,7 @@ struct Moved {
 impl<'a> Noise<'a> {
     fn of(statistics: &Statistics, factor: &Cholesky, system: &[f64], within: &'a [f64]) -> Self {
         let dim = statistics.dim;
-        let mut inverse: Vec<f64> =
-            (0..dim * dim).map(|at| f64::from(u8::from(at / dim == at % dim))).collect();
+        let mut inverse: Vec<f64> = (0..dim * dim).map(|at| f64::from(u8::from(at / dim == at % dim))).collect();
         factor.solve(&mut inverse);
         let diagonal = |matrix: &[f64]| (0..dim).map(|j| matrix[j * dim + j]).collect::<Vec<f64>>();
         let of_inverse = diagonal(&inverse);

@@ -486,7 +486,7 @@ mod tests {
         // The first and the third are one; the second is another, and as near to 0.5 as the first to within the errors.
         let vectors = [0.0, 0.0, 1.0, 0.0, 1e-9, 0.0];
         let plain = Candidates::new(2, &vectors, None, &[Offsets::HalfSquares]);
-        let rows = [1e-9, 0.0, 0.5 + 1e-10, 0.0, 0.6, 0.0, 0.4, 3.0];
+        let rows = [1e-9, 0.0, 0.5 + 1e-9, 0.0, 0.6, 0.0, 0.4, 3.0];
         let best = |choices: &[Choice]| choices.iter().map(|choice| (choice.best, choice.tied)).collect::<Vec<_>>();
         assert_eq!(best(&plain.choose(&rows, false)[0]), [(2, false), (1, false), (1, false), (2, false)]);
         let blurred = plain.off_by(vec![1e-9; 3]);

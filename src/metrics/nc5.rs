@@ -223,8 +223,9 @@ mod tests {
 
     #[test]
     fn conventions_of_the_projection() {
-        let rows = [3.0, 7.0, 1.0, -1.0, 7.0, 3.0];
-        let fit = |options: &Options| neco_projection(&statistics(3, &rows, &[0, 0]), options).unwrap();
+        let rows = [3.0, 7.0, 1.0, -1.0, 7.0, 3.0, 3.0, 7.0, 3.0, -1.0, 7.0, 1.0];
+        let fit = |options: &Options| neco_projection(&statistics(3, &rows, &[0; 4]), options).unwrap();
+        let options = || Options { neco_dim: NecoDim::Axes(1), ..Options::default() };
         let scaled = fit(&options());
         assert_eq!((scaled.mean, scaled.scale), (vec![1.0, 7.0, 2.0], vec![2.0, 1.0, 1.0]));
         assert!(!scaled.raw_denominator);

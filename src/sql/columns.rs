@@ -361,7 +361,8 @@ fn old_history(found: &DataType) -> Option<DataType> {
     let (DataType::List(item) | DataType::LargeList(item)) = found else { return None };
     let DataType::Struct(fields) = item.data_type() else { return None };
     let old: Fields = tally_fields().iter().filter(|field| !is_new(field)).cloned().collect();
-    (fields.len() == old.len()).then(|| DataType::LargeList(Arc::new(Field::new_list_field(DataType::Struct(old), true))))
+    (fields.len() == old.len())
+        .then(|| DataType::LargeList(Arc::new(Field::new_list_field(DataType::Struct(old), true))))
 }
 
 /// Whether a type holds what the other does, exactly.

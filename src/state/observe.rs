@@ -95,8 +95,7 @@ fn observe_values<T: Value, O: Observer>(
         }
         let mut squares = vec![i256::ZERO; labels.len()];
         for (rows, classes) in part.rows.chunks(BLOCK_ROWS).zip(part.classes.chunks(BLOCK_ROWS)) {
-            let mut totals =
-                Totals { sums: &mut sums, low: &mut low, squares: &mut squares, changed: &mut changed };
+            let mut totals = Totals { sums: &mut sums, low: &mut low, squares: &mut squares, changed: &mut changed };
             let rows = Rows { rows, classes, first_class: part.first_class, shifts: &shift_steps };
             if let Err(far) = quantiser.round(values, &rows, &mut totals, O::ROWS, &mut spare.rounded) {
                 failed = Some(failed.filter(|other| other.row < far.row).unwrap_or(far));

@@ -104,12 +104,7 @@ impl History {
     /// `Γ_j = Σ_e changed · 4^e / 12` over `rows`, or over the rows changed when that is `None`: the mean squared
     /// rounding error of each dimension (METRICS 4.7).
     pub fn rounding_noise(&self, rows: Option<u64>) -> Vec<f64> {
-        let noise = |tallies: &Vec<Tally>| {
-            let total: f64 = tallies.iter().map(|t| t.changed as f64 / 12.0 * power_of_two(t.exponent).powi(2)).sum();
-            let over = rows.unwrap_or_else(|| tallies.iter().map(|tally| tally.changed).sum());
-            if over == 0 { 0.0 } else { total / over as f64 }
-        };
-        self.0.iter().map(noise).collect()
+        self.0.iter().map(|tallies| average(tallies, |tally| tally.changed, rows)).collect()
     }
 
     /// The mean squared error that rounding leaves in a row's share of its class's mean, by dimension.
@@ -117,17 +112,20 @@ impl History {
     /// A twelfth of the squared unit of residuals, where that is coarsest: a class may lie in one chunk. Where there are
     /// changed rows without residuals, a twelfth of the squared step, averaged over these, if that is more.
     pub fn mean_noise(&self) -> Vec<f64> {
-        let square =
-            |tally: &Tally, finer: u32| (power_of_two(tally.exponent) * 0.5_f64.powi(finer as i32)).powi(2) / 12.0;
         let noise = |tallies: &Vec<Tally>| {
-            let unresolved: u64 = tallies.iter().map(|tally| tally.unresolved).sum();
-            let share = |tally: &Tally| tally.unresolved as f64 / unresolved.max(1) as f64;
-            let coarse: f64 = tallies.iter().map(|tally| share(tally) * square(tally, 0)).sum();
-            let changed = tallies.iter().rfind(|tally| tally.changed > 0);
-            changed.map_or(0.0, |tally| square(tally, RESIDUAL_BITS)).max(coarse)
+            let coarsest = tallies.iter().rfind(|tally| tally.changed > 0);
+            let unit = coarsest.map_or(0.0, |tally| power_of_two(tally.exponent) * 0.5_f64.powi(RESIDUAL_BITS as i32));
+            average(tallies, |tally| tally.unresolved, None).max(unit.powi(2) / 12.0)
         };
         self.0.iter().map(noise).collect()
     }
+}
+
+/// The squared rounding error of some rows, summed and divided by a number of rows, or by their own.
+fn average(tallies: &[Tally], some: fn(&Tally) -> u64, over: Option<u64>) -> f64 {
+    let total: f64 = tallies.iter().map(|t| some(t) as f64 / 12.0 * power_of_two(t.exponent).powi(2)).sum();
+    let over = over.unwrap_or_else(|| tallies.iter().map(some).sum());
+    if over == 0 { 0.0 } else { total / over as f64 }
 }
 
 #[cfg(test)]

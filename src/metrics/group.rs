@@ -67,7 +67,10 @@ impl<'a> Group<'a> {
             exponent: options.cdnv_exponent,
             worst: extras.worst_pairs,
         };
-        let wants_cdnv = pairs_of(|family| family == Family::Nc1, false) || extras.per_class || extras.worst_pairs > 0;
+        // The estimate of the directional one is made of the others'.
+        let directional = selection.cards().any(|card| card.needs.contains(&Need::Directional));
+        let of_nc1 = pairs_of(|family| family == Family::Nc1, false) || directional;
+        let wants_cdnv = of_nc1 || extras.per_class || extras.worst_pairs > 0;
         let means = Vectors::centred(statistics, options.centring);
         let (cdnv, angles, energy) = swept(&means, false, wants_cdnv.then_some(&variances));
         let means = Side::new(means, "zero_between", angles, energy);

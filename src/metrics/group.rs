@@ -119,13 +119,13 @@ impl<'a> Group<'a> {
         let (statistics, means) = (self.evidence.statistics, self.means.vectors.points());
         let of_cdnv = |number: &dyn Fn(&Cdnv) -> Value| {
             let Some(cdnv) = &self.cdnv else { return Outcome::null("single_class") };
-            let mut outcome = Outcome::from(number(cdnv));
+            let mut outcome = Outcome::from(number(cdnv)).count("degenerate_pairs", cdnv.degenerate);
             outcome.flags.extend(nc1::cdnv_flags(cdnv));
             outcome.flag_if(cdnv.classes < statistics.classes(), "classes_left_out")
         };
         Some(match key {
             "nc1_pinv" | "nc1_svd" => match self.pinv() {
-                Ok(pinv) => Outcome { flags: pinv.flags(), ..pinv.value.into() },
+                Ok(pinv) => Outcome { flags: pinv.flags(), counts: pinv.counts(), ..pinv.value.into() },
                 Err(reason) => Outcome::null(self.scatter_reason(reason)),
             },
             "nc1_trace_ratio" => nc1::trace_ratio(statistics, &means, self.options).into(),
@@ -144,7 +144,7 @@ impl<'a> Group<'a> {
                 value(self.findings(|findings| findings.directional), reason).flag_if(degenerate, "degenerate_pairs")
             }
             "nc1_vci" => match self.vci() {
-                Ok(vci) => Outcome { flags: vci.flags(), ..vci.value.into() },
+                Ok(vci) => Outcome { flags: vci.flags(), counts: vci.counts(), ..vci.value.into() },
                 Err(reason) => Outcome::null(self.scatter_reason(reason)),
             },
             _ => return None,

@@ -96,6 +96,9 @@ fn what_rounding_hides_is_counted() {
     assert_eq!((vci.rank, vci.full_rank, vci.dropped), (7, 8, 1));
     assert_eq!(flags(&made, "nc1_vci"), ["directions_dropped", "rank_lowered"]);
     assert!(flags(&made, "nc1_svd").contains(&"directions_dropped"));
+    let counts = |key: &str| made.metrics.iter().find(|metric| metric.key == key).unwrap().counts.clone();
+    assert_eq!(counts("nc1_pinv"), [("directions_dropped", 1), ("rank", 7)]);
+    assert_eq!(counts("nc1_vci"), [("directions_dropped", 1), ("rank", 7), ("full_rank", 8)]);
 }
 
 #[test]
@@ -137,8 +140,7 @@ fn layer_normalisation_costs_one_direction() {
                         Rows { values: recipe.stored(values), ..rows.clone() }
                     };
                     let chunks: Vec<Rows> = exact.iter().map(change).collect();
-                    let vci =
-                        nc1::vci(&measured(&chunks), bits_of(&chunks), &Options::default()).unwrap();
+                    let vci = nc1::vci(&measured(&chunks), bits_of(&chunks), &Options::default()).unwrap();
                     assert_eq!((vci.dropped, vci.rank), (1, (classes - 1).min(dim - 1)), "{}", recipe.name);
                     let fewer = Truth::of(&first_dimensions(&chunks, dim - 1));
                     let (made, truth) = (made(&chunks), fewer.vci().unwrap());
@@ -170,7 +172,8 @@ fn rows_of_rank_40_in_128_dimensions() {
 fn twins_are_no_pair() {
     for (bits, scale) in [(32, 1e4), (32, 1e-4), (64, 1e4), (64, 3.0)] {
         let name = format!("twins, f{bits}, {scale}");
-        let recipe = Recipe { twins: true, sorted: true, bits, chunk_scales: vec![1.0, scale], ..Recipe::new(name, 16, 0.3) };
+        let recipe =
+            Recipe { twins: true, sorted: true, bits, chunk_scales: vec![1.0, scale], ..Recipe::new(name, 16, 0.3) };
         let chunks = recipe.rows();
         let (made, truth) = (made(&chunks), Truth::of(&chunks));
         let mut pairs = truth.cdnv(1.0);
@@ -179,7 +182,9 @@ fn twins_are_no_pair() {
         for key in
             ["nc1_cdnv", "nc1_cdnv_q50", "gnc2_log_energy_mean", "gnc2_riesz_mean", "gnc2_min_distance", "hug_inter"]
         {
-            assert!(flags(&made, key).contains(&"degenerate_pairs"), "{}, {key}", recipe.name);
+            let metric = made.metrics.iter().find(|metric| metric.key == key).unwrap();
+            assert!(metric.flags.contains(&"degenerate_pairs"), "{}, {key}", recipe.name);
+            assert_eq!(metric.counts, [("degenerate_pairs", 1)], "{}, {key}", recipe.name);
         }
         // The pair is not among the directions either.
         let rank = nc1::vci(&measured(&chunks), bits_of(&chunks), &Options::default()).unwrap().rank;

@@ -117,6 +117,13 @@ impl Vci {
         let flags = [("directions_dropped", self.dropped > 0), ("rank_lowered", self.rank < self.full_rank)];
         flags.into_iter().filter(|(_, raised)| *raised).map(|(flag, _)| flag).collect()
     }
+
+    /// What the flags are about: how many directions were left out, the rank, and what it would be in general.
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        let counts = [("directions_dropped", self.dropped), ("rank", self.rank), ("full_rank", self.full_rank)];
+        let counted = counts.into_iter().filter(|(_, count)| *count > 0 && !self.flags().is_empty());
+        counted.map(|(what, count)| (what, count as u64)).collect()
+    }
 }
 
 /// `√(n_k/N) (μ_k − μ_G)` with the mean of all rows, K × D: `Σ_B` is its Gram matrix.

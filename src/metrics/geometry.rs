@@ -145,7 +145,9 @@ pub(super) fn value(number: Option<f64>, reason: &'static str) -> Outcome {
 
 fn of_angles(angles: Option<&Angles>, number: fn(&Angles) -> Value) -> Outcome {
     let Some(angles) = angles else { return Outcome::null(TOO_FEW) };
-    let mut outcome = Outcome::from(number(angles));
+    let mut outcome = Outcome::from(number(angles))
+        .count("zero_norm_classes", angles.zeros as u64)
+        .count("degenerate_pairs", angles.degenerate);
     outcome.flags.extend(gnc2::flags(angles));
     outcome
 }

@@ -67,7 +67,10 @@ impl<'a> Group<'a> {
             exponent: options.cdnv_exponent,
             worst: extras.worst_pairs,
         };
-        let wants_cdnv = pairs_of(|family| family == Family::Nc1, false) || extras.per_class || extras.worst_pairs > 0;
+        // The estimate of the directional one is made of the others'.
+        let directional = selection.cards().any(|card| card.needs.contains(&Need::Directional));
+        let of_nc1 = pairs_of(|family| family == Family::Nc1, false) || directional;
+        let wants_cdnv = of_nc1 || extras.per_class || extras.worst_pairs > 0;
         let means = Vectors::centred(statistics, options.centring);
         let (cdnv, angles, energy) = swept(&means, false, wants_cdnv.then_some(&variances));
         let means = Side::new(means, "zero_between", angles, energy);
@@ -116,13 +119,13 @@ impl<'a> Group<'a> {
         let (statistics, means) = (self.evidence.statistics, self.means.vectors.points());
         let of_cdnv = |number: &dyn Fn(&Cdnv) -> Value| {
             let Some(cdnv) = &self.cdnv else { return Outcome::null("single_class") };
-            let mut outcome = Outcome::from(number(cdnv));
+            let mut outcome = Outcome::from(number(cdnv)).count("degenerate_pairs", cdnv.degenerate);
             outcome.flags.extend(nc1::cdnv_flags(cdnv));
             outcome.flag_if(cdnv.classes < statistics.classes(), "classes_left_out")
         };
         Some(match key {
             "nc1_pinv" | "nc1_svd" => match self.pinv() {
-                Ok(pinv) => Outcome { flags: pinv.flags(), ..pinv.value.into() },
+                Ok(pinv) => Outcome { flags: pinv.flags(), counts: pinv.counts(), ..pinv.value.into() },
                 Err(reason) => Outcome::null(self.scatter_reason(reason)),
             },
             "nc1_trace_ratio" => nc1::trace_ratio(statistics, &means, self.options).into(),
@@ -141,7 +144,7 @@ impl<'a> Group<'a> {
                 value(self.findings(|findings| findings.directional), reason).flag_if(degenerate, "degenerate_pairs")
             }
             "nc1_vci" => match self.vci() {
-                Ok(vci) => Outcome { flags: vci.flags(), ..vci.value.into() },
+                Ok(vci) => Outcome { flags: vci.flags(), counts: vci.counts(), ..vci.value.into() },
                 Err(reason) => Outcome::null(self.scatter_reason(reason)),
             },
             _ => return None,

@@ -117,6 +117,8 @@ pub struct Measured {
     pub reason: Option<&'static str>,
     /// Machine-readable remarks: `singleton_classes`, `pinv_tolerance_sensitive`, …
     pub flags: Vec<&'static str>,
+    /// What remarks are about, counted: `directions_dropped` and the `rank` that is left, `degenerate_pairs`, …
+    pub counts: Vec<(&'static str, u64)>,
 }
 
 /// What `--per-class` says of a class. `None` where the metric does not apply or was not asked for.

@@ -11,11 +11,11 @@ use crate::metrics::{ClassRow, Measured, Pair, ROUNDED};
 const PLAIN: Style = Style { width: Some(100), colour: false };
 
 fn number(key: &'static str, value: f64) -> Measured {
-    Measured { key, value: Some(value), floor: None, reason: None, flags: Vec::new() }
+    Measured { key, value: Some(value), floor: None, reason: None, flags: Vec::new(), counts: Vec::new() }
 }
 
 fn nothing(key: &'static str, reason: &'static str) -> Measured {
-    Measured { key, value: None, floor: None, reason: Some(reason), flags: Vec::new() }
+    Measured { key, value: None, floor: None, reason: Some(reason), flags: Vec::new(), counts: Vec::new() }
 }
 
 fn group(key: &[(&str, Label)], metrics: Vec<Measured>) -> Group {

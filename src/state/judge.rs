@@ -69,7 +69,7 @@ impl<'a> Judge<'a> {
         });
         let lines = questions.directional.map(|min_count| {
             let kept = (0..classes as u32).filter(|&k| statistics.counts[k as usize] >= min_count).collect();
-            Lines::new(dim, &statistics.offsets, kept)
+            Lines::new(dim, &statistics.offsets, |class| statistics.mean_noise(class), kept)
         });
         let mut places = vec![None; classes];
         let mut degenerate_pairs = 0;

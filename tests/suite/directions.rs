@@ -12,7 +12,7 @@ fn made(chunks: &[Rows]) -> Measurements {
     let statistics = measured(chunks);
     let evidence = Evidence {
         statistics: &statistics,
-        significand_bits: bits(chunks),
+        significand_bits: bits_of(chunks),
         head: None,
         findings: None,
         ood_mean: None,
@@ -22,7 +22,7 @@ fn made(chunks: &[Rows]) -> Measurements {
     measure(&evidence, &Options::default(), &Selection::parse(&keys).unwrap(), Extras::default()).unwrap()
 }
 
-fn bits(chunks: &[Rows]) -> u32 {
+fn bits_of(chunks: &[Rows]) -> u32 {
     match chunks[0].values {
         Stored::F16(_) => 11,
         Stored::F32(_) => 24,
@@ -73,7 +73,7 @@ fn coarse_rows_about_an_offset() {
         for key in ["nc1_pinv", "nc1_vci"] {
             assert!(!flags(&made, key).contains(&"directions_dropped"), "{key}");
         }
-        close("f16 at 8", &made, "nc1_pinv", truth.nc1());
+        close("f16 at 8", &made, "nc1_pinv", truth.nc1(&truth.equal_weights()));
         close("f16 at 8", &made, "nc1_vci", truth.vci().unwrap());
     }
 }
@@ -96,6 +96,9 @@ fn what_rounding_hides_is_counted() {
     assert_eq!((vci.rank, vci.full_rank, vci.dropped), (7, 8, 1));
     assert_eq!(flags(&made, "nc1_vci"), ["directions_dropped", "rank_lowered"]);
     assert!(flags(&made, "nc1_svd").contains(&"directions_dropped"));
+    let counts = |key: &str| made.metrics.iter().find(|metric| metric.key == key).unwrap().counts.clone();
+    assert_eq!(counts("nc1_pinv"), [("directions_dropped", 1), ("rank", 7)]);
+    assert_eq!(counts("nc1_vci"), [("directions_dropped", 1), ("rank", 7), ("full_rank", 8)]);
 }
 
 #[test]
@@ -137,9 +140,7 @@ fn layer_normalisation_costs_one_direction() {
                         Rows { values: recipe.stored(values), ..rows.clone() }
                     };
                     let chunks: Vec<Rows> = exact.iter().map(change).collect();
-                    let vci =
-                        nc1::vci(&measured(&chunks), crate::directions::bits(&chunks), &Options::default()).unwrap();
-                    println!("{}: {vci:?}", recipe.name.len());
+                    let vci = nc1::vci(&measured(&chunks), bits_of(&chunks), &Options::default()).unwrap();
                     assert_eq!((vci.dropped, vci.rank), (1, (classes - 1).min(dim - 1)), "{}", recipe.name);
                     let fewer = Truth::of(&first_dimensions(&chunks, dim - 1));
                     let (made, truth) = (made(&chunks), fewer.vci().unwrap());
@@ -159,7 +160,7 @@ fn rows_of_rank_40_in_128_dimensions() {
     let truth = Truth::of(&first_dimensions(&recipe.rows(), 40)).vci().unwrap();
     for bits in [32, 64] {
         let chunks = Recipe { rotated: true, bits, ..recipe.clone() }.rows();
-        let vci = nc1::vci(&measured(&chunks), crate::directions::bits(&chunks), &Options::default()).unwrap();
+        let vci = nc1::vci(&measured(&chunks), bits_of(&chunks), &Options::default()).unwrap();
         println!("{bits}: {} for {truth}, {:e}", vci.value, (vci.value / truth - 1.0).abs());
         assert_eq!((vci.dropped, vci.rank), (88, 40));
         assert!((vci.value / truth - 1.0).abs() < 1e-6);
@@ -171,7 +172,8 @@ fn rows_of_rank_40_in_128_dimensions() {
 fn twins_are_no_pair() {
     for (bits, scale) in [(32, 1e4), (32, 1e-4), (64, 1e4), (64, 3.0)] {
         let name = format!("twins, f{bits}, {scale}");
-        let recipe = Recipe { twins: true, bits, chunk_scales: vec![1.0, scale], ..Recipe::new(name, 16, 0.3) };
+        let recipe =
+            Recipe { twins: true, sorted: true, bits, chunk_scales: vec![1.0, scale], ..Recipe::new(name, 16, 0.3) };
         let chunks = recipe.rows();
         let (made, truth) = (made(&chunks), Truth::of(&chunks));
         let mut pairs = truth.cdnv(1.0);
@@ -180,10 +182,12 @@ fn twins_are_no_pair() {
         for key in
             ["nc1_cdnv", "nc1_cdnv_q50", "gnc2_log_energy_mean", "gnc2_riesz_mean", "gnc2_min_distance", "hug_inter"]
         {
-            assert!(flags(&made, key).contains(&"degenerate_pairs"), "{}, {key}", recipe.name);
+            let metric = made.metrics.iter().find(|metric| metric.key == key).unwrap();
+            assert!(metric.flags.contains(&"degenerate_pairs"), "{}, {key}", recipe.name);
+            assert_eq!(metric.counts, [("degenerate_pairs", 1)], "{}, {key}", recipe.name);
         }
         // The pair is not among the directions either.
-        let rank = nc1::vci(&measured(&chunks), crate::directions::bits(&chunks), &Options::default()).unwrap().rank;
+        let rank = nc1::vci(&measured(&chunks), bits_of(&chunks), &Options::default()).unwrap().rank;
         assert_eq!(rank, 9, "{}", recipe.name);
         assert!(flags(&made, "nc1_vci").contains(&"rank_lowered"));
     }
@@ -205,8 +209,8 @@ fn near_means_say_how_near() {
                 close(&recipe.name, &made, "nc1_cdnv_log10_mean", logs);
                 close(&recipe.name, &made, "nc1_cdnv_max", pairs.iter().copied().fold(0.0, f64::max));
             }
-            close(&recipe.name, &made, "nc1_trace_ratio", truth.trace_ratio());
-            close(&recipe.name, &made, "nc1_within_fraction", truth.within_fraction());
+            close(&recipe.name, &made, "nc1_trace_ratio", truth.trace_ratio(&truth.equal_weights()));
+            close(&recipe.name, &made, "nc1_within_fraction", truth.within_fraction(&truth.equal_weights()));
         }
     }
 }

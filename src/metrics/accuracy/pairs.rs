@@ -92,22 +92,25 @@ fn distance_error(value: f64, variances: f64, noise: f64, inputs: &Inputs<'_>) -
     2.0 * p * means.error(noise / square)
 }
 
-/// The same at most, of any two classes with a variance.
+/// The same at most, of any two classes of which at least one has a variance.
 fn farthest(value: f64, inputs: &Inputs<'_>) -> Option<f64> {
-    let least = inputs.statistics.variances.iter().copied().filter(|&v| v > 0.0).reduce(f64::min)?;
+    let variances = &inputs.statistics.variances;
+    let least = variances.iter().copied().filter(|&v| v > 0.0).reduce(f64::min)?;
+    let both = if variances.contains(&0.0) { least } else { 2.0 * least };
     let noise = inputs.means.noise.iter().copied().reduce(f64::max)?;
-    Some(distance_error(value, least, 2.0 * noise, inputs))
+    Some(distance_error(value, both, 2.0 * noise, inputs))
 }
 
 /// With `e` the relative error of a distance, in all directions since lines tilt, and `V` the mean CDNV:
 /// `6 e √(2V/directional) + e²/directional`.
 fn directional(cdnv: &Cdnv, inputs: &Inputs<'_>) -> Option<f64> {
     let value = inputs.directional.filter(|&value| value > 0.0)?;
-    let error = 0.5 * cdnv.mean_error / inputs.options.cdnv_exponent / inputs.means.along.sqrt();
-    // V has the exponent of the options, which is not of this metric: it says how rows spread only where that is 1.
-    let spread =
-        if inputs.options.cdnv_exponent == 1.0 { (2.0 * cdnv.mean / value).sqrt().max(1.0) } else { return None };
-    Some(6.0 * error * spread + error * error / value)
+    let p = inputs.options.cdnv_exponent;
+    let error = 0.5 * cdnv.mean_error / p / inputs.means.along.sqrt();
+    // V has an exponent of its own; where that is not 1, rows are taken to spread alike in all directions.
+    let alike = 2.0 * inputs.means.dim as f64;
+    let spread = if (p - 1.0).abs() < f64::EPSILON { 2.0 * cdnv.mean / value } else { alike };
+    Some(6.0 * error * spread.max(1.0).sqrt() + error * error / value)
 }
 
 /// Of the metrics of angles between means.

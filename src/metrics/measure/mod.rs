@@ -93,8 +93,8 @@ fn judged(card: &Card, mut outcome: Outcome, accuracy: &mut BTreeMap<&'static st
 }
 
 fn measured(card: &Card, outcome: Outcome) -> Measured {
-    let Outcome { value, floor, flags, .. } = outcome;
-    Measured { key: card.key, value: value.ok(), floor, reason: value.err(), flags }
+    let Outcome { value, floor, flags, counts, .. } = outcome;
+    Measured { key: card.key, value: value.ok(), floor, reason: value.err(), flags, counts }
 }
 
 /// The pairs hardest to tell apart, worst first.

@@ -136,6 +136,12 @@ impl Pinv {
         }
         flags
     }
+
+    /// Where directions were left out, how many, and how many there are.
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        let counts = [("directions_dropped", self.dropped as u64), ("rank", self.rank as u64)];
+        if self.dropped > 0 { counts.to_vec() } else { Vec::new() }
+    }
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

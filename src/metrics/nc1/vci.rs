@@ -117,6 +117,13 @@ impl Vci {
         let flags = [("directions_dropped", self.dropped > 0), ("rank_lowered", self.rank < self.full_rank)];
         flags.into_iter().filter(|(_, raised)| *raised).map(|(flag, _)| flag).collect()
     }
+
+    /// What the flags are about: how many directions were left out, the rank, and what it would be in general.
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        let counts = [("directions_dropped", self.dropped), ("rank", self.rank), ("full_rank", self.full_rank)];
+        let counted = counts.into_iter().filter(|(_, count)| *count > 0 && !self.flags().is_empty());
+        counted.map(|(what, count)| (what, count as u64)).collect()
+    }
 }
 
 /// `√(n_k/N) (μ_k − μ_G)` with the mean of all rows, K × D: `Σ_B` is its Gram matrix.
@@ -234,10 +241,10 @@ impl Scaled {
         if between.rank == width {
             return Ok(Rest { size: width, basis: None, hidden: 0.0 });
         }
-        let restricted = self.restricted(between);
         let grid = self.share(&statistics.rounding);
         let least = statistics.dim as f64 * f64::EPSILON;
         let most = self.row_noise.iter().fold(least, |most, &noise| most.max(SIGNIFICANT * noise));
+        let restricted = self.restricted(between, 1.0 + most);
         if let Some(inverse) = inverse_diagonal(&restricted, width)
             // No eigenvalue is below the inverse of the sum of all inverses.
             && 1.0 / inverse.iter().sum::<f64>() > most
@@ -257,17 +264,17 @@ impl Scaled {
         Ok(Rest { size, basis: (size < width).then_some(basis), hidden })
     }
 
-    /// `Σ_W` restricted to the directions in which means do not differ, and 1 along those in which they do, which keeps them
-    /// apart from any that may be taken out.
-    fn restricted(&self, between: &Between) -> Vec<f64> {
+    /// `Σ_W` restricted to the directions in which means do not differ, and `kept` along those in which they do: more than
+    /// what may be taken out has.
+    fn restricted(&self, between: &Between, kept: f64) -> Vec<f64> {
         let width = self.dimensions.len();
         let v = &between.vectors;
-        // (1 − VᵀV) Σ (1 − VᵀV) + VᵀV = Σ + Vᵀ Z + Zᵀ V with Z = ½ (V Σ Vᵀ + 1) V − V Σ.
+        // (1 − VᵀV) Σ (1 − VᵀV) + c VᵀV = Σ + Vᵀ Z + Zᵀ V with Z = ½ (V Σ Vᵀ + c) V − V Σ.
         let images = linalg::product(v, &self.within, width, width);
         let inner = linalg::product_transposed(&images, v, width);
         let mut z = linalg::product(&inner, v, between.rank, width);
         for ((z, v), image) in z.iter_mut().zip(v).zip(&images) {
-            *z = 0.5 * (*z + v) - image;
+            *z = 0.5 * (*z + kept * v) - image;
         }
         let cross = linalg::transposed_product(v, &z, width, width);
         let mut restricted = self.within.clone();

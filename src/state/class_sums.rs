@@ -96,6 +96,11 @@ impl ClassSums {
         self.rows
     }
 
+    /// The labels, of rows that were seen, in any order.
+    pub fn labels(&self) -> &[Label] {
+        &self.labels
+    }
+
     /// The type of the labels; `None` before the first row.
     pub fn label_kind(&self) -> Option<LabelKind> {
         self.labels.first().map(Label::kind)

@@ -104,30 +104,28 @@ impl History {
     /// `Γ_j = Σ_e changed · 4^e / 12` over `rows`, or over the rows changed when that is `None`: the mean squared
     /// rounding error of each dimension (METRICS 4.7).
     pub fn rounding_noise(&self, rows: Option<u64>) -> Vec<f64> {
-        let noise = |tallies: &Vec<Tally>| {
-            let total: f64 = tallies.iter().map(|t| t.changed as f64 / 12.0 * power_of_two(t.exponent).powi(2)).sum();
-            let over = rows.unwrap_or_else(|| tallies.iter().map(|tally| tally.changed).sum());
-            if over == 0 { 0.0 } else { total / over as f64 }
-        };
-        self.0.iter().map(noise).collect()
+        self.0.iter().map(|tallies| average(tallies, |tally| tally.changed, rows)).collect()
     }
 
-    /// The mean squared error that rounding leaves in a row's share of its class's mean: a twelfth of the squared unit
-    /// of residuals, over the rows changed; or of the squared step, over the rows without residuals where there are any,
-    /// since a class may have no others.
+    /// The mean squared error that rounding leaves in a row's share of its class's mean, by dimension.
+    ///
+    /// A twelfth of the squared unit of residuals, where that is coarsest: a class may lie in one chunk. Where there are
+    /// changed rows without residuals, a twelfth of the squared step, averaged over these, if that is more.
     pub fn mean_noise(&self) -> Vec<f64> {
-        let average = |tallies: &[Tally], rows: fn(&Tally) -> u64, finer: i32| {
-            let total: u64 = tallies.iter().map(rows).sum();
-            let square = |tally: &Tally| power_of_two(tally.exponent).powi(2) * 0.25_f64.powi(finer) / 12.0;
-            (total > 0).then(|| tallies.iter().map(|t| rows(t) as f64 / total as f64 * square(t)).sum::<f64>())
-        };
         let noise = |tallies: &Vec<Tally>| {
-            average(tallies, |tally| tally.unresolved, 0)
-                .or_else(|| average(tallies, |tally| tally.changed, RESIDUAL_BITS as i32))
-                .unwrap_or(0.0)
+            let coarsest = tallies.iter().rfind(|tally| tally.changed > 0);
+            let unit = coarsest.map_or(0.0, |tally| power_of_two(tally.exponent) * 0.5_f64.powi(RESIDUAL_BITS as i32));
+            average(tallies, |tally| tally.unresolved, None).max(unit.powi(2) / 12.0)
         };
         self.0.iter().map(noise).collect()
     }
+}
+
+/// The squared rounding error of some rows, summed and divided by a number of rows, or by their own.
+fn average(tallies: &[Tally], some: fn(&Tally) -> u64, over: Option<u64>) -> f64 {
+    let total: f64 = tallies.iter().map(|t| some(t) as f64 / 12.0 * power_of_two(t.exponent).powi(2)).sum();
+    let over = over.unwrap_or_else(|| tallies.iter().map(some).sum());
+    if over == 0 { 0.0 } else { total / over as f64 }
 }
 
 #[cfg(test)]
@@ -170,9 +168,12 @@ mod tests {
         let fine = 4_f64.powi(-20) / 12.0;
         let mut all = history(0, 10, 5);
         all.add(&history(1, 10, 5));
-        assert_eq!(all.mean_noise(), [2.5 * fine, 0.0]);
+        all.add(&history(2, 10, 0));
+        assert_eq!(all.mean_noise(), [4.0 * fine, 0.0]);
         all.add(&unresolved(2, 3, 1));
         assert_eq!(all.mean_noise(), [16.0 / 12.0, 0.0]);
+        all.add(&unresolved(0, 3, 3));
+        assert_eq!(all.mean_noise(), [(0.25 * 16.0 + 0.75) / 12.0, 0.0]);
     }
 
     #[test]

@@ -420,7 +420,8 @@ mod tests {
         // Groups of rows, long ones among them, and a wide grid, where every sum is an integer.
         let (_, low, ..) = round_with_low(vec![Some(0)], &[values, [3e6; 7]].concat(), &[0]);
         assert_eq!(low, [expected.iter().sum::<i64>()]);
-        let (_, low, ..) = round_with_low(vec![Some(0); 2], &[power_of_two(52), 0.375, 0.0, -0.25], &[0, 0]);
+        let values = [power_of_two(52), 0.375, power_of_two(52) + 1.0, -0.25];
+        let (_, low, ..) = round_with_low(vec![Some(0); 2], &values, &[1 << 52, 0]);
         assert_eq!(low, [0, 1 << 17]);
     }
 

@@ -39,9 +39,6 @@ pub struct Inputs<'a> {
     pub energy: Option<&'a Angles>,
 }
 
-/// An estimate above it is worth a warning, and `--extra-bits`.
-const WARN: f64 = 1e-6;
-
 /// A share of the variance that rounding in the stored type makes, above which NC1 says little.
 const FLOOR: f64 = 0.1;
 
@@ -55,7 +52,7 @@ const FLOOR: f64 = 0.1;
 /// | `means_max` | the centred mean of the worst class |
 /// | `quantisation_floor` | no accuracy: the share of the classes' variance that the stored type's rounding makes |
 ///
-/// A number that is 0 has no relative accuracy, and is left out. Flags: `accuracy_above_1e-6`, `at_quantisation_floor`,
+/// A number that is 0 has no relative accuracy, and is left out. Flags: `at_quantisation_floor`,
 /// and `zero_variance_classes` if two or more rows of a class are all equal, which at the floor may be rounding.
 pub fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'static str>) {
     let statistics = inputs.statistics;
@@ -86,9 +83,6 @@ pub fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'stat
     }
     add("hug_inter", inputs.energy.and_then(pairs::riesz_mean));
     let mut flags = Vec::new();
-    if estimates.values().any(|&estimate| estimate > WARN) {
-        flags.push("accuracy_above_1e-6");
-    }
     if let Some(floor) = quantisation_floor(statistics, inputs.significand_bits) {
         if floor > FLOOR {
             flags.push("at_quantisation_floor");
@@ -344,7 +338,7 @@ mod tests {
         assert_close(found["nc1_cdnv_max"], class + distance, near);
         assert_close(found["nc1_cdnv_q50"], class + distance, near);
         assert_close(found["nc1_cdnv_log10_mean"], (2.0 * class + distance) / 16_f64.ln(), near);
-        assert_eq!(flags, ["accuracy_above_1e-6"]);
+        assert!(flags.is_empty());
     }
 
     #[test]

@@ -260,8 +260,9 @@ impl<'a> Group<'a> {
         let uses_bias = !matches!(key, "nc4_agreement_no_bias" | "ncc_accuracy");
         let no_bias = self.evidence.head.is_some_and(|head| head.bias.is_none());
         let unseen = self.findings(|findings| findings.decisions.as_ref()).is_some_and(|found| found.unseen > 0);
-        let outcome = Outcome::from(number).flag_if(uses_bias && no_bias, "no_bias");
-        Some(outcome.flag_if(shares.ties, "ties").flag_if(unseen, "unseen_classes"))
+        let doubtful = if key == "classifier_accuracy" { 0.0 } else { shares.tied };
+        let outcome = Outcome::from(number).off_by(doubtful).flag_if(uses_bias && no_bias, "no_bias");
+        Some(outcome.flag_if(doubtful > 0.0, "ties").flag_if(unseen, "unseen_classes"))
     }
 
     fn decided(&self) -> Result<Shares, &'static str> {
@@ -281,9 +282,9 @@ impl<'a> Group<'a> {
     fn nc5(&self, key: &str) -> Option<Outcome> {
         let Some(ood_mean) = self.evidence.ood_mean else { return Some(Outcome::null("no_ood")) };
         let statistics = self.evidence.statistics;
-        let separation = |number: fn(&Separation) -> f64| {
-            let found = self.findings(|findings| findings.neco.as_ref());
-            found.map_or_else(|| Outcome::null(self.no_neco()), |separation| number(separation).into())
+        let separation = |number: fn(&Separation) -> (f64, f64)| {
+            let found = self.findings(|findings| findings.neco.as_ref()).map(number);
+            found.map_or_else(|| Outcome::null(self.no_neco()), |(number, error)| Outcome::from(number).off_by(error))
         };
         Some(match key {
             "nc5_ortho_dev" => match nc5::ortho_dev(statistics, ood_mean, self.options) {
@@ -292,8 +293,8 @@ impl<'a> Group<'a> {
                     .flag_if(left_out > 0, ZERO_NORMS),
                 Err(reason) => Outcome::null(reason),
             },
-            "nc5_neco_auroc" => separation(|separation| separation.auroc),
-            "nc5_neco_fpr95" => separation(|separation| separation.fpr95),
+            "nc5_neco_auroc" => separation(|found| (found.auroc, found.auroc_error)),
+            "nc5_neco_fpr95" => separation(|found| (found.fpr95, found.fpr95_error)),
             _ => return None,
         })
     }
@@ -313,9 +314,10 @@ impl<'a> Group<'a> {
             Err(reason) => return Some(Outcome::null(self.scatter_reason(reason))),
         };
         let outcome = match key {
-            "mse_nc1" => parts.nc1.into(),
-            "mse_nc23" => parts.nc23.into(),
+            "mse_nc1" => Outcome::from(parts.nc1).off_by(parts.errors[0]),
+            "mse_nc23" => Outcome::from(parts.nc23).off_by(parts.errors[1]),
             "mse_perp" => value(parts.perp, "no_head")
+                .off_by(parts.errors[2])
                 .flag_if(self.evidence.head.is_some_and(|head| head.bias.is_none()), "no_bias"),
             _ => return None,
         };

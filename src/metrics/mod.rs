@@ -24,7 +24,7 @@ mod spectrum;
 mod vectors;
 
 pub use catalogue::{Card, Direction, Family, Need, card, cards};
-pub use measure::measure;
+pub use measure::{ROUNDED, measure};
 pub use nc4::of_decisions;
 pub use nc5::neco_projection;
 pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, OodMean, Options};
@@ -93,7 +93,7 @@ pub struct Measurements {
     pub classes: u64,
     /// Remarks that concern the whole group.
     pub flags: Vec<&'static str>,
-    /// Relative accuracy that rounding to the grid left, by metric key or quantity.
+    /// Relative accuracy that rounding left, by metric key or quantity; metrics for which it is negligible are missing.
     pub accuracy: std::collections::BTreeMap<&'static str, f64>,
     /// The metrics selected, in the catalogue's order.
     pub metrics: Vec<Measured>,

@@ -26,7 +26,7 @@ pub(crate) struct Truth {
     /// `μ_k`, K × D.
     pub(crate) means: Vec<Double>,
     /// Rows less their class's mean, N × D.
-    deviations: Vec<f64>,
+    pub(crate) deviations: Vec<f64>,
     /// `Σ_W`, made when first asked for.
     scatter: OnceCell<Option<Vec<Double>>>,
 }

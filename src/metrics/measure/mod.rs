@@ -64,8 +64,11 @@ pub fn measure(
     })
 }
 
-/// A relative error above it is told beside the number.
+/// A relative error above it is told beside the number, by [`ROUNDED`].
 const ROUNDING: f64 = 1e-6;
+
+/// The remark on a number that rounding may have moved by more than 1e-6 of it; `accuracy` says by how much.
+pub const ROUNDED: &str = "rounding_above_1e-6";
 
 /// One below it is not worth a word.
 const NEGLIGIBLE: f64 = 1e-7;
@@ -81,9 +84,9 @@ fn judged(card: &Card, mut outcome: Outcome, accuracy: &mut BTreeMap<&'static st
         let relative = accuracy.get(card.key).copied().unwrap_or(0.0);
         let nothing = value == 0.0 && outcome.error > 0.0;
         if nothing || relative >= 1.0 {
-            outcome.flags.push("rounding_only");
+            outcome.flags.push("nothing_but_rounding");
         } else if relative > ROUNDING {
-            outcome.flags.push("rounding_above_1e-6");
+            outcome.flags.push(ROUNDED);
         }
     }
     measured(card, outcome)

@@ -17,7 +17,7 @@ const EXCUSES: [&str; 9] = [
     "pinv_tolerance_sensitive",
     "at_quantisation_floor",
     "ties",
-    "rounding_only",
+    "nothing_but_rounding",
     "zero_norm_classes",
     "unresolved_pairs",
     "rank_lowered",

@@ -1,9 +1,11 @@
 //! State files that differ, are newer, or damaged; and the arithmetic of ledgers.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nckit::error::ErrorKind;
+use nckit::state::Scatter;
 use nckit::store::StateFile;
 
 use super::{Place, ints, vectors};
@@ -173,60 +175,112 @@ fn fault_12_finish_says_what_measure_says() {
     place.fail(2, &["finish", "p0.ncst", "--scores=c.parquet"]);
 }
 
-const GOLDEN: &str = "tests/data/states/v1.ncst";
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/states").join(name)
+}
 
-/// The file of the current version that is kept for ever, and what is in it.
+/// The file that the first release of this version wrote, which is kept for ever.
+#[test]
+fn fault_22_this_version_writes_the_same_bytes() {
+    let bytes = fs::read(golden("v2.ncst")).unwrap();
+    let state = StateFile::decode(&bytes).unwrap();
+    assert_eq!(state.encode().unwrap(), bytes);
+    assert_eq!(state.shapes().unwrap(), [(3, 4), (3, 4)]);
+}
+
+/// Files of version 1 say what they have always said; what is made of them is of this version.
 #[test]
 fn fault_22_old_versions_stay_readable() {
-    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
-    let state = StateFile::read(&golden).unwrap();
-    assert_eq!(state.encode().unwrap(), fs::read(&golden).unwrap(), "this version writes the same bytes");
-    let shapes = state.shapes().unwrap();
+    let state = StateFile::read(&golden("v1.ncst")).unwrap();
     let groups: Vec<_> = state.groups.values().map(|group| (group.rows(), group.significand_bits())).collect();
-    assert_eq!((shapes, groups), (vec![(3, 4), (3, 4)], vec![(58, 24), (58, 24)]));
+    assert_eq!((state.shapes().unwrap(), groups), (vec![(3, 4), (3, 4)], vec![(58, 24), (58, 24)]));
     assert_eq!(state.groups.values().map(|group| group.skipped.total()).sum::<u64>(), 4);
     assert_eq!(state.ledger.units(), 4);
+    let said: serde_json::Value = serde_json::from_slice(&fs::read(golden("v1.json")).unwrap()).unwrap();
+    for (at, group) in state.groups.values().enumerate() {
+        let statistics = group.decode::<Scatter>().unwrap().statistics().unwrap();
+        let said = &said["groups"][at];
+        let near = |found: f64, said: &serde_json::Value| (found / said.as_f64().unwrap() - 1.0).abs() < 1e-14;
+        for (k, j) in (0..3).flat_map(|k| (0..4).map(move |j| (k, j))) {
+            assert!(near(statistics.mean(k)[j], &said["means"][k][j]), "{k}, {j}");
+            let scatter = statistics.scatter.as_ref().unwrap()[j * 4 + j];
+            assert!(near(scatter, &said["within_scatter_diagonal"][j]), "{j}");
+        }
+        // No residuals were kept: means are as good as their rows.
+        assert_eq!(statistics.mean_rounding, statistics.rounding_changed);
+        assert!(statistics.mean_rounding.iter().any(|&noise| noise > 0.0));
+    }
+    let renewed = state.encode().unwrap();
+    let again = StateFile::decode(&renewed).unwrap();
+    assert!(again == state && again.encode().unwrap() == renewed);
+    // With rows of this version, in any order.
+    let (mut both, mut back) = (StateFile::read(&golden("v2.ncst")).unwrap(), state.clone());
+    let newer = both.clone();
+    both.merge("v2", &[("v1".to_owned(), state.clone())], false).unwrap();
+    back.merge("v1", &[("v2".to_owned(), newer.clone())], false).unwrap();
+    assert_eq!(both.encode().unwrap(), back.encode().unwrap());
+    both.subtract("both", ("v1", &state)).unwrap();
+    assert_eq!(both.groups, newer.groups);
 }
 
 #[test]
 fn fault_22_a_newer_version_is_refused_by_name() {
-    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
-    let mut bytes = fs::read(golden).unwrap();
-    bytes[8..10].copy_from_slice(&2_u16.to_le_bytes());
-    let checksum = crc32(&bytes[..10]);
-    bytes[10..14].copy_from_slice(&checksum.to_le_bytes());
+    let mut bytes = fs::read(golden("v1.ncst")).unwrap();
+    bytes[8..10].copy_from_slice(&3_u16.to_le_bytes());
+    seal(&mut bytes);
     let place = Place::new();
     fs::write(place.path("x.ncst"), bytes).unwrap();
     for verb in
         [&["finish", "x.ncst"][..], &["verify", "x.ncst"], &["merge", "x.ncst", "-o", "y.ncst"], &["inspect", "x.ncst"]]
     {
         let text = place.fail(65, verb);
-        assert!(text.contains("newer version") && text.contains("version 2") && text.contains("known 1"), "{text}");
+        assert!(text.contains("newer version") && text.contains("version 3") && text.contains("known 2"), "{text}");
+    }
+}
+
+#[test]
+fn fault_23_a_state_of_another_version_than_its_file_is_refused() {
+    for (name, version) in [("v1.ncst", 2_u16), ("v2.ncst", 1)] {
+        let mut bytes = fs::read(golden(name)).unwrap();
+        bytes[8..10].copy_from_slice(&version.to_le_bytes());
+        seal(&mut bytes);
+        let error = StateFile::decode(&bytes).unwrap_err();
+        assert!(super::fact(&error, "detail").contains("another version than the file's"), "{error}");
     }
 }
 
 /// A reader of sixty lines in another language, which knows nothing but the page that describes the format.
 #[test]
 fn fault_22_the_format_is_as_described() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let run = |file: &std::path::Path| {
-        Command::new("python3").arg(root.join("docs/read_state.py")).arg(file).stderr(Stdio::inherit()).output()
-    };
-    let Ok(output) = run(&root.join(GOLDEN)) else {
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/read_state.py");
+    let run = |file: &Path| Command::new("python3").arg(&reader).arg(file).stderr(Stdio::inherit()).output();
+    if run(&golden("v1.ncst")).is_err() {
         println!("skipped: there is no python3");
         return;
+    }
+    let read = |file: &Path| {
+        let output = run(file).unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
     };
-    assert!(output.status.success());
-    let expected = fs::read_to_string(root.join("tests/data/states/v1.json")).unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    for version in ["v1", "v2"] {
+        let expected = fs::read_to_string(golden(&format!("{version}.json"))).unwrap();
+        assert_eq!(read(&golden(&format!("{version}.ncst"))), expected);
+    }
     // And of what this version writes.
     let place = Place::new();
+    fs::write(place.path("renewed.ncst"), StateFile::read(&golden("v1.ncst")).unwrap().encode().unwrap()).unwrap();
+    assert_eq!(read(&place.path("renewed.ncst")), fs::read_to_string(golden("v1.json")).unwrap());
     place.archive(2, 2);
     place.succeed(&["accumulate", "in", "-o", "x.ncst", "-q"]);
-    let output = run(&place.path("x.ncst")).unwrap();
-    assert!(output.status.success());
-    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let read: serde_json::Value = serde_json::from_str(&read(&place.path("x.ncst"))).unwrap();
     assert_eq!(read["groups"][0]["rows"], 146);
+    let state = StateFile::read(&place.path("x.ncst")).unwrap();
+    let statistics = state.groups.values().next().unwrap().decode::<Scatter>().unwrap().statistics().unwrap();
+    for (k, j) in (0..4).flat_map(|k| (0..8).map(move |j| (k, j))) {
+        let said = read["groups"][0]["means"][k][j].as_f64().unwrap();
+        assert!((statistics.mean(k)[j] - said).abs() <= 4.0 * f64::EPSILON * said.abs().max(8.0), "{k}, {j}");
+    }
 }
 
 /// The checksum of gzip.

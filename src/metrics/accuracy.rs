@@ -46,7 +46,7 @@ const FLOOR: f64 = 0.1;
 ///
 /// | key | of |
 /// |---|---|
-/// | `nc1_…` but the classes' own, `gnc2_…`, `nc2_max_angle`, `hug_inter` | that metric, of means |
+/// | `nc1_…`, `gnc2_…`, `nc2_max_angle`, `hug_inter` | that metric, of class means |
 /// | `variance_max` | the within-class variance of the worst dimension; needs the scatter |
 /// | `class_variance_max` | the variance of the worst class of two or more rows |
 /// | `means_max` | the centred mean of the worst class |

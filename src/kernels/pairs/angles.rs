@@ -150,7 +150,7 @@ impl<'a> Task<'a> {
                 }
             }
         }
-        // The noise of both, and which pairs it hides: a number below 0.
+        // The noise of both points; with a minus, even if it is 0, where the pair is one of those left out.
         let tolerance = 2.0 * self.points.tolerance();
         let mut hidden = false;
         for j in 0..count {

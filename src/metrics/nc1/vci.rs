@@ -56,53 +56,21 @@ pub fn vci(statistics: &Statistics, significand_bits: u32, options: &Options) ->
     let scaled = Scaled::new(statistics, scatter, significand_bits)?;
     let between = scaled.between(statistics)?;
     let rest = scaled.rest(statistics, &between)?;
-    let (rank, size, width) = (between.rank, rest.size, scaled.dimensions.len());
-    if statistics.rows() < (statistics.classes() + size) as u64 {
+    if statistics.rows() < (statistics.classes() + rest.size) as u64 {
         return Err("within_singular"); // N − K rows too few to span what is left
     }
-
-    let (mut within, mut means) = match &rest.basis {
-        None => (scaled.within.clone(), between.means),
-        Some(basis) => {
-            let images = linalg::product(basis, &scaled.within, width, width);
-            (
-                linalg::product_transposed(&images, basis, width),
-                linalg::product_transposed(&between.means, basis, width),
-            )
-        }
-    };
-    let deviations: Vec<f64> = (0..size).map(|i| within[i * size + i].sqrt()).collect();
-    if deviations.iter().any(|&deviation| deviation.is_nan() || deviation <= 0.0) {
-        return Err("within_singular");
-    }
-    for (i, row) in within.chunks_exact_mut(size).enumerate() {
-        row.iter_mut().zip(&deviations).for_each(|(x, deviation)| *x /= deviation * deviations[i]);
-    }
-    let factor = Cholesky::new(&within, size).ok_or("within_singular")?;
-    if factor.pivots().any(|pivot| pivot <= size as f64 * f64::EPSILON) {
-        return Err("within_singular");
-    }
-    scale_columns(&mut means, &deviations);
-    factor.solve_lower(&mut means);
-    let spectrum = linalg::right_singular(&means, size).map_err(|_| "out_of_range")?;
-
-    let mut directions = spectrum.vectors;
-    factor.solve_lower_transposed(&mut directions);
-    scale_columns(&mut directions, &deviations);
-    if let Some(basis) = &rest.basis {
-        directions = linalg::product(&directions, basis, size, width);
-    }
+    let (ratios, directions) = scaled.ratios(between.means, &rest)?;
     let directions = scaled.spread(&directions, statistics.dim);
     let varies = |x: &[f64]| SIGNIFICANT * along(x, &statistics.rounding) < 1.0;
     if !directions.chunks_exact(statistics.dim).all(varies) {
         return Err("within_singular");
     }
-    let ratios: Vec<f64> = spectrum.values.iter().map(|s| s * s).collect();
+    let width = scaled.dimensions.len();
     Ok(Vci {
-        value: finite(ratios.iter().map(|ratio| 1.0 / (1.0 + ratio)).sum::<f64>() / rank as f64)?,
-        rank,
+        value: finite(ratios.iter().map(|ratio| 1.0 / (1.0 + ratio)).sum::<f64>() / between.rank as f64)?,
+        rank: between.rank,
         full_rank: width.min(statistics.classes() - 1),
-        dropped: width - size,
+        dropped: width - rest.size,
         ratios,
         directions,
         strength: between.strength,
@@ -111,8 +79,8 @@ pub fn vci(statistics: &Statistics, significand_bits: u32, options: &Options) ->
 }
 
 impl Vci {
-    /// `directions_dropped` if rounding hides what varies along some, `rank_lowered` if means differ in fewer directions than
-    /// so many do in general.
+    /// `directions_dropped` if some were left out, `rank_lowered` if means differ in fewer directions than as many means
+    /// in general position do.
     pub fn flags(&self) -> Vec<&'static str> {
         let flags = [("directions_dropped", self.dropped > 0), ("rank_lowered", self.rank < self.full_rank)];
         flags.into_iter().filter(|(_, raised)| *raised).map(|(flag, _)| flag).collect()
@@ -284,6 +252,38 @@ impl Scaled {
             }
         }
         restricted
+    }
+
+    /// `λ_r` and their directions, rank × d, of weighted means in the directions that are left.
+    fn ratios(&self, mut means: Vec<f64>, rest: &Rest) -> Result<(Vec<f64>, Vec<f64>), &'static str> {
+        let (size, width) = (rest.size, self.dimensions.len());
+        let mut within = self.within.clone();
+        if let Some(basis) = &rest.basis {
+            let images = linalg::product(basis, &within, width, width);
+            within = linalg::product_transposed(&images, basis, width);
+            means = linalg::product_transposed(&means, basis, width);
+        }
+        let deviations: Vec<f64> = (0..size).map(|i| within[i * size + i].sqrt()).collect();
+        if deviations.iter().any(|&deviation| deviation.is_nan() || deviation <= 0.0) {
+            return Err("within_singular");
+        }
+        for (i, row) in within.chunks_exact_mut(size).enumerate() {
+            row.iter_mut().zip(&deviations).for_each(|(x, deviation)| *x /= deviation * deviations[i]);
+        }
+        let factor = Cholesky::new(&within, size).ok_or("within_singular")?;
+        if factor.pivots().any(|pivot| pivot <= size as f64 * f64::EPSILON) {
+            return Err("within_singular");
+        }
+        scale_columns(&mut means, &deviations);
+        factor.solve_lower(&mut means);
+        let spectrum = linalg::right_singular(&means, size).map_err(|_| "out_of_range")?;
+        let mut directions = spectrum.vectors;
+        factor.solve_lower_transposed(&mut directions);
+        scale_columns(&mut directions, &deviations);
+        if let Some(basis) = &rest.basis {
+            directions = linalg::product(&directions, basis, size, width);
+        }
+        Ok((spectrum.values.iter().map(|s| s * s).collect(), directions))
     }
 
     /// Directions in scaled dimensions as directions in features, rows of length `dim`.

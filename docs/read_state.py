@@ -22,7 +22,8 @@ class Reader:
 
 def sections(r):
     head = r.bytes(10)
-    assert head == b"\x89NCST\r\n\n\1\0" and r.int(4) == zlib.crc32(head), "no state file of version 1"
+    known = head[:8] == b"\x89NCST\r\n\n" and head[8:] in (b"\1\0", b"\2\0")
+    assert known and r.int(4) == zlib.crc32(head), "no state file of version 1 or 2"
     while r.at < len(r.data):
         start = r.at
         kind, payload = r.bytes(4).decode(), r.bytes(r.int(8))
@@ -30,13 +31,15 @@ def sections(r):
         yield kind, Reader(payload)
 
 def state(r):
-    assert r.bytes(6) == b"NCST\1\0"
-    scatter, d, k = r.int(1), r.int(4), r.int(8)
-    history = [[(r.int(2, True), r.int(8), r.int(8)) for _ in range(r.int(4))] for _ in range(d)]
-    step = [2.0 ** min((exponent for exponent, _, _ in steps), default=0) for steps in history]
+    assert r.bytes(4) == b"NCST"
+    version, scatter, d, k = r.int(2), r.int(1), r.int(4), r.int(8)
+    history = [[(r.int(2, True), *(r.int(8) for _ in range(version + 1))) for _ in range(r.int(4))] for _ in range(d)]
+    step = [2.0 ** min((steps[0] for steps in dimension), default=0) for dimension in history]
     labels, n = [r.label() for _ in range(k)], [r.int(8) for _ in range(k)]
-    c, s, t = [r.packed(d) for _ in range(k)], [r.packed(d) for _ in range(k)], [r.int(32, True) for _ in range(k)]
-    means = [[step[j] * (c[i][j] + s[i][j] / n[i]) for j in range(d)] for i in range(k)]
+    c, s = [r.packed(d) for _ in range(k)], [r.packed(d) for _ in range(k)]
+    low = [r.packed(d) if version > 1 else [0] * d for _ in range(k)]
+    t = [r.int(32, True) for _ in range(k)]
+    means = [[step[j] * (c[i][j] + (s[i][j] + low[i][j] / 2 ** 20) / n[i]) for j in range(d)] for i in range(k)]
     squares = [r.packed(d - j)[0] for j in range(d)] if scatter else []
     within = [step[j] ** 2 * (q - sum(s[i][j] ** 2 / n[i] for i in range(k))) for j, q in enumerate(squares)]
     assert r.at == len(r.data)

@@ -1,6 +1,6 @@
 //! On which grids the rows of a state were rounded, and how many of them rounding changed.
 
-use super::{Grid, power_of_two};
+use super::{Grid, RESIDUAL_BITS, power_of_two};
 use crate::error::{Error, Result};
 
 /// The rows of one dimension that were rounded with one exponent.
@@ -12,6 +12,17 @@ pub struct Tally {
     pub rows: u64,
     /// Those of them whose value was no such multiple.
     pub changed: u64,
+    /// Those of the changed rows of which the state has no residual: states of version 1 kept none.
+    pub unresolved: u64,
+}
+
+impl Tally {
+    fn is_sound(&self) -> bool {
+        self.rows > 0
+            && self.unresolved <= self.changed
+            && self.changed <= self.rows
+            && super::EXPONENTS.contains(&self.exponent)
+    }
 }
 
 /// Per dimension the exponents in use, ascending, each with at least one row.
@@ -22,7 +33,7 @@ impl History {
     /// The history of `rows` rows, all rounded on `grid`; `changed[j]` of them were changed in dimension `j`.
     pub fn of(grid: &Grid, rows: u64, changed: &[u64]) -> Self {
         let tally = |(&exponent, &changed): (&Option<i16>, &u64)| match exponent {
-            Some(exponent) if rows > 0 => vec![Tally { exponent, rows, changed }],
+            Some(exponent) if rows > 0 => vec![Tally { exponent, rows, changed, unresolved: 0 }],
             _ => Vec::new(),
         };
         Self(grid.exponents().iter().zip(changed).map(tally).collect())
@@ -31,8 +42,7 @@ impl History {
     /// A history from its parts; `None` unless ascending and without empty entries.
     pub fn from_tallies(dimensions: Vec<Vec<Tally>>) -> Option<Self> {
         let canonical = |tallies: &Vec<Tally>| {
-            tallies.windows(2).all(|pair| pair[0].exponent < pair[1].exponent)
-                && tallies.iter().all(|t| t.rows > 0 && t.changed <= t.rows && super::EXPONENTS.contains(&t.exponent))
+            tallies.windows(2).all(|pair| pair[0].exponent < pair[1].exponent) && tallies.iter().all(Tally::is_sound)
         };
         dimensions.iter().all(canonical).then_some(Self(dimensions))
     }
@@ -61,6 +71,7 @@ impl History {
                     Ok(at) => {
                         mine[at].rows += tally.rows;
                         mine[at].changed += tally.changed;
+                        mine[at].unresolved += tally.unresolved;
                     }
                     Err(at) => mine.insert(at, *tally),
                 }
@@ -74,16 +85,15 @@ impl History {
     ///
     /// [`Data`](crate::error::ErrorKind::Data) if they are not all in it.
     pub fn subtract(&mut self, other: &Self) -> Result<()> {
+        let absent = || Error::data("the rows to be subtracted are not in the state");
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
             for tally in theirs {
-                let found = mine.iter_mut().find(|entry| {
-                    entry.exponent == tally.exponent && entry.rows >= tally.rows && entry.changed >= tally.changed
-                });
-                let entry = found.ok_or_else(|| Error::data("the rows to be subtracted are not in the state"))?;
-                entry.rows -= tally.rows;
-                entry.changed -= tally.changed;
-                if entry.rows == 0 && entry.changed > 0 {
-                    return Err(Error::data("the rows to be subtracted are not in the state"));
+                let entry = mine.iter_mut().find(|entry| entry.exponent == tally.exponent).ok_or_else(absent)?;
+                entry.rows = entry.rows.checked_sub(tally.rows).ok_or_else(absent)?;
+                entry.changed = entry.changed.checked_sub(tally.changed).ok_or_else(absent)?;
+                entry.unresolved = entry.unresolved.checked_sub(tally.unresolved).ok_or_else(absent)?;
+                if entry.changed > entry.rows || entry.unresolved > entry.changed {
+                    return Err(absent());
                 }
             }
             mine.retain(|tally| tally.rows > 0);
@@ -94,13 +104,28 @@ impl History {
     /// `Γ_j = Σ_e changed · 4^e / 12` over `rows`, or over the rows changed when that is `None`: the mean squared
     /// rounding error of each dimension (METRICS 4.7).
     pub fn rounding_noise(&self, rows: Option<u64>) -> Vec<f64> {
+        self.0.iter().map(|tallies| average(tallies, |tally| tally.changed, rows)).collect()
+    }
+
+    /// The mean squared error that rounding leaves in a row's share of its class's mean, by dimension.
+    ///
+    /// A twelfth of the squared unit of residuals, where that is coarsest: a class may lie in one chunk. Where there are
+    /// changed rows without residuals, a twelfth of the squared step, averaged over these, if that is more.
+    pub fn mean_noise(&self) -> Vec<f64> {
         let noise = |tallies: &Vec<Tally>| {
-            let total: f64 = tallies.iter().map(|t| t.changed as f64 / 12.0 * power_of_two(t.exponent).powi(2)).sum();
-            let over = rows.unwrap_or_else(|| tallies.iter().map(|tally| tally.changed).sum());
-            if over == 0 { 0.0 } else { total / over as f64 }
+            let coarsest = tallies.iter().rfind(|tally| tally.changed > 0);
+            let unit = coarsest.map_or(0.0, |tally| power_of_two(tally.exponent) * 0.5_f64.powi(RESIDUAL_BITS as i32));
+            average(tallies, |tally| tally.unresolved, None).max(unit.powi(2) / 12.0)
         };
         self.0.iter().map(noise).collect()
     }
+}
+
+/// The squared rounding error of some rows, summed and divided by a number of rows, or by their own.
+fn average(tallies: &[Tally], some: fn(&Tally) -> u64, over: Option<u64>) -> f64 {
+    let total: f64 = tallies.iter().map(|t| some(t) as f64 / 12.0 * power_of_two(t.exponent).powi(2)).sum();
+    let over = over.unwrap_or_else(|| tallies.iter().map(some).sum());
+    if over == 0 { 0.0 } else { total / over as f64 }
 }
 
 #[cfg(test)]
@@ -120,6 +145,35 @@ mod tests {
         assert_eq!(all, history(-3, 10, 4));
         assert!(all.subtract(&history(-5, 1, 0)).is_err());
         assert!(all.subtract(&history(-3, 10, 3)).is_err());
+        assert!(all.subtract(&unresolved(-3, 1, 1)).is_err(), "rows without residuals are not those with them");
+    }
+
+    /// As a state of version 1 has it.
+    fn unresolved(exponent: i16, rows: u64, changed: u64) -> History {
+        let tally = Tally { exponent, rows, changed, unresolved: changed };
+        History::from_tallies(vec![vec![tally], Vec::new()]).unwrap()
+    }
+
+    #[test]
+    fn rows_without_residuals_come_and_go() {
+        let mut all = history(0, 10, 4);
+        all.add(&unresolved(0, 5, 3));
+        assert!(all.clone().subtract(&history(0, 12, 5)).is_err(), "three changed rows have no residuals");
+        all.subtract(&unresolved(0, 5, 3)).unwrap();
+        assert_eq!(all, history(0, 10, 4));
+    }
+
+    #[test]
+    fn means_are_as_good_as_their_worst_rows() {
+        let fine = 4_f64.powi(-20) / 12.0;
+        let mut all = history(0, 10, 5);
+        all.add(&history(1, 10, 5));
+        all.add(&history(2, 10, 0));
+        assert_eq!(all.mean_noise(), [4.0 * fine, 0.0]);
+        all.add(&unresolved(2, 3, 1));
+        assert_eq!(all.mean_noise(), [16.0 / 12.0, 0.0]);
+        all.add(&unresolved(0, 3, 3));
+        assert_eq!(all.mean_noise(), [(0.25 * 16.0 + 0.75) / 12.0, 0.0]);
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub const EXPONENTS: std::ops::RangeInclusive<i16> = -1022..=1000;
 /// `|q|` stays below this, so that differences of two fit an `i64`.
 pub const VALUE_BITS: u32 = 62;
 
+/// What rounding takes off a value is kept to this many bits below the step, for means: they are exact to `2^-41` of
+/// the spread, where rows lie within `2^21` steps.
+pub const RESIDUAL_BITS: u32 = 20;
+
 /// `|δ|` of a row about its class's shift stays below `2^42 − 2^21`: two slices of 21 bits, each below `2^21`.
 pub const DELTA_LIMIT: i64 = (1 << 42) - (1 << 21);
 

@@ -1,10 +1,11 @@
-//! Rounding rows to the grid: `δ = round_ties_even(x / g) − c`, with `Σ δ` and `Σ δ²` beside.
+//! Rounding rows to the grid: `δ = round_ties_even(x / g) − c`, with `Σ δ`, `Σ δ²` and the sum of what rounding took off
+//! beside.
 //!
 //! Every operation is exact or is the one rounding, so the width of the registers cannot change a bit.
 
 use arrow::datatypes::i256;
 
-use crate::grid::{DELTA_LIMIT, Grid, Value, power_of_two, vectorised, wide};
+use crate::grid::{DELTA_LIMIT, Grid, RESIDUAL_BITS, Value, power_of_two, vectorised, wide};
 
 /// `|δ|` of a short row is below `2^21`.
 pub const SHORT_BITS: u32 = 21;
@@ -12,6 +13,10 @@ pub const SHORT_BITS: u32 = 21;
 /// Adding it to an integer of magnitude up to `2^51` leaves that integer in the low bits of the sum; adding it to any
 /// number of that size and taking it off again rounds to an integer, ties to even.
 pub(crate) const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52
+
+/// Adding it to a number below 1 rounds that to a multiple of `2^-20`, ties to even, and leaves it in the low bits of the
+/// sum, in units of so much.
+const RESIDUAL_MAGIC: f64 = MAGIC / (1_u64 << RESIDUAL_BITS) as f64; // 1.5 · 2^32
 
 /// `|x / g|` below which adding 1.5 · 2^52 and taking it off again rounds.
 pub const NARROW_LIMIT: f64 = 2_251_799_813_685_248.0; // 2^51
@@ -71,6 +76,8 @@ pub struct Rows<'a> {
 pub struct Totals<'a> {
     /// `Σ δ`, classes × D.
     pub sums: &'a mut [i64],
+    /// `Σ round_ties_even((x / g − q) · 2^20)`, classes × D.
+    pub low: &'a mut [i64],
     /// `Σ_j (g_j / g_min)² Σ δ_j²`, classes.
     pub squares: &'a mut [i256],
     /// Rows whose value the rounding changed, D.
@@ -162,6 +169,7 @@ impl Quantiser {
             let end = first + rows.classes[first..].iter().take_while(|&&other| other == class).count();
             let class = (class - rows.first_class) as usize;
             let sums = &mut totals.sums[class * dim..][..dim];
+            let low = &mut totals.low[class * dim..][..dim];
             let shift = &mut out.shift[..dim];
             let steps = &rows.shifts[class * dim..][..dim];
             for j in 0..dim {
@@ -178,7 +186,7 @@ impl Quantiser {
                     let (front, back) = deltas.split_at_mut(2 * dim);
                     let ((first, second), (third, fourth)) = (front.split_at_mut(dim), back.split_at_mut(dim));
                     let parts = [&mut *first, &mut *second, &mut *third, &mut *fourth];
-                    long = shifted.round([x(a), x(b), x(c), x(d)], parts, totals.changed);
+                    long = shifted.round([x(a), x(b), x(c), x(d)], parts, low, totals.changed);
                     if long == [false; GROUP] {
                         self.add_short([first, second, third, fourth], sums, &mut out.squares);
                         kept += GROUP;
@@ -186,7 +194,8 @@ impl Quantiser {
                     }
                 } else {
                     for (at, &row) in group.iter().enumerate() {
-                        [long[at]] = shifted.round([x(row)], [&mut deltas[at * dim..][..dim]], totals.changed);
+                        let delta = &mut deltas[at * dim..][..dim];
+                        [long[at]] = shifted.round([x(row)], [delta], low, totals.changed);
                     }
                 }
                 // Fewer, or some of them long.
@@ -280,6 +289,7 @@ impl Quantiser {
                 let steps = x.widen() * self.inverse[j];
                 let rounded = steps.round_ties_even();
                 totals.changed[j] += u64::from(rounded != steps);
+                totals.low[class * dim + j] += residual(steps - rounded);
                 *delta = rounded as i128 - i128::from(rows.shifts[class * dim + j]);
             }
             let sums = &mut totals.sums[class * dim..][..dim];
@@ -302,6 +312,13 @@ impl Quantiser {
     }
 }
 
+/// What rounding took off, at most half a step, in units of `2^-20` steps. The difference itself was exact.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a call in loops over values would keep them from being vectorised")]
+fn residual(taken: f64) -> i64 {
+    (taken + RESIDUAL_MAGIC).to_bits() as i64 - RESIDUAL_MAGIC.to_bits() as i64
+}
+
 /// What rows of a class are rounded by.
 struct Shifted<'a> {
     inverse: &'a [f64],
@@ -317,27 +334,31 @@ impl Shifted<'_> {
         &self,
         x: [&[T]; N],
         mut deltas: [&mut [f64]; N],
+        low: &mut [i64],
         changed: &mut [u64],
     ) -> [bool; N] {
         let dim = self.shift.len();
-        let (inverse, shift, changed) = (&self.inverse[..dim], &self.shift[..dim], &mut changed[..dim]);
+        let (inverse, shift) = (&self.inverse[..dim], &self.shift[..dim]);
+        let (low, changed) = (&mut low[..dim], &mut changed[..dim]);
         let x = x.map(|x| &x[..dim]);
         for delta in &mut deltas {
             *delta = &mut std::mem::take(delta)[..dim];
         }
         let mut beyond = [0; N];
         for j in 0..dim {
-            let (mut changes, mut delta) = (0, [0.0; N]);
+            let (mut changes, mut residuals, mut delta) = (0, 0, [0.0; N]);
             for row in 0..N {
                 let steps = x[row][j].widen() * inverse[j];
                 let rounded = (steps + MAGIC) - MAGIC;
                 changes += u64::from(rounded != steps);
+                residuals += residual(steps - rounded);
                 delta[row] = rounded - shift[j];
                 // The bits of |δ|: ordered as the numbers are, and compared as integers in any order.
                 beyond[row] |= (LONG_BITS - 1).wrapping_sub(delta[row].to_bits() & (u64::MAX >> 1));
             }
             // All is loaded before anything is stored: for all that the compiler knows, both might be one memory.
             changed[j] += changes;
+            low[j] += residuals;
             for row in 0..N {
                 deltas[row][j] = delta[row];
             }
@@ -357,18 +378,51 @@ mod tests {
 
     /// Rounds rows of one class about `shift` and returns the totals with the rounded rows.
     fn round(exponents: Vec<Option<i16>>, values: &[f64], shift: &[i64]) -> (Vec<i64>, i256, Vec<u64>, Rounded) {
+        let (sums, _, squares, changed, out) = round_with_low(exponents, values, shift);
+        (sums, squares, changed, out)
+    }
+
+    /// The same with what rounding took off.
+    fn round_with_low(
+        exponents: Vec<Option<i16>>,
+        values: &[f64],
+        shift: &[i64],
+    ) -> (Vec<i64>, Vec<i64>, i256, Vec<u64>, Rounded) {
         let dim = shift.len();
         let grid = Grid::new(exponents);
         let largest = values.iter().fold(0.0_f64, |a, x| a.max(x.abs()));
         let quantiser = Quantiser::new(&grid, &vec![largest; dim]);
         let count = values.len() / dim;
         let rows: Vec<u32> = (0..count as u32).collect();
-        let (mut sums, mut squares, mut changed) = (vec![0; dim], [i256::ZERO], vec![0; dim]);
+        let (mut sums, mut low, mut squares, mut changed) = (vec![0; dim], vec![0; dim], [i256::ZERO], vec![0; dim]);
         let mut out = Rounded::default();
-        let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
+        let mut totals = Totals { sums: &mut sums, low: &mut low, squares: &mut squares, changed: &mut changed };
         let rows = Rows { rows: &rows, classes: &vec![0; count], first_class: 0, shifts: shift };
         quantiser.round(values, &rows, &mut totals, true, &mut out).unwrap();
-        (sums, squares[0], changed, out)
+        (sums, low, squares[0], changed, out)
+    }
+
+    #[test]
+    fn what_rounding_takes_off_is_added_up_to_the_last_unit() {
+        let unit = power_of_two(-20);
+        // A quarter; halves both ways; half a unit to even, both ways; next to nothing.
+        let values = [0.25, 0.5, 1.5, 7.0 + 0.5 * unit, 7.0 + 1.5 * unit, -3.0 - 1.5 * unit, 1e-30];
+        let expected = [1 << 18, 1 << 19, -(1 << 19), 0, 2, -2, 0];
+        for (x, expected) in values.iter().zip(expected) {
+            for (exponent, offset) in [(0, 0.0), (-9, 0.0), (0, power_of_two(40)), (700, 0.0)] {
+                let step = power_of_two(exponent);
+                let (_, low, ..) = round_with_low(vec![Some(exponent)], &[(x + offset) * step], &[offset as i64]);
+                // Beside so large a number, smaller ones are lost before they are rounded.
+                let lost = offset > 0.0 && x.fract() != 0.0 && (x * 2048.0).fract() != 0.0;
+                assert!(lost || low == [expected], "{x} · 2^{exponent} + {offset}: {low:?}");
+            }
+        }
+        // Groups of rows, long ones among them, and a wide grid, where every sum is an integer.
+        let (_, low, ..) = round_with_low(vec![Some(0)], &[values, [3e6; 7]].concat(), &[0]);
+        assert_eq!(low, [expected.iter().sum::<i64>()]);
+        let values = [power_of_two(52), 0.375, power_of_two(52) + 1.0, -0.25];
+        let (_, low, ..) = round_with_low(vec![Some(0); 2], &values, &[1 << 52, 0]);
+        assert_eq!(low, [0, 1 << 17]);
     }
 
     #[test]
@@ -405,8 +459,8 @@ mod tests {
         let grid = Grid::new(vec![Some(0)]);
         let values = [1.0, 1e14, 2.0, 2e14];
         let quantiser = Quantiser::new(&grid, &[2e14]);
-        let (mut sums, mut squares, mut changed) = ([0; 2], [i256::ZERO; 2], [0]);
-        let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
+        let (mut sums, mut low, mut squares, mut changed) = ([0; 2], [0; 2], [i256::ZERO; 2], [0]);
+        let mut totals = Totals { sums: &mut sums, low: &mut low, squares: &mut squares, changed: &mut changed };
         let rows = Rows { rows: &[3, 2, 1, 0], classes: &[0, 0, 1, 1], first_class: 0, shifts: &[0; 2] };
         let outcome = quantiser.round(&values, &rows, &mut totals, false, &mut Rounded::default());
         assert_eq!(outcome, Err(TooFar { row: 1, dimension: 0 }));

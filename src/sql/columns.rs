@@ -2,26 +2,29 @@
 //!
 //! | field | type | meaning |
 //! |---|---|---|
-//! | `version` | int32 | of this layout: 1 |
+//! | `version` | int32 | of this layout: 2 |
 //! | `grid` | string | `chunk`: the same bits whatever the batches; `own`: some rows brought no grid along |
 //! | `significand_bits` | int32 | of the features: 11, 24 or 53 |
 //! | `skipped_nulls`, `skipped_nonfinite` | uint64 | rows left out by `nc.nulls` and `nc.nonfinite` |
 //! | `dim` | int64 | `D` |
-//! | `history` | list of (`dimension` int32, `exponent` int16, `rows` uint64, `changed` uint64) | on which grids rows were rounded |
+//! | `history` | list of (`dimension` int32, `exponent` int16, `rows` uint64, `changed` uint64, `unresolved` uint64) | on which grids rows were rounded |
 //! | `label_kind` | string | `integer`, `string` or `bool` |
 //! | `labels` | list of string | the classes, in the order of their values |
 //! | `counts` | list of uint64 | `n`, K |
 //! | `shifts`, `sums` | list of int64 | `c` and `s`, K × D, in steps of the grid |
+//! | `low` | list of decimal(38) | what rounding took off, K × D, in units of `2^-20` steps |
 //! | `squares` | list of decimal(76) | `t`, K, in squares of the finest step |
 //! | `gram` | list of decimal(38), or null | the lower triangle of `Q` by columns |
 //!
-//! All lists have 64-bit offsets. A state of no rows is null.
+//! All lists have 64-bit offsets. A state of no rows is null. States of version 1 have neither `low` nor `unresolved`, and
+//! are read.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Decimal128Builder, Decimal256Builder, Int16Builder, Int32Builder, Int64Builder,
     LargeListBuilder, LargeStringBuilder, PrimitiveArray, StringBuilder, StructArray, StructBuilder, UInt64Builder,
+    new_null_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
@@ -34,13 +37,13 @@ use super::summary::{Summary, Sums};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::grid::Tally;
-use crate::state::Parts;
+use crate::state::{Low, Parts};
 
-/// The version of the layout.
-const VERSION: i32 = 1;
+/// The version of the layout that is written; those before it are read.
+const VERSION: i32 = 2;
 
 const SQUARES: DataType = DataType::Decimal256(76, 0);
-const GRAM: DataType = DataType::Decimal128(38, 0);
+const WIDE: DataType = DataType::Decimal128(38, 0);
 
 static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     let field = |name: &str, data_type: DataType| Field::new(name, data_type, true);
@@ -58,8 +61,9 @@ static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
         field("counts", list(DataType::UInt64)),
         field("shifts", list(DataType::Int64)),
         field("sums", list(DataType::Int64)),
+        field("low", list(WIDE)),
         field("squares", list(SQUARES)),
-        field("gram", list(GRAM)),
+        field("gram", list(WIDE)),
     ])
 });
 
@@ -70,7 +74,13 @@ fn tally_fields() -> Fields {
         field("exponent", DataType::Int16),
         field("rows", DataType::UInt64),
         field("changed", DataType::UInt64),
+        field("unresolved", DataType::UInt64),
     ])
+}
+
+/// What states of version 1 lack.
+fn is_new(field: &Field) -> bool {
+    matches!(field.name().as_str(), "low" | "unresolved")
 }
 
 /// The type of a state in SQL.
@@ -81,7 +91,7 @@ pub(super) fn data_type() -> DataType {
 /// Whether values of a type can be states, whichever writer they have been through.
 pub(super) fn is_state(data_type: &DataType) -> bool {
     match data_type {
-        DataType::Struct(fields) => FIELDS.iter().all(|field| fields.find(field.name()).is_some()),
+        DataType::Struct(fields) => FIELDS.iter().all(|field| is_new(field) || fields.find(field.name()).is_some()),
         DataType::Null => true,
         _ => false,
     }
@@ -113,6 +123,7 @@ struct Builders {
     counts: LargeListBuilder<UInt64Builder>,
     shifts: LargeListBuilder<Int64Builder>,
     sums: LargeListBuilder<Int64Builder>,
+    low: LargeListBuilder<Decimal128Builder>,
     squares: LargeListBuilder<Decimal256Builder>,
     gram: LargeListBuilder<Decimal128Builder>,
 }
@@ -133,8 +144,9 @@ impl Default for Builders {
             counts: LargeListBuilder::new(UInt64Builder::new()),
             shifts: LargeListBuilder::new(Int64Builder::new()),
             sums: LargeListBuilder::new(Int64Builder::new()),
+            low: LargeListBuilder::new(Decimal128Builder::new().with_data_type(WIDE)),
             squares: LargeListBuilder::new(Decimal256Builder::new().with_data_type(SQUARES)),
-            gram: LargeListBuilder::new(Decimal128Builder::new().with_data_type(GRAM)),
+            gram: LargeListBuilder::new(Decimal128Builder::new().with_data_type(WIDE)),
         }
     }
 }
@@ -166,6 +178,8 @@ impl Builders {
         self.shifts.append(true);
         self.sums.values().append_slice(&parts.sums);
         self.sums.append(true);
+        (0..parts.low.len()).for_each(|at| self.low.values().append_value(parts.low.get(at)));
+        self.low.append(true);
         self.squares.values().append_slice(&parts.squares);
         self.squares.append(true);
         if let Some(gram) = &parts.gram {
@@ -189,6 +203,9 @@ impl Builders {
         if let Some(field) = entry.field_builder::<UInt64Builder>(3) {
             field.append_value(tally.changed);
         }
+        if let Some(field) = entry.field_builder::<UInt64Builder>(4) {
+            field.append_value(tally.unresolved);
+        }
         entry.append(true);
     }
 
@@ -206,6 +223,7 @@ impl Builders {
         self.counts.append(false);
         self.shifts.append(false);
         self.sums.append(false);
+        self.low.append(false);
         self.squares.append(false);
         self.gram.append(false);
     }
@@ -224,6 +242,7 @@ impl Builders {
             Arc::new(self.counts.finish()),
             Arc::new(self.shifts.finish()),
             Arc::new(self.sums.finish()),
+            Arc::new(self.low.finish()),
             Arc::new(self.squares.finish()),
             Arc::new(self.gram.finish()),
         ];
@@ -252,16 +271,10 @@ impl States {
             }
             return Err(Error::data("a state was expected").with("found", array.data_type()));
         };
-        let column = |field: &Arc<Field>| {
-            let missing = || Error::data("not a state: a field is missing").with("field", field.name());
-            let column = states.column_by_name(field.name()).ok_or_else(missing)?;
-            cast(column, field.data_type()).map_err(|error| {
-                Error::data("not a state: a field has another type")
-                    .with("field", field.name())
-                    .with("expected", field.data_type())
-                    .with("found", column.data_type())
-                    .caused_by(error)
-            })
+        let column = |field: &Arc<Field>| match states.column_by_name(field.name()) {
+            Some(column) => typed(column, field),
+            None if is_new(field) => Ok(new_null_array(field.data_type(), rows)),
+            None => Err(Error::data("not a state: a field is missing").with("field", field.name())),
         };
         let columns = FIELDS.iter().map(column).collect::<Result<_>>()?;
         Ok(Self { columns: Some(columns), nulls: states.nulls().cloned(), rows })
@@ -284,17 +297,24 @@ impl States {
         };
         let columns = Row { columns, row };
         let version = columns.one::<Int32Type>("version")?;
-        if version != VERSION {
+        if !(1..=VERSION).contains(&version) {
             return Err(Error::data("a state of another version").with("version", version).with("known", VERSION));
         }
         let dim = usize::try_from(columns.one::<Int64Type>("dim")?).map_err(|_| broken("dim"))?;
         let labels = columns.labels()?;
+        let shifts = columns.list::<Int64Type>("shifts")?.ok_or_else(|| broken("shifts"))?;
+        let low = match columns.list::<Decimal128Type>("low")? {
+            Some(low) if version > 1 => low.into_iter().collect(),
+            None if version == 1 => Low::zeros(shifts.len()),
+            _ => return Err(broken("low")),
+        };
         let parts = Parts {
             dim,
-            history: columns.history(dim)?,
+            history: columns.history(dim, version)?,
             labels,
             counts: columns.list::<UInt64Type>("counts")?.ok_or_else(|| broken("counts"))?,
-            shifts: columns.list::<Int64Type>("shifts")?.ok_or_else(|| broken("shifts"))?,
+            shifts,
+            low,
             sums: columns.list::<Int64Type>("sums")?.ok_or_else(|| broken("sums"))?,
             squares: columns.list::<Decimal256Type>("squares")?.ok_or_else(|| broken("squares"))?,
             gram: columns.list::<Decimal128Type>("gram")?,
@@ -304,10 +324,15 @@ impl States {
         } else {
             Sums::Moments(parts.into_class_sums()?)
         };
-        let significand_bits = columns.one::<Int32Type>("significand_bits")?;
+        let significand_bits = match columns.one::<Int32Type>("significand_bits")? {
+            bits @ (11 | 24 | 53) => bits as u32,
+            // Of no rows but such as were left out.
+            0 if dim == 0 => 0,
+            _ => return Err(broken("significand_bits")),
+        };
         Ok(Some(Summary {
             sums,
-            significand_bits: u32::try_from(significand_bits).map_err(|_| broken("significand_bits"))?,
+            significand_bits,
             own_grid: match columns.text("grid")? {
                 "own" => true,
                 "chunk" => false,
@@ -319,12 +344,67 @@ impl States {
     }
 }
 
+/// A column in the type of its field. Its writer may have had other names for texts and lists, and integers of another
+/// width; numbers that it has made inexact are refused by their type.
+fn typed(column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
+    let refused = || {
+        Error::data("not a state: a field has another type")
+            .with("field", field.name())
+            .with("expected", field.data_type())
+            .with("found", column.data_type())
+            .help("keep states in Parquet files that nckit sql writes; other engines turn wide integers into doubles")
+    };
+    if !is_alike(column.data_type(), field.data_type()) {
+        return Err(refused());
+    }
+    let old = old_history(column.data_type());
+    cast(column, old.as_ref().unwrap_or(field.data_type())).map_err(|error| refused().caused_by(error))
+}
+
+/// The type of the history in states of version 1, if it is that.
+fn old_history(found: &DataType) -> Option<DataType> {
+    let (DataType::List(item) | DataType::LargeList(item)) = found else { return None };
+    let DataType::Struct(fields) = item.data_type() else { return None };
+    let old: Fields = tally_fields().iter().filter(|field| !is_new(field)).cloned().collect();
+    (fields.len() == old.len())
+        .then(|| DataType::LargeList(Arc::new(Field::new_list_field(DataType::Struct(old), true))))
+}
+
+/// Whether a type holds what the other does, exactly.
+fn is_alike(found: &DataType, expected: &DataType) -> bool {
+    use DataType as T;
+    match (found, expected) {
+        (T::Null, _) => true,
+        (T::Dictionary(_, values), _) => is_alike(values, expected),
+        (T::Utf8 | T::LargeUtf8 | T::Utf8View, _) => matches!(expected, T::Utf8 | T::LargeUtf8),
+        (T::List(found) | T::LargeList(found) | T::FixedSizeList(found, _), T::LargeList(expected)) => {
+            is_alike(found.data_type(), expected.data_type())
+        }
+        (T::Struct(found), T::Struct(expected)) => expected.iter().all(|field| {
+            let found = found.find(field.name());
+            found.map_or(is_new(field), |(_, found)| is_alike(found.data_type(), field.data_type()))
+        }),
+        (found, expected) => is_whole(found) && is_whole(expected),
+    }
+}
+
+/// Whether numbers of a type are integers.
+fn is_whole(data_type: &DataType) -> bool {
+    use DataType as T;
+    match data_type {
+        T::Decimal32(_, scale) | T::Decimal64(_, scale) | T::Decimal128(_, scale) | T::Decimal256(_, scale) => {
+            *scale == 0
+        }
+        other => other.is_integer(),
+    }
+}
+
 fn broken(field: &str) -> Error {
     Error::data("the state is damaged").with("field", field)
 }
 
 fn without_nulls<T: ArrowPrimitiveType>(items: &StructArray, at: usize) -> Option<&PrimitiveArray<T>> {
-    Some(items.column(at).as_primitive::<T>()).filter(|column| column.null_count() == 0)
+    items.columns().get(at).map(|column| column.as_primitive::<T>()).filter(|column| column.null_count() == 0)
 }
 
 /// One row of the columns.
@@ -369,10 +449,11 @@ impl Row<'_> {
             return if texts.is_empty() { Ok(Vec::new()) } else { Err(broken("label_kind")) };
         }
         let kind = LabelKind::from_name(self.text("label_kind")?).ok_or_else(|| broken("label_kind"))?;
-        texts.iter().map(|text| text.and_then(|text| kind.parse(text)).ok_or_else(|| broken("labels"))).collect()
+        let label = |text: Option<&str>| text.and_then(|text| kind.parse(text)).filter(Label::is_class);
+        texts.iter().map(|text| label(text).ok_or_else(|| broken("labels"))).collect()
     }
 
-    fn history(&self, dim: usize) -> Result<Vec<Vec<Tally>>> {
+    fn history(&self, dim: usize, version: i32) -> Result<Vec<Vec<Tally>>> {
         let broken = || broken("history");
         let items = self.items("history")?.ok_or_else(broken)?;
         let items = items.as_struct();
@@ -380,6 +461,9 @@ impl Row<'_> {
         let exponents = without_nulls::<Int16Type>(items, 1).ok_or_else(broken)?;
         let rows = without_nulls::<UInt64Type>(items, 2).ok_or_else(broken)?;
         let changed = without_nulls::<UInt64Type>(items, 3).ok_or_else(broken)?;
+        // All rows of version 1 that were changed are without residuals.
+        let unresolved =
+            if version == 1 { changed } else { without_nulls::<UInt64Type>(items, 4).ok_or_else(broken)? };
         let shifts = self.column("sums")?.as_list::<i64>();
         // A dimension takes a place in every class's sums: no claim of `dim` alone asks for memory.
         if shifts.is_null(self.row) || shifts.value_length(self.row) < dim as i64 {
@@ -392,6 +476,7 @@ impl Row<'_> {
                 exponent: exponents.value(at),
                 rows: rows.value(at),
                 changed: changed.value(at),
+                unresolved: unresolved.value(at),
             });
         }
         Ok(history)

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use arrow::datatypes::i256;
 
 use super::class::{Class, Moves, NoMoves, Sign, out_of_range};
+use super::low::Low;
 use super::observe::{Observer, observe};
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::batch::{Label, LabelKind};
@@ -18,8 +19,12 @@ use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_r
 /// n_k           rows
 /// c_k           shift, in steps of the grid; near the class's mean, and no result depends on it
 /// s_k = Σ δ     δ = q(x) − c_k
+/// low_k = Σ round_ties_even((x/g − q(x)) · 2^20)
 /// t_k = Σ_j (g_j / g_min)² Σ δ_j²
 /// ```
+///
+/// The mean is `g (c_k + (s_k + 2^-20 low_k) / n_k)`. `t` and second moments are those of the rounded rows, hence so is
+/// `s`: nothing ever moves from `low` into it.
 #[derive(Clone, Debug, Default)]
 pub struct ClassSums {
     /// `D`; 0 before the first row.
@@ -36,6 +41,8 @@ pub struct ClassSums {
     pub(super) shifts: Vec<i64>,
     /// `s`, K × D.
     pub(super) sums: Vec<i64>,
+    /// What rounding took off, K × D.
+    pub(super) low: Low,
     /// `t`, K.
     pub(super) squares: Vec<i256>,
     /// `N`.
@@ -57,10 +64,11 @@ impl ClassSums {
         counts: Vec<u64>,
         shifts: Vec<i64>,
         sums: Vec<i64>,
+        low: Low,
         squares: Vec<i256>,
     ) -> Self {
         let (rows, index) = (counts.iter().sum(), HashMap::new());
-        Self { dim: grid.dim(), grid, history, labels, counts, shifts, sums, squares, rows, index }
+        Self { dim: grid.dim(), grid, history, labels, counts, shifts, sums, low, squares, rows, index }
     }
 
     /// The same, with its classes found by their labels.
@@ -88,14 +96,20 @@ impl ClassSums {
         self.rows
     }
 
+    /// The labels, of rows that were seen, in any order.
+    pub fn labels(&self) -> &[Label] {
+        &self.labels
+    }
+
     /// The type of the labels; `None` before the first row.
     pub fn label_kind(&self) -> Option<LabelKind> {
         self.labels.first().map(Label::kind)
     }
 
-    /// The bytes that the state holds.
+    /// The bytes that the state holds; 8 more a class and dimension where chunks differ so much in scale that what
+    /// rounding took off does not fit 64 bits.
     pub fn bytes(classes: usize, dim: usize) -> usize {
-        classes * (16 * dim + 40 + 64)
+        classes * (24 * dim + 40 + 64)
     }
 
     /// The grid on which both states can be written.
@@ -156,7 +170,9 @@ impl ClassSums {
         let near = left.iter().all(|&bits| bits < 63);
         let weights = grid.weights();
         for k in 0..other.classes() {
-            match self.index.get(&other.labels[k]).copied() {
+            let known = self.index.get(&other.labels[k]).copied();
+            let mine = known.unwrap_or(self.classes());
+            match known {
                 Some(mine) if near && sign == Sign::Plus && self.add_aligned(mine, other, k, &left, squares_left) => {}
                 Some(mine) => {
                     let theirs = other.class(k, &left, squares_left)?;
@@ -165,6 +181,7 @@ impl ClassSums {
                 None if sign == Sign::Minus => return Err(not_contained(&other.labels[k])),
                 None => self.append(other, k, (&left, squares_left), &weights, moves)?,
             }
+            self.low.add(mine * self.dim, &other.low, k * self.dim, &left, sign)?;
         }
         match sign {
             Sign::Plus => {
@@ -287,6 +304,7 @@ impl ClassSums {
             self.sums.resize((mine + 1) * self.dim, 0);
             self.put(mine, &class)?;
         }
+        self.low.resize((mine + 1) * self.dim);
         self.index.insert(other.labels[k].clone(), mine);
         self.labels.push(other.labels[k].clone());
         Ok(())
@@ -306,12 +324,16 @@ impl ClassSums {
             class.centre_if_large(&weights, moves)?;
             self.put(k, &class)?;
         }
-        Ok(())
+        self.low.refine(&left)
     }
 
     fn drop_empty(&mut self) -> Result<()> {
-        let kept: Vec<usize> = (0..self.classes()).filter(|&k| self.counts[k] > 0).collect();
-        if kept.len() < self.classes() {
+        let (empty, kept): (Vec<usize>, Vec<usize>) = (0..self.classes()).partition(|&k| self.counts[k] == 0);
+        let left_over = |&&k: &&usize| (k * self.dim..(k + 1) * self.dim).any(|at| self.low.get(at) != 0);
+        if let Some(&k) = empty.iter().find(left_over) {
+            return Err(not_contained(&self.labels[k]));
+        }
+        if !empty.is_empty() {
             self.select(&kept);
         }
         if !self.history.covers_at_most(self.rows()) {
@@ -329,6 +351,7 @@ impl ClassSums {
         let rows = |values: &[i64]| order.iter().flat_map(|&k| &values[k * dim..][..dim]).copied().collect();
         self.shifts = rows(&self.shifts);
         self.sums = rows(&self.sums);
+        self.low.select(order, dim);
         self.labels = order.iter().map(|&k| self.labels[k].clone()).collect();
         self.counts = order.iter().map(|&k| self.counts[k]).collect();
         self.squares = order.iter().map(|&k| self.squares[k]).collect();
@@ -368,6 +391,8 @@ impl ClassSums {
                 }
             }
         }
+        let right: Vec<_> = coarser.iter().zip(target.exponents()).map(|(&bits, to)| to.map(|_| bits)).collect();
+        self.low = self.low.coarsen(&right).ok_or_else(broken)?;
         for square in &mut self.squares {
             *square = shift_right(*square, squares_right).ok_or_else(broken)?;
         }
@@ -430,7 +455,7 @@ impl Merge for ClassSums {
     }
 
     fn encode(&self) -> Result<Vec<u8>> {
-        Ok(encoding::encode(&self.canonical()?, None))
+        Ok(encoding::encode(&self.to_parts()?))
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {

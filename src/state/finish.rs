@@ -2,7 +2,7 @@
 
 use super::{ClassSums, Merge, Scatter, Statistics};
 use crate::error::{Error, Result};
-use crate::grid::{f64_from_i256, power_of_two};
+use crate::grid::{RESIDUAL_BITS, f64_from_i256, power_of_two};
 use crate::kernels::gram::{BLOCK_ROWS, packed_column, plain_gram};
 
 /// Exponents of steps whose squares, and sums of squares of integers of 2^126, are ordinary `f64`.
@@ -18,7 +18,7 @@ impl ClassSums {
         self.canonical()?.finish()
     }
 
-    /// `μ_k = g (c_k + s_k/n_k)` and `v_k = (g_min² t_k − Σ_j g_j² s_kj²/n_k) / n_k` of a canonical state, in which the
+    /// `μ_k = g (c_k + (s_k + 2^-20 low_k)/n_k)` and `v_k = (g_min² t_k − Σ_j g_j² s_kj²/n_k) / n_k` of a canonical state, in which the
     /// term subtracted is at most half of the other.
     fn finish(&self) -> Result<Statistics> {
         let beyond = |e: &Option<i16>| e.is_some_and(|e| !SQUARED.contains(&e));
@@ -28,16 +28,18 @@ impl ClassSums {
                 .help("multiply them by a power of ten"));
         }
         let (dim, steps) = (self.dim, self.grid.steps());
-        let unit = power_of_two(self.grid.finest().unwrap_or(0));
-        let origin = self.shifts.get(..dim).unwrap_or_default();
+        let (unit, residual_unit) = (power_of_two(self.grid.finest().unwrap_or(0)), 0.5_f64.powi(RESIDUAL_BITS as i32));
+        // An `f64`, so that offsets are relative to the number that is said.
+        let origin: Vec<i64> = self.shifts.iter().take(dim).map(|&c| c as f64 as i64).collect();
         let mut offsets = Vec::with_capacity(self.shifts.len());
         let mut variances = Vec::with_capacity(self.classes());
         for (k, &n) in self.counts.iter().enumerate() {
             let (c, s) = (&self.shifts[k * dim..][..dim], &self.sums[k * dim..][..dim]);
             let n = n as f64;
             for j in 0..dim {
-                // The difference of two shifts is taken exactly; both are below 2^62.
-                offsets.push(((c[j] - origin[j]) as f64 + s[j] as f64 / n) * steps[j]);
+                // The difference of two shifts is taken exactly; both are at most 2^62.
+                let from_shift = (s[j] as f64 + self.low.get(k * dim + j) as f64 * residual_unit) / n;
+                offsets.push(((c[j] - origin[j]) as f64 + from_shift) * steps[j]);
             }
             let off_centre: f64 = s.iter().zip(&steps).map(|(&s, step)| (s as f64 * step).powi(2)).sum();
             variances.push((f64_from_i256(self.squares[k]) * unit * unit - off_centre / n) / n);
@@ -52,7 +54,7 @@ impl ClassSums {
             scatter: None,
             rounding: self.history.rounding_noise(Some(self.rows())),
             rounding_changed: self.history.rounding_noise(None),
-            mean_rounding: self.history.rounding_noise(None),
+            mean_rounding: self.history.mean_noise(),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use arrow::datatypes::i256;
 
 use super::class_sums::ClassSums;
+use super::low::Low;
 use super::shifts::Steps;
 use super::{Chunk, Shifts};
 use crate::batch::{Batch, ByClass, Features};
@@ -23,6 +24,7 @@ struct Spare {
     rounded: Rounded,
     shifts: Vec<i64>,
     sums: Vec<i64>,
+    low: Vec<i64>,
 }
 
 /// What is told of the rows of a chunk.
@@ -80,18 +82,20 @@ fn observe_values<T: Value, O: Observer>(
     let mut failed: Option<TooFar> = None;
     for part in by_class.parts(at_a_time) {
         let labels: Vec<_> = part.codes.iter().map(|&code| batch.classes()[code as usize].clone()).collect();
-        let (mut shift_steps, mut sums) = (spare.shifts, spare.sums);
+        let (mut shift_steps, mut sums, mut low) = (spare.shifts, spare.sums, spare.low);
         shift_steps.clear();
         for ((&code, label), &count) in part.codes.iter().zip(&labels).zip(part.counts) {
             let mean = profile.mean(code);
             let mean = mean.ok_or_else(|| Error::internal("a class of the chunk is not in its profile"))?;
             shifts.in_steps(label, &steps, mean, count, &mut shift_steps);
         }
-        sums.clear();
-        sums.resize(labels.len() * dim, 0);
+        for zeros in [&mut sums, &mut low] {
+            zeros.clear();
+            zeros.resize(labels.len() * dim, 0);
+        }
         let mut squares = vec![i256::ZERO; labels.len()];
         for (rows, classes) in part.rows.chunks(BLOCK_ROWS).zip(part.classes.chunks(BLOCK_ROWS)) {
-            let mut totals = Totals { sums: &mut sums, squares: &mut squares, changed: &mut changed };
+            let mut totals = Totals { sums: &mut sums, low: &mut low, squares: &mut squares, changed: &mut changed };
             let rows = Rows { rows, classes, first_class: part.first_class, shifts: &shift_steps };
             if let Err(far) = quantiser.round(values, &rows, &mut totals, O::ROWS, &mut spare.rounded) {
                 failed = Some(failed.filter(|other| other.row < far.row).unwrap_or(far));
@@ -103,11 +107,13 @@ fn observe_values<T: Value, O: Observer>(
         let rows = by_class.rows().len();
         let history = if part.is_last { History::of(grid, rows as u64, &changed) } else { History::default() };
         let counts = part.counts.to_vec();
-        let seen = ClassSums::from_parts(grid.clone(), history, labels, counts, shift_steps, sums, squares);
+        let low = Low::Narrow(low);
+        let seen = ClassSums::from_parts(grid.clone(), history, labels, counts, shift_steps, sums, low, squares);
         if failed.is_none() {
             observer.summed(&seen)?;
         }
         (spare.shifts, spare.sums) = (seen.shifts, seen.sums);
+        spare.low = if let Low::Narrow(low) = seen.low { low } else { Vec::new() };
     }
     SPARE.set(spare);
     failed.map_or(Ok(()), |TooFar { row, dimension }| Err(too_fine(row, dimension)))

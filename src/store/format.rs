@@ -9,13 +9,13 @@ use super::payload::{group_head, ledger, plan, read_group_head, read_ledger, rea
 use super::{Groups, Ledger, Settings, StateFile, Unfinished};
 use crate::archive::Key;
 use crate::error::{Error, Result};
-use crate::state::Input;
+use crate::state::{self, Input};
 
 /// A byte that is no text, the name, and line ends that a transfer as text would change.
 pub(super) const MAGIC: &[u8; 8] = b"\x89NCST\r\n\n";
 
 /// The version that is written; all versions up to it are read.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 const SETTINGS: &[u8; 4] = b"SETS";
 const LEDGER: &[u8; 4] = b"LEDG";
@@ -94,7 +94,7 @@ pub(super) fn read(input: &mut dyn Read, size: u64) -> Result<StateFile> {
             .with("known", VERSION)
             .help("read it with the nckit that wrote it, or a newer one"));
     }
-    let mut parts = Parts::default();
+    let mut parts = Parts { version, ..Parts::default() };
     let mut number = 0;
     loop {
         let (kind, payload) = input.section(number)?;
@@ -161,6 +161,8 @@ impl Reader<'_> {
 /// The sections read so far. Their order is fixed, so that there is one way to write a file.
 #[derive(Default)]
 struct Parts {
+    /// Of the file, and of every state in it.
+    version: u16,
     settings: Option<Settings>,
     ledger: Option<Ledger>,
     plan: Option<Unfinished>,
@@ -188,6 +190,15 @@ impl Parts {
                 group.state = payload;
                 if group.is_empty() || group.state.is_empty() != (group.rows() == 0) {
                     return Err(damaged("a group without rows"));
+                }
+                if !group.state.is_empty() {
+                    if state::version(&group.state) != Some(self.version) {
+                        return Err(damaged("a state of another version than the file's"));
+                    }
+                    // Files are written as this version does, whatever wrote them before.
+                    if self.version < VERSION {
+                        group.state = state::renew(&group.state)?;
+                    }
                 }
                 self.groups.insert(key, group);
                 return Ok(());

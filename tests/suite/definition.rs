@@ -13,9 +13,9 @@ pub(crate) struct Truth {
     pub(crate) dimensions: Vec<f64>,
     /// `v_k`.
     pub(crate) classes: Vec<f64>,
-    means: Vec<Double>,
+    pub(crate) means: Vec<Double>,
     /// Rows less their class's mean, N × D.
-    deviations: Vec<f64>,
+    pub(crate) deviations: Vec<f64>,
 }
 
 impl Truth {

@@ -9,6 +9,7 @@ mod faults;
 mod goldens;
 mod laws;
 mod layering;
+mod means;
 mod oracle;
 #[cfg(feature = "sql")]
 mod queries;

@@ -144,14 +144,14 @@ fn errors_say_what_and_whose_fault() {
 fn a_state_of_another_version_is_refused_by_its_version() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("states.parquet");
-    let next = "SELECT named_struct('version', 2, 'grid', s.grid, 'significand_bits', s.significand_bits,
+    let next = "SELECT named_struct('version', 3, 'grid', s.grid, 'significand_bits', s.significand_bits,
         'skipped_nulls', s.skipped_nulls, 'skipped_nonfinite', s.skipped_nonfinite, 'dim', s.dim, 'history', s.history,
         'label_kind', s.label_kind, 'labels', s.labels, 'counts', s.counts, 'shifts', s.shifts, 'sums', s.sums,
-        'squares', s.squares, 'gram', s.gram) AS s FROM (SELECT nc_state(feature, label) AS s FROM features)";
+        'low', s.low, 'squares', s.squares, 'gram', s.gram) AS s FROM (SELECT nc_state(feature, label) AS s FROM features)";
     stdout(&["-c", next, "--table", FLAT, "-o", file.to_str().unwrap()]);
     for function in ["nc_merge(s)", "nc1_pinv_of(s)"] {
         let said = failure(65, &["-c", &format!("SELECT {function} FROM '{}'", file.display())]);
-        assert!(said.contains("version 2") && said.contains("known 1"), "{said}");
+        assert!(said.contains("version 3") && said.contains("known 2"), "{said}");
     }
 }
 

@@ -102,7 +102,10 @@ fn fault_23_damaged_state_files_are_refused() {
         seal(&mut bytes);
         match StateFile::decode(&bytes).and_then(|file| file.shapes().map(|_| file)) {
             Ok(file) => {
-                assert!(file.encode().unwrap() == bytes, "{name} {how:?}");
+                let written = file.encode().unwrap();
+                // What an older version wrote is written anew.
+                let renewed = written[8..10] != bytes[8..10] && StateFile::decode(&written).unwrap() == file;
+                assert!(written == bytes || renewed, "{name} {how:?}");
                 sealed += 1;
             }
             Err(error) => blames_the_data(&error),

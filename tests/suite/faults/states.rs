@@ -1,9 +1,14 @@
 //! State files that differ, are newer, or damaged; and the arithmetic of ledgers.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use arrow::datatypes::i256;
+use nckit::batch::Label;
 use nckit::error::ErrorKind;
+use nckit::grid::Tally;
+use nckit::state::{Parts, Scatter};
 use nckit::store::StateFile;
 
 use super::{Place, ints, vectors};
@@ -173,60 +178,112 @@ fn fault_12_finish_says_what_measure_says() {
     place.fail(2, &["finish", "p0.ncst", "--scores=c.parquet"]);
 }
 
-const GOLDEN: &str = "tests/data/states/v1.ncst";
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/states").join(name)
+}
 
-/// The file of the current version that is kept for ever, and what is in it.
+/// The file that the first release of this version wrote, which is kept for ever.
+#[test]
+fn fault_22_this_version_writes_the_same_bytes() {
+    let bytes = fs::read(golden("v2.ncst")).unwrap();
+    let state = StateFile::decode(&bytes).unwrap();
+    assert_eq!(state.encode().unwrap(), bytes);
+    assert_eq!(state.shapes().unwrap(), [(3, 4), (3, 4)]);
+}
+
+/// Files of version 1 say what they have always said; what is made of them is of this version.
 #[test]
 fn fault_22_old_versions_stay_readable() {
-    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
-    let state = StateFile::read(&golden).unwrap();
-    assert_eq!(state.encode().unwrap(), fs::read(&golden).unwrap(), "this version writes the same bytes");
-    let shapes = state.shapes().unwrap();
+    let state = StateFile::read(&golden("v1.ncst")).unwrap();
     let groups: Vec<_> = state.groups.values().map(|group| (group.rows(), group.significand_bits())).collect();
-    assert_eq!((shapes, groups), (vec![(3, 4), (3, 4)], vec![(58, 24), (58, 24)]));
+    assert_eq!((state.shapes().unwrap(), groups), (vec![(3, 4), (3, 4)], vec![(58, 24), (58, 24)]));
     assert_eq!(state.groups.values().map(|group| group.skipped.total()).sum::<u64>(), 4);
     assert_eq!(state.ledger.units(), 4);
+    let said: serde_json::Value = serde_json::from_slice(&fs::read(golden("v1.json")).unwrap()).unwrap();
+    for (at, group) in state.groups.values().enumerate() {
+        let statistics = group.decode::<Scatter>().unwrap().statistics().unwrap();
+        let said = &said["groups"][at];
+        let near = |found: f64, said: &serde_json::Value| (found / said.as_f64().unwrap() - 1.0).abs() < 1e-14;
+        for (k, j) in (0..3).flat_map(|k| (0..4).map(move |j| (k, j))) {
+            assert!(near(statistics.mean(k)[j], &said["means"][k][j]), "{k}, {j}");
+            let scatter = statistics.scatter.as_ref().unwrap()[j * 4 + j];
+            assert!(near(scatter, &said["within_scatter_diagonal"][j]), "{j}");
+        }
+        // No residuals were kept: means are as good as their rows.
+        assert_eq!(statistics.mean_rounding, statistics.rounding_changed);
+        assert!(statistics.mean_rounding.iter().any(|&noise| noise > 0.0));
+    }
+    let renewed = state.encode().unwrap();
+    let again = StateFile::decode(&renewed).unwrap();
+    assert!(again == state && again.encode().unwrap() == renewed);
+    // With rows of this version, in any order.
+    let (mut both, mut back) = (StateFile::read(&golden("v2.ncst")).unwrap(), state.clone());
+    let newer = both.clone();
+    both.merge("v2", &[("v1".to_owned(), state.clone())], false).unwrap();
+    back.merge("v1", &[("v2".to_owned(), newer.clone())], false).unwrap();
+    assert_eq!(both.encode().unwrap(), back.encode().unwrap());
+    both.subtract("both", ("v1", &state)).unwrap();
+    assert_eq!(both.groups, newer.groups);
 }
 
 #[test]
 fn fault_22_a_newer_version_is_refused_by_name() {
-    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
-    let mut bytes = fs::read(golden).unwrap();
-    bytes[8..10].copy_from_slice(&2_u16.to_le_bytes());
-    let checksum = crc32(&bytes[..10]);
-    bytes[10..14].copy_from_slice(&checksum.to_le_bytes());
+    let mut bytes = fs::read(golden("v1.ncst")).unwrap();
+    bytes[8..10].copy_from_slice(&3_u16.to_le_bytes());
+    seal(&mut bytes);
     let place = Place::new();
     fs::write(place.path("x.ncst"), bytes).unwrap();
     for verb in
         [&["finish", "x.ncst"][..], &["verify", "x.ncst"], &["merge", "x.ncst", "-o", "y.ncst"], &["inspect", "x.ncst"]]
     {
         let text = place.fail(65, verb);
-        assert!(text.contains("newer version") && text.contains("version 2") && text.contains("known 1"), "{text}");
+        assert!(text.contains("newer version") && text.contains("version 3") && text.contains("known 2"), "{text}");
+    }
+}
+
+#[test]
+fn fault_23_a_state_of_another_version_than_its_file_is_refused() {
+    for (name, version) in [("v1.ncst", 2_u16), ("v2.ncst", 1)] {
+        let mut bytes = fs::read(golden(name)).unwrap();
+        bytes[8..10].copy_from_slice(&version.to_le_bytes());
+        seal(&mut bytes);
+        let error = StateFile::decode(&bytes).unwrap_err();
+        assert!(super::fact(&error, "detail").contains("another version than the file's"), "{error}");
     }
 }
 
 /// A reader of sixty lines in another language, which knows nothing but the page that describes the format.
 #[test]
 fn fault_22_the_format_is_as_described() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let run = |file: &std::path::Path| {
-        Command::new("python3").arg(root.join("docs/read_state.py")).arg(file).stderr(Stdio::inherit()).output()
-    };
-    let Ok(output) = run(&root.join(GOLDEN)) else {
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/read_state.py");
+    let run = |file: &Path| Command::new("python3").arg(&reader).arg(file).stderr(Stdio::inherit()).output();
+    if run(&golden("v1.ncst")).is_err() {
         println!("skipped: there is no python3");
         return;
+    }
+    let read = |file: &Path| {
+        let output = run(file).unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
     };
-    assert!(output.status.success());
-    let expected = fs::read_to_string(root.join("tests/data/states/v1.json")).unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    for version in ["v1", "v2"] {
+        let expected = fs::read_to_string(golden(&format!("{version}.json"))).unwrap();
+        assert_eq!(read(&golden(&format!("{version}.ncst"))), expected);
+    }
     // And of what this version writes.
     let place = Place::new();
+    fs::write(place.path("renewed.ncst"), StateFile::read(&golden("v1.ncst")).unwrap().encode().unwrap()).unwrap();
+    assert_eq!(read(&place.path("renewed.ncst")), fs::read_to_string(golden("v1.json")).unwrap());
     place.archive(2, 2);
     place.succeed(&["accumulate", "in", "-o", "x.ncst", "-q"]);
-    let output = run(&place.path("x.ncst")).unwrap();
-    assert!(output.status.success());
-    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let read: serde_json::Value = serde_json::from_str(&read(&place.path("x.ncst"))).unwrap();
     assert_eq!(read["groups"][0]["rows"], 146);
+    let state = StateFile::read(&place.path("x.ncst")).unwrap();
+    let statistics = state.groups.values().next().unwrap().decode::<Scatter>().unwrap().statistics().unwrap();
+    for (k, j) in (0..4).flat_map(|k| (0..8).map(move |j| (k, j))) {
+        let said = read["groups"][0]["means"][k][j].as_f64().unwrap();
+        assert!((statistics.mean(k)[j] - said).abs() <= 4.0 * f64::EPSILON * said.abs().max(8.0), "{k}, {j}");
+    }
 }
 
 /// The checksum of gzip.
@@ -286,6 +343,137 @@ fn fault_23_what_is_tampered_with_is_refused_or_sound() {
     }
     println!("{refused} of {trials} refused");
     assert!(refused * 4 > trials, "{refused} of {trials}");
+}
+
+/// The finest grid of a dimension alone, with so many rows.
+fn history(parts: &mut Parts, j: usize, rows: u64) {
+    let tallies = &mut parts.history[j];
+    tallies.truncate(1);
+    tallies[0] = Tally { rows, changed: rows, ..tallies[0] };
+}
+
+fn residuals(parts: &mut Parts, low: impl Fn(usize, i128) -> i128) {
+    parts.low = (0..parts.low.len()).map(|at| low(at, parts.low.get(at))).collect();
+}
+
+/// Products of three dimensions, as their correlations are.
+fn correlate(parts: &mut Parts, correlations: [f64; 3]) {
+    let gram = parts.gram.as_mut().unwrap();
+    let root = [0, 3, 5].map(|at| (gram[at] as f64).sqrt());
+    for ((at, i, j), r) in [(1, 0, 1), (2, 0, 2), (4, 1, 2)].into_iter().zip(correlations) {
+        gram[at] = (root[i] * root[j] * r) as i128;
+    }
+}
+
+/// The first class loses all rows but one, and keeps what it sums up to.
+fn shrink(parts: &mut Parts) {
+    parts.counts[0] = 1;
+    parts.sums[..3].fill(0);
+    let rows = parts.counts.iter().sum();
+    (0..3).for_each(|j| history(parts, j, rows));
+}
+
+/// What is forged, what the state is refused for, and how it is done.
+const FORGERIES: [(&str, &str, fn(&mut Parts)); 14] = [
+    ("a history of one row", "history", |p| {
+        history(p, 1, 1);
+        residuals(p, |at, low| if at % 3 == 1 { 0 } else { low });
+    }),
+    ("rows that are not in the history", "history", |p| history(p, 1, 60)),
+    ("more rows changed than rounded", "history", |p| p.history[0][0].changed = p.history[0][0].rows + 1),
+    ("more rows without residuals", "history", |p| p.history[0][0].unresolved = p.history[0][0].changed + 1),
+    ("labels of mixed types", "classes", |p| p.labels[3] = Label::Text("3".into())),
+    ("a label twice", "classes", |p| p.labels[1] = p.labels[0].clone()),
+    ("residuals beyond half a step", "residuals", |p| {
+        let most = i128::from(p.counts[0]) << 19;
+        residuals(p, |at, low| if at == 0 { most + 1 } else { low });
+    }),
+    ("residuals of rows without any", "residuals", |p| {
+        p.history.iter_mut().flatten().for_each(|tally| tally.unresolved = tally.changed);
+    }),
+    ("an odd sum of even squares", "squares", |p| p.squares[0] = p.squares[0].wrapping_add(i256::ONE)),
+    ("a class of one row that varies", "squares", shrink),
+    ("a shift off its mean", "shifts", |p| p.sums[0] = p.counts[0] as i64),
+    ("a scatter that any two dimensions could have", "scatter", |p| correlate(p, [0.9, 0.9, -0.9])),
+    ("a scatter that is hardly too much", "scatter", |p| correlate(p, [1.0 + 1e-9, 0.0, 0.0])),
+    ("a negative square", "scatter", |p| p.gram.as_mut().unwrap()[5] *= -1),
+];
+
+/// What real rows cannot have summed up to is refused, whoever made it.
+#[test]
+fn fault_23_forged_states_are_refused() {
+    let place = Place::new();
+    let mut random = Random::new(14);
+    let labels: Vec<i32> = (0..120).map(|row| row % 4).collect();
+    let values = (0..360).map(|at| (5 + labels[at / 3]) as f32 + random.normal() as f32).collect();
+    place.write_columns("a.parquet", &[("feature", vectors(values, 3)), ("label", ints(labels))], 60);
+    place.succeed(&["accumulate", "a.parquet", "-o", "x.ncst", "-q"]);
+    let file = StateFile::read(&place.path("x.ncst")).unwrap();
+    let state: Scatter = file.groups.values().next().unwrap().decode().unwrap();
+    let parts = state.to_parts().unwrap();
+    assert!(parts.clone().into_scatter().unwrap() == state);
+    let mut possible = parts.clone();
+    correlate(&mut possible, [0.9, 0.9, 0.9]);
+    assert!(possible.into_scatter().is_ok(), "some rows may have that");
+    for (name, why, forge) in FORGERIES {
+        let mut forged = parts.clone();
+        forge(&mut forged);
+        let error = forged.clone().into_scatter().expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::Data, "{name}");
+        let detail = super::fact(&error, "detail");
+        assert!(detail.contains(why), "{name}: {detail}");
+        if why != "scatter" {
+            assert!(Parts { gram: None, ..forged }.into_class_sums().is_err(), "{name}, without the scatter");
+        }
+    }
+}
+
+/// The same in a file with right checksums.
+#[test]
+fn fault_23_forged_files_are_refused() {
+    let place = Place::new();
+    place.write("in/a.parquet", 1, 12, 2, 12);
+    place.succeed(&["accumulate", "in", "-o", "x.ncst", "-q"]);
+    let bytes = place.read("x.ncst");
+    // D = 2 and one exponent a dimension, so that labels begin behind two entries of the history.
+    let (dim, labels) = (2, 19 + 2 * 30);
+    let forgeries: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+        ("negative", &|state| state[labels + 1..labels + 17].fill(0xff)),
+        ("negative, or of several types", &|state| {
+            let last = labels + 17 * (state[11] as usize - 1);
+            state.splice(last..last + 17, [2, 1, 0, 0, 0, b'x']);
+        }),
+        ("history", &|state| state[25..33].copy_from_slice(&1_u64.to_le_bytes())),
+        ("history", &|state| state[41..49].copy_from_slice(&u64::MAX.to_le_bytes())),
+    ];
+    for (why, forge) in forgeries {
+        let forged = with_state(&bytes, dim, forge);
+        let error = StateFile::decode(&forged).and_then(|file| file.shapes()).unwrap_err();
+        let detail = super::fact(&error, "detail");
+        assert!(detail.contains(why) || detail.contains("several types"), "{why}: {error:?}");
+        fs::write(place.path("x.ncst"), forged).unwrap();
+        for verb in
+            [&["verify", "x.ncst"][..], &["finish", "x.ncst"], &["merge", "x.ncst", "-o", "y.ncst", "--overwrite"]]
+        {
+            assert!(place.fail(65, verb).contains("damaged"), "{why}");
+        }
+    }
+}
+
+/// The file with its only state edited, and lengths and checksums made again.
+fn with_state(bytes: &[u8], dim: u32, edit: &dyn Fn(&mut Vec<u8>)) -> Vec<u8> {
+    let start = [&b"NCST\x02\0\x01"[..], &dim.to_le_bytes()].concat();
+    let state = bytes.windows(start.len()).position(|window| window == start).unwrap();
+    let section = bytes.windows(4).position(|window| window == b"GRUP").unwrap();
+    let length = u64::from_le_bytes(bytes[section + 4..section + 12].try_into().unwrap()) as usize;
+    let end = section + 12 + length;
+    let mut edited = bytes[state..end].to_vec();
+    edit(&mut edited);
+    let mut out = [&bytes[..state], &edited, &bytes[end..]].concat();
+    let length = (length + edited.len() - (end - state)) as u64;
+    out[section + 4..section + 12].copy_from_slice(&length.to_le_bytes());
+    seal(&mut out);
+    out
 }
 
 /// Makes all checksums right again, as far as sections can be followed.

@@ -139,6 +139,12 @@ pub fn product_transposed(a: &[f64], b: &[f64], inner: usize) -> Vec<f64> {
     )
 }
 
+/// `aᵀ b`: `a` has rows of length `a_cols`, `b` as many rows of length `b_cols`.
+pub fn transposed_product(a: &[f64], b: &[f64], a_cols: usize, b_cols: usize) -> Vec<f64> {
+    let rows = a.len() / a_cols.max(1);
+    multiply(MatRef::from_row_major_slice(a, rows, a_cols).transpose(), MatRef::from_row_major_slice(b, rows, b_cols))
+}
+
 fn multiply(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Vec<f64> {
     let cols = b.ncols();
     let mut out = vec![0.0; a.nrows() * cols];
@@ -271,6 +277,7 @@ mod tests {
             let expected = naive(&a, &b, inner, cols);
             assert_close(&product(&a, &b, inner, cols), &expected, 1e-13);
             assert_close(&product_transposed(&a, &transpose(&b, cols), inner), &expected, 1e-13);
+            assert_close(&transposed_product(&transpose(&a, inner), &b, rows, cols), &expected, 1e-13);
             assert_close(&outer_gram(&a, inner), &naive(&a, &transpose(&a, inner), inner, rows), 1e-13);
             assert_close(&gram(&a, inner), &naive(&transpose(&a, inner), &a, rows, inner), 1e-12);
         }

@@ -1,6 +1,7 @@
 //! Spread along the lines between centres, without anything of size `K × K`.
 
 use super::dot::{dot, dots, norm, squared_distance};
+use super::pairs::UNRESOLVED;
 
 /// Lines taken at a time: their directions stay in cache while rows pass.
 const TILE: usize = 32;
@@ -14,17 +15,21 @@ pub struct Lines<'a> {
     kept: Vec<u32>,
     /// `‖c_k‖²` about the mean of the centres kept, one for each of those.
     squares: Vec<f64>,
+    /// The mean squared distance of each from the true one.
+    noise: Vec<f64>,
 }
 
 impl<'a> Lines<'a> {
-    /// The lines between the rows of `centres`, `K × D`, that are listed in `kept`.
-    pub fn new(dim: usize, centres: &'a [f64], kept: Vec<u32>) -> Self {
+    /// The lines between the rows of `centres`, `K × D`, that are listed in `kept`; `noise` says of each of the `K` how far
+    /// rounding may have moved it, squared.
+    pub fn new(dim: usize, centres: &'a [f64], noise: impl Fn(usize) -> f64, kept: Vec<u32>) -> Self {
         let mut mean = vec![0.0; dim];
         for &k in &kept {
             mean.iter_mut().zip(row(centres, dim, k)).for_each(|(mean, x)| *mean += x / kept.len() as f64);
         }
         let squares = kept.iter().map(|&k| squared_distance(row(centres, dim, k), &mean)).collect();
-        Self { dim, centres, kept, squares }
+        let noise = kept.iter().map(|&k| noise(k as usize)).collect();
+        Self { dim, centres, kept, squares, noise }
     }
 
     /// The centres that take part.
@@ -86,7 +91,8 @@ impl<'a> Lines<'a> {
 
     /// The squared distance up to which two centres count as one: what rounding of the means may have made.
     fn too_near(&self, a: usize, b: usize) -> f64 {
-        4.0 * self.dim as f64 * f64::EPSILON * (self.squares[a] + self.squares[b])
+        let arithmetic = 4.0 * self.dim as f64 * f64::EPSILON * (self.squares[a] + self.squares[b]);
+        arithmetic.max(UNRESOLVED * (self.noise[a] + self.noise[b]))
     }
 }
 
@@ -117,7 +123,7 @@ mod tests {
         let (dim, count) = (5, 2 * TILE + 4);
         let centres = centres(count, dim);
         let kept: Vec<u32> = (0..count as u32).filter(|k| k % 7 != 3).collect();
-        let lines = Lines::new(dim, &centres, kept.clone());
+        let lines = Lines::new(dim, &centres, |_| 0.0, kept.clone());
         let rows: Vec<f64> = (0..3 * dim).map(|at| (at as f64).sin()).collect();
         let own = 4;
         let expected = |y: &[f64]| -> f64 {
@@ -140,12 +146,15 @@ mod tests {
     #[test]
     fn equal_centres_have_no_line() {
         let centres = [1.0, 0.0, 1.0, 1e-16, 0.0, 5.0, 1.0, 0.0];
-        let lines = Lines::new(2, &centres, vec![0, 1, 2, 3]);
+        let lines = Lines::new(2, &centres, |_| 0.0, vec![0, 1, 2, 3]);
         assert_eq!(lines.degenerate_pairs(), 3);
-        let with_one = Lines::new(2, &centres, vec![0, 2]);
+        let with_one = Lines::new(2, &centres, |_| 0.0, vec![0, 2]);
         assert_eq!(with_one.degenerate_pairs(), 0);
         assert_eq!(lines.spread(0, &[0.5, 0.25]), with_one.spread(0, &[0.5, 0.25]));
-        assert_eq!(Lines::new(2, &[3.0; 6], vec![0, 1, 2]).degenerate_pairs(), 3);
+        assert_eq!(Lines::new(2, &[3.0; 6], |_| 0.0, vec![0, 1, 2]).degenerate_pairs(), 3);
+        // The one at (0, 5) is √26 from all others, 26 = 32 · 0.8125.
+        let pairs = |noise: f64| Lines::new(2, &centres, |k| if k == 2 { noise } else { 0.0 }, vec![0, 1, 2, 3]);
+        assert_eq!((pairs(0.81).degenerate_pairs(), pairs(0.82).degenerate_pairs()), (3, 6));
     }
 
     #[test]

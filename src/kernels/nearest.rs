@@ -12,8 +12,9 @@ use std::hash::{BuildHasher, RandomState};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef};
 
-use super::dot::{dot, norm};
+use super::dot::{dot, norm, squared_distance};
 use super::exact_sum::ExactSum;
+use super::pairs::UNRESOLVED;
 use crate::grid::vectorised;
 
 /// Rows of a tile: with the candidates' 4 MiB of scores, which stay in cache.
@@ -43,8 +44,17 @@ pub struct Candidates<'a> {
     vectors: &'a [f64],
     origin: Option<&'a [f64]>,
     norms: Vec<f64>,
+    /// How far each vector may lie from the true one, if that is not nowhere.
+    errors: Option<Vec<f64>>,
     rules: Vec<Rule<'a>>,
 }
+
+/// Scores are told apart if they differ by more than this many times what the errors of vectors make of them.
+const DEVIATIONS: f64 = 3.0;
+
+/// How many times its error a vector may be moved by before another one is certainly not meant: as far as vectors are
+/// one, and as scores are not told apart.
+const BLUR: f64 = 6.0;
 
 /// One way to choose, and what it needs to know of each candidate.
 #[derive(Debug)]
@@ -65,7 +75,7 @@ pub struct Choice {
     pub best: u32,
     /// The best of the others, if asked for and there is one; the first of equals.
     pub second: Option<u32>,
-    /// Whether another candidate has exactly the same score as the best.
+    /// Whether another candidate has the same score as the best: exactly, or as far as the errors of vectors let one tell.
     pub tied: bool,
 }
 
@@ -77,7 +87,21 @@ impl<'a> Candidates<'a> {
     pub fn new(dim: usize, vectors: &'a [f64], origin: Option<&'a [f64]>, offsets: &[Offsets<'a>]) -> Self {
         let norms: Vec<f64> = vectors.chunks_exact(dim).map(norm).collect();
         let rules = offsets.iter().map(|&offsets| Rule::new(dim, vectors, offsets)).collect();
-        Self { dim, vectors, origin, norms, rules }
+        Self { dim, vectors, origin, norms, errors: None, rules }
+    }
+
+    /// The same where the vectors are means of which each may lie as far as `errors`, `K`, from the true one; for the rule
+    /// of the nearest alone. Vectors no farther from each other than that are one, and the first of them is chosen; a row
+    /// that is as near to another vector as the errors let one tell is tied.
+    #[must_use]
+    pub fn off_by(mut self, errors: Vec<f64>) -> Self {
+        for rule in &mut self.rules {
+            join(self.dim, self.vectors, &errors, &mut rule.alike);
+            let blurs = errors.iter().zip(&self.norms).map(|(error, norm)| BLUR * error * norm);
+            rule.slack.iter_mut().zip(blurs).for_each(|(slack, blur)| *slack += blur);
+        }
+        self.errors = Some(errors);
+        self
     }
 
     /// What each row chooses, for each kind of offsets. `rows` is rows × D, row-major, finite.
@@ -103,7 +127,8 @@ impl<'a> Candidates<'a> {
             None => rows,
         };
         let count = rows.len() / dim;
-        let slopes: Vec<f64> = about_origin.chunks_exact(dim).map(|row| norm(row) * relative_error(dim)).collect();
+        let lengths: Vec<f64> = about_origin.chunks_exact(dim).map(norm).collect();
+        let blur = self.errors.iter().flatten().fold(0.0, |most: f64, error| most.max(BLUR * error));
         races.resize_with(count * self.rules.len(), Race::default);
         for race in &mut races {
             race.start(if second { 2 } else { 1 });
@@ -124,9 +149,10 @@ impl<'a> Candidates<'a> {
                 let of_tile = first..first + width;
                 let (norms, offsets) = (&self.norms[of_tile.clone()], &rule.rounded[of_tile.clone()]);
                 let slack = &rule.slack[of_tile];
-                for ((race, scores), &slope) in races.iter_mut().zip(scores.chunks_exact(width)).zip(&slopes) {
+                for ((race, scores), &length) in races.iter_mut().zip(scores.chunks_exact(width)).zip(&lengths) {
+                    let (slope, blur) = (length * relative_error(dim), length * blur);
                     for k in 0..width {
-                        race.enter((first + k) as u32, scores[k] + offsets[k], slope * norms[k] + slack[k]);
+                        race.enter((first + k) as u32, scores[k] + offsets[k], slope * norms[k] + (slack[k] + blur));
                     }
                 }
             }
@@ -167,9 +193,28 @@ impl<'a> Candidates<'a> {
                 .reduce(|best, entry| if compare(entry.1, best.1) == Ordering::Greater { entry } else { best })
         };
         let Some(best) = champion(None) else { return Choice { best: 0, second: None, tied: false } };
-        let tied = entries.iter().any(|entry| entry.0 != best.0 && compare(entry.1, best.1) == Ordering::Equal);
+        let same = |entry: &(u32, usize)| {
+            compare(entry.1, best.1) == Ordering::Equal || self.as_near(row, entry.0 as usize, best.0 as usize)
+        };
+        let tied = entries.iter().any(|entry| entry.0 != best.0 && same(entry));
         let second = if race.places > 1 { champion(Some(best.0)).map(|entry| entry.0) } else { None };
         Choice { best: best.0, second, tied }
+    }
+
+    /// Whether the errors of two vectors could make either the nearer one:
+    /// `½ |‖y − a‖² − ‖y − b‖²| = ½ |(a − b) · ((y − a) + (y − b))|` against what they make of it, `‖y − a‖ e_a + ‖y − b‖ e_b`.
+    fn as_near(&self, row: &[f64], a: usize, b: usize) -> bool {
+        let Some(errors) = &self.errors else { return false };
+        let vector = |k: usize| &self.vectors[k * self.dim..][..self.dim];
+        let y = |j: usize| row[j] - self.origin.map_or(0.0, |origin| origin[j]);
+        let (mut apart, mut to_a, mut to_b) = (0.0, 0.0, 0.0);
+        for (j, (a, b)) in vector(a).iter().zip(vector(b)).enumerate() {
+            let (from_a, from_b) = (y(j) - a, y(j) - b);
+            apart += (a - b) * (from_a + from_b);
+            to_a += from_a * from_a;
+            to_b += from_b * from_b;
+        }
+        0.5 * apart.abs() <= DEVIATIONS * (to_a.sqrt() * errors[a] + to_b.sqrt() * errors[b])
     }
 
     /// Twice the score.
@@ -234,6 +279,37 @@ fn alike(dim: usize, vectors: &[f64], offsets: &[f64]) -> Vec<u32> {
         })
     };
     offsets.iter().enumerate().map(first_alike).collect()
+}
+
+/// Makes those alike that lie no farther from each other than their errors let one tell, and the first stand for all.
+fn join(dim: usize, vectors: &[f64], errors: &[f64], alike: &mut [u32]) {
+    let vector = |k: usize| &vectors[k * dim..][..dim];
+    // Vectors that are near to each other are so along any line.
+    let line: Vec<f64> = (1..=dim).map(|j| (j as f64 * 0.618_033_988_749_895).fract() - 0.5).collect();
+    let length = norm(&line);
+    let mut places: Vec<(f64, usize)> =
+        (0..alike.len()).filter(|&k| alike[k] as usize == k).map(|k| (dot(vector(k), &line) / length, k)).collect();
+    places.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let largest = errors.iter().copied().fold(0.0, f64::max);
+    for (at, &(place, k)) in places.iter().enumerate() {
+        let slack = 2.0 * relative_error(dim) * norm(vector(k));
+        for &(_, other) in places[at + 1..].iter().take_while(|next| next.0 - place <= 2.0 * BLUR * largest + slack) {
+            let both = errors[k] * errors[k] + errors[other] * errors[other];
+            if squared_distance(vector(k), vector(other)) <= UNRESOLVED * both {
+                let (first, second) = (root(alike, k), root(alike, other));
+                alike[first.max(second)] = first.min(second) as u32;
+            }
+        }
+    }
+    (0..alike.len()).for_each(|k| alike[k] = root(alike, k) as u32);
+}
+
+/// The one that stands for `k`.
+fn root(alike: &[u32], mut k: usize) -> usize {
+    while alike[k] as usize != k {
+        k = alike[k] as usize;
+    }
+    k
 }
 
 /// Memory of a tile, which may be some mebibytes: asked for once and not for every tile.
@@ -403,6 +479,28 @@ mod tests {
         let candidates = Candidates::new(2, &[1.0, 1.0, 3.0, 0.0], None, &[Offsets::None]);
         agree(&candidates, &[0.1, 0.2, 0.2, 0.4, 1.0, 2.0, 3.0, 6.0]);
         assert!(candidates.choose(&[1.0, 2.0], false)[0][0].tied);
+    }
+
+    #[test]
+    fn what_the_errors_of_vectors_hide_is_a_tie() {
+        // The first and the third are one; the second is another, and as near to 0.5 as the first to within the errors.
+        let vectors = [0.0, 0.0, 1.0, 0.0, 1e-9, 0.0];
+        let plain = Candidates::new(2, &vectors, None, &[Offsets::HalfSquares]);
+        let rows = [1e-9, 0.0, 0.5 + 1e-9, 0.0, 0.6, 0.0, 0.4, 3.0];
+        let best = |choices: &[Choice]| choices.iter().map(|choice| (choice.best, choice.tied)).collect::<Vec<_>>();
+        assert_eq!(best(&plain.choose(&rows, false)[0]), [(2, false), (1, false), (1, false), (2, false)]);
+        let blurred = plain.off_by(vec![1e-9; 3]);
+        assert_eq!(best(&blurred.choose(&rows, false)[0]), [(0, true), (1, true), (1, false), (0, true)]);
+        // The same with errors too small to matter.
+        let sharp = Candidates::new(2, &vectors, None, &[Offsets::HalfSquares]).off_by(vec![1e-12; 3]);
+        assert_eq!(best(&sharp.choose(&rows, false)[0]), [(2, false), (1, false), (1, false), (2, false)]);
+    }
+
+    #[test]
+    fn a_chain_of_vectors_that_are_one_has_one_speaker() {
+        let vectors: Vec<f64> = (0..9).rev().map(|k| f64::from(k) * 1e-9).collect();
+        let candidates = Candidates::new(1, &vectors, None, &[Offsets::HalfSquares]).off_by(vec![1e-9; 9]);
+        assert_eq!(candidates.rules[0].alike, [0; 9]);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Projection {
     pub axes: Vec<f64>,
     /// Whether the norm of the row as stored is the denominator, and not that of the standardised row.
     pub raw_denominator: bool,
+    /// By how much a score may be off, because axes, means and scales are.
+    pub error: f64,
 }
 
 impl Projection {
@@ -40,8 +42,13 @@ mod tests {
 
     #[test]
     fn the_share_of_a_row_in_one_axis() {
-        let mut projection =
-            Projection { mean: vec![1.0, 1.0], scale: vec![1.0, 2.0], axes: vec![1.0, 0.0], raw_denominator: false };
+        let mut projection = Projection {
+            mean: vec![1.0, 1.0],
+            scale: vec![1.0, 2.0],
+            axes: vec![1.0, 0.0],
+            raw_denominator: false,
+            error: 0.0,
+        };
         assert_eq!(projection.score(&[4.0, 9.0]), 0.6); // z = (3, 4)
         assert_eq!(projection.score(&[1.0, 1.0]), 0.0);
         projection.raw_denominator = true;

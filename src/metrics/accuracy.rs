@@ -3,11 +3,14 @@
 //! `Γ_j` is the mean squared rounding error of dimension `j`: over all rows in bias terms, over the rows that rounding
 //! changed in random (square-root) terms, since on sparse data the noise sits on the large rows.
 
+mod pairs;
+
 use std::collections::BTreeMap;
 
 use super::nc1::{Pinv, Vci};
-use super::noise::ulp;
-use crate::kernels::pairs::{Cdnv, Points};
+use super::noise::{along, of_means, ulp};
+use super::{Normaliser, Options};
+use crate::kernels::pairs::{Angles, Cdnv, Points};
 use crate::linalg;
 use crate::state::Statistics;
 
@@ -18,18 +21,23 @@ pub struct Inputs<'a> {
     pub statistics: &'a Statistics,
     /// Their centred means.
     pub means: &'a Points<'a>,
+    /// The conventions of the metrics.
+    pub options: &'a Options,
     /// Significand bits of the stored features.
     pub significand_bits: u32,
     /// `nc1_pinv`.
     pub pinv: Option<&'a Pinv>,
     /// `nc1_vci`.
     pub vci: Option<&'a Vci>,
-    /// `nc1_cdnv`.
+    /// `nc1_cdnv` and its relatives.
     pub cdnv: Option<&'a Cdnv>,
+    /// `nc1_cdnv_directional`.
+    pub directional: Option<f64>,
+    /// Angles of the centred means, with the exponent of the options.
+    pub angles: Option<&'a Angles>,
+    /// The same with the exponent of `hug_inter`.
+    pub energy: Option<&'a Angles>,
 }
-
-/// An estimate above it is worth a warning, and `--extra-bits`.
-const WARN: f64 = 1e-6;
 
 /// A share of the variance that rounding in the stored type makes, above which NC1 says little.
 const FLOOR: f64 = 0.1;
@@ -38,13 +46,13 @@ const FLOOR: f64 = 0.1;
 ///
 /// | key | of |
 /// |---|---|
-/// | `nc1_pinv`, `nc1_vci`, `nc1_cdnv`, `nc1_trace_ratio`, `nc1_within_fraction` | that metric |
+/// | `nc1_…`, `gnc2_…`, `nc2_max_angle`, `hug_inter` | that metric, of class means |
 /// | `variance_max` | the within-class variance of the worst dimension; needs the scatter |
 /// | `class_variance_max` | the variance of the worst class of two or more rows |
 /// | `means_max` | the centred mean of the worst class |
 /// | `quantisation_floor` | no accuracy: the share of the classes' variance that the stored type's rounding makes |
 ///
-/// A number that is 0 has no relative accuracy, and is left out. Flags: `accuracy_above_1e-6`, `at_quantisation_floor`,
+/// A number that is 0 has no relative accuracy, and is left out. Flags: `at_quantisation_floor`,
 /// and `zero_variance_classes` if two or more rows of a class are all equal, which at the floor may be rounding.
 pub fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'static str>) {
     let statistics = inputs.statistics;
@@ -55,19 +63,26 @@ pub fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'stat
             estimates.insert(key, estimate);
         }
     };
-    let trace = noise.trace(statistics);
-    add("nc1_trace_ratio", trace);
-    add("nc1_within_fraction", trace);
+    let balanced = inputs.options.normaliser == Normaliser::Balanced;
+    let ratio = noise.trace(statistics, balanced).map(|within| within + between(inputs.means));
+    add("nc1_trace_ratio", ratio);
+    let of_ratio = super::nc1::within_fraction(statistics, inputs.means, inputs.options).ok();
+    add("nc1_within_fraction", ratio.zip(of_ratio).map(|(error, fraction)| error * (1.0 - fraction)));
     add("variance_max", noise.variance_max(statistics));
     add("class_variance_max", noise.class_variance_max(statistics));
-    add("means_max", noise.means_max(statistics, inputs.means));
-    add("nc1_pinv", inputs.pinv.and_then(|pinv| noise.pinv(pinv, statistics, inputs.means)));
+    add("means_max", Noise::means_max(inputs.means));
+    let pinv = inputs.pinv.and_then(|pinv| noise.pinv(pinv, statistics, inputs.means));
+    add("nc1_pinv", pinv);
+    add("nc1_svd", pinv);
     add("nc1_vci", inputs.vci.and_then(|vci| noise.vci(vci, statistics)));
-    add("nc1_cdnv", inputs.cdnv.and_then(|cdnv| noise.cdnv(cdnv, statistics)));
-    let mut flags = Vec::new();
-    if estimates.values().any(|&estimate| estimate > WARN) {
-        flags.push("accuracy_above_1e-6");
+    if let Some(cdnv) = inputs.cdnv {
+        noise.of_cdnv(cdnv, inputs).into_iter().for_each(|(key, estimate)| add(key, estimate));
     }
+    if let Some(angles) = inputs.angles {
+        pairs::of_angles(angles).into_iter().for_each(|(key, estimate)| add(key, estimate));
+    }
+    add("hug_inter", inputs.energy.and_then(pairs::riesz_mean));
+    let mut flags = Vec::new();
     if let Some(floor) = quantisation_floor(statistics, inputs.significand_bits) {
         if floor > FLOOR {
             flags.push("at_quantisation_floor");
@@ -91,6 +106,13 @@ fn quantisation_floor(statistics: &Statistics, significand_bits: u32) -> Option<
         .collect();
     let floor = shares.iter().sum::<f64>() / shares.len() as f64;
     floor.is_finite().then_some(floor)
+}
+
+/// The relative error that the noise of means leaves in `tr Σ_B`, a mean over classes of squared norms.
+fn between(means: &Points<'_>) -> f64 {
+    let squares: f64 = means.norms.iter().map(|norm| norm * norm).sum();
+    let random: f64 = means.norms.iter().zip(means.noise).map(|(norm, noise)| norm * norm * noise).sum();
+    (means.noise.iter().sum::<f64>() + 2.0 * (means.along * random).sqrt()) / squares
 }
 
 /// `Γ` and its sums.
@@ -118,8 +140,14 @@ impl<'a> Noise<'a> {
         Self { bias, random, total: bias.iter().sum(), weighted: weighted.unwrap_or(largest) }
     }
 
-    /// `G/tr Σ_W + 2 √(Gw/(N tr Σ_W))`.
-    fn trace(&self, statistics: &Statistics) -> Option<f64> {
+    /// `G/tr Σ_W + 2 √(Gw/(N tr Σ_W))`; where every class counts the same, of the mean of `v_k` instead.
+    fn trace(&self, statistics: &Statistics, balanced: bool) -> Option<f64> {
+        if balanced {
+            let variances = &statistics.variances;
+            let (sum, classes) = (variances.iter().sum::<f64>(), variances.len() as f64);
+            let random: f64 = variances.iter().zip(&statistics.counts).map(|(v, &n)| v / n as f64).sum();
+            return (sum > 0.0).then(|| (classes * self.total + 2.0 * (self.weighted * random).sqrt()) / sum);
+        }
         let rows = statistics.rows() as f64;
         let classes = statistics.variances.iter().zip(&statistics.counts);
         let trace = classes.map(|(v, &n)| v * n as f64).sum::<f64>() / rows;
@@ -136,83 +164,102 @@ impl<'a> Noise<'a> {
             .reduce(f64::max)
     }
 
+    /// `G + 2 √(Gw v_k/n_k)`, of `v_k`, absolute.
+    fn class_variance(&self, statistics: &Statistics, class: usize) -> f64 {
+        let (v, n) = (statistics.variances[class], statistics.counts[class] as f64);
+        self.total + 2.0 * (self.weighted * v / n).sqrt()
+    }
+
     /// The largest of `G/v_k + 2 √(Gw/(v_k n_k))`.
     fn class_variance_max(&self, statistics: &Statistics) -> Option<f64> {
-        let classes = statistics.variances.iter().zip(&statistics.counts);
-        classes
-            .filter(|&(&v, &n)| n > 1 && v > 0.0)
-            .map(|(&v, &n)| self.total / v + 2.0 * (self.weighted / (v * n as f64)).sqrt())
+        (0..statistics.classes())
+            .filter(|&k| statistics.counts[k] > 1 && statistics.variances[k] > 0.0)
+            .map(|k| self.class_variance(statistics, k) / statistics.variances[k])
             .reduce(f64::max)
     }
 
-    /// The largest of `√(G/n_k) / ‖c_k‖`.
-    fn means_max(&self, statistics: &Statistics, means: &Points<'_>) -> Option<f64> {
-        let total: f64 = self.random.iter().sum();
-        let classes = means.norms.iter().zip(&statistics.counts);
-        classes
-            .filter(|&(&norm, _)| norm > 0.0)
-            .map(|(&norm, &n)| (total / n as f64).sqrt() / (norm * means.unit))
-            .reduce(f64::max)
+    /// The largest share that noise has in the norm of a centred mean.
+    fn means_max(means: &Points<'_>) -> Option<f64> {
+        let classes = means.norms.iter().zip(means.noise);
+        classes.filter(|&(&norm, _)| norm > 0.0).map(|(norm, noise)| noise.sqrt() / norm).reduce(f64::max)
     }
 
-    /// With `P = Σ_B⁺` and `H = P Σ_W P`: `(tr(PΓ)/K + √(a² + b²)) / nc1`, `a = 2/(K √N) √tr(PΓP Σ_W)`,
-    /// `b = 2/K^1.5 √(mean_k(1/n_k) tr(HΓH Σ_B))`.
+    /// `Γ_j` of bias terms, and what rounding to `f64` adds to each variance, in units of `scale`.
+    fn of_variances(&self, statistics: &Statistics, scale: f64) -> Option<Vec<f64>> {
+        let noise = diagonal(statistics)?.zip(self.bias);
+        Some(noise.map(|(variance, bias)| (bias + 2.0 * f64::EPSILON * variance) / scale).collect())
+    }
+
+    /// With `P = Σ_B⁺`, `H = P Σ_W P`, `M` the noise of means (a mean over classes) and `Q` the projection onto what `Σ_B`
+    /// leaves out: `(tr(PΓ)/K + √(a² + b²) + c) / nc1`, `a = 2/(K √N) √tr(PΓP Σ_W)`, `b = 2/K^1.5 √tr(M A Σ_B Aᵀ)` with
+    /// `A = Q Σ_W P² − H`, and `c` what squares of the noise of means come to.
     fn pinv(&self, pinv: &Pinv, statistics: &Statistics, means: &Points<'_>) -> Option<f64> {
         let (dim, rank) = (statistics.dim, pinv.rank);
         let (classes, rows) = (statistics.classes() as f64, statistics.rows() as f64);
-        let vector = |r: usize| &pinv.eigenvectors[r * dim..][..dim];
-        // P = Uᵀ L⁻¹ U and S = U Σ_W Uᵀ, so H = Uᵀ (L⁻¹ S L⁻¹) U and H Σ_B H = (S L⁻¹ U)ᵀ-columns over L.
-        let within = linalg::product_transposed(&pinv.images, &pinv.eigenvectors, dim);
-        let trace: f64 = (0..rank).map(|r| within[r * rank + r] / pinv.eigenvalues[r]).sum();
-        let inverse: Vec<f64> =
-            (0..rank).flat_map(|r| vector(r).iter().map(move |u| u / pinv.eigenvalues[r])).collect();
-        let images = linalg::product(&within, &inverse, rank, dim);
-        let (mut bias, mut of_rows, mut of_means) = (0.0, 0.0, 0.0);
-        for r in 0..rank {
-            let (image, inverse) = (&images[r * dim..][..dim], &inverse[r * dim..][..dim]);
-            for j in 0..dim {
-                bias += self.bias[j] * vector(r)[j] * inverse[j];
-                of_rows += self.random[j] * inverse[j] * image[j];
-                of_means += self.random[j] * image[j] * image[j] / pinv.eigenvalues[r];
-            }
-        }
-        let inverse_count = statistics.counts.iter().map(|&n| 1.0 / n as f64).sum::<f64>() / classes;
         // Γ is in feature units.
         let scale = means.unit * means.unit;
-        let a = 2.0 / (classes * rows.sqrt()) * (of_rows.max(0.0) / scale).sqrt();
-        let b = 2.0 / classes.powf(1.5) * (inverse_count * of_means / scale).sqrt();
-        (trace > 0.0).then(|| (bias / scale / classes + a.hypot(b)) / (trace / classes))
+        let bias_noise = self.of_variances(statistics, scale)?;
+        let variances: Vec<f64> = diagonal(statistics)?.map(|variance| variance / scale).collect();
+        let decomposition = f64::EPSILON.powi(2) * classes * pinv.eigenvalues[0];
+        let mut mean_noise = of_means(statistics, None, |_| 1.0 / classes);
+        mean_noise.iter_mut().for_each(|noise| *noise = *noise / scale + decomposition);
+        let all_noise: f64 = mean_noise.iter().sum::<f64>() / classes;
+        let leak = along_each(&mean_noise, &variances) / classes;
+
+        let vector = |r: usize| &pinv.eigenvectors[r * dim..][..dim];
+        let value = |r: usize| pinv.eigenvalues[r];
+        // S = U Σ_W Uᵀ, so Σ_W P = (Σ_W U)ᵀ L⁻¹ U and H = Uᵀ L⁻¹ S L⁻¹ U.
+        let within = linalg::product_transposed(&pinv.images, &pinv.eigenvectors, dim);
+        let trace: f64 = (0..rank).map(|r| within[r * rank + r] / value(r)).sum();
+        let inside = linalg::product(&within, &pinv.eigenvectors, rank, dim);
+        let inverse: Vec<f64> = (0..rank).flat_map(|r| vector(r).iter().map(move |u| u / value(r))).collect();
+        let images = linalg::product(&within, &inverse, rank, dim);
+        let (mut bias, mut of_rows, mut of_means, mut squares) = (0.0, 0.0, 0.0, 0.0);
+        for r in 0..rank {
+            let row = |values: &'_ [f64]| values[r * dim..][..dim].to_vec();
+            let (image, inside, whole) = (row(&images), row(&inside), row(&pinv.images));
+            for j in 0..dim {
+                let u = vector(r)[j];
+                bias += bias_noise[j] * u * u / value(r);
+                of_rows += self.random[j] / scale * u * image[j] / value(r);
+                let gradient = (whole[j] - inside[j]) / value(r) - image[j];
+                of_means += mean_noise[j] * gradient * gradient / value(r);
+            }
+            let term = within[r * rank + r] / value(r);
+            squares += (term * (along(vector(r), &mean_noise) + all_noise) + leak / value(r)) / value(r);
+        }
+        let a = 2.0 / (classes * rows.sqrt()) * of_rows.max(0.0).sqrt();
+        let b = 2.0 / classes.powf(1.5) * of_means.sqrt();
+        (trace > 0.0).then(|| ((bias + squares) / classes + a.hypot(b)) / (trace / classes))
     }
 
-    /// With `T = Σ_T⁺`, `H = T Σ_B T`, `J = T Σ_W T` and `R` the rank:
-    /// `(tr(HΓ)/R + 2/(R √N) √(tr(HΓH Σ_W) + tr(JΓJ Σ_B))) / vci`, all diagonal in the directions of VCI.
+    /// With `T = Σ_T⁺`, `H = T Σ_B T`, `J = T Σ_W T`, `R` the rank and `M` the noise of means:
+    /// `(tr(HΓ)/R + 2/R √(tr(HΓH Σ_W)/N + tr(JMJ Σ_B)) + tr(H Σ_W) h/(R N)) / vci`, all diagonal in the directions of VCI;
+    /// `h` is what of `Σ_W` in the other directions is noise.
     fn vci(&self, vci: &Vci, statistics: &Statistics) -> Option<f64> {
-        let (mut bias, mut random) = (0.0, 0.0);
-        for (direction, ratio) in vci.directions.chunks_exact(statistics.dim).zip(&vci.ratios) {
+        let (rows, rank) = (statistics.rows() as f64, vci.rank as f64);
+        let bias_noise = self.of_variances(statistics, 1.0)?;
+        let decomposition = f64::EPSILON.powi(2) * vci.strength;
+        let mut mean_noise = of_means(statistics, None, |n| n / rows);
+        let classes = statistics.classes() as f64;
+        for (noise, variance) in mean_noise.iter_mut().zip(diagonal(statistics)?) {
+            *noise = *noise / classes + decomposition * variance;
+        }
+        let (mut bias, mut random, mut hidden) = (0.0, 0.0, 0.0);
+        for (x, ratio) in vci.directions.chunks_exact(statistics.dim).zip(&vci.ratios) {
             let total = 1.0 + ratio;
             let between = ratio / (total * total);
-            let both = between * between + ratio / total.powi(4);
-            for (x, (gamma, changed)) in direction.iter().zip(self.bias.iter().zip(self.random)) {
-                bias += x * x * between * gamma;
-                random += x * x * both * changed;
-            }
+            bias += between * along(x, &bias_noise);
+            random += between * between * along(x, self.random) / rows + ratio / total.powi(4) * along(x, &mean_noise);
+            hidden += between * vci.hidden / rows;
         }
-        let rank = vci.rank as f64;
-        let random = 2.0 / (rank * (statistics.rows() as f64).sqrt()) * random.sqrt();
-        (vci.value > 0.0).then(|| (bias / rank + random) / vci.value)
+        (vci.value > 0.0).then(|| (bias + 2.0 * random.sqrt() + hidden) / rank / vci.value)
     }
+}
 
-    /// With `a_k = Σ_{i≠k} 1/(2 d²_ik)` over the number of pairs: `(G Σ a_k + √(Σ a_k² 4 Gw v_k/n_k)) / cdnv`.
-    fn cdnv(&self, cdnv: &Cdnv, statistics: &Statistics) -> Option<f64> {
-        let pairs = cdnv.pairs as f64;
-        let (mut sum, mut squares) = (0.0, 0.0);
-        for (class, of_class) in cdnv.by_class.iter().enumerate() {
-            let a = of_class.inverse_distances / pairs;
-            sum += a;
-            squares += a * a * 4.0 * self.weighted * statistics.variances[class] / statistics.counts[class] as f64;
-        }
-        (pairs > 0.0 && cdnv.mean > 0.0).then(|| (self.total * sum + squares.sqrt()) / cdnv.mean)
-    }
+/// `Σ_j a_j b_j`.
+fn along_each(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// The within-class variance of each dimension, `S_W,jj / N`.
@@ -225,24 +272,28 @@ fn diagonal(statistics: &Statistics) -> Option<impl Iterator<Item = f64> + '_> {
 mod tests {
     use super::*;
     use crate::kernels::pairs::{Variances, sweep};
-    use crate::metrics::fixture::{assert_close, centred, golden, statistics};
-    use crate::metrics::{Options, nc1};
+    use crate::metrics::fixture::{assert_close, golden, statistics};
+    use crate::metrics::vectors::Vectors;
+    use crate::metrics::{Centring, Options, nc1};
 
     fn estimates(statistics: &Statistics, significand_bits: u32) -> (BTreeMap<&'static str, f64>, Vec<&'static str>) {
-        let values = centred(statistics);
-        let norms: Vec<f64> =
-            values.chunks(statistics.dim).map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
-        let means = Points { dim: statistics.dim, values: &values, norms: &norms, unit: 1.0 };
+        let means = Vectors::centred(statistics, Centring::Class);
+        let means = means.points();
         let options = Options::default();
         let used = nc1::varied(statistics, &options);
         let variances = Variances { values: &statistics.variances, used: &used, exponent: 1.0, worst: 0 };
+        let swept = sweep(&means, Some(&variances), Some(2.0));
         estimate(&Inputs {
             statistics,
             means: &means,
+            options: &options,
             significand_bits,
             pinv: nc1::pinv(statistics, &means, significand_bits, &options).ok().as_ref(),
             vci: nc1::vci(statistics, significand_bits, &options).ok().as_ref(),
-            cdnv: sweep(&means, Some(&variances), None).cdnv.as_ref(),
+            cdnv: swept.cdnv.as_ref(),
+            directional: None,
+            angles: swept.angles.as_ref(),
+            energy: swept.angles.as_ref(),
         })
     }
 
@@ -253,29 +304,41 @@ mod tests {
         assert_eq!(statistics.rounding, [0.0]);
         statistics.rounding = vec![1e-8];
         statistics.rounding_changed = vec![4e-8];
+        statistics.mean_rounding = vec![2e-8];
         statistics
     }
 
     #[test]
     fn on_a_line_all_estimates_are_known() {
-        // Σ_W = 1, Σ_B = 4, N = 8, K = 2, P = 1/4, H = 1/16, c = ±2, d² = 16.
+        // Σ_W = 1, Σ_B = 4, N = 8, K = 2, P = 1/4, H = 1/16, c = ±2, d² = 16; a mean of four rows has the noise m.
+        let (m, near) = (2e-8_f64 / 4.0, 1e-6);
         let (found, flags) = estimates(&line(), 53);
         let variance = 1e-8 + 2.0 * (4e-8_f64 / 8.0).sqrt();
         assert_close(found["variance_max"], variance, 1e-12);
-        assert_close(found["nc1_trace_ratio"], variance, 1e-12);
-        assert_close(found["nc1_within_fraction"], variance, 1e-12);
+        // A centred mean has the noise of the centre too, m/2.
+        let of_mean = 1.5 * m;
+        let trace = variance + (2.0 * of_mean + 2.0 * (8.0 * of_mean).sqrt()) / 8.0;
+        assert_close(found["nc1_trace_ratio"], trace, near);
+        assert_close(found["nc1_within_fraction"], 0.8 * trace, near);
         assert_close(found["class_variance_max"], 1e-8 + 2.0 * (4e-8_f64 / 4.0).sqrt(), 1e-12);
-        assert_close(found["means_max"], (4e-8_f64 / 4.0).sqrt() / 2.0, 1e-12);
+        assert_close(found["means_max"], of_mean.sqrt() / 2.0, near);
         let a = 2.0 / (2.0 * 8_f64.sqrt()) * (4e-8_f64 / 16.0).sqrt();
-        let b = 2.0 / 2_f64.powf(1.5) * (0.25 * 4e-8_f64 / 256.0 * 4.0).sqrt();
-        assert_close(found["nc1_pinv"], (1e-8 / 4.0 / 2.0 + a.hypot(b)) / 0.125, 1e-12);
+        let b = 2.0 / 2_f64.powf(1.5) * (m / 256.0 * 4.0).sqrt();
+        let squares = (1.5 * m / 4.0 + m / 2.0 / 4.0) / 4.0;
+        assert_close(found["nc1_pinv"], ((1e-8 / 4.0 + squares) / 2.0 + a.hypot(b)) / 0.125, near);
         // T = 1/5, H' = 4/25, J = 1/25, vci = 1/5.
-        let random = 2.0 / 8_f64.sqrt() * (4e-8_f64 * (16.0 / 625.0 + 4.0 / 625.0)).sqrt();
-        assert_close(found["nc1_vci"], (1e-8 * 4.0 / 25.0 + random) / 0.2, 1e-12);
-        // a_k = 1/32, V = 1/16.
+        let random = 2.0 * (4e-8_f64 / 8.0 * 16.0 / 625.0 + m / 2.0 * 4.0 / 625.0).sqrt();
+        assert_close(found["nc1_vci"], (1e-8 * 4.0 / 25.0 + random) / 0.2, near);
+        // a_k = 1/32, V = 1/16, twice.
         let random = (2.0 * 4.0 * 4e-8_f64 / 1024.0 / 4.0).sqrt();
-        assert_close(found["nc1_cdnv"], (1e-8 / 16.0 + random) * 16.0, 1e-12);
-        assert_eq!(flags, ["accuracy_above_1e-6"]);
+        let t = 2.0 * of_mean / 16.0;
+        let distance = 2.0 * t.sqrt() + t;
+        assert_close(found["nc1_cdnv"], (1e-8 / 16.0 + random) * 16.0 + distance, near);
+        let class = 1e-8 + 2.0 * (4e-8_f64 / 4.0).sqrt();
+        assert_close(found["nc1_cdnv_max"], class + distance, near);
+        assert_close(found["nc1_cdnv_q50"], class + distance, near);
+        assert_close(found["nc1_cdnv_log10_mean"], (2.0 * class + distance) / 16_f64.ln(), near);
+        assert!(flags.is_empty());
     }
 
     #[test]
@@ -283,7 +346,7 @@ mod tests {
         let (found, flags) = estimates(&golden(), 24);
         let mut keys: Vec<&str> = found.keys().copied().collect();
         keys.retain(|&key| key != "quantisation_floor");
-        assert_eq!(keys.len(), 8);
+        assert_eq!(keys.len(), 26);
         assert!(keys.iter().all(|&key| found[key] < 1e-12), "{found:?}");
         assert!(flags.is_empty());
     }

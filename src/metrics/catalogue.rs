@@ -151,7 +151,7 @@ catalogue! {
     "nc1_within_fraction" Nc1 Lower "", "0", RANGAMANI, []:
         "tr Σ_W / (tr Σ_W + tr Σ_B): the share of variance that lies within classes, 0 to 1";
     "nc1_cdnv" Nc1 Lower "", "0", GALANTI, [Pairs]:
-        "mean over pairs of (v_i + v_j) / (2 ‖μ_i − μ_j‖²ᵖ), pairs of equal means left out";
+        "mean over pairs of (v_i + v_j) / (2 ‖μ_i − μ_j‖²ᵖ), without means equal up to rounding";
     "nc1_cdnv_strict" Nc1 Lower "", "0", GALANTI, [Pairs]:
         "nc1_cdnv over all pairs; infinite, hence null, if two means are equal";
     "nc1_cdnv_log10_mean" Nc1 Lower "", "", GALANTI, [Pairs]:

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use super::nc2::{self, Frame, Lengths};
 use super::outcome::Outcome;
 use super::vectors::Vectors;
-use super::{Value, gnc2, hug};
+use super::{Value, doubt, gnc2, hug};
 use crate::kernels::pairs::Angles;
 
 /// Vectors, and what was found of them so far.
@@ -15,8 +15,8 @@ pub(super) struct Side {
     /// The reason given where all of them are 0.
     all_zero: &'static str,
     /// From a sweep with the exponent of the options, and from one with that of the hyperspherical energy.
-    angles: Option<Angles>,
-    energy: Option<Angles>,
+    pub angles: Option<Angles>,
+    pub energy: Option<Angles>,
     lengths: OnceCell<Option<Lengths>>,
     cosines: OnceCell<Option<(f64, f64)>>,
     products: OnceCell<Option<(f64, f64)>>,
@@ -45,8 +45,23 @@ impl Side {
         }
     }
 
+    pub(super) fn lengths(&self) -> Option<&Lengths> {
+        self.lengths.get_or_init(|| Lengths::of(&self.vectors)).as_ref()
+    }
+
+    /// Mean and variance over pairs.
+    pub(super) fn cosines(&self) -> Option<(f64, f64)> {
+        *self.cosines.get_or_init(|| nc2::pair_products(&self.vectors.units()))
+    }
+
     /// The metric of that key, without `_weights`.
     pub(super) fn outcome(&self, key: &str) -> Option<Outcome> {
+        let outcome = self.number(key)?;
+        let error = outcome.value.map_or(0.0, |value| self.doubt(key, value));
+        Some(outcome.off_by(error))
+    }
+
+    fn number(&self, key: &str) -> Option<Outcome> {
         let (vectors, dim) = (&self.vectors, self.vectors.dim);
         let classes = vectors.len();
         // Equal means have lengths still, all 0.
@@ -57,14 +72,14 @@ impl Side {
         if let Some(reason) = undefined {
             return Some(Outcome::null(reason));
         }
-        let lengths = || self.lengths.get_or_init(|| Lengths::of(vectors)).as_ref();
+        let lengths = || self.lengths();
         let of_lengths = |number: fn(&Lengths) -> Option<f64>, reason| value(lengths().and_then(number), reason);
         let of_logs = |number: fn(&Lengths) -> Option<f64>| {
             let reason = if lengths().is_some_and(|lengths| lengths.log.is_some()) { "zero_mean" } else { TOO_FEW };
             of_lengths(number, reason).flag_if(vectors.zeros() > 0, ZERO_NORMS)
         };
         let of_cosines = |number: fn((f64, f64)) -> Option<f64>| {
-            let cosines = self.cosines.get_or_init(|| nc2::pair_products(&vectors.units()));
+            let cosines = self.cosines();
             let reason = if cosines.is_some() { "zero_mean" } else { TOO_FEW };
             value(cosines.and_then(number), reason).flag_if(vectors.zeros() > 0, ZERO_NORMS)
         };
@@ -118,8 +133,9 @@ pub(super) const ZERO_NORMS: &str = "zero_norm_classes";
 
 /// `nc2_of_error`: of classifier rows, or of means that are not centred.
 pub(super) fn orthogonal(vectors: &Vectors, all_zero: &'static str) -> Outcome {
-    value(nc2::frame_error(vectors, vectors, Frame::Orthogonal), all_zero)
-        .floor(nc2::orthogonal_floor(vectors.len(), vectors.dim))
+    let outcome = value(nc2::frame_error(vectors, vectors, Frame::Orthogonal), all_zero);
+    let error = outcome.value.map_or(0.0, |value| doubt::of_frame(vectors, value));
+    outcome.floor(nc2::orthogonal_floor(vectors.len(), vectors.dim)).off_by(error)
 }
 
 /// The number, or the reason.
@@ -129,7 +145,9 @@ pub(super) fn value(number: Option<f64>, reason: &'static str) -> Outcome {
 
 fn of_angles(angles: Option<&Angles>, number: fn(&Angles) -> Value) -> Outcome {
     let Some(angles) = angles else { return Outcome::null(TOO_FEW) };
-    let mut outcome = Outcome::from(number(angles));
+    let mut outcome = Outcome::from(number(angles))
+        .count("zero_norm_classes", angles.zeros as u64)
+        .count("degenerate_pairs", angles.degenerate);
     outcome.flags.extend(gnc2::flags(angles));
     outcome
 }

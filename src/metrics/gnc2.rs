@@ -176,7 +176,10 @@ mod tests {
 
     fn angles(dim: usize, values: &[f64], s: f64) -> Angles {
         let norms: Vec<f64> = values.chunks(dim).map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
-        sweep(&Points { dim, values, norms: &norms, unit: 1.0 }, None, Some(s)).angles.unwrap()
+        let noise = vec![0.0; norms.len()];
+        sweep(&Points { dim, values, norms: &norms, unit: 1.0, noise: &noise, along: 1.0 }, None, Some(s))
+            .angles
+            .unwrap()
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::nc2::Frame;
 use super::nc3::{self, Duality, Moments};
 use super::nc4::Shares;
 use super::outcome::Outcome;
-use super::vectors::{Vectors, centre};
-use super::{Evidence, Extras, Options, Selection, Value, accuracy, mse, nc1, nc2, nc5};
+use super::vectors::{Vectors, centre, dot};
+use super::{Evidence, Extras, Options, Selection, Value, accuracy, doubt, mse, nc1, nc2, nc5};
 use crate::error::{Error, Result};
 use crate::kernels::pairs::{self, Cdnv, Sweep, Variances};
 use crate::state::{Findings, Separation};
@@ -67,7 +67,10 @@ impl<'a> Group<'a> {
             exponent: options.cdnv_exponent,
             worst: extras.worst_pairs,
         };
-        let wants_cdnv = pairs_of(|family| family == Family::Nc1, false) || extras.per_class || extras.worst_pairs > 0;
+        // The estimate of the directional one is made of the others'.
+        let directional = selection.cards().any(|card| card.needs.contains(&Need::Directional));
+        let of_nc1 = pairs_of(|family| family == Family::Nc1, false) || directional;
+        let wants_cdnv = of_nc1 || extras.per_class || extras.worst_pairs > 0;
         let means = Vectors::centred(statistics, options.centring);
         let (cdnv, angles, energy) = swept(&means, false, wants_cdnv.then_some(&variances));
         let means = Side::new(means, "zero_between", angles, energy);
@@ -116,13 +119,13 @@ impl<'a> Group<'a> {
         let (statistics, means) = (self.evidence.statistics, self.means.vectors.points());
         let of_cdnv = |number: &dyn Fn(&Cdnv) -> Value| {
             let Some(cdnv) = &self.cdnv else { return Outcome::null("single_class") };
-            let mut outcome = Outcome::from(number(cdnv));
+            let mut outcome = Outcome::from(number(cdnv)).count("degenerate_pairs", cdnv.degenerate);
             outcome.flags.extend(nc1::cdnv_flags(cdnv));
             outcome.flag_if(cdnv.classes < statistics.classes(), "classes_left_out")
         };
         Some(match key {
             "nc1_pinv" | "nc1_svd" => match self.pinv() {
-                Ok(pinv) => Outcome { flags: pinv.flags(), ..pinv.value.into() },
+                Ok(pinv) => Outcome { flags: pinv.flags(), counts: pinv.counts(), ..pinv.value.into() },
                 Err(reason) => Outcome::null(self.scatter_reason(reason)),
             },
             "nc1_trace_ratio" => nc1::trace_ratio(statistics, &means, self.options).into(),
@@ -141,7 +144,7 @@ impl<'a> Group<'a> {
                 value(self.findings(|findings| findings.directional), reason).flag_if(degenerate, "degenerate_pairs")
             }
             "nc1_vci" => match self.vci() {
-                Ok(vci) => Outcome::from(vci.value).flag_if(vci.dropped > 0, "directions_dropped"),
+                Ok(vci) => Outcome { flags: vci.flags(), counts: vci.counts(), ..vci.value.into() },
                 Err(reason) => Outcome::null(self.scatter_reason(reason)),
             },
             _ => return None,
@@ -172,9 +175,7 @@ impl<'a> Group<'a> {
 
     /// Means as they are, not centred.
     fn orthogonal_frame(&self) -> Outcome {
-        let statistics = self.evidence.statistics;
-        let means = (0..statistics.classes()).flat_map(|class| statistics.mean(class)).collect();
-        let means = Vectors::new(statistics.dim, means, 0.0);
+        let means = Vectors::uncentred(self.evidence.statistics);
         if means.len() < 2 {
             return Outcome::null("single_class");
         }
@@ -188,7 +189,10 @@ impl<'a> Group<'a> {
             Some(_) if zeros => "zero_rows",
             Some(_) => "no_rows",
         };
-        value(self.findings(|findings| findings.hug_intra), reason).flag_if(zeros, "zero_rows")
+        let statistics = self.evidence.statistics;
+        value(self.findings(|findings| findings.hug_intra), reason)
+            .off_by(statistics.classes() as f64 * doubt::arithmetic(statistics.dim))
+            .flag_if(zeros, "zero_rows")
     }
 
     fn nc3(&self, key: &str) -> Option<Outcome> {
@@ -206,7 +210,7 @@ impl<'a> Group<'a> {
         let mean = |moments: Option<Moments>| value(moments.map(|(mean, _)| mean), TOO_FEW);
         let var = |moments: Option<Moments>| value(moments.and_then(|(_, var)| var), TOO_FEW);
         let left_out = duality.cosines.contains(&None);
-        Some(match key {
+        let outcome = match key {
             "nc3_self_duality_sq" => value(nc3::self_duality_sq(w, c), "zero_between"),
             "nc3_duality_error" => value(nc2::frame_error(w, c, Frame::Simplex), "orthogonal_spaces")
                 .floor(nc2::simplex_floor(c.len(), c.dim)),
@@ -222,7 +226,10 @@ impl<'a> Group<'a> {
                 _ => Outcome::null(TOO_FEW),
             },
             _ => return None,
-        })
+        };
+        let structure = || nc2::structure_norm(w, c);
+        let error = outcome.value.map_or(0.0, |value| doubt::of_duality(key, value, (w, c), duality, structure));
+        Some(outcome.off_by(error))
     }
 
     /// What classifier and means have in common, if there is a classifier.
@@ -235,7 +242,10 @@ impl<'a> Group<'a> {
         let statistics = self.evidence.statistics;
         let offset = centre(statistics, self.options.centring);
         let mean: Vec<f64> = statistics.origin.iter().zip(&offset).map(|(origin, offset)| origin + offset).collect();
-        Outcome::from(nc3::bias_collapse(weights, bias, &mean)).flag_if(bias.is_none(), "no_bias")
+        let size = |x: &[f64]| dot(x, x).sqrt();
+        let of_mean = self.means.vectors.errors().into_iter().fold(0.0, f64::max) * self.means.vectors.unit;
+        let error = size(weights) * (of_mean + doubt::arithmetic(statistics.dim) * size(&mean));
+        Outcome::from(nc3::bias_collapse(weights, bias, &mean)).off_by(error).flag_if(bias.is_none(), "no_bias")
     }
 
     fn nc4(&self, key: &str) -> Option<Outcome> {
@@ -250,8 +260,9 @@ impl<'a> Group<'a> {
         let uses_bias = !matches!(key, "nc4_agreement_no_bias" | "ncc_accuracy");
         let no_bias = self.evidence.head.is_some_and(|head| head.bias.is_none());
         let unseen = self.findings(|findings| findings.decisions.as_ref()).is_some_and(|found| found.unseen > 0);
-        let outcome = Outcome::from(number).flag_if(uses_bias && no_bias, "no_bias");
-        Some(outcome.flag_if(shares.ties, "ties").flag_if(unseen, "unseen_classes"))
+        let doubtful = if key == "classifier_accuracy" { 0.0 } else { shares.tied };
+        let outcome = Outcome::from(number).off_by(doubtful).flag_if(uses_bias && no_bias, "no_bias");
+        Some(outcome.flag_if(doubtful > 0.0, "ties").flag_if(unseen, "unseen_classes"))
     }
 
     fn decided(&self) -> Result<Shares, &'static str> {
@@ -271,17 +282,19 @@ impl<'a> Group<'a> {
     fn nc5(&self, key: &str) -> Option<Outcome> {
         let Some(ood_mean) = self.evidence.ood_mean else { return Some(Outcome::null("no_ood")) };
         let statistics = self.evidence.statistics;
-        let separation = |number: fn(&Separation) -> f64| {
-            let found = self.findings(|findings| findings.neco.as_ref());
-            found.map_or_else(|| Outcome::null(self.no_neco()), |separation| number(separation).into())
+        let separation = |number: fn(&Separation) -> (f64, f64)| {
+            let found = self.findings(|findings| findings.neco.as_ref()).map(number);
+            found.map_or_else(|| Outcome::null(self.no_neco()), |(number, error)| Outcome::from(number).off_by(error))
         };
         Some(match key {
             "nc5_ortho_dev" => match nc5::ortho_dev(statistics, ood_mean, self.options) {
-                Ok((deviation, left_out)) => Outcome::from(deviation).flag_if(left_out > 0, ZERO_NORMS),
+                Ok((deviation, left_out)) => Outcome::from(deviation)
+                    .off_by(nc5::ortho_dev_error(statistics, ood_mean, self.options))
+                    .flag_if(left_out > 0, ZERO_NORMS),
                 Err(reason) => Outcome::null(reason),
             },
-            "nc5_neco_auroc" => separation(|separation| separation.auroc),
-            "nc5_neco_fpr95" => separation(|separation| separation.fpr95),
+            "nc5_neco_auroc" => separation(|found| (found.auroc, found.auroc_error)),
+            "nc5_neco_fpr95" => separation(|found| (found.fpr95, found.fpr95_error)),
             _ => return None,
         })
     }
@@ -301,9 +314,10 @@ impl<'a> Group<'a> {
             Err(reason) => return Some(Outcome::null(self.scatter_reason(reason))),
         };
         let outcome = match key {
-            "mse_nc1" => parts.nc1.into(),
-            "mse_nc23" => parts.nc23.into(),
+            "mse_nc1" => Outcome::from(parts.nc1).off_by(parts.errors[0]),
+            "mse_nc23" => Outcome::from(parts.nc23).off_by(parts.errors[1]),
             "mse_perp" => value(parts.perp, "no_head")
+                .off_by(parts.errors[2])
                 .flag_if(self.evidence.head.is_some_and(|head| head.bias.is_none()), "no_bias"),
             _ => return None,
         };
@@ -332,10 +346,14 @@ impl<'a> Group<'a> {
         accuracy::estimate(&accuracy::Inputs {
             statistics: self.evidence.statistics,
             means: &self.means.vectors.points(),
+            options: self.options,
             significand_bits: self.evidence.significand_bits,
             pinv: self.pinv.get().and_then(|pinv| pinv.as_ref().ok()),
             vci: self.vci.get().and_then(|vci| vci.as_ref().ok()),
             cdnv: self.cdnv.as_ref(),
+            directional: self.findings(|findings| findings.directional),
+            angles: self.means.angles.as_ref(),
+            energy: self.means.energy.as_ref(),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod accuracy;
 mod catalogue;
+mod doubt;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod geometry;
@@ -23,7 +24,7 @@ mod spectrum;
 mod vectors;
 
 pub use catalogue::{Card, Direction, Family, Need, card, cards};
-pub use measure::measure;
+pub use measure::{ROUNDED, measure};
 pub use nc4::of_decisions;
 pub use nc5::neco_projection;
 pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, OodMean, Options};
@@ -91,7 +92,7 @@ pub struct Measurements {
     pub classes: u64,
     /// Remarks that concern the whole group.
     pub flags: Vec<&'static str>,
-    /// Relative accuracy that rounding to the grid left, by metric key or quantity.
+    /// Relative accuracy that rounding left, by metric key or quantity; metrics for which it is negligible are missing.
     pub accuracy: std::collections::BTreeMap<&'static str, f64>,
     /// The metrics selected, in the catalogue's order.
     pub metrics: Vec<Measured>,
@@ -115,6 +116,8 @@ pub struct Measured {
     pub reason: Option<&'static str>,
     /// Machine-readable remarks: `singleton_classes`, `pinv_tolerance_sensitive`, …
     pub flags: Vec<&'static str>,
+    /// What remarks are about, counted: `directions_dropped` and the `rank` that is left, `degenerate_pairs`, …
+    pub counts: Vec<(&'static str, u64)>,
 }
 
 /// What `--per-class` says of a class. `None` where the metric does not apply or was not asked for.

@@ -4,6 +4,7 @@
 //! `(1/2N) Σ ‖W x + b − onehot‖² + (λ/2)(‖W‖² + ‖b‖²)`.
 
 use super::Centring;
+use super::doubt::{arithmetic, of_square};
 use super::vectors::{centre, dot};
 use crate::linalg::{self, Cholesky};
 use crate::state::{Head, Statistics};
@@ -17,7 +18,12 @@ pub(super) struct Parts {
     pub nc23: f64,
     /// What the classifier loses against the least-squares one; `None` without a classifier.
     pub perp: Option<f64>,
+    /// How far rounding may have moved each of the three.
+    pub errors: [f64; 3],
 }
+
+/// Above this relative error the least-squares classifier is none.
+const UNSOLVED: f64 = 0.1;
 
 /// Decomposes the loss; `within` is `Σ_W`, `lambda` half of the weight decay.
 ///
@@ -33,7 +39,7 @@ pub(super) struct Parts {
 ///
 /// # Errors
 ///
-/// `singular` if `A` is not positive definite in floating point.
+/// `singular` if `A` is not positive definite in floating point, or so nearly singular that nothing of the solution holds.
 pub(super) fn parts(
     statistics: &Statistics,
     within: &[f64],
@@ -59,7 +65,12 @@ pub(super) fn parts(
     }
     let mut weights: Vec<f64> =
         centred.chunks_exact(dim).flat_map(|row| row.iter().zip(&mean).map(|(c, m)| (c + shrink * m) / k)).collect();
-    Cholesky::new(&system, dim).ok_or("singular")?.solve(&mut weights);
+    let factor = Cholesky::new(&system, dim).ok_or("singular")?;
+    factor.solve(&mut weights);
+    let noise = Noise::of(statistics, &factor, &system, within);
+    if noise.solution > UNSOLVED {
+        return Err("singular");
+    }
     let bias: Vec<f64> = weights.chunks_exact(dim).map(|row| (1.0 / k - dot(row, &mean)) / (1.0 + lambda)).collect();
 
     let weight_gram = linalg::gram(&weights, dim);
@@ -67,6 +78,10 @@ pub(super) fn parts(
     let level: Vec<f64> = weights.chunks_exact(dim).zip(&bias).map(|(row, bias)| dot(row, &mean) + bias).collect();
     let nc23 = misfit(&weights, &weight_gram, &centred, &level, dim) / (2.0 * k);
 
+    let of_weights = noise.moves(&weights, &weight_gram, statistics);
+    let of_level = arithmetic(dim) * size(&weights) * size(&mean);
+    let mut errors =
+        [nc1, nc23].map(|part| of_weights.moved + of_square(part.sqrt(), noise.solution + of_level)).to_vec();
     let perp = head.map(|head| {
         let delta: Vec<f64> = head.weights.iter().zip(&weights).map(|(w, least)| w - least).collect();
         let beta: Vec<f64> = match &head.bias {
@@ -74,9 +89,91 @@ pub(super) fn parts(
             None => bias.iter().map(|least| -least).collect(),
         };
         let level = delta.chunks_exact(dim).zip(&beta).map(|(row, beta)| (dot(row, &mean) + beta).powi(2));
-        0.5 * (dot(&linalg::gram(&delta, dim), &total) + level.sum::<f64>() + lambda * dot(&beta, &beta))
+        let gram = linalg::gram(&delta, dim);
+        let perp = 0.5 * (dot(&gram, &total) + level.sum::<f64>() + lambda * dot(&beta, &beta));
+        let of_delta = noise.moves(&delta, &gram, statistics);
+        let of_level = arithmetic(dim) * size(&delta) * size(&mean);
+        errors.push(of_delta.moved + of_delta.beside(&of_weights) + of_square(perp.sqrt(), noise.solution + of_level));
+        perp
     });
-    Ok(Parts { nc1, nc23, perp })
+    Ok(Parts { nc1, nc23, perp, errors: [errors[0], errors[1], errors.get(2).copied().unwrap_or(0.0)] })
+}
+
+fn size(x: &[f64]) -> f64 {
+    dot(x, x).sqrt()
+}
+
+/// What rounding leaves in `A` and in the means, and how `A⁻¹` enlarges it.
+struct Noise<'a> {
+    within: &'a [f64],
+    rows: f64,
+    /// `Σ_j A_jj A⁻¹_jj ε`: the relative error of the solution that arithmetic leaves.
+    solution: f64,
+    /// `tr(A⁻¹ Γ)` of rows, and `tr(A⁻¹ Σ_W)`.
+    rounding: f64,
+    spread: f64,
+    /// `tr(A⁻¹ Γ)` of means, times the mean of `1/n_k`, over `K`.
+    means: f64,
+}
+
+/// What that makes of a matrix `X`, `K × D`, in `½ tr(X A Xᵀ)`.
+struct Moved {
+    /// Its error.
+    moved: f64,
+    /// `tr(X Γ Xᵀ)` and `tr(X Σ_W Xᵀ)`, and `N`.
+    noise: f64,
+    spread: f64,
+    rows: f64,
+}
+
+impl<'a> Noise<'a> {
+    fn of(statistics: &Statistics, factor: &Cholesky, system: &[f64], within: &'a [f64]) -> Self {
+        let dim = statistics.dim;
+        let mut inverse: Vec<f64> = (0..dim * dim).map(|at| f64::from(u8::from(at / dim == at % dim))).collect();
+        factor.solve(&mut inverse);
+        let diagonal = |matrix: &[f64]| (0..dim).map(|j| matrix[j * dim + j]).collect::<Vec<f64>>();
+        let of_inverse = diagonal(&inverse);
+        let classes = statistics.classes() as f64;
+        let inverse_count = statistics.counts.iter().map(|&n| 1.0 / n as f64).sum::<f64>() / classes;
+        Self {
+            within,
+            rows: statistics.rows() as f64,
+            solution: f64::EPSILON * dot(&of_inverse, &diagonal(system)),
+            rounding: dot(&of_inverse, &statistics.rounding_changed),
+            spread: dot(&inverse, within),
+            means: dot(&of_inverse, &statistics.mean_rounding) * inverse_count / classes,
+        }
+    }
+
+    /// To first order the bias and the random part of `Γ` in `X A Xᵀ` and in the solution, and the noise of means; to
+    /// second order what lies where `A` is small, in which rounding is all that there is.
+    fn moves(&self, x: &[f64], gram: &[f64], statistics: &Statistics) -> Moved {
+        let dim = statistics.dim;
+        let images = linalg::product(gram, self.within, dim, dim);
+        let weighted = |noise: &[f64], of: &dyn Fn(usize) -> f64| (0..dim).map(|j| noise[j] * of(j)).sum::<f64>();
+        let square = |j: usize| gram[j * dim + j];
+        let image = |j: usize| dot(&images[j * dim..][..dim], &gram[j * dim..][..dim]);
+        let bias = weighted(&statistics.rounding, &square);
+        let noise = weighted(&statistics.rounding_changed, &square);
+        let random = (weighted(&statistics.rounding_changed, &image).max(0.0) / self.rows).sqrt();
+        let spread = dot(gram, self.within).max(0.0);
+        let of_means: f64 = x
+            .chunks_exact(dim)
+            .zip(&statistics.counts)
+            .map(|(row, &n)| weighted(&statistics.mean_rounding, &|j| row[j] * row[j]) / n as f64)
+            .sum();
+        let second = (self.rounding * spread + self.spread * noise) / self.rows + self.means;
+        let moved = 1.5 * bias + 3.0 * random + 4.0 * of_means.sqrt() / statistics.classes() as f64 + second;
+        Moved { moved, noise, spread, rows: self.rows }
+    }
+}
+
+impl Moved {
+    /// What `Γ` makes of `tr(X A Yᵀ)`.
+    fn beside(&self, other: &Self) -> f64 {
+        (self.noise * other.noise).sqrt()
+            + ((self.spread * other.noise).sqrt() + (other.spread * self.noise).sqrt()) / self.rows.sqrt()
+    }
 }
 
 /// `‖W Cᵀ + h1ᵀ − I‖²`, where `1ᵀC = 0`.

@@ -116,10 +116,14 @@ pub(super) fn frame_error(a: &Vectors, b: &Vectors, frame: Frame) -> Option<f64>
         }
         return (norm > 0.0).then(|| squared_norm(&structure).sqrt());
     }
-    let left = linalg::gram(&a.values, a.dim);
-    let norm = dot(&left, &linalg::gram(&b.values, b.dim)).max(0.0).sqrt();
+    let norm = structure_norm(a, b);
     let inner = dot(&a.values, &b.values) + off_diagonal * dot(&a.sum(), &b.sum());
     (norm > 0.0).then(|| (2.0 - 2.0 * inner / (norm * frame_norm)).max(0.0).sqrt())
+}
+
+/// `‖A Bᵀ‖`, in units of both.
+pub(super) fn structure_norm(a: &Vectors, b: &Vectors) -> f64 {
+    dot(&linalg::gram(&a.values, a.dim), &linalg::gram(&b.values, b.dim)).max(0.0).sqrt()
 }
 
 /// The least [`frame_error`] from a simplex that `K` vectors of length `D` can have, 0 for `K ≤ D + 1`:

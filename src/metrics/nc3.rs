@@ -15,7 +15,7 @@ pub(super) struct Duality {
     /// `cos(w_k, c_k)`; `None` where either has length 0.
     pub cosines: Vec<Option<f64>>,
     /// `‖w_k/‖w_k‖ − c_k/‖c_k‖‖`, where the cosine is.
-    distances: Vec<f64>,
+    pub distances: Vec<f64>,
 }
 
 impl Duality {

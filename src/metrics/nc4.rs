@@ -26,8 +26,8 @@ pub(super) struct Shares {
     pub ncc_accuracy: f64,
     /// The classifier is right.
     pub classifier_accuracy: f64,
-    /// Whether some row has two nearest means.
-    pub ties: bool,
+    /// The share of rows that have two nearest means: of all rows, or class by class where that is more.
+    pub tied: f64,
 }
 
 impl Shares {
@@ -43,6 +43,7 @@ impl Shares {
         let (ncc, classifier) = (sum(|tally| tally.ncc_right), sum(|tally| tally.classifier_right));
         let seen = || decisions.tallies.iter().filter(|tally| tally.rows > 0);
         let rates = seen().map(|tally| tally.agreements as f64 / tally.rows as f64);
+        let ties = seen().map(|tally| tally.ties as f64 / tally.rows as f64);
         Some(Self {
             agreement: share(agreements),
             agreement_macro: rates.sum::<f64>() / seen().count() as f64,
@@ -54,7 +55,7 @@ impl Shares {
             both_wrong: share((rows + both).saturating_sub(classifier + ncc)),
             ncc_accuracy: share(ncc),
             classifier_accuracy: share(classifier),
-            ties: sum(|tally| tally.ties) > 0,
+            tied: f64::max(share(sum(|tally| tally.ties)), ties.sum::<f64>() / seen().count() as f64),
         })
     }
 
@@ -135,7 +136,7 @@ mod tests {
             both_wrong: 0.2,
             ncc_accuracy: 0.7,
             classifier_accuracy: 0.5,
-            ties: true,
+            tied: 0.1,
         };
         assert_eq!(shares, expected);
         let one_right = Tally { agreements: 2, ..small };

@@ -1,5 +1,7 @@
 //! NC5: out-of-distribution rows beside the classes. Ammar et al. (2024).
 
+use super::doubt::arithmetic;
+use super::noise::SIGNIFICANT;
 use super::vectors::{centre, dot};
 use super::{Centring, NecoDenominator, NecoDim, Options};
 use crate::kernels::Projection;
@@ -16,26 +18,50 @@ pub(super) fn ortho_dev(
     ood_mean: &[f64],
     options: &Options,
 ) -> Result<(f64, usize), &'static str> {
-    let shift = if options.ood_centred {
-        let centre = centre(statistics, options.centring);
-        statistics.origin.iter().zip(&centre).map(|(origin, centre)| origin + centre).collect()
-    } else {
-        vec![0.0; statistics.dim]
-    };
-    let ood: Vec<f64> = ood_mean.iter().zip(&shift).map(|(o, shift)| o - shift).collect();
-    let ood = direction(&ood).ok_or("zero_ood_mean")?;
+    let shift = shift(statistics, options);
+    let ood = direction(&less(ood_mean, &shift)).ok_or("zero_ood_mean")?;
     let cosines: Vec<f64> = (0..statistics.classes())
-        .filter_map(|class| {
-            let offset = statistics.offset(class).iter().zip(&statistics.origin).zip(&shift);
-            // The shift goes against the origin first: both are far from 0 where the means are.
-            let mean: Vec<f64> = offset.map(|((offset, origin), shift)| (origin - shift) + offset).collect();
-            direction(&mean).map(|mean| dot(&mean, &ood).abs())
-        })
+        .filter_map(|class| direction(&shifted(statistics, class, &shift)).map(|mean| dot(&mean, &ood).abs()))
         .collect();
     if cosines.is_empty() {
         return Err("zero_means");
     }
     Ok((cosines.iter().sum::<f64>() / cosines.len() as f64, statistics.classes() - cosines.len()))
+}
+
+/// How far rounding may have moved it: by the angles that the means, and `o`, may have turned by. `o` is taken to be as
+/// good as the worst mean.
+pub(super) fn ortho_dev_error(statistics: &Statistics, ood_mean: &[f64], options: &Options) -> f64 {
+    let shift = shift(statistics, options);
+    let size = |x: &[f64]| x.iter().fold(0.0, |size: f64, x| size.hypot(*x));
+    let (of_shift, of_origin) = (size(&shift), size(&statistics.origin));
+    let noise: Vec<f64> = (0..statistics.classes())
+        .map(|class| statistics.mean_noise(class).sqrt() + f64::EPSILON * (of_shift + of_origin))
+        .collect();
+    let of_ood = noise.iter().copied().fold(f64::EPSILON * size(ood_mean), f64::max);
+    let turned = of_ood / size(&less(ood_mean, &shift));
+    let angles = noise.iter().enumerate().map(|(class, noise)| noise / size(&shifted(statistics, class, &shift)));
+    let angles: Vec<f64> = angles.filter(|angle| angle.is_finite()).collect();
+    turned + angles.iter().sum::<f64>() / angles.len().max(1) as f64 + arithmetic(statistics.dim)
+}
+
+/// What is taken off all means.
+fn shift(statistics: &Statistics, options: &Options) -> Vec<f64> {
+    if !options.ood_centred {
+        return vec![0.0; statistics.dim];
+    }
+    let centre = centre(statistics, options.centring);
+    statistics.origin.iter().zip(&centre).map(|(origin, centre)| origin + centre).collect()
+}
+
+fn less(x: &[f64], shift: &[f64]) -> Vec<f64> {
+    x.iter().zip(shift).map(|(x, shift)| x - shift).collect()
+}
+
+/// The mean of a class less the shift, which goes against the origin first: both are far from 0 where the means are.
+fn shifted(statistics: &Statistics, class: usize, shift: &[f64]) -> Vec<f64> {
+    let offset = statistics.offset(class).iter().zip(&statistics.origin).zip(shift);
+    offset.map(|((offset, origin), shift)| (origin - shift) + offset).collect()
 }
 
 /// The vector at length 1; `None` if it has none.
@@ -55,7 +81,8 @@ fn direction(vector: &[f64]) -> Option<Vec<f64>> {
 /// # Errors
 ///
 /// The reason why there is none: `no_scatter`, `zero_variance` if all rows are equal, `neco_dim_above_dim` if more axes
-/// are asked for than there are dimensions, `not_converged`.
+/// are asked for than there are dimensions, `not_converged`, and `neco_all_axes` if the axes hold all of the variance, or
+/// all but rounding: then every score is 1, and tells nothing.
 pub fn neco_projection(statistics: &Statistics, options: &Options) -> Result<Projection, &'static str> {
     let dim = statistics.dim;
     let mean = centre(statistics, Centring::Sample);
@@ -73,6 +100,7 @@ pub fn neco_projection(statistics: &Statistics, options: &Options) -> Result<Pro
     if total == 0.0 {
         return Err("zero_variance");
     }
+    let noise = of_covariance(statistics, &scale, &variances);
     let axes = match options.neco_dim {
         NecoDim::Axes(axes) if axes > dim => return Err("neco_dim_above_dim"),
         NecoDim::Axes(axes) => axes,
@@ -85,12 +113,51 @@ pub fn neco_projection(statistics: &Statistics, options: &Options) -> Result<Pro
             .position(|explained| explained >= share * total)
             .map_or(dim, |last| last + 1),
     };
+    let rest: f64 = variances[axes..].iter().sum();
+    let plain = options.neco_denominator == NecoDenominator::Scaled && !options.neco_max_logit;
+    if plain && rest <= SIGNIFICANT * noise.bias {
+        return Err("neco_all_axes");
+    }
+    let mean: Vec<f64> = statistics.origin.iter().zip(&mean).map(|(origin, mean)| origin + mean).collect();
+    let cancelled = mean.iter().zip(&scale).map(|(mean, scale)| (mean / scale).abs()).fold(0.0, f64::max);
+    let turned = if certain(options, &variances, axes, noise.whole) {
+        // Davis & Kahan (1970): a subspace turns by no more than the change over the gap beside it.
+        noise.whole / (variances[axes - 1] - variances.get(axes).copied().unwrap_or(0.0))
+    } else {
+        1.0
+    };
     Ok(Projection {
-        mean: statistics.origin.iter().zip(&mean).map(|(origin, mean)| origin + mean).collect(),
+        error: turned.min(1.0) + f64::EPSILON * cancelled + arithmetic(dim),
+        mean,
         scale,
         axes: eigen.vectors[..axes * dim].to_vec(),
         raw_denominator: options.neco_denominator == NecoDenominator::Raw,
     })
+}
+
+/// What rounding leaves in the scaled covariance.
+struct OfCovariance {
+    /// Variance that it adds, over all directions.
+    bias: f64,
+    /// The norm of all that it changes.
+    whole: f64,
+}
+
+fn of_covariance(statistics: &Statistics, scale: &[f64], variances: &[f64]) -> OfCovariance {
+    let total: f64 = variances.iter().sum();
+    let scaled = |noise: &[f64]| noise.iter().zip(scale).map(|(noise, scale)| noise / (scale * scale)).sum::<f64>();
+    let own = arithmetic(statistics.dim) * total;
+    let random = scaled(&statistics.rounding_changed) * total / statistics.rows() as f64;
+    let bias = scaled(&statistics.rounding) + own;
+    OfCovariance { bias, whole: bias + 2.0 * random.sqrt() }
+}
+
+/// Whether the share that was asked for falls to that many axes whatever rounding did.
+fn certain(options: &Options, variances: &[f64], axes: usize, noise: f64) -> bool {
+    let NecoDim::Fraction(share) = options.neco_dim else { return axes > 0 };
+    let wanted = share * variances.iter().sum::<f64>();
+    let explained = |axes: usize| variances[..axes].iter().sum::<f64>();
+    axes > 0 && explained(axes) - wanted > noise && wanted - explained(axes - 1) > noise
 }
 
 /// `Σ_T`, `D × D`; `mean` is that of all rows, relative to the origin. `None` without the scatter.
@@ -147,8 +214,8 @@ mod tests {
         };
         assert_eq!(axes(NecoDim::Fraction(0.64), false), Ok(1));
         assert_eq!(axes(NecoDim::Fraction(0.65), false), Ok(2));
-        assert_eq!(axes(NecoDim::Fraction(0.93), false), Ok(3));
-        assert_eq!(axes(NecoDim::Fraction(1.0), false), Ok(3));
+        assert_eq!(axes(NecoDim::Fraction(0.93), false), Err("neco_all_axes"));
+        assert_eq!(axes(NecoDim::Axes(3), false), Err("neco_all_axes"), "every score would be 1");
         assert_eq!(axes(NecoDim::Fraction(0.65), true), Ok(2), "one third each");
         assert_eq!(axes(NecoDim::Axes(2), false), Ok(2));
         assert_eq!(axes(NecoDim::Axes(4), false), Err("neco_dim_above_dim"));
@@ -156,8 +223,9 @@ mod tests {
 
     #[test]
     fn conventions_of_the_projection() {
-        let rows = [3.0, 7.0, 1.0, -1.0, 7.0, 3.0];
-        let fit = |options: &Options| neco_projection(&statistics(3, &rows, &[0, 0]), options).unwrap();
+        let rows = [3.0, 7.0, 1.0, -1.0, 7.0, 3.0, 3.0, 7.0, 3.0, -1.0, 7.0, 1.0];
+        let fit = |options: &Options| neco_projection(&statistics(3, &rows, &[0; 4]), options).unwrap();
+        let options = || Options { neco_dim: NecoDim::Axes(1), ..Options::default() };
         let scaled = fit(&options());
         assert_eq!((scaled.mean, scaled.scale), (vec![1.0, 7.0, 2.0], vec![2.0, 1.0, 1.0]));
         assert!(!scaled.raw_denominator);

@@ -3,8 +3,9 @@
 use crate::grid::power_of_two;
 use crate::state::Statistics;
 
-/// A variance along a direction counts if it is this many times what rounding makes there.
-pub(super) const SIGNIFICANT: f64 = 64.0;
+/// A variance along a direction counts if it is more than this many times what rounding makes there: the largest
+/// eigenvalue of a covariance that is nothing but noise stays below (Marchenko & Pastur 1967).
+pub(super) const SIGNIFICANT: f64 = 4.0;
 
 /// The distance of neighbouring stored values about `x`; 0 at 0.
 pub(super) fn ulp(x: f64, significand_bits: u32) -> f64 {
@@ -21,20 +22,55 @@ pub(super) fn ulp(x: f64, significand_bits: u32) -> f64 {
     power_of_two(exponent as i16) * power_of_two(1 - significand_bits as i16)
 }
 
-/// Per dimension the noise that rounding to the grid, or to the stored type where that is coarser, leaves in a sum over
-/// classes of squared errors, each with the weight `weight(n_k)`.
-pub(super) fn noise(statistics: &Statistics, significand_bits: u32, weight: impl Fn(f64) -> f64) -> Vec<f64> {
+/// Per dimension what rounding, to the grid or to the stored type where that is coarser, adds to the variance of rows
+/// within classes, `Σ_W,jj` with the normaliser `N`.
+pub(super) fn of_rows(statistics: &Statistics, significand_bits: u32) -> Vec<f64> {
+    let rows = statistics.rows() as f64;
     let mut stored = vec![0.0; statistics.dim];
-    let mut total = 0.0;
     for (class, &count) in statistics.counts.iter().enumerate() {
-        let weight = weight(count as f64);
-        total += weight;
-        let mean = statistics.offset(class).iter().zip(&statistics.origin).map(|(offset, origin)| offset + origin);
-        for (stored, mean) in stored.iter_mut().zip(mean) {
-            *stored += weight * ulp(mean, significand_bits).powi(2) / 12.0;
+        for (stored, square) in stored.iter_mut().zip(storage(statistics, class, significand_bits)) {
+            *stored += count as f64 / rows * square;
         }
     }
-    stored.iter().zip(&statistics.rounding).map(|(&stored, rounding)| stored.max(total * rounding)).collect()
+    stored.iter().zip(&statistics.rounding).map(|(&stored, &rounding)| stored.max(rounding)).collect()
+}
+
+/// Per dimension the mean squared error of class means, each class with the weight `weight(n_k)`: what rounding of rows
+/// leaves in them (`Γ_j/n_k`) and their own rounding to `f64`.
+///
+/// With `significand_bits`, also what rounding to the stored type left in them before they were stored, where that is
+/// more. As data the stored values are exact; but this much of a variance is there without anybody's having meant it.
+pub(super) fn of_means(
+    statistics: &Statistics,
+    significand_bits: Option<u32>,
+    weight: impl Fn(f64) -> f64,
+) -> Vec<f64> {
+    let mut noise = vec![0.0; statistics.dim];
+    for (class, &count) in statistics.counts.iter().enumerate() {
+        let n = count as f64;
+        let weight = weight(n);
+        for ((noise, rounding), offset) in noise.iter_mut().zip(&statistics.mean_rounding).zip(statistics.offset(class))
+        {
+            *noise += weight * (rounding / n + (f64::EPSILON * offset).powi(2));
+        }
+    }
+    if let Some(bits) = significand_bits {
+        let mut stored = vec![0.0; statistics.dim];
+        for (class, &count) in statistics.counts.iter().enumerate() {
+            let weight = weight(count as f64) / count as f64;
+            for (stored, square) in stored.iter_mut().zip(storage(statistics, class, bits)) {
+                *stored += weight * square;
+            }
+        }
+        noise.iter_mut().zip(stored).for_each(|(noise, stored)| *noise = noise.max(stored));
+    }
+    noise
+}
+
+/// `ulp(μ_kj)²/12`: the mean squared error of a row of that class that was rounded to the stored type.
+fn storage(statistics: &Statistics, class: usize, significand_bits: u32) -> impl Iterator<Item = f64> + '_ {
+    let mean = statistics.offset(class).iter().zip(&statistics.origin).map(|(offset, origin)| offset + origin);
+    mean.map(move |mean| ulp(mean, significand_bits).powi(2) / 12.0)
 }
 
 /// `Σ_j u_j² noise_j`.

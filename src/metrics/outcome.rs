@@ -11,6 +11,10 @@ pub(super) struct Outcome {
     pub floor: Option<f64>,
     /// Machine-readable remarks.
     pub flags: Vec<&'static str>,
+    /// What the remarks are about, counted.
+    pub counts: Vec<(&'static str, u64)>,
+    /// How far rounding may have moved the number, in its own unit; 0 where that is not known here.
+    pub error: f64,
 }
 
 impl Outcome {
@@ -26,6 +30,13 @@ impl Outcome {
         self
     }
 
+    /// With what rounding may have moved it by.
+    #[must_use]
+    pub(super) fn off_by(mut self, error: f64) -> Self {
+        self.error = error;
+        self
+    }
+
     /// With a remark, if `holds`.
     #[must_use]
     pub(super) fn flag_if(mut self, holds: bool, flag: &'static str) -> Self {
@@ -34,11 +45,20 @@ impl Outcome {
         }
         self
     }
+
+    /// With the number of what a remark is about, unless that is 0.
+    #[must_use]
+    pub(super) fn count(mut self, what: &'static str, number: u64) -> Self {
+        if number > 0 {
+            self.counts.push((what, number));
+        }
+        self
+    }
 }
 
 impl From<Value> for Outcome {
     fn from(value: Value) -> Self {
-        Self { value: value.and_then(finite), floor: None, flags: Vec::new() }
+        Self { value: value.and_then(finite), floor: None, flags: Vec::new(), counts: Vec::new(), error: 0.0 }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Vectors, one a class: centred means or classifier rows.
 
-use super::Centring;
-use crate::kernels::pairs::Points;
+use super::{Centring, noise};
+use crate::kernels::pairs::{Points, UNRESOLVED};
 use crate::linalg;
 use crate::state::Statistics;
 
@@ -16,6 +16,9 @@ pub(super) struct Vectors {
     pub norms: Vec<f64>,
     /// A power of two near the largest entry.
     pub unit: f64,
+    /// What rounding left in them, see [`Points`].
+    noise: Vec<f64>,
+    along: f64,
 }
 
 impl Vectors {
@@ -28,8 +31,20 @@ impl Vectors {
         }
         let noise = 4.0 * (dim as f64).sqrt() * f64::EPSILON * (scale / unit);
         let norms = values.chunks_exact(dim.max(1)).map(|row| dot(row, row).sqrt());
-        let norms = norms.map(|norm| if norm <= noise { 0.0 } else { norm }).collect();
-        Self { dim, values, norms, unit }
+        let norms: Vec<f64> = norms.map(|norm| if norm <= noise { 0.0 } else { norm }).collect();
+        let noise = norms.iter().map(|norm| (f64::EPSILON * norm).powi(2)).collect();
+        Self { dim, values, norms, unit, noise, along: 1.0 }
+    }
+
+    /// `μ_k`, as they are.
+    pub(super) fn uncentred(statistics: &Statistics) -> Self {
+        let means = (0..statistics.classes()).flat_map(|class| statistics.mean(class)).collect();
+        let mut vectors = Self::new(statistics.dim, means, 0.0);
+        let square = vectors.unit * vectors.unit;
+        for (class, noise) in vectors.noise.iter_mut().enumerate() {
+            *noise += statistics.mean_noise(class) / square;
+        }
+        vectors
     }
 
     /// `c_k = μ_k − μ_G`.
@@ -38,12 +53,46 @@ impl Vectors {
         let rows = (0..statistics.classes()).map(|class| statistics.offset(class));
         let scale = rows.clone().map(|row| dot(row, row)).fold(0.0, f64::max).sqrt();
         let values = rows.flat_map(|row| row.iter().zip(&centre).map(|(x, centre)| x - centre)).collect();
-        Self::new(statistics.dim, values, scale)
+        let mut vectors = Self::new(statistics.dim, values, scale);
+        vectors.add_noise(statistics);
+        vectors
+    }
+
+    /// Accounts for what rounding left in the class means; a mean that is no farther from the centre than that has no
+    /// direction.
+    fn add_noise(&mut self, statistics: &Statistics) {
+        let classes = statistics.classes() as f64;
+        let by_dimension = noise::of_means(statistics, None, |_| 1.0 / classes);
+        let (total, most) = by_dimension.iter().fold((0.0, 0.0), |(sum, most): (f64, f64), x| (sum + x, most.max(*x)));
+        if total > 0.0 {
+            self.along = most / total;
+        }
+        // The centre's own noise is that of a mean over classes, about.
+        let square = self.unit * self.unit;
+        for (class, (noise, norm)) in self.noise.iter_mut().zip(&mut self.norms).enumerate() {
+            *noise += (statistics.mean_noise(class) + total / classes) / square;
+            if *norm * *norm <= UNRESOLVED * *noise {
+                *norm = 0.0;
+            }
+        }
+    }
+
+    /// How far each vector may lie from the true one, and its own arithmetic with it, in units of `unit`.
+    pub(super) fn errors(&self) -> Vec<f64> {
+        let arithmetic = (4.0 + (self.dim as f64).sqrt()) * f64::EPSILON;
+        self.noise.iter().zip(&self.norms).map(|(noise, norm)| noise.sqrt() + arithmetic * norm).collect()
     }
 
     /// What a sweep over pairs takes.
     pub(super) fn points(&self) -> Points<'_> {
-        Points { dim: self.dim, values: &self.values, norms: &self.norms, unit: self.unit }
+        Points {
+            dim: self.dim,
+            values: &self.values,
+            norms: &self.norms,
+            unit: self.unit,
+            noise: &self.noise,
+            along: self.along,
+        }
     }
 
     /// `K`.
@@ -66,7 +115,9 @@ impl Vectors {
     pub(super) fn units(&self) -> Self {
         let values: Vec<f64> = (0..self.len()).filter_map(|k| self.unit_row(k)).flatten().collect();
         let norms = vec![1.0; values.len() / self.dim.max(1)];
-        Self { dim: self.dim, values, norms, unit: 1.0 }
+        let directed = self.noise.iter().zip(&self.norms).filter(|(_, norm)| **norm > 0.0);
+        let noise = directed.map(|(noise, norm)| noise / (norm * norm)).collect();
+        Self { dim: self.dim, values, norms, unit: 1.0, noise, along: self.along }
     }
 
     /// How many have length 0.

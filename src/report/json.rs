@@ -100,5 +100,10 @@ fn measured(metric: &Measured) -> Value {
         Some(value) if value.is_infinite() => Some("infinite"),
         _ => None,
     });
-    json!({"value": metric.value, "floor": metric.floor, "reason": reason, "flags": metric.flags})
+    let mut json = json!({"value": metric.value, "floor": metric.floor, "reason": reason, "flags": metric.flags});
+    if !metric.counts.is_empty() {
+        let counts = metric.counts.iter().map(|&(what, count)| (what.to_owned(), Value::from(count)));
+        json["counts"] = counts.collect::<Map<_, _>>().into();
+    }
+    json
 }

@@ -8,9 +8,9 @@ use super::records::{Count, metric_keys};
 use super::text::{counted, escaped, significant, words};
 use super::{Group, Report};
 use crate::archive::Skipped;
-use crate::metrics::{Measured, Options};
+use crate::metrics::{Family, Measured, Need, Options, ROUNDED, card};
 
-/// Above this, rounding to the grid may be seen in the digits that a table shows.
+/// Below this, no rounding error is worth a remark.
 const DOUBTFUL: f64 = 1e-6;
 
 /// A remark below a table.
@@ -31,6 +31,10 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
             note(false, format!("— {}: {}", words(reason), keys.join(", ")));
         }
         for (flag, keys) in collected(groups, |metric| &metric.flags) {
+            // Said below, where a digit that is shown may be wrong.
+            if flag == ROUNDED {
+                continue;
+            }
             note(true, format!("{}: {}", words(flag), keys.join(", ")));
         }
         let floors = metric_keys(groups).into_iter().filter_map(|key| floor(groups, key)).collect::<Vec<_>>();
@@ -102,28 +106,34 @@ fn floor(groups: &[Group], key: &str) -> Option<String> {
     Some(if from == to { format!("{key} {from}") } else { format!("{key} {from} to {to}") })
 }
 
-/// Numbers that rounding to the grid may have touched, with the worst group of each.
+/// The estimated relative error of a metric, if it may change a digit that a table shows.
+pub(super) fn seen_error(group: &Group, metric: &Measured) -> Option<f64> {
+    let value = metric.value?;
+    let error = group.measurements.accuracy.get(metric.key).copied().filter(|&error| error > DOUBTFUL)?;
+    // What is nothing but rounding says so in a remark of its own.
+    let told = metric.flags.contains(&ROUNDED);
+    (told && significant(value * (1.0 - error)) != significant(value * (1.0 + error))).then_some(error)
+}
+
+/// Numbers shown of which rounding may have changed a digit, with the worst group of each.
 fn doubtful(groups: &[Group]) -> Option<String> {
-    let mut worst: BTreeMap<&str, (f64, &Group)> = BTreeMap::new();
-    for group in groups {
-        for (&key, &accuracy) in &group.measurements.accuracy {
-            // A floor of the archive's own dtype: no finer grid goes below it. What is no number is doubtful too.
-            if key == "quantisation_floor" || accuracy <= DOUBTFUL {
-                continue;
-            }
-            let entry = worst.entry(key).or_insert((accuracy, group));
-            if accuracy > entry.0 {
-                *entry = (accuracy, group);
-            }
+    let mut parts = Vec::new();
+    let mut finer = false;
+    for key in metric_keys(groups) {
+        let errors = groups.iter().filter_map(|group| Some((seen_error(group, group.metric(key)?)?, group)));
+        let at: Vec<(f64, &Group)> = errors.collect();
+        if let Some(worst) = at.iter().map(|(error, _)| *error).reduce(f64::max) {
+            let among = among(groups, &at.iter().map(|(_, group)| *group).collect::<Vec<_>>());
+            parts.push(format!("{worst:.0e} in {key}{among}"));
+            finer |= card(key).is_some_and(|card| card.family == Family::Nc1 || card.needs.contains(&Need::Scatter));
         }
     }
-    if worst.is_empty() {
+    if parts.is_empty() {
         return None;
     }
-    let at = |group: &Group| if groups.len() > 1 { format!(" at {}", name(group)) } else { String::new() };
-    let keys = worst.iter().map(|(key, &(accuracy, group))| format!("{key} {accuracy:.0e}{}", at(group)));
-    let keys = keys.collect::<Vec<_>>().join(", ");
-    Some(format!("rounding to the grid left relative errors of about: {keys}; --extra-bits B makes the grid finer"))
+    // Variances are as good as the grid; what else is left is the arithmetic's own.
+    let help = if finer { "; --extra-bits B makes the grid finer" } else { "" };
+    Some(format!("rounding error up to {}{help}", parts.join(", ")))
 }
 
 /// Rows and classes that flags left out, over all groups.

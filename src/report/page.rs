@@ -5,7 +5,7 @@ use super::records::{Count, Records, metric_keys};
 use super::sheet::{Column, Sheet};
 use super::text::{counted, escaped, grouped, words};
 use super::{Group, Report};
-use crate::metrics::{Card, Direction, Measured, card};
+use crate::metrics::{Card, Direction, Measured, ROUNDED, card};
 
 /// Tables and remarks, in the order in which they are shown.
 #[derive(Debug, Default)]
@@ -53,7 +53,8 @@ fn upright(group: &Group) -> Sheet {
     let metrics = &group.measurements.metrics;
     let column = |text: fn(&Measured) -> String| metrics.iter().map(text).collect::<Vec<_>>();
     let remark = |metric: &Measured| {
-        let remarks = metric.reason.iter().chain(&metric.flags).map(|remark| words(remark));
+        let remarks = metric.reason.iter().chain(metric.flags.iter().filter(|&&flag| flag != ROUNDED));
+        let remarks = remarks.map(|remark| words(remark));
         remarks.collect::<Vec<_>>().join(", ")
     };
     let keys = vec![Column::names("metric", column(|metric| arrowed(metric.key)))];

@@ -193,15 +193,19 @@ pub(super) fn metric_keys(groups: &[Group]) -> Vec<&'static str> {
     known.collect()
 }
 
-/// All remarks on a group and on its metrics, each once.
-fn flags(group: &Group) -> Vec<&'static str> {
-    let all = group.measurements.metrics.iter().flat_map(|metric| &metric.flags);
-    let mut flags: Vec<&'static str> = Vec::new();
-    for &flag in group.measurements.flags.iter().chain(all) {
-        if !flags.contains(&flag) {
-            flags.push(flag);
+/// The remarks on a group, and those on its metrics with the metrics they are about: `ties:nc4_agreement ncc_accuracy`.
+fn flags(group: &Group) -> Vec<String> {
+    let mut flags: Vec<String> = group.measurements.flags.iter().map(|&flag| flag.to_owned()).collect();
+    let mut of_metrics: Vec<(&str, Vec<&str>)> = Vec::new();
+    for metric in &group.measurements.metrics {
+        for &flag in &metric.flags {
+            match of_metrics.iter_mut().find(|(known, _)| *known == flag) {
+                Some((_, keys)) => keys.push(metric.key),
+                None => of_metrics.push((flag, vec![metric.key])),
+            }
         }
     }
+    flags.extend(of_metrics.into_iter().map(|(flag, keys)| format!("{flag}:{}", keys.join(" "))));
     flags
 }
 

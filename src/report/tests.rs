@@ -6,16 +6,16 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
 use super::*;
 use crate::archive::Skipped;
-use crate::metrics::{ClassRow, Measured, Pair};
+use crate::metrics::{ClassRow, Measured, Pair, ROUNDED};
 
 const PLAIN: Style = Style { width: Some(100), colour: false };
 
 fn number(key: &'static str, value: f64) -> Measured {
-    Measured { key, value: Some(value), floor: None, reason: None, flags: Vec::new() }
+    Measured { key, value: Some(value), floor: None, reason: None, flags: Vec::new(), counts: Vec::new() }
 }
 
 fn nothing(key: &'static str, reason: &'static str) -> Measured {
-    Measured { key, value: None, floor: None, reason: Some(reason), flags: Vec::new() }
+    Measured { key, value: None, floor: None, reason: Some(reason), flags: Vec::new(), counts: Vec::new() }
 }
 
 fn group(key: &[(&str, Label)], metrics: Vec<Measured>) -> Group {
@@ -96,8 +96,9 @@ fn all_remarks() -> Report {
     report.groups[1].dropped_classes = 2;
     report.groups[1].measurements.classes = 8;
     report.groups[0].measurements.flags = vec!["singleton_classes"];
+    report.groups[0].measurements.metrics[0].flags.push(ROUNDED);
     report.groups[0].measurements.accuracy =
-        [("nc1_pinv", 3.2e-5), ("nc1_cdnv", 1e-9), ("quantisation_floor", 0.5)].into();
+        [("nc1_pinv", 3.2e-4), ("nc1_cdnv", 1e-9), ("quantisation_floor", 0.5)].into();
     report.groups[1].measurements.accuracy = [("nc1_pinv", 2e-6), ("variance_max", 4e-6)].into();
     report
 }
@@ -182,8 +183,8 @@ fn a_table_too_wide_parts_between_families_and_says_all() {
  pinv tolerance sensitive: nc1_pinv (epoch=層三)
  least attainable: nc2_etf_error 0
  singleton classes (epoch=層三)
- rounding to the grid left relative errors of about: nc1_pinv 3e-5 at epoch=層三,
-   variance_max 4e-6 at epoch=h3; --extra-bits B makes the grid finer
+ rounding error up to 3e-4 in nc1_pinv (epoch=層三); --extra-bits B makes the
+   grid finer
  3 rows with nulls left out (--nulls)
  1,234 rows not finite left out (--nonfinite) (epoch=層三)
  5 rows with the ignored label left out (--ignore-label) (epoch=層三)
@@ -273,13 +274,13 @@ fn flat_records_keep_every_digit() {
     assert_eq!(
         text(&two_epochs(), Format::Csv, PLAIN),
         "epoch,rows,classes,dim,dropped_classes,flags,nc1_pinv,nc1_cdnv,nc2_etf_error,nc3_duality_error\n\
-         0,1257,10,64,0,pinv_tolerance_sensitive,2.1131493,1.038,0.875812,\n\
+         0,1257,10,64,0,pinv_tolerance_sensitive:nc1_pinv,2.1131493,1.038,0.875812,\n\
          4000,1257,10,64,0,,0.0007473123456789,0.30000000000000004,0.1131,inf\n"
     );
     assert_eq!(
         text(&two_epochs(), Format::Ndjson, PLAIN),
         concat!(
-            r#"{"epoch":0,"rows":1257,"classes":10,"dim":64,"dropped_classes":0,"flags":"pinv_tolerance_sensitive","#,
+            r#"{"epoch":0,"rows":1257,"classes":10,"dim":64,"dropped_classes":0,"flags":"pinv_tolerance_sensitive:nc1_pinv","#,
             r#""nc1_pinv":2.1131493,"nc1_cdnv":1.038,"nc2_etf_error":0.875812,"nc3_duality_error":null}"#,
             "\n",
             r#"{"epoch":4000,"rows":1257,"classes":10,"dim":64,"dropped_classes":0,"flags":"","#,

@@ -17,7 +17,7 @@ pub struct Tally {
     pub agreements: u64,
     /// The same with the bias left out.
     pub agreements_no_bias: u64,
-    /// Rows whose two nearest centres are at exactly the same distance.
+    /// Rows whose two nearest centres are at the same distance, as far as what rounding left in the means lets one tell.
     pub ties: u64,
 }
 

@@ -28,4 +28,8 @@ pub struct Separation {
     pub auroc: f64,
     /// The share of out-of-distribution rows at or above the score that 95 % of the others reach.
     pub fpr95: f64,
+    /// How far `auroc` may be off: the share of pairs whose scores are as near to each other as scores may be off.
+    pub auroc_error: f64,
+    /// How far `fpr95` may be off: the share of out-of-distribution rows as near to that score.
+    pub fpr95_error: f64,
 }

@@ -58,9 +58,10 @@ impl<'a> Judge<'a> {
             return Err(Error::internal("the classifier or the subspace is not of the shape of the classes"));
         }
 
-        let centres = questions
-            .decisions
-            .then(|| Candidates::new(dim, &statistics.offsets, Some(&statistics.origin), &[Offsets::HalfSquares]));
+        let centres = questions.decisions.then(|| {
+            let errors = (0..classes).map(|class| statistics.mean_noise(class).sqrt()).collect();
+            Candidates::new(dim, &statistics.offsets, Some(&statistics.origin), &[Offsets::HalfSquares]).off_by(errors)
+        });
         let logits = head.filter(|_| questions.decisions || questions.max_logit).map(|head| {
             let bias = head.bias.as_deref().filter(|_| questions.use_bias).map(Offsets::Given);
             let rules: Vec<Offsets<'_>> = bias.into_iter().chain([Offsets::None]).collect();
@@ -68,7 +69,7 @@ impl<'a> Judge<'a> {
         });
         let lines = questions.directional.map(|min_count| {
             let kept = (0..classes as u32).filter(|&k| statistics.counts[k as usize] >= min_count).collect();
-            Lines::new(dim, &statistics.offsets, kept)
+            Lines::new(dim, &statistics.offsets, |class| statistics.mean_noise(class), kept)
         });
         let mut places = vec![None; classes];
         let mut degenerate_pairs = 0;
@@ -159,7 +160,7 @@ impl<'a> Judge<'a> {
             directional_degenerate_pairs: self.degenerate_pairs,
             hug_intra: (!hug_means.is_empty()).then(|| hug_means.iter().sum()),
             hug_zero_rows: seen.own.iter().map(|own| own.zero_rows).sum(),
-            neco: separate(&seen.inside, &seen.outside),
+            neco: separate(&seen.inside, &seen.outside, self.questions.projection.map_or(0.0, |axes| axes.error)),
         })
     }
 

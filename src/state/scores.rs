@@ -96,8 +96,13 @@ impl<const LIMIT: usize> PartialEq for Scores<LIMIT> {
 /// How well scores tell `positive` rows, which should have the larger ones, from `negative` rows. `None` if either has
 /// no rows.
 ///
-/// Counts are exact; scores that are not told apart any more count as equal, half for and half against.
-pub(super) fn separate<const LIMIT: usize>(positive: &Scores<LIMIT>, negative: &Scores<LIMIT>) -> Option<Separation> {
+/// Counts are exact; scores that are not told apart any more count as equal, half for and half against. Each score may be
+/// off by `error`.
+pub(super) fn separate<const LIMIT: usize>(
+    positive: &Scores<LIMIT>,
+    negative: &Scores<LIMIT>,
+    error: f64,
+) -> Option<Separation> {
     let (positive, negative) = (positive.settled(), negative.settled());
     let level = positive.level.max(negative.level);
     let (positive, negative) = (positive.at_level(level), negative.at_level(level));
@@ -127,16 +132,55 @@ pub(super) fn separate<const LIMIT: usize>(positive: &Scores<LIMIT>, negative: &
         reached * 100 >= positives * 95
     })?;
     let false_positives = total(&negative[negative.partition_point(|bin| bin.0 < threshold.0)..]);
+    let near = Near::new(&negative, level, 2.0 * error);
+    let unsure = positive.iter().map(|&(key, count)| near.to(key) * count as f64).sum::<f64>();
     Some(Separation {
         auroc: twice_right as f64 / (2 * positives * negatives) as f64,
         fpr95: false_positives as f64 / negatives as f64,
+        auroc_error: 0.5 * unsure / (positives as f64 * negatives as f64),
+        fpr95_error: near.to(threshold.0) / negatives as f64,
     })
+}
+
+/// How many scores lie near another one.
+struct Near<'a> {
+    bins: &'a [(u64, u64)],
+    /// Scores below each bin.
+    below: Vec<f64>,
+    level: u32,
+    reach: f64,
+}
+
+impl<'a> Near<'a> {
+    fn new(bins: &'a [(u64, u64)], level: u32, reach: f64) -> Self {
+        let mut below = vec![0.0; bins.len() + 1];
+        for (at, bin) in bins.iter().enumerate() {
+            below[at + 1] = below[at] + bin.1 as f64;
+        }
+        Self { bins, below, level, reach }
+    }
+
+    fn to(&self, wanted: u64) -> f64 {
+        if self.reach == 0.0 {
+            return 0.0;
+        }
+        let score = score(wanted << self.level);
+        let (low, high) = (key(score - self.reach) >> self.level, key(score + self.reach) >> self.level);
+        let first = self.bins.partition_point(|bin| bin.0 < low);
+        let last = self.bins.partition_point(|bin| bin.0 <= high);
+        self.below[last] - self.below[first]
+    }
 }
 
 /// An integer in the order of the scores; both zeros are one.
 fn key(score: f64) -> u64 {
     let bits = (score + 0.0).to_bits();
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+}
+
+/// The score of a key.
+fn score(key: u64) -> f64 {
+    f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
 }
 
 /// Both lists in one, equal keys together.
@@ -178,26 +222,39 @@ mod tests {
         Separation {
             auroc: twice as f64 / (2 * positive.len() * negative.len()) as f64,
             fpr95: negative.iter().filter(|n| **n >= threshold).count() as f64 / negative.len() as f64,
+            auroc_error: 0.0,
+            fpr95_error: 0.0,
         }
     }
 
     #[test]
     fn separation_of_a_few() {
-        let separation = separate(&of::<99>(&[1.0, 2.0, 3.0]), &of(&[-1.0, 0.0, 2.0, 5.0])).unwrap();
+        let separation = separate(&of::<99>(&[1.0, 2.0, 3.0]), &of(&[-1.0, 0.0, 2.0, 5.0]), 0.0).unwrap();
         // Right: 2 + 2.5 + 3 of 12 pairs. All three reach 1, two of four others do.
-        assert_eq!(separation, Separation { auroc: 7.5 / 12.0, fpr95: 0.5 });
-        assert_eq!(separate(&of::<99>(&[]), &of(&[1.0])), None);
-        assert_eq!(separate(&of::<99>(&[1.0]), &of(&[])), None);
+        assert_eq!(separation, Separation { auroc: 7.5 / 12.0, fpr95: 0.5, auroc_error: 0.0, fpr95_error: 0.0 });
+        assert_eq!(separate(&of::<99>(&[]), &of(&[1.0]), 0.0), None);
+        assert_eq!(separate(&of::<99>(&[1.0]), &of(&[]), 0.0), None);
         // One of twenty may fall short.
         let twenty: Vec<f64> = (0..20).map(f64::from).collect();
-        assert_eq!(separate(&of::<99>(&twenty), &of(&[0.5, 1.0])).unwrap().fpr95, 0.5);
-        assert_eq!(separate(&of::<99>(&[-0.0]), &of(&[0.0])).unwrap().auroc, 0.5);
+        assert_eq!(separate(&of::<99>(&twenty), &of(&[0.5, 1.0]), 0.0).unwrap().fpr95, 0.5);
+        assert_eq!(separate(&of::<99>(&[-0.0]), &of(&[0.0]), 0.0).unwrap().auroc, 0.5);
     }
 
     #[test]
     fn neighbours_below_one_are_told_apart() {
         let below = 1.0 - f64::EPSILON / 2.0;
-        assert_eq!(separate(&of::<9>(&[1.0]), &of(&[below])).unwrap(), Separation { auroc: 1.0, fpr95: 0.0 });
+        let found = separate(&of::<9>(&[1.0]), &of(&[below]), 0.0).unwrap();
+        assert_eq!((found.auroc, found.fpr95), (1.0, 0.0));
+    }
+
+    #[test]
+    fn scores_as_near_as_they_may_be_off_are_doubtful() {
+        let found = separate(&of::<99>(&[0.5, 0.9]), &of(&[0.1, 0.51, 0.89, -0.5]), 0.01).unwrap();
+        // Two of eight pairs, which may turn from right to wrong or back; 0.5 is the threshold, and 0.51 near it.
+        assert_eq!((found.auroc_error, found.fpr95_error), (0.5 * 2.0 / 8.0, 0.25));
+        for value in [0.0, 1.5, -2.0, 1e-300] {
+            assert_eq!(score(key(value)), value);
+        }
     }
 
     #[test]
@@ -211,7 +268,7 @@ mod tests {
         let mut halves = of::<64>(high);
         halves.merge(&of(low));
         assert!(halves == coarse);
-        let separation = separate(&of::<64>(high), &of(low)).unwrap();
+        let separation = separate(&of::<64>(high), &of(low), 0.0).unwrap();
         assert!(separation.auroc > 0.99 && separation.fpr95 == 0.0, "{separation:?}");
     }
 
@@ -224,7 +281,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn counts_are_exact(positive in scores(), negative in scores()) {
-            let separation = separate(&of::<1000>(&positive), &of(&negative));
+            let separation = separate(&of::<1000>(&positive), &of(&negative), 0.0);
             let expected = (!positive.is_empty() && !negative.is_empty()).then(|| naive(&positive, &negative));
             prop_assert_eq!(separation, expected);
         }

@@ -49,6 +49,14 @@ impl Statistics {
         self.offset(class).iter().zip(&self.origin).map(|(offset, origin)| origin + offset).collect()
     }
 
+    /// The mean squared distance of class `class`'s mean from the true one: what rounding of its rows left in it, and its own
+    /// rounding to `f64`. Feature units squared.
+    pub fn mean_noise(&self, class: usize) -> f64 {
+        let rounding: f64 = self.mean_rounding.iter().sum();
+        let own: f64 = self.offset(class).iter().map(|x| (f64::EPSILON * x).powi(2)).sum();
+        rounding / self.counts[class] as f64 + own
+    }
+
     /// The unweighted mean of the class means, `D`.
     pub fn mean_of_means(&self) -> Vec<f64> {
         let classes = self.classes() as f64;

@@ -1,6 +1,6 @@
 //! Sums in twice the precision of `f64`, about 106 bits: what an oracle is made of.
 
-use std::ops::{Add, AddAssign, Mul, Sub};
+use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 
 /// `high + low`, `|low|` at most half a unit in the last place of `high` (Dekker 1971).
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +22,7 @@ impl Double {
     }
 
     /// `a · b` without error, `|a|, |b| < 2^990` (Veltkamp, Dekker).
-    fn product(a: f64, b: f64) -> Self {
+    pub(crate) fn product(a: f64, b: f64) -> Self {
         let halves = |x: f64| {
             let scaled = x * 134_217_729.0; // 2^27 + 1
             let high = scaled - (scaled - x);
@@ -41,6 +41,14 @@ impl Double {
 
     pub(crate) fn squared(self) -> Self {
         self * self
+    }
+
+    pub(crate) fn sqrt(self) -> Self {
+        let root = self.high.sqrt();
+        if root == 0.0 {
+            return Self::default();
+        }
+        Self::sum(root, (self - Self::product(root, root)).value() / (2.0 * root))
     }
 }
 
@@ -73,6 +81,28 @@ impl Mul for Double {
     }
 }
 
+impl Div for Double {
+    type Output = Self;
+    fn div(self, other: Self) -> Self {
+        let quotient = self.high / other.high;
+        let rest = self - other * quotient.into();
+        Self::sum(quotient, rest.value() / other.high)
+    }
+}
+
+impl Neg for Double {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self { high: -self.high, low: -self.low }
+    }
+}
+
+impl SubAssign for Double {
+    fn sub_assign(&mut self, other: Self) {
+        *self = *self - other;
+    }
+}
+
 impl AddAssign for Double {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
@@ -85,6 +115,9 @@ fn keeps_what_an_f64_loses() {
     assert!(((large + small - large).value() - 0.3).abs() < 1e-16);
     let third = Double::from(1.0).over(3.0);
     assert!((third + third + third - Double::from(1.0)).value().abs() < 1e-31);
+    let (two, three) = (Double::from(2.0), Double::from(3.0));
+    assert!(((two.sqrt() * two.sqrt() - two).value()).abs() < 1e-31);
+    assert!((two / three * three - two).value().abs() < 1e-31);
     let square = (Double::from(1.0) + Double::from(1e-20)).squared() - Double::from(1.0);
     assert!((square.value() / 2e-20 - 1.0).abs() < 1e-10);
 }

@@ -1,9 +1,11 @@
 //! Everything that is tested from outside: one binary, one module per concern.
 
+mod accuracy;
 mod archives;
 mod cli;
 mod damage;
 mod definition;
+mod directions;
 mod exact;
 mod faults;
 mod goldens;

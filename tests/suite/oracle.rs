@@ -10,7 +10,8 @@ use crate::definition::Truth;
 use crate::rows::{Random, Rows, Stored};
 use crate::stress::{Noise, Recipe};
 
-fn measured(chunks: &[Rows]) -> Statistics {
+/// What a state made of all chunks says.
+pub(crate) fn measured(chunks: &[Rows]) -> Statistics {
     let shifts = Shifts::default();
     let mut state = chunks[0].state::<Scatter>(&shifts);
     for rows in &chunks[1..] {
@@ -92,7 +93,8 @@ fn metrics(name: &str, truth: &Truth, found: &Statistics, chunks: &[Rows]) -> Wo
     found.offsets.chunks(dim).for_each(|row| centre.iter_mut().zip(row).for_each(|(c, x)| *c += x / classes as f64));
     let values: Vec<f64> = found.offsets.iter().enumerate().map(|(at, x)| x - centre[at % dim]).collect();
     let norms: Vec<f64> = values.chunks(dim).map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
-    let means = Points { dim, values: &values, norms: &norms, unit: 1.0 };
+    let noise: Vec<f64> = (0..classes).map(|class| found.mean_noise(class)).collect();
+    let means = Points { dim, values: &values, norms: &norms, unit: 1.0, noise: &noise, along: 1.0 };
     let used = nc1::varied(found, &options);
     let variances = Variances { values: &found.variances, used: &used, exponent: 1.0, worst: 0 };
     let cdnv = sweep(&means, Some(&variances), None).cdnv;
@@ -102,10 +104,14 @@ fn metrics(name: &str, truth: &Truth, found: &Statistics, chunks: &[Rows]) -> Wo
     let inputs = accuracy::Inputs {
         statistics: found,
         means: &means,
+        options: &options,
         significand_bits: bits,
         pinv: Some(&pinv),
         vci: vci.as_ref(),
         cdnv: cdnv.as_ref(),
+        directional: None,
+        angles: None,
+        energy: None,
     };
     let (estimates, _) = accuracy::estimate(&inputs);
     let mut see = |key: &str, value: f64, truth: f64| {
@@ -113,20 +119,25 @@ fn metrics(name: &str, truth: &Truth, found: &Statistics, chunks: &[Rows]) -> Wo
     };
     // What lies below the rounding of the stored type is no rank, and says so.
     if pinv.rank == (classes - 1).min(dim) {
-        see("nc1_pinv", pinv.value, truth.nc1());
+        see("nc1_pinv", pinv.value, truth.nc1(&truth.equal_weights()));
     } else {
         assert!(pinv.flags().contains(&"pinv_tolerance_sensitive"), "{name}");
     }
-    see("nc1_trace_ratio", nc1::trace_ratio(found, &means, &options).unwrap(), truth.trace_ratio());
+    see(
+        "nc1_trace_ratio",
+        nc1::trace_ratio(found, &means, &options).unwrap(),
+        truth.trace_ratio(&truth.equal_weights()),
+    );
     // Pairs whose means are the same up to rounding are left out, and counted.
     let cdnv = cdnv.filter(|cdnv| nc1::cdnv_flags(cdnv).is_empty());
     if let Some(Ok(value)) = cdnv.as_ref().map(nc1::cdnv_mean) {
-        see("nc1_cdnv", value, truth.cdnv());
+        let pairs = truth.cdnv(1.0);
+        see("nc1_cdnv", value, pairs.iter().sum::<f64>() / pairs.len() as f64);
     }
     // VCI leaves out directions in which rows vary by less than eight roundings of the stored type.
     let resolved = estimates["quantisation_floor"] < 1.0 / 64.0;
-    if let Some(expected) = truth.vci().filter(|_| resolved) {
-        see("nc1_vci", vci.unwrap().value, expected);
+    if let (Some(vci), Some(expected)) = (vci.filter(|vci| resolved && vci.dropped == 0), truth.vci()) {
+        see("nc1_vci", vci.value, expected);
     }
     worst
 }

@@ -143,7 +143,7 @@ fn classes_without_a_centre_are_unseen_and_never_chosen() {
     assert!(verdicts.iter().all(|verdict| verdict.nearest.unwrap().class < 3));
     // Nor are they NECO's positives: with the rows of class 3 outside, none of them is equal to one inside.
     let axes = vec![0.0, 0.0, 1.0];
-    let projection = Projection { mean: vec![0.0; 3], scale: vec![1.0; 3], axes, raw_denominator: false };
+    let projection = Projection { mean: vec![0.0; 3], scale: vec![1.0; 3], axes, raw_denominator: false, error: 0.0 };
     let asked = Questions { projection: Some(&projection), directional: None, ..questions(&kept, None) };
     let judge = Judge::new(&asked).unwrap();
     let mut seen = Sightings::default();
@@ -177,7 +177,7 @@ fn neco_separates_and_follows_the_largest_logit() {
     let (rows, head) = fixture();
     let statistics = statistics(&rows);
     let axes = vec![1.0, 0.0, 0.0];
-    let projection = Projection { mean: vec![0.0; 3], scale: vec![1.0; 3], axes, raw_denominator: false };
+    let projection = Projection { mean: vec![0.0; 3], scale: vec![1.0; 3], axes, raw_denominator: false, error: 0.0 };
     let mut questions = questions(&statistics, Some(&head));
     questions.projection = Some(&projection);
     let (findings, verdicts) = look(&questions, std::slice::from_ref(&rows));
@@ -233,7 +233,7 @@ fn head_and_projection(statistics: &Statistics, random: &mut Random) -> (Head, P
     let head = Head { weights, bias: Some((0..classes).map(|_| random.below(3) as f64).collect()) };
     let mut axes = vec![0.0; dim];
     axes[random.below(dim)] = 1.0;
-    (head, Projection { mean: statistics.mean(0), scale: vec![1.5; dim], axes, raw_denominator: false })
+    (head, Projection { mean: statistics.mean(0), scale: vec![1.5; dim], axes, raw_denominator: false, error: 0.0 })
 }
 
 proptest! {

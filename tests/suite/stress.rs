@@ -1,6 +1,7 @@
 //! Archives that are hard to measure, by what makes them so.
 
 use half::f16;
+use nckit::batch::Label;
 
 use crate::rows::{Random, Rows, Stored};
 
@@ -26,7 +27,41 @@ pub(crate) struct Recipe {
     /// Factors of the classes' σ, in turn.
     pub(crate) class_scales: Vec<f64>,
     pub(crate) noise: Noise,
+    pub(crate) means: Means,
+    pub(crate) sizes: Sizes,
+    /// Directions in which means and noise lie; the others are 0 until rows are rotated.
+    pub(crate) rank: usize,
+    /// The length of a vector that is added to all rows, in units of the noise-free means.
+    pub(crate) offset: f64,
+    /// Rows are brought to mean 0 and variance 1, one by one, as a last layer does it.
+    pub(crate) layer_norm: bool,
+    /// The rows of class 0 in the first chunk once more under a label of their own, at the end of the last chunk.
+    pub(crate) twins: bool,
 }
+
+/// Where the classes' means lie.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Means {
+    /// In any direction, all of length 10.
+    Spread,
+    /// At right angles to each other: a simplex about their centre, if there are directions enough.
+    Simplex,
+    /// This far from a common one, relative to its length.
+    Near(f64),
+}
+
+/// How many rows each class has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Sizes {
+    Alike,
+    /// `1/k` of the first.
+    Zipf,
+    /// Half of the classes have one row.
+    Singletons,
+}
+
+/// The label of the rows that [`Recipe::twins`] repeats.
+const TWIN: i64 = 1_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Noise {
@@ -55,6 +90,12 @@ impl Recipe {
             chunk_scales: vec![1.0],
             class_scales: vec![1.0],
             noise: Noise::Normal,
+            means: Means::Spread,
+            sizes: Sizes::Alike,
+            rank: usize::MAX,
+            offset: 0.0,
+            layer_norm: false,
+            twins: false,
         }
     }
 
@@ -62,12 +103,14 @@ impl Recipe {
         let mut random =
             Random::new(self.name.bytes().fold(7, |seed: u64, byte| seed.wrapping_mul(31) ^ u64::from(byte)));
         let dim = self.dim;
-        let means: Vec<f64> = (0..self.classes).flat_map(|_| scaled_unit(&mut random, dim, 10.0)).collect();
+        let means = self.means(&mut random);
+        let offset = if self.offset > 0.0 { scaled_unit(&mut random, dim, 10.0 * self.offset) } else { vec![0.0; dim] };
         let reflections: Vec<Vec<f64>> = (0..4).map(|_| scaled_unit(&mut random, dim, 1.0)).collect();
         let sigma = self.collapse * 10.0 / (dim as f64).sqrt();
-        let spread: Vec<f64> = (0..dim).map(|j| sigma * (j as f64 + 1.0).powf(-self.decay / 2.0)).collect();
+        let variance = |j: usize| if j < self.rank { (j as f64 + 1.0).powf(-self.decay) } else { 0.0 };
+        let spread: Vec<f64> = (0..dim).map(|j| sigma * variance(j).sqrt()).collect();
         let total: usize = self.chunks.iter().sum();
-        let mut labels: Vec<usize> = (0..total).map(|_| random.below(self.classes)).collect();
+        let mut labels: Vec<usize> = (0..total).map(|row| self.class(&mut random, row)).collect();
         if self.sorted {
             labels.sort_unstable();
         }
@@ -86,17 +129,75 @@ impl Recipe {
                     }
                 }
                 row.iter_mut().zip(&self.factors).for_each(|(x, factor)| *x *= factor);
+                row.iter_mut().zip(&offset).for_each(|(x, offset)| *x += offset);
+                if self.layer_norm {
+                    normalise(&mut row);
+                }
                 values.extend(row.iter().map(|x| x * scale));
             }
-            let values = match self.bits {
-                16 => Stored::F16(values.iter().map(|&x| f16::from_f64(x)).collect()),
-                32 => Stored::F32(values.iter().map(|&x| x as f32).collect()),
-                _ => Stored::F64(values),
-            };
             let labels: Vec<i64> = labels.iter().map(|&label| label as i64).collect();
-            chunks.push(Rows::new(dim, values, &labels));
+            chunks.push(Rows::new(dim, self.stored(values), &labels));
+        }
+        if self.twins {
+            self.repeat(&mut chunks);
         }
         chunks
+    }
+
+    fn means(&self, random: &mut Random) -> Vec<f64> {
+        let (dim, used) = (self.dim, self.rank.min(self.dim));
+        let mut vector = |length: f64| {
+            let mut vector = scaled_unit(random, used, length);
+            vector.resize(dim, 0.0);
+            vector
+        };
+        match self.means {
+            Means::Spread => (0..self.classes).flat_map(|_| vector(10.0)).collect(),
+            Means::Simplex => {
+                (0..self.classes * dim).map(|at| if at / dim % used == at % dim { 10.0 } else { 0.0 }).collect()
+            }
+            Means::Near(share) => {
+                let common = vector(10.0);
+                let mean = |_| vector(10.0 * share).into_iter().zip(common.clone()).map(|(x, common)| common + x);
+                (0..self.classes).flat_map(mean).collect()
+            }
+        }
+    }
+
+    fn class(&self, random: &mut Random, row: usize) -> usize {
+        let singletons = match self.sizes {
+            Sizes::Singletons => self.classes / 2,
+            Sizes::Zipf => {
+                // The inverse of the distribution whose density falls as 1/k.
+                return ((self.classes as f64 + 1.0).powf(random.uniform()) as usize - 1).min(self.classes - 1);
+            }
+            Sizes::Alike => 0,
+        };
+        if row < singletons { row } else { singletons + random.below(self.classes - singletons) }
+    }
+
+    /// As files of this type hold them.
+    pub(crate) fn stored(&self, values: Vec<f64>) -> Stored {
+        match self.bits {
+            16 => Stored::F16(values.iter().map(|&x| f16::from_f64(x.clamp(-6e4, 6e4))).collect()),
+            32 => Stored::F32(values.iter().map(|&x| x as f32).collect()),
+            _ => Stored::F64(values),
+        }
+    }
+
+    fn repeat(&self, chunks: &mut [Rows]) {
+        let first = &chunks[0];
+        let of_class_0 = |i: &usize| first.classes[first.codes[*i] as usize] == Label::Int(0);
+        let repeated: Vec<usize> = (0..first.len()).filter(of_class_0).collect();
+        let twins: Vec<f64> = repeated.iter().flat_map(|&i| first.row(i)).collect();
+        let Some(last) = chunks.last_mut() else { return };
+        let values = (0..last.len()).flat_map(|i| last.row(i)).chain(twins).collect();
+        let label = |&code: &u32| match last.classes[code as usize] {
+            Label::Int(label) => label as i64,
+            _ => unreachable!("labels are numbers"),
+        };
+        let labels: Vec<i64> = last.codes.iter().map(label).chain(repeated.iter().map(|_| TWIN)).collect();
+        *last = Rows::new(self.dim, self.stored(values), &labels);
     }
 
     fn row(&self, random: &mut Random, class: usize, mean: &[f64], spread: &[f64], class_scale: f64) -> Vec<f64> {
@@ -120,6 +221,13 @@ fn scaled_unit(random: &mut Random, dim: usize, length: f64) -> Vec<f64> {
     let direction: Vec<f64> = (0..dim).map(|_| random.normal()).collect();
     let norm = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
     direction.iter().map(|x| x * length / norm).collect()
+}
+
+fn normalise(row: &mut [f64]) {
+    let dim = row.len() as f64;
+    let mean = row.iter().sum::<f64>() / dim;
+    let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / dim;
+    row.iter_mut().for_each(|x| *x = (*x - mean) / (variance + 1e-12).sqrt());
 }
 
 /// Householder's reflection.

@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::lanes::{compact, exp, ln, max, squared_distance, sum};
-use super::{Buffers, Moments, NEAR, Points, ScaledMoments, Tile};
+use super::{Buffers, Moments, NEAR, Points, ScaledMoments, Tile, UNRESOLVED};
 
 /// Distances and angles over unordered pairs of points that have a direction; unit vectors throughout.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,7 +12,8 @@ pub struct Angles {
     pub points: usize,
     /// Points without.
     pub zeros: usize,
-    /// Pairs of one direction up to rounding, left out of both energies.
+    /// Pairs of one direction up to rounding, of this arithmetic or 32 times what it left in the points; left out of both
+    /// energies.
     pub degenerate: u64,
     /// `cos`.
     pub cos: Moments,
@@ -28,6 +29,21 @@ pub struct Angles {
     pub riesz: ScaledMoments,
     /// The least `‖u_i − u_j‖`, degenerate pairs included; `None` without pairs.
     pub min_distance: Option<f64>,
+    /// What the noise of points leaves in these numbers.
+    pub errors: AngleErrors,
+}
+
+/// Estimates of errors, of pairs one by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AngleErrors {
+    /// Of `‖u_i − u_j‖`, absolute.
+    pub distance: Moments,
+    /// Of `ln ‖u_i − u_j‖`, absolute, without degenerate pairs.
+    pub ln: Moments,
+    /// The same times `‖u_i − u_j‖^−s`.
+    pub riesz: ScaledMoments,
+    /// Of the least `‖u_i − u_j‖`, absolute.
+    pub min_distance: f64,
 }
 
 /// What is known of some tiles.
@@ -39,8 +55,11 @@ pub(super) struct Part {
     distance: Moments,
     log_energy: Moments,
     riesz: ScaledMoments,
-    /// Squared.
-    min_distance: f64,
+    /// Squared, and its estimated error, of the distance itself.
+    min_distance: (f64, f64),
+    distance_errors: Moments,
+    ln_errors: Moments,
+    riesz_errors: ScaledMoments,
 }
 
 impl Default for Part {
@@ -52,7 +71,10 @@ impl Default for Part {
             distance: Moments::default(),
             log_energy: Moments::default(),
             riesz: ScaledMoments::default(),
-            min_distance: f64::INFINITY,
+            min_distance: (f64::INFINITY, 0.0),
+            distance_errors: Moments::default(),
+            ln_errors: Moments::default(),
+            riesz_errors: ScaledMoments::default(),
         }
     }
 }
@@ -65,7 +87,12 @@ impl Part {
         self.distance.merge(&other.distance);
         self.log_energy.merge(&other.log_energy);
         self.riesz.merge(&other.riesz);
-        self.min_distance = self.min_distance.min(other.min_distance);
+        if other.min_distance.0 < self.min_distance.0 {
+            self.min_distance = other.min_distance;
+        }
+        self.distance_errors.merge(&other.distance_errors);
+        self.ln_errors.merge(&other.ln_errors);
+        self.riesz_errors.merge(&other.riesz_errors);
     }
 }
 
@@ -73,6 +100,8 @@ pub(super) struct Task<'a> {
     points: Points<'a>,
     /// `1/‖x‖`, and 0 for a point without direction.
     inverse_norms: Vec<f64>,
+    /// The noise of directions, squared.
+    noise: Vec<f64>,
     riesz_s: f64,
     directions: usize,
 }
@@ -82,7 +111,8 @@ impl<'a> Task<'a> {
         let inverse = |&norm: &f64| if norm > 0.0 { 1.0 / norm } else { 0.0 };
         let inverse_norms: Vec<f64> = points.norms.iter().map(inverse).collect();
         let directions = inverse_norms.iter().filter(|&&inverse| inverse > 0.0).count();
-        Self { points: *points, inverse_norms, riesz_s, directions }
+        let noise = points.noise.iter().zip(&inverse_norms).map(|(noise, inverse)| noise * inverse * inverse).collect();
+        Self { points: *points, inverse_norms, noise, riesz_s, directions }
     }
 
     /// What a pair's cosine is in a simplex, but for its sign.
@@ -98,11 +128,13 @@ impl<'a> Task<'a> {
 
     #[inline(always)]
     fn row(&self, i: usize, first: usize, products: &[f64], all: bool, buffers: &mut Buffers, part: &mut Part) {
-        let Buffers([cos, squared, values]) = buffers;
+        let Buffers([cos, squared, values, errors]) = buffers;
         let mut count = products.len();
-        let (cos, squared, values) = (&mut cos[..count], &mut squared[..count], &mut values[..count]);
+        let (cos, squared) = (&mut cos[..count], &mut squared[..count]);
+        let (values, errors) = (&mut values[..count], &mut errors[..count]);
         let mine = self.inverse_norms[i];
         let others = &self.inverse_norms[first..][..count];
+        let (own_noise, noise) = (self.noise[i], &self.noise[first..][..count]);
         let mut near = false;
         for j in 0..count {
             cos[j] = products[j] * mine * others[j];
@@ -118,35 +150,78 @@ impl<'a> Task<'a> {
                 }
             }
         }
+        // The noise of both points; with a minus, even if it is 0, where the pair is one of those left out.
+        let tolerance = 2.0 * self.points.tolerance();
+        let mut hidden = false;
+        for j in 0..count {
+            let both = own_noise + noise[j];
+            let unresolved = squared[j] <= tolerance || squared[j] <= UNRESOLVED * both;
+            hidden |= unresolved && others[j] > 0.0;
+            errors[j] = if unresolved { -both } else { both };
+        }
         if !all {
-            let kept = compact(squared, |j, _| others[j] > 0.0);
+            for values in [&mut *squared, &mut *errors] {
+                compact(values, |j, _| others[j] > 0.0);
+            }
             count = compact(cos, |j, _| others[j] > 0.0);
-            debug_assert_eq!(kept, count);
         }
         let (cos, squared) = (&cos[..count], &mut squared[..count]);
+        let errors = &mut errors[..count];
         let simplex = self.simplex();
         part.simplex_deviation += sum(cos, |cos| (cos + simplex).abs());
         part.cos.merge(&Moments::of(cos));
-        let mut least = f64::INFINITY;
-        for (value, &squared) in values.iter_mut().zip(&*squared) {
-            *value = squared.sqrt();
-            least = if squared < least { squared } else { least };
-        }
-        part.distance.merge(&Moments::of(&values[..count]));
-        part.min_distance = part.min_distance.min(least);
+        self.distances(squared, &mut values[..count], errors, part);
 
-        let tolerance = 2.0 * self.points.tolerance();
-        if least <= tolerance {
-            let kept = compact(squared, |_, squared| squared > tolerance);
+        if hidden {
+            let kept = compact(squared, |j, _| errors[j].is_sign_positive());
+            compact(errors, |_, error| error.is_sign_positive());
             part.degenerate += (count - kept) as u64;
             count = kept;
         }
-        let (squared, values) = (&squared[..count], &mut values[..count]);
+        let (squared, values, errors) = (&squared[..count], &mut values[..count], &mut errors[..count]);
+        for (error, &squared) in errors.iter_mut().zip(squared) {
+            *error = self.points.error(*error / squared);
+        }
+        part.ln_errors.merge(&Moments::of(errors));
         for (value, &squared) in values.iter_mut().zip(squared) {
             *value = -0.5 * ln(squared);
         }
         part.log_energy.merge(&Moments::of(values));
-        part.riesz.merge(&self.riesz(squared, values));
+        let riesz = self.riesz(squared, values);
+        part.riesz.merge(&riesz);
+        for (error, value) in errors.iter_mut().zip(&*values) {
+            *error *= value;
+        }
+        part.riesz_errors.merge(&ScaledMoments { moments: Moments::of(errors), ..riesz });
+    }
+
+    /// Distances, whose errors are the square root of their noise where that hides them.
+    #[inline(always)]
+    fn distances(&self, squared: &[f64], values: &mut [f64], noise: &[f64], part: &mut Part) {
+        let mut least = f64::INFINITY;
+        for (value, &squared) in values.iter_mut().zip(squared) {
+            *value = squared.sqrt();
+            least = if squared < least { squared } else { least };
+        }
+        part.distance.merge(&Moments::of(values));
+        if least < part.min_distance.0
+            && let Some(at) = squared.iter().position(|&squared| squared <= least)
+        {
+            part.min_distance = (least, self.distance_error(values[at], noise[at]));
+        }
+        for (value, &noise) in values.iter_mut().zip(noise) {
+            *value = self.distance_error(*value, noise);
+        }
+        part.distance_errors.merge(&Moments::of(values));
+    }
+
+    #[inline(always)]
+    fn distance_error(&self, distance: f64, noise: f64) -> f64 {
+        if noise.is_sign_positive() {
+            distance * self.points.error(noise / (distance * distance))
+        } else {
+            (-noise).sqrt()
+        }
     }
 
     /// `‖u_i − u_j‖^−s`, from squared distances and their log energies, which it overwrites.
@@ -187,7 +262,13 @@ impl<'a> Task<'a> {
             log_energy: part.log_energy,
             riesz_s: self.riesz_s,
             riesz: part.riesz,
-            min_distance: (pairs > 0).then(|| part.min_distance.sqrt()),
+            min_distance: (pairs > 0).then(|| part.min_distance.0.sqrt()),
+            errors: AngleErrors {
+                distance: part.distance_errors,
+                ln: part.ln_errors,
+                riesz: part.riesz_errors,
+                min_distance: part.min_distance.1,
+            },
         }
     }
 }

@@ -7,7 +7,7 @@ use rayon::slice::ParallelSliceMut;
 
 use super::distribution::{Distribution, Histogram, Values};
 use super::lanes::{compact, exp, ln, max, squared_distance, sum};
-use super::{Buffers, NEAR, Points, Tile, Variances};
+use super::{Buffers, NEAR, Points, Tile, UNRESOLVED, Variances};
 
 /// Classes of which all pairs are kept for exact quantiles: half a million.
 const EXACT_CLASSES: usize = 1024;
@@ -19,7 +19,8 @@ pub struct Cdnv {
     pub classes: usize,
     /// Pairs counted in all that follows.
     pub pairs: u64,
-    /// Pairs left out because their means are the same up to rounding, `d² ≤ 4 D ε (‖c_i‖² + ‖c_j‖²)`.
+    /// Pairs left out because their means are the same up to rounding: `d² ≤ 4 D ε (‖c_i‖² + ‖c_j‖²)`, or up to 32 times
+    /// the noise of both.
     pub degenerate: u64,
     /// The mean; 0 without pairs. Not finite if any pair's is not, and then nothing else holds.
     pub mean: f64,
@@ -27,6 +28,10 @@ pub struct Cdnv {
     pub max: f64,
     /// The mean of `log10 V` over pairs with `V > 0`; `None` without such.
     pub log10_mean: Option<f64>,
+    /// Estimate of what the noise of means leaves in the mean, relative.
+    pub mean_error: f64,
+    /// The same of `V` itself, relative, on average over pairs.
+    pub typical_error: f64,
     /// All of them.
     pub distribution: Distribution,
     /// One a class, also of those not used.
@@ -99,6 +104,7 @@ pub(super) struct Part {
     ln: f64,
     positive: u64,
     degenerate: u64,
+    errors: Errors,
     /// If all are kept.
     values: Vec<f64>,
     worst: Worst,
@@ -110,8 +116,17 @@ pub(super) struct Total {
     ln: f64,
     positive: u64,
     degenerate: u64,
+    errors: Errors,
     values: Vec<f64>,
     worst: Worst,
+}
+
+/// Sums over pairs of twice the relative errors of distances.
+#[derive(Clone, Copy, Debug, Default)]
+struct Errors {
+    plain: f64,
+    /// Times `V`.
+    weighted: f64,
 }
 
 impl Total {
@@ -121,6 +136,8 @@ impl Total {
         self.ln += part.ln;
         self.positive += part.positive;
         self.degenerate += part.degenerate;
+        self.errors.plain += part.errors.plain;
+        self.errors.weighted += part.errors.weighted;
         self.values.extend(part.values);
         part.worst.pairs.into_iter().for_each(|pair| self.worst.push(pair));
     }
@@ -197,6 +214,7 @@ impl<'a> Task<'a> {
             ln: 0.0,
             positive: 0,
             degenerate: 0,
+            errors: Errors::default(),
             values: Vec::new(),
             worst: Worst::new(self.worst),
         }
@@ -209,6 +227,7 @@ impl<'a> Task<'a> {
             ln: 0.0,
             positive: 0,
             degenerate: 0,
+            errors: Errors::default(),
             values: Vec::new(),
             worst: Worst::new(self.worst),
         };
@@ -229,10 +248,16 @@ impl<'a> Task<'a> {
         part: &mut Part,
     ) -> &'b [f64] {
         let count = products.len();
-        let Buffers([squared, inverse, cdnv]) = buffers;
+        let Buffers([squared, inverse, cdnv, errors]) = buffers;
         let (squared, inverse, cdnv) = (&mut squared[..count], &mut inverse[..count], &mut cdnv[..count]);
+        let errors = &mut errors[..count];
         let degenerate = self.squared_distances(i, first, products, squared, inverse);
         part.degenerate += degenerate;
+        let (mine, noise) = (self.points.noise[i], &self.points.noise[first..][..count]);
+        for j in 0..count {
+            errors[j] = inverse[j] * 2.0 * self.points.error((mine + noise[j]) / squared[j]);
+        }
+        part.errors.plain += sum(errors, |error| error);
 
         // `inverse` holds 1 for a pair that counts, else 0.
         let (cols, variance) = (&mut part.cols, self.variances[i]);
@@ -255,6 +280,10 @@ impl<'a> Task<'a> {
             neighbour[j] = if v > worst[j] { i as u64 } else { neighbour[j] };
             worst[j] = if v > worst[j] { v } else { worst[j] };
         }
+        for (error, v) in errors.iter_mut().zip(&*cdnv) {
+            *error *= v;
+        }
+        part.errors.weighted += sum(errors, |error| error);
         part.rows.cdnv[row] += sum(cdnv, |v| v);
         part.rows.inverse[row] += sum(inverse, |x| x);
         let largest = max(cdnv);
@@ -288,11 +317,13 @@ impl<'a> Task<'a> {
     ) -> u64 {
         let (mine, count) = (self.squares[i], products.len());
         let (others, used) = (&self.squares[first..][..count], &self.used[first..][..count]);
+        let noise = &self.points.noise[first..][..count];
+        let unresolved = |j: usize| UNRESOLVED * (self.points.noise[i] + noise[j]);
         let mut near = false;
         for j in 0..count {
             let both = mine + others[j];
             squared[j] = both - 2.0 * products[j];
-            near |= squared[j] < NEAR * both;
+            near |= squared[j] < NEAR * both || squared[j] <= unresolved(j);
         }
         let tolerance = self.points.tolerance();
         let mut degenerate = 0.0;
@@ -302,7 +333,7 @@ impl<'a> Task<'a> {
                 if squared[j] < NEAR * both {
                     squared[j] = squared_distance(self.points.row(i), 1.0, self.points.row(first + j), 1.0);
                 }
-                let apart = both > 0.0 && squared[j] > tolerance * both;
+                let apart = both > 0.0 && squared[j] > tolerance * both && squared[j] > unresolved(j);
                 squared[j] = if apart { squared[j] } else { 1.0 };
                 counts[j] = if apart { used[j] } else { 0.0 };
                 degenerate += used[j] - counts[j];
@@ -335,7 +366,7 @@ impl<'a> Task<'a> {
     }
 
     pub(super) fn finish(&self, total: Total, counts: impl Iterator<Item = Histogram>) -> Cdnv {
-        let Total { sums, ln, positive, degenerate, mut values, mut worst } = total;
+        let Total { sums, ln, positive, degenerate, errors, mut values, mut worst } = total;
         // In units of the points up to here.
         let inverse_factor = self.points.unit.powf(-2.0 * self.exponent);
         let factor = self.points.unit * self.points.unit * inverse_factor;
@@ -358,6 +389,7 @@ impl<'a> Task<'a> {
         for pair in &mut worst.pairs {
             pair.cdnv *= factor;
         }
+        let over = |sum: f64, total: f64| if total > 0.0 { self.exponent * sum / total } else { 0.0 };
         let by_class = (0..self.points.len()).map(|k| ClassCdnv {
             pairs: sums.pairs[k] as u64,
             mean: mean(sums.cdnv[k], sums.pairs[k]),
@@ -369,6 +401,8 @@ impl<'a> Task<'a> {
             pairs,
             degenerate,
             mean: mean(sums.cdnv.iter().sum::<f64>() / 2.0, pairs as f64),
+            mean_error: over(errors.weighted, sums.cdnv.iter().sum::<f64>() / 2.0),
+            typical_error: over(errors.plain, pairs as f64),
             max: sums.worst.iter().fold(0.0, |max: f64, &worst| max.max(worst)) * factor,
             log10_mean: (positive > 0).then(|| (ln / positive as f64 + factor.ln()) / std::f64::consts::LN_10),
             distribution,

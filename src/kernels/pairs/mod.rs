@@ -14,7 +14,7 @@ mod moments;
 #[cfg(test)]
 mod tests;
 
-pub use angles::Angles;
+pub use angles::{AngleErrors, Angles};
 pub use cdnv::{Cdnv, ClassCdnv, WorstPair};
 pub use distribution::Distribution;
 pub use moments::{Moments, ScaledMoments};
@@ -35,6 +35,10 @@ const WAVE: usize = 512;
 /// Squared distances below this share of the sum of squared norms are taken from differences.
 const NEAR: f64 = 1e-3;
 
+/// Squared distances up to this many times what rounding makes between equal points are not told from 0: between six
+/// standard deviations in one dimension, and far more in several.
+pub(crate) const UNRESOLVED: f64 = 32.0;
+
 /// Points, one a class: centred means or classifier rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Points<'a> {
@@ -46,6 +50,10 @@ pub struct Points<'a> {
     pub norms: &'a [f64],
     /// The unit, in feature units: a power of two that keeps squares in range.
     pub unit: f64,
+    /// What rounding left in them: the mean squared distance of each from the true point, `K`, in units of `unit` squared.
+    pub noise: &'a [f64],
+    /// The largest share of it that lies along one direction: 1 is always right, `1/D` if it is alike in all.
+    pub along: f64,
 }
 
 /// What CDNV needs besides means.
@@ -89,6 +97,13 @@ impl<'a> Points<'a> {
     /// The share of the sum of squared norms up to which a squared distance is rounding: `4 D ε`.
     fn tolerance(&self) -> f64 {
         4.0 * self.dim as f64 * f64::EPSILON
+    }
+
+    /// The relative error of a distance, about one standard deviation: `noise` is that of both points, over the square of
+    /// the distance.
+    #[inline(always)]
+    pub fn error(&self, noise: f64) -> f64 {
+        (self.along * noise).sqrt() + 0.5 * noise
     }
 }
 
@@ -165,13 +180,13 @@ struct Scratch {
 }
 
 /// Room for a row of a tile, several times.
-struct Buffers([[f64; TILE]; 3]);
+struct Buffers([[f64; TILE]; 4]);
 
 impl Scratch {
     fn new(cdnv: Option<&cdnv::Task<'_>>) -> Self {
         Self {
             products: vec![0.0; TILE * TILE],
-            buffers: Buffers([[0.0; TILE]; 3]),
+            buffers: Buffers([[0.0; TILE]; 4]),
             counts: cdnv.filter(|task| task.binned()).map(|_| distribution::Histogram::new()),
         }
     }

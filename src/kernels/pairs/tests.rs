@@ -6,6 +6,7 @@ struct Case {
     dim: usize,
     values: Vec<f64>,
     norms: Vec<f64>,
+    noise: Vec<f64>,
     variances: Vec<f64>,
     used: Vec<bool>,
 }
@@ -32,11 +33,12 @@ impl Case {
             }
         }
         let norms = values.chunks(dim).map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
-        Self { dim, values, norms, variances, used: (0..classes).map(|k| k % 11 != 5).collect() }
+        let noise = (0..classes).map(|k| 1e-9 * (k % 3) as f64).collect();
+        Self { dim, values, norms, noise, variances, used: (0..classes).map(|k| k % 11 != 5).collect() }
     }
 
     fn points(&self) -> Points<'_> {
-        Points { dim: self.dim, values: &self.values, norms: &self.norms, unit: 1.0 }
+        Points { dim: self.dim, values: &self.values, norms: &self.norms, unit: 1.0, noise: &self.noise, along: 0.25 }
     }
 
     fn variances(&self, exponent: f64) -> Variances<'_> {
@@ -49,6 +51,12 @@ impl Case {
         row(i).zip(row(j)).map(|(x, y)| (x - y).powi(2)).sum()
     }
 
+    /// Of both points, or of their directions.
+    fn noise(&self, i: usize, j: usize, unit: bool) -> f64 {
+        let scale = |k: usize| if unit { self.norms[k].powi(-2) } else { 1.0 };
+        self.noise[i] * scale(i) + self.noise[j] * scale(j)
+    }
+
     fn pairs(&self) -> impl Iterator<Item = (usize, usize)> {
         let classes = self.norms.len();
         (0..classes).flat_map(move |i| (i + 1..classes).map(move |j| (i, j)))
@@ -58,6 +66,11 @@ impl Case {
 #[track_caller]
 fn close(found: f64, expected: f64) {
     assert!((found - expected).abs() <= 1e-11 * expected.abs().max(1e-3), "{found} is not {expected}");
+}
+
+/// The relative error of a distance.
+fn error(squared: f64, noise: f64) -> f64 {
+    (0.25 * noise / squared).sqrt() + 0.5 * noise / squared
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -81,18 +94,28 @@ fn cdnv_equals_two_plain_loops() {
         let cdnv = sweep(&case.points(), Some(&case.variances(exponent)), None).cdnv.unwrap();
         let (mut all, mut degenerate, mut by_class) = (Vec::new(), 0, vec![Vec::new(); classes]);
         let mut inverse = vec![0.0; classes];
+        let mut errors = Vec::new();
         for (i, j) in case.pairs().filter(|&(i, j)| case.used[i] && case.used[j]) {
             let squared = case.squared(i, j, false);
-            if squared <= 24.0 * f64::EPSILON * (case.norms[i].powi(2) + case.norms[j].powi(2)) {
+            let noise = case.noise(i, j, false);
+            let tolerance = 24.0 * f64::EPSILON * (case.norms[i].powi(2) + case.norms[j].powi(2));
+            if squared <= tolerance.max(32.0 * noise) {
                 degenerate += 1;
                 continue;
             }
+            errors.push(2.0 * exponent * error(squared, noise));
             let v = (case.variances[i] + case.variances[j]) / (2.0 * squared.powf(exponent));
             for (k, other) in [(i, j), (j, i)] {
                 by_class[k].push((v, other));
                 inverse[k] += 0.5 / squared.powf(exponent);
             }
             all.push((v, i, j));
+        }
+        if !all.is_empty() {
+            close(cdnv.typical_error, mean(&errors));
+            let weighted: Vec<f64> = errors.iter().zip(&all).map(|(error, (v, ..))| error * v).collect();
+            let of_v = mean(&all.iter().map(|pair| pair.0).collect::<Vec<_>>());
+            assert!((cdnv.mean_error / mean(&weighted) * of_v - 1.0).abs() < 1e-10);
         }
         assert_eq!((cdnv.pairs, cdnv.degenerate), (all.len() as u64, degenerate));
         assert_eq!(cdnv.classes, case.used.iter().filter(|&&used| used).count());
@@ -135,10 +158,28 @@ fn angles_equal_two_plain_loops() {
         let directed = |k: usize| case.norms[k] > 0.0;
         let points = (0..classes).filter(|&k| directed(k)).count();
         assert_eq!((angles.points, angles.zeros), (points, classes - points));
-        let squared: Vec<f64> =
-            case.pairs().filter(|&(i, j)| directed(i) && directed(j)).map(|(i, j)| case.squared(i, j, true)).collect();
-        let apart: Vec<f64> = squared.iter().copied().filter(|&d| d > 48.0 * f64::EPSILON).collect();
-        assert_eq!(angles.degenerate, (squared.len() - apart.len()) as u64);
+        let directed_pairs = || case.pairs().filter(|&(i, j)| directed(i) && directed(j));
+        let squared: Vec<f64> = directed_pairs().map(|(i, j)| case.squared(i, j, true)).collect();
+        let noise: Vec<f64> = directed_pairs().map(|(i, j)| case.noise(i, j, true)).collect();
+        let both = || squared.iter().copied().zip(noise.iter().copied());
+        let resolved = |&(d, noise): &(f64, f64)| d > f64::max(48.0 * f64::EPSILON, 32.0 * noise);
+        let (apart, hidden): (Vec<_>, Vec<_>) = both().partition(resolved);
+        let errors: Vec<f64> = apart.iter().map(|&(d, noise)| error(d, noise)).collect();
+        let of_distance = |pair: (f64, f64)| {
+            if resolved(&pair) { pair.0.sqrt() * error(pair.0, pair.1) } else { pair.1.sqrt() }
+        };
+        assert_eq!(angles.degenerate, hidden.len() as u64);
+        assert!(classes < 100 || (hidden.len() > 1 && hidden.iter().any(|&(d, _)| d > 1e-13)));
+        let powers = apart.iter().zip(&errors).map(|((d, _), error)| d.powf(-0.5 * s) * error).collect::<Vec<_>>();
+        let found = &angles.errors;
+        for (found, expected) in [
+            (found.distance.mean, mean(&both().map(of_distance).collect::<Vec<_>>())),
+            (found.ln.mean, mean(&errors)),
+            (found.riesz.moments.mean * found.riesz.ln_scale.exp(), mean(&powers)),
+        ] {
+            assert!(squared.is_empty() || (found / expected - 1.0).abs() < 1e-9, "{found} is not {expected}");
+        }
+        let apart: Vec<f64> = apart.into_iter().map(|(d, _)| d).collect();
         close_moments(&angles.cos, &squared.iter().map(|d| 1.0 - 0.5 * d).collect::<Vec<_>>());
         close_moments(&angles.distance, &squared.iter().map(|d| d.sqrt()).collect::<Vec<_>>());
         close_moments(&angles.log_energy, &apart.iter().map(|d| -0.5 * d.ln()).collect::<Vec<_>>());
@@ -150,7 +191,9 @@ fn angles_equal_two_plain_loops() {
             let simplex = 1.0 / (points as f64 - 1.0);
             let deviations: Vec<f64> = squared.iter().map(|d| (1.0 - 0.5 * d + simplex).abs()).collect();
             close(angles.simplex_deviation, mean(&deviations));
-            close(angles.min_distance.unwrap(), squared.iter().copied().fold(4.0, f64::min).sqrt());
+            let least = both().min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+            close(angles.min_distance.unwrap(), least.0.sqrt());
+            close(angles.errors.min_distance, of_distance(least));
         }
     }
 }
@@ -161,12 +204,15 @@ fn many_classes_are_binned_and_the_unit_cancels() {
     let unscaled = sweep(&case.points(), Some(&case.variances(2.0)), None).cdnv.unwrap();
     let halves: Vec<f64> = case.values.iter().map(|x| x * 8.0).collect();
     let norms: Vec<f64> = case.norms.iter().map(|x| x * 8.0).collect();
-    let points = Points { dim: 3, values: &halves, norms: &norms, unit: 0.125 };
+    let noise: Vec<f64> = case.noise.iter().map(|x| x * 64.0).collect();
+    let points = Points { dim: 3, values: &halves, norms: &norms, unit: 0.125, noise: &noise, along: 0.25 };
     let scaled = sweep(&points, Some(&case.variances(2.0)), None).cdnv.unwrap();
     let mut values: Vec<f64> = case
         .pairs()
         .map(|(i, j)| (i, j, case.squared(i, j, false)))
-        .filter(|&(i, j, squared)| case.used[i] && case.used[j] && squared > 1e-13)
+        .filter(|&(i, j, squared)| {
+            case.used[i] && case.used[j] && squared > f64::max(1e-13, 32.0 * case.noise(i, j, false))
+        })
         .map(|(i, j, squared)| f64::midpoint(case.variances[i], case.variances[j]) / squared.powi(2))
         .collect();
     values.sort_by(f64::total_cmp);
@@ -177,6 +223,7 @@ fn many_classes_are_binned_and_the_unit_cancels() {
         assert!((a / values[(q * (values.len() - 1) as f64) as usize] - 1.0).abs() < 2e-3);
     }
     close(scaled.mean, unscaled.mean);
+    close(scaled.mean_error, unscaled.mean_error);
     close(scaled.max, unscaled.max);
     close(scaled.log10_mean.unwrap(), unscaled.log10_mean.unwrap());
     assert_eq!(scaled.worst, unscaled.worst);
@@ -186,7 +233,7 @@ fn many_classes_are_binned_and_the_unit_cancels() {
 #[test]
 fn large_exponents_leave_the_range_of_f64_but_not_of_logarithms() {
     let values = [1.0, 0.0, 0.0, 1.0, -1.0, 0.0];
-    let points = Points { dim: 2, values: &values, norms: &[1.0, 1.0, 1.0], unit: 1.0 };
+    let points = Points { dim: 2, values: &values, norms: &[1.0, 1.0, 1.0], unit: 1.0, noise: &[0.0; 3], along: 1.0 };
     let angles = sweep(&points, None, Some(3000.0)).angles.unwrap();
     // Squared distances of 2, 2 and 4.
     let ln_mean = angles.riesz.ln_scale + angles.riesz.moments.mean.ln();

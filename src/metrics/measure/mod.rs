@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use super::catalogue::Card;
 use super::group::Group;
 use super::outcome::Outcome;
@@ -43,8 +45,9 @@ pub fn measure(
         return Ok(Measurements { metrics, ..Measurements::default() });
     }
     let group = Group::new(evidence, options, selection, extras);
-    let metrics = selection.cards().map(|card| Ok(measured(card, group.outcome(card)?))).collect::<Result<_>>()?;
-    let (accuracy, mut flags) = group.accuracy();
+    let outcomes = selection.cards().map(|card| Ok((card, group.outcome(card)?))).collect::<Result<Vec<_>>>()?;
+    let (mut accuracy, mut flags) = group.accuracy();
+    let metrics = outcomes.into_iter().map(|(card, outcome)| judged(card, outcome, &mut accuracy)).collect();
     if statistics.counts.contains(&1) {
         flags.push("singleton_classes");
     }
@@ -61,9 +64,37 @@ pub fn measure(
     })
 }
 
+/// A relative error above it is told beside the number, by [`ROUNDED`].
+const ROUNDING: f64 = 1e-6;
+
+/// The remark on a number that rounding may have moved by more than 1e-6 of it; `accuracy` says by how much.
+pub const ROUNDED: &str = "rounding_above_1e-6";
+
+/// One below it is not worth a word.
+const NEGLIGIBLE: f64 = 1e-7;
+
+/// Adds what is known of the number's error to `accuracy`, and to its flags if it is worth a remark.
+fn judged(card: &Card, mut outcome: Outcome, accuracy: &mut BTreeMap<&'static str, f64>) -> Measured {
+    if let Ok(value) = outcome.value {
+        let relative = outcome.error / value.abs();
+        if relative > NEGLIGIBLE && relative.is_finite() {
+            let known = accuracy.entry(card.key).or_insert(0.0);
+            *known = known.max(relative);
+        }
+        let relative = accuracy.get(card.key).copied().unwrap_or(0.0);
+        let nothing = value == 0.0 && outcome.error > 0.0;
+        if nothing || relative >= 1.0 {
+            outcome.flags.push("nothing_but_rounding");
+        } else if relative > ROUNDING {
+            outcome.flags.push(ROUNDED);
+        }
+    }
+    measured(card, outcome)
+}
+
 fn measured(card: &Card, outcome: Outcome) -> Measured {
-    let Outcome { value, floor, flags } = outcome;
-    Measured { key: card.key, value: value.ok(), floor, reason: value.err(), flags }
+    let Outcome { value, floor, flags, counts, .. } = outcome;
+    Measured { key: card.key, value: value.ok(), floor, reason: value.err(), flags, counts }
 }
 
 /// The pairs hardest to tell apart, worst first.

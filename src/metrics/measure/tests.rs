@@ -60,7 +60,7 @@ fn golden_findings() -> Findings {
         }),
         directional: Some(0.004_132_401_268_602_664),
         hug_intra: Some(3.182_398_268_736_244),
-        neco: Some(Separation { auroc: 0.75, fpr95: 0.5 }),
+        neco: Some(Separation { auroc: 0.75, fpr95: 0.5, auroc_error: 0.0, fpr95_error: 0.0 }),
         ..Findings::default()
     }
 }
@@ -485,7 +485,7 @@ fn remarks_on_decisions() {
     let decisions = findings.decisions.as_mut().unwrap();
     decisions.tallies[2].ties = 1;
     decisions.unseen = 7;
-    assert_eq!(remarks(&findings).flags, ["ties", "unseen_classes"]);
+    assert_eq!(remarks(&findings).flags, ["ties", "unseen_classes", ROUNDED]);
     findings.decisions.as_mut().unwrap().tallies.fill(Tally::default());
     assert_eq!(remarks(&findings).reason, Some("no_rows"));
 }

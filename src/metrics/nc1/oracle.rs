@@ -1,6 +1,6 @@
 //! NC1 of rounded rows against NC1 of the rows themselves: the same formulas on statistics of two passes in `f64`.
 
-use super::tests::{Means, cdnv_of, numbers, rotation, times};
+use super::tests::{cdnv_of, means_of, numbers, rotation, times};
 use super::{Pinv, Vci, cdnv_mean, pinv, trace_ratio, vci};
 use crate::kernels::pairs::Cdnv;
 use crate::linalg;
@@ -49,7 +49,7 @@ struct Found {
 
 fn found(statistics: &Statistics) -> Found {
     let options = Options::default();
-    let means = Means::of(statistics);
+    let means = means_of(statistics);
     Found {
         pinv: pinv(statistics, &means.points(), F32, &options).unwrap(),
         vci: vci(statistics, F32, &options).unwrap(),
@@ -64,11 +64,15 @@ fn check(name: &str, dim: usize, rows: &[f64], labels: &[u32], limit: f64) {
     let (a, b) = (found(&rounded), found(&two_pass(dim, rows, labels)));
     let (estimates, _) = accuracy::estimate(&accuracy::Inputs {
         statistics: &rounded,
-        means: &Means::of(&rounded).points(),
+        means: &means_of(&rounded).points(),
+        options: &Options::default(),
         significand_bits: F32,
         pinv: Some(&a.pinv),
         vci: Some(&a.vci),
         cdnv: Some(&a.cdnv),
+        directional: None,
+        angles: None,
+        energy: None,
     });
     assert_eq!((a.pinv.rank, a.vci.rank), (b.pinv.rank, b.vci.rank), "{name}");
     for (key, a, b) in [

@@ -3,7 +3,7 @@
 use super::normaliser;
 use crate::kernels::pairs::Points;
 use crate::linalg;
-use crate::metrics::noise::{SIGNIFICANT, along, noise};
+use crate::metrics::noise::{SIGNIFICANT, along, of_means};
 use crate::metrics::{Options, finite};
 use crate::state::Statistics;
 
@@ -14,6 +14,8 @@ pub struct Pinv {
     pub value: f64,
     /// Eigenvalues of `Σ_B` kept.
     pub rank: usize,
+    /// Eigenvalues above `D ε l_1` that were left out all the same, since rounding alone could make them.
+    pub dropped: usize,
     /// The largest eigenvalue over the least one kept.
     pub condition: f64,
     /// The share of the largest eigenvalue above which the least one kept had to be.
@@ -38,8 +40,8 @@ pub struct Pinv {
 /// (1/K) Σ_r (u_rᵀ Σ_W u_r) / l_r,   l_r = σ_r²/K,   σ_r and u_r of the centred means' singular value decomposition
 /// ```
 ///
-/// over eigenvalues `l_r` above `max(D ε l_1, 64 ν_r)`, where `ν_r` is what rounding leaves along `u_r`, and at most
-/// `min(K − 1, D)` of them. Every term is at least 0. `nc1_svd` (Han et al. 2022) is the same number: it asks for `K − 1`
+/// over eigenvalues `l_r` above `max(D ε l_1, 4 ν_r)`, where `ν_r` is what rounding leaves of the means along `u_r`, and at
+/// most `min(K − 1, D)` of them. Every term is at least 0. `nc1_svd` (Han et al. 2022) is the same number: it asks for `K − 1`
 /// triplets, of which there are never more here.
 ///
 /// Singular values are those of the means themselves: their squares have twice the digits of eigenvalues of `Σ_B`.
@@ -68,13 +70,17 @@ pub fn pinv(
     let eigenvalues: Vec<f64> = spectrum.values[..candidates].iter().map(|s| s * s / classes as f64).collect();
     let largest = eigenvalues.first().copied().filter(|&largest| largest > 0.0).ok_or("zero_between")?;
 
-    // Noise in a mean of n rows is 1/n of that of a row, and Σ_B is the mean over classes.
-    let noise = noise(statistics, significand_bits, |n| 1.0 / n / classes as f64);
+    // Σ_B is the mean over classes. What fills all dimensions with noise makes, of the K rows that there are, a few
+    // directions with all of it.
+    let share = |_| 1.0 / classes as f64;
+    let noise = of_means(statistics, Some(significand_bits), share);
+    let anywhere = of_means(statistics, None, share).iter().sum::<f64>() / classes as f64;
     let scale = means.unit * means.unit;
+    let least = dim as f64 * f64::EPSILON * largest;
     let cut_offs: Vec<f64> = spectrum
         .vectors
         .chunks_exact(dim)
-        .map(|u| (dim as f64 * f64::EPSILON * largest).max(SIGNIFICANT * along(u, &noise) / scale))
+        .map(|u| least.max(SIGNIFICANT * (along(u, &noise) + anywhere) / scale))
         .collect();
     let kept: Vec<usize> = (0..candidates).filter(|&r| eigenvalues[r] > cut_offs[r]).collect();
     let (&last, rank) = (kept.last().ok_or("zero_between")?, kept.len());
@@ -99,6 +105,7 @@ pub fn pinv(
     Ok(Pinv {
         value: finite(total(&mut kept.iter().copied()))?,
         rank,
+        dropped: eigenvalues.iter().filter(|&&value| value > least).count() - rank,
         condition: largest / eigenvalues[last],
         cut_off: cut_offs[last] / largest,
         value_f64: preset(f64::EPSILON),
@@ -111,20 +118,29 @@ pub fn pinv(
 }
 
 impl Pinv {
-    /// `pinv_tolerance_sensitive` if the presets differ by more than 1 %, `singleton_classes` if there are some.
+    /// `directions_dropped` if rounding hides some, `pinv_tolerance_sensitive` if the value under a preset differs by more
+    /// than 1 %, `singleton_classes` if there are some.
     pub fn flags(&self) -> Vec<&'static str> {
         let mut flags = Vec::new();
-        let agree = match (self.value_f64, self.value_reference_f32) {
-            (Some(a), Some(b)) => (a - b).abs() <= 0.01 * a.abs().max(b.abs()),
-            _ => false,
+        if self.dropped > 0 {
+            flags.push("directions_dropped");
+        }
+        let agrees = |preset: Option<f64>| {
+            preset.is_some_and(|preset| (preset - self.value).abs() <= 0.01 * preset.abs().max(self.value.abs()))
         };
-        if !agree {
+        if !agrees(self.value_f64) || !agrees(self.value_reference_f32) {
             flags.push("pinv_tolerance_sensitive");
         }
         if self.singleton_classes > 0 {
             flags.push("singleton_classes");
         }
         flags
+    }
+
+    /// Where directions were left out, how many, and how many there are.
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        let counts = [("directions_dropped", self.dropped as u64), ("rank", self.rank as u64)];
+        if self.dropped > 0 { counts.to_vec() } else { Vec::new() }
     }
 }
 

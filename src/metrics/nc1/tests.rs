@@ -1,37 +1,25 @@
 use super::*;
 use crate::kernels::pairs::{Variances, sweep};
 use crate::linalg;
+use crate::metrics::Centring;
 use crate::metrics::fixture::{assert_close, centred, golden, golden_rows, statistics};
+use crate::metrics::vectors::Vectors;
 
 const F64: u32 = 53;
 
-/// Centred means as points.
-pub(super) struct Means {
-    dim: usize,
-    values: Vec<f64>,
-    norms: Vec<f64>,
-}
-
-impl Means {
-    pub(super) fn of(statistics: &Statistics) -> Self {
-        let values = centred(statistics);
-        let norms = values.chunks(statistics.dim).map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
-        Self { dim: statistics.dim, values, norms }
-    }
-
-    pub(super) fn points(&self) -> Points<'_> {
-        Points { dim: self.dim, values: &self.values, norms: &self.norms, unit: 1.0 }
-    }
+/// Centred means.
+pub(super) fn means_of(statistics: &Statistics) -> Vectors {
+    Vectors::centred(statistics, Centring::Class)
 }
 
 pub(super) fn cdnv_of(statistics: &Statistics, options: &Options) -> Cdnv {
     let used = varied(statistics, options);
     let variances = Variances { values: &statistics.variances, used: &used, exponent: options.cdnv_exponent, worst: 3 };
-    sweep(&Means::of(statistics).points(), Some(&variances), None).cdnv.unwrap()
+    sweep(&means_of(statistics).points(), Some(&variances), None).cdnv.unwrap()
 }
 
 fn pinv_of(statistics: &Statistics) -> Result<Pinv, &'static str> {
-    pinv(statistics, &Means::of(statistics).points(), F64, &Options::default())
+    pinv(statistics, &means_of(statistics).points(), F64, &Options::default())
 }
 
 fn vci_of(statistics: &Statistics) -> Value {
@@ -75,7 +63,7 @@ pub(super) fn rotation(dim: usize) -> Vec<f64> {
 #[expect(clippy::unreadable_literal, reason = "digits as the formula sheet has them")]
 fn golden_values() {
     let (statistics, options) = (golden(), Options::default());
-    let means = Means::of(&statistics);
+    let means = means_of(&statistics);
     let means = means.points();
     let nc1 = pinv(&statistics, &means, F64, &options).unwrap();
     assert_close(nc1.value, 0.1033908142680865, 1e-12);
@@ -99,7 +87,7 @@ fn golden_values() {
 #[test]
 fn options_change_what_they_say() {
     let statistics = golden();
-    let means = Means::of(&statistics);
+    let means = means_of(&statistics);
     let means = means.points();
     let default = Options::default();
     let nc1 = |options: Options| pinv(&statistics, &means, F64, &options).map(|nc1| nc1.value);
@@ -137,7 +125,7 @@ fn invariances() {
     let (rows, labels) = random(classes, dim, 50, 0.2);
     let make = |rows: &[f64]| {
         let statistics = statistics(dim, rows, &labels);
-        let means = Means::of(&statistics);
+        let means = means_of(&statistics);
         let options = Options::default();
         [
             pinv_of(&statistics).unwrap().value,
@@ -230,7 +218,7 @@ fn directions_without_variation_are_taken_out() {
         let (a, b) = (vci(&full, 24, &options).unwrap(), vci(&fewer, 24, &options).unwrap());
         assert_eq!((a.rank, b.rank), (dim - 1, dim - 1));
         assert_close(a.value, b.value, 1e-6);
-        assert_eq!(pinv(&full, &Means::of(&full).points(), 24, &options).unwrap().rank, dim - 1);
+        assert_eq!(pinv(&full, &means_of(&full).points(), 24, &options).unwrap().rank, dim - 1);
     }
 }
 
@@ -274,7 +262,7 @@ fn what_cannot_be_computed_says_why() {
     let options = Options::default();
     let (rows, labels) = golden_rows();
     let everything = |statistics: &Statistics| {
-        let means = Means::of(statistics);
+        let means = means_of(statistics);
         [
             pinv_of(statistics).map(|nc1| nc1.value),
             vci_of(statistics),
@@ -296,7 +284,7 @@ fn what_cannot_be_computed_says_why() {
     let collapsed = statistics(1, &[1.0, 1.0, 2.0, 2.0], &[0, 0, 1, 1]);
     assert_eq!(everything(&collapsed), [Ok(0.0), Err("within_singular"), Ok(0.0), Ok(0.0), Ok(0.0)]);
     assert_eq!(cdnv_log10_mean(&cdnv_of(&collapsed, &options)), Err("zero_within"));
-    assert_eq!(class_snr(&collapsed, &Means::of(&collapsed).points(), 0, &options), Err("zero_within"));
+    assert_eq!(class_snr(&collapsed, &means_of(&collapsed).points(), 0, &options), Err("zero_within"));
     // Singletons.
     let singletons = statistics(2, &[1.0, 1.0, 2.0, 0.0], &[0, 1]);
     assert_eq!(cdnv_mean(&cdnv_of(&singletons, &options)), Err("too_few_rows"));
@@ -304,7 +292,7 @@ fn what_cannot_be_computed_says_why() {
     let all = Options { min_count: Some(1), ..options };
     assert_eq!(cdnv_mean(&cdnv_of(&singletons, &all)), Ok(0.0));
     let unbiased = Options { normaliser: Normaliser::RowsLessClasses, ..options };
-    let means = Means::of(&singletons);
+    let means = means_of(&singletons);
     assert_eq!(trace_ratio(&singletons, &means.points(), &unbiased), Err("no_degrees_of_freedom"));
     assert_eq!(pinv_of(&singletons).unwrap().flags(), ["singleton_classes"]);
     // No scatter.
@@ -338,8 +326,8 @@ fn two_classes_and_more_classes_than_dimensions() {
     assert_eq!((pinv_of(&many).unwrap().rank, vci(&many, F64, &Options::default()).unwrap().rank), (4, 4));
     // VCI by its definition, which is good enough away from collapse.
     let (dim, n) = (4, many.rows() as f64);
-    let means = Means::of(&many); // equal counts: both centres are the same
-    let between: Vec<f64> = linalg::gram(&means.values, dim).iter().map(|x| x / 30.0).collect();
+    // Equal counts: both centres are the same.
+    let between: Vec<f64> = linalg::gram(&centred(&many), dim).iter().map(|x| x / 30.0).collect();
     let total: Vec<f64> = many.scatter.as_ref().unwrap().iter().zip(&between).map(|(w, b)| w / n + b).collect();
     let mut solved = between.clone();
     linalg::Cholesky::new(&total, dim).unwrap().solve(&mut solved);

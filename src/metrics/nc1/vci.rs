@@ -1,7 +1,7 @@
 //! Variability collapse index without a difference from 1.
 
 use crate::linalg::{self, Cholesky};
-use crate::metrics::noise::{SIGNIFICANT, along, noise};
+use crate::metrics::noise::{SIGNIFICANT, along, of_means, of_rows};
 use crate::metrics::{Normaliser, Options, finite};
 use crate::state::Statistics;
 
@@ -12,13 +12,19 @@ pub struct Vci {
     pub value: f64,
     /// `rank(Σ_B)`.
     pub rank: usize,
-    /// Directions that were left out because rounding alone could make what varies along them. Where rows do vary
-    /// along some, the value is that of the others, and no estimate of rounding says so.
+    /// What the rank would be of means in general position: `K − 1`, or the dimensions that vary if they are fewer.
+    pub full_rank: usize,
+    /// Directions that were left out because rounding alone could make what varies along them within classes.
     pub dropped: usize,
     /// `λ_r`, descending.
     pub(in crate::metrics) ratios: Vec<f64>,
     /// `x_r` with `x_rᵀ Σ_W x_r = 1` and `x_rᵀ Σ_B x_r = λ_r`, rank × D.
     pub(in crate::metrics) directions: Vec<f64>,
+    /// The largest eigenvalue of the scaled `Σ_B`.
+    pub(in crate::metrics) strength: f64,
+    /// The trace of what rounding to the grid adds to `Σ_W`, in units of `Σ_W`, over the directions without differences
+    /// of means.
+    pub(in crate::metrics) hidden: f64,
 }
 
 /// `nc1_vci`, `1 − tr(Σ_T⁺ Σ_B) / rank(Σ_B)` with the weighted `Σ_B` (Xu & Liu 2023). No unit; `[0, 1]`, lower is more
@@ -28,14 +34,17 @@ pub struct Vci {
 /// mean_r 1/(1 + λ_r),   √λ_r the singular values of L⁻¹ C_wᵀ diag(√(n_k/N)),   L Lᵀ = Σ_W = S_W/N
 /// ```
 ///
-/// since a difference from 1 cancels exactly where features collapse. Directions in which all rows agree up to rounding
-/// (those of layer normalisation) are taken out first: eigenvectors of `Σ_T`, scaled to unit diagonal, below
-/// `max(D ε, 64 ν_r)`. The normaliser of `Σ_W` is `N`, whatever the options say: `Σ_T` is the covariance of all rows.
+/// since a difference from 1 cancels exactly where features collapse. Features are scaled so that `Σ_W` has a unit
+/// diagonal. `r` runs over the directions in which means differ by more than rounding makes of equal ones,
+/// `s_r² > max(4 ν_r, (D ε s_1)²)` for singular values `s_r` of the means. Of all other directions those are taken out
+/// first in which rows agree up to rounding, as after layer normalisation: eigenvectors of `Σ_W`, restricted to them, up to
+/// `max(D ε, 4 ν)`. The normaliser of `Σ_W` is `N`, whatever the options say: `Σ_T` is the covariance of all rows.
 ///
 /// # Errors
 ///
 /// `single_class`, `no_scatter`, `needs_per_class_scatter` (if every class is to count the same), `zero_between` if all
-/// means are equal up to rounding, `within_singular` if in some direction only the means vary, `out_of_range`.
+/// means are equal up to rounding, `within_singular` if in some direction means vary, and rows within classes do not by more
+/// than rounding to the grid makes, `out_of_range`.
 pub fn vci(statistics: &Statistics, significand_bits: u32, options: &Options) -> Result<Vci, &'static str> {
     if statistics.classes() < 2 {
         return Err("single_class");
@@ -44,50 +53,45 @@ pub fn vci(statistics: &Statistics, significand_bits: u32, options: &Options) ->
         return Err("needs_per_class_scatter");
     }
     let scatter = statistics.scatter.as_ref().ok_or("no_scatter")?;
-    let scaled = Scaled::new(statistics, scatter, &weighted_means(statistics))?;
-    let deflated = scaled.deflate(statistics, significand_bits)?;
-
-    let size = deflated.size;
-    if statistics.rows() < (statistics.classes() + size) as u64 {
+    let scaled = Scaled::new(statistics, scatter, significand_bits)?;
+    let between = scaled.between(statistics)?;
+    let rest = scaled.rest(statistics, &between)?;
+    if statistics.rows() < (statistics.classes() + rest.size) as u64 {
         return Err("within_singular"); // N − K rows too few to span what is left
     }
-    let deviations: Vec<f64> = (0..size).map(|i| deflated.within[i * size + i].sqrt()).collect();
-    if deviations.iter().any(|&deviation| deviation.is_nan() || deviation <= 0.0) {
-        return Err("within_singular");
-    }
-    let mut within = deflated.within;
-    for (i, row) in within.chunks_exact_mut(size).enumerate() {
-        row.iter_mut().zip(&deviations).for_each(|(x, deviation)| *x /= deviation * deviations[i]);
-    }
-    let factor = Cholesky::new(&within, size).ok_or("within_singular")?;
-    if factor.pivots().any(|pivot| pivot <= size as f64 * f64::EPSILON) {
-        return Err("within_singular");
-    }
-    let mut means = deflated.means;
-    scale_columns(&mut means, &deviations);
-    factor.solve_lower(&mut means);
-    let spectrum = linalg::right_singular(&means, size).map_err(|_| "out_of_range")?;
-
-    let mut directions = spectrum.vectors;
-    factor.solve_lower_transposed(&mut directions);
-    scale_columns(&mut directions, &deviations);
-    if let Some(basis) = &deflated.basis {
-        directions = linalg::product(&directions, basis, size, scaled.dimensions.len());
-    }
+    let (ratios, directions) = scaled.ratios(between.means, &rest)?;
     let directions = scaled.spread(&directions, statistics.dim);
-    let ratios: Vec<f64> = spectrum.values.iter().map(|s| s * s).collect();
-    let kept = scaled.significant(statistics, significand_bits, &ratios, &directions);
-    if kept.is_empty() {
-        return Err("zero_between");
+    let varies = |x: &[f64]| SIGNIFICANT * along(x, &statistics.rounding) < 1.0;
+    if !directions.chunks_exact(statistics.dim).all(varies) {
+        return Err("within_singular");
     }
-    let (rank, dim) = (kept.len(), statistics.dim);
+    let width = scaled.dimensions.len();
     Ok(Vci {
-        value: finite(kept.iter().map(|&r| 1.0 / (1.0 + ratios[r])).sum::<f64>() / rank as f64)?,
-        rank,
-        dropped: scaled.dimensions.len() - size,
-        ratios: kept.iter().map(|&r| ratios[r]).collect(),
-        directions: kept.iter().flat_map(|&r| &directions[r * dim..][..dim]).copied().collect(),
+        value: finite(ratios.iter().map(|ratio| 1.0 / (1.0 + ratio)).sum::<f64>() / between.rank as f64)?,
+        rank: between.rank,
+        full_rank: width.min(statistics.classes() - 1),
+        dropped: width - rest.size,
+        ratios,
+        directions,
+        strength: between.strength,
+        hidden: rest.hidden,
     })
+}
+
+impl Vci {
+    /// `directions_dropped` if some were left out, `rank_lowered` if means differ in fewer directions than as many means
+    /// in general position do.
+    pub fn flags(&self) -> Vec<&'static str> {
+        let flags = [("directions_dropped", self.dropped > 0), ("rank_lowered", self.rank < self.full_rank)];
+        flags.into_iter().filter(|(_, raised)| *raised).map(|(flag, _)| flag).collect()
+    }
+
+    /// What the flags are about: how many directions were left out, the rank, and what it would be in general.
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        let counts = [("directions_dropped", self.dropped), ("rank", self.rank), ("full_rank", self.full_rank)];
+        let counted = counts.into_iter().filter(|(_, count)| *count > 0 && !self.flags().is_empty());
+        counted.map(|(what, count)| (what, count as u64)).collect()
+    }
 }
 
 /// `√(n_k/N) (μ_k − μ_G)` with the mean of all rows, K × D: `Σ_B` is its Gram matrix.
@@ -104,90 +108,182 @@ fn weighted_means(statistics: &Statistics) -> Vec<f64> {
     statistics.counts.iter().enumerate().flat_map(row).collect()
 }
 
-/// `Σ_W` and the means in units of the standard deviation of all rows.
+/// `Σ_W` and the means in units of the standard deviation within classes.
 struct Scaled {
-    /// The dimensions that vary, `d` of them.
+    /// The dimensions that vary within classes, `d` of them.
     dimensions: Vec<usize>,
-    /// Their standard deviations, `√Σ_T,jj`.
+    /// Their standard deviations, `√Σ_W,jj`.
     deviations: Vec<f64>,
-    /// `Σ_W`, d × d.
+    /// `Σ_W`, d × d; the diagonal is 1.
     within: Vec<f64>,
     /// Weighted means, K × d.
+    means: Vec<f64>,
+    /// What rounding adds to `Σ_W`, d.
+    row_noise: Vec<f64>,
+    /// What it adds to `Σ_B`, d.
+    mean_noise: Vec<f64>,
+}
+
+/// The directions in which means differ.
+struct Between {
+    rank: usize,
+    /// The largest eigenvalue.
+    strength: f64,
+    /// They, rank × d, orthonormal.
+    vectors: Vec<f64>,
+    /// The same at the length of what means differ along them: `Σ_B` is the Gram matrix.
     means: Vec<f64>,
 }
 
 /// What is left without the directions in which nothing varies.
-struct Deflated {
+struct Rest {
     /// How many directions.
     size: usize,
     /// They, size × d; `None` if none is missing: then they are the axes.
     basis: Option<Vec<f64>>,
-    /// `Σ_W`, size × size.
-    within: Vec<f64>,
-    /// Weighted means, K × size.
-    means: Vec<f64>,
+    /// See [`Vci`].
+    hidden: f64,
 }
 
 impl Scaled {
-    fn new(statistics: &Statistics, scatter: &[f64], means: &[f64]) -> Result<Self, &'static str> {
+    fn new(statistics: &Statistics, scatter: &[f64], significand_bits: u32) -> Result<Self, &'static str> {
         let (dim, rows) = (statistics.dim, statistics.rows() as f64);
-        let mut total: Vec<f64> = (0..dim).map(|j| scatter[j * dim + j].max(0.0) / rows).collect();
-        for row in means.chunks_exact(dim) {
-            total.iter_mut().zip(row).for_each(|(total, x)| *total += x * x);
-        }
-        if total.iter().any(|total| !total.is_finite()) {
+        let variances: Vec<f64> = (0..dim).map(|j| scatter[j * dim + j].max(0.0) / rows).collect();
+        let means = weighted_means(statistics);
+        if variances.iter().chain(&means).any(|x| !x.is_finite()) {
             return Err("out_of_range");
         }
-        let dimensions: Vec<usize> = (0..dim).filter(|&j| total[j] > 0.0).collect();
+        let mean_noise = of_means(statistics, Some(significand_bits), |n| n / rows);
+        let between = |j: usize| means.iter().skip(j).step_by(dim).map(|x| x * x).sum::<f64>();
+        if (0..dim).any(|j| variances[j] == 0.0 && between(j) > SIGNIFICANT * mean_noise[j]) {
+            return Err("within_singular");
+        }
+        let dimensions: Vec<usize> = (0..dim).filter(|&j| variances[j] > 0.0).collect();
         if dimensions.is_empty() {
             return Err("zero_between");
         }
-        let deviations: Vec<f64> = dimensions.iter().map(|&j| total[j].sqrt()).collect();
+        let deviations: Vec<f64> = dimensions.iter().map(|&j| variances[j].sqrt()).collect();
         let select = |row: &[f64]| -> Vec<f64> {
             dimensions.iter().zip(&deviations).map(|(&j, deviation)| row[j] / deviation).collect()
         };
+        let shares = |noise: &[f64]| dimensions.iter().map(|&j| noise[j] / variances[j]).collect();
         let within = dimensions.iter().zip(&deviations).flat_map(|(&i, deviation)| {
             let factor = 1.0 / (deviation * rows);
             select(&scatter[i * dim..][..dim]).into_iter().map(move |x| x * factor)
         });
         let within = within.collect();
+        let row_noise = shares(&of_rows(statistics, significand_bits));
+        let mean_noise = shares(&mean_noise);
         let means = means.chunks_exact(dim).flat_map(select).collect();
-        Ok(Self { dimensions, deviations, within, means })
+        Ok(Self { dimensions, deviations, within, means, row_noise, mean_noise })
     }
 
-    fn deflate(&self, statistics: &Statistics, significand_bits: u32) -> Result<Deflated, &'static str> {
-        let dim = self.dimensions.len();
-        let rows = statistics.rows() as f64;
-        let mut total = linalg::gram(&self.means, dim);
-        total.iter_mut().zip(&self.within).for_each(|(total, within)| *total += within);
-        let eigen = linalg::symmetric_eigen(&total, dim).map_err(|_| "out_of_range")?;
-        let noise = noise(statistics, significand_bits, |n| n / rows);
-        let noise: Vec<f64> = self
-            .dimensions
-            .iter()
-            .zip(&self.deviations)
-            .map(|(&j, deviation)| noise[j] / (deviation * deviation))
-            .collect();
+    /// What rounding to the grid alone adds to variances of features, in units of those within classes.
+    fn share(&self, noise: &[f64]) -> Vec<f64> {
+        self.dimensions.iter().zip(&self.deviations).map(|(&j, deviation)| noise[j] / (deviation * deviation)).collect()
+    }
+
+    fn between(&self, statistics: &Statistics) -> Result<Between, &'static str> {
+        let (width, rows) = (self.dimensions.len(), statistics.rows() as f64);
+        let spectrum = linalg::right_singular(&self.means, width).map_err(|_| "out_of_range")?;
+        let strength = spectrum.values[0].powi(2);
+        // What fills all dimensions with noise makes, of the K rows that there are, a few directions with all of it.
+        let computed = self.share(&of_means(statistics, None, |n| n / rows));
+        let anywhere = computed.iter().sum::<f64>() / statistics.classes() as f64;
+        let least = (statistics.dim as f64 * f64::EPSILON).powi(2) * strength;
+        let (mut vectors, mut means) = (Vec::new(), Vec::new());
+        let candidates = spectrum.values.iter().zip(spectrum.vectors.chunks_exact(width));
+        for (s, direction) in candidates.take(statistics.classes() - 1) {
+            if s * s > least.max(SIGNIFICANT * (along(direction, &self.mean_noise) + anywhere)) {
+                vectors.extend_from_slice(direction);
+                means.extend(direction.iter().map(|x| s * x));
+            }
+        }
+        let rank = vectors.len() / width;
+        if rank == 0 { Err("zero_between") } else { Ok(Between { rank, strength, vectors, means }) }
+    }
+
+    /// Takes out the directions, among those in which means do not differ, in which rows do not vary either.
+    fn rest(&self, statistics: &Statistics, between: &Between) -> Result<Rest, &'static str> {
+        let width = self.dimensions.len();
+        if between.rank == width {
+            return Ok(Rest { size: width, basis: None, hidden: 0.0 });
+        }
+        let grid = self.share(&statistics.rounding);
         let least = statistics.dim as f64 * f64::EPSILON;
-        let kept: Vec<usize> = (0..dim)
-            .filter(|&r| {
-                let direction = &eigen.vectors[r * dim..][..dim];
-                eigen.values[r] > least.max(SIGNIFICANT * along(direction, &noise))
-            })
-            .collect();
-        if kept.len() == dim {
-            let (within, means) = (self.within.clone(), self.means.clone());
-            return Ok(Deflated { size: dim, basis: None, within, means });
+        let most = self.row_noise.iter().fold(least, |most, &noise| most.max(SIGNIFICANT * noise));
+        let restricted = self.restricted(between, 1.0 + most);
+        if let Some(inverse) = inverse_diagonal(&restricted, width)
+            // No eigenvalue is below the inverse of the sum of all inverses.
+            && 1.0 / inverse.iter().sum::<f64>() > most
+        {
+            let hidden = inverse.iter().zip(&grid).map(|(x, noise)| x * noise).sum();
+            return Ok(Rest { size: width, basis: None, hidden });
         }
-        if kept.is_empty() {
-            return Err("zero_between");
+        let eigen = linalg::symmetric_eigen(&restricted, width).map_err(|_| "out_of_range")?;
+        let (mut basis, mut hidden) = (Vec::new(), 0.0);
+        for (value, direction) in eigen.values.iter().zip(eigen.vectors.chunks_exact(width)) {
+            if *value > least.max(SIGNIFICANT * along(direction, &self.row_noise)) {
+                basis.extend_from_slice(direction);
+                hidden += along(direction, &grid) / value;
+            }
         }
-        let size = kept.len();
-        let basis: Vec<f64> = kept.iter().flat_map(|&r| &eigen.vectors[r * dim..][..dim]).copied().collect();
-        let images = linalg::product(&basis, &self.within, dim, dim);
-        let within = linalg::product_transposed(&images, &basis, dim);
-        let means = linalg::product_transposed(&self.means, &basis, dim);
-        Ok(Deflated { size, basis: Some(basis), within, means })
+        let size = basis.len() / width;
+        Ok(Rest { size, basis: (size < width).then_some(basis), hidden })
+    }
+
+    /// `Σ_W` restricted to the directions in which means do not differ, and `kept` along those in which they do: more than
+    /// what may be taken out has.
+    fn restricted(&self, between: &Between, kept: f64) -> Vec<f64> {
+        let width = self.dimensions.len();
+        let v = &between.vectors;
+        // (1 − VᵀV) Σ (1 − VᵀV) + c VᵀV = Σ + Vᵀ Z + Zᵀ V with Z = ½ (V Σ Vᵀ + c) V − V Σ.
+        let images = linalg::product(v, &self.within, width, width);
+        let inner = linalg::product_transposed(&images, v, width);
+        let mut z = linalg::product(&inner, v, between.rank, width);
+        for ((z, v), image) in z.iter_mut().zip(v).zip(&images) {
+            *z = 0.5 * (*z + kept * v) - image;
+        }
+        let cross = linalg::transposed_product(v, &z, width, width);
+        let mut restricted = self.within.clone();
+        for i in 0..width {
+            for j in 0..width {
+                restricted[i * width + j] += cross[i * width + j] + cross[j * width + i];
+            }
+        }
+        restricted
+    }
+
+    /// `λ_r` and their directions, rank × d, of weighted means in the directions that are left.
+    fn ratios(&self, mut means: Vec<f64>, rest: &Rest) -> Result<(Vec<f64>, Vec<f64>), &'static str> {
+        let (size, width) = (rest.size, self.dimensions.len());
+        let mut within = self.within.clone();
+        if let Some(basis) = &rest.basis {
+            let images = linalg::product(basis, &within, width, width);
+            within = linalg::product_transposed(&images, basis, width);
+            means = linalg::product_transposed(&means, basis, width);
+        }
+        let deviations: Vec<f64> = (0..size).map(|i| within[i * size + i].sqrt()).collect();
+        if deviations.iter().any(|&deviation| deviation.is_nan() || deviation <= 0.0) {
+            return Err("within_singular");
+        }
+        for (i, row) in within.chunks_exact_mut(size).enumerate() {
+            row.iter_mut().zip(&deviations).for_each(|(x, deviation)| *x /= deviation * deviations[i]);
+        }
+        let factor = Cholesky::new(&within, size).ok_or("within_singular")?;
+        if factor.pivots().any(|pivot| pivot <= size as f64 * f64::EPSILON) {
+            return Err("within_singular");
+        }
+        scale_columns(&mut means, &deviations);
+        factor.solve_lower(&mut means);
+        let spectrum = linalg::right_singular(&means, size).map_err(|_| "out_of_range")?;
+        let mut directions = spectrum.vectors;
+        factor.solve_lower_transposed(&mut directions);
+        scale_columns(&mut directions, &deviations);
+        if let Some(basis) = &rest.basis {
+            directions = linalg::product(&directions, basis, size, width);
+        }
+        Ok((spectrum.values.iter().map(|s| s * s).collect(), directions))
     }
 
     /// Directions in scaled dimensions as directions in features, rows of length `dim`.
@@ -201,30 +297,14 @@ impl Scaled {
         }
         spread
     }
+}
 
-    /// The ratios that are more than rounding, of rows or of this arithmetic, makes in their direction: as many as
-    /// `rank(Σ_B)`.
-    fn significant(
-        &self,
-        statistics: &Statistics,
-        significand_bits: u32,
-        ratios: &[f64],
-        directions: &[f64],
-    ) -> Vec<usize> {
-        let (dim, rows) = (statistics.dim, statistics.rows() as f64);
-        let mut noise = noise(statistics, significand_bits, |_| 1.0 / rows);
-        let width = self.dimensions.len();
-        for (at, (&j, deviation)) in self.dimensions.iter().zip(&self.deviations).enumerate() {
-            let between: f64 = self.means.iter().skip(at).step_by(width).map(|x| x * x).sum();
-            noise[j] += dim as f64 * f64::EPSILON.powi(2) * between * deviation * deviation;
-        }
-        let least = (dim as f64 * f64::EPSILON).powi(2) * ratios.first().copied().unwrap_or(0.0);
-        let direction = |r: usize| &directions[r * dim..][..dim];
-        (0..ratios.len())
-            .filter(|&r| ratios[r] > least.max(SIGNIFICANT * along(direction(r), &noise)))
-            .take(statistics.classes() - 1)
-            .collect()
-    }
+/// The diagonal of the inverse of a symmetric matrix; `None` unless that is positive definite.
+fn inverse_diagonal(matrix: &[f64], size: usize) -> Option<Vec<f64>> {
+    let factor = Cholesky::new(matrix, size)?;
+    let mut columns: Vec<f64> = (0..size * size).map(|at| f64::from(u8::from(at % (size + 1) == 0))).collect();
+    factor.solve_lower(&mut columns);
+    Some(columns.chunks_exact(size).map(|column| column.iter().map(|x| x * x).sum()).collect())
 }
 
 /// Divides each column by its divisor.

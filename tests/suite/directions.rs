@@ -1,0 +1,216 @@
+//! Which directions and pairs of classes NC1 and its relatives count, and what they say of those that they leave out.
+
+use half::f16;
+use nckit::metrics::{Evidence, Extras, Measurements, Options, Selection, measure, nc1};
+
+use crate::definition::Truth;
+use crate::oracle::measured;
+use crate::rows::{Random, Rows, Stored};
+use crate::stress::{Means, Recipe};
+
+fn made(chunks: &[Rows]) -> Measurements {
+    let statistics = measured(chunks);
+    let evidence = Evidence {
+        statistics: &statistics,
+        significand_bits: bits_of(chunks),
+        head: None,
+        findings: None,
+        ood_mean: None,
+        dropped_classes: 0,
+    };
+    let keys = ["nc1", "gnc2", "hug_inter"].map(ToString::to_string);
+    measure(&evidence, &Options::default(), &Selection::parse(&keys).unwrap(), Extras::default()).unwrap()
+}
+
+fn bits_of(chunks: &[Rows]) -> u32 {
+    match chunks[0].values {
+        Stored::F16(_) => 11,
+        Stored::F32(_) => 24,
+        Stored::F64(_) => 53,
+    }
+}
+
+fn number(made: &Measurements, key: &str) -> f64 {
+    let metric = made.metrics.iter().find(|metric| metric.key == key).unwrap();
+    metric.value.unwrap_or_else(|| panic!("{key}: {:?}", metric.reason))
+}
+
+fn flags(made: &Measurements, key: &str) -> Vec<&'static str> {
+    made.metrics.iter().find(|metric| metric.key == key).unwrap().flags.clone()
+}
+
+/// Fails unless the number is within 1e-6 of the truth, or six times its estimate.
+#[track_caller]
+fn close(name: &str, made: &Measurements, key: &str, truth: f64) {
+    let (found, estimate) = (number(made, key), made.accuracy.get(key).copied().unwrap_or(0.0));
+    let error = (found / truth - 1.0).abs();
+    println!("{name}, {key}: {found} for {truth}, error {error:.1e}, estimate {estimate:.1e}, {:?}", flags(made, key));
+    assert!(error <= f64::max(1e-6, 6.0 * estimate), "{name}, {key}: {found} for {truth}, estimate {estimate:e}");
+}
+
+/// The rows with only the first dimensions.
+fn first_dimensions(chunks: &[Rows], dim: usize) -> Vec<Rows> {
+    let of_chunk = |rows: &Rows| {
+        let values = (0..rows.len()).flat_map(|i| rows.row(i)[..dim].to_vec()).collect();
+        Rows { dim, values: Stored::F64(values), ..rows.clone() }
+    };
+    chunks.iter().map(of_chunk).collect()
+}
+
+/// Rows at 8, in steps of 2^-7: rounding is seen in rows, hardly in means, and hides no direction.
+#[test]
+fn coarse_rows_about_an_offset() {
+    let (classes, dim, count) = (200, 64, 8000);
+    for spread in [0.05, 0.01] {
+        let mut random = Random::new(3);
+        let mut normal = |scale: f64| scale * random.normal();
+        let means: Vec<f64> = (0..classes * dim).map(|_| normal(0.5 * spread)).collect();
+        let labels: Vec<i64> = (0..count).map(|row| row % classes as i64).collect();
+        let value = |(row, j): (usize, usize)| 8.0 + means[labels[row] as usize * dim + j];
+        let values = (0..count as usize * dim).map(|at| f16::from_f64(value((at / dim, at % dim)) + normal(spread)));
+        let chunks = [Rows::new(dim, Stored::F16(values.collect()), &labels)];
+        let (made, truth) = (made(&chunks), Truth::of(&chunks));
+        for key in ["nc1_pinv", "nc1_vci"] {
+            assert!(!flags(&made, key).contains(&"directions_dropped"), "{key}");
+        }
+        close("f16 at 8", &made, "nc1_pinv", truth.nc1(&truth.equal_weights()));
+        close("f16 at 8", &made, "nc1_vci", truth.vci().unwrap());
+    }
+}
+
+/// Classes whose means differ by less than the stored type's rounding says so instead of a wrong number.
+#[test]
+fn what_rounding_hides_is_counted() {
+    let (classes, dim, count) = (40, 8, 400);
+    let mut random = Random::new(5);
+    let labels: Vec<i64> = (0..count).map(|row| row % classes).collect();
+    let mut value = |j: usize, label: i64| match j {
+        7 => 8.0 + f64::from(u8::from(random.chance(30))) * 2_f64.powi(-7),
+        _ => 8.0 + (label as f64 * (j + 1) as f64).sin() + 0.3 * random.normal(),
+    };
+    let values = (0..count as usize * dim).map(|at| f16::from_f64(value(at % dim, labels[at / dim])));
+    let chunks = [Rows::new(dim, Stored::F16(values.collect()), &labels)];
+    let made = made(&chunks);
+    assert_eq!(flags(&made, "nc1_pinv"), ["directions_dropped", "pinv_tolerance_sensitive"]);
+    let vci = nc1::vci(&measured(&chunks), 11, &Options::default()).unwrap();
+    assert_eq!((vci.rank, vci.full_rank, vci.dropped), (7, 8, 1));
+    assert_eq!(flags(&made, "nc1_vci"), ["directions_dropped", "rank_lowered"]);
+    assert!(flags(&made, "nc1_svd").contains(&"directions_dropped"));
+    let counts = |key: &str| made.metrics.iter().find(|metric| metric.key == key).unwrap().counts.clone();
+    assert_eq!(counts("nc1_pinv"), [("directions_dropped", 1), ("rank", 7)]);
+    assert_eq!(counts("nc1_vci"), [("directions_dropped", 1), ("rank", 7), ("full_rank", 8)]);
+}
+
+#[test]
+fn steep_spectra_within_classes() {
+    for bits in [32, 64] {
+        for decay in [1.0, 2.5, 5.0, 8.0] {
+            for (rotated, collapse) in [(false, 1.0), (true, 1.0), (true, 1e-2)] {
+                let name = format!("j^-{decay}, f{bits}, rotated {rotated}, {collapse:e}");
+                let recipe = Recipe { decay, rotated, bits, classes: 30, ..Recipe::new(name, 48, collapse) };
+                let chunks = Recipe { chunks: vec![1500; 2], ..recipe.clone() }.rows();
+                let (made, truth) = (made(&chunks), Truth::of(&chunks));
+                if flags(&made, "nc1_vci").contains(&"directions_dropped") {
+                    println!("{}: {:?} {:?}", recipe.name, number(&made, "nc1_vci"), truth.vci());
+                } else {
+                    close(&recipe.name, &made, "nc1_vci", truth.vci().unwrap());
+                }
+            }
+        }
+    }
+}
+
+/// Layer normalisation leaves one direction without variation, which rounding to the stored type fills.
+#[test]
+fn layer_normalisation_costs_one_direction() {
+    let dim = 24;
+    for bits in [16, 32] {
+        for affine in [false, true] {
+            for collapse in [1.0, 1e-1] {
+                for classes in [12, 60] {
+                    let name = format!("layer norm, f{bits}, affine {affine}, {collapse}, {classes} classes");
+                    let recipe = Recipe { layer_norm: true, bits, classes, ..Recipe::new(name, dim, collapse) };
+                    let exact = Recipe { bits: 64, ..recipe.clone() }.rows();
+                    let factor = |j: usize| if affine { 0.5 + (j as f64 * 0.7).sin().abs() } else { 1.0 };
+                    let shift = |j: usize| if affine { (j as f64).cos() } else { 0.0 };
+                    let change = |rows: &Rows| {
+                        let row =
+                            |i| rows.row(i).into_iter().enumerate().map(|(j, x)| x * factor(j) + shift(j)).collect();
+                        let values = (0..rows.len()).flat_map(|i| -> Vec<f64> { row(i) }).collect();
+                        Rows { values: recipe.stored(values), ..rows.clone() }
+                    };
+                    let chunks: Vec<Rows> = exact.iter().map(change).collect();
+                    let vci = nc1::vci(&measured(&chunks), bits_of(&chunks), &Options::default()).unwrap();
+                    assert_eq!((vci.dropped, vci.rank), (1, (classes - 1).min(dim - 1)), "{}", recipe.name);
+                    let fewer = Truth::of(&first_dimensions(&chunks, dim - 1));
+                    let (made, truth) = (made(&chunks), fewer.vci().unwrap());
+                    println!("{}: {:e}", recipe.name, (vci.value / truth - 1.0).abs());
+                    assert!(flags(&made, "nc1_vci").contains(&"directions_dropped"));
+                    let limit = if bits == 16 { 1e-2 } else { 1e-6 };
+                    assert!((vci.value / truth - 1.0).abs() < limit, "{}: {} for {truth}", recipe.name, vci.value);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_of_rank_40_in_128_dimensions() {
+    let recipe = Recipe { rank: 40, bits: 64, classes: 60, ..Recipe::new("rank 40 of 128", 128, 1.0) };
+    let truth = Truth::of(&first_dimensions(&recipe.rows(), 40)).vci().unwrap();
+    for bits in [32, 64] {
+        let chunks = Recipe { rotated: true, bits, ..recipe.clone() }.rows();
+        let vci = nc1::vci(&measured(&chunks), bits_of(&chunks), &Options::default()).unwrap();
+        println!("{bits}: {} for {truth}, {:e}", vci.value, (vci.value / truth - 1.0).abs());
+        assert_eq!((vci.dropped, vci.rank), (88, 40));
+        assert!((vci.value / truth - 1.0).abs() < 1e-6);
+    }
+}
+
+/// The same rows under two labels, in chunks of different grids.
+#[test]
+fn twins_are_no_pair() {
+    for (bits, scale) in [(32, 1e4), (32, 1e-4), (64, 1e4), (64, 3.0)] {
+        let name = format!("twins, f{bits}, {scale}");
+        let recipe =
+            Recipe { twins: true, sorted: true, bits, chunk_scales: vec![1.0, scale], ..Recipe::new(name, 16, 0.3) };
+        let chunks = recipe.rows();
+        let (made, truth) = (made(&chunks), Truth::of(&chunks));
+        let mut pairs = truth.cdnv(1.0);
+        pairs.retain(|v| v.is_finite());
+        close(&recipe.name, &made, "nc1_cdnv", pairs.iter().sum::<f64>() / pairs.len() as f64);
+        for key in
+            ["nc1_cdnv", "nc1_cdnv_q50", "gnc2_log_energy_mean", "gnc2_riesz_mean", "gnc2_min_distance", "hug_inter"]
+        {
+            let metric = made.metrics.iter().find(|metric| metric.key == key).unwrap();
+            assert!(metric.flags.contains(&"degenerate_pairs"), "{}, {key}", recipe.name);
+            assert_eq!(metric.counts, [("degenerate_pairs", 1)], "{}, {key}", recipe.name);
+        }
+        // The pair is not among the directions either.
+        let rank = nc1::vci(&measured(&chunks), bits_of(&chunks), &Options::default()).unwrap().rank;
+        assert_eq!(rank, 9, "{}", recipe.name);
+        assert!(flags(&made, "nc1_vci").contains(&"rank_lowered"));
+    }
+}
+
+/// Means 1e-3 to 1e-6 apart: right, or as wrong as they say.
+#[test]
+fn near_means_say_how_near() {
+    for exponent in 1..=6 {
+        for bits in [32, 64] {
+            let name = format!("means 1e-{exponent} apart, f{bits}");
+            let recipe = Recipe { means: Means::Near(10_f64.powi(-exponent)), bits, ..Recipe::new(name, 16, 1e-3) };
+            let chunks = Recipe { chunk_scales: vec![1.0, 0.1], ..recipe.clone() }.rows();
+            let (made, truth) = (made(&chunks), Truth::of(&chunks));
+            let pairs = truth.cdnv(1.0);
+            if !flags(&made, "nc1_cdnv").contains(&"degenerate_pairs") {
+                close(&recipe.name, &made, "nc1_cdnv", pairs.iter().sum::<f64>() / pairs.len() as f64);
+                let logs = pairs.iter().map(|v| v.log10()).sum::<f64>() / pairs.len() as f64;
+                close(&recipe.name, &made, "nc1_cdnv_log10_mean", logs);
+                close(&recipe.name, &made, "nc1_cdnv_max", pairs.iter().copied().fold(0.0, f64::max));
+            }
+            close(&recipe.name, &made, "nc1_trace_ratio", truth.trace_ratio(&truth.equal_weights()));
+            close(&recipe.name, &made, "nc1_within_fraction", truth.within_fraction(&truth.equal_weights()));
+        }
+    }
+}

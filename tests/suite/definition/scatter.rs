@@ -156,9 +156,21 @@ fn add_gram(into: &mut [Double], rows: &[Double], dim: usize) {
 impl Truth {
     /// `tr(Σ_W Σ_B⁺) / K`, means centred with these weights: with `C = L Q` and `R` of `L`, the mean over rows of
     /// `‖R⁻ᵀ Q δ‖²`.
+    ///
+    /// Eigenvalues of `Σ_B` up to `D ε` of the largest are 0, by definition. With such, directions and singular values in
+    /// `f64` do: those that are left are above `√(D ε)` of the largest.
     pub(crate) fn nc1(&self, weights: &[f64]) -> f64 {
         let (dim, classes) = (self.dim(), self.labels.len());
-        let (l, basis) = row_basis(&self.centred(weights), dim, (classes - 1).min(dim));
+        let centred = self.centred(weights);
+        let singular = linalg::right_singular(&centred.iter().map(|x| x.value()).collect::<Vec<_>>(), dim).unwrap();
+        let cut = (dim as f64 * f64::EPSILON).sqrt() * singular.values[0];
+        let kept = singular.values.iter().take(classes - 1).filter(|value| **value > cut).count();
+        if kept < (classes - 1).min(dim) {
+            let images = linalg::product_transposed(&self.deviations, &singular.vectors[..kept * dim], dim);
+            let squares = images.iter().enumerate().map(|(at, x)| (x / singular.values[at % kept]).powi(2));
+            return squares.sum::<f64>() / self.rows();
+        }
+        let (l, basis) = row_basis(&centred, dim, (classes - 1).min(dim));
         let rank = basis.len() / dim;
         let triangle = triangle(&l, rank);
         let mut through: Vec<Vec<Double>> = basis.chunks(dim).map(<[Double]>::to_vec).collect();
@@ -287,7 +299,7 @@ impl Truth {
         };
         let axes = eigen.values.iter().position(enough)? + 1;
         let rest: f64 = eigen.values[axes..].iter().map(|x| x.max(0.0)).sum();
-        if rest <= dim as f64 * 1e-15 * total {
+        if rest <= 1e-16 * total {
             return None;
         }
         let score = |row: &[f64]| {

@@ -5,8 +5,7 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
-use crate::error::{Error, ErrorKind};
-use crate::metrics::nearest;
+use crate::error::{Error, ErrorKind, nearest};
 
 const NO_TABLE: &str = "no such table";
 
@@ -149,12 +148,7 @@ fn schema(error: &SchemaError) -> Error {
 
 /// The names like one that is not there, whatever their case, as they are written in SQL.
 fn near(name: &str, names: &[&str]) -> Vec<String> {
-    let lower = name.to_lowercase();
-    let same = names.iter().copied().filter(|known| known.to_lowercase() == lower);
-    let mut near: Vec<&str> = same.chain(nearest(name, names.iter().copied())).collect();
-    let mut seen = std::collections::HashSet::new();
-    near.retain(|name| seen.insert(*name));
-    near.into_iter().map(quoted).collect()
+    nearest(name, names.iter().copied()).into_iter().map(quoted).collect()
 }
 
 /// A name as SQL wants it: in quotes, unless it is plain and in small letters.

@@ -11,8 +11,7 @@ use rustyline::{Config, DefaultEditor};
 use super::output::Outputs;
 use super::run::Runner;
 use crate::cli::console::{Console, counted};
-use crate::error::{Error, Result};
-use crate::metrics::nearest;
+use crate::error::{Error, Result, nearest};
 use crate::sql::{Query, functions};
 
 const WELCOME: &str = "nckit sql: statements end with a semicolon; .help tells more, .quit ends";

@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub use file::{File, Planned};
 pub use head::{ClassNames, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
-pub use open::{Archive, Column, LabelCounts};
+pub use open::{Archive, Column, LabelCounts, Seen};
 pub use read::UnitReader;
 pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, TableUnit, Wanted};
 

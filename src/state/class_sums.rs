@@ -88,6 +88,11 @@ impl ClassSums {
         self.rows
     }
 
+    /// The classes with rows, in the order in which they came.
+    pub fn labels(&self) -> &[Label] {
+        &self.labels
+    }
+
     /// The type of the labels; `None` before the first row.
     pub fn label_kind(&self) -> Option<LabelKind> {
         self.labels.first().map(Label::kind)

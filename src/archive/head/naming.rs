@@ -12,8 +12,7 @@ use serde_json::Value;
 use super::Outline;
 use crate::archive::escaped;
 use crate::batch::{Label, LabelKind};
-use crate::error::{Error, Result};
-use crate::metrics::nearest;
+use crate::error::{Error, Result, nearest};
 
 /// How classes find their rows in a head that does not name them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,8 +10,7 @@ use safetensors::tensor::Metadata;
 use super::elements::{Element, Elements, Tensor};
 use super::{Parts, Wanted, damaged, open, shape, unreadable};
 use crate::archive::escaped;
-use crate::error::{Error, Result};
-use crate::metrics::nearest;
+use crate::error::{Error, Result, nearest};
 
 /// The format's own limit.
 const HEADER_LIMIT: u64 = 100_000_000;

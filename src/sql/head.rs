@@ -80,13 +80,14 @@ pub(super) fn for_classes(head: &StoredHead, statistics: &Statistics, settings: 
 fn in_sql(error: Error) -> Error {
     let Some(help) = error.advice() else { return error };
     let help = match help.split_once("--head-rows ") {
+        Some(("leave ", "out")) => "SET nc.head_rows = 'default'".to_owned(),
         Some((before, rules)) => {
             let rules = ["label", "one-based", "rank", "names:FILE"]
                 .into_iter()
                 .fold(rules.to_owned(), |rules, rule| rules.replace(rule, &format!("'{rule}'")));
             format!("{before}SET nc.head_rows = {rules}")
         }
-        None => help.replace("leave --head-rows out", "SET nc.head_rows = 'default'"),
+        None => help.to_owned(),
     };
     let help = help.replace("--class-names FILE", "SET nc.class_names = 'FILE'");
     let help = help.replace("--head-transposed", "nc_head(path, key, true)");

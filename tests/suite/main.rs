@@ -7,6 +7,7 @@ mod definition;
 mod exact;
 mod faults;
 mod goldens;
+mod heads;
 mod laws;
 mod layering;
 mod oracle;

@@ -28,8 +28,8 @@ pub struct Column {
 /// Rows by group and label.
 pub type LabelCounts = BTreeMap<Key, BTreeMap<Label, u64>>;
 
-/// The groups and the labels of some rows.
-pub type Seen = (BTreeSet<Key>, BTreeSet<Label>);
+/// The labels of groups.
+pub type Seen = BTreeMap<Key, BTreeSet<Label>>;
 
 /// Files of one schema, opened and planned: only their footers have been read.
 #[derive(Debug)]
@@ -185,34 +185,34 @@ impl Archive {
         read::count_labels(self, unit, each)
     }
 
-    /// The groups and the labels of a unit; rows are looked at as by [`read_labels`](Self::read_labels).
+    /// The labels of each group in a unit; rows are looked at as by [`read_labels`](Self::read_labels).
     ///
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) for labels and keys that cannot be used, or if the file has changed.
     pub fn seen_in(&self, unit: usize) -> Result<Seen> {
-        let mut seen = Seen::default();
+        let mut seen = Seen::new();
         self.read_labels(unit, &mut |key, label, _| {
-            if !seen.0.contains(key) {
-                seen.0.insert(key.clone());
-            }
-            if !seen.1.contains(label) {
-                seen.1.insert(label.clone());
+            if let Some(labels) = seen.get_mut(key) {
+                labels.insert(label.clone());
+            } else {
+                seen.insert(key.clone(), BTreeSet::from([label.clone()]));
             }
         })?;
         Ok(seen)
     }
 
-    /// The labels of these units, many read at a time.
+    /// The labels of all rows, many units read at a time.
     ///
     /// # Errors
     ///
     /// That of the first unit which has one.
-    pub fn labels_of(&self, units: &[usize]) -> Result<BTreeSet<Label>> {
+    pub fn all_labels(&self) -> Result<BTreeSet<Label>> {
+        let units: Vec<usize> = (0..self.units.len()).collect();
         let found: Vec<Result<Seen>> = units.par_iter().map(|&unit| self.seen_in(unit)).collect();
         let mut labels = BTreeSet::new();
         for seen in found {
-            labels.extend(seen?.1);
+            labels.extend(seen?.into_values().flatten());
         }
         Ok(labels)
     }

@@ -71,6 +71,7 @@ Examples:
   nckit measure 'archive/**/*.parquet' --group-by layer,epoch --metrics nc1,nc2 -o collapse.csv
   nckit measure archive --where split=train --group-by epoch --head 'heads/epoch={epoch}.safetensors:fc' \\
       --decisions 'archive?split=test' --ood 'archive?split=ood'
+  nckit measure archive --group-by layer --head fc.npy,bias.npy --head-for layer=h3 --class-names config.json
 
 Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug, 73 cannot create the output, 74 I/O, 75 more
 memory needed, 130 interrupted.";
@@ -99,6 +100,7 @@ Examples:
 const FINISH_EXAMPLES: &str = "\
 Examples:
   nckit finish all.ncst --head model.safetensors:lm_head -o nc.parquet
+  nckit finish all.ncst --head fc.npy --head-rows one-based
   nckit finish part-*.ncst --metrics nc1,nc2";
 
 const VERIFY_EXAMPLES: &str = "\

@@ -1,6 +1,6 @@
 //! States that were kept become numbers: no row of theirs is read again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
@@ -9,7 +9,7 @@ use super::heads::{Candidate, HeadSummary, Labels, parts_by_width};
 use super::present::{Finished, Presentation};
 use super::{Job, Rounding, Score, Watch, finished, report};
 use crate::archive::{Key, Policy, Spellings};
-use crate::batch::{Label, LabelKind};
+use crate::batch::LabelKind;
 use crate::error::Result;
 use crate::report::Report;
 use crate::state::{ClassSums, Scatter};
@@ -53,22 +53,22 @@ impl Finish {
         if let Some(source) = &job.head {
             let every = job.head_rules.ranks() || parts_by_width(source, &job.head_rules, &job.request.group_by);
             let survey = if finish.states.has_scatter() { Self::survey::<Scatter> } else { Self::survey::<ClassSums> };
-            let (groups, some) = survey(&finish, every)?;
+            let (groups, labels) = survey(&finish, every)?;
             let files = finish.states.ledger.files().map(|(source, _)| source.name.as_str());
             let spellings = Spellings::of_paths(files);
-            finish.presentation.settle_heads(&groups, Labels { kind, some }, &spellings)?;
+            finish.presentation.settle_heads(&groups, labels, &spellings)?;
         }
         Ok(finish)
     }
 
     /// The groups and the labels of the first of them, or `D` and labels of every one.
-    fn survey<S: Present>(&self, every: bool) -> Result<(Vec<Candidate>, BTreeSet<Label>)> {
-        let (mut groups, mut labels) = (Vec::new(), BTreeSet::new());
+    fn survey<S: Present>(&self, every: bool) -> Result<(Vec<Candidate>, Labels)> {
+        let (mut groups, mut labels) = (Vec::new(), Labels::of(self.label_kind()));
         for (key, group) in self.states.groups.iter().filter(|(_, group)| group.rows() > 0) {
             let mut dim = None;
             if every || groups.is_empty() {
                 let state: S = group.decode().map_err(|error| self.presentation.locate(error, key))?;
-                labels.extend(state.labels().iter().cloned());
+                labels.add(groups.is_empty().then(|| key.clone()), state.labels().iter().cloned().collect());
                 dim = Some(state.dim());
             }
             groups.push(Candidate { key: key.clone(), dim });

@@ -1,6 +1,6 @@
 //! What will be read, in which order, and what that takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
@@ -124,17 +124,19 @@ impl Reading {
         let looked: Vec<usize> = (0..units.len()).filter(read).collect();
         let looked: Vec<Result<(usize, Seen)>> = looked.par_iter().map(seen).collect();
         let mut dims: BTreeMap<Key, usize> = BTreeMap::new();
-        for unit in units {
-            dims.extend(unit.key.clone().map(|key| (key, self.dims[unit.file])));
-        }
-        let mut labels = BTreeSet::new();
+        let mut enter = |key: &Key, file: usize| {
+            let dim = dims.entry(key.clone()).or_default();
+            *dim = self.dims[file].max(*dim);
+        };
+        units.iter().for_each(|unit| unit.key.iter().for_each(|key| enter(key, unit.file)));
+        let mut labels = Labels::of(self.archive.label_kind());
         for seen in looked {
-            let (unit, (keys, found)) = seen?;
-            dims.extend(keys.into_iter().map(|key| (key, self.dims[units[unit].file])));
-            labels.extend(found);
+            let (unit, seen) = seen?;
+            seen.keys().for_each(|key| enter(key, units[unit].file));
+            let probe = unit == 0 || unit == last;
+            seen.into_iter().for_each(|(key, found)| labels.add(probe.then_some(key), found));
         }
         let candidate = |(key, dim)| Candidate { key, dim: Some(dim).filter(|&dim| dim > 0) };
-        let labels = Labels { kind: self.archive.label_kind(), some: labels };
         Ok((dims.into_iter().map(candidate).collect(), labels))
     }
 

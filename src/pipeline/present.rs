@@ -131,12 +131,16 @@ impl Presentation {
     /// # Errors
     ///
     /// Those of [`Heads::plan`].
-    pub(super) fn settle_heads(&mut self, groups: &[Candidate], mut labels: Labels, spellings: &Spellings) -> Result<()> {
+    pub(super) fn settle_heads(
+        &mut self,
+        groups: &[Candidate],
+        mut labels: Labels,
+        spellings: &Spellings,
+    ) -> Result<()> {
         let Some(source) = self.job.head.clone() else { return Ok(()) };
         let (transposed, rules) = (self.job.head_transposed, self.job.head_rules.clone());
         if let Some(Rows { archive, .. }) = self.decisions.as_ref().filter(|_| rules.ranks()) {
-            let units: Vec<usize> = (0..archive.units().len()).collect();
-            labels.some.extend(archive.labels_of(&units)?);
+            labels.add(None, archive.all_labels()?);
         }
         let named = Heads::plan(source, transposed, rules, &self.job.request.group_by, spellings, groups, &labels)?;
         self.heads = Some(named);

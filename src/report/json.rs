@@ -11,7 +11,12 @@ use crate::metrics::Measured;
 /// The whole report, as one document.
 pub(super) fn report(report: &Report) -> String {
     let bad_files = report.bad_files.iter().map(|(file, reason)| json!({"file": file, "reason": reason}));
-    document(report, "groups", report.groups.iter().map(|one| group(report, one)).collect(), ("bad_files", bad_files.collect()))
+    document(
+        report,
+        "groups",
+        report.groups.iter().map(|one| group(report, one)).collect(),
+        ("bad_files", bad_files.collect()),
+    )
 }
 
 /// The classes of all groups, as one document.

@@ -402,9 +402,11 @@ impl Judging {
 fn check_kind(statistics: &Statistics, batch: &Batch<'_>) -> Result<()> {
     let found = batch.codes().first().map(|&code| batch.classes()[code as usize].kind());
     match statistics.labels.first().map(Label::kind).zip(found) {
-        Some((known, found)) if known != found => Err(Error::data("the rows have labels of another kind than the state")
-            .with("labels", format!("{found}s"))
-            .with("expected", format!("{known}s"))),
+        Some((known, found)) if known != found => {
+            Err(Error::data("the rows have labels of another kind than the state")
+                .with("labels", format!("{found}s"))
+                .with("expected", format!("{known}s")))
+        }
         _ => Ok(()),
     }
 }

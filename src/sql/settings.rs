@@ -22,7 +22,7 @@ use crate::metrics::Options;
 /// | `nulls` | fail | rows with a null label, a null vector or a null in it: `fail` or `skip` |
 /// | `nonfinite` | fail | rows with a NaN or an infinity: `fail` or `skip` |
 /// | `memory` | none | bytes that all states of a query may take together |
-/// | `head_rows` | none | which row of a head is which class: `label`, `one-based`, `rank`, `names:FILE` |
+/// | `head_rows` | none | which row of a head is which class: `label`, `one-based`, `rank` (among the labels of a state, as many as the rows), `names:FILE` |
 /// | `class_names` | none | a file of names of classes, for rows of heads |
 ///
 /// A value of `default` takes a setting back.

@@ -253,7 +253,7 @@ fn labels_with_gaps_are_refused_or_counted_through() {
     let place = Place::new();
     place.features(|labels| Arc::new(labels.unary::<_, Int32Type>(|label| 10 * label + 3)));
     place.heads(0);
-    all_refused(&place, &[], &["3 to 93", "--head-rows rank or names:FILE"]);
+    all_refused(&place, &[], &["labels 3 to ", "--head-rows rank or names:FILE"]);
     all_right(&place, &["--head-rows=rank"]);
     let file: String = (0..10).map(|label| format!("{}\n", 10 * label + 3)).collect();
     place.text("names.txt", &file);
@@ -285,7 +285,7 @@ fn numbers_as_texts_are_not_sorted_as_texts() {
         Arc::new(labels.values().iter().map(|&label| Some((label + 2).to_string())).collect::<StringArray>())
     });
     place.heads(2);
-    all_refused(&place, &[], &["label: the number is the row", "--head-rows label, rank or names:FILE"]);
+    all_refused(&place, &[], &["label: the number is the row", "--head-rows label, one-based, rank or names:FILE"]);
     all_right(&place, &["--head-rows=label"]);
 }
 
@@ -519,10 +519,10 @@ fn what_was_chosen_is_said_and_kept() {
     let feature = rows.column_by_name("feature").unwrap().as_fixed_size_list();
     let values = feature.values().as_primitive::<Float32Type>().values();
     let short: Vec<f32> = values.chunks(64).flat_map(|row| row[..10].to_vec()).collect();
-    place.write("short.parquet", vec![
-        ("label", rows.column_by_name("label").unwrap().clone()),
-        ("feature", vectors(short, 10)),
-    ]);
+    place.write(
+        "short.parquet",
+        vec![("label", rows.column_by_name("label").unwrap().clone()), ("feature", vectors(short, 10))],
+    );
     let weights: Vec<f32> = (0..100).map(|at| (at * at % 17) as f32).collect();
     place.write("square.parquet", vec![("weight", vectors(weights, 10))]);
     let square = ["measure", "short.parquet", "--metrics=nc3_cos_mean", "--head=square.parquet"];
@@ -546,7 +546,10 @@ fn classes_are_called_by_their_names() {
     let json = place.json(&[&base[..], &rest].concat());
     let pair = &json["groups"][1]["worst_pairs"][0];
     let name = |label: &Value| NAMES[label.as_u64().unwrap() as usize - 1];
-    assert_eq!((pair["first_name"].as_str(), pair["second_name"].as_str()), (Some(name(&pair["first"])), Some(name(&pair["second"]))));
+    assert_eq!(
+        (pair["first_name"].as_str(), pair["second_name"].as_str()),
+        (Some(name(&pair["first"])), Some(name(&pair["second"])))
+    );
     let classes = fs::read_to_string(place.path("classes.csv")).unwrap();
     let mut lines = classes.lines();
     assert!(lines.next().unwrap().starts_with("epoch,class,name,count,"), "{classes}");

@@ -2,6 +2,7 @@
 
 mod elements;
 mod index;
+mod names;
 mod naming;
 mod npy;
 mod parquet;
@@ -15,7 +16,8 @@ use std::io::ErrorKind as IoErrorKind;
 use std::path::Path;
 
 use self::elements::{Elements, Tensor};
-pub use self::naming::{ClassNames, HeadRows, Naming, Way};
+pub use self::names::ClassNames;
+pub use self::naming::{HeadRows, Naming, Way};
 pub use self::source::{HeadPath, HeadSource};
 pub use self::template::Spellings;
 use crate::batch::Label;
@@ -150,7 +152,9 @@ impl Outline {
         }
         let features = classes.map_or_else(|| format!("dim {dim}"), |classes| format!("{classes} classes × {dim}"));
         let error = self.located(
-            Error::data("the head is not as wide as the features").with("head", self.shape()).with("features", features),
+            Error::data("the head is not as wide as the features")
+                .with("head", self.shape())
+                .with("features", features),
         );
         // Fewer classes than the head has rows are no fault, so only the width decides whether the other way fits.
         let fits = self.rows == dim && self.dim >= classes.unwrap_or(1) && self.row_of.is_none();
@@ -214,7 +218,9 @@ impl StoredHead {
             }
         }
         let bias = bias.as_ref().map(|bias| rows.iter().map(|&row| bias.get(row)).collect::<Vec<_>>());
-        let infinite = |bias: &Vec<f64>| labels.iter().zip(bias).find(|(_, value)| !value.is_finite()).map(|(l, v)| (l.clone(), *v));
+        let infinite = |bias: &Vec<f64>| {
+            labels.iter().zip(bias).find(|(_, value)| !value.is_finite()).map(|(l, v)| (l.clone(), *v))
+        };
         if let Some((label, value)) = bias.as_ref().and_then(infinite) {
             return Err(not_finite(&label, "bias".to_owned(), value));
         }

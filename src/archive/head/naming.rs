@@ -1,15 +1,11 @@
 //! Which row of a head is which class, and what classes are called: decided once, the same for every group of a run.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::fs;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::Outline;
+use super::{ClassNames, Outline};
 use crate::archive::escaped;
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result, nearest};
@@ -50,119 +46,6 @@ impl HeadRows {
     }
 }
 
-/// Names of classes, from a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClassNames {
-    file: String,
-    /// Names by number.
-    names: BTreeMap<usize, Box<str>>,
-    /// Numbers by name; `None` if several have it.
-    numbers: HashMap<Box<str>, Option<usize>>,
-}
-
-/// Names of the largest vocabularies take a few megabytes.
-const LIMIT: u64 = 1 << 26;
-
-impl ClassNames {
-    /// Reads names, one a line, or `id2label` of a `config.json`, told apart by content.
-    ///
-    /// # Errors
-    ///
-    /// [`Missing`](crate::error::ErrorKind::Missing) if there is no such file; [`Data`](crate::error::ErrorKind::Data) if
-    /// it is neither of these.
-    pub fn read(path: &Path) -> Result<Self> {
-        let read = || {
-            let text = text_of(path)?;
-            let names = match serde_json::from_str::<Value>(&text) {
-                Ok(json @ (Value::Object(_) | Value::Array(_))) => of_json(&json)?,
-                _ => of_lines(&text)?,
-            };
-            if names.is_empty() {
-                return Err(Error::data("the file names no class"));
-            }
-            let mut numbers: HashMap<Box<str>, Option<usize>> = HashMap::new();
-            for (&number, name) in &names {
-                numbers.entry(name.clone()).and_modify(|known| *known = None).or_insert(Some(number));
-            }
-            Ok(Self { file: path.to_string_lossy().into_owned(), names, numbers })
-        };
-        read().map_err(|error: Error| error.with_default("file", path.display()))
-    }
-
-    /// The file that they come from.
-    pub fn file(&self) -> &str {
-        &self.file
-    }
-
-    /// The number of the class of that name.
-    fn number(&self, name: &str) -> Result<usize> {
-        match self.numbers.get(name) {
-            Some(Some(number)) => Ok(*number),
-            Some(None) => Err(Error::data("two classes have one name")
-                .with("file", &self.file)
-                .with("class", format!("\"{}\"", escaped(name)))
-                .help("give each class a name of its own")),
-            None => {
-                let error = Error::data("a class is not among the names")
-                    .with("file", &self.file)
-                    .with("class", format!("\"{}\"", escaped(name)))
-                    .with("names", self.names.len());
-                let near = nearest(name, self.names.values().map(AsRef::as_ref));
-                Err(match near.first() {
-                    Some(near) => error.help(format!("did you mean \"{}\"?", escaped(near))),
-                    None => error,
-                })
-            }
-        }
-    }
-}
-
-fn text_of(path: &Path) -> Result<String> {
-    let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::missing("there is no such file of names").caused_by(error),
-        _ => Error::io("the names cannot be read").with("detail", &error).caused_by(error),
-    };
-    let metadata = path.metadata().map_err(unreadable)?;
-    if !metadata.is_file() || metadata.len() > LIMIT {
-        return Err(Error::data("names of classes are a text file of at most 64 MiB"));
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path).and_then(|file| file.take(LIMIT).read_to_end(&mut bytes)).map_err(unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|_| Error::data("names of classes are a text file, in UTF-8"))?;
-    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
-}
-
-fn of_lines(text: &str) -> Result<BTreeMap<usize, Box<str>>> {
-    let text = text.trim_end_matches(['\n', '\r']);
-    let name = |(number, line): (usize, &str)| {
-        let line = line.trim_end_matches('\r');
-        if line.is_empty() && !text.is_empty() {
-            return Err(Error::data("a line of the names is empty").with("line", number + 1));
-        }
-        Ok((number, line.into()))
-    };
-    if text.is_empty() { Ok(BTreeMap::new()) } else { text.split('\n').enumerate().map(name).collect() }
-}
-
-/// `{"id2label": {"0": "cat", …}}`, that map alone, or a list of names.
-fn of_json(json: &Value) -> Result<BTreeMap<usize, Box<str>>> {
-    let list = |names: &Vec<Value>| {
-        names.iter().enumerate().map(|(number, name)| Some((number, name.as_str()?.into()))).collect::<Option<_>>()
-    };
-    let map = |names: &serde_json::Map<String, Value>| {
-        names.iter().map(|(number, name)| Some((number.parse().ok()?, name.as_str()?.into()))).collect::<Option<_>>()
-    };
-    let found = match json.get("id2label").unwrap_or(json) {
-        Value::Array(names) => list(names),
-        Value::Object(names) => map(names),
-        _ => None,
-    };
-    found.ok_or_else(|| {
-        Error::data("the file does not name classes")
-            .with("expected", "one name a line, or \"id2label\": {\"0\": \"cat\", …} in JSON")
-    })
-}
-
 /// How classes are found in heads, and what they are called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Naming {
@@ -197,7 +80,7 @@ impl Way<'_> {
             Self::Label => "label".to_owned(),
             Self::OneBased => "one-based".to_owned(),
             Self::Rank => "rank".to_owned(),
-            Self::Names(names) => format!("names:{}", names.file),
+            Self::Names(names) => format!("names:{}", names.file()),
         }
     }
 }
@@ -209,7 +92,7 @@ impl fmt::Display for Way<'_> {
             Self::Label => f.write_str("label = number of the row, from 0"),
             Self::OneBased => f.write_str("label − 1 = number of the row, from 0"),
             Self::Rank => f.write_str("row i is the i-th label in order"),
-            Self::Names(names) => write!(f, "row i is the class on line i of {}", escaped(&names.file)),
+            Self::Names(names) => write!(f, "row i is the class on line i of {}", escaped(names.file())),
         }
     }
 }
@@ -236,7 +119,7 @@ impl Naming {
             (Some(HeadRows::Names(names)), _) => Ok(Way::Names(names)),
             (None, Some(names)) if kind == LabelKind::Text => Ok(Way::Names(names)),
             (None, _) if kind == LabelKind::Int || (kind == LabelKind::Bool && outline.rows == 2) => Ok(Way::Label),
-            (None, _) => Err(self.unclear(outline, labels)),
+            (None, _) => Err(unclear(outline, labels, None)),
         }
     }
 
@@ -256,12 +139,12 @@ impl Naming {
                 Some(all) => ranked_rows(outline, labels, all),
                 None => ranked_rows(outline, labels, &known()),
             },
-            Way::Names(names) if names.names.len() == outline.rows && names.names.contains_key(&(outline.rows - 1)) => {
+            Way::Names(names) if names.are_those_of(outline.rows) => {
                 labels.iter().map(|label| names.number(&label.to_string())).collect()
             }
             Way::Names(names) => Err(Error::data("the head has not as many rows as there are names")
                 .with("head", outline.shape())
-                .with("names", format!("{} in {}", names.names.len(), escaped(&names.file)))),
+                .with("names", format!("{} in {}", names.count(), escaped(names.file())))),
         };
         rows.and_then(|rows| distinct(labels, rows)).map_err(|error| outline.located(error))
     }
@@ -275,7 +158,7 @@ impl Naming {
         let rows: Vec<usize> = labels.iter().map_while(row).collect();
         let Some(stranger) = labels.get(rows.len()) else { return Ok(rows) };
         if self.rows.is_none() {
-            return Err(self.unclear(outline, &labels.iter().cloned().collect()).with("class", stranger));
+            return Err(unclear(outline, &labels.iter().cloned().collect(), Some(stranger)));
         }
         let error = Error::data("the head has no row for a class")
             .with("class", shown(stranger))
@@ -284,47 +167,11 @@ impl Naming {
         Err(if number(stranger).is_none() {
             error.help("only numbers are labels of rows; --head-rows names:FILE takes names")
         } else {
-            error.help(format!("--head-rows {}", if first == 0 { "one-based, rank or names:FILE" } else { "label, rank or names:FILE" }))
+            error.help(format!(
+                "--head-rows {}",
+                if first == 0 { "one-based, rank or names:FILE" } else { "label, rank or names:FILE" }
+            ))
         })
-    }
-
-    /// It is not clear which row is whose: what there is, how it could be read, and the flag that decides.
-    fn unclear(&self, outline: &Outline, labels: &BTreeSet<Label>) -> Error {
-        let message = if labels.len() > outline.rows {
-            "the head has fewer rows than there are classes"
-        } else {
-            "the head does not say which of its rows is which class"
-        };
-        let mut error = Error::data(message).with("head", outline.shape());
-        let (Some(first), Some(last)) = (labels.first(), labels.last()) else {
-            return outline.located(error.help("--class-names FILE (one a line), or --head-rows rank"));
-        };
-        error = error.with("labels", format!("{} to {}", shown(first), shown(last)));
-        let rows = |from: i128| {
-            let last = outline.rows as i128 - 1 + from;
-            labels.iter().all(|label| number(label).is_some_and(|number| (from..=last).contains(&number)))
-        };
-        let is_text = first.kind() == LabelKind::Text;
-        let mut readings = Vec::new();
-        let mut flags = Vec::new();
-        if rows(0) {
-            readings.push("label: the number is the row".to_owned());
-            flags.push("label");
-        }
-        if rows(1) {
-            readings.push("one-based: label 1 is row 0".to_owned());
-            flags.push("one-based");
-        }
-        if labels.len() <= outline.rows {
-            let order = if is_text { ", as texts sort" } else { "" };
-            readings.push(format!("rank: {} is row 0{order}", shown(first)));
-            flags.push("rank");
-        }
-        if !readings.is_empty() {
-            error = error.with("detail", readings.join("; "));
-        }
-        flags.push("names:FILE");
-        outline.located(error.help(format!("--head-rows {}", either(&flags))))
     }
 
     /// What a class is called, where its label does not say it.
@@ -339,7 +186,7 @@ impl Naming {
             Some(HeadRows::Rank) => self.labels.as_ref()?.iter().position(|known| known == label)?,
             Some(HeadRows::Names(rows)) => rows.number(&label.to_string()).ok()?,
         };
-        names.names.get(&number).map(AsRef::as_ref)
+        names.name(number)
     }
 
     /// Fails unless every class has a name, if names are given.
@@ -355,10 +202,10 @@ impl Naming {
             return texts.map(|label| names.number(&label.to_string())).try_for_each(|number| number.map(|_| ()));
         };
         let error = Error::data("a class has no name")
-            .with("file", escaped(&names.file))
+            .with("file", escaped(names.file()))
             .with("class", nameless)
-            .with("names", names.names.len());
-        let one_based = self.rows.is_none() && number(nameless) == Some(names.names.len() as i128);
+            .with("names", names.count());
+        let one_based = self.rows.is_none() && number(nameless) == Some(names.count() as i128);
         Err(if one_based { error.help("if labels count from 1: --head-rows one-based") } else { error })
     }
 }
@@ -416,7 +263,8 @@ fn ranked_rows(outline: &Outline, labels: &[Label], all: &BTreeSet<Label>) -> Re
             .help("--head-rows names:FILE, with one name a line"));
     }
     let ranks: HashMap<&Label, usize> = all.iter().enumerate().map(|(rank, label)| (label, rank)).collect();
-    let rank = |label| ranks.get(label).copied().ok_or_else(|| Error::data("a label came up later").with("class", label));
+    let rank =
+        |label| ranks.get(label).copied().ok_or_else(|| Error::data("a label came up later").with("class", label));
     labels.iter().map(rank).collect()
 }
 
@@ -431,4 +279,46 @@ fn distinct(labels: &[Label], rows: Vec<usize>) -> Result<Vec<usize>> {
         }
     }
     Ok(rows)
+}
+
+/// It is not clear which row is whose: what there is, how it could be read, and the flag that decides.
+fn unclear(outline: &Outline, labels: &BTreeSet<Label>, stranger: Option<&Label>) -> Error {
+    let message = if labels.len() > outline.rows {
+        "the head has fewer rows than there are classes"
+    } else {
+        "the head does not say which of its rows is which class"
+    };
+    let mut error = Error::data(message).with("head", outline.shape());
+    let (Some(first), Some(last)) = (labels.first(), labels.last()) else {
+        return outline.located(error.help("--class-names FILE (one a line), or --head-rows rank"));
+    };
+    error = error.with("labels", format!("{} to {}", shown(first), shown(last)));
+    if let Some(stranger) = stranger {
+        error = error.with("class", shown(stranger));
+    }
+    let rows = |from: i128| {
+        let last = outline.rows as i128 - 1 + from;
+        labels.iter().all(|label| number(label).is_some_and(|number| (from..=last).contains(&number)))
+    };
+    let is_text = first.kind() == LabelKind::Text;
+    let mut readings = Vec::new();
+    let mut flags = Vec::new();
+    if rows(0) {
+        readings.push("label: the number is the row".to_owned());
+        flags.push("label");
+    }
+    if rows(1) {
+        readings.push("one-based: label 1 is row 0".to_owned());
+        flags.push("one-based");
+    }
+    if labels.len() <= outline.rows {
+        let order = if is_text { ", as texts sort" } else { "" };
+        readings.push(format!("rank: {} is row 0{order}", shown(first)));
+        flags.push("rank");
+    }
+    if !readings.is_empty() {
+        error = error.with("detail", readings.join("; "));
+    }
+    flags.push("names:FILE");
+    outline.located(error.help(format!("--head-rows {}", either(&flags))))
 }

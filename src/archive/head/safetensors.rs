@@ -50,7 +50,8 @@ pub(super) fn unknown<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Er
     let layers = names.map(|name| name.strip_suffix(".weight").unwrap_or(name));
     match nearest(key, layers).as_slice() {
         [] => error,
-        near => error.help(format!("did you mean {}?", near.iter().map(|name| escaped(name)).collect::<Vec<_>>().join(", "))),
+        near => error
+            .help(format!("did you mean {}?", near.iter().map(|name| escaped(name)).collect::<Vec<_>>().join(", "))),
     }
 }
 
@@ -87,9 +88,8 @@ impl File {
         let mut names = self.metadata.offset_keys();
         names.sort();
         if let Some(key) = key {
-            return named(key, |name| self.metadata.info(name).is_some()).ok_or_else(|| {
-                unknown(key, names.iter().map(String::as_str)).with("matrices", self.matrices(&names))
-            });
+            return named(key, |name| self.metadata.info(name).is_some())
+                .ok_or_else(|| unknown(key, names.iter().map(String::as_str)).with("matrices", self.matrices(&names)));
         }
         let is_matrix = |name: &&String| self.metadata.info(name).is_some_and(|info| info.shape.len() == 2);
         match names.iter().filter(is_matrix).collect::<Vec<_>>().as_slice() {

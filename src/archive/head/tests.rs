@@ -232,7 +232,10 @@ fn a_head_on_its_side_is_told() {
     let error = StoredHead::read(&path, false).unwrap().for_classes(&labels, 2, &Naming::default()).unwrap_err();
     assert_eq!((error.fact("head"), error.fact("features")), (Some("2 classes × 3"), Some("3 classes × 2")));
     assert!(error.advice().unwrap().contains("say --head-transposed"));
-    assert_eq!(StoredHead::read(&path, true).unwrap().for_classes(&labels, 2, &Naming::default()).unwrap().weights, WEIGHTS);
+    assert_eq!(
+        StoredHead::read(&path, true).unwrap().for_classes(&labels, 2, &Naming::default()).unwrap().weights,
+        WEIGHTS
+    );
     // Neither way.
     let error = StoredHead::read(&path, false).unwrap().for_classes(&labels, 5, &Naming::default()).unwrap_err();
     assert_eq!(error.advice(), None);
@@ -242,7 +245,10 @@ fn a_head_on_its_side_is_told() {
     assert!(error.advice().unwrap().contains("leave --head-transposed out"));
     // In Fortran order as well.
     let path = file(&dir, "columns.npy", &npy("<f8", true, "(2, 3)", &f64s(&WEIGHTS)));
-    assert_eq!(StoredHead::read(&path, true).unwrap().for_classes(&labels, 2, &Naming::default()).unwrap().weights, WEIGHTS);
+    assert_eq!(
+        StoredHead::read(&path, true).unwrap().for_classes(&labels, 2, &Naming::default()).unwrap().weights,
+        WEIGHTS
+    );
 
     let square = [1.0, 2.0, 3.0, 4.0];
     let path = file(&dir, "square.npy", &npy("<f8", false, "(2, 2)", &f64s(&square)));
@@ -280,7 +286,10 @@ fn tensors_are_found_or_listed() {
     ]);
     let path = file(&dir, "two.safetensors", &bytes);
     let error = refused(&path, false);
-    assert_eq!((error.kind(), error.fact("candidates")), (ErrorKind::Usage, Some("a.weight (3 × 2), b.weight (3 × 2)")));
+    assert_eq!(
+        (error.kind(), error.fact("candidates")),
+        (ErrorKind::Usage, Some("a.weight (3 × 2), b.weight (3 × 2)"))
+    );
     assert!(!StoredHead::read(&with_key(&path, "a"), false).unwrap().outline().has_bias());
     assert_eq!(whole(&with_key(&path, "b")), expected());
     let error = refused(&with_key(&path, "c"), false);
@@ -454,7 +463,8 @@ fn a_class_has_the_same_row_whichever_others_are_there() {
     assert_eq!((error.fact("class"), error.fact("labels")), (Some("0"), Some("1 to 4")));
 
     // Ranks are of the whole run.
-    let ranks = Naming { labels: Some(std::sync::Arc::new(ints(&[3, 7, 20, 100]).into_iter().collect())), ..by("rank") };
+    let ranks =
+        Naming { labels: Some(std::sync::Arc::new(ints(&[3, 7, 20, 100]).into_iter().collect())), ..by("rank") };
     assert_eq!(found(&head, &ints(&[3, 7, 20]), &ranks).unwrap(), [0, 1, 2]);
     assert_eq!(found(&head, &ints(&[7, 100]), &ranks).unwrap(), [1, 3]);
     let error = found(&head, &ints(&[7, 100]), &by("rank")).unwrap_err();
@@ -510,7 +520,10 @@ fn names_are_read_from_lines_and_from_a_model_s_configuration() {
         assert_eq!((naming.name(&Label::Int(2)), naming.name(&Label::Text("ant".into()))), (Some("ant"), None));
         assert!(naming.check_names(&ints(&[0, 1, 2])).is_ok());
         let error = naming.check_names(&ints(&[1, 2, 3])).unwrap_err();
-        assert_eq!((error.fact("class"), error.advice()), (Some("3"), Some("if labels count from 1: --head-rows one-based")));
+        assert_eq!(
+            (error.fact("class"), error.advice()),
+            (Some("3"), Some("if labels count from 1: --head-rows one-based"))
+        );
         let error = found(&head, &texts(&["ants"]), &naming).unwrap_err();
         assert_eq!(error.advice(), Some("did you mean \"ant\"?"));
         let from_one = Naming { rows: Some(HeadRows::OneBased), ..naming };
@@ -561,7 +574,10 @@ fn an_outline_is_the_shape_of_the_head() {
     }
     let path = file(&dir, "flat.npy", &npy("<f8", false, "(3,)", &f64s(&BIAS)));
     let error = Outline::read(&path, false).unwrap_err();
-    assert_eq!((error.fact("shape"), error.advice()), (Some("3"), Some("a bias goes second: --head WEIGHT.npy,BIAS.npy")));
+    assert_eq!(
+        (error.fact("shape"), error.advice()),
+        (Some("3"), Some("a bias goes second: --head WEIGHT.npy,BIAS.npy"))
+    );
 }
 
 #[test]
@@ -570,7 +586,8 @@ fn an_index_leads_to_the_file_of_a_tensor() {
     file(&dir, "model-1.safetensors", &tensors(&[("lm_head.weight", "F64", &[3, 2], f64s(&WEIGHTS))]));
     file(&dir, "model-2.safetensors", &tensors(&[("lm_head.bias", "F64", &[3], f64s(&BIAS))]));
     let index = |map: &str| file(&dir, "model.safetensors.index.json", format!("{{\"weight_map\": {map}}}").as_bytes());
-    let good = r#"{"lm_head.weight": "model-1.safetensors", "lm_head.bias": "model-2.safetensors", "embed.weight": "x"}"#;
+    let good =
+        r#"{"lm_head.weight": "model-1.safetensors", "lm_head.bias": "model-2.safetensors", "embed.weight": "x"}"#;
     let path = index(good);
     assert_eq!(whole(&with_key(&path, "lm_head")), expected());
     let error = refused(&path, false);

@@ -163,7 +163,7 @@ impl Naming {
         let error = Error::data("the head has no row for a class")
             .with("class", shown(stranger))
             .with("head", outline.shape())
-            .with("labels", format!("{first} to {}", outline.rows as i128 - 1 + first));
+            .with("expected", format!("labels {first} to {}", outline.rows as i128 - 1 + first));
         Err(if number(stranger).is_none() {
             error.help("only numbers are labels of rows; --head-rows names:FILE takes names")
         } else {

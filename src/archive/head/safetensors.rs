@@ -87,27 +87,28 @@ impl File {
     fn find(&self, key: Option<&str>) -> Result<String> {
         let mut names = self.metadata.offset_keys();
         names.sort();
-        if let Some(key) = key {
-            return named(key, |name| self.metadata.info(name).is_some())
-                .ok_or_else(|| unknown(key, names.iter().map(String::as_str)).with("matrices", self.matrices(&names)));
-        }
         let is_matrix = |name: &&String| self.metadata.info(name).is_some_and(|info| info.shape.len() == 2);
-        match names.iter().filter(is_matrix).collect::<Vec<_>>().as_slice() {
-            [] => Err(Error::data("the file has no matrix that could be a head").with("tensors", self.shapes(&names))),
-            [only] => Ok((*only).clone()),
-            [first, ..] => {
-                let layer = first.strip_suffix(".weight").unwrap_or(first);
-                Err(Error::usage("several tensors could be the head")
-                    .with("candidates", self.matrices(&names))
-                    .help(format!("name one of them, as --head {}:{}", self.path.display(), escaped(layer))))
+        let matrices: Vec<String> = names.iter().filter(is_matrix).cloned().collect();
+        let naming = |name: &String| {
+            let layer = name.strip_suffix(".weight").unwrap_or(name);
+            format!("--head {}:{}", self.path.display(), escaped(layer))
+        };
+        match (key, matrices.as_slice()) {
+            (Some(key), _) => named(key, |name| self.metadata.info(name).is_some()).ok_or_else(|| {
+                let error = unknown(key, names.iter().map(String::as_str)).with("matrices", self.shapes(&matrices));
+                match matrices.first().filter(|_| error.advice().is_none()) {
+                    Some(first) => error.help(naming(first)),
+                    None => error,
+                }
+            }),
+            (None, []) => {
+                Err(Error::data("the file has no matrix that could be a head").with("tensors", self.shapes(&names)))
             }
+            (None, [only]) => Ok(only.clone()),
+            (None, [first, ..]) => Err(Error::usage("several tensors could be the head")
+                .with("candidates", self.shapes(&matrices))
+                .help(format!("name one of them, as {}", naming(first)))),
         }
-    }
-
-    /// Those of these tensors that have rows and columns, with their shapes.
-    fn matrices(&self, names: &[String]) -> String {
-        let is_matrix = |name: &&String| self.metadata.info(name).is_some_and(|info| info.shape.len() == 2);
-        self.shapes(&names.iter().filter(is_matrix).cloned().collect::<Vec<_>>())
     }
 
     fn shapes(&self, names: &[String]) -> String {

@@ -151,7 +151,7 @@ impl HeadPath {
         let format = self.weights.to_str().and_then(Format::of).ok_or_else(|| {
             let help = match self.weights.extension().and_then(|extension| extension.to_str()) {
                 Some("pt" | "pth" | "bin" | "ckpt") => {
-                    "in Python: safetensors.torch.save_file({...}, \"head.safetensors\")"
+                    "safetensors.torch.save_file(model.state_dict(), \"m.safetensors\")"
                 }
                 Some("npz") => "save its arrays each: --head WEIGHT.npy,BIAS.npy",
                 _ => "heads are .parquet, .safetensors or .npy files",

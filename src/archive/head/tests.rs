@@ -460,7 +460,7 @@ fn a_class_has_the_same_row_whichever_others_are_there() {
     assert_eq!(found(&head, &all, &by("one-based")).unwrap(), [0, 1, 2, 3]);
     assert_eq!(found(&head, &all[1..3], &by("one-based")).unwrap(), [1, 2]);
     let error = found(&head, &ints(&[0, 1]), &by("one-based")).unwrap_err();
-    assert_eq!((error.fact("class"), error.fact("labels")), (Some("0"), Some("1 to 4")));
+    assert_eq!((error.fact("class"), error.fact("expected")), (Some("0"), Some("labels 1 to 4")));
 
     // Ranks are of the whole run.
     let ranks =

@@ -227,6 +227,7 @@ impl Heads {
                 let value = escaped(&group.key[at].to_string());
                 error.help(format!("if it is of that alone: --head-for {}={value}", escaped(&self.group_by[at])))
             }
+            _ if error.fact("features").is_some() => error.help("--where chooses the layer that it is of"),
             _ => error,
         }
     }

@@ -352,6 +352,45 @@ fn sql_finds_rows_by_the_same_rules() {
     assert!(place.fail(65, &base).contains("labels strings, expected integers"));
 }
 
+/// A head that names these classes, whose rows are `3 e_k` of eight dimensions.
+fn classifier(place: &Place, name: &str, classes: &[i32]) {
+    let row = |class: &i32| (0..8).map(|j| if j == class % 8 { 3.0 } else { 0.0 }).collect::<Vec<f32>>();
+    let class: ArrayRef = Arc::new(Int32Array::from(classes.to_vec()));
+    place.write(name, vec![("class", class), ("weight", vectors(classes.iter().flat_map(row).collect(), 8))]);
+}
+
+#[test]
+fn groups_of_different_classes_have_heads_of_their_own() {
+    let place = Place::new();
+    let tasks: [(&str, [i32; 3]); 2] = [("a", [0, 1, 2]), ("b", [5, 6, 7])];
+    for (task, classes) in tasks {
+        let labels: Vec<i32> = (0..30).map(|row| classes[row % 3]).collect();
+        let value = |label: i32, j: i32, row: usize| if j == label { 4.0 } else { (row * 7 % 5) as f32 * 0.1 };
+        let rows = labels.iter().enumerate();
+        let values = rows.flat_map(|(row, &label)| (0..8).map(move |j| value(label, j, row))).collect();
+        let label: ArrayRef = Arc::new(Int32Array::from(labels));
+        place.write(&format!("in/task={task}/a.parquet"), vec![("label", label), ("feature", vectors(values, 8))]);
+        classifier(&place, &format!("{task}.parquet"), &classes);
+    }
+    let measure = ["measure", "in", "--group-by=task", "--metrics=nc3_cos_mean", "--head={task}.parquet"];
+    place.succeed(&["accumulate", "in", "--group-by=task", "-o", "x.ncst", "-q"]);
+    let finish = ["finish", "x.ncst", "--metrics=nc3_cos_mean", "--head={task}.parquet"];
+    for arguments in [&measure[..], &finish[..]] {
+        let json = place.json(arguments);
+        for group in [0, 1] {
+            let cosine = json["groups"][group]["metrics"]["nc3_cos_mean"]["value"].as_f64().unwrap();
+            // Between `e_k` and the same less the mean of three of its kind.
+            assert!((cosine - (2.0_f64 / 3.0).sqrt()).abs() < 1e-6, "{cosine}");
+        }
+    }
+    // A head lacks a class of one group: the group is named.
+    classifier(&place, "b.parquet", &[5, 7]);
+    for arguments in [&measure[..], &finish[..]] {
+        let said = place.fail(65, arguments);
+        assert!(said.contains("task=b") && said.contains("class 6"), "{said}");
+    }
+}
+
 /// The three hidden layers at the last epoch; the head is of `h3`, and `h2` is as wide.
 fn layers<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let base = ["measure", "hive", "--where=epoch=4000", "--where=split=train", "--group-by=layer", "--metrics=nc3"];

@@ -146,7 +146,7 @@ fn push(path: &Path, fixed: usize, found: &mut Vec<Found>) -> Result<()> {
 }
 
 /// The key and the value of a directory called `key=value`, percent-decoded.
-fn hive(part: &str) -> Option<(String, String)> {
+pub(super) fn hive(part: &str) -> Option<(String, String)> {
     let (key, value) = part.split_once('=')?;
     (!key.is_empty()).then(|| (percent_decoded(key), percent_decoded(value)))
 }

@@ -23,8 +23,8 @@ use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use file::{File, Planned};
-pub use head::{HeadPath, HeadSource, StoredHead};
-pub use open::{Archive, Column, LabelCounts};
+pub use head::{ClassNames, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
+pub use open::{Archive, Column, LabelCounts, Seen};
 pub use read::UnitReader;
 pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, TableUnit, Wanted};
 

@@ -1,6 +1,6 @@
 //! The archive: what was found, and the way to its rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
@@ -10,7 +10,7 @@ use super::file::{Footer, Footers};
 use super::keys::Filter;
 use super::schema::{Element, leaves};
 use super::source::Source;
-use super::{Decoded, File, Key, Planned, Request, Unit, UnitReader, Values, batches, plan, read};
+use super::{Decoded, File, Key, Planned, Request, Spellings, Unit, UnitReader, Values, batches, plan, read};
 use crate::batch::{Label, LabelKind};
 use crate::error::Result;
 
@@ -27,6 +27,9 @@ pub struct Column {
 
 /// Rows by group and label.
 pub type LabelCounts = BTreeMap<Key, BTreeMap<Label, u64>>;
+
+/// The labels of groups.
+pub type Seen = BTreeMap<Key, BTreeSet<Label>>;
 
 /// Files of one schema, opened and planned: only their footers have been read.
 #[derive(Debug)]
@@ -180,6 +183,43 @@ impl Archive {
     /// rows whose vectors cannot be used are.
     pub fn read_labels(&self, unit: usize, each: &mut dyn FnMut(&Key, &Label, u64)) -> Result<()> {
         read::count_labels(self, unit, each)
+    }
+
+    /// The labels of each group in a unit; rows are looked at as by [`read_labels`](Self::read_labels).
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) for labels and keys that cannot be used, or if the file has changed.
+    pub fn seen_in(&self, unit: usize) -> Result<Seen> {
+        let mut seen = Seen::new();
+        self.read_labels(unit, &mut |key, label, _| {
+            if let Some(labels) = seen.get_mut(key) {
+                labels.insert(label.clone());
+            } else {
+                seen.insert(key.clone(), BTreeSet::from([label.clone()]));
+            }
+        })?;
+        Ok(seen)
+    }
+
+    /// The labels of all rows, many units read at a time.
+    ///
+    /// # Errors
+    ///
+    /// That of the first unit which has one.
+    pub fn all_labels(&self) -> Result<BTreeSet<Label>> {
+        let units: Vec<usize> = (0..self.units.len()).collect();
+        let found: Vec<Result<Seen>> = units.par_iter().map(|&unit| self.seen_in(unit)).collect();
+        let mut labels = BTreeSet::new();
+        for seen in found {
+            labels.extend(seen?.into_values().flatten());
+        }
+        Ok(labels)
+    }
+
+    /// Numbers as the directories of the files write them.
+    pub fn spellings(&self) -> Spellings {
+        Spellings::of(self.files.iter().flat_map(|file| &file.keys).map(|(key, value)| (key.as_str(), value.as_str())))
     }
 
     /// Rows by group and label of these units, many read at a time; what is counted is what

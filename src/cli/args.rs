@@ -71,6 +71,7 @@ Examples:
   nckit measure 'archive/**/*.parquet' --group-by layer,epoch --metrics nc1,nc2 -o collapse.csv
   nckit measure archive --where split=train --group-by epoch --head 'heads/epoch={epoch}.safetensors:fc' \\
       --decisions 'archive?split=test' --ood 'archive?split=ood'
+  nckit measure archive --group-by layer --head fc.npy,bias.npy --head-for layer=h3 --class-names config.json
 
 Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug, 73 cannot create the output, 74 I/O, 75 more
 memory needed, 130 interrupted.";
@@ -99,6 +100,7 @@ Examples:
 const FINISH_EXAMPLES: &str = "\
 Examples:
   nckit finish all.ncst --head model.safetensors:lm_head -o nc.parquet
+  nckit finish all.ncst --head fc.npy --head-rows one-based
   nckit finish part-*.ncst --metrics nc1,nc2";
 
 const VERIFY_EXAMPLES: &str = "\
@@ -132,9 +134,24 @@ pub(super) struct Measure {
 /// What is read beside the states.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Further {
-    /// The classifier: Parquet, .safetensors[:KEY], or weight.npy[,bias.npy]; `{epoch}` is filled from the group
+    /// The classifier: Parquet, .safetensors[:KEY], or weight.npy[,bias.npy]; `{epoch}` is filled from the group as
+    /// directories write it, `{epoch:03}` with three digits
     #[arg(long, value_name = "FILE[:KEY]", help_heading = "Classifier and further rows")]
     pub(super) head: Option<String>,
+    /// Which row of a head without a column `class` is which class: `label` (the number), `one-based` (less one),
+    /// `rank` (in the order of the run's labels), `names:FILE` (one a line) [default: label, for integers only]
+    #[arg(long, value_name = "RULE", help_heading = "Classifier and further rows")]
+    pub(super) head_rows: Option<String>,
+    /// Names of classes 0, 1, …: one a line, or `id2label` of a config.json; for rows of heads, --per-class and
+    /// --worst-pairs
+    #[arg(long, value_name = "FILE", help_heading = "Classifier and further rows")]
+    pub(super) class_names: Option<PathBuf>,
+    /// Groups that the head is for; different keys: and, the same key twice: or
+    #[arg(long, value_name = "KEY=VALUE", requires = "head", help_heading = "Classifier and further rows")]
+    pub(super) head_for: Vec<String>,
+    /// Groups whose head is not there: an error that lists them, or no value where a head is needed
+    #[arg(long, value_enum, default_value_t = MissingName::Fail, requires = "head", help_heading = "Classifier and further rows")]
+    pub(super) on_missing_head: MissingName,
     /// The head is stored as dimension × class
     #[arg(long, requires = "head", help_heading = "Classifier and further rows")]
     pub(super) head_transposed: bool,
@@ -401,6 +418,23 @@ impl From<PolicyName> for Policy {
         match name {
             PolicyName::Fail => Self::Fail,
             PolicyName::Skip => Self::Skip,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum MissingName {
+    /// Stop with an error
+    Fail,
+    /// Go on without
+    Null,
+}
+
+impl From<MissingName> for Policy {
+    fn from(name: MissingName) -> Self {
+        match name {
+            MissingName::Fail => Self::Fail,
+            MissingName::Null => Self::Skip,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::args::{Display, Finish};
 use super::console::{Console, bytes, counted};
 use super::measure::{time, use_threads};
 use super::merge;
-use super::present::{Targets, job};
+use super::present::{Targets, describe_heads, job};
 use super::progress::{Stopping, watched};
 use crate::archive::Request;
 use crate::error::Result;
@@ -28,6 +28,7 @@ pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result
     let group_by = states.settings.keys.clone();
     let finish = pipeline::Finish::new(job, states)?;
     console.fact("states", &text);
+    describe_heads(finish.heads().as_ref(), console);
     if finish.bytes() > 0 {
         console.fact("plan", &format!("{} of further rows", bytes(finish.bytes())));
     }

@@ -14,7 +14,7 @@ use crate::archive::{Archive, Request, escaped};
 use crate::batch::Label;
 use crate::error::Result;
 use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{Job, Plan, Rounding, Summary};
+use crate::pipeline::{HeadRules, Job, Plan, Rounding, Summary};
 use crate::store::StateFile;
 
 /// Groups that are listed; the rest are counted.
@@ -39,6 +39,7 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
         request: Request { keys_optional: true, ..request },
         head: None,
         head_transposed: false,
+        head_rules: HeadRules::default(),
         decisions: None,
         ood: None,
         selection: Selection::default(),

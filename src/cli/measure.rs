@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::args::{Display, Exactness, Machine, Measure};
 use super::console::{Console, bytes, count, counted};
 use super::forgive_broken_pipe;
-use super::present::{Targets, job};
+use super::present::{Targets, describe_heads, job};
 use super::progress::{Stopping, watched};
 use crate::archive::Archive;
 use crate::error::{Error, Result};
@@ -19,10 +19,7 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     use_threads(&args.machine)?;
     let plan = Plan::new(job)?;
     describe_columns(plan.archive(), console);
-    if let Some(heads) = plan.heads() {
-        let head = args.further.head.as_deref().unwrap_or_default();
-        console.fact("head", &format!("{head}   ({})", counted(heads as u64, "file", "s")));
-    }
+    describe_heads(plan.heads().as_ref(), console);
     let summary = plan.summary();
     if args.dry_run {
         return dry_run(&summary, plan.estimate());

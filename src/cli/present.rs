@@ -4,13 +4,13 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use super::args::{Conventions, Display, FormatName, Further, Machine, Outputs, pair};
-use super::console::{Console, wants_color};
+use super::console::{Console, counted, wants_color};
 use super::forgive_broken_pipe;
-use crate::archive::{HeadSource, Request};
+use crate::archive::{ClassNames, HeadRows, HeadSource, Naming, Request};
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
 use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{Job, Rounding, Score, Source};
+use crate::pipeline::{HeadRules, HeadSummary, Job, Rounding, Score, Source};
 use crate::report::{self, Format, Report, ScoreWriter, Style};
 
 /// The files to be written.
@@ -72,6 +72,7 @@ impl<'a> Targets<'a> {
         for (file, reason) in &report.bad_files {
             console.warn(&format!("left out: {file}: {reason}"));
         }
+        report.remarks.iter().for_each(|remark| console.warn(remark));
         for (path, format, part) in &self.files {
             report::write_whole(path, self.flags.result.overwrite, |out| match part {
                 Part::Groups => report.write(*format, out, Style::default()),
@@ -115,6 +116,7 @@ pub(super) fn job(
         request,
         head: further.head.as_deref().map(HeadSource::parse).transpose()?,
         head_transposed: further.head_transposed,
+        head_rules: head_rules(further, outputs)?,
         decisions: further.decisions.as_deref().map(Source::parse),
         ood: further.ood.as_deref().map(Source::parse),
         selection: Selection::parse(&conventions.metrics)?,
@@ -125,6 +127,35 @@ pub(super) fn job(
         threads: machine.thread_count(),
         memory: machine.memory_limit(),
     })
+}
+
+/// What the flags say of heads and names; a flag that would do nothing is refused.
+fn head_rules(further: &Further, outputs: &Outputs) -> Result<HeadRules> {
+    let shown = outputs.per_class.is_some() || outputs.worst_pairs > 0;
+    if further.class_names.is_some() && further.head.is_none() && !shown {
+        return Err(Error::usage("names of classes are for heads and for output that names classes")
+            .help("--class-names with --head, --per-class or --worst-pairs"));
+    }
+    if further.head_rows.is_some() && further.head.is_none() && further.class_names.is_none() {
+        return Err(Error::usage("there is no head whose rows could be found").help("--head-rows with --head"));
+    }
+    let naming = Naming {
+        rows: further.head_rows.as_deref().map(HeadRows::parse).transpose()?,
+        names: further.class_names.as_deref().map(ClassNames::read).transpose()?,
+        labels: None,
+    };
+    let only_for = further.head_for.iter().map(|text| pair("--head-for", text)).collect::<Result<_>>()?;
+    Ok(HeadRules { naming, only_for, missing: further.on_missing_head.into() })
+}
+
+/// Says what is known of the heads before the run.
+pub(super) fn describe_heads(heads: Option<&HeadSummary>, console: &Console) {
+    let Some(heads) = heads else { return };
+    console.fact("head", &format!("{}   ({})", heads.source, counted(heads.files as u64, "file", "s")));
+    if !heads.rows.is_empty() {
+        console.fact("head rows", &heads.rows);
+    }
+    heads.notes.iter().for_each(|note| console.warn(note));
 }
 
 pub(super) fn stdout_format(name: FormatName, terminal: bool, written: bool) -> Option<Format> {

@@ -45,17 +45,28 @@ impl Rounding {
 /// A state that numbers can be made of.
 pub(super) trait Present: Accumulate + store::Kept + Send + Sync {
     fn statistics(&self) -> Result<Statistics>;
+
+    /// The classes with rows, in the order in which they came.
+    fn labels(&self) -> &[Label];
 }
 
 impl Present for ClassSums {
     fn statistics(&self) -> Result<Statistics> {
         self.statistics()
     }
+
+    fn labels(&self) -> &[Label] {
+        self.labels()
+    }
 }
 
 impl Present for Scatter {
     fn statistics(&self) -> Result<Statistics> {
         self.statistics()
+    }
+
+    fn labels(&self) -> &[Label] {
+        self.sums().labels()
     }
 }
 

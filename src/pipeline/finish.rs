@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::accumulate::{Gathered, Present, ood_means};
+use super::heads::{Candidate, HeadSummary, Labels, parts_by_width};
 use super::present::{Finished, Presentation};
 use super::{Job, Rounding, Score, Watch, finished, report};
-use crate::archive::{Key, Policy};
+use crate::archive::{Key, Policy, Spellings};
 use crate::batch::LabelKind;
 use crate::error::Result;
 use crate::report::Report;
@@ -45,8 +46,39 @@ impl Finish {
             extra_bits: states.settings.get("extra_bits").parse().unwrap_or(0),
         };
         let presentation = Presentation::new(job, false)?;
-        presentation.check_heads(&states.groups.keys().cloned().collect::<Vec<Key>>())?;
-        Ok(Self { presentation, states })
+        let mut finish = Self { presentation, states };
+        let kind = finish.label_kind();
+        finish.presentation.check_kind(kind)?;
+        let job = &finish.presentation.job;
+        if let Some(source) = &job.head {
+            let every = job.head_rules.ranks() || parts_by_width(source, &job.head_rules, &job.request.group_by);
+            let survey = if finish.states.has_scatter() { Self::survey::<Scatter> } else { Self::survey::<ClassSums> };
+            let (groups, labels) = survey(&finish, every)?;
+            let files = finish.states.ledger.files().map(|(source, _)| source.name.as_str());
+            let spellings = Spellings::of_paths(files);
+            finish.presentation.settle_heads(&groups, labels, &spellings)?;
+        }
+        Ok(finish)
+    }
+
+    /// The groups and the labels of the first of them, or `D` and labels of every one.
+    fn survey<S: Present>(&self, every: bool) -> Result<(Vec<Candidate>, Labels)> {
+        let (mut groups, mut labels) = (Vec::new(), Labels::of(self.label_kind()));
+        for (key, group) in self.states.groups.iter().filter(|(_, group)| group.rows() > 0) {
+            let mut dim = None;
+            if every || groups.is_empty() {
+                let state: S = group.decode().map_err(|error| self.presentation.locate(error, key))?;
+                labels.add(groups.is_empty().then(|| key.clone()), state.labels().iter().cloned().collect());
+                dim = Some(state.dim());
+            }
+            groups.push(Candidate { key: key.clone(), dim });
+        }
+        Ok((groups, labels))
+    }
+
+    /// What is known of the heads, if there are any.
+    pub fn heads(&self) -> Option<HeadSummary> {
+        self.presentation.head_summary()
     }
 
     /// Bytes of further rows that will be read.

@@ -12,6 +12,7 @@ mod differences;
 mod digest;
 mod estimate;
 mod finish;
+mod heads;
 mod plan;
 mod present;
 mod scan;
@@ -29,6 +30,8 @@ pub use accumulation::{Accumulation, Saving};
 pub use bench::{Bench, Stage, bench};
 pub use differences::differences;
 pub use finish::Finish;
+use heads::Heads;
+pub use heads::{HeadRules, HeadSummary};
 pub use plan::Summary;
 pub use scan::Watch;
 pub use task::Task;
@@ -53,6 +56,8 @@ pub struct Job {
     pub head: Option<HeadSource>,
     /// Whether heads are stored dimension × class.
     pub head_transposed: bool,
+    /// Where heads belong, which row of theirs is which class, and what classes are called.
+    pub head_rules: HeadRules,
     /// The rows of NC4 and the in-distribution rows of NECO; the group's own when `None`.
     pub decisions: Option<Source>,
     /// The out-of-distribution rows of NC5.
@@ -108,14 +113,19 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Those of [`Archive::open`]; [`Missing`](crate::error::ErrorKind::Missing) for a head that is not there;
-    /// [`Resource`](crate::error::ErrorKind::Resource) if the memory does not suffice.
+    /// Those of [`Archive::open`]; [`Missing`](crate::error::ErrorKind::Missing) for heads that are not there;
+    /// [`Usage`](crate::error::ErrorKind::Usage) or [`Data`](crate::error::ErrorKind::Data) for heads that do not fit, or do
+    /// not say which row is which class; [`Resource`](crate::error::ErrorKind::Resource) if the memory does not suffice.
     pub fn new(job: Job) -> Result<Self> {
         let archive = Archive::open(&job.inputs, &job.request)?;
         let (request, rounding, threads, memory) = (job.request.clone(), job.rounding, job.threads, job.memory);
-        let presentation = Presentation::new(job, true)?;
+        let mut presentation = Presentation::new(job, true)?;
+        presentation.check_kind(archive.label_kind())?;
         let reading = Reading::new(archive, request, rounding, presentation.needs.scatter, threads, memory)?;
-        presentation.check_heads(&reading.known_groups().unwrap_or_default())?;
+        if presentation.job.head.is_some() {
+            let (groups, labels) = reading.survey(presentation.job.head_rules.ranks())?;
+            presentation.settle_heads(&groups, labels, &reading.archive.spellings())?;
+        }
         let threads = reading.threads;
         Ok(Self { reading, presentation: Presentation { threads, ..presentation } })
     }
@@ -134,9 +144,9 @@ impl Plan {
         self.reading.estimate(&self.summary())
     }
 
-    /// How many heads there are, one for all groups or one for each.
-    pub fn heads(&self) -> Option<usize> {
-        self.presentation.heads(&self.reading.known_groups().unwrap_or_default())
+    /// What is known of the heads, if there are any.
+    pub fn heads(&self) -> Option<HeadSummary> {
+        self.presentation.head_summary()
     }
 
     /// The plan in numbers.
@@ -211,6 +221,7 @@ fn finished<S: Present>(
         significand_bits: gathered.significand_bits(),
         key,
         head: None,
+        headless: None,
         findings: None,
         skipped: gathered.skipped,
         dropped_classes,
@@ -227,7 +238,14 @@ fn report(
         return Err(Error::missing("no rows are left to measure").help("loosen --where, --ignore-label or the counts"));
     }
     groups.sort_by(|a, b| a.key.iter().map(|(_, value)| value).cmp(b.key.iter().map(|(_, value)| value)));
-    Ok(Report { options: presentation.job.options, settings: presentation.settings(of_rows), groups, bad_files })
+    Ok(Report {
+        options: presentation.job.options,
+        settings: presentation.settings(of_rows),
+        remarks: presentation.heads.as_ref().map(Heads::afterthoughts).unwrap_or_default(),
+        class_names: presentation.class_names(&groups),
+        groups,
+        bad_files,
+    })
 }
 
 /// Takes the rows that were judged.

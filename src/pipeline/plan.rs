@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use rayon::prelude::*;
+
+use super::heads::{Candidate, Labels};
 use super::waves::waves;
 use super::{Rounding, Watch};
-use crate::archive::{Archive, Key, Request};
+use crate::archive::{Archive, Key, Policy, Request, Seen, is_damage};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::state::{ClassSums, Scatter};
@@ -102,6 +105,39 @@ impl Reading {
             keys.dedup();
             keys
         })
+    }
+
+    /// The groups with their `D`, and some labels, or all of them: what there is to be known before vectors are read.
+    /// Labels and keys are read where the units do not say theirs.
+    ///
+    /// # Errors
+    ///
+    /// That of the first unit which has one; damage is for the run to tell where files may be bad.
+    pub(super) fn survey(&self, all_labels: bool) -> Result<(Vec<Candidate>, Labels)> {
+        let units = self.archive.units();
+        let last = units.len().saturating_sub(1);
+        let read = |&unit: &usize| all_labels || units[unit].key.is_none() || unit == 0 || unit == last;
+        let seen = |&unit: &usize| match self.archive.seen_in(unit) {
+            Err(error) if is_damage(&error) && self.request.bad_files == Policy::Skip => Ok((unit, Default::default())),
+            seen => seen.map(|seen| (unit, seen)),
+        };
+        let looked: Vec<usize> = (0..units.len()).filter(read).collect();
+        let looked: Vec<Result<(usize, Seen)>> = looked.par_iter().map(seen).collect();
+        let mut dims: BTreeMap<Key, usize> = BTreeMap::new();
+        let mut enter = |key: &Key, file: usize| {
+            let dim = dims.entry(key.clone()).or_default();
+            *dim = self.dims[file].max(*dim);
+        };
+        units.iter().for_each(|unit| unit.key.iter().for_each(|key| enter(key, unit.file)));
+        let mut labels = Labels::of(self.archive.label_kind());
+        for seen in looked {
+            let (unit, seen) = seen?;
+            seen.keys().for_each(|key| enter(key, units[unit].file));
+            let probe = unit == 0 || unit == last;
+            seen.into_iter().for_each(|(key, found)| labels.add(probe.then_some(key), found));
+        }
+        let candidate = |(key, dim)| Candidate { key, dim: Some(dim).filter(|&dim| dim > 0) };
+        Ok((dims.into_iter().map(candidate).collect(), labels))
     }
 
     /// Says which group an error is about.

@@ -1,14 +1,15 @@
 //! From states to numbers: the classifier, further rows, the metrics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
+use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
 use super::plan::{self, bytes};
 use super::scan::Watch;
 use super::{Job, Score, Source};
-use crate::archive::{Archive, Key, Request, Skipped, StoredHead};
-use crate::batch::Label;
+use crate::archive::{Archive, Key, Request, Skipped, Spellings};
+use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::metrics::{Evidence, Needs, measure};
 use crate::report::Group;
@@ -22,6 +23,7 @@ pub(super) struct Presentation {
     pub(super) ood: Option<Rows>,
     pub(super) needs: Needs,
     pub(super) threads: usize,
+    pub(super) heads: Option<Heads>,
 }
 
 /// Further rows, matched to the groups on the keys that they have.
@@ -56,6 +58,8 @@ pub(super) struct Finished {
     pub(super) key: Key,
     pub(super) statistics: Statistics,
     pub(super) head: Option<Head>,
+    /// Why it has no head though there are some.
+    pub(super) headless: Option<&'static str>,
     pub(super) findings: Option<Findings>,
     pub(super) skipped: Skipped,
     pub(super) significand_bits: u32,
@@ -89,9 +93,10 @@ impl Presentation {
         needs.directional &= own;
         needs.hug_intra &= own;
         let threads = job.threads.max(1);
-        let presentation = Self { job, decisions, ood, needs, threads };
-        presentation.check_head_keys()?;
-        Ok(presentation)
+        if let Some(source) = &job.head {
+            heads::check_keys(source, &job.head_rules, &job.request.group_by)?;
+        }
+        Ok(Self { job, decisions, ood, needs, threads, heads: None })
     }
 
     pub(super) fn named(&self, key: &Key) -> Vec<(String, Label)> {
@@ -121,34 +126,55 @@ impl Presentation {
         decisions + ood
     }
 
-    /// The classifier of a group as stored.
-    fn read_head(&self, key: &Key) -> Result<Option<StoredHead>> {
-        let Some(source) = &self.job.head else { return Ok(None) };
-        StoredHead::read(&source.fill(&self.named(key))?, self.job.head_transposed).map(Some)
+    /// Settles which group gets which head, with what is known of groups and labels: all labels, if the rules ask for that.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Heads::plan`].
+    pub(super) fn settle_heads(
+        &mut self,
+        groups: &[Candidate],
+        mut labels: Labels,
+        spellings: &Spellings,
+    ) -> Result<()> {
+        let Some(source) = self.job.head.clone() else { return Ok(()) };
+        let (transposed, rules) = (self.job.head_transposed, self.job.head_rules.clone());
+        if let Some(Rows { archive, .. }) = self.decisions.as_ref().filter(|_| rules.ranks()) {
+            labels.add(None, archive.all_labels()?);
+        }
+        let named = Heads::plan(source, transposed, rules, &self.job.request.group_by, spellings, groups, &labels)?;
+        self.heads = Some(named);
+        Ok(())
     }
 
-    fn check_head_keys(&self) -> Result<()> {
-        let Some(source) = &self.job.head else { return Ok(()) };
-        match source.keys().iter().find(|key| !self.job.request.group_by.iter().any(|by| by == *key)) {
-            Some(unknown) => Err(Error::usage("the head's path names a key that makes no groups")
-                .with("key", unknown)
-                .help(format!("add it: --group-by {unknown}"))),
-            None => Ok(()),
+    /// What is known of the heads before the run.
+    pub(super) fn head_summary(&self) -> Option<HeadSummary> {
+        self.heads.as_ref().map(Heads::summary)
+    }
+
+    /// Fails if the rows of decisions have labels of another kind than the classes: not one of them would be known.
+    pub(super) fn check_kind(&self, kind: LabelKind) -> Result<()> {
+        match &self.decisions {
+            Some(Rows { archive, .. }) if archive.label_kind() != kind => {
+                Err(Error::data("the rows of --decisions have labels of another kind")
+                    .with("labels", format!("{}s", archive.label_kind()))
+                    .with("expected", format!("{kind}s, as the classes")))
+            }
+            _ => Ok(()),
         }
     }
 
-    /// Finds a missing head before the first row is read.
-    pub(super) fn check_heads(&self, groups: &[Key]) -> Result<()> {
-        let Some(source) = &self.job.head else { return Ok(()) };
-        groups.iter().try_for_each(|key| source.fill(&self.named(key))?.check_exists())
-    }
-
-    /// How many heads serve these groups.
-    pub(super) fn heads(&self, groups: &[Key]) -> Option<usize> {
-        self.job.head.as_ref().map(|source| {
-            let fill = |key: &Key| source.fill(&self.named(key)).ok().map(|path| path.to_string());
-            groups.iter().filter_map(fill).collect::<BTreeSet<_>>().len().max(1)
-        })
+    /// What the classes of these groups are called, as far as their output names classes.
+    pub(super) fn class_names(&self, groups: &[Group]) -> BTreeMap<Label, String> {
+        let of_group = |group: &Group| {
+            let made = &group.measurements;
+            let classes = made.per_class.iter().map(|class| class.label.clone());
+            let pairs = made.worst_pairs.iter().flat_map(|pair| [pair.first.clone(), pair.second.clone()]);
+            classes.chain(pairs).collect::<Vec<Label>>()
+        };
+        let naming = self.heads.as_ref().map_or(&self.job.head_rules.naming, Heads::naming);
+        let named = |label: Label| naming.name(&label).map(str::to_owned).map(|name| (label, name));
+        groups.iter().flat_map(of_group).filter_map(named).collect()
     }
 
     /// What the records say of the run besides the metrics' own conventions; `of_rows` says what the states are of.
@@ -162,7 +188,9 @@ impl Presentation {
             }
         };
         let mut settings = of_rows;
-        settings.insert("head", job.head.as_ref().map_or(String::new(), ToString::to_string));
+        settings.extend(self.heads.iter().flat_map(|heads| heads.settings()));
+        let names = job.head_rules.naming.names.as_ref();
+        settings.insert("class_names", names.map_or(String::new(), |names| names.file().to_owned()));
         settings.insert("decisions", job.decisions.as_ref().map_or(String::new(), source));
         settings.insert("ood", job.ood.as_ref().map_or(String::new(), source));
         settings.retain(|_, value| !value.is_empty());
@@ -179,13 +207,13 @@ impl Presentation {
         score: Score<'_>,
     ) -> Result<Vec<Group>> {
         for group in &mut groups {
-            group.head = match self.read_head(&group.key)? {
-                Some(head) => {
-                    let head = head.for_classes(&group.statistics.labels, group.statistics.dim);
-                    Some(head.map_err(|error| self.locate(error, &group.key))?)
-                }
-                None => None,
-            };
+            let labels = &group.statistics.labels;
+            self.job.head_rules.naming.check_names(labels).map_err(|error| self.locate(error, &group.key))?;
+            match self.heads.as_ref().map(|heads| heads.of(&group.key, &group.statistics)).transpose()? {
+                Some(Ok(head)) => group.head = Some(head),
+                Some(Err(reason)) => group.headless = Some(reason),
+                None => {}
+            }
         }
         self.second_read(own, &mut groups, watch, score)?;
         let ood_mean = |key: &Key| self.ood.as_ref().and_then(|rows| ood_means.get(&rows.key_of(key)));
@@ -211,8 +239,11 @@ impl Presentation {
             ood_mean,
             dropped_classes: group.dropped_classes,
         };
-        let measurements = measure(&evidence, &self.job.options, &self.job.selection, self.job.extras)
+        let mut measurements = measure(&evidence, &self.job.options, &self.job.selection, self.job.extras)
             .map_err(|error| self.locate(error, &group.key))?;
+        for metric in measurements.metrics.iter_mut().filter(|metric| metric.reason == Some("no_head")) {
+            metric.reason = group.headless.or(metric.reason);
+        }
         Ok(Group {
             key: self.named(&group.key),
             rows: group.statistics.rows(),

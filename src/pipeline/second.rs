@@ -37,7 +37,11 @@ impl Presentation {
         let judged = needs.decisions || needs.neco;
         let projections: Vec<_> = groups
             .iter()
-            .map(|group| needs.neco.then(|| neco_projection(&group.statistics, options).ok()).flatten())
+            .map(|group| {
+                // Without a head there are no logits to take the largest of.
+                let scored = needs.neco && (group.head.is_some() || !options.neco_max_logit);
+                scored.then(|| neco_projection(&group.statistics, options).ok()).flatten()
+            })
             .collect();
         let judges: Vec<Judge<'_>> = groups
             .iter()

@@ -38,6 +38,10 @@ pub struct Report {
     pub options: Options,
     /// Further conventions, as typed (`grid`, `extra_bits`, `where`, …).
     pub settings: BTreeMap<&'static str, String>,
+    /// What turned out in the run, and may change how its numbers are read.
+    pub remarks: Vec<String>,
+    /// What classes are called, where their labels do not say it.
+    pub class_names: BTreeMap<Label, String>,
     /// The metrics, sorted by group key.
     pub groups: Vec<Group>,
     /// Inputs left out under `--on-bad-file skip`, with the reason.

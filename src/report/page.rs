@@ -123,8 +123,12 @@ fn worst_pairs(report: &Report) -> Option<Sheet> {
             Column::names(&escaped(name), pairs.iter().map(|(group, _)| label(&group.key[at].1)).collect())
         }));
     }
-    keys.push(Column::names("class", pairs.iter().map(|(_, pair)| label(&pair.first)).collect()));
-    keys.push(Column::names("class", pairs.iter().map(|(_, pair)| label(&pair.second)).collect()));
+    let class = |of: &crate::batch::Label| match report.class_names.get(of) {
+        Some(name) => format!("{} ({})", label(of), escaped(name)),
+        None => label(of),
+    };
+    keys.push(Column::names("class", pairs.iter().map(|(_, pair)| class(&pair.first)).collect()));
+    keys.push(Column::names("class", pairs.iter().map(|(_, pair)| class(&pair.second)).collect()));
     Some(Sheet {
         title: Some("pairs of classes hardest to tell apart".to_owned()),
         keys,

@@ -96,7 +96,7 @@ impl ClassSums {
         self.rows
     }
 
-    /// The labels, of rows that were seen, in any order.
+    /// The classes with rows, in the order in which they came.
     pub fn labels(&self) -> &[Label] {
         &self.labels
     }

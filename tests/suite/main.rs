@@ -9,6 +9,7 @@ mod directions;
 mod exact;
 mod faults;
 mod goldens;
+mod heads;
 mod laws;
 mod layering;
 mod means;

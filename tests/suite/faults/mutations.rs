@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nckit::archive::{Archive, HeadSource, Policy, Request, StoredHead};
+use nckit::archive::{Archive, HeadSource, Policy, Request, Spellings, StoredHead};
 use nckit::error::{Error, ErrorKind, Result};
 use nckit::store::StateFile;
 
@@ -167,7 +167,7 @@ fn heads(kind: &str) {
     let (mut refused, mut read) = (0, 0);
     each(kind, |_, _, _, damaged| {
         fs::write(&path, damaged).unwrap();
-        let source = HeadSource::parse(path.to_str().unwrap()).unwrap().fill(&[]).unwrap();
+        let source = HeadSource::parse(path.to_str().unwrap()).unwrap().fill(&[], &Spellings::default()).unwrap();
         match StoredHead::read(&source, false) {
             Err(error) => {
                 blames_the_data(&error);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use crate::archive::{Policy, Request};
+use crate::archive::{Dtype, Policy, Request};
 
 /// Measures neural collapse over archived embeddings, exactly and in one read.
 #[derive(Debug, Parser)]
@@ -319,6 +319,9 @@ pub(super) struct Input {
     /// The vector column [default: the only one, or one with a well-known name]
     #[arg(long, value_name = "COL", help_heading = "Rows")]
     pub(super) features: Option<String>,
+    /// What the bytes of that column are, if it is fixed-size binary: f16, bf16, f32 or f64, little-endian
+    #[arg(long, value_name = "TYPE", requires = "features", value_parser = dtype, help_heading = "Rows")]
+    pub(super) dtype: Option<Dtype>,
     /// The label column [default: one with a well-known name]
     #[arg(long, value_name = "COL", help_heading = "Rows")]
     pub(super) labels: Option<String>,
@@ -356,6 +359,10 @@ pub(super) struct Machine {
     /// auto, cpu or cuda[:N]; this build has no CUDA
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device, help_heading = "Machine")]
     pub(super) device: String,
+}
+
+fn dtype(text: &str) -> Result<Dtype, String> {
+    Dtype::from_name(text).ok_or_else(|| "one of f16, bf16, f32, f64".to_owned())
 }
 
 fn device(text: &str) -> Result<String, String> {
@@ -441,8 +448,11 @@ impl Input {
     pub(super) fn request(&self) -> crate::error::Result<Request> {
         Ok(Request {
             features: self.features.clone(),
+            dtype: self.dtype,
             labels: self.labels.clone(),
             labels_optional: false,
+            any_labels: false,
+            notice: Vec::new(),
             group_by: self.group_by.clone(),
             keys_optional: false,
             filters: self.filters.iter().map(|text| pair("--where", text)).collect::<crate::error::Result<_>>()?,

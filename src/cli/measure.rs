@@ -23,11 +23,14 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
         let head = args.further.head.as_deref().unwrap_or_default();
         console.fact("head", &format!("{head}   ({})", counted(heads as u64, "file", "s")));
     }
+    plan.further().iter().for_each(|(name, text)| console.fact(name, text));
     let summary = plan.summary();
     if args.dry_run {
+        plan.notes().iter().for_each(|note| console.warn(note));
         return dry_run(&summary, plan.estimate());
     }
     console.fact("plan", &plan_text(&summary));
+    plan.notes().iter().for_each(|note| console.warn(note));
     console.detail("memory", &memory_text(&summary));
     console.detail("device", "cpu");
 
@@ -94,5 +97,15 @@ pub(super) fn describe_columns(archive: &Archive, console: &Console) {
         Some(labels) => console.fact("labels", &format!("{}   {}   ({})", labels.name, labels.kind, labels.why)),
         None => console.fact("labels", "none"),
     }
+    passed_over(archive, console);
     archive.warnings().iter().for_each(|warning| console.warn(warning));
+}
+
+/// What is not read though it lies there: each for those who ask for more, else in a line.
+pub(super) fn passed_over(archive: &Archive, console: &Console) {
+    if console.tells_details() {
+        archive.passed().iter().for_each(|passed| console.detail("passed", &format!("{}   {}", passed.file, passed.reason)));
+    } else if let Some(text) = archive.passed_text() {
+        console.fact("passed", &format!("{text}; -v names them"));
+    }
 }

@@ -57,6 +57,7 @@ pub(super) fn settings(task: &Task, archive: &Archive) -> Settings {
     Settings::new(
         request.group_by.clone(),
         [
+            ("dtype", request.dtype.map_or(String::new(), |dtype| dtype.name().to_owned())),
             ("features", archive.features().name.clone()),
             ("labels", labels),
             ("label_kind", archive.label_kind().to_string()),

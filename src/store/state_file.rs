@@ -36,6 +36,10 @@ impl StateFile {
     /// Whether a file begins as a state file does.
     pub fn is_at(path: &Path) -> bool {
         let mut start = [0; 8];
+        // Whoever opens a FIFO waits for somebody who writes to it.
+        if !path.is_file() {
+            return false;
+        }
         File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| start == *MAGIC)
     }
 

@@ -72,7 +72,9 @@ pub(crate) fn pooled(names: &BTreeSet<&str>, group_by: &[String], filtered: &BTr
         let mut values: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
         let keys = files.iter().flat_map(|(_, keys)| keys);
         let free = keys.filter(|(key, _)| !group_by.contains(key) && !filtered.contains(key.as_str()));
-        free.for_each(|(key, value)| drop(values.entry(key).or_default().insert(value)));
+        for (key, value) in free {
+            values.entry(key).or_default().insert(value);
+        }
         for (key, values) in values.into_iter().filter(|(_, values)| values.len() > 1) {
             differing.entry((key.clone(), true)).or_default().extend(values.into_iter().cloned());
         }

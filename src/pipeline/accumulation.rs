@@ -331,7 +331,8 @@ impl Accumulation {
             let (source, row_group) = identity(&self.reading.archive, units[position]);
             ledger.insert(&source, row_group, entry)?;
         }
-        self.file.ledger.merge(&ledger, ("the state", "the input"), !self.may_repeat)?;
+        let keys = self.may_repeat.then_some(self.file.settings.keys.as_slice());
+        self.file.ledger.merge(&ledger, ("the state", "the input"), keys)?;
         for (key, group) in counted.groups {
             if !live.contains_key(&key)
                 && let Some(kept) = self.file.groups.get(&key)

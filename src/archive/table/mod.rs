@@ -65,7 +65,6 @@ struct TableFile {
     shown: String,
     stamp: Stamp,
     footer_hash: u64,
-    rows: u64,
     /// Where each column is.
     places: Vec<Place>,
     /// Columns that have the name of a key in the path, where statistics do not show that both agree.

@@ -76,7 +76,6 @@ pub(super) fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Tabl
             shown: found.shown,
             stamp,
             footer_hash: footer.hash,
-            rows,
             dims: places.iter().map(|_| OnceLock::new()).collect(),
             places,
             twins,

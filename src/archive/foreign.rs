@@ -67,7 +67,10 @@ const KINDS: [Kind; 24] = [
     kind(
         (0, b"\x93NUMPY"),
         "a NumPy array (.npy)",
-        Way::Python("numpy as np", "rows = {\"feature\": list(np.load(FILE)), \"label\": np.load(\"labels.npy\")}"),
+        Way::Python(
+            "numpy as np",
+            "x, y = np.load(FILE), np.load(\"labels.npy\")\nrows = {\"feature\": list(x), \"label\": y}",
+        ),
     ),
     kind((0, b"\x89NCST\r\n\n"), "an nckit state file", Way::Words("nckit finish FILE measures it, and nckit merge adds states up")),
     kind((0, b"ARROW1\0\0"), "an Arrow IPC file (Feather)", Way::Python("pyarrow.ipc", "rows = pa.ipc.open_file(FILE).read_all().to_pydict()")),
@@ -152,14 +155,18 @@ fn text(head: &[u8]) -> Option<(&'static str, Way)> {
         return None;
     }
     let mut lines = head.lines();
-    let (first, second) = (lines.next()?, lines.next());
+    let (first, second, third) = (lines.next()?, lines.next(), lines.next());
     if head.starts_with(['{', '[']) {
         return Some(JSON);
     }
     let is_table = [',', '\t', ';'].iter().any(|&mark| {
-        let columns = first.matches(mark).count();
-        // The second line may be cut off.
-        columns > 0 && second.is_some_and(|second| second.matches(mark).count() == columns || lines.next().is_none())
+        let columns = |line: &str| line.matches(mark).count();
+        // A line may be cut off where the head ends.
+        columns(first) > 0
+            && match second.map(columns) {
+                None => columns(first) > 2,
+                Some(marks) => marks == columns(first) || (third.is_none() && marks > 0 && marks < columns(first)),
+            }
     });
     Some(if is_table { CSV } else { ("text", Way::Words("nckit reads Parquet files")) })
 }

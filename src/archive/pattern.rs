@@ -116,7 +116,7 @@ fn descend(at: &Path, parts: &[Part], ways: &mut Ways, found: &mut BTreeSet<Path
         Part::Directories => {
             descend(at, rest, ways, found)?;
             // All that lies below a directory belongs to it.
-            if rest.is_empty() {
+            if rest.is_empty() || !(at.as_os_str().is_empty() || at.is_dir()) {
                 return Ok(());
             }
             ways.enter(if at.as_os_str().is_empty() { Path::new(".") } else { at }, |ways| {

@@ -105,6 +105,7 @@ const VERIFY_EXAMPLES: &str = "\
 Examples:
   nckit verify all.ncst
   nckit verify all.ncst --inputs 'emb/*.parquet'
+  nckit verify all.ncst --inputs 'emb/*.parquet' --deep
 
 Exit codes: 0 all is well, 1 the inputs are not what was counted, 65 the state is damaged.";
 
@@ -290,9 +291,12 @@ pub(super) struct Verify {
     /// State files
     #[arg(required = true, value_name = "STATE")]
     pub(super) states: Vec<PathBuf>,
-    /// Compare these files, directories or patterns with the ledger
+    /// Compare these files, directories or patterns with the ledger, by their sizes and footers
     #[arg(long, value_name = "INPUT", num_args = 1..)]
     pub(super) inputs: Vec<String>,
+    /// Read all rows again and compare them as well, by their digests
+    #[arg(long, requires = "inputs")]
+    pub(super) deep: bool,
 }
 
 fn shard(text: &str) -> Result<(u32, u32), String> {

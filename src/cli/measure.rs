@@ -60,14 +60,18 @@ pub(super) fn memory_text(summary: &Summary) -> String {
 
 /// Prints the plan as the result.
 pub(super) fn dry_run(summary: &Summary, estimate: Result<Duration>) -> Result<()> {
-    // Rows that cannot be used are for the run to tell.
-    let time = match estimate.map(|time| time.as_secs_f64()) {
+    let time = time_text(&estimate);
+    let plan = format!("plan    {}\nmemory  {}\ntime    {time}\n", plan_text(summary), memory_text(summary));
+    forgive_broken_pipe(std::io::stdout().write_all(plan.as_bytes()))
+}
+
+/// How long a run takes, roughly. Rows that cannot be used are for the run to tell.
+pub(super) fn time_text(estimate: &Result<Duration>) -> String {
+    match estimate.as_ref().map(Duration::as_secs_f64) {
         Ok(seconds) if seconds < 1.0 => "less than a second".to_owned(),
         Ok(seconds) => format!("about {} s", seconds.round()),
         Err(_) => "unknown".to_owned(),
-    };
-    let plan = format!("plan    {}\nmemory  {}\ntime    {time}\n", plan_text(summary), memory_text(summary));
-    forgive_broken_pipe(std::io::stdout().write_all(plan.as_bytes()))
+    }
 }
 
 pub(super) fn time(start: Instant, bytes: u64, console: &Console) {

@@ -27,7 +27,7 @@ use rayon::prelude::*;
 pub use accumulate::Rounding;
 pub use accumulation::{Accumulation, Saving};
 pub use bench::{Bench, Stage, bench};
-pub use differences::differences;
+pub use differences::{Comparison, differences};
 pub use finish::Finish;
 pub use plan::Summary;
 pub use scan::Watch;

@@ -7,6 +7,7 @@ mod definition;
 mod exact;
 mod faults;
 mod goldens;
+mod inputs;
 mod laws;
 mod layering;
 mod oracle;

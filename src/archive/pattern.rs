@@ -96,6 +96,7 @@ enum Part {
 
 fn descend(at: &Path, parts: &[Part], ways: &mut Ways, found: &mut BTreeSet<PathBuf>) -> Result<()> {
     let Some((part, rest)) = parts.split_first() else {
+        let at = if at.as_os_str().is_empty() { Path::new(".") } else { at };
         // What a wildcard matched is there; what was named may not be.
         if at.symlink_metadata().is_ok() {
             found.insert(at.to_owned());

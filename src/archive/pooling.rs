@@ -168,7 +168,8 @@ impl Pooled {
                  put them into directories {key}=… for --group-by {key}"
             ),
             PooledBy::Column => {
-                format!("one group pools values of the column {key} from {}: --group-by {key} parts them", shown.replace(", ", " to "))
+                let (least, greatest) = (escaped(&values[0]), escaped(&values[count - 1]));
+                format!("one group pools values of the column {key} from {least} to {greatest}: --group-by {key} parts them")
             }
         }
     }

@@ -327,10 +327,14 @@ pub(super) fn ood_means(plan: &Presentation, watch: &Watch) -> Result<BTreeMap<K
     if merged.values().all(|group| group.dim == 0) {
         let mut skipped = Skipped::default();
         merged.values().for_each(|group| skipped.add(&group.skipped));
-        return Err(Error::missing("no out-of-distribution row is left")
-            .with("rows ignored", skipped.ignored)
-            .with("rows left out", skipped.total() - skipped.ignored)
-            .help("--ignore-label, --nulls and --nonfinite hold for --ood too"));
+        let error = Error::missing("no out-of-distribution row is left");
+        return Err(match skipped.total() {
+            0 => error.help("loosen the filters in --ood 'PATH?key=value'"),
+            total => error
+                .with("rows ignored", skipped.ignored)
+                .with("rows left out", total - skipped.ignored)
+                .help("--ignore-label, --nulls and --nonfinite hold for --ood too"),
+        });
     }
     let mut means = BTreeMap::new();
     for (key, group) in merged.into_iter().filter(|(_, group)| group.dim > 0) {

@@ -274,11 +274,13 @@ impl Presentation {
         };
         let measurements = measure(&evidence, &self.job.options, &self.job.selection, self.job.extras)
             .map_err(|error| self.locate(error, &group.key))?;
+        // Of no row nothing is known, whatever the rows that were left out were like.
+        let has_rows = group.statistics.classes() > 0;
         Ok(Group {
             key: self.named(&group.key),
             rows: group.statistics.rows(),
-            dim: group.statistics.dim,
-            significand_bits: group.significand_bits,
+            dim: if has_rows { group.statistics.dim } else { 0 },
+            significand_bits: if has_rows { group.significand_bits } else { 0 },
             dropped_classes: group.dropped_classes,
             skipped: group.skipped.clone(),
             measurements,

@@ -2,12 +2,13 @@
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
 use arrow::datatypes::{Float16Type, Float32Type, Float64Type};
+use half::f16;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::Values;
 use super::pages::Float;
-use super::schema::{Element, VectorType, leaves};
+use super::schema::{Dtype, Element, VectorType, leaves};
 use super::source::{Source, damaged};
 use super::vectors::{Fault, Vectors, find_nonfinite};
 use crate::error::{Error, Result};
@@ -55,10 +56,18 @@ impl Batches {
             VectorType::List(Element::F64) => {
                 self.take(rows, Values::F64, |taken, batch| taken.lists::<Float64Type>(batch, base))
             }
-            VectorType::Bytes { .. } => self.take(rows, Values::F32, |taken, batch| {
-                taken.bytes(batch);
-                Ok(())
+            VectorType::Bytes { dtype: Dtype::F16, .. } => {
+                self.take(rows, Values::F16, |taken, batch| taken.bytes(batch, f16::from_le_bytes))
+            }
+            VectorType::Bytes { dtype: Dtype::Bf16, .. } => self.take(rows, Values::F32, |taken, batch| {
+                taken.bytes(batch, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))
             }),
+            VectorType::Bytes { dtype: Dtype::F32, .. } => {
+                self.take(rows, Values::F32, |taken, batch| taken.bytes(batch, f32::from_le_bytes))
+            }
+            VectorType::Bytes { dtype: Dtype::F64, .. } => {
+                self.take(rows, Values::F64, |taken, batch| taken.bytes(batch, f64::from_le_bytes))
+            }
         }
     }
 
@@ -188,23 +197,22 @@ impl<V: Float> Taken<V> {
         Ok(())
     }
 
-    fn push_null(&mut self, row: usize) {
-        self.values.resize(self.values.len() + self.dim, V::default());
-        self.faults.push(((self.rows + row) as u32, Fault::Null));
-    }
-}
-
-impl Taken<f32> {
-    /// Appends a batch of fixed-size binary.
-    fn bytes(&mut self, batch: &ArrayRef) {
+    /// Appends a batch of fixed-size binary, whose numbers take `W` bytes each.
+    fn bytes<const W: usize>(&mut self, batch: &ArrayRef, number: impl Fn([u8; W]) -> V) -> Result<()> {
         let array = batch.as_fixed_size_binary();
         for row in 0..array.len() {
             if array.is_null(row) {
                 self.push_null(row);
             } else {
-                let (quads, _) = array.value(row).as_chunks::<4>();
-                self.values.extend(quads.iter().map(|&quad| f32::from_le_bytes(quad)));
+                let (numbers, _) = array.value(row).as_chunks::<W>();
+                self.values.extend(numbers.iter().map(|&bytes| number(bytes)));
             }
         }
+        Ok(())
+    }
+
+    fn push_null(&mut self, row: usize) {
+        self.values.resize(self.values.len() + self.dim, V::default());
+        self.faults.push(((self.rows + row) as u32, Fault::Null));
     }
 }

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
+use super::discover::no_file;
 use super::schema::Columns;
 use super::source::{self, Source, damaged, guarded};
 use super::thrift;
@@ -106,6 +107,11 @@ pub(super) fn open(path: &Path) -> Result<(Source, Stamp)> {
         io::ErrorKind::NotFound => Error::missing("no such file").caused_by(error),
         _ => Error::io("cannot open").with("detail", error.kind()).caused_by(error),
     };
+    // Opening a FIFO would wait for somebody who writes to it.
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(no_file(&metadata));
+    }
     let file = fs::File::open(path).map_err(failed)?;
     let stamp = Stamp::of(&file).map_err(failed)?;
     Ok((Source::new(file, stamp.size), stamp))

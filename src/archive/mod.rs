@@ -4,17 +4,21 @@ mod batches;
 mod chunk;
 mod discover;
 mod file;
+mod foreign;
 pub mod head;
 mod keys;
 mod open;
 mod pages;
+mod pattern;
 mod plan;
+mod pooling;
 mod read;
 mod scalars;
 mod schema;
 mod source;
 mod table;
 mod thrift;
+mod unusable;
 mod vectors;
 
 use std::collections::BTreeMap;
@@ -23,9 +27,13 @@ use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use file::{File, Planned};
+pub(crate) use discover::hive_keys;
 pub use head::{ClassNames, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
 pub use open::{Archive, Column, LabelCounts, Seen};
+pub(crate) use pattern::matches;
+pub(crate) use pooling::{Pooled, pooled, summary as pooled_summary};
 pub use read::UnitReader;
+pub use schema::Dtype;
 pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, TableUnit, Wanted};
 
 /// What to do with rows or files that cannot be used.
@@ -38,21 +46,56 @@ pub enum Policy {
     Skip,
 }
 
+/// What lies where files are looked for, and is not read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Its path, control characters escaped.
+    pub file: String,
+    /// What it is instead of data, as `a NumPy array (.npy)`.
+    pub reason: String,
+    /// Whether it is no news, as `_SUCCESS` is.
+    pub expected: bool,
+    /// What makes data of it, if that is known.
+    pub help: String,
+}
+
+/// What is not read though it lies there, in a line; `None` if that is no news.
+pub(crate) fn passed_over(passed: &[Passed]) -> Option<String> {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    let news: Vec<&Passed> = passed.iter().filter(|passed| !passed.expected).collect();
+    news.iter().for_each(|passed| *kinds.entry(&passed.reason).or_default() += 1);
+    match news[..] {
+        [] => None,
+        [only] => Some(format!("over {} ({})", only.file, only.reason)),
+        _ => {
+            let kinds: Vec<String> = kinds.iter().map(|(reason, count)| format!("{count} × {reason}")).collect();
+            Some(format!("over {} files ({})", news.len(), kinds.join(", ")))
+        }
+    }
+}
+
 /// What is asked of an archive.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The vector column; `None` finds the only one, or one of a well-known name.
     pub features: Option<String>,
+    /// What the bytes of the vector column are; only for fixed-size binary, which is never chosen by itself.
+    pub dtype: Option<Dtype>,
     /// The label column; `None` finds one of a well-known name.
     pub labels: Option<String>,
     /// Whether there may be no label column: then all rows are of the one class 0.
     pub labels_optional: bool,
+    /// Whether labels of any kind will do, or none, file by file: nulls are a class, negative integers and floats of any
+    /// value are classes, and a column that holds no labels is no label column.
+    pub any_labels: bool,
     /// Columns or hive keys whose values make the groups, in this order.
     pub group_by: Vec<String>,
     /// Whether keys that are not there are left out of the groups' keys, and not an error.
     pub keys_optional: bool,
     /// `(key, value)` on group columns: different keys are and, the same key twice is or.
     pub filters: Vec<(String, String)>,
+    /// Keys of which it is told what values they have, though nobody groups or filters by them.
+    pub notice: Vec<String>,
     /// Rows with a null label, vector or vector element.
     pub nulls: Policy,
     /// Rows with a NaN or an infinity.
@@ -127,8 +170,17 @@ pub struct Part {
 
 impl Decoded {
     /// The rows as a batch.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Batch::new`], if the chunk is not what a reader made.
     pub fn batch(&self) -> Result<Batch<'_>> {
         Batch::new(self.dim, self.values.features(), &self.codes, &self.classes)
+    }
+
+    /// The same of a chunk as a reader made it, whose values are known to be finite.
+    pub(crate) fn finite_batch(&self) -> Result<Batch<'_>> {
+        Batch::of_finite(self.dim, self.values.features(), &self.codes, &self.classes)
     }
 }
 

@@ -8,9 +8,10 @@ use rayon::prelude::*;
 use super::chunk::Rules;
 use super::file::{Footer, Footers};
 use super::keys::Filter;
+use super::pooling::Ranges;
 use super::schema::{Element, leaves};
 use super::source::Source;
-use super::{Decoded, File, Key, Planned, Request, Spellings, Unit, UnitReader, Values, batches, plan, read};
+use super::{Decoded, File, Key, Passed, Planned, Request, Spellings, Unit, UnitReader, Values, batches, plan, read};
 use crate::batch::{Label, LabelKind};
 use crate::error::Result;
 
@@ -47,6 +48,8 @@ pub struct Archive {
     pub(super) rules: Rules,
     pub(super) bad_files: Vec<(String, String)>,
     pub(super) bad_names: Vec<String>,
+    pub(super) passed: Vec<Passed>,
+    pub(super) ranges: Ranges,
     pub(super) warnings: Vec<String>,
     pub(super) dims: Vec<OnceLock<Option<usize>>>,
     pub(super) footers: Footers,
@@ -60,8 +63,9 @@ const SPARE: usize = 32;
 impl Archive {
     /// Finds the files, chooses the columns, lists the units.
     ///
-    /// An input is a file, a directory or a pattern. Directories are searched for `*.parquet`, hidden files and those
-    /// that begin with an underscore aside; directories called `key=value` are hive keys, wherever in a path.
+    /// An input is a file, a directory or a pattern. Directories are searched for Parquet files, which are known by their
+    /// names or else by what is in them, hidden files and those that begin with an underscore aside; directories called
+    /// `key=value` are hive keys, wherever in a path.
     ///
     /// # Errors
     ///
@@ -146,6 +150,16 @@ impl Archive {
     /// The [names](File::name) of these inputs.
     pub fn bad_names(&self) -> &[String] {
         &self.bad_names
+    }
+
+    /// What lies where the inputs were looked for, and is not read; files without a row are among them.
+    pub fn passed(&self) -> &[Passed] {
+        &self.passed
+    }
+
+    /// The same in a line, if it is news: `over 3 files (2 × text, 1 × empty)`.
+    pub(crate) fn passed_text(&self) -> Option<String> {
+        super::passed_over(&self.passed)
     }
 
     /// What the user should know, as files named twice.

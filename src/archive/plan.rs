@@ -11,13 +11,14 @@ use parquet::file::metadata::ParquetMetaData;
 use rayon::prelude::*;
 
 use super::chunk::Rules;
-use super::discover::{Found, discover};
+use super::discover::{Discovered, Found, discover, explained};
 use super::file::{self, Footer, Footers, Pinned, Stamp};
-use super::keys::{self, Filter, Hive};
-use super::schema::{self, Columns, Origin, Schema, VectorType};
-use super::{Archive, Column, File, Key, Planned, Policy, Request, Unit, escaped, is_damage};
+use super::keys::{self, Filter, Hive, Twin};
+use super::pooling::{KEY_COLUMNS, Ranges};
+use super::schema::{self, Columns, Dtype, Origin, Schema, VectorType};
+use super::{Archive, Column, File, Key, Passed, Planned, Policy, Request, Unit, escaped, is_damage};
 use crate::batch::{Label, LabelKind};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, did_you_mean};
 
 /// A file whose footer has been read.
 pub(super) type Opened = (Found, Stamp, Footer);
@@ -26,7 +27,7 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     if inputs.is_empty() {
         return Err(Error::usage("no input"));
     }
-    let (found, again) = discover(inputs)?;
+    let Discovered { files: found, passed, warnings } = discover(inputs)?;
     let hive = Hive::of(&found);
     let mut filters = Filter::all(&request.filters);
     let found = select(found, &hive, &mut filters)?;
@@ -35,7 +36,31 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     let opened = open_all(found, request.bad_files, &mut bad_files)?;
     let good: BTreeSet<String> = opened.iter().map(|(found, _, _)| found.name.clone()).collect();
     let bad_names = names.difference(&good).cloned().collect();
-    Ok(Archive { bad_names, ..archive(opened, hive, filters, request, (bad_files, warnings(&again)))? })
+    Ok(Archive { bad_names, ..archive(opened, hive, filters, request, Seen { bad_files, passed, warnings })? })
+}
+
+/// What was seen beside the files that are read.
+#[derive(Default)]
+struct Seen {
+    bad_files: Vec<(String, String)>,
+    passed: Vec<Passed>,
+    warnings: Vec<String>,
+}
+
+/// Parts files without a row from all others, with which they need not agree in anything.
+pub(super) fn with_rows(opened: Vec<Opened>, hive: &mut Hive, passed: &mut Vec<Passed>) -> Result<Vec<Opened>> {
+    let has_rows = |(_, _, footer): &Opened| footer.parquet().file_metadata().num_rows() > 0;
+    if !opened.iter().any(has_rows) {
+        let files = opened.len();
+        let error = Error::missing("no rows").with("file", &opened[0].0.shown);
+        return Err(if files > 1 { error.with("files without rows", files) } else { error });
+    }
+    let (opened, empty): (Vec<Opened>, Vec<Opened>) = opened.into_iter().partition(has_rows);
+    for (found, ..) in empty {
+        hive.forget(&found);
+        passed.push(Passed { file: found.shown, reason: "without rows".to_owned(), ..Passed::default() });
+    }
+    Ok(opened)
 }
 
 /// Opens the files of a plan, and no others.
@@ -76,35 +101,38 @@ pub(super) fn reopen(planned: &[Planned], request: &Request) -> Result<Archive> 
         };
         return Err(Error::data(file::CHANGED).with("file", &found.shown).with("detail", what));
     }
-    archive(opened, hive, filters, request, (Vec::new(), Vec::new()))
+    archive(opened, hive, filters, request, Seen::default())
 }
 
 /// Settles what is read of files whose footers are known.
 fn archive(
     opened: Vec<Opened>,
-    hive: Hive,
+    mut hive: Hive,
     filters: Vec<Filter>,
     request: &Request,
-    (bad_files, warnings): (Vec<(String, String)>, Vec<String>),
+    Seen { bad_files, mut passed, warnings }: Seen,
 ) -> Result<Archive> {
+    let opened = with_rows(opened, &mut hive, &mut passed)?;
     let (first, _, footer) = &opened[0];
     let mut planner = Planner::new(request, hive, filters, footer).map_err(|error| error.with("file", &first.shown))?;
     let mut plan = Plan::default();
     for (found, stamp, footer) in opened {
         planner.add(found, stamp, &footer, &mut plan).map_err(|(shown, error)| error.with_default("file", shown))?;
     }
-    let Plan { files, units, starts } = plan;
+    let Plan { files, units, starts, ranges } = plan;
     if units.is_empty() {
         return Err(Error::missing(if request.filters.is_empty() { "no rows" } else { "no row matches the filters" }));
     }
     if !request.allow_duplicates {
-        refuse_duplicates(files.iter().filter(|file| file.rows > 0).map(File::pinned))?;
+        refuse_duplicates_in_groups(&files)?;
     }
-    let ignored = request.ignore_label.as_ref();
-    let ignored = ignored
-        .map(|text| keys::parse(planner.label_kind, text))
-        .transpose()
-        .map_err(|error| error.with("flag", "--ignore-label"))?;
+    let ignored = match &request.ignore_label {
+        Some(text) if request.any_labels => planner.label_kind.parse(text),
+        Some(text) => {
+            Some(keys::parse(planner.label_kind, text).map_err(|error| error.with("flag", "--ignore-label"))?)
+        }
+        None => None,
+    };
     Ok(Archive {
         dims: files.iter().map(|_| OnceLock::new()).collect(),
         footers: Footers::default(),
@@ -119,6 +147,7 @@ fn archive(
             nulls: request.nulls,
             nonfinite: request.nonfinite,
             ignored,
+            any_labels: request.any_labels,
         },
         features: planner.features,
         labels: planner.labels,
@@ -127,27 +156,45 @@ fn archive(
         filters: planner.filters,
         bad_files,
         bad_names: Vec::new(),
+        passed,
+        ranges,
         warnings,
     })
 }
 
-pub(super) fn warnings(again: &[String]) -> Vec<String> {
-    let Some(first) = again.first() else { return Vec::new() };
-    let more = if again.len() > 1 { format!(" and {} more", again.len() - 1) } else { String::new() };
-    vec![format!("files that the inputs name twice are counted once: {first}{more}")]
+/// The same content in two groups, as a frozen layer at two epochs is, counts in both of them; in one it counts twice.
+fn refuse_duplicates_in_groups(files: &[File]) -> Result<()> {
+    let mut groups: BTreeMap<Vec<Option<&Label>>, Vec<Pinned<'_>>> = BTreeMap::new();
+    for file in files {
+        // Equal content has equal columns: only paths part it into groups.
+        groups.entry(file.columns.keys.iter().map(Origin::in_path).collect()).or_default().push(file.pinned());
+    }
+    let refused = groups.into_values().try_for_each(|files| refuse_duplicates(files.into_iter()));
+    refused.map_err(|error| {
+        let file = |fact: &str| files.iter().find(|file| error.fact(fact) == Some(&file.shown));
+        let parting = file("file").zip(file("same as")).and_then(|(one, other)| {
+            let differs = |(key, value): &(&String, &String)| other.keys.get(*key).is_some_and(|other| other != *value);
+            one.keys.iter().find(differs).map(|(key, _)| escaped(key))
+        });
+        match parting {
+            Some(key) => error.help(format!("--group-by {key} makes two groups of them; else leave one out, or --allow-duplicates")),
+            None => error,
+        }
+    })
 }
 
 /// Drops the files whose hive keys no filter lets through.
 fn select(found: Vec<Found>, hive: &Hive, filters: &mut [Filter]) -> Result<Vec<Found>> {
     for filter in filters.iter_mut() {
-        let value = found.iter().find_map(|file| file.keys.get(&filter.name));
-        if let Some(value) = value {
-            filter.resolve(hive.label(&filter.name, value).kind())?;
+        if let Some(kind) = hive.kind(&filter.name) {
+            filter.resolve(kind)?;
         }
     }
     let passes = |file: &Found| {
         filters.iter().all(|filter| {
-            file.keys.get(&filter.name).is_none_or(|value| filter.accepts(&hive.label(&filter.name, value)))
+            let value = file.keys.get(&filter.name);
+            // A null passes no filter.
+            value.is_none_or(|value| hive.label(&filter.name, value).is_some_and(|label| filter.accepts(&label)))
         })
     };
     let (kept, dropped): (Vec<Found>, Vec<Found>) = found.into_iter().partition(passes);
@@ -156,7 +203,7 @@ fn select(found: Vec<Found>, hive: &Hive, filters: &mut [Filter]) -> Result<Vec<
         for filter in filters.iter() {
             let values: BTreeSet<Label> = dropped
                 .iter()
-                .filter_map(|file| file.keys.get(&filter.name).map(|value| hive.label(&filter.name, value)))
+                .filter_map(|file| hive.label(&filter.name, file.keys.get(&filter.name)?))
                 .collect();
             let values: Vec<String> = values.iter().map(Label::to_string).collect();
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
@@ -175,7 +222,8 @@ pub(super) fn open_all(
 ) -> Result<Vec<Opened>> {
     let read = |found: Found| {
         let outcome = file::open(&found.path)
-            .and_then(|(source, stamp)| file::footer(&source, stamp.size).map(|footer| (stamp, footer)));
+            .and_then(|(source, stamp)| file::footer(&source, stamp.size).map(|footer| (stamp, footer)))
+            .map_err(|error| if is_damage(&error) { explained(error, &found.path, &found.shown) } else { error });
         (found, outcome)
     };
     let outcomes: Vec<_> = found.into_par_iter().map(read).collect();
@@ -188,7 +236,8 @@ pub(super) fn open_all(
                 bad_files.push((found.shown, reason));
             }
             Err(error) => {
-                let damage = is_damage(&error);
+                // What a file is that is no Parquet comes with what to do about it.
+                let damage = is_damage(&error) && error.advice().is_none();
                 let error = error.with("file", found.shown);
                 return Err(if damage {
                     error.help("--on-bad-file skip leaves such files out and lists them")
@@ -209,6 +258,7 @@ struct Plan {
     files: Vec<File>,
     units: Vec<Unit>,
     starts: Vec<u64>,
+    ranges: Ranges,
 }
 
 /// What all files share, and what it asks of each.
@@ -219,15 +269,20 @@ struct Planner {
     filters: Vec<Filter>,
     features: Column,
     vectors: VectorType,
+    dtypes: Vec<(String, Dtype)>,
     labels: Option<Column>,
     label_kind: LabelKind,
+    any_labels: bool,
+    /// Columns that may be keys though nobody has asked for them.
+    mixable: Vec<String>,
     key_kinds: BTreeMap<String, LabelKind>,
 }
 
 impl Planner {
     /// The first file decides.
     fn new(request: &Request, hive: Hive, filters: Vec<Filter>, footer: &Footer) -> Result<Self> {
-        let schema = Schema::new(footer);
+        let dtypes: Vec<(String, Dtype)> = request.features.clone().zip(request.dtype).into_iter().collect();
+        let schema = Schema::new(footer, &dtypes);
         let column = |(root, why)| Column { name: schema.field(root).name().clone(), kind: schema.kind(root), why };
         let features = schema.choose_features(request)?;
         let labels = schema.choose_labels(request)?;
@@ -240,17 +295,35 @@ impl Planner {
                 |name: &String| hive.names().any(|key| key == name) || matches!(schema.position(name), Ok(Some(_)));
             group_by.retain(known);
         }
-        Ok(Self { hive, group_by, filters, features, vectors, labels, label_kind, key_kinds: BTreeMap::new() })
+        let asked = |name: &String| !group_by.contains(name) && filters.iter().all(|filter| filter.name != *name);
+        let mixable = KEY_COLUMNS.into_iter().map(str::to_owned).chain(request.notice.iter().cloned());
+        let mixable: Vec<String> = mixable.filter(asked).collect();
+        let (any_labels, key_kinds) = (request.any_labels, BTreeMap::new());
+        Ok(Self {
+            hive,
+            group_by,
+            filters,
+            features,
+            vectors,
+            dtypes,
+            labels,
+            label_kind,
+            any_labels,
+            mixable,
+            key_kinds,
+        })
     }
 
     fn add(&mut self, found: Found, stamp: Stamp, footer: &Footer, plan: &mut Plan) -> Result<(), (String, Error)> {
-        let schema = Schema::new(footer);
-        let columns = self.columns(&schema, &found).map_err(|error| (found.shown.clone(), error))?;
+        let dtypes = self.dtypes.clone();
+        let schema = Schema::new(footer, &dtypes);
         let metadata = footer.parquet();
+        let columns = self.columns(&schema, metadata, &found).map_err(|error| (found.shown.clone(), error))?;
         let scalars = columns.scalars();
         let read: Vec<usize> = scalars.iter().copied().chain([columns.features]).collect();
         let read = schema::leaves(metadata, &read);
         readable(metadata, &read).map_err(|error| (found.shown.clone(), error))?;
+        let mixable = self.mixable(&schema, &found);
         let mut rows = 0;
         for (row_group, group) in metadata.row_groups().iter().enumerate() {
             let first = rows;
@@ -269,13 +342,24 @@ impl Planner {
             if here == 0 || !columns.filters.iter().zip(&self.filters).all(may_pass) {
                 continue;
             }
+            let key = columns.keys.iter().map(value).collect::<Option<Key>>();
+            for (name, root) in &mixable {
+                let leaf = schema::leaves(metadata, &[*root]).first().copied();
+                let Some((key, leaf)) = key.as_ref().zip(leaf) else { continue };
+                if let Some(range) = keys::range(group, leaf, schema.field(*root).data_type()) {
+                    let known = plan.ranges.entry(name.clone()).or_default();
+                    let (least, greatest) = known.entry(key.clone()).or_insert_with(|| range.clone());
+                    *least = range.0.min(least.clone());
+                    *greatest = range.1.max(greatest.clone());
+                }
+            }
             let bytes = |&leaf: &usize| u64::try_from(group.column(leaf).compressed_size()).unwrap_or(0);
             plan.units.push(Unit {
                 file: plan.files.len(),
                 row_group,
                 rows: here,
                 bytes: read.iter().map(bytes).fold(0, u64::saturating_add),
-                key: columns.keys.iter().map(value).collect::<Option<Key>>(),
+                key,
             });
             plan.starts.push(first);
         }
@@ -296,7 +380,7 @@ impl Planner {
         Ok(())
     }
 
-    fn columns(&mut self, schema: &Schema<'_>, found: &Found) -> Result<Columns> {
+    fn columns(&mut self, schema: &Schema<'_>, metadata: &ParquetMetaData, found: &Found) -> Result<Columns> {
         let features = present(schema, &self.features.name)?;
         let vectors = schema.vectors(features);
         let vectors = vectors.filter(|vectors| vectors.element() == self.vectors.element()).ok_or_else(|| {
@@ -305,15 +389,12 @@ impl Planner {
                 .with("expected", &self.features.kind)
                 .with("found", schema.kind(features))
         })?;
-        let labels = self.labels.as_ref().map(|labels| -> Result<usize> {
-            let root = present(schema, &labels.name)?;
-            if schema.label_kind(root).ok() != Some(self.label_kind) {
-                return Err(Error::data("files differ in the type of their labels")
-                    .with("column", escaped(&labels.name))
-                    .with("expected", &labels.kind)
-                    .with("found", schema.kind(root)));
+        let labels = self.labels.as_ref().and_then(|labels| -> Option<Result<usize>> {
+            if self.any_labels {
+                let root = schema.position(&labels.name).transpose()?;
+                return Some(root).filter(|root| root.as_ref().map_or(true, |&root| schema.label_kind(root).is_ok()));
             }
-            Ok(root)
+            Some(self.label_column(labels, schema))
         });
         let labels = labels.transpose()?;
         let names = self.group_by.clone();
@@ -323,22 +404,60 @@ impl Planner {
         for filter in &mut self.filters {
             filter.resolve(self.key_kinds[&filter.name])?;
         }
-        Ok(Columns { features, vectors, labels, keys, filters })
+        let twins = self.twins(schema, metadata, found)?;
+        Ok(Columns { features, vectors, labels, keys, filters, twins })
+    }
+
+    /// Columns with the names of keys that nobody has asked for.
+    fn mixable(&self, schema: &Schema<'_>, found: &Found) -> Vec<(String, usize)> {
+        let labels = self.labels.as_ref().map(|labels| &labels.name);
+        let free = self.mixable.iter().filter(|name| !found.keys.contains_key(*name) && labels != Some(name));
+        let column = |name: &String| {
+            let root = schema.position(name).ok().flatten()?;
+            keys::key_kind(schema.field(root).data_type()).map(|_| (name.clone(), root))
+        };
+        free.filter_map(column).collect()
+    }
+
+    fn label_column(&self, labels: &Column, schema: &Schema<'_>) -> Result<usize> {
+        let root = present(schema, &labels.name)?;
+        if schema.label_kind(root).ok() != Some(self.label_kind) {
+            return Err(Error::data("files differ in the type of their labels")
+                .with("column", escaped(&labels.name))
+                .with("expected", &labels.kind)
+                .with("found", schema.kind(root)));
+        }
+        Ok(root)
+    }
+
+    /// Columns with the names of keys that are asked for and stand in the path, as far as they must be read to be compared.
+    fn twins(&self, schema: &Schema<'_>, metadata: &ParquetMetaData, found: &Found) -> Result<Vec<Twin>> {
+        let mut twins = Vec::new();
+        let asked = self.group_by.iter().chain(self.filters.iter().map(|filter| &filter.name));
+        for name in asked.collect::<BTreeSet<_>>() {
+            let Some(value) = found.keys.get(name) else { continue };
+            if let Some(twin) = Twin::find(name, value, schema)?
+                && !twin.is_settled(metadata, schema)?
+            {
+                twins.push(twin);
+            }
+        }
+        Ok(twins)
     }
 
     /// Where a file has the value of a key: in its path, or else in a column.
     fn key(&mut self, name: &str, schema: &Schema<'_>, found: &Found) -> Result<Origin> {
         let (origin, kind) = if let Some(value) = found.keys.get(name) {
-            let label = self.hive.label(name, value);
+            let label = self.hive.label(name, value).ok_or_else(|| {
+                let name = escaped(name);
+                Error::data("null in a group key, by the file's path")
+                    .with("key", &name)
+                    .help(format!("leave such files out: --where {name}=VALUE for each value that is wanted"))
+            })?;
             let kind = label.kind();
             (Origin::Path(label), kind)
         } else {
-            let Some(root) = schema.position(name)? else {
-                return Err(Error::usage("there is no such key or column")
-                    .with("key", escaped(name))
-                    .with("hive keys", schema::list(&self.hive.names().collect::<Vec<_>>()))
-                    .with("columns", schema::list(&schema.scalars())));
-            };
+            let Some(root) = schema.position(name)? else { return Err(self.no_key(name, schema)) };
             let kind = schema.field(root).data_type();
             let kind = keys::key_kind(kind).ok_or_else(|| not_a_key(name, kind))?;
             (Origin::Column(root), kind)
@@ -351,6 +470,18 @@ impl Planner {
                 .with("found", kind));
         }
         Ok(origin)
+    }
+}
+
+impl Planner {
+    fn no_key(&self, name: &str, schema: &Schema<'_>) -> Error {
+        let (keys, scalars) = (self.hive.names().collect::<Vec<_>>(), schema.scalars());
+        let near = did_you_mean(name, keys.iter().chain(&scalars).copied()).map(|near| escaped(&near));
+        let error = Error::usage("there is no such key or column")
+            .with("key", escaped(name))
+            .with("hive keys", schema::list(&keys))
+            .with("columns", schema::list(&scalars));
+        near.into_iter().fold(error, Error::help)
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, cons
     describe_columns(accumulation.archive(), console);
     let summary = accumulation.summary();
     console.fact("plan", &plan_text(&summary));
+    accumulation.notes().iter().for_each(|note| console.warn(note));
     console.detail("memory", &memory_text(&summary));
     let saving = Saving { path: path.clone(), every: args.checkpoint_every };
     let start = Instant::now();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use crate::archive::{Policy, Request};
+use crate::archive::{Dtype, Policy, Request};
 
 /// Measures neural collapse over archived embeddings, exactly and in one read.
 #[derive(Debug, Parser)]
@@ -107,6 +107,7 @@ const VERIFY_EXAMPLES: &str = "\
 Examples:
   nckit verify all.ncst
   nckit verify all.ncst --inputs 'emb/*.parquet'
+  nckit verify all.ncst --inputs 'emb/*.parquet' --deep
 
 Exit codes: 0 all is well, 1 the inputs are not what was counted, 65 the state is damaged.";
 
@@ -307,9 +308,12 @@ pub(super) struct Verify {
     /// State files
     #[arg(required = true, value_name = "STATE")]
     pub(super) states: Vec<PathBuf>,
-    /// Compare these files, directories or patterns with the ledger
+    /// Compare these files, directories or patterns with the ledger, by their sizes and footers
     #[arg(long, value_name = "INPUT", num_args = 1..)]
     pub(super) inputs: Vec<String>,
+    /// Read all rows again and compare them as well, by their digests
+    #[arg(long, requires = "inputs")]
+    pub(super) deep: bool,
 }
 
 fn shard(text: &str) -> Result<(u32, u32), String> {
@@ -336,6 +340,9 @@ pub(super) struct Input {
     /// The vector column [default: the only one, or one with a well-known name]
     #[arg(long, value_name = "COL", help_heading = "Rows")]
     pub(super) features: Option<String>,
+    /// What the bytes of that column are, if it is fixed-size binary: f16, bf16, f32 or f64, little-endian
+    #[arg(long, value_name = "TYPE", requires = "features", value_parser = dtype, help_heading = "Rows")]
+    pub(super) dtype: Option<Dtype>,
     /// The label column [default: one with a well-known name]
     #[arg(long, value_name = "COL", help_heading = "Rows")]
     pub(super) labels: Option<String>,
@@ -373,6 +380,10 @@ pub(super) struct Machine {
     /// auto, cpu or cuda[:N]; this build has no CUDA
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device, help_heading = "Machine")]
     pub(super) device: String,
+}
+
+fn dtype(text: &str) -> Result<Dtype, String> {
+    Dtype::from_name(text).ok_or_else(|| "one of f16, bf16, f32, f64".to_owned())
 }
 
 fn device(text: &str) -> Result<String, String> {
@@ -475,8 +486,11 @@ impl Input {
     pub(super) fn request(&self) -> crate::error::Result<Request> {
         Ok(Request {
             features: self.features.clone(),
+            dtype: self.dtype,
             labels: self.labels.clone(),
             labels_optional: false,
+            any_labels: false,
+            notice: Vec::new(),
             group_by: self.group_by.clone(),
             keys_optional: false,
             filters: self.filters.iter().map(|text| pair("--where", text)).collect::<crate::error::Result<_>>()?,

@@ -44,6 +44,11 @@ impl Console {
         }
     }
 
+    /// Whether somebody asks for more.
+    pub(super) fn tells_details(&self) -> bool {
+        self.verbose
+    }
+
     /// A fact for those who ask for more.
     pub(super) fn detail(&self, name: &str, text: &str) {
         if self.verbose {

@@ -29,6 +29,8 @@ pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result
     let finish = pipeline::Finish::new(job, states)?;
     console.fact("states", &text);
     describe_heads(finish.heads().as_ref(), console);
+    finish.further().iter().for_each(|(name, text)| console.fact(name, text));
+    finish.notes().iter().for_each(|note| console.warn(note));
     if finish.bytes() > 0 {
         console.fact("plan", &format!("{} of further rows", bytes(finish.bytes())));
     }

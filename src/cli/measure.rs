@@ -20,11 +20,14 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     let plan = Plan::new(job)?;
     describe_columns(plan.archive(), console);
     describe_heads(plan.heads().as_ref(), console);
+    plan.further().iter().for_each(|(name, text)| console.fact(name, text));
     let summary = plan.summary();
     if args.dry_run {
+        plan.notes().iter().for_each(|note| console.warn(note));
         return dry_run(&summary, plan.estimate());
     }
     console.fact("plan", &plan_text(&summary));
+    plan.notes().iter().for_each(|note| console.warn(note));
     console.detail("memory", &memory_text(&summary));
     console.detail("device", "cpu");
 
@@ -54,14 +57,18 @@ pub(super) fn memory_text(summary: &Summary) -> String {
 
 /// Prints the plan as the result.
 pub(super) fn dry_run(summary: &Summary, estimate: Result<Duration>) -> Result<()> {
-    // Rows that cannot be used are for the run to tell.
-    let time = match estimate.map(|time| time.as_secs_f64()) {
+    let time = time_text(&estimate);
+    let plan = format!("plan    {}\nmemory  {}\ntime    {time}\n", plan_text(summary), memory_text(summary));
+    forgive_broken_pipe(std::io::stdout().write_all(plan.as_bytes()))
+}
+
+/// How long a run takes, roughly. Rows that cannot be used are for the run to tell.
+pub(super) fn time_text(estimate: &Result<Duration>) -> String {
+    match estimate.as_ref().map(Duration::as_secs_f64) {
         Ok(seconds) if seconds < 1.0 => "less than a second".to_owned(),
         Ok(seconds) => format!("about {} s", seconds.round()),
         Err(_) => "unknown".to_owned(),
-    };
-    let plan = format!("plan    {}\nmemory  {}\ntime    {time}\n", plan_text(summary), memory_text(summary));
-    forgive_broken_pipe(std::io::stdout().write_all(plan.as_bytes()))
+    }
 }
 
 pub(super) fn time(start: Instant, bytes: u64, console: &Console) {
@@ -91,5 +98,15 @@ pub(super) fn describe_columns(archive: &Archive, console: &Console) {
         Some(labels) => console.fact("labels", &format!("{}   {}   ({})", labels.name, labels.kind, labels.why)),
         None => console.fact("labels", "none"),
     }
+    passed_over(archive, console);
     archive.warnings().iter().for_each(|warning| console.warn(warning));
+}
+
+/// What is not read though it lies there: each for those who ask for more, else in a line.
+pub(super) fn passed_over(archive: &Archive, console: &Console) {
+    if console.tells_details() {
+        archive.passed().iter().for_each(|passed| console.detail("passed", &format!("{}   {}", passed.file, passed.reason)));
+    } else if let Some(text) = archive.passed_text() {
+        console.fact("passed", &format!("{text}; -v names them"));
+    }
 }

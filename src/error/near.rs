@@ -19,7 +19,8 @@ pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
             () => 1 + distance(&lower, &known),
         };
         let letters = distance.saturating_sub(1);
-        (letters == 0 || (letters <= known.len().div_ceil(3) && letters < known.len())).then_some((distance, name))
+        // Letters that were only swapped are two by their number.
+        (letters * 3 <= known.len() || sorted(&lower) == sorted(&known)).then_some((distance, name))
     };
     let mut near: Vec<(usize, &str)> = names.into_iter().filter_map(rank).collect();
     near.sort_by_key(|&(distance, _)| distance);
@@ -33,6 +34,12 @@ pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
 pub(crate) fn did_you_mean<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let near = nearest(word, names);
     (!near.is_empty()).then(|| format!("did you mean {}?", near.join(", ")))
+}
+
+fn sorted(word: &str) -> Vec<char> {
+    let mut letters: Vec<char> = word.chars().collect();
+    letters.sort_unstable();
+    letters
 }
 
 /// Insertions, deletions and substitutions that make one word of the other (Levenshtein).

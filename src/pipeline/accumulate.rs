@@ -36,7 +36,7 @@ impl Rounding {
 
     /// Adds all rows of a chunk, whatever their groups.
     pub(super) fn add<S: Accumulate>(self, chunk: &Decoded, state: &mut S, shifts: &Shifts) -> Result<()> {
-        let batch = chunk.batch()?;
+        let batch = chunk.finite_batch()?;
         let profile = self.profile(&batch)?;
         state.update(&Chunk { batch, profile: &profile }, None, shifts)
     }
@@ -45,28 +45,17 @@ impl Rounding {
 /// A state that numbers can be made of.
 pub(super) trait Present: Accumulate + store::Kept + Send + Sync {
     fn statistics(&self) -> Result<Statistics>;
-
-    /// The classes with rows, in the order in which they came.
-    fn labels(&self) -> &[Label];
 }
 
 impl Present for ClassSums {
     fn statistics(&self) -> Result<Statistics> {
         self.statistics()
     }
-
-    fn labels(&self) -> &[Label] {
-        self.labels()
-    }
 }
 
 impl Present for Scatter {
     fn statistics(&self) -> Result<Statistics> {
         self.statistics()
-    }
-
-    fn labels(&self) -> &[Label] {
-        self.sums().labels()
     }
 }
 
@@ -249,7 +238,7 @@ fn count<S: Present>(
     let shifts = ShiftTables::default();
     let bits = reading.archive.significand_bits();
     let look = |worker: &mut Counted<S>, place: Place, chunk: &Decoded| {
-        let batch = chunk.batch()?;
+        let batch = chunk.finite_batch()?;
         let profile = reading.rounding.profile(&batch)?;
         let mut entry = Entry::default();
         for part in &chunk.parts {
@@ -312,14 +301,15 @@ pub(super) fn ood_means(plan: &Presentation, watch: &Watch) -> Result<BTreeMap<K
     let one_class = [Label::Int(0)];
     let shifts = ShiftTables::default();
     let look = |groups: &mut BTreeMap<Key, Gathered<ClassSums>>, chunk: &Decoded| {
-        let mut batch = chunk.batch()?;
+        let mut batch = chunk.finite_batch()?;
         let codes = vec![0; chunk.codes.len()];
         if plan.job.options.ood_mean == OodMean::Rows {
-            batch = Batch::new(chunk.dim, batch.features(), &codes, &one_class)?;
+            batch = Batch::of_finite(chunk.dim, batch.features(), &codes, &one_class)?;
         }
         let profile = plan.job.rounding.profile(&batch)?;
         for part in &chunk.parts {
             let group = groups.entry(part.key.clone()).or_insert_with(Gathered::new);
+            group.skipped.add(&part.skipped);
             if part.rows.as_ref().map_or(batch.rows(), Vec::len) > 0 {
                 group.check_dim(chunk.dim)?;
                 group.state.update(&Chunk { batch, profile: &profile }, part.rows.as_deref(), &shifts.of(&part.key))?;
@@ -333,6 +323,18 @@ pub(super) fn ood_means(plan: &Presentation, watch: &Watch) -> Result<BTreeMap<K
     let mut merged: BTreeMap<Key, Gathered<ClassSums>> = BTreeMap::new();
     for (key, group) in workers.into_iter().flatten() {
         merged.entry(key).or_insert_with(Gathered::new).merge(&group)?;
+    }
+    if merged.values().all(|group| group.dim == 0) {
+        let mut skipped = Skipped::default();
+        merged.values().for_each(|group| skipped.add(&group.skipped));
+        let error = Error::missing("no out-of-distribution row is left");
+        return Err(match skipped.total() {
+            0 => error.help("loosen the filters in --ood 'PATH?key=value'"),
+            total => error
+                .with("rows ignored", skipped.ignored)
+                .with("rows left out", total - skipped.ignored)
+                .help("--ignore-label, --nulls and --nonfinite hold for --ood too"),
+        });
     }
     let mut means = BTreeMap::new();
     for (key, group) in merged.into_iter().filter(|(_, group)| group.dim > 0) {

@@ -13,7 +13,7 @@ use super::accumulate::{Counted, Gathered, Present, accumulate_until};
 use super::plan::{Reading, Summary};
 use super::scan::Watch;
 use super::task::{Task, identity, settings, shard_of};
-use crate::archive::{Archive, File, Key, Planned};
+use crate::archive::{Archive, File, Key, Planned, Pooled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::{ClassSums, Scatter};
 use crate::store::{Ledger, StateFile, Unfinished};
@@ -142,6 +142,11 @@ impl Accumulation {
     /// The archive.
     pub fn archive(&self) -> &Archive {
         &self.reading.archive
+    }
+
+    /// What the user should know before rows are read: what is pooled.
+    pub fn notes(&self) -> Vec<String> {
+        self.archive().pooled().iter().map(Pooled::describe).collect()
     }
 
     /// About how long it takes to read what is left, from a first chunk.
@@ -326,7 +331,8 @@ impl Accumulation {
             let (source, row_group) = identity(&self.reading.archive, units[position]);
             ledger.insert(&source, row_group, entry)?;
         }
-        self.file.ledger.merge(&ledger, ("the state", "the input"), !self.may_repeat)?;
+        let keys = self.may_repeat.then_some(self.file.settings.keys.as_slice());
+        self.file.ledger.merge(&ledger, ("the state", "the input"), keys)?;
         for (key, group) in counted.groups {
             if !live.contains_key(&key)
                 && let Some(kept) = self.file.groups.get(&key)

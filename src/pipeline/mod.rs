@@ -28,7 +28,7 @@ use rayon::prelude::*;
 pub use accumulate::Rounding;
 pub use accumulation::{Accumulation, Saving};
 pub use bench::{Bench, Stage, bench};
-pub use differences::differences;
+pub use differences::{Comparison, differences};
 pub use finish::Finish;
 use heads::Heads;
 pub use heads::{HeadRules, HeadSummary};
@@ -36,7 +36,7 @@ pub use plan::Summary;
 pub use scan::Watch;
 pub use task::Task;
 
-use crate::archive::{Archive, HeadSource, Key, Request};
+use crate::archive::{Archive, HeadSource, Key, Pooled, Request, Skipped};
 use crate::error::{Error, Result};
 use crate::metrics::{Extras, Options, Selection};
 use crate::report::{Group, Report, Scored};
@@ -119,7 +119,7 @@ impl Plan {
     pub fn new(job: Job) -> Result<Self> {
         let archive = Archive::open(&job.inputs, &job.request)?;
         let (request, rounding, threads, memory) = (job.request.clone(), job.rounding, job.threads, job.memory);
-        let mut presentation = Presentation::new(job, true)?;
+        let mut presentation = Presentation::new(job, true, archive.labels())?;
         presentation.check_kind(archive.label_kind())?;
         let reading = Reading::new(archive, request, rounding, presentation.needs.scatter, threads, memory)?;
         if presentation.job.head.is_some() {
@@ -147,6 +147,17 @@ impl Plan {
     /// What is known of the heads, if there are any.
     pub fn heads(&self) -> Option<HeadSummary> {
         self.presentation.head_summary()
+    }
+
+    /// What the user should know before rows are read: what is pooled, and what no filter reaches.
+    pub fn notes(&self) -> Vec<String> {
+        let pooled = self.archive().pooled();
+        pooled.iter().map(Pooled::describe).chain(self.presentation.notes.iter().cloned()).collect()
+    }
+
+    /// Further rows, the flag's name and what is taken of them: for people.
+    pub fn further(&self) -> Vec<(&'static str, String)> {
+        self.presentation.further()
     }
 
     /// The plan in numbers.
@@ -196,7 +207,7 @@ impl Plan {
             let dropped = |key: &Key| kept.as_ref().map_or(0, |kept| kept.dropped(key));
             let finished = gathered
                 .into_par_iter()
-                .filter(|(_, gathered)| gathered.dim > 0)
+                .filter(|(_, gathered)| gathered.dim > 0 || gathered.skipped.total() > 0)
                 .map(|(key, gathered)| finished(gathered, dropped(&key), key, presentation))
                 .collect::<Vec<Result<Finished>>>();
             let finished = finished.into_iter().collect::<Result<_>>()?;
@@ -234,8 +245,9 @@ fn report(
     mut groups: Vec<Group>,
     bad_files: Vec<(String, String)>,
 ) -> Result<Report> {
-    if groups.is_empty() {
-        return Err(Error::missing("no rows are left to measure").help("loosen --where, --ignore-label or the counts"));
+    // Groups without a row are told beside others; alone they are nothing to tell.
+    if groups.iter().all(|group| group.rows == 0) {
+        return Err(nothing_left(&groups));
     }
     groups.sort_by(|a, b| a.key.iter().map(|(_, value)| value).cmp(b.key.iter().map(|(_, value)| value)));
     Ok(Report {
@@ -245,6 +257,27 @@ fn report(
         class_names: presentation.class_names(&groups),
         groups,
         bad_files,
+    })
+}
+
+/// The error of a run that has no row to measure, with what was left out.
+fn nothing_left(groups: &[Group]) -> Error {
+    let mut skipped = Skipped::default();
+    groups.iter().for_each(|group| skipped.add(&group.skipped));
+    let nonfinite = skipped.nonfinite.values().sum();
+    let counts = [
+        ("rows ignored", skipped.ignored, "--ignore-label"),
+        ("rows of classes left out", skipped.filtered, "--min-count and --max-count"),
+        ("rows with nulls", skipped.nulls, "--nulls"),
+        ("rows not finite", nonfinite, "--nonfinite"),
+    ];
+    let counts: Vec<_> = counts.into_iter().filter(|(_, rows, _)| *rows > 0).collect();
+    let error = counts.iter().fold(Error::missing("no rows are left to measure"), |error, &(what, rows, _)| error.with(what, rows));
+    let flags: Vec<&str> = counts.iter().map(|(_, _, flag)| *flag).collect();
+    error.help(if flags.is_empty() {
+        "no row passes the filters: loosen --where".to_owned()
+    } else {
+        format!("every row is left out by {}", flags.join(", "))
     })
 }
 

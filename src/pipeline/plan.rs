@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::heads::{Candidate, Labels};
 use super::waves::waves;
 use super::{Rounding, Watch};
-use crate::archive::{Archive, Key, Policy, Request, Seen, is_damage};
+use crate::archive::{Archive, Key, Policy, Request, Seen, is_damage, pooled_summary};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::state::{ClassSums, Scatter};
@@ -199,6 +199,8 @@ impl Reading {
         settings.insert("group_by", self.request.group_by.join(","));
         settings.insert("where", filters(&self.request));
         settings.insert("features", self.archive.features().name.clone());
+        settings.insert("dtype", self.request.dtype.map_or(String::new(), |dtype| dtype.name().to_owned()));
+        settings.insert("pooled", pooled_summary(&self.archive.pooled_names()));
         settings.insert("labels", self.archive.labels().map_or(String::new(), |column| column.name.clone()));
         settings.insert("grid", self.rounding.exponent.map_or("chunk".to_owned(), |e| e.to_string()));
         settings.insert("extra_bits", self.rounding.extra_bits.to_string());

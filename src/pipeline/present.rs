@@ -1,6 +1,6 @@
 //! From states to numbers: the classifier, further rows, the metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
@@ -8,10 +8,10 @@ use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
 use super::plan::{self, bytes};
 use super::scan::Watch;
 use super::{Job, Score, Source};
-use crate::archive::{Archive, Key, Request, Skipped, Spellings};
+use crate::archive::{Archive, Column, Key, Request, Skipped, Spellings, escaped};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
-use crate::metrics::{Evidence, Needs, measure};
+use crate::metrics::{Evidence, Needs, OodMean, measure};
 use crate::report::Group;
 use crate::state::{Findings, Head, Statistics};
 
@@ -24,24 +24,53 @@ pub(super) struct Presentation {
     pub(super) needs: Needs,
     pub(super) threads: usize,
     pub(super) heads: Option<Heads>,
+    /// What the user should know before rows are read.
+    pub(super) notes: Vec<String>,
 }
 
 /// Further rows, matched to the groups on the keys that they have.
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) archive: Archive,
-    /// Which of the job's `group_by` keys these rows have.
+    /// The job's `group_by` keys.
+    names: Vec<String>,
+    /// Which of them these rows have.
     positions: Vec<usize>,
 }
 
 impl Rows {
-    fn open(source: &Source, request: &Request, labels_optional: bool) -> Result<Self> {
-        let request =
-            Request { filters: source.filters.clone(), labels_optional, keys_optional: true, ..request.clone() };
+    fn open(source: &Source, request: &Request) -> Result<Self> {
+        let request = Request { filters: source.filters.clone(), keys_optional: true, ..request.clone() };
         let archive = Archive::open(std::slice::from_ref(&source.path), &request)?;
         let position = |key| request.group_by.iter().position(|known| known == key);
         let positions = archive.keys().iter().filter_map(position).collect();
-        Ok(Self { archive, positions })
+        Ok(Self { archive, names: request.group_by, positions })
+    }
+
+    /// What no filter reaches, and what is pooled; `flag` names these rows, and `input` is what the input is filtered by.
+    fn notes(&self, flag: &str, source: &Source, input: &[(String, String)]) -> Vec<String> {
+        let path = escaped(&source.path);
+        let mut notes = Vec::new();
+        let free = input.iter().map(|(key, _)| key).filter(|key| source.filters.iter().all(|(own, _)| own != *key));
+        for key in free.collect::<BTreeSet<_>>() {
+            let wanted: Vec<&str> = input.iter().filter(|(other, _)| other == key).map(|(_, value)| &**value).collect();
+            if self.positions.iter().any(|&at| self.names[at] == *key) {
+                // Groups that are not asked for of the input are not asked for here either.
+                continue;
+            }
+            if let Some(values) = self.archive.beyond(key, &wanted) {
+                let (key, value) = (escaped(key), escaped(wanted[0]));
+                let values = values.join(", ");
+                notes.push(format!(
+                    "--where {key}={value} filters INPUT alone, {flag} reads {key} {values}: {flag} '{path}?{key}=…' filters it"
+                ));
+            }
+        }
+        let pooled = self.archive.pooled();
+        for pooled in pooled.iter().filter(|pooled| !input.iter().any(|(key, _)| *key == pooled.key)) {
+            notes.push(format!("{flag}: {}", pooled.describe()));
+        }
+        notes
     }
 
     /// The key under which these rows serve a group.
@@ -68,17 +97,29 @@ pub(super) struct Finished {
 }
 
 impl Presentation {
-    /// Opens what is read beside states; `own` says whether the rows that the states are made of can be read again.
+    /// Opens what is read beside states; `own` says whether the rows that the states are made of can be read again, and
+    /// `labels` what their labels are, if they are at hand.
     ///
     /// # Errors
     ///
     /// Those of [`Archive::open`]; [`Usage`](crate::error::ErrorKind::Usage) for a head whose path names a key that makes
     /// no groups, or scores of no rows.
-    pub(super) fn new(job: Job, own: bool) -> Result<Self> {
-        let open = |source: &Option<Source>, labels_optional| {
-            source.as_ref().map(|source| Rows::open(source, &job.request, labels_optional)).transpose()
+    pub(super) fn new(job: Job, own: bool, labels: Option<&Column>) -> Result<Self> {
+        let open = |source: &Option<Source>, request: &Request| {
+            source.as_ref().map(|source| Rows::open(source, request)).transpose()
         };
-        let (decisions, ood) = (open(&job.decisions, false)?, open(&job.ood, true)?);
+        let notice: Vec<String> = job.request.filters.iter().map(|(key, _)| key.clone()).collect();
+        let request = Request { notice, ..job.request.clone() };
+        let decisions = open(&job.decisions, &request)?;
+        // What is out of distribution may have labels of its own, or none; they are those of the same column if they are.
+        let labels = labels.map(|labels| labels.name.clone()).or_else(|| request.labels.clone());
+        let ood = open(&job.ood, &Request { labels, labels_optional: true, any_labels: true, ..request })?;
+        let mut notes = Vec::new();
+        for (flag, source, rows) in [("--decisions", &job.decisions, &decisions), ("--ood", &job.ood, &ood)] {
+            if let Some((source, rows)) = source.as_ref().zip(rows.as_ref()) {
+                notes.extend(rows.notes(flag, source, &job.request.filters));
+            }
+        }
         // Without other rows to decide, the group's own are read again.
         let decided = own || decisions.is_some();
         let mut needs = job.selection.needs(job.head.is_some(), ood.is_some(), decided, job.extras, &job.options);
@@ -96,7 +137,7 @@ impl Presentation {
         if let Some(source) = &job.head {
             heads::check_keys(source, &job.head_rules, &job.request.group_by)?;
         }
-        Ok(Self { job, decisions, ood, needs, threads, heads: None })
+        Ok(Self { job, decisions, ood, needs, threads, heads: None, notes })
     }
 
     pub(super) fn named(&self, key: &Key) -> Vec<(String, Label)> {
@@ -116,6 +157,23 @@ impl Presentation {
     /// Whether some metric needs to see a group's own rows again, whatever the decisions are made on.
     pub(super) fn reads_own(&self) -> bool {
         self.needs.directional || self.needs.hug_intra
+    }
+
+    /// Further rows and what is taken of them: for people.
+    pub(super) fn further(&self) -> Vec<(&'static str, String)> {
+        let mut further = Vec::new();
+        let rows = |rows: &Rows| rows.archive.units().iter().map(|unit| unit.rows).sum::<u64>();
+        if let Some((source, decisions)) = self.job.decisions.as_ref().zip(self.decisions.as_ref()) {
+            further.push(("decisions", format!("{}   {} rows", source.path, rows(decisions))));
+        }
+        if let Some((source, ood)) = self.job.ood.as_ref().zip(self.ood.as_ref()) {
+            let mean = match ood.archive.labels().filter(|_| self.job.options.ood_mean != OodMean::Rows) {
+                Some(labels) => format!("mean of the means by {}", labels.name),
+                None => "mean of all rows".to_owned(),
+            };
+            further.push(("ood", format!("{}   {} rows · {mean}", source.path, rows(ood))));
+        }
+        further
     }
 
     /// Bytes of further rows, as stored, over all passes.
@@ -200,12 +258,15 @@ impl Presentation {
     /// The numbers of groups whose states are complete, in the order given.
     pub(super) fn present(
         &self,
-        mut groups: Vec<Finished>,
+        groups: Vec<Finished>,
         own: Own<'_>,
         ood_means: &BTreeMap<Key, Vec<f64>>,
         watch: &Watch,
         score: Score<'_>,
     ) -> Result<Vec<Group>> {
+        // Of no row there is nothing to find out.
+        let has_rows = |group: &Finished| group.statistics.classes() > 0;
+        let (mut groups, empty): (Vec<Finished>, Vec<Finished>) = groups.into_iter().partition(has_rows);
         for group in &mut groups {
             let labels = &group.statistics.labels;
             self.job.head_rules.naming.check_names(labels).map_err(|error| self.locate(error, &group.key))?;
@@ -219,7 +280,7 @@ impl Presentation {
         let ood_mean = |key: &Key| self.ood.as_ref().and_then(|rows| ood_means.get(&rows.key_of(key)));
         let measured: Vec<Result<Group>> =
             groups.into_par_iter().map(|group| self.measure(&group, ood_mean(&group.key).map(Vec::as_slice))).collect();
-        measured.into_iter().collect()
+        measured.into_iter().chain(empty.iter().map(|group| self.measure(group, None))).collect()
     }
 
     fn measure(&self, group: &Finished, ood_mean: Option<&[f64]>) -> Result<Group> {
@@ -244,11 +305,13 @@ impl Presentation {
         for metric in measurements.metrics.iter_mut().filter(|metric| metric.reason == Some("no_head")) {
             metric.reason = group.headless.or(metric.reason);
         }
+        // Of no row nothing is known, whatever the rows that were left out were like.
+        let has_rows = group.statistics.classes() > 0;
         Ok(Group {
             key: self.named(&group.key),
             rows: group.statistics.rows(),
-            dim: group.statistics.dim,
-            significand_bits: group.significand_bits,
+            dim: if has_rows { group.statistics.dim } else { 0 },
+            significand_bits: if has_rows { group.significand_bits } else { 0 },
             dropped_classes: group.dropped_classes,
             skipped: group.skipped.clone(),
             measurements,

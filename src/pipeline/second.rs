@@ -105,7 +105,7 @@ impl Presentation {
         let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| by_key.contains_key(key));
         let units: Vec<usize> = units.iter().copied().filter(serves).collect();
         let look = |seen: &mut BTreeMap<usize, Sightings>, place: Place, chunk: &Decoded| {
-            let batch = chunk.batch()?;
+            let batch = chunk.finite_batch()?;
             for part in &chunk.parts {
                 for &group in by_key.get(&part.key).into_iter().flatten() {
                     let mut verdicts = Vec::new();

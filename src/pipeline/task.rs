@@ -67,6 +67,9 @@ pub(super) fn settings(task: &Task, archive: &Archive) -> Settings {
             ("nonfinite", policy(request.nonfinite)),
             ("ignore_label", request.ignore_label.clone().unwrap_or_default()),
             ("scatter", task.scatter.to_string()),
-        ],
+        ]
+        .into_iter()
+        // A setting of some states only, which others lack.
+        .chain(request.dtype.map(|dtype| ("dtype", dtype.name().to_owned()))),
     )
 }

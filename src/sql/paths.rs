@@ -11,12 +11,12 @@ use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::execution::SessionState;
-use glob::MatchOptions;
 
 use super::external;
 use super::failure::explain;
 use super::state_file;
 use super::table::ArchiveTable;
+use crate::archive::matches;
 use crate::error::{Error, Result};
 use crate::store::StateFile;
 
@@ -90,14 +90,7 @@ fn files(path: &str) -> Result<Vec<PathBuf>> {
     if !path.contains(['*', '?', '[']) {
         return Err(missing());
     }
-    let options =
-        MatchOptions { require_literal_separator: true, require_literal_leading_dot: true, ..Default::default() };
-    let matches = glob::glob_with(path, options)
-        .map_err(|error| Error::usage("not a pattern of file names").with("detail", error.msg))?;
-    let files: Vec<PathBuf> = matches.collect::<Result<_, _>>().map_err(|error| {
-        let shown = error.path().to_string_lossy().escape_debug().to_string();
-        Error::io("cannot list a directory").with("path", shown).caused_by(error)
-    })?;
+    let files = matches(path)?;
     if files.is_empty() { Err(missing()) } else { Ok(files) }
 }
 

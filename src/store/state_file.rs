@@ -36,6 +36,10 @@ impl StateFile {
     /// Whether a file begins as a state file does.
     pub fn is_at(path: &Path) -> bool {
         let mut start = [0; 8];
+        // Whoever opens a FIFO waits for somebody who writes to it.
+        if !path.is_file() {
+            return false;
+        }
         File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| start == *MAGIC)
     }
 
@@ -110,15 +114,17 @@ impl StateFile {
         self.refuse_unfinished(name)?;
         let mut merged: Vec<(&str, &Ledger)> = Vec::new();
         let mut ledger = self.ledger.clone();
+        let keys = self.settings.keys.clone();
+        let keys = (!allow_duplicates).then_some(keys.as_slice());
         for (theirs, other) in others {
             other.refuse_unfinished(theirs)?;
             let named = |error: Error| error.with("states", format!("{name} and {theirs}"));
             self.settings.merge(&other.settings).map_err(named)?;
             self.refuse_other_keys(other).map_err(named)?;
-            if let Err(error) = ledger.merge(&other.ledger, (name, theirs), allow_duplicates) {
+            if let Err(error) = ledger.merge(&other.ledger, (name, theirs), keys) {
                 // Which of those before it holds the same?
                 let of = |(earlier, known): &(&str, &Ledger)| {
-                    (*known).clone().merge(&other.ledger, (earlier, theirs), allow_duplicates).err()
+                    (*known).clone().merge(&other.ledger, (earlier, theirs), keys).err()
                 };
                 return Err(merged.iter().find_map(of).unwrap_or(error));
             }

@@ -10,6 +10,7 @@ mod exact;
 mod faults;
 mod goldens;
 mod heads;
+mod inputs;
 mod laws;
 mod layering;
 mod means;

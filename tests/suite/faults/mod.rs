@@ -67,36 +67,36 @@ fn every_fault_has_a_test() {
 }
 
 /// A directory in which `nckit` runs.
-struct Place(TempDir);
+pub(crate) struct Place(pub(crate) TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nckit"));
         command.args(arguments).current_dir(self.0.path());
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Runs what must succeed; returns what it prints.
-    fn succeed(&self, arguments: &[&str]) -> String {
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", said(&output));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// Runs what must fail with this code; returns what it says.
-    fn fail(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) fn fail(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
         said(&output)
@@ -117,7 +117,7 @@ impl Place {
     }
 
     /// Writes rows of `dim` values in four classes; equal tags are equal rows.
-    fn write(&self, name: &str, tag: u64, rows: usize, dim: usize, row_group: usize) {
+    pub(crate) fn write(&self, name: &str, tag: u64, rows: usize, dim: usize, row_group: usize) {
         let mut random = Random::new(tag);
         let labels: Vec<i32> = (0..rows).map(|_| random.below(4) as i32).collect();
         let values = labels.iter().flat_map(|&label| (0..dim).map(move |j| (label, j)));
@@ -129,7 +129,7 @@ impl Place {
         self.write_columns(name, &[("feature", vectors(values, dim)), ("label", ints(labels))], row_group);
     }
 
-    fn write_columns(&self, name: &str, columns: &[(&str, ArrayRef)], row_group: usize) {
+    pub(crate) fn write_columns(&self, name: &str, columns: &[(&str, ArrayRef)], row_group: usize) {
         self.write_with(
             name,
             columns,
@@ -137,7 +137,7 @@ impl Place {
         );
     }
 
-    fn write_with(&self, name: &str, columns: &[(&str, ArrayRef)], properties: WriterProperties) {
+    pub(crate) fn write_with(&self, name: &str, columns: &[(&str, ArrayRef)], properties: WriterProperties) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let fields = columns.iter().map(|(name, array)| (*name, array.clone(), true));
@@ -149,28 +149,28 @@ impl Place {
     }
 
     /// `files` files of `row_groups` row groups in the directory `in`.
-    fn archive(&self, files: u64, row_groups: usize) {
+    pub(crate) fn archive(&self, files: u64, row_groups: usize) {
         for file in 0..files {
             self.write(&format!("in/{file:02}.parquet"), file, 40 * row_groups - 7, 8, 40);
         }
     }
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn vectors(values: Vec<f32>, dim: usize) -> ArrayRef {
+pub(crate) fn vectors(values: Vec<f32>, dim: usize) -> ArrayRef {
     let item = Arc::new(Field::new("element", DataType::Float32, true));
     Arc::new(FixedSizeListArray::new(item, dim as i32, Arc::new(Float32Array::from(values)), None))
 }
 
-fn ints(values: Vec<i32>) -> ArrayRef {
+pub(crate) fn ints(values: Vec<i32>) -> ArrayRef {
     Arc::new(Int32Array::from(values))
 }
 
 /// Properties under which bytes on disk are the values themselves.
-fn plain() -> WriterProperties {
+pub(crate) fn plain() -> WriterProperties {
     WriterProperties::builder().set_compression(Compression::UNCOMPRESSED).set_dictionary_enabled(false).build()
 }
 

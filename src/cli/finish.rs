@@ -15,7 +15,7 @@ use crate::pipeline::{self, Rounding};
 pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&[], Request::default(), Rounding::default(), parts, &args.machine)?;
-    let targets = Targets::new(&args.outputs)?;
+    let mut targets = Targets::new(&args.outputs)?;
     use_threads(&args.machine)?;
     let states = merge::read(&args.states, args.allow_duplicates)?;
     let (used, _) = states.ledger.rows();
@@ -27,6 +27,7 @@ pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result
     );
     let group_by = states.settings.keys.clone();
     let finish = pipeline::Finish::new(job, states)?;
+    targets.refuse_inputs(args.states.iter().cloned().chain(finish.inputs()))?;
     console.fact("states", &text);
     if finish.bytes() > 0 {
         console.fact("plan", &format!("{} of further rows", bytes(finish.bytes())));

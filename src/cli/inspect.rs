@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
 use super::args::Inspect;
 use super::console::{Console, bytes, count, counted};
 use super::measure::use_threads;
-use super::{forgive_broken_pipe, verify};
+use super::{stdout, verify};
 use crate::archive::{Archive, Request, escaped};
 use crate::batch::Label;
 use crate::error::Result;
@@ -24,9 +23,7 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
     use_threads(&args.machine)?;
     let is_state = |input: &String| StateFile::is_at(Path::new(input));
     if args.input.inputs.iter().all(is_state) {
-        return args.input.inputs.iter().try_for_each(|input| {
-            forgive_broken_pipe(std::io::stdout().write_all(verify::describe(Path::new(input))?.as_bytes()))
-        });
+        return args.input.inputs.iter().try_for_each(|input| stdout::print(&verify::describe(Path::new(input))?));
     }
     let request = args.input.request()?;
     let archive = Archive::open(&args.input.inputs, &request)?;
@@ -60,7 +57,7 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
         let parallel = threads.min(archive.units().len()) as f64;
         console.fact("time", &format!("about {:.2} s to read it once, by its first chunk", seconds / parallel));
     }
-    forgive_broken_pipe(std::io::stdout().write_all(text.as_bytes()))
+    stdout::print(&text)
 }
 
 /// Seconds that one thread takes to read all rows, measured on a first chunk.

@@ -1,12 +1,11 @@
 //! `nckit verify`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use super::args::Verify;
 use super::console::{Console, count, counted};
-use super::forgive_broken_pipe;
+use super::stdout;
 use crate::archive::escaped;
 use crate::error::Result;
 use crate::pipeline::differences;
@@ -24,7 +23,8 @@ pub(super) fn run(args: &Verify, console: &Console) -> Result<bool> {
         state.shapes().map_err(|error| error.with_default("file", path.display()))?;
         let mut text = String::new();
         let differences = if args.inputs.is_empty() { Vec::new() } else { differences(&state, &args.inputs)? };
-        let _ = writeln!(text, "{}   {}", path.display(), verdict(&state, args.inputs.is_empty(), differences.len()));
+        let name = escaped(&path.to_string_lossy());
+        let _ = writeln!(text, "{name}   {}", verdict(&state, args.inputs.is_empty(), differences.len()));
         for difference in differences.iter().take(LISTED) {
             let _ = writeln!(text, "  {}", escaped(difference));
         }
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Verify, console: &Console) -> Result<bool> {
             let units = counted(plan.units, "unit", "s");
             console.warn(&format!("{}: not finished, {} of {units}", path.display(), state.ledger.units()));
         }
-        forgive_broken_pipe(std::io::stdout().write_all(text.as_bytes()))?;
+        stdout::print(&text)?;
     }
     Ok(sound)
 }

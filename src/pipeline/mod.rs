@@ -20,6 +20,7 @@ mod task;
 mod waves;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rayon::prelude::*;
@@ -137,6 +138,12 @@ impl Plan {
     /// How many heads there are, one for all groups or one for each.
     pub fn heads(&self) -> Option<usize> {
         self.presentation.heads(&self.reading.known_groups().unwrap_or_default())
+    }
+
+    /// The files that are read.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        let own = self.reading.archive.files().iter().map(|file| file.path.clone());
+        own.chain(self.presentation.inputs(&self.reading.known_groups().unwrap_or_default())).collect()
     }
 
     /// The plan in numbers.

@@ -1,6 +1,7 @@
 //! From states to numbers: the classifier, further rows, the metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
@@ -141,6 +142,15 @@ impl Presentation {
     pub(super) fn check_heads(&self, groups: &[Key]) -> Result<()> {
         let Some(source) = &self.job.head else { return Ok(()) };
         groups.iter().try_for_each(|key| source.fill(&self.named(key))?.check_exists())
+    }
+
+    /// The files that are read beside states, for these groups.
+    pub(super) fn inputs(&self, groups: &[Key]) -> Vec<PathBuf> {
+        let rows = self.decisions.iter().chain(&self.ood).flat_map(|rows| rows.archive.files());
+        let keys = std::iter::once(Vec::new()).chain(groups.iter().map(|key| self.named(key)));
+        let heads = self.job.head.iter().flat_map(|source| keys.clone().filter_map(|key| source.fill(&key).ok()));
+        let heads = heads.flat_map(|head| std::iter::once(head.weights).chain(head.bias));
+        rows.map(|file| file.path.clone()).chain(heads).collect()
     }
 
     /// How many heads serve these groups.

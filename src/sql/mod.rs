@@ -43,6 +43,7 @@ mod analyzer;
 mod carrier;
 mod carry;
 mod columns;
+mod copy;
 mod decisions;
 mod describe;
 mod evaluate;

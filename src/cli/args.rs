@@ -74,7 +74,7 @@ Examples:
   nckit measure archive --group-by layer --head fc.npy,bias.npy --head-for layer=h3 --class-names config.json
 
 Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug, 73 cannot create the output, 74 I/O, 75 more
-memory needed, 130 interrupted.";
+memory needed or another process writes the output, 130 interrupted.";
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
@@ -211,7 +211,7 @@ pub(super) struct ResultFlags {
     /// Write the result to a file as well; the extension decides: json, ndjson, csv, parquet, md
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) output: Vec<PathBuf>,
-    /// Replace outputs that exist
+    /// Replace outputs that exist; their mode stays, and their owner where that is permitted
     #[arg(long, help_heading = "Output")]
     pub(super) overwrite: bool,
     /// What standard output gets; automatic: a table on a terminal, ndjson in a pipe, nothing beside -o in a pipe

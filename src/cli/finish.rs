@@ -15,7 +15,7 @@ use crate::pipeline::{self, Rounding};
 pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&[], Request::default(), Rounding::default(), parts, &args.machine)?;
-    let targets = Targets::new(&args.outputs)?;
+    let mut targets = Targets::new(&args.outputs)?;
     use_threads(&args.machine)?;
     let states = merge::read(&args.states, args.allow_duplicates)?;
     let (used, _) = states.ledger.rows();
@@ -27,6 +27,7 @@ pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result
     );
     let group_by = states.settings.keys.clone();
     let finish = pipeline::Finish::new(job, states)?;
+    targets.refuse_inputs(args.states.iter().cloned().chain(finish.inputs()))?;
     console.fact("states", &text);
     describe_heads(finish.heads().as_ref(), console);
     finish.further().iter().for_each(|(name, text)| console.fact(name, text));

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use super::args::Inspect;
 use super::console::{Console, bytes, count, counted};
 use super::measure::{memory_text, passed_over, time_text, use_threads};
-use super::{forgive_broken_pipe, verify};
+use super::{stdout, verify};
 use crate::archive::{Archive, Request, escaped};
 use crate::batch::Label;
 use crate::error::Result;
@@ -23,9 +22,7 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
     use_threads(&args.machine)?;
     let is_state = |input: &String| StateFile::is_at(Path::new(input));
     if args.input.inputs.iter().all(is_state) {
-        return args.input.inputs.iter().try_for_each(|input| {
-            forgive_broken_pipe(std::io::stdout().write_all(verify::describe(Path::new(input))?.as_bytes()))
-        });
+        return args.input.inputs.iter().try_for_each(|input| stdout::print(&verify::describe(Path::new(input))?));
     }
     let request = args.input.request()?;
     let archive = Archive::open(&args.input.inputs, &request)?;
@@ -61,7 +58,7 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
         }
         Err(error) => console.fact("time", &format!("not known: {}", error.message())),
     }
-    forgive_broken_pipe(std::io::stdout().write_all(text.as_bytes()))
+    stdout::print(&text)
 }
 
 fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {

@@ -1,13 +1,12 @@
 //! `nckit measure`.
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::args::{Display, Exactness, Machine, Measure};
 use super::console::{Console, bytes, count, counted};
-use super::forgive_broken_pipe;
 use super::present::{Targets, describe_heads, job};
 use super::progress::{Stopping, watched};
+use super::stdout;
 use crate::archive::Archive;
 use crate::error::{Error, Result};
 use crate::pipeline::{Plan, Rounding, Summary};
@@ -15,9 +14,10 @@ use crate::pipeline::{Plan, Rounding, Summary};
 pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&args.input.inputs, args.input.request()?, args.exactness.rounding(), parts, &args.machine)?;
-    let targets = Targets::new(&args.outputs)?;
+    let mut targets = Targets::new(&args.outputs)?;
     use_threads(&args.machine)?;
     let plan = Plan::new(job)?;
+    targets.refuse_inputs(plan.inputs())?;
     describe_columns(plan.archive(), console);
     describe_heads(plan.heads().as_ref(), console);
     plan.further().iter().for_each(|(name, text)| console.fact(name, text));
@@ -59,7 +59,7 @@ pub(super) fn memory_text(summary: &Summary) -> String {
 pub(super) fn dry_run(summary: &Summary, estimate: Result<Duration>) -> Result<()> {
     let time = time_text(&estimate);
     let plan = format!("plan    {}\nmemory  {}\ntime    {time}\n", plan_text(summary), memory_text(summary));
-    forgive_broken_pipe(std::io::stdout().write_all(plan.as_bytes()))
+    stdout::print(&plan)
 }
 
 /// How long a run takes, roughly. Rows that cannot be used are for the run to tell.

@@ -1,12 +1,11 @@
 //! `nckit verify`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use super::args::Verify;
 use super::console::{Console, count, counted};
-use super::forgive_broken_pipe;
+use super::stdout;
 use crate::archive::escaped;
 use crate::error::Result;
 use crate::pipeline::{Comparison, differences};
@@ -28,7 +27,8 @@ pub(super) fn run(args: &Verify, console: &Console) -> Result<bool> {
         } else {
             Some(differences(&state, &args.inputs, args.deep)?)
         };
-        let _ = writeln!(text, "{}   {}", path.display(), verdict(&state, compared.as_ref(), args.deep));
+        let name = escaped(&path.to_string_lossy());
+        let _ = writeln!(text, "{name}   {}", verdict(&state, compared.as_ref(), args.deep));
         let differences = compared.map_or_else(Vec::new, |compared| compared.differences);
         for difference in differences.iter().take(LISTED) {
             let _ = writeln!(text, "  {}", escaped(difference));
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Verify, console: &Console) -> Result<bool> {
             let units = counted(plan.units, "unit", "s");
             console.warn(&format!("{}: not finished, {} of {units}", path.display(), state.ledger.units()));
         }
-        forgive_broken_pipe(std::io::stdout().write_all(text.as_bytes()))?;
+        stdout::print(&text)?;
     }
     Ok(sound)
 }

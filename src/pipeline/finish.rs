@@ -1,6 +1,7 @@
 //! States that were kept become numbers: no row of theirs is read again.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
@@ -113,6 +114,11 @@ impl Finish {
     /// Bytes of further rows that will be read.
     pub fn bytes(&self) -> u64 {
         self.presentation.bytes()
+    }
+
+    /// The files that are read beside the states.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        self.presentation.inputs()
     }
 
     /// The type of the labels.

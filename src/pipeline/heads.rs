@@ -1,6 +1,7 @@
 //! Which group gets which head, settled before the first row is read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 mod settle;
@@ -153,6 +154,15 @@ impl Heads {
     /// How classes find their rows, and what they are called.
     pub(super) fn naming(&self) -> &Naming {
         &self.rules.naming
+    }
+
+    /// The files that they are read from.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        let files = |outline: &Arc<Outline>| {
+            let path = outline.path();
+            std::iter::once(path.weights.clone()).chain(path.bias.clone())
+        };
+        self.served().flat_map(move |(_, outline)| files(outline))
     }
 
     /// What the user should know before the run.

@@ -21,6 +21,7 @@ mod task;
 mod waves;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rayon::prelude::*;
@@ -158,6 +159,12 @@ impl Plan {
     /// Further rows, the flag's name and what is taken of them: for people.
     pub fn further(&self) -> Vec<(&'static str, String)> {
         self.presentation.further()
+    }
+
+    /// The files that are read.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        let own = self.reading.archive.files().iter().map(|file| file.path.clone());
+        own.chain(self.presentation.inputs()).collect()
     }
 
     /// The plan in numbers.

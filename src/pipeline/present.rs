@@ -1,6 +1,7 @@
 //! From states to numbers: the classifier, further rows, the metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
@@ -233,6 +234,13 @@ impl Presentation {
         let naming = self.heads.as_ref().map_or(&self.job.head_rules.naming, Heads::naming);
         let named = |label: Label| naming.name(&label).map(str::to_owned).map(|name| (label, name));
         groups.iter().flat_map(of_group).filter_map(named).collect()
+    }
+
+    /// The files that are read beside states.
+    pub(super) fn inputs(&self) -> Vec<PathBuf> {
+        let rows = self.decisions.iter().chain(&self.ood).flat_map(|rows| rows.archive.files());
+        let heads = self.heads.iter().flat_map(Heads::inputs);
+        rows.map(|file| file.path.clone()).chain(heads).collect()
     }
 
     /// What the records say of the run besides the metrics' own conventions; `of_rows` says what the states are of.

@@ -29,7 +29,6 @@ use crate::archive::Skipped;
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::metrics::{Measured, Measurements, Options};
-pub use crate::store::{check_output, write_whole};
 
 /// What a run found.
 #[derive(Clone, Debug, PartialEq)]

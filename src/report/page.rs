@@ -3,8 +3,9 @@
 use super::notes::{Note, notes};
 use super::records::{Count, Records, metric_keys};
 use super::sheet::{Column, Sheet};
-use super::text::{counted, escaped, grouped, words};
+use super::text::{counted, grouped, words};
 use super::{Group, Report};
+use crate::archive::escaped;
 use crate::metrics::{Card, Direction, Measured, ROUNDED, card};
 
 /// Tables and remarks, in the order in which they are shown.
@@ -141,7 +142,7 @@ fn worst_pairs(report: &Report) -> Option<Sheet> {
 }
 
 fn label(label: &crate::batch::Label) -> String {
-    escaped(&label.to_string()).into_owned()
+    escaped(&label.to_string())
 }
 
 /// A key and the way in which collapse lies.

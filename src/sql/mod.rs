@@ -44,6 +44,7 @@ mod analyzer;
 mod carrier;
 mod carry;
 mod columns;
+mod copy;
 mod decisions;
 mod describe;
 mod evaluate;

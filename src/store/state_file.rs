@@ -36,11 +36,9 @@ impl StateFile {
     /// Whether a file begins as a state file does.
     pub fn is_at(path: &Path) -> bool {
         let mut start = [0; 8];
-        // Whoever opens a FIFO waits for somebody who writes to it.
-        if !path.is_file() {
-            return false;
-        }
-        File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| start == *MAGIC)
+        // A pipe that nobody writes to would be waited for.
+        path.is_file()
+            && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| start == *MAGIC)
     }
 
     /// Reads a state file, and checks all of it but the states themselves, which [`Group::decode`] checks.
@@ -55,11 +53,12 @@ impl StateFile {
                 IoErrorKind::NotFound => Error::missing("no such state file").caused_by(error),
                 kind => Error::io("cannot read the state").with("detail", kind).caused_by(error),
             };
-            let file = File::open(path).map_err(failed)?;
-            let metadata = file.metadata().map_err(failed)?;
-            if !metadata.is_file() {
+            // Before it is opened: a pipe that nobody writes to would be waited for.
+            if !path.metadata().map_err(failed)?.is_file() {
                 return Err(Error::data("not a state file"));
             }
+            let file = File::open(path).map_err(failed)?;
+            let metadata = file.metadata().map_err(failed)?;
             format::read(&mut BufReader::with_capacity(1 << 16, file), metadata.len())
         };
         read().map_err(|error| error.with("file", path.display()))

@@ -4,7 +4,7 @@ mod open;
 mod read;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::ArrayRef;
@@ -136,6 +136,11 @@ impl Table {
     /// The row groups: by file, in the order of names, then by row group.
     pub fn units(&self) -> &[TableUnit] {
         &self.units
+    }
+
+    /// Where its files are opened.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
     }
 
     /// What the user should know, as files named twice.

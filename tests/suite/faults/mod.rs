@@ -3,9 +3,11 @@
 mod inputs;
 mod kills;
 mod mutations;
+mod outputs;
 mod process;
 mod security;
 mod states;
+mod terminal;
 mod values;
 
 use std::fs;
@@ -24,7 +26,7 @@ use tempfile::TempDir;
 use crate::rows::Random;
 
 /// All faults there are. What each promises stands where it is tested.
-const FAULTS: [(u32, &str); 27] = [
+const FAULTS: [(u32, &str); 37] = [
     (1, "the process is killed"),
     (2, "interrupt and termination"),
     (3, "the disk is full"),
@@ -52,6 +54,16 @@ const FAULTS: [(u32, &str); 27] = [
     (25, "SQL that writes"),
     (26, "sizes that lie"),
     (27, "the limit of memory"),
+    (40, "a COPY that fails"),
+    (41, "standard output that takes nothing"),
+    (42, "outputs that are one file, or an input, or another process's"),
+    (43, "an output is replaced"),
+    (44, "the disk is full, for every output"),
+    (45, "files of others beside an output"),
+    (46, "pipes and devices as outputs"),
+    (47, "a lock that is a link"),
+    (48, "text that commands a terminal"),
+    (49, "places that cannot be outputs"),
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
 use super::plan::{self, bytes};
 use super::scan::Watch;
 use super::{Job, Score, Source};
-use crate::archive::{Archive, Key, Request, Skipped, Spellings};
+use crate::archive::{Archive, Key, Naming, Request, Skipped, Spellings};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::metrics::{Evidence, Needs, measure};
@@ -164,6 +164,10 @@ impl Presentation {
         }
     }
 
+    fn naming(&self) -> &Naming {
+        self.heads.as_ref().map_or(&self.job.head_rules.naming, Heads::naming)
+    }
+
     /// What the classes of these groups are called, as far as their output names classes.
     pub(super) fn class_names(&self, groups: &[Group]) -> BTreeMap<Label, String> {
         let of_group = |group: &Group| {
@@ -172,7 +176,7 @@ impl Presentation {
             let pairs = made.worst_pairs.iter().flat_map(|pair| [pair.first.clone(), pair.second.clone()]);
             classes.chain(pairs).collect::<Vec<Label>>()
         };
-        let naming = self.heads.as_ref().map_or(&self.job.head_rules.naming, Heads::naming);
+        let naming = self.naming();
         let named = |label: Label| naming.name(&label).map(str::to_owned).map(|name| (label, name));
         groups.iter().flat_map(of_group).filter_map(named).collect()
     }
@@ -207,8 +211,7 @@ impl Presentation {
         score: Score<'_>,
     ) -> Result<Vec<Group>> {
         for group in &mut groups {
-            let labels = &group.statistics.labels;
-            self.job.head_rules.naming.check_names(labels).map_err(|error| self.locate(error, &group.key))?;
+            self.naming().check_names(&group.statistics.labels).map_err(|error| self.locate(error, &group.key))?;
             match self.heads.as_ref().map(|heads| heads.of(&group.key, &group.statistics)).transpose()? {
                 Some(Ok(head)) => group.head = Some(head),
                 Some(Err(reason)) => group.headless = Some(reason),

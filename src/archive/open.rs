@@ -223,10 +223,13 @@ impl Archive {
     /// That of the first unit which has one.
     pub fn all_labels(&self) -> Result<BTreeSet<Label>> {
         let units: Vec<usize> = (0..self.units.len()).collect();
-        let found: Vec<Result<Seen>> = units.par_iter().map(|&unit| self.seen_in(unit)).collect();
         let mut labels = BTreeSet::new();
-        for seen in found {
-            labels.extend(seen?.into_values().flatten());
+        // A few at a time: what many units have in common is kept once.
+        for few in units.chunks(64) {
+            let found: Vec<Result<Seen>> = few.par_iter().map(|&unit| self.seen_in(unit)).collect();
+            for seen in found {
+                labels.extend(seen?.into_values().flatten());
+            }
         }
         Ok(labels)
     }

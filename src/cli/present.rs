@@ -153,6 +153,9 @@ fn head_rules(further: &Further, outputs: &Outputs) -> Result<HeadRules> {
         names: further.class_names.as_deref().map(ClassNames::read).transpose()?,
         labels: None,
     };
+    if further.head.is_none() && naming.rows == Some(HeadRows::Rank) {
+        return Err(Error::usage("ranks are of the labels beside a head, and there is none").help("--head FILE"));
+    }
     let only_for = further.head_for.iter().map(|text| pair("--head-for", text)).collect::<Result<_>>()?;
     Ok(HeadRules { naming, only_for, missing: further.on_missing_head.into() })
 }

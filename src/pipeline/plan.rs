@@ -56,6 +56,9 @@ pub(super) fn differ_in_length(expected: usize, found: usize) -> Error {
         .help("add the key that tells them apart to --group-by, or leave some out with --where")
 }
 
+/// Units whose labels are looked at together.
+const FEW: usize = 64;
+
 /// Chunks in hand per thread: the one worked on, one decoded in advance, and Arrow's buffers for it.
 const CHUNKS_PER_THREAD: u64 = 3;
 
@@ -118,11 +121,9 @@ impl Reading {
         let last = units.len().saturating_sub(1);
         let read = |&unit: &usize| all_labels || units[unit].key.is_none() || unit == 0 || unit == last;
         let seen = |&unit: &usize| match self.archive.seen_in(unit) {
-            Err(error) if is_damage(&error) && self.request.bad_files == Policy::Skip => Ok((unit, Default::default())),
+            Err(error) if is_damage(&error) && self.request.bad_files == Policy::Skip => Ok((unit, Seen::new())),
             seen => seen.map(|seen| (unit, seen)),
         };
-        let looked: Vec<usize> = (0..units.len()).filter(read).collect();
-        let looked: Vec<Result<(usize, Seen)>> = looked.par_iter().map(seen).collect();
         let mut dims: BTreeMap<Key, usize> = BTreeMap::new();
         let mut enter = |key: &Key, file: usize| {
             let dim = dims.entry(key.clone()).or_default();
@@ -130,11 +131,15 @@ impl Reading {
         };
         units.iter().for_each(|unit| unit.key.iter().for_each(|key| enter(key, unit.file)));
         let mut labels = Labels::of(self.archive.label_kind());
-        for seen in looked {
-            let (unit, seen) = seen?;
-            seen.keys().for_each(|key| enter(key, units[unit].file));
-            let probe = unit == 0 || unit == last;
-            seen.into_iter().for_each(|(key, found)| labels.add(probe.then_some(key), found));
+        // A few at a time: what many units have in common is kept once.
+        for few in (0..units.len()).filter(read).collect::<Vec<_>>().chunks(FEW) {
+            let looked: Vec<Result<(usize, Seen)>> = few.par_iter().map(seen).collect();
+            for seen in looked {
+                let (unit, seen) = seen?;
+                seen.keys().for_each(|key| enter(key, units[unit].file));
+                let probe = unit == 0 || unit == last;
+                seen.into_iter().for_each(|(key, found)| labels.add(probe.then_some(key), found));
+            }
         }
         let candidate = |(key, dim)| Candidate { key, dim: Some(dim).filter(|&dim| dim > 0) };
         Ok((dims.into_iter().map(candidate).collect(), labels))

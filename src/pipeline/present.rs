@@ -9,7 +9,7 @@ use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
 use super::plan::{self, bytes};
 use super::scan::Watch;
 use super::{Job, Score, Source};
-use crate::archive::{Archive, Column, Key, Request, Skipped, Spellings, escaped};
+use crate::archive::{Archive, Column, Key, Naming, Request, Skipped, Spellings, escaped};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::metrics::{Evidence, Needs, OodMean, measure};
@@ -223,6 +223,10 @@ impl Presentation {
         }
     }
 
+    fn naming(&self) -> &Naming {
+        self.heads.as_ref().map_or(&self.job.head_rules.naming, Heads::naming)
+    }
+
     /// What the classes of these groups are called, as far as their output names classes.
     pub(super) fn class_names(&self, groups: &[Group]) -> BTreeMap<Label, String> {
         let of_group = |group: &Group| {
@@ -231,7 +235,7 @@ impl Presentation {
             let pairs = made.worst_pairs.iter().flat_map(|pair| [pair.first.clone(), pair.second.clone()]);
             classes.chain(pairs).collect::<Vec<Label>>()
         };
-        let naming = self.heads.as_ref().map_or(&self.job.head_rules.naming, Heads::naming);
+        let naming = self.naming();
         let named = |label: Label| naming.name(&label).map(str::to_owned).map(|name| (label, name));
         groups.iter().flat_map(of_group).filter_map(named).collect()
     }
@@ -276,8 +280,7 @@ impl Presentation {
         let has_rows = |group: &Finished| group.statistics.classes() > 0;
         let (mut groups, empty): (Vec<Finished>, Vec<Finished>) = groups.into_iter().partition(has_rows);
         for group in &mut groups {
-            let labels = &group.statistics.labels;
-            self.job.head_rules.naming.check_names(labels).map_err(|error| self.locate(error, &group.key))?;
+            self.naming().check_names(&group.statistics.labels).map_err(|error| self.locate(error, &group.key))?;
             match self.heads.as_ref().map(|heads| heads.of(&group.key, &group.statistics)).transpose()? {
                 Some(Ok(head)) => group.head = Some(head),
                 Some(Err(reason)) => group.headless = Some(reason),

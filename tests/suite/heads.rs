@@ -598,6 +598,10 @@ fn classes_are_called_by_their_names() {
     // Ten names are those of 0 to 9.
     let said = place.fail(65, &[&base[..], &["--worst-pairs=1"]].concat());
     assert!(said.contains("class 10") && said.contains("--head-rows one-based"), "{said}");
+    // Ranks are of all labels of the run, whichever a group has.
+    let ranked = place.json(&[&base[..], &rest[2..], &["--head-rows=rank", "--head", HEADS]].concat());
+    assert_eq!(ranked["groups"][1]["worst_pairs"], json["groups"][1]["worst_pairs"]);
+    place.fail(2, &[&base[..], &["--worst-pairs=1", "--head-rows=rank"]].concat());
     // Flags that would do nothing.
     place.fail(2, &base);
     place.fail(2, &["measure", "in", "--group-by=epoch", "--head-rows=rank"]);

@@ -26,8 +26,8 @@ use std::collections::BTreeMap;
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, ErrorKind, Result};
 
-pub use file::{File, Planned};
 pub(crate) use discover::hive_keys;
+pub use file::{File, Planned};
 pub use head::{HeadPath, HeadSource, StoredHead};
 pub use open::{Archive, Column, LabelCounts};
 pub(crate) use pattern::matches;

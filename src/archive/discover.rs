@@ -161,7 +161,8 @@ impl Search {
     fn pass_marker(&mut self, path: &Path, directory: &Path) {
         let shown = escaped(&directory.to_string_lossy());
         let tables = [("_delta_log", "a Delta Lake table"), (".hoodie", "a Hudi table")];
-        if let Some((_, table)) = tables.iter().find(|(marker, _)| path.file_name().is_some_and(|name| name == *marker)) {
+        if let Some((_, table)) = tables.iter().find(|(marker, _)| path.file_name().is_some_and(|name| name == *marker))
+        {
             self.warnings.push(format!("{shown} is {table}: rows that it has replaced or deleted are read too"));
         }
         // What its writer keeps beside data is no news, but data that somebody has set aside by its name is.
@@ -248,7 +249,7 @@ fn seen(path: &Path) -> Result<Seen> {
 pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
     let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
     let head = look(path).map(|(head, _)| head).unwrap_or_default();
-    match foreign::recognise(&head, size, shown).filter(|_| !head.starts_with(MAGIC)) {
+    match foreign::recognise(&head, size, shown).filter(|_| !head.starts_with(MAGIC) && !MAGIC.starts_with(&head)) {
         Some(foreign) => damaged(format!("it is {}", foreign.what)).help(foreign.help),
         None => error,
     }
@@ -273,7 +274,8 @@ impl Search {
             io::ErrorKind::NotFound => Error::missing("no such file").with("file", &shown).caused_by(error),
             kind => Error::io("cannot open").with("file", &shown).with("detail", kind).caused_by(error),
         })?;
-        let parts: Vec<String> = path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+        let parts: Vec<String> =
+            path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
         let directories = &parts[..parts.len() - 1];
         let first_key = directories.iter().position(|part| hive(part).is_some()).unwrap_or(parts.len());
         let name = escaped(&parts[fixed.min(first_key).min(directories.len())..].join("/"));

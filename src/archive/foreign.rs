@@ -33,7 +33,10 @@ enum Way {
 
 const NPZ: (&str, Way) = (
     "NumPy arrays (.npz)",
-    Way::Python("numpy as np", "z = np.load(FILE)\nrows = {\"feature\": list(z[\"features\"]), \"label\": z[\"labels\"]}"),
+    Way::Python(
+        "numpy as np",
+        "z = np.load(FILE)\nrows = {\"feature\": list(z[\"features\"]), \"label\": z[\"labels\"]}",
+    ),
 );
 const TORCH: (&str, Way) = (
     "a PyTorch file (.pt)",
@@ -72,14 +75,33 @@ const KINDS: [Kind; 24] = [
             "x, y = np.load(FILE), np.load(\"labels.npy\")\nrows = {\"feature\": list(x), \"label\": y}",
         ),
     ),
-    kind((0, b"\x89NCST\r\n\n"), "an nckit state file", Way::Words("nckit finish FILE measures it, and nckit merge adds states up")),
-    kind((0, b"ARROW1\0\0"), "an Arrow IPC file (Feather)", Way::Python("pyarrow.ipc", "rows = pa.ipc.open_file(FILE).read_all().to_pydict()")),
-    kind((0, b"\xff\xff\xff\xff"), "an Arrow IPC stream", Way::Python("pyarrow.ipc", "rows = pa.ipc.open_stream(FILE).read_all().to_pydict()")),
-    kind((0, b"FEA1"), "a Feather file of the first version", Way::Python("pyarrow.feather as fe", "rows = fe.read_table(FILE).to_pydict()")),
+    kind(
+        (0, b"\x89NCST\r\n\n"),
+        "an nckit state file",
+        Way::Words("nckit finish FILE measures it, and nckit merge adds states up"),
+    ),
+    kind(
+        (0, b"ARROW1\0\0"),
+        "an Arrow IPC file (Feather)",
+        Way::Python("pyarrow.ipc", "rows = pa.ipc.open_file(FILE).read_all().to_pydict()"),
+    ),
+    kind(
+        (0, b"\xff\xff\xff\xff"),
+        "an Arrow IPC stream",
+        Way::Python("pyarrow.ipc", "rows = pa.ipc.open_stream(FILE).read_all().to_pydict()"),
+    ),
+    kind(
+        (0, b"FEA1"),
+        "a Feather file of the first version",
+        Way::Python("pyarrow.feather as fe", "rows = fe.read_table(FILE).to_pydict()"),
+    ),
     kind(
         (0, b"\x89HDF\r\n\x1a\n"),
         "an HDF5 file",
-        Way::Python("h5py", "f = h5py.File(FILE)\nrows = {\"feature\": list(f[\"features\"][:]), \"label\": f[\"labels\"][:]}"),
+        Way::Python(
+            "h5py",
+            "f = h5py.File(FILE)\nrows = {\"feature\": list(f[\"features\"][:]), \"label\": f[\"labels\"][:]}",
+        ),
     ),
     // What torch.save wrote before it wrote zip files.
     kind((0, b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), TORCH.0, TORCH.1),
@@ -95,9 +117,21 @@ const KINDS: [Kind; 24] = [
     kind((257, b"ustar"), "a tar archive", UNPACK),
     kind((0, b"ORC"), "an ORC file", Way::Python("pyarrow.orc as orc", "rows = orc.read_table(FILE).to_pydict()")),
     kind((0, b"Obj\x01"), "an Avro file", Way::Words("write the rows to Parquet with the tool that wrote this file")),
-    kind((0, b"SQLite format 3\0"), "an SQLite database", Way::Words("write the rows to Parquet, as duckdb's COPY … TO 'rows.parquet' does")),
-    kind((8, b"DUCK"), "a DuckDB database", Way::Words("write the rows to Parquet, as duckdb's COPY … TO 'rows.parquet' does")),
-    kind((0, b"version https://git-lfs"), "a pointer of Git LFS, not the file itself", Way::Words("git lfs pull fetches the files themselves")),
+    kind(
+        (0, b"SQLite format 3\0"),
+        "an SQLite database",
+        Way::Words("write the rows to Parquet, as duckdb's COPY … TO 'rows.parquet' does"),
+    ),
+    kind(
+        (8, b"DUCK"),
+        "a DuckDB database",
+        Way::Words("write the rows to Parquet, as duckdb's COPY … TO 'rows.parquet' does"),
+    ),
+    kind(
+        (0, b"version https://git-lfs"),
+        "a pointer of Git LFS, not the file itself",
+        Way::Words("git lfs pull fetches the files themselves"),
+    ),
     kind((0, b"<!DOCTYPE"), "a web page", Way::Words("a download has failed: look into the file, and fetch it again")),
     kind((0, b"<html"), "a web page", Way::Words("a download has failed: look into the file, and fetch it again")),
 ];

@@ -175,6 +175,11 @@ impl Filter {
         Ok(())
     }
 
+    /// Whether a value may be let through, as it is written in a path, whatever the kind of the key turns out to be.
+    pub(super) fn may_accept(&self, value: &str) -> bool {
+        value != NULL_PARTITION && self.texts.iter().any(|text| text == value || same_number(text, value))
+    }
+
     pub(super) fn accepts(&self, value: &Label) -> bool {
         self.accepted.as_ref().is_some_and(|accepted| accepted.contains(value))
     }
@@ -207,12 +212,12 @@ pub(super) fn range(group: &RowGroupMetaData, leaf: usize, kind: &DataType) -> O
     let unsigned = kind.is_unsigned_integer();
     match group.column(leaf).statistics()? {
         Statistics::Boolean(values) => both(values, |&value| Some(Label::Bool(value))),
-        Statistics::Int32(values) => both(values, |&value| {
-            Some(Label::Int(if unsigned { i128::from(value as u32) } else { value.into() }))
-        }),
-        Statistics::Int64(values) => both(values, |&value| {
-            Some(Label::Int(if unsigned { i128::from(value as u64) } else { value.into() }))
-        }),
+        Statistics::Int32(values) => {
+            both(values, |&value| Some(Label::Int(if unsigned { i128::from(value as u32) } else { value.into() })))
+        }
+        Statistics::Int64(values) => {
+            both(values, |&value| Some(Label::Int(if unsigned { i128::from(value as u64) } else { value.into() })))
+        }
         // Long texts are cut short in statistics.
         Statistics::ByteArray(values) if values.min_is_exact() && values.max_is_exact() => {
             both(values, |value| Some(Label::Text(std::str::from_utf8(value.as_bytes()).ok()?.into())))

@@ -26,8 +26,8 @@ use std::collections::BTreeMap;
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, ErrorKind, Result};
 
-pub use file::{File, Planned};
 pub(crate) use discover::hive_keys;
+pub use file::{File, Planned};
 pub use head::{ClassNames, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
 pub use open::{Archive, Column, LabelCounts, Seen};
 pub(crate) use pattern::matches;

@@ -75,9 +75,10 @@ pub(crate) fn matches(pattern: &str) -> Result<Vec<PathBuf>> {
         match component {
             Component::RootDir | Component::Prefix(_) => start.push(component),
             Component::Normal(_) if text == "**" => parts.push(Part::Directories),
-            Component::Normal(_) if is_pattern(&text) => parts.push(Part::Like(Pattern::new(&text).map_err(|error| {
-                Error::usage("not a pattern of file names").with("detail", error.msg)
-            })?)),
+            Component::Normal(_) if is_pattern(&text) => parts.push(Part::Like(
+                Pattern::new(&text)
+                    .map_err(|error| Error::usage("not a pattern of file names").with("detail", error.msg))?,
+            )),
             _ => parts.push(Part::Named(component.as_os_str().into())),
         }
     }
@@ -149,10 +150,7 @@ fn listed(directory: &Path) -> Result<Vec<PathBuf>> {
 
 /// The error of a directory that cannot be listed.
 pub(super) fn unlistable(directory: &Path, error: io::Error) -> Error {
-    Error::io("cannot list a directory")
-        .with("path", shown(directory))
-        .with("detail", error.kind())
-        .caused_by(error)
+    Error::io("cannot list a directory").with("path", shown(directory)).with("detail", error.kind()).caused_by(error)
 }
 
 fn shown(path: &Path) -> String {

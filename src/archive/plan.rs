@@ -177,7 +177,8 @@ fn refuse_duplicates_in_groups(files: &[File]) -> Result<()> {
             one.keys.iter().find(differs).map(|(key, _)| escaped(key))
         });
         match parting {
-            Some(key) => error.help(format!("--group-by {key} makes two groups of them; else leave one out, or --allow-duplicates")),
+            Some(key) => error
+                .help(format!("--group-by {key} makes two groups of them; else leave one out, or --allow-duplicates")),
             None => error,
         }
     })
@@ -190,21 +191,16 @@ fn select(found: Vec<Found>, hive: &Hive, filters: &mut [Filter]) -> Result<Vec<
             filter.resolve(kind)?;
         }
     }
+    // Files without a row have no say in what kind of values a key has, and which they are is not known yet.
     let passes = |file: &Found| {
-        filters.iter().all(|filter| {
-            let value = file.keys.get(&filter.name);
-            // A null passes no filter.
-            value.is_none_or(|value| hive.label(&filter.name, value).is_some_and(|label| filter.accepts(&label)))
-        })
+        filters.iter().all(|filter| file.keys.get(&filter.name).is_none_or(|value| filter.may_accept(value)))
     };
     let (kept, dropped): (Vec<Found>, Vec<Found>) = found.into_iter().partition(passes);
     if kept.is_empty() {
         let mut error = Error::missing("no file matches the filters");
         for filter in filters.iter() {
-            let values: BTreeSet<Label> = dropped
-                .iter()
-                .filter_map(|file| hive.label(&filter.name, file.keys.get(&filter.name)?))
-                .collect();
+            let values: BTreeSet<Label> =
+                dropped.iter().filter_map(|file| hive.label(&filter.name, file.keys.get(&filter.name)?)).collect();
             let values: Vec<String> = values.iter().map(Label::to_string).collect();
             let values: Vec<&str> = values.iter().map(String::as_str).collect();
             error = error.with("key", escaped(&filter.name)).with("values", schema::list(&values));

@@ -31,9 +31,40 @@ pub(crate) enum PooledBy {
 
 /// Words before a number that counts pieces of one thing. All other words are taken to name things that differ.
 const PIECES: [&str; 34] = [
-    "part", "parts", "shard", "chunk", "piece", "file", "bucket", "partition", "row", "rows", "group", "batch", "rank",
-    "worker", "proc", "process", "gpu", "node", "host", "device", "task", "job", "of", "c", "data", "emb", "embs",
-    "embedding", "embeddings", "feature", "features", "feat", "feats", "output",
+    "part",
+    "parts",
+    "shard",
+    "chunk",
+    "piece",
+    "file",
+    "bucket",
+    "partition",
+    "row",
+    "rows",
+    "group",
+    "batch",
+    "rank",
+    "worker",
+    "proc",
+    "process",
+    "gpu",
+    "node",
+    "host",
+    "device",
+    "task",
+    "job",
+    "of",
+    "c",
+    "data",
+    "emb",
+    "embs",
+    "embedding",
+    "embeddings",
+    "feature",
+    "features",
+    "feat",
+    "feats",
+    "output",
 ];
 
 /// Words that name a split, and what they name.
@@ -52,9 +83,8 @@ const SPLITS: [(&str, &str); 11] = [
 ];
 
 /// Columns whose values one would not pool without meaning to.
-pub(super) const KEY_COLUMNS: [&str; 12] = [
-    "epoch", "layer", "split", "run", "seed", "step", "iteration", "checkpoint", "fold", "model", "trial", "subset",
-];
+pub(super) const KEY_COLUMNS: [&str; 12] =
+    ["epoch", "layer", "split", "run", "seed", "step", "iteration", "checkpoint", "fold", "model", "trial", "subset"];
 
 /// What files of these [names](super::File::name) differ in within their groups; keys that are filtered are as the user
 /// wants them.
@@ -156,7 +186,9 @@ impl Pooled {
         let key = escaped(key);
         let mut shown: Vec<String> = values.iter().take(SHOWN).map(|value| escaped(value)).collect();
         match (values.len().cmp(&SHOWN), values.last()) {
-            (Ordering::Greater, Some(last)) => shown.splice(SHOWN - 1.., ["…".to_owned(), escaped(last)]).for_each(drop),
+            (Ordering::Greater, Some(last)) => {
+                shown.splice(SHOWN - 1.., ["…".to_owned(), escaped(last)]).for_each(drop)
+            }
             _ => {}
         }
         let count = values.len();
@@ -169,7 +201,9 @@ impl Pooled {
             ),
             PooledBy::Column => {
                 let (least, greatest) = (escaped(&values[0]), escaped(&values[count - 1]));
-                format!("one group pools values of the column {key} from {least} to {greatest}: --group-by {key} parts them")
+                format!(
+                    "one group pools values of the column {key} from {least} to {greatest}: --group-by {key} parts them"
+                )
             }
         }
     }

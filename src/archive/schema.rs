@@ -396,6 +396,9 @@ pub(super) fn check_dtypes(schema: &Schema<'_>, dtypes: &Dtypes) -> Result<()> {
     for (name, dtype) in dtypes {
         let root = schema.position(name)?.ok_or_else(|| schema.no_column(name, "vectors", Vec::new()))?;
         schema.check_dtype(root, Some(*dtype))?;
+        if schema.vectors(root).is_none() {
+            return Err(unusable::feature(schema, root));
+        }
     }
     Ok(())
 }
@@ -438,8 +441,10 @@ fn type_name(kind: &DataType) -> String {
         DataType::Boolean => "bool".into(),
         DataType::FixedSizeBinary(width) => format!("fixed_size_binary({width})"),
         DataType::Struct(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|field| format!("{}: {}", super::escaped(field.name()), type_name(field.data_type()))).collect();
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|field| format!("{}: {}", super::escaped(field.name()), type_name(field.data_type())))
+                .collect();
             format!("struct<{}>", fields.join(", "))
         }
         other => super::escaped(&other.to_string().to_lowercase()),

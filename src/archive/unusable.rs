@@ -80,13 +80,10 @@ fn hint(schema: &Schema<'_>, root: usize) -> Option<String> {
 /// The elements of vectors in columns of their own.
 fn elements(schema: &Schema<'_>) -> Option<String> {
     let names = schema.names();
-    let floats: Vec<&str> = (0..names.len())
-        .filter(|&root| schema.field(root).data_type().is_floating())
-        .map(|root| names[root])
-        .collect();
+    let floats: Vec<&str> =
+        (0..names.len()).filter(|&root| schema.field(root).data_type().is_floating()).map(|root| names[root]).collect();
     let (first, last) = (floats.first()?, floats.last()?);
-    (floats.len() >= ELEMENTS)
-        .then(|| in_sql(schema, &format!("make_array({}, …, {})", quoted(first), quoted(last))))
+    (floats.len() >= ELEMENTS).then(|| in_sql(schema, &format!("make_array({}, …, {})", quoted(first), quoted(last))))
 }
 
 fn is_vector(field: &Field) -> bool {
@@ -97,7 +94,10 @@ fn is_vector(field: &Field) -> bool {
 fn in_sql(schema: &Schema<'_>, vectors: &str) -> String {
     let names = schema.names();
     let label = LABEL_NAMES.iter().find(|label| {
-        names.iter().position(|name| name == *label).is_some_and(|root| label_kind(schema.field(root).data_type()).is_some())
+        names
+            .iter()
+            .position(|name| name == *label)
+            .is_some_and(|root| label_kind(schema.field(root).data_type()).is_some())
     });
     let label = label.map_or("label", |label| label);
     format!("in nckit sql it is a vector: SELECT nc1_pinv({vectors}, {label}) FROM 'FILE'")

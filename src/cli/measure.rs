@@ -105,7 +105,10 @@ pub(super) fn describe_columns(archive: &Archive, console: &Console) {
 /// What is not read though it lies there: each for those who ask for more, else in a line.
 pub(super) fn passed_over(archive: &Archive, console: &Console) {
     if console.tells_details() {
-        archive.passed().iter().for_each(|passed| console.detail("passed", &format!("{}   {}", passed.file, passed.reason)));
+        archive
+            .passed()
+            .iter()
+            .for_each(|passed| console.detail("passed", &format!("{}   {}", passed.file, passed.reason)));
     } else if let Some(text) = archive.passed_text() {
         console.fact("passed", &format!("{text}; -v names them"));
     }

@@ -22,11 +22,7 @@ pub(super) fn run(args: &Verify, console: &Console) -> Result<bool> {
         // Decoding checks every state against itself and the ledger.
         state.shapes().map_err(|error| error.with_default("file", path.display()))?;
         let mut text = String::new();
-        let compared = if args.inputs.is_empty() {
-            None
-        } else {
-            Some(differences(&state, &args.inputs, args.deep)?)
-        };
+        let compared = if args.inputs.is_empty() { None } else { Some(differences(&state, &args.inputs, args.deep)?) };
         let name = escaped(&path.to_string_lossy());
         let _ = writeln!(text, "{name}   {}", verdict(&state, compared.as_ref(), args.deep));
         let differences = compared.map_or_else(Vec::new, |compared| compared.differences);

@@ -279,7 +279,9 @@ fn nothing_left(groups: &[Group]) -> Error {
         ("rows not finite", nonfinite, "--nonfinite"),
     ];
     let counts: Vec<_> = counts.into_iter().filter(|(_, rows, _)| *rows > 0).collect();
-    let error = counts.iter().fold(Error::missing("no rows are left to measure"), |error, &(what, rows, _)| error.with(what, rows));
+    let error = counts
+        .iter()
+        .fold(Error::missing("no rows are left to measure"), |error, &(what, rows, _)| error.with(what, rows));
     let flags: Vec<&str> = counts.iter().map(|(_, _, flag)| *flag).collect();
     error.help(if flags.is_empty() {
         "no row passes the filters: loosen --where".to_owned()

@@ -51,7 +51,7 @@ impl Rows {
     /// What no filter reaches, and what is pooled; `flag` names these rows, and `input` is what the input is filtered by.
     fn notes(&self, flag: &str, source: &Source, input: &[(String, String)]) -> Vec<String> {
         let path = escaped(&source.path);
-        let mut notes = Vec::new();
+        let (mut keys, mut read) = (Vec::new(), Vec::new());
         let free = input.iter().map(|(key, _)| key).filter(|key| source.filters.iter().all(|(own, _)| own != *key));
         for key in free.collect::<BTreeSet<_>>() {
             let wanted: Vec<&str> = input.iter().filter(|(other, _)| other == key).map(|(_, value)| &**value).collect();
@@ -60,12 +60,14 @@ impl Rows {
                 continue;
             }
             if let Some(values) = self.archive.beyond(key, &wanted) {
-                let (key, value) = (escaped(key), escaped(wanted[0]));
-                let values = values.join(", ");
-                notes.push(format!(
-                    "--where {key}={value} filters INPUT alone, {flag} reads {key} {values}: {flag} '{path}?{key}=…' filters it"
-                ));
+                keys.push(format!("{}=…", escaped(key)));
+                read.push(format!("{} {}", escaped(key), values.join(", ")));
             }
+        }
+        let mut notes = Vec::new();
+        if !keys.is_empty() {
+            let (keys, read) = (keys.join("&"), read.join(" and "));
+            notes.push(format!("--where filters INPUT alone, {flag} reads {read}: {flag} '{path}?{keys}' filters it"));
         }
         let pooled = self.archive.pooled();
         for pooled in pooled.iter().filter(|pooled| !input.iter().any(|(key, _)| *key == pooled.key)) {

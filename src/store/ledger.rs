@@ -267,7 +267,8 @@ mod tests {
     fn equal_content_in_two_groups_is_two_groups() {
         let keys = ["epoch".to_owned()];
         let one = ledger(&[("epoch=1/layer=a/x", 1, 0)]);
-        let merge = |name: &str, keys: &[String]| one.clone().merge(&ledger(&[(name, 1, 0)]), NAMES, Some(keys)).is_ok();
+        let merge =
+            |name: &str, keys: &[String]| one.clone().merge(&ledger(&[(name, 1, 0)]), NAMES, Some(keys)).is_ok();
         assert!(merge("epoch=2/layer=a/x", &keys) && !merge("epoch=2/layer=a/x", &[]));
         assert!(!merge("epoch=01/layer=a/y", &keys) && !merge("epoch=1/layer=b/x", &keys) && !merge("z", &keys));
     }

@@ -30,7 +30,8 @@ pub(super) fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Tabl
         opened.into_iter().take(1).collect()
     };
     warnings.extend(passed_over(&passed).map(|text| format!("passed {text}")));
-    let columns = Columns::of(&opened, &hive, dtypes).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
+    let columns =
+        Columns::of(&opened, &hive, dtypes).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
     let (mut files, mut units) = (Vec::with_capacity(opened.len()), Vec::new());
     for (found, stamp, footer) in opened {
         let schema = Schema::new(&footer, dtypes);

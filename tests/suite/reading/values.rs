@@ -171,7 +171,12 @@ fn fixed_size_binary_is_of_the_type_that_is_named() {
         let row = |values: &[f64]| Some(values.iter().flat_map(|&value| bytes(value)).collect::<Vec<u8>>());
         [row(&values[..2]), None, row(&values[2..])]
     };
-    let third = [f16::from_f64(1.0 / 3.0).to_f64(), half::bf16::from_f64(1.0 / 3.0).to_f64(), f64::from(1.0_f32 / 3.0), 1.0 / 3.0];
+    let third = [
+        f16::from_f64(1.0 / 3.0).to_f64(),
+        half::bf16::from_f64(1.0 / 3.0).to_f64(),
+        f64::from(1.0_f32 / 3.0),
+        1.0 / 3.0,
+    ];
     for ((dtype, bits), third) in Dtype::ALL.into_iter().zip([11, 24, 24, 53]).zip(third) {
         let rows = of(dtype);
         let width = rows[0].as_ref().unwrap().len() as i32;

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaData;
 
+use super::footer;
 use super::schema::Columns;
 use super::source::{self, Source, damaged, guarded};
-use super::thrift;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A Parquet file of an archive.
@@ -138,13 +138,10 @@ pub(super) fn footer(source: &Source, size: u64) -> Result<Footer> {
         return Err(damaged(format!("the footer claims {length} bytes")));
     }
     let bytes = source.bytes(size - 8 - length, length)?;
-    thrift::check_structure(&bytes).map_err(|_| damaged("the footer is malformed"))?;
+    let metadata = footer::read(&bytes, size - 8 - length)?;
     // The embedded Arrow schema is where most decoders break on damage, and reading needs nothing of it.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let arrow = guarded(|| {
-        let metadata = ParquetMetaDataReader::decode_metadata(&bytes)?;
-        ArrowReaderMetadata::try_new(Arc::new(metadata), options)
-    })?;
+    let arrow = guarded(|| ArrowReaderMetadata::try_new(Arc::new(metadata), options))?;
     check_rows(arrow.metadata())?;
     Ok(Footer { arrow, hash: fnv1a(&bytes) })
 }

@@ -4,6 +4,7 @@ mod batches;
 mod chunk;
 mod discover;
 mod file;
+mod footer;
 pub mod head;
 mod keys;
 mod open;

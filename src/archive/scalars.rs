@@ -8,10 +8,9 @@ use arrow::datatypes::{
     DataType, Field, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader};
 
-use super::schema::leaves;
+use super::batches::batches;
 use super::source::{Source, damaged};
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -43,15 +42,7 @@ impl ScalarReader {
         roots: Vec<usize>,
         rows: usize,
     ) -> Result<Self> {
-        let group = metadata.metadata().row_group(row_group);
-        source.expect(group, &leaves(metadata.metadata(), &roots))?;
-        let batches = source.guarded(|| {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(source.clone(), metadata.clone())
-                .with_projection(ProjectionMask::roots(metadata.parquet_schema(), roots.iter().copied()))
-                .with_row_groups(vec![row_group])
-                .with_batch_size(rows)
-                .build()
-        })?;
+        let batches = batches(source, metadata, (row_group, 0), &roots, rows)?;
         Ok(Self { batches, source: source.clone(), roots })
     }
 

@@ -1,5 +1,6 @@
 //! What must survive, and what must be refused: the name of every test carries the number of its fault.
 
+mod bits;
 mod inputs;
 mod kills;
 mod mutations;

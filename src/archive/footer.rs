@@ -121,7 +121,9 @@ struct Element<'a> {
     repetition: Option<i32>,
     children: i32,
     converted: Option<i32>,
-    logical: Option<i32>,
+    logical: Option<Logical>,
+    /// Whether it has the digits of a decimal.
+    decimal: bool,
     /// Whether it or something around it is repeated.
     repeated: bool,
 }
@@ -158,6 +160,7 @@ impl<'a> Schema<'a> {
             if element.depth > DEPTH {
                 return says(format_args!("its schema is nested more than {DEPTH} deep"));
             }
+            element.check_meaning()?;
             if element.children > 0 || at == 0 {
                 if element.kind.is_some() {
                     return says("a column has a type and columns within");
@@ -199,13 +202,18 @@ impl<'a> Element<'a> {
                 (4, BINARY) => name = Some(walker.binary()?),
                 (5, I32) => element.children = walker.int()?,
                 (6, I32) => element.converted = Some(walker.int()?),
-                (7..=9, I32) => drop(walker.int()?),
+                (7 | 8, I32) => {
+                    walker.int()?;
+                    element.decimal = true;
+                }
+                (9, I32) => drop(walker.int()?),
                 (10, STRUCT) => {
                     let logical = &mut element.logical;
                     walker.fields(|walker, id, kind| read_logical(walker, id, kind, logical))?;
                 }
                 (1..=10, _) => return Err(Flaw::Malformed),
-                _ => walker.skip_value(kind)?,
+                // What it says of the column cannot be left aside.
+                _ => return says("its schema has a field that is of a newer version of the format, if of any"),
             }
             Ok(())
         })?;
@@ -218,33 +226,65 @@ impl<'a> Element<'a> {
         if kind == FIXED_LEN_BYTE_ARRAY && self.length <= 0 {
             return says("a column of a fixed length has none");
         }
-        match (self.logical, self.converted) {
-            (Some(logical), Some(converted)) if logical != converted => {
-                says("a column has two types that contradict each other")
-            }
-            _ => Ok(()),
-        }
+        Ok(())
+    }
+
+    /// Types of meaning are told in two ways, a newer and an older one.
+    fn check_meaning(&self) -> Checked<()> {
+        let agree = match (self.logical, self.converted) {
+            (Some(Logical::As(logical)), Some(converted)) => logical == converted,
+            (Some(Logical::Alone), Some(_)) => false,
+            _ => true,
+        };
+        let decimal = self.logical == Some(Logical::As(DECIMAL)) || self.converted == Some(DECIMAL);
+        if agree && (decimal || !self.decimal) { Ok(()) } else { says("a column has two types that contradict each other") }
     }
 }
 
-/// The number that a logical type has among the older converted types, where it makes a difference to labels: those of
-/// texts and integers.
-fn read_logical(walker: &mut Walker<'_>, id: i64, kind: u8, logical: &mut Option<i32>) -> Checked<()> {
-    const TEXT: i64 = 1;
+/// A logical type, as far as the older converted types know it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Logical {
+    /// By that number.
+    As(i32),
+    /// It is newer than they are.
+    Alone,
+    /// By one number or another, or none.
+    Other,
+}
+
+/// The number of decimals among the converted types.
+const DECIMAL: i32 = 5;
+
+fn read_logical(walker: &mut Walker<'_>, id: i64, kind: u8, logical: &mut Option<Logical>) -> Checked<()> {
     const INTEGER: i64 = 10;
-    match (id, kind) {
-        (TEXT, STRUCT) => {
-            *logical = Some(0);
-            walker.skip_value(kind)?;
-        }
-        (INTEGER, STRUCT) => {
+    if kind != STRUCT || logical.is_some() {
+        return Err(Flaw::Malformed);
+    }
+    *logical = Some(match id {
+        INTEGER => {
             let (bits, signed) = walker.width_and_sign()?;
             // UINT_8 to UINT_64 are 11 to 14, and INT_8 to INT_64 follow.
             let width = [8, 16, 32, 64].iter().position(|&width| width == bits).ok_or(Flaw::Malformed)?;
-            *logical = Some(11 + width as i32 + if signed { 4 } else { 0 });
+            Logical::As(11 + width as i32 + if signed { 4 } else { 0 })
         }
-        _ => walker.skip_value(kind)?,
-    }
+        _ => {
+            walker.skip_value(kind)?;
+            match id {
+                // Texts, maps, lists, enumerations, decimals, dates, JSON, BSON.
+                1 => Logical::As(0),
+                2 => Logical::As(1),
+                3 => Logical::As(3),
+                4 => Logical::As(4),
+                5 => Logical::As(DECIMAL),
+                6 => Logical::As(6),
+                12 => Logical::As(19),
+                13 => Logical::As(20),
+                // UUIDs and halves.
+                14 | 15 => Logical::Alone,
+                _ => Logical::Other,
+            }
+        }
+    });
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 mod batches;
 mod chunk;
 mod discover;
+mod duplicates;
 mod file;
 mod footer;
 pub mod head;
@@ -64,6 +65,8 @@ pub struct Request {
     pub ignore_label: Option<String>,
     /// Whether the same content under two names counts twice.
     pub allow_duplicates: bool,
+    /// Bytes that footers may take while files are opened; `None` is no limit.
+    pub memory: Option<u64>,
 }
 
 /// The values of the `group_by` keys, in their order.

@@ -1,9 +1,7 @@
 //! Making the plan: which files, which columns, which units.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, OnceLock};
-use std::{fs, io};
 
 use arrow::datatypes::DataType;
 use parquet::basic::Compression;
@@ -12,9 +10,11 @@ use rayon::prelude::*;
 
 use super::chunk::Rules;
 use super::discover::{Found, discover};
-use super::file::{self, Footer, Footers, Pinned, Stamp};
+use super::duplicates::refuse_duplicates;
+use super::file::{self, FOOTER_GROWTH, Footer, Footers, Stamp};
 use super::keys::{self, Filter, Hive};
 use super::schema::{self, Columns, Origin, Schema, VectorType};
+use super::source::Source;
 use super::{Archive, Column, File, Key, Planned, Policy, Request, Unit, escaped, is_damage};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,11 +31,20 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     let mut filters = Filter::all(&request.filters);
     let found = select(found, &hive, &mut filters)?;
     let mut bad_files = Vec::new();
-    let names: BTreeSet<String> = found.iter().map(|file| file.name.clone()).collect();
-    let opened = open_all(found, request.bad_files, &mut bad_files)?;
-    let good: BTreeSet<String> = opened.iter().map(|(found, _, _)| found.name.clone()).collect();
-    let bad_names = names.difference(&good).cloned().collect();
-    Ok(Archive { bad_names, ..archive(opened, hive, filters, request, (bad_files, warnings(&again)))? })
+    let mut bad_names = Vec::new();
+    let mut making = Making::new(hive, filters, request);
+    open_each(found, request.memory, |found, outcome| {
+        let name = found.name.clone();
+        match good(found, outcome, request.bad_files, &mut bad_files)? {
+            Some(opened) => making.add(opened),
+            None => {
+                bad_names.push(name);
+                Ok(())
+            }
+        }
+    })?;
+    bad_names.sort();
+    making.archive(bad_names, bad_files, warnings(&again))
 }
 
 /// Opens the files of a plan, and no others.
@@ -52,83 +61,103 @@ pub(super) fn reopen(planned: &[Planned], request: &Request) -> Result<Archive> 
     let mut filters = Filter::all(&request.filters);
     let found = select(found, &hive, &mut filters)?;
     let changed = |error: Error| match error.kind() {
-        ErrorKind::Io => error,
+        ErrorKind::Io | ErrorKind::Resource => error,
         ErrorKind::Missing => Error::data(file::CHANGED).with("detail", "it is gone"),
         _ => Error::data(file::CHANGED).with("detail", "its footer"),
     };
-    let read = |found: Found| {
-        let outcome = file::open(&found.path)
-            .and_then(|(source, stamp)| file::footer(&source, stamp.size).map(|footer| (stamp, footer)));
-        match outcome {
-            Ok((stamp, footer)) => Ok((found, stamp, footer)),
-            Err(error) => Err(changed(error).with("file", found.shown)),
-        }
-    };
-    let outcomes: Vec<Result<Opened>> = found.into_par_iter().map(read).collect();
-    let opened = outcomes.into_iter().collect::<Result<Vec<Opened>>>()?;
-    for ((found, stamp, footer), planned) in opened.iter().zip(planned) {
+    let mut making = Making::new(hive, filters, request);
+    let mut planned = planned.iter();
+    open_each(found, request.memory, |found, outcome| {
+        let place = |error: Error| error.with("file", &found.shown);
+        let (stamp, footer) = outcome.map_err(changed).map_err(place)?;
+        let planned = planned.next().ok_or_else(|| Error::internal("there are more files than were planned"))?;
         let what = if (stamp.size, stamp.modified) != (planned.size, planned.modified) {
             "size or time of writing"
         } else if footer.hash != planned.footer_hash {
             "its footer"
         } else {
-            continue;
+            return making.add((found, stamp, footer));
         };
-        return Err(Error::data(file::CHANGED).with("file", &found.shown).with("detail", what));
-    }
-    archive(opened, hive, filters, request, (Vec::new(), Vec::new()))
+        Err(place(Error::data(file::CHANGED).with("detail", what)))
+    })?;
+    making.archive(Vec::new(), Vec::new(), Vec::new())
 }
 
-/// Settles what is read of files whose footers are known.
-fn archive(
-    opened: Vec<Opened>,
-    hive: Hive,
-    filters: Vec<Filter>,
-    request: &Request,
-    (bad_files, warnings): (Vec<(String, String)>, Vec<String>),
-) -> Result<Archive> {
-    let (first, _, footer) = &opened[0];
-    let mut planner = Planner::new(request, hive, filters, footer).map_err(|error| error.with("file", &first.shown))?;
-    let mut plan = Plan::default();
-    for (found, stamp, footer) in opened {
-        planner.add(found, stamp, &footer, &mut plan).map_err(|(shown, error)| error.with_default("file", shown))?;
+/// An archive in the making: files come one after the other, and their footers go.
+struct Making<'a> {
+    request: &'a Request,
+    /// Hive keys and filters until there is a planner.
+    begun: Option<(Hive, Vec<Filter>)>,
+    planner: Option<Planner>,
+    plan: Plan,
+}
+
+impl<'a> Making<'a> {
+    fn new(hive: Hive, filters: Vec<Filter>, request: &'a Request) -> Self {
+        Self { request, begun: Some((hive, filters)), planner: None, plan: Plan::default() }
     }
-    let Plan { files, units, starts } = plan;
-    if units.is_empty() {
-        return Err(Error::missing(if request.filters.is_empty() { "no rows" } else { "no row matches the filters" }));
+
+    fn add(&mut self, (found, stamp, footer): Opened) -> Result<()> {
+        if let Some((hive, filters)) = self.begun.take() {
+            let planner = Planner::new(self.request, hive, filters, &footer);
+            self.planner = Some(planner.map_err(|error| error.with("file", &found.shown))?);
+        }
+        let planner = self.planner.as_mut().ok_or_else(|| Error::internal("there is no plan to add to"))?;
+        let added = planner.add(found, stamp, &footer, &mut self.plan);
+        added.map_err(|(shown, error)| error.with_default("file", shown))
     }
-    if !request.allow_duplicates {
-        refuse_duplicates(files.iter().filter(|file| file.rows > 0).map(File::pinned))?;
+
+    /// Settles what is read.
+    fn archive(
+        self,
+        bad_names: Vec<String>,
+        bad_files: Vec<(String, String)>,
+        warnings: Vec<String>,
+    ) -> Result<Archive> {
+        let Self { request, planner, plan: Plan { files, units, starts }, .. } = self;
+        let Some(planner) = planner else {
+            return Err(Error::missing("no file can be read").with("bad files", bad_files.len()));
+        };
+        if units.is_empty() {
+            return Err(Error::missing(if request.filters.is_empty() {
+                "no rows"
+            } else {
+                "no row matches the filters"
+            }));
+        }
+        if !request.allow_duplicates {
+            refuse_duplicates(files.iter().filter(|file| file.rows > 0).map(File::pinned))?;
+        }
+        let ignored = request.ignore_label.as_ref();
+        let ignored = ignored
+            .map(|text| keys::parse(planner.label_kind, text))
+            .transpose()
+            .map_err(|error| error.with("flag", "--ignore-label"))?;
+        Ok(Archive {
+            dims: files.iter().map(|_| OnceLock::new()).collect(),
+            footers: Footers::default(),
+            spare: Mutex::default(),
+            files,
+            units,
+            starts,
+            element: planner.vectors.element(),
+            rules: Rules {
+                features: escaped(&planner.features.name),
+                labels: planner.labels.as_ref().map_or_else(String::new, |labels| escaped(&labels.name)),
+                nulls: request.nulls,
+                nonfinite: request.nonfinite,
+                ignored,
+            },
+            features: planner.features,
+            labels: planner.labels,
+            label_kind: planner.label_kind,
+            group_by: planner.group_by,
+            filters: planner.filters,
+            bad_files,
+            bad_names,
+            warnings,
+        })
     }
-    let ignored = request.ignore_label.as_ref();
-    let ignored = ignored
-        .map(|text| keys::parse(planner.label_kind, text))
-        .transpose()
-        .map_err(|error| error.with("flag", "--ignore-label"))?;
-    Ok(Archive {
-        dims: files.iter().map(|_| OnceLock::new()).collect(),
-        footers: Footers::default(),
-        spare: Mutex::default(),
-        files,
-        units,
-        starts,
-        element: planner.vectors.element(),
-        rules: Rules {
-            features: escaped(&planner.features.name),
-            labels: planner.labels.as_ref().map_or_else(String::new, |labels| escaped(&labels.name)),
-            nulls: request.nulls,
-            nonfinite: request.nonfinite,
-            ignored,
-        },
-        features: planner.features,
-        labels: planner.labels,
-        label_kind: planner.label_kind,
-        group_by: planner.group_by,
-        filters: planner.filters,
-        bad_files,
-        bad_names: Vec::new(),
-        warnings,
-    })
 }
 
 pub(super) fn warnings(again: &[String]) -> Vec<String> {
@@ -167,40 +196,84 @@ fn select(found: Vec<Found>, hive: &Hive, filters: &mut [Filter]) -> Result<Vec<
     Ok(kept)
 }
 
-/// Reads all footers, many at a time.
-pub(super) fn open_all(
+/// Files that are open at once.
+const FILES_AT_ONCE: usize = 128;
+
+/// Reads all footers, many at a time, and hands them over in order; those in hand together take no more than `memory`
+/// bytes.
+fn open_each(
     found: Vec<Found>,
-    policy: Policy,
-    bad_files: &mut Vec<(String, String)>,
-) -> Result<Vec<Opened>> {
-    let read = |found: Found| {
-        let outcome = file::open(&found.path)
-            .and_then(|(source, stamp)| file::footer(&source, stamp.size).map(|footer| (stamp, footer)));
-        (found, outcome)
-    };
-    let outcomes: Vec<_> = found.into_par_iter().map(read).collect();
-    let mut opened = Vec::with_capacity(outcomes.len());
-    for (found, outcome) in outcomes {
-        match outcome {
-            Ok((stamp, footer)) => opened.push((found, stamp, footer)),
-            Err(error) if policy == Policy::Skip && is_damage(&error) => {
-                let reason = error.fact("detail").unwrap_or(error.message()).to_owned();
-                bad_files.push((found.shown, reason));
-            }
-            Err(error) => {
-                let damage = is_damage(&error);
-                let error = error.with("file", found.shown);
-                return Err(if damage {
-                    error.help("--on-bad-file skip leaves such files out and lists them")
-                } else {
-                    error
-                });
-            }
+    memory: Option<u64>,
+    mut each: impl FnMut(Found, Result<(Stamp, Footer)>) -> Result<()>,
+) -> Result<()> {
+    let mut found = found.into_iter();
+    loop {
+        let batch: Vec<Found> = found.by_ref().take(FILES_AT_ONCE).collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let open = |found: Found| {
+            let opened = file::open(&found.path).and_then(|(source, stamp)| {
+                let bytes = file::footer_length(&source, stamp.size)?.saturating_mul(FOOTER_GROWTH);
+                let fits = memory.is_none_or(|memory| bytes <= memory);
+                if fits { Ok((source, stamp, bytes)) } else { Err(too_large(bytes, memory)) }
+            });
+            (found, opened)
+        };
+        let mut rest: VecDeque<_> = batch.into_par_iter().map(open).collect::<Vec<_>>().into();
+        while !rest.is_empty() {
+            let mut taken = 0_u64;
+            let fit = rest.iter().take_while(|(_, opened)| {
+                taken = taken.saturating_add(opened.as_ref().map_or(0, |(_, _, bytes)| *bytes));
+                memory.is_none_or(|memory| taken <= memory)
+            });
+            let fit = fit.count();
+            let read = |(found, opened): (Found, Result<(Source, Stamp, u64)>)| {
+                let read = opened.and_then(|(source, stamp, _)| Ok((stamp, file::footer(&source, stamp.size)?)));
+                (found, read)
+            };
+            let outcomes: Vec<_> = rest.drain(..fit).collect::<Vec<_>>().into_par_iter().map(read).collect();
+            outcomes.into_iter().try_for_each(|(found, outcome)| each(found, outcome))?;
         }
     }
-    if opened.is_empty() {
-        return Err(Error::missing("no file can be read").with("bad files", bad_files.len()));
+}
+
+fn too_large(bytes: u64, memory: Option<u64>) -> Error {
+    Error::resource("the footer of a file needs more memory than the run may use")
+        .with("needed", format!("{bytes} bytes"))
+        .with("allowed", format!("{} bytes", memory.unwrap_or(u64::MAX)))
+        .help(format!("--memory {}MiB", bytes.div_ceil(1 << 20)))
+}
+
+/// A file that could be opened; `None`, and a note, for one that is damaged and may be.
+fn good(
+    found: Found,
+    outcome: Result<(Stamp, Footer)>,
+    policy: Policy,
+    bad_files: &mut Vec<(String, String)>,
+) -> Result<Option<Opened>> {
+    match outcome {
+        Ok((stamp, footer)) => Ok(Some((found, stamp, footer))),
+        Err(error) if policy == Policy::Skip && is_damage(&error) => {
+            let reason = error.fact("detail").unwrap_or(error.message()).to_owned();
+            bad_files.push((found.shown, reason));
+            Ok(None)
+        }
+        Err(error) => {
+            let damage = is_damage(&error);
+            let error = error.with("file", found.shown);
+            Err(if damage { error.help("--on-bad-file skip leaves such files out and lists them") } else { error })
+        }
     }
+}
+
+/// Reads all footers of files that must all be sound.
+pub(super) fn open_all(found: Vec<Found>) -> Result<Vec<Opened>> {
+    let mut opened = Vec::with_capacity(found.len());
+    open_each(found, None, |found, outcome| {
+        opened.extend(good(found, outcome, Policy::Fail, &mut Vec::new())?);
+        Ok(())
+    })?;
     Ok(opened)
 }
 
@@ -286,6 +359,7 @@ impl Planner {
             size: stamp.size,
             modified: stamp.modified,
             footer_hash: footer.hash,
+            footer_bytes: footer.bytes,
             row_groups: metadata.num_row_groups(),
             rows,
             dim: schema.dim(columns.features),
@@ -381,45 +455,4 @@ fn not_a_key(name: &str, kind: &DataType) -> Error {
     Error::usage("groups and filters take columns of integers, strings or booleans")
         .with("column", escaped(name))
         .with("type", escaped(&kind.to_string()))
-}
-
-/// Finds the same bytes under two names. Size and footer only nominate: equal means equal bytes.
-pub(super) fn refuse_duplicates<'a>(files: impl Iterator<Item = Pinned<'a>>) -> Result<()> {
-    let mut alike: BTreeMap<(u64, u64), Vec<Pinned<'_>>> = BTreeMap::new();
-    for file in files {
-        let known = alike.entry((file.stamp.size, file.footer_hash)).or_default();
-        for other in known.iter() {
-            if equal_bytes(&file, other)? {
-                return Err(Error::data("the same content under two names would be counted twice")
-                    .with("file", other.shown)
-                    .with("same as", file.shown)
-                    .help("leave one of them out, or --allow-duplicates"));
-            }
-        }
-        known.push(file);
-    }
-    Ok(())
-}
-
-fn equal_bytes(a: &Pinned<'_>, b: &Pinned<'_>) -> Result<bool> {
-    const STEP: u64 = 1 << 20;
-    let open = |file: &Pinned<'_>| fs::File::open(file.path).map_err(|error| unreadable(file, error));
-    let (mut left, mut right) = (open(a)?, open(b)?);
-    let (mut x, mut y) = (Vec::new(), Vec::new());
-    loop {
-        x.clear();
-        y.clear();
-        (&mut left).take(STEP).read_to_end(&mut x).map_err(|error| unreadable(a, error))?;
-        (&mut right).take(STEP).read_to_end(&mut y).map_err(|error| unreadable(b, error))?;
-        if x != y {
-            return Ok(false);
-        }
-        if x.is_empty() {
-            return Ok(true);
-        }
-    }
-}
-
-fn unreadable(file: &Pinned<'_>, error: io::Error) -> Error {
-    Error::new(ErrorKind::Io, "cannot read").with("file", file.shown).with("detail", error.kind()).caused_by(error)
 }

@@ -16,7 +16,7 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&args.input.inputs, args.input.request()?, args.exactness.rounding(), parts, &args.machine)?;
     let targets = Targets::new(&args.outputs)?;
-    use_threads(&args.machine)?;
+    use_threads(&args.machine, true, console)?;
     let plan = Plan::new(job)?;
     describe_columns(plan.archive(), console);
     if let Some(heads) = plan.heads() {
@@ -78,8 +78,13 @@ impl Exactness {
     }
 }
 
-/// Kernels below the workers share one pool of that many threads.
-pub(super) fn use_threads(machine: &Machine) -> Result<()> {
+/// Kernels below the workers share one pool of that many threads; `products` are matrix products, which not every
+/// command makes.
+pub(super) fn use_threads(machine: &Machine, products: bool, console: &Console) -> Result<()> {
+    if products {
+        machine.check_address_space()?;
+    }
+    machine.fewer_threads().iter().for_each(|text| console.warn(text));
     rayon::ThreadPoolBuilder::new()
         .num_threads(machine.thread_count())
         .build_global()

@@ -12,6 +12,7 @@ mod differences;
 mod digest;
 mod estimate;
 mod finish;
+mod memory;
 mod plan;
 mod present;
 mod scan;
@@ -111,10 +112,13 @@ impl Plan {
     /// Those of [`Archive::open`]; [`Missing`](crate::error::ErrorKind::Missing) for a head that is not there;
     /// [`Resource`](crate::error::ErrorKind::Resource) if the memory does not suffice.
     pub fn new(job: Job) -> Result<Self> {
+        let mut job = job;
+        job.request.memory = Some(job.memory);
         let archive = Archive::open(&job.inputs, &job.request)?;
         let (request, rounding, threads, memory) = (job.request.clone(), job.rounding, job.threads, job.memory);
         let presentation = Presentation::new(job, true)?;
         let reading = Reading::new(archive, request, rounding, presentation.needs.scatter, threads, memory)?;
+        reading.check_metrics()?;
         presentation.check_heads(&reading.known_groups().unwrap_or_default())?;
         let threads = reading.threads;
         Ok(Self { reading, presentation: Presentation { threads, ..presentation } })
@@ -183,6 +187,9 @@ impl Plan {
         for wave in waves {
             let wave: Vec<usize> = wave;
             let gathered = accumulate::<S>(reading, &wave, kept.as_ref(), watch)?;
+            // Metrics of several groups are made at once; those of the largest take most.
+            let largest = gathered.values().map(|group| group.metric_bytes(reading.scatter)).max().unwrap_or(0);
+            reading.meter.check_more(largest)?;
             let dropped = |key: &Key| kept.as_ref().map_or(0, |kept| kept.dropped(key));
             let finished = gathered
                 .into_par_iter()

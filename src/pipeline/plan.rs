@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use super::memory::{Meter, metric_bytes};
 use super::waves::waves;
 use super::{Rounding, Watch};
 use crate::archive::{Archive, Key, Request};
@@ -24,6 +25,8 @@ pub(super) struct Reading {
     pub(super) waves: Vec<Vec<usize>>,
     pub(super) threads: usize,
     pub(super) memory: u64,
+    /// What has grown with the rows.
+    pub(super) meter: Meter,
 }
 
 /// A plan in numbers.
@@ -75,7 +78,7 @@ impl Reading {
             .map(|file| archive.file_dim(file).map(Option::unwrap_or_default))
             .collect::<Result<_>>()?;
         let threads = threads.max(1);
-        let mut reading = Self { archive, request, rounding, scatter, dims, waves: Vec::new(), threads, memory };
+        let mut reading = Self { archive, request, rounding, scatter, dims, waves: Vec::new(), threads, memory, meter: Meter::default() };
         reading.check_dims()?;
         reading.fit_memory()?;
         Ok(reading)
@@ -135,18 +138,19 @@ impl Reading {
         let block = (2048 * dim * 8) as u64;
         let scatter = if self.scatter { Scatter::bytes(0, dim) as u64 } else { 0 };
         let per_thread = CHUNKS_PER_THREAD * chunk + block + 2 * scatter;
-        let needed = |threads: usize| threads as u64 * per_thread + scatter;
-        while self.threads > 1 && needed(self.threads) > limit {
-            self.threads -= 1;
-        }
-        self.memory = needed(self.threads);
+        let footers = |threads: usize| self.archive.footer_memory(threads);
+        let needed = |threads: usize| threads as u64 * per_thread + scatter + footers(threads);
+        let threads = (1..=self.threads).rev().find(|&threads| needed(threads) <= limit).unwrap_or(1);
+        let needed = needed(threads);
+        (self.threads, self.memory) = (threads, needed);
+        self.meter = Meter::new(limit, needed);
         if self.memory > limit {
             return Err(Error::resource("the run needs more memory than it may use")
                 .with("needed", format!("{} bytes", self.memory))
                 .with("allowed", format!("{limit} bytes"))
                 .help(format!("--memory {}MiB, or --metrics without a D × D matrix", self.memory.div_ceil(1 << 20))));
         }
-        // Every thread holds a state of each group of its own.
+        // Every thread holds a state of each group of its own, with the maps that find classes.
         let budget = (limit - self.memory) / 2 / self.threads as u64;
         let with_scatter = self.scatter;
         self.waves = waves(&self.archive, &self.dims, budget, |rows, dim| {
@@ -155,6 +159,16 @@ impl Reading {
             (if with_scatter { Scatter::bytes(classes, dim) } else { ClassSums::bytes(classes, dim) }) as u64
         });
         Ok(())
+    }
+
+    /// Whether there is memory for what metrics make of a scatter, whatever the classes.
+    ///
+    /// # Errors
+    ///
+    /// [`Resource`](crate::error::ErrorKind::Resource) with the number if there is not.
+    pub(super) fn check_metrics(&self) -> Result<()> {
+        let dim = self.dims.iter().copied().max().unwrap_or(0) as u64;
+        self.meter.check_more(if self.scatter { metric_bytes(0, dim, true) } else { 0 })
     }
 
     /// What the records say of the rows.

@@ -78,6 +78,16 @@ impl ClassSums {
         self.dim
     }
 
+    /// The classes, in the order in which they came.
+    pub fn labels(&self) -> &[Label] {
+        &self.labels
+    }
+
+    /// Whether there are rows of that class.
+    pub fn contains(&self, label: &Label) -> bool {
+        self.index.contains_key(label)
+    }
+
     /// `K`, the number of classes with rows.
     pub fn classes(&self) -> usize {
         self.labels.len()

@@ -92,7 +92,7 @@ fn mask(bits: usize) -> u64 {
     (1 << bits) - 1
 }
 
-/// Whether there are `count` levels and `holds` is true of every run and what of it counts.
+/// Whether there are `count` levels and nothing else, and `holds` is true of every run and what of it counts.
 fn walk(bytes: &[u8], count: usize, width: u32, mut holds: impl FnMut(Run, usize) -> bool) -> bool {
     let (mut left, mut at) = (count, 0);
     while left > 0 {
@@ -105,7 +105,7 @@ fn walk(bytes: &[u8], count: usize, width: u32, mut holds: impl FnMut(Run, usize
         left -= count;
         at = next;
     }
-    true
+    at == bytes.len()
 }
 
 #[cfg(test)]

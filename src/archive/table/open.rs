@@ -7,11 +7,12 @@ use arrow::datatypes::{DataType, Field};
 
 use super::{Place, Table, TableColumn, TableFile, TableUnit};
 use crate::archive::discover::{Found, discover};
+use crate::archive::duplicates::refuse_duplicates;
 use crate::archive::file::Footers;
 use crate::archive::keys::{self, Hive};
-use crate::archive::plan::{Opened, open_all, present, readable, refuse_duplicates, warnings};
+use crate::archive::plan::{Opened, open_all, present, readable, warnings};
 use crate::archive::schema::{Element, Schema, label_kind, leaves};
-use crate::archive::{Policy, escaped};
+use crate::archive::escaped;
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
 
@@ -21,7 +22,7 @@ pub(super) fn open(inputs: &[String]) -> Result<Table> {
     }
     let (found, again) = discover(inputs)?;
     let hive = Hive::of(&found);
-    let opened = open_all(found, Policy::Fail, &mut Vec::new())?;
+    let opened = open_all(found)?;
     let columns = Columns::of(&opened, &hive).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
     let (mut files, mut units) = (Vec::with_capacity(opened.len()), Vec::new());
     for (found, stamp, footer) in opened {

@@ -365,42 +365,47 @@ mod tests {
 
     #[test]
     fn a_page_of_the_second_version_tells_the_lengths_of_its_levels() {
-        // 100 values, no nulls, 10 rows, PLAIN, 4 and 30 bytes of levels.
+        // 100 values, no nulls, 10 rows, PLAIN, 4 and 30 bytes of levels, not compressed.
         let bytes = [
             0x15, 0x06, 0x15, 0xd8, 0x04, 0x15, 0x90, 0x03, 0x5c, 0x15, 0xc8, 0x01, 0x15, 0x00, 0x15, 0x14, 0x15, 0x00,
-            0x15, 0x08, 0x15, 0x3c, 0x00, 0x00,
+            0x15, 0x08, 0x15, 0x3c, 0x12, 0x00, 0x00,
         ];
         let header = page_header(&bytes).unwrap();
-        assert_eq!((header.values, header.length), (Some(100), 24));
+        assert_eq!((header.values, header.length, header.may_be_compressed), (Some(100), 25, false));
         assert_eq!(header.plain, Some(Levels::Sized { nulls: 0, repetition: 30, definition: 4 }));
-        // Of another kind, or fewer rows than none.
-        for (at, byte) in [(1, 0), (15, 0x13)] {
-            let mut odd = bytes;
-            odd[at] = byte;
-            assert_eq!(page_header(&odd).unwrap().plain, None, "{at}");
+        // Fewer rows than none; another encoding.
+        for (at, byte) in [(15, 0x13), (17, 18)] {
+            let mut other = bytes;
+            other[at] = byte;
+            assert_eq!(page_header(&other).unwrap().plain, None, "{at}");
         }
-        let mut split = bytes;
-        split[17] = 18;
-        assert_eq!(page_header(&split).unwrap().plain, None);
+        // A page of the first version with a header of the second, and one that does not say how long its levels are.
+        let mut first = bytes;
+        first[1] = 0;
+        assert_eq!(page_header(&first), Err(Malformed));
+        let mut short = bytes[..20].to_vec();
+        short.extend([0, 0]);
+        assert_eq!(page_header(&short), Err(Malformed));
     }
 
     #[test]
-    fn a_field_of_another_type_is_odd() {
+    fn a_field_of_another_type_is_malformed() {
         assert!(!page_header(&HEADER).unwrap().odd);
         // The encoding, as a boolean: what was its value begins another field.
         let mut other = HEADER;
         other[12] = 0x11;
-        assert!(page_header(&other).unwrap().odd);
+        assert_eq!(page_header(&other), Err(Malformed));
         // The same, as text.
         let text = [0x15, 0x00, 0x15, 0xd8, 0x04, 0x15, 0x90, 0x03, 0x2c, 0x15, 0x02, 0x18, 0x01, 0x61, 0x00, 0x00];
-        assert!(page_header(&text).unwrap().odd);
-        // An index page with the header of a data page; a structure in place of a number, and a list of a boolean.
+        assert_eq!(page_header(&text), Err(Malformed));
+        // An index page with the header of a data page.
         let with = |at: usize, bytes: &[u8]| [&HEADER[..at], bytes, &HEADER[at..]].concat();
         let mut index = HEADER;
         index[1] = 2;
-        assert!(page_header(&index).unwrap().odd);
-        assert!(page_header(&with(12, &[0x0c, 0x02, 0x00])).unwrap().odd);
+        assert_eq!(page_header(&index), Err(Malformed));
+        // A field that is not known, a list of a boolean; the number of values a second time.
         assert!(page_header(&with(19, &[0x49, 0x11, 0x00])).unwrap().odd);
+        assert_eq!(page_header(&with(18, &[0x05, 0x02, 0x02])), Err(Malformed));
         // Field 65539, which in 16 bits is the third.
         assert_eq!(page_header(&with(19, &[0x05, 0x86, 0x80, 0x08, 0x02])), Err(Malformed));
     }
@@ -410,6 +415,10 @@ mod tests {
         for length in 0..HEADER.len() {
             assert_eq!(page_header(&HEADER[..length]), Err(Malformed), "{length}");
         }
+    }
+
+    fn check_structure(bytes: &[u8]) -> Walk<()> {
+        Walker::new(bytes).skip_value(STRUCT)
     }
 
     #[test]
@@ -426,5 +435,14 @@ mod tests {
     fn nesting_is_bounded() {
         let deep = vec![0x1c; 100_000];
         assert_eq!(check_structure(&deep), Err(Malformed));
+    }
+
+    #[test]
+    fn the_head_of_a_list_is_read_as_it_was_written() {
+        for count in [0, 1, 14, 15, 127, 128, 32_768] {
+            let head = list_head(STRUCT, count);
+            let mut walker = Walker::new(&head);
+            assert_eq!((walker.list(STRUCT), walker.at()), (Ok(count), head.len()));
+        }
     }
 }

@@ -10,7 +10,6 @@ use nckit::archive::{Archive, Policy, Request, Table, Wanted};
 use nckit::error::{ErrorKind, Result};
 use rayon::prelude::*;
 
-use crate::rows::Random;
 
 /// What came of reading damaged bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 mod bits;
 mod inputs;
 mod kills;
+mod limits;
 mod mutations;
 mod process;
 mod security;
@@ -25,7 +26,7 @@ use tempfile::TempDir;
 use crate::rows::Random;
 
 /// All faults there are. What each promises stands where it is tested.
-const FAULTS: [(u32, &str); 27] = [
+const FAULTS: [(u32, &str); 34] = [
     (1, "the process is killed"),
     (2, "interrupt and termination"),
     (3, "the disk is full"),
@@ -53,6 +54,13 @@ const FAULTS: [(u32, &str); 27] = [
     (25, "SQL that writes"),
     (26, "sizes that lie"),
     (27, "the limit of memory"),
+    (28, "bits of footers and page headers rot"),
+    (29, "a schema that is nested without end, or claims columns that are not there"),
+    (30, "more row groups than can be numbered"),
+    (31, "classes, labels and footers without end"),
+    (32, "many files of one size"),
+    (33, "threads without end"),
+    (34, "the limit of address space"),
 ];
 
 #[test]

@@ -32,7 +32,8 @@ pub(super) fn refuse_duplicates<'a>(files: impl Iterator<Item = Pinned<'a>>) -> 
             if first.as_ref().is_some_and(|(earliest, ..)| earliest < number) {
                 break;
             }
-            let same = files[..at].iter().map(|(_, other)| equal_bytes(other, file).map(|equal| equal.then_some(*other)));
+            let same =
+                files[..at].iter().map(|(_, other)| equal_bytes(other, file).map(|equal| equal.then_some(*other)));
             if let Some(other) = same.collect::<Result<Vec<_>>>()?.into_iter().flatten().next() {
                 first = Some((*number, other, *file));
                 break;

@@ -155,7 +155,10 @@ impl<'a> Schema<'a> {
             }
             if element.children < 0 || element.children as u64 >= count - at as u64 {
                 let claim = element.children;
-                return says(format_args!("its schema claims {claim} columns where there are {}", count - at as u64 - 1));
+                return says(format_args!(
+                    "its schema claims {claim} columns where there are {}",
+                    count - at as u64 - 1
+                ));
             }
             if element.depth > DEPTH {
                 return says(format_args!("its schema is nested more than {DEPTH} deep"));
@@ -237,7 +240,11 @@ impl<'a> Element<'a> {
             _ => true,
         };
         let decimal = self.logical == Some(Logical::As(DECIMAL)) || self.converted == Some(DECIMAL);
-        if agree && (decimal || !self.decimal) { Ok(()) } else { says("a column has two types that contradict each other") }
+        if agree && (decimal || !self.decimal) {
+            Ok(())
+        } else {
+            says("a column has two types that contradict each other")
+        }
     }
 }
 
@@ -310,12 +317,7 @@ fn row_groups(
     Ok(Outline { groups, list, cuts })
 }
 
-fn row_group(
-    walker: &mut Walker<'_>,
-    schema: &Schema<'_>,
-    end: u64,
-    chunks: &mut Vec<(u64, u64)>,
-) -> Checked<()> {
+fn row_group(walker: &mut Walker<'_>, schema: &Schema<'_>, end: u64, chunks: &mut Vec<(u64, u64)>) -> Checked<()> {
     let (mut rows, mut most_values, mut found) = (None, None, false);
     walker.fields(|walker, id, kind| -> Checked<()> {
         match (id, kind) {

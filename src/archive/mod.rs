@@ -83,6 +83,8 @@ pub struct Unit {
     pub rows: u64,
     /// Bytes of the columns read, as stored.
     pub bytes: u64,
+    /// Bytes of the texts among them, before compression.
+    pub text_bytes: u64,
     /// The group that all its rows belong to, where path or column statistics tell.
     pub key: Option<Key>,
 }

@@ -324,12 +324,17 @@ impl Planner {
         let read: Vec<usize> = scalars.iter().copied().chain([columns.features]).collect();
         let read = schema::leaves(metadata, &read);
         readable(metadata, &read).map_err(|error| (found.shown.clone(), error))?;
+        let is_text = |&leaf: &usize| {
+            metadata.file_metadata().schema_descr().column(leaf).physical_type() == parquet::basic::Type::BYTE_ARRAY
+        };
+        let texts: Vec<usize> = schema::leaves(metadata, &scalars).into_iter().filter(is_text).collect();
         let mut rows = 0;
         for (row_group, group) in metadata.row_groups().iter().enumerate() {
             let first = rows;
             // The footer's counts were checked when it was read.
             let here = group.num_rows() as u64;
             rows += here;
+            let unpacked = |&leaf: &usize| u64::try_from(group.column(leaf).uncompressed_size()).unwrap_or(0);
             let value = |origin: &Origin| match origin {
                 Origin::Path(label) => Some(label.clone()),
                 Origin::Column(root) => {
@@ -348,6 +353,7 @@ impl Planner {
                 row_group,
                 rows: here,
                 bytes: read.iter().map(bytes).fold(0, u64::saturating_add),
+                text_bytes: texts.iter().map(unpacked).fold(0, u64::saturating_add),
                 key: columns.keys.iter().map(value).collect::<Option<Key>>(),
             });
             plan.starts.push(first);

@@ -54,8 +54,7 @@ pub(super) enum Levels {
 /// The page header at the beginning of `bytes`.
 pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
     let mut walker = Walker::new(bytes);
-    let mut header =
-        PageHeader { uncompressed: -1, compressed: -1, may_be_compressed: true, ..PageHeader::default() };
+    let mut header = PageHeader { uncompressed: -1, compressed: -1, may_be_compressed: true, ..PageHeader::default() };
     let (mut kind_of_page, mut first, mut second, mut dictionary) = (None, None, None, false);
     walker.fields(|walker, id, kind| {
         match (id, kind) {

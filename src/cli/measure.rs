@@ -24,6 +24,14 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
         console.fact("head", &format!("{head}   ({})", counted(heads as u64, "file", "s")));
     }
     let summary = plan.summary();
+    if let Some((dim, time)) = plan.decomposition()? {
+        let (dim, seconds) = (count(dim as u64), time.as_secs_f64());
+        let time = if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) };
+        console.warn(&format!(
+            "nc1_vci decomposes a matrix of {dim} × {dim}: about {time} for each group; without it in --metrics the run \
+             ends sooner"
+        ));
+    }
     if args.dry_run {
         return dry_run(&summary, plan.estimate());
     }

@@ -138,6 +138,18 @@ impl Plan {
         self.reading.estimate(&self.summary())
     }
 
+    /// `D`, and about how long the decomposition of `nc1_vci` takes for a group, where that is asked for and is long.
+    ///
+    /// # Errors
+    ///
+    /// Those of the decomposition.
+    pub fn decomposition(&self) -> Result<Option<(usize, Duration)>> {
+        let wanted = self.reading.scatter && self.presentation.job.selection.contains("nc1_vci");
+        let dim = self.reading.largest_dim();
+        let time = if wanted { estimate::decomposition(dim)? } else { None };
+        Ok(time.map(|time| (dim, time)))
+    }
+
     /// How many heads there are, one for all groups or one for each.
     pub fn heads(&self) -> Option<usize> {
         self.presentation.heads(&self.reading.known_groups().unwrap_or_default())

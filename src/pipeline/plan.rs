@@ -59,6 +59,9 @@ pub(super) fn differ_in_length(expected: usize, found: usize) -> Error {
 /// Chunks in hand per thread: the one worked on, one decoded in advance, and Arrow's buffers for it.
 const CHUNKS_PER_THREAD: u64 = 3;
 
+/// Times that the texts of a row group are in memory.
+const TEXT_COPIES: u64 = 3;
+
 impl Reading {
     /// Plans to read an archive on so many threads, with so many bytes of memory.
     ///
@@ -78,7 +81,17 @@ impl Reading {
             .map(|file| archive.file_dim(file).map(Option::unwrap_or_default))
             .collect::<Result<_>>()?;
         let threads = threads.max(1);
-        let mut reading = Self { archive, request, rounding, scatter, dims, waves: Vec::new(), threads, memory, meter: Meter::default() };
+        let mut reading = Self {
+            archive,
+            request,
+            rounding,
+            scatter,
+            dims,
+            waves: Vec::new(),
+            threads,
+            memory,
+            meter: Meter::default(),
+        };
         reading.check_dims()?;
         reading.fit_memory()?;
         Ok(reading)
@@ -131,13 +144,15 @@ impl Reading {
     /// Takes as many threads as the memory allows, and settles the waves.
     fn fit_memory(&mut self) -> Result<()> {
         let limit = self.memory;
-        let dim = self.dims.iter().copied().max().unwrap_or(0);
+        let dim = self.largest_dim();
         let value_bytes = if self.archive.significand_bits() > 24 { 8 } else { 4 };
         let chunk = (crate::archive::chunk_rows(dim.max(1)) * dim * value_bytes) as u64;
         // Rounded rows are blocks of f64, and a chunk's scatter is made beside the group's.
         let block = (2048 * dim * 8) as u64;
         let scatter = if self.scatter { Scatter::bytes(0, dim) as u64 } else { 0 };
-        let per_thread = CHUNKS_PER_THREAD * chunk + block + 2 * scatter;
+        // Labels and keys: as pages, as an array, and the different ones apart.
+        let texts = self.archive.units().iter().map(|unit| unit.text_bytes).max().unwrap_or(0);
+        let per_thread = CHUNKS_PER_THREAD * chunk + block + 2 * scatter + TEXT_COPIES * texts;
         let footers = |threads: usize| self.archive.footer_memory(threads);
         let needed = |threads: usize| threads as u64 * per_thread + scatter + footers(threads);
         let threads = (1..=self.threads).rev().find(|&threads| needed(threads) <= limit).unwrap_or(1);
@@ -161,13 +176,18 @@ impl Reading {
         Ok(())
     }
 
+    /// The largest `D` of the files.
+    pub(super) fn largest_dim(&self) -> usize {
+        self.dims.iter().copied().max().unwrap_or(0)
+    }
+
     /// Whether there is memory for what metrics make of a scatter, whatever the classes.
     ///
     /// # Errors
     ///
     /// [`Resource`](crate::error::ErrorKind::Resource) with the number if there is not.
     pub(super) fn check_metrics(&self) -> Result<()> {
-        let dim = self.dims.iter().copied().max().unwrap_or(0) as u64;
+        let dim = self.largest_dim() as u64;
         self.meter.check_more(if self.scatter { metric_bytes(0, dim, true) } else { 0 })
     }
 

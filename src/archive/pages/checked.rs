@@ -45,7 +45,14 @@ impl RowGroups for CheckedGroup<'_> {
             definition: level(descriptor.max_def_level())?,
             values: Fixed::of(descriptor.physical_type(), descriptor.type_length()),
         };
-        let pages = CheckedPages { reader, source: self.source.clone(), column, rows: 0, left: self.num_rows(), skipped: false };
+        let pages = CheckedPages {
+            reader,
+            source: self.source.clone(),
+            column,
+            rows: 0,
+            left: self.num_rows(),
+            skipped: false,
+        };
         Ok(Box::new(One(Some(pages))))
     }
 
@@ -140,10 +147,9 @@ impl Column {
             (Encoding::RLE, _) => bytes.split_first_chunk::<4>().is_some_and(|(length, runs)| {
                 u32::from_le_bytes(*length) as usize == runs.len() && runs_fill(runs, count, 1)
             }),
-            (
-                Encoding::DELTA_BINARY_PACKED | Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY,
-                _,
-            ) => count == 0 || delta_count(bytes) == Some(count as u64),
+            (Encoding::DELTA_BINARY_PACKED | Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY, _) => {
+                count == 0 || delta_count(bytes) == Some(count as u64)
+            }
             _ => true,
         }
     }

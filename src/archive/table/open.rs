@@ -8,11 +8,11 @@ use arrow::datatypes::{DataType, Field};
 use super::{Place, Table, TableColumn, TableFile, TableUnit};
 use crate::archive::discover::{Found, discover};
 use crate::archive::duplicates::refuse_duplicates;
+use crate::archive::escaped;
 use crate::archive::file::Footers;
 use crate::archive::keys::{self, Hive};
 use crate::archive::plan::{Opened, open_all, present, readable, warnings};
 use crate::archive::schema::{Element, Schema, label_kind, leaves};
-use crate::archive::escaped;
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
 

@@ -224,7 +224,7 @@ impl TableReader {
 
 impl Others {
     fn open(source: &Source, footer: &Footer, row_group: usize, roots: Vec<usize>, rows: usize) -> Result<Self> {
-        let batches = batches(source, &footer.arrow, (row_group, 0), &roots, rows)?;
+        let batches = batches(source, &footer.arrow, (row_group, 0), &roots, rows, None)?;
         Ok(Self { batches, roots })
     }
 

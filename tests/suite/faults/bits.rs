@@ -10,6 +10,8 @@ use nckit::archive::{Archive, Policy, Request, Table, Wanted};
 use nckit::error::{ErrorKind, Result};
 use rayon::prelude::*;
 
+use super::mutations::{Damage, damage};
+use crate::rows::Random;
 
 /// What came of reading damaged bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,9 +43,8 @@ fn files() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/checked");
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let paths = paths.filter(|path| path.extension().is_some_and(|extension| extension == "parquet"));
-    let mut files: Vec<(String, Vec<u8>)> = paths
-        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap()))
-        .collect();
+    let mut files: Vec<(String, Vec<u8>)> =
+        paths.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap())).collect();
     files.sort();
     assert_eq!(files.len(), 10);
     files
@@ -160,21 +161,63 @@ fn flip(name: &str, whole: &[u8], step: usize) -> (Counts, Vec<(usize, usize)>) 
     (counts, silent)
 }
 
+/// Damages a file at random, so many times.
+fn damage_at_random(name: &str, whole: &[u8], other: &[u8], trials: usize) -> (Counts, Vec<Damage>) {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::new(folder.path(), name, whole);
+    let mut random = Random::new(name.len() as u64);
+    let (mut counts, mut silent) = (Counts::default(), Vec::new());
+    for _ in 0..trials {
+        let (how, damaged) = damage(&mut random, whole, other);
+        let outcome = bench.read(&damaged);
+        if outcome.different > 0 {
+            silent.push(how);
+        }
+        counts = counts.add(outcome);
+    }
+    (counts, silent)
+}
+
+#[test]
+fn fault_28_bits_of_footers_and_page_headers_are_seen_or_make_no_difference() {
+    // A prime, so that every bit of a byte has its turn.
+    let found: Vec<_> = files().into_par_iter().map(|(name, whole)| (flip(&name, &whole, 61), name)).collect();
+    for ((counts, silent), name) in found {
+        assert_eq!((counts.different, counts.crashed, counts.hung), (0, 0, 0), "{name}: {silent:?}");
+        assert!(counts.refused > counts.same, "{name}: {counts:?}");
+    }
+}
+
 #[test]
 #[ignore = "takes minutes: its counts stand in docs/faults.md"]
 fn fault_28_every_bit_of_ten_files() {
-    let found: Vec<_> = files().into_par_iter().map(|(name, whole)| (flip(&name, &whole, 1), name, whole)).collect();
+    let files = files();
+    let row = |name: &str, counts: Counts| {
+        let Counts { refused, same, different, crashed, hung } = counts;
+        println!("| {name} | {refused} | {same} | {different} | {crashed} | {hung} |");
+    };
+    let flipped: Vec<_> = files.par_iter().map(|(name, whole)| (flip(name, whole, 1), name)).collect();
     let mut all = Counts::default();
-    for ((counts, silent), name, whole) in &found {
-        let Counts { refused, same, different, crashed, hung } = *counts;
-        let length = u32::from_le_bytes(whole[whole.len() - 8..][..4].try_into().unwrap()) as usize;
-        println!("| {name} | {} | {length} | {refused} | {same} | {different} |", whole.len());
-        for &(byte, bit) in silent {
-            let from = byte.saturating_sub(8);
-            println!("    {name} {byte} of {} bit {bit}: {:02x?} … {:02x?}", whole.len(), &whole[from..byte], &whole[byte..(byte + 8).min(whole.len())]);
-        }
-        assert_eq!((crashed, hung), (0, 0), "{name}");
-        all = all.add(*counts);
+    for ((counts, silent), name) in flipped {
+        row(name, counts);
+        println!("  other rows after byte and bit {silent:?}");
+        all = all.add(counts);
     }
-    println!("{all:?}");
+    row("all bits", all);
+    let others = files.iter().cycle().skip(1);
+    let damaged: Vec<_> = files
+        .iter()
+        .zip(others)
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .map(|((name, whole), (_, other))| (damage_at_random(name, whole, other, 2000), name))
+        .collect();
+    let mut random = Counts::default();
+    for ((counts, silent), name) in damaged {
+        println!("  {name} at random: {counts:?}, other rows after {silent:?}");
+        random = random.add(counts);
+    }
+    row("at random", random);
+    let all = all.add(random);
+    assert_eq!((all.crashed, all.hung), (0, 0));
 }

@@ -69,7 +69,8 @@ fn repeat(path: &Path, times: usize) {
     let metadata = ParquetMetaDataReader::new().parse_and_finish(&fs::File::open(path).unwrap()).unwrap();
     let length = u32::from_le_bytes(whole[whole.len() - 8..][..4].try_into().unwrap()) as usize;
     let group = metadata.row_group(0).clone();
-    let end = group.columns().iter().map(|column| column.byte_range().0 + column.byte_range().1).max().unwrap() as usize;
+    let end =
+        group.columns().iter().map(|column| column.byte_range().0 + column.byte_range().1).max().unwrap() as usize;
     assert!(end <= whole.len() - 8 - length);
     let body = &whole[4..end];
     let mut out = [b"PAR1", body.repeat(times).as_slice()].concat();
@@ -181,6 +182,16 @@ fn fault_31_memory_is_kept_whatever_the_footer_holds() {
     }
 }
 
+/// Each distinct text is in memory once, however many rows have it.
+#[test]
+fn fault_31_long_labels_are_not_copied_for_every_row() {
+    let place = Place::new();
+    let words = Arc::new(StringArray::from_iter_values((0..300).map(|row| "abc"[row % 3..][..1].repeat(400_000))));
+    let values = (0..300).map(|at| (at % 7) as f32).collect();
+    place.write_columns("long.parquet", &[("feature", vectors(values, 1)), ("label", words)], 300);
+    assert!(within(&place, 60, &["accumulate", "long.parquet", "-o", "x.ncst", "--threads=1"]));
+}
+
 #[test]
 fn fault_32_many_files_of_one_size_take_no_time() {
     let place = Place::new();
@@ -196,14 +207,19 @@ fn fault_32_many_files_of_one_size_take_no_time() {
         other[at..at + 4].copy_from_slice(&(4.0 + file as f32).to_le_bytes());
         fs::write(place.path(&format!("in/{file}.parquet")), other).unwrap();
     }
-    let start = Instant::now();
-    let text = place.succeed(&["accumulate", "in", "-o", "x.ncst", "--dry-run", "-q"]);
-    let took = start.elapsed();
-    assert!(text.contains("1,500 files"), "{text}");
-    println!("1,500 files of one size and footer: {took:?}");
+    let run = ["accumulate", "in", "-o", "x.ncst", "--dry-run", "-q"];
+    let time = |more: &[&str]| {
+        let start = Instant::now();
+        let text = place.succeed(&[&run[..], more].concat());
+        assert!(text.contains("1,500 files"), "{text}");
+        start.elapsed()
+    };
+    let (unlooked, took) = (time(&["--allow-duplicates"]), time(&[]));
+    println!("1,500 files of one size and footer: {took:?}, {unlooked:?} without looking for duplicates");
+    assert!(took < 5 * unlooked + Duration::from_secs(2), "{took:?} against {unlooked:?}");
     // Two in the midst are the same, and no others.
     fs::copy(place.path("in/700.parquet"), place.path("in/900.parquet")).unwrap();
-    let text = place.fail(65, &["accumulate", "in", "-o", "x.ncst", "--dry-run", "-q"]);
+    let text = place.fail(65, &run);
     assert!(text.contains("in/700.parquet") && text.contains("in/900.parquet"), "{text}");
 }
 

@@ -19,7 +19,10 @@ const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// The keys of all paths, and what their values are: integers if all of a key's are, apart from nulls.
 #[derive(Debug, Default)]
-pub(super) struct Hive(BTreeMap<String, Values>);
+pub(super) struct Hive {
+    keys: BTreeMap<String, Values>,
+    files: usize,
+}
 
 /// How many files have the key, and in how many its value is no integer.
 #[derive(Debug, Default)]
@@ -30,9 +33,9 @@ struct Values {
 
 impl Hive {
     pub(super) fn of(files: &[Found]) -> Self {
-        let mut hive = Self::default();
+        let mut hive = Self { files: files.len(), ..Self::default() };
         for (key, value) in files.iter().flat_map(|file| &file.keys) {
-            let values = hive.0.entry(key.clone()).or_default();
+            let values = hive.keys.entry(key.clone()).or_default();
             values.files += 1;
             values.texts += usize::from(is_text(value));
         }
@@ -41,22 +44,32 @@ impl Hive {
 
     /// Takes a file out again, which has no row that would have these keys.
     pub(super) fn forget(&mut self, file: &Found) {
+        self.files = self.files.saturating_sub(1);
         for (key, value) in &file.keys {
-            if let Some(values) = self.0.get_mut(key) {
+            if let Some(values) = self.keys.get_mut(key) {
                 values.files = values.files.saturating_sub(1);
                 values.texts = values.texts.saturating_sub(usize::from(is_text(value)));
             }
         }
-        self.0.retain(|_, values| values.files > 0);
+        self.keys.retain(|_, values| values.files > 0);
+    }
+
+    /// Whether a file alone, or with few others, decides that there is a key or of what kind its values are.
+    pub(super) fn is_contested(&self, file: &Found) -> bool {
+        let contested = |(key, value): (&String, &String)| {
+            let values = self.keys.get(key)?;
+            Some(values.files < self.files || (is_text(value) && values.texts < values.files))
+        };
+        file.keys.iter().any(|key| contested(key).unwrap_or(false))
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.keys.keys().map(String::as_str)
     }
 
     /// What the values of a key are, if a path has it.
     pub(super) fn kind(&self, key: &str) -> Option<LabelKind> {
-        self.0.get(key).map(|values| if values.texts > 0 { LabelKind::Text } else { LabelKind::Int })
+        self.keys.get(key).map(|values| if values.texts > 0 { LabelKind::Text } else { LabelKind::Int })
     }
 
     /// A value as it is written in a path; `None` is null.

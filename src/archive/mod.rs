@@ -3,7 +3,9 @@
 mod batches;
 mod chunk;
 mod discover;
+mod duplicates;
 mod file;
+mod footer;
 mod foreign;
 pub mod head;
 mod keys;
@@ -106,6 +108,8 @@ pub struct Request {
     pub ignore_label: Option<String>,
     /// Whether the same content under two names counts twice.
     pub allow_duplicates: bool,
+    /// Bytes that footers may take while files are opened; `None` is no limit.
+    pub memory: Option<u64>,
 }
 
 /// The values of the `group_by` keys, in their order.
@@ -122,6 +126,8 @@ pub struct Unit {
     pub rows: u64,
     /// Bytes of the columns read, as stored.
     pub bytes: u64,
+    /// Bytes of the texts among them, before compression.
+    pub text_bytes: u64,
     /// The group that all its rows belong to, where path or column statistics tell.
     pub key: Option<Key>,
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use rayon::prelude::*;
 
 use super::chunk::Rules;
-use super::file::{Footer, Footers};
+use super::file::{FOOTER_BYTES, FOOTER_GROWTH, Footer, Footers};
 use super::keys::Filter;
 use super::pooling::Ranges;
 use super::schema::{Element, leaves};
@@ -130,6 +130,13 @@ impl Archive {
     /// The column of the labels; `None` if all rows are of the one class 0.
     pub fn labels(&self) -> Option<&Column> {
         self.labels.as_ref()
+    }
+
+    /// Bytes that footers take while rows are read by so many threads: those in use, and those kept for the next.
+    pub fn footer_memory(&self, threads: usize) -> u64 {
+        let largest = self.files.iter().map(|file| file.footer_bytes).max().unwrap_or(0);
+        let all: u64 = self.files.iter().map(|file| file.footer_bytes).sum();
+        FOOTER_GROWTH * (largest * threads as u64 + FOOTER_BYTES.max(largest)).min(all)
     }
 
     /// The type of the labels.

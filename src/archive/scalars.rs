@@ -8,10 +8,9 @@ use arrow::datatypes::{
     DataType, Field, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader};
 
-use super::schema::leaves;
+use super::batches::batches;
 use super::source::{Source, damaged};
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -45,15 +44,13 @@ impl ScalarReader {
         (roots, any): (Vec<usize>, Option<usize>),
         rows: usize,
     ) -> Result<Self> {
-        let group = metadata.metadata().row_group(row_group);
-        source.expect(group, &leaves(metadata.metadata(), &roots))?;
-        let batches = source.guarded(|| {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(source.clone(), metadata.clone())
-                .with_projection(ProjectionMask::roots(metadata.parquet_schema(), roots.iter().copied()))
-                .with_row_groups(vec![row_group])
-                .with_batch_size(rows)
-                .build()
-        })?;
+        // Texts are long and few: each stays where it is, once.
+        let kept = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let fields = metadata.schema().fields().iter().map(|field| match field.data_type() {
+            DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(kept.clone())),
+            _ => field.clone(),
+        });
+        let batches = batches(source, metadata, (row_group, 0), &roots, rows, Some(&fields.collect()))?;
         Ok(Self { batches, source: source.clone(), roots, any })
     }
 
@@ -116,6 +113,23 @@ pub(super) fn coded(array: &ArrayRef, base: u64) -> Result<Coded> {
         DataType::Utf8 => {
             let mut coder = Coder::default();
             array.as_string::<i32>().iter().for_each(|value| coder.push(value, |&value| Label::Text(value.into())));
+            Ok(coder.coded)
+        }
+        DataType::Dictionary(key, value) if **key == DataType::Int32 && **value == DataType::Utf8 => {
+            let (mut coder, dictionary) = (Coder::default(), array.as_dictionary::<Int32Type>());
+            let values = dictionary.values().as_string::<i32>();
+            let mut codes = vec![NULL; values.len()];
+            for key in dictionary.keys() {
+                let key = key.map(|key| key as usize).filter(|&key| values.is_valid(key));
+                match key.map(|key| (key, codes[key])) {
+                    Some((key, NULL)) => {
+                        coder.push(Some(values.value(key)), |&value| Label::Text(value.into()));
+                        codes[key] = coder.coded.codes[coder.coded.codes.len() - 1];
+                    }
+                    Some((_, code)) => coder.coded.codes.push(code),
+                    None => coder.coded.codes.push(NULL),
+                }
+            }
             Ok(coder.coded)
         }
         other => Err(Error::internal("a column of labels has a type that was not planned").with("type", other)),

@@ -16,7 +16,7 @@ use crate::store::{Lock, StateFile, refuse_inputs};
 
 pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, console: &Console) -> Result<()> {
     let task = task(args)?;
-    use_threads(&args.machine)?;
+    use_threads(&args.machine, task.scatter, console)?;
     if args.dry_run {
         let accumulation = Accumulation::begin(&task, None)?;
         return dry_run(&accumulation.summary(), accumulation.estimate());

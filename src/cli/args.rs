@@ -499,6 +499,7 @@ impl Input {
             bad_files: self.on_bad_file.into(),
             ignore_label: self.ignore_label.clone(),
             allow_duplicates: self.allow_duplicates,
+            memory: None,
         })
     }
 }

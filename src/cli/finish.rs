@@ -16,7 +16,7 @@ pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&[], Request::default(), Rounding::default(), parts, &args.machine)?;
     let mut targets = Targets::new(&args.outputs)?;
-    use_threads(&args.machine)?;
+    use_threads(&args.machine, true, console)?;
     let states = merge::read(&args.states, args.allow_duplicates)?;
     let (used, _) = states.ledger.rows();
     let text = format!(

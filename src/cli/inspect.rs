@@ -19,12 +19,12 @@ use crate::store::StateFile;
 const LISTED: usize = 50;
 
 pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
-    use_threads(&args.machine)?;
+    use_threads(&args.machine, false, console)?;
     let is_state = |input: &String| StateFile::is_at(Path::new(input));
     if args.input.inputs.iter().all(is_state) {
         return args.input.inputs.iter().try_for_each(|input| stdout::print(&verify::describe(Path::new(input))?));
     }
-    let request = args.input.request()?;
+    let request = Request { memory: Some(args.machine.memory_limit()), ..args.input.request()? };
     let archive = Archive::open(&args.input.inputs, &request)?;
     passed_over(&archive, console);
     archive.warnings().iter().for_each(|warning| console.warn(warning));

@@ -15,13 +15,21 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&args.input.inputs, args.input.request()?, args.exactness.rounding(), parts, &args.machine)?;
     let mut targets = Targets::new(&args.outputs)?;
-    use_threads(&args.machine)?;
+    use_threads(&args.machine, true, console)?;
     let plan = Plan::new(job)?;
     targets.refuse_inputs(plan.inputs())?;
     describe_columns(plan.archive(), console);
     describe_heads(plan.heads().as_ref(), console);
     plan.further().iter().for_each(|(name, text)| console.fact(name, text));
     let summary = plan.summary();
+    if let Some((dim, time)) = plan.decomposition()? {
+        let (dim, seconds) = (count(dim as u64), time.as_secs_f64());
+        let time = if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) };
+        console.warn(&format!(
+            "nc1_vci decomposes a matrix of {dim} × {dim}: about {time} for each group; without it in --metrics the run \
+             ends sooner"
+        ));
+    }
     if args.dry_run {
         plan.notes().iter().for_each(|note| console.warn(note));
         return dry_run(&summary, plan.estimate());
@@ -82,8 +90,13 @@ impl Exactness {
     }
 }
 
-/// Kernels below the workers share one pool of that many threads.
-pub(super) fn use_threads(machine: &Machine) -> Result<()> {
+/// Kernels below the workers share one pool of that many threads; `products` are matrix products, which not every
+/// command makes.
+pub(super) fn use_threads(machine: &Machine, products: bool, console: &Console) -> Result<()> {
+    if products {
+        machine.check_address_space()?;
+    }
+    machine.fewer_threads().iter().for_each(|text| console.warn(text));
     rayon::ThreadPoolBuilder::new()
         .num_threads(machine.thread_count())
         .build_global()

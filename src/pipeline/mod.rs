@@ -13,6 +13,7 @@ mod digest;
 mod estimate;
 mod finish;
 mod heads;
+mod memory;
 mod plan;
 mod present;
 mod scan;
@@ -118,11 +119,14 @@ impl Plan {
     /// [`Usage`](crate::error::ErrorKind::Usage) or [`Data`](crate::error::ErrorKind::Data) for heads that do not fit, or do
     /// not say which row is which class; [`Resource`](crate::error::ErrorKind::Resource) if the memory does not suffice.
     pub fn new(job: Job) -> Result<Self> {
+        let mut job = job;
+        job.request.memory = Some(job.memory);
         let archive = Archive::open(&job.inputs, &job.request)?;
         let (request, rounding, threads, memory) = (job.request.clone(), job.rounding, job.threads, job.memory);
         let mut presentation = Presentation::new(job, true, archive.labels())?;
         presentation.check_kind(archive.label_kind())?;
         let reading = Reading::new(archive, request, rounding, presentation.needs.scatter, threads, memory)?;
+        reading.check_metrics()?;
         if presentation.job.head.is_some() {
             let (groups, labels) = reading.survey(presentation.job.head_rules.ranks())?;
             presentation.settle_heads(&groups, labels, &reading.archive.spellings())?;
@@ -165,6 +169,18 @@ impl Plan {
     pub fn inputs(&self) -> Vec<PathBuf> {
         let own = self.reading.archive.files().iter().map(|file| file.path.clone());
         own.chain(self.presentation.inputs()).collect()
+    }
+
+    /// `D`, and about how long the decomposition of `nc1_vci` takes for a group, where that is asked for and is long.
+    ///
+    /// # Errors
+    ///
+    /// Those of the decomposition.
+    pub fn decomposition(&self) -> Result<Option<(usize, Duration)>> {
+        let wanted = self.reading.scatter && self.presentation.job.selection.contains("nc1_vci");
+        let dim = self.reading.largest_dim();
+        let time = if wanted { estimate::decomposition(dim)? } else { None };
+        Ok(time.map(|time| (dim, time)))
     }
 
     /// The plan in numbers.
@@ -211,6 +227,9 @@ impl Plan {
         for wave in waves {
             let wave: Vec<usize> = wave;
             let gathered = accumulate::<S>(reading, &wave, kept.as_ref(), watch)?;
+            // Metrics of several groups are made at once; those of the largest take most.
+            let largest = gathered.values().map(|group| group.metric_bytes(reading.scatter)).max().unwrap_or(0);
+            reading.meter.check_more(largest)?;
             let dropped = |key: &Key| kept.as_ref().map_or(0, |kept| kept.dropped(key));
             let finished = gathered
                 .into_par_iter()

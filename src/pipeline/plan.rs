@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 
 use super::heads::{Candidate, Labels};
+use super::memory::{Meter, metric_bytes};
 use super::waves::waves;
 use super::{Rounding, Watch};
 use crate::archive::{Archive, Key, Policy, Request, Seen, is_damage, pooled_summary};
@@ -27,6 +28,8 @@ pub(super) struct Reading {
     pub(super) waves: Vec<Vec<usize>>,
     pub(super) threads: usize,
     pub(super) memory: u64,
+    /// What has grown with the rows.
+    pub(super) meter: Meter,
 }
 
 /// A plan in numbers.
@@ -62,6 +65,9 @@ const FEW: usize = 64;
 /// Chunks in hand per thread: the one worked on, one decoded in advance, and Arrow's buffers for it.
 const CHUNKS_PER_THREAD: u64 = 3;
 
+/// Times that the texts of a row group are in memory.
+const TEXT_COPIES: u64 = 3;
+
 impl Reading {
     /// Plans to read an archive on so many threads, with so many bytes of memory.
     ///
@@ -81,7 +87,17 @@ impl Reading {
             .map(|file| archive.file_dim(file).map(Option::unwrap_or_default))
             .collect::<Result<_>>()?;
         let threads = threads.max(1);
-        let mut reading = Self { archive, request, rounding, scatter, dims, waves: Vec::new(), threads, memory };
+        let mut reading = Self {
+            archive,
+            request,
+            rounding,
+            scatter,
+            dims,
+            waves: Vec::new(),
+            threads,
+            memory,
+            meter: Meter::default(),
+        };
         reading.check_dims()?;
         reading.fit_memory()?;
         Ok(reading)
@@ -169,25 +185,28 @@ impl Reading {
     /// Takes as many threads as the memory allows, and settles the waves.
     fn fit_memory(&mut self) -> Result<()> {
         let limit = self.memory;
-        let dim = self.dims.iter().copied().max().unwrap_or(0);
+        let dim = self.largest_dim();
         let value_bytes = if self.archive.significand_bits() > 24 { 8 } else { 4 };
         let chunk = (crate::archive::chunk_rows(dim.max(1)) * dim * value_bytes) as u64;
         // Rounded rows are blocks of f64, and a chunk's scatter is made beside the group's.
         let block = (2048 * dim * 8) as u64;
         let scatter = if self.scatter { Scatter::bytes(0, dim) as u64 } else { 0 };
-        let per_thread = CHUNKS_PER_THREAD * chunk + block + 2 * scatter;
-        let needed = |threads: usize| threads as u64 * per_thread + scatter;
-        while self.threads > 1 && needed(self.threads) > limit {
-            self.threads -= 1;
-        }
-        self.memory = needed(self.threads);
+        // Labels and keys: as pages, as an array, and the different ones apart.
+        let texts = self.archive.units().iter().map(|unit| unit.text_bytes).max().unwrap_or(0);
+        let per_thread = CHUNKS_PER_THREAD * chunk + block + 2 * scatter + TEXT_COPIES * texts;
+        let footers = |threads: usize| self.archive.footer_memory(threads);
+        let needed = |threads: usize| threads as u64 * per_thread + scatter + footers(threads);
+        let threads = (1..=self.threads).rev().find(|&threads| needed(threads) <= limit).unwrap_or(1);
+        let needed = needed(threads);
+        (self.threads, self.memory) = (threads, needed);
+        self.meter = Meter::new(limit, needed);
         if self.memory > limit {
             return Err(Error::resource("the run needs more memory than it may use")
                 .with("needed", format!("{} bytes", self.memory))
                 .with("allowed", format!("{limit} bytes"))
                 .help(format!("--memory {}MiB, or --metrics without a D × D matrix", self.memory.div_ceil(1 << 20))));
         }
-        // Every thread holds a state of each group of its own.
+        // Every thread holds a state of each group of its own, with the maps that find classes.
         let budget = (limit - self.memory) / 2 / self.threads as u64;
         let with_scatter = self.scatter;
         self.waves = waves(&self.archive, &self.dims, budget, |rows, dim| {
@@ -196,6 +215,21 @@ impl Reading {
             (if with_scatter { Scatter::bytes(classes, dim) } else { ClassSums::bytes(classes, dim) }) as u64
         });
         Ok(())
+    }
+
+    /// The largest `D` of the files.
+    pub(super) fn largest_dim(&self) -> usize {
+        self.dims.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Whether there is memory for what metrics make of a scatter, whatever the classes.
+    ///
+    /// # Errors
+    ///
+    /// [`Resource`](crate::error::ErrorKind::Resource) with the number if there is not.
+    pub(super) fn check_metrics(&self) -> Result<()> {
+        let dim = self.largest_dim() as u64;
+        self.meter.check_more(if self.scatter { metric_bytes(0, dim, true) } else { 0 })
     }
 
     /// What the records say of the rows.

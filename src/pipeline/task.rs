@@ -24,6 +24,13 @@ pub struct Task {
     pub memory: u64,
 }
 
+impl Task {
+    /// What is asked of the archive, with the memory that there is.
+    pub(super) fn request(&self) -> Request {
+        Request { memory: Some(self.memory), ..self.request.clone() }
+    }
+}
+
 /// How the ledger knows a unit.
 pub(super) fn identity(archive: &Archive, unit: usize) -> (Source, u32) {
     let unit = &archive.units()[unit];

@@ -86,6 +86,11 @@ impl ClassSums {
         self.dim
     }
 
+    /// Whether there are rows of that class.
+    pub fn contains(&self, label: &Label) -> bool {
+        self.index.contains_key(label)
+    }
+
     /// `K`, the number of classes with rows.
     pub fn classes(&self) -> usize {
         self.labels.len()

@@ -8,11 +8,12 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::{Place, Table, TableColumn, TableFile, TableUnit};
 use crate::archive::discover::{Discovered, Found, discover};
+use crate::archive::duplicates::refuse_duplicates;
 use crate::archive::file::{Footers, Pinned};
 use crate::archive::keys::{self, Hive, Twin};
-use crate::archive::plan::{Opened, open_all, present, readable, refuse_duplicates, with_rows};
+use crate::archive::plan::{Opened, has_rows, open_all, passed_without_rows, present, readable};
 use crate::archive::schema::{Dtype, Element, Schema, check_dtypes, label_kind, leaves};
-use crate::archive::{Policy, escaped, passed_over};
+use crate::archive::{escaped, passed_over};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
@@ -22,13 +23,19 @@ pub(super) fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Tabl
     }
     let Discovered { files: found, mut passed, mut warnings } = discover(inputs)?;
     let mut hive = Hive::of(&found);
-    let opened = open_all(found, Policy::Fail, &mut Vec::new())?;
+    let opened = open_all(found)?;
     // A table without a row has the columns of its first file.
-    let opened = if opened.iter().any(|(_, _, footer)| footer.parquet().file_metadata().num_rows() > 0) {
-        with_rows(opened, &mut hive, &mut passed)?
-    } else {
-        opened.into_iter().take(1).collect()
-    };
+    let (mut filled, empty): (Vec<Opened>, Vec<Opened>) =
+        opened.into_iter().partition(|(_, _, footer)| has_rows(footer));
+    let mut empty = empty.into_iter();
+    if filled.is_empty() {
+        filled.extend(empty.next());
+    }
+    for (found, ..) in empty {
+        hive.forget(&found);
+        passed.push(passed_without_rows(found));
+    }
+    let opened = filled;
     warnings.extend(passed_over(&passed).map(|text| format!("passed {text}")));
     let columns =
         Columns::of(&opened, &hive, dtypes).map_err(|error| error.with_default("file", &opened[0].0.shown))?;

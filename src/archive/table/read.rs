@@ -8,14 +8,12 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float16Type, Float32Type, Float64Type};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::{ChunkGrid, Place, Table, TableRows, TableUnit, Wanted};
-use crate::archive::batches::first_length;
+use crate::archive::batches::{batches, first_length};
 use crate::archive::file::Footer;
 use crate::archive::scalars::{Coded, NULL, coded};
-use crate::archive::schema::leaves;
 use crate::archive::source::{Source, damaged};
 use crate::archive::vectors::{Fault, VectorReader, Vectors};
 use crate::archive::{Values, chunk_rows, escaped};
@@ -237,14 +235,7 @@ impl TableReader {
 
 impl Others {
     fn open(source: &Source, footer: &Footer, row_group: usize, roots: Vec<usize>, rows: usize) -> Result<Self> {
-        source.expect(footer.parquet().row_group(row_group), &leaves(footer.parquet(), &roots))?;
-        let batches = source.guarded(|| {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(source.clone(), footer.arrow.clone())
-                .with_projection(ProjectionMask::roots(footer.arrow.parquet_schema(), roots.iter().copied()))
-                .with_row_groups(vec![row_group])
-                .with_batch_size(rows)
-                .build()
-        })?;
+        let batches = batches(source, &footer.arrow, (row_group, 0), &roots, rows, None)?;
         Ok(Self { batches, roots })
     }
 

@@ -29,7 +29,7 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
     let params: BTreeMap<String, String> =
         args.param.iter().map(|text| pair("--param", text)).collect::<Result<_>>()?;
     let queries = text.map(|text| queries(&text, &params, &outputs)).transpose()?;
-    use_threads(&args.machine)?;
+    use_threads(&args.machine, true, console)?;
     let options = SessionOptions {
         threads: args.machine.thread_count(),
         memory: Some(args.machine.memory_limit()),

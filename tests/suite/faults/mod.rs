@@ -1,7 +1,9 @@
 //! What must survive, and what must be refused: the name of every test carries the number of its fault.
 
+mod bits;
 mod inputs;
 mod kills;
+mod limits;
 mod mutations;
 mod outputs;
 mod process;
@@ -26,7 +28,7 @@ use tempfile::TempDir;
 use crate::rows::Random;
 
 /// All faults there are. What each promises stands where it is tested.
-const FAULTS: [(u32, &str); 37] = [
+const FAULTS: [(u32, &str); 44] = [
     (1, "the process is killed"),
     (2, "interrupt and termination"),
     (3, "the disk is full"),
@@ -54,6 +56,13 @@ const FAULTS: [(u32, &str); 37] = [
     (25, "SQL that writes"),
     (26, "sizes that lie"),
     (27, "the limit of memory"),
+    (28, "bits of footers and page headers rot"),
+    (29, "a schema that is nested without end, or claims columns that are not there"),
+    (30, "more row groups than can be numbered"),
+    (31, "classes, labels and footers without end"),
+    (32, "many files of one size"),
+    (33, "threads without end"),
+    (34, "the limit of address space"),
     (40, "a COPY that fails"),
     (41, "standard output that takes nothing"),
     (42, "outputs that are one file, or an input, or another process's"),

@@ -27,14 +27,14 @@ fn corpus(kind: &str) -> Vec<(String, Vec<u8>)> {
 
 /// What was done to an input.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Damage {
+pub(super) enum Damage {
     Flips,
     Cut,
     Spliced,
     Noise,
 }
 
-fn damage(random: &mut Random, bytes: &[u8], other: &[u8]) -> (Damage, Vec<u8>) {
+pub(super) fn damage(random: &mut Random, bytes: &[u8], other: &[u8]) -> (Damage, Vec<u8>) {
     let mut damaged = bytes.to_vec();
     match random.below(8) {
         0 => {

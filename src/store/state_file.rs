@@ -8,6 +8,7 @@ use std::path::Path;
 use super::format::{self, MAGIC, Sections};
 use super::group::{Group, Kept};
 use super::{Groups, Ledger, Settings, Unfinished, write_whole};
+use crate::archive::Key;
 use crate::error::{Error, Result};
 use crate::state::{ClassSums, Scatter};
 
@@ -134,6 +135,9 @@ impl StateFile {
         for (_, other) in others {
             other.groups.iter().for_each(|(key, group)| groups.entry(key).or_default().push(group));
         }
+        // Groups to which nothing is added are checked all the same.
+        let alone = self.groups.iter().filter(|(key, _)| !groups.contains_key(key));
+        alone.map(|(key, group)| self.shape(key, group)).collect::<Result<Vec<_>>>()?;
         let scatter = self.has_scatter();
         for (key, theirs) in groups {
             let mine = self.groups.entry(key.clone()).or_default();
@@ -177,13 +181,16 @@ impl StateFile {
     ///
     /// [`Data`](crate::error::ErrorKind::Data) with the group of a state that contradicts itself or the file.
     pub fn shapes(&self) -> Result<Vec<(usize, usize)>> {
+        self.groups.iter().map(|(key, group)| self.shape(key, group)).collect()
+    }
+
+    fn shape(&self, key: &Key, group: &Group) -> Result<(usize, usize)> {
         fn of<S: Kept>(group: &Group) -> Result<(usize, usize)> {
             let state: S = group.decode()?;
             Ok((state.classes(), state.dim()))
         }
-        let shape = if self.has_scatter() { of::<Scatter> } else { of::<ClassSums> };
-        let of = |(key, group)| shape(group).map_err(|error| self.settings.locate(error, key));
-        self.groups.iter().map(of).collect()
+        let shape = if self.has_scatter() { of::<Scatter>(group) } else { of::<ClassSums>(group) };
+        shape.map_err(|error| self.settings.locate(error, key))
     }
 
     /// Fails for a checkpoint.

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
-use super::foreign::{self, LOOKED_AT};
+use super::foreign::{self, LOOKED_AT, TEXT};
 use super::pattern::{self, Ways, is_marker, is_pattern, unlistable};
 use super::source::damaged;
 use super::{Passed, escaped};
@@ -249,7 +249,8 @@ fn seen(path: &Path) -> Result<Seen> {
 pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
     let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
     let head = look(path).map(|(head, _)| head).unwrap_or_default();
-    match foreign::recognise(&head, size, shown).filter(|_| !head.starts_with(MAGIC) && !MAGIC.starts_with(&head)) {
+    let known = foreign::recognise(&head, size, shown).filter(|foreign| foreign.what != TEXT);
+    match known.filter(|_| !head.starts_with(MAGIC) && !MAGIC.starts_with(&head)) {
         Some(foreign) => damaged(format!("it is {}", foreign.what)).help(foreign.help),
         None => error,
     }

@@ -11,6 +11,9 @@ pub(super) struct Foreign {
     pub(super) help: String,
 }
 
+/// What text is called that is nothing in particular.
+pub(super) const TEXT: &str = "text";
+
 /// So many bytes from the beginning tell what a file is.
 pub(super) const LOOKED_AT: usize = 512;
 
@@ -202,7 +205,7 @@ fn text(head: &[u8]) -> Option<(&'static str, Way)> {
                 Some(marks) => marks == columns(first) || (third.is_none() && marks > 0 && marks < columns(first)),
             }
     });
-    Some(if is_table { CSV } else { ("text", Way::Words("nckit reads Parquet files")) })
+    Some(if is_table { CSV } else { (TEXT, Way::Words("nckit reads Parquet files")) })
 }
 
 impl Way {

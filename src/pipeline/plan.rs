@@ -9,7 +9,7 @@ use super::heads::{Candidate, Labels};
 use super::memory::{Meter, metric_bytes};
 use super::waves::waves;
 use super::{Rounding, Watch};
-use crate::archive::{Archive, Key, Policy, Request, Seen, is_damage, pooled_summary};
+use crate::archive::{Archive, Key, Policy, Request, Seen, Unit, is_damage, pooled_summary};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::state::{ClassSums, Scatter};
@@ -67,6 +67,9 @@ const CHUNKS_PER_THREAD: u64 = 3;
 
 /// Times that the texts of a row group are in memory.
 const TEXT_COPIES: u64 = 3;
+
+/// Bytes that a text of a chunk takes beside itself, as a label and where it is looked up.
+const TEXT_BYTES: u64 = 120;
 
 impl Reading {
     /// Plans to read an archive on so many threads, with so many bytes of memory.
@@ -191,9 +194,12 @@ impl Reading {
         // Rounded rows are blocks of f64, and a chunk's scatter is made beside the group's.
         let block = (2048 * dim * 8) as u64;
         let scatter = if self.scatter { Scatter::bytes(0, dim) as u64 } else { 0 };
-        // Labels and keys: as pages, as an array, and the different ones apart.
-        let texts = self.archive.units().iter().map(|unit| unit.text_bytes).max().unwrap_or(0);
-        let per_thread = CHUNKS_PER_THREAD * chunk + block + 2 * scatter + TEXT_COPIES * texts;
+        // Labels and keys: as pages, as an array, and the different ones apart. Each takes four bytes at least.
+        let most = crate::archive::chunk_rows(dim.max(1)) as u64;
+        let texts =
+            |unit: &Unit| TEXT_COPIES * unit.text_bytes + TEXT_BYTES * (unit.text_bytes / 4).min(unit.rows).min(most);
+        let texts = self.archive.units().iter().map(texts).max().unwrap_or(0);
+        let per_thread = CHUNKS_PER_THREAD * chunk + block + 2 * scatter + texts;
         let footers = |threads: usize| self.archive.footer_memory(threads);
         let needed = |threads: usize| threads as u64 * per_thread + scatter + footers(threads);
         let threads = (1..=self.threads).rev().find(|&threads| needed(threads) <= limit).unwrap_or(1);

@@ -186,9 +186,9 @@ fn fault_31_memory_is_kept_whatever_the_footer_holds() {
 #[test]
 fn fault_31_long_labels_are_not_copied_for_every_row() {
     let place = Place::new();
-    let words = Arc::new(StringArray::from_iter_values((0..300).map(|row| "abc"[row % 3..][..1].repeat(400_000))));
-    let values = (0..300).map(|at| (at % 7) as f32).collect();
-    place.write_columns("long.parquet", &[("feature", vectors(values, 1)), ("label", words)], 300);
+    let words = Arc::new(StringArray::from_iter_values((0..1500).map(|row| "abc"[row % 3..][..1].repeat(100_000))));
+    let values = (0..1500).map(|at| (at % 7) as f32).collect();
+    place.write_columns("long.parquet", &[("feature", vectors(values, 1)), ("label", words)], 1500);
     assert!(within(&place, 60, &["accumulate", "long.parquet", "-o", "x.ncst", "--threads=1"]));
 }
 

@@ -83,18 +83,16 @@ fn is_folder(copy: &CopyTo) -> bool {
     !name.contains('.') || name.ends_with('.') || !copy.partition_by.is_empty()
 }
 
-/// The files that a plan reads: those of its tables, and heads that it names.
+/// The files that a plan reads: those of its tables, views resolved, and heads that it names.
 fn add_inputs(plan: &LogicalPlan, inputs: &mut Vec<PathBuf>) -> SqlResult<()> {
     plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            if let Some(view) = scan.source.get_logical_plan() {
-                add_inputs(&view, inputs)?;
-            } else if let Ok(provider) = source_as_provider(&scan.source) {
-                if let Some(archive) = provider.downcast_ref::<ArchiveTable>() {
-                    inputs.extend(archive.archive().paths().map(Path::to_owned));
-                } else if let Some(files) = provider.downcast_ref::<ListingTable>() {
-                    inputs.extend(files.table_paths().iter().map(path_of));
-                }
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+        {
+            if let Some(archive) = provider.downcast_ref::<ArchiveTable>() {
+                inputs.extend(archive.archive().paths().map(Path::to_owned));
+            } else if let Some(files) = provider.downcast_ref::<ListingTable>() {
+                inputs.extend(files.table_paths().iter().map(path_of));
             }
         }
         node.apply_expressions(|expression| {

@@ -259,7 +259,7 @@ mod tests {
         fs::hard_link(file("a.csv"), file("hard.csv")).unwrap();
         symlink(file("a.csv"), file("link.csv")).unwrap();
         symlink(dir.path(), file("again")).unwrap();
-        for other in ["hard.csv", "link.csv", "again/a.csv", "again/../again/./a.csv"] {
+        for other in ["hard.csv", "link.csv", "again/a.csv", "again/./a.csv"] {
             assert_eq!(both("a.csv", other).unwrap_err().kind(), ErrorKind::Usage, "{other}");
         }
         assert_eq!(both("again/b.csv", "b.csv").unwrap_err().kind(), ErrorKind::Usage);

@@ -10,7 +10,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::{Map, Value};
 
 use super::records::Cells;
-use super::text::{NOTHING, escaped, significant};
+use super::text::{NOTHING, significant};
+use crate::archive::escaped;
 use crate::error::{Error, Result};
 
 /// Says what a nested value is in a few words, where it knows better than its fields.
@@ -170,7 +171,7 @@ fn short(column: &ArrayRef, row: usize, describe: Describe) -> Result<String> {
     Ok(match cells(&column.slice(row, 1), Nested::Json)? {
         Cells::Float(numbers) => numbers[0].map_or_else(|| NOTHING.to_owned(), significant),
         cells => match cells.json(0) {
-            Value::String(text) => escaped(&text).into_owned(),
+            Value::String(text) => escaped(&text),
             value => value.to_string(),
         },
     })

@@ -31,7 +31,14 @@ fn group(key: &[(&str, Label)], metrics: Vec<Measured>) -> Group {
 }
 
 fn report(groups: Vec<Group>) -> Report {
-    Report { options: Options::default(), settings: BTreeMap::new(), groups, bad_files: Vec::new() }
+    Report {
+        options: Options::default(),
+        settings: BTreeMap::new(),
+        remarks: Vec::new(),
+        class_names: BTreeMap::new(),
+        groups,
+        bad_files: Vec::new(),
+    }
 }
 
 fn epoch(epoch: i128) -> [(&'static str, Label); 1] {

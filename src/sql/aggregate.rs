@@ -162,9 +162,14 @@ pub(super) fn check_rows(name: &str, usage: &str, types: &[DataType]) -> SqlResu
     let [feature, label, ..] = types else {
         return plan_err!("{name} takes a vector and a label: {usage}");
     };
+    if let DataType::FixedSizeBinary(_) = feature {
+        return plan_err!(
+            "{name}: the first argument is bytes, and no file tells of which type their numbers are: FROM 'PATH?COLUMN=f32' says it (or f16, bf16, f64)"
+        );
+    }
     if !is_vector(feature) {
         return plan_err!(
-            "{name}: the first argument is no vector: {feature}; vectors are lists of f16, f32 or f64, or fixed_size_binary of 4·D bytes: {usage}"
+            "{name}: the first argument is no vector: {feature}; vectors are lists of f16, f32 or f64: {usage}"
         );
     }
     if !is_label(label) {

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Fields};
 use rayon::prelude::*;
 
 use super::groups::Finish;
-use super::head::{HeadPlace, Library};
+use super::head::{self, HeadPlace, Library};
 use super::settings::Settings;
 use super::summary::Summary;
 use crate::archive::StoredHead;
@@ -76,7 +76,7 @@ pub(super) fn measurements(
     settings: &Settings,
 ) -> Result<Measurements> {
     let (statistics, dropped_classes) = statistics(summary, settings)?;
-    let head = head.map(|head| head.for_classes(&statistics.labels, statistics.dim)).transpose()?;
+    let head = head.map(|head| head::for_classes(head, &statistics, settings)).transpose()?;
     let outside = outside.map(Summary::statistics).transpose()?;
     let ood_mean = outside.map(|outside| match settings.options.ood_mean {
         OodMean::Classes => outside.mean_of_means(),

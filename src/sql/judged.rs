@@ -27,6 +27,7 @@ use super::rows::Rows;
 use super::settings::Settings;
 use super::share::{Shared, shared};
 use super::{evaluate, external};
+use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
 use crate::kernels::Projection;
 use crate::metrics::{Evidence, Extras, Need, Selection, card, cards, measure, neco_projection};
@@ -238,7 +239,7 @@ impl Judging {
         let (statistics, _) = evaluate::statistics(&summary, settings)?;
         let place = head.map(head::decode).transpose()?.flatten().and_then(|mut places| places.pop().flatten());
         let stored = place.map(|place| Library::default().read(&place)).transpose()?;
-        let classifier = stored.map(|head| head.for_classes(&statistics.labels, statistics.dim)).transpose()?;
+        let classifier = stored.map(|head| head::for_classes(&head, &statistics, settings)).transpose()?;
         let projection = if self.function.takes_outside() {
             let reason = |reason| Error::data("NECO's subspace cannot be made of the state").with("reason", reason);
             Some(neco_projection(&statistics, &settings.options).map_err(reason)?)
@@ -329,6 +330,9 @@ impl Judging {
                 if batch.dim() != context.statistics.dim {
                     return Err(differ_in_length(context.statistics.dim, batch.dim()));
                 }
+                if !is_outside {
+                    check_kind(&context.statistics, batch)?;
+                }
                 judge.look(role, batch, None, seen, None)
             })?;
         }
@@ -391,6 +395,19 @@ impl Judging {
         let selection = Selection::parse(&[key.to_owned()])?;
         let made = measure(&evidence, &self.function.settings.options, &selection, Extras::default())?;
         Ok(made.metrics.first().and_then(|metric| metric.value))
+    }
+}
+
+/// Fails if the labels of rows are of another kind than the classes: not one of them would be known.
+fn check_kind(statistics: &Statistics, batch: &Batch<'_>) -> Result<()> {
+    let found = batch.codes().first().map(|&code| batch.classes()[code as usize].kind());
+    match statistics.labels.first().map(Label::kind).zip(found) {
+        Some((known, found)) if known != found => {
+            Err(Error::data("the rows have labels of another kind than the state")
+                .with("labels", format!("{found}s"))
+                .with("expected", format!("{known}s")))
+        }
+        _ => Ok(()),
     }
 }
 

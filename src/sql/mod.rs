@@ -21,7 +21,8 @@
 //! | `nc_head(path [, key [, transposed]])` | a classifier; a plain path is one too |
 //! | `nc_share(x)` | a value that rows share which it is joined with: for states of several groups beside rows |
 //!
-//! A metric without a value is null. Conventions are [`Settings`], `SET nc.centring = 'sample'`.
+//! A metric without a value is null. Conventions are [`Settings`], `SET nc.centring = 'sample'`; which row of a head is
+//! which class is one of them, `SET nc.head_rows = 'one-based'`.
 //!
 //! # Where the grid comes from
 //!
@@ -43,6 +44,7 @@ mod analyzer;
 mod carrier;
 mod carry;
 mod columns;
+mod copy;
 mod decisions;
 mod describe;
 mod evaluate;

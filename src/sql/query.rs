@@ -1,7 +1,8 @@
 //! Statements as text, run one by one: what they may do, and what comes of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -10,20 +11,22 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::physical_plan::execute_stream;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::{CopyToSource, DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 
-use super::external;
 use super::failure::{explain, explain_plan, missing_table};
-use super::functions;
+use super::{copy, external, functions};
 use crate::error::{Error, Result};
+use crate::store::Staged;
 
 /// A statement, parsed and not planned yet.
 #[derive(Clone, Debug)]
 pub struct Query {
     statement: Statement,
+    /// Files that its rows will be written to.
+    outputs: Vec<PathBuf>,
 }
 
 /// Whether statements may write files and make tables.
@@ -41,6 +44,10 @@ pub struct Answer {
     schema: SchemaRef,
     rows: SendableRecordBatchStream,
     is_plan: bool,
+    /// What the statement writes, until it is whole.
+    staged: Vec<Staged>,
+    /// Rows that waited for that.
+    waiting: VecDeque<RecordBatch>,
 }
 
 impl Query {
@@ -52,7 +59,7 @@ impl Query {
     pub fn parse(text: &str) -> Result<Vec<Self>> {
         let parser = DFParserBuilder::new(text).build().map_err(explain);
         let statements = parser.and_then(|mut parser| parser.parse_statements().map_err(explain))?;
-        Ok(statements.into_iter().map(|statement| Self { statement }).collect())
+        Ok(statements.into_iter().map(|statement| Self { statement, outputs: Vec::new() }).collect())
     }
 
     /// Puts values in the place of parameters, `$name`; those that are there are added to `used`.
@@ -89,14 +96,28 @@ impl Query {
         }
     }
 
+    /// Says which files its rows will be written to: it may not read one of them.
+    pub fn write_to(&mut self, outputs: Vec<PathBuf>) {
+        self.outputs = outputs;
+    }
+
+    /// Whether its rows are all that comes of it.
+    pub fn only_answers(&self) -> bool {
+        matches!(&self.statement, Statement::Statement(statement) if matches!(**statement, ast::Statement::Query(_)))
+    }
+
     /// Plans it and begins to run it.
+    ///
+    /// What it writes takes its place once [`next`](Answer::next) has no more rows: files and folders are whole, or not
+    /// there.
     ///
     /// Metrics that a query gives no name get their key: `SELECT nc1_pinv(feature, label)` makes a column `nc1_pinv`.
     ///
     /// # Errors
     ///
     /// [`Usage`](crate::error::ErrorKind::Usage) if it makes no sense, has a parameter without a value, or writes and
-    /// may not; and whatever the tables say.
+    /// may not, or reads what is written; [`Output`](crate::error::ErrorKind::Output) if that cannot be written; and whatever
+    /// the tables say.
     pub async fn run(mut self, context: &SessionContext, access: Access) -> Result<Answer> {
         self.check_parameters()?;
         name_columns(&mut self.statement);
@@ -110,11 +131,14 @@ impl Query {
         }
         let is_plan = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
         let frame = context.execute_logical_plan(plan).await.map_err(explained)?;
+        let (session, plan) = frame.into_parts();
+        let (plan, staged) = copy::stage(plan, &self.outputs)?;
+        let frame = DataFrame::new(session, plan);
         let schema = frame.schema().inner().clone();
         let tasks = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await.map_err(explain_plan)?;
         let rows = execute_stream(plan, tasks).map_err(explain)?;
-        Ok(Answer { schema, rows, is_plan })
+        Ok(Answer { schema, rows, is_plan, staged, waiting: VecDeque::new() })
     }
 
     fn check_parameters(&mut self) -> Result<()> {
@@ -147,13 +171,22 @@ impl Answer {
         self.is_plan
     }
 
-    /// The next rows.
+    /// The next rows. What the statement writes is in its place before its first row is given out.
     ///
     /// # Errors
     ///
-    /// Those of reading and of the functions.
+    /// Those of reading and of the functions; [`Io`](crate::error::ErrorKind::Io) if what is written cannot be.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        self.rows.next().await.transpose().map_err(explain)
+        if !self.staged.is_empty() {
+            while let Some(rows) = self.rows.next().await {
+                self.waiting.push_back(rows.map_err(explain)?);
+            }
+            self.staged.drain(..).try_for_each(Staged::commit)?;
+        }
+        match self.waiting.pop_front() {
+            Some(rows) => Ok(Some(rows)),
+            None => self.rows.next().await.transpose().map_err(explain),
+        }
     }
 }
 

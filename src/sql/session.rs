@@ -13,7 +13,7 @@ use super::failure::explain;
 use super::paths::{self, PathTables};
 use super::register;
 use super::settings::Settings;
-use crate::archive::Policy;
+use crate::archive::{Policy, escaped};
 use crate::error::Result;
 
 /// What a session is made of.
@@ -69,8 +69,7 @@ pub async fn session(options: &SessionOptions) -> Result<SessionContext> {
         state.write().config_mut().options_mut().set(&key, &memory.to_string()).map_err(explain)?;
     }
     for (name, path) in &options.tables {
-        let table =
-            paths::open(path, &context.state()).await.map_err(|error| error.with("table", name.escape_debug()))?;
+        let table = paths::open(path, &context.state()).await.map_err(|error| error.with("table", escaped(name)))?;
         context.register_table(TableReference::bare(name.as_str()), table).map_err(explain)?;
     }
     Ok(context)

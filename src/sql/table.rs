@@ -18,9 +18,9 @@ use datafusion::scalar::ScalarValue;
 use super::carrier;
 use super::scan::ArchiveScan;
 use super::settings::Settings;
-use crate::archive::{Table, TableUnit, Wanted};
+use crate::archive::{Dtype, Table, TableUnit, Wanted};
 use crate::batch::Label;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// An archive that SQL can read, by the reader that `nckit measure` uses.
 ///
@@ -42,11 +42,20 @@ pub struct ArchiveTable {
 impl ArchiveTable {
     /// Opens files, directories or patterns as one table.
     ///
+    /// Fixed-size binary is bytes, unless an input says of which type the numbers in a column are: `PATH?emb=f16`, and
+    /// `PATH?a=f16&b=f32` of two.
+    ///
     /// # Errors
     ///
-    /// Those of [`Table::open`].
+    /// Those of [`Table::open`]; [`Usage`](crate::error::ErrorKind::Usage) for types that are none.
     pub fn open(inputs: &[String]) -> Result<Self> {
-        let table = Table::open(inputs)?;
+        let (mut paths, mut dtypes) = (Vec::new(), Vec::new());
+        for input in inputs {
+            let (path, columns) = with_dtypes(input)?;
+            paths.push(path);
+            dtypes.extend(columns);
+        }
+        let table = Table::open(&paths, &dtypes)?;
         let columns = table.columns();
         let visible: Vec<Field> =
             columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true)).collect();
@@ -143,6 +152,23 @@ impl ArchiveTable {
         let columns: Vec<ArrayRef> = self.visible.fields().iter().enumerate().map(column).collect::<SqlResult<_>>()?;
         Ok(RecordBatch::try_new(self.visible.clone(), columns)?)
     }
+}
+
+/// Parts `PATH?column=type&…`; a `?` that no `column=type` follows belongs to a pattern.
+fn with_dtypes(input: &str) -> Result<(String, Vec<(String, Dtype)>)> {
+    let pairs = input.rsplit_once('?').and_then(|(path, query)| {
+        let pairs = query.split('&').map(|pair| pair.split_once('=').filter(|(column, _)| !column.contains('/')));
+        Some((path, pairs.collect::<Option<Vec<_>>>()?))
+    });
+    let Some((path, pairs)) = pairs else { return Ok((input.to_owned(), Vec::new())) };
+    let dtype = |(column, name): (&str, &str)| match Dtype::from_name(name) {
+        Some(dtype) => Ok((column.to_owned(), dtype)),
+        None => Err(Error::usage("not a type of numbers")
+            .with("column", column.escape_debug())
+            .with("type", name.escape_debug())
+            .help(format!("'{}?{}=f32', or f16, bf16, f64", path.escape_debug(), column.escape_debug()))),
+    };
+    Ok((path.to_owned(), pairs.into_iter().map(dtype).collect::<Result<_>>()?))
 }
 
 #[async_trait]

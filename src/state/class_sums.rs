@@ -86,6 +86,11 @@ impl ClassSums {
         self.dim
     }
 
+    /// Whether there are rows of that class.
+    pub fn contains(&self, label: &Label) -> bool {
+        self.index.contains_key(label)
+    }
+
     /// `K`, the number of classes with rows.
     pub fn classes(&self) -> usize {
         self.labels.len()
@@ -96,7 +101,7 @@ impl ClassSums {
         self.rows
     }
 
-    /// The labels, of rows that were seen, in any order.
+    /// The classes with rows, in the order in which they came.
     pub fn labels(&self) -> &[Label] {
         &self.labels
     }

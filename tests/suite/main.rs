@@ -9,6 +9,8 @@ mod directions;
 mod exact;
 mod faults;
 mod goldens;
+mod heads;
+mod inputs;
 mod laws;
 mod layering;
 mod means;

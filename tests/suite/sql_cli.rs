@@ -204,8 +204,14 @@ fn an_interrupt_stops_the_query_and_leaves_nothing() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The temporary file is there once the query runs.
-    while fs::read_dir(folder.path()).unwrap().count() == 0 {
+    // Signals are watched once the query runs.
+    let status = format!("/proc/{}/status", child.id());
+    let is_watched = || {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        caught.is_none_or(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 2 != 0)
+    };
+    while fs::read_dir(folder.path()).unwrap().count() == 0 || !is_watched() {
         assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }

@@ -7,6 +7,7 @@
 //! Pages come through parquet's reader, but for those whose values are in the file as they will be in memory: PLAIN,
 //! neither compressed nor with a checksum. These are read to where they are used, without a copy between.
 
+mod checked;
 mod levels;
 mod runs;
 mod values;
@@ -24,6 +25,7 @@ use parquet::file::statistics::Statistics;
 use super::source::{Headers, Source};
 use super::thrift::Levels;
 use crate::error::{Error, Result};
+pub(super) use checked::CheckedGroup;
 use levels::{all_defined, rows_of};
 pub(super) use values::Float;
 use values::Indices;

@@ -72,7 +72,7 @@ impl Runner {
         Ok(Self { runtime, context, access, stop, terminated, idle })
     }
 
-    /// Runs a statement and writes what comes of it; how many rows, or nothing if nobody reads them any more.
+    /// Runs a statement and writes what comes of it; how many rows, or nothing if nobody reads them.
     pub(super) fn run(&self, query: Query, outputs: &Outputs) -> Result<Option<usize>> {
         self.idle.store(false, Ordering::Relaxed);
         let result = self.run_to_end(query, outputs);
@@ -81,8 +81,11 @@ impl Runner {
         result
     }
 
-    fn run_to_end(&self, query: Query, outputs: &Outputs) -> Result<Option<usize>> {
-        let returns_rows = query.returns_rows();
+    fn run_to_end(&self, mut query: Query, outputs: &Outputs) -> Result<Option<usize>> {
+        let (returns_rows, may_stop) = (query.returns_rows(), query.only_answers());
+        if returns_rows {
+            query.write_to(outputs.paths());
+        }
         let (sender, receiver) = sync_channel(WAITING);
         let (context, access) = (self.context.clone(), self.access);
         let work = self.runtime.spawn(async move {
@@ -113,7 +116,7 @@ impl Runner {
             while rows()?.is_some() {}
             return Ok(Some(0));
         }
-        outputs.write(&schema, is_plan, &conventions(&self.context), &mut rows)
+        outputs.write(&schema, (is_plan, may_stop), &conventions(&self.context), &mut rows)
     }
 
     /// The names of the session's tables.

@@ -385,8 +385,9 @@ const FORGERIES: [(&str, &str, fn(&mut Parts)); 14] = [
     ("labels of mixed types", "classes", |p| p.labels[3] = Label::Text("3".into())),
     ("a label twice", "classes", |p| p.labels[1] = p.labels[0].clone()),
     ("residuals beyond half a step", "residuals", |p| {
+        // A dimension of one grid.
         let most = i128::from(p.counts[0]) << 19;
-        residuals(p, |at, low| if at == 0 { most + 1 } else { low });
+        residuals(p, |at, low| if at == 1 { most + 1 } else { low });
     }),
     ("residuals of rows without any", "residuals", |p| {
         p.history.iter_mut().flatten().for_each(|tally| tally.unresolved = tally.changed);

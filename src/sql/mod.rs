@@ -9,7 +9,9 @@
 //! | `nc_measure(feature, label [, head] [, grid])` | a struct of all metrics of a first read |
 //! | `<key>_of(state [, head or state])` | the metric of that key, of a state |
 //! | `nc_measure_of(state [, head [, state]])` | all metrics of a state; the last argument is one of out-of-distribution rows |
-//! | `nc_reason(state, key [, head])` | why a metric has no value |
+//! | `nc_reason(state, key [, head [, state]])` | why a metric has no value |
+//! | `nc_accuracy(state, key [, head [, state]])` | the relative error that rounding left in a metric, as far as it is estimated |
+//! | `nc_flags(state, key [, head [, state]])` | the remarks of a metric, a list of strings |
 //! | `nc_subtract(state, state)` | the first without the rows of the second |
 //! | `nc_classes(state [, head])` | a list of structs, one a class |
 //! | `nc_worst_pairs(state, n)` | the pairs of classes hardest to tell apart |
@@ -21,7 +23,9 @@
 //! | `nc_head(path [, key [, transposed]])` | a classifier; a plain path is one too |
 //! | `nc_share(x)` | a value that rows share which it is joined with: for states of several groups beside rows |
 //!
-//! A metric without a value is null. Conventions are [`Settings`], `SET nc.centring = 'sample'`.
+//! A metric without a value is null. Conventions are [`Settings`], `SET nc.centring = 'sample'`. `nc_measure` and
+//! `nc_measure_of` say beside the metrics what stands beside them in the records of `nckit measure`: `flags` of the group,
+//! `accuracy` by metric or quantity, and `metric_flags` by metric.
 //!
 //! # Where the grid comes from
 //!
@@ -40,11 +44,14 @@
 
 mod aggregate;
 mod analyzer;
+mod budget;
 mod carrier;
 mod carry;
+mod clauses;
 mod columns;
 mod decisions;
 mod describe;
+mod doubts;
 mod evaluate;
 mod failure;
 mod functions;
@@ -54,8 +61,10 @@ mod head;
 mod judged;
 mod memory;
 mod merge;
+mod nesting;
 mod paths;
 mod query;
+mod remarks;
 mod rows;
 mod scalar;
 mod scan;
@@ -67,10 +76,11 @@ mod summary;
 mod table;
 
 pub use describe::describe;
+pub use doubts::{Doubt, Doubts};
 pub use failure::explain;
 pub use functions::{Function, functions};
 pub use query::{Access, Answer, Query};
-pub use session::{SessionOptions, conventions, session};
+pub use session::{SessionOptions, conventions, doubts, session};
 pub use settings::Settings;
 pub use table::ArchiveTable;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, JoinType, Result as SqlResult};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{
@@ -29,14 +30,14 @@ pub(super) fn carry(
             let Ok(provider) = source_as_provider(&scan.source) else { return Ok(None) };
             let Some(table) = provider.downcast_ref::<ArchiveTable>() else { return Ok(None) };
             let name = |at: usize| plan.schema().field(at).name();
-            let Some((position, column)) = table.grid_column(name(feature), name(label)) else { return Ok(None) };
+            let Some((wide, position)) = table.with_grid(name(feature), name(label)) else { return Ok(None) };
             let mut projection =
                 scan.projection.clone().unwrap_or_else(|| (0..scan.source.schema().fields().len()).collect());
             if !projection.contains(&position) {
                 projection.push(position);
             }
-            let column = Column::new(Some(scan.table_name.clone()), column);
-            let source = provider_as_source(Arc::new(table.exposed()));
+            let column = Column::new(Some(scan.table_name.clone()), wide.schema().field(position).name());
+            let source = provider_as_source(Arc::new(wide));
             let scan = TableScanBuilder::new(scan.table_name.clone(), source)
                 .with_projection(Some(projection))
                 .with_filters(scan.filters.clone())

@@ -74,6 +74,7 @@ mod share;
 mod state_file;
 mod summary;
 mod table;
+mod yielding;
 
 pub use describe::describe;
 pub use doubts::{Doubt, Doubts};
@@ -117,8 +118,9 @@ use crate::error::Error;
 /// ```
 pub fn register(context: &SessionContext) {
     let state = context.state();
-    let state =
-        SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rule(Arc::new(memory::CheckMemory));
+    let state = SessionStateBuilder::new_from_existing(state)
+        .with_physical_optimizer_rule(Arc::new(memory::CheckMemory))
+        .with_physical_optimizer_rule(Arc::new(yielding::YieldOften));
     *context.state_ref().write() = state.build();
     for function in aggregate::RowAggregate::all() {
         context.register_udaf(AggregateUDF::new_from_impl(function));

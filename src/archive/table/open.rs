@@ -10,7 +10,7 @@ use crate::archive::discover::{Found, discover};
 use crate::archive::file::Footers;
 use crate::archive::keys::{self, Hive};
 use crate::archive::plan::{Opened, open_all, present, readable, refuse_duplicates, warnings};
-use crate::archive::schema::{Element, Schema, label_kind, leaves};
+use crate::archive::schema::{Element, Schema, first_leaves, label_kind, leaves};
 use crate::archive::{Policy, escaped};
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
@@ -31,6 +31,7 @@ pub(super) fn open(inputs: &[String]) -> Result<Table> {
         let metadata = footer.parquet();
         let roots: Vec<usize> = places.iter().filter_map(Place::root).collect();
         let read = leaves(metadata, &roots);
+        let first_leaf = first_leaves(metadata);
         readable(metadata, &read).map_err(|error| error.with_default("file", &found.shown))?;
         let mut rows = 0;
         for (row_group, group) in metadata.row_groups().iter().enumerate() {
@@ -46,7 +47,7 @@ pub(super) fn open(inputs: &[String]) -> Result<Table> {
                     Place::Key(label) => Some(label.clone()),
                     Place::Vectors { .. } => None,
                     Place::Root(root) => {
-                        let leaf = leaves(metadata, &[*root]).first().copied()?;
+                        let leaf = *first_leaf.get(root)?;
                         keys::constant(group, leaf, schema.field(*root).data_type())
                     }
                 };

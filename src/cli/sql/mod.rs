@@ -3,8 +3,10 @@
 pub(super) mod args;
 mod library;
 mod output;
+mod remarks;
 mod run;
 mod shell;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Read, Write};
@@ -41,7 +43,7 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
     let Some(queries) = queries else { return shell::run(&runner, &outputs, &params, console) };
     for query in queries {
         let start = Instant::now();
-        let Some(rows) = runner.run(query, &outputs)? else {
+        let Some(rows) = runner.run(query, &outputs, console)? else {
             // Nobody reads the results any more.
             break;
         };

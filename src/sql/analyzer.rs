@@ -9,7 +9,9 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result as SqlResult};
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, LogicalPlan, WindowFunctionDefinition};
+use datafusion::logical_expr::{
+    AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, LogicalPlan, WindowFunctionDefinition,
+};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::aggregate::{RowAggregate, distinct};
@@ -65,7 +67,8 @@ impl Rewriter {
                 Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
             })?;
         }
-        let of_states = |part: &Expr| Ok(called::<JudgedAggregate>(part).is_some() || called::<MergeStates>(part).is_some());
+        let of_states =
+            |part: &Expr| Ok(called::<JudgedAggregate>(part).is_some() || called::<MergeStates>(part).is_some());
         let others = plan.expressions().into_iter().map(|expression| expression.exists(of_states));
         let others = others.collect::<SqlResult<Vec<bool>>>()?.contains(&true);
         if calls.is_empty() && !others {

@@ -132,7 +132,10 @@ mod tests {
         let sort = MemoryConsumer::new("sort").register(&pool);
         sort.try_grow(50).unwrap();
         let error = held.resize(60, None).unwrap_err();
-        assert_eq!((error.kind(), error.fact("needed"), error.fact("allowed")), (ErrorKind::Resource, Some("0.0 MiB"), Some("0.0 MiB")));
+        assert_eq!(
+            (error.kind(), error.fact("needed"), error.fact("allowed")),
+            (ErrorKind::Resource, Some("0.0 MiB"), Some("0.0 MiB"))
+        );
         assert_eq!(pool.reserved(), 90, "what is refused is not held");
         held.resize(10, None).unwrap();
         assert_eq!(pool.reserved(), 60);

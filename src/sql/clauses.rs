@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::AggregateUDF;
 use datafusion::sql::sqlparser::ast::{
-    CreateTableOptions, CreateView, Cte, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function,
-    FunctionArg, FunctionArgumentClause, FunctionArguments, GroupByExpr, Join, NamedWindowExpr, OrderByKind, Query,
-    Select, SelectFlavor, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TypedString, Visit, Visitor,
+    CreateTableOptions, CreateView, Cte, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArg,
+    FunctionArgumentClause, FunctionArguments, GroupByExpr, Join, NamedWindowExpr, OrderByKind, Query, Select,
+    SelectFlavor, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TypedString, Visit, Visitor,
     WildcardAdditionalOptions, WindowSpec, WindowType, visit_expressions,
 };
 
@@ -80,10 +80,18 @@ impl Visitor for Clauses<'_> {
         refuse(select.flavor == SelectFlavor::FromFirstNoSelect, "FROM without SELECT", "SELECT * FROM …")?;
         refuse(select.prewhere.is_some(), "PREWHERE", "WHERE … AND …")?;
         refuse(!select.connect_by.is_empty(), "CONNECT BY", "WITH RECURSIVE")?;
-        refuse(select.exclude.is_some(), "EXCLUDE after the columns", "SELECT * EXCLUDE (column), or the columns by name")?;
+        refuse(
+            select.exclude.is_some(),
+            "EXCLUDE after the columns",
+            "SELECT * EXCLUDE (column), or the columns by name",
+        )?;
         refuse(select.value_table_mode.is_some(), "SELECT AS STRUCT or AS VALUE", "named_struct('name', value, …)")?;
         let modifiers = select.select_modifiers.as_ref();
-        refuse(modifiers.is_some_and(|modifiers| modifiers.is_any_set()), "SELECT with a modifier of MySQL", LEAVE_OUT)?;
+        refuse(
+            modifiers.is_some_and(|modifiers| modifiers.is_any_set()),
+            "SELECT with a modifier of MySQL",
+            LEAVE_OUT,
+        )?;
         let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) = &select.group_by;
         if let Some(modifier) = modifiers.first() {
             let instead = "GROUP BY ROLLUP (a, b), GROUP BY CUBE (a, b) or GROUP BY GROUPING SETS ((a), ())";
@@ -160,7 +168,11 @@ impl Visitor for Clauses<'_> {
 impl Clauses<'_> {
     fn of_call(&self, call: &Function) -> Found {
         let name = call.name.to_string().to_lowercase();
-        refuse(call.parameters != FunctionArguments::None, "parameters in parentheses of their own", "f(x, parameter)")?;
+        refuse(
+            call.parameters != FunctionArguments::None,
+            "parameters in parentheses of their own",
+            "f(x, parameter)",
+        )?;
         if let Some(WindowType::WindowSpec(window)) = &call.over {
             of_window(window)?;
         }
@@ -184,9 +196,8 @@ impl Clauses<'_> {
             return refuse(!call.within_group.is_empty(), "WITHIN GROUP");
         }
         let aggregate = self.session.aggregate_functions().get(&name);
-        let minds_nulls = aggregate.is_none_or(|aggregate: &std::sync::Arc<AggregateUDF>| {
-            aggregate.supports_null_handling_clause()
-        });
+        let minds_nulls =
+            aggregate.is_none_or(|aggregate: &std::sync::Arc<AggregateUDF>| aggregate.supports_null_handling_clause());
         refuse(
             nulls && call.over.is_some() && !minds_nulls,
             &format!("IGNORE or RESPECT NULLS of {name}"),
@@ -278,7 +289,11 @@ fn of_type(data_type: &DataType) -> Found {
         DataType::Varchar(length) | DataType::Char(length) => length.is_some(),
         DataType::String(length) => length.is_some(),
         DataType::Float(precision) => {
-            return refuse(*precision != ExactNumberInfo::None, &data_type.to_string(), "REAL for f32, or DOUBLE for f64");
+            return refuse(
+                *precision != ExactNumberInfo::None,
+                &data_type.to_string(),
+                "REAL for f32, or DOUBLE for f64",
+            );
         }
         _ => false,
     };

@@ -23,8 +23,8 @@ use datafusion::logical_expr::{
 };
 
 use super::evaluate::Source;
-use super::{external, functions};
 use super::scalar::Arguments;
+use super::{external, functions};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::metrics::{Card, card, cards, of_decisions};

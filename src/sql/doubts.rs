@@ -30,7 +30,7 @@ pub struct Doubts(Arc<Mutex<Inner>>);
 #[derive(Debug, Default)]
 struct Inner {
     by_value: HashMap<u64, Vec<Doubt>>,
-    /// How many were made of each metric, and the worst of them.
+    /// How many of each metric have a rounding error above 1e-6, and the worst of them.
     made: HashMap<&'static str, (u64, Doubt)>,
     numbers: usize,
 }
@@ -45,15 +45,17 @@ impl Doubts {
         *self.inner() = Inner::default();
     }
 
-    /// Remembers the numbers of a group that are doubtful, or of which its metrics remark something.
-    pub(super) fn note(&self, measured: &Measurements) {
+    /// Remembers the numbers of a group that are doubtful, and those of which their metrics remark something, unless the
+    /// remarks are shown beside them.
+    pub(super) fn note(&self, measured: &Measurements, with_remarks: bool) {
         for metric in &measured.metrics {
             let Some(value) = metric.value else { continue };
             let error = measured.accuracy.get(metric.key).copied().filter(|&error| !(error <= DOUBTFUL));
-            if error.is_none() && metric.flags.is_empty() {
+            let flags = if with_remarks { metric.flags.clone() } else { Vec::new() };
+            if error.is_none() && flags.is_empty() {
                 continue;
             }
-            let doubt = Doubt { metric: metric.key, error, flags: metric.flags.clone() };
+            let doubt = Doubt { metric: metric.key, error, flags };
             self.inner().note(value, doubt);
         }
     }
@@ -65,10 +67,10 @@ impl Doubts {
 
     /// Whether there is nothing to be said of any number.
     pub fn is_empty(&self) -> bool {
-        self.inner().made.is_empty()
+        self.inner().by_value.is_empty()
     }
 
-    /// For each metric with doubtful numbers, how many there were, and the worst.
+    /// For each metric with numbers whose rounding error is above 1e-6, how many there were, and the worst.
     pub fn made(&self) -> Vec<(u64, Doubt)> {
         let mut made: Vec<(u64, Doubt)> = self.inner().made.values().cloned().collect();
         made.sort_by_key(|(_, doubt)| doubt.metric);
@@ -78,9 +80,12 @@ impl Doubts {
 
 impl Inner {
     fn note(&mut self, value: f64, doubt: Doubt) {
-        let (made, worst) = self.made.entry(doubt.metric).or_insert_with(|| (0, doubt.clone()));
-        *made += 1;
-        worst.merge(&doubt);
+        if doubt.error.is_some() {
+            let bare = Doubt { flags: Vec::new(), ..doubt.clone() };
+            let (made, worst) = self.made.entry(doubt.metric).or_insert_with(|| (0, bare.clone()));
+            *made += 1;
+            worst.merge(&bare);
+        }
         let known = self.by_value.entry(value.to_bits()).or_default();
         if let Some(known) = known.iter_mut().find(|known| known.metric == doubt.metric) {
             known.merge(&doubt);
@@ -112,24 +117,24 @@ mod tests {
     use crate::metrics::Measured;
 
     fn measured(value: f64, error: f64, flags: &[&'static str]) -> Measurements {
-        let metric =
-            Measured { key: "nc1_pinv", value: Some(value), floor: None, reason: None, flags: flags.to_vec() };
+        let metric = Measured { key: "nc1_pinv", value: Some(value), floor: None, reason: None, flags: flags.to_vec() };
         Measurements { metrics: vec![metric], accuracy: [("nc1_pinv", error)].into(), ..Measurements::default() }
     }
 
     #[test]
     fn doubtful_numbers_are_known_again() {
         let doubts = Doubts::default();
-        doubts.note(&measured(0.5, 1e-7, &[]));
+        doubts.note(&measured(0.5, 1e-7, &[]), true);
         assert!(doubts.is_empty());
-        doubts.note(&measured(0.25, 1e-5, &[]));
-        doubts.note(&measured(0.25, 3e-5, &["x"]));
-        doubts.note(&measured(2.0, 1e-9, &["y"]));
-        assert_eq!(doubts.of(0.5), []);
+        doubts.note(&measured(0.25, 1e-5, &[]), true);
+        doubts.note(&measured(0.25, 3e-5, &["x"]), true);
+        doubts.note(&measured(2.0, 1e-9, &["y"]), true);
+        doubts.note(&measured(4.0, 1e-9, &["z"]), false);
+        assert_eq!((doubts.of(0.5), doubts.of(4.0)), (Vec::new(), Vec::new()));
         let doubt = |error, flags: &[&'static str]| Doubt { metric: "nc1_pinv", error, flags: flags.to_vec() };
         assert_eq!(doubts.of(0.25), [doubt(Some(3e-5), &["x"])]);
         assert_eq!(doubts.of(2.0), [doubt(None, &["y"])]);
-        assert_eq!(doubts.made(), [(3, doubt(Some(3e-5), &["x", "y"]))]);
+        assert_eq!(doubts.made(), [(2, doubt(Some(3e-5), &[]))]);
         doubts.clear();
         assert!(doubts.is_empty());
     }
@@ -137,7 +142,7 @@ mod tests {
     #[test]
     fn what_is_no_error_at_all_is_doubtful() {
         let doubts = Doubts::default();
-        doubts.note(&measured(0.5, f64::NAN, &[]));
+        doubts.note(&measured(0.5, f64::NAN, &[]), true);
         assert_eq!(doubts.made().len(), 1);
     }
 }

@@ -165,7 +165,8 @@ fn row(
     let shape = [sums.rows(), measured.classes, sums.dim() as u64].map(|number| number as i64);
     let value = |key: &&str| measured.metrics.iter().find(|metric| metric.key == *key).and_then(|metric| metric.value);
     let values = keys.iter().map(value).collect();
-    settings.doubts.note(&measured);
+    // Who asks for everything has the remarks beside the numbers.
+    settings.doubts.note(&measured, keys.len() < keys_of_states().len());
     Ok(Row { shape, values, measured })
 }
 

@@ -407,7 +407,7 @@ impl Judging {
         };
         let selection = Selection::parse(&[key.to_owned()])?;
         let made = measure(&evidence, &self.function.settings.options, &selection, Extras::default())?;
-        self.function.settings.doubts.note(&made);
+        self.function.settings.doubts.note(&made, true);
         Ok(made.metrics.first().and_then(|metric| metric.value))
     }
 }

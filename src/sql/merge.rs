@@ -225,7 +225,8 @@ impl Accumulator for Single {
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> SqlResult<()> {
-        let mut leaving = Merged { groups: vec![Group::default()], memory: self.0.memory, budget: self.0.budget.clone() };
+        let mut leaving =
+            Merged { groups: vec![Group::default()], memory: self.0.memory, budget: self.0.budget.clone() };
         leaving.add(&values[0], None, &|_| 0).map_err(external)?;
         self.0.groups[0].summary.subtract(&leaving.groups[0].summary).map_err(external)
     }

@@ -15,9 +15,9 @@ use datafusion::sql::parser::{CopyToSource, DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 
-use super::{clauses, external, nesting};
 use super::failure::{explain, explain_plan, missing_table};
 use super::functions;
+use super::{clauses, external, nesting};
 use crate::error::{Error, Result};
 
 /// A statement, parsed and not planned yet.

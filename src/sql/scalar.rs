@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Float64Builder, LargeListBuilder, StringArray, StringBuilder, StructArray, UInt64Builder,
+    Array, ArrayRef, AsArray, Float64Array, Float64Builder, LargeListBuilder, StringArray, StringBuilder, StructArray,
+    UInt64Builder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
@@ -16,13 +17,13 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 use rayon::prelude::*;
 
+use super::budget::Budget;
 use super::columns::{self, States};
 use super::evaluate::{self, Beside, Source, keys_of_states, measurements, table_fields};
-use super::{external, functions, remarks};
-use super::budget::Budget;
 use super::head::{self, Library};
 use super::settings::Settings;
 use super::summary::Summary;
+use super::{external, functions, remarks};
 use crate::archive::StoredHead;
 use crate::error::{Error, Result};
 use crate::metrics::{Card, ClassRow, Extras, Measurements, Pair, card, cards, nearest, spectrum};

@@ -68,7 +68,8 @@ pub async fn session(options: &SessionOptions) -> Result<SessionContext> {
         runtime = runtime.with_memory_pool(pool.clone());
     }
     let runtime = runtime.build_arc().map_err(explain)?;
-    let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    let state =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
     let factory: Arc<dyn UrlTableFactory> = Arc::new(PathTables { session: state.clone() });
     let catalogs = Arc::new(DynamicFileCatalog::new(state.catalog_list().clone(), factory));
     let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(catalogs).build();

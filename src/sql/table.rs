@@ -33,7 +33,8 @@ pub struct ArchiveTable {
     visible: SchemaRef,
     /// The same, and a grid for each of the pairs.
     wide: SchemaRef,
-    /// Pairs of a vector column and a label column whose grids are shown: none but in plans that the analyzer has seen.
+    /// Pairs of a vector column and a label column whose grids are shown, in the order of their columns: none but in plans
+    /// that the analyzer has seen.
     pairs: Vec<(usize, usize)>,
 }
 
@@ -57,23 +58,18 @@ impl ArchiveTable {
         &self.table
     }
 
-    /// The same table with one more column: the grids of a pair of columns. Its position comes with it.
-    pub(super) fn with_grid(&self, feature: &str, label: &str) -> Option<(Self, usize)> {
+    /// The same table with one more column, the last: the grids of a pair of columns.
+    pub(super) fn with_grid(&self, feature: &str, label: &str, name: &str) -> Option<Self> {
         let columns = self.table.columns();
         let at = |name: &str| self.visible.index_of(name).ok();
         let pair = (at(feature)?, at(label)?);
         if !columns[pair.0].is_vector || !columns[pair.1].is_label {
             return None;
         }
-        let visible = self.visible.fields().len();
-        if let Some(known) = self.pairs.iter().position(|known| *known == pair) {
-            return Some((self.clone(), visible + known));
-        }
-        let grid = Arc::new(Field::new(format!("__nc_grid({feature},{label})"), carrier::data_type(), true));
+        let grid = Arc::new(Field::new(name, carrier::data_type(), true));
         let fields: Vec<Arc<Field>> = self.wide.fields().iter().cloned().chain([grid]).collect();
         let pairs = self.pairs.iter().copied().chain([pair]).collect();
-        let wide = Self { wide: Arc::new(Schema::new(fields)), pairs, ..self.clone() };
-        Some((wide, visible + self.pairs.len()))
+        Some(Self { wide: Arc::new(Schema::new(fields)), pairs, ..self.clone() })
     }
 
     /// The positions of the columns of an expression, if all are columns of this table.

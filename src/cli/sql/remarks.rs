@@ -80,7 +80,8 @@ impl Remarks {
         lines.iter().take(LINES).for_each(|line| console.note(&format!("note: {line}")));
         if lines.len() > LINES {
             let more = counted((lines.len() - LINES) as u64, "further column", "s");
-            console.note(&format!("note: {more} alike; nc_accuracy(state, metric) and nc_flags(state, metric) tell each"));
+            console
+                .note(&format!("note: {more} alike; nc_accuracy(state, metric) and nc_flags(state, metric) tell each"));
         }
     }
 

@@ -35,13 +35,8 @@ impl Watch {
     /// in a shell, an interrupt ends the statement alone. A second one ends the program at once.
     pub(super) fn begin(memory: Option<u64>) -> Result<Self> {
         let flag = |set| Arc::new(AtomicBool::new(set));
-        let watch = Self {
-            stop: flag(false),
-            terminated: flag(false),
-            idle: flag(true),
-            terminal: Arc::default(),
-            memory,
-        };
+        let watch =
+            Self { stop: flag(false), terminated: flag(false), idle: flag(true), terminal: Arc::default(), memory };
         let register = || {
             use signal_hook::consts::{SIGINT, SIGTERM};
             signal_hook::flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&watch.idle))?;

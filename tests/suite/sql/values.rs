@@ -355,7 +355,7 @@ fn states_have_to_fit_into_memory() {
     query(&context, "SET nc.memory = 600000");
     assert_eq!(plans(&context), 2);
     let moments = sql.replace("nc_state", "nc_moments");
-    query(&context, "SET nc.memory = 100000");
+    query(&context, "SET nc.memory = 300000");
     assert!(try_query(&context, &moments).is_ok());
     // A label makes as many groups as it likes: that is seen when they come.
     let error = try_query(&context, &sql.replace("epoch", "label")).unwrap_err();

@@ -64,6 +64,19 @@ impl Budget {
         }
     }
 
+    /// Holds so many bytes for something that grows, in the place of what it held before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`note`](Self::note).
+    pub(super) fn keep(&self, held: &mut Option<Held>, bytes: u64, limit: Option<u64>) -> Result<()> {
+        if let Some(held) = held {
+            return held.resize(bytes, limit);
+        }
+        *held = Some(self.hold(bytes, limit)?);
+        Ok(())
+    }
+
     /// Holds bytes for as long as the answer lives.
     ///
     /// # Errors

@@ -10,8 +10,8 @@ use datafusion::logical_expr::AggregateUDF;
 use datafusion::sql::sqlparser::ast::{
     CreateTableOptions, CreateView, Cte, DataType, DuplicateTreatment, ExactNumberInfo, Expr, Function, FunctionArg,
     FunctionArgumentClause, FunctionArguments, GroupByExpr, Join, NamedWindowExpr, OrderByKind, Query, Select,
-    SelectFlavor, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TypedString, Visit, Visitor,
-    WildcardAdditionalOptions, WindowSpec, WindowType, visit_expressions,
+    SelectFlavor, SelectItem, SelectModifiers, SetExpr, Statement, TableAlias, TableFactor, TypedString, Visit,
+    Visitor, WildcardAdditionalOptions, WindowSpec, WindowType, visit_expressions,
 };
 
 use crate::error::{Error, Result};
@@ -87,11 +87,7 @@ impl Visitor for Clauses<'_> {
         )?;
         refuse(select.value_table_mode.is_some(), "SELECT AS STRUCT or AS VALUE", "named_struct('name', value, …)")?;
         let modifiers = select.select_modifiers.as_ref();
-        refuse(
-            modifiers.is_some_and(|modifiers| modifiers.is_any_set()),
-            "SELECT with a modifier of MySQL",
-            LEAVE_OUT,
-        )?;
+        refuse(modifiers.is_some_and(SelectModifiers::is_any_set), "SELECT with a modifier of MySQL", LEAVE_OUT)?;
         let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) = &select.group_by;
         if let Some(modifier) = modifiers.first() {
             let instead = "GROUP BY ROLLUP (a, b), GROUP BY CUBE (a, b) or GROUP BY GROUPING SETS ((a), ())";

@@ -50,7 +50,7 @@ impl Doubts {
     pub(super) fn note(&self, measured: &Measurements, with_remarks: bool) {
         for metric in &measured.metrics {
             let Some(value) = metric.value else { continue };
-            let error = measured.accuracy.get(metric.key).copied().filter(|&error| !(error <= DOUBTFUL));
+            let error = measured.accuracy.get(metric.key).copied().filter(|&error| error.is_nan() || error > DOUBTFUL);
             let flags = if with_remarks { metric.flags.clone() } else { Vec::new() };
             if error.is_none() && flags.is_empty() {
                 continue;

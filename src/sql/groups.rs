@@ -121,13 +121,7 @@ impl Groups {
     fn note(&mut self, group: usize) -> Result<()> {
         let group = &mut self.open[group];
         let bytes = group.bytes();
-        match &mut group.held {
-            Some(held) => held.resize(bytes, self.settings.memory),
-            None => {
-                group.held = Some(self.budget.hold(bytes, self.settings.memory)?);
-                Ok(())
-            }
-        }
+        self.budget.keep(&mut group.held, bytes, self.settings.memory)
     }
 
     fn merge(&mut self, values: &[ArrayRef], group_of: &dyn Fn(usize) -> usize) -> Result<()> {

@@ -142,10 +142,7 @@ impl Merged {
                 let group = &mut self.groups[group_of(row)];
                 group.summary.merge(&state)?;
                 let bytes = group.summary.bytes();
-                match &mut group.held {
-                    Some(held) => held.resize(bytes, self.memory)?,
-                    None => group.held = Some(self.budget.hold(bytes, self.memory)?),
-                }
+                self.budget.keep(&mut group.held, bytes, self.memory)?;
             }
         }
         Ok(())

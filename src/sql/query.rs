@@ -282,7 +282,8 @@ fn numbered(name: String, taken: &BTreeSet<String>) -> String {
     if !taken.contains(&name) {
         return name;
     }
-    (2..).map(|number| format!("{name}_{number}")).find(|name| !taken.contains(name)).unwrap_or(name)
+    let mut numbers = (2..=taken.len() + 2).map(|number| format!("{name}_{number}"));
+    numbers.find(|name| !taken.contains(name)).unwrap_or(name)
 }
 
 /// The name that an item of a query has or could have.

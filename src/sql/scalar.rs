@@ -294,10 +294,9 @@ impl ScalarUDFImpl for Measure {
         let list =
             |fields: Fields| DataType::LargeList(Arc::new(Field::new_list_field(DataType::Struct(fields), true)));
         Ok(match &self.output {
-            Output::Metric(_) => DataType::Float64,
+            Output::Metric(_) | Output::Accuracy => DataType::Float64,
             Output::Metrics(keys) => DataType::Struct(table_fields(keys)),
             Output::Reason => DataType::Utf8,
-            Output::Accuracy => DataType::Float64,
             Output::Flags => remarks::list_type(),
             Output::Classes => list(class_fields()),
             Output::WorstPairs => list(pair_fields()),

@@ -124,7 +124,7 @@ fn place(batch: &RecordBatch, row: usize, number: usize) -> String {
     let text = |(field, column): (&std::sync::Arc<arrow::datatypes::Field>, &ArrayRef)| {
         let value = cast(&column.slice(row, 1), &DataType::Utf8).ok()?;
         let value = value.as_string::<i32>().value(0).to_owned();
-        Some(crate::archive::escaped(&format!("{}={value}", field.name())).to_string())
+        Some(crate::archive::escaped(&format!("{}={value}", field.name())))
     };
     let names: Vec<String> = names.take(NAMING).filter_map(text).collect();
     if names.is_empty() { format!("row {number}") } else { format!("row {number} ({})", names.join(", ")) }

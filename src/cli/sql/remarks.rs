@@ -45,14 +45,15 @@ impl Remarks {
         }
         let schema = batch.schema();
         for (field, column) in schema.fields().iter().zip(batch.columns()) {
-            self.look_at(field.name(), column, &|row| place(batch, row, first + row + 1));
+            self.look_at(field.name(), None, column, &|row| place(batch, row, first + row + 1));
         }
     }
 
-    fn look_at(&mut self, name: &str, column: &ArrayRef, place: &dyn Fn(usize) -> String) {
+    /// Fields of a struct have the names of metrics; any other column may show one under a name of its own.
+    fn look_at(&mut self, name: &str, field: Option<&str>, column: &ArrayRef, place: &dyn Fn(usize) -> String) {
         if let Some(fields) = column.as_struct_opt() {
             for (field, child) in fields.fields().iter().zip(fields.columns()) {
-                self.look_at(&format!("{name}.{}", field.name()), child, place);
+                self.look_at(&format!("{name}.{}", field.name()), Some(field.name()), child, place);
             }
         }
         if column.data_type() != &DataType::Float64 {
@@ -60,6 +61,9 @@ impl Remarks {
         }
         for (row, value) in column.as_primitive::<Float64Type>().iter().enumerate() {
             for doubt in value.map(|value| self.doubts.of(value)).unwrap_or_default() {
+                if field.is_some_and(|field| field != doubt.metric) {
+                    continue;
+                }
                 let found = self.found.entry((name.to_owned(), doubt.metric)).or_insert_with(|| Found {
                     worst: Doubt { error: None, ..doubt.clone() },
                     place: place(row),
@@ -89,18 +93,14 @@ impl Remarks {
         let mut lines = Vec::new();
         for ((column, metric), found) in &self.found {
             let of = if column == metric { String::new() } else { format!(" ({metric})") };
-            lines.push(format!(
-                "column {}{of}: {} in {}{}",
-                crate::archive::escaped(column),
-                said(&found.worst),
-                found.place,
-                if found.rows > 1 { format!(", the worst of {} rows", found.rows) } else { String::new() },
-            ));
+            let worst = if found.rows > 1 { format!(", the worst of {} rows", found.rows) } else { String::new() };
+            let (column, place) = (crate::archive::escaped(column), &found.place);
+            lines.push(format!("column {column}{of}, {place}{worst}: {}", said(&found.worst)));
         }
         for (count, doubt) in self.doubts.made() {
             if !self.found.keys().any(|(_, metric)| *metric == doubt.metric) {
                 let numbers = counted(count, "number", "s");
-                lines.push(format!("{}, which the result is made of: {} in {numbers}", doubt.metric, said(&doubt)));
+                lines.push(format!("{}, of which the result is made, {numbers}: {}", doubt.metric, said(&doubt)));
             }
         }
         lines
@@ -108,9 +108,7 @@ impl Remarks {
 }
 
 fn said(doubt: &Doubt) -> String {
-    let error = doubt.error.map(|error| {
-        format!("rounding error up to {error:.0e} of its value (SET nc.extra_bits = 16 makes the grid finer)")
-    });
+    let error = doubt.error.map(|error| format!("rounding error up to {error:.0e} of the value"));
     error.into_iter().chain(doubt.flags.iter().map(|flag| (*flag).to_owned())).collect::<Vec<_>>().join("; ")
 }
 

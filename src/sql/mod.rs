@@ -29,8 +29,8 @@
 //!
 //! # Where the grid comes from
 //!
-//! A row is rounded on the grid of its chunk of the archive, whatever batches it goes through. An [`ArchiveTable`] has a
-//! hidden column with that grid for every pair of a vector column and a label column; the analyzer's rule follows the
+//! A row is rounded on the grid of its chunk of the archive, whatever batches it goes through. An [`ArchiveTable`] can show
+//! a hidden column with that grid for any pair of a vector column and a label column; the analyzer's rule follows the
 //! arguments of each aggregate down to the scan, shows the column there, carries it up through all that leaves rows what
 //! they are, and hands it to the aggregate as one more argument. Where it cannot (another table, a computed label, rows
 //! that a `DISTINCT` made anew), each batch counts as a chunk: the number is as accurate, its last bits depend on the

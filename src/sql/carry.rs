@@ -29,7 +29,11 @@ pub(super) fn carry(
             let Ok(provider) = source_as_provider(&scan.source) else { return Ok(None) };
             let Some(table) = provider.downcast_ref::<ArchiveTable>() else { return Ok(None) };
             let name = |at: usize| plan.schema().field(at).name();
-            let hidden = next(names);
+            // A window further up may have had its grids from the same scan.
+            let mut hidden = next(names);
+            while scan.source.schema().index_of(&hidden).is_ok() {
+                hidden = next(names);
+            }
             let Some(wide) = table.with_grid(name(feature), name(label), &hidden) else { return Ok(None) };
             let shown = scan.source.schema().fields().len();
             let mut projection = scan.projection.clone().unwrap_or_else(|| (0..shown).collect());

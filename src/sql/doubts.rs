@@ -117,7 +117,8 @@ mod tests {
     use crate::metrics::Measured;
 
     fn measured(value: f64, error: f64, flags: &[&'static str]) -> Measurements {
-        let metric = Measured { key: "nc1_pinv", value: Some(value), floor: None, reason: None, flags: flags.to_vec() };
+        let (key, value, flags) = ("nc1_pinv", Some(value), flags.to_vec());
+        let metric = Measured { key, value, floor: None, reason: None, flags, counts: Vec::new() };
         Measurements { metrics: vec![metric], accuracy: [("nc1_pinv", error)].into(), ..Measurements::default() }
     }
 

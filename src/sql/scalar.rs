@@ -25,8 +25,8 @@ use super::settings::Settings;
 use super::summary::Summary;
 use super::{external, functions, remarks};
 use crate::archive::StoredHead;
-use crate::error::{Error, Result};
-use crate::metrics::{Card, ClassRow, Extras, Measurements, Pair, card, cards, nearest, spectrum};
+use crate::error::{Error, Result, nearest};
+use crate::metrics::{Card, ClassRow, Extras, Measurements, Pair, card, cards, spectrum};
 
 /// A function whose first argument is a state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

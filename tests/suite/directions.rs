@@ -2,6 +2,7 @@
 
 use half::f16;
 use nckit::metrics::{Evidence, Extras, Measurements, Options, Selection, measure, nc1};
+use nckit::state::{Judge, Questions, Role, Sightings};
 
 use crate::definition::Truth;
 use crate::oracle::measured;
@@ -212,6 +213,44 @@ fn twins_are_no_pair() {
         let rank = nc1::vci(&measured(&chunks), bits_of(&chunks), &Options::default()).unwrap().rank;
         assert_eq!(rank, 9, "{}", recipe.name);
         assert!(flags(&made, "nc1_vci").contains(&"rank_lowered"));
+    }
+}
+
+/// Means that differ by no more than rounding left in them are one mean, for pairs, lines and directions alike.
+#[test]
+fn means_within_their_noise_are_one() {
+    let rows = Rows::new(2, Stored::F64(vec![1.0, 2.0, 3.0, 5.0, 1.0, 2.0, 3.0, 5.0]), &[0, 0, 1, 1]);
+    let mut statistics = measured(std::slice::from_ref(&rows));
+    statistics.offsets[0] += 1e-7;
+    for (noise, equal) in [(1e-14, true), (1e-20, false)] {
+        statistics.mean_rounding = vec![noise; 2];
+        let keys = ["nc1_cdnv", "nc1_pinv", "nc1_vci", "nc2_etf_error", "gnc2_distance_mean"].map(ToString::to_string);
+        let evidence = Evidence {
+            statistics: &statistics,
+            significand_bits: 53,
+            head: None,
+            findings: None,
+            ood_mean: None,
+            dropped_classes: 0,
+        };
+        let selection = Selection::parse(&keys).unwrap();
+        let made = measure(&evidence, &Options::default(), &selection, Extras::default()).unwrap();
+        let reasons: Vec<_> = made.metrics.iter().map(|metric| (metric.key, metric.reason)).collect();
+        assert!(reasons.iter().all(|(key, reason)| *key == "nc1_vci" || reason.is_some() == equal), "{reasons:?}");
+        let questions = Questions {
+            statistics: &statistics,
+            head: None,
+            use_bias: true,
+            decisions: false,
+            directional: Some(2),
+            hug_intra: false,
+            projection: None,
+            max_logit: false,
+        };
+        let judge = Judge::new(&questions).unwrap();
+        let mut seen = Sightings::default();
+        judge.look(Role::OwnDecided, &rows.batch(), None, &mut seen, None).unwrap();
+        assert_eq!(judge.conclude(&seen).unwrap().directional.is_none(), equal);
     }
 }
 

@@ -3,9 +3,15 @@
 use crate::grid::power_of_two;
 use crate::state::Statistics;
 
-/// A variance along a direction counts if it is more than this many times what rounding makes there: the largest
+/// A variance of rows along a direction counts if it is more than this many times what rounding makes there: the largest
 /// eigenvalue of a covariance that is nothing but noise stays below (Marchenko & Pastur 1967).
 pub(super) const SIGNIFICANT: f64 = 4.0;
+
+/// The same of a variance of class means: that of fewer classes than dimensions gathers the noise of all dimensions in
+/// fewer directions, `(1 + √(D/K))²` times as much at most.
+pub(super) fn significant_of_means(classes: usize, dim: usize) -> f64 {
+    SIGNIFICANT.max((1.0 + (dim as f64 / classes as f64).sqrt()).powi(2))
+}
 
 /// The distance of neighbouring stored values about `x`; 0 at 0.
 pub(super) fn ulp(x: f64, significand_bits: u32) -> f64 {

@@ -1,9 +1,9 @@
 //! `tr(Σ_W Σ_B⁺) / K` without a pseudo-inverse.
 
 use super::normaliser;
-use crate::kernels::pairs::Points;
+use crate::kernels::pairs::{Points, UNRESOLVED};
 use crate::linalg;
-use crate::metrics::noise::{SIGNIFICANT, along, of_means};
+use crate::metrics::noise::{SIGNIFICANT, along, of_means, significant_of_means};
 use crate::metrics::{Options, finite};
 use crate::state::Statistics;
 
@@ -14,6 +14,9 @@ pub struct Pinv {
     pub value: f64,
     /// Eigenvalues of `Σ_B` kept.
     pub rank: usize,
+    /// How many there are of means in general position: `K − 1`, or the dimensions along which means differ by more than
+    /// rounding if they are fewer.
+    pub full_rank: usize,
     /// Eigenvalues above `D ε l_1` that were left out all the same, since rounding alone could make them.
     pub dropped: usize,
     /// The largest eigenvalue over the least one kept.
@@ -40,7 +43,7 @@ pub struct Pinv {
 /// (1/K) Σ_r (u_rᵀ Σ_W u_r) / l_r,   l_r = σ_r²/K,   σ_r and u_r of the centred means' singular value decomposition
 /// ```
 ///
-/// over eigenvalues `l_r` above `max(D ε l_1, 4 ν_r)`, where `ν_r` is what rounding leaves of the means along `u_r`, and at
+/// over eigenvalues `l_r` above `max(D ε l_1, 4 ν_r)` (more than 4 for `D > K`), where `ν_r` is what rounding leaves of the means along `u_r`, and at
 /// most `min(K − 1, D)` of them. Every term is at least 0. `nc1_svd` (Han et al. 2022) is the same number: it asks for `K − 1`
 /// triplets, of which there are never more here.
 ///
@@ -70,20 +73,27 @@ pub fn pinv(
     let eigenvalues: Vec<f64> = spectrum.values[..candidates].iter().map(|s| s * s / classes as f64).collect();
     let largest = eigenvalues.first().copied().filter(|&largest| largest > 0.0).ok_or("zero_between")?;
 
-    // Σ_B is the mean over classes. What fills all dimensions with noise makes, of the K rows that there are, a few
-    // directions with all of it.
+    // Σ_B is the mean over classes. The difference of two means that should be equal is a direction with the noise of all
+    // dimensions.
     let share = |_| 1.0 / classes as f64;
     let noise = of_means(statistics, Some(significand_bits), share);
     let anywhere = of_means(statistics, None, share).iter().sum::<f64>() / classes as f64;
     let scale = means.unit * means.unit;
     let least = dim as f64 * f64::EPSILON * largest;
+    let significant = significant_of_means(classes, dim);
     let cut_offs: Vec<f64> = spectrum
         .vectors
         .chunks_exact(dim)
-        .map(|u| least.max(SIGNIFICANT * (along(u, &noise) + anywhere) / scale))
+        .map(|u| least.max((significant * along(u, &noise) + UNRESOLVED * anywhere) / scale))
         .collect();
     let kept: Vec<usize> = (0..candidates).filter(|&r| eigenvalues[r] > cut_offs[r]).collect();
     let (&last, rank) = (kept.last().ok_or("zero_between")?, kept.len());
+
+    let differs = |j: usize| {
+        let square = means.values.iter().skip(j).step_by(dim).map(|x| x * x).sum::<f64>() / classes as f64;
+        square > SIGNIFICANT * noise[j] / scale
+    };
+    let full_rank = (0..dim).filter(|&j| differs(j)).count().min(classes - 1);
 
     let rows = statistics.rows() as f64;
     let vectors = &spectrum.vectors[..candidates * dim];
@@ -105,6 +115,7 @@ pub fn pinv(
     Ok(Pinv {
         value: finite(total(&mut kept.iter().copied()))?,
         rank,
+        full_rank,
         dropped: eigenvalues.iter().filter(|&&value| value > least).count() - rank,
         condition: largest / eigenvalues[last],
         cut_off: cut_offs[last] / largest,
@@ -118,12 +129,15 @@ pub fn pinv(
 }
 
 impl Pinv {
-    /// `directions_dropped` if rounding hides some, `pinv_tolerance_sensitive` if the value under a preset differs by more
+    /// `directions_dropped` if rounding hides some, `rank_lowered` if there are fewer than in general, `pinv_tolerance_sensitive` if the value under a preset differs by more
     /// than 1 %, `singleton_classes` if there are some.
     pub fn flags(&self) -> Vec<&'static str> {
         let mut flags = Vec::new();
         if self.dropped > 0 {
             flags.push("directions_dropped");
+        }
+        if self.rank < self.full_rank {
+            flags.push("rank_lowered");
         }
         let agrees = |preset: Option<f64>| {
             preset.is_some_and(|preset| (preset - self.value).abs() <= 0.01 * preset.abs().max(self.value.abs()))
@@ -137,10 +151,12 @@ impl Pinv {
         flags
     }
 
-    /// Where directions were left out, how many, and how many there are.
+    /// Where there are fewer directions than in general, how many rounding hides, how many there are, and would be.
     pub fn counts(&self) -> Vec<(&'static str, u64)> {
-        let counts = [("directions_dropped", self.dropped as u64), ("rank", self.rank as u64)];
-        if self.dropped > 0 { counts.to_vec() } else { Vec::new() }
+        let counts = [("directions_dropped", self.dropped), ("rank", self.rank), ("full_rank", self.full_rank)];
+        let lowered = self.dropped > 0 || self.rank < self.full_rank;
+        let counted = counts.into_iter().filter(|(_, count)| *count > 0 && lowered);
+        counted.map(|(what, count)| (what, count as u64)).collect()
     }
 }
 

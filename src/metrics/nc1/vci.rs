@@ -1,7 +1,8 @@
 //! Variability collapse index without a difference from 1.
 
+use crate::kernels::pairs::UNRESOLVED;
 use crate::linalg::{self, Cholesky};
-use crate::metrics::noise::{SIGNIFICANT, along, of_means, of_rows};
+use crate::metrics::noise::{SIGNIFICANT, along, of_means, of_rows, significant_of_means};
 use crate::metrics::{Normaliser, Options, finite};
 use crate::state::Statistics;
 
@@ -36,7 +37,7 @@ pub struct Vci {
 ///
 /// since a difference from 1 cancels exactly where features collapse. Features are scaled so that `Σ_W` has a unit
 /// diagonal. `r` runs over the directions in which means differ by more than rounding makes of equal ones,
-/// `s_r² > max(4 ν_r, (D ε s_1)²)` for singular values `s_r` of the means. Of all other directions those are taken out
+/// `s_r² > max(4 ν_r, (D ε s_1)²)` (more than 4 for `D > K`) for singular values `s_r` of the means. Of all other directions those are taken out
 /// first in which rows agree up to rounding, as after layer normalisation: eigenvectors of `Σ_W`, restricted to them, up to
 /// `max(D ε, 4 ν)`. The normaliser of `Σ_W` is `N`, whatever the options say: `Σ_T` is the covariance of all rows.
 ///
@@ -187,14 +188,15 @@ impl Scaled {
         let (width, rows) = (self.dimensions.len(), statistics.rows() as f64);
         let spectrum = linalg::right_singular(&self.means, width).map_err(|_| "out_of_range")?;
         let strength = spectrum.values[0].powi(2);
-        // What fills all dimensions with noise makes, of the K rows that there are, a few directions with all of it.
+        // The difference of two means that should be equal is a direction with the noise of all dimensions.
         let computed = self.share(&of_means(statistics, None, |n| n / rows));
         let anywhere = computed.iter().sum::<f64>() / statistics.classes() as f64;
         let least = (statistics.dim as f64 * f64::EPSILON).powi(2) * strength;
+        let significant = significant_of_means(statistics.classes(), statistics.dim);
         let (mut vectors, mut means) = (Vec::new(), Vec::new());
         let candidates = spectrum.values.iter().zip(spectrum.vectors.chunks_exact(width));
         for (s, direction) in candidates.take(statistics.classes() - 1) {
-            if s * s > least.max(SIGNIFICANT * (along(direction, &self.mean_noise) + anywhere)) {
+            if s * s > least.max(significant * along(direction, &self.mean_noise) + UNRESOLVED * anywhere) {
                 vectors.extend_from_slice(direction);
                 means.extend(direction.iter().map(|x| s * x));
             }

@@ -148,16 +148,20 @@ impl Reading {
             let dim = dims.entry(key.clone()).or_default();
             *dim = self.dims[file].max(*dim);
         };
-        units.iter().for_each(|unit| unit.key.iter().for_each(|key| enter(key, unit.file)));
+        for unit in units {
+            unit.key.iter().for_each(|key| enter(key, unit.file));
+        }
         let mut labels = Labels::of(self.archive.label_kind());
         // A few at a time: what many units have in common is kept once.
         for few in (0..units.len()).filter(read).collect::<Vec<_>>().chunks(FEW) {
             let looked: Vec<Result<(usize, Seen)>> = few.par_iter().map(seen).collect();
             for seen in looked {
                 let (unit, seen) = seen?;
-                seen.keys().for_each(|key| enter(key, units[unit].file));
                 let probe = unit == 0 || unit == last;
-                seen.into_iter().for_each(|(key, found)| labels.add(probe.then_some(key), found));
+                for (key, found) in seen {
+                    enter(&key, units[unit].file);
+                    labels.add(probe.then_some(key), found);
+                }
             }
         }
         let candidate = |(key, dim)| Candidate { key, dim: Some(dim).filter(|&dim| dim > 0) };

@@ -260,7 +260,7 @@ impl Presentation {
             }
         };
         let mut settings = of_rows;
-        settings.extend(self.heads.iter().flat_map(|heads| heads.settings()));
+        settings.extend(self.heads.iter().flat_map(Heads::settings));
         let names = job.head_rules.naming.names.as_ref();
         settings.insert("class_names", names.map_or(String::new(), |names| names.file().to_owned()));
         settings.insert("decisions", job.decisions.as_ref().map_or(String::new(), source));

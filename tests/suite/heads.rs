@@ -202,6 +202,10 @@ fn all_refused(place: &Place, more: &[&str], hints: &[&str]) {
     }
 }
 
+/// Other labels for the same rows.
+#[cfg(feature = "sql")]
+type Relabel<'a> = &'a dyn Fn(&Int32Array) -> ArrayRef;
+
 fn shifted(by: i32) -> impl Fn(&Int32Array) -> ArrayRef {
     move |labels| Arc::new(labels.unary::<_, Int32Type>(|label| label + by))
 }
@@ -255,8 +259,8 @@ fn labels_with_gaps_are_refused_or_counted_through() {
     place.heads(0);
     all_refused(&place, &[], &["labels 3 to ", "--head-rows rank or names:FILE"]);
     all_right(&place, &["--head-rows=rank"]);
-    let file: String = (0..10).map(|label| format!("{}\n", 10 * label + 3)).collect();
-    place.text("names.txt", &file);
+    let names: Vec<String> = (0..10).map(|label| (10 * label + 3).to_string()).collect();
+    place.text("names.txt", &names.join("\n"));
     all_right(&place, &["--head-rows=names:names.txt"]);
 }
 
@@ -315,7 +319,7 @@ fn sql_finds_rows_by_the_same_rules() {
     place.heads(0);
     place.text("names.txt", &NAMES.join("\n"));
     let gaps = |labels: &Int32Array| Arc::new(labels.unary::<_, Int32Type>(|label| 10 * label + 3)) as ArrayRef;
-    let labels: [(&dyn Fn(&Int32Array) -> ArrayRef, &str, &[&str]); 3] = [
+    let labels: [(Relabel<'_>, &str, &[&str]); 3] = [
         (&shifted(1), "SET nc.head_rows = 'one-based', 'rank' or 'names:FILE'", &["head_rows = 'one-based'"]),
         (&gaps, "SET nc.head_rows = 'rank' or 'names:FILE'", &[]),
         (&named, "SET nc.head_rows = ", &["class_names = 'names.txt'", "head_rows = 'names:names.txt'"]),

@@ -36,7 +36,7 @@ impl HeadRows {
             _ if text == "rank" => Ok(Self::Rank),
             Some(("names", file)) if !file.is_empty() => Ok(Self::Names(ClassNames::read(Path::new(file))?)),
             _ => {
-                let near = nearest(text, ["label", "one-based", "rank", "names:FILE"].into_iter());
+                let near = nearest(text, ["label", "one-based", "rank", "names:FILE"]);
                 let near = near.first().map_or(String::new(), |near| format!("did you mean {near}? "));
                 Err(Error::usage("rows of a head cannot be found so")
                     .with("head rows", escaped(text))

@@ -82,7 +82,7 @@ impl Rows {
         self.count = 0;
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
         let builder = builder.with_projection(mask).with_batch_size(BATCH);
-        let builder = limit.into_iter().fold(builder, |builder, limit| builder.with_limit(limit));
+        let builder = limit.into_iter().fold(builder, ParquetRecordBatchReaderBuilder::with_limit);
         for batch in builder.build().map_err(|error| damaged(path, error))? {
             self.push(&batch.map_err(|error| damaged(path, error))?)?;
         }

@@ -58,7 +58,7 @@ pub(super) fn unknown<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Er
 /// A file whose header was read and agrees with its length.
 struct File {
     path: PathBuf,
-    file: fs::File,
+    bytes: fs::File,
     metadata: Metadata,
     /// Where the tensors begin.
     start: u64,
@@ -81,7 +81,7 @@ impl File {
         if metadata.data_len() as u64 != body - length {
             return Err(damaged(path, "its length is not what its header says").with("bytes", body - length));
         }
-        Ok(Self { path: path.to_owned(), file, metadata, start: 8 + length })
+        Ok(Self { path: path.to_owned(), bytes: file, metadata, start: 8 + length })
     }
 
     fn find(&self, key: Option<&str>) -> Result<String> {
@@ -132,7 +132,7 @@ impl File {
         let elements = match wanted {
             Wanted::Shape => Elements::new(element, Vec::new()),
             Wanted::Numbers => {
-                Elements::read(element, &mut self.file, &self.path, self.start + start as u64, end - start)?
+                Elements::read(element, &mut self.bytes, &self.path, self.start + start as u64, end - start)?
             }
         };
         Ok(Tensor { shape, column_major: false, elements })

@@ -77,12 +77,11 @@ impl Heads {
             let path = self.source.fill(&named(&self.group_by, key), spellings);
             let path = path.map_err(|error| locate(error, &self.group_by, key))?;
             let service = if path.exists() {
-                let outline = match outlines.get(&path.to_string()) {
-                    Some(known) => known.clone(),
-                    None => {
-                        let read = Outline::read(&path, self.transposed);
-                        Arc::new(read.map_err(|error| locate(error, &self.group_by, key))?)
-                    }
+                let outline = if let Some(known) = outlines.get(&path.to_string()) {
+                    known.clone()
+                } else {
+                    let read = Outline::read(&path, self.transposed);
+                    Arc::new(read.map_err(|error| locate(error, &self.group_by, key))?)
                 };
                 outlines.insert(path.to_string(), outline.clone());
                 Service::Head(outline)
@@ -100,7 +99,7 @@ impl Heads {
         match missing.as_slice() {
             [] => Ok(()),
             missing if self.rules.missing == Policy::Fail || outlines.is_empty() => {
-                Err(self.not_there(missing, outlines.len()))
+                Err(not_there(missing, outlines.len()))
             }
             missing => {
                 self.notes.push(format!("{} of {} heads are not there", missing.len(), missing.len() + outlines.len()));
@@ -134,20 +133,6 @@ impl Heads {
             Some(near) => error.help(format!("did you mean --head-for {}?", escaped(near))),
             None => error,
         }
-    }
-
-    fn not_there(&self, missing: &[HeadPath], found: usize) -> Error {
-        let first = missing.first().map_or(String::new(), ToString::to_string);
-        if missing.len() + found == 1 {
-            return Error::missing("there is no such head").with("file", escaped(&first));
-        }
-        let all = missing.len() + found;
-        let listed = missing.iter().take(LISTED).map(|path| escaped(&path.to_string())).collect::<Vec<_>>().join(", ");
-        let more = if missing.len() > LISTED { format!(" and {} more", missing.len() - LISTED) } else { String::new() };
-        let error = Error::missing("heads are not there")
-            .with("missing", format!("{} of {all}", missing.len()))
-            .with("detail", format!("{listed}{more}"));
-        if found == 0 { error } else { error.help("--on-missing-head null leaves their groups without") }
     }
 
     /// A head whose path names no layer, in a run of several: it is applied to the only one that it fits, or refused.
@@ -252,4 +237,19 @@ impl Heads {
         }
         self.notes.extend(notes);
     }
+}
+
+/// All heads that are missing, where so many others were found.
+fn not_there(missing: &[HeadPath], found: usize) -> Error {
+    let first = missing.first().map_or(String::new(), ToString::to_string);
+    if missing.len() + found == 1 {
+        return Error::missing("there is no such head").with("file", escaped(&first));
+    }
+    let all = missing.len() + found;
+    let listed = missing.iter().take(LISTED).map(|path| escaped(&path.to_string())).collect::<Vec<_>>().join(", ");
+    let more = if missing.len() > LISTED { format!(" and {} more", missing.len() - LISTED) } else { String::new() };
+    let error = Error::missing("heads are not there")
+        .with("missing", format!("{} of {all}", missing.len()))
+        .with("detail", format!("{listed}{more}"));
+    if found == 0 { error } else { error.help("--on-missing-head null leaves their groups without") }
 }

@@ -147,7 +147,7 @@ fn command_text(command: &str, tables: &[String]) -> Result<Option<String>> {
         }
         "tables" => tables.iter().flat_map(|name| [escaped(name), "\n".to_owned()]).collect(),
         _ => {
-            let near = nearest(name, ["help", "functions", "tables", "quit"].into_iter());
+            let near = nearest(name, ["help", "functions", "tables", "quit"]);
             let help =
                 near.first().map_or_else(|| ".help lists them".to_owned(), |near| format!("did you mean .{near}?"));
             return Err(Error::usage("no such command").with("command", format!(".{name}")).help(help));

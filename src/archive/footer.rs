@@ -582,7 +582,8 @@ mod tests {
         made.groups = 2;
         made.read().unwrap();
         *field(&mut made.column, 7) = number(101);
-        made.refused("same bytes");
+        let error = read(&made.bytes(), 1000).unwrap_err();
+        assert_eq!(error.fact("detail"), Some("two columns lie in the same bytes"));
     }
 
     #[test]

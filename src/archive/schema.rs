@@ -1,5 +1,7 @@
 //! Which column is which: the types that are read, and the choice between them.
 
+use std::collections::{HashMap, HashSet};
+
 use arrow::datatypes::{DataType, Field};
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::ParquetMetaData;
@@ -185,6 +187,8 @@ pub(super) struct Schema<'a> {
     dtypes: &'a Dtypes,
     /// What the writer's own schema says, where it can be read: fixed sizes, dictionaries.
     embedded: Option<arrow::datatypes::Schema>,
+    /// The column of each name; `None` where there are several.
+    positions: HashMap<&'a str, Option<usize>>,
 }
 
 impl<'a> Schema<'a> {
@@ -194,7 +198,11 @@ impl<'a> Schema<'a> {
         let embedded = metadata
             .key_value_metadata()
             .and_then(|pairs| guarded(|| parquet_to_arrow_schema(metadata.schema_descr(), Some(pairs))).ok());
-        Self { footer, dtypes, embedded }
+        let mut positions = HashMap::new();
+        for (at, field) in footer.arrow.schema().fields().iter().enumerate() {
+            positions.entry(field.name().as_str()).and_modify(|several| *several = None).or_insert(Some(at));
+        }
+        Self { footer, dtypes, embedded, positions }
     }
 
     fn fields(&self) -> &[std::sync::Arc<Field>] {
@@ -212,10 +220,10 @@ impl<'a> Schema<'a> {
 
     /// The position of the column of that name.
     pub(super) fn position(&self, name: &str) -> Result<Option<usize>> {
-        let mut at = self.fields().iter().enumerate().filter(|(_, field)| field.name() == name).map(|(at, _)| at);
-        match (at.next(), at.next()) {
-            (Some(_), Some(_)) => Err(Error::data("two columns have one name").with("column", super::escaped(name))),
-            (first, _) => Ok(first),
+        match self.positions.get(name) {
+            Some(None) => Err(Error::data("two columns have one name").with("column", super::escaped(name))),
+            Some(only) => Ok(*only),
+            None => Ok(None),
         }
     }
 
@@ -417,7 +425,14 @@ pub(super) fn label_kind(kind: &DataType) -> Option<LabelKind> {
 /// The leaf columns of Parquet below these roots.
 pub(super) fn leaves(metadata: &ParquetMetaData, roots: &[usize]) -> Vec<usize> {
     let schema = metadata.file_metadata().schema_descr();
+    let roots: HashSet<usize> = roots.iter().copied().collect();
     (0..schema.num_columns()).filter(|&leaf| roots.contains(&schema.get_column_root_idx(leaf))).collect()
+}
+
+/// The first leaf column of Parquet below each root that has one.
+pub(super) fn first_leaves(metadata: &ParquetMetaData) -> HashMap<usize, usize> {
+    let schema = metadata.file_metadata().schema_descr();
+    (0..schema.num_columns()).rev().map(|leaf| (schema.get_column_root_idx(leaf), leaf)).collect()
 }
 
 /// Names as they are listed in errors.

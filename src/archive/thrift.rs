@@ -44,6 +44,8 @@ pub(super) enum Levels {
     Prefixed,
     /// At its beginning, so many bytes of repetition and definition levels: data pages of the second version.
     Sized {
+        /// Rows that begin in it.
+        rows: i32,
         /// Values that are null.
         nulls: i32,
         repetition: i32,
@@ -82,7 +84,10 @@ pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
                 header.values = Some(values.ok_or(Malformed)?);
                 header.may_be_compressed = compressed;
                 let plain = encoding == Some(PLAIN) && rows.is_some_and(|rows| rows >= 0);
-                let levels = || Some(Levels::Sized { nulls: nulls?, repetition: repetition?, definition: definition? });
+                let levels = || {
+                    let (repetition, definition) = (repetition?, definition?);
+                    Some(Levels::Sized { rows: rows?, nulls: nulls?, repetition, definition })
+                };
                 second = Some(if plain { levels() } else { None });
             }
             (1..=8, _) if !(id == 6 && kind == STRUCT) => return Err(Malformed),
@@ -371,7 +376,7 @@ mod tests {
         ];
         let header = page_header(&bytes).unwrap();
         assert_eq!((header.values, header.length, header.may_be_compressed), (Some(100), 25, false));
-        assert_eq!(header.plain, Some(Levels::Sized { nulls: 0, repetition: 30, definition: 4 }));
+        assert_eq!(header.plain, Some(Levels::Sized { rows: 10, nulls: 0, repetition: 30, definition: 4 }));
         // Fewer rows than none; another encoding.
         for (at, byte) in [(15, 0x13), (17, 18)] {
             let mut other = bytes;

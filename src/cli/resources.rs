@@ -92,6 +92,14 @@ fn total_memory() -> Option<u64> {
     Some(group.map_or(machine, |group: u64| group.min(machine)))
 }
 
+/// Bytes of memory that the process holds itself; files that are mapped are the system's.
+#[cfg(feature = "sql")]
+pub(super) fn anonymous_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// `8GiB`, `500MB`, `1073741824`.
 pub(super) fn parse_size(text: &str) -> std::result::Result<u64, String> {
     const UNITS: [(&str, u64); 9] = [

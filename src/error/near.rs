@@ -19,8 +19,9 @@ pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
             () => 1 + distance(&lower, &known),
         };
         let letters = distance.saturating_sub(1);
-        // Letters that were only swapped are two by their number.
-        (letters * 3 <= known.len() || sorted(&lower) == sorted(&known)).then_some((distance, name))
+        // One letter of a short name may be another; letters that were only swapped are two by their number.
+        let few = letters * 3 <= known.len().max(3) && letters < known.len();
+        (few || sorted(&lower) == sorted(&known)).then_some((distance, name))
     };
     let mut near: Vec<(usize, &str)> = names.into_iter().filter_map(rank).collect();
     near.sort_by_key(|&(distance, _)| distance);

@@ -102,6 +102,16 @@ fn values(column: &ArrayRef) -> Result<Vec<Value>> {
         };
         return Ok((0..column.len()).map(row).collect());
     }
+    if let Some(maps) = column.as_map_opt() {
+        let keys = cast(maps.keys(), &DataType::Utf8).map_err(failed)?;
+        let (keys, values) = (keys.as_string::<i32>(), values(maps.values())?);
+        let map = |row: usize| {
+            let entries = maps.value_offsets()[row] as usize..maps.value_offsets()[row + 1] as usize;
+            let entries = entries.map(|at| (keys.value(at).to_owned(), values[at].clone()));
+            if maps.is_null(row) { Value::Null } else { entries.collect::<Map<_, _>>().into() }
+        };
+        return Ok((0..column.len()).map(map).collect());
+    }
     if let Some(row) = items(column) {
         let list = |at: usize| {
             if column.is_null(at) { Ok(Value::Null) } else { values(&row(at)).map(Value::Array) }
@@ -154,6 +164,10 @@ fn short(column: &ArrayRef, row: usize, describe: Describe) -> Result<String> {
             text.extend([between, &escaped(field.name()), ": ", &short(child, row, describe)?]);
         }
         return Ok(text + "}");
+    }
+    if let Some(maps) = column.as_map_opt() {
+        let count = maps.value_length(row);
+        return Ok(format!("{count} {}", if count == 1 { "entry" } else { "entries" }));
     }
     if let Some(items) = items(column) {
         let items = items(row);

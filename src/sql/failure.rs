@@ -123,7 +123,9 @@ fn theirs(error: &DataFusionError) -> Error {
         DataFusionError::Configuration(text) => Error::usage("the setting cannot be set").with("detail", line(text)),
         DataFusionError::NotImplemented(text) => Error::usage("this is not supported").with("detail", line(text)),
         DataFusionError::ResourcesExhausted(text) => {
-            Error::resource("the query needs more memory").with("detail", line(text))
+            Error::resource("the query needs more memory than it may use").with("detail", line(text)).help(
+                "a larger --memory, fewer rows at once by WHERE, or fewer partitions: SET datafusion.execution.target_partitions = 1",
+            )
         }
         DataFusionError::IoError(inner) => {
             Error::io("reading or writing failed").with("detail", line(&inner.to_string()))

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlanStatement};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::{CopyToSource, DFParserBuilder, Statement};
@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 
 use super::failure::{explain, explain_plan, missing_table};
-use super::{copy, external, functions};
+use super::{clauses, copy, external, functions, nesting};
 use crate::error::{Error, Result};
 use crate::store::Staged;
 
@@ -55,8 +55,9 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if it is not SQL, with line and column.
+    /// [`Usage`](crate::error::ErrorKind::Usage) if it is not SQL, with line and column, or nests too deep.
     pub fn parse(text: &str) -> Result<Vec<Self>> {
+        nesting::check(text)?;
         let parser = DFParserBuilder::new(text).build().map_err(explain);
         let statements = parser.and_then(|mut parser| parser.parse_statements().map_err(explain))?;
         Ok(statements.into_iter().map(|statement| Self { statement, outputs: Vec::new() }).collect())
@@ -115,11 +116,13 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if it makes no sense, has a parameter without a value, or writes and
-    /// may not, or reads what is written; [`Output`](crate::error::ErrorKind::Output) if that cannot be written; and whatever
-    /// the tables say.
+    /// [`Usage`](crate::error::ErrorKind::Usage) if it makes no sense, has a clause that would be ignored or a parameter
+    /// without a value, or writes and may not, or reads what is written; [`Output`](crate::error::ErrorKind::Output) if that
+    /// cannot be written; and whatever the tables say.
     pub async fn run(mut self, context: &SessionContext, access: Access) -> Result<Answer> {
         self.check_parameters()?;
+        check_clauses(&self.statement, &context.state())?;
+        functions::show(&mut self.statement)?;
         name_columns(&mut self.statement);
         let explained = |error| missing_table(explain_plan(error), context);
         let plan = context.state().statement_to_plan(self.statement).await.map_err(explained)?;
@@ -129,6 +132,7 @@ impl Query {
             })
             .map_err(explain)?;
         }
+        check_setting(&plan)?;
         let is_plan = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
         let frame = context.execute_logical_plan(plan).await.map_err(explained)?;
         let (session, plan) = frame.into_parts();
@@ -208,6 +212,34 @@ fn read_only(statement: &str) -> Error {
         .help("--allow-write permits it; -o FILE writes the result of a query")
 }
 
+/// Refuses what the planner would read over.
+fn check_clauses(statement: &Statement, session: &SessionState) -> Result<()> {
+    match statement {
+        Statement::Statement(inner) => clauses::check(inner, session),
+        Statement::CopyTo(copy) => match &copy.source {
+            CopyToSource::Query(query) => clauses::check(query, session),
+            CopyToSource::Relation(_) => Ok(()),
+        },
+        Statement::Explain(explain) => check_clauses(&explain.statement, session),
+        Statement::CreateExternalTable(_) | Statement::Reset(_) => Ok(()),
+    }
+}
+
+/// A pool of its own would leave the states out.
+fn check_setting(plan: &LogicalPlan) -> Result<()> {
+    let variable = match plan {
+        LogicalPlan::Statement(PlanStatement::SetVariable(set)) => &set.variable,
+        LogicalPlan::Statement(PlanStatement::ResetVariable(reset)) => &reset.variable,
+        _ => return Ok(()),
+    };
+    if variable != "datafusion.runtime.memory_limit" {
+        return Ok(());
+    }
+    Err(Error::usage("the memory of a session cannot be changed while it runs")
+        .with("setting", variable)
+        .help("nckit sql --memory 8GiB; SET nc.memory = BYTES bounds the states alone"))
+}
+
 fn each_expression(statement: &mut Statement, each: &mut dyn FnMut(&mut ast::Expr)) {
     let mut visit = |expression: &mut ast::Expr| {
         each(expression);
@@ -263,6 +295,7 @@ fn name_columns(statement: &mut Statement) {
         return;
     }
     let keys: Vec<Option<String>> = select.projection.iter().map(key).collect();
+    let mut taken: BTreeSet<String> = BTreeSet::new();
     for (at, item) in select.projection.iter_mut().enumerate() {
         let ast::SelectItem::UnnamedExpr(expression) = item else { continue };
         let own = keys[at].as_ref().filter(|key| keys.iter().filter(|other| other.as_ref() == Some(*key)).count() == 1);
@@ -270,10 +303,20 @@ fn name_columns(statement: &mut Statement) {
             // A column has a name; a field of a struct is named alike.
             (ast::Expr::Identifier(_), _) | (ast::Expr::CompoundIdentifier(_), None) => continue,
             (_, Some(own)) => own.clone(),
-            (other, None) => other.to_string(),
+            (other, None) => numbered(other.to_string(), &taken),
         };
+        taken.insert(name.clone());
         *item = ast::SelectItem::ExprWithAlias { expr: expression.clone(), alias: ast::Ident::with_quote('"', name) };
     }
+}
+
+/// A name that is not taken: of several equal expressions the later ones get a number.
+fn numbered(name: String, taken: &BTreeSet<String>) -> String {
+    if !taken.contains(&name) {
+        return name;
+    }
+    let mut numbers = (2..=taken.len() + 2).map(|number| format!("{name}_{number}"));
+    numbers.find(|name| !taken.contains(name)).unwrap_or(name)
 }
 
 /// The name that an item of a query has or could have.

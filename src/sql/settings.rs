@@ -4,10 +4,13 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
+use std::sync::Arc;
 
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::MemoryPool;
 
+use super::doubts::Doubts;
 use super::external;
 use crate::archive::{ClassNames, HeadRows, Naming, Policy};
 use crate::error::{Error, Result};
@@ -37,6 +40,26 @@ pub struct Settings {
     pub(super) nonfinite: Policy,
     pub(super) memory: Option<u64>,
     pub(super) naming: Naming,
+    /// Where states have their memory, beside the operators of plans.
+    pub(super) pool: Pool,
+    /// What is to be said of the numbers that were made.
+    pub(super) doubts: Doubts,
+}
+
+/// A session's pool, if it has one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pool(Option<Arc<dyn MemoryPool>>);
+
+impl Pool {
+    pub(super) fn get(&self) -> Option<&Arc<dyn MemoryPool>> {
+        self.0.as_ref()
+    }
+}
+
+impl From<Arc<dyn MemoryPool>> for Pool {
+    fn from(pool: Arc<dyn MemoryPool>) -> Self {
+        Self(Some(pool))
+    }
 }
 
 /// The keys beside those of [`Options`].
@@ -126,7 +149,7 @@ impl ExtensionOptions for Settings {
         for (key, value) in &typed {
             settings.assign(key, value).map_err(external)?;
         }
-        *self = Self { typed, ..settings };
+        *self = Self { typed, pool: self.pool.clone(), doubts: self.doubts.clone(), ..settings };
         Ok(())
     }
 

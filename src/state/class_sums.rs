@@ -111,6 +111,13 @@ impl ClassSums {
         self.labels.first().map(Label::kind)
     }
 
+    /// The bytes of the labels' texts, which [`bytes`](Self::bytes) leaves out.
+    pub fn text_bytes(&self) -> usize {
+        let text = |label: &Label| if let Label::Text(text) = label { text.len() } else { 0 };
+        // Labels of one state are of one type.
+        if self.label_kind() == Some(LabelKind::Text) { self.labels.iter().map(text).sum() } else { 0 }
+    }
+
     /// The bytes that the state holds; 8 more a class and dimension where chunks differ so much in scale that what
     /// rounding took off does not fit 64 bits.
     pub fn bytes(classes: usize, dim: usize) -> usize {

@@ -25,4 +25,6 @@ mod sessions;
 mod sql;
 #[cfg(feature = "sql")]
 mod sql_cli;
+#[cfg(feature = "sql")]
+mod sql_limits;
 mod stress;

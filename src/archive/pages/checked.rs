@@ -156,7 +156,7 @@ impl Column {
 }
 
 /// Whether a page of indices holds so many, and nothing else.
-fn indices_fill(bytes: &[u8], count: usize) -> bool {
+pub(super) fn indices_fill(bytes: &[u8], count: usize) -> bool {
     match bytes.split_first() {
         Some((&width @ 0..=32, runs)) => runs_fill(runs, count, width.into()),
         Some(_) => false,

@@ -150,12 +150,22 @@ mod tests {
                     let mut levels = levels.clone();
                     levels[at] -= 1;
                     assert!(!defined(&levels, 61), "{at}");
-                    assert!(defined(&levels, at), "what comes after is not asked for");
+                    let found =
+                        |wanted| super::count(&encoded(&levels, width(most), repeat), 61, most, wanted).unwrap();
+                    assert_eq!((found(most), found(most - 1)), (60, 1));
                 }
             }
         }
         assert!(all_defined(&[3, 0xff, 0xff], 8, 3) && !all_defined(&[3, 0xff], 8, 3));
         assert!(!all_defined(&[16, 4], 8, 3), "a level that cannot be");
+        assert!(!all_defined(&[16, 3, 0], 8, 3), "a byte more");
+        // Eight levels of 0 to 3, of which 2 is the highest there may be.
+        assert_eq!(count(&[3, 0b1110_0100, 0], 8, 3, 0), Some(5));
+        assert_eq!(count(&[3, 0b1110_0100, 0], 8, 2, 0), None);
+        assert_eq!(
+            (count(&[16, 2], 8, 2, 2), count(&[16, 3], 8, 2, 2), count(&[16, 2, 0], 8, 2, 2)),
+            (Some(8), None, None)
+        );
     }
 
     #[test]

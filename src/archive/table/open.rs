@@ -12,7 +12,7 @@ use crate::archive::duplicates::refuse_duplicates;
 use crate::archive::file::{Footers, Pinned};
 use crate::archive::keys::{self, Hive, Twin};
 use crate::archive::plan::{Opened, has_rows, open_all, passed_without_rows, present, readable};
-use crate::archive::schema::{Dtype, Element, Schema, check_dtypes, label_kind, leaves};
+use crate::archive::schema::{Dtype, Element, Schema, check_dtypes, first_leaves, label_kind, leaves};
 use crate::archive::{escaped, passed_over};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
@@ -48,6 +48,7 @@ pub(super) fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Tabl
             .map_err(|error| error.with_default("file", &found.shown))?;
         let roots: Vec<usize> = places.iter().filter_map(Place::root).collect();
         let read = leaves(metadata, &roots);
+        let first_leaf = first_leaves(metadata);
         readable(metadata, &read).map_err(|error| error.with_default("file", &found.shown))?;
         let mut rows = 0;
         for (row_group, group) in metadata.row_groups().iter().enumerate() {
@@ -63,7 +64,7 @@ pub(super) fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Tabl
                     Place::Key(label) => label.clone(),
                     Place::Vectors { .. } => None,
                     Place::Root(root) => {
-                        let leaf = leaves(metadata, &[*root]).first().copied()?;
+                        let leaf = *first_leaf.get(root)?;
                         keys::constant(group, leaf, schema.field(*root).data_type())
                     }
                 };

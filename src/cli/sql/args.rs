@@ -15,7 +15,8 @@ Examples:
 Without -c and -f, statements are read from standard input, or typed into a shell on a terminal.
 
 Exit codes: 0 done, 2 usage or SQL, 65 bad data, 66 no input, 70 a bug, 73 cannot create the
-output, 74 I/O, 75 more memory needed or another process writes the output, 130 interrupted.";
+output, 74 I/O, 75 more memory needed or another process writes the output, 130 interrupted,
+143 terminated. docs/sql.md has the limits.";
 
 #[derive(Debug, ClapArgs)]
 pub(in crate::cli) struct Sql {

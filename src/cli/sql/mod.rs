@@ -3,8 +3,10 @@
 pub(super) mod args;
 mod library;
 mod output;
+mod remarks;
 mod run;
 mod shell;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Read};
@@ -45,7 +47,7 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
             continue;
         }
         let start = Instant::now();
-        let Some(rows) = runner.run(query, &outputs)? else {
+        let Some(rows) = runner.run(query, &outputs, console)? else {
             is_heard = false;
             continue;
         };

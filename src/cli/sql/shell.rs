@@ -37,6 +37,7 @@ pub(super) fn run(
     let config =
         Config::builder().auto_add_history(false).max_history_size(1000).map(rustyline::config::Builder::build);
     let config = config.map_err(failed)?;
+    runner.watch().at_a_terminal();
     let mut editor = DefaultEditor::with_config(config).map_err(failed)?;
     let history = history();
     if let Some(path) = history.as_ref().filter(|path| path.is_file()) {
@@ -115,7 +116,7 @@ fn execute(
         for mut query in Query::parse(entry)? {
             query.fill(params, &mut BTreeSet::new());
             let returns_rows = query.returns_rows();
-            match runner.run(query, outputs)? {
+            match runner.run(query, outputs, console)? {
                 Some(count) => rows = returns_rows.then_some(count).or(rows),
                 None => return Ok(None),
             }

@@ -58,19 +58,26 @@ impl Batches {
             VectorType::List(Element::F64) => {
                 self.take(rows, Values::F64, |taken, batch| taken.lists::<Float64Type>(batch, base))
             }
-            VectorType::Bytes { dtype: Dtype::F16, .. } => {
-                self.take(rows, Values::F16, |taken, batch| taken.bytes(batch, f16::from_le_bytes))
+            VectorType::Bytes { dtype: Dtype::F16, .. } => self.numbers(rows, Values::F16, f16::from_le_bytes),
+            VectorType::Bytes { dtype: Dtype::Bf16, .. } => {
+                self.numbers(rows, Values::F32, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))
             }
-            VectorType::Bytes { dtype: Dtype::Bf16, .. } => self.take(rows, Values::F32, |taken, batch| {
-                taken.bytes(batch, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))
-            }),
-            VectorType::Bytes { dtype: Dtype::F32, .. } => {
-                self.take(rows, Values::F32, |taken, batch| taken.bytes(batch, f32::from_le_bytes))
-            }
-            VectorType::Bytes { dtype: Dtype::F64, .. } => {
-                self.take(rows, Values::F64, |taken, batch| taken.bytes(batch, f64::from_le_bytes))
-            }
+            VectorType::Bytes { dtype: Dtype::F32, .. } => self.numbers(rows, Values::F32, f32::from_le_bytes),
+            VectorType::Bytes { dtype: Dtype::F64, .. } => self.numbers(rows, Values::F64, f64::from_le_bytes),
         }
+    }
+
+    /// The same of fixed-size binary, whose numbers take `W` bytes each.
+    fn numbers<V: Float, const W: usize>(
+        &mut self,
+        rows: usize,
+        wrap: impl FnOnce(Vec<V>) -> Values,
+        number: impl Fn([u8; W]) -> V,
+    ) -> Result<Vectors> {
+        self.take(rows, wrap, |taken, batch| {
+            taken.bytes(batch, &number);
+            Ok(())
+        })
     }
 
     /// Whether there is nothing more.
@@ -206,7 +213,7 @@ impl<V: Float> Taken<V> {
     }
 
     /// Appends a batch of fixed-size binary, whose numbers take `W` bytes each.
-    fn bytes<const W: usize>(&mut self, batch: &ArrayRef, number: impl Fn([u8; W]) -> V) -> Result<()> {
+    fn bytes<const W: usize>(&mut self, batch: &ArrayRef, number: impl Fn([u8; W]) -> V) {
         let array = batch.as_fixed_size_binary();
         for row in 0..array.len() {
             if array.is_null(row) {
@@ -216,7 +223,6 @@ impl<V: Float> Taken<V> {
                 self.values.extend(numbers.iter().map(|&bytes| number(bytes)));
             }
         }
-        Ok(())
     }
 
     fn push_null(&mut self, row: usize) {

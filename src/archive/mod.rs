@@ -65,7 +65,9 @@ pub struct Passed {
 pub(crate) fn passed_over(passed: &[Passed]) -> Option<String> {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     let news: Vec<&Passed> = passed.iter().filter(|passed| !passed.expected).collect();
-    news.iter().for_each(|passed| *kinds.entry(&passed.reason).or_default() += 1);
+    for passed in &news {
+        *kinds.entry(&passed.reason).or_default() += 1;
+    }
     match news[..] {
         [] => None,
         [only] => Some(format!("over {} ({})", only.file, only.reason)),

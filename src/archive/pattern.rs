@@ -208,7 +208,9 @@ mod tests {
     fn links_from_everywhere_to_everywhere_are_refused() {
         let root = tempfile::tempdir().unwrap();
         let directories: Vec<PathBuf> = (0..12).map(|at| root.path().join(format!("d{at}"))).collect();
-        directories.iter().for_each(|directory| fs::create_dir(directory).unwrap());
+        for directory in &directories {
+            fs::create_dir(directory).unwrap();
+        }
         for from in &directories {
             for (number, to) in directories.iter().enumerate() {
                 symlink(to, from.join(format!("to{number}"))).unwrap();

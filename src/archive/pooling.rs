@@ -1,6 +1,5 @@
 //! What files of one group differ in, though nothing parts them: epochs, layers, runs or splits that become one number.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::discover::{hive_keys, natural};
@@ -86,12 +85,15 @@ const SPLITS: [(&str, &str); 11] = [
 pub(super) const KEY_COLUMNS: [&str; 12] =
     ["epoch", "layer", "split", "run", "seed", "step", "iteration", "checkpoint", "fold", "model", "trial", "subset"];
 
+/// Hive keys as they are written in a path.
+type Keys = BTreeMap<String, String>;
+
 /// What files of these [names](super::File::name) differ in within their groups; keys that are filtered are as the user
 /// wants them.
 pub(crate) fn pooled(names: &BTreeSet<&str>, group_by: &[String], filtered: &BTreeSet<&str>) -> Vec<Pooled> {
     // Keys that no path has may part files whose names differ.
     let mut by_path = true;
-    let mut groups: BTreeMap<Vec<Option<String>>, Vec<(&str, BTreeMap<String, String>)>> = BTreeMap::new();
+    let mut groups: BTreeMap<Vec<Option<String>>, Vec<(&str, Keys)>> = BTreeMap::new();
     for &name in names {
         let keys = hive_keys(name);
         by_path &= group_by.iter().all(|key| keys.contains_key(key));
@@ -185,11 +187,9 @@ impl Pooled {
         let Self { key, values, place } = self;
         let key = escaped(key);
         let mut shown: Vec<String> = values.iter().take(SHOWN).map(|value| escaped(value)).collect();
-        match (values.len().cmp(&SHOWN), values.last()) {
-            (Ordering::Greater, Some(last)) => {
-                shown.splice(SHOWN - 1.., ["…".to_owned(), escaped(last)]).for_each(drop)
-            }
-            _ => {}
+        if let Some(last) = values.get(SHOWN..).and_then(<[String]>::last) {
+            shown.truncate(SHOWN - 1);
+            shown.extend(["…".to_owned(), escaped(last)]);
         }
         let count = values.len();
         let shown = shown.join(", ");

@@ -19,7 +19,7 @@ pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, cons
     use_threads(&args.machine, task.scatter, console)?;
     if args.dry_run {
         let accumulation = Accumulation::begin(&task, None)?;
-        return dry_run(&accumulation.summary(), accumulation.estimate());
+        return dry_run(&accumulation.summary(), &accumulation.estimate());
     }
     let path = &args.output;
     let _lock = Lock::acquire(path)?;

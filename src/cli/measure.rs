@@ -32,7 +32,7 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     }
     if args.dry_run {
         plan.notes().iter().for_each(|note| console.warn(note));
-        return dry_run(&summary, plan.estimate());
+        return dry_run(&summary, &plan.estimate());
     }
     console.fact("plan", &plan_text(&summary));
     plan.notes().iter().for_each(|note| console.warn(note));
@@ -64,8 +64,8 @@ pub(super) fn memory_text(summary: &Summary) -> String {
 }
 
 /// Prints the plan as the result.
-pub(super) fn dry_run(summary: &Summary, estimate: Result<Duration>) -> Result<()> {
-    let time = time_text(&estimate);
+pub(super) fn dry_run(summary: &Summary, estimate: &Result<Duration>) -> Result<()> {
+    let time = time_text(estimate);
     let plan = format!("plan    {}\nmemory  {}\ntime    {time}\n", plan_text(summary), memory_text(summary));
     stdout::print(&plan)
 }

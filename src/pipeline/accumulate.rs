@@ -361,7 +361,9 @@ pub(super) fn ood_means(plan: &Presentation, watch: &Watch) -> Result<BTreeMap<K
     }
     if merged.values().all(|group| group.dim == 0) {
         let mut skipped = Skipped::default();
-        merged.values().for_each(|group| skipped.add(&group.skipped));
+        for group in merged.values() {
+            skipped.add(&group.skipped);
+        }
         let error = Error::missing("no out-of-distribution row is left");
         return Err(match skipped.total() {
             0 => error.help("loosen the filters in --ood 'PATH?key=value'"),

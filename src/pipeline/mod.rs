@@ -289,7 +289,9 @@ fn report(
 /// The error of a run that has no row to measure, with what was left out.
 fn nothing_left(groups: &[Group]) -> Error {
     let mut skipped = Skipped::default();
-    groups.iter().for_each(|group| skipped.add(&group.skipped));
+    for group in groups {
+        skipped.add(&group.skipped);
+    }
     let nonfinite = skipped.nonfinite.values().sum();
     let counts = [
         ("rows ignored", skipped.ignored, "--ignore-label"),

@@ -99,11 +99,13 @@ pub(super) fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Tabl
 fn refuse_duplicates_of_keys(files: &[TableFile]) -> Result<()> {
     let mut keyed: BTreeMap<Vec<Option<&Label>>, Vec<Pinned<'_>>> = BTreeMap::new();
     for file in files {
-        let key = |place| match place {
-            &Place::Key(ref label) => Some(label.as_ref()),
-            _ => None,
-        };
-        keyed.entry(file.places.iter().filter_map(key).collect()).or_default().push(file.pinned());
+        let mut key = Vec::new();
+        for place in &file.places {
+            if let Place::Key(label) = place {
+                key.push(label.as_ref());
+            }
+        }
+        keyed.entry(key).or_default().push(file.pinned());
     }
     keyed.into_values().try_for_each(|files| refuse_duplicates(files.into_iter()))
 }

@@ -369,6 +369,7 @@ fn correlate(parts: &mut Parts, correlations: [f64; 3]) {
 fn shrink(parts: &mut Parts) {
     parts.counts[0] = 1;
     parts.sums[..3].fill(0);
+    residuals(parts, |at, low| if at < 3 { 0 } else { low });
     let rows = parts.counts.iter().sum();
     (0..3).for_each(|j| history(parts, j, rows));
 }

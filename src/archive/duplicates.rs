@@ -52,7 +52,7 @@ pub(super) fn refuse_duplicates<'a>(files: impl Iterator<Item = Pinned<'a>>) -> 
 type Group<'a> = Vec<(usize, Pinned<'a>)>;
 
 /// Parts groups by a digest of each file, many at a time; who is alone has no duplicate.
-fn split<'a>(groups: Vec<Group<'a>>, digest: impl Fn(&Pinned<'_>) -> Result<u64> + Sync) -> Result<Vec<Group<'a>>> {
+fn split(groups: Vec<Group<'_>>, digest: impl Fn(&Pinned<'_>) -> Result<u64> + Sync) -> Result<Vec<Group<'_>>> {
     let mut parted = Vec::new();
     for group in groups {
         let digests: Vec<Result<u64>> = group.par_iter().map(|(_, file)| digest(file)).collect();

@@ -267,30 +267,27 @@ fn read_logical(walker: &mut Walker<'_>, id: i64, kind: u8, logical: &mut Option
     if kind != STRUCT || logical.is_some() {
         return Err(Flaw::Malformed);
     }
+    if id == INTEGER {
+        let (bits, signed) = walker.width_and_sign()?;
+        // UINT_8 to UINT_64 are 11 to 14, and INT_8 to INT_64 follow.
+        let width = [8, 16, 32, 64].iter().position(|&width| width == bits).ok_or(Flaw::Malformed)?;
+        *logical = Some(Logical::As(11 + width as i32 + if signed { 4 } else { 0 }));
+        return Ok(());
+    }
+    walker.skip_value(kind)?;
     *logical = Some(match id {
-        INTEGER => {
-            let (bits, signed) = walker.width_and_sign()?;
-            // UINT_8 to UINT_64 are 11 to 14, and INT_8 to INT_64 follow.
-            let width = [8, 16, 32, 64].iter().position(|&width| width == bits).ok_or(Flaw::Malformed)?;
-            Logical::As(11 + width as i32 + if signed { 4 } else { 0 })
-        }
-        _ => {
-            walker.skip_value(kind)?;
-            match id {
-                // Texts, maps, lists, enumerations, decimals, dates, JSON, BSON.
-                1 => Logical::As(0),
-                2 => Logical::As(1),
-                3 => Logical::As(3),
-                4 => Logical::As(4),
-                5 => Logical::As(DECIMAL),
-                6 => Logical::As(6),
-                12 => Logical::As(19),
-                13 => Logical::As(20),
-                // UUIDs and halves.
-                14 | 15 => Logical::Alone,
-                _ => Logical::Other,
-            }
-        }
+        // Texts, maps, lists, enumerations, decimals, dates, JSON, BSON.
+        1 => Logical::As(0),
+        2 => Logical::As(1),
+        3 => Logical::As(3),
+        4 => Logical::As(4),
+        5 => Logical::As(DECIMAL),
+        6 => Logical::As(6),
+        12 => Logical::As(19),
+        13 => Logical::As(20),
+        // UUIDs and halves.
+        14 | 15 => Logical::Alone,
+        _ => Logical::Other,
     });
     Ok(())
 }
@@ -385,6 +382,8 @@ impl Chunk {
     }
 
     fn read_metadata(walker: &mut Walker<'_>, schema: &Schema<'_>, leaf: usize) -> Checked<Self> {
+        // Those that every writer has to say.
+        const REQUIRED: u32 = 0b10_1111_1110;
         let mut chunk = Self::default();
         let mut seen = 0_u32;
         walker.fields(|walker, id, kind| -> Checked<()> {
@@ -405,21 +404,18 @@ impl Chunk {
                         return says("a column has another name in the schema than in a row group");
                     }
                 }
-                (4, I32) => drop(walker.int()?),
+                (4 | 15, I32) => drop(walker.int()?),
                 (5, I64) => chunk.values = walker.long()?,
                 (7, I64) => chunk.bytes = walker.long()?,
                 (9, I64) => chunk.data = walker.long()?,
                 (11, I64) => chunk.dictionary = Some(walker.long()?),
                 (6 | 10 | 14, I64) => drop(walker.long()?),
-                (15, I32) => drop(walker.int()?),
                 (2 | 8 | 13, LIST) | (12 | 16 | 17, STRUCT) => walker.skip_value(kind)?,
                 (1..=17, _) => return Err(Flaw::Malformed),
                 _ => walker.skip_value(kind)?,
             }
             Ok(())
         })?;
-        // Those that every writer has to say.
-        const REQUIRED: u32 = 0b10_1111_1110;
         if seen & REQUIRED == REQUIRED { Ok(chunk) } else { Err(Flaw::Malformed) }
     }
 

@@ -36,13 +36,11 @@ pub(super) fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     let mut making = Making::new(&found, hive, filters, request)?;
     open_each(found, request.memory, |found, outcome| {
         let name = found.name.clone();
-        match good(found, outcome, request.bad_files, &mut bad_files)? {
-            Some(opened) => making.add(opened),
-            None => {
-                bad_names.push(name);
-                Ok(())
-            }
+        if let Some(opened) = good(found, outcome, request.bad_files, &mut bad_files)? {
+            return making.add(opened);
         }
+        bad_names.push(name);
+        Ok(())
     })?;
     bad_names.sort();
     making.archive(Seen { bad_names, bad_files, passed, warnings })

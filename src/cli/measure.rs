@@ -94,7 +94,7 @@ impl Exactness {
 /// command makes.
 pub(super) fn use_threads(machine: &Machine, products: bool, console: &Console) -> Result<()> {
     if products {
-        machine.check_address_space()?;
+        Machine::check_address_space()?;
     }
     machine.fewer_threads().iter().for_each(|text| console.warn(text));
     rayon::ThreadPoolBuilder::new()

@@ -54,7 +54,7 @@ impl Machine {
     /// # Errors
     ///
     /// [`Resource`](crate::error::ErrorKind::Resource) with the number.
-    pub(super) fn check_address_space(&self) -> Result<()> {
+    pub(super) fn check_address_space() -> Result<()> {
         let Some(space) = address_space().filter(|&space| space < space_per_thread()) else { return Ok(()) };
         let needed = space_per_thread();
         Err(Error::resource("the address space is limited, and matrix products reserve more of it")

@@ -166,7 +166,7 @@ fn conventions(report: &Report) -> Option<String> {
     let default = Options::default().describe();
     let mut conventions = report.conventions();
     conventions.retain(|convention| !default.contains(convention));
-    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), |text| escaped(text));
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), escaped);
     let words = conventions.iter().map(|(name, value)| format!("{name}={}", word(value))).collect::<Vec<_>>();
     (!words.is_empty()).then(|| format!("conventions: {}", words.join(" ")))
 }

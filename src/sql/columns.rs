@@ -404,7 +404,7 @@ fn broken(field: &str) -> Error {
 }
 
 fn without_nulls<T: ArrowPrimitiveType>(items: &StructArray, at: usize) -> Option<&PrimitiveArray<T>> {
-    items.columns().get(at).map(|column| column.as_primitive::<T>()).filter(|column| column.null_count() == 0)
+    items.columns().get(at).map(AsArray::as_primitive::<T>).filter(|column| column.null_count() == 0)
 }
 
 /// One row of the columns.

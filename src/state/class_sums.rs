@@ -57,6 +57,7 @@ fn fits_shift(c: i128) -> bool {
 impl ClassSums {
     /// The sums of classes that are all different, from their parts. They can be merged into others; to merge others into
     /// them they must be [`indexed`](Self::indexed).
+    #[expect(clippy::too_many_arguments, reason = "each part of a state is one")]
     pub(super) fn from_parts(
         grid: Grid,
         history: History,

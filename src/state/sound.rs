@@ -16,10 +16,13 @@ const ROOM: f64 = 1.0 + 1e-6;
 /// dimension, or the test would take longer than all else.
 const BLOCK_DIMS: usize = 1024;
 
+/// What holds of all real rows.
+type Check = fn(&ClassSums) -> bool;
+
 /// Says why these cannot be the sums of real rows, in canonical form. That the trace of a scatter is right is left to the
 /// caller.
 pub(super) fn contradiction(sums: &ClassSums, gram: Option<&[i128]>) -> Option<&'static str> {
-    let checks: [(&'static str, fn(&ClassSums) -> bool); 6] = [
+    let checks: [(&'static str, Check); 6] = [
         ("its classes are out of order, of several types, or empty", classes_are_sound),
         ("its shifts are not the means of its rows", shifts_are_means),
         ("a dimension of zeros has sums", zeros_have_no_sums),

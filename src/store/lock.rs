@@ -90,7 +90,9 @@ mod tests {
     fn no_file_but_the_lock_is_made_or_removed() {
         let dir = tempfile::tempdir().unwrap();
         let strangers = [".a.ncst.77-0.tmp", ".a.ncst.b.ncst.tmp", "a.ncst.tmp"];
-        strangers.iter().for_each(|name| fs::write(dir.path().join(name), "theirs").unwrap());
+        for name in &strangers {
+            fs::write(dir.path().join(name), "theirs").unwrap();
+        }
         drop(Lock::acquire(&dir.path().join("a.ncst")).unwrap());
         assert!(strangers.iter().all(|name| fs::read_to_string(dir.path().join(name)).unwrap() == "theirs"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4);

@@ -222,7 +222,7 @@ impl CheckedPages {
             } => {
                 let count = *num_values as usize;
                 let mut values = buf.clone();
-                let mut take = |length: u32, most: u8| -> Option<Option<Bytes>> {
+                let mut take = |length: u32, most: u8| -> Option<Levels> {
                     let length = length as usize;
                     // Without levels there is nothing that they could say.
                     (length <= values.len() && (most > 0 || length == 0)).then_some(())?;
@@ -256,9 +256,12 @@ impl CheckedPages {
     }
 }
 
+/// The levels of a page, where it stores any that are to be counted.
+type Levels = Option<Bytes>;
+
 /// Takes the levels off the beginning of a page of the first version: `None` inside if there are none, or if they are
 /// stored in the way that was given up long ago, and so is counting them.
-fn first(bytes: &mut Bytes, count: usize, most: u8, encoding: Encoding) -> Option<Option<Bytes>> {
+fn first(bytes: &mut Bytes, count: usize, most: u8, encoding: Encoding) -> Option<Levels> {
     if most == 0 {
         return Some(None);
     }

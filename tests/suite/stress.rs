@@ -229,7 +229,9 @@ fn normalise(row: &mut [f64]) {
     let dim = row.len() as f64;
     let mean = row.iter().sum::<f64>() / dim;
     let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / dim;
-    row.iter_mut().for_each(|x| *x = (*x - mean) / (variance + 1e-12).sqrt());
+    for x in &mut row {
+        *x = (*x - mean) / (variance + 1e-12).sqrt();
+    }
 }
 
 /// Householder's reflection.

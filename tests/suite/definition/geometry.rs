@@ -24,10 +24,14 @@ fn moments(values: &[Double], less: f64) -> Option<Moments> {
         return None;
     }
     let mut mean = Double::default();
-    values.iter().for_each(|&x| mean += x);
+    for &x in &values {
+        mean += x;
+    }
     let mean = mean.over(count);
     let mut squares = Double::default();
-    values.iter().for_each(|&x| squares += (x - mean).squared());
+    for &x in &values {
+        squares += (x - mean).squared();
+    }
     Some(Moments { mean: mean.value(), variance: squares.over(count - less).value() })
 }
 

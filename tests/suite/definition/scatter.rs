@@ -51,7 +51,9 @@ fn row_basis(a: &[Double], dim: usize, most: usize) -> (Vec<Double>, Vec<Double>
             subtract(&mut axis, along, known);
         }
         let length = dot(&axis, &axis).sqrt();
-        axis.iter_mut().for_each(|x| *x = *x / length);
+        for x in &mut axis {
+            *x = *x / length;
+        }
         for (row, coefficients) in rest.iter_mut().zip(&mut coefficients) {
             let along = dot(row, &axis);
             subtract(row, along, &axis);
@@ -70,7 +72,9 @@ fn triangle(l: &[Double], rank: usize) -> Vec<Double> {
         let (done, rest) = columns.split_at_mut(r + 1);
         let axis = &mut done[r];
         let length = dot(axis, axis).sqrt();
-        axis.iter_mut().for_each(|x| *x = *x / length);
+        for x in &mut axis {
+            *x = *x / length;
+        }
         triangle[r * rank + r] = length;
         for (c, column) in rest.iter_mut().enumerate() {
             let along = dot(axis, column);
@@ -97,7 +101,9 @@ fn pivoted_cholesky(a: &[Double], size: usize) -> Vec<Vec<Double>> {
         for known in &columns {
             subtract(&mut column, known[pivot], known);
         }
-        column.iter_mut().for_each(|x| *x = *x / root);
+        for x in &mut column {
+            *x = *x / root;
+        }
         diagonal.iter_mut().zip(&column).for_each(|(d, x)| *d -= x.squared());
         diagonal[pivot] = Double::default();
         columns.push(column);
@@ -178,7 +184,9 @@ impl Truth {
             let (done, rest) = through.split_at_mut(r);
             let row = &mut rest[0];
             done.iter().enumerate().for_each(|(s, known)| subtract(row, triangle[s * rank + r], known));
-            row.iter_mut().for_each(|x| *x = *x / triangle[r * rank + r]);
+            for x in &mut row {
+                *x = *x / triangle[r * rank + r];
+            }
         }
         let through: Vec<f64> = through.concat().into_iter().map(Double::value).collect();
         let images = linalg::product_transposed(&self.deviations, &through, dim);
@@ -213,7 +221,9 @@ impl Truth {
         let mut between = self.centred(&self.counts);
         for (row, count) in between.chunks_mut(dim).zip(&self.counts) {
             let share = Double::from(*count).over(self.rows()).sqrt();
-            row.iter_mut().for_each(|x| *x = *x * share);
+            for x in &mut row {
+                *x = *x * share;
+            }
         }
         add_gram(&mut total, &between, dim);
         let rank = row_basis(&between, dim, (self.labels.len() - 1).min(dim)).1.len() / dim;
@@ -221,12 +231,16 @@ impl Truth {
         let columns = pivoted_cholesky(&total, dim);
         let size = columns.len();
         let mut gram = Vec::with_capacity(size * size);
-        columns.iter().for_each(|a| gram.extend(columns.iter().map(|b| dot(a, b))));
+        for a in &columns {
+            gram.extend(columns.iter().map(|b| dot(a, b)));
+        }
         let factor = cholesky(&gram, size)?;
         let mut trace = Double::default();
         for row in between.chunks(dim) {
             let along: Vec<Double> = columns.iter().map(|column| dot(column, row)).collect();
-            solve(&factor, &along).into_iter().for_each(|x| trace += x.squared());
+            for x in solve(&factor, &along) {
+                trace += x.squared();
+            }
         }
         (rank > 0).then(|| (Double::from(1.0) - trace.over(rank as f64)).value())
     }

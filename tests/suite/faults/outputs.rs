@@ -37,7 +37,7 @@ fn at_once(place: &Place, arguments: &[&str]) -> Output {
 fn wait_for(place: &Place, name: &str, child: &mut std::process::Child) {
     let start = Instant::now();
     while !place.path(name).exists() {
-        if start.elapsed() > Duration::from_secs(60) || child.try_wait().unwrap().is_some() {
+        if start.elapsed() > Duration::from_mins(1) || child.try_wait().unwrap().is_some() {
             child.kill().unwrap();
             panic!("there never was {name}");
         }
@@ -372,7 +372,9 @@ fn fault_44_a_full_disk_is_74_for_every_output() {
         let left: Vec<_> = left.filter(|name| !ours.iter().any(|ours| name == ours)).collect();
         assert!(left.is_empty(), "{run:?}: {left:?}");
     };
-    runs.iter().for_each(|run| check(run, &limited(run)));
+    for run in &runs {
+        check(run, &limited(run));
+    }
     let mount = Command::new("mount")
         .args(["-t", "tmpfs", "-o", "size=16k", "tmpfs"])
         .arg(place.path("small"))
@@ -383,10 +385,14 @@ fn fault_44_a_full_disk_is_74_for_every_output() {
         return;
     }
     let outcome = std::panic::catch_unwind(|| {
-        runs.iter().for_each(|run| check(run, &place.run(run)));
+        for run in &runs {
+            check(run, &place.run(run));
+        }
         let mut filler = fs::File::create(place.path("small/filler")).unwrap();
         while std::io::Write::write_all(&mut filler, &[1; 4096]).is_ok() {}
-        runs.iter().for_each(|run| check(run, &place.run(run)));
+        for run in &runs {
+            check(run, &place.run(run));
+        }
     });
     // Another test that starts a program may hold its files for a moment.
     assert!(Command::new("umount").arg("-l").arg(place.path("small")).status().unwrap().success());
@@ -432,7 +438,9 @@ fn fault_45_files_of_others_are_left_alone() {
     let place = Place::new();
     place.archive(1, 1);
     let theirs = [".x.ncst.1-0.tmp", ".x.ncst.notes.tmp", ".x.ncst.y.ncst.2-0.tmp", ".x.csv.1-0.tmp", "x.ncst.tmp"];
-    theirs.iter().for_each(|name| fs::write(place.path(name), "theirs").unwrap());
+    for name in &theirs {
+        fs::write(place.path(name), "theirs").unwrap();
+    }
     place.succeed(&["accumulate", "in", "-o", "x.ncst", "-q", "--checkpoint-every=0s"]);
     place.succeed(&["merge", "x.ncst", "-o", "y.ncst", "-q"]);
     place.succeed(&["accumulate", "in", "-o", "x.ncst", "--resume", "-q"]);

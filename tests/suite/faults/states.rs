@@ -375,7 +375,10 @@ fn shrink(parts: &mut Parts) {
 }
 
 /// What is forged, what the state is refused for, and how it is done.
-const FORGERIES: [(&str, &str, fn(&mut Parts)); 14] = [
+type Forgery = (&'static str, &'static str, fn(&mut Parts));
+
+/// Parts of a sound state that are changed.
+const FORGERIES: [Forgery; 14] = [
     ("a history of one row", "history", |p| {
         history(p, 1, 1);
         residuals(p, |at, low| if at % 3 == 1 { 0 } else { low });
@@ -430,6 +433,9 @@ fn fault_23_forged_states_are_refused() {
     }
 }
 
+/// What is said of a forged file, and how it is made.
+type ByteForgery<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
+
 /// The same in a file with right checksums.
 #[test]
 fn fault_23_forged_files_are_refused() {
@@ -439,7 +445,7 @@ fn fault_23_forged_files_are_refused() {
     let bytes = place.read("x.ncst");
     // D = 2 and one exponent a dimension, so that labels begin behind two entries of the history.
     let (dim, labels) = (2, 19 + 2 * 30);
-    let forgeries: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+    let forgeries: [ByteForgery<'_>; 4] = [
         ("negative", &|state| state[labels + 1..labels + 17].fill(0xff)),
         ("negative, or of several types", &|state| {
             let last = labels + 17 * (state[11] as usize - 1);

@@ -313,8 +313,7 @@ fn good(
     policy: Policy,
     bad_files: &mut Vec<(String, String)>,
 ) -> Result<Option<Opened>> {
-    let explain =
-        |error| if is_damage(&error) { explained(error, &found.path, &found.shown) } else { error };
+    let explain = |error| if is_damage(&error) { explained(error, &found.path, &found.shown) } else { error };
     match outcome.map_err(explain) {
         Ok((stamp, footer)) => Ok(Some((found, stamp, footer))),
         Err(error) if policy == Policy::Skip && is_damage(&error) => {

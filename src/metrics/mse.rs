@@ -255,5 +255,12 @@ mod tests {
         assert_eq!(parts(&golden, &within(&golden), None, 2.5e-4).unwrap().perp, None);
         let flat = statistics(2, &[1.0, 1.0, 2.0, 2.0], &[0, 1]);
         assert_eq!(parts(&flat, &within(&flat), None, 0.0), Err("singular"));
+        // A direction without variance: positive definite by the weight decay alone, which arithmetic hardly sees.
+        let rows: Vec<f64> = (0..12).flat_map(|row| [1e4 * f64::from(row * row % 7), f64::from(row % 2)]).collect();
+        let labels: Vec<u32> = (0..12).map(|row| row % 2).collect();
+        let tilted: Vec<f64> = rows.chunks(2).flat_map(|x| [0.6 * x[0], 0.8 * x[0]]).collect();
+        let statistics = statistics(2, &tilted, &labels);
+        let solved = |lambda| parts(&statistics, &within(&statistics), None, lambda).map(|parts| parts.nc1.is_finite());
+        assert_eq!((solved(1e-3), solved(2e-7)), (Ok(true), Err("singular")));
     }
 }

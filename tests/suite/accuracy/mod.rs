@@ -177,9 +177,11 @@ fn of_rows(set: &Set, truth: &Truth, head: &Head, all: &mut BTreeMap<&'static st
     }
     all.insert("hug_intra", Some(hug_intra(&rows, &classes, head, truth.dim())));
     let others: Vec<f64> = (0..set.outside.len()).flat_map(|i| set.outside.row(i)).collect();
-    let scores = truth.neco(&rows, &others).map(|(inside, outside)| separation(&inside, &outside));
-    all.insert("nc5_neco_auroc", scores.map(|(auroc, _)| auroc));
-    all.insert("nc5_neco_fpr95", scores.map(|(_, fpr95)| fpr95));
+    if let Ok(scores) = truth.neco(&rows, &others) {
+        let scores = scores.map(|(inside, outside)| separation(&inside, &outside));
+        all.insert("nc5_neco_auroc", scores.map(|(auroc, _)| auroc));
+        all.insert("nc5_neco_fpr95", scores.map(|(_, fpr95)| fpr95));
+    }
 }
 
 /// A set's metrics, and how each fared; `None` where no grid can hold its scales together, which the library says.

@@ -54,14 +54,20 @@ fn twins_are_one_centre_and_ties_are_counted() {
 /// Features that fill 5 of 40 directions, at scales at which the grid's rounding is as large as the weight decay.
 #[test]
 fn the_squared_loss_of_low_rank_says_what_rounding_does() {
-    for (scale, weight_decay) in [(1e4, 5e-4), (1.0, 1e-12), (1e4, 1e-12)] {
+    // Few rows of few dimensions, where arithmetic errs far less than the grid.
+    let sizes = [(40, 5, 10, 800), (8, 2, 3, 24), (6, 3, 4, 16)];
+    let cases = [(1e4, 5e-4), (1e3, 5e-4), (1.0, 1e-12), (1e4, 1e-12)];
+    for ((dim, rank, classes, rows), (scale, weight_decay)) in
+        sizes.into_iter().flat_map(|size| cases.into_iter().map(move |case| (size, case)))
+    {
         let recipe = Recipe {
-            rank: 5,
+            rank,
+            classes,
             rotated: true,
             bits: 64,
             chunk_scales: vec![scale],
-            chunks: vec![400, 400],
-            ..Recipe::new(format!("low rank at {scale:e}, {weight_decay:e}"), 40, 0.3)
+            chunks: vec![rows / 2, rows / 2],
+            ..Recipe::new(format!("rank {rank} of {dim} at {scale:e}, {weight_decay:e}"), dim, 0.3)
         };
         let (found, verdicts) = measured(&recipe, Options { weight_decay, ..Options::default() });
         let told = |key: &str| {

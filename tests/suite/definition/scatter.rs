@@ -292,9 +292,9 @@ impl Truth {
         Some(Mse { nc1: half * nc1.value(), nc23: half * nc23.value() / k, perp: half * perp.value() })
     }
 
-    /// NECO's scores `‖P_q z‖ / ‖z‖` of rows: those of the classes, and others. `None` if 90 % of the variance takes all
-    /// directions in which rows vary, for then every score is 1.
-    pub(crate) fn neco(&self, inside: &[f64], outside: &[f64]) -> Option<(Vec<f64>, Vec<f64>)> {
+    /// NECO's scores `‖P_q z‖ / ‖z‖` of rows: those of the classes, and others. Nothing if 90 % of the variance takes all
+    /// directions in which rows vary, for then every score is 1; an error if there is no decomposition.
+    pub(crate) fn neco(&self, inside: &[f64], outside: &[f64]) -> nckit::error::Result<Option<(Vec<f64>, Vec<f64>)>> {
         let (dim, rows) = (self.dim(), self.rows());
         let mean = self.centre(&self.counts);
         let mut deviations = self.deviations.clone();
@@ -304,17 +304,18 @@ impl Truth {
         let squares = |j: usize| deviations.iter().skip(j).step_by(dim).map(|x| x * x).sum::<f64>() / rows;
         let scale: Vec<f64> = (0..dim).map(squares).map(|v| if v > 0.0 { v.sqrt() } else { 1.0 }).collect();
         let scaled: Vec<f64> = deviations.iter().enumerate().map(|(at, x)| x / scale[at % dim] / rows.sqrt()).collect();
-        let eigen = linalg::symmetric_eigen(&linalg::gram(&scaled, dim), dim).unwrap();
+        let eigen = linalg::symmetric_eigen(&linalg::gram(&scaled, dim), dim)?;
         let total: f64 = eigen.values.iter().map(|x| x.max(0.0)).sum();
         let mut explained = 0.0;
         let enough = |value: &f64| {
             explained += value.max(0.0);
             explained >= 0.9 * total
         };
-        let axes = eigen.values.iter().position(enough)? + 1;
+        let Some(last) = eigen.values.iter().position(enough) else { return Ok(None) };
+        let axes = last + 1;
         let rest: f64 = eigen.values[axes..].iter().map(|x| x.max(0.0)).sum();
         if rest <= 1e-16 * total {
-            return None;
+            return Ok(None);
         }
         let score = |row: &[f64]| {
             let z: Vec<f64> = (0..dim).map(|j| (Double::from(row[j]) - mean[j]).value() / scale[j]).collect();
@@ -325,7 +326,7 @@ impl Truth {
                 .collect();
             if norm(&z) > 0.0 { norm(&along) / norm(&z) } else { 0.0 }
         };
-        Some((inside.chunks(dim).map(score).collect(), outside.chunks(dim).map(score).collect()))
+        Ok(Some((inside.chunks(dim).map(score).collect(), outside.chunks(dim).map(score).collect())))
     }
 }
 

@@ -229,7 +229,7 @@ fn normalise(row: &mut [f64]) {
     let dim = row.len() as f64;
     let mean = row.iter().sum::<f64>() / dim;
     let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / dim;
-    for x in &mut row {
+    for x in row.iter_mut() {
         *x = (*x - mean) / (variance + 1e-12).sqrt();
     }
 }

@@ -24,12 +24,12 @@ fn moments(values: &[Double], less: f64) -> Option<Moments> {
         return None;
     }
     let mut mean = Double::default();
-    for &x in &values {
+    for &x in values {
         mean += x;
     }
     let mean = mean.over(count);
     let mut squares = Double::default();
-    for &x in &values {
+    for &x in values {
         squares += (x - mean).squared();
     }
     Some(Moments { mean: mean.value(), variance: squares.over(count - less).value() })

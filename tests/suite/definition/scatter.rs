@@ -72,7 +72,7 @@ fn triangle(l: &[Double], rank: usize) -> Vec<Double> {
         let (done, rest) = columns.split_at_mut(r + 1);
         let axis = &mut done[r];
         let length = dot(axis, axis).sqrt();
-        for x in &mut axis {
+        for x in axis.iter_mut() {
             *x = *x / length;
         }
         triangle[r * rank + r] = length;
@@ -184,7 +184,7 @@ impl Truth {
             let (done, rest) = through.split_at_mut(r);
             let row = &mut rest[0];
             done.iter().enumerate().for_each(|(s, known)| subtract(row, triangle[s * rank + r], known));
-            for x in &mut row {
+            for x in row.iter_mut() {
                 *x = *x / triangle[r * rank + r];
             }
         }
@@ -221,7 +221,7 @@ impl Truth {
         let mut between = self.centred(&self.counts);
         for (row, count) in between.chunks_mut(dim).zip(&self.counts) {
             let share = Double::from(*count).over(self.rows()).sqrt();
-            for x in &mut row {
+            for x in row.iter_mut() {
                 *x = *x * share;
             }
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nckit::archive::{Archive, Policy, Request, Table, Wanted};
+use nckit::archive::{Archive, Dtype, Policy, Request, Table, Wanted};
 use nckit::error::{ErrorKind, Result};
 use rayon::prelude::*;
 
@@ -52,7 +52,11 @@ fn files() -> Vec<(String, Vec<u8>)> {
 
 /// Every row that these filters let through: its group, its label and its vector, and what was left out.
 fn rows(path: &Path, filters: &[(&str, &str)]) -> Result<Vec<String>> {
+    // Bytes are vectors where somebody says so.
+    let dtype = path.ends_with("plain-binary.parquet").then_some(Dtype::F32);
     let request = Request {
+        features: dtype.map(|_| "feature".to_owned()),
+        dtype,
         nulls: Policy::Skip,
         nonfinite: Policy::Skip,
         group_by: vec!["epoch".to_owned()],

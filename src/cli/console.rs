@@ -149,7 +149,7 @@ fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
         text.extend(["\n  ", &place.join(" · "), separator, &others.join(", ")]);
     }
     if let Some(help) = error.advice() {
-        text.extend([if stopped { "\n  resume: " } else { "\n  help: " }, &escaped(help)]);
+        text.extend([if stopped { "\n  resume: " } else { "\n  help: " }, &escaped_lines(help)]);
     }
     text
 }

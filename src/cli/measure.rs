@@ -60,7 +60,7 @@ pub(super) fn plan_text(summary: &Summary) -> String {
 }
 
 pub(super) fn memory_text(summary: &Summary) -> String {
-    format!("{} on {} threads, and 16 bytes a class, dimension and thread", bytes(summary.memory), summary.threads)
+    format!("{} on {} threads, and 24 bytes a class, dimension and thread", bytes(summary.memory), summary.threads)
 }
 
 /// Prints the plan as the result.

@@ -45,7 +45,7 @@ pub struct Summary {
     pub passes: usize,
     /// Groups, where all units say theirs.
     pub groups: Option<usize>,
-    /// Bytes of memory for buffers and second moments; class sums come on top, 16 bytes a class, dimension and thread.
+    /// Bytes of memory for buffers and second moments; class sums come on top, 24 bytes a class, dimension and thread.
     pub memory: u64,
     /// Worker threads.
     pub threads: usize,

@@ -53,9 +53,24 @@ impl ClassSums {
             variances,
             scatter: None,
             rounding: self.history.rounding_noise(Some(self.rows())),
-            rounding_changed: self.history.rounding_noise(None),
+            rounding_changed: self.rounding_changed(&steps),
             mean_rounding: self.history.mean_noise(),
         })
+    }
+
+    /// `Γ_j` over the rows that rounding changed, or more where it took the same off them all: `(Σ r)² / changed`, whose
+    /// mean is `Γ_j` if errors are random, and `changed · Γ_j` if they are alike, as those of one-hot rows are.
+    fn rounding_changed(&self, steps: &[f64]) -> Vec<f64> {
+        let mut noise = self.history.rounding_noise(None);
+        let residual_unit = 0.5_f64.powi(RESIDUAL_BITS as i32);
+        for (j, (noise, tallies)) in noise.iter_mut().zip(self.history.tallies()).enumerate() {
+            let changed: u64 = tallies.iter().map(|tally| tally.changed).sum();
+            if changed > 0 {
+                let taken: f64 = (0..self.classes()).map(|k| self.low.get(k * self.dim + j) as f64).sum();
+                *noise = noise.max((taken * residual_unit * steps[j]).powi(2) / changed as f64);
+            }
+        }
+        noise
     }
 }
 

@@ -21,7 +21,8 @@ pub struct Statistics {
     pub scatter: Option<Vec<f64>>,
     /// `Γ_j`, `D`: the mean squared rounding error of dimension `j` over all rows (METRICS 4.7, bias terms).
     pub rounding: Vec<f64>,
-    /// `Γ_j` over the rows that rounding changed, 0 if none (METRICS 4.7, random terms).
+    /// `Γ_j` over the rows that rounding changed, 0 if none (METRICS 4.7, random terms); more where rounding moved them all
+    /// to one side, since then it does not average out.
     pub rounding_changed: Vec<f64>,
     /// `D`: the mean squared rounding error that is left in the means of dimension `j`, a row. The mean of class `k` is off
     /// by about `√(mean_rounding_j / n_k)`.

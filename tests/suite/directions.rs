@@ -275,3 +275,21 @@ fn near_means_say_how_near() {
         }
     }
 }
+
+/// All hot values are rounded by the same, which no average takes away.
+#[test]
+fn rows_that_are_rounded_alike() {
+    let (dim, count) = (8, 4000);
+    let mut random = Random::new(11);
+    let labels: Vec<i64> = (0..count).map(|row| row % 4).collect();
+    let mut values = vec![0.0; count as usize * dim];
+    for (row, label) in labels.iter().enumerate() {
+        values[row * dim + (*label as usize + random.below(3)) % dim] = 0.13;
+    }
+    let chunks = [Rows::new(dim, Stored::F64(values), &labels)];
+    let (made, truth) = (made(&chunks), Truth::of(&chunks));
+    let within = truth.nc1(&truth.equal_weights());
+    let error = (number(&made, "nc1_pinv") / within - 1.0).abs();
+    assert!(error > 1e-6, "the case is one: {error:e}");
+    close("one-hot", &made, "nc1_pinv", within);
+}

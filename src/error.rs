@@ -2,7 +2,11 @@
 //!
 //! The kind says whose fault it is, which is all that a caller can act upon; the facts say where.
 
+mod near;
+
 use std::fmt;
+
+pub(crate) use near::{did_you_mean, nearest};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

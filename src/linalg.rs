@@ -6,11 +6,12 @@
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::matmul::matmul;
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
-use faer::linalg::{cholesky::llt, evd, qr::no_pivoting::factor as qr, svd};
+use faer::linalg::{evd, qr::no_pivoting::factor as qr, svd};
 use faer::{Accum, MatMut, MatRef, Par, Spec};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::kernels::cholesky::factorize;
 
 /// Rows of a panel of a product: enough for the product to be efficient, few enough for all threads to have one.
 const PANEL: usize = 128;
@@ -195,19 +196,7 @@ impl Cholesky {
     /// Factorizes a symmetric matrix, `dim × dim`; `None` unless it is positive definite.
     pub fn new(matrix: &[f64], dim: usize) -> Option<Self> {
         let mut factor = matrix.to_vec();
-        let scratch = llt::factor::cholesky_in_place_scratch::<f64>(dim, Par::Seq, Spec::default());
-        llt::factor::cholesky_in_place(
-            MatMut::from_column_major_slice_mut(&mut factor, dim, dim),
-            llt::factor::LltRegularization::default(),
-            Par::Seq,
-            MemStack::new(&mut MemBuffer::new(scratch)),
-            Spec::default(),
-        )
-        .ok()?;
-        let this = Self { factor, dim };
-        // A matrix with a NaN has no positive pivot either.
-        let definite = this.pivots().all(|pivot| pivot > 0.0 && pivot.is_finite());
-        definite.then_some(this)
+        factorize(&mut factor, dim).then_some(Self { factor, dim })
     }
 
     /// The diagonal of `L`, squared: what of each variable the ones before it leave.

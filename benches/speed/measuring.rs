@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use nckit::archive::Request;
 use nckit::kernels::gram::{BLOCK_ROWS, plain_product};
 use nckit::metrics::{Extras, Options, Selection};
-use nckit::pipeline::{Job, Plan, Rounding, Watch};
+use nckit::pipeline::{HeadRules, Job, Plan, Rounding, Watch};
 
 use crate::data::{Archive, Layout, Order, ROWS, archive, brief, read_file};
 
@@ -22,6 +22,7 @@ fn measure(path: &Path, metrics: &[&str], threads: usize) {
         request: Request::default(),
         head: None,
         head_transposed: false,
+        head_rules: HeadRules::default(),
         decisions: None,
         ood: None,
         selection: Selection::parse(&metrics).expect("names of metrics"),

@@ -1,13 +1,16 @@
 //! The vectors of a unit by way of Arrow: whatever Parquet can hold, with the words for what is wrong with it.
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
-use arrow::datatypes::{Float16Type, Float32Type, Float64Type};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use arrow::datatypes::{Fields, Float16Type, Float32Type, Float64Type};
+use half::f16;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ParquetRecordBatchReader, RowGroups, RowSelection, RowSelector,
+};
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 
 use super::Values;
-use super::pages::Float;
-use super::schema::{Element, VectorType, leaves};
+use super::pages::{CheckedGroup, Float};
+use super::schema::{Dtype, Element, VectorType, leaves};
 use super::source::{Source, damaged};
 use super::vectors::{Fault, Vectors, find_nonfinite};
 use crate::error::{Error, Result};
@@ -39,7 +42,7 @@ impl Batches {
     ) -> Result<Self> {
         let largest = (BATCH_BYTES / 4 / dim.max(1)).clamp(1, chunk);
         let batch = 1 << largest.ilog2();
-        let reader = batches(source, metadata, (row_group, skipped), root, batch)?;
+        let reader = batches(source, metadata, (row_group, skipped), &[root], batch, None)?;
         Ok(Self { reader, source: source.clone(), vectors, dim })
     }
 
@@ -55,11 +58,26 @@ impl Batches {
             VectorType::List(Element::F64) => {
                 self.take(rows, Values::F64, |taken, batch| taken.lists::<Float64Type>(batch, base))
             }
-            VectorType::Bytes { .. } => self.take(rows, Values::F32, |taken, batch| {
-                taken.bytes(batch);
-                Ok(())
-            }),
+            VectorType::Bytes { dtype: Dtype::F16, .. } => self.numbers(rows, Values::F16, f16::from_le_bytes),
+            VectorType::Bytes { dtype: Dtype::Bf16, .. } => {
+                self.numbers(rows, Values::F32, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))
+            }
+            VectorType::Bytes { dtype: Dtype::F32, .. } => self.numbers(rows, Values::F32, f32::from_le_bytes),
+            VectorType::Bytes { dtype: Dtype::F64, .. } => self.numbers(rows, Values::F64, f64::from_le_bytes),
         }
+    }
+
+    /// The same of fixed-size binary, whose numbers take `W` bytes each.
+    fn numbers<V: Float, const W: usize>(
+        &mut self,
+        rows: usize,
+        wrap: impl FnOnce(Vec<V>) -> Values,
+        number: impl Fn([u8; W]) -> V,
+    ) -> Result<Vectors> {
+        self.take(rows, wrap, |taken, batch| {
+            taken.bytes(batch, &number);
+            Ok(())
+        })
     }
 
     /// Whether there is nothing more.
@@ -119,7 +137,7 @@ fn first_length_of(
     root: usize,
 ) -> Result<Option<usize>> {
     // Few rows, since one may hold a million values.
-    let mut batches = batches(source, metadata, (row_group, 0), root, 16)?;
+    let mut batches = batches(source, metadata, (row_group, 0), &[root], 16, None)?;
     while let Some(batch) = source.guarded(|| batches.next().transpose())? {
         let lists = batch.column(0).as_list::<i32>();
         if let Some(row) = (0..lists.len()).find(|&row| lists.is_valid(row)) {
@@ -132,20 +150,26 @@ fn first_length_of(
     Ok(None)
 }
 
-fn batches(
+/// Reads the columns at `roots`, which ascend, from row `skipped` of a row group on, `rows` rows at a time, as the types
+/// in `hint` or those of the schema.
+pub(super) fn batches(
     source: &Source,
     metadata: &ArrowReaderMetadata,
     (row_group, skipped): (usize, usize),
-    root: usize,
+    roots: &[usize],
     rows: usize,
+    hint: Option<&Fields>,
 ) -> Result<ParquetRecordBatchReader> {
-    source.expect(metadata.metadata().row_group(row_group), &leaves(metadata.metadata(), &[root]))?;
+    let parquet = metadata.metadata();
+    source.expect(parquet.row_group(row_group), &leaves(parquet, roots))?;
     source.guarded(|| {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(source.clone(), metadata.clone())
-            .with_projection(ProjectionMask::roots(metadata.parquet_schema(), [root]))
-            .with_row_groups(vec![row_group])
-            .with_batch_size(rows);
-        if skipped > 0 { builder.with_offset(skipped) } else { builder }.build()
+        let wanted = ProjectionMask::roots(metadata.parquet_schema(), roots.iter().copied());
+        let levels = parquet_to_arrow_field_levels(metadata.parquet_schema(), wanted, hint)?;
+        let group = CheckedGroup { source, metadata: parquet, row_group };
+        let left = group.num_rows().saturating_sub(skipped);
+        let selected = RowSelection::from(vec![RowSelector::skip(skipped), RowSelector::select(left)]);
+        let selected = (skipped > 0).then_some(selected);
+        ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, rows, selected)
     })
 }
 
@@ -188,23 +212,21 @@ impl<V: Float> Taken<V> {
         Ok(())
     }
 
-    fn push_null(&mut self, row: usize) {
-        self.values.resize(self.values.len() + self.dim, V::default());
-        self.faults.push(((self.rows + row) as u32, Fault::Null));
-    }
-}
-
-impl Taken<f32> {
-    /// Appends a batch of fixed-size binary.
-    fn bytes(&mut self, batch: &ArrayRef) {
+    /// Appends a batch of fixed-size binary, whose numbers take `W` bytes each.
+    fn bytes<const W: usize>(&mut self, batch: &ArrayRef, number: impl Fn([u8; W]) -> V) {
         let array = batch.as_fixed_size_binary();
         for row in 0..array.len() {
             if array.is_null(row) {
                 self.push_null(row);
             } else {
-                let (quads, _) = array.value(row).as_chunks::<4>();
-                self.values.extend(quads.iter().map(|&quad| f32::from_le_bytes(quad)));
+                let (numbers, _) = array.value(row).as_chunks::<W>();
+                self.values.extend(numbers.iter().map(|&bytes| number(bytes)));
             }
         }
+    }
+
+    fn push_null(&mut self, row: usize) {
+        self.values.resize(self.values.len() + self.dim, V::default());
+        self.faults.push(((self.rows + row) as u32, Fault::Null));
     }
 }

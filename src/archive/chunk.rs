@@ -17,6 +17,8 @@ pub(super) struct Rules {
     pub(super) nulls: Policy,
     pub(super) nonfinite: Policy,
     pub(super) ignored: Option<Label>,
+    /// Whether labels only tell rows apart, so that any will do.
+    pub(super) any_labels: bool,
 }
 
 /// What a label makes of its row.
@@ -57,7 +59,7 @@ impl<'a> Standings<'a> {
         if Some(code) == self.ignored {
             return Ok(Standing::Ignored);
         }
-        if self.negative[code as usize] {
+        if self.negative[code as usize] && !self.rules.any_labels {
             let label = &self.labels.values[code as usize];
             return Err(Error::data("negative label")
                 .with("label", label)

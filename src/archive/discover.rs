@@ -1,13 +1,16 @@
 //! From inputs to files: directories, globs, hive keys, names.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
-use glob::MatchOptions;
-
-use super::escaped;
+use super::foreign::{self, LOOKED_AT, TEXT};
+use super::pattern::{self, Ways, is_marker, is_pattern, unlistable};
+use super::source::damaged;
+use super::{Passed, escaped};
 use crate::error::{Error, Result};
 
 /// A file that an input leads to.
@@ -20,14 +23,37 @@ pub(super) struct Found {
     pub(super) keys: BTreeMap<String, String>,
 }
 
-/// All files that the inputs lead to, in the order of their names, and how many more names led to one of them.
+/// What inputs lead to.
+#[derive(Debug, Default)]
+pub(super) struct Discovered {
+    /// The files, in the order of their names.
+    pub(super) files: Vec<Found>,
+    /// What is not read.
+    pub(super) passed: Vec<Passed>,
+    /// What the user should know.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Where files are looked for.
+#[derive(Debug, Default)]
+struct Search {
+    found: Vec<Found>,
+    passed: Vec<Passed>,
+    warnings: Vec<String>,
+}
+
+/// What Parquet begins and ends with.
+const MAGIC: &[u8; 4] = b"PAR1";
+
+/// All files that the inputs lead to.
 ///
 /// A file reached twice is one file, unless its hive keys differ: then somebody has to say which group it is.
-pub(super) fn discover(inputs: &[String]) -> Result<(Vec<Found>, Vec<String>)> {
-    let mut found = Vec::new();
+pub(super) fn discover(inputs: &[String]) -> Result<Discovered> {
+    let mut search = Search::default();
     for input in inputs {
-        expand(input, &mut found).map_err(|error| error.with_default("input", escaped(input)))?;
+        search.expand(input).map_err(|error| error.with_default("input", escaped(input)))?;
     }
+    let Search { mut found, passed, mut warnings } = search;
     // Which of several names stays must not depend on the order of the inputs: the longest one.
     found.sort_by(|a, b| {
         let depth = |file: &Found| file.name.split('/').count();
@@ -45,108 +71,229 @@ pub(super) fn discover(inputs: &[String]) -> Result<(Vec<Found>, Vec<String>)> {
     }
     distinguish(&mut files);
     files.sort_by(|a, b| natural(&a.name, &b.name).then_with(|| a.canonical.cmp(&b.canonical)));
-    Ok((files, again))
+    if let Some(first) = again.first() {
+        let more = if again.len() > 1 { format!(" and {} more", again.len() - 1) } else { String::new() };
+        warnings.push(format!("files that the inputs name twice are counted once: {first}{more}"));
+    }
+    Ok(Discovered { files, passed, warnings })
 }
 
-fn expand(input: &str, found: &mut Vec<Found>) -> Result<()> {
-    let path = Path::new(input);
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
-            let before = found.len();
-            walk(path, path.components().count(), &mut Vec::new(), found)?;
-            if found.len() == before {
-                return Err(Error::missing("the directory holds no .parquet file"));
+/// What lies at a path, as far as reading it goes.
+enum Seen {
+    Data,
+    /// Something else, as `a NumPy array (.npy)`, and what to do with it.
+    Other(String, Option<String>),
+}
+
+impl Search {
+    fn expand(&mut self, input: &str) -> Result<()> {
+        let path = Path::new(input);
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                let before = (self.found.len(), self.passed.len());
+                self.walk(path, path.components().count(), &mut Ways::default())?;
+                return self.check_found(before, "the directory holds no Parquet file");
             }
+            Ok(metadata) if !metadata.is_file() => return Err(no_file(&metadata)),
+            Ok(_) => return self.push(path, path.components().count() - 1),
+            // A pattern can be too long for a file name, or pass through a file.
+            Err(error) if is_pattern(input) || error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("cannot open").with("detail", error.kind()).caused_by(error)),
+        }
+        if let Some(help) = foreign::fetching(input) {
+            return Err(Error::usage("only files of this machine are read").help(help));
+        }
+        if !is_pattern(input) {
+            return Err(Error::missing("no such file or directory"));
+        }
+        let fixed = path.components().take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy())).count();
+        let names_markers = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_'));
+        let before = (self.found.len(), self.passed.len());
+        let matches: BTreeSet<PathBuf> = pattern::matches(input)?.into_iter().collect();
+        for path in &matches {
+            // What lies in a directory that matches is found there.
+            if path.ancestors().skip(1).any(|above| matches.contains(above)) {
+                continue;
+            }
+            if is_marker(path) && !names_markers {
+                self.pass(path, "by its name no data", true);
+            } else if path.is_dir() {
+                self.walk(path, fixed, &mut Ways::default())?;
+            } else {
+                self.take(path, fixed)?;
+            }
+        }
+        self.check_found(before, "no Parquet file matches")
+    }
+
+    /// All Parquet files below a directory, whatever they are called.
+    fn walk(&mut self, directory: &Path, fixed: usize, ways: &mut Ways) -> Result<()> {
+        ways.enter(directory, |ways| {
+            let failed = |error: io::Error| unlistable(directory, error);
+            for entry in fs::read_dir(directory).map_err(failed)? {
+                let path = entry.map_err(failed)?.path();
+                if is_marker(&path) {
+                    self.pass_marker(&path, directory);
+                } else if path.is_dir() {
+                    self.walk(&path, fixed, ways)?;
+                } else {
+                    self.take(&path, fixed)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds what lies in a directory or matches a pattern, if it is data.
+    fn take(&mut self, path: &Path, fixed: usize) -> Result<()> {
+        match seen(path).map_err(|error| error.with("file", escaped(&path.to_string_lossy())))? {
+            Seen::Data => self.push(path, fixed)?,
+            Seen::Other(what, help) => {
+                self.pass(path, &what, false);
+                if let (Some(passed), Some(help)) = (self.passed.last_mut(), help) {
+                    passed.help = help;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pass_marker(&mut self, path: &Path, directory: &Path) {
+        let shown = escaped(&directory.to_string_lossy());
+        let tables = [("_delta_log", "a Delta Lake table"), (".hoodie", "a Hudi table")];
+        if let Some((_, table)) = tables.iter().find(|(marker, _)| path.file_name().is_some_and(|name| name == *marker))
+        {
+            self.warnings.push(format!("{shown} is {table}: rows that it has replaced or deleted are read too"));
+        }
+        // What its writer keeps beside data is no news, but data that somebody has set aside by its name is.
+        let named = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_'));
+        let metadata = ["_metadata", "_common_metadata"].iter().any(|known| path.ends_with(known));
+        let data = named && !metadata && path.is_file() && matches!(seen(path), Ok(Seen::Data));
+        self.pass(path, if data { "Parquet, but no data by its name" } else { "by its name no data" }, !data);
+    }
+
+    fn pass(&mut self, path: &Path, reason: &str, expected: bool) {
+        let file = escaped(&path.to_string_lossy());
+        self.passed.push(Passed { file, reason: reason.to_owned(), expected, help: String::new() });
+    }
+
+    /// Says what there is instead, if an input has led to no file.
+    fn check_found(&self, (found, passed): (usize, usize), message: &str) -> Result<()> {
+        if self.found.len() > found {
             return Ok(());
         }
-        Ok(_) => return push(path, path.components().count() - 1, found),
-        // A pattern can be too long for a file name, or pass through a file.
-        Err(error) if is_pattern(input) || error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(Error::io("cannot open").with("detail", error.kind()).caused_by(error)),
-    }
-    if !is_pattern(input) {
-        return Err(Error::missing("no such file or directory"));
-    }
-    let options =
-        MatchOptions { require_literal_separator: true, require_literal_leading_dot: true, ..Default::default() };
-    let matches = glob::glob_with(input, options)
-        .map_err(|error| Error::usage("not a pattern of file names").with("detail", error.msg))?;
-    let fixed = path.components().take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy())).count();
-    let names_markers = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_'));
-    let before = found.len();
-    for path in matches {
-        let path = path.map_err(|error| {
-            let shown = escaped(&error.path().to_string_lossy());
-            Error::io("cannot list a directory").with("path", shown).caused_by(error)
-        })?;
-        if path.is_dir() {
-            walk(&path, fixed, &mut Vec::new(), found)?;
-        } else if names_markers || !is_marker(&path) {
-            push(&path, fixed, found)?;
+        let error = Error::missing(message);
+        let mut kinds: BTreeMap<&str, Vec<&Passed>> = BTreeMap::new();
+        for other in self.passed[passed..].iter().filter(|other| !other.expected) {
+            kinds.entry(&other.reason).or_default().push(other);
         }
+        let Some(most) = kinds.values().max_by_key(|others| others.len()) else { return Err(error) };
+        let shown: Vec<String> = kinds.iter().map(|(what, others)| format!("{} × {what}", others.len())).collect();
+        let error = error.with("found", shown.join(", "));
+        Err(if most[0].help.is_empty() { error } else { error.help(&most[0].help) })
     }
-    if found.len() == before {
-        return Err(Error::missing("no file matches"));
-    }
-    Ok(())
 }
 
-fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?', '['])
+/// What cannot be read twice, and may keep whoever opens it waiting.
+pub(super) fn no_file(metadata: &fs::Metadata) -> Error {
+    Error::usage("not a file that can be read more than once")
+        .with("detail", format!("it is {}", special(metadata)))
+        .help("write the rows to a file, and name that")
 }
 
-/// Hidden files, and what writers leave beside data, as `_SUCCESS` and `_metadata`.
-fn is_marker(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| {
-        let name = name.to_string_lossy();
-        name.starts_with('.') || (name.starts_with('_') && !name.contains('='))
+fn special(metadata: &fs::Metadata) -> &'static str {
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_dir() => "a directory",
+        () if kind.is_fifo() => "a FIFO",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    }
+}
+
+/// Looks into a file, unless its name says what it is.
+fn seen(path: &Path) -> Result<Seen> {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    let named_data = extension.is_some_and(|extension| ["parquet", "pq", "parq"].contains(&extension.as_str()));
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        // A link of that name to nothing is data that is missing.
+        Err(_) if named_data => return Ok(Seen::Data),
+        Err(error) => return Ok(Seen::Other(format!("not to be opened ({})", error.kind()), None)),
+    };
+    if !metadata.is_file() {
+        let other = Seen::Other(special(&metadata).to_owned(), None);
+        return if named_data { Err(no_file(&metadata)) } else { Ok(other) };
+    }
+    if named_data {
+        return Ok(Seen::Data);
+    }
+    let looked = look(path);
+    let (head, tail) = match looked {
+        Ok(looked) => looked,
+        Err(error) => return Ok(Seen::Other(format!("not to be opened ({})", error.kind()), None)),
+    };
+    // One end alone is a file that was damaged, and that is for the reader to say.
+    if head.starts_with(MAGIC) || tail.ends_with(MAGIC) || tail.ends_with(b"PARE") {
+        return Ok(Seen::Data);
+    }
+    let shown = escaped(&path.to_string_lossy());
+    Ok(match foreign::recognise(&head, metadata.len(), &shown) {
+        Some(foreign) => Seen::Other(foreign.what.to_owned(), Some(foreign.help)),
+        None if head.is_empty() => Seen::Other("empty".to_owned(), None),
+        None => Seen::Other("not Parquet".to_owned(), None),
     })
 }
 
-/// All `.parquet` files below a directory; `above` are the directories that led here, so that links cannot circle.
-fn walk(directory: &Path, fixed: usize, above: &mut Vec<PathBuf>, found: &mut Vec<Found>) -> Result<()> {
-    let failed = |error: io::Error| {
-        let shown = escaped(&directory.to_string_lossy());
-        Error::io("cannot list a directory").with("path", shown).with("detail", error.kind()).caused_by(error)
-    };
-    let canonical = directory.canonicalize().map_err(failed)?;
-    if above.contains(&canonical) {
-        return Ok(());
+/// The error of a file that is no Parquet; it says what the file is instead, if that is known.
+pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
+    let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let head = look(path).map(|(head, _)| head).unwrap_or_default();
+    let known = foreign::recognise(&head, size, shown).filter(|foreign| foreign.what != TEXT);
+    match known.filter(|_| !head.starts_with(MAGIC) && !MAGIC.starts_with(&head)) {
+        Some(foreign) => damaged(format!("it is {}", foreign.what)).help(foreign.help),
+        None => error,
     }
-    above.push(canonical);
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if is_marker(&path) {
-            continue;
-        }
-        if path.is_dir() {
-            walk(&path, fixed, above, found)?;
-        } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet")) {
-            push(&path, fixed, found)?;
-        }
-    }
-    above.pop();
-    Ok(())
 }
 
-/// Adds a file; the first `fixed` components of its path are the input's root, as far as they hold no hive key.
-fn push(path: &Path, fixed: usize, found: &mut Vec<Found>) -> Result<()> {
-    let shown = escaped(&path.to_string_lossy());
-    let canonical = path.canonicalize().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::missing("no such file").with("file", &shown).caused_by(error),
-        kind => Error::io("cannot open").with("file", &shown).with("detail", kind).caused_by(error),
-    })?;
-    let parts: Vec<String> = path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
-    let directories = &parts[..parts.len() - 1];
-    let first_key = directories.iter().position(|part| hive(part).is_some()).unwrap_or(parts.len());
-    let name = escaped(&parts[fixed.min(first_key).min(directories.len())..].join("/"));
-    let keys = directories.iter().filter_map(|part| hive(part)).collect();
-    found.push(Found { path: path.to_owned(), canonical, shown, name, keys });
-    Ok(())
+/// The first and the last bytes of a file.
+fn look(path: &Path) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let mut file = fs::File::open(path)?;
+    let (mut head, mut tail) = (Vec::new(), Vec::new());
+    (&mut file).take(LOOKED_AT as u64).read_to_end(&mut head)?;
+    let end = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(end.saturating_sub(4)))?;
+    file.take(4).read_to_end(&mut tail)?;
+    Ok((head, tail))
+}
+
+impl Search {
+    /// Adds a file; the first `fixed` components of its path are the input's root, as far as they hold no hive key.
+    fn push(&mut self, path: &Path, fixed: usize) -> Result<()> {
+        let shown = escaped(&path.to_string_lossy());
+        let canonical = path.canonicalize().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::missing("no such file").with("file", &shown).caused_by(error),
+            kind => Error::io("cannot open").with("file", &shown).with("detail", kind).caused_by(error),
+        })?;
+        let parts: Vec<String> =
+            path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+        let directories = &parts[..parts.len() - 1];
+        let first_key = directories.iter().position(|part| hive(part).is_some()).unwrap_or(parts.len());
+        let name = escaped(&parts[fixed.min(first_key).min(directories.len())..].join("/"));
+        let keys = directories.iter().filter_map(|part| hive(part)).collect();
+        self.found.push(Found { path: path.to_owned(), canonical, shown, name, keys });
+        Ok(())
+    }
+}
+
+/// The hive keys of a file, by its [name](super::File::name).
+pub(crate) fn hive_keys(name: &str) -> BTreeMap<String, String> {
+    let directories = name.rsplit_once('/').map_or("", |(directories, _)| directories);
+    directories.split('/').filter_map(hive).collect()
 }
 
 /// The key and the value of a directory called `key=value`, percent-decoded.
-fn hive(part: &str) -> Option<(String, String)> {
+pub(super) fn hive(part: &str) -> Option<(String, String)> {
     let (key, value) = part.split_once('=')?;
     (!key.is_empty()).then(|| (percent_decoded(key), percent_decoded(value)))
 }
@@ -198,7 +345,7 @@ fn distinguish(files: &mut [Found]) {
 }
 
 /// Text in which numbers are ordered as numbers: `part-2` before `part-10`.
-fn natural(a: &str, b: &str) -> Ordering {
+pub(super) fn natural(a: &str, b: &str) -> Ordering {
     let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
     while let (Some(&p), Some(&q)) = (x.first(), y.first()) {
         let order = if p.is_ascii_digit() && q.is_ascii_digit() {

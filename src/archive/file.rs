@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaData;
 
+use super::discover::no_file;
+use super::footer;
 use super::schema::Columns;
 use super::source::{self, Source, damaged, guarded};
-use super::thrift;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A Parquet file of an archive.
@@ -41,6 +42,8 @@ pub struct File {
     pub dim: Option<usize>,
     /// The hive keys of its path, as written.
     pub keys: BTreeMap<String, String>,
+    /// Bytes of its footer, as stored.
+    pub(super) footer_bytes: u64,
     pub(super) stamp: Stamp,
     pub(super) columns: Columns,
 }
@@ -92,6 +95,8 @@ impl Stamp {
 pub(super) struct Footer {
     pub(super) arrow: ArrowReaderMetadata,
     pub(super) hash: u64,
+    /// Its bytes as stored.
+    pub(super) bytes: u64,
 }
 
 impl Footer {
@@ -106,6 +111,11 @@ pub(super) fn open(path: &Path) -> Result<(Source, Stamp)> {
         io::ErrorKind::NotFound => Error::missing("no such file").caused_by(error),
         _ => Error::io("cannot open").with("detail", error.kind()).caused_by(error),
     };
+    // Opening a FIFO would wait for somebody who writes to it.
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(no_file(&metadata));
+    }
     let file = fs::File::open(path).map_err(failed)?;
     let stamp = Stamp::of(&file).map_err(failed)?;
     Ok((Source::new(file, stamp.size), stamp))
@@ -120,8 +130,11 @@ const MAGIC: &[u8; 4] = b"PAR1";
 /// The largest footer that is read; real ones take some hundred bytes for each column of each row group.
 const FOOTER_LIMIT: u64 = 512 << 20;
 
-/// Reads the footer, believing nothing that it says about sizes.
-pub(super) fn footer(source: &Source, size: u64) -> Result<Footer> {
+/// How many times its stored bytes a footer takes in memory, those read for it included.
+pub(super) const FOOTER_GROWTH: u64 = 4;
+
+/// The bytes of the footer, which are in the file.
+pub(super) fn footer_length(source: &Source, size: u64) -> Result<u64> {
     if size < 12 {
         return Err(damaged(format!("a file of {size} bytes cannot be one")));
     }
@@ -137,16 +150,19 @@ pub(super) fn footer(source: &Source, size: u64) -> Result<Footer> {
     if length > FOOTER_LIMIT || length > size - 12 {
         return Err(damaged(format!("the footer claims {length} bytes")));
     }
+    Ok(length)
+}
+
+/// Reads the footer, believing nothing that it says about sizes.
+pub(super) fn footer(source: &Source, size: u64) -> Result<Footer> {
+    let length = footer_length(source, size)?;
     let bytes = source.bytes(size - 8 - length, length)?;
-    thrift::check_structure(&bytes).map_err(|_| damaged("the footer is malformed"))?;
+    let metadata = footer::read(&bytes, size - 8 - length)?;
     // The embedded Arrow schema is where most decoders break on damage, and reading needs nothing of it.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let arrow = guarded(|| {
-        let metadata = ParquetMetaDataReader::decode_metadata(&bytes)?;
-        ArrowReaderMetadata::try_new(Arc::new(metadata), options)
-    })?;
+    let arrow = guarded(|| ArrowReaderMetadata::try_new(Arc::new(metadata), options))?;
     check_rows(arrow.metadata())?;
-    Ok(Footer { arrow, hash: fnv1a(&bytes) })
+    Ok(Footer { arrow, hash: fnv1a(&bytes), bytes: length })
 }
 
 /// Counts that are no counts, and row groups whose bytes lie elsewhere.
@@ -232,6 +248,9 @@ pub(super) struct Footers(Mutex<VecDeque<(usize, Arc<Footer>)>>);
 /// Footers that are kept: one for each file that threads are likely to be in, since all of them may not fit in memory.
 const FOOTERS: usize = 64;
 
+/// Bytes of footers, as stored, beyond which only the last one is kept.
+pub(super) const FOOTER_BYTES: u64 = 4 << 20;
+
 impl Footers {
     /// File number `file`, opened again, and its footer.
     pub(super) fn open(&self, file: usize, pinned: &Pinned<'_>) -> Result<(Source, Arc<Footer>)> {
@@ -252,6 +271,13 @@ impl Footers {
         if !footers.iter().any(|(known, _)| *known == file) {
             footers.truncate(FOOTERS - 1);
             footers.push_front((file, footer.clone()));
+            let mut kept = 0;
+            let fit = footers.iter().take_while(|(_, footer)| {
+                kept += footer.bytes;
+                kept <= FOOTER_BYTES
+            });
+            let fit = fit.count().max(1);
+            footers.truncate(fit);
         }
         Ok((source, footer))
     }

@@ -4,43 +4,159 @@ use std::collections::{BTreeMap, HashMap};
 
 use arrow::datatypes::DataType;
 use parquet::data_type::AsBytes;
-use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
 use super::discover::Found;
 use super::scalars::{Coded, NULL};
-use super::schema::{Columns, Origin};
+use super::schema::{Columns, Origin, Schema};
 use super::{Key, escaped};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
-/// The keys of all paths, and what their values are: integers if all of a key's are.
+/// What Hive, Spark and pyarrow call the directory of rows whose key is null.
+const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// The keys of all paths, and what their values are: integers if all of a key's are, apart from nulls.
 #[derive(Debug, Default)]
-pub(super) struct Hive(BTreeMap<String, LabelKind>);
+pub(super) struct Hive {
+    keys: BTreeMap<String, Values>,
+    files: usize,
+}
+
+/// How many files have the key, and in how many its value is no integer.
+#[derive(Debug, Default)]
+struct Values {
+    files: usize,
+    texts: usize,
+}
 
 impl Hive {
     pub(super) fn of(files: &[Found]) -> Self {
-        let mut kinds = BTreeMap::new();
+        let mut hive = Self { files: files.len(), ..Self::default() };
         for (key, value) in files.iter().flat_map(|file| &file.keys) {
-            let kind = if value.parse::<i64>().is_ok() { LabelKind::Int } else { LabelKind::Text };
-            let known = kinds.entry(key.clone()).or_insert(kind);
-            if kind == LabelKind::Text {
-                *known = kind;
+            let values = hive.keys.entry(key.clone()).or_default();
+            values.files += 1;
+            values.texts += usize::from(is_text(value));
+        }
+        hive
+    }
+
+    /// Takes a file out again, which has no row that would have these keys.
+    pub(super) fn forget(&mut self, file: &Found) {
+        self.files = self.files.saturating_sub(1);
+        for (key, value) in &file.keys {
+            if let Some(values) = self.keys.get_mut(key) {
+                values.files = values.files.saturating_sub(1);
+                values.texts = values.texts.saturating_sub(usize::from(is_text(value)));
             }
         }
-        Self(kinds)
+        self.keys.retain(|_, values| values.files > 0);
+    }
+
+    /// Whether a file alone, or with few others, decides that there is a key or of what kind its values are.
+    pub(super) fn is_contested(&self, file: &Found) -> bool {
+        let contested = |(key, value): (&String, &String)| {
+            let values = self.keys.get(key)?;
+            Some(values.files < self.files || (is_text(value) && values.texts < values.files))
+        };
+        file.keys.iter().any(|key| contested(key).unwrap_or(false))
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.keys.keys().map(String::as_str)
     }
 
-    pub(super) fn label(&self, key: &str, value: &str) -> Label {
-        match (self.0.get(key), value.parse::<i64>()) {
+    /// What the values of a key are, if a path has it.
+    pub(super) fn kind(&self, key: &str) -> Option<LabelKind> {
+        self.keys.get(key).map(|values| if values.texts > 0 { LabelKind::Text } else { LabelKind::Int })
+    }
+
+    /// A value as it is written in a path; `None` is null.
+    pub(super) fn label(&self, key: &str, value: &str) -> Option<Label> {
+        if value == NULL_PARTITION {
+            return None;
+        }
+        Some(match (self.kind(key), value.parse::<i64>()) {
             (Some(LabelKind::Int), Ok(value)) => Label::Int(value.into()),
             _ => Label::Text(value.into()),
-        }
+        })
     }
+}
+
+fn is_text(value: &str) -> bool {
+    value != NULL_PARTITION && value.parse::<i64>().is_err()
+}
+
+/// A column that has the name of a key of its file's path: both must say the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Twin {
+    /// The key.
+    pub(super) name: String,
+    /// Its value as it is written in the path; `None` is null.
+    pub(super) in_path: Option<String>,
+    /// The column, by its position among the roots of the schema.
+    pub(super) root: usize,
+}
+
+impl Twin {
+    /// The column of a key that a path has, if there is one whose values can be told.
+    pub(super) fn find(name: &str, in_path: &str, schema: &Schema<'_>) -> Result<Option<Self>> {
+        let root = schema.position(name)?.filter(|&root| key_kind(schema.field(root).data_type()).is_some());
+        let in_path = (in_path != NULL_PARTITION).then(|| in_path.to_owned());
+        Ok(root.map(|root| Self { name: name.to_owned(), in_path, root }))
+    }
+
+    /// Whether the row groups of a file show by their statistics that the column says the same; all that they cannot show
+    /// is for [`check`](Self::check).
+    pub(super) fn is_settled(&self, metadata: &ParquetMetaData, schema: &Schema<'_>) -> Result<bool> {
+        let Some(&leaf) = super::schema::leaves(metadata, &[self.root]).first() else { return Ok(true) };
+        let mut settled = true;
+        for (row_group, group) in metadata.row_groups().iter().enumerate().filter(|(_, group)| group.num_rows() > 0) {
+            match constant(group, leaf, schema.field(self.root).data_type()) {
+                Some(value) => self.compare(Some(&value)).map_err(|error| error.with("row group", row_group))?,
+                None => settled = false,
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Checks the values of some rows, the first of which is `base` of the row group.
+    pub(super) fn check(&self, coded: &Coded, base: u64) -> Result<()> {
+        for (row, &code) in coded.codes.iter().enumerate() {
+            // Nearly always there is one value, and comparing it once is enough.
+            if row == 0 || code != coded.codes[row - 1] {
+                let value = coded.values.get(code as usize);
+                self.compare(value).map_err(|error| error.with("row", base + row as u64))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(&self, in_column: Option<&Label>) -> Result<()> {
+        let same = match (&self.in_path, in_column) {
+            (None, None) => true,
+            (Some(path), Some(Label::Int(value))) => path.parse::<i128>() == Ok(*value),
+            (Some(path), Some(Label::Bool(value))) => path.eq_ignore_ascii_case(&value.to_string()),
+            (Some(path), Some(Label::Text(value))) => **value == **path || same_number(path, value),
+            _ => false,
+        };
+        if same {
+            return Ok(());
+        }
+        let name = escaped(&self.name);
+        let shown = |value: Option<String>| value.map_or("null".to_owned(), |value| escaped(&value));
+        Err(Error::data("the path of a file and a column in it say different things of one key")
+            .with("key", &name)
+            .with("in the path", shown(self.in_path.clone()))
+            .with("in the column", shown(in_column.map(Label::to_string)))
+            .help(format!("rename the directory {name}=…, or write the file again without the column {name}")))
+    }
+}
+
+/// Whether two texts are the same integer.
+pub(super) fn same_number(a: &str, b: &str) -> bool {
+    matches!((a.parse::<i64>(), b.parse::<i64>()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// What one key may be.
@@ -72,6 +188,11 @@ impl Filter {
         Ok(())
     }
 
+    /// Whether a value may be let through, as it is written in a path, whatever the kind of the key turns out to be.
+    pub(super) fn may_accept(&self, value: &str) -> bool {
+        value != NULL_PARTITION && self.texts.iter().any(|text| text == value || same_number(text, value))
+    }
+
     pub(super) fn accepts(&self, value: &Label) -> bool {
         self.accepted.as_ref().is_some_and(|accepted| accepted.contains(value))
     }
@@ -91,27 +212,31 @@ pub(super) fn key_kind(kind: &DataType) -> Option<LabelKind> {
 
 /// The one value of a column in a row group, if its statistics say so beyond doubt.
 pub(super) fn constant(group: &RowGroupMetaData, leaf: usize, kind: &DataType) -> Option<Label> {
-    fn one<T: PartialEq>(statistics: &ValueStatistics<T>) -> Option<&T> {
-        let (min, max) = (statistics.min_opt()?, statistics.max_opt()?);
-        (statistics.null_count_opt() == Some(0) && min == max).then_some(min)
+    let no_nulls = group.column(leaf).statistics()?.null_count_opt() == Some(0);
+    let (min, max) = range(group, leaf, kind)?;
+    (no_nulls && min == max).then_some(min)
+}
+
+/// The least and the greatest value of a column in a row group, nulls aside, if its statistics say so beyond doubt.
+pub(super) fn range(group: &RowGroupMetaData, leaf: usize, kind: &DataType) -> Option<(Label, Label)> {
+    fn both<T>(statistics: &ValueStatistics<T>, label: impl Fn(&T) -> Option<Label>) -> Option<(Label, Label)> {
+        Some((label(statistics.min_opt()?)?, label(statistics.max_opt()?)?))
     }
-    let statistics = group.column(leaf).statistics()?;
-    Some(match statistics {
-        Statistics::Boolean(values) => Label::Bool(*one(values)?),
+    let unsigned = kind.is_unsigned_integer();
+    match group.column(leaf).statistics()? {
+        Statistics::Boolean(values) => both(values, |&value| Some(Label::Bool(value))),
         Statistics::Int32(values) => {
-            let value = *one(values)?;
-            Label::Int(if kind.is_unsigned_integer() { i128::from(value as u32) } else { value.into() })
+            both(values, |&value| Some(Label::Int(if unsigned { i128::from(value as u32) } else { value.into() })))
         }
         Statistics::Int64(values) => {
-            let value = *one(values)?;
-            Label::Int(if kind.is_unsigned_integer() { i128::from(value as u64) } else { value.into() })
+            both(values, |&value| Some(Label::Int(if unsigned { i128::from(value as u64) } else { value.into() })))
         }
         // Long texts are cut short in statistics.
         Statistics::ByteArray(values) if values.min_is_exact() && values.max_is_exact() => {
-            Label::Text(std::str::from_utf8(one(values)?.as_bytes()).ok()?.into())
+            both(values, |value| Some(Label::Text(std::str::from_utf8(value.as_bytes()).ok()?.into())))
         }
-        _ => return None,
-    })
+        _ => None,
+    }
 }
 
 /// Which group each row of a chunk belongs to.

@@ -3,18 +3,24 @@
 mod batches;
 mod chunk;
 mod discover;
+mod duplicates;
 mod file;
+mod footer;
+mod foreign;
 pub mod head;
 mod keys;
 mod open;
 mod pages;
+mod pattern;
 mod plan;
+mod pooling;
 mod read;
 mod scalars;
 mod schema;
 mod source;
 mod table;
 mod thrift;
+mod unusable;
 mod vectors;
 
 use std::collections::BTreeMap;
@@ -22,10 +28,14 @@ use std::collections::BTreeMap;
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, ErrorKind, Result};
 
+pub(crate) use discover::hive_keys;
 pub use file::{File, Planned};
-pub use head::{HeadPath, HeadSource, StoredHead};
-pub use open::{Archive, Column, LabelCounts};
+pub use head::{ClassNames, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
+pub use open::{Archive, Column, LabelCounts, Seen};
+pub(crate) use pattern::matches;
+pub(crate) use pooling::{Pooled, pooled, summary as pooled_summary};
 pub use read::UnitReader;
+pub use schema::Dtype;
 pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, TableUnit, Wanted};
 
 /// What to do with rows or files that cannot be used.
@@ -38,21 +48,58 @@ pub enum Policy {
     Skip,
 }
 
+/// What lies where files are looked for, and is not read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Its path, control characters escaped.
+    pub file: String,
+    /// What it is instead of data, as `a NumPy array (.npy)`.
+    pub reason: String,
+    /// Whether it is no news, as `_SUCCESS` is.
+    pub expected: bool,
+    /// What makes data of it, if that is known.
+    pub help: String,
+}
+
+/// What is not read though it lies there, in a line; `None` if that is no news.
+pub(crate) fn passed_over(passed: &[Passed]) -> Option<String> {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    let news: Vec<&Passed> = passed.iter().filter(|passed| !passed.expected).collect();
+    for passed in &news {
+        *kinds.entry(&passed.reason).or_default() += 1;
+    }
+    match news[..] {
+        [] => None,
+        [only] => Some(format!("over {} ({})", only.file, only.reason)),
+        _ => {
+            let kinds: Vec<String> = kinds.iter().map(|(reason, count)| format!("{count} × {reason}")).collect();
+            Some(format!("over {} files ({})", news.len(), kinds.join(", ")))
+        }
+    }
+}
+
 /// What is asked of an archive.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The vector column; `None` finds the only one, or one of a well-known name.
     pub features: Option<String>,
+    /// What the bytes of the vector column are; only for fixed-size binary, which is never chosen by itself.
+    pub dtype: Option<Dtype>,
     /// The label column; `None` finds one of a well-known name.
     pub labels: Option<String>,
     /// Whether there may be no label column: then all rows are of the one class 0.
     pub labels_optional: bool,
+    /// Whether labels of any kind will do, or none, file by file: nulls are a class, negative integers and floats of any
+    /// value are classes, and a column that holds no labels is no label column.
+    pub any_labels: bool,
     /// Columns or hive keys whose values make the groups, in this order.
     pub group_by: Vec<String>,
     /// Whether keys that are not there are left out of the groups' keys, and not an error.
     pub keys_optional: bool,
     /// `(key, value)` on group columns: different keys are and, the same key twice is or.
     pub filters: Vec<(String, String)>,
+    /// Keys of which it is told what values they have, though nobody groups or filters by them.
+    pub notice: Vec<String>,
     /// Rows with a null label, vector or vector element.
     pub nulls: Policy,
     /// Rows with a NaN or an infinity.
@@ -63,6 +110,8 @@ pub struct Request {
     pub ignore_label: Option<String>,
     /// Whether the same content under two names counts twice.
     pub allow_duplicates: bool,
+    /// Bytes that footers may take while files are opened; `None` is no limit.
+    pub memory: Option<u64>,
 }
 
 /// The values of the `group_by` keys, in their order.
@@ -79,6 +128,8 @@ pub struct Unit {
     pub rows: u64,
     /// Bytes of the columns read, as stored.
     pub bytes: u64,
+    /// Bytes of the texts among them, before compression.
+    pub text_bytes: u64,
     /// The group that all its rows belong to, where path or column statistics tell.
     pub key: Option<Key>,
 }
@@ -127,8 +178,17 @@ pub struct Part {
 
 impl Decoded {
     /// The rows as a batch.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Batch::new`], if the chunk is not what a reader made.
     pub fn batch(&self) -> Result<Batch<'_>> {
         Batch::new(self.dim, self.values.features(), &self.codes, &self.classes)
+    }
+
+    /// The same of a chunk as a reader made it, whose values are known to be finite.
+    pub(crate) fn finite_batch(&self) -> Result<Batch<'_>> {
+        Batch::of_finite(self.dim, self.values.features(), &self.codes, &self.classes)
     }
 }
 
@@ -212,10 +272,25 @@ pub fn code_labels(array: &arrow::array::ArrayRef) -> Result<(Vec<u32>, Vec<Labe
     Ok((codes, values))
 }
 
-/// Text without control characters: names come from strangers.
+/// Text from outside, safe to show on a terminal: control characters, and those that reorder text, hide in it or break its
+/// lines, are `\u{…}`.
 pub(crate) fn escaped(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    if !text.contains(commands_terminal) {
+        return text.to_owned();
+    }
+    let escape = |c: char| if commands_terminal(c) { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escape).collect()
+}
+
+/// Whether a terminal does something else with a character than to show it.
+pub(crate) fn commands_terminal(c: char) -> bool {
+    // Cc; then Cf, which Unicode calls format characters, and the two separators Zl and Zp.
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}')
+        || matches!(c, '\u{8e2}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}')
+        || matches!(c, '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}')
+        || matches!(c, '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -232,7 +307,14 @@ mod tests {
     }
 
     #[test]
-    fn names_are_shown_without_control_characters() {
+    fn names_cannot_command_a_terminal() {
+        assert_eq!(escaped("layer.3 – été 'ß' \u{5d0} 🧮"), "layer.3 – été 'ß' \u{5d0} 🧮");
         assert_eq!(escaped("a\x1b[31m\u{85}é'; DROP"), "a\\u{1b}[31m\\u{85}é'; DROP");
+        for c in "\0\t\n\r\u{7f}\u{9b}\u{61c}\u{200b}\u{200d}\u{200e}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{feff}".chars() {
+            let shown = escaped(&format!("x{c}y"));
+            assert!(shown.is_ascii() && shown.len() > 3 && !shown.contains(char::is_control), "{shown:?}");
+            // Escaping twice is escaping once.
+            assert_eq!(escaped(&shown), shown);
+        }
     }
 }

@@ -1,16 +1,17 @@
 //! The archive: what was found, and the way to its rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
 use super::chunk::Rules;
-use super::file::{Footer, Footers};
+use super::file::{FOOTER_BYTES, FOOTER_GROWTH, Footer, Footers};
 use super::keys::Filter;
+use super::pooling::Ranges;
 use super::schema::{Element, leaves};
 use super::source::Source;
-use super::{Decoded, File, Key, Planned, Request, Unit, UnitReader, Values, batches, plan, read};
+use super::{Decoded, File, Key, Passed, Planned, Request, Spellings, Unit, UnitReader, Values, batches, plan, read};
 use crate::batch::{Label, LabelKind};
 use crate::error::Result;
 
@@ -28,6 +29,9 @@ pub struct Column {
 /// Rows by group and label.
 pub type LabelCounts = BTreeMap<Key, BTreeMap<Label, u64>>;
 
+/// The labels of groups.
+pub type Seen = BTreeMap<Key, BTreeSet<Label>>;
+
 /// Files of one schema, opened and planned: only their footers have been read.
 #[derive(Debug)]
 pub struct Archive {
@@ -44,6 +48,8 @@ pub struct Archive {
     pub(super) rules: Rules,
     pub(super) bad_files: Vec<(String, String)>,
     pub(super) bad_names: Vec<String>,
+    pub(super) passed: Vec<Passed>,
+    pub(super) ranges: Ranges,
     pub(super) warnings: Vec<String>,
     pub(super) dims: Vec<OnceLock<Option<usize>>>,
     pub(super) footers: Footers,
@@ -57,8 +63,9 @@ const SPARE: usize = 32;
 impl Archive {
     /// Finds the files, chooses the columns, lists the units.
     ///
-    /// An input is a file, a directory or a pattern. Directories are searched for `*.parquet`, hidden files and those
-    /// that begin with an underscore aside; directories called `key=value` are hive keys, wherever in a path.
+    /// An input is a file, a directory or a pattern. Directories are searched for Parquet files, which are known by their
+    /// names or else by what is in them, hidden files and those that begin with an underscore aside; directories called
+    /// `key=value` are hive keys, wherever in a path.
     ///
     /// # Errors
     ///
@@ -125,6 +132,13 @@ impl Archive {
         self.labels.as_ref()
     }
 
+    /// Bytes that footers take while rows are read by so many threads: those in use, and those kept for the next.
+    pub fn footer_memory(&self, threads: usize) -> u64 {
+        let largest = self.files.iter().map(|file| file.footer_bytes).max().unwrap_or(0);
+        let all: u64 = self.files.iter().map(|file| file.footer_bytes).sum();
+        FOOTER_GROWTH * (largest * threads as u64 + FOOTER_BYTES.max(largest)).min(all)
+    }
+
     /// The type of the labels.
     pub fn label_kind(&self) -> LabelKind {
         self.label_kind
@@ -143,6 +157,16 @@ impl Archive {
     /// The [names](File::name) of these inputs.
     pub fn bad_names(&self) -> &[String] {
         &self.bad_names
+    }
+
+    /// What lies where the inputs were looked for, and is not read; files without a row are among them.
+    pub fn passed(&self) -> &[Passed] {
+        &self.passed
+    }
+
+    /// The same in a line, if it is news: `over 3 files (2 × text, 1 × empty)`.
+    pub(crate) fn passed_text(&self) -> Option<String> {
+        super::passed_over(&self.passed)
     }
 
     /// What the user should know, as files named twice.
@@ -180,6 +204,46 @@ impl Archive {
     /// rows whose vectors cannot be used are.
     pub fn read_labels(&self, unit: usize, each: &mut dyn FnMut(&Key, &Label, u64)) -> Result<()> {
         read::count_labels(self, unit, each)
+    }
+
+    /// The labels of each group in a unit; rows are looked at as by [`read_labels`](Self::read_labels).
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) for labels and keys that cannot be used, or if the file has changed.
+    pub fn seen_in(&self, unit: usize) -> Result<Seen> {
+        let mut seen = Seen::new();
+        self.read_labels(unit, &mut |key, label, _| {
+            if let Some(labels) = seen.get_mut(key) {
+                labels.insert(label.clone());
+            } else {
+                seen.insert(key.clone(), BTreeSet::from([label.clone()]));
+            }
+        })?;
+        Ok(seen)
+    }
+
+    /// The labels of all rows, many units read at a time.
+    ///
+    /// # Errors
+    ///
+    /// That of the first unit which has one.
+    pub fn all_labels(&self) -> Result<BTreeSet<Label>> {
+        let units: Vec<usize> = (0..self.units.len()).collect();
+        let mut labels = BTreeSet::new();
+        // A few at a time: what many units have in common is kept once.
+        for few in units.chunks(64) {
+            let found: Vec<Result<Seen>> = few.par_iter().map(|&unit| self.seen_in(unit)).collect();
+            for seen in found {
+                labels.extend(seen?.into_values().flatten());
+            }
+        }
+        Ok(labels)
+    }
+
+    /// Numbers as the directories of the files write them.
+    pub fn spellings(&self) -> Spellings {
+        Spellings::of(self.files.iter().flat_map(|file| &file.keys).map(|(key, value)| (key.as_str(), value.as_str())))
     }
 
     /// Rows by group and label of these units, many read at a time; what is counted is what

@@ -89,8 +89,9 @@ impl<'a> Rows<'a> {
         let (source, footer) = archive.footer(unit.file)?;
         let mut this = Self { archive, unit, file, source, scalars: None, first, done: 0 };
         let roots = file.columns.scalars();
+        let any = file.columns.labels.filter(|_| archive.rules.any_labels);
         if !roots.is_empty() {
-            let opened = ScalarReader::open(&this.source, &footer.arrow, unit.row_group, roots, rows);
+            let opened = ScalarReader::open(&this.source, &footer.arrow, unit.row_group, (roots, any), rows);
             this.scalars = Some(opened.map_err(|error| this.locate(error))?);
         }
         Ok((this, footer))
@@ -109,16 +110,23 @@ impl<'a> Rows<'a> {
             Some(scalars) => scalars.next(count, self.done)?,
             None => HashMap::new(),
         };
+        for twin in &columns.twins {
+            let column = coded.get(&twin.root).ok_or_else(|| Error::internal("a key's column was not read"))?;
+            twin.check(column, self.done)?;
+        }
         let grouping = Grouping::new(&self.archive.group_by, columns, &self.archive.filters, &coded, count, self.done)?;
         if let Some(key) = &self.unit.key
             && grouping.keys.iter().any(|found| found != key)
         {
             return Err(damaged("the statistics of a group column contradict its rows"));
         }
+        let any = self.archive.rules.any_labels;
         let labels = match columns.labels {
             Some(root) => coded.remove(&root).ok_or_else(|| Error::internal("the labels were not read"))?,
+            None if any => Coded::unlabelled(count),
             None => Coded { codes: vec![0; count], values: vec![Label::Int(0)] },
         };
+        let labels = if any { labels.with_nulls_as_class() } else { labels };
         Ok((labels, grouping))
     }
 

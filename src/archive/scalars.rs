@@ -8,10 +8,9 @@ use arrow::datatypes::{
     DataType, Field, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader};
 
-use super::schema::leaves;
+use super::batches::batches;
 use super::source::{Source, damaged};
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -32,37 +31,38 @@ pub(super) struct ScalarReader {
     batches: ParquetRecordBatchReader,
     source: Source,
     roots: Vec<usize>,
+    /// A column whose values only tell rows apart.
+    any: Option<usize>,
 }
 
 impl ScalarReader {
-    /// Reads the columns at `roots`, which ascend, in steps of `rows` rows.
+    /// Reads the columns at `roots`, which ascend, in steps of `rows` rows; in that at `any` no value is refused.
     pub(super) fn open(
         source: &Source,
         metadata: &ArrowReaderMetadata,
         row_group: usize,
-        roots: Vec<usize>,
+        (roots, any): (Vec<usize>, Option<usize>),
         rows: usize,
     ) -> Result<Self> {
-        let group = metadata.metadata().row_group(row_group);
-        source.expect(group, &leaves(metadata.metadata(), &roots))?;
-        let batches = source.guarded(|| {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(source.clone(), metadata.clone())
-                .with_projection(ProjectionMask::roots(metadata.parquet_schema(), roots.iter().copied()))
-                .with_row_groups(vec![row_group])
-                .with_batch_size(rows)
-                .build()
-        })?;
-        Ok(Self { batches, source: source.clone(), roots })
+        // Texts are long and few: each stays where it is, once.
+        let kept = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let fields = metadata.schema().fields().iter().map(|field| match field.data_type() {
+            DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(kept.clone())),
+            _ => field.clone(),
+        });
+        let batches = batches(source, metadata, (row_group, 0), &roots, rows, Some(&fields.collect()))?;
+        Ok(Self { batches, source: source.clone(), roots, any })
     }
 
     /// The next `rows` rows of every column, with its root; the first row is `base` of the row group.
     pub(super) fn next(&mut self, rows: usize, base: u64) -> Result<HashMap<usize, Coded>> {
-        let Self { batches, source, roots } = self;
+        let Self { batches, source, roots, any } = self;
         let batch = source.guarded(|| batches.next().transpose())?;
         let batch = batch.filter(|batch| batch.num_rows() == rows).ok_or_else(|| damaged("rows are missing"))?;
         let named = batch.schema_ref().fields().iter().zip(batch.columns());
         let encode = |(&root, (field, column)): (&usize, (&Arc<Field>, &ArrayRef))| {
-            let coded = coded(column, base).map_err(|error| error.with("column", super::escaped(field.name())))?;
+            let coded = if *any == Some(root) { coded_any(column) } else { coded(column, base) };
+            let coded = coded.map_err(|error| error.with("column", super::escaped(field.name())))?;
             Ok((root, coded))
         };
         roots.iter().zip(named).map(encode).collect()
@@ -115,7 +115,63 @@ pub(super) fn coded(array: &ArrayRef, base: u64) -> Result<Coded> {
             array.as_string::<i32>().iter().for_each(|value| coder.push(value, |&value| Label::Text(value.into())));
             Ok(coder.coded)
         }
+        DataType::Dictionary(key, value) if **key == DataType::Int32 && **value == DataType::Utf8 => {
+            let (mut coder, dictionary) = (Coder::default(), array.as_dictionary::<Int32Type>());
+            let values = dictionary.values().as_string::<i32>();
+            let mut codes = vec![NULL; values.len()];
+            for key in dictionary.keys() {
+                let key = key.map(|key| key as usize).filter(|&key| values.is_valid(key));
+                match key.map(|key| (key, codes[key])) {
+                    Some((key, NULL)) => {
+                        coder.push(Some(values.value(key)), |&value| Label::Text(value.into()));
+                        codes[key] = coder.coded.codes[coder.coded.codes.len() - 1];
+                    }
+                    Some((_, code)) => coder.coded.codes.push(code),
+                    None => coder.coded.codes.push(NULL),
+                }
+            }
+            Ok(coder.coded)
+        }
         other => Err(Error::internal("a column of labels has a type that was not planned").with("type", other)),
+    }
+}
+
+/// The labels of an array of which any will do: floats that are no certain integer are what they are written as.
+fn coded_any(array: &ArrayRef) -> Result<Coded> {
+    if !array.data_type().is_floating() {
+        return coded(array, 0);
+    }
+    let wide = arrow::compute::cast(array, &DataType::Float64).map_err(damaged)?;
+    let mut coder = Coder::default();
+    let label = |&bits: &u64| {
+        let value = f64::from_bits(bits);
+        integer(value, limit::<Float64Type>()).map_or_else(|| Label::Text(value.to_string().into()), Label::Int)
+    };
+    // One zero, and one NaN.
+    let bits = |value: f64| if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() };
+    wide.as_primitive::<Float64Type>().iter().for_each(|value| coder.push(value.map(bits), label));
+    Ok(coder.coded)
+}
+
+/// The class of rows without a label, where any will do: no label of the other values' kind is like it.
+fn unlabelled(values: &[Label]) -> Label {
+    if values.iter().any(|value| matches!(value, Label::Bool(_))) { Label::Int(0) } else { Label::Bool(false) }
+}
+
+impl Coded {
+    /// So many rows without a label, as one class.
+    pub(super) fn unlabelled(rows: usize) -> Self {
+        Self { codes: vec![0; rows], values: vec![unlabelled(&[])] }
+    }
+
+    /// Makes a class of the nulls.
+    pub(super) fn with_nulls_as_class(mut self) -> Self {
+        if self.codes.contains(&NULL) {
+            let class = self.values.len() as u32;
+            self.values.push(unlabelled(&self.values));
+            self.codes.iter_mut().filter(|code| **code == NULL).for_each(|code| *code = class);
+        }
+        self
     }
 }
 

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use parquet::basic::Type;
+use parquet::basic::{Compression, Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
@@ -82,11 +82,15 @@ struct Guard {
 /// What the footer says of a column of a row group.
 #[derive(Clone, Copy, Debug)]
 struct Column {
+    start: u64,
     end: u64,
     uncompressed: u64,
     values: u64,
+    /// Values of the pages before.
+    seen: u64,
     /// The fewest bytes that a value of a dictionary takes.
     width: u64,
+    compressed: bool,
 }
 
 impl Source {
@@ -146,22 +150,22 @@ impl Source {
     pub(super) fn expect(&self, row_group: &RowGroupMetaData, leaves: &[usize]) -> Result<()> {
         let mut guard = self.guard();
         for &leaf in leaves {
-            let (start, column) = column(row_group.column(leaf), self.0.size)?;
-            guard.expected.insert(start, column);
+            let column = Column::new(row_group.column(leaf), self.0.size)?;
+            guard.expected.insert(column.start, column);
         }
         Ok(())
     }
 
     /// Whether the first page of a column carries a checksum.
     pub(super) fn checksum(&self, chunk: &ColumnChunkMetaData) -> Result<bool> {
-        let (start, column) = column(chunk, self.0.size)?;
-        Ok(self.header(start, &column)?.checksum)
+        let mut column = Column::new(chunk, self.0.size)?;
+        Ok(self.header(column.start, &mut column)?.checksum)
     }
 
     /// The headers of a column's pages.
     pub(super) fn headers(&self, chunk: &ColumnChunkMetaData) -> Result<Headers> {
-        let (at, column) = column(chunk, self.0.size)?;
-        Ok(Headers { source: self.clone(), column, at })
+        let column = Column::new(chunk, self.0.size)?;
+        Ok(Headers { source: self.clone(), at: column.start, column })
     }
 
     /// Runs what parquet does with this file. It may panic on damaged bytes, and its errors lose what we know better.
@@ -178,7 +182,8 @@ impl Source {
         self.0.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refuse(&self, error: Error) -> ParquetError {
+    /// Keeps an error for [`guarded`](Self::guarded), and makes one of parquet's of it.
+    pub(super) fn refuse(&self, error: Error) -> ParquetError {
         let text = error.to_string();
         self.guard().refusal.get_or_insert(error);
         ParquetError::General(text)
@@ -186,8 +191,8 @@ impl Source {
 
     /// If a page is expected at `start`: checks its header and expects the next one.
     fn check(&self, start: u64) -> Result<()> {
-        let Some(column) = self.guard().expected.remove(&start) else { return Ok(()) };
-        let header = self.header(start, &column)?;
+        let Some(mut column) = self.guard().expected.remove(&start) else { return Ok(()) };
+        let header = self.header(start, &mut column)?;
         let next = start + header.length + header.compressed as u64;
         if next < column.end {
             self.guard().expected.insert(next, column);
@@ -195,7 +200,8 @@ impl Source {
         Ok(())
     }
 
-    fn header(&self, start: u64, column: &Column) -> Result<thrift::PageHeader> {
+    /// The page header at `start`, whose values are counted.
+    fn header(&self, start: u64, column: &mut Column) -> Result<thrift::PageHeader> {
         let most = column.end - start;
         let mut length = most.min(4096);
         let header = loop {
@@ -205,7 +211,7 @@ impl Source {
                 Err(Malformed) => return Err(damaged("a page header is malformed").with("offset", start)),
             }
         };
-        column.admit(&header, most).map_err(|error| error.with("offset", start))?;
+        column.admit(&header, start).map_err(|error| error.with("offset", start))?;
         // A failing allocation would end the process, so it is tried first.
         reserve(header.uncompressed as u64)?;
         Ok(header)
@@ -226,7 +232,7 @@ impl Headers {
         if self.at >= self.column.end {
             return Ok(None);
         }
-        let header = self.source.header(self.at, &self.column)?;
+        let header = self.source.header(self.at, &mut self.column)?;
         let page = self.at + header.length;
         self.at = page + header.compressed as u64;
         Ok(Some((header, page)))
@@ -234,7 +240,34 @@ impl Headers {
 }
 
 impl Column {
-    fn admit(&self, header: &thrift::PageHeader, left: u64) -> Result<()> {
+    fn new(chunk: &ColumnChunkMetaData, size: u64) -> Result<Self> {
+        let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+        let range = (u64::try_from(start).ok())
+            .zip(u64::try_from(chunk.compressed_size()).ok())
+            .and_then(|(start, length)| Some((start, start.checked_add(length)?)))
+            .filter(|&(_, end)| end <= size);
+        let (Some((start, end)), Ok(values)) = (range, u64::try_from(chunk.num_values())) else {
+            return Err(damaged("a column lies outside of the file"));
+        };
+        Ok(Self {
+            start,
+            end,
+            uncompressed: u64::try_from(chunk.uncompressed_size()).unwrap_or(0),
+            values,
+            seen: 0,
+            width: match chunk.column_type() {
+                Type::BOOLEAN => 1,
+                Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
+                Type::INT64 | Type::DOUBLE => 8,
+                Type::INT96 => 12,
+                Type::FIXED_LEN_BYTE_ARRAY => u64::try_from(chunk.column_descr().type_length()).unwrap_or(1).max(1),
+            },
+            compressed: chunk.compression() != Compression::UNCOMPRESSED,
+        })
+    }
+
+    /// Takes note of the page whose header begins at `start`, if it can be one.
+    fn admit(&mut self, header: &thrift::PageHeader, start: u64) -> Result<()> {
         let claim = |what: &str, value: i64| Err(damaged(format!("a page claims {value} {what}")));
         let Ok(uncompressed) = u64::try_from(header.uncompressed) else {
             return claim("uncompressed bytes", header.uncompressed.into());
@@ -242,41 +275,35 @@ impl Column {
         if uncompressed > self.uncompressed.clamp(PAGE_ALWAYS, PAGE_LIMIT) {
             return claim("uncompressed bytes", header.uncompressed.into());
         }
+        let left = self.end - start;
         if u64::try_from(header.compressed).is_err() || header.length + header.compressed as u64 > left {
             return claim("bytes", header.compressed.into());
         }
-        if let Some(values) = header.values
-            && u64::try_from(values).map_or(true, |values| values > self.values)
-        {
-            return claim("values", values.into());
+        if header.compressed != header.uncompressed && !(self.compressed && header.may_be_compressed) {
+            let (here, before) = (header.compressed, header.uncompressed);
+            return Err(damaged(format!("a page without compression claims {before} bytes in {here}")));
+        }
+        if header.dictionary_values.is_some() && start != self.start {
+            return Err(damaged("a dictionary comes after other pages of its column"));
+        }
+        if let Some(values) = header.values {
+            let values = u64::try_from(values).ok().and_then(|values| self.seen.checked_add(values));
+            self.seen = match values.filter(|&seen| seen <= self.values) {
+                Some(seen) => seen,
+                None => return claim("values", header.values.unwrap_or_default().into()),
+            };
         }
         if let Some(values) = header.dictionary_values
             && u64::try_from(values).map_or(true, |values| values * self.width > uncompressed)
         {
             return claim("values in its dictionary", values.into());
         }
+        if header.length + header.compressed as u64 == left && self.seen != self.values {
+            let (held, claimed) = (self.seen, self.values);
+            return Err(damaged(format!("the pages of a column hold {held} values where it claims {claimed}")));
+        }
         Ok(())
     }
-}
-
-fn column(chunk: &ColumnChunkMetaData, size: u64) -> Result<(u64, Column)> {
-    let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
-    let range = (u64::try_from(start).ok())
-        .zip(u64::try_from(chunk.compressed_size()).ok())
-        .and_then(|(start, length)| Some((start, start.checked_add(length)?)))
-        .filter(|&(_, end)| end <= size);
-    let (Some((start, end)), Ok(values)) = (range, u64::try_from(chunk.num_values())) else {
-        return Err(damaged("a column lies outside of the file"));
-    };
-    let width = match chunk.column_type() {
-        Type::BOOLEAN => 1,
-        Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
-        Type::INT64 | Type::DOUBLE => 8,
-        Type::INT96 => 12,
-        Type::FIXED_LEN_BYTE_ARRAY => u64::try_from(chunk.column_descr().type_length()).unwrap_or(1).max(1),
-    };
-    let uncompressed = u64::try_from(chunk.uncompressed_size()).unwrap_or(0);
-    Ok((start, Column { end, uncompressed, values, width }))
 }
 
 /// Runs what parquet does with damaged bytes, which may be a panic.

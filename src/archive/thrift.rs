@@ -1,7 +1,8 @@
 //! Thrift's compact protocol, walked without building anything.
 //!
 //! Footers and page headers say how much comes after them, and a decoder that believes them allocates before it looks.
-//! This walk meets every element that a list claims to have, so a lie ends it before anything was allocated.
+//! This walk meets every element that a list claims to have, so a lie ends it before anything was allocated. It takes a
+//! field only with the type that it has in the format, and only once: other readers take whatever stands there.
 
 /// The bytes are not what they claim to be, or end too early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +10,7 @@ pub(super) struct Malformed;
 
 type Walk<T> = Result<T, Malformed>;
 
-/// How deep structures may nest; Parquet's own go to about ten.
+/// How deep structures may nest that nobody looks into; Parquet's own go to about ten.
 const DEPTH: u32 = 32;
 
 /// What a page says about itself.
@@ -29,9 +30,11 @@ pub(super) struct PageHeader {
     pub(super) checksum: bool,
     /// The levels of a data page whose values are PLAIN, and no more compressed than its column.
     pub(super) plain: Option<Levels>,
-    /// Whether others may see another header: of no page that holds values or a dictionary, with fields that are not
-    /// known here, or of another type than they should be.
+    /// Whether others may see another header: of no page that holds values or a dictionary, or with fields that are not
+    /// known here.
     pub(super) odd: bool,
+    /// Whether the values of the page are compressed, if those of its column are.
+    pub(super) may_be_compressed: bool,
 }
 
 /// Where a data page has the levels of its values.
@@ -41,6 +44,8 @@ pub(super) enum Levels {
     Prefixed,
     /// At its beginning, so many bytes of repetition and definition levels: data pages of the second version.
     Sized {
+        /// Rows that begin in it.
+        rows: i32,
         /// Values that are null.
         nulls: i32,
         repetition: i32,
@@ -48,17 +53,11 @@ pub(super) enum Levels {
     },
 }
 
-/// Whether `bytes` are one whole structure.
-pub(super) fn check_structure(bytes: &[u8]) -> Walk<()> {
-    let mut walker = Walker { bytes, at: 0, odd: false };
-    walker.skip(STRUCT, DEPTH)
-}
-
 /// The page header at the beginning of `bytes`.
 pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
-    let mut walker = Walker { bytes, at: 0, odd: false };
-    let mut header = PageHeader { uncompressed: -1, compressed: -1, ..PageHeader::default() };
-    let (mut kind_of_page, mut first, mut second) = (None, None, None);
+    let mut walker = Walker::new(bytes);
+    let mut header = PageHeader { uncompressed: -1, compressed: -1, may_be_compressed: true, ..PageHeader::default() };
+    let (mut kind_of_page, mut first, mut second, mut dictionary) = (None, None, None, false);
     walker.fields(|walker, id, kind| {
         match (id, kind) {
             (1, I32) => kind_of_page = Some(walker.int()?),
@@ -69,33 +68,54 @@ pub(super) fn page_header(bytes: &[u8]) -> Walk<PageHeader> {
                 walker.int()?;
             }
             (5, STRUCT) => {
-                let [values, encoding, definition, repetition, ..] = walker.ints(0, 5)?;
+                let [values, encoding, definition, repetition, ..] = walker.page_fields(4, None, 5)?.0;
                 header.values = Some(values.ok_or(Malformed)?);
                 let run_by_run = (definition, repetition) == (Some(RLE), Some(RLE));
                 first = Some((encoding == Some(PLAIN) && run_by_run).then_some(Levels::Prefixed));
             }
             (7, STRUCT) => {
-                let [values, ..] = walker.ints(3, 0)?;
+                let [values, ..] = walker.page_fields(2, Some(3), 0)?.0;
                 header.dictionary_values = Some(values.ok_or(Malformed)?);
+                dictionary = true;
             }
             (8, STRUCT) => {
-                let [values, nulls, rows, encoding, definition, repetition] = walker.ints(7, 8)?;
+                let ([values, nulls, rows, encoding, definition, repetition], compressed) =
+                    walker.page_fields(6, Some(7), 8)?;
                 header.values = Some(values.ok_or(Malformed)?);
+                header.may_be_compressed = compressed;
                 let plain = encoding == Some(PLAIN) && rows.is_some_and(|rows| rows >= 0);
-                let levels = || Some(Levels::Sized { nulls: nulls?, repetition: repetition?, definition: definition? });
+                let levels = || {
+                    let (repetition, definition) = (repetition?, definition?);
+                    Some(Levels::Sized { rows: rows?, nulls: nulls?, repetition, definition })
+                };
                 second = Some(if plain { levels() } else { None });
             }
+            (1..=8, _) if !(id == 6 && kind == STRUCT) => return Err(Malformed),
             _ => walker.pass(kind)?,
         }
         Ok(())
     })?;
-    header.plain = match (kind_of_page, first, second) {
-        (Some(DATA_PAGE), Some(levels), None) | (Some(DATA_PAGE_V2), None, Some(levels)) => levels,
-        _ => None,
+    header.plain = match (kind_of_page, first, second, dictionary) {
+        (Some(DATA_PAGE), Some(levels), None, false) | (Some(DATA_PAGE_V2), None, Some(levels), false) => levels,
+        (Some(DICTIONARY_PAGE), None, None, true) => None,
+        // Nobody writes pages of other kinds, and a page is of one kind.
+        _ => return Err(Malformed),
     };
     header.length = walker.at as u64;
-    header.odd = walker.odd || !matches!(kind_of_page, Some(DATA_PAGE | DICTIONARY_PAGE | DATA_PAGE_V2));
+    header.odd = walker.odd;
     Ok(header)
+}
+
+/// What a list of so many elements of that type begins with.
+pub(super) fn list_head(kind: u8, count: u64) -> Vec<u8> {
+    let mut head = vec![0xf0 | kind];
+    let mut left = count;
+    while left >= 0x80 {
+        head.push(left as u8 | 0x80);
+        left >>= 7;
+    }
+    head.push(left as u8);
+    head
 }
 
 /// Parquet's numbers of pages.
@@ -110,24 +130,46 @@ const RLE: i32 = 3;
 const TRUE: u8 = 1;
 const FALSE: u8 = 2;
 const BYTE: u8 = 3;
-const I16: u8 = 4;
-const I32: u8 = 5;
-const I64: u8 = 6;
+/// The type of a number of 16 bits.
+pub(super) const I16: u8 = 4;
+/// The type of a number of 32 bits.
+pub(super) const I32: u8 = 5;
+/// The type of a number of 64 bits.
+pub(super) const I64: u8 = 6;
 const DOUBLE: u8 = 7;
-const BINARY: u8 = 8;
-const LIST: u8 = 9;
+/// The type of bytes and texts.
+pub(super) const BINARY: u8 = 8;
+/// The type of a list.
+pub(super) const LIST: u8 = 9;
 const SET: u8 = 10;
 const MAP: u8 = 11;
-const STRUCT: u8 = 12;
+/// The type of a structure.
+pub(super) const STRUCT: u8 = 12;
 const UUID: u8 = 13;
 
-struct Walker<'a> {
+/// A position in a structure.
+pub(super) struct Walker<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Whether something was met that others may read in another way.
     odd: bool,
 }
 
-impl Walker<'_> {
+impl<'a> Walker<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, odd: false }
+    }
+
+    /// How many bytes have been walked over.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Whether something was met that others may read in another way.
+    pub(super) fn is_odd(&self) -> bool {
+        self.odd
+    }
+
     fn byte(&mut self) -> Walk<u8> {
         let byte = *self.bytes.get(self.at).ok_or(Malformed)?;
         self.at += 1;
@@ -155,19 +197,43 @@ impl Walker<'_> {
         Err(Malformed)
     }
 
-    fn zigzag(&mut self) -> Walk<i64> {
+    /// An integer of at most 64 bits.
+    pub(super) fn long(&mut self) -> Walk<i64> {
         let raw = self.varint()?;
         Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
     }
 
     /// An integer of 32 bits.
-    fn int(&mut self) -> Walk<i32> {
-        i32::try_from(self.zigzag()?).map_err(|_| Malformed)
+    pub(super) fn int(&mut self) -> Walk<i32> {
+        i32::try_from(self.long()?).map_err(|_| Malformed)
+    }
+
+    /// Bytes or a text.
+    pub(super) fn binary(&mut self) -> Walk<&'a [u8]> {
+        let length = self.varint()?;
+        let start = self.at;
+        self.advance(length)?;
+        Ok(&self.bytes[start..self.at])
+    }
+
+    /// How many elements of that type a list has, which come next.
+    pub(super) fn list(&mut self, kind: u8) -> Walk<u64> {
+        let (found, count) = self.list_head()?;
+        if found == kind || count == 0 { Ok(count) } else { Err(Malformed) }
+    }
+
+    fn list_head(&mut self) -> Walk<(u8, u64)> {
+        let head = self.byte()?;
+        let count = if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) };
+        Ok((head & 0x0f, count))
     }
 
     /// Calls `each` with every field of a structure; it must consume the value.
-    fn fields(&mut self, mut each: impl FnMut(&mut Self, i64, u8) -> Walk<()>) -> Walk<()> {
-        let mut id = 0_i64;
+    pub(super) fn fields<E: From<Malformed>>(
+        &mut self,
+        mut each: impl FnMut(&mut Self, i64, u8) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (mut id, mut seen) = (0_i64, 0_u64);
         loop {
             let head = self.byte()?;
             let kind = head & 0x0f;
@@ -176,32 +242,60 @@ impl Walker<'_> {
             }
             id = match head >> 4 {
                 // Others take no more than 16 bits of it.
-                0 => i16::try_from(self.zigzag()?).map_err(|_| Malformed)?.into(),
+                0 => i16::try_from(self.long()?).map_err(|_| Malformed)?.into(),
                 delta => id + i64::from(delta),
             };
+            // Who reads a field that is there twice takes the last one; nobody writes that.
+            if let known @ 0..64 = id {
+                if seen >> known & 1 == 1 {
+                    return Err(Malformed.into());
+                }
+                seen |= 1 << known;
+            }
             each(self, id, kind)?;
         }
     }
 
-    /// Fields 1 to 6 of a page's own header that are integers of 32 bits; `flag` is its boolean field, and `statistics`
-    /// the structure in it, which nobody reads.
-    fn ints(&mut self, flag: i64, statistics: i64) -> Walk<[Option<i32>; 6]> {
-        let mut ints = [None; 6];
+    /// The structure of an integer's type: how many bits it has, and whether it has a sign.
+    pub(super) fn width_and_sign(&mut self) -> Walk<(u8, bool)> {
+        let (mut bits, mut signed) = (None, None);
         self.fields(|walker, id, kind| {
             match (id, kind) {
-                (1..=6, I32) => ints[id as usize - 1] = i32::try_from(walker.zigzag()?).ok(),
-                (id, TRUE | FALSE) if id == flag => (),
-                (id, STRUCT) if id == statistics => walker.skip(kind, DEPTH)?,
+                (1, BYTE) => bits = Some(walker.byte()?),
+                (2, TRUE | FALSE) => signed = Some(kind == TRUE),
+                _ => return Err(Malformed),
+            }
+            Ok(())
+        })?;
+        bits.zip(signed).ok_or(Malformed)
+    }
+
+    /// The fields of a page's own header: first `ints` integers of 32 bits; `flag` is its boolean field, true if it is not
+    /// there, and `statistics` the structure in it, which nobody reads.
+    fn page_fields(&mut self, ints: i64, flag: Option<i64>, statistics: i64) -> Walk<([Option<i32>; 6], bool)> {
+        let (mut found, mut flagged) = ([None; 6], true);
+        self.fields(|walker, id, kind| {
+            match (id, kind) {
+                (_, I32) if (1..=ints).contains(&id) => found[id as usize - 1] = Some(walker.int()?),
+                (_, TRUE | FALSE) if Some(id) == flag => flagged = kind == TRUE,
+                (_, STRUCT) if id == statistics => walker.skip(kind, DEPTH)?,
+                _ if (1..=ints).contains(&id) || Some(id) == flag || id == statistics => return Err(Malformed),
                 _ => walker.pass(kind)?,
             }
             Ok(())
         })?;
-        Ok(ints)
+        let complete = found[..ints as usize].iter().all(Option::is_some);
+        if complete { Ok((found, flagged)) } else { Err(Malformed) }
     }
 
-    /// A field of a page header that should not be there.
+    /// A field of a page header that is not known here.
     fn pass(&mut self, kind: u8) -> Walk<()> {
         self.odd = true;
+        self.skip(kind, DEPTH)
+    }
+
+    /// A value that nobody looks at.
+    pub(super) fn skip_value(&mut self, kind: u8) -> Walk<()> {
         self.skip(kind, DEPTH)
     }
 
@@ -219,9 +313,8 @@ impl Walker<'_> {
                 self.advance(length)
             }
             LIST | SET => {
-                let head = self.byte()?;
-                let count = if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) };
-                self.elements(head & 0x0f, count, depth)
+                let (kind, count) = self.list_head()?;
+                self.elements(kind, count, depth)
             }
             MAP => {
                 let count = self.varint()?;
@@ -276,42 +369,47 @@ mod tests {
 
     #[test]
     fn a_page_of_the_second_version_tells_the_lengths_of_its_levels() {
-        // 100 values, no nulls, 10 rows, PLAIN, 4 and 30 bytes of levels.
+        // 100 values, no nulls, 10 rows, PLAIN, 4 and 30 bytes of levels, not compressed.
         let bytes = [
             0x15, 0x06, 0x15, 0xd8, 0x04, 0x15, 0x90, 0x03, 0x5c, 0x15, 0xc8, 0x01, 0x15, 0x00, 0x15, 0x14, 0x15, 0x00,
-            0x15, 0x08, 0x15, 0x3c, 0x00, 0x00,
+            0x15, 0x08, 0x15, 0x3c, 0x12, 0x00, 0x00,
         ];
         let header = page_header(&bytes).unwrap();
-        assert_eq!((header.values, header.length), (Some(100), 24));
-        assert_eq!(header.plain, Some(Levels::Sized { nulls: 0, repetition: 30, definition: 4 }));
-        // Of another kind, or fewer rows than none.
-        for (at, byte) in [(1, 0), (15, 0x13)] {
-            let mut odd = bytes;
-            odd[at] = byte;
-            assert_eq!(page_header(&odd).unwrap().plain, None, "{at}");
+        assert_eq!((header.values, header.length, header.may_be_compressed), (Some(100), 25, false));
+        assert_eq!(header.plain, Some(Levels::Sized { rows: 10, nulls: 0, repetition: 30, definition: 4 }));
+        // Fewer rows than none; another encoding.
+        for (at, byte) in [(15, 0x13), (17, 18)] {
+            let mut other = bytes;
+            other[at] = byte;
+            assert_eq!(page_header(&other).unwrap().plain, None, "{at}");
         }
-        let mut split = bytes;
-        split[17] = 18;
-        assert_eq!(page_header(&split).unwrap().plain, None);
+        // A page of the first version with a header of the second, and one that does not say how long its levels are.
+        let mut first = bytes;
+        first[1] = 0;
+        assert_eq!(page_header(&first), Err(Malformed));
+        let mut short = bytes[..20].to_vec();
+        short.extend([0, 0]);
+        assert_eq!(page_header(&short), Err(Malformed));
     }
 
     #[test]
-    fn a_field_of_another_type_is_odd() {
+    fn a_field_of_another_type_is_malformed() {
         assert!(!page_header(&HEADER).unwrap().odd);
         // The encoding, as a boolean: what was its value begins another field.
         let mut other = HEADER;
         other[12] = 0x11;
-        assert!(page_header(&other).unwrap().odd);
+        assert_eq!(page_header(&other), Err(Malformed));
         // The same, as text.
         let text = [0x15, 0x00, 0x15, 0xd8, 0x04, 0x15, 0x90, 0x03, 0x2c, 0x15, 0x02, 0x18, 0x01, 0x61, 0x00, 0x00];
-        assert!(page_header(&text).unwrap().odd);
-        // An index page with the header of a data page; a structure in place of a number, and a list of a boolean.
+        assert_eq!(page_header(&text), Err(Malformed));
+        // An index page with the header of a data page.
         let with = |at: usize, bytes: &[u8]| [&HEADER[..at], bytes, &HEADER[at..]].concat();
         let mut index = HEADER;
         index[1] = 2;
-        assert!(page_header(&index).unwrap().odd);
-        assert!(page_header(&with(12, &[0x0c, 0x02, 0x00])).unwrap().odd);
+        assert_eq!(page_header(&index), Err(Malformed));
+        // A field that is not known, a list of a boolean; the number of values a second time.
         assert!(page_header(&with(19, &[0x49, 0x11, 0x00])).unwrap().odd);
+        assert_eq!(page_header(&with(18, &[0x05, 0x02, 0x02])), Err(Malformed));
         // Field 65539, which in 16 bits is the third.
         assert_eq!(page_header(&with(19, &[0x05, 0x86, 0x80, 0x08, 0x02])), Err(Malformed));
     }
@@ -321,6 +419,10 @@ mod tests {
         for length in 0..HEADER.len() {
             assert_eq!(page_header(&HEADER[..length]), Err(Malformed), "{length}");
         }
+    }
+
+    fn check_structure(bytes: &[u8]) -> Walk<()> {
+        Walker::new(bytes).skip_value(STRUCT)
     }
 
     #[test]
@@ -337,5 +439,14 @@ mod tests {
     fn nesting_is_bounded() {
         let deep = vec![0x1c; 100_000];
         assert_eq!(check_structure(&deep), Err(Malformed));
+    }
+
+    #[test]
+    fn the_head_of_a_list_is_read_as_it_was_written() {
+        for count in [0, 1, 14, 15, 127, 128, 32_768] {
+            let head = list_head(STRUCT, count);
+            let mut walker = Walker::new(&head);
+            assert_eq!((walker.list(STRUCT), walker.at()), (Ok(count), head.len()));
+        }
     }
 }

@@ -33,6 +33,11 @@ impl Label {
             Self::Text(_) => LabelKind::Text,
         }
     }
+
+    /// Whether readers take it for a class: integers are not negative, and fit 64 bits.
+    pub fn is_class(&self) -> bool {
+        !matches!(self, Self::Int(value) if u64::try_from(*value).is_err())
+    }
 }
 
 impl LabelKind {

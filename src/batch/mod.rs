@@ -37,6 +37,15 @@ impl Features<'_> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Where the first NaN or infinity is.
+    fn first_nonfinite(&self) -> Option<usize> {
+        match self {
+            Self::F16(values) => values.iter().position(|value| !value.is_finite()),
+            Self::F32(values) => values.iter().position(|value| !value.is_finite()),
+            Self::F64(values) => values.iter().position(|value| !value.is_finite()),
+        }
+    }
 }
 
 /// Labelled rows: `N × D` finite values, row-major, and the class of each row.
@@ -51,13 +60,27 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Checks shapes and codes; the reader has checked that the values are finite.
+    /// Checks shapes, codes and values.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the number of values is not `codes.len() · dim`, a code has no class, or
-    /// there are `2^32` rows or more.
+    /// [`Data`](crate::error::ErrorKind::Data) if the number of values is not `codes.len() · dim`, a code has no class,
+    /// there are `2^32` rows or more, or a value is a NaN or an infinity: then with its row and dimension.
     pub fn new(dim: usize, features: Features<'a>, codes: &'a [u32], classes: &'a [Label]) -> Result<Self> {
+        let batch = Self::of_finite(dim, features, codes, classes)?;
+        match features.first_nonfinite() {
+            Some(at) => Err(Error::data("feature is not finite").with("row", at / dim).with("dimension", at % dim)),
+            None => Ok(batch),
+        }
+    }
+
+    /// The same of values that are known to be finite, as those that a reader has looked through are.
+    pub(crate) fn of_finite(
+        dim: usize,
+        features: Features<'a>,
+        codes: &'a [u32],
+        classes: &'a [Label],
+    ) -> Result<Self> {
         if codes.len().checked_mul(dim) != Some(features.len()) || dim == 0 {
             return Err(Error::data("the values do not make whole rows")
                 .with("values", features.len())

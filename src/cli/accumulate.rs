@@ -8,24 +8,28 @@ use super::args::{Accumulate, Display};
 use super::console::{Console, bytes, count, counted};
 use super::measure::{describe_columns, dry_run, memory_text, plan_text, time, use_threads};
 use super::progress::{Stopping, watched};
+use crate::archive::commands_terminal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::{Extras, Options, Selection};
 use crate::pipeline::{Accumulation, Saving, Task};
-use crate::store::{Lock, StateFile};
+use crate::store::{Lock, StateFile, refuse_inputs};
 
 pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, console: &Console) -> Result<()> {
     let task = task(args)?;
-    use_threads(&args.machine)?;
+    use_threads(&args.machine, task.scatter, console)?;
     if args.dry_run {
         let accumulation = Accumulation::begin(&task, None)?;
-        return dry_run(&accumulation.summary(), accumulation.estimate());
+        return dry_run(&accumulation.summary(), &accumulation.estimate());
     }
     let path = &args.output;
     let _lock = Lock::acquire(path)?;
     let Some(mut accumulation) = accumulation(args, &task, console)? else { return Ok(()) };
+    let inputs = accumulation.archive().files().iter().map(|file| file.path.clone());
+    refuse_inputs([path.as_path()], inputs)?;
     describe_columns(accumulation.archive(), console);
     let summary = accumulation.summary();
     console.fact("plan", &plan_text(&summary));
+    accumulation.notes().iter().for_each(|note| console.warn(note));
     console.detail("memory", &memory_text(&summary));
     let saving = Saving { path: path.clone(), every: args.checkpoint_every };
     let start = Instant::now();
@@ -127,6 +131,14 @@ fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+%@{}".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
+    } else if word.contains(commands_terminal) {
+        let code = |c: char| match c {
+            '\'' | '\\' => format!("\\{c}"),
+            c if c.is_ascii_control() => format!("\\x{:02x}", c as u32),
+            c if commands_terminal(c) => format!("\\U{:08x}", c as u32),
+            c => c.to_string(),
+        };
+        format!("$'{}'", word.chars().map(code).collect::<String>())
     } else {
         format!("'{}'", word.replace('\'', "'\\''"))
     }
@@ -143,5 +155,7 @@ mod tests {
         let expected = r"nckit accumulate 'emb/*.parquet' 'it'\''s' -o lm.ncst --resume";
         assert_eq!(resume_command(&typed, true), expected);
         assert!(resume_command(&typed, false).ends_with("--overwrite"));
+        // As bash and zsh read it.
+        assert_eq!(quoted("a\u{1b}'\u{202e}é"), r"$'a\x1b\'\U0000202eé'");
     }
 }

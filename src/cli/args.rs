@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use crate::archive::{Policy, Request};
+use crate::archive::{Dtype, Policy, Request};
 
 /// Measures neural collapse over archived embeddings, exactly and in one read.
 #[derive(Debug, Parser)]
@@ -71,9 +71,10 @@ Examples:
   nckit measure 'archive/**/*.parquet' --group-by layer,epoch --metrics nc1,nc2 -o collapse.csv
   nckit measure archive --where split=train --group-by epoch --head 'heads/epoch={epoch}.safetensors:fc' \\
       --decisions 'archive?split=test' --ood 'archive?split=ood'
+  nckit measure archive --group-by layer --head fc.npy,bias.npy --head-for layer=h3 --class-names config.json
 
 Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug, 73 cannot create the output, 74 I/O, 75 more
-memory needed, 130 interrupted.";
+memory needed or another process writes the output, 130 interrupted.";
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
@@ -99,12 +100,14 @@ Examples:
 const FINISH_EXAMPLES: &str = "\
 Examples:
   nckit finish all.ncst --head model.safetensors:lm_head -o nc.parquet
+  nckit finish all.ncst --head fc.npy --head-rows one-based
   nckit finish part-*.ncst --metrics nc1,nc2";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   nckit verify all.ncst
   nckit verify all.ncst --inputs 'emb/*.parquet'
+  nckit verify all.ncst --inputs 'emb/*.parquet' --deep
 
 Exit codes: 0 all is well, 1 the inputs are not what was counted, 65 the state is damaged.";
 
@@ -132,9 +135,24 @@ pub(super) struct Measure {
 /// What is read beside the states.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Further {
-    /// The classifier: Parquet, .safetensors[:KEY], or weight.npy[,bias.npy]; `{epoch}` is filled from the group
+    /// The classifier: Parquet, .safetensors[:KEY], or weight.npy[,bias.npy]; `{epoch}` is filled from the group as
+    /// directories write it, `{epoch:03}` with three digits
     #[arg(long, value_name = "FILE[:KEY]", help_heading = "Classifier and further rows")]
     pub(super) head: Option<String>,
+    /// Which row of a head without a column `class` is which class: `label` (the number), `one-based` (less one),
+    /// `rank` (in the order of the run's labels), `names:FILE` (one a line) [default: label, for integers only]
+    #[arg(long, value_name = "RULE", help_heading = "Classifier and further rows")]
+    pub(super) head_rows: Option<String>,
+    /// Names of classes 0, 1, …: one a line, or `id2label` of a config.json; for rows of heads, --per-class and
+    /// --worst-pairs
+    #[arg(long, value_name = "FILE", help_heading = "Classifier and further rows")]
+    pub(super) class_names: Option<PathBuf>,
+    /// Groups that the head is for; different keys: and, the same key twice: or
+    #[arg(long, value_name = "KEY=VALUE", requires = "head", help_heading = "Classifier and further rows")]
+    pub(super) head_for: Vec<String>,
+    /// Groups whose head is not there: an error that lists them, or no value where a head is needed
+    #[arg(long, value_enum, default_value_t = MissingName::Fail, requires = "head", help_heading = "Classifier and further rows")]
+    pub(super) on_missing_head: MissingName,
     /// The head is stored as dimension × class
     #[arg(long, requires = "head", help_heading = "Classifier and further rows")]
     pub(super) head_transposed: bool,
@@ -193,7 +211,7 @@ pub(super) struct ResultFlags {
     /// Write the result to a file as well; the extension decides: json, ndjson, csv, parquet, md
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) output: Vec<PathBuf>,
-    /// Replace outputs that exist
+    /// Replace outputs that exist; their mode stays, and their owner where that is permitted
     #[arg(long, help_heading = "Output")]
     pub(super) overwrite: bool,
     /// What standard output gets; automatic: a table on a terminal, ndjson in a pipe, nothing beside -o in a pipe
@@ -290,9 +308,12 @@ pub(super) struct Verify {
     /// State files
     #[arg(required = true, value_name = "STATE")]
     pub(super) states: Vec<PathBuf>,
-    /// Compare these files, directories or patterns with the ledger
+    /// Compare these files, directories or patterns with the ledger, by their sizes and footers
     #[arg(long, value_name = "INPUT", num_args = 1..)]
     pub(super) inputs: Vec<String>,
+    /// Read all rows again and compare them as well, by their digests
+    #[arg(long, requires = "inputs")]
+    pub(super) deep: bool,
 }
 
 fn shard(text: &str) -> Result<(u32, u32), String> {
@@ -319,6 +340,9 @@ pub(super) struct Input {
     /// The vector column [default: the only one, or one with a well-known name]
     #[arg(long, value_name = "COL", help_heading = "Rows")]
     pub(super) features: Option<String>,
+    /// What the bytes of that column are, if it is fixed-size binary: f16, bf16, f32 or f64, little-endian
+    #[arg(long, value_name = "TYPE", requires = "features", value_parser = dtype, help_heading = "Rows")]
+    pub(super) dtype: Option<Dtype>,
     /// The label column [default: one with a well-known name]
     #[arg(long, value_name = "COL", help_heading = "Rows")]
     pub(super) labels: Option<String>,
@@ -356,6 +380,10 @@ pub(super) struct Machine {
     /// auto, cpu or cuda[:N]; this build has no CUDA
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device, help_heading = "Machine")]
     pub(super) device: String,
+}
+
+fn dtype(text: &str) -> Result<Dtype, String> {
+    Dtype::from_name(text).ok_or_else(|| "one of f16, bf16, f32, f64".to_owned())
 }
 
 fn device(text: &str) -> Result<String, String> {
@@ -406,6 +434,23 @@ impl From<PolicyName> for Policy {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum MissingName {
+    /// Stop with an error
+    Fail,
+    /// Go on without
+    Null,
+}
+
+impl From<MissingName> for Policy {
+    fn from(name: MissingName) -> Self {
+        match name {
+            MissingName::Fail => Self::Fail,
+            MissingName::Null => Self::Skip,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum FormatName {
     Automatic,
     Table,
@@ -441,8 +486,11 @@ impl Input {
     pub(super) fn request(&self) -> crate::error::Result<Request> {
         Ok(Request {
             features: self.features.clone(),
+            dtype: self.dtype,
             labels: self.labels.clone(),
             labels_optional: false,
+            any_labels: false,
+            notice: Vec::new(),
             group_by: self.group_by.clone(),
             keys_optional: false,
             filters: self.filters.iter().map(|text| pair("--where", text)).collect::<crate::error::Result<_>>()?,
@@ -451,6 +499,7 @@ impl Input {
             bad_files: self.on_bad_file.into(),
             ignore_label: self.ignore_label.clone(),
             allow_duplicates: self.allow_duplicates,
+            memory: None,
         })
     }
 }

@@ -1,11 +1,10 @@
 //! `nckit bench`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use super::args::Bench;
 use super::console::{Console, bytes, count};
-use super::forgive_broken_pipe;
+use super::stdout;
 use crate::archive::Archive;
 use crate::error::Result;
 use crate::pipeline::bench;
@@ -35,5 +34,5 @@ pub(super) fn run(args: &Bench, console: &Console) -> Result<()> {
         let _ =
             writeln!(table, "{:<13} {own:>6.2} GB/s   {share:>3.0} % of {} ({limit:.2} GB/s)", stage.name, stage.limit);
     }
-    forgive_broken_pipe(std::io::stdout().write_all(table.as_bytes()))
+    stdout::print(&table)
 }

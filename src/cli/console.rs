@@ -2,10 +2,10 @@
 
 use std::io::{IsTerminal, Write};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::{ColorName, Display, LogName};
-use crate::archive::escaped;
+use crate::archive::{commands_terminal, escaped};
 use crate::error::{Error, ErrorKind};
 
 /// Standard error, as the user wants it.
@@ -40,8 +40,13 @@ impl Console {
     /// A fact of the run: `  features  feature   list<f32>`.
     pub(super) fn fact(&self, name: &str, text: &str) {
         if !self.quiet {
-            self.line("info", name, &format!("  {name:<9} {}", escaped(text)), text);
+            self.line("info", name, &format!("  {name:<9} "), text);
         }
+    }
+
+    /// Whether somebody asks for more.
+    pub(super) fn tells_details(&self) -> bool {
+        self.verbose
     }
 
     /// A fact for those who ask for more.
@@ -55,14 +60,13 @@ impl Console {
     #[cfg(feature = "sql")]
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            self.line("info", "note", text, text);
+            self.line("info", "note", "", text);
         }
     }
 
     pub(super) fn warn(&self, text: &str) {
         if !self.quiet {
-            let shown = format!("{}: {}", self.painted("33", "warning"), escaped(text));
-            self.line("warning", "warning", &shown, text);
+            self.line("warning", "warning", &format!("{}: ", self.painted("33", "warning")), text);
         }
     }
 
@@ -71,17 +75,18 @@ impl Console {
             let facts: serde_json::Map<_, _> =
                 error.facts().iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
             let line = json!({"level": "error", "message": error.message(), "facts": facts, "help": error.advice()});
-            eprint(&line.to_string());
+            eprint(&safe_json(&line));
         } else {
             eprint(&describe(error, |word| self.painted("1;31", word)));
         }
     }
 
-    fn line(&self, level: &str, name: &str, shown: &str, text: &str) {
+    /// A line for people begins with words of ours; what follows may be from outside.
+    fn line(&self, level: &str, name: &str, begin: &str, text: &str) {
         if self.json {
-            eprint(&json!({"level": level, "name": name, "message": text}).to_string());
+            eprint(&safe_json(&json!({"level": level, "name": name, "message": text})));
         } else {
-            eprint(shown);
+            eprint(&format!("{begin}{}", escaped(text)));
         }
     }
 
@@ -90,8 +95,26 @@ impl Console {
     }
 }
 
+/// Lines of ours with text from outside in them, safe to show on a terminal.
+pub(super) fn escaped_lines(text: &str) -> String {
+    text.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
+}
+
+/// JSON in which no character commands a terminal: they stand in strings alone, where each has a code.
+fn safe_json(value: &Value) -> String {
+    let mut text = String::new();
+    for c in value.to_string().chars() {
+        if commands_terminal(c) {
+            text.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
 /// A closed standard error silences us, and is no failure.
-fn eprint(line: &str) {
+pub(super) fn eprint(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -102,8 +125,8 @@ const PLACES: [&str; 5] = ["group", "file", "row group", "row", "column"];
 fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
     // Who stopped a run knows, and wants to know how to go on.
     let stopped = error.kind() == ErrorKind::Interrupted;
-    let mut text =
-        if stopped { error.message().to_owned() } else { format!("{}: {}", paint("error"), error.message()) };
+    let message = escaped(error.message());
+    let mut text = if stopped { message } else { format!("{}: {message}", paint("error")) };
     let place: Vec<String> = PLACES
         .iter()
         .flat_map(|place| error.facts().iter().filter(move |(name, _)| name == place))
@@ -126,7 +149,7 @@ fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
         text.extend(["\n  ", &place.join(" · "), separator, &others.join(", ")]);
     }
     if let Some(help) = error.advice() {
-        text.extend([if stopped { "\n  resume: " } else { "\n  help: " }, help]);
+        text.extend([if stopped { "\n  resume: " } else { "\n  help: " }, &escaped_lines(help)]);
     }
     text
 }
@@ -183,6 +206,19 @@ mod tests {
         let text = "error: feature vector has the wrong length\n  feats.parquet · row group 3 · row 1,287 · column \
                     \"embedding\": expected 768, found 767\n  help: nckit inspect feats.parquet";
         assert_eq!(describe(&error, str::to_owned), text);
+    }
+
+    #[test]
+    fn no_part_of_an_error_commands_a_terminal() {
+        let hostile = "a\u{1b}[2J\nerror: \u{202e}b\u{9b}";
+        let error = Error::data(hostile).with("file", hostile).with("detail", hostile).help(hostile);
+        let shown = describe(&error, str::to_owned);
+        assert_eq!(shown.lines().count(), 3, "{shown}");
+        assert!(!shown.contains(|c: char| c != '\n' && commands_terminal(c)), "{shown:?}");
+        let line = safe_json(&json!({ "message": format!("{hostile}\u{e0041}") }));
+        assert!(line.is_ascii() && !line.contains(commands_terminal), "{line}");
+        let read: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["message"], format!("{hostile}\u{e0041}"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::args::{Display, Finish};
 use super::console::{Console, bytes, counted};
 use super::measure::{time, use_threads};
 use super::merge;
-use super::present::{Targets, job};
+use super::present::{Targets, describe_heads, job};
 use super::progress::{Stopping, watched};
 use crate::archive::Request;
 use crate::error::Result;
@@ -15,8 +15,8 @@ use crate::pipeline::{self, Rounding};
 pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&[], Request::default(), Rounding::default(), parts, &args.machine)?;
-    let targets = Targets::new(&args.outputs)?;
-    use_threads(&args.machine)?;
+    let mut targets = Targets::new(&args.outputs)?;
+    use_threads(&args.machine, true, console)?;
     let states = merge::read(&args.states, args.allow_duplicates)?;
     let (used, _) = states.ledger.rows();
     let text = format!(
@@ -27,7 +27,11 @@ pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result
     );
     let group_by = states.settings.keys.clone();
     let finish = pipeline::Finish::new(job, states)?;
+    targets.refuse_inputs(args.states.iter().cloned().chain(finish.inputs()))?;
     console.fact("states", &text);
+    describe_heads(finish.heads().as_ref(), console);
+    finish.further().iter().for_each(|(name, text)| console.fact(name, text));
+    finish.notes().iter().for_each(|note| console.warn(note));
     if finish.bytes() > 0 {
         console.fact("plan", &format!("{} of further rows", bytes(finish.bytes())));
     }

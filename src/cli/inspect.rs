@@ -2,34 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
-use std::time::Instant;
 
 use super::args::Inspect;
 use super::console::{Console, bytes, count, counted};
-use super::measure::use_threads;
-use super::{forgive_broken_pipe, verify};
+use super::measure::{memory_text, passed_over, time_text, use_threads};
+use super::{stdout, verify};
 use crate::archive::{Archive, Request, escaped};
 use crate::batch::Label;
 use crate::error::Result;
 use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{Job, Plan, Rounding, Summary};
+use crate::pipeline::{HeadRules, Job, Plan, Rounding};
 use crate::store::StateFile;
 
 /// Groups that are listed; the rest are counted.
 const LISTED: usize = 50;
 
 pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
-    use_threads(&args.machine)?;
+    use_threads(&args.machine, false, console)?;
     let is_state = |input: &String| StateFile::is_at(Path::new(input));
     if args.input.inputs.iter().all(is_state) {
-        return args.input.inputs.iter().try_for_each(|input| {
-            forgive_broken_pipe(std::io::stdout().write_all(verify::describe(Path::new(input))?.as_bytes()))
-        });
+        return args.input.inputs.iter().try_for_each(|input| stdout::print(&verify::describe(Path::new(input))?));
     }
-    let request = args.input.request()?;
+    let request = Request { memory: Some(args.machine.memory_limit()), ..args.input.request()? };
     let archive = Archive::open(&args.input.inputs, &request)?;
+    passed_over(&archive, console);
     archive.warnings().iter().for_each(|warning| console.warn(warning));
     archive.bad_files().iter().for_each(|(file, reason)| console.warn(&format!("left out: {file}: {reason}")));
     let text = describe(&archive, &request.group_by)?;
@@ -39,6 +36,7 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
         request: Request { keys_optional: true, ..request },
         head: None,
         head_transposed: false,
+        head_rules: HeadRules::default(),
         decisions: None,
         ood: None,
         selection: Selection::default(),
@@ -51,24 +49,16 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
     });
     // Rows of several lengths need a key before they can be measured; that is no reason not to describe them.
     // What differs from machine to machine is no part of the result.
-    if let Ok(plan) = plan {
-        let Summary { memory, threads, .. } = plan.summary();
-        let threads = counted(threads as u64, "thread", "s");
-        console.fact("memory", &format!("{} on {threads}, and 16 bytes a class, dimension and thread", bytes(memory)));
+    match plan {
+        Ok(plan) => {
+            let summary = plan.summary();
+            console.fact("memory", &memory_text(&summary));
+            let passes = counted(summary.passes as u64, "pass", "es");
+            console.fact("time", &format!("{} to measure all metrics, in {passes}", time_text(&plan.estimate())));
+        }
+        Err(error) => console.fact("time", &format!("not known: {}", error.message())),
     }
-    if let Some(seconds) = reading_time(&archive)? {
-        let parallel = threads.min(archive.units().len()) as f64;
-        console.fact("time", &format!("about {:.2} s to read it once, by its first chunk", seconds / parallel));
-    }
-    forgive_broken_pipe(std::io::stdout().write_all(text.as_bytes()))
-}
-
-/// Seconds that one thread takes to read all rows, measured on a first chunk.
-fn reading_time(archive: &Archive) -> Result<Option<f64>> {
-    let start = Instant::now();
-    let Some(chunk) = archive.read(0)?.next()? else { return Ok(None) };
-    let rows: u64 = archive.units().iter().map(|unit| unit.rows).sum();
-    Ok(Some(start.elapsed().as_secs_f64() * rows as f64 / chunk.codes.len().max(1) as f64))
+    stdout::print(&text)
 }
 
 fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {

@@ -1,13 +1,12 @@
 //! `nckit measure`.
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::args::{Display, Exactness, Machine, Measure};
 use super::console::{Console, bytes, count, counted};
-use super::forgive_broken_pipe;
-use super::present::{Targets, job};
+use super::present::{Targets, describe_heads, job};
 use super::progress::{Stopping, watched};
+use super::stdout;
 use crate::archive::Archive;
 use crate::error::{Error, Result};
 use crate::pipeline::{Plan, Rounding, Summary};
@@ -15,19 +14,28 @@ use crate::pipeline::{Plan, Rounding, Summary};
 pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&args.input.inputs, args.input.request()?, args.exactness.rounding(), parts, &args.machine)?;
-    let targets = Targets::new(&args.outputs)?;
-    use_threads(&args.machine)?;
+    let mut targets = Targets::new(&args.outputs)?;
+    use_threads(&args.machine, true, console)?;
     let plan = Plan::new(job)?;
+    targets.refuse_inputs(plan.inputs())?;
     describe_columns(plan.archive(), console);
-    if let Some(heads) = plan.heads() {
-        let head = args.further.head.as_deref().unwrap_or_default();
-        console.fact("head", &format!("{head}   ({})", counted(heads as u64, "file", "s")));
-    }
+    describe_heads(plan.heads().as_ref(), console);
+    plan.further().iter().for_each(|(name, text)| console.fact(name, text));
     let summary = plan.summary();
+    if let Some((dim, time)) = plan.decomposition()? {
+        let (dim, seconds) = (count(dim as u64), time.as_secs_f64());
+        let time = if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) };
+        console.warn(&format!(
+            "nc1_vci decomposes a matrix of {dim} × {dim}: about {time} for each group; without it in --metrics the run \
+             ends sooner"
+        ));
+    }
     if args.dry_run {
-        return dry_run(&summary, plan.estimate());
+        plan.notes().iter().for_each(|note| console.warn(note));
+        return dry_run(&summary, &plan.estimate());
     }
     console.fact("plan", &plan_text(&summary));
+    plan.notes().iter().for_each(|note| console.warn(note));
     console.detail("memory", &memory_text(&summary));
     console.detail("device", "cpu");
 
@@ -52,19 +60,23 @@ pub(super) fn plan_text(summary: &Summary) -> String {
 }
 
 pub(super) fn memory_text(summary: &Summary) -> String {
-    format!("{} on {} threads, and 16 bytes a class, dimension and thread", bytes(summary.memory), summary.threads)
+    format!("{} on {} threads, and 24 bytes a class, dimension and thread", bytes(summary.memory), summary.threads)
 }
 
 /// Prints the plan as the result.
-pub(super) fn dry_run(summary: &Summary, estimate: Result<Duration>) -> Result<()> {
-    // Rows that cannot be used are for the run to tell.
-    let time = match estimate.map(|time| time.as_secs_f64()) {
+pub(super) fn dry_run(summary: &Summary, estimate: &Result<Duration>) -> Result<()> {
+    let time = time_text(estimate);
+    let plan = format!("plan    {}\nmemory  {}\ntime    {time}\n", plan_text(summary), memory_text(summary));
+    stdout::print(&plan)
+}
+
+/// How long a run takes, roughly. Rows that cannot be used are for the run to tell.
+pub(super) fn time_text(estimate: &Result<Duration>) -> String {
+    match estimate.as_ref().map(Duration::as_secs_f64) {
         Ok(seconds) if seconds < 1.0 => "less than a second".to_owned(),
         Ok(seconds) => format!("about {} s", seconds.round()),
         Err(_) => "unknown".to_owned(),
-    };
-    let plan = format!("plan    {}\nmemory  {}\ntime    {time}\n", plan_text(summary), memory_text(summary));
-    forgive_broken_pipe(std::io::stdout().write_all(plan.as_bytes()))
+    }
 }
 
 pub(super) fn time(start: Instant, bytes: u64, console: &Console) {
@@ -78,8 +90,13 @@ impl Exactness {
     }
 }
 
-/// Kernels below the workers share one pool of that many threads.
-pub(super) fn use_threads(machine: &Machine) -> Result<()> {
+/// Kernels below the workers share one pool of that many threads; `products` are matrix products, which not every
+/// command makes.
+pub(super) fn use_threads(machine: &Machine, products: bool, console: &Console) -> Result<()> {
+    if products {
+        Machine::check_address_space()?;
+    }
+    machine.fewer_threads().iter().for_each(|text| console.warn(text));
     rayon::ThreadPoolBuilder::new()
         .num_threads(machine.thread_count())
         .build_global()
@@ -94,5 +111,18 @@ pub(super) fn describe_columns(archive: &Archive, console: &Console) {
         Some(labels) => console.fact("labels", &format!("{}   {}   ({})", labels.name, labels.kind, labels.why)),
         None => console.fact("labels", "none"),
     }
+    passed_over(archive, console);
     archive.warnings().iter().for_each(|warning| console.warn(warning));
+}
+
+/// What is not read though it lies there: each for those who ask for more, else in a line.
+pub(super) fn passed_over(archive: &Archive, console: &Console) {
+    if console.tells_details() {
+        archive
+            .passed()
+            .iter()
+            .for_each(|passed| console.detail("passed", &format!("{}   {}", passed.file, passed.reason)));
+    } else if let Some(text) = archive.passed_text() {
+        console.fact("passed", &format!("{text}; -v names them"));
+    }
 }

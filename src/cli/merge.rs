@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::args::Merge;
 use super::console::{Console, bytes, counted};
 use crate::error::{Error, Result};
-use crate::store::{Lock, StateFile};
+use crate::store::{Lock, StateFile, refuse_inputs};
 
 pub(super) fn run(args: &Merge, console: &Console) -> Result<()> {
     let _lock = Lock::acquire(&args.output)?;
@@ -14,6 +14,8 @@ pub(super) fn run(args: &Merge, console: &Console) -> Result<()> {
             .with("file", args.output.display())
             .help("--overwrite replaces it, another -o keeps it"));
     }
+    let inputs = args.states.iter().chain(&args.subtract).cloned();
+    refuse_inputs([args.output.as_path()], inputs)?;
     let mut merged = read(&args.states, args.allow_duplicates)?;
     let name = names(&args.states);
     for path in &args.subtract {

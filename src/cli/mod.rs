@@ -13,30 +13,33 @@ mod progress;
 mod resources;
 #[cfg(feature = "sql")]
 mod sql;
+mod stdout;
 mod verify;
 
 use std::any::Any;
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::archive::{commands_terminal, escaped};
+use crate::error::{Error, ErrorKind};
 use args::{Args, Verb};
-use console::Console;
+use console::{Console, eprint, escaped_lines};
+pub use stdout::look_for_stdout;
 
 /// Runs the command line `arguments`, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let typed: Vec<OsString> = arguments.into_iter().collect();
     let args = match Args::try_parse_from(&typed) {
         Ok(args) => args,
-        Err(error) => {
-            // Help that nobody reads to its end is no failure.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(error) => return not_run(&error, &typed),
     };
+    // A file that may not grow any more is a full disk then, and no reason to die. Where that cannot be had, it is one.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let console = Console::new(&args.display);
     let work = AssertUnwindSafe(|| match &args.verb {
         Verb::Measure(measure) => measure::run(measure, &args.display, &console).map(|()| true),
@@ -62,6 +65,33 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Says why there is nothing to run: help was asked for, or what was typed makes no sense.
+fn not_run(said: &clap::Error, typed: &[OsString]) -> ExitCode {
+    let plain = said.render().to_string();
+    let told = if said.use_stderr() {
+        // What was typed may be names of files, and is repeated.
+        if typed.iter().any(|word| word.to_string_lossy().contains(commands_terminal)) {
+            let safe = Args::try_parse_from(typed.iter().map(|word| escaped(&word.to_string_lossy())));
+            let text = safe.err().map_or(plain, |said| said.render().to_string());
+            eprint(escaped_lines(&text).trim_end());
+        } else {
+            let _ = said.print();
+        }
+        Ok(())
+    } else if std::io::stdout().is_terminal() {
+        said.print().map_err(|error| Error::io("cannot write to standard output").caused_by(error))
+    } else {
+        stdout::write(plain.as_bytes())
+    };
+    match told {
+        Ok(()) => ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(2)),
+        Err(error) => {
+            eprint(&format!("error: {}", error.message()));
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
 /// What a panic said.
 fn bug(panic: &(dyn Any + Send)) -> Error {
     let said = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
@@ -79,15 +109,5 @@ fn exit_code(error: &Error) -> u8 {
         ErrorKind::Resource => 75,
         ErrorKind::Interrupted if error.fact("signal") == Some("SIGTERM") => 143,
         ErrorKind::Interrupted => 130,
-    }
-}
-
-/// Whoever reads standard output may stop reading: that ends the program, quietly.
-fn forgive_broken_pipe(written: std::io::Result<()>) -> Result<()> {
-    match written {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::io("cannot write to standard output").with("detail", &error).caused_by(error))
-        }
-        _ => Ok(()),
     }
 }

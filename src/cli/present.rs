@@ -1,22 +1,24 @@
-//! Where results go: files that are checked before the first row is read, and standard output.
+//! Where results go: files that are reserved before the first row is read, and standard output.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use super::args::{Conventions, Display, FormatName, Further, Machine, Outputs, pair};
-use super::console::{Console, wants_color};
-use super::forgive_broken_pipe;
-use crate::archive::{HeadSource, Request};
+use super::console::{Console, counted, wants_color};
+use super::stdout;
+use crate::archive::{ClassNames, HeadRows, HeadSource, Naming, Request};
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
 use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{Job, Rounding, Score, Source};
-use crate::report::{self, Format, Report, ScoreWriter, Style};
+use crate::pipeline::{HeadRules, HeadSummary, Job, Rounding, Score, Source};
+use crate::report::{Format, Report, ScoreWriter, Style};
+use crate::store::{Output, refuse_inputs};
 
-/// The files to be written.
+/// The files to be written, which nobody else can write meanwhile.
 pub(super) struct Targets<'a> {
     flags: &'a Outputs,
-    files: Vec<(PathBuf, Format, Part)>,
+    files: Vec<(Output, Format, Part)>,
+    scores: Option<Output>,
 }
 
 #[derive(Clone, Copy)]
@@ -26,40 +28,45 @@ enum Part {
 }
 
 impl<'a> Targets<'a> {
-    /// All files to be written, checked before the first row is read.
+    /// Reserves all files to be written, before the first row is read.
     pub(super) fn new(args: &'a Outputs) -> Result<Self> {
         let groups = args.result.output.iter().map(|path| (path, Part::Groups));
         let classes = args.per_class.iter().map(|path| (path, Part::Classes));
-        let outputs: Vec<_> = groups
-            .chain(classes)
-            .map(|(path, part)| Ok((path.clone(), Format::from_path(path)?, part)))
-            .collect::<Result<_>>()?;
+        let parts: Vec<_> = groups.chain(classes).collect();
+        let formats: Vec<Format> = parts.iter().map(|(path, _)| Format::from_path(path)).collect::<Result<_>>()?;
         if let Some(path) = args.scores.as_ref().filter(|path| !matches!(Format::from_path(path), Ok(Format::Parquet)))
         {
             return Err(Error::usage("scores are written in Parquet")
                 .with("file", path.display())
                 .help("--scores FILE.parquet"));
         }
-        let mut paths: Vec<&Path> =
-            outputs.iter().map(|(path, _, _)| path.as_path()).chain(args.scores.as_deref()).collect();
-        paths.iter().try_for_each(|path| report::check_output(path, args.result.overwrite))?;
-        paths.sort_unstable();
-        if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::usage("two outputs of the same name").with("file", twice[0].display()));
+        let paths: Vec<&Path> = parts.iter().map(|(path, _)| path.as_path()).chain(args.scores.as_deref()).collect();
+        let mut outputs = Output::reserve_all(&paths, args.result.overwrite)?;
+        let scores = args.scores.as_ref().and_then(|_| outputs.pop());
+        let files = outputs.into_iter().zip(formats).zip(parts).map(|((file, format), (_, part))| (file, format, part));
+        let targets = Self { flags: args, files: files.collect(), scores };
+        if targets.stdout().is_some() {
+            stdout::open()?;
         }
-        Ok(Self { flags: args, files: outputs })
+        Ok(targets)
+    }
+
+    /// Fails if one of the files to be written is one of those that are read.
+    pub(super) fn refuse_inputs(&self, inputs: impl IntoIterator<Item = PathBuf>) -> Result<()> {
+        let files = self.files.iter().map(|(file, _, _)| file);
+        refuse_inputs(files.chain(&self.scores).map(Output::path), inputs)
     }
 
     /// Runs `work` and writes the scores as they come, if any; they take their name only if all goes well.
     pub(super) fn scored(
-        &self,
+        &mut self,
         group_by: &[String],
         labels: LabelKind,
         work: impl FnOnce(Score<'_>) -> Result<Report>,
     ) -> Result<Report> {
-        let Some(path) = &self.flags.scores else { return work(&mut |_| Ok(())) };
+        let Some(file) = &mut self.scores else { return work(&mut |_| Ok(())) };
         let mut result = None;
-        report::write_whole(path, self.flags.result.overwrite, |out| {
+        file.write(|out| {
             let mut writer = ScoreWriter::new(out, group_by, labels)?;
             result = Some(work(&mut |scored| writer.write(scored))?);
             writer.finish()
@@ -68,25 +75,28 @@ impl<'a> Targets<'a> {
     }
 
     /// Writes the report to all files, and to standard output.
-    pub(super) fn write(&self, report: &Report, display: &Display, console: &Console) -> Result<()> {
+    pub(super) fn write(&mut self, report: &Report, display: &Display, console: &Console) -> Result<()> {
         for (file, reason) in &report.bad_files {
             console.warn(&format!("left out: {file}: {reason}"));
         }
-        for (path, format, part) in &self.files {
-            report::write_whole(path, self.flags.result.overwrite, |out| match part {
+        report.remarks.iter().for_each(|remark| console.warn(remark));
+        for (file, format, part) in &mut self.files {
+            file.write(|out| match part {
                 Part::Groups => report.write(*format, out, Style::default()),
                 Part::Classes => report.write_per_class(*format, out, Style::default()),
             })?;
         }
-        let stdout = std::io::stdout();
-        let written = !self.flags.result.output.is_empty();
-        let Some(format) = stdout_format(self.flags.result.format, stdout.is_terminal(), written) else {
-            return Ok(());
-        };
-        let style = Style { width: Some(width()), colour: wants_color(display.color, stdout.is_terminal()) };
+        let Some(format) = self.stdout() else { return Ok(()) };
+        let colour = wants_color(display.color, std::io::stdout().is_terminal());
         let mut text = Vec::new();
-        report.write(format, &mut text, style)?;
-        forgive_broken_pipe(stdout.lock().write_all(&text).and_then(|()| stdout.lock().flush()))
+        report.write(format, &mut text, Style { width: Some(width()), colour })?;
+        stdout::write(&text)
+    }
+
+    /// The form of what standard output gets, if it gets something.
+    fn stdout(&self) -> Option<Format> {
+        let written = !self.flags.result.output.is_empty();
+        stdout_format(self.flags.result.format, std::io::stdout().is_terminal(), written)
     }
 }
 
@@ -115,6 +125,7 @@ pub(super) fn job(
         request,
         head: further.head.as_deref().map(HeadSource::parse).transpose()?,
         head_transposed: further.head_transposed,
+        head_rules: head_rules(further, outputs)?,
         decisions: further.decisions.as_deref().map(Source::parse),
         ood: further.ood.as_deref().map(Source::parse),
         selection: Selection::parse(&conventions.metrics)?,
@@ -125,6 +136,38 @@ pub(super) fn job(
         threads: machine.thread_count(),
         memory: machine.memory_limit(),
     })
+}
+
+/// What the flags say of heads and names; a flag that would do nothing is refused.
+fn head_rules(further: &Further, outputs: &Outputs) -> Result<HeadRules> {
+    let shown = outputs.per_class.is_some() || outputs.worst_pairs > 0;
+    if further.class_names.is_some() && further.head.is_none() && !shown {
+        return Err(Error::usage("names of classes are for heads and for output that names classes")
+            .help("--class-names with --head, --per-class or --worst-pairs"));
+    }
+    if further.head_rows.is_some() && further.head.is_none() && further.class_names.is_none() {
+        return Err(Error::usage("there is no head whose rows could be found").help("--head-rows with --head"));
+    }
+    let naming = Naming {
+        rows: further.head_rows.as_deref().map(HeadRows::parse).transpose()?,
+        names: further.class_names.as_deref().map(ClassNames::read).transpose()?,
+        labels: None,
+    };
+    if further.head.is_none() && naming.rows == Some(HeadRows::Rank) {
+        return Err(Error::usage("ranks are of the labels beside a head, and there is none").help("--head FILE"));
+    }
+    let only_for = further.head_for.iter().map(|text| pair("--head-for", text)).collect::<Result<_>>()?;
+    Ok(HeadRules { naming, only_for, missing: further.on_missing_head.into() })
+}
+
+/// Says what is known of the heads before the run.
+pub(super) fn describe_heads(heads: Option<&HeadSummary>, console: &Console) {
+    let Some(heads) = heads else { return };
+    console.fact("head", &format!("{}   ({})", heads.source, counted(heads.files as u64, "file", "s")));
+    if !heads.rows.is_empty() {
+        console.fact("head rows", &heads.rows);
+    }
+    heads.notes.iter().for_each(|note| console.warn(note));
 }
 
 pub(super) fn stdout_format(name: FormatName, terminal: bool, written: bool) -> Option<Format> {

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::args::{Display, ProgressName};
-use super::console::bytes;
+use super::console::{bytes, eprint};
 use crate::error::{Error, Result};
 use crate::pipeline::Watch;
 
@@ -101,7 +101,7 @@ fn show(style: Style, watch: &Watch, total: u64, stopping: Stopping, done: &std:
     let mut told = stopping == Stopping::AtOnce;
     while done.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
         if !told && watch.stop.load(Ordering::Relaxed) {
-            bar.suspend(|| eprintln!("stopping after the current unit …"));
+            bar.suspend(|| eprint("stopping after the current unit …"));
             told = true;
         }
         if shown.elapsed() < style.interval() {
@@ -114,17 +114,17 @@ fn show(style: Style, watch: &Watch, total: u64, stopping: Stopping, done: &std:
         let eta = (total - read) as f64 / rate.max(1.0);
         match style {
             Style::Bar => bar.set_position(read),
-            Style::Plain => eprintln!(
+            Style::Plain => eprint(&format!(
                 "  {:3.0}%  {} of {}  {:.2} GB/s  ETA {eta:.0} s",
                 read as f64 / total.max(1) as f64 * 100.0,
                 bytes(read),
                 bytes(total),
                 rate / 1e9
-            ),
-            Style::Json => eprintln!(
-                "{}",
-                json!({"level": "progress", "bytes": read, "total_bytes": total, "seconds": seconds, "eta_seconds": eta})
-            ),
+            )),
+            Style::Json => {
+                let seen = json!({"level": "progress", "bytes": read, "total_bytes": total, "seconds": seconds, "eta_seconds": eta});
+                eprint(&seen.to_string());
+            }
         }
     }
     bar.finish_and_clear();

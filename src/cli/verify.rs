@@ -1,15 +1,14 @@
 //! `nckit verify`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use super::args::Verify;
 use super::console::{Console, count, counted};
-use super::forgive_broken_pipe;
+use super::stdout;
 use crate::archive::escaped;
 use crate::error::Result;
-use crate::pipeline::differences;
+use crate::pipeline::{Comparison, differences};
 use crate::store::StateFile;
 
 /// Differences that are listed; the rest are counted.
@@ -23,8 +22,10 @@ pub(super) fn run(args: &Verify, console: &Console) -> Result<bool> {
         // Decoding checks every state against itself and the ledger.
         state.shapes().map_err(|error| error.with_default("file", path.display()))?;
         let mut text = String::new();
-        let differences = if args.inputs.is_empty() { Vec::new() } else { differences(&state, &args.inputs)? };
-        let _ = writeln!(text, "{}   {}", path.display(), verdict(&state, args.inputs.is_empty(), differences.len()));
+        let compared = if args.inputs.is_empty() { None } else { Some(differences(&state, &args.inputs, args.deep)?) };
+        let name = escaped(&path.to_string_lossy());
+        let _ = writeln!(text, "{name}   {}", verdict(&state, compared.as_ref(), args.deep));
+        let differences = compared.map_or_else(Vec::new, |compared| compared.differences);
         for difference in differences.iter().take(LISTED) {
             let _ = writeln!(text, "  {}", escaped(difference));
         }
@@ -36,12 +37,12 @@ pub(super) fn run(args: &Verify, console: &Console) -> Result<bool> {
             let units = counted(plan.units, "unit", "s");
             console.warn(&format!("{}: not finished, {} of {units}", path.display(), state.ledger.units()));
         }
-        forgive_broken_pipe(std::io::stdout().write_all(text.as_bytes()))?;
+        stdout::print(&text)?;
     }
     Ok(sound)
 }
 
-fn verdict(state: &StateFile, alone: bool, differences: usize) -> String {
+fn verdict(state: &StateFile, compared: Option<&Comparison>, deep: bool) -> String {
     let (used, skipped) = state.ledger.rows();
     let left_out = if skipped > 0 { format!(" and {} left out", count(skipped)) } else { String::new() };
     let holds = format!(
@@ -50,11 +51,18 @@ fn verdict(state: &StateFile, alone: bool, differences: usize) -> String {
         counted(state.ledger.units() as u64, "unit", "s"),
         counted(state.groups.len() as u64, "group", "s"),
     );
-    match (alone, differences) {
-        (true, _) => format!("ok: {holds}"),
-        (false, 0) => format!("ok: {holds}, and the inputs are what was counted"),
-        (false, n) => format!("{} from the inputs: {holds}", counted(n as u64, "difference", "s")),
+    let Some(compared) = compared else { return format!("ok: {holds}") };
+    let n = compared.differences.len();
+    if n > 0 {
+        return format!("{} from the inputs: {holds}", counted(n as u64, "difference", "s"));
     }
+    let files = counted(compared.files as u64, "file", "s");
+    let by = if deep {
+        format!("size, footer, and the rows of {}", counted(compared.row_groups as u64, "row group", "s"))
+    } else {
+        "size and footer".to_owned()
+    };
+    format!("ok: {holds}, and the inputs are what was counted ({files}, by {by})")
 }
 
 /// What a state file holds.

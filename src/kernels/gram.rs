@@ -34,6 +34,35 @@ pub enum Par {
     Pool,
 }
 
+/// Address space that a thread reserves for its first product, and keeps: twice the last cache, as the product's packed
+/// panels could take at most, of which small products touch little. An allocation of it that fails ends the process.
+pub fn scratch_bytes() -> u64 {
+    const LEAST: u64 = 32 << 20;
+    last_cache().map_or(LEAST, |cache| (2 * cache).max(LEAST))
+}
+
+/// The last caches of all processors, in bytes, as far as the system tells.
+fn last_cache() -> Option<u64> {
+    let of = |name: &str| std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index3/{name}")).ok();
+    let size = of("size")?;
+    let (number, unit) = size.trim().split_at_checked(size.trim().len().checked_sub(1)?)?;
+    let unit = match unit {
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        _ => return None,
+    };
+    let shared = of("shared_cpu_list")?;
+    let count = |range: &str| -> Option<u64> {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(last.parse::<u64>().ok()?.checked_sub(first.parse().ok()?)? + 1)
+    };
+    let shared: u64 = shared.trim().split(',').map(count).sum::<Option<u64>>()?;
+    let processors = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let processors = processors.lines().filter(|line| line.starts_with("processor")).count() as u64;
+    let bytes = number.parse::<u64>().ok()?.checked_mul(unit)?;
+    Some(bytes / shared.max(1) * processors.max(1))
+}
+
 /// How many entries the triangle of a `dim × dim` matrix has.
 pub fn packed_len(dim: usize) -> usize {
     dim * (dim + 1) / 2

@@ -1,5 +1,7 @@
-//! What hardware does: rounding rows, exact Gram matrices, nearest centres, sweeps over pairs, projections.
+//! What hardware does: rounding rows, exact Gram matrices, nearest centres, sweeps over pairs, projections,
+//! triangular factors.
 
+pub mod cholesky;
 pub mod dot;
 mod exact_sum;
 pub mod gram;

@@ -79,7 +79,9 @@ pub fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'stat
         noise.of_cdnv(cdnv, inputs).into_iter().for_each(|(key, estimate)| add(key, estimate));
     }
     if let Some(angles) = inputs.angles {
-        pairs::of_angles(angles).into_iter().for_each(|(key, estimate)| add(key, estimate));
+        for (key, estimate) in pairs::of_angles(angles) {
+            add(key, estimate);
+        }
     }
     add("hug_inter", inputs.energy.and_then(pairs::riesz_mean));
     let mut flags = Vec::new();
@@ -202,7 +204,9 @@ impl<'a> Noise<'a> {
         let variances: Vec<f64> = diagonal(statistics)?.map(|variance| variance / scale).collect();
         let decomposition = f64::EPSILON.powi(2) * classes * pinv.eigenvalues[0];
         let mut mean_noise = of_means(statistics, None, |_| 1.0 / classes);
-        mean_noise.iter_mut().for_each(|noise| *noise = *noise / scale + decomposition);
+        for noise in &mut mean_noise {
+            *noise = *noise / scale + decomposition;
+        }
         let all_noise: f64 = mean_noise.iter().sum::<f64>() / classes;
         let leak = along_each(&mean_noise, &variances) / classes;
 
@@ -325,7 +329,7 @@ mod tests {
         let a = 2.0 / (2.0 * 8_f64.sqrt()) * (4e-8_f64 / 16.0).sqrt();
         let b = 2.0 / 2_f64.powf(1.5) * (m / 256.0 * 4.0).sqrt();
         let squares = (1.5 * m / 4.0 + m / 2.0 / 4.0) / 4.0;
-        assert_close(found["nc1_pinv"], ((1e-8 / 4.0 + squares) / 2.0 + a.hypot(b)) / 0.125, near);
+        assert_close(found["nc1_pinv"], (f64::midpoint(1e-8 / 4.0, squares) + a.hypot(b)) / 0.125, near);
         // T = 1/5, H' = 4/25, J = 1/25, vci = 1/5.
         let random = 2.0 * (4e-8_f64 / 8.0 * 16.0 / 625.0 + m / 2.0 * 4.0 / 625.0).sqrt();
         assert_close(found["nc1_vci"], (1e-8 * 4.0 / 25.0 + random) / 0.2, near);

@@ -123,6 +123,10 @@ impl<'a> Group<'a> {
             outcome.flags.extend(nc1::cdnv_flags(cdnv));
             outcome.flag_if(cdnv.classes < statistics.classes(), "classes_left_out")
         };
+        let of_quantile = |q: f64| {
+            let binned = self.cdnv.as_ref().is_some_and(|cdnv| cdnv.distribution.error() > 0.0);
+            of_cdnv(&|cdnv| nc1::cdnv_quantile(cdnv, q)).flag_if(binned, "binned")
+        };
         Some(match key {
             "nc1_pinv" | "nc1_svd" => match self.pinv() {
                 Ok(pinv) => Outcome { flags: pinv.flags(), counts: pinv.counts(), ..pinv.value.into() },
@@ -133,9 +137,9 @@ impl<'a> Group<'a> {
             "nc1_cdnv" => of_cdnv(&nc1::cdnv_mean),
             "nc1_cdnv_strict" => of_cdnv(&nc1::cdnv_strict),
             "nc1_cdnv_log10_mean" => of_cdnv(&nc1::cdnv_log10_mean),
-            "nc1_cdnv_q50" => of_cdnv(&|cdnv| nc1::cdnv_quantile(cdnv, 0.5)),
-            "nc1_cdnv_q90" => of_cdnv(&|cdnv| nc1::cdnv_quantile(cdnv, 0.9)),
-            "nc1_cdnv_q99" => of_cdnv(&|cdnv| nc1::cdnv_quantile(cdnv, 0.99)),
+            "nc1_cdnv_q50" => of_quantile(0.5),
+            "nc1_cdnv_q90" => of_quantile(0.9),
+            "nc1_cdnv_q99" => of_quantile(0.99),
             "nc1_cdnv_max" => of_cdnv(&nc1::cdnv_max),
             "nc1_cdnv_directional" => {
                 let degenerate = self.evidence.findings.is_some_and(|found| found.directional_degenerate_pairs > 0);

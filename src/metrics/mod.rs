@@ -30,7 +30,6 @@ pub use nc5::neco_projection;
 pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, OodMean, Options};
 pub use selection::Selection;
 #[cfg(feature = "sql")]
-pub(crate) use selection::nearest;
 pub use spectrum::{Spectrum, spectrum};
 
 use crate::batch::Label;

@@ -81,7 +81,7 @@ pub(super) fn parts(
     let of_weights = noise.moves(&weights, &weight_gram, statistics);
     let of_level = arithmetic(dim) * size(&weights) * size(&mean);
     let mut errors =
-        [nc1, nc23].map(|part| of_weights.moved + of_square(part.sqrt(), noise.solution + of_level)).to_vec();
+        [nc1, nc23].map(|part| of_weights.error + of_square(part.sqrt(), noise.solution + of_level)).to_vec();
     let perp = head.map(|head| {
         let delta: Vec<f64> = head.weights.iter().zip(&weights).map(|(w, least)| w - least).collect();
         let beta: Vec<f64> = match &head.bias {
@@ -93,7 +93,7 @@ pub(super) fn parts(
         let perp = 0.5 * (dot(&gram, &total) + level.sum::<f64>() + lambda * dot(&beta, &beta));
         let of_delta = noise.moves(&delta, &gram, statistics);
         let of_level = arithmetic(dim) * size(&delta) * size(&mean);
-        errors.push(of_delta.moved + of_delta.beside(&of_weights) + of_square(perp.sqrt(), noise.solution + of_level));
+        errors.push(of_delta.error + of_delta.beside(&of_weights) + of_square(perp.sqrt(), noise.solution + of_level));
         perp
     });
     Ok(Parts { nc1, nc23, perp, errors: [errors[0], errors[1], errors.get(2).copied().unwrap_or(0.0)] })
@@ -119,7 +119,7 @@ struct Noise<'a> {
 /// What that makes of a matrix `X`, `K × D`, in `½ tr(X A Xᵀ)`.
 struct Moved {
     /// Its error.
-    moved: f64,
+    error: f64,
     /// `tr(X Γ Xᵀ)` and `tr(X Σ_W Xᵀ)`, and `N`.
     noise: f64,
     spread: f64,
@@ -163,8 +163,8 @@ impl<'a> Noise<'a> {
             .map(|(row, &n)| weighted(&statistics.mean_rounding, &|j| row[j] * row[j]) / n as f64)
             .sum();
         let second = (self.rounding * spread + self.spread * noise) / self.rows + self.means;
-        let moved = 1.5 * bias + 3.0 * random + 4.0 * of_means.sqrt() / statistics.classes() as f64 + second;
-        Moved { moved, noise, spread, rows: self.rows }
+        let error = 1.5 * bias + 3.0 * random + 4.0 * of_means.sqrt() / statistics.classes() as f64 + second;
+        Moved { error, noise, spread, rows: self.rows }
     }
 }
 
@@ -255,5 +255,12 @@ mod tests {
         assert_eq!(parts(&golden, &within(&golden), None, 2.5e-4).unwrap().perp, None);
         let flat = statistics(2, &[1.0, 1.0, 2.0, 2.0], &[0, 1]);
         assert_eq!(parts(&flat, &within(&flat), None, 0.0), Err("singular"));
+        // A direction without variance: positive definite by the weight decay alone, which arithmetic hardly sees.
+        let rows: Vec<f64> = (0..12).flat_map(|row| [1e4 * f64::from(row * row % 7), f64::from(row % 2)]).collect();
+        let labels: Vec<u32> = (0..12).map(|row| row % 2).collect();
+        let tilted: Vec<f64> = rows.chunks(2).flat_map(|x| [0.6 * x[0], 0.8 * x[0]]).collect();
+        let statistics = statistics(2, &tilted, &labels);
+        let solved = |lambda| parts(&statistics, &within(&statistics), None, lambda).map(|parts| parts.nc1.is_finite());
+        assert_eq!((solved(1e-3), solved(2e-7)), (Ok(true), Err("singular")));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::catalogue::{Card, Family, Need, cards};
 use super::{Extras, Needs, Normaliser, Options};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, did_you_mean};
 
 /// The metrics that were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,40 +124,10 @@ impl Selection {
 /// The families and keys most like `word`.
 fn advice(word: &str) -> String {
     let names = Family::ALL.into_iter().map(Family::name).chain(cards().iter().map(|card| card.key));
-    let near = nearest(word, names);
-    if near.is_empty() {
+    did_you_mean(word, names).unwrap_or_else(|| {
         let families: Vec<&str> = Family::ALL.into_iter().map(Family::name).collect();
         format!("the families are {}", families.join(", "))
-    } else {
-        format!("did you mean {}?", near.join(", "))
-    }
-}
-
-/// The names most like `word`, at most five; none if all are quite different.
-pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut near: Vec<(usize, &str)> = names
-        .map(|name| (if name.contains(word) { 0 } else { distance(word, name) }, name))
-        .filter(|&(distance, name)| distance * 3 <= name.len())
-        .collect();
-    near.sort_by_key(|&(distance, _)| distance);
-    near.truncate(5);
-    near.into_iter().map(|(_, name)| name).collect()
-}
-
-/// Insertions, deletions and substitutions that make one word of the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    })
 }
 
 #[cfg(test)]

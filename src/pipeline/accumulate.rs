@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::digest;
+use super::memory::{Meter, classes_bytes, held, metric_bytes};
 use super::plan::{Reading, differ_in_length};
 use super::present::{Presentation, Rows};
 use super::scan::{Place, Watch, scan, scan_until};
@@ -36,7 +37,7 @@ impl Rounding {
 
     /// Adds all rows of a chunk, whatever their groups.
     pub(super) fn add<S: Accumulate>(self, chunk: &Decoded, state: &mut S, shifts: &Shifts) -> Result<()> {
-        let batch = chunk.batch()?;
+        let batch = chunk.finite_batch()?;
         let profile = self.profile(&batch)?;
         state.update(&Chunk { batch, profile: &profile }, None, shifts)
     }
@@ -45,15 +46,26 @@ impl Rounding {
 /// A state that numbers can be made of.
 pub(super) trait Present: Accumulate + store::Kept + Send + Sync {
     fn statistics(&self) -> Result<Statistics>;
+
+    /// What grows with the classes.
+    fn class_sums(&self) -> &ClassSums;
 }
 
 impl Present for ClassSums {
+    fn class_sums(&self) -> &ClassSums {
+        self
+    }
+
     fn statistics(&self) -> Result<Statistics> {
         self.statistics()
     }
 }
 
 impl Present for Scatter {
+    fn class_sums(&self) -> &ClassSums {
+        self.sums()
+    }
+
     fn statistics(&self) -> Result<Statistics> {
         self.statistics()
     }
@@ -77,6 +89,11 @@ impl<S: Present> Gathered<S> {
     /// The significand bits of the most precise features.
     pub(super) fn significand_bits(&self) -> u32 {
         self.precisions.last_key_value().map_or(0, |(&bits, _)| bits)
+    }
+
+    /// Bytes that its metrics take, its statistics included.
+    pub(super) fn metric_bytes(&self, scatter: bool) -> u64 {
+        metric_bytes(self.state.class_sums().classes() as u64, self.dim as u64, scatter)
     }
 
     /// What a file has kept of a group.
@@ -212,8 +229,10 @@ pub(super) fn accumulate<S: Present>(
     kept: Option<&Kept>,
     watch: &Watch,
 ) -> Result<BTreeMap<Key, Gathered<S>>> {
+    reading.meter.set(0);
     let counted = count(reading, units, kept, false, watch, None)?;
     watch.check()?;
+    reading.meter.set(counted.groups.values().map(|group: &Gathered<S>| held(group.state.class_sums())).sum());
     Ok(counted.groups)
 }
 
@@ -238,7 +257,7 @@ fn count<S: Present>(
     let shifts = ShiftTables::default();
     let bits = reading.archive.significand_bits();
     let look = |worker: &mut Counted<S>, place: Place, chunk: &Decoded| {
-        let batch = chunk.batch()?;
+        let batch = chunk.finite_batch()?;
         let profile = reading.rounding.profile(&batch)?;
         let mut entry = Entry::default();
         for part in &chunk.parts {
@@ -256,7 +275,10 @@ fn count<S: Present>(
             entry.used += used as u64;
             group.check_dim(chunk.dim)?;
             *group.precisions.entry(bits).or_default() += used as u64;
+            let before = group.state.class_sums().classes();
+            room_for(&reading.meter, chunk, rows, group.state.class_sums())?;
             group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts.of(&part.key))?;
+            reading.meter.grow(classes_bytes(&group.state.class_sums().labels()[before..], chunk.dim));
         }
         if ledger {
             let unit = worker.entries.entry(place.unit).or_default();
@@ -294,6 +316,19 @@ fn count<S: Present>(
     Ok(all)
 }
 
+/// Whether there is memory for the classes of these rows that a state does not have yet.
+fn room_for(meter: &Meter, chunk: &Decoded, rows: Option<&[u32]>, state: &ClassSums) -> Result<()> {
+    let all = classes_bytes(&chunk.classes, chunk.dim);
+    if meter.check_growth(all).is_ok() {
+        return Ok(());
+    }
+    let mut wanted = vec![rows.is_none(); chunk.classes.len()];
+    rows.unwrap_or_default().iter().for_each(|&row| wanted[chunk.codes[row as usize] as usize] = true);
+    let new = chunk.classes.iter().zip(wanted).filter(|(label, wanted)| *wanted && !state.contains(label));
+    let new: Vec<_> = new.map(|(label, _)| label.clone()).collect();
+    meter.check_growth(classes_bytes(&new, chunk.dim))
+}
+
 /// The mean that stands for the out-of-distribution rows, for each key that they have.
 pub(super) fn ood_means(plan: &Presentation, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
     let Some(Rows { archive, .. }) = &plan.ood else { return Ok(BTreeMap::new()) };
@@ -301,14 +336,15 @@ pub(super) fn ood_means(plan: &Presentation, watch: &Watch) -> Result<BTreeMap<K
     let one_class = [Label::Int(0)];
     let shifts = ShiftTables::default();
     let look = |groups: &mut BTreeMap<Key, Gathered<ClassSums>>, chunk: &Decoded| {
-        let mut batch = chunk.batch()?;
+        let mut batch = chunk.finite_batch()?;
         let codes = vec![0; chunk.codes.len()];
         if plan.job.options.ood_mean == OodMean::Rows {
-            batch = Batch::new(chunk.dim, batch.features(), &codes, &one_class)?;
+            batch = Batch::of_finite(chunk.dim, batch.features(), &codes, &one_class)?;
         }
         let profile = plan.job.rounding.profile(&batch)?;
         for part in &chunk.parts {
             let group = groups.entry(part.key.clone()).or_insert_with(Gathered::new);
+            group.skipped.add(&part.skipped);
             if part.rows.as_ref().map_or(batch.rows(), Vec::len) > 0 {
                 group.check_dim(chunk.dim)?;
                 group.state.update(&Chunk { batch, profile: &profile }, part.rows.as_deref(), &shifts.of(&part.key))?;
@@ -322,6 +358,20 @@ pub(super) fn ood_means(plan: &Presentation, watch: &Watch) -> Result<BTreeMap<K
     let mut merged: BTreeMap<Key, Gathered<ClassSums>> = BTreeMap::new();
     for (key, group) in workers.into_iter().flatten() {
         merged.entry(key).or_insert_with(Gathered::new).merge(&group)?;
+    }
+    if merged.values().all(|group| group.dim == 0) {
+        let mut skipped = Skipped::default();
+        for group in merged.values() {
+            skipped.add(&group.skipped);
+        }
+        let error = Error::missing("no out-of-distribution row is left");
+        return Err(match skipped.total() {
+            0 => error.help("loosen the filters in --ood 'PATH?key=value'"),
+            total => error
+                .with("rows ignored", skipped.ignored)
+                .with("rows left out", total - skipped.ignored)
+                .help("--ignore-label, --nulls and --nonfinite hold for --ood too"),
+        });
     }
     let mut means = BTreeMap::new();
     for (key, group) in merged.into_iter().filter(|(_, group)| group.dim > 0) {

@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::accumulate::{Counted, Gathered, Present, accumulate_until};
+use super::memory::held;
 use super::plan::{Reading, Summary};
 use super::scan::Watch;
 use super::task::{Task, identity, settings, shard_of};
-use crate::archive::{Archive, File, Key, Planned};
+use crate::archive::{Archive, File, Key, Planned, Pooled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::{ClassSums, Scatter};
 use crate::store::{Ledger, StateFile, Unfinished};
@@ -51,7 +52,7 @@ impl Accumulation {
     /// Those of [`Archive::open`]; [`Data`](crate::error::ErrorKind::Data) if the settings are not those of the state, or a
     /// file has changed since it was counted.
     pub fn begin(task: &Task, base: Option<StateFile>) -> Result<Self> {
-        let archive = Archive::open(&task.inputs, &task.request)?;
+        let archive = Archive::open(&task.inputs, &task.request())?;
         let mut file = base.unwrap_or_default();
         file.unfinished = None;
         let settings = settings(task, &archive);
@@ -90,7 +91,7 @@ impl Accumulation {
         if file.settings.keys != task.request.group_by {
             return Err(differs("group-by", &file.settings.keys.join(","), &task.request.group_by.join(",")));
         }
-        let archive = Archive::reopen(&plan.files, &task.request)
+        let archive = Archive::reopen(&plan.files, &task.request())
             .map_err(|error| error.help("--extend goes on with the files as they are, --overwrite begins again"))?;
         let mut joined = file.settings.clone();
         let asked = settings(task, &archive);
@@ -127,7 +128,7 @@ impl Accumulation {
     ///
     /// Those of [`begin`](Self::begin).
     pub fn compare(task: &Task, finished: &StateFile) -> Result<(usize, usize)> {
-        let archive = Archive::open(&task.inputs, &task.request)?;
+        let archive = Archive::open(&task.inputs, &task.request())?;
         let mut joined = finished.settings.clone();
         joined.merge(&settings(task, &archive))?;
         let mine = shard_of(&archive, task.shard);
@@ -142,6 +143,11 @@ impl Accumulation {
     /// The archive.
     pub fn archive(&self) -> &Archive {
         &self.reading.archive
+    }
+
+    /// What the user should know before rows are read: what is pooled.
+    pub fn notes(&self) -> Vec<String> {
+        self.archive().pooled().iter().map(Pooled::describe).collect()
     }
 
     /// About how long it takes to read what is left, from a first chunk.
@@ -309,6 +315,7 @@ impl Accumulation {
             }
             keep(&mut self.file, &live)?;
             live.clear();
+            self.reading.meter.set(0);
         }
         self.reading.waves = waves;
         checkpoint(&mut self.file, &live, None, saving)
@@ -326,7 +333,8 @@ impl Accumulation {
             let (source, row_group) = identity(&self.reading.archive, units[position]);
             ledger.insert(&source, row_group, entry)?;
         }
-        self.file.ledger.merge(&ledger, ("the state", "the input"), !self.may_repeat)?;
+        let keys = self.may_repeat.then_some(self.file.settings.keys.as_slice());
+        self.file.ledger.merge(&ledger, ("the state", "the input"), keys)?;
         for (key, group) in counted.groups {
             if !live.contains_key(&key)
                 && let Some(kept) = self.file.groups.get(&key)
@@ -340,7 +348,10 @@ impl Accumulation {
                 }
             }
         }
-        Ok(())
+        let held = live.values().map(|group| held(group.state.class_sums())).sum();
+        self.reading.meter.set(held);
+        // The file's bytes, of the group and of the whole.
+        self.reading.meter.check_more(held)
     }
 
     fn stop<S: Present>(&mut self, live: &BTreeMap<Key, Gathered<S>>, saving: &Saving) -> Result<()> {

@@ -2,50 +2,145 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
+
+use super::digest;
 use super::plan::parse_filters;
-use crate::archive::{Archive, File, Policy, Request};
-use crate::error::Result;
+use crate::archive::{Archive, Dtype, Policy, Request, Unit};
+use crate::error::{ErrorKind, Result};
 use crate::store::{Entry, Source, StateFile};
 
-/// What differs between the ledger and the files that the inputs lead to.
+/// How inputs compare with a ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// What differs, a line each.
+    pub differences: Vec<String>,
+    /// Files whose size and footer are those of the ledger.
+    pub files: usize,
+    /// Row groups whose rows were read again, and are those that were counted.
+    pub row_groups: usize,
+}
+
+/// Compares the ledger with the files that the inputs lead to: sizes and footers, and the rows themselves if `deep`.
 ///
 /// # Errors
 ///
 /// Those of [`Archive::open`].
-pub fn differences(state: &StateFile, inputs: &[String]) -> Result<Vec<String>> {
+pub fn differences(state: &StateFile, inputs: &[String], deep: bool) -> Result<Comparison> {
+    let mut found = Found::default();
+    // Every filter has its own units; a state that was merged may have had several.
+    for filters in state.settings.get("where").split(" | ") {
+        found.look(state, inputs, filters, deep)?;
+    }
+    let mut comparison = Comparison::default();
+    let mut names = found.files.keys().cloned().collect::<BTreeSet<String>>();
+    for (source, counted) in state.ledger.files() {
+        names.remove(&source.name);
+        found.compare(source, counted, deep, &mut comparison);
+    }
+    // A file without a row that was asked for has nothing to count.
+    names.retain(|name| found.files.get(name).is_some_and(|(_, row_groups)| !row_groups.is_empty()));
+    comparison.differences.extend(names.into_iter().map(|name| format!("{name}: not counted")));
+    comparison.differences.extend(found.damaged);
+    Ok(comparison)
+}
+
+/// What the inputs lead to.
+#[derive(Default)]
+struct Found {
+    /// Size and footer of each file by its name, and the row groups in which there may be rows that were asked for, with
+    /// the digests that their rows have, as far as they were read.
+    files: BTreeMap<String, (Source, BTreeMap<u32, Vec<u64>>)>,
+    damaged: BTreeSet<String>,
+}
+
+impl Found {
+    fn look(&mut self, state: &StateFile, inputs: &[String], filters: &str, deep: bool) -> Result<()> {
+        let archive = match Archive::open(inputs, &request(state, filters)) {
+            Ok(archive) => archive,
+            // No row passes this filter any more, which the ledger's files will tell.
+            Err(error) if error.kind() == ErrorKind::Missing && error.message().contains("filters") => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for file in archive.files() {
+            let source = Source { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash };
+            self.files.entry(file.name.clone()).or_insert_with(|| (source, BTreeMap::new()));
+        }
+        self.damaged.extend(archive.bad_files().iter().map(|(file, reason)| format!("{file}: {reason}")));
+        // A file that has changed need not be read to be told.
+        let wanted = |unit: &Unit| {
+            let file = &archive.files()[unit.file];
+            let source = Source { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash };
+            deep && state.ledger.contains(&source, u32::try_from(unit.row_group).unwrap_or(u32::MAX))
+        };
+        let digest = |unit: usize| {
+            if wanted(&archive.units()[unit]) { digest_of(&archive, unit).map(Some) } else { Ok(None) }
+        };
+        let digests: Vec<Result<Option<u64>>> = (0..archive.units().len()).into_par_iter().map(digest).collect();
+        for (unit, digest) in archive.units().iter().zip(digests) {
+            let name = &archive.files()[unit.file].name;
+            let Some((_, row_groups)) = self.files.get_mut(name) else { continue };
+            let digests = row_groups.entry(u32::try_from(unit.row_group).unwrap_or(u32::MAX)).or_default();
+            match digest {
+                Ok(digest) => digests.extend(digest),
+                Err(error) => drop(self.damaged.insert(format!("{name}: row group {}: {error}", unit.row_group))),
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(&self, source: &Source, counted: &BTreeMap<u32, Entry>, deep: bool, comparison: &mut Comparison) {
+        let name = &source.name;
+        let mut differs = |what: String| comparison.differences.push(format!("{name}: {what}"));
+        let Some((found, row_groups)) = self.files.get(name) else { return differs("not among the inputs".to_owned()) };
+        if found != source {
+            return differs("has changed since it was counted".to_owned());
+        }
+        let missing = row_groups.keys().filter(|row_group| !counted.contains_key(row_group)).count();
+        if missing > 0 {
+            differs(format!("{} of {} row groups counted", row_groups.len() - missing, row_groups.len()));
+        }
+        let mut same = 0;
+        for (row_group, digests) in row_groups.iter().filter(|_| deep) {
+            let Some(entry) = counted.get(row_group) else { continue };
+            match digests.contains(&entry.digest) {
+                true => same += 1,
+                false if digests.is_empty() => {}
+                false => differs(format!("row group {row_group}: its rows are not those that were counted")),
+            }
+        }
+        comparison.files += 1;
+        comparison.row_groups += same;
+    }
+}
+
+/// What was asked of the files when they were counted.
+fn request(state: &StateFile, filters: &str) -> Request {
     let column = |name| Some(state.settings.get(name)).filter(|column| !column.is_empty());
-    // Under several filters all files may have been counted.
-    let filters = state.settings.get("where");
-    let filters = if filters.contains(" | ") { Vec::new() } else { parse_filters(&filters) };
-    let request = Request {
-        filters,
+    let policy = |name| if state.settings.get(name).contains("skip") { Policy::Skip } else { Policy::Fail };
+    Request {
+        filters: parse_filters(filters),
         features: column("features"),
+        dtype: Dtype::from_name(&state.settings.get("dtype")),
         labels: column("labels"),
         labels_optional: true,
+        ignore_label: column("ignore_label"),
+        nulls: policy("nulls"),
+        nonfinite: policy("nonfinite"),
         bad_files: Policy::Skip,
         allow_duplicates: true,
         ..Request::default()
-    };
-    let archive = Archive::open(inputs, &request)?;
-    let mut found: BTreeMap<&str, &File> = archive.files().iter().map(|file| (file.name.as_str(), file)).collect();
-    let mut differences = Vec::new();
-    let mut known: BTreeSet<&str> = BTreeSet::new();
-    for (source, units) in state.ledger.files() {
-        known.insert(&source.name);
-        differences.extend(difference(source, units, found.get(source.name.as_str()).copied()));
     }
-    found.retain(|name, _| !known.contains(name));
-    differences.extend(found.into_keys().map(|name| format!("{name}: not counted")));
-    let damaged = archive.bad_files().iter().map(|(file, reason)| format!("{file}: {reason}"));
-    differences.extend(damaged);
-    Ok(differences)
 }
 
-fn difference(source: &Source, units: &BTreeMap<u32, Entry>, file: Option<&File>) -> Option<String> {
-    let Some(file) = file else { return Some(format!("{}: not among the inputs", source.name)) };
-    if (file.size, file.footer_hash) != (source.size, source.footer_hash) {
-        return Some(format!("{}: has changed since it was counted", source.name));
+/// The digest of a unit's rows, as the ledger has it.
+fn digest_of(archive: &Archive, unit: usize) -> Result<u64> {
+    let mut reader = archive.read(unit)?;
+    let mut digest = 0_u64;
+    for number in 0.. {
+        let Some(chunk) = reader.next()? else { break };
+        digest = digest.wrapping_add(digest::share(&chunk, number));
+        archive.recycle(chunk);
     }
-    let row_groups = file.row_groups;
-    (units.len() < row_groups).then(|| format!("{}: {} of {row_groups} row groups counted", source.name, units.len()))
+    Ok(digest)
 }

@@ -7,6 +7,7 @@ use super::plan::{Reading, Summary};
 use crate::archive::Decoded;
 use crate::error::Result;
 use crate::kernels::gram::{self, Par};
+use crate::linalg::symmetric_eigen;
 use crate::state::{ClassSums, Scatter, Shifts};
 
 /// What the first chunk took, on one thread.
@@ -69,6 +70,26 @@ impl Reading {
         let product = if self.scatter { 2.0 * add / (rows * dim * (dim + 1.0)) } else { product()? };
         Ok(Some(Sample { rows, dim, classes: chunk.classes.len() as f64, decode, add, product }))
     }
+}
+
+/// Dimensions from which on decompositions take longer than anybody would take for granted.
+const MANY_DIMENSIONS: usize = 2048;
+
+/// The size of the matrix that is decomposed to see how long that takes.
+const SMALL: usize = 384;
+
+/// About how long it takes to decompose a matrix of `dim × dim`, as `nc1_vci` does it for each group on one thread, if
+/// that is long.
+pub(super) fn decomposition(dim: usize) -> Result<Option<Duration>> {
+    if dim < MANY_DIMENSIONS {
+        return Ok(None);
+    }
+    // The entries of a symmetric matrix without pattern.
+    let entry = |at: usize| ((at / SMALL + 1) * (at % SMALL + 1) % 1009) as f64 / 1009.0;
+    let matrix: Vec<f64> = (0..SMALL * SMALL).map(entry).collect();
+    let start = Instant::now();
+    symmetric_eigen(&matrix, SMALL)?;
+    Ok(Some(start.elapsed().mul_f64((dim as f64 / SMALL as f64).powi(3))))
 }
 
 /// Seconds that a multiplication with its addition takes in a matrix product.

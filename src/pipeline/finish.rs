@@ -1,18 +1,21 @@
 //! States that were kept become numbers: no row of theirs is read again.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
 use super::accumulate::{Gathered, Present, ood_means};
+use super::heads::{Candidate, HeadSummary, Labels, parts_by_width};
+use super::plan::parse_filters;
 use super::present::{Finished, Presentation};
 use super::{Job, Rounding, Score, Watch, finished, report};
-use crate::archive::{Key, Policy};
+use crate::archive::{Dtype, Key, Policy, Pooled, Spellings, pooled, pooled_summary};
 use crate::batch::LabelKind;
 use crate::error::Result;
 use crate::report::Report;
 use crate::state::{ClassSums, Scatter};
-use crate::store::{Group, StateFile};
+use crate::store::{Group, Settings, StateFile};
 
 /// A job whose states are there.
 #[derive(Debug)]
@@ -21,8 +24,16 @@ pub struct Finish {
     states: StateFile,
 }
 
+/// The filters under which rows were counted; several states may have had several.
+fn filters(settings: &Settings) -> Vec<(String, String)> {
+    let mut filters: Vec<_> = settings.get("where").split(" | ").flat_map(parse_filters).collect();
+    filters.sort();
+    filters.dedup();
+    filters
+}
+
 /// What the records say of the rows that a state was made of.
-const OF_ROWS: [&str; 6] = ["where", "features", "labels", "grid", "extra_bits", "ignore_label"];
+const OF_ROWS: [&str; 7] = ["where", "features", "dtype", "labels", "grid", "extra_bits", "ignore_label"];
 
 impl Finish {
     /// Opens what a job reads beside its states. The inputs of the job mean nothing here, and columns, keys, rounding and
@@ -34,7 +45,9 @@ impl Finish {
     pub fn new(mut job: Job, states: StateFile) -> Result<Self> {
         let column = |name| Some(states.settings.get(name)).filter(|column| !column.is_empty());
         job.request.features = column("features");
+        job.request.dtype = Dtype::from_name(&states.settings.get("dtype"));
         job.request.labels = column("labels");
+        job.request.filters = filters(&states.settings);
         job.request.group_by.clone_from(&states.settings.keys);
         job.request.ignore_label = column("ignore_label");
         let policy = |name| if states.settings.get(name).contains("skip") { Policy::Skip } else { Policy::Fail };
@@ -44,14 +57,68 @@ impl Finish {
             exponent: states.settings.get("grid").parse().ok(),
             extra_bits: states.settings.get("extra_bits").parse().unwrap_or(0),
         };
-        let presentation = Presentation::new(job, false)?;
-        presentation.check_heads(&states.groups.keys().cloned().collect::<Vec<Key>>())?;
-        Ok(Self { presentation, states })
+        let presentation = Presentation::new(job, false, None)?;
+        let mut finish = Self { presentation, states };
+        let kind = finish.label_kind();
+        finish.presentation.check_kind(kind)?;
+        let job = &finish.presentation.job;
+        if let Some(source) = &job.head {
+            let every = job.head_rules.ranks() || parts_by_width(source, &job.head_rules, &job.request.group_by);
+            let survey = if finish.states.has_scatter() { Self::survey::<Scatter> } else { Self::survey::<ClassSums> };
+            let (groups, labels) = survey(&finish, every)?;
+            let files = finish.states.ledger.files().map(|(source, _)| source.name.as_str());
+            let spellings = Spellings::of_paths(files);
+            finish.presentation.settle_heads(&groups, labels, &spellings)?;
+        }
+        Ok(finish)
+    }
+
+    /// The groups and the labels of the first of them, or `D` and labels of every one.
+    fn survey<S: Present>(&self, every: bool) -> Result<(Vec<Candidate>, Labels)> {
+        let (mut groups, mut labels) = (Vec::new(), Labels::of(self.label_kind()));
+        for (key, group) in self.states.groups.iter().filter(|(_, group)| group.rows() > 0) {
+            let mut dim = None;
+            if every || groups.is_empty() {
+                let state: S = group.decode().map_err(|error| self.presentation.locate(error, key))?;
+                labels.add(groups.is_empty().then(|| key.clone()), state.labels().iter().cloned().collect());
+                dim = Some(state.dim());
+            }
+            groups.push(Candidate { key: key.clone(), dim });
+        }
+        Ok((groups, labels))
+    }
+
+    /// What is known of the heads, if there are any.
+    pub fn heads(&self) -> Option<HeadSummary> {
+        self.presentation.head_summary()
+    }
+
+    /// What the states' files differ in within their groups.
+    fn pooled(&self) -> Vec<Pooled> {
+        let names = self.states.ledger.files().map(|(source, _)| source.name.as_str()).collect();
+        let filters = filters(&self.states.settings);
+        pooled(&names, &self.states.settings.keys, &filters.iter().map(|(key, _)| key.as_str()).collect())
+    }
+
+    /// What the user should know before rows are read.
+    pub fn notes(&self) -> Vec<String> {
+        let pooled = self.pooled();
+        pooled.iter().map(Pooled::describe).chain(self.presentation.notes.iter().cloned()).collect()
+    }
+
+    /// Further rows, the flag's name and what is taken of them: for people.
+    pub fn further(&self) -> Vec<(&'static str, String)> {
+        self.presentation.further()
     }
 
     /// Bytes of further rows that will be read.
     pub fn bytes(&self) -> u64 {
         self.presentation.bytes()
+    }
+
+    /// The files that are read beside the states.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        self.presentation.inputs()
     }
 
     /// The type of the labels.
@@ -101,12 +168,12 @@ impl Finish {
             for group in &mut wave {
                 self.leave_out(group);
             }
-            wave.retain(|group| group.statistics.classes() > 0);
             groups.extend(presentation.present(wave, None, &ood_means, watch, &mut *score)?);
         }
         let of_rows = OF_ROWS.map(|name| (name, states.settings.get(name)));
         let mut of_rows: BTreeMap<_, _> = of_rows.into_iter().collect();
         of_rows.insert("group_by", states.settings.keys.join(","));
+        of_rows.insert("pooled", pooled_summary(&self.pooled()));
         let left_out = states.ledger.left_out().map(|name| (name.to_owned(), "damaged when it was read".to_owned()));
         report(presentation, of_rows, groups, left_out.collect())
     }
@@ -130,7 +197,7 @@ impl Finish {
         let budget = self.presentation.job.memory / 2;
         let mut waves: Vec<Vec<_>> = Vec::new();
         let mut open = 0;
-        for (key, group) in self.states.groups.iter().filter(|(_, group)| group.rows() > 0) {
+        for (key, group) in &self.states.groups {
             // Integers and their numbers are some four times the encoded bytes each.
             let bytes = 8 * group.bytes() as u64;
             match waves.last_mut() {

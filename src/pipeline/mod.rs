@@ -12,6 +12,8 @@ mod differences;
 mod digest;
 mod estimate;
 mod finish;
+mod heads;
+mod memory;
 mod plan;
 mod present;
 mod scan;
@@ -20,6 +22,7 @@ mod task;
 mod waves;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rayon::prelude::*;
@@ -27,13 +30,15 @@ use rayon::prelude::*;
 pub use accumulate::Rounding;
 pub use accumulation::{Accumulation, Saving};
 pub use bench::{Bench, Stage, bench};
-pub use differences::differences;
+pub use differences::{Comparison, differences};
 pub use finish::Finish;
+use heads::Heads;
+pub use heads::{HeadRules, HeadSummary};
 pub use plan::Summary;
 pub use scan::Watch;
 pub use task::Task;
 
-use crate::archive::{Archive, HeadSource, Key, Request};
+use crate::archive::{Archive, HeadSource, Key, Pooled, Request, Skipped};
 use crate::error::{Error, Result};
 use crate::metrics::{Extras, Options, Selection};
 use crate::report::{Group, Report, Scored};
@@ -53,6 +58,8 @@ pub struct Job {
     pub head: Option<HeadSource>,
     /// Whether heads are stored dimension × class.
     pub head_transposed: bool,
+    /// Where heads belong, which row of theirs is which class, and what classes are called.
+    pub head_rules: HeadRules,
     /// The rows of NC4 and the in-distribution rows of NECO; the group's own when `None`.
     pub decisions: Option<Source>,
     /// The out-of-distribution rows of NC5.
@@ -108,14 +115,22 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Those of [`Archive::open`]; [`Missing`](crate::error::ErrorKind::Missing) for a head that is not there;
-    /// [`Resource`](crate::error::ErrorKind::Resource) if the memory does not suffice.
+    /// Those of [`Archive::open`]; [`Missing`](crate::error::ErrorKind::Missing) for heads that are not there;
+    /// [`Usage`](crate::error::ErrorKind::Usage) or [`Data`](crate::error::ErrorKind::Data) for heads that do not fit, or do
+    /// not say which row is which class; [`Resource`](crate::error::ErrorKind::Resource) if the memory does not suffice.
     pub fn new(job: Job) -> Result<Self> {
+        let mut job = job;
+        job.request.memory = Some(job.memory);
         let archive = Archive::open(&job.inputs, &job.request)?;
         let (request, rounding, threads, memory) = (job.request.clone(), job.rounding, job.threads, job.memory);
-        let presentation = Presentation::new(job, true)?;
+        let mut presentation = Presentation::new(job, true, archive.labels())?;
+        presentation.check_kind(archive.label_kind())?;
         let reading = Reading::new(archive, request, rounding, presentation.needs.scatter, threads, memory)?;
-        presentation.check_heads(&reading.known_groups().unwrap_or_default())?;
+        reading.check_metrics()?;
+        if presentation.job.head.is_some() {
+            let (groups, labels) = reading.survey(presentation.job.head_rules.ranks())?;
+            presentation.settle_heads(&groups, labels, &reading.archive.spellings())?;
+        }
         let threads = reading.threads;
         Ok(Self { reading, presentation: Presentation { threads, ..presentation } })
     }
@@ -134,9 +149,38 @@ impl Plan {
         self.reading.estimate(&self.summary())
     }
 
-    /// How many heads there are, one for all groups or one for each.
-    pub fn heads(&self) -> Option<usize> {
-        self.presentation.heads(&self.reading.known_groups().unwrap_or_default())
+    /// What is known of the heads, if there are any.
+    pub fn heads(&self) -> Option<HeadSummary> {
+        self.presentation.head_summary()
+    }
+
+    /// What the user should know before rows are read: what is pooled, and what no filter reaches.
+    pub fn notes(&self) -> Vec<String> {
+        let pooled = self.archive().pooled();
+        pooled.iter().map(Pooled::describe).chain(self.presentation.notes.iter().cloned()).collect()
+    }
+
+    /// Further rows, the flag's name and what is taken of them: for people.
+    pub fn further(&self) -> Vec<(&'static str, String)> {
+        self.presentation.further()
+    }
+
+    /// The files that are read.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        let own = self.reading.archive.files().iter().map(|file| file.path.clone());
+        own.chain(self.presentation.inputs()).collect()
+    }
+
+    /// `D`, and about how long the decomposition of `nc1_vci` takes for a group, where that is asked for and is long.
+    ///
+    /// # Errors
+    ///
+    /// Those of the decomposition.
+    pub fn decomposition(&self) -> Result<Option<(usize, Duration)>> {
+        let wanted = self.reading.scatter && self.presentation.job.selection.contains("nc1_vci");
+        let dim = self.reading.largest_dim();
+        let time = if wanted { estimate::decomposition(dim)? } else { None };
+        Ok(time.map(|time| (dim, time)))
     }
 
     /// The plan in numbers.
@@ -183,10 +227,13 @@ impl Plan {
         for wave in waves {
             let wave: Vec<usize> = wave;
             let gathered = accumulate::<S>(reading, &wave, kept.as_ref(), watch)?;
+            // Metrics of several groups are made at once; those of the largest take most.
+            let largest = gathered.values().map(|group| group.metric_bytes(reading.scatter)).max().unwrap_or(0);
+            reading.meter.check_more(largest)?;
             let dropped = |key: &Key| kept.as_ref().map_or(0, |kept| kept.dropped(key));
             let finished = gathered
                 .into_par_iter()
-                .filter(|(_, gathered)| gathered.dim > 0)
+                .filter(|(_, gathered)| gathered.dim > 0 || gathered.skipped.total() > 0)
                 .map(|(key, gathered)| finished(gathered, dropped(&key), key, presentation))
                 .collect::<Vec<Result<Finished>>>();
             let finished = finished.into_iter().collect::<Result<_>>()?;
@@ -211,6 +258,7 @@ fn finished<S: Present>(
         significand_bits: gathered.significand_bits(),
         key,
         head: None,
+        headless: None,
         findings: None,
         skipped: gathered.skipped,
         dropped_classes,
@@ -223,11 +271,44 @@ fn report(
     mut groups: Vec<Group>,
     bad_files: Vec<(String, String)>,
 ) -> Result<Report> {
-    if groups.is_empty() {
-        return Err(Error::missing("no rows are left to measure").help("loosen --where, --ignore-label or the counts"));
+    // Groups without a row are told beside others; alone they are nothing to tell.
+    if groups.iter().all(|group| group.rows == 0) {
+        return Err(nothing_left(&groups));
     }
     groups.sort_by(|a, b| a.key.iter().map(|(_, value)| value).cmp(b.key.iter().map(|(_, value)| value)));
-    Ok(Report { options: presentation.job.options, settings: presentation.settings(of_rows), groups, bad_files })
+    Ok(Report {
+        options: presentation.job.options,
+        settings: presentation.settings(of_rows),
+        remarks: presentation.heads.as_ref().map(Heads::afterthoughts).unwrap_or_default(),
+        class_names: presentation.class_names(&groups),
+        groups,
+        bad_files,
+    })
+}
+
+/// The error of a run that has no row to measure, with what was left out.
+fn nothing_left(groups: &[Group]) -> Error {
+    let mut skipped = Skipped::default();
+    for group in groups {
+        skipped.add(&group.skipped);
+    }
+    let nonfinite = skipped.nonfinite.values().sum();
+    let counts = [
+        ("rows ignored", skipped.ignored, "--ignore-label"),
+        ("rows of classes left out", skipped.filtered, "--min-count and --max-count"),
+        ("rows with nulls", skipped.nulls, "--nulls"),
+        ("rows not finite", nonfinite, "--nonfinite"),
+    ];
+    let counts: Vec<_> = counts.into_iter().filter(|(_, rows, _)| *rows > 0).collect();
+    let error = counts
+        .iter()
+        .fold(Error::missing("no rows are left to measure"), |error, &(what, rows, _)| error.with(what, rows));
+    let flags: Vec<&str> = counts.iter().map(|(_, _, flag)| *flag).collect();
+    error.help(if flags.is_empty() {
+        "no row passes the filters: loosen --where".to_owned()
+    } else {
+        format!("every row is left out by {}", flags.join(", "))
+    })
 }
 
 /// Takes the rows that were judged.

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use rayon::prelude::*;
+
+use super::heads::{Candidate, Labels};
+use super::memory::{Meter, metric_bytes};
 use super::waves::waves;
 use super::{Rounding, Watch};
-use crate::archive::{Archive, Key, Request};
+use crate::archive::{Archive, Key, Policy, Request, Seen, Unit, is_damage, pooled_summary};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::state::{ClassSums, Scatter};
@@ -24,6 +28,8 @@ pub(super) struct Reading {
     pub(super) waves: Vec<Vec<usize>>,
     pub(super) threads: usize,
     pub(super) memory: u64,
+    /// What has grown with the rows.
+    pub(super) meter: Meter,
 }
 
 /// A plan in numbers.
@@ -39,7 +45,7 @@ pub struct Summary {
     pub passes: usize,
     /// Groups, where all units say theirs.
     pub groups: Option<usize>,
-    /// Bytes of memory for buffers and second moments; class sums come on top, 16 bytes a class, dimension and thread.
+    /// Bytes of memory for buffers and second moments; class sums come on top, 24 bytes a class, dimension and thread.
     pub memory: u64,
     /// Worker threads.
     pub threads: usize,
@@ -53,8 +59,17 @@ pub(super) fn differ_in_length(expected: usize, found: usize) -> Error {
         .help("add the key that tells them apart to --group-by, or leave some out with --where")
 }
 
+/// Units whose labels are looked at together.
+const FEW: usize = 64;
+
 /// Chunks in hand per thread: the one worked on, one decoded in advance, and Arrow's buffers for it.
 const CHUNKS_PER_THREAD: u64 = 3;
+
+/// Times that the texts of a row group are in memory.
+const TEXT_COPIES: u64 = 3;
+
+/// Bytes that a text of a chunk takes beside itself, as a label and where it is looked up.
+const TEXT_BYTES: u64 = 120;
 
 impl Reading {
     /// Plans to read an archive on so many threads, with so many bytes of memory.
@@ -75,7 +90,17 @@ impl Reading {
             .map(|file| archive.file_dim(file).map(Option::unwrap_or_default))
             .collect::<Result<_>>()?;
         let threads = threads.max(1);
-        let mut reading = Self { archive, request, rounding, scatter, dims, waves: Vec::new(), threads, memory };
+        let mut reading = Self {
+            archive,
+            request,
+            rounding,
+            scatter,
+            dims,
+            waves: Vec::new(),
+            threads,
+            memory,
+            meter: Meter::default(),
+        };
         reading.check_dims()?;
         reading.fit_memory()?;
         Ok(reading)
@@ -104,6 +129,45 @@ impl Reading {
         })
     }
 
+    /// The groups with their `D`, and some labels, or all of them: what there is to be known before vectors are read.
+    /// Labels and keys are read where the units do not say theirs.
+    ///
+    /// # Errors
+    ///
+    /// That of the first unit which has one; damage is for the run to tell where files may be bad.
+    pub(super) fn survey(&self, all_labels: bool) -> Result<(Vec<Candidate>, Labels)> {
+        let units = self.archive.units();
+        let last = units.len().saturating_sub(1);
+        let read = |&unit: &usize| all_labels || units[unit].key.is_none() || unit == 0 || unit == last;
+        let seen = |&unit: &usize| match self.archive.seen_in(unit) {
+            Err(error) if is_damage(&error) && self.request.bad_files == Policy::Skip => Ok((unit, Seen::new())),
+            seen => seen.map(|seen| (unit, seen)),
+        };
+        let mut dims: BTreeMap<Key, usize> = BTreeMap::new();
+        let mut enter = |key: &Key, file: usize| {
+            let dim = dims.entry(key.clone()).or_default();
+            *dim = self.dims[file].max(*dim);
+        };
+        for unit in units {
+            unit.key.iter().for_each(|key| enter(key, unit.file));
+        }
+        let mut labels = Labels::of(self.archive.label_kind());
+        // A few at a time: what many units have in common is kept once.
+        for few in (0..units.len()).filter(read).collect::<Vec<_>>().chunks(FEW) {
+            let looked: Vec<Result<(usize, Seen)>> = few.par_iter().map(seen).collect();
+            for seen in looked {
+                let (unit, seen) = seen?;
+                let probe = unit == 0 || unit == last;
+                for (key, found) in seen {
+                    enter(&key, units[unit].file);
+                    labels.add(probe.then_some(key), found);
+                }
+            }
+        }
+        let candidate = |(key, dim)| Candidate { key, dim: Some(dim).filter(|&dim| dim > 0) };
+        Ok((dims.into_iter().map(candidate).collect(), labels))
+    }
+
     /// Says which group an error is about.
     pub(super) fn locate(&self, error: Error, key: &Key) -> Error {
         locate(error, &self.request.group_by, key)
@@ -128,25 +192,31 @@ impl Reading {
     /// Takes as many threads as the memory allows, and settles the waves.
     fn fit_memory(&mut self) -> Result<()> {
         let limit = self.memory;
-        let dim = self.dims.iter().copied().max().unwrap_or(0);
+        let dim = self.largest_dim();
         let value_bytes = if self.archive.significand_bits() > 24 { 8 } else { 4 };
         let chunk = (crate::archive::chunk_rows(dim.max(1)) * dim * value_bytes) as u64;
         // Rounded rows are blocks of f64, and a chunk's scatter is made beside the group's.
         let block = (2048 * dim * 8) as u64;
         let scatter = if self.scatter { Scatter::bytes(0, dim) as u64 } else { 0 };
-        let per_thread = CHUNKS_PER_THREAD * chunk + block + 2 * scatter;
-        let needed = |threads: usize| threads as u64 * per_thread + scatter;
-        while self.threads > 1 && needed(self.threads) > limit {
-            self.threads -= 1;
-        }
-        self.memory = needed(self.threads);
+        // Labels and keys: as pages, as an array, and the different ones apart. Each takes four bytes at least.
+        let most = crate::archive::chunk_rows(dim.max(1)) as u64;
+        let texts =
+            |unit: &Unit| TEXT_COPIES * unit.text_bytes + TEXT_BYTES * (unit.text_bytes / 4).min(unit.rows).min(most);
+        let texts = self.archive.units().iter().map(texts).max().unwrap_or(0);
+        let per_thread = CHUNKS_PER_THREAD * chunk + block + 2 * scatter + texts;
+        let footers = |threads: usize| self.archive.footer_memory(threads);
+        let needed = |threads: usize| threads as u64 * per_thread + scatter + footers(threads);
+        let threads = (1..=self.threads).rev().find(|&threads| needed(threads) <= limit).unwrap_or(1);
+        let needed = needed(threads);
+        (self.threads, self.memory) = (threads, needed);
+        self.meter = Meter::new(limit, needed);
         if self.memory > limit {
             return Err(Error::resource("the run needs more memory than it may use")
                 .with("needed", format!("{} bytes", self.memory))
                 .with("allowed", format!("{limit} bytes"))
                 .help(format!("--memory {}MiB, or --metrics without a D × D matrix", self.memory.div_ceil(1 << 20))));
         }
-        // Every thread holds a state of each group of its own.
+        // Every thread holds a state of each group of its own, with the maps that find classes.
         let budget = (limit - self.memory) / 2 / self.threads as u64;
         let with_scatter = self.scatter;
         self.waves = waves(&self.archive, &self.dims, budget, |rows, dim| {
@@ -157,12 +227,29 @@ impl Reading {
         Ok(())
     }
 
+    /// The largest `D` of the files.
+    pub(super) fn largest_dim(&self) -> usize {
+        self.dims.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Whether there is memory for what metrics make of a scatter, whatever the classes.
+    ///
+    /// # Errors
+    ///
+    /// [`Resource`](crate::error::ErrorKind::Resource) with the number if there is not.
+    pub(super) fn check_metrics(&self) -> Result<()> {
+        let dim = self.largest_dim() as u64;
+        self.meter.check_more(if self.scatter { metric_bytes(0, dim, true) } else { 0 })
+    }
+
     /// What the records say of the rows.
     pub(super) fn settings(&self) -> BTreeMap<&'static str, String> {
         let mut settings = BTreeMap::new();
         settings.insert("group_by", self.request.group_by.join(","));
         settings.insert("where", filters(&self.request));
         settings.insert("features", self.archive.features().name.clone());
+        settings.insert("dtype", self.request.dtype.map_or(String::new(), |dtype| dtype.name().to_owned()));
+        settings.insert("pooled", pooled_summary(&self.archive.pooled_names()));
         settings.insert("labels", self.archive.labels().map_or(String::new(), |column| column.name.clone()));
         settings.insert("grid", self.rounding.exponent.map_or("chunk".to_owned(), |e| e.to_string()));
         settings.insert("extra_bits", self.rounding.extra_bits.to_string());

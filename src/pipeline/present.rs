@@ -1,16 +1,18 @@
 //! From states to numbers: the classifier, further rows, the metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
+use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
 use super::plan::{self, bytes};
 use super::scan::Watch;
 use super::{Job, Score, Source};
-use crate::archive::{Archive, Key, Request, Skipped, StoredHead};
-use crate::batch::Label;
+use crate::archive::{Archive, Column, Key, Naming, Request, Skipped, Spellings, escaped};
+use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
-use crate::metrics::{Evidence, Needs, measure};
+use crate::metrics::{Evidence, Needs, OodMean, measure};
 use crate::report::Group;
 use crate::state::{Findings, Head, Statistics};
 
@@ -22,24 +24,56 @@ pub(super) struct Presentation {
     pub(super) ood: Option<Rows>,
     pub(super) needs: Needs,
     pub(super) threads: usize,
+    pub(super) heads: Option<Heads>,
+    /// What the user should know before rows are read.
+    pub(super) notes: Vec<String>,
 }
 
 /// Further rows, matched to the groups on the keys that they have.
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) archive: Archive,
-    /// Which of the job's `group_by` keys these rows have.
+    /// The job's `group_by` keys.
+    names: Vec<String>,
+    /// Which of them these rows have.
     positions: Vec<usize>,
 }
 
 impl Rows {
-    fn open(source: &Source, request: &Request, labels_optional: bool) -> Result<Self> {
-        let request =
-            Request { filters: source.filters.clone(), labels_optional, keys_optional: true, ..request.clone() };
+    fn open(source: &Source, request: &Request) -> Result<Self> {
+        let request = Request { filters: source.filters.clone(), keys_optional: true, ..request.clone() };
         let archive = Archive::open(std::slice::from_ref(&source.path), &request)?;
         let position = |key| request.group_by.iter().position(|known| known == key);
         let positions = archive.keys().iter().filter_map(position).collect();
-        Ok(Self { archive, positions })
+        Ok(Self { archive, names: request.group_by, positions })
+    }
+
+    /// What no filter reaches, and what is pooled; `flag` names these rows, and `input` is what the input is filtered by.
+    fn notes(&self, flag: &str, source: &Source, input: &[(String, String)]) -> Vec<String> {
+        let path = escaped(&source.path);
+        let (mut keys, mut read) = (Vec::new(), Vec::new());
+        let free = input.iter().map(|(key, _)| key).filter(|key| source.filters.iter().all(|(own, _)| own != *key));
+        for key in free.collect::<BTreeSet<_>>() {
+            let wanted: Vec<&str> = input.iter().filter(|(other, _)| other == key).map(|(_, value)| &**value).collect();
+            if self.positions.iter().any(|&at| self.names[at] == *key) {
+                // Groups that are not asked for of the input are not asked for here either.
+                continue;
+            }
+            if let Some(values) = self.archive.beyond(key, &wanted) {
+                keys.push(format!("{}=…", escaped(key)));
+                read.push(format!("{} {}", escaped(key), values.join(", ")));
+            }
+        }
+        let mut notes = Vec::new();
+        if !keys.is_empty() {
+            let (keys, read) = (keys.join("&"), read.join(" and "));
+            notes.push(format!("--where filters INPUT alone, {flag} reads {read}: {flag} '{path}?{keys}' filters it"));
+        }
+        let pooled = self.archive.pooled();
+        for pooled in pooled.iter().filter(|pooled| !input.iter().any(|(key, _)| *key == pooled.key)) {
+            notes.push(format!("{flag}: {}", pooled.describe()));
+        }
+        notes
     }
 
     /// The key under which these rows serve a group.
@@ -56,6 +90,8 @@ pub(super) struct Finished {
     pub(super) key: Key,
     pub(super) statistics: Statistics,
     pub(super) head: Option<Head>,
+    /// Why it has no head though there are some.
+    pub(super) headless: Option<&'static str>,
     pub(super) findings: Option<Findings>,
     pub(super) skipped: Skipped,
     pub(super) significand_bits: u32,
@@ -64,17 +100,29 @@ pub(super) struct Finished {
 }
 
 impl Presentation {
-    /// Opens what is read beside states; `own` says whether the rows that the states are made of can be read again.
+    /// Opens what is read beside states; `own` says whether the rows that the states are made of can be read again, and
+    /// `labels` what their labels are, if they are at hand.
     ///
     /// # Errors
     ///
     /// Those of [`Archive::open`]; [`Usage`](crate::error::ErrorKind::Usage) for a head whose path names a key that makes
     /// no groups, or scores of no rows.
-    pub(super) fn new(job: Job, own: bool) -> Result<Self> {
-        let open = |source: &Option<Source>, labels_optional| {
-            source.as_ref().map(|source| Rows::open(source, &job.request, labels_optional)).transpose()
+    pub(super) fn new(job: Job, own: bool, labels: Option<&Column>) -> Result<Self> {
+        let open = |source: &Option<Source>, request: &Request| {
+            source.as_ref().map(|source| Rows::open(source, request)).transpose()
         };
-        let (decisions, ood) = (open(&job.decisions, false)?, open(&job.ood, true)?);
+        let notice: Vec<String> = job.request.filters.iter().map(|(key, _)| key.clone()).collect();
+        let request = Request { notice, ..job.request.clone() };
+        let decisions = open(&job.decisions, &request)?;
+        // What is out of distribution may have labels of its own, or none; they are those of the same column if they are.
+        let labels = labels.map(|labels| labels.name.clone()).or_else(|| request.labels.clone());
+        let ood = open(&job.ood, &Request { labels, labels_optional: true, any_labels: true, ..request })?;
+        let mut notes = Vec::new();
+        for (flag, source, rows) in [("--decisions", &job.decisions, &decisions), ("--ood", &job.ood, &ood)] {
+            if let Some((source, rows)) = source.as_ref().zip(rows.as_ref()) {
+                notes.extend(rows.notes(flag, source, &job.request.filters));
+            }
+        }
         // Without other rows to decide, the group's own are read again.
         let decided = own || decisions.is_some();
         let mut needs = job.selection.needs(job.head.is_some(), ood.is_some(), decided, job.extras, &job.options);
@@ -89,9 +137,10 @@ impl Presentation {
         needs.directional &= own;
         needs.hug_intra &= own;
         let threads = job.threads.max(1);
-        let presentation = Self { job, decisions, ood, needs, threads };
-        presentation.check_head_keys()?;
-        Ok(presentation)
+        if let Some(source) = &job.head {
+            heads::check_keys(source, &job.head_rules, &job.request.group_by)?;
+        }
+        Ok(Self { job, decisions, ood, needs, threads, heads: None, notes })
     }
 
     pub(super) fn named(&self, key: &Key) -> Vec<(String, Label)> {
@@ -113,6 +162,23 @@ impl Presentation {
         self.needs.directional || self.needs.hug_intra
     }
 
+    /// Further rows and what is taken of them: for people.
+    pub(super) fn further(&self) -> Vec<(&'static str, String)> {
+        let mut further = Vec::new();
+        let rows = |rows: &Rows| rows.archive.units().iter().map(|unit| unit.rows).sum::<u64>();
+        if let Some((source, decisions)) = self.job.decisions.as_ref().zip(self.decisions.as_ref()) {
+            further.push(("decisions", format!("{}   {} rows", source.path, rows(decisions))));
+        }
+        if let Some((source, ood)) = self.job.ood.as_ref().zip(self.ood.as_ref()) {
+            let mean = match ood.archive.labels().filter(|_| self.job.options.ood_mean != OodMean::Rows) {
+                Some(labels) => format!("mean of the means by {}", labels.name),
+                None => "mean of all rows".to_owned(),
+            };
+            further.push(("ood", format!("{}   {} rows · {mean}", source.path, rows(ood))));
+        }
+        further
+    }
+
     /// Bytes of further rows, as stored, over all passes.
     pub(super) fn bytes(&self) -> u64 {
         let judged = self.needs.decisions || self.needs.neco;
@@ -121,34 +187,66 @@ impl Presentation {
         decisions + ood
     }
 
-    /// The classifier of a group as stored.
-    fn read_head(&self, key: &Key) -> Result<Option<StoredHead>> {
-        let Some(source) = &self.job.head else { return Ok(None) };
-        StoredHead::read(&source.fill(&self.named(key))?, self.job.head_transposed).map(Some)
+    /// Settles which group gets which head, with what is known of groups and labels: all labels, if the rules ask for that.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Heads::plan`].
+    pub(super) fn settle_heads(
+        &mut self,
+        groups: &[Candidate],
+        mut labels: Labels,
+        spellings: &Spellings,
+    ) -> Result<()> {
+        let Some(source) = self.job.head.clone() else { return Ok(()) };
+        let (transposed, rules) = (self.job.head_transposed, self.job.head_rules.clone());
+        if let Some(Rows { archive, .. }) = self.decisions.as_ref().filter(|_| rules.ranks()) {
+            labels.add(None, archive.all_labels()?);
+        }
+        let named = Heads::plan(source, transposed, rules, &self.job.request.group_by, spellings, groups, &labels)?;
+        self.heads = Some(named);
+        Ok(())
     }
 
-    fn check_head_keys(&self) -> Result<()> {
-        let Some(source) = &self.job.head else { return Ok(()) };
-        match source.keys().iter().find(|key| !self.job.request.group_by.iter().any(|by| by == *key)) {
-            Some(unknown) => Err(Error::usage("the head's path names a key that makes no groups")
-                .with("key", unknown)
-                .help(format!("add it: --group-by {unknown}"))),
-            None => Ok(()),
+    /// What is known of the heads before the run.
+    pub(super) fn head_summary(&self) -> Option<HeadSummary> {
+        self.heads.as_ref().map(Heads::summary)
+    }
+
+    /// Fails if the rows of decisions have labels of another kind than the classes: not one of them would be known.
+    pub(super) fn check_kind(&self, kind: LabelKind) -> Result<()> {
+        match &self.decisions {
+            Some(Rows { archive, .. }) if archive.label_kind() != kind => {
+                Err(Error::data("the rows of --decisions have labels of another kind")
+                    .with("labels", format!("{}s", archive.label_kind()))
+                    .with("expected", format!("{kind}s, as the classes")))
+            }
+            _ => Ok(()),
         }
     }
 
-    /// Finds a missing head before the first row is read.
-    pub(super) fn check_heads(&self, groups: &[Key]) -> Result<()> {
-        let Some(source) = &self.job.head else { return Ok(()) };
-        groups.iter().try_for_each(|key| source.fill(&self.named(key))?.check_exists())
+    fn naming(&self) -> &Naming {
+        self.heads.as_ref().map_or(&self.job.head_rules.naming, Heads::naming)
     }
 
-    /// How many heads serve these groups.
-    pub(super) fn heads(&self, groups: &[Key]) -> Option<usize> {
-        self.job.head.as_ref().map(|source| {
-            let fill = |key: &Key| source.fill(&self.named(key)).ok().map(|path| path.to_string());
-            groups.iter().filter_map(fill).collect::<BTreeSet<_>>().len().max(1)
-        })
+    /// What the classes of these groups are called, as far as their output names classes.
+    pub(super) fn class_names(&self, groups: &[Group]) -> BTreeMap<Label, String> {
+        let of_group = |group: &Group| {
+            let made = &group.measurements;
+            let classes = made.per_class.iter().map(|class| class.label.clone());
+            let pairs = made.worst_pairs.iter().flat_map(|pair| [pair.first.clone(), pair.second.clone()]);
+            classes.chain(pairs).collect::<Vec<Label>>()
+        };
+        let naming = self.naming();
+        let named = |label: Label| naming.name(&label).map(str::to_owned).map(|name| (label, name));
+        groups.iter().flat_map(of_group).filter_map(named).collect()
+    }
+
+    /// The files that are read beside states.
+    pub(super) fn inputs(&self) -> Vec<PathBuf> {
+        let rows = self.decisions.iter().chain(&self.ood).flat_map(|rows| rows.archive.files());
+        let heads = self.heads.iter().flat_map(Heads::inputs);
+        rows.map(|file| file.path.clone()).chain(heads).collect()
     }
 
     /// What the records say of the run besides the metrics' own conventions; `of_rows` says what the states are of.
@@ -162,7 +260,9 @@ impl Presentation {
             }
         };
         let mut settings = of_rows;
-        settings.insert("head", job.head.as_ref().map_or(String::new(), ToString::to_string));
+        settings.extend(self.heads.iter().flat_map(Heads::settings));
+        let names = job.head_rules.naming.names.as_ref();
+        settings.insert("class_names", names.map_or(String::new(), |names| names.file().to_owned()));
         settings.insert("decisions", job.decisions.as_ref().map_or(String::new(), source));
         settings.insert("ood", job.ood.as_ref().map_or(String::new(), source));
         settings.retain(|_, value| !value.is_empty());
@@ -172,26 +272,28 @@ impl Presentation {
     /// The numbers of groups whose states are complete, in the order given.
     pub(super) fn present(
         &self,
-        mut groups: Vec<Finished>,
+        groups: Vec<Finished>,
         own: Own<'_>,
         ood_means: &BTreeMap<Key, Vec<f64>>,
         watch: &Watch,
         score: Score<'_>,
     ) -> Result<Vec<Group>> {
+        // Of no row there is nothing to find out.
+        let has_rows = |group: &Finished| group.statistics.classes() > 0;
+        let (mut groups, empty): (Vec<Finished>, Vec<Finished>) = groups.into_iter().partition(has_rows);
         for group in &mut groups {
-            group.head = match self.read_head(&group.key)? {
-                Some(head) => {
-                    let head = head.for_classes(&group.statistics.labels, group.statistics.dim);
-                    Some(head.map_err(|error| self.locate(error, &group.key))?)
-                }
-                None => None,
-            };
+            self.naming().check_names(&group.statistics.labels).map_err(|error| self.locate(error, &group.key))?;
+            match self.heads.as_ref().map(|heads| heads.of(&group.key, &group.statistics)).transpose()? {
+                Some(Ok(head)) => group.head = Some(head),
+                Some(Err(reason)) => group.headless = Some(reason),
+                None => {}
+            }
         }
         self.second_read(own, &mut groups, watch, score)?;
         let ood_mean = |key: &Key| self.ood.as_ref().and_then(|rows| ood_means.get(&rows.key_of(key)));
         let measured: Vec<Result<Group>> =
             groups.into_par_iter().map(|group| self.measure(&group, ood_mean(&group.key).map(Vec::as_slice))).collect();
-        measured.into_iter().collect()
+        measured.into_iter().chain(empty.iter().map(|group| self.measure(group, None))).collect()
     }
 
     fn measure(&self, group: &Finished, ood_mean: Option<&[f64]>) -> Result<Group> {
@@ -211,13 +313,18 @@ impl Presentation {
             ood_mean,
             dropped_classes: group.dropped_classes,
         };
-        let measurements = measure(&evidence, &self.job.options, &self.job.selection, self.job.extras)
+        let mut measurements = measure(&evidence, &self.job.options, &self.job.selection, self.job.extras)
             .map_err(|error| self.locate(error, &group.key))?;
+        for metric in measurements.metrics.iter_mut().filter(|metric| metric.reason == Some("no_head")) {
+            metric.reason = group.headless.or(metric.reason);
+        }
+        // Of no row nothing is known, whatever the rows that were left out were like.
+        let has_rows = group.statistics.classes() > 0;
         Ok(Group {
             key: self.named(&group.key),
             rows: group.statistics.rows(),
-            dim: group.statistics.dim,
-            significand_bits: group.significand_bits,
+            dim: if has_rows { group.statistics.dim } else { 0 },
+            significand_bits: if has_rows { group.significand_bits } else { 0 },
             dropped_classes: group.dropped_classes,
             skipped: group.skipped.clone(),
             measurements,

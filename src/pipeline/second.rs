@@ -37,7 +37,11 @@ impl Presentation {
         let judged = needs.decisions || needs.neco;
         let projections: Vec<_> = groups
             .iter()
-            .map(|group| needs.neco.then(|| neco_projection(&group.statistics, options).ok()).flatten())
+            .map(|group| {
+                // Without a head there are no logits to take the largest of.
+                let scored = needs.neco && (group.head.is_some() || !options.neco_max_logit);
+                scored.then(|| neco_projection(&group.statistics, options).ok()).flatten()
+            })
             .collect();
         let judges: Vec<Judge<'_>> = groups
             .iter()
@@ -101,7 +105,7 @@ impl Presentation {
         let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| by_key.contains_key(key));
         let units: Vec<usize> = units.iter().copied().filter(serves).collect();
         let look = |seen: &mut BTreeMap<usize, Sightings>, place: Place, chunk: &Decoded| {
-            let batch = chunk.batch()?;
+            let batch = chunk.finite_batch()?;
             for part in &chunk.parts {
                 for &group in by_key.get(&part.key).into_iter().flatten() {
                     let mut verdicts = Vec::new();

@@ -24,6 +24,13 @@ pub struct Task {
     pub memory: u64,
 }
 
+impl Task {
+    /// What is asked of the archive, with the memory that there is.
+    pub(super) fn request(&self) -> Request {
+        Request { memory: Some(self.memory), ..self.request.clone() }
+    }
+}
+
 /// How the ledger knows a unit.
 pub(super) fn identity(archive: &Archive, unit: usize) -> (Source, u32) {
     let unit = &archive.units()[unit];
@@ -67,6 +74,9 @@ pub(super) fn settings(task: &Task, archive: &Archive) -> Settings {
             ("nonfinite", policy(request.nonfinite)),
             ("ignore_label", request.ignore_label.clone().unwrap_or_default()),
             ("scatter", task.scatter.to_string()),
-        ],
+        ]
+        .into_iter()
+        // A setting of some states only, which others lack.
+        .chain(request.dtype.map(|dtype| ("dtype", dtype.name().to_owned()))),
     )
 }

@@ -10,7 +10,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::{Map, Value};
 
 use super::records::Cells;
-use super::text::{NOTHING, escaped, significant};
+use super::text::{NOTHING, significant};
+use crate::archive::escaped;
 use crate::error::{Error, Result};
 
 /// Says what a nested value is in a few words, where it knows better than its fields.
@@ -101,6 +102,16 @@ fn values(column: &ArrayRef) -> Result<Vec<Value>> {
         };
         return Ok((0..column.len()).map(row).collect());
     }
+    if let Some(maps) = column.as_map_opt() {
+        let keys = cast(maps.keys(), &DataType::Utf8).map_err(failed)?;
+        let (keys, values) = (keys.as_string::<i32>(), values(maps.values())?);
+        let map = |row: usize| {
+            let entries = maps.value_offsets()[row] as usize..maps.value_offsets()[row + 1] as usize;
+            let entries = entries.map(|at| (keys.value(at).to_owned(), values[at].clone()));
+            if maps.is_null(row) { Value::Null } else { entries.collect::<Map<_, _>>().into() }
+        };
+        return Ok((0..column.len()).map(map).collect());
+    }
     if let Some(row) = items(column) {
         let list = |at: usize| {
             if column.is_null(at) { Ok(Value::Null) } else { values(&row(at)).map(Value::Array) }
@@ -154,6 +165,10 @@ fn short(column: &ArrayRef, row: usize, describe: Describe) -> Result<String> {
         }
         return Ok(text + "}");
     }
+    if let Some(maps) = column.as_map_opt() {
+        let count = maps.value_length(row);
+        return Ok(format!("{count} {}", if count == 1 { "entry" } else { "entries" }));
+    }
     if let Some(items) = items(column) {
         let items = items(row);
         if let DataType::Struct(fields) = items.data_type() {
@@ -170,7 +185,7 @@ fn short(column: &ArrayRef, row: usize, describe: Describe) -> Result<String> {
     Ok(match cells(&column.slice(row, 1), Nested::Json)? {
         Cells::Float(numbers) => numbers[0].map_or_else(|| NOTHING.to_owned(), significant),
         cells => match cells.json(0) {
-            Value::String(text) => escaped(&text).into_owned(),
+            Value::String(text) => escaped(&text),
             value => value.to_string(),
         },
     })

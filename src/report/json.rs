@@ -11,7 +11,12 @@ use crate::metrics::Measured;
 /// The whole report, as one document.
 pub(super) fn report(report: &Report) -> String {
     let bad_files = report.bad_files.iter().map(|(file, reason)| json!({"file": file, "reason": reason}));
-    document(report, "groups", report.groups.iter().map(group).collect(), ("bad_files", bad_files.collect()))
+    document(
+        report,
+        "groups",
+        report.groups.iter().map(|one| group(report, one)).collect(),
+        ("bad_files", bad_files.collect()),
+    )
 }
 
 /// The classes of all groups, as one document.
@@ -56,16 +61,22 @@ fn record(records: &Records, row: usize) -> Value {
     cells.collect::<Map<_, _>>().into()
 }
 
-fn group(group: &Group) -> Value {
+fn group(report: &Report, group: &Group) -> Value {
     let made = &group.measurements;
     let metrics: Map<_, _> = made.metrics.iter().map(|metric| (metric.key.to_owned(), measured(metric))).collect();
     let pairs = made.worst_pairs.iter().map(|pair| {
-        json!({
+        let mut pair_json = json!({
             "first": label_json(&pair.first),
             "second": label_json(&pair.second),
             "cdnv": pair.cdnv,
             "distance": pair.distance,
-        })
+        });
+        for (key, label) in [("first_name", &pair.first), ("second_name", &pair.second)] {
+            if let Some(name) = report.class_names.get(label) {
+                pair_json[key] = name.as_str().into();
+            }
+        }
+        pair_json
     });
     json!({
         "key": key_json(group),

@@ -29,7 +29,6 @@ use crate::archive::Skipped;
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::metrics::{Measured, Measurements, Options};
-pub use crate::store::{check_output, write_whole};
 
 /// What a run found.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +37,10 @@ pub struct Report {
     pub options: Options,
     /// Further conventions, as typed (`grid`, `extra_bits`, `where`, …).
     pub settings: BTreeMap<&'static str, String>,
+    /// What turned out in the run, and may change how its numbers are read.
+    pub remarks: Vec<String>,
+    /// What classes are called, where their labels do not say it.
+    pub class_names: BTreeMap<Label, String>,
     /// The metrics, sorted by group key.
     pub groups: Vec<Group>,
     /// Inputs left out under `--on-bad-file skip`, with the reason.

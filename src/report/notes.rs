@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::records::{Count, metric_keys};
-use super::text::{counted, escaped, significant, words};
+use super::text::{counted, significant, words};
 use super::{Group, Report};
 use crate::archive::Skipped;
+use crate::archive::escaped;
 use crate::metrics::{Family, Measured, Need, Options, ROUNDED, card};
 
 /// Below this, no rounding error is worth a remark.
@@ -165,7 +166,7 @@ fn conventions(report: &Report) -> Option<String> {
     let default = Options::default().describe();
     let mut conventions = report.conventions();
     conventions.retain(|convention| !default.contains(convention));
-    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), |text| escaped(text).into_owned());
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), escaped);
     let words = conventions.iter().map(|(name, value)| format!("{name}={}", word(value))).collect::<Vec<_>>();
     (!words.is_empty()).then(|| format!("conventions: {}", words.join(" ")))
 }

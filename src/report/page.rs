@@ -3,8 +3,9 @@
 use super::notes::{Note, notes};
 use super::records::{Count, Records, metric_keys};
 use super::sheet::{Column, Sheet};
-use super::text::{counted, escaped, grouped, words};
+use super::text::{counted, grouped, words};
 use super::{Group, Report};
+use crate::archive::escaped;
 use crate::metrics::{Card, Direction, Measured, ROUNDED, card};
 
 /// Tables and remarks, in the order in which they are shown.
@@ -123,8 +124,12 @@ fn worst_pairs(report: &Report) -> Option<Sheet> {
             Column::names(&escaped(name), pairs.iter().map(|(group, _)| label(&group.key[at].1)).collect())
         }));
     }
-    keys.push(Column::names("class", pairs.iter().map(|(_, pair)| label(&pair.first)).collect()));
-    keys.push(Column::names("class", pairs.iter().map(|(_, pair)| label(&pair.second)).collect()));
+    let class = |of: &crate::batch::Label| match report.class_names.get(of) {
+        Some(name) => format!("{} ({})", label(of), escaped(name)),
+        None => label(of),
+    };
+    keys.push(Column::names("class", pairs.iter().map(|(_, pair)| class(&pair.first)).collect()));
+    keys.push(Column::names("class", pairs.iter().map(|(_, pair)| class(&pair.second)).collect()));
     Some(Sheet {
         title: Some("pairs of classes hardest to tell apart".to_owned()),
         keys,
@@ -137,7 +142,7 @@ fn worst_pairs(report: &Report) -> Option<Sheet> {
 }
 
 fn label(label: &crate::batch::Label) -> String {
-    escaped(&label.to_string()).into_owned()
+    escaped(&label.to_string())
 }
 
 /// A key and the way in which collapse lies.

@@ -92,18 +92,28 @@ impl Records {
             ("ncc_hits", |class| class.ncc_hits),
             ("classifier_hits", |class| class.classifier_hits),
         ];
-        let fixed = ["class", "count", "worst_neighbour"];
+        let fixed = ["class", "name", "count", "worst_neighbour", "worst_neighbour_name"];
         let taken =
             fixed.into_iter().chain(numbers.map(|(name, _)| name)).chain(counts.map(|(name, _)| name)).collect();
         let mut records = Self::keyed(&rows.iter().map(|&(group, _)| group).collect::<Vec<_>>(), &taken);
         records.push_labels("class", rows.iter().map(|(_, class)| Some(&class.label)));
         records.keys += 1;
+        let called = |label: &Label| report.class_names.get(label).cloned();
+        let has_names = !report.class_names.is_empty();
+        if has_names {
+            records.push("name", Cells::Text(rows.iter().map(|(_, class)| called(&class.label)).collect()));
+            records.keys += 1;
+        }
         records.push("count", counts_of(rows.iter().map(|(_, class)| Some(class.count))));
         for (name, number) in numbers {
             records.push(name, Cells::Float(rows.iter().map(|(_, class)| number(class)).collect()));
             if name == "cdnv_worst" {
                 let neighbours = rows.iter().map(|(_, class)| class.worst_neighbour.as_ref());
                 records.push_labels("worst_neighbour", neighbours);
+                if has_names {
+                    let neighbours = rows.iter().map(|(_, class)| class.worst_neighbour.as_ref().and_then(called));
+                    records.push("worst_neighbour_name", Cells::Text(neighbours.collect()));
+                }
             }
         }
         for (name, count) in counts {

@@ -1,7 +1,8 @@
 //! Tables for reading: columns of text, and how they part into blocks.
 
 use super::records::{self, Cells, Records};
-use super::text::{NOTHING, escaped, grouped, significant};
+use super::text::{NOTHING, grouped, significant};
+use crate::archive::escaped;
 
 /// A table: columns that name a row, columns of numbers, and columns at the end.
 #[derive(Clone, Debug, Default)]
@@ -68,12 +69,10 @@ impl Column {
             Cells::Int(cells) => (all(cells, count), Align::Right),
             Cells::Unsigned(cells) => (all(cells, ToString::to_string), Align::Right),
             Cells::Float(cells) => (all(cells, |&value| significant(value)), Align::Point),
-            Cells::Text(cells) => (all(cells, |text| escaped(text).into_owned()), Align::Left),
-            Cells::Json(cells) => {
-                (cells.iter().map(|value| escaped(&value.to_string()).into_owned()).collect(), Align::Left)
-            }
+            Cells::Text(cells) => (all(cells, |text| escaped(text)), Align::Left),
+            Cells::Json(cells) => (cells.iter().map(|value| escaped(&value.to_string())).collect(), Align::Left),
         };
-        Self { head: escaped(&column.name).into_owned(), cells, align, section: 0 }
+        Self { head: escaped(&column.name), cells, align, section: 0 }
     }
 
     /// Head and cells, all of one width, as text in which every character is one column wide.

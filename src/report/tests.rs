@@ -31,7 +31,14 @@ fn group(key: &[(&str, Label)], metrics: Vec<Measured>) -> Group {
 }
 
 fn report(groups: Vec<Group>) -> Report {
-    Report { options: Options::default(), settings: BTreeMap::new(), groups, bad_files: Vec::new() }
+    Report {
+        options: Options::default(),
+        settings: BTreeMap::new(),
+        remarks: Vec::new(),
+        class_names: BTreeMap::new(),
+        groups,
+        bad_files: Vec::new(),
+    }
 }
 
 fn epoch(epoch: i128) -> [(&'static str, Label); 1] {
@@ -183,8 +190,8 @@ fn a_table_too_wide_parts_between_families_and_says_all() {
  pinv tolerance sensitive: nc1_pinv (epoch=層三)
  least attainable: nc2_etf_error 0
  singleton classes (epoch=層三)
- rounding error up to 3e-4 in nc1_pinv (epoch=層三); --extra-bits B makes the
-   grid finer
+ rounding error up to 3e-4 in nc1_pinv (epoch=層三); --extra-bits B makes the grid
+   finer
  3 rows with nulls left out (--nulls)
  1,234 rows not finite left out (--nonfinite) (epoch=層三)
  5 rows with the ignored label left out (--ignore-label) (epoch=層三)
@@ -194,6 +201,21 @@ fn a_table_too_wide_parts_between_families_and_says_all() {
  conventions: cdnv_exponent=2.0 where=layer=\u{1b}[2Jh3
 "[1..];
     assert_eq!(text(&all_remarks(), Format::Table, Style { width: Some(80), ..PLAIN }), expected);
+}
+
+#[test]
+fn a_rounding_error_is_told_where_a_digit_shown_may_be_another() {
+    let told = |value: f64, error: f64| {
+        let metric = Measured { flags: vec![ROUNDED], ..number("nc1_cdnv", value) };
+        let mut group = group(&epoch(0), vec![metric]);
+        group.measurements.accuracy = [("nc1_cdnv", error), ("variance_max", 1.0)].into();
+        text(&report(vec![group]), Format::Table, PLAIN).contains("rounding error up to 3e-5 in nc1_cdnv")
+    };
+    assert!(told(1.038_501, 3e-5) && told(1.038_49, 3e-5));
+    assert!(!told(1.038_2, 3e-5), "all of 1.03817 to 1.03823 is 1.038");
+    assert!(!told(1.038_501, 3e-7), "not worth a word");
+    let report = two_epochs();
+    assert!(!text(&report, Format::Table, PLAIN).contains("rounding"));
 }
 
 #[test]
@@ -307,9 +329,9 @@ fn json_holds_everything() {
         "significand_bits": 24,
         "dropped_classes": 0,
         "skipped": {"nulls": 1, "nonfinite": {"3": 1000, "4": 234}, "ignored": 5, "filtered": 6},
-        "accuracy": {"nc1_cdnv": 1e-9, "nc1_pinv": 3.2e-5, "quantisation_floor": 0.5},
+        "accuracy": {"nc1_cdnv": 1e-9, "nc1_pinv": 3.2e-4, "quantisation_floor": 0.5},
         "metrics": {
-            "nc1_pinv": {"value": 2.113_149_3, "floor": null, "reason": null, "flags": ["pinv_tolerance_sensitive"]},
+            "nc1_pinv": {"value": 2.113_149_3, "floor": null, "reason": null, "flags": ["pinv_tolerance_sensitive", "rounding_above_1e-6"]},
             "nc1_cdnv": {"value": 1.038, "floor": null, "reason": null, "flags": []},
             "nc2_etf_error": {"value": 0.875_812, "floor": 0.0, "reason": null, "flags": []},
             "nc3_duality_error": {"value": null, "floor": null, "reason": "no_head", "flags": []},

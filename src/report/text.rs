@@ -1,7 +1,5 @@
 //! Numbers and names as text.
 
-use std::borrow::Cow;
-
 use serde_json::{Number, Value};
 
 use crate::batch::Label;
@@ -56,21 +54,6 @@ pub(super) fn grouped(count: &impl ToString) -> String {
 /// `1 row`, `1,257 rows`
 pub(super) fn counted(count: u64, singular: &str, plural: &str) -> String {
     format!("{} {}", grouped(&count), if count == 1 { singular } else { plural })
-}
-
-/// A name from outside, safe to show on a terminal: control characters, and those that reorder text, as `\u{…}`.
-pub(super) fn escaped(name: &str) -> Cow<'_, str> {
-    let hostile = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
-    };
-    if !name.contains(hostile) {
-        return Cow::Borrowed(name);
-    }
-    name.chars()
-        .map(|c| if hostile(c) { c.escape_default().to_string() } else { c.to_string() })
-        .collect::<String>()
-        .into()
 }
 
 /// A label in JSON: a number where JSON can hold it.
@@ -133,12 +116,6 @@ mod tests {
             ["0", "999", "1,257", "-26,397", "-100", "1,000,000"]
         );
         assert_eq!([counted(1, "row", "rows"), counted(1000, "row", "rows")], ["1 row", "1,000 rows"]);
-    }
-
-    #[test]
-    fn names_cannot_command_a_terminal() {
-        assert_eq!(escaped("layer.3 – été"), "layer.3 – été");
-        assert_eq!(escaped("\u{1b}[31m\r\n\u{202e}x\u{9b}"), "\\u{1b}[31m\\r\\n\\u{202e}x\\u{9b}");
     }
 
     #[test]

@@ -4,21 +4,24 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Result as SqlResult, plan_err};
-use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, WindowFunctionParams};
 use datafusion::logical_expr::function::{AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, GroupsAccumulator, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Expr, GroupsAccumulator, Signature, Volatility,
+    udaf_default_schema_name, udaf_default_window_function_schema_name,
 };
 
+use super::budget::Budget;
 use super::columns;
 use super::evaluate::{Source, ToMeasurements, ToMetric, ToStates, keys_of_states, needs_scatter, table_fields};
-use super::groups::{Budget, Finish, Groups, Single};
+use super::groups::{Finish, Groups, Single};
 use super::rows::{is_label, is_vector};
 use super::scalar::Measure;
 use super::settings::Settings;
-use super::{carrier, external, head};
+use super::{carrier, external, functions, head};
 use crate::error::Error;
 use crate::metrics::{Card, card, cards};
 
@@ -157,14 +160,32 @@ pub(super) fn distinct<T>(name: &str) -> SqlResult<T> {
     ))
 }
 
+/// A name that tells calls apart whose vectors or labels are cast to different types: DataFusion leaves casts out of names,
+/// and a plan with two columns of one name is none.
+pub(super) fn with_casts(name: String, args: &[Expr]) -> String {
+    let is_cast = |part: &Expr| matches!(part, Expr::Cast(_) | Expr::TryCast(_));
+    let casts: Vec<String> = args
+        .iter()
+        .take(2)
+        .filter(|argument| argument.exists(|part| Ok(is_cast(part))).unwrap_or(false))
+        .map(ToString::to_string)
+        .collect();
+    if casts.is_empty() { name } else { format!("{name} [{}]", casts.join(", ")) }
+}
+
 /// Refuses arguments by their types: a vector, a label, and `more` in any order.
 pub(super) fn check_rows(name: &str, usage: &str, types: &[DataType]) -> SqlResult<()> {
     let [feature, label, ..] = types else {
         return plan_err!("{name} takes a vector and a label: {usage}");
     };
+    if let DataType::FixedSizeBinary(_) = feature {
+        return plan_err!(
+            "{name}: the first argument is bytes, and no file tells of which type their numbers are: FROM 'PATH?COLUMN=f32' says it (or f16, bf16, f64)"
+        );
+    }
     if !is_vector(feature) {
         return plan_err!(
-            "{name}: the first argument is no vector: {feature}; vectors are lists of f16, f32 or f64, or fixed_size_binary of 4·D bytes: {usage}"
+            "{name}: the first argument is no vector: {feature}; vectors are lists of f16, f32 or f64: {usage}"
         );
     }
     if !is_label(label) {
@@ -234,6 +255,18 @@ impl AggregateUDFImpl for RowAggregate {
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
         AggregateOrderSensitivity::Insensitive
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        functions::documentation(&self.name)
+    }
+
+    fn schema_name(&self, params: &AggregateFunctionParams) -> SqlResult<String> {
+        Ok(with_casts(udaf_default_schema_name(self, params)?, &params.args))
+    }
+
+    fn window_function_schema_name(&self, params: &WindowFunctionParams) -> SqlResult<String> {
+        Ok(with_casts(udaf_default_window_function_schema_name(self, params)?, &params.args))
     }
 
     fn simplify(&self) -> Option<AggregateFunctionSimplification> {

@@ -9,13 +9,16 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result as SqlResult};
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, LogicalPlan, WindowFunctionDefinition};
+use datafusion::logical_expr::{
+    AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, LogicalPlan, WindowFunctionDefinition,
+};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::aggregate::{RowAggregate, distinct};
+use super::budget::Budget;
 use super::carry::{Kind, carry, columns, project, source};
-use super::groups::Budget;
 use super::judged::JudgedAggregate;
+use super::merge::MergeStates;
 use super::rows::no_grid;
 use super::settings::Settings;
 use super::share::Share;
@@ -31,7 +34,9 @@ impl AnalyzerRule for BindAggregates {
     }
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> SqlResult<LogicalPlan> {
-        let mut rewriter = Rewriter { settings: Settings::of(config), budget: Budget::default(), names: 0 };
+        let settings = Settings::of(config);
+        let budget = Budget::of(&settings);
+        let mut rewriter = Rewriter { settings, budget, names: 0 };
         plan.transform_up_with_subqueries(|plan| rewriter.rewrite(plan)).map(|transformed| transformed.data)
     }
 }
@@ -62,10 +67,11 @@ impl Rewriter {
                 Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
             })?;
         }
-        let judges =
-            plan.expressions().into_iter().map(|expression| expression.exists(|part| Ok(judged(part).is_some())));
-        let judges = judges.collect::<SqlResult<Vec<bool>>>()?.contains(&true);
-        if calls.is_empty() && !judges {
+        let of_states =
+            |part: &Expr| Ok(called::<JudgedAggregate>(part).is_some() || called::<MergeStates>(part).is_some());
+        let others = plan.expressions().into_iter().map(|expression| expression.exists(of_states));
+        let others = others.collect::<SqlResult<Vec<bool>>>()?.contains(&true);
+        if calls.is_empty() && !others {
             return Ok(Transformed::no(plan));
         }
         let mut scatter: HashMap<Rows, bool> = HashMap::new();
@@ -79,8 +85,12 @@ impl Rewriter {
         let rewritten = plan.expressions().into_iter().map(|expression| {
             let name = names.save(&expression);
             let bound = expression.transform_up(|part| {
-                if let Some(function) = judged(&part) {
-                    let bound = AggregateUDF::new_from_impl(function.bound(&self.settings));
+                if let Some(function) = called::<MergeStates>(&part) {
+                    let bound = AggregateUDF::new_from_impl(function.bound(&self.settings, &self.budget));
+                    return Ok(Transformed::yes(with_call(part, bound, Ok)?));
+                }
+                if let Some(function) = called::<JudgedAggregate>(&part) {
+                    let bound = AggregateUDF::new_from_impl(function.bound(&self.settings, &self.budget));
                     let shared = with_call(part, bound, |args| share_states(args, input.schema()))?;
                     return Ok(Transformed::yes(shared));
                 }
@@ -181,8 +191,8 @@ impl Call {
     }
 }
 
-/// The aggregate of a second read that an expression calls, if it does.
-fn judged(expression: &Expr) -> Option<&JudgedAggregate> {
+/// The aggregate of that type that an expression calls, if it does.
+fn called<F: AggregateUDFImpl>(expression: &Expr) -> Option<&F> {
     let function = match expression {
         Expr::AggregateFunction(call) => &call.func,
         Expr::WindowFunction(call) => match &call.fun {
@@ -191,7 +201,7 @@ fn judged(expression: &Expr) -> Option<&JudgedAggregate> {
         },
         _ => return None,
     };
-    function.inner().downcast_ref::<JudgedAggregate>()
+    function.inner().downcast_ref::<F>()
 }
 
 /// Wraps states and heads beside rows, so that rows share them.

@@ -29,22 +29,22 @@ pub(super) fn carry(
             let Ok(provider) = source_as_provider(&scan.source) else { return Ok(None) };
             let Some(table) = provider.downcast_ref::<ArchiveTable>() else { return Ok(None) };
             let name = |at: usize| plan.schema().field(at).name();
-            let Some((position, column)) = table.grid_column(name(feature), name(label)) else { return Ok(None) };
-            let mut projection =
-                scan.projection.clone().unwrap_or_else(|| (0..scan.source.schema().fields().len()).collect());
-            if !projection.contains(&position) {
-                projection.push(position);
+            // A window further up may have had its grids from the same scan.
+            let mut hidden = next(names);
+            while scan.source.schema().index_of(&hidden).is_ok() {
+                hidden = next(names);
             }
-            let column = Column::new(Some(scan.table_name.clone()), column);
-            let source = provider_as_source(Arc::new(table.exposed()));
+            let Some(wide) = table.with_grid(name(feature), name(label), &hidden) else { return Ok(None) };
+            let shown = scan.source.schema().fields().len();
+            let mut projection = scan.projection.clone().unwrap_or_else(|| (0..shown).collect());
+            projection.push(shown);
+            let source = provider_as_source(Arc::new(wide));
             let scan = TableScanBuilder::new(scan.table_name.clone(), source)
                 .with_projection(Some(projection))
                 .with_filters(scan.filters.clone())
                 .with_fetch(scan.fetch)
                 .build()?;
-            let scan = LogicalPlan::TableScan(scan);
-            let expressions = columns(plan).chain([Expr::Column(column).alias(next(names))]).collect();
-            Ok(with_last(project(expressions, scan)?))
+            Ok(with_last(LogicalPlan::TableScan(scan)))
         }
         LogicalPlan::SubqueryAlias(alias) => {
             let Some((input, _)) = carried_last(&alias.input, feature, label, names)? else { return Ok(None) };

@@ -324,10 +324,15 @@ impl States {
         } else {
             Sums::Moments(parts.into_class_sums()?)
         };
-        let significand_bits = columns.one::<Int32Type>("significand_bits")?;
+        let significand_bits = match columns.one::<Int32Type>("significand_bits")? {
+            bits @ (11 | 24 | 53) => bits as u32,
+            // Of no rows but such as were left out.
+            0 if dim == 0 => 0,
+            _ => return Err(broken("significand_bits")),
+        };
         Ok(Some(Summary {
             sums,
-            significand_bits: u32::try_from(significand_bits).map_err(|_| broken("significand_bits"))?,
+            significand_bits,
             own_grid: match columns.text("grid")? {
                 "own" => true,
                 "chunk" => false,
@@ -399,7 +404,7 @@ fn broken(field: &str) -> Error {
 }
 
 fn without_nulls<T: ArrowPrimitiveType>(items: &StructArray, at: usize) -> Option<&PrimitiveArray<T>> {
-    items.columns().get(at).map(|column| column.as_primitive::<T>()).filter(|column| column.null_count() == 0)
+    items.columns().get(at).map(AsArray::as_primitive::<T>).filter(|column| column.null_count() == 0)
 }
 
 /// One row of the columns.
@@ -444,7 +449,8 @@ impl Row<'_> {
             return if texts.is_empty() { Ok(Vec::new()) } else { Err(broken("label_kind")) };
         }
         let kind = LabelKind::from_name(self.text("label_kind")?).ok_or_else(|| broken("label_kind"))?;
-        texts.iter().map(|text| text.and_then(|text| kind.parse(text)).ok_or_else(|| broken("labels"))).collect()
+        let label = |text: Option<&str>| text.and_then(|text| kind.parse(text)).filter(Label::is_class);
+        texts.iter().map(|text| label(text).ok_or_else(|| broken("labels"))).collect()
     }
 
     fn history(&self, dim: usize, version: i32) -> Result<Vec<Vec<Tally>>> {

@@ -19,12 +19,12 @@ use arrow::datatypes::{DataType, Field, Fields, UInt64Type};
 use datafusion::common::{Result as SqlResult, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 use super::evaluate::Source;
-use super::external;
 use super::scalar::Arguments;
+use super::{external, functions};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::metrics::{Card, card, cards, of_decisions};
@@ -177,6 +177,10 @@ impl ScalarUDFImpl for OfDecisions {
             [one] if are_decisions(one) => Ok(types.to_vec()),
             _ => plan_err!("{0} takes decisions, as nc_decisions makes: {0}(decisions)", self.name),
         }
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        functions::documentation(&self.name)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> SqlResult<ColumnarValue> {

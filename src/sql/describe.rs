@@ -5,6 +5,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 
 use super::{columns, head};
+use crate::archive::escaped;
 
 /// What a value is, if it is a state (`state(N=1257, K=10, D=64)`), decisions or a head; `None` for any other.
 pub fn describe(array: &ArrayRef, row: usize) -> Option<String> {
@@ -22,7 +23,7 @@ pub fn describe(array: &ArrayRef, row: usize) -> Option<String> {
     }
     if head::is_head(data_type) {
         let file = cast(&field("file")?, &DataType::Utf8).ok()?;
-        return Some(format!("head({})", file.as_string::<i32>().value(0).escape_debug()));
+        return Some(format!("head({})", escaped(file.as_string::<i32>().value(0))));
     }
     if field("ncc_right").is_some() {
         let (rows, classes) = counted(&field("rows")?)?;

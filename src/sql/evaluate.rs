@@ -7,10 +7,12 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields};
 use rayon::prelude::*;
 
+use super::budget::Budget;
 use super::groups::Finish;
-use super::head::{HeadPlace, Library};
+use super::head::{self, HeadPlace, Library};
+use super::remarks::{self, Remarks};
 use super::settings::Settings;
-use super::summary::Summary;
+use super::summary::{Summary, Sums};
 use crate::archive::StoredHead;
 use crate::error::{Error, Result};
 use crate::metrics::{Card, Evidence, Extras, Measurements, Need, OodMean, Selection, cards, measure};
@@ -66,6 +68,18 @@ pub(super) fn statistics(summary: &Summary, settings: &Settings) -> Result<(Stat
     Ok((kept, dropped))
 }
 
+/// Matrices of `D × D` numbers that metrics are made in: `Σ_W` as it is and normalised, its factors, and room to make them.
+const MATRICES: usize = 5;
+
+/// Bytes that the metrics of a state are made in, beside the state.
+pub(super) fn workspace(summary: &Summary) -> u64 {
+    let sums = summary.class_sums();
+    let (classes, dim) = (sums.classes(), sums.dim());
+    let matrices = if matches!(summary.sums, Sums::Full(_)) { MATRICES * dim * dim } else { 0 };
+    // The means as they are and centred.
+    (8 * (matrices + 2 * classes * dim)) as u64
+}
+
 /// The metrics of these keys.
 pub(super) fn measurements(
     summary: &Summary,
@@ -75,8 +89,9 @@ pub(super) fn measurements(
     extras: Extras,
     settings: &Settings,
 ) -> Result<Measurements> {
+    let _held = Budget::of(settings).hold(workspace(summary), settings.memory)?;
     let (statistics, dropped_classes) = statistics(summary, settings)?;
-    let head = head.map(|head| head.for_classes(&statistics.labels, statistics.dim)).transpose()?;
+    let head = head.map(|head| head::for_classes(head, &statistics, settings)).transpose()?;
     let outside = outside.map(Summary::statistics).transpose()?;
     let ood_mean = outside.map(|outside| match settings.options.ood_mean {
         OodMean::Classes => outside.mean_of_means(),
@@ -104,13 +119,14 @@ pub(super) fn keys_of_states() -> Vec<&'static str> {
 pub(super) fn table_fields(keys: &[&'static str]) -> Fields {
     let shapes = ["rows", "classes", "dim"].map(|name| Field::new(name, DataType::Int64, true));
     let metrics = keys.iter().map(|&key| Field::new(key, DataType::Float64, true));
-    shapes.into_iter().chain(metrics).collect()
+    let shaped = shapes.into_iter().chain(metrics).map(Arc::new);
+    shaped.chain(remarks::fields().iter().cloned()).collect()
 }
 
 /// A state, with the head and the state of out-of-distribution rows beside it.
 pub(super) type Beside<'a> = (Option<&'a Summary>, Option<&'a StoredHead>, Option<&'a Summary>);
 
-/// Metrics of several states, one struct each: its shape, then its metrics. A state of no rows is null.
+/// Metrics of several states, one struct each: its shape, its metrics, and what is remarked. A state of no rows is null.
 pub(super) fn table(keys: &[&'static str], states: &[Beside<'_>], settings: &Settings) -> Result<StructArray> {
     let made = states.par_iter().map(|&(summary, head, outside)| {
         let summary = summary.filter(|summary| summary.class_sums().rows() > 0);
@@ -124,14 +140,17 @@ pub(super) fn table(keys: &[&'static str], states: &[Beside<'_>], settings: &Set
         Arc::new(rows.iter().map(|row| row.as_ref().and_then(|row| row.values[at])).collect::<Float64Array>())
             as ArrayRef
     });
+    let mut beside = Remarks::new();
+    rows.iter().try_for_each(|row| beside.append(row.as_ref().map(|row| &row.measured)))?;
     let valid = NullBuffer::from(rows.iter().map(Option::is_some).collect::<Vec<_>>());
-    StructArray::try_new(table_fields(keys), shapes.chain(metrics).collect(), Some(valid))
+    StructArray::try_new(table_fields(keys), shapes.chain(metrics).chain(beside.finish()).collect(), Some(valid))
         .map_err(|error| Error::internal("metrics make no columns").caused_by(error))
 }
 
 struct Row {
     shape: [i64; 3],
     values: Vec<Option<f64>>,
+    measured: Measurements,
 }
 
 fn row(
@@ -145,7 +164,10 @@ fn row(
     let sums = summary.class_sums();
     let shape = [sums.rows(), measured.classes, sums.dim() as u64].map(|number| number as i64);
     let value = |key: &&str| measured.metrics.iter().find(|metric| metric.key == *key).and_then(|metric| metric.value);
-    Ok(Row { shape, values: keys.iter().map(value).collect() })
+    let values = keys.iter().map(value).collect();
+    // Who asks for everything has the remarks beside the numbers.
+    settings.doubts.note(&measured, keys.len() < keys_of_states().len());
+    Ok(Row { shape, values, measured })
 }
 
 /// Groups become states.

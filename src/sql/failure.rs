@@ -1,12 +1,13 @@
 //! Errors that come back from DataFusion: ours keep their kind and facts, its own get one.
 
+use std::io::ErrorKind as IoErrorKind;
+
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
-use crate::error::{Error, ErrorKind};
-use crate::metrics::nearest;
+use crate::error::{Error, ErrorKind, nearest};
 
 const NO_TABLE: &str = "no such table";
 
@@ -76,7 +77,36 @@ fn copy(error: &Error, kind: ErrorKind) -> Error {
     }
 }
 
+/// Why something could not be written, where that is why a statement failed.
+fn unwritten(error: &DataFusionError) -> Option<Error> {
+    let told = |detail: &str| Some(Error::io("the output cannot be written").with("detail", line(detail)));
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(found) = cause {
+        if let Some(io) = found.downcast_ref::<std::io::Error>()
+            && matches!(io.kind(), IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded | IoErrorKind::FileTooLarge)
+        {
+            return told(&io.to_string());
+        }
+        cause = found.source();
+    }
+    // DataFusion keeps some of these as text, and of others not even that.
+    match error {
+        DataFusionError::Execution(text) => told(text.split_once("Error writing to object store: ")?.1),
+        DataFusionError::Internal(text)
+            if ["finalizing writes", "writing to ObjectStore", "writing to object store"]
+                .iter()
+                .any(|what| text.contains(what)) =>
+        {
+            told("the disk is full, or the file too large")
+        }
+        _ => None,
+    }
+}
+
 fn theirs(error: &DataFusionError) -> Error {
+    if let Some(error) = unwritten(error) {
+        return error;
+    }
     match error {
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => theirs(inner),
         DataFusionError::Shared(inner) => theirs(inner),
@@ -93,7 +123,9 @@ fn theirs(error: &DataFusionError) -> Error {
         DataFusionError::Configuration(text) => Error::usage("the setting cannot be set").with("detail", line(text)),
         DataFusionError::NotImplemented(text) => Error::usage("this is not supported").with("detail", line(text)),
         DataFusionError::ResourcesExhausted(text) => {
-            Error::resource("the query needs more memory").with("detail", line(text))
+            Error::resource("the query needs more memory than it may use").with("detail", line(text)).help(
+                "a larger --memory, fewer rows at once by WHERE, or fewer partitions: SET datafusion.execution.target_partitions = 1",
+            )
         }
         DataFusionError::IoError(inner) => {
             Error::io("reading or writing failed").with("detail", line(&inner.to_string()))
@@ -149,12 +181,7 @@ fn schema(error: &SchemaError) -> Error {
 
 /// The names like one that is not there, whatever their case, as they are written in SQL.
 fn near(name: &str, names: &[&str]) -> Vec<String> {
-    let lower = name.to_lowercase();
-    let same = names.iter().copied().filter(|known| known.to_lowercase() == lower);
-    let mut near: Vec<&str> = same.chain(nearest(name, names.iter().copied())).collect();
-    let mut seen = std::collections::HashSet::new();
-    near.retain(|name| seen.insert(*name));
-    near.into_iter().map(quoted).collect()
+    nearest(name, names.iter().copied()).into_iter().map(quoted).collect()
 }
 
 /// A name as SQL wants it: in quotes, unless it is plain and in small letters.
@@ -238,6 +265,9 @@ mod tests {
             (DataFusionError::IoError(std::io::Error::other("no")), ErrorKind::Io),
             (DataFusionError::Execution("no".into()), ErrorKind::Data),
             (DataFusionError::Internal("no".into()), ErrorKind::Internal),
+            (DataFusionError::Execution("Error writing to object store: no".into()), ErrorKind::Io),
+            (DataFusionError::Internal("Error encountered while finalizing writes! Partial".into()), ErrorKind::Io),
+            (DataFusionError::External(Box::new(std::io::Error::from(IoErrorKind::StorageFull))), ErrorKind::Io),
         ];
         for (error, kind) in cases {
             assert_eq!(explain(error.context("somewhere")).kind(), kind);

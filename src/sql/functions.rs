@@ -1,8 +1,14 @@
 //! What there is to be called: for those who ask.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use datafusion::logical_expr::{DocSection, Documentation};
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::{self, ShowStatementFilter};
+
 use super::evaluate::Source;
+use crate::error::{Error, Result};
 use crate::metrics::{Card, Need, cards};
 
 /// A function of SQL.
@@ -21,6 +27,53 @@ pub fn functions() -> &'static [Function] {
     &FUNCTIONS
 }
 
+/// What a session tells of a function, as `SHOW FUNCTIONS` does.
+pub(super) fn documentation(name: &str) -> Option<&'static Documentation> {
+    static DOCUMENTATION: LazyLock<HashMap<&'static str, Documentation>> = LazyLock::new(|| {
+        let document = |function: &'static Function| {
+            let section = DocSection { include: true, label: "Neural collapse", description: None };
+            let text = Documentation::builder(section, &function.summary, &function.signature);
+            (function.name.as_str(), text.build())
+        };
+        functions().iter().map(document).collect()
+    });
+    DOCUMENTATION.get(name)
+}
+
+/// What `SHOW FUNCTIONS` lists: DataFusion's own list has no function whose arguments are of many types.
+const SHOWN: &str = "SELECT * FROM (
+    SELECT DISTINCT routine_name AS function_name, function_type, syntax_example, description
+    FROM information_schema.routines
+) ORDER BY function_name, function_type";
+
+/// Makes `SHOW FUNCTIONS` a query.
+pub(super) fn show(statement: &mut Statement) -> Result<()> {
+    let Statement::Statement(inner) = statement else { return Ok(()) };
+    let ast::Statement::ShowFunctions { filter } = inner.as_mut() else { return Ok(()) };
+    let text = |pattern: String| Box::new(ast::Expr::value(ast::Value::SingleQuotedString(pattern)));
+    let name = || Box::new(ast::Expr::Identifier(ast::Ident::new("function_name")));
+    let (negated, any, escape_char) = (false, false, None);
+    let wanted = filter.take().map(|filter| match filter {
+        ShowStatementFilter::Like(pattern) | ShowStatementFilter::NoKeyword(pattern) => {
+            ast::Expr::Like { negated, any, expr: name(), pattern: text(pattern), escape_char }
+        }
+        ShowStatementFilter::ILike(pattern) => {
+            ast::Expr::ILike { negated, any, expr: name(), pattern: text(pattern), escape_char }
+        }
+        ShowStatementFilter::Where(condition) => condition,
+    });
+    let parsed = DFParserBuilder::new(SHOWN).build().and_then(|mut parser| parser.parse_statement());
+    let mut shown = parsed.map_err(|error| Error::internal("the list of functions is no query").caused_by(error))?;
+    if let Statement::Statement(inner) = &mut shown
+        && let ast::Statement::Query(query) = inner.as_mut()
+        && let ast::SetExpr::Select(select) = query.body.as_mut()
+    {
+        select.selection = wanted;
+    }
+    *statement = shown;
+    Ok(())
+}
+
 /// Whether there is a function of that name.
 pub(super) fn is_ours(name: &str) -> bool {
     FUNCTIONS.iter().any(|function| function.name == name)
@@ -32,17 +85,25 @@ static FUNCTIONS: LazyLock<Vec<Function>> = LazyLock::new(|| {
 });
 
 /// Signatures and summaries of what is no single metric.
-const FIXED: [(&str, &str); 13] = [
+const FIXED: [(&str, &str); 15] = [
     ("nc_state(feature, label [, grid])", "aggregate: the state of labelled rows, with the scatter"),
     ("nc_moments(feature, label [, grid])", "aggregate: the state without the scatter, class sums only"),
     ("nc_merge(state)", "aggregate: one state of several"),
-    ("nc_measure(feature, label [, head] [, grid])", "aggregate: a struct of all metrics"),
-    ("nc_measure_of(state [, head [, state of out-of-distribution rows]])", "a struct of all metrics"),
+    ("nc_measure(feature, label [, head] [, grid])", "aggregate: a struct of all metrics, with flags and accuracy"),
+    (
+        "nc_measure_of(state [, head [, state of out-of-distribution rows]])",
+        "a struct of all metrics, with flags and accuracy",
+    ),
     ("nc_subtract(state, state)", "the first state less the rows of the second"),
     ("nc_classes(state [, head])", "a list of classes: label, count, variance, distance, worst neighbour, …"),
     ("nc_worst_pairs(state, n)", "a list of the n pairs of classes hardest to tell apart"),
     ("nc_spectrum(state)", "the eigenvalues of Σ_W and of Σ_B, largest first"),
-    ("nc_reason(state, metric [, head])", "why a metric has no value"),
+    ("nc_reason(state, metric [, head [, state of out-of-distribution rows]])", "why a metric has no value"),
+    (
+        "nc_accuracy(state, metric [, head [, state of out-of-distribution rows]])",
+        "the relative error that rounding left in a metric, where it is estimated",
+    ),
+    ("nc_flags(state, metric [, head [, state of out-of-distribution rows]])", "the remarks of a metric, a list"),
     ("nc_decisions(feature, label, state [, head])", "aggregate: what nearest centre and classifier decide of rows"),
     ("nc_share(x)", "a state or a head that is joined with rows, without a copy for each of them"),
     ("nc_head(path [, key [, transposed]])", "a classifier from Parquet, .safetensors or .npy"),

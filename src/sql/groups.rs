@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Int64Type};
@@ -10,6 +9,7 @@ use datafusion::error::Result as SqlResult;
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use datafusion::scalar::ScalarValue;
 
+use super::budget::{Budget, Held};
 use super::columns::{self, States};
 use super::external;
 use super::head::{self, HeadPlace};
@@ -18,36 +18,6 @@ use super::settings::Settings;
 use super::summary::Summary;
 use crate::error::{Error, Result};
 use crate::state::Shifts;
-
-/// Bytes that the states of one aggregate take over all partitions, and how many they may.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Budget(Arc<AtomicU64>);
-
-impl Budget {
-    /// Takes note that a state which held `before` bytes now holds `after`.
-    pub(super) fn note(&self, before: u64, after: u64, limit: Option<u64>) -> Result<()> {
-        if after <= before {
-            self.0.fetch_sub(before - after, Ordering::Relaxed);
-            return Ok(());
-        }
-        let held = self.0.fetch_add(after - before, Ordering::Relaxed) + (after - before);
-        match limit {
-            Some(limit) if held > limit => Err(too_large(held, limit)),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// States that do not fit into memory.
-pub(super) fn too_large(needed: u64, limit: u64) -> Error {
-    let mebibytes = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
-    Error::resource("the states of the query take more memory than they may")
-        .with("needed", mebibytes(needed))
-        .with("allowed", mebibytes(limit))
-        .help(
-            "fewer partitions (SET datafusion.execution.target_partitions = 1), nc_moments where no metric needs D × D, one group at a time by WHERE, or a larger nc.memory",
-        )
-}
 
 /// What is made of a group once all its rows are in.
 pub(super) trait Finish: Send + Sync + 'static {
@@ -71,8 +41,19 @@ struct Group {
     summary: Summary,
     shifts: Shifts,
     head: Option<HeadPlace>,
-    noted: u64,
+    held: Option<Held>,
 }
+
+impl Group {
+    /// Bytes that it holds, the shifts of its classes among them.
+    fn bytes(&self) -> u64 {
+        let sums = self.summary.class_sums();
+        self.summary.bytes() + (sums.classes() * (8 * sums.dim() + SHIFT) + sums.text_bytes()) as u64
+    }
+}
+
+/// Bytes of a class's shift beside its values and its label.
+const SHIFT: usize = 96;
 
 impl Groups {
     pub(super) fn new(
@@ -136,11 +117,11 @@ impl Groups {
         touched.into_iter().try_for_each(|group| self.note(group))
     }
 
+    /// Takes note of what a group holds now.
     fn note(&mut self, group: usize) -> Result<()> {
         let group = &mut self.open[group];
-        let bytes = group.summary.bytes() as u64;
-        let before = std::mem::replace(&mut group.noted, bytes);
-        self.budget.note(before, bytes, self.settings.memory)
+        let bytes = group.bytes();
+        self.budget.keep(&mut group.held, bytes, self.settings.memory)
     }
 
     fn merge(&mut self, values: &[ArrayRef], group_of: &dyn Fn(usize) -> usize) -> Result<()> {
@@ -164,26 +145,25 @@ impl Groups {
         Ok(())
     }
 
-    fn take(&mut self, emit_to: EmitTo) -> Result<Vec<(Summary, Option<HeadPlace>)>> {
+    /// Groups that are finished, and what they hold until they are dropped.
+    fn take(&mut self, emit_to: EmitTo) -> (Vec<(Summary, Option<HeadPlace>)>, Vec<Held>) {
         let groups = emit_to.take_needed(&mut self.open);
-        for group in &groups {
-            self.budget.note(group.noted, 0, None)?;
-        }
-        Ok(groups.into_iter().map(|group| (group.summary, group.head)).collect())
+        let (groups, held): (Vec<_>, Vec<_>) =
+            groups.into_iter().map(|group| ((group.summary, group.head), group.held)).unzip();
+        (groups, held.into_iter().flatten().collect())
     }
 
     fn states(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let taken = self.take(emit_to)?;
+        let (taken, _held) = self.take(emit_to);
+        // Their columns are made while they are still there.
+        let bytes = taken.iter().map(|(summary, _)| summary.bytes()).sum();
+        let _columns = self.budget.hold(bytes, self.settings.memory)?;
         partial(&taken, self.takes_head)
     }
-}
 
-impl Drop for Groups {
-    fn drop(&mut self) {
-        for group in &self.open {
-            // Giving bytes back asks for nothing.
-            let _ = self.budget.note(group.noted, 0, None);
-        }
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let (taken, _held) = self.take(emit_to);
+        self.finish.finish(&taken)
     }
 }
 
@@ -266,7 +246,7 @@ impl GroupsAccumulator for Groups {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> SqlResult<ArrayRef> {
-        self.take(emit_to).and_then(|groups| self.finish.finish(&groups)).map_err(external)
+        Self::evaluate(self, emit_to).map_err(external)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> SqlResult<Vec<ArrayRef>> {
@@ -291,7 +271,9 @@ impl GroupsAccumulator for Groups {
     }
 
     fn size(&self) -> usize {
-        self.open.iter().map(|group| group.noted as usize + size_of::<Group>()).sum()
+        // What a pool of the session holds is not reported again: see `Budget`.
+        let states: u64 = if self.budget.is_pooled() { 0 } else { self.open.iter().map(Group::bytes).sum() };
+        states as usize + self.open.len() * size_of::<Group>()
     }
 }
 

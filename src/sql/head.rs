@@ -15,9 +15,11 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields};
 
+use super::settings::Settings;
 use super::share::Shared;
-use crate::archive::{HeadSource, StoredHead};
+use crate::archive::{HeadPath, HeadSource, Spellings, StoredHead};
 use crate::error::{Error, Result};
+use crate::state::{Head, Statistics};
 
 static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     Fields::from(vec![Field::new("file", DataType::Utf8, true), Field::new("transposed", DataType::Boolean, true)])
@@ -54,8 +56,42 @@ impl HeadPlace {
     ///
     /// [`Missing`](crate::error::ErrorKind::Missing) if not.
     pub(super) fn check(&self) -> Result<()> {
-        HeadSource::parse(&self.text)?.fill(&[])?.check_exists()
+        self.path()?.check_exists()
     }
+
+    fn path(&self) -> Result<HeadPath> {
+        let source = HeadSource::parse(&self.text)?;
+        match source.keys().first() {
+            Some(key) => Err(Error::usage("the path of a head is no template in SQL")
+                .with("head", &self.text)
+                .help(format!("a path for each group: 'heads/' || {key} || '.npy'"))),
+            None => source.fill(&[], &Spellings::default()),
+        }
+    }
+}
+
+/// The rows of a head for these classes, under a session's settings. A state is all that is known of a run here, so
+/// `rank` is among its own labels, which must be as many as the head has rows.
+pub(super) fn for_classes(head: &StoredHead, statistics: &Statistics, settings: &Settings) -> Result<Head> {
+    head.for_classes(&statistics.labels, statistics.dim, &settings.naming).map_err(in_sql)
+}
+
+/// What mends an error, as it is written in SQL.
+fn in_sql(error: Error) -> Error {
+    let Some(help) = error.advice() else { return error };
+    let help = match help.split_once("--head-rows ") {
+        Some(("leave ", "out")) => "SET nc.head_rows = 'default'".to_owned(),
+        Some((before, rules)) => {
+            let rules = ["label", "one-based", "rank", "names:FILE"]
+                .into_iter()
+                .fold(rules.to_owned(), |rules, rule| rules.replace(rule, &format!("'{rule}'")));
+            format!("{before}SET nc.head_rows = {rules}")
+        }
+        None => help.to_owned(),
+    };
+    let help = help.replace("--class-names FILE", "SET nc.class_names = 'FILE'");
+    let help = help.replace("--head-transposed", "nc_head(path, key, true)");
+    error.help(help)
 }
 
 /// Heads that were read, each once.
@@ -67,7 +103,7 @@ impl Library {
         if let Some(head) = self.0.get(place) {
             return Ok(head.clone());
         }
-        let head = StoredHead::read(&HeadSource::parse(&place.text)?.fill(&[])?, place.transposed)?;
+        let head = StoredHead::read(&place.path()?, place.transposed).map_err(in_sql)?;
         let head = Arc::new(head);
         self.0.insert(place.clone(), head.clone());
         Ok(head)
@@ -131,6 +167,17 @@ fn one(value: &ArrayRef) -> Result<HeadPlace> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_mends_an_error_is_said_in_sql() {
+        let said = |help: &str| in_sql(Error::data("no").help(help)).advice().unwrap().to_owned();
+        assert_eq!(said("--head-rows label, rank or names:FILE"), "SET nc.head_rows = 'label', 'rank' or 'names:FILE'");
+        assert_eq!(
+            said("--class-names FILE (one a line), or --head-rows rank"),
+            "SET nc.class_names = 'FILE' (one a line), or SET nc.head_rows = 'rank'"
+        );
+        assert_eq!(said("leave --head-rows out"), "SET nc.head_rows = 'default'");
+    }
 
     #[test]
     fn heads_come_back_as_they_were() {

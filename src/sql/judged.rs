@@ -9,15 +9,17 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result as SqlResult, plan_err};
-use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, WindowFunctionParams};
 use datafusion::logical_expr::function::{AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, Expr, GroupsAccumulator, Signature, Volatility,
+    udaf_default_schema_name, udaf_default_window_function_schema_name,
 };
 use datafusion::scalar::ScalarValue;
 
-use super::aggregate::{check_rows, distinct};
+use super::aggregate::{check_rows, distinct, with_casts};
+use super::budget::{Budget, Held};
 use super::columns::{self, States};
 use super::decisions::{self, OfDecisions};
 use super::evaluate::Source;
@@ -26,7 +28,8 @@ use super::head::{self, HeadPlace, Library};
 use super::rows::Rows;
 use super::settings::Settings;
 use super::share::{Shared, shared};
-use super::{evaluate, external};
+use super::{evaluate, external, functions};
+use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
 use crate::kernels::Projection;
 use crate::metrics::{Evidence, Extras, Need, Selection, card, cards, measure, neco_projection};
@@ -38,6 +41,7 @@ pub(super) struct JudgedAggregate {
     name: String,
     output: Output,
     settings: Settings,
+    budget: Budget,
     signature: Signature,
 }
 
@@ -64,7 +68,7 @@ impl Hash for JudgedAggregate {
 impl JudgedAggregate {
     fn new(name: &str, output: Output) -> Self {
         let signature = Signature::user_defined(Volatility::Immutable);
-        Self { name: name.to_owned(), output, settings: Settings::default(), signature }
+        Self { name: name.to_owned(), output, settings: Settings::default(), budget: Budget::default(), signature }
     }
 
     /// All aggregates of a second read.
@@ -75,8 +79,8 @@ impl JudgedAggregate {
     }
 
     /// The same aggregate under a session's settings.
-    pub(super) fn bound(&self, settings: &Settings) -> Self {
-        Self { settings: settings.clone(), ..self.clone() }
+    pub(super) fn bound(&self, settings: &Settings, budget: &Budget) -> Self {
+        Self { settings: settings.clone(), budget: budget.clone(), ..self.clone() }
     }
 
     fn needs(&self, need: Need) -> bool {
@@ -163,6 +167,18 @@ impl AggregateUDFImpl for JudgedAggregate {
         AggregateOrderSensitivity::Insensitive
     }
 
+    fn schema_name(&self, params: &AggregateFunctionParams) -> SqlResult<String> {
+        Ok(with_casts(udaf_default_schema_name(self, params)?, &params.args))
+    }
+
+    fn window_function_schema_name(&self, params: &WindowFunctionParams) -> SqlResult<String> {
+        Ok(with_casts(udaf_default_window_function_schema_name(self, params)?, &params.args))
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        functions::documentation(&self.name)
+    }
+
     fn simplify(&self) -> Option<AggregateFunctionSimplification> {
         let Output::Metric(key) = self.output else { return None };
         if !self.needs(Need::Decisions) {
@@ -189,6 +205,7 @@ struct Context {
     statistics: Statistics,
     classifier: Option<Head>,
     projection: Option<Projection>,
+    _held: Held,
 }
 
 impl Context {
@@ -235,10 +252,11 @@ impl Judging {
         let Some(summary) = States::of(state)?.get(0)?.filter(|summary| summary.class_sums().rows() > 0) else {
             return Ok(None);
         };
+        let held = self.function.budget.hold(summary.bytes(), settings.memory)?;
         let (statistics, _) = evaluate::statistics(&summary, settings)?;
         let place = head.map(head::decode).transpose()?.flatten().and_then(|mut places| places.pop().flatten());
         let stored = place.map(|place| Library::default().read(&place)).transpose()?;
-        let classifier = stored.map(|head| head.for_classes(&statistics.labels, statistics.dim)).transpose()?;
+        let classifier = stored.map(|head| head::for_classes(&head, &statistics, settings)).transpose()?;
         let projection = if self.function.takes_outside() {
             let reason = |reason| Error::data("NECO's subspace cannot be made of the state").with("reason", reason);
             Some(neco_projection(&statistics, &settings.options).map_err(reason)?)
@@ -246,7 +264,7 @@ impl Judging {
             None
         };
         let (state, head) = (state.clone(), head.cloned());
-        let context = Arc::new(Context { state, head, statistics, classifier, projection });
+        let context = Arc::new(Context { state, head, statistics, classifier, projection, _held: held });
         self.contexts.push(context.clone());
         Ok(Some(context))
     }
@@ -329,6 +347,9 @@ impl Judging {
                 if batch.dim() != context.statistics.dim {
                     return Err(differ_in_length(context.statistics.dim, batch.dim()));
                 }
+                if !is_outside {
+                    check_kind(&context.statistics, batch)?;
+                }
                 judge.look(role, batch, None, seen, None)
             })?;
         }
@@ -390,7 +411,21 @@ impl Judging {
         };
         let selection = Selection::parse(&[key.to_owned()])?;
         let made = measure(&evidence, &self.function.settings.options, &selection, Extras::default())?;
+        self.function.settings.doubts.note(&made, true);
         Ok(made.metrics.first().and_then(|metric| metric.value))
+    }
+}
+
+/// Fails if the labels of rows are of another kind than the classes: not one of them would be known.
+fn check_kind(statistics: &Statistics, batch: &Batch<'_>) -> Result<()> {
+    let found = batch.codes().first().map(|&code| batch.classes()[code as usize].kind());
+    match statistics.labels.first().map(Label::kind).zip(found) {
+        Some((known, found)) if known != found => {
+            Err(Error::data("the rows have labels of another kind than the state")
+                .with("labels", format!("{found}s"))
+                .with("expected", format!("{known}s")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -453,7 +488,10 @@ impl GroupsAccumulator for Judging {
     fn size(&self) -> usize {
         let context =
             |context: &Arc<Context>| context.state.get_array_memory_size() + 8 * context.statistics.offsets.len();
-        self.contexts.iter().map(context).sum::<usize>() + self.groups.len() * size_of::<Group>()
+        // What a pool of the session holds is not reported again: see `Budget`.
+        let contexts: usize =
+            if self.function.budget.is_pooled() { 0 } else { self.contexts.iter().map(context).sum() };
+        contexts + self.groups.len() * size_of::<Group>()
     }
 }
 

@@ -11,8 +11,8 @@ use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
 use super::aggregate::RowAggregate;
+use super::budget::too_large;
 use super::external;
-use super::groups::too_large;
 use super::scan::ArchiveScan;
 use super::settings::Settings;
 use crate::state::{ClassSums, Scatter};

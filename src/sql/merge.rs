@@ -1,29 +1,63 @@
 //! `nc_merge(state)`: states that were made apart, added.
 
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result as SqlResult, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
-use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, Signature, Volatility,
+};
 use datafusion::scalar::ScalarValue;
-use std::sync::Arc;
 
 use super::aggregate::distinct;
+use super::budget::{Budget, Held};
 use super::columns::{self, States};
 use super::external;
+use super::functions;
+use super::settings::Settings;
 use super::summary::Summary;
 use crate::error::Result;
 
 /// The aggregate of states.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub(super) struct MergeStates {
+    /// Bytes that states may take; none until the analyzer has seen the call.
+    memory: Option<u64>,
+    budget: Budget,
     signature: Signature,
+}
+
+impl PartialEq for MergeStates {
+    fn eq(&self, other: &Self) -> bool {
+        self.memory == other.memory
+    }
+}
+
+impl Eq for MergeStates {}
+
+impl Hash for MergeStates {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.memory.hash(state);
+    }
 }
 
 impl MergeStates {
     pub(super) fn new() -> Self {
-        Self { signature: Signature::user_defined(Volatility::Immutable) }
+        let signature = Signature::user_defined(Volatility::Immutable);
+        Self { memory: None, budget: Budget::default(), signature }
+    }
+
+    /// The same aggregate in a query.
+    pub(super) fn bound(&self, settings: &Settings, budget: &Budget) -> Self {
+        Self { memory: settings.memory, budget: budget.clone(), ..self.clone() }
+    }
+
+    fn merged(&self) -> Merged {
+        Merged { groups: Vec::new(), memory: self.memory, budget: self.budget.clone() }
     }
 }
 
@@ -52,7 +86,9 @@ impl AggregateUDFImpl for MergeStates {
         if args.is_distinct {
             return distinct("nc_merge");
         }
-        Ok(Box::new(Single::new()))
+        let mut merged = self.merged();
+        merged.groups.push(Group::default());
+        Ok(Box::new(Single(merged)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> SqlResult<Vec<FieldRef>> {
@@ -64,17 +100,31 @@ impl AggregateUDFImpl for MergeStates {
     }
 
     fn create_groups_accumulator(&self, _: AccumulatorArgs<'_>) -> SqlResult<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Merged(Vec::new())))
+        Ok(Box::new(self.merged()))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
         AggregateOrderSensitivity::Insensitive
     }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        functions::documentation(self.name())
+    }
 }
 
 /// The states of groups so far.
 #[derive(Debug)]
-struct Merged(Vec<Summary>);
+struct Merged {
+    groups: Vec<Group>,
+    memory: Option<u64>,
+    budget: Budget,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    summary: Summary,
+    held: Option<Held>,
+}
 
 impl Merged {
     fn add(
@@ -89,15 +139,21 @@ impl Merged {
                 continue;
             }
             if let Some(state) = states.get(row)? {
-                self.0[group_of(row)].merge(&state)?;
+                let group = &mut self.groups[group_of(row)];
+                group.summary.merge(&state)?;
+                let bytes = group.summary.bytes();
+                self.budget.keep(&mut group.held, bytes, self.memory)?;
             }
         }
         Ok(())
     }
-}
 
-fn encoded(groups: &[Summary]) -> SqlResult<ArrayRef> {
-    Ok(Arc::new(columns::encode(groups.iter().map(Some)).map_err(external)?))
+    /// States as a column, which is there beside them for a while.
+    fn encoded(&self, groups: &[Group]) -> Result<ArrayRef> {
+        let bytes = groups.iter().map(|group| group.summary.bytes()).sum();
+        let _columns = self.budget.hold(bytes, self.memory)?;
+        Ok(Arc::new(columns::encode(groups.iter().map(|group| Some(&group.summary)))?))
+    }
 }
 
 impl GroupsAccumulator for Merged {
@@ -108,12 +164,13 @@ impl GroupsAccumulator for Merged {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> SqlResult<()> {
-        self.0.resize_with(total_num_groups, Summary::default);
+        self.groups.resize_with(total_num_groups, Group::default);
         self.add(&values[0], opt_filter, &|row| group_indices[row]).map_err(external)
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> SqlResult<ArrayRef> {
-        encoded(&emit_to.take_needed(&mut self.0))
+        let groups = emit_to.take_needed(&mut self.groups);
+        self.encoded(&groups).map_err(external)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> SqlResult<Vec<ArrayRef>> {
@@ -125,26 +182,22 @@ impl GroupsAccumulator for Merged {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> SqlResult<Vec<ArrayRef>> {
-        let mut each = Self(Vec::new());
+        let mut each = Self { groups: Vec::new(), memory: self.memory, budget: self.budget.clone() };
         let rows: Vec<usize> = (0..values[0].len()).collect();
         each.update_batch(values, &rows, opt_filter, rows.len())?;
         each.state(EmitTo::All)
     }
 
     fn size(&self) -> usize {
-        self.0.iter().map(Summary::bytes).sum()
+        // What a pool of the session holds is not reported again: see `Budget`.
+        let held = |group: &Group| if self.budget.is_pooled() { 0 } else { group.summary.bytes() as usize };
+        self.groups.iter().map(|group| size_of::<Group>() + held(group)).sum()
     }
 }
 
 /// All states are one group.
 #[derive(Debug)]
 struct Single(Merged);
-
-impl Single {
-    fn new() -> Self {
-        Self(Merged(vec![Summary::default()]))
-    }
-}
 
 impl Accumulator for Single {
     fn update_batch(&mut self, values: &[ArrayRef]) -> SqlResult<()> {
@@ -153,7 +206,7 @@ impl Accumulator for Single {
 
     fn evaluate(&mut self) -> SqlResult<ScalarValue> {
         // A window asks for the value again after every step.
-        ScalarValue::try_from_array(&encoded(&self.0.0)?, 0)
+        ScalarValue::try_from_array(&self.0.encoded(&self.0.groups).map_err(external)?, 0)
     }
 
     fn size(&self) -> usize {
@@ -169,9 +222,10 @@ impl Accumulator for Single {
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> SqlResult<()> {
-        let mut leaving = Self::new();
-        leaving.update_batch(values)?;
-        self.0.0[0].subtract(&leaving.0.0[0]).map_err(external)
+        let mut leaving =
+            Merged { groups: vec![Group::default()], memory: self.0.memory, budget: self.0.budget.clone() };
+        leaving.add(&values[0], None, &|_| 0).map_err(external)?;
+        self.0.groups[0].summary.subtract(&leaving.groups[0].summary).map_err(external)
     }
 
     fn supports_retract_batch(&self) -> bool {

@@ -11,12 +11,12 @@ use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::execution::SessionState;
-use glob::MatchOptions;
 
 use super::external;
 use super::failure::explain;
 use super::state_file;
 use super::table::ArchiveTable;
+use crate::archive::{escaped, matches};
 use crate::error::{Error, Result};
 use crate::store::StateFile;
 
@@ -47,7 +47,7 @@ pub(super) async fn open(path: &str, session: &dyn Session) -> Result<Arc<dyn Ta
     match text_format(path) {
         Some((format, extension)) => text_table(path, format, &extension, session)
             .await
-            .map_err(|error| error.with_default("file", path.escape_debug())),
+            .map_err(|error| error.with_default("file", escaped(path))),
         None if StateFile::is_at(Path::new(path)) => Ok(Arc::new(state_file::open(Path::new(path))?)),
         None => Ok(Arc::new(ArchiveTable::open(&[path.to_owned()])?)),
     }
@@ -73,7 +73,7 @@ async fn text_table(
     extension: &str,
     session: &dyn Session,
 ) -> Result<Arc<dyn TableProvider>> {
-    let urls = files(path)?.iter().map(|file| url(file)).collect::<Result<Vec<_>>>()?;
+    let urls = files(path)?.iter().map(|file| url_of_file(file)).collect::<Result<Vec<_>>>()?;
     let options = ListingOptions::new(format).with_file_extension(extension);
     let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
     let config = config.infer_schema(session).await.map_err(explain)?;
@@ -86,37 +86,41 @@ fn files(path: &str) -> Result<Vec<PathBuf>> {
     if Path::new(path).exists() {
         return Ok(vec![PathBuf::from(path)]);
     }
-    let missing = || Error::missing("no such file or directory").with("file", path.escape_debug());
+    let missing = || Error::missing("no such file or directory").with("file", escaped(path));
     if !path.contains(['*', '?', '[']) {
         return Err(missing());
     }
-    let options =
-        MatchOptions { require_literal_separator: true, require_literal_leading_dot: true, ..Default::default() };
-    let matches = glob::glob_with(path, options)
-        .map_err(|error| Error::usage("not a pattern of file names").with("detail", error.msg))?;
-    let files: Vec<PathBuf> = matches.collect::<Result<_, _>>().map_err(|error| {
-        let shown = error.path().to_string_lossy().escape_debug().to_string();
-        Error::io("cannot list a directory").with("path", shown).caused_by(error)
-    })?;
+    let files = matches(path)?;
     if files.is_empty() { Err(missing()) } else { Ok(files) }
 }
 
-/// The URL of a file, every unusual character encoded: what a path says is a name and never a pattern.
-fn url(file: &Path) -> Result<ListingTableUrl> {
-    let failed = |detail: String| {
-        Error::io("cannot open").with("file", file.to_string_lossy().escape_debug()).with("detail", detail)
+/// The URL of a file that is there, links resolved.
+fn url_of_file(file: &Path) -> Result<ListingTableUrl> {
+    let failed = |error: std::io::Error| {
+        let file = escaped(&file.to_string_lossy());
+        Error::io("cannot open").with("file", file).with("detail", &error).caused_by(error)
     };
-    let absolute = file.canonicalize().map_err(|error| failed(error.to_string()).caused_by(error))?;
+    let absolute = file.canonicalize().map_err(failed)?;
     if absolute.is_dir() {
-        return Err(failed("it is a directory".to_owned()));
+        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
     }
+    url(&absolute, false)
+}
+
+/// The URL of a path from the root, every unusual character encoded: what a path says is a name and never a pattern.
+pub(super) fn url(absolute: &Path, is_folder: bool) -> Result<ListingTableUrl> {
+    let no_text =
+        || Error::io("its name is no text, which SQL needs").with("file", escaped(&absolute.to_string_lossy()));
     let mut encoded = String::from("file://");
-    for byte in absolute.to_str().ok_or_else(|| failed("its name is no text".to_owned()))?.bytes() {
+    for byte in absolute.to_str().ok_or_else(no_text)?.bytes() {
         match byte {
             b'/' | b'.' | b'-' | b'_' | b'~' => encoded.push(char::from(byte)),
             _ if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
             _ => encoded.extend(["%", &format!("{byte:02X}")]),
         }
+    }
+    if is_folder {
+        encoded.push('/');
     }
     ListingTableUrl::parse(&encoded).map_err(explain)
 }

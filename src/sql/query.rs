@@ -1,29 +1,32 @@
 //! Statements as text, run one by one: what they may do, and what comes of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlanStatement};
 use datafusion::physical_plan::execute_stream;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::{CopyToSource, DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 
-use super::external;
 use super::failure::{explain, explain_plan, missing_table};
-use super::functions;
+use super::{clauses, copy, external, functions, nesting};
 use crate::error::{Error, Result};
+use crate::store::Staged;
 
 /// A statement, parsed and not planned yet.
 #[derive(Clone, Debug)]
 pub struct Query {
     statement: Statement,
+    /// Files that its rows will be written to.
+    outputs: Vec<PathBuf>,
 }
 
 /// Whether statements may write files and make tables.
@@ -41,6 +44,10 @@ pub struct Answer {
     schema: SchemaRef,
     rows: SendableRecordBatchStream,
     is_plan: bool,
+    /// What the statement writes, until it is whole.
+    staged: Vec<Staged>,
+    /// Rows that waited for that.
+    waiting: VecDeque<RecordBatch>,
 }
 
 impl Query {
@@ -48,11 +55,12 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if it is not SQL, with line and column.
+    /// [`Usage`](crate::error::ErrorKind::Usage) if it is not SQL, with line and column, or nests too deep.
     pub fn parse(text: &str) -> Result<Vec<Self>> {
+        nesting::check(text)?;
         let parser = DFParserBuilder::new(text).build().map_err(explain);
         let statements = parser.and_then(|mut parser| parser.parse_statements().map_err(explain))?;
-        Ok(statements.into_iter().map(|statement| Self { statement }).collect())
+        Ok(statements.into_iter().map(|statement| Self { statement, outputs: Vec::new() }).collect())
     }
 
     /// Puts values in the place of parameters, `$name`; those that are there are added to `used`.
@@ -89,16 +97,32 @@ impl Query {
         }
     }
 
+    /// Says which files its rows will be written to: it may not read one of them.
+    pub fn write_to(&mut self, outputs: Vec<PathBuf>) {
+        self.outputs = outputs;
+    }
+
+    /// Whether its rows are all that comes of it.
+    pub fn only_answers(&self) -> bool {
+        matches!(&self.statement, Statement::Statement(statement) if matches!(**statement, ast::Statement::Query(_)))
+    }
+
     /// Plans it and begins to run it.
+    ///
+    /// What it writes takes its place once [`next`](Answer::next) has no more rows: files and folders are whole, or not
+    /// there.
     ///
     /// Metrics that a query gives no name get their key: `SELECT nc1_pinv(feature, label)` makes a column `nc1_pinv`.
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if it makes no sense, has a parameter without a value, or writes and
-    /// may not; and whatever the tables say.
+    /// [`Usage`](crate::error::ErrorKind::Usage) if it makes no sense, has a clause that would be ignored or a parameter
+    /// without a value, or writes and may not, or reads what is written; [`Output`](crate::error::ErrorKind::Output) if that
+    /// cannot be written; and whatever the tables say.
     pub async fn run(mut self, context: &SessionContext, access: Access) -> Result<Answer> {
         self.check_parameters()?;
+        check_clauses(&self.statement, &context.state())?;
+        functions::show(&mut self.statement)?;
         name_columns(&mut self.statement);
         let explained = |error| missing_table(explain_plan(error), context);
         let plan = context.state().statement_to_plan(self.statement).await.map_err(explained)?;
@@ -108,13 +132,17 @@ impl Query {
             })
             .map_err(explain)?;
         }
+        check_setting(&plan)?;
         let is_plan = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
         let frame = context.execute_logical_plan(plan).await.map_err(explained)?;
+        let (session, plan) = frame.into_parts();
+        let (plan, staged) = copy::stage(plan, &self.outputs)?;
+        let frame = DataFrame::new(session, plan);
         let schema = frame.schema().inner().clone();
         let tasks = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await.map_err(explain_plan)?;
         let rows = execute_stream(plan, tasks).map_err(explain)?;
-        Ok(Answer { schema, rows, is_plan })
+        Ok(Answer { schema, rows, is_plan, staged, waiting: VecDeque::new() })
     }
 
     fn check_parameters(&mut self) -> Result<()> {
@@ -147,13 +175,22 @@ impl Answer {
         self.is_plan
     }
 
-    /// The next rows.
+    /// The next rows. What the statement writes is in its place before its first row is given out.
     ///
     /// # Errors
     ///
-    /// Those of reading and of the functions.
+    /// Those of reading and of the functions; [`Io`](crate::error::ErrorKind::Io) if what is written cannot be.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        self.rows.next().await.transpose().map_err(explain)
+        if !self.staged.is_empty() {
+            while let Some(rows) = self.rows.next().await {
+                self.waiting.push_back(rows.map_err(explain)?);
+            }
+            self.staged.drain(..).try_for_each(Staged::commit)?;
+        }
+        match self.waiting.pop_front() {
+            Some(rows) => Ok(Some(rows)),
+            None => self.rows.next().await.transpose().map_err(explain),
+        }
     }
 }
 
@@ -173,6 +210,34 @@ fn read_only(statement: &str) -> Error {
     Error::usage("this statement writes, and the session only reads")
         .with("statement", statement)
         .help("--allow-write permits it; -o FILE writes the result of a query")
+}
+
+/// Refuses what the planner would read over.
+fn check_clauses(statement: &Statement, session: &SessionState) -> Result<()> {
+    match statement {
+        Statement::Statement(inner) => clauses::check(inner, session),
+        Statement::CopyTo(copy) => match &copy.source {
+            CopyToSource::Query(query) => clauses::check(query, session),
+            CopyToSource::Relation(_) => Ok(()),
+        },
+        Statement::Explain(explain) => check_clauses(&explain.statement, session),
+        Statement::CreateExternalTable(_) | Statement::Reset(_) => Ok(()),
+    }
+}
+
+/// A pool of its own would leave the states out.
+fn check_setting(plan: &LogicalPlan) -> Result<()> {
+    let variable = match plan {
+        LogicalPlan::Statement(PlanStatement::SetVariable(set)) => &set.variable,
+        LogicalPlan::Statement(PlanStatement::ResetVariable(reset)) => &reset.variable,
+        _ => return Ok(()),
+    };
+    if variable != "datafusion.runtime.memory_limit" {
+        return Ok(());
+    }
+    Err(Error::usage("the memory of a session cannot be changed while it runs")
+        .with("setting", variable)
+        .help("nckit sql --memory 8GiB; SET nc.memory = BYTES bounds the states alone"))
 }
 
 fn each_expression(statement: &mut Statement, each: &mut dyn FnMut(&mut ast::Expr)) {
@@ -230,6 +295,7 @@ fn name_columns(statement: &mut Statement) {
         return;
     }
     let keys: Vec<Option<String>> = select.projection.iter().map(key).collect();
+    let mut taken: BTreeSet<String> = BTreeSet::new();
     for (at, item) in select.projection.iter_mut().enumerate() {
         let ast::SelectItem::UnnamedExpr(expression) = item else { continue };
         let own = keys[at].as_ref().filter(|key| keys.iter().filter(|other| other.as_ref() == Some(*key)).count() == 1);
@@ -237,10 +303,20 @@ fn name_columns(statement: &mut Statement) {
             // A column has a name; a field of a struct is named alike.
             (ast::Expr::Identifier(_), _) | (ast::Expr::CompoundIdentifier(_), None) => continue,
             (_, Some(own)) => own.clone(),
-            (other, None) => other.to_string(),
+            (other, None) => numbered(other.to_string(), &taken),
         };
+        taken.insert(name.clone());
         *item = ast::SelectItem::ExprWithAlias { expr: expression.clone(), alias: ast::Ident::with_quote('"', name) };
     }
+}
+
+/// A name that is not taken: of several equal expressions the later ones get a number.
+fn numbered(name: String, taken: &BTreeSet<String>) -> String {
+    if !taken.contains(&name) {
+        return name;
+    }
+    let mut numbers = (2..=taken.len() + 2).map(|number| format!("{name}_{number}"));
+    numbers.find(|name| !taken.contains(name)).unwrap_or(name)
 }
 
 /// The name that an item of a query has or could have.

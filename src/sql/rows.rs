@@ -22,7 +22,6 @@ pub(super) fn is_vector(data_type: &DataType) -> bool {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             item.data_type().is_floating()
         }
-        DataType::FixedSizeBinary(width) => *width > 0 && width % 4 == 0,
         DataType::Null => true,
         _ => false,
     }
@@ -165,7 +164,7 @@ impl Rows {
         }
         for (dim, rows) in by_dim {
             let codes: Vec<u32> = rows.iter().map(|&row| self.codes[row as usize]).collect();
-            self.with_features(dim, &rows, |features| each(&Batch::new(dim, features, &codes, &self.classes)?))?;
+            self.with_features(dim, &rows, |features| each(&Batch::of_finite(dim, features, &codes, &self.classes)?))?;
         }
         Ok(())
     }
@@ -197,7 +196,7 @@ impl Rows {
             };
             let codes: Vec<u32> = rows.iter().map(|&row| self.codes[row as usize]).collect();
             self.with_features(*dim, rows, |features| {
-                let batch = Batch::new(*dim, features, &codes, &self.classes)?;
+                let batch = Batch::of_finite(*dim, features, &codes, &self.classes)?;
                 let profile = match (rounding, found) {
                     (Rounding::Exponent(exponent), _) => Profile::with_exponent(&batch, *exponent)?,
                     (_, Some((grid, _))) => Profile::on(&batch, grid.clone())?,
@@ -280,14 +279,6 @@ impl Vectors {
                 let first = lists.value_offset(0) as usize;
                 let starts = (0..rows).map(|row| first + row * dim).collect();
                 (starts, vec![dim; rows], lists.values().clone())
-            }
-            DataType::FixedSizeBinary(width) => {
-                let (dim, bytes) = (*width as usize / 4, array.as_fixed_size_binary());
-                let (quads, _) = bytes.value_data().as_chunks::<4>();
-                let values: Vec<f32> = quads[..rows * dim].iter().map(|&quad| f32::from_le_bytes(quad)).collect();
-                let starts = (0..rows).map(|row| row * dim).collect();
-                let values = Floats::F32(values.into());
-                return Ok(Self { values, starts, dims: vec![dim; rows], nulls, null_elements: None });
             }
             DataType::Null => {
                 let values = Floats::F32(Vec::new().into());

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Builder, LargeListBuilder, StringArray, StringBuilder, StructArray, UInt64Builder,
+    Array, ArrayRef, AsArray, Float64Array, Float64Builder, LargeListBuilder, StringArray, StringBuilder, StructArray,
+    UInt64Builder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
@@ -11,20 +12,21 @@ use arrow::datatypes::{DataType, Field, Fields, Int64Type};
 use datafusion::common::{Result as SqlResult, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::scalar::ScalarValue;
 use rayon::prelude::*;
 
+use super::budget::Budget;
 use super::columns::{self, States};
 use super::evaluate::{self, Beside, Source, keys_of_states, measurements, table_fields};
-use super::external;
 use super::head::{self, Library};
 use super::settings::Settings;
 use super::summary::Summary;
+use super::{external, functions, remarks};
 use crate::archive::StoredHead;
-use crate::error::{Error, Result};
-use crate::metrics::{Card, ClassRow, Extras, Pair, card, cards, spectrum};
+use crate::error::{Error, Result, nearest};
+use crate::metrics::{Card, ClassRow, Extras, Measurements, Pair, card, cards, spectrum};
 
 /// A function whose first argument is a state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +44,10 @@ enum Output {
     Metrics(Vec<&'static str>),
     /// Why a metric has no value.
     Reason,
+    /// What rounding left of it.
+    Accuracy,
+    /// What is remarked of it.
+    Flags,
     Classes,
     WorstPairs,
     Spectrum,
@@ -75,6 +81,8 @@ impl Measure {
         let others = [
             Self::of_all(),
             Self::new("nc_reason", Output::Reason),
+            Self::new("nc_accuracy", Output::Accuracy),
+            Self::new("nc_flags", Output::Flags),
             Self::new("nc_classes", Output::Classes),
             Self::new("nc_worst_pairs", Output::WorstPairs),
             Self::new("nc_spectrum", Output::Spectrum),
@@ -104,7 +112,9 @@ impl Measure {
                 _ => "",
             },
             Output::Metrics(_) => " [, head [, state of out-of-distribution rows]]",
-            Output::Reason => ", metric [, head]",
+            Output::Reason | Output::Accuracy | Output::Flags => {
+                ", metric [, head [, state of out-of-distribution rows]]"
+            }
             Output::Classes => " [, head]",
             Output::WorstPairs => ", number of pairs",
             Output::Spectrum => "",
@@ -128,8 +138,15 @@ impl Measure {
                 (Output::Metrics(_), [one, two]) => head(one) && columns::is_state(two),
                 (Output::Metrics(_), [one]) => head(one) || columns::is_state(one),
                 (Output::Classes, [one]) => head(one),
-                (Output::Reason, [key]) => text(key),
-                (Output::Reason, [key, one]) => text(key) && head(one),
+                (Output::Reason | Output::Accuracy | Output::Flags, [key, rest @ ..]) => {
+                    text(key)
+                        && match rest {
+                            [] => true,
+                            [one] => head(one),
+                            [one, two] => head(one) && columns::is_state(two),
+                            _ => false,
+                        }
+                }
                 (Output::WorstPairs, [pairs]) => pairs.is_integer(),
                 (Output::Difference, [other]) => columns::is_state(other),
                 _ => false,
@@ -137,6 +154,8 @@ impl Measure {
     }
 
     fn make(&self, arguments: &Arguments, settings: &Settings) -> Result<ArrayRef> {
+        // All states of the batch are decoded before the first is looked at.
+        let _decoded = Budget::of(settings).hold(arguments.state_bytes(), settings.memory)?;
         let states = arguments.states(0)?;
         let none = || vec![None; states.len()];
         match &self.output {
@@ -163,17 +182,20 @@ impl Measure {
                 Ok(Arc::new(evaluate::table(keys, &beside(&states, &heads, &outside), settings)?))
             }
             Output::Reason => {
-                let keys = arguments.texts(1)?;
-                let heads = if arguments.count() > 2 { arguments.heads(2)? } else { none() };
-                let reasons = (0..states.len()).into_par_iter().map(|row| {
-                    let (Some(state), Some(key)) = (&states[row], &keys[row]) else { return Ok(None) };
-                    let card = card(key).ok_or_else(|| Error::usage("no such metric").with("metric", key))?;
-                    let extras = Extras::default();
-                    let measured = measurements(state, &[card.key], heads[row].as_deref(), None, extras, settings)?;
-                    Ok(measured.metrics.first().and_then(|metric| metric.reason))
-                });
-                let reasons: Vec<Option<&str>> = reasons.collect::<Result<_>>()?;
-                Ok(Arc::new(StringArray::from(reasons)))
+                let reasons = of_a_metric(&states, arguments, settings, |made| made.metrics.first()?.reason)?;
+                Ok(Arc::new(reasons.into_iter().map(Option::flatten).collect::<StringArray>()))
+            }
+            Output::Accuracy => {
+                let errors = of_a_metric(&states, arguments, settings, |made| {
+                    made.accuracy.get(made.metrics.first()?.key).copied()
+                })?;
+                Ok(Arc::new(errors.into_iter().map(Option::flatten).collect::<Float64Array>()))
+            }
+            Output::Flags => {
+                let flags = of_a_metric(&states, arguments, settings, |made| {
+                    made.metrics.first().map(|metric| metric.flags.clone()).unwrap_or_default()
+                })?;
+                Ok(remarks::lists(&flags))
             }
             Output::Classes => {
                 let heads = if arguments.count() > 1 { arguments.heads(1)? } else { none() };
@@ -228,6 +250,32 @@ impl Measure {
     }
 }
 
+/// Something of the metric that the second argument names, of each state; nothing where either is null.
+fn of_a_metric<T: Send>(
+    states: &[Option<Summary>],
+    arguments: &Arguments,
+    settings: &Settings,
+    of: impl Fn(&Measurements) -> T + Sync,
+) -> Result<Vec<Option<T>>> {
+    let keys = arguments.texts(1)?;
+    let heads = if arguments.count() > 2 { arguments.heads(2)? } else { vec![None; states.len()] };
+    let outside = if arguments.count() > 3 { arguments.states(3)? } else { vec![None; states.len()] };
+    let each = (0..states.len()).into_par_iter().map(|row| {
+        let (Some(state), Some(key)) = (&states[row], &keys[row]) else { return Ok(None) };
+        let key = card(key).ok_or_else(|| unknown(key))?.key;
+        let (head, outside) = (heads[row].as_deref(), outside[row].as_ref());
+        Ok(Some(of(&measurements(state, &[key], head, outside, Extras::default(), settings)?)))
+    });
+    // An error is the same whichever thread comes first.
+    each.collect::<Vec<_>>().into_iter().collect()
+}
+
+fn unknown(key: &str) -> Error {
+    let near = nearest(key, cards().iter().map(|card| card.key));
+    let error = Error::usage("no such metric").with("metric", key.escape_debug());
+    if near.is_empty() { error } else { error.help(format!("did you mean {}?", near.join(", "))) }
+}
+
 /// Whether the call of a metric can be made with others of the same arguments.
 pub(super) fn metric_call(call: &ScalarFunction) -> Option<&'static str> {
     call.func.inner().downcast_ref::<Measure>()?.key()
@@ -246,9 +294,10 @@ impl ScalarUDFImpl for Measure {
         let list =
             |fields: Fields| DataType::LargeList(Arc::new(Field::new_list_field(DataType::Struct(fields), true)));
         Ok(match &self.output {
-            Output::Metric(_) => DataType::Float64,
+            Output::Metric(_) | Output::Accuracy => DataType::Float64,
             Output::Metrics(keys) => DataType::Struct(table_fields(keys)),
             Output::Reason => DataType::Utf8,
+            Output::Flags => remarks::list_type(),
             Output::Classes => list(class_fields()),
             Output::WorstPairs => list(pair_fields()),
             Output::Spectrum => DataType::Struct(spectrum_fields()),
@@ -262,6 +311,10 @@ impl ScalarUDFImpl for Measure {
         }
         let types = types.iter().map(short).collect::<Vec<_>>().join(", ");
         plan_err!("{} does not take ({types}): {}", self.name, self.usage())
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        functions::documentation(&self.name)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> SqlResult<ColumnarValue> {
@@ -326,6 +379,12 @@ impl Arguments {
         let (array, constant) = &self.arrays[argument];
         let constant = *constant;
         (array, move |row| if constant { 0 } else { row })
+    }
+
+    /// Bytes of the states among the arguments.
+    fn state_bytes(&self) -> u64 {
+        let states = self.arrays.iter().filter(|(array, _)| columns::is_state(array.data_type()));
+        states.map(|(array, _)| array.to_data().get_slice_memory_size().unwrap_or_default() as u64).sum()
     }
 
     fn states(&self, argument: usize) -> Result<Vec<Option<Summary>>> {

@@ -11,6 +11,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result as SqlResult, Statistics};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
@@ -174,6 +175,7 @@ impl ExecutionPlan for ArchiveScan {
             left: self.limit.unwrap_or(usize::MAX),
             size: context.session_config().batch_size().max(1),
             pending: None,
+            held: MemoryConsumer::new("rows of the archive").register(context.memory_pool()),
         };
         let stream = futures::stream::iter(batches);
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream)))
@@ -203,6 +205,8 @@ struct Batches {
     size: usize,
     /// What was read and not handed on yet, and how much of it was.
     pending: Option<(RecordBatch, usize)>,
+    /// The memory of that.
+    held: MemoryReservation,
 }
 
 impl Batches {
@@ -221,6 +225,17 @@ impl Batches {
                 }
             }
         }
+    }
+}
+
+impl Batches {
+    fn read_held(&mut self) -> SqlResult<Option<RecordBatch>> {
+        self.held.free();
+        let batch = self.read().map_err(external)?;
+        if let Some(batch) = &batch {
+            self.held.try_grow(batch.get_array_memory_size())?;
+        }
+        Ok(batch)
     }
 }
 
@@ -244,12 +259,12 @@ impl Iterator for Batches {
         }
         let (batch, done) = match self.pending.take() {
             Some(pending) => pending,
-            None => match self.read() {
+            None => match self.read_held() {
                 Ok(Some(batch)) => (batch, 0),
                 Ok(None) => return None,
                 Err(error) => {
                     self.left = 0;
-                    return Some(Err(external(error)));
+                    return Some(Err(error));
                 }
             },
         };

@@ -6,14 +6,17 @@ use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
 use datafusion::common::TableReference;
 use datafusion::common::config::ConfigExtension as _;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use serde_json::Value;
 
+use super::doubts::Doubts;
 use super::failure::explain;
 use super::paths::{self, PathTables};
 use super::register;
-use super::settings::Settings;
-use crate::archive::Policy;
+use super::settings::{Pool, Settings};
+use crate::archive::{Policy, escaped};
 use crate::error::Result;
 
 /// What a session is made of.
@@ -21,7 +24,8 @@ use crate::error::Result;
 pub struct SessionOptions {
     /// Partitions of a query that run at once; 0 is one a core.
     pub threads: usize,
-    /// Bytes that all states of a query may take together; `None` is no limit.
+    /// Bytes that the states of a query, what is read for it and the operators of its plan may take together; `None` is no
+    /// limit. What a function makes of a row, as `repeat` and `array_repeat` do, is not counted.
     pub memory: Option<u64>,
     /// Names of tables and the files, directories or patterns that they stand for.
     pub tables: Vec<(String, String)>,
@@ -33,8 +37,9 @@ pub struct SessionOptions {
 /// Parquet is read by the archive's reader, whether it holds vectors, stored states or anything else; its hive keys are columns.
 /// CSV and JSON (by their extensions: csv, tsv, json, ndjson, jsonl) are read by DataFusion's.
 ///
-/// Memory is checked where states are made, and not by a memory pool: DataFusion would answer a full pool by emitting
-/// every state at every batch.
+/// Memory comes out of one pool, first come, first served: sorts, joins and aggregations of plain values go on in files below
+/// the system's directory for temporary files once it is full (`SET datafusion.runtime.temp_directory = 'DIR'`, at most
+/// `max_temp_directory_size`, 100 GB), and whatever cannot do so fails. States never do.
 ///
 /// # Errors
 ///
@@ -57,7 +62,14 @@ pub async fn session(options: &SessionOptions) -> Result<SessionContext> {
     if options.threads > 0 {
         config = config.with_target_partitions(options.threads);
     }
-    let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let mut runtime = RuntimeEnvBuilder::new();
+    let pool = options.memory.map(|memory| Arc::new(GreedyMemoryPool::new(memory as usize)) as Arc<dyn MemoryPool>);
+    if let Some(pool) = &pool {
+        runtime = runtime.with_memory_pool(pool.clone());
+    }
+    let runtime = runtime.build_arc().map_err(explain)?;
+    let state =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
     let factory: Arc<dyn UrlTableFactory> = Arc::new(PathTables { session: state.clone() });
     let catalogs = Arc::new(DynamicFileCatalog::new(state.catalog_list().clone(), factory));
     let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(catalogs).build();
@@ -68,12 +80,23 @@ pub async fn session(options: &SessionOptions) -> Result<SessionContext> {
         let state = context.state_ref();
         state.write().config_mut().options_mut().set(&key, &memory.to_string()).map_err(explain)?;
     }
+    if let Some(pool) = pool {
+        let state = context.state_ref();
+        let mut state = state.write();
+        if let Some(settings) = state.config_mut().options_mut().extensions.get_mut::<Settings>() {
+            settings.pool = Pool::from(pool);
+        }
+    }
     for (name, path) in &options.tables {
-        let table =
-            paths::open(path, &context.state()).await.map_err(|error| error.with("table", name.escape_debug()))?;
+        let table = paths::open(path, &context.state()).await.map_err(|error| error.with("table", escaped(name)))?;
         context.register_table(TableReference::bare(name.as_str()), table).map_err(explain)?;
     }
     Ok(context)
+}
+
+/// What is to be said of the numbers that a session's queries make, from now on.
+pub fn doubts(context: &SessionContext) -> Doubts {
+    Settings::of(context.state().config_options()).doubts
 }
 
 /// The conventions of a session's numbers, and the rules for its rows.

@@ -3,12 +3,16 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::path::Path;
+use std::sync::Arc;
 
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::MemoryPool;
 
+use super::doubts::Doubts;
 use super::external;
-use crate::archive::Policy;
+use crate::archive::{ClassNames, HeadRows, Naming, Policy};
 use crate::error::{Error, Result};
 use crate::metrics::Options;
 
@@ -21,6 +25,8 @@ use crate::metrics::Options;
 /// | `nulls` | fail | rows with a null label, a null vector or a null in it: `fail` or `skip` |
 /// | `nonfinite` | fail | rows with a NaN or an infinity: `fail` or `skip` |
 /// | `memory` | none | bytes that all states of a query may take together |
+/// | `head_rows` | none | which row of a head is which class: `label`, `one-based`, `rank` (among the labels of a state, as many as the rows), `names:FILE` |
+/// | `class_names` | none | a file of names of classes, for rows of heads |
 ///
 /// A value of `default` takes a setting back.
 #[derive(Clone, Debug, Default)]
@@ -33,10 +39,31 @@ pub struct Settings {
     pub(super) nulls: Policy,
     pub(super) nonfinite: Policy,
     pub(super) memory: Option<u64>,
+    pub(super) naming: Naming,
+    /// Where states have their memory, beside the operators of plans.
+    pub(super) pool: Pool,
+    /// What is to be said of the numbers that were made.
+    pub(super) doubts: Doubts,
+}
+
+/// A session's pool, if it has one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pool(Option<Arc<dyn MemoryPool>>);
+
+impl Pool {
+    pub(super) fn get(&self) -> Option<&Arc<dyn MemoryPool>> {
+        self.0.as_ref()
+    }
+}
+
+impl From<Arc<dyn MemoryPool>> for Pool {
+    fn from(pool: Arc<dyn MemoryPool>) -> Self {
+        Self(Some(pool))
+    }
 }
 
 /// The keys beside those of [`Options`].
-const KEYS: [&str; 5] = ["require_grid", "extra_bits", "nulls", "nonfinite", "memory"];
+const KEYS: [&str; 7] = ["require_grid", "extra_bits", "nulls", "nonfinite", "memory", "head_rows", "class_names"];
 
 impl Settings {
     /// The settings of a session; the defaults if the functions are not registered with it.
@@ -65,6 +92,8 @@ impl Settings {
             "nulls" => self.nulls = policy(value)?,
             "nonfinite" => self.nonfinite = policy(value)?,
             "memory" => self.memory = Some(value.parse().map_err(|_| takes("a number of bytes"))?),
+            "head_rows" => self.naming.rows = Some(HeadRows::parse(value)?),
+            "class_names" => self.naming.names = Some(ClassNames::read(Path::new(value))?),
             _ => {
                 let more = format!("nc.{}", KEYS.join(", nc."));
                 return self.options.set(key, value).map_err(|error| match error.advice().map(str::to_owned) {
@@ -120,7 +149,7 @@ impl ExtensionOptions for Settings {
         for (key, value) in &typed {
             settings.assign(key, value).map_err(external)?;
         }
-        *self = Self { typed, ..settings };
+        *self = Self { typed, pool: self.pool.clone(), doubts: self.doubts.clone(), ..settings };
         Ok(())
     }
 
@@ -145,6 +174,8 @@ impl ExtensionOptions for Settings {
             entry("nulls", policy(self.nulls), "rows with nulls: fail or skip"),
             entry("nonfinite", policy(self.nonfinite), "rows with a NaN or an infinity: fail or skip"),
             entry("memory", self.memory.map(|bytes| bytes.to_string()), "bytes that states may take together"),
+            entry("head_rows", self.typed.get("head_rows").cloned(), "which row of a head is which class"),
+            entry("class_names", self.typed.get("class_names").cloned(), "a file of names of classes"),
         ];
         options.chain(rules).collect()
     }

@@ -9,11 +9,12 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use datafusion::common::{Result as SqlResult, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Documentation, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::scalar::ScalarValue;
 
 use super::external;
+use super::functions;
 use super::head::{self, HeadPlace};
 use super::scalar::Arguments;
 use crate::error::{Error, Result};
@@ -55,6 +56,10 @@ impl ScalarUDFImpl for ReadHead {
             _ => false,
         };
         if fits { Ok(types.to_vec()) } else { plan_err!("nc_head takes nc_head(path [, key [, transposed]])") }
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        functions::documentation(self.name())
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> SqlResult<ColumnarValue> {
@@ -118,6 +123,10 @@ impl ScalarUDFImpl for Share {
 
     fn return_type(&self, types: &[DataType]) -> SqlResult<DataType> {
         Ok(DataType::Dictionary(Box::new(DataType::Int32), Box::new(shared(&types[0]).clone())))
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        functions::documentation(self.name())
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> SqlResult<ColumnarValue> {

@@ -52,13 +52,15 @@ impl Summary {
         self.class_sums().rows() == 0 && self.skipped_nulls == 0 && self.skipped_nonfinite == 0
     }
 
-    /// Bytes that it holds.
-    pub(super) fn bytes(&self) -> usize {
+    /// Bytes that it holds while rows are added: class sums grow by doubling, and labels are there twice.
+    pub(super) fn bytes(&self) -> u64 {
         let sums = self.class_sums();
-        match &self.sums {
-            Sums::Moments(_) => ClassSums::bytes(sums.classes(), sums.dim()),
-            Sums::Full(_) => Scatter::bytes(sums.classes(), sums.dim()),
-        }
+        let (classes, dim) = (sums.classes(), sums.dim());
+        let scatter = match &self.sums {
+            Sums::Moments(_) => 0,
+            Sums::Full(_) => Scatter::bytes(0, dim),
+        };
+        (scatter + 2 * (ClassSums::bytes(classes, dim) + sums.text_bytes())) as u64
     }
 
     pub(super) fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {

@@ -18,9 +18,9 @@ use datafusion::scalar::ScalarValue;
 use super::carrier;
 use super::scan::ArchiveScan;
 use super::settings::Settings;
-use crate::archive::{Table, TableUnit, Wanted};
+use crate::archive::{Dtype, Table, TableUnit, Wanted};
 use crate::batch::Label;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// An archive that SQL can read, by the reader that `nckit measure` uses.
 ///
@@ -31,43 +31,35 @@ pub struct ArchiveTable {
     table: Arc<Table>,
     /// What users see.
     visible: SchemaRef,
-    /// The same, and a grid for each pair of a vector column and a label column.
+    /// The same, and a grid for each of the pairs.
     wide: SchemaRef,
-    /// The pairs, in the order of their columns.
+    /// Pairs of a vector column and a label column whose grids are shown, in the order of their columns: none but in plans
+    /// that the analyzer has seen.
     pairs: Vec<(usize, usize)>,
-    /// Whether the grids are shown: only plans that the analyzer has seen know them.
-    exposed: bool,
 }
 
 impl ArchiveTable {
     /// Opens files, directories or patterns as one table.
     ///
+    /// Fixed-size binary is bytes, unless an input says of which type the numbers in a column are: `PATH?emb=f16`, and
+    /// `PATH?a=f16&b=f32` of two.
+    ///
     /// # Errors
     ///
-    /// Those of [`Table::open`].
+    /// Those of [`Table::open`]; [`Usage`](crate::error::ErrorKind::Usage) for types that are none.
     pub fn open(inputs: &[String]) -> Result<Self> {
-        let table = Table::open(inputs)?;
+        let (mut paths, mut dtypes) = (Vec::new(), Vec::new());
+        for input in inputs {
+            let (path, columns) = with_dtypes(input)?;
+            paths.push(path);
+            dtypes.extend(columns);
+        }
+        let table = Table::open(&paths, &dtypes)?;
         let columns = table.columns();
         let visible: Vec<Field> =
             columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true)).collect();
-        let of = |wanted: fn(&crate::archive::TableColumn) -> bool| {
-            (0..columns.len()).filter(move |&at| wanted(&columns[at]))
-        };
-        let pairs: Vec<(usize, usize)> = of(|column| column.is_vector)
-            .flat_map(|vector| of(|column| column.is_label).map(move |label| (vector, label)))
-            .collect();
-        let grids = pairs.iter().map(|&(vector, label)| {
-            let name = format!("__nc_grid({},{})", columns[vector].name, columns[label].name);
-            Field::new(name, carrier::data_type(), true)
-        });
-        let wide = Schema::new(visible.iter().cloned().chain(grids).collect::<Vec<_>>());
-        Ok(Self {
-            visible: Arc::new(Schema::new(visible)),
-            wide: Arc::new(wide),
-            pairs,
-            table: Arc::new(table),
-            exposed: false,
-        })
+        let visible = Arc::new(Schema::new(visible));
+        Ok(Self { wide: visible.clone(), visible, pairs: Vec::new(), table: Arc::new(table) })
     }
 
     /// The archive.
@@ -75,17 +67,18 @@ impl ArchiveTable {
         &self.table
     }
 
-    /// The same table with its grids shown.
-    pub(super) fn exposed(&self) -> Self {
-        Self { exposed: true, ..self.clone() }
-    }
-
-    /// The position and the name of the column that holds the grids of a pair of columns.
-    pub(super) fn grid_column(&self, feature: &str, label: &str) -> Option<(usize, &str)> {
+    /// The same table with one more column, the last: the grids of a pair of columns.
+    pub(super) fn with_grid(&self, feature: &str, label: &str, name: &str) -> Option<Self> {
+        let columns = self.table.columns();
         let at = |name: &str| self.visible.index_of(name).ok();
         let pair = (at(feature)?, at(label)?);
-        let position = self.visible.fields().len() + self.pairs.iter().position(|known| *known == pair)?;
-        Some((position, self.wide.field(position).name()))
+        if !columns[pair.0].is_vector || !columns[pair.1].is_label {
+            return None;
+        }
+        let grid = Arc::new(Field::new(name, carrier::data_type(), true));
+        let fields: Vec<Arc<Field>> = self.wide.fields().iter().cloned().chain([grid]).collect();
+        let pairs = self.pairs.iter().copied().chain([pair]).collect();
+        Some(Self { wide: Arc::new(Schema::new(fields)), pairs, ..self.clone() })
     }
 
     /// The positions of the columns of an expression, if all are columns of this table.
@@ -145,10 +138,27 @@ impl ArchiveTable {
     }
 }
 
+/// Parts `PATH?column=type&…`; a `?` that no `column=type` follows belongs to a pattern.
+fn with_dtypes(input: &str) -> Result<(String, Vec<(String, Dtype)>)> {
+    let pairs = input.rsplit_once('?').and_then(|(path, query)| {
+        let pairs = query.split('&').map(|pair| pair.split_once('=').filter(|(column, _)| !column.contains('/')));
+        Some((path, pairs.collect::<Option<Vec<_>>>()?))
+    });
+    let Some((path, pairs)) = pairs else { return Ok((input.to_owned(), Vec::new())) };
+    let dtype = |(column, name): (&str, &str)| match Dtype::from_name(name) {
+        Some(dtype) => Ok((column.to_owned(), dtype)),
+        None => Err(Error::usage("not a type of numbers")
+            .with("column", column.escape_debug())
+            .with("type", name.escape_debug())
+            .help(format!("'{}?{}=f32', or f16, bf16, f64", path.escape_debug(), column.escape_debug()))),
+    };
+    Ok((path.to_owned(), pairs.into_iter().map(dtype).collect::<Result<_>>()?))
+}
+
 #[async_trait]
 impl TableProvider for ArchiveTable {
     fn schema(&self) -> SchemaRef {
-        if self.exposed { self.wide.clone() } else { self.visible.clone() }
+        self.wide.clone()
     }
 
     fn table_type(&self) -> TableType {

@@ -57,6 +57,7 @@ fn fits_shift(c: i128) -> bool {
 impl ClassSums {
     /// The sums of classes that are all different, from their parts. They can be merged into others; to merge others into
     /// them they must be [`indexed`](Self::indexed).
+    #[expect(clippy::too_many_arguments, reason = "each part of a state is one")]
     pub(super) fn from_parts(
         grid: Grid,
         history: History,
@@ -86,6 +87,11 @@ impl ClassSums {
         self.dim
     }
 
+    /// Whether there are rows of that class.
+    pub fn contains(&self, label: &Label) -> bool {
+        self.index.contains_key(label)
+    }
+
     /// `K`, the number of classes with rows.
     pub fn classes(&self) -> usize {
         self.labels.len()
@@ -96,9 +102,21 @@ impl ClassSums {
         self.rows
     }
 
+    /// The classes with rows, in the order in which they came.
+    pub fn labels(&self) -> &[Label] {
+        &self.labels
+    }
+
     /// The type of the labels; `None` before the first row.
     pub fn label_kind(&self) -> Option<LabelKind> {
         self.labels.first().map(Label::kind)
+    }
+
+    /// The bytes of the labels' texts, which [`bytes`](Self::bytes) leaves out.
+    pub fn text_bytes(&self) -> usize {
+        let text = |label: &Label| if let Label::Text(text) = label { text.len() } else { 0 };
+        // Labels of one state are of one type.
+        if self.label_kind() == Some(LabelKind::Text) { self.labels.iter().map(text).sum() } else { 0 }
     }
 
     /// The bytes that the state holds; 8 more a class and dimension where chunks differ so much in scale that what

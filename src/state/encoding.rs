@@ -50,8 +50,12 @@ pub(super) fn encode(parts: &Parts) -> Vec<u8> {
             out.extend(tally.unresolved.to_le_bytes());
         }
     }
-    labels.iter().for_each(|label| put_label(&mut out, label));
-    counts.iter().for_each(|n| out.extend(n.to_le_bytes()));
+    for label in labels {
+        put_label(&mut out, label);
+    }
+    for n in counts {
+        out.extend(n.to_le_bytes());
+    }
     for integers in [shifts, sums] {
         integers.chunks_exact(row).for_each(|integers| put_packed(&mut out, integers));
     }
@@ -59,7 +63,9 @@ pub(super) fn encode(parts: &Parts) -> Vec<u8> {
         Low::Narrow(low) => low.chunks_exact(row).for_each(|integers| put_packed(&mut out, integers)),
         Low::Wide(low) => low.chunks_exact(row).for_each(|integers| put_packed(&mut out, integers)),
     }
-    squares.iter().for_each(|t| out.extend(t.to_le_bytes()));
+    for t in squares {
+        out.extend(t.to_le_bytes());
+    }
     if let Some(gram) = gram {
         let column = |j| &gram[packed_column(dim, j)..][..dim - j];
         (0..dim).for_each(|j| put_packed(&mut out, column(j)));

@@ -21,6 +21,7 @@ mod scatter;
 mod scores;
 mod shifts;
 mod sightings;
+mod sound;
 mod statistics;
 
 pub(crate) use bytes::{Input, put_label, put_text};

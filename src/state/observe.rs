@@ -188,7 +188,7 @@ mod tests {
         let labels: Vec<Label> = (0..5).map(Label::Int).collect();
         for (count, dim) in [(301, 37), (64, 1), (2100, 16)] {
             let (values, codes) = rows(count, dim);
-            let halves: Vec<f16> = values.iter().map(|&x| f16::from_f64(x)).collect();
+            let halves: Vec<f16> = values.iter().map(|&x| f16::from_f64(x.clamp(-65_000.0, 65_000.0))).collect();
             let singles: Vec<f32> = values.iter().map(|&x| x as f32).collect();
             for features in [Features::F16(&halves), Features::F32(&singles), Features::F64(&values)] {
                 let batch = Batch::new(dim, features, &codes, &labels).unwrap();

@@ -42,7 +42,7 @@ impl Scatter {
     }
 
     fn diagonal(&self) -> impl Iterator<Item = i128> {
-        (0..self.sums.dim).map(|j| self.gram[packed_column(self.sums.dim, j)])
+        diagonal(&self.gram, self.sums.dim)
     }
 
     /// `Σ_j (g_j / g_min)² Q_jj = Σ_k t_k`, exactly.
@@ -112,6 +112,11 @@ impl Scatter {
         shifted_columns(&left, |at, bits| self.gram[at] = shifted(self.gram[at], bits));
         Ok(())
     }
+}
+
+/// The diagonal of a lower triangle by columns.
+pub(super) fn diagonal(gram: &[i128], dim: usize) -> impl Iterator<Item = i128> {
+    (0..dim).map(move |j| gram[packed_column(dim, j)])
 }
 
 /// The lower triangle of a `Q`, by columns.

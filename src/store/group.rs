@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::archive::{Key, Skipped};
+use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::state::{ClassSums, Merge, Scatter};
 
@@ -33,6 +34,9 @@ pub trait Kept: Merge {
 
     /// `K`, classes with rows.
     fn classes(&self) -> usize;
+
+    /// The classes.
+    fn labels(&self) -> &[Label];
 }
 
 impl Kept for ClassSums {
@@ -47,6 +51,10 @@ impl Kept for ClassSums {
     fn classes(&self) -> usize {
         self.classes()
     }
+
+    fn labels(&self) -> &[Label] {
+        self.labels()
+    }
 }
 
 impl Kept for Scatter {
@@ -60,6 +68,10 @@ impl Kept for Scatter {
 
     fn classes(&self) -> usize {
         self.sums().classes()
+    }
+
+    fn labels(&self) -> &[Label] {
+        self.sums().labels()
     }
 }
 
@@ -83,11 +95,18 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if it is none, or of another number of rows than the file says.
+    /// [`Data`](crate::error::ErrorKind::Data) if it is none, or not one of rows that a reader read, or of another number
+    /// of rows than the file says.
     pub fn decode<S: Kept>(&self) -> Result<S> {
         let state = if self.state.is_empty() { S::identity() } else { S::decode(&self.state)? };
+        let damaged = |why: &str| Err(Error::data("the state is damaged").with("detail", why));
         if state.rows() != self.rows() {
-            return Err(Error::data("the state is damaged").with("detail", "its rows are not those of the group"));
+            return damaged("its rows are not those of the group");
+        }
+        let mut labels = state.labels().iter().chain(self.skipped.nonfinite.keys());
+        let kind = labels.clone().next().map(Label::kind);
+        if !labels.all(|label| label.is_class() && Some(label.kind()) == kind) {
+            return damaged("its labels are negative, or of several types");
         }
         Ok(state)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::archive::hive_keys;
 use crate::error::{Error, Result};
 
 /// A file, known again wherever it lies.
@@ -100,16 +101,17 @@ impl Ledger {
         self.files.range(first..).map(|(source, _)| source).take_while(move |source| source.name == name)
     }
 
-    /// Takes over the units of another ledger; `names` are what the two are called.
+    /// Takes over the units of another ledger; `names` are what the two are called, and `keys` what makes their groups,
+    /// if the same rows must not be counted under two names.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) with the overlap if units are in both, or, unless duplicates are allowed, if
-    /// rows are in both under two names.
-    pub fn merge(&mut self, other: &Self, names: (&str, &str), allow_duplicates: bool) -> Result<()> {
+    /// [`Data`](crate::error::ErrorKind::Data) with the overlap if units are in both, or if rows are in both under two
+    /// names that say that they are of one group.
+    pub fn merge(&mut self, other: &Self, names: (&str, &str), keys: Option<&[String]>) -> Result<()> {
         self.refuse_overlap(other, names)?;
-        if !allow_duplicates {
-            self.refuse_duplicates(other, names)?;
+        if let Some(keys) = keys {
+            self.refuse_duplicates(other, names, keys)?;
         }
         for (source, units) in &other.files {
             self.files.entry(source.clone()).or_default().extend(units);
@@ -167,7 +169,7 @@ impl Ledger {
     }
 
     /// Size and footer nominate; row groups that both have counted with the same digest decide.
-    fn refuse_duplicates(&self, other: &Self, (mine, theirs): (&str, &str)) -> Result<()> {
+    fn refuse_duplicates(&self, other: &Self, (mine, theirs): (&str, &str), keys: &[String]) -> Result<()> {
         // Few are added to many, more often than not.
         let mut added: BTreeMap<(u64, u64), Vec<(&Source, &Units)>> = BTreeMap::new();
         for (source, units) in &other.files {
@@ -178,7 +180,7 @@ impl Ledger {
                 let same = |(row_group, entry): (&u32, &Entry)| {
                     entry.used + entry.skipped > 0 && counted.get(row_group) == Some(entry)
                 };
-                if known != source && units.iter().any(same) {
+                if known != source && units.iter().any(same) && same_group(&known.name, &source.name, keys) {
                     return Err(Error::data("the same content under two names would be counted twice")
                         .with("detail", format!("{} of {mine}, {} of {theirs}", known.name, source.name))
                         .help("leave one of them out, or --allow-duplicates"));
@@ -187,6 +189,15 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// Whether two files may be of one group, by the hive keys of their names: a frozen layer is the same at two epochs.
+fn same_group(a: &str, b: &str, keys: &[String]) -> bool {
+    let (a, b) = (hive_keys(a), hive_keys(b));
+    keys.iter().all(|key| match (a.get(key), b.get(key)) {
+        (Some(a), Some(b)) => a == b || a.parse::<i64>().is_ok_and(|value| b.parse() == Ok(value)),
+        _ => true,
+    })
 }
 
 /// `emb/00192.parquet, row groups 0–1 (and 127 more files)`.
@@ -234,7 +245,7 @@ mod tests {
     fn an_overlap_is_listed() {
         let mut one = ledger(&[("a", 1, 0), ("a", 1, 1), ("a", 1, 2), ("a", 1, 5), ("b", 2, 0), ("c", 3, 7)]);
         let other = ledger(&[("a", 1, 0), ("a", 1, 1), ("a", 1, 5), ("b", 2, 0), ("d", 4, 0)]);
-        let error = one.merge(&other, NAMES, true).unwrap_err();
+        let error = one.merge(&other, NAMES, None).unwrap_err();
         let detail = "p.ncst and q.ncst both contain a, row groups 0–1, 5 (and 1 more file)";
         assert_eq!(error.fact("detail"), Some(detail));
     }
@@ -242,14 +253,24 @@ mod tests {
     #[test]
     fn equal_content_under_two_names_is_found() {
         let mut one = ledger(&[("a", 1, 0), ("b", 2, 0)]);
-        assert!(one.clone().merge(&ledger(&[("z", 1, 0)]), NAMES, false).is_err());
-        one.merge(&ledger(&[("z", 1, 0)]), NAMES, true).unwrap();
+        assert!(one.clone().merge(&ledger(&[("z", 1, 0)]), NAMES, Some(&[])).is_err());
+        one.merge(&ledger(&[("z", 1, 0)]), NAMES, None).unwrap();
         // Another row group of a copy, and other rows under an equal footer, are other rows.
-        one.merge(&ledger(&[("y", 1, 1)]), NAMES, false).unwrap();
+        one.merge(&ledger(&[("y", 1, 1)]), NAMES, Some(&[])).unwrap();
         let mut same_footer = Ledger::default();
         same_footer.insert(&source("x", 2), 0, Entry { used: 5, skipped: 1, digest: 77 }).unwrap();
-        one.merge(&same_footer, NAMES, false).unwrap();
+        one.merge(&same_footer, NAMES, Some(&[])).unwrap();
         assert_eq!((one.units(), one.rows()), (5, (25, 5)));
+    }
+
+    #[test]
+    fn equal_content_in_two_groups_is_two_groups() {
+        let keys = ["epoch".to_owned()];
+        let one = ledger(&[("epoch=1/layer=a/x", 1, 0)]);
+        let merge =
+            |name: &str, keys: &[String]| one.clone().merge(&ledger(&[(name, 1, 0)]), NAMES, Some(keys)).is_ok();
+        assert!(merge("epoch=2/layer=a/x", &keys) && !merge("epoch=2/layer=a/x", &[]));
+        assert!(!merge("epoch=01/layer=a/y", &keys) && !merge("epoch=1/layer=b/x", &keys) && !merge("z", &keys));
     }
 
     #[test]
@@ -260,7 +281,7 @@ mod tests {
         assert_eq!(rest, ledger(&[("a", 1, 0)]));
         let error = rest.subtract(&ledger(&[("a", 1, 0), ("a", 1, 1)]), NAMES).unwrap_err();
         assert_eq!(error.fact("detail"), Some("p.ncst lacks a, row group 1 of q.ncst"));
-        rest.merge(&ledger(&[("a", 1, 1), ("b", 2, 0)]), NAMES, false).unwrap();
+        rest.merge(&ledger(&[("a", 1, 1), ("b", 2, 0)]), NAMES, Some(&[])).unwrap();
         assert_eq!(rest, whole);
     }
 
@@ -270,7 +291,7 @@ mod tests {
         one.leave_out("b");
         one.leave_out("a");
         assert_eq!(one.left_out().collect::<Vec<_>>(), ["b"]);
-        one.merge(&ledger(&[("b", 2, 0)]), NAMES, false).unwrap();
+        one.merge(&ledger(&[("b", 2, 0)]), NAMES, Some(&[])).unwrap();
         assert_eq!(one, ledger(&[("a", 1, 0), ("b", 2, 0)]));
     }
 }

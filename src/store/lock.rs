@@ -1,9 +1,11 @@
 //! One writer a state file.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind as IoErrorKind};
+use std::path::Path;
 
-use super::output::{Target, temporary_prefix};
+use super::output::resolve;
+use super::temporary::{cannot, is_at, sibling};
 use crate::error::{Error, Result};
 
 /// The right to write a state file, which ends with the process at the latest.
@@ -16,63 +18,55 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, and removes what killed writers of this file have left behind.
+    /// Takes the lock.
     ///
     /// # Errors
     ///
     /// [`Resource`](crate::error::ErrorKind::Resource) if another process has it;
-    /// [`Output`](crate::error::ErrorKind::Output) if there cannot be such a file.
+    /// [`Output`](crate::error::ErrorKind::Output) if there cannot be such a file, or the lock is something else than a file.
     pub fn acquire(state: &Path) -> Result<Self> {
-        let cannot = |error: std::io::Error| {
-            Error::output("the state cannot be created")
-                .with("file", state.display())
-                .with("detail", &error)
-                .caused_by(error)
+        // Two ways to one folder must lead to one lock.
+        let target = resolve(state, true)?;
+        let name = target.file_name().ok_or_else(|| cannot(state, IoErrorKind::InvalidInput.into()))?;
+        let path = target.with_file_name(sibling("", name, ".lock"));
+        let no_file = || {
+            Error::output("the state's lock is a link, a pipe or a device, and no file")
+                .with("file", path.display())
+                .help("remove it, or write the state elsewhere")
         };
-        let target = match Target::of(state, true)? {
-            Target::File(target) => target,
-            Target::Stream => {
-                return Err(Error::output("a state is written to a file, not to a pipe or a device")
-                    .with("file", state.display()));
-            }
-        };
-        // Two ways to one directory must lead to one lock.
-        let name = target.file_name().ok_or_else(|| cannot(std::io::ErrorKind::InvalidInput.into()))?;
-        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let directory = parent.canonicalize().map_err(cannot)?;
-        let mut sibling = name.to_owned();
-        sibling.push(".lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(directory.join(sibling));
-        let file = file.map_err(cannot)?;
+        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(no_file());
+        }
+        let file = open(&path).map_err(|error| cannot(&path, error))?;
+        // Whoever may write here can exchange files at any moment: what was opened is looked at, not what was there before.
+        if !is_at(&file, &path).map_err(|error| cannot(&path, error))? {
+            return Err(no_file());
+        }
         match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::resource("another process is writing this state")
-                    .with("file", state.display())
-                    .help("wait until it has ended, or write to another file with -o"));
-            }
-            Err(TryLockError::Error(error)) => return Err(cannot(error)),
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::resource("another process is writing this state")
+                .with("file", state.display())
+                .help("wait until it has ended, or write to another file with -o")),
+            Err(TryLockError::Error(error)) => Err(cannot(&path, error)),
         }
-        for path in leftovers(&directory, &temporary_prefix(name)) {
-            // They only take up space.
-            let _ = fs::remove_file(path);
-        }
-        Ok(Self { _file: file })
     }
 }
 
-/// Temporary files of writers that were killed. Whoever holds the lock is the only writer there is.
-fn leftovers(directory: &Path, prefix: &std::ffi::OsStr) -> Vec<PathBuf> {
-    let is_one = |path: &PathBuf| {
-        path.extension().is_some_and(|extension| extension == "tmp")
-            && path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes()))
-    };
-    let entries = fs::read_dir(directory).into_iter().flatten();
-    entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(is_one).collect()
+/// Opens a lock; one that is made does not follow a link. A pipe that is opened for both reading and writing waits for nobody.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == IoErrorKind::AlreadyExists => options.open(path),
+        made => made,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
     use crate::error::ErrorKind;
 
@@ -86,25 +80,45 @@ mod tests {
         fs::write(dir.path().join("new"), "").unwrap();
         fs::rename(dir.path().join("new"), &state).unwrap();
         assert_eq!(Lock::acquire(&state).unwrap_err().kind(), ErrorKind::Resource);
-        std::os::unix::fs::symlink(&state, dir.path().join("b.ncst")).unwrap();
+        symlink(&state, dir.path().join("b.ncst")).unwrap();
         assert_eq!(Lock::acquire(&dir.path().join("b.ncst")).unwrap_err().kind(), ErrorKind::Resource);
         drop(lock);
         Lock::acquire(&state).unwrap();
     }
 
     #[test]
-    fn what_a_killed_writer_left_behind_is_removed() {
+    fn no_file_but_the_lock_is_made_or_removed() {
         let dir = tempfile::tempdir().unwrap();
-        for name in [".a.ncst.77-0.tmp", ".b.ncst.77-0.tmp", "a.ncst.tmp"] {
-            fs::write(dir.path().join(name), "half").unwrap();
+        let strangers = [".a.ncst.77-0.tmp", ".a.ncst.b.ncst.tmp", "a.ncst.tmp"];
+        for name in &strangers {
+            fs::write(dir.path().join(name), "theirs").unwrap();
         }
         drop(Lock::acquire(&dir.path().join("a.ncst")).unwrap());
-        assert!(!dir.path().join(".a.ncst.77-0.tmp").exists());
-        assert!(dir.path().join(".b.ncst.77-0.tmp").exists() && dir.path().join("a.ncst.tmp").exists());
+        assert!(strangers.iter().all(|name| fs::read_to_string(dir.path().join(name)).unwrap() == "theirs"));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4);
     }
 
     #[test]
-    fn a_state_is_no_device_and_needs_its_directory() {
+    fn a_lock_that_is_a_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (victim, lock) = (dir.path().join("victim"), dir.path().join("a.ncst.lock"));
+        for there in [false, true] {
+            if there {
+                fs::write(&victim, "mine").unwrap();
+            }
+            symlink(&victim, &lock).unwrap();
+            let error = Lock::acquire(&dir.path().join("a.ncst")).unwrap_err();
+            assert!(error.kind() == ErrorKind::Output && error.to_string().contains("a.ncst.lock"), "{error}");
+            assert_eq!(victim.exists(), there);
+            fs::remove_file(&lock).unwrap();
+        }
+        fs::create_dir(&lock).unwrap();
+        assert_eq!(Lock::acquire(&dir.path().join("a.ncst")).unwrap_err().kind(), ErrorKind::Output);
+        Lock::acquire(&dir.path().join("a".repeat(255))).unwrap();
+    }
+
+    #[test]
+    fn a_state_is_no_device_and_needs_its_folder() {
         assert_eq!(Lock::acquire(Path::new("/dev/null")).unwrap_err().kind(), ErrorKind::Output);
         assert_eq!(Lock::acquire(Path::new("/no/such/a.ncst")).unwrap_err().kind(), ErrorKind::Output);
     }

@@ -39,12 +39,15 @@ mod output;
 mod payload;
 mod plan;
 mod settings;
+mod staged;
 mod state_file;
+mod temporary;
 
 pub use group::{Group, Groups, Kept};
 pub use ledger::{Entry, Ledger, Source};
 pub use lock::Lock;
-pub use output::{check_output, write_whole};
+pub use output::{Output, refuse_inputs, write_whole};
 pub use plan::Unfinished;
 pub use settings::Settings;
+pub use staged::Staged;
 pub use state_file::StateFile;

@@ -1,63 +1,179 @@
 //! Files that are written whole or not at all.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, ErrorKind as IoErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::fault::{Point, point};
+use super::temporary::{Temporary, adopt, cannot, identity};
 use crate::error::{Error, Result};
 
-/// Finds out whether `path` can be written before any work is done for it.
-///
-/// # Errors
-///
-/// [`Output`](crate::error::ErrorKind::Output) if it exists and `overwrite` is off, is a directory, or its directory is not there or not
-/// writable.
-pub fn check_output(path: &Path, overwrite: bool) -> Result<()> {
-    let Target::File(target) = Target::of(path, overwrite)? else { return Ok(()) };
-    let (temporary, _) = Temporary::beside(&target).map_err(|error| cannot(path, error))?;
-    drop(temporary);
-    Ok(())
+/// The right to write a file, which no other process has until this one has written it or given it up.
+#[derive(Debug)]
+pub struct Output {
+    /// As it was typed.
+    path: PathBuf,
+    overwrite: bool,
+    /// The file itself, links resolved.
+    target: PathBuf,
+    /// Taken once the file is written.
+    temporary: Option<Temporary>,
 }
 
-/// Writes `path` by `write`: into a temporary file of the same directory, which takes its name once it is on disk.
-///
-/// A pipe or a device is written to directly.
+impl Output {
+    /// Takes the right to write `path`, before any work is done for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Output`](crate::error::ErrorKind::Output) if it exists and `overwrite` is off, is no regular file, or its folder is
+    /// not there or not writable; [`Resource`](crate::error::ErrorKind::Resource) if another process is writing it;
+    /// [`Io`](crate::error::ErrorKind::Io) if the disk is full.
+    pub fn reserve(path: &Path, overwrite: bool) -> Result<Self> {
+        let target = resolve(path, overwrite)?;
+        let temporary = Some(Temporary::beside(&target, path)?);
+        Ok(Self { path: path.to_owned(), overwrite, target, temporary })
+    }
+
+    /// Takes the right to write several files.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`](crate::error::ErrorKind::Usage) if two of them are one file; those of [`reserve`](Self::reserve).
+    pub fn reserve_all(paths: &[&Path], overwrite: bool) -> Result<Vec<Self>> {
+        let targets = paths.iter().map(|path| resolve(path, overwrite)).collect::<Result<Vec<_>>>()?;
+        for (at, target) in targets.iter().enumerate() {
+            let same =
+                |other: &PathBuf| other == target || known(other).is_some_and(|file| Some(file) == known(target));
+            if let Some(twice) = targets[..at].iter().position(same) {
+                return Err(Error::usage("two outputs are one file")
+                    .with("outputs", format!("{} and {}", paths[twice].display(), paths[at].display()))
+                    .help("give each a name of its own"));
+            }
+        }
+        paths.iter().map(|path| Self::reserve(path, overwrite)).collect()
+    }
+
+    /// The path as it was typed.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the file by `write`: into a temporary file of the same folder, which takes its name once it is on disk. One
+    /// that is replaced leaves its mode behind, and its owner as far as that is permitted.
+    ///
+    /// It can be written again: the right is taken again then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reserve`](Self::reserve) and of `write`; [`Io`](crate::error::ErrorKind::Io) if the disk is full. What was
+    /// there before is then untouched.
+    pub fn write(&mut self, write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>) -> Result<()> {
+        let temporary = match self.temporary.take() {
+            Some(temporary) => temporary,
+            None => Self::reserve(&self.path, self.overwrite)?.temporary.ok_or_else(|| Error::internal("no file"))?,
+        };
+        if let Some(old) = existing(&self.target) {
+            adopt(&temporary.file, &old).map_err(|error| self.failed(error))?;
+        }
+        let mut buffer = BufWriter::with_capacity(1 << 16, Watched(&temporary.file));
+        write(&mut buffer).map_err(|error| error.with_default("file", self.path.display()))?;
+        buffer.into_inner().map_err(|error| self.failed(error.into_error()))?;
+        point(Point::Sync).and_then(|()| temporary.file.sync_all()).map_err(|error| self.failed(error))?;
+        temporary.place(&self.target, self.overwrite).map_err(|error| self.failed(error))
+    }
+
+    /// What a failure at the end means.
+    fn failed(&self, error: io::Error) -> Error {
+        match error.kind() {
+            IoErrorKind::AlreadyExists => exists(&self.path),
+            IoErrorKind::NotFound => cannot(&self.path, error),
+            _ => Error::io("the output cannot be written")
+                .with("file", self.path.display())
+                .with("detail", &error)
+                .caused_by(error),
+        }
+    }
+}
+
+/// Writes `path` by `write`, as [`Output`] does.
 ///
 /// # Errors
 ///
-/// Those of [`check_output`] and of `write`; [`Io`](crate::error::ErrorKind::Io) if the disk is full. What was there before is then untouched.
+/// Those of [`Output::reserve`] and [`Output::write`].
 pub fn write_whole(
     path: &Path,
     overwrite: bool,
     write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
 ) -> Result<()> {
-    let failed = |error: io::Error| {
-        Error::io("the output cannot be written").with("file", path.display()).with("detail", &error).caused_by(error)
-    };
-    let target = match Target::of(path, overwrite)? {
-        Target::File(target) => target,
-        Target::Stream => {
-            let mut stream = OpenOptions::new().write(true).open(path).map_err(|error| cannot(path, error))?;
-            write(&mut stream).map_err(|error| error.with_default("file", path.display()))?;
-            return stream.flush().map_err(failed);
+    Output::reserve(path, overwrite)?.write(write)
+}
+
+/// Fails if one of the files to be written is one of those that are read, whatever its name.
+///
+/// # Errors
+///
+/// [`Usage`](crate::error::ErrorKind::Usage) with both names.
+pub fn refuse_inputs<'a>(
+    outputs: impl IntoIterator<Item = &'a Path>,
+    inputs: impl IntoIterator<Item = PathBuf>,
+) -> Result<()> {
+    let outputs: Vec<_> = outputs.into_iter().filter_map(|path| Some((known(path)?, path))).collect();
+    if outputs.is_empty() {
+        return Ok(());
+    }
+    for input in inputs {
+        let Some(read) = known(&input) else { continue };
+        if let Some((_, output)) = outputs.iter().find(|(written, _)| *written == read) {
+            return Err(Error::usage("the output is one of the inputs")
+                .with("output", output.display())
+                .with("input", input.display())
+                .help("write to another file"));
         }
-    };
-    let (temporary, file) = Temporary::beside(&target).map_err(|error| cannot(path, error))?;
-    let mut buffer = BufWriter::with_capacity(1 << 16, Watched(file));
-    write(&mut buffer).map_err(|error| error.with_default("file", path.display()))?;
-    let file = buffer.into_inner().map_err(|error| failed(error.into_error()))?;
-    point(Point::Sync).and_then(|()| file.0.sync_all()).map_err(failed)?;
-    // Somebody may have made the file in the meantime.
-    Target::of(path, overwrite)?;
-    temporary.rename(&target).map_err(failed)
+    }
+    Ok(())
+}
+
+/// Which file a path leads to, if there is one.
+fn known(path: &Path) -> Option<(u64, u64)> {
+    existing(path).map(|metadata| identity(&metadata))
+}
+
+/// What stands at a path.
+pub(super) fn existing(path: &Path) -> Option<Metadata> {
+    path.metadata().ok()
+}
+
+fn exists(path: &Path) -> Error {
+    Error::output("the output exists")
+        .with("file", path.display())
+        .help("--overwrite replaces it, another name keeps it")
+}
+
+/// The file that a path stands for, there or not, links resolved.
+pub(super) fn resolve(path: &Path, overwrite: bool) -> Result<PathBuf> {
+    let refused = |message: &str| Err(Error::output(message).with("file", path.display()));
+    match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => refused("the output is a folder"),
+        Ok(metadata) if !metadata.is_file() => refused("the output is a pipe or a device, and no file"),
+        Ok(_) if !overwrite => Err(exists(path)),
+        // Renaming would replace the link, not what it points to.
+        Ok(_) => path.canonicalize().map_err(|error| cannot(path, error)),
+        Err(error) if error.kind() != IoErrorKind::NotFound => Err(cannot(path, error)),
+        Err(_) if path.symlink_metadata().is_ok() => refused("the output is a link that leads nowhere"),
+        Err(_) if path.as_os_str().as_encoded_bytes().ends_with(b"/") => refused("the output is a folder"),
+        Err(error) => {
+            let Some(name) = path.file_name() else { return Err(cannot(path, error)) };
+            let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder = folder.canonicalize().map_err(|error| cannot(path, error))?;
+            Ok(folder.join(name))
+        }
+    }
 }
 
 /// A file whose writes can be made to fail.
-struct Watched(File);
+struct Watched<'a>(&'a File);
 
-impl Write for Watched {
+impl Write for Watched<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         point(Point::Write)?;
         self.0.write(bytes)
@@ -68,90 +184,11 @@ impl Write for Watched {
     }
 }
 
-/// What a path stands for.
-pub(super) enum Target {
-    /// A regular file, there or not, links resolved.
-    File(PathBuf),
-    /// A pipe or a device.
-    Stream,
-}
-
-impl Target {
-    pub(super) fn of(path: &Path, overwrite: bool) -> Result<Self> {
-        match path.metadata() {
-            Ok(metadata) if metadata.is_dir() => {
-                Err(Error::output("the output is a directory").with("file", path.display()))
-            }
-            Ok(metadata) if !metadata.is_file() => Ok(Self::Stream),
-            Ok(_) if !overwrite => Err(Error::output("the output exists")
-                .with("file", path.display())
-                .help("--overwrite replaces it, another -o keeps it")),
-            // Renaming would replace the link, not what it points to.
-            Ok(_) => path.canonicalize().map(Self::File).map_err(|error| cannot(path, error)),
-            Err(error) if error.kind() == IoErrorKind::NotFound => Ok(Self::File(path.to_owned())),
-            Err(error) => Err(cannot(path, error)),
-        }
-    }
-}
-
-/// What the names of all temporary files beside a file begin with.
-pub(super) fn temporary_prefix(name: &OsStr) -> OsString {
-    let mut prefix = OsString::from(".");
-    prefix.push(name);
-    prefix.push(".");
-    prefix
-}
-
-/// A file that is removed unless it is renamed.
-struct Temporary {
-    path: PathBuf,
-    keep: bool,
-}
-
-impl Temporary {
-    fn beside(target: &Path) -> io::Result<(Self, File)> {
-        let name = target.file_name().ok_or(IoErrorKind::InvalidInput)?;
-        point(Point::Create)?;
-        let mut attempt = 0_u32;
-        loop {
-            let mut hidden = temporary_prefix(name);
-            hidden.push(format!("{}-{attempt}.tmp", std::process::id()));
-            let path = target.with_file_name(hidden);
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok((Self { path, keep: false }, file)),
-                // Another thread's, or left behind by a process of the same number.
-                Err(error) if error.kind() == IoErrorKind::AlreadyExists && attempt < 1000 => attempt += 1,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn rename(mut self, target: &Path) -> io::Result<()> {
-        point(Point::Rename)?;
-        fs::rename(&self.path, target)?;
-        self.keep = true;
-        point(Point::SyncDirectory)?;
-        // The name is on disk only when its directory is.
-        let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(directory)?.sync_all()
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if !self.keep {
-            // Nothing can be done about a file that cannot be removed.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn cannot(path: &Path, error: io::Error) -> Error {
-    Error::output("the output cannot be created").with("file", path.display()).with("detail", &error).caused_by(error)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
     use super::*;
     use crate::error::ErrorKind;
 
@@ -166,19 +203,24 @@ mod tests {
         |out| out.write_all(text.as_bytes()).map_err(|error| Error::io(error.to_string()))
     }
 
+    fn kind(result: Result<Output>) -> ErrorKind {
+        result.unwrap_err().kind()
+    }
+
     #[test]
     fn a_file_is_written_once_and_replaced_on_request() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.csv");
-        check_output(&path, false).unwrap();
+        drop(Output::reserve(&path, false).unwrap());
         assert!(names(dir.path()).is_empty());
         write_whole(&path, false, put("first")).unwrap();
-        assert_eq!(check_output(&path, false).unwrap_err().kind(), ErrorKind::Output);
+        assert_eq!(kind(Output::reserve(&path, false)), ErrorKind::Output);
         assert_eq!(write_whole(&path, false, put("second")).unwrap_err().kind(), ErrorKind::Output);
         assert_eq!(fs::read_to_string(&path).unwrap(), "first");
-        check_output(&path, true).unwrap();
-        write_whole(&path, true, put("second")).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "second");
+        let mut output = Output::reserve(&path, true).unwrap();
+        output.write(put("second")).unwrap();
+        output.write(put("third")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "third");
         assert_eq!(names(dir.path()), ["a.csv"]);
     }
 
@@ -208,24 +250,66 @@ mod tests {
     }
 
     #[test]
-    fn places_that_cannot_be_are_found_before_the_work() {
+    fn one_output_is_one_file() {
         let dir = tempfile::tempdir().unwrap();
-        for path in [dir.path().to_owned(), dir.path().join("none/a.csv"), dir.path().join("..")] {
-            assert_eq!(check_output(&path, true).unwrap_err().kind(), ErrorKind::Output, "{}", path.display());
+        let file = |name: &str| dir.path().join(name);
+        let both = |a: &str, b: &str| Output::reserve_all(&[&file(a), &file(b)], true);
+        assert_eq!(both("a.csv", "./a.csv").unwrap_err().kind(), ErrorKind::Usage);
+        fs::write(file("a.csv"), "").unwrap();
+        fs::hard_link(file("a.csv"), file("hard.csv")).unwrap();
+        symlink(file("a.csv"), file("link.csv")).unwrap();
+        symlink(dir.path(), file("again")).unwrap();
+        for other in ["hard.csv", "link.csv", "again/a.csv", "again/./a.csv"] {
+            assert_eq!(both("a.csv", other).unwrap_err().kind(), ErrorKind::Usage, "{other}");
         }
-        fs::write(dir.path().join("file"), "").unwrap();
-        assert_eq!(check_output(&dir.path().join("file/a.csv"), true).unwrap_err().kind(), ErrorKind::Output);
+        assert_eq!(both("again/b.csv", "b.csv").unwrap_err().kind(), ErrorKind::Usage);
+        let mut two = both("a.csv", "b.csv").unwrap();
+        two.iter_mut().try_for_each(|output| output.write(put("text"))).unwrap();
+        for input in ["a.csv", "link.csv", "again/b.csv"] {
+            let error = refuse_inputs(two.iter().map(Output::path), [file("none"), file(input)]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage);
+        }
+        refuse_inputs(two.iter().map(Output::path), [file("hard.csv"), file("none")]).unwrap();
     }
 
-    #[cfg(unix)]
     #[test]
-    fn devices_are_written_to_and_links_followed() {
-        check_output(Path::new("/dev/null"), false).unwrap();
-        write_whole(Path::new("/dev/null"), false, put("gone")).unwrap();
+    fn mode_and_owner_of_what_is_replaced_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        fs::write(&path, "first").unwrap();
+        // Root may give files away.
+        let given = std::os::unix::fs::chown(&path, Some(7), Some(8)).is_ok();
+        for mode in [0o600, 0o644, 0o460, 0o777] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            write_whole(&path, true, put("second")).unwrap();
+            let metadata = path.metadata().unwrap();
+            assert_eq!(metadata.mode() & 0o7777, mode);
+            assert!(!given || (metadata.uid(), metadata.gid()) == (7, 8));
+        }
+    }
+
+    #[test]
+    fn places_that_cannot_be_are_found_before_the_work() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name);
+        fs::write(file("file"), "").unwrap();
+        symlink(file("nowhere"), file("dangling.csv")).unwrap();
+        symlink(file("loop.csv"), file("loop.csv")).unwrap();
+        for name in ["", "none/a.csv", "..", "file/a.csv", "a.csv/", "dangling.csv", "loop.csv"] {
+            assert_eq!(kind(Output::reserve(&file(name), true)), ErrorKind::Output, "{name}");
+        }
+        assert_eq!(kind(Output::reserve(Path::new(""), true)), ErrorKind::Output);
+        assert_eq!(kind(Output::reserve(Path::new("/dev/null"), true)), ErrorKind::Output);
+        assert_eq!(kind(Output::reserve(&file(&"a".repeat(256)), true)), ErrorKind::Output);
+        write_whole(&file(&"a".repeat(255)), false, put("long")).unwrap();
+    }
+
+    #[test]
+    fn links_are_followed() {
         let dir = tempfile::tempdir().unwrap();
         let (file, link) = (dir.path().join("a.csv"), dir.path().join("link.csv"));
         fs::write(&file, "first").unwrap();
-        std::os::unix::fs::symlink(&file, &link).unwrap();
+        symlink(&file, &link).unwrap();
         write_whole(&link, true, put("second")).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "second");
         assert!(link.is_symlink());

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::format::{self, MAGIC, Sections};
 use super::group::{Group, Kept};
 use super::{Groups, Ledger, Settings, Unfinished, write_whole};
+use crate::archive::Key;
 use crate::error::{Error, Result};
 use crate::state::{ClassSums, Scatter};
 
@@ -36,7 +37,9 @@ impl StateFile {
     /// Whether a file begins as a state file does.
     pub fn is_at(path: &Path) -> bool {
         let mut start = [0; 8];
-        File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| start == *MAGIC)
+        // A pipe that nobody writes to would be waited for.
+        path.is_file()
+            && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| start == *MAGIC)
     }
 
     /// Reads a state file, and checks all of it but the states themselves, which [`Group::decode`] checks.
@@ -51,11 +54,12 @@ impl StateFile {
                 IoErrorKind::NotFound => Error::missing("no such state file").caused_by(error),
                 kind => Error::io("cannot read the state").with("detail", kind).caused_by(error),
             };
-            let file = File::open(path).map_err(failed)?;
-            let metadata = file.metadata().map_err(failed)?;
-            if !metadata.is_file() {
+            // Before it is opened: a pipe that nobody writes to would be waited for.
+            if !path.metadata().map_err(failed)?.is_file() {
                 return Err(Error::data("not a state file"));
             }
+            let file = File::open(path).map_err(failed)?;
+            let metadata = file.metadata().map_err(failed)?;
             format::read(&mut BufReader::with_capacity(1 << 16, file), metadata.len())
         };
         read().map_err(|error| error.with("file", path.display()))
@@ -110,15 +114,17 @@ impl StateFile {
         self.refuse_unfinished(name)?;
         let mut merged: Vec<(&str, &Ledger)> = Vec::new();
         let mut ledger = self.ledger.clone();
+        let keys = self.settings.keys.clone();
+        let keys = (!allow_duplicates).then_some(keys.as_slice());
         for (theirs, other) in others {
             other.refuse_unfinished(theirs)?;
             let named = |error: Error| error.with("states", format!("{name} and {theirs}"));
             self.settings.merge(&other.settings).map_err(named)?;
             self.refuse_other_keys(other).map_err(named)?;
-            if let Err(error) = ledger.merge(&other.ledger, (name, theirs), allow_duplicates) {
+            if let Err(error) = ledger.merge(&other.ledger, (name, theirs), keys) {
                 // Which of those before it holds the same?
                 let of = |(earlier, known): &(&str, &Ledger)| {
-                    (*known).clone().merge(&other.ledger, (earlier, theirs), allow_duplicates).err()
+                    (*known).clone().merge(&other.ledger, (earlier, theirs), keys).err()
                 };
                 return Err(merged.iter().find_map(of).unwrap_or(error));
             }
@@ -129,6 +135,9 @@ impl StateFile {
         for (_, other) in others {
             other.groups.iter().for_each(|(key, group)| groups.entry(key).or_default().push(group));
         }
+        // Groups to which nothing is added are checked all the same.
+        let alone = self.groups.iter().filter(|(key, _)| !groups.contains_key(key));
+        alone.map(|(key, group)| self.shape(key, group)).collect::<Result<Vec<_>>>()?;
         let scatter = self.has_scatter();
         for (key, theirs) in groups {
             let mine = self.groups.entry(key.clone()).or_default();
@@ -172,13 +181,16 @@ impl StateFile {
     ///
     /// [`Data`](crate::error::ErrorKind::Data) with the group of a state that contradicts itself or the file.
     pub fn shapes(&self) -> Result<Vec<(usize, usize)>> {
+        self.groups.iter().map(|(key, group)| self.shape(key, group)).collect()
+    }
+
+    fn shape(&self, key: &Key, group: &Group) -> Result<(usize, usize)> {
         fn of<S: Kept>(group: &Group) -> Result<(usize, usize)> {
             let state: S = group.decode()?;
             Ok((state.classes(), state.dim()))
         }
-        let shape = if self.has_scatter() { of::<Scatter> } else { of::<ClassSums> };
-        let of = |(key, group)| shape(group).map_err(|error| self.settings.locate(error, key));
-        self.groups.iter().map(of).collect()
+        let shape = if self.has_scatter() { of::<Scatter>(group) } else { of::<ClassSums>(group) };
+        shape.map_err(|error| self.settings.locate(error, key))
     }
 
     /// Fails for a checkpoint.

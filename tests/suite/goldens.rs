@@ -6,7 +6,7 @@ use std::path::Path;
 use nckit::archive::{HeadSource, Request};
 use nckit::batch::Label;
 use nckit::metrics::{Extras, Options, Selection};
-use nckit::pipeline::{Job, Plan, Rounding, Source, Watch};
+use nckit::pipeline::{HeadRules, Job, Plan, Rounding, Source, Watch};
 use nckit::report::{Group, Report};
 
 /// Names of `goldens.json` and the keys that they are here.
@@ -55,6 +55,7 @@ pub(crate) fn plain_job(inputs: Vec<String>, request: Request, metrics: &[&str])
         request,
         head: None,
         head_transposed: false,
+        head_rules: HeadRules::default(),
         decisions: None,
         ood: None,
         selection: Selection::parse(&metrics.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap(),

@@ -9,6 +9,8 @@ mod directions;
 mod exact;
 mod faults;
 mod goldens;
+mod heads;
+mod inputs;
 mod laws;
 mod layering;
 mod means;
@@ -23,4 +25,6 @@ mod sessions;
 mod sql;
 #[cfg(feature = "sql")]
 mod sql_cli;
+#[cfg(feature = "sql")]
+mod sql_limits;
 mod stress;

@@ -144,14 +144,14 @@ fn errors_say_what_and_whose_fault() {
 fn a_state_of_another_version_is_refused_by_its_version() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("states.parquet");
-    let next = "SELECT named_struct('version', 2, 'grid', s.grid, 'significand_bits', s.significand_bits,
+    let next = "SELECT named_struct('version', 3, 'grid', s.grid, 'significand_bits', s.significand_bits,
         'skipped_nulls', s.skipped_nulls, 'skipped_nonfinite', s.skipped_nonfinite, 'dim', s.dim, 'history', s.history,
         'label_kind', s.label_kind, 'labels', s.labels, 'counts', s.counts, 'shifts', s.shifts, 'sums', s.sums,
-        'squares', s.squares, 'gram', s.gram) AS s FROM (SELECT nc_state(feature, label) AS s FROM features)";
+        'low', s.low, 'squares', s.squares, 'gram', s.gram) AS s FROM (SELECT nc_state(feature, label) AS s FROM features)";
     stdout(&["-c", next, "--table", FLAT, "-o", file.to_str().unwrap()]);
     for function in ["nc_merge(s)", "nc1_pinv_of(s)"] {
         let said = failure(65, &["-c", &format!("SELECT {function} FROM '{}'", file.display())]);
-        assert!(said.contains("version 2") && said.contains("known 1"), "{said}");
+        assert!(said.contains("version 3") && said.contains("known 2"), "{said}");
     }
 }
 
@@ -204,8 +204,14 @@ fn an_interrupt_stops_the_query_and_leaves_nothing() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The temporary file is there once the query runs.
-    while fs::read_dir(folder.path()).unwrap().count() == 0 {
+    // Signals are watched once the query runs.
+    let status = format!("/proc/{}/status", child.id());
+    let is_watched = || {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        caught.is_none_or(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 2 != 0)
+    };
+    while fs::read_dir(folder.path()).unwrap().count() == 0 || !is_watched() {
         assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }

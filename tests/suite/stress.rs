@@ -35,7 +35,7 @@ pub(crate) struct Recipe {
     pub(crate) offset: f64,
     /// Rows are brought to mean 0 and variance 1, one by one, as a last layer does it.
     pub(crate) layer_norm: bool,
-    /// The rows of class 0 in the first chunk once more under a label of their own, at the end of the last chunk.
+    /// The rows of class 0 once more under a label of their own, at the end of the last chunk.
     pub(crate) twins: bool,
 }
 
@@ -186,17 +186,19 @@ impl Recipe {
     }
 
     fn repeat(&self, chunks: &mut [Rows]) {
-        let first = &chunks[0];
-        let of_class_0 = |i: &usize| first.classes[first.codes[*i] as usize] == Label::Int(0);
-        let repeated: Vec<usize> = (0..first.len()).filter(of_class_0).collect();
-        let twins: Vec<f64> = repeated.iter().flat_map(|&i| first.row(i)).collect();
+        let mut twins = Vec::new();
+        for rows in &*chunks {
+            let of_class_0 = |i: &usize| rows.classes[rows.codes[*i] as usize] == Label::Int(0);
+            twins.extend((0..rows.len()).filter(of_class_0).flat_map(|i| rows.row(i)));
+        }
+        let count = twins.len() / self.dim;
         let Some(last) = chunks.last_mut() else { return };
         let values = (0..last.len()).flat_map(|i| last.row(i)).chain(twins).collect();
         let label = |&code: &u32| match last.classes[code as usize] {
             Label::Int(label) => label as i64,
             _ => unreachable!("labels are numbers"),
         };
-        let labels: Vec<i64> = last.codes.iter().map(label).chain(repeated.iter().map(|_| TWIN)).collect();
+        let labels: Vec<i64> = last.codes.iter().map(label).chain(std::iter::repeat_n(TWIN, count)).collect();
         *last = Rows::new(self.dim, self.stored(values), &labels);
     }
 
@@ -227,7 +229,9 @@ fn normalise(row: &mut [f64]) {
     let dim = row.len() as f64;
     let mean = row.iter().sum::<f64>() / dim;
     let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / dim;
-    row.iter_mut().for_each(|x| *x = (*x - mean) / (variance + 1e-12).sqrt());
+    for x in row.iter_mut() {
+        *x = (*x - mean) / (variance + 1e-12).sqrt();
+    }
 }
 
 /// Householder's reflection.

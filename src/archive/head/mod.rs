@@ -1,10 +1,14 @@
 //! The classifier beside the archive: its last layer's weights and bias, from Parquet, safetensors or npy.
 
 mod elements;
+mod index;
+mod names;
+mod naming;
 mod npy;
 mod parquet;
 mod safetensors;
 mod source;
+mod template;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,23 +16,33 @@ use std::io::ErrorKind as IoErrorKind;
 use std::path::Path;
 
 use self::elements::{Elements, Tensor};
+pub use self::names::ClassNames;
+pub use self::naming::{HeadRows, Naming, Way};
 pub use self::source::{HeadPath, HeadSource};
+pub use self::template::Spellings;
 use crate::batch::Label;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::Head;
 
-/// A classifier as its file holds it, all rows of it, in the type in which they are stored.
+/// A classifier as its file describes it: its shape, and what its rows are called, without their numbers.
 #[derive(Clone, Debug)]
-pub struct StoredHead {
+pub struct Outline {
     path: HeadPath,
     transposed: bool,
     rows: usize,
     dim: usize,
-    /// How far apart two rows, and two dimensions of a row, are in `weights`.
+    /// How far apart two rows, and two dimensions of a row, are in the weights.
     strides: [usize; 2],
+    has_bias: bool,
+    row_of: Option<HashMap<Label, usize>>,
+}
+
+/// A classifier as its file holds it, all rows of it, in the type in which they are stored.
+#[derive(Clone, Debug)]
+pub struct StoredHead {
+    outline: Outline,
     weights: Elements,
     bias: Option<Elements>,
-    row_of: Option<HashMap<Label, usize>>,
 }
 
 /// What a file of any format holds.
@@ -39,37 +53,52 @@ struct Parts {
     labels: Option<Vec<Label>>,
 }
 
-/// Which row is whose, where the file does not name its rows.
-enum Order {
-    /// Row `i` is class `i`.
-    Number,
-    /// Row `i` is the `i`-th label in order.
-    Rank,
+/// How much of a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// Names and shapes; tensors have no numbers.
+    Shape,
+    Numbers,
 }
 
-impl StoredHead {
-    /// Reads a head; of a `.safetensors` file no more than its own tensors.
+impl Parts {
+    fn read(path: &HeadPath, transposed: bool, wanted: Wanted) -> Result<Self> {
+        match path.format()? {
+            source::Format::Parquet => parquet::read(&path.weights, transposed, wanted),
+            source::Format::Safetensors => safetensors::read(&path.weights, path.key.as_deref(), wanted),
+            source::Format::Index => {
+                let index::Places { weights, bias } = index::find(&path.weights, path.key.as_deref())?;
+                let read = |(file, name): (std::path::PathBuf, String)| safetensors::read_one(&file, &name, wanted);
+                Ok(Self { weights: read(weights)?, bias: bias.map(read).transpose()?, labels: None })
+            }
+            source::Format::Npy => npy::read(&path.weights, path.bias.as_deref(), wanted),
+        }
+    }
+}
+
+impl Outline {
+    /// Reads names and shapes.
     ///
     /// # Errors
     ///
-    /// - [`Missing`](ErrorKind::Missing) if there is no such file;
-    /// - [`Usage`](ErrorKind::Usage) if the key names no tensor, or several could be meant, or `transposed` cannot be;
-    /// - [`Data`](ErrorKind::Data) if the file is damaged, or weights and bias are not `class × dim` and `class`.
+    /// Those of [`StoredHead::read`], but for rows of a Parquet file that differ from its first one.
     pub fn read(path: &HeadPath, transposed: bool) -> Result<Self> {
-        let parts = match path.format()? {
-            source::Format::Parquet => parquet::read(&path.weights, transposed),
-            source::Format::Safetensors => safetensors::read(&path.weights, path.key.as_deref()),
-            source::Format::Npy => npy::read(&path.weights, path.bias.as_deref()),
-        };
-        parts
-            .and_then(|parts| Self::new(path, parts, transposed))
+        Parts::read(path, transposed, Wanted::Shape)
+            .and_then(|parts| Self::new(path, &parts.weights, parts.bias.as_ref(), parts.labels, transposed))
             .map_err(|error| error.with_default("file", path.weights.display()))
     }
 
-    fn new(path: &HeadPath, parts: Parts, transposed: bool) -> Result<Self> {
-        let Parts { weights, bias, labels } = parts;
+    fn new(
+        path: &HeadPath,
+        weights: &Tensor,
+        bias: Option<&Tensor>,
+        labels: Option<Vec<Label>>,
+        transposed: bool,
+    ) -> Result<Self> {
         let &[first, second] = weights.shape.as_slice() else {
-            return Err(Error::data("the weights of a head are class × dim").with("shape", shape(&weights.shape)));
+            let error = Error::data("the weights of a head are class × dim").with("shape", shape(&weights.shape));
+            let alone = weights.shape.len() == 1 && path.key.is_none() && path.bias.is_none();
+            return Err(if alone { error.help("a bias goes second: --head WEIGHT.npy,BIAS.npy") } else { error });
         };
         if first == 0 || second == 0 {
             return Err(Error::data("the head is empty").with("weights", shape(&weights.shape)));
@@ -77,22 +106,19 @@ impl StoredHead {
         let strides = if weights.column_major { [1, first] } else { [second, 1] };
         let (rows, dim, strides) =
             if transposed { (second, first, [strides[1], strides[0]]) } else { (first, second, strides) };
-        if let Some(bias) = bias.as_ref().filter(|bias| bias.shape != [rows]) {
+        if let Some(bias) = bias.filter(|bias| bias.shape != [rows]) {
             let error = Error::data("bias and weights of the head do not fit")
                 .with("weights", shape(&weights.shape))
                 .with("bias", shape(&bias.shape));
             return Err(if bias.shape == [dim] { error.help(other_way(transposed)) } else { error });
         }
-        Ok(Self {
-            path: path.clone(),
-            transposed,
-            rows,
-            dim,
-            strides,
-            weights: weights.elements,
-            bias: bias.map(|bias| bias.elements),
-            row_of: labels.map(numbered).transpose()?,
-        })
+        let row_of = labels.map(numbered).transpose()?;
+        Ok(Self { path: path.clone(), transposed, rows, dim, strides, has_bias: bias.is_some(), row_of })
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &HeadPath {
+        &self.path
     }
 
     /// How many classes it has; possibly more than were seen.
@@ -107,118 +133,32 @@ impl StoredHead {
 
     /// Whether it has a bias.
     pub fn has_bias(&self) -> bool {
-        self.bias.is_some()
+        self.has_bias
     }
 
-    /// The rows of these classes, in their order, which is the order of labels.
-    ///
-    /// A head without names of its rows has class `i` in row `i`, if all labels are integers below the number of its rows;
-    /// otherwise there must be as many rows as classes, and they are taken in the order of labels.
+    /// Whether nothing but convention says which of its sides is which.
+    pub fn is_square(&self) -> bool {
+        self.rows == self.dim && self.row_of.is_none() && !self.transposed
+    }
+
+    /// Fails unless features of so many classes are as wide as the head.
     ///
     /// # Errors
     ///
-    /// [`Data`](ErrorKind::Data) if a class has no row, the rows are not `dim` wide, or one of them is not finite.
-    pub fn for_classes(&self, labels: &[Label], dim: usize) -> Result<Head> {
-        let rows = self.rows_of(labels, dim).map_err(|error| self.located(error))?;
-        let not_finite = |class: &Label, place: String, value: f64| {
-            self.located(
-                Error::data("the head is not finite").with("class", class).with("at", place).with("value", value),
-            )
-        };
-        let mut weights = Vec::with_capacity(rows.len().saturating_mul(dim));
-        for (&row, label) in rows.iter().zip(labels) {
-            for j in 0..dim {
-                let value = self.weights.get(row * self.strides[0] + j * self.strides[1]);
-                if !value.is_finite() {
-                    return Err(not_finite(label, format!("weight, dimension {j}"), value));
-                }
-                weights.push(value);
-            }
+    /// [`Data`](ErrorKind::Data) with both shapes.
+    pub fn check_dim(&self, classes: Option<usize>, dim: usize) -> Result<()> {
+        if self.dim == dim {
+            return Ok(());
         }
-        let bias = self.bias.as_ref().map(|bias| rows.iter().map(|&row| bias.get(row)).collect::<Vec<_>>());
-        if let Some(at) = bias.iter().flatten().position(|value| !value.is_finite()) {
-            return Err(not_finite(
-                &labels[at],
-                "bias".to_owned(),
-                bias.iter().flatten().nth(at).copied().unwrap_or(f64::NAN),
-            ));
-        }
-        Ok(Head { weights, bias })
-    }
-
-    /// What the user should know of how the head is read for these classes.
-    pub fn notes(&self, labels: &[Label]) -> Vec<String> {
-        let mut notes = Vec::new();
-        if self.rows == self.dim && self.row_of.is_none() && !self.transposed {
-            notes.push(format!(
-                "the head is square ({0} × {0}) and read as class × dim; if it is dim × class, say --head-transposed",
-                self.rows
-            ));
-        }
-        let integers = labels.iter().any(|label| matches!(label, Label::Int(_)));
-        if self.row_of.is_none() && integers && matches!(self.order(labels), Ok(Order::Rank)) {
-            notes.push(format!(
-                "the labels are not 0 to {}: row i of the head is read as the i-th label in order",
-                self.rows - 1
-            ));
-        }
-        notes
-    }
-
-    fn rows_of(&self, labels: &[Label], dim: usize) -> Result<Vec<usize>> {
-        if self.dim != dim {
-            let error = Error::data("the head is not as wide as the features")
+        let features = classes.map_or_else(|| format!("dim {dim}"), |classes| format!("{classes} classes × {dim}"));
+        let error = self.located(
+            Error::data("the head is not as wide as the features")
                 .with("head", self.shape())
-                .with("features", format!("{} classes × {dim}", labels.len()));
-            // Fewer classes than the head has rows are no fault, so only the width decides whether the other way fits.
-            let fits = self.rows == dim && self.dim >= labels.len() && self.row_of.is_none();
-            return Err(if fits { error.help(other_way(self.transposed)) } else { error });
-        }
-        match &self.row_of {
-            Some(row_of) => {
-                let missing = || labels.iter().filter(|&label| !row_of.contains_key(label));
-                let rows = labels.iter().map_while(|label| row_of.get(label).copied()).collect::<Vec<_>>();
-                let Some(class) = missing().next() else { return Ok(rows) };
-                let error = Error::data("the head has no row for a class")
-                    .with("class", class)
-                    .with("head", self.shape())
-                    .with("missing", format!("{} of {} classes", missing().count(), labels.len()));
-                let kind = row_of.keys().next().map(Label::kind).filter(|&kind| kind != class.kind());
-                Err(match kind {
-                    Some(kind) => error.help(format!("the head's classes are {kind}s, the labels {}s", class.kind())),
-                    None => error,
-                })
-            }
-            None => Ok(match self.order(labels)? {
-                Order::Number => labels.iter().filter_map(|label| self.number(label)).collect(),
-                Order::Rank => (0..self.rows).collect(),
-            }),
-        }
-    }
-
-    /// The row of a class that is called by its number.
-    fn number(&self, label: &Label) -> Option<usize> {
-        let Label::Int(number) = label else { return None };
-        usize::try_from(*number).ok().filter(|&row| row < self.rows)
-    }
-
-    fn order(&self, labels: &[Label]) -> Result<Order> {
-        let Some(stranger) = labels.iter().find(|&label| self.number(label).is_none()) else {
-            return Ok(Order::Number);
-        };
-        if labels.len() == self.rows {
-            return Ok(Order::Rank);
-        }
-        let message = if labels.len() > self.rows {
-            "the head has fewer rows than there are classes"
-        } else {
-            "the head does not say which of its rows is whose"
-        };
-        Err(Error::data(message)
-            .with("head", self.shape())
-            .with("classes", labels.len())
-            .with("class", stranger)
-            .help("a Parquet head with a column `class` beside `weight` names its rows"))
+                .with("features", features),
+        );
+        // Fewer classes than the head has rows are no fault, so only the width decides whether the other way fits.
+        let fits = self.rows == dim && self.dim >= classes.unwrap_or(1) && self.row_of.is_none();
+        Err(if fits { error.help(other_way(self.transposed)) } else { error })
     }
 
     fn shape(&self) -> String {
@@ -228,6 +168,63 @@ impl StoredHead {
 
     fn located(&self, error: Error) -> Error {
         error.with_default("file", self.path.weights.display())
+    }
+}
+
+impl StoredHead {
+    /// Reads a head; of a `.safetensors` file no more than its own tensors.
+    ///
+    /// # Errors
+    ///
+    /// - [`Missing`](ErrorKind::Missing) if there is no such file;
+    /// - [`Usage`](ErrorKind::Usage) if the key names no tensor, or several could be meant, or `transposed` cannot be;
+    /// - [`Data`](ErrorKind::Data) if the file is damaged, or weights and bias are not `class × dim` and `class`.
+    pub fn read(path: &HeadPath, transposed: bool) -> Result<Self> {
+        let read = || {
+            let Parts { weights, bias, labels } = Parts::read(path, transposed, Wanted::Numbers)?;
+            let outline = Outline::new(path, &weights, bias.as_ref(), labels, transposed)?;
+            Ok(Self { outline, weights: weights.elements, bias: bias.map(|bias| bias.elements) })
+        };
+        read().map_err(|error: Error| error.with_default("file", path.weights.display()))
+    }
+
+    /// What it looks like.
+    pub fn outline(&self) -> &Outline {
+        &self.outline
+    }
+
+    /// The rows of these classes, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Naming::rows`]; [`Data`](ErrorKind::Data) if the rows are not `dim` wide, or one of them is not finite.
+    pub fn for_classes(&self, labels: &[Label], dim: usize, naming: &Naming) -> Result<Head> {
+        let Self { outline, weights: stored, bias } = self;
+        outline.check_dim(Some(labels.len()), dim)?;
+        let rows = naming.rows(outline, labels)?;
+        let not_finite = |class: &Label, place: String, value: f64| {
+            outline.located(
+                Error::data("the head is not finite").with("class", class).with("at", place).with("value", value),
+            )
+        };
+        let mut weights = Vec::with_capacity(rows.len().saturating_mul(dim));
+        for (&row, label) in rows.iter().zip(labels) {
+            for j in 0..dim {
+                let value = stored.get(row * outline.strides[0] + j * outline.strides[1]);
+                if !value.is_finite() {
+                    return Err(not_finite(label, format!("weight, dimension {j}"), value));
+                }
+                weights.push(value);
+            }
+        }
+        let bias = bias.as_ref().map(|bias| rows.iter().map(|&row| bias.get(row)).collect::<Vec<_>>());
+        let infinite = |bias: &Vec<f64>| {
+            labels.iter().zip(bias).find(|(_, value)| !value.is_finite()).map(|(l, v)| (l.clone(), *v))
+        };
+        if let Some((label, value)) = bias.as_ref().and_then(infinite) {
+            return Err(not_finite(&label, "bias".to_owned(), value));
+        }
+        Ok(Head { weights, bias })
     }
 }
 

@@ -5,18 +5,19 @@ use std::io::Read;
 use std::path::Path;
 
 use super::elements::{Element, Elements, Tensor};
-use super::{Parts, damaged, open, unreadable};
+use super::{Parts, Wanted, damaged, open, unreadable};
 use crate::error::{Error, Result};
 
 /// What `numpy` itself refuses to read without being told that the file is trusted.
 const HEADER_LIMIT: u64 = 10_000;
 
 /// Weights from one file, the bias from another.
-pub(super) fn read(weights: &Path, bias: Option<&Path>) -> Result<Parts> {
-    Ok(Parts { weights: array(weights)?, bias: bias.map(array).transpose()?, labels: None })
+pub(super) fn read(weights: &Path, bias: Option<&Path>, wanted: Wanted) -> Result<Parts> {
+    let bias = bias.map(|bias| array(bias, wanted)).transpose()?;
+    Ok(Parts { weights: array(weights, wanted)?, bias, labels: None })
 }
 
-fn array(path: &Path) -> Result<Tensor> {
+fn array(path: &Path, wanted: Wanted) -> Result<Tensor> {
     let (mut file, len) = open(path)?;
     let (text, start) = header_text(&mut file, path)?;
     let header = Header::parse(&text).ok_or_else(|| damaged(path, "its header is no .npy header"))?;
@@ -31,7 +32,10 @@ fn array(path: &Path) -> Result<Tensor> {
             .with("shape", super::shape(&header.shape))
             .with("bytes", len.saturating_sub(start))
     })?;
-    let elements = Elements::read(element, &mut file, path, start, size)?;
+    let elements = match wanted {
+        Wanted::Shape => Elements::new(element, Vec::new()),
+        Wanted::Numbers => Elements::read(element, &mut file, path, start, size)?,
+    };
     Ok(Tensor {
         shape: header.shape,
         column_major: header.column_major,

@@ -1,5 +1,6 @@
 //! Heads in Parquet: the columns `class`, `weight` and `bias`, one row a class.
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -11,7 +12,8 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use super::super::scalars::labels;
 use super::super::schema::label_kind;
 use super::elements::{Element, Elements, Tensor};
-use super::{Parts, damaged, open};
+use super::{Parts, Wanted, damaged, open, unreadable};
+use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::{Error, Result};
 
@@ -20,26 +22,18 @@ const COLUMNS: [&str; 3] = ["class", "weight", "bias"];
 /// Rows decoded at a time.
 const BATCH: usize = 1024;
 
-/// Reads weights, and classes and biases where there are such columns.
-pub(super) fn read(path: &Path, transposed: bool) -> Result<Parts> {
+/// Reads weights, and classes and biases where there are such columns; for the shape no more than one row of weights.
+pub(super) fn read(path: &Path, transposed: bool, wanted: Wanted) -> Result<Parts> {
     let (file, _) = open(path)?;
     // The decoder of damaged files may panic.
     let parts = catch_unwind(AssertUnwindSafe(|| {
-        // Without the embedded Arrow schema a list is a list and a string a string, however they were written.
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-            .map_err(|error| damaged(path, error))?;
-        let names = builder.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
-        if !names.iter().any(|name| name == "weight") {
-            return Err(Error::data("the head has no column `weight`").with("columns", names.join(" ")));
-        }
-        let roots = names.iter().enumerate().filter(|(_, name)| COLUMNS.contains(&name.as_str()));
-        let mask = ProjectionMask::roots(builder.parquet_schema(), roots.map(|(root, _)| root));
-        let batches =
-            builder.with_projection(mask).with_batch_size(BATCH).build().map_err(|error| damaged(path, error))?;
         let mut rows = Rows::default();
-        for batch in batches {
-            rows.push(&batch.map_err(|error| damaged(path, error))?)?;
+        match wanted {
+            Wanted::Numbers => rows.read(path, &file, &COLUMNS, None)?,
+            Wanted::Shape => {
+                rows.read(path, &file, &["class"], None)?;
+                rows.read(path, &file, &["weight", "bias"], Some(1))?;
+            }
         }
         rows.parts(transposed)
     }));
@@ -50,6 +44,8 @@ pub(super) fn read(path: &Path, transposed: bool) -> Result<Parts> {
 #[derive(Default)]
 struct Rows {
     count: usize,
+    /// Rows of the file.
+    total: usize,
     labels: Option<Vec<Label>>,
     weights: Column,
     bias: Option<Column>,
@@ -65,6 +61,37 @@ struct Column {
 }
 
 impl Rows {
+    /// Reads these columns of all rows, or of the first few.
+    fn read(&mut self, path: &Path, file: &File, columns: &[&str], limit: Option<usize>) -> Result<()> {
+        let file = file.try_clone().map_err(|error| unreadable(path, error))?;
+        // Without the embedded Arrow schema a list is a list and a string a string, however they were written.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+            .map_err(|error| damaged(path, error))?;
+        let names = builder.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+        if !names.iter().any(|name| name == "weight") {
+            let names: Vec<String> = names.iter().map(|name| escaped(name)).collect();
+            return Err(Error::data("the head has no column `weight`").with("columns", names.join(" ")));
+        }
+        self.total = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+        let roots = names.iter().enumerate().filter(|(_, name)| columns.contains(&name.as_str()));
+        let roots: Vec<usize> = roots.map(|(root, _)| root).collect();
+        if roots.is_empty() {
+            return Ok(());
+        }
+        self.count = 0;
+        let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+        let builder = builder.with_projection(mask).with_batch_size(BATCH);
+        let builder = limit.into_iter().fold(builder, ParquetRecordBatchReaderBuilder::with_limit);
+        for batch in builder.build().map_err(|error| damaged(path, error))? {
+            self.push(&batch.map_err(|error| damaged(path, error))?)?;
+        }
+        if self.count != limit.unwrap_or(self.total).min(self.total) {
+            return Err(damaged(path, "it holds another number of rows than it says"));
+        }
+        Ok(())
+    }
+
     fn push(&mut self, batch: &RecordBatch) -> Result<()> {
         let base = self.count;
         let column = |name: &str| batch.column_by_name(name).map(|column| (column, base));
@@ -99,8 +126,8 @@ impl Rows {
         }
         let width = self.weights.width.unwrap_or(0);
         Ok(Parts {
-            weights: self.weights.tensor(vec![self.count, width]),
-            bias: self.bias.map(|bias| bias.tensor(vec![self.count])),
+            weights: self.weights.tensor(vec![self.total, width]),
+            bias: self.bias.map(|bias| bias.tensor(vec![self.total])),
             labels: self.labels,
         })
     }

@@ -1,14 +1,16 @@
 //! `.safetensors`: a header in JSON, then the tensors.
 
+use std::fs;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::Metadata;
 
 use super::elements::{Element, Elements, Tensor};
-use super::{Parts, damaged, open, unreadable};
-use crate::error::{Error, Result};
+use super::{Parts, Wanted, damaged, open, shape, unreadable};
+use crate::archive::escaped;
+use crate::error::{Error, Result, nearest};
 
 /// The format's own limit.
 const HEADER_LIMIT: u64 = 100_000_000;
@@ -17,72 +19,129 @@ const HEADER_LIMIT: u64 = 100_000_000;
 const LISTED: usize = 12;
 
 /// The tensors `KEY.weight` and `KEY.bias`, or `KEY` itself; without a key the only matrix and its bias.
-pub(super) fn read(path: &Path, key: Option<&str>) -> Result<Parts> {
-    let (mut file, len) = open(path)?;
-    let mut length = [0; 8];
-    let body = len.checked_sub(8).ok_or_else(|| damaged(path, "it is too short"))?;
-    file.read_exact(&mut length).map_err(|error| unreadable(path, error))?;
-    let length = u64::from_le_bytes(length);
-    if length > HEADER_LIMIT || length > body {
-        return Err(damaged(path, format!("its header cannot be {length} bytes long")));
+pub(super) fn read(path: &Path, key: Option<&str>, wanted: Wanted) -> Result<Parts> {
+    let mut file = File::open(path)?;
+    let name = file.find(key)?;
+    let bias = bias_of(&name).filter(|bias| file.metadata.info(bias).is_some());
+    let bias = bias.map(|bias| file.tensor(&bias, wanted)).transpose()?;
+    Ok(Parts { bias, weights: file.tensor(&name, wanted)?, labels: None })
+}
+
+/// One tensor, by its whole name.
+pub(super) fn read_one(path: &Path, name: &str, wanted: Wanted) -> Result<Tensor> {
+    File::open(path)?.tensor(name, wanted)
+}
+
+/// Which of `KEY.weight` and `KEY` there is.
+pub(super) fn named(key: &str, exists: impl Fn(&str) -> bool) -> Option<String> {
+    [format!("{key}.weight"), key.to_owned()].into_iter().find(|name| exists(name))
+}
+
+/// The name of the bias that belongs to these weights.
+pub(super) fn bias_of(weights: &str) -> Option<String> {
+    weights.strip_suffix("weight").map(|layer| format!("{layer}bias"))
+}
+
+/// There is no tensor of that key, but perhaps one that is called almost so.
+pub(super) fn unknown<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Error {
+    let error = Error::usage("the head has no such tensor")
+        .with("key", escaped(key))
+        .with("expected", escaped(&format!("{key}.weight or {key}")));
+    let layers = names.map(|name| name.strip_suffix(".weight").unwrap_or(name));
+    match nearest(key, layers).as_slice() {
+        [] => error,
+        near => error
+            .help(format!("did you mean {}?", near.iter().map(|name| escaped(name)).collect::<Vec<_>>().join(", "))),
     }
-    let mut header = Vec::new();
-    (&file).take(length).read_to_end(&mut header).map_err(|error| unreadable(path, error))?;
-    let metadata: Metadata =
-        serde_json::from_slice(&header).map_err(|error| damaged(path, format!("its header: {error}")))?;
-    if metadata.data_len() as u64 != body - length {
-        return Err(damaged(path, "its length is not what its header says").with("bytes", body - length));
+}
+
+/// A file whose header was read and agrees with its length.
+struct File {
+    path: PathBuf,
+    bytes: fs::File,
+    metadata: Metadata,
+    /// Where the tensors begin.
+    start: u64,
+}
+
+impl File {
+    fn open(path: &Path) -> Result<Self> {
+        let (mut file, len) = open(path)?;
+        let mut length = [0; 8];
+        let body = len.checked_sub(8).ok_or_else(|| damaged(path, "it is too short"))?;
+        file.read_exact(&mut length).map_err(|error| unreadable(path, error))?;
+        let length = u64::from_le_bytes(length);
+        if length > HEADER_LIMIT || length > body {
+            return Err(damaged(path, format!("its header cannot be {length} bytes long")));
+        }
+        let mut header = Vec::new();
+        (&file).take(length).read_to_end(&mut header).map_err(|error| unreadable(path, error))?;
+        let metadata: Metadata =
+            serde_json::from_slice(&header).map_err(|error| damaged(path, format!("its header: {error}")))?;
+        if metadata.data_len() as u64 != body - length {
+            return Err(damaged(path, "its length is not what its header says").with("bytes", body - length));
+        }
+        Ok(Self { path: path.to_owned(), bytes: file, metadata, start: 8 + length })
     }
 
-    let name = find(&metadata, key)?;
-    let mut tensor = |name: &str, info: &TensorInfo| {
+    fn find(&self, key: Option<&str>) -> Result<String> {
+        let mut names = self.metadata.offset_keys();
+        names.sort();
+        let is_matrix = |name: &&String| self.metadata.info(name).is_some_and(|info| info.shape.len() == 2);
+        let matrices: Vec<String> = names.iter().filter(is_matrix).cloned().collect();
+        let naming = |name: &String| {
+            let layer = name.strip_suffix(".weight").unwrap_or(name);
+            format!("--head {}:{}", self.path.display(), escaped(layer))
+        };
+        match (key, matrices.as_slice()) {
+            (Some(key), _) => named(key, |name| self.metadata.info(name).is_some()).ok_or_else(|| {
+                let error = unknown(key, names.iter().map(String::as_str)).with("matrices", self.shapes(&matrices));
+                match matrices.first().filter(|_| error.advice().is_none()) {
+                    Some(first) => error.help(naming(first)),
+                    None => error,
+                }
+            }),
+            (None, []) => {
+                Err(Error::data("the file has no matrix that could be a head").with("tensors", self.shapes(&names)))
+            }
+            (None, [only]) => Ok(only.clone()),
+            (None, [first, ..]) => Err(Error::usage("several tensors could be the head")
+                .with("candidates", self.shapes(&matrices))
+                .help(format!("name one of them, as {}", naming(first)))),
+        }
+    }
+
+    fn shapes(&self, names: &[String]) -> String {
+        let shown = |name: &String| {
+            let extents = self.metadata.info(name).map_or(String::new(), |info| shape(&info.shape));
+            format!("{} ({extents})", escaped(name))
+        };
+        list(&names.iter().map(shown).collect::<Vec<_>>())
+    }
+
+    fn tensor(&mut self, name: &str, wanted: Wanted) -> Result<Tensor> {
+        let info = self.metadata.info(name).ok_or_else(|| damaged(&self.path, "a tensor has no entry"))?;
         let element = element(info.dtype).ok_or_else(|| {
             Error::data("the head has a type that is no floating-point number of 16 bits or more")
-                .with("tensor", name)
+                .with("tensor", escaped(name))
                 .with("type", format!("{:?}", info.dtype))
         })?;
         // The offsets were checked against the shape, and their sum against the length of the file.
         let (start, end) = info.data_offsets;
-        let elements = Elements::read(element, &mut file, path, 8 + length + start as u64, end - start)?;
-        Ok(Tensor { shape: info.shape.clone(), column_major: false, elements })
-    };
-    let weights = metadata.info(&name).ok_or_else(|| damaged(path, "a tensor has no entry"))?;
-    let bias_name = name.strip_suffix("weight").map(|layer| format!("{layer}bias"));
-    let bias = bias_name.and_then(|name| metadata.info(&name).map(|info| tensor(&name, info)));
-    Ok(Parts { bias: bias.transpose()?, weights: tensor(&name, weights)?, labels: None })
+        let shape = info.shape.clone();
+        let elements = match wanted {
+            Wanted::Shape => Elements::new(element, Vec::new()),
+            Wanted::Numbers => {
+                Elements::read(element, &mut self.bytes, &self.path, self.start + start as u64, end - start)?
+            }
+        };
+        Ok(Tensor { shape, column_major: false, elements })
+    }
 }
 
-fn find(metadata: &Metadata, key: Option<&str>) -> Result<String> {
-    let matrices = || {
-        let mut names = metadata.offset_keys();
-        names.retain(|name| metadata.info(name).is_some_and(|info| info.shape.len() == 2));
-        names.sort();
-        names
-    };
-    if let Some(key) = key {
-        let layer = format!("{key}.weight");
-        return [layer.as_str(), key]
-            .into_iter()
-            .find(|name| metadata.info(name).is_some())
-            .map(str::to_owned)
-            .ok_or_else(|| {
-                Error::usage("the head has no such tensor")
-                    .with("key", key)
-                    .with("expected", format!("{layer} or {key}"))
-                    .with("matrices", list(&matrices()))
-            });
-    }
-    let mut names = matrices();
-    if names.len() > 1 {
-        return Err(Error::usage("several tensors could be the head")
-            .with("candidates", list(&names))
-            .help("name one of them: --head FILE:KEY"));
-    }
-    names.pop().ok_or_else(|| Error::data("the file has no matrix that could be a head"))
-}
-
-fn list(names: &[String]) -> String {
-    let listed = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(" ");
+/// Names on one line, the first few.
+pub(super) fn list(names: &[String]) -> String {
+    let listed = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
     match names.len() {
         0 => "none".to_owned(),
         count if count > LISTED => format!("{listed} and {} more", count - LISTED),

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::template::{self, Spelling, Spellings};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 
-/// Where heads are: `FILE`, `FILE:KEY` or `WEIGHT.npy,BIAS.npy`, with `{key}` where a group's value stands.
+/// Where heads are: `FILE`, `FILE:KEY` or `WEIGHT.npy,BIAS.npy`, with `{key}` or `{key:03}` where a group's value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadSource {
     text: String,
@@ -27,6 +28,8 @@ pub struct HeadPath {
 pub(super) enum Format {
     Parquet,
     Safetensors,
+    /// `model.safetensors.index.json`: which file holds which tensor.
+    Index,
     Npy,
 }
 
@@ -37,6 +40,7 @@ impl Format {
         match () {
             () if named("parquet") || named("pq") => Some(Self::Parquet),
             () if named("safetensors") => Some(Self::Safetensors),
+            () if named("json") => Some(Self::Index),
             () if named("npy") => Some(Self::Npy),
             () => None,
         }
@@ -48,70 +52,69 @@ impl HeadSource {
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if the text is empty, or a brace has no partner or nothing inside.
+    /// [`Usage`](crate::error::ErrorKind::Usage) if the text is empty, or a placeholder is neither `{key}` nor `{key:03}`.
     pub fn parse(text: &str) -> Result<Self> {
         if text.is_empty() {
             return Err(Error::usage("the head has no file"));
         }
-        for piece in pieces(text) {
-            if matches!(piece, Piece::Open(_) | Piece::Key("")) {
-                return Err(Error::usage("a placeholder of the head is not of the form {key}").with("head", text));
-            }
-        }
+        template::check(text)?;
         Ok(Self { text: text.to_owned() })
     }
 
     /// The placeholders, in order: group keys whose values the path needs.
     pub fn keys(&self) -> Vec<&str> {
-        pieces(&self.text)
-            .filter_map(|piece| match piece {
-                Piece::Key(key) => Some(key),
-                Piece::Text(_) | Piece::Open(_) => None,
-            })
-            .collect()
+        template::keys(&self.text)
     }
 
     /// The head of the group of this key. What is a file as a whole is a file, whatever colons it has.
     ///
+    /// A number stands in the path as directories write it (`spellings`), or, where there is no such file, without
+    /// leading zeros.
+    ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if the group has no such key.
-    pub fn fill(&self, key: &[(String, Label)]) -> Result<HeadPath> {
-        let whole = PathBuf::from(self.filled(&self.text, key)?);
-        if whole.is_file() {
-            return Ok(HeadPath { weights: whole, bias: None, key: None });
+    /// [`Usage`](crate::error::ErrorKind::Usage) if the group has no such key, a value is no name of one file or
+    /// directory, or directories write a number in two ways and there is a file for each.
+    pub fn fill(&self, key: &[(String, Label)], spellings: &Spellings) -> Result<HeadPath> {
+        let written = (0..spellings.ways(key)).map(|way| self.filled(key, Spelling::Written(spellings, way)));
+        let mut written = written.collect::<Result<Vec<_>>>()?;
+        written.dedup();
+        let mut there = written.iter().filter(|path| path.exists());
+        match (there.next(), there.next()) {
+            (Some(path), None) => return Ok(path.clone()),
+            (Some(one), Some(other)) => {
+                return Err(Error::usage("directories write a number in two ways, and there is a head for each")
+                    .with("file", one)
+                    .with("other", other)
+                    .help("{key:03} in the path of the head says how many digits it has"));
+            }
+            (None, _) => {}
         }
-        if let Some((weights, bias)) = self.text.split_once(".npy,") {
-            let weights = self.filled(&format!("{weights}.npy"), key)?.into();
-            return Ok(HeadPath { weights, bias: Some(self.filled(bias, key)?.into()), key: None });
-        }
-        match self.text.rsplit_once(':').filter(|(file, _)| Format::of(file).is_some()) {
-            Some((file, tensor)) => Ok(HeadPath {
-                weights: self.filled(file, key)?.into(),
-                bias: None,
-                key: Some(self.filled(tensor, key)?).filter(|tensor| !tensor.is_empty()),
-            }),
-            None => Ok(HeadPath { weights: whole, bias: None, key: None }),
-        }
+        let plain = self.filled(key, Spelling::Plain)?;
+        Ok(if plain.exists() { plain } else { written.swap_remove(0) })
     }
 
-    fn filled(&self, text: &str, key: &[(String, Label)]) -> Result<String> {
-        let mut filled = String::with_capacity(text.len());
-        for piece in pieces(text) {
-            match piece {
-                Piece::Text(text) | Piece::Open(text) => filled.push_str(text),
-                Piece::Key(wanted) => {
-                    let (_, value) = key.iter().find(|(name, _)| name == wanted).ok_or_else(|| {
-                        Error::usage("the head names a key that the groups do not have")
-                            .with("head", &self.text)
-                            .with("key", wanted)
-                            .help(format!("--group-by {wanted}"))
-                    })?;
-                    filled.push_str(&value.to_string());
-                }
-            }
+    fn filled(&self, key: &[(String, Label)], spelling: Spelling<'_>) -> Result<HeadPath> {
+        let path = |text: &str| template::fill_path(text, key, spelling).map(PathBuf::from);
+        let tensor = template::last_colon(&self.text).map(|at| (&self.text[..at], &self.text[at + 1..]));
+        let tensor = tensor.filter(|(file, _)| Format::of(file).is_some());
+        let whole = path(&self.text);
+        if let Ok(whole) = &whole
+            && whole.is_file()
+        {
+            return Ok(HeadPath { weights: whole.clone(), bias: None, key: None });
         }
-        Ok(filled)
+        if let Some((weights, bias)) = self.text.split_once(".npy,") {
+            return Ok(HeadPath { weights: path(&format!("{weights}.npy"))?, bias: Some(path(bias)?), key: None });
+        }
+        match tensor {
+            Some((file, tensor)) => Ok(HeadPath {
+                weights: path(file)?,
+                bias: None,
+                key: Some(template::fill_name(tensor, key, spelling)?).filter(|tensor| !tensor.is_empty()),
+            }),
+            None => Ok(HeadPath { weights: whole?, bias: None, key: None }),
+        }
     }
 }
 
@@ -128,20 +131,35 @@ impl HeadPath {
     ///
     /// [`Missing`](crate::error::ErrorKind::Missing) with the file that is not.
     pub fn check_exists(&self) -> Result<()> {
-        match std::iter::once(&self.weights).chain(&self.bias).find(|path| !path.is_file()) {
+        match self.missing() {
             Some(path) => Err(Error::missing("there is no such head").with("file", path.display())),
             None => Ok(()),
         }
     }
 
+    /// Whether its files are there.
+    pub fn exists(&self) -> bool {
+        self.missing().is_none()
+    }
+
+    fn missing(&self) -> Option<&PathBuf> {
+        std::iter::once(&self.weights).chain(&self.bias).find(|path| !path.is_file())
+    }
+
     /// What the extension says; a key or a second file must suit it.
     pub(super) fn format(&self) -> Result<Format> {
         let format = self.weights.to_str().and_then(Format::of).ok_or_else(|| {
-            Error::usage("the head's extension tells no format")
-                .with("file", self.weights.display())
-                .help("heads are .parquet, .safetensors or .npy files")
+            let help = match self.weights.extension().and_then(|extension| extension.to_str()) {
+                Some("pt" | "pth" | "bin" | "ckpt") => {
+                    "safetensors.torch.save_file(model.state_dict(), \"m.safetensors\")"
+                }
+                Some("npz") => "save its arrays each: --head WEIGHT.npy,BIAS.npy",
+                _ => "heads are .parquet, .safetensors or .npy files",
+            };
+            Error::usage("the head's extension tells no format").with("file", self.weights.display()).help(help)
         })?;
-        if let Some(key) = self.key.as_ref().filter(|_| format != Format::Safetensors) {
+        let has_tensors = matches!(format, Format::Safetensors | Format::Index);
+        if let Some(key) = self.key.as_ref().filter(|_| !has_tensors) {
             return Err(Error::usage("only a .safetensors file has tensors to choose from")
                 .with("file", self.weights.display())
                 .with("key", key));
@@ -156,28 +174,4 @@ impl fmt::Display for HeadPath {
         self.bias.iter().try_for_each(|bias| write!(f, ",{}", bias.display()))?;
         self.key.iter().try_for_each(|key| write!(f, ":{key}"))
     }
-}
-
-enum Piece<'a> {
-    Text(&'a str),
-    Key(&'a str),
-    /// A brace that is not closed, and what follows.
-    Open(&'a str),
-}
-
-fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let piece;
-        (piece, rest) = match (rest.find('{'), rest.find('}')) {
-            (Some(0), Some(end)) => (Piece::Key(&rest[1..end]), &rest[end + 1..]),
-            (Some(0), None) => (Piece::Open(rest), ""),
-            (Some(start), _) => (Piece::Text(&rest[..start]), &rest[start..]),
-            (None, _) => (Piece::Text(rest), ""),
-        };
-        Some(piece)
-    })
 }

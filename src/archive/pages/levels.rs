@@ -45,6 +45,44 @@ pub(super) fn rows_of(bytes: &[u8], count: usize, mut at: u64, dim: u64) -> bool
     })
 }
 
+/// How many of the `count` levels are `wanted`, if none is more than `most` and there is nothing else in `bytes`.
+pub(super) fn count(bytes: &[u8], count: usize, most: u8, wanted: u8) -> Option<usize> {
+    let width = width(most);
+    let (mut left, mut at, mut found) = (count, 0, 0);
+    while left > 0 {
+        let (run, next) = run_at(bytes, at, width)?;
+        let (Run::Repeated { count, .. } | Run::Packed { count, .. }) = run;
+        let count = count.min(left);
+        match run {
+            Run::Repeated { value, .. } => {
+                (value <= u32::from(most)).then_some(())?;
+                found += if value == u32::from(wanted) { count } else { 0 };
+            }
+            Run::Packed { start, .. } => {
+                let equal = |level: u8| equal(bytes, start, count, width, level);
+                (most + 1..=((1_u16 << width) - 1) as u8).all(|level| equal(level) == 0).then_some(())?;
+                found += equal(wanted);
+            }
+        }
+        left -= count;
+        at = next;
+    }
+    (at == bytes.len()).then_some(found)
+}
+
+/// How many of the `count` levels of `width` bits, packed from bit `start` on, are `level`.
+fn equal(bytes: &[u8], start: usize, count: usize, width: u32, level: u8) -> usize {
+    let lanes = 48 / width as usize;
+    let repeated = |value: u64| (0..lanes).fold(0, |word, _| word << width | value);
+    let (pattern, lowest) = (repeated(level.into()), repeated(1));
+    (0..count).step_by(lanes).fold(0, |found, first| {
+        let lanes = lanes.min(count - first);
+        let differs = bits_at(bytes, start + first * width as usize) ^ pattern;
+        let differs = (0..width).fold(0, |any, bit| any | differs >> bit) & lowest & mask(lanes * width as usize);
+        found + lanes - differs.count_ones() as usize
+    })
+}
+
 /// How many bits a level takes.
 pub(super) fn width(most: u8) -> u32 {
     8 - most.leading_zeros()
@@ -54,7 +92,7 @@ fn mask(bits: usize) -> u64 {
     (1 << bits) - 1
 }
 
-/// Whether there are `count` levels and `holds` is true of every run and what of it counts.
+/// Whether there are `count` levels and nothing else, and `holds` is true of every run and what of it counts.
 fn walk(bytes: &[u8], count: usize, width: u32, mut holds: impl FnMut(Run, usize) -> bool) -> bool {
     let (mut left, mut at) = (count, 0);
     while left > 0 {
@@ -67,7 +105,7 @@ fn walk(bytes: &[u8], count: usize, width: u32, mut holds: impl FnMut(Run, usize
         left -= count;
         at = next;
     }
-    true
+    at == bytes.len()
 }
 
 #[cfg(test)]
@@ -112,12 +150,22 @@ mod tests {
                     let mut levels = levels.clone();
                     levels[at] -= 1;
                     assert!(!defined(&levels, 61), "{at}");
-                    assert!(defined(&levels, at), "what comes after is not asked for");
+                    let found =
+                        |wanted| super::count(&encoded(&levels, width(most), repeat), 61, most, wanted).unwrap();
+                    assert_eq!((found(most), found(most - 1)), (60, 1));
                 }
             }
         }
         assert!(all_defined(&[3, 0xff, 0xff], 8, 3) && !all_defined(&[3, 0xff], 8, 3));
         assert!(!all_defined(&[16, 4], 8, 3), "a level that cannot be");
+        assert!(!all_defined(&[16, 3, 0], 8, 3), "a byte more");
+        // Eight levels of 0 to 3, of which 2 is the highest there may be.
+        assert_eq!(count(&[3, 0b1110_0100, 0], 8, 3, 0), Some(5));
+        assert_eq!(count(&[3, 0b1110_0100, 0], 8, 2, 0), None);
+        assert_eq!(
+            (count(&[16, 2], 8, 2, 2), count(&[16, 3], 8, 2, 2), count(&[16, 2, 0], 8, 2, 2)),
+            (Some(8), None, None)
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! Pages come through parquet's reader, but for those whose values are in the file as they will be in memory: PLAIN,
 //! neither compressed nor with a checksum. These are read to where they are used, without a copy between.
 
+mod checked;
 mod levels;
 mod runs;
 mod values;
@@ -24,6 +25,8 @@ use parquet::file::statistics::Statistics;
 use super::source::{Headers, Source};
 use super::thrift::Levels;
 use crate::error::{Error, Result};
+pub(super) use checked::CheckedGroup;
+use checked::indices_fill;
 use levels::{all_defined, rows_of};
 pub(super) use values::Float;
 use values::Indices;
@@ -219,11 +222,23 @@ impl<V: Float> Pages<V> {
                 (LevelBytes { bytes: buf, kind: Levels::Prefixed }, encoding, num_values as usize)
             }
             Page::DataPageV2 {
-                buf, encoding, num_values, num_nulls, rep_levels_byte_len, def_levels_byte_len, ..
+                buf,
+                encoding,
+                num_values,
+                num_nulls,
+                num_rows,
+                rep_levels_byte_len,
+                def_levels_byte_len,
+                ..
             } => {
+                let rows = num_rows as i32;
                 let (nulls, repetition, definition) = (num_nulls, rep_levels_byte_len, def_levels_byte_len);
-                let kind =
-                    Levels::Sized { nulls: nulls as i32, repetition: repetition as i32, definition: definition as i32 };
+                let kind = Levels::Sized {
+                    rows,
+                    nulls: nulls as i32,
+                    repetition: repetition as i32,
+                    definition: definition as i32,
+                };
                 (LevelBytes { bytes: buf, kind }, encoding, num_values as usize)
             }
         };
@@ -234,7 +249,7 @@ impl<V: Float> Pages<V> {
         let values = match encoding {
             Encoding::PLAIN if whole => Values::Plain(bytes),
             Encoding::BYTE_STREAM_SPLIT if whole && self.shape.lists => Values::Split(bytes),
-            Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => {
+            Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY if indices_fill(&bytes, count) => {
                 Values::Dictionary(Indices::new(bytes).ok_or(Stop::Unusual)?)
             }
             _ => return Err(Stop::Unusual),
@@ -251,8 +266,10 @@ impl<V: Float> Pages<V> {
                 let definition = if defined > 0 { prefixed(&mut page.bytes)? } else { Bytes::new() };
                 (repetition, definition)
             }
-            Levels::Sized { nulls, repetition, definition } => {
-                usual(nulls == 0)?;
+            Levels::Sized { rows, nulls, repetition, definition } => {
+                let begun = |at: u64| if lists { at.div_ceil(stored as u64) } else { at };
+                let begin = begun(self.at + count as u64) - begun(self.at);
+                usual(nulls == 0 && u64::try_from(rows) == Ok(begin))?;
                 (front(&mut page.bytes, repetition)?, front(&mut page.bytes, definition)?)
             }
         };

@@ -4,14 +4,15 @@ mod open;
 mod read;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
 use super::file::{Footers, Pinned, Stamp};
-use super::schema::VectorType;
+use super::keys::Twin;
+use super::schema::{Dtype, VectorType};
 use crate::batch::Label;
 use crate::error::Result;
 use crate::grid::Grid;
@@ -64,9 +65,10 @@ struct TableFile {
     shown: String,
     stamp: Stamp,
     footer_hash: u64,
-    rows: u64,
     /// Where each column is.
     places: Vec<Place>,
+    /// Columns that have the name of a key in the path, where statistics do not show that both agree.
+    twins: Vec<Twin>,
     /// `D` of each vector column, where it had to be read from the file.
     dims: Vec<OnceLock<Option<usize>>>,
 }
@@ -74,8 +76,8 @@ struct TableFile {
 /// Where a file has the values of a column.
 #[derive(Clone, Debug)]
 enum Place {
-    /// In its path.
-    Key(Label),
+    /// In its path; `None` is null.
+    Key(Option<Label>),
     /// In a column of vectors, at a root of the schema; `D` where the schema tells.
     Vectors { root: usize, vectors: VectorType, dim: Option<usize> },
     /// In any other column.
@@ -114,15 +116,16 @@ pub struct ChunkGrid {
 }
 
 impl Table {
-    /// Finds the files and their columns; inputs are those of [`Archive::open`](super::Archive::open).
+    /// Finds the files and their columns; inputs are those of [`Archive::open`](super::Archive::open). Columns of
+    /// fixed-size binary are vectors if `dtypes` names them with the type of their numbers.
     ///
     /// # Errors
     ///
     /// [`Missing`](crate::error::ErrorKind::Missing) if there is no file;
     /// [`Data`](crate::error::ErrorKind::Data) for files that are damaged, disagree in their columns, or hold the same
     /// bytes under two names.
-    pub fn open(inputs: &[String]) -> Result<Self> {
-        open::open(inputs)
+    pub fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Self> {
+        open::open(inputs, dtypes)
     }
 
     /// The columns: those of the files, then the hive keys.
@@ -133,6 +136,11 @@ impl Table {
     /// The row groups: by file, in the order of names, then by row group.
     pub fn units(&self) -> &[TableUnit] {
         &self.units
+    }
+
+    /// Where its files are opened.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
     }
 
     /// What the user should know, as files named twice.

@@ -4,33 +4,51 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field};
+use parquet::file::metadata::ParquetMetaData;
 
 use super::{Place, Table, TableColumn, TableFile, TableUnit};
-use crate::archive::discover::{Found, discover};
-use crate::archive::file::Footers;
-use crate::archive::keys::{self, Hive};
-use crate::archive::plan::{Opened, open_all, present, readable, refuse_duplicates, warnings};
-use crate::archive::schema::{Element, Schema, label_kind, leaves};
-use crate::archive::{Policy, escaped};
-use crate::batch::LabelKind;
+use crate::archive::discover::{Discovered, Found, discover};
+use crate::archive::duplicates::refuse_duplicates;
+use crate::archive::file::{Footers, Pinned};
+use crate::archive::keys::{self, Hive, Twin};
+use crate::archive::plan::{Opened, has_rows, open_all, passed_without_rows, present, readable};
+use crate::archive::schema::{Dtype, Element, Schema, check_dtypes, first_leaves, label_kind, leaves};
+use crate::archive::{escaped, passed_over};
+use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
-pub(super) fn open(inputs: &[String]) -> Result<Table> {
+pub(super) fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
     if inputs.is_empty() {
         return Err(Error::usage("no input"));
     }
-    let (found, again) = discover(inputs)?;
-    let hive = Hive::of(&found);
-    let opened = open_all(found, Policy::Fail, &mut Vec::new())?;
-    let columns = Columns::of(&opened, &hive).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
+    let Discovered { files: found, mut passed, mut warnings } = discover(inputs)?;
+    let mut hive = Hive::of(&found);
+    let opened = open_all(found)?;
+    // A table without a row has the columns of its first file.
+    let (mut filled, empty): (Vec<Opened>, Vec<Opened>) =
+        opened.into_iter().partition(|(_, _, footer)| has_rows(footer));
+    let mut empty = empty.into_iter();
+    if filled.is_empty() {
+        filled.extend(empty.next());
+    }
+    for (found, ..) in empty {
+        hive.forget(&found);
+        passed.push(passed_without_rows(found));
+    }
+    let opened = filled;
+    warnings.extend(passed_over(&passed).map(|text| format!("passed {text}")));
+    let columns =
+        Columns::of(&opened, &hive, dtypes).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
     let (mut files, mut units) = (Vec::with_capacity(opened.len()), Vec::new());
     for (found, stamp, footer) in opened {
-        let schema = Schema::new(&footer);
-        let places =
-            columns.places(&schema, &found, &hive).map_err(|error| error.with_default("file", &found.shown))?;
+        let schema = Schema::new(&footer, dtypes);
         let metadata = footer.parquet();
+        let (places, twins) = columns
+            .places(&schema, metadata, &found, &hive)
+            .map_err(|error| error.with_default("file", &found.shown))?;
         let roots: Vec<usize> = places.iter().filter_map(Place::root).collect();
         let read = leaves(metadata, &roots);
+        let first_leaf = first_leaves(metadata);
         readable(metadata, &read).map_err(|error| error.with_default("file", &found.shown))?;
         let mut rows = 0;
         for (row_group, group) in metadata.row_groups().iter().enumerate() {
@@ -43,10 +61,10 @@ pub(super) fn open(inputs: &[String]) -> Result<Table> {
             }
             let constant = |(column, place): (usize, &Place)| {
                 let value = match place {
-                    Place::Key(label) => Some(label.clone()),
+                    Place::Key(label) => label.clone(),
                     Place::Vectors { .. } => None,
                     Place::Root(root) => {
-                        let leaf = leaves(metadata, &[*root]).first().copied()?;
+                        let leaf = *first_leaf.get(root)?;
                         keys::constant(group, leaf, schema.field(*root).data_type())
                     }
                 };
@@ -67,14 +85,29 @@ pub(super) fn open(inputs: &[String]) -> Result<Table> {
             shown: found.shown,
             stamp,
             footer_hash: footer.hash,
-            rows,
             dims: places.iter().map(|_| OnceLock::new()).collect(),
             places,
+            twins,
         });
     }
-    refuse_duplicates(files.iter().filter(|file| file.rows > 0).map(TableFile::pinned))?;
+    refuse_duplicates_of_keys(&files)?;
     let columns = columns.table_columns(&files);
-    Ok(Table { files, units, columns, warnings: warnings(&again), footers: Footers::default() })
+    Ok(Table { files, units, columns, warnings, footers: Footers::default() })
+}
+
+/// The same content under other keys makes other rows.
+fn refuse_duplicates_of_keys(files: &[TableFile]) -> Result<()> {
+    let mut keyed: BTreeMap<Vec<Option<&Label>>, Vec<Pinned<'_>>> = BTreeMap::new();
+    for file in files {
+        let mut key = Vec::new();
+        for place in &file.places {
+            if let Place::Key(label) = place {
+                key.push(label.as_ref());
+            }
+        }
+        keyed.entry(key).or_default().push(file.pinned());
+    }
+    keyed.into_values().try_for_each(|files| refuse_duplicates(files.into_iter()))
 }
 
 /// What the first file has, which all others must have too.
@@ -105,24 +138,25 @@ impl Kind {
 }
 
 impl Columns {
-    fn of(opened: &[Opened], hive: &Hive) -> Result<Self> {
+    fn of(opened: &[Opened], hive: &Hive, dtypes: &[(String, Dtype)]) -> Result<Self> {
         let (first, _, footer) = &opened[0];
-        let schema = Schema::new(footer);
+        let schema = Schema::new(footer, dtypes);
+        check_dtypes(&schema, dtypes)?;
         let mut files = Vec::new();
         let mut keys: BTreeMap<&str, LabelKind> = BTreeMap::new();
         for name in hive.names() {
-            let Some(value) = first.keys.get(name) else {
+            if !first.keys.contains_key(name) {
                 let other = opened.iter().map(|(found, ..)| found).find(|found| found.keys.contains_key(name));
                 return Err(Error::data("files differ in the hive keys of their paths")
                     .with("key", escaped(name))
                     .with("file", &first.shown)
                     .with("other file", other.map_or("", |found| &found.shown)));
-            };
-            keys.insert(name, hive.label(name, value).kind());
+            }
+            keys.insert(name, hive.kind(name).unwrap_or(LabelKind::Text));
         }
         for name in schema.names() {
             let root = schema.position(name)?;
-            // A path says which group a file is; a column of the same name says nothing more.
+            // A path says which group a file is; a column of the same name says the same, which is checked.
             if let Some(root) = root.filter(|_| !keys.contains_key(name)) {
                 files.push(FileColumn { name: name.to_owned(), kind: Kind::of(&schema, root) });
             }
@@ -130,7 +164,21 @@ impl Columns {
         Ok(Self { files, keys: keys.into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect() })
     }
 
-    fn places(&self, schema: &Schema<'_>, found: &Found, hive: &Hive) -> Result<Vec<Place>> {
+    fn places(
+        &self,
+        schema: &Schema<'_>,
+        metadata: &ParquetMetaData,
+        found: &Found,
+        hive: &Hive,
+    ) -> Result<(Vec<Place>, Vec<Twin>)> {
+        let mut twins = Vec::new();
+        for (key, value) in &found.keys {
+            if let Some(twin) = Twin::find(key, value, schema)?
+                && !twin.is_settled(metadata, schema)?
+            {
+                twins.push(twin);
+            }
+        }
         let in_file = self.files.iter().map(|column| {
             let root = present(schema, &column.name)?;
             if Kind::of(schema, root) != column.kind {
@@ -147,7 +195,7 @@ impl Columns {
             Some(value) => Ok(Place::Key(hive.label(key, value))),
             None => Err(Error::data("files differ in the hive keys of their paths").with("key", escaped(key))),
         });
-        in_file.chain(in_path).collect()
+        Ok((in_file.chain(in_path).collect::<Result<_>>()?, twins))
     }
 
     fn table_columns(self, files: &[TableFile]) -> Vec<TableColumn> {

@@ -4,18 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, FixedSizeListArray, Int64Array, LargeListArray, PrimitiveArray, RecordBatch, StringArray,
+    ArrayRef, FixedSizeListArray, Int64Array, LargeListArray, PrimitiveArray, RecordBatch, StringArray, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float16Type, Float32Type, Float64Type};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::{ChunkGrid, Place, Table, TableRows, TableUnit, Wanted};
-use crate::archive::batches::first_length;
+use crate::archive::batches::{batches, first_length};
 use crate::archive::file::Footer;
 use crate::archive::scalars::{Coded, NULL, coded};
-use crate::archive::schema::leaves;
 use crate::archive::source::{Source, damaged};
 use crate::archive::vectors::{Fault, VectorReader, Vectors};
 use crate::archive::{Values, chunk_rows, escaped};
@@ -98,8 +96,10 @@ impl TableReader {
         if let Some(largest) = self.vectors.iter().map(|stream| stream.chunk).max() {
             self.step = largest;
         }
+        roots.extend(table.files[self.unit.file].twins.iter().map(|twin| twin.root));
         if !roots.is_empty() {
             roots.sort_unstable();
+            roots.dedup();
             self.others = Some(Others::open(&self.source, footer, self.unit.row_group, roots, self.step)?);
         }
         Ok(())
@@ -142,6 +142,11 @@ impl TableReader {
         let file = &table.files[self.unit.file];
         if let Some(others) = &mut self.others {
             let batch = others.next(&self.source, rows)?;
+            for twin in &file.twins {
+                let at = others.roots.binary_search(&twin.root);
+                let at = at.map_err(|_| Error::internal("a key's column was not read"))?;
+                twin.check(&coded(batch.column(at), self.done)?, self.done)?;
+            }
             let places = file.places.iter().enumerate();
             for (column, root) in places.filter_map(|(column, place)| Some((column, place.root()?))) {
                 if let Ok(at) = others.roots.binary_search(&root) {
@@ -151,7 +156,11 @@ impl TableReader {
         }
         for (column, place) in file.places.iter().enumerate() {
             if let Place::Key(label) = place {
-                arrays.insert(column, constant(label, rows)?);
+                let array = match label {
+                    Some(label) => constant(label, rows)?,
+                    None => new_null_array(&table.columns[column].data_type, rows),
+                };
+                arrays.insert(column, array);
             }
         }
         let mut grids = vec![Vec::new(); self.wanted.grids.len()];
@@ -226,14 +235,7 @@ impl TableReader {
 
 impl Others {
     fn open(source: &Source, footer: &Footer, row_group: usize, roots: Vec<usize>, rows: usize) -> Result<Self> {
-        source.expect(footer.parquet().row_group(row_group), &leaves(footer.parquet(), &roots))?;
-        let batches = source.guarded(|| {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(source.clone(), footer.arrow.clone())
-                .with_projection(ProjectionMask::roots(footer.arrow.parquet_schema(), roots.iter().copied()))
-                .with_row_groups(vec![row_group])
-                .with_batch_size(rows)
-                .build()
-        })?;
+        let batches = batches(source, &footer.arrow, (row_group, 0), &roots, rows, None)?;
         Ok(Self { batches, roots })
     }
 
@@ -265,7 +267,7 @@ fn chunk_grid(
 ) -> Result<Option<crate::grid::Grid>> {
     let codes = &labels.codes[start..][..rows_of(&vectors.values, dim)];
     let profile = |features: Features<'_>, codes: &[u32]| -> Result<_> {
-        Ok(Some(Profile::of(&Batch::new(dim, features, codes, &labels.values)?, extra_bits).grid().clone()))
+        Ok(Some(Profile::of(&Batch::of_finite(dim, features, codes, &labels.values)?, extra_bits).grid().clone()))
     };
     if vectors.faults.is_empty() && !codes.contains(&NULL) {
         return if codes.is_empty() || dim == 0 { Ok(None) } else { profile(vectors.values.features(), codes) };

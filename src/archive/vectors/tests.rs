@@ -14,7 +14,7 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use proptest::prelude::*;
 
 use super::super::file::{Footer, footer, open};
-use super::super::schema::Schema;
+use super::super::schema::{Dtype, Schema};
 use super::*;
 
 /// splitmix64, Steele et al. 2014.
@@ -55,7 +55,7 @@ fn read(
     chunk: usize,
     arrow_only: bool,
 ) -> Result<Read> {
-    let vectors = Schema::new(footer).vectors(0).expect("a column of vectors");
+    let vectors = Schema::new(footer, &[("feature".to_owned(), Dtype::F32)]).vectors(0).expect("a column of vectors");
     let mut reader = VectorReader::open(source, &footer.arrow, row_group, 0, vectors, (dim, chunk))?;
     if arrow_only {
         reader.batches()?;

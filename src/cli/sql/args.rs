@@ -15,7 +15,8 @@ Examples:
 Without -c and -f, statements are read from standard input, or typed into a shell on a terminal.
 
 Exit codes: 0 done, 2 usage or SQL, 65 bad data, 66 no input, 70 a bug, 73 cannot create the
-output, 74 I/O, 75 more memory needed, 130 interrupted.";
+output, 74 I/O, 75 more memory needed or another process writes the output, 130 interrupted,
+143 terminated. docs/sql.md has the limits.";
 
 #[derive(Debug, ClapArgs)]
 pub(in crate::cli) struct Sql {
@@ -34,7 +35,7 @@ pub(in crate::cli) struct Sql {
     /// The value of a parameter, written $NAME in the query: a number, true, false or text
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Queries")]
     pub(super) param: Vec<String>,
-    /// Permit statements that write: COPY, INSERT, CREATE TABLE and the like
+    /// Permit statements that write: COPY, which makes new files or folders whole or not at all, CREATE TABLE and the like
     #[arg(long, help_heading = "Queries")]
     pub(super) allow_write: bool,
 

@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::error::{Error, Result};
-use crate::metrics::nearest;
+use crate::error::{Error, Result, did_you_mean};
 
 macro_rules! library {
     ($($name:literal),* $(,)?) => {
@@ -44,12 +43,8 @@ pub(super) fn read(name: &str) -> Result<String> {
             return Error::io("cannot read the statements").with("file", path.display()).with("detail", &error);
         }
         let missing = Error::missing("no such file or query").with("file", path.display());
-        let near = nearest(name, QUERIES.iter().map(|(name, _)| *name));
-        missing.help(if near.is_empty() {
-            "nckit sql --list shows the queries that come with nckit".to_owned()
-        } else {
-            format!("did you mean {}?", near.join(", "))
-        })
+        let near = did_you_mean(name, QUERIES.iter().map(|(name, _)| *name));
+        missing.help(near.unwrap_or_else(|| "nckit sql --list shows the queries that come with nckit".to_owned()))
     })
 }
 
@@ -58,12 +53,8 @@ pub(super) fn list(name: &str) -> Result<String> {
     if !name.is_empty() {
         let known = QUERIES.iter().find(|(known, _)| *known == name.trim_end_matches(".sql"));
         return known.map(|(_, text)| (*text).to_owned()).ok_or_else(|| {
-            let near = nearest(name, QUERIES.iter().map(|(name, _)| *name));
-            let help = if near.is_empty() {
-                "--list without a name shows all".to_owned()
-            } else {
-                format!("did you mean {}?", near.join(", "))
-            };
+            let near = did_you_mean(name, QUERIES.iter().map(|(name, _)| *name));
+            let help = near.unwrap_or_else(|| "--list without a name shows all".to_owned());
             Error::usage("there is no query of that name").with("query", name).help(help)
         });
     }

@@ -3,11 +3,13 @@
 pub(super) mod args;
 mod library;
 mod output;
+mod remarks;
 mod run;
 mod shell;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
 use std::time::Instant;
 
 use self::args::Sql;
@@ -15,22 +17,21 @@ use self::output::Outputs;
 use self::run::Runner;
 use super::args::{Display, pair};
 use super::console::{Console, counted};
-use super::forgive_broken_pipe;
 use super::measure::use_threads;
+use super::stdout;
 use crate::error::{Error, Result};
 use crate::sql::{Access, Query, SessionOptions};
 
 pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()> {
     if let Some(name) = &args.list {
-        let text = library::list(name)?;
-        return forgive_broken_pipe(std::io::stdout().write_all(text.as_bytes()));
+        return stdout::print(&library::list(name)?);
     }
     let text = text(args)?;
     let outputs = Outputs::new(args, display)?;
     let params: BTreeMap<String, String> =
         args.param.iter().map(|text| pair("--param", text)).collect::<Result<_>>()?;
     let queries = text.map(|text| queries(&text, &params, &outputs)).transpose()?;
-    use_threads(&args.machine)?;
+    use_threads(&args.machine, true, console)?;
     let options = SessionOptions {
         threads: args.machine.thread_count(),
         memory: Some(args.machine.memory_limit()),
@@ -39,11 +40,16 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
     let access = if args.allow_write { Access::Write } else { Access::Read };
     let runner = Runner::new(&options, access)?;
     let Some(queries) = queries else { return shell::run(&runner, &outputs, &params, console) };
+    let mut is_heard = true;
     for query in queries {
+        // Where nobody reads results any more, there still is what statements do.
+        if !is_heard && query.only_answers() {
+            continue;
+        }
         let start = Instant::now();
-        let Some(rows) = runner.run(query, &outputs)? else {
-            // Nobody reads the results any more.
-            break;
+        let Some(rows) = runner.run(query, &outputs, console)? else {
+            is_heard = false;
+            continue;
         };
         let seconds = start.elapsed().as_secs_f64();
         console.detail("time", &format!("{} in {seconds:.2} s", counted(rows as u64, "row", "s")));

@@ -1,7 +1,9 @@
 //! Where results go.
 
+use std::cell::RefCell;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Schema;
@@ -9,17 +11,19 @@ use arrow::record_batch::RecordBatch;
 use serde_json::Value;
 
 use super::args::Sql;
+use crate::archive::escaped;
 use crate::cli::args::Display;
 use crate::cli::console::wants_color;
 use crate::cli::present::{stdout_format, width};
+use crate::cli::stdout::{self, Hearing};
 use crate::error::{Error, Result};
-use crate::report::{self, AnswerStyle, AnswerWriter, Format, Style};
+use crate::report::{AnswerStyle, AnswerWriter, Format, Style};
 use crate::sql::describe;
+use crate::store::Output;
 
-/// What a result is written to: files, checked before anything is read, and standard output.
+/// What a result is written to: files, reserved before anything is read, and standard output.
 pub(super) struct Outputs {
-    files: Vec<(PathBuf, Format)>,
-    overwrite: bool,
+    files: RefCell<Vec<(Output, Format)>>,
     stdout: Option<Format>,
     style: Style,
 }
@@ -29,57 +33,55 @@ type Rows<'a> = dyn FnMut() -> Result<Option<RecordBatch>> + 'a;
 
 impl Outputs {
     pub(super) fn new(args: &Sql, display: &Display) -> Result<Self> {
-        let files: Vec<(PathBuf, Format)> = args
-            .result
-            .output
-            .iter()
-            .map(|path| Ok((path.clone(), Format::from_path(path)?)))
-            .collect::<Result<_>>()?;
-        files.iter().try_for_each(|(path, _)| report::check_output(path, args.result.overwrite))?;
-        let mut paths: Vec<&Path> = files.iter().map(|(path, _)| path.as_path()).collect();
-        paths.sort_unstable();
-        if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::usage("two outputs of the same name").with("file", twice[0].display()));
-        }
+        let paths: Vec<&Path> = args.result.output.iter().map(PathBuf::as_path).collect();
+        let formats: Vec<Format> = paths.iter().map(|path| Format::from_path(path)).collect::<Result<_>>()?;
+        let files: Vec<_> = Output::reserve_all(&paths, args.result.overwrite)?.into_iter().zip(formats).collect();
         let terminal = std::io::stdout().is_terminal();
         let style = Style { width: Some(width()), colour: wants_color(display.color, terminal) };
         let stdout = stdout_format(args.result.format, terminal, !files.is_empty());
-        Ok(Self { files, overwrite: args.result.overwrite, stdout, style })
+        if stdout.is_some() {
+            stdout::open()?;
+        }
+        Ok(Self { files: RefCell::new(files), stdout, style })
     }
 
     pub(super) fn has_files(&self) -> bool {
-        !self.files.is_empty()
+        !self.files.borrow().is_empty()
     }
 
-    /// Writes a result; how many rows it has, or nothing if nobody reads standard output any more.
+    /// The files that a result is written to.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        self.files.borrow().iter().map(|(file, _)| file.path().to_owned()).collect()
+    }
+
+    /// Writes a result; how many rows it has, or nothing if nobody reads standard output any more and there is no file.
+    ///
+    /// Rows that nobody would see are not waited for if the statement `may_stop`.
     pub(super) fn write(
         &self,
         schema: &Schema,
-        is_plan: bool,
+        (is_plan, may_stop): (bool, bool),
         conventions: &[(String, Value)],
         rows: &mut Rows<'_>,
     ) -> Result<Option<usize>> {
         let style = |format| AnswerStyle { format, style: self.style, conventions: conventions.to_vec(), describe };
-        let mut stdout = BufWriter::new(std::io::stdout());
-        if is_plan && self.stdout == Some(Format::Table) && self.files.is_empty() {
-            return forgiven(show_plan(&mut stdout, rows));
-        }
+        let mut files = self.files.borrow_mut();
+        let is_alone = files.is_empty();
+        let is_heard = AtomicBool::new(true);
+        let is_in_vain = || is_alone && !is_heard.load(Ordering::Relaxed);
+        let mut rows = || if may_stop && is_in_vain() { Ok(None) } else { rows() };
         let mut writers = Vec::new();
         if let Some(format) = self.stdout {
-            let out: Box<dyn Write + Send> = Box::new(&mut stdout);
-            match forgiven(AnswerWriter::new(out, schema, style(format)))? {
-                Some(writer) => writers.push(writer),
-                None => return Ok(None),
+            let mut out = BufWriter::new(Hearing::new(stdout::open()?, &is_heard));
+            if is_plan && is_alone && format == Format::Table {
+                let count = show_plan(&mut out, &mut rows)?;
+                return Ok((!is_in_vain()).then_some(count));
             }
+            writers.push(AnswerWriter::new(Box::new(out), schema, style(format))?);
         }
-        let written = into_files(
-            &self.files,
-            self.overwrite,
-            writers,
-            &mut |out, format| AnswerWriter::new(out, schema, style(format)),
-            rows,
-        );
-        forgiven(written)
+        let begin: &mut Begin<'_> = &mut |out, format| AnswerWriter::new(out, schema, style(format));
+        let count = into_files(&mut files, writers, begin, &mut rows)?;
+        Ok((!is_in_vain()).then_some(count))
     }
 }
 
@@ -87,18 +89,17 @@ type Begin<'b> = dyn for<'a> FnMut(Box<dyn Write + Send + 'a>, Format) -> Result
 
 /// Opens one file after the other, then writes to all of them at once.
 fn into_files(
-    files: &[(PathBuf, Format)],
-    overwrite: bool,
+    files: &mut [(Output, Format)],
     mut writers: Vec<AnswerWriter<'_>>,
     begin: &mut Begin<'_>,
     rows: &mut Rows<'_>,
 ) -> Result<usize> {
-    if let Some(((path, format), others)) = files.split_first() {
+    if let Some(((file, format), others)) = files.split_first_mut() {
         let mut count = 0;
-        report::write_whole(path, overwrite, |out| {
+        file.write(|out| {
             let mut writers = writers;
             writers.push(begin(Box::new(out), *format)?);
-            count = into_files(others, overwrite, writers, begin, rows)?;
+            count = into_files(others, writers, begin, rows)?;
             Ok(())
         })?;
         return Ok(count);
@@ -109,22 +110,10 @@ fn into_files(
     writers.into_iter().try_fold(0, |_, writer| writer.finish())
 }
 
-/// Whoever reads standard output may stop reading: that is no failure.
-fn forgiven<T>(result: Result<T>) -> Result<Option<T>> {
-    match result {
-        Err(error) => {
-            let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
-            match source {
-                Some(source) if source.kind() == std::io::ErrorKind::BrokenPipe => Ok(None),
-                _ => Err(error),
-            }
-        }
-        Ok(value) => Ok(Some(value)),
-    }
-}
-
 /// A plan is text of many lines, and no cell of a table.
 fn show_plan(out: &mut dyn Write, rows: &mut Rows<'_>) -> Result<usize> {
+    let failed =
+        |error: std::io::Error| Error::io("the result cannot be written").with("detail", &error).caused_by(error);
     let mut count = 0;
     while let Some(batch) = rows()? {
         count += batch.num_rows();
@@ -133,14 +122,11 @@ fn show_plan(out: &mut dyn Write, rows: &mut Rows<'_>) -> Result<usize> {
             for (at, text) in [texts(0), texts(1)].into_iter().flatten().enumerate() {
                 for line in text.value(row).lines() {
                     let indent = if at == 0 { "" } else { "  " };
-                    let line = line.chars().filter(|c| !c.is_control()).collect::<String>();
-                    writeln!(out, "{indent}{line}").map_err(|error| {
-                        Error::io("the result cannot be written").with("detail", &error).caused_by(error)
-                    })?;
+                    writeln!(out, "{indent}{}", escaped(line)).map_err(failed)?;
                 }
             }
         }
     }
-    out.flush().map_err(|error| Error::io("the result cannot be written").with("detail", &error).caused_by(error))?;
+    out.flush().map_err(failed)?;
     Ok(count)
 }

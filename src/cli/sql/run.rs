@@ -1,9 +1,8 @@
 //! Running statements, one after the other, until somebody asks to stop.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::{Cell, RefCell};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -12,25 +11,32 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::output::Outputs;
+use super::remarks::Remarks;
+use super::watch::{PATIENCE, Watch};
 use crate::cli::bug;
+use crate::cli::console::Console;
 use crate::error::{Error, Result};
-use crate::sql::{Access, Query, SessionOptions, conventions, session};
+use crate::sql::{Access, Query, SessionOptions, conventions, doubts, session};
 
-/// How long an interrupt may go unnoticed.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// Bytes of stack of a thread: plans are walked by recursion, as deep as statements may nest.
+const STACK: usize = 8 << 20;
 
 /// Batches that wait to be written.
 const WAITING: usize = 2;
 
+/// How long threads may take to put away what a statement that was ended holds; they are left behind then.
+const FAREWELL: Duration = Duration::from_millis(200);
+
 /// A session, and the threads that it runs on.
 pub(super) struct Runner {
-    runtime: Runtime,
+    /// `None` once it is dropped.
+    runtime: RefCell<Option<Runtime>>,
+    threads: usize,
     context: SessionContext,
     access: Access,
-    stop: Arc<AtomicBool>,
-    terminated: Arc<AtomicBool>,
-    /// Whether no statement runs, so that a signal may end the program at once.
-    idle: Arc<AtomicBool>,
+    watch: Watch,
+    /// When signals and memory were last looked at.
+    looked: Cell<Instant>,
 }
 
 /// What a statement says, in this order: its columns, then its rows.
@@ -50,42 +56,55 @@ impl Drop for Abort {
 
 impl Runner {
     pub(super) fn new(options: &SessionOptions, access: Access) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(options.threads.max(1))
-            .thread_stack_size(8 << 20)
-            .build()
-            .map_err(|error| Error::resource("cannot start threads").with("detail", &error).caused_by(error))?;
+        let runtime = runtime(options.threads)?;
         let context = runtime.block_on(session(options))?;
-        let flag = |set| Arc::new(AtomicBool::new(set));
-        let (stop, terminated, idle) = (flag(false), flag(false), flag(true));
-        for (signal, code) in [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)] {
-            let register = || {
-                signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&idle))?;
-                signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&stop))?;
-                if code == 143 {
-                    signal_hook::flag::register(signal, Arc::clone(&terminated))?;
-                }
-                signal_hook::flag::register(signal, Arc::clone(&stop))
-            };
-            register().map_err(|error| Error::io("cannot watch for signals").caused_by(error))?;
-        }
-        Ok(Self { runtime, context, access, stop, terminated, idle })
+        let watch = Watch::begin(options.memory)?;
+        let (runtime, looked) = (RefCell::new(Some(runtime)), Cell::new(Instant::now()));
+        Ok(Self { runtime, threads: options.threads, context, access, watch, looked })
     }
 
-    /// Runs a statement and writes what comes of it; how many rows, or nothing if nobody reads them any more.
-    pub(super) fn run(&self, query: Query, outputs: &Outputs) -> Result<Option<usize>> {
-        self.idle.store(false, Ordering::Relaxed);
-        let result = self.run_to_end(query, outputs);
-        self.stop.store(false, Ordering::Relaxed);
-        self.idle.store(true, Ordering::Relaxed);
+    /// What ends statements.
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Runs a statement, writes what comes of it, and says what is to be said beside its numbers; how many rows, or
+    /// nothing if nobody reads them any more.
+    pub(super) fn run(&self, query: Query, outputs: &Outputs, console: &Console) -> Result<Option<usize>> {
+        self.watch.busy();
+        let doubts = doubts(&self.context);
+        doubts.clear();
+        let mut remarks = Remarks::new(&doubts);
+        let result = self.run_to_end(query, outputs, &mut remarks);
+        if result.is_err() {
+            self.leave_behind()?;
+        }
+        self.watch.idle();
+        remarks.tell(console);
         result
     }
 
-    fn run_to_end(&self, query: Query, outputs: &Outputs) -> Result<Option<usize>> {
-        let returns_rows = query.returns_rows();
+    /// Threads that still work for a statement which has ended do not hold up the next one.
+    fn leave_behind(&self) -> Result<()> {
+        let fresh = runtime(self.threads)?;
+        if let Some(old) = self.runtime.borrow_mut().replace(fresh) {
+            old.shutdown_timeout(FAREWELL);
+        }
+        Ok(())
+    }
+
+    fn with_runtime<T>(&self, work: impl FnOnce(&Runtime) -> T) -> Result<T> {
+        self.runtime.borrow().as_ref().map(work).ok_or_else(|| Error::internal("there are no threads"))
+    }
+
+    fn run_to_end(&self, mut query: Query, outputs: &Outputs, remarks: &mut Remarks) -> Result<Option<usize>> {
+        let (returns_rows, may_stop) = (query.returns_rows(), query.only_answers());
+        if returns_rows {
+            query.write_to(outputs.paths());
+        }
         let (sender, receiver) = sync_channel(WAITING);
         let (context, access) = (self.context.clone(), self.access);
-        let work = self.runtime.spawn(async move {
+        let work = async move {
             // Who does not listen any more wants nothing more.
             let failed = |error| drop(sender.send(Err(error)));
             let mut answer = match query.run(&context, access).await {
@@ -100,20 +119,23 @@ impl Runner {
                     Err(error) => return failed(error),
                 }
             }
-        });
-        let mut work = Abort(work);
+        };
+        let mut work = Abort(self.with_runtime(|runtime| runtime.spawn(work))?);
         let Some(Said::Columns(schema, is_plan)) = self.next(&receiver, &mut work)? else {
             return Err(Error::internal("a statement has no columns"));
         };
         let mut rows = || match self.next(&receiver, &mut work)? {
-            Some(Said::Rows(batch)) => Ok(Some(batch)),
+            Some(Said::Rows(batch)) => {
+                remarks.look(&batch);
+                Ok(Some(batch))
+            }
             _ => Ok(None),
         };
         if !returns_rows {
             while rows()?.is_some() {}
             return Ok(Some(0));
         }
-        outputs.write(&schema, is_plan, &conventions(&self.context), &mut rows)
+        outputs.write(&schema, (is_plan, may_stop), &conventions(&self.context), &mut rows)
     }
 
     /// The names of the session's tables.
@@ -126,22 +148,38 @@ impl Runner {
 
     fn next(&self, receiver: &Receiver<Result<Said>>, work: &mut Abort) -> Result<Option<Said>> {
         loop {
-            match receiver.recv_timeout(PATIENCE) {
+            let said = receiver.recv_timeout(PATIENCE);
+            if self.looked.get().elapsed() >= PATIENCE {
+                self.watch.check()?;
+                self.looked.set(Instant::now());
+            }
+            match said {
                 Ok(said) => return said.map(Some),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     // A task that panicked hung up without a word.
-                    return match self.runtime.block_on(&mut work.0) {
+                    return match self.with_runtime(|runtime| runtime.block_on(&mut work.0))? {
                         Err(error) if error.is_panic() => Err(bug(error.into_panic().as_ref())),
                         _ => Ok(None),
                     };
                 }
-                Err(RecvTimeoutError::Timeout) if self.stop.load(Ordering::Relaxed) => {
-                    let error = Error::interrupted("interrupted");
-                    let terminated = self.terminated.load(Ordering::Relaxed);
-                    return Err(if terminated { error.with("signal", "SIGTERM") } else { error });
-                }
-                Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.get_mut().take() {
+            runtime.shutdown_timeout(FAREWELL);
+        }
+    }
+}
+
+fn runtime(threads: usize) -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .thread_stack_size(STACK)
+        .build()
+        .map_err(|error| Error::resource("cannot start threads").with("detail", &error).caused_by(error))
 }

@@ -1,8 +1,7 @@
 //! Statements typed at a prompt.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rustyline::error::ReadlineError;
@@ -10,10 +9,12 @@ use rustyline::{Config, DefaultEditor};
 
 use super::output::Outputs;
 use super::run::Runner;
+use crate::archive::escaped;
 use crate::cli::console::{Console, counted};
-use crate::error::{Error, Result};
-use crate::metrics::nearest;
+use crate::cli::stdout;
+use crate::error::{Error, Result, nearest};
 use crate::sql::{Query, functions};
+use crate::store::Staged;
 
 const WELCOME: &str = "nckit sql: statements end with a semicolon; .help tells more, .quit ends";
 
@@ -36,10 +37,11 @@ pub(super) fn run(
     let config =
         Config::builder().auto_add_history(false).max_history_size(1000).map(rustyline::config::Builder::build);
     let config = config.map_err(failed)?;
+    runner.watch().at_a_terminal();
     let mut editor = DefaultEditor::with_config(config).map_err(failed)?;
     let history = history();
-    if let Some(path) = &history {
-        // The first time there is none.
+    if let Some(path) = history.as_ref().filter(|path| path.is_file()) {
+        // One that cannot be read is no reason not to begin.
         let _ = editor.load_history(path);
     }
     console.note(WELCOME);
@@ -70,10 +72,20 @@ pub(super) fn run(
         }
     }
     if let Some(path) = history {
-        let _ = path.parent().map(std::fs::create_dir_all);
-        let _ = editor.save_history(&path);
+        // Nor is it one to fail.
+        let _ = save(&mut editor, &path);
     }
     Ok(())
+}
+
+/// Writes the history, whole or not at all.
+fn save(editor: &mut DefaultEditor, path: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| Error::io("the history cannot be kept").caused_by(error);
+    path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
+    let staged = Staged::new(path, false)?;
+    editor.save_history(staged.place()).map_err(self::failed)?;
+    // Without new entries nothing is written.
+    if staged.place().exists() { staged.commit() } else { Ok(()) }
 }
 
 fn failed(error: ReadlineError) -> Error {
@@ -90,7 +102,7 @@ fn execute(
 ) -> bool {
     if let Some(command) = entry.strip_prefix('.') {
         return match command_text(command.trim_end_matches(';'), &runner.tables()) {
-            Ok(Some(text)) => std::io::stdout().write_all(text.as_bytes()).is_ok(),
+            Ok(Some(text)) => stdout::print(&text).is_ok(),
             Ok(None) => false,
             Err(error) => {
                 console.error(&error);
@@ -104,7 +116,7 @@ fn execute(
         for mut query in Query::parse(entry)? {
             query.fill(params, &mut BTreeSet::new());
             let returns_rows = query.returns_rows();
-            match runner.run(query, outputs)? {
+            match runner.run(query, outputs, console)? {
                 Some(count) => rows = returns_rows.then_some(count).or(rows),
                 None => return Ok(None),
             }
@@ -134,9 +146,9 @@ fn command_text(command: &str, tables: &[String]) -> Result<Option<String>> {
             "no table has a name; --table NAME=PATH gives one, and a path in quotes is a table: FROM 'archive'\n"
                 .to_owned()
         }
-        "tables" => tables.iter().flat_map(|name| [name.escape_debug().to_string(), "\n".to_owned()]).collect(),
+        "tables" => tables.iter().flat_map(|name| [escaped(name), "\n".to_owned()]).collect(),
         _ => {
-            let near = nearest(name, ["help", "functions", "tables", "quit"].into_iter());
+            let near = nearest(name, ["help", "functions", "tables", "quit"]);
             let help =
                 near.first().map_or_else(|| ".help lists them".to_owned(), |near| format!("did you mean .{near}?"));
             return Err(Error::usage("no such command").with("command", format!(".{name}")).help(help));
@@ -155,7 +167,7 @@ fn functions_text(word: &str) -> String {
     if found.is_empty() {
         let near = nearest(word, functions().iter().map(|function| function.name.as_str()));
         let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };
-        return format!("no function has {} in its name or summary{hint}\n", word.escape_debug());
+        return format!("no function has {} in its name or summary{hint}\n", escaped(word));
     }
     found.into_iter().flat_map(|function| [&function.signature, "\n    ", &function.summary, "\n"]).collect()
 }

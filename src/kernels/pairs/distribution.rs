@@ -81,6 +81,15 @@ impl Distribution {
         Some(low + (rank - rank.floor()) * (high - low))
     }
 
+    /// The relative error of a quantile: a sixth of the width of a bin, which no error is larger than; 0 where all values
+    /// are known.
+    pub fn error(&self) -> f64 {
+        match self.values {
+            Values::Exact(_) => 0.0,
+            Values::Binned(_) => 0.5_f64.powi(BIN_BITS as i32) / 6.0,
+        }
+    }
+
     fn at(&self, rank: u64) -> f64 {
         match rank.checked_sub(self.zeros) {
             None => 0.0,
@@ -112,9 +121,10 @@ mod tests {
         let distribution = |values| Distribution { zeros: 1, positive: 5000, values, factor: 2.0 };
         let (exact, binned) = (distribution(Values::Exact(values)), distribution(Values::Binned(histogram)));
         assert_eq!((exact.quantile(0.0), binned.quantile(0.0)), (Some(0.0), Some(0.0)));
+        assert_eq!((exact.error(), binned.error() < 4e-4), (0.0, true));
         for q in [0.001, 0.25, 0.5, 0.9, 0.99, 1.0] {
-            let (exact, binned) = (exact.quantile(q).unwrap(), binned.quantile(q).unwrap());
-            assert!((binned / exact - 1.0).abs() < 2e-3, "{q}: {exact} {binned}");
+            let (truth, found) = (exact.quantile(q).unwrap(), binned.quantile(q).unwrap());
+            assert!((found / truth - 1.0).abs() < 6.0 * binned.error(), "{q}: {truth} {found}");
         }
     }
 

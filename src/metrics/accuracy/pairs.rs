@@ -15,7 +15,7 @@ impl Noise<'_> {
         let mean = self.cdnv_mean(cdnv, inputs).map(|error| error + cdnv.mean_error);
         let quantile = |q: f64| {
             let value = cdnv.distribution.quantile(q).filter(|&value| value > 0.0)?;
-            Some(self.pair_variances(cdnv, inputs)? + farthest(value, inputs)?)
+            Some(self.pair_variances(cdnv, inputs)? + farthest(value, inputs)? + cdnv.distribution.error())
         };
         let log10 = cdnv
             .log10_mean

@@ -44,6 +44,13 @@ pub(crate) enum Verdict {
     WrongReason { reason: &'static str },
 }
 
+impl Verdict {
+    /// Whether it is a number that misleads.
+    pub(crate) fn is_wrong(&self) -> bool {
+        matches!(self, Self::Silent { .. } | Self::WrongReason { .. })
+    }
+}
+
 /// Reasons that are facts about the data: the definition must have no value either.
 const FACTS: [&str; 6] =
     ["single_class", "zero_within", "zero_weights", "zero_mean", "too_few_rows", "no_degrees_of_freedom"];

@@ -31,9 +31,9 @@ impl Truth {
         let near: Vec<usize> = (0..rough.len()).filter(|&k| rough[k] <= least * (1.0 + 1e-9)).collect();
         let exact = |&k: &usize| {
             let (mut square, mut scale) = (Double::default(), 0.0);
-            for j in 0..dim {
+            for (j, x) in x.iter().enumerate() {
                 square += difference(k, j).squared();
-                scale += difference(k, j).value().abs() * x[j].abs();
+                scale += difference(k, j).value().abs() * x.abs();
             }
             (-square, 1e-28 * scale)
         };
@@ -95,7 +95,7 @@ impl Truth {
         ]
     }
 
-    /// The mean over ordered pairs of the variance of class i along the line to μ_j, over its squared length; over classes
+    /// The mean over ordered pairs of the variance of class i along the line to `μ_j`, over its squared length; over classes
     /// of two rows or more. `classes` says of which class each row of the deviations is.
     pub(crate) fn directional(&self, classes: &[usize]) -> f64 {
         let dim = self.dim();

@@ -24,10 +24,14 @@ fn moments(values: &[Double], less: f64) -> Option<Moments> {
         return None;
     }
     let mut mean = Double::default();
-    values.iter().for_each(|&x| mean += x);
+    for &x in values {
+        mean += x;
+    }
     let mean = mean.over(count);
     let mut squares = Double::default();
-    values.iter().for_each(|&x| squares += (x - mean).squared());
+    for &x in values {
+        squares += (x - mean).squared();
+    }
     Some(Moments { mean: mean.value(), variance: squares.over(count - less).value() })
 }
 
@@ -140,8 +144,11 @@ impl Vectors {
         let distance = moments(&distances, 0.0);
         let mean = |moments: Option<Moments>| moments.map(|moments| moments.mean);
         let variance = |moments: Option<Moments>| moments.map(|moments| moments.variance);
+        // A mean that is nothing but the rounding of sums is 0.
         let cv = |moments: Option<Moments>| {
-            moments.filter(|moments| moments.mean != 0.0).map(|moments| moments.variance.sqrt() / moments.mean)
+            moments
+                .filter(|moments| moments.mean.abs() > 1e-25 * moments.variance.sqrt())
+                .map(|moments| moments.variance.sqrt() / moments.mean)
         };
         let trace = sum((0..self.classes).map(|k| self.product(k, k)));
         let square = sum(self.products.iter().map(|x| x.squared()));

@@ -51,7 +51,9 @@ fn row_basis(a: &[Double], dim: usize, most: usize) -> (Vec<Double>, Vec<Double>
             subtract(&mut axis, along, known);
         }
         let length = dot(&axis, &axis).sqrt();
-        axis.iter_mut().for_each(|x| *x = *x / length);
+        for x in &mut axis {
+            *x = *x / length;
+        }
         for (row, coefficients) in rest.iter_mut().zip(&mut coefficients) {
             let along = dot(row, &axis);
             subtract(row, along, &axis);
@@ -70,7 +72,9 @@ fn triangle(l: &[Double], rank: usize) -> Vec<Double> {
         let (done, rest) = columns.split_at_mut(r + 1);
         let axis = &mut done[r];
         let length = dot(axis, axis).sqrt();
-        axis.iter_mut().for_each(|x| *x = *x / length);
+        for x in axis.iter_mut() {
+            *x = *x / length;
+        }
         triangle[r * rank + r] = length;
         for (c, column) in rest.iter_mut().enumerate() {
             let along = dot(axis, column);
@@ -97,7 +101,9 @@ fn pivoted_cholesky(a: &[Double], size: usize) -> Vec<Vec<Double>> {
         for known in &columns {
             subtract(&mut column, known[pivot], known);
         }
-        column.iter_mut().for_each(|x| *x = *x / root);
+        for x in &mut column {
+            *x = *x / root;
+        }
         diagonal.iter_mut().zip(&column).for_each(|(d, x)| *d -= x.squared());
         diagonal[pivot] = Double::default();
         columns.push(column);
@@ -156,9 +162,21 @@ fn add_gram(into: &mut [Double], rows: &[Double], dim: usize) {
 impl Truth {
     /// `tr(Σ_W Σ_B⁺) / K`, means centred with these weights: with `C = L Q` and `R` of `L`, the mean over rows of
     /// `‖R⁻ᵀ Q δ‖²`.
+    ///
+    /// Eigenvalues of `Σ_B` up to `D ε` of the largest are 0, by definition. With such, directions and singular values in
+    /// `f64` do: those that are left are above `√(D ε)` of the largest.
     pub(crate) fn nc1(&self, weights: &[f64]) -> f64 {
         let (dim, classes) = (self.dim(), self.labels.len());
-        let (l, basis) = row_basis(&self.centred(weights), dim, (classes - 1).min(dim));
+        let centred = self.centred(weights);
+        let singular = linalg::right_singular(&centred.iter().map(|x| x.value()).collect::<Vec<_>>(), dim).unwrap();
+        let cut = (dim as f64 * f64::EPSILON).sqrt() * singular.values[0];
+        let kept = singular.values.iter().take(classes - 1).filter(|value| **value > cut).count();
+        if kept < (classes - 1).min(dim) {
+            let images = linalg::product_transposed(&self.deviations, &singular.vectors[..kept * dim], dim);
+            let squares = images.iter().enumerate().map(|(at, x)| (x / singular.values[at % kept]).powi(2));
+            return squares.sum::<f64>() / self.rows();
+        }
+        let (l, basis) = row_basis(&centred, dim, (classes - 1).min(dim));
         let rank = basis.len() / dim;
         let triangle = triangle(&l, rank);
         let mut through: Vec<Vec<Double>> = basis.chunks(dim).map(<[Double]>::to_vec).collect();
@@ -166,7 +184,9 @@ impl Truth {
             let (done, rest) = through.split_at_mut(r);
             let row = &mut rest[0];
             done.iter().enumerate().for_each(|(s, known)| subtract(row, triangle[s * rank + r], known));
-            row.iter_mut().for_each(|x| *x = *x / triangle[r * rank + r]);
+            for x in row.iter_mut() {
+                *x = *x / triangle[r * rank + r];
+            }
         }
         let through: Vec<f64> = through.concat().into_iter().map(Double::value).collect();
         let images = linalg::product_transposed(&self.deviations, &through, dim);
@@ -201,7 +221,9 @@ impl Truth {
         let mut between = self.centred(&self.counts);
         for (row, count) in between.chunks_mut(dim).zip(&self.counts) {
             let share = Double::from(*count).over(self.rows()).sqrt();
-            row.iter_mut().for_each(|x| *x = *x * share);
+            for x in row.iter_mut() {
+                *x = *x * share;
+            }
         }
         add_gram(&mut total, &between, dim);
         let rank = row_basis(&between, dim, (self.labels.len() - 1).min(dim)).1.len() / dim;
@@ -209,12 +231,16 @@ impl Truth {
         let columns = pivoted_cholesky(&total, dim);
         let size = columns.len();
         let mut gram = Vec::with_capacity(size * size);
-        columns.iter().for_each(|a| gram.extend(columns.iter().map(|b| dot(a, b))));
+        for a in &columns {
+            gram.extend(columns.iter().map(|b| dot(a, b)));
+        }
         let factor = cholesky(&gram, size)?;
         let mut trace = Double::default();
         for row in between.chunks(dim) {
             let along: Vec<Double> = columns.iter().map(|column| dot(column, row)).collect();
-            solve(&factor, &along).into_iter().for_each(|x| trace += x.squared());
+            for x in solve(&factor, &along) {
+                trace += x.squared();
+            }
         }
         (rank > 0).then(|| (Double::from(1.0) - trace.over(rank as f64)).value())
     }
@@ -266,9 +292,9 @@ impl Truth {
         Some(Mse { nc1: half * nc1.value(), nc23: half * nc23.value() / k, perp: half * perp.value() })
     }
 
-    /// NECO's scores `‖P_q z‖ / ‖z‖` of rows: those of the classes, and others. `None` if 90 % of the variance takes all
-    /// directions in which rows vary, for then every score is 1.
-    pub(crate) fn neco(&self, inside: &[f64], outside: &[f64]) -> Option<(Vec<f64>, Vec<f64>)> {
+    /// NECO's scores `‖P_q z‖ / ‖z‖` of rows: those of the classes, and others. Nothing if 90 % of the variance takes all
+    /// directions in which rows vary, for then every score is 1; an error if there is no decomposition.
+    pub(crate) fn neco(&self, inside: &[f64], outside: &[f64]) -> nckit::error::Result<Option<(Vec<f64>, Vec<f64>)>> {
         let (dim, rows) = (self.dim(), self.rows());
         let mean = self.centre(&self.counts);
         let mut deviations = self.deviations.clone();
@@ -278,17 +304,18 @@ impl Truth {
         let squares = |j: usize| deviations.iter().skip(j).step_by(dim).map(|x| x * x).sum::<f64>() / rows;
         let scale: Vec<f64> = (0..dim).map(squares).map(|v| if v > 0.0 { v.sqrt() } else { 1.0 }).collect();
         let scaled: Vec<f64> = deviations.iter().enumerate().map(|(at, x)| x / scale[at % dim] / rows.sqrt()).collect();
-        let eigen = linalg::symmetric_eigen(&linalg::gram(&scaled, dim), dim).unwrap();
+        let eigen = linalg::symmetric_eigen(&linalg::gram(&scaled, dim), dim)?;
         let total: f64 = eigen.values.iter().map(|x| x.max(0.0)).sum();
         let mut explained = 0.0;
         let enough = |value: &f64| {
             explained += value.max(0.0);
             explained >= 0.9 * total
         };
-        let axes = eigen.values.iter().position(enough)? + 1;
+        let Some(last) = eigen.values.iter().position(enough) else { return Ok(None) };
+        let axes = last + 1;
         let rest: f64 = eigen.values[axes..].iter().map(|x| x.max(0.0)).sum();
-        if rest <= dim as f64 * 1e-15 * total {
-            return None;
+        if rest <= 1e-16 * total {
+            return Ok(None);
         }
         let score = |row: &[f64]| {
             let z: Vec<f64> = (0..dim).map(|j| (Double::from(row[j]) - mean[j]).value() / scale[j]).collect();
@@ -299,7 +326,7 @@ impl Truth {
                 .collect();
             if norm(&z) > 0.0 { norm(&along) / norm(&z) } else { 0.0 }
         };
-        Some((inside.chunks(dim).map(score).collect(), outside.chunks(dim).map(score).collect()))
+        Ok(Some((inside.chunks(dim).map(score).collect(), outside.chunks(dim).map(score).collect())))
     }
 }
 

@@ -1,11 +1,15 @@
 //! What must survive, and what must be refused: the name of every test carries the number of its fault.
 
+mod bits;
 mod inputs;
 mod kills;
+mod limits;
 mod mutations;
+mod outputs;
 mod process;
 mod security;
 mod states;
+mod terminal;
 mod values;
 
 use std::fs;
@@ -24,7 +28,7 @@ use tempfile::TempDir;
 use crate::rows::Random;
 
 /// All faults there are. What each promises stands where it is tested.
-const FAULTS: [(u32, &str); 27] = [
+const FAULTS: [(u32, &str); 44] = [
     (1, "the process is killed"),
     (2, "interrupt and termination"),
     (3, "the disk is full"),
@@ -52,6 +56,23 @@ const FAULTS: [(u32, &str); 27] = [
     (25, "SQL that writes"),
     (26, "sizes that lie"),
     (27, "the limit of memory"),
+    (28, "bits of footers and page headers rot"),
+    (29, "a schema that is nested without end, or claims columns that are not there"),
+    (30, "more row groups than can be numbered"),
+    (31, "classes, labels and footers without end"),
+    (32, "many files of one size"),
+    (33, "threads without end"),
+    (34, "the limit of address space"),
+    (40, "a COPY that fails"),
+    (41, "standard output that takes nothing"),
+    (42, "outputs that are one file, or an input, or another process's"),
+    (43, "an output is replaced"),
+    (44, "the disk is full, for every output"),
+    (45, "files of others beside an output"),
+    (46, "pipes and devices as outputs"),
+    (47, "a lock that is a link"),
+    (48, "text that commands a terminal"),
+    (49, "places that cannot be outputs"),
 ];
 
 #[test]
@@ -67,36 +88,36 @@ fn every_fault_has_a_test() {
 }
 
 /// A directory in which `nckit` runs.
-struct Place(TempDir);
+pub(crate) struct Place(pub(crate) TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nckit"));
         command.args(arguments).current_dir(self.0.path());
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Runs what must succeed; returns what it prints.
-    fn succeed(&self, arguments: &[&str]) -> String {
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", said(&output));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// Runs what must fail with this code; returns what it says.
-    fn fail(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) fn fail(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
         said(&output)
@@ -117,7 +138,7 @@ impl Place {
     }
 
     /// Writes rows of `dim` values in four classes; equal tags are equal rows.
-    fn write(&self, name: &str, tag: u64, rows: usize, dim: usize, row_group: usize) {
+    pub(crate) fn write(&self, name: &str, tag: u64, rows: usize, dim: usize, row_group: usize) {
         let mut random = Random::new(tag);
         let labels: Vec<i32> = (0..rows).map(|_| random.below(4) as i32).collect();
         let values = labels.iter().flat_map(|&label| (0..dim).map(move |j| (label, j)));
@@ -129,7 +150,7 @@ impl Place {
         self.write_columns(name, &[("feature", vectors(values, dim)), ("label", ints(labels))], row_group);
     }
 
-    fn write_columns(&self, name: &str, columns: &[(&str, ArrayRef)], row_group: usize) {
+    pub(crate) fn write_columns(&self, name: &str, columns: &[(&str, ArrayRef)], row_group: usize) {
         self.write_with(
             name,
             columns,
@@ -137,7 +158,7 @@ impl Place {
         );
     }
 
-    fn write_with(&self, name: &str, columns: &[(&str, ArrayRef)], properties: WriterProperties) {
+    pub(crate) fn write_with(&self, name: &str, columns: &[(&str, ArrayRef)], properties: WriterProperties) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let fields = columns.iter().map(|(name, array)| (*name, array.clone(), true));
@@ -149,28 +170,28 @@ impl Place {
     }
 
     /// `files` files of `row_groups` row groups in the directory `in`.
-    fn archive(&self, files: u64, row_groups: usize) {
+    pub(crate) fn archive(&self, files: u64, row_groups: usize) {
         for file in 0..files {
             self.write(&format!("in/{file:02}.parquet"), file, 40 * row_groups - 7, 8, 40);
         }
     }
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn vectors(values: Vec<f32>, dim: usize) -> ArrayRef {
+pub(crate) fn vectors(values: Vec<f32>, dim: usize) -> ArrayRef {
     let item = Arc::new(Field::new("element", DataType::Float32, true));
     Arc::new(FixedSizeListArray::new(item, dim as i32, Arc::new(Float32Array::from(values)), None))
 }
 
-fn ints(values: Vec<i32>) -> ArrayRef {
+pub(crate) fn ints(values: Vec<i32>) -> ArrayRef {
     Arc::new(Int32Array::from(values))
 }
 
 /// Properties under which bytes on disk are the values themselves.
-fn plain() -> WriterProperties {
+pub(crate) fn plain() -> WriterProperties {
     WriterProperties::builder().set_compression(Compression::UNCOMPRESSED).set_dictionary_enabled(false).build()
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nckit::archive::{Archive, HeadSource, Policy, Request, StoredHead};
+use nckit::archive::{Archive, HeadSource, Policy, Request, Spellings, StoredHead};
 use nckit::error::{Error, ErrorKind, Result};
 use nckit::store::StateFile;
 
@@ -27,14 +27,14 @@ fn corpus(kind: &str) -> Vec<(String, Vec<u8>)> {
 
 /// What was done to an input.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Damage {
+pub(super) enum Damage {
     Flips,
     Cut,
     Spliced,
     Noise,
 }
 
-fn damage(random: &mut Random, bytes: &[u8], other: &[u8]) -> (Damage, Vec<u8>) {
+pub(super) fn damage(random: &mut Random, bytes: &[u8], other: &[u8]) -> (Damage, Vec<u8>) {
     let mut damaged = bytes.to_vec();
     match random.below(8) {
         0 => {
@@ -167,7 +167,7 @@ fn heads(kind: &str) {
     let (mut refused, mut read) = (0, 0);
     each(kind, |_, _, _, damaged| {
         fs::write(&path, damaged).unwrap();
-        let source = HeadSource::parse(path.to_str().unwrap()).unwrap().fill(&[]).unwrap();
+        let source = HeadSource::parse(path.to_str().unwrap()).unwrap().fill(&[], &Spellings::default()).unwrap();
         match StoredHead::read(&source, false) {
             Err(error) => {
                 blames_the_data(&error);

@@ -4,8 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use arrow::datatypes::i256;
+use nckit::batch::Label;
 use nckit::error::ErrorKind;
-use nckit::state::Scatter;
+use nckit::grid::Tally;
+use nckit::state::{Parts, Scatter};
 use nckit::store::StateFile;
 
 use super::{Place, ints, vectors};
@@ -340,6 +343,145 @@ fn fault_23_what_is_tampered_with_is_refused_or_sound() {
     }
     println!("{refused} of {trials} refused");
     assert!(refused * 4 > trials, "{refused} of {trials}");
+}
+
+/// The finest grid of a dimension alone, with so many rows.
+fn history(parts: &mut Parts, j: usize, rows: u64) {
+    let tallies = &mut parts.history[j];
+    tallies.truncate(1);
+    tallies[0] = Tally { rows, changed: rows, ..tallies[0] };
+}
+
+fn residuals(parts: &mut Parts, low: impl Fn(usize, i128) -> i128) {
+    parts.low = (0..parts.low.len()).map(|at| low(at, parts.low.get(at))).collect();
+}
+
+/// Products of three dimensions, as their correlations are.
+fn correlate(parts: &mut Parts, correlations: [f64; 3]) {
+    let gram = parts.gram.as_mut().unwrap();
+    let root = [0, 3, 5].map(|at| (gram[at] as f64).sqrt());
+    for ((at, i, j), r) in [(1, 0, 1), (2, 0, 2), (4, 1, 2)].into_iter().zip(correlations) {
+        gram[at] = (root[i] * root[j] * r) as i128;
+    }
+}
+
+/// The first class loses all rows but one, and keeps what it sums up to.
+fn shrink(parts: &mut Parts) {
+    parts.counts[0] = 1;
+    parts.sums[..3].fill(0);
+    residuals(parts, |at, low| if at < 3 { 0 } else { low });
+    let rows = parts.counts.iter().sum();
+    (0..3).for_each(|j| history(parts, j, rows));
+}
+
+/// What is forged, what the state is refused for, and how it is done.
+type Forgery = (&'static str, &'static str, fn(&mut Parts));
+
+/// Parts of a sound state that are changed.
+const FORGERIES: [Forgery; 14] = [
+    ("a history of one row", "history", |p| {
+        history(p, 1, 1);
+        residuals(p, |at, low| if at % 3 == 1 { 0 } else { low });
+    }),
+    ("rows that are not in the history", "history", |p| history(p, 1, 60)),
+    ("more rows changed than rounded", "history", |p| p.history[0][0].changed = p.history[0][0].rows + 1),
+    ("more rows without residuals", "history", |p| p.history[0][0].unresolved = p.history[0][0].changed + 1),
+    ("labels of mixed types", "classes", |p| p.labels[3] = Label::Text("3".into())),
+    ("a label twice", "classes", |p| p.labels[1] = p.labels[0].clone()),
+    ("residuals beyond half a step", "residuals", |p| {
+        // A dimension of one grid.
+        let most = i128::from(p.counts[0]) << 19;
+        residuals(p, |at, low| if at == 1 { most + 1 } else { low });
+    }),
+    ("residuals of rows without any", "residuals", |p| {
+        p.history.iter_mut().flatten().for_each(|tally| tally.unresolved = tally.changed);
+    }),
+    ("an odd sum of even squares", "squares", |p| p.squares[0] = p.squares[0].wrapping_add(i256::ONE)),
+    ("a class of one row that varies", "squares", shrink),
+    ("a shift off its mean", "shifts", |p| p.sums[0] = p.counts[0] as i64),
+    ("a scatter that any two dimensions could have", "scatter", |p| correlate(p, [0.9, 0.9, -0.9])),
+    ("a scatter that is hardly too much", "scatter", |p| correlate(p, [1.0 + 1e-9, 0.0, 0.0])),
+    ("a negative square", "scatter", |p| p.gram.as_mut().unwrap()[5] *= -1),
+];
+
+/// What real rows cannot have summed up to is refused, whoever made it.
+#[test]
+fn fault_23_forged_states_are_refused() {
+    let place = Place::new();
+    let mut random = Random::new(14);
+    let labels: Vec<i32> = (0..120).map(|row| row % 4).collect();
+    let values = (0..360).map(|at| (5 + labels[at / 3]) as f32 + random.normal() as f32).collect();
+    place.write_columns("a.parquet", &[("feature", vectors(values, 3)), ("label", ints(labels))], 60);
+    place.succeed(&["accumulate", "a.parquet", "-o", "x.ncst", "-q"]);
+    let file = StateFile::read(&place.path("x.ncst")).unwrap();
+    let state: Scatter = file.groups.values().next().unwrap().decode().unwrap();
+    let parts = state.to_parts().unwrap();
+    assert!(parts.clone().into_scatter().unwrap() == state);
+    let mut possible = parts.clone();
+    correlate(&mut possible, [0.9, 0.9, 0.9]);
+    assert!(possible.into_scatter().is_ok(), "some rows may have that");
+    for (name, why, forge) in FORGERIES {
+        let mut forged = parts.clone();
+        forge(&mut forged);
+        let error = forged.clone().into_scatter().expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::Data, "{name}");
+        let detail = super::fact(&error, "detail");
+        assert!(detail.contains(why), "{name}: {detail}");
+        if why != "scatter" {
+            assert!(Parts { gram: None, ..forged }.into_class_sums().is_err(), "{name}, without the scatter");
+        }
+    }
+}
+
+/// What is said of a forged file, and how it is made.
+type ByteForgery<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
+
+/// The same in a file with right checksums.
+#[test]
+fn fault_23_forged_files_are_refused() {
+    let place = Place::new();
+    place.write("in/a.parquet", 1, 12, 2, 12);
+    place.succeed(&["accumulate", "in", "-o", "x.ncst", "-q"]);
+    let bytes = place.read("x.ncst");
+    // D = 2 and one exponent a dimension, so that labels begin behind two entries of the history.
+    let (dim, labels) = (2, 19 + 2 * 30);
+    let forgeries: [ByteForgery<'_>; 4] = [
+        ("negative", &|state| state[labels + 1..labels + 17].fill(0xff)),
+        ("negative, or of several types", &|state| {
+            let last = labels + 17 * (state[11] as usize - 1);
+            state.splice(last..last + 17, [2, 1, 0, 0, 0, b'x']);
+        }),
+        ("history", &|state| state[25..33].copy_from_slice(&1_u64.to_le_bytes())),
+        ("history", &|state| state[41..49].copy_from_slice(&u64::MAX.to_le_bytes())),
+    ];
+    for (why, forge) in forgeries {
+        let forged = with_state(&bytes, dim, forge);
+        let error = StateFile::decode(&forged).and_then(|file| file.shapes()).unwrap_err();
+        let detail = super::fact(&error, "detail");
+        assert!(detail.contains(why) || detail.contains("several types"), "{why}: {error:?}");
+        fs::write(place.path("x.ncst"), forged).unwrap();
+        for verb in
+            [&["verify", "x.ncst"][..], &["finish", "x.ncst"], &["merge", "x.ncst", "-o", "y.ncst", "--overwrite"]]
+        {
+            assert!(place.fail(65, verb).contains("damaged"), "{why}");
+        }
+    }
+}
+
+/// The file with its only state edited, and lengths and checksums made again.
+fn with_state(bytes: &[u8], dim: u32, edit: &dyn Fn(&mut Vec<u8>)) -> Vec<u8> {
+    let start = [&b"NCST\x02\0\x01"[..], &dim.to_le_bytes()].concat();
+    let state = bytes.windows(start.len()).position(|window| window == start).unwrap();
+    let section = bytes.windows(4).position(|window| window == b"GRUP").unwrap();
+    let length = u64::from_le_bytes(bytes[section + 4..section + 12].try_into().unwrap()) as usize;
+    let end = section + 12 + length;
+    let mut edited = bytes[state..end].to_vec();
+    edit(&mut edited);
+    let mut out = [&bytes[..state], &edited, &bytes[end..]].concat();
+    let length = (length + edited.len() - (end - state)) as u64;
+    out[section + 4..section + 12].copy_from_slice(&length.to_le_bytes());
+    seal(&mut out);
+    out
 }
 
 /// Makes all checksums right again, as far as sections can be followed.

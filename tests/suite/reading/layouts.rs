@@ -7,7 +7,7 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::Int32Type;
 use half::f16;
-use nckit::archive::{Policy, chunk_rows};
+use nckit::archive::{Dtype, Policy, chunk_rows};
 use parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterVersion;
 use proptest::prelude::*;
@@ -164,7 +164,14 @@ proptest! {
         let files = Files::new();
         let columns = [("feature", layout.features), ("label", layout.labels)];
         files.write_with("a.parquet", &columns, layout.properties);
-        let skip = Request { nulls: Policy::Skip, nonfinite: Policy::Skip, ..Request::default() };
+        let binary = matches!(columns[0].1.data_type(), DataType::FixedSizeBinary(_));
+        let skip = Request {
+            features: binary.then(|| "feature".into()),
+            dtype: binary.then_some(Dtype::F32),
+            nulls: Policy::Skip,
+            nonfinite: Policy::Skip,
+            ..Request::default()
+        };
         let archive = files.open(&skip).unwrap();
         prop_assert_eq!(archive.units().len(), layout.rows.len().div_ceil(layout.row_group));
         let chunks = read(&archive).unwrap();

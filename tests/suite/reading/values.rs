@@ -7,7 +7,7 @@ use arrow::array::{
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::Int8Type;
 use half::f16;
-use nckit::archive::{Policy, Skipped};
+use nckit::archive::{Dtype, Policy, Skipped};
 
 use super::*;
 
@@ -153,26 +153,66 @@ fn lists_have_the_length_of_their_first_vector() {
     assert_eq!((chunk.codes.len(), chunk.parts[0].skipped.nulls), (0, 2));
 }
 
-#[test]
-fn fixed_size_binary_is_little_endian_f32() {
-    let files = Files::new();
-    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-    let rows = [Some(bytes(&[1.5, -2.0])), None, Some(bytes(&[0.25, 1e-40]))];
-    let array = |rows: &[Option<Vec<u8>>], width| -> ArrayRef {
-        Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(rows.iter().cloned(), width).unwrap())
-    };
-    files.write("a.parquet", &[("v", array(&rows, 8)), ("y", ints([1, 2, 3]))], 9);
-    let request = Request { nulls: Policy::Skip, ..Request::default() };
-    let archive = files.open(&request).unwrap();
-    assert_eq!((archive.dim(), archive.significand_bits()), (Some(2), 24));
-    let chunk = only(read(&archive));
-    assert_eq!(wide(&chunk.values), [1.5, -2.0, 0.25, f64::from(1e-40_f32)]);
-    assert_eq!(chunk.parts[0].skipped.nulls, 1);
+fn fixed(rows: &[Option<Vec<u8>>], width: i32) -> ArrayRef {
+    Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(rows.iter().cloned(), width).unwrap())
+}
 
-    files.write("a.parquet", &[("v", array(&[Some(vec![0; 6])], 6)), ("y", ints([1]))], 9);
-    let error = files.error(&Request { features: Some("v".into()), ..Request::default() });
-    assert_kind(&error, ErrorKind::Usage);
-    assert!(error.advice().unwrap().contains("4·D"));
+#[test]
+fn fixed_size_binary_is_of_the_type_that_is_named() {
+    let files = Files::new();
+    let values = [1.5, -2.0, 0.25, 1.0 / 3.0];
+    let of = |dtype: Dtype| {
+        let bytes = |value: f64| match dtype {
+            Dtype::F16 => f16::from_f64(value).to_le_bytes().to_vec(),
+            Dtype::Bf16 => half::bf16::from_f64(value).to_le_bytes().to_vec(),
+            Dtype::F32 => (value as f32).to_le_bytes().to_vec(),
+            Dtype::F64 => value.to_le_bytes().to_vec(),
+        };
+        let row = |values: &[f64]| Some(values.iter().flat_map(|&value| bytes(value)).collect::<Vec<u8>>());
+        [row(&values[..2]), None, row(&values[2..])]
+    };
+    let third = [
+        f16::from_f64(1.0 / 3.0).to_f64(),
+        half::bf16::from_f64(1.0 / 3.0).to_f64(),
+        f64::from(1.0_f32 / 3.0),
+        1.0 / 3.0,
+    ];
+    for ((dtype, bits), third) in Dtype::ALL.into_iter().zip([11, 24, 24, 53]).zip(third) {
+        let rows = of(dtype);
+        let width = rows[0].as_ref().unwrap().len() as i32;
+        files.write("a.parquet", &[("v", fixed(&rows, width)), ("y", ints([1, 2, 3]))], 9);
+        let request =
+            Request { features: Some("v".into()), dtype: Some(dtype), nulls: Policy::Skip, ..Request::default() };
+        let archive = files.open(&request).unwrap();
+        assert_eq!((archive.dim(), archive.significand_bits()), (Some(2), bits), "{dtype:?}");
+        assert!(archive.features().kind.contains(dtype.name()), "{}", archive.features().kind);
+        let chunk = only(read(&archive));
+        assert_eq!(wide(&chunk.values), [1.5, -2.0, 0.25, third], "{dtype:?}");
+        assert_eq!(chunk.parts[0].skipped.nulls, 1);
+    }
+}
+
+#[test]
+fn fixed_size_binary_is_never_chosen_by_itself() {
+    let files = Files::new();
+    let hashes = fixed(&[Some(vec![1; 16]), Some(vec![2; 16])], 16);
+    files.write("a.parquet", &[("hash", hashes.clone()), ("y", ints([1, 2]))], 9);
+    for request in [Request::default(), Request { features: Some("hash".into()), ..Request::default() }] {
+        let error = files.error(&request);
+        assert_kind(&error, ErrorKind::Usage);
+        assert!(error.advice().unwrap().contains("--features hash --dtype f32"), "{error:?}");
+    }
+    // Beside a vector column it is no candidate.
+    files.write("a.parquet", &[("hash", hashes), ("v", vectors(2, 3)), ("y", ints([1, 2]))], 9);
+    assert_eq!(files.open(&Request::default()).unwrap().features().name, "v");
+    // A type that does not fit, and one for a column that says its own.
+    files.write("a.parquet", &[("v", fixed(&[Some(vec![0; 6])], 6)), ("w", vectors(1, 2)), ("y", ints([1]))], 9);
+    let asked = |column: &str, dtype| {
+        files.error(&Request { features: Some(column.into()), dtype: Some(dtype), ..Request::default() })
+    };
+    assert!(asked("v", Dtype::F32).advice().unwrap().contains("--dtype f16 or bf16"), "{:?}", asked("v", Dtype::F32));
+    assert!(asked("w", Dtype::F64).advice().unwrap().contains("leave --dtype away"));
+    assert_kind(&files.error(&Request { dtype: Some(Dtype::F32), ..Request::default() }), ErrorKind::Usage);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! SQL has the bits of `measure`, whatever the query makes of its rows on the way.
 
+mod beside;
+mod clauses;
 mod same_bits;
 mod tables;
 mod values;

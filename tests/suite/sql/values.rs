@@ -68,6 +68,18 @@ fn foreign(batches: &[usize]) -> SessionContext {
 }
 
 #[test]
+fn a_window_and_an_aggregate_above_it_have_their_grids_from_one_scan() {
+    let context = session(2, 8192);
+    query(&context, "SET nc.require_grid = true");
+    let window = format!(
+        "SELECT feature, label, nc1_pinv(feature, label) OVER (PARTITION BY split) AS w FROM features WHERE {ROWS} AND epoch = 9"
+    );
+    let both = query(&context, &format!("SELECT nc1_pinv(feature, label), max(w) FROM ({window})"));
+    let once = query(&context, &format!("SELECT nc1_pinv(feature, label) FROM features WHERE {ROWS} AND epoch = 9"));
+    assert_eq!((number(&both, 0), number(&both, 1)), (number(&once, 0), number(&once, 0)));
+}
+
+#[test]
 fn one_read_serves_all_metrics() {
     let context = session(2, 8192);
     let plan = query(
@@ -343,6 +355,13 @@ fn states_of_another_version_are_refused() {
         ("grid", "'mine'"),
         ("labels", "array_reverse(s['labels'])"),
         ("gram", "array_reverse(s['gram'])"),
+        ("significand_bits", "1073741824"),
+        ("significand_bits", "2147483648"),
+        ("significand_bits", "0"),
+        ("labels", "array_prepend('-1', array_pop_front(s['labels']))"),
+        ("labels", "array_prepend('x', array_pop_front(s['labels']))"),
+        ("history", "array_pop_front(s['history'])"),
+        ("gram", "array_repeat(s['gram'][1], array_length(s['gram']))"),
         ("low", "NULL"),
         ("low", "make_array(0)"),
         ("low", "array_repeat(1000000000000, array_length(s['sums']))"),
@@ -455,7 +474,7 @@ fn states_have_to_fit_into_memory() {
     query(&context, "SET nc.memory = 600000");
     assert_eq!(plans(&context), 2);
     let moments = sql.replace("nc_state", "nc_moments");
-    query(&context, "SET nc.memory = 100000");
+    query(&context, "SET nc.memory = 300000");
     assert!(try_query(&context, &moments).is_ok());
     // A label makes as many groups as it likes: that is seen when they come.
     let error = try_query(&context, &sql.replace("epoch", "label")).unwrap_err();

@@ -1,0 +1,316 @@
+//! What a file is that is not Parquet: by its first bytes, and what to do with it.
+
+use std::fmt::Write as _;
+
+/// A file that is something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Foreign {
+    /// What it is, as `a NumPy array (.npy)`.
+    pub(super) what: &'static str,
+    /// What to do with it.
+    pub(super) help: String,
+}
+
+/// What text is called that is nothing in particular.
+pub(super) const TEXT: &str = "text";
+
+/// So many bytes from the beginning tell what a file is.
+pub(super) const LOOKED_AT: usize = 512;
+
+/// How a kind of file is told, and what is done with it.
+struct Kind {
+    /// What it begins with, and at which byte.
+    magic: (usize, &'static [u8]),
+    what: &'static str,
+    way: Way,
+}
+
+/// The way from a file to Parquet, or to what was meant.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Imports, and statements that give `rows`, in which `FILE` is the file.
+    Python(&'static str, &'static str),
+    /// A sentence.
+    Words(&'static str),
+}
+
+const NPZ: (&str, Way) = (
+    "NumPy arrays (.npz)",
+    Way::Python(
+        "numpy as np",
+        "z = np.load(FILE)\nrows = {\"feature\": list(z[\"features\"]), \"label\": z[\"labels\"]}",
+    ),
+);
+const TORCH: (&str, Way) = (
+    "a PyTorch file (.pt)",
+    Way::Python(
+        "torch",
+        "t = torch.load(FILE, map_location=\"cpu\")\n\
+         x, y = t[\"features\"].float().numpy(), t[\"labels\"].numpy()\n\
+         rows = {\"feature\": list(x), \"label\": y}",
+    ),
+);
+const SAFETENSORS: (&str, Way) = (
+    "a safetensors file",
+    Way::Python(
+        "safetensors.numpy as st",
+        "t = st.load_file(FILE)\nrows = {\"feature\": list(t[\"features\"]), \"label\": t[\"labels\"]}",
+    ),
+);
+const JSON: (&str, Way) = ("JSON", Way::Python("pyarrow.json as js", "rows = js.read_json(FILE).to_pydict()"));
+const CSV: (&str, Way) = (
+    "a table in text (CSV)",
+    Way::Python(
+        "pandas as pd",
+        "t = pd.read_csv(FILE)\n\
+         x = t.drop(columns=\"label\").to_numpy(\"float32\")\n\
+         rows = {\"feature\": list(x), \"label\": t[\"label\"]}",
+    ),
+);
+const UNPACK: Way = Way::Words("unpack it first; Parquet is compressed inside of the file");
+
+const KINDS: [Kind; 24] = [
+    kind(
+        (0, b"\x93NUMPY"),
+        "a NumPy array (.npy)",
+        Way::Python(
+            "numpy as np",
+            "x, y = np.load(FILE), np.load(\"labels.npy\")\nrows = {\"feature\": list(x), \"label\": y}",
+        ),
+    ),
+    kind(
+        (0, b"\x89NCST\r\n\n"),
+        "an nckit state file",
+        Way::Words("nckit finish FILE measures it, and nckit merge adds states up"),
+    ),
+    kind(
+        (0, b"ARROW1\0\0"),
+        "an Arrow IPC file (Feather)",
+        Way::Python("pyarrow.ipc", "rows = pa.ipc.open_file(FILE).read_all().to_pydict()"),
+    ),
+    kind(
+        (0, b"\xff\xff\xff\xff"),
+        "an Arrow IPC stream",
+        Way::Python("pyarrow.ipc", "rows = pa.ipc.open_stream(FILE).read_all().to_pydict()"),
+    ),
+    kind(
+        (0, b"FEA1"),
+        "a Feather file of the first version",
+        Way::Python("pyarrow.feather as fe", "rows = fe.read_table(FILE).to_pydict()"),
+    ),
+    kind(
+        (0, b"\x89HDF\r\n\x1a\n"),
+        "an HDF5 file",
+        Way::Python(
+            "h5py",
+            "f = h5py.File(FILE)\nrows = {\"feature\": list(f[\"features\"][:]), \"label\": f[\"labels\"][:]}",
+        ),
+    ),
+    // What torch.save wrote before it wrote zip files.
+    kind((0, b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), TORCH.0, TORCH.1),
+    kind((0, b"\x80\x02"), PICKLE.0, PICKLE.1),
+    kind((0, b"\x80\x03"), PICKLE.0, PICKLE.1),
+    kind((0, b"\x80\x04"), PICKLE.0, PICKLE.1),
+    kind((0, b"\x80\x05"), PICKLE.0, PICKLE.1),
+    kind((0, b"\x1f\x8b"), "compressed with gzip", UNPACK),
+    kind((0, b"\x28\xb5\x2f\xfd"), "compressed with zstd", UNPACK),
+    kind((0, b"\xfd7zXZ\0"), "compressed with xz", UNPACK),
+    kind((0, b"BZh"), "compressed with bzip2", UNPACK),
+    kind((0, b"\x04\x22\x4d\x18"), "compressed with lz4", UNPACK),
+    kind((257, b"ustar"), "a tar archive", UNPACK),
+    kind((0, b"ORC"), "an ORC file", Way::Python("pyarrow.orc as orc", "rows = orc.read_table(FILE).to_pydict()")),
+    kind((0, b"Obj\x01"), "an Avro file", Way::Words("write the rows to Parquet with the tool that wrote this file")),
+    kind(
+        (0, b"SQLite format 3\0"),
+        "an SQLite database",
+        Way::Words("write the rows to Parquet, as duckdb's COPY … TO 'rows.parquet' does"),
+    ),
+    kind(
+        (8, b"DUCK"),
+        "a DuckDB database",
+        Way::Words("write the rows to Parquet, as duckdb's COPY … TO 'rows.parquet' does"),
+    ),
+    kind(
+        (0, b"version https://git-lfs"),
+        "a pointer of Git LFS, not the file itself",
+        Way::Words("git lfs pull fetches the files themselves"),
+    ),
+    kind((0, b"<!DOCTYPE"), "a web page", Way::Words("a download has failed: look into the file, and fetch it again")),
+    kind((0, b"<html"), "a web page", Way::Words("a download has failed: look into the file, and fetch it again")),
+];
+const PICKLE: (&str, Way) = (
+    "a Python pickle",
+    Way::Python(
+        "pickle",
+        "d = pickle.load(open(FILE, \"rb\"))\nrows = {\"feature\": list(d[\"features\"]), \"label\": d[\"labels\"]}",
+    ),
+);
+
+const fn kind(magic: (usize, &'static [u8]), what: &'static str, way: Way) -> Kind {
+    Kind { magic, what, way }
+}
+
+/// What a file is that begins so, `size` bytes long; `None` if that is not known.
+pub(super) fn recognise(head: &[u8], size: u64, shown: &str) -> Option<Foreign> {
+    let begins = |kind: &&Kind| head.get(kind.magic.0..).is_some_and(|rest| rest.starts_with(kind.magic.1));
+    let (what, way) = match KINDS.iter().find(begins) {
+        Some(kind) => (kind.what, kind.way),
+        None => zip(head).or_else(|| safetensors(head, size)).or_else(|| text(head))?,
+    };
+    Some(Foreign { what, help: way.help(shown) })
+}
+
+/// A zip file, by the name of its first member.
+fn zip(head: &[u8]) -> Option<(&'static str, Way)> {
+    if !head.starts_with(b"PK\x03\x04") {
+        return None;
+    }
+    let length = head.get(26..28).map_or(0, |bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
+    let name = head.get(30..30 + length).unwrap_or_default();
+    Some(match name {
+        name if name.ends_with(b".npy") => NPZ,
+        name if name.ends_with(b"/data.pkl") || name.ends_with(b"/.format_version") => TORCH,
+        _ => ("a zip archive", UNPACK),
+    })
+}
+
+/// A length, and a header in JSON that is so long.
+fn safetensors(head: &[u8], size: u64) -> Option<(&'static str, Way)> {
+    let (length, header) = head.split_first_chunk::<8>()?;
+    (header.starts_with(b"{") && u64::from_le_bytes(*length) < size).then_some(SAFETENSORS)
+}
+
+/// Text, if the head is any.
+fn text(head: &[u8]) -> Option<(&'static str, Way)> {
+    let head = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // A character may be cut at the end.
+        Err(error) if error.error_len().is_none() => std::str::from_utf8(&head[..error.valid_up_to()]).ok()?,
+        Err(_) => return None,
+    };
+    if head.chars().any(|c| c.is_control() && !c.is_whitespace()) {
+        return None;
+    }
+    let mut lines = head.lines();
+    let (first, second, third) = (lines.next()?, lines.next(), lines.next());
+    if head.starts_with(['{', '[']) {
+        return Some(JSON);
+    }
+    let is_table = [',', '\t', ';'].iter().any(|&mark| {
+        let columns = |line: &str| line.matches(mark).count();
+        // A line may be cut off where the head ends.
+        columns(first) > 0
+            && match second.map(columns) {
+                None => columns(first) > 2,
+                Some(marks) => marks == columns(first) || (third.is_none() && marks > 0 && marks < columns(first)),
+            }
+    });
+    Some(if is_table { CSV } else { (TEXT, Way::Words("nckit reads Parquet files")) })
+}
+
+impl Way {
+    fn help(self, shown: &str) -> String {
+        let (imports, statements) = match self {
+            Self::Words(words) => return words.replace("FILE", shown),
+            Self::Python(imports, statements) => (imports, statements),
+        };
+        let stem = shown.rsplit('/').next().unwrap_or(shown);
+        let stem = stem.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or("rows");
+        let file = format!("{shown:?}");
+        let mut help = String::from("write its rows to a Parquet file, in Python for example:");
+        // Writing to a string cannot fail.
+        let _ = write!(help, "\n    import pyarrow as pa, pyarrow.parquet as pq, {imports}");
+        for line in statements.lines() {
+            let _ = write!(help, "\n    {}", line.replace("FILE", &file));
+        }
+        let _ = write!(help, "\n    pq.write_table(pa.table(rows), \"{stem}.parquet\")");
+        help
+    }
+}
+
+/// How files at an address are fetched; `None` if the input is no address.
+pub(super) fn fetching(input: &str) -> Option<String> {
+    let (scheme, rest) = input.split_once("://")?;
+    if scheme.is_empty() || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) {
+        return None;
+    }
+    let name = rest.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("rows");
+    Some(match scheme.to_ascii_lowercase().as_str() {
+        "file" => format!("write the path alone: {rest}"),
+        "s3" | "s3a" | "s3n" if name.contains('.') => format!("fetch it: aws s3 cp '{input}' ."),
+        "s3" | "s3a" | "s3n" => format!("fetch them: aws s3 sync '{input}' '{name}'"),
+        "gs" | "gcs" => format!("fetch them: gcloud storage cp -r 'gs://{rest}' ."),
+        "hf" => {
+            let repository: Vec<&str> = rest.trim_start_matches("datasets/").split('/').take(2).collect();
+            let repository = repository.join("/");
+            format!("fetch it: hf download {repository} --repo-type dataset --local-dir '{name}'")
+        }
+        "http" | "https" | "ftp" => format!("fetch it: curl -LO '{input}'"),
+        _ => "copy the files to a local folder first, and name that".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn what(head: &[u8]) -> Option<&'static str> {
+        recognise(head, 1000, "data/x.bin").map(|foreign| foreign.what)
+    }
+
+    #[test]
+    fn files_are_known_by_their_first_bytes() {
+        let member = |name: &str| {
+            let mut head = b"PK\x03\x04".to_vec();
+            head.resize(26, 0);
+            head.extend((name.len() as u16).to_le_bytes());
+            head.extend([0, 0]);
+            head.extend(name.as_bytes());
+            head
+        };
+        let cases: Vec<(Vec<u8>, Option<&str>)> = vec![
+            (b"\x93NUMPY\x01\0v\0{'descr'".to_vec(), Some("a NumPy array (.npy)")),
+            (member("arr_0.npy"), Some("NumPy arrays (.npz)")),
+            (member("archive/data.pkl"), Some("a PyTorch file (.pt)")),
+            (member("[Content_Types].xml"), Some("a zip archive")),
+            (b"\x40\0\0\0\0\0\0\0{\"fc.weight\":".to_vec(), Some("a safetensors file")),
+            (b"\xff\xff\xff\xff\x10\0\0\0".to_vec(), Some("an Arrow IPC stream")),
+            (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.".to_vec(), Some("a PyTorch file (.pt)")),
+            (b"\x80\x04\x95".to_vec(), Some("a Python pickle")),
+            (b"a,b,label\n1,2,0\n3,4,1\n".to_vec(), Some("a table in text (CSV)")),
+            (b"{\"feature\": [1.0]}\n".to_vec(), Some("JSON")),
+            ("Hello, world\nand é".as_bytes()[..17].to_vec(), Some("text")),
+            (b"\x01\x02\x03\x04\x05\x06\x07\x08\x09".to_vec(), None),
+            (b"".to_vec(), None),
+        ];
+        for (head, expected) in cases {
+            assert_eq!(what(&head), expected, "{}", head.escape_ascii());
+        }
+        let mut tar = vec![0; 300];
+        tar[257..262].copy_from_slice(b"ustar");
+        assert_eq!(what(&tar), Some("a tar archive"));
+    }
+
+    #[test]
+    fn the_way_to_parquet_names_the_file_and_fits_a_terminal() {
+        for kind in &KINDS {
+            let help = kind.way.help("data/x.npy");
+            assert!(help.lines().all(|line| line.chars().count() <= 80 - 2), "{help}");
+        }
+        let help = recognise(b"\x93NUMPY", 1000, "data/x.npy").unwrap().help;
+        assert!(help.contains("np.load(\"data/x.npy\")") && help.contains("\"x.parquet\""), "{help}");
+        let help = recognise(b"\x89NCST\r\n\n", 1000, "all.ncst").unwrap().help;
+        assert!(help.starts_with("nckit finish all.ncst"), "{help}");
+    }
+
+    #[test]
+    fn addresses_are_fetched() {
+        let fetched = |input| fetching(input).unwrap();
+        assert_eq!(fetched("s3://bucket/run/emb"), "fetch them: aws s3 sync 's3://bucket/run/emb' 'emb'");
+        assert_eq!(fetched("file:///data/x.parquet"), "write the path alone: /data/x.parquet");
+        assert_eq!(fetched("https://host/x.parquet"), "fetch it: curl -LO 'https://host/x.parquet'");
+        let hugging = "fetch it: hf download user/set --repo-type dataset --local-dir 'train'";
+        assert_eq!(fetched("hf://datasets/user/set/train"), hugging);
+        assert!(fetching("emb/run=1://x").is_none() && fetching("emb").is_none());
+    }
+}

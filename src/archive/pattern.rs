@@ -1,0 +1,222 @@
+//! Paths that match a pattern, and directories whose links lead back to themselves.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Component, Path, PathBuf};
+use std::{fs, io};
+
+use glob::{MatchOptions, Pattern};
+
+use super::escaped;
+use crate::error::{Error, Result};
+
+/// How often one directory may be entered by different ways: links to other groups are few, and links from every
+/// directory to every other lead to more ways than anybody can wait for.
+const WAYS: u32 = 4096;
+
+/// Stars stop at a slash, and match no hidden name.
+const OPTIONS: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
+/// The directories that led here, so that links cannot circle.
+#[derive(Debug, Default)]
+pub(super) struct Ways {
+    above: Vec<PathBuf>,
+    entered: HashMap<PathBuf, u32>,
+}
+
+impl Ways {
+    /// Does `work` inside of a directory, unless it is inside of it already.
+    pub(super) fn enter(&mut self, directory: &Path, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let canonical = directory.canonicalize().map_err(|error| unlistable(directory, error))?;
+        if self.above.contains(&canonical) {
+            return Ok(());
+        }
+        let times = self.entered.entry(canonical.clone()).or_default();
+        *times += 1;
+        if *times > WAYS {
+            return Err(Error::data("links lead to one directory over and over")
+                .with("path", shown(directory))
+                .help("name the files or directories themselves"));
+        }
+        self.above.push(canonical);
+        work(self)?;
+        self.above.pop();
+        Ok(())
+    }
+}
+
+/// Whether a text has a wildcard.
+pub(super) fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+/// Hidden files, and what writers leave beside data, as `_SUCCESS` and `_metadata`.
+pub(super) fn is_marker(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with('.') || (name.starts_with('_') && !name.contains('='))
+    })
+}
+
+/// The files and directories that match, each once, in the order of their names.
+///
+/// `*` and `?` match within a name, `[…]` one of some characters, and `**` any number of directories; none of them
+/// matches a hidden name, and `**` passes markers over. A link that leads back to a directory it lies in is not followed.
+///
+/// # Errors
+///
+/// [`Usage`](crate::error::ErrorKind::Usage) for what is no pattern; [`Io`](crate::error::ErrorKind::Io) for a directory
+/// that cannot be listed.
+pub(crate) fn matches(pattern: &str) -> Result<Vec<PathBuf>> {
+    let mut start = PathBuf::new();
+    let mut parts = Vec::new();
+    for component in Path::new(pattern).components() {
+        let text = component.as_os_str().to_string_lossy();
+        match component {
+            Component::RootDir | Component::Prefix(_) => start.push(component),
+            Component::Normal(_) if text == "**" => parts.push(Part::Directories),
+            Component::Normal(_) if is_pattern(&text) => parts.push(Part::Like(
+                Pattern::new(&text)
+                    .map_err(|error| Error::usage("not a pattern of file names").with("detail", error.msg))?,
+            )),
+            _ => parts.push(Part::Named(component.as_os_str().into())),
+        }
+    }
+    let mut found = BTreeSet::new();
+    descend(&start, &parts, &mut Ways::default(), &mut found)?;
+    Ok(found.into_iter().collect())
+}
+
+/// A component of a pattern.
+enum Part {
+    Named(PathBuf),
+    Like(Pattern),
+    /// `**`
+    Directories,
+}
+
+fn descend(at: &Path, parts: &[Part], ways: &mut Ways, found: &mut BTreeSet<PathBuf>) -> Result<()> {
+    let Some((part, rest)) = parts.split_first() else {
+        let at = if at.as_os_str().is_empty() { Path::new(".") } else { at };
+        // What a wildcard matched is there; what was named may not be.
+        if at.symlink_metadata().is_ok() {
+            found.insert(at.to_owned());
+        }
+        return Ok(());
+    };
+    match part {
+        Part::Named(name) => descend(&at.join(name), rest, ways, found),
+        Part::Like(pattern) => {
+            for path in listed(at)? {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if pattern.matches_with(&name, OPTIONS) {
+                    descend(&path, rest, ways, found)?;
+                }
+            }
+            Ok(())
+        }
+        Part::Directories => {
+            descend(at, rest, ways, found)?;
+            // All that lies below a directory belongs to it.
+            if rest.is_empty() || !(at.as_os_str().is_empty() || at.is_dir()) {
+                return Ok(());
+            }
+            ways.enter(if at.as_os_str().is_empty() { Path::new(".") } else { at }, |ways| {
+                for path in listed(at)?.into_iter().filter(|path| !is_marker(path) && path.is_dir()) {
+                    descend(&path, parts, ways, found)?;
+                }
+                Ok(())
+            })
+        }
+    }
+}
+
+/// What lies in a directory; nothing where there is none.
+fn listed(directory: &Path) -> Result<Vec<PathBuf>> {
+    let here = directory.as_os_str().is_empty();
+    let entries = match fs::read_dir(if here { Path::new(".") } else { directory }) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(unlistable(directory, error)),
+    };
+    let path = |entry: io::Result<fs::DirEntry>| {
+        let name = entry.map_err(|error| unlistable(directory, error))?.file_name();
+        Ok(directory.join(name))
+    };
+    entries.map(path).collect()
+}
+
+/// The error of a directory that cannot be listed.
+pub(super) fn unlistable(directory: &Path, error: io::Error) -> Error {
+    Error::io("cannot list a directory").with("path", shown(directory)).with("detail", error.kind()).caused_by(error)
+}
+
+fn shown(path: &Path) -> String {
+    escaped(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn matched(root: &Path, pattern: &str) -> Vec<String> {
+        let found = matches(root.join(pattern).to_str().unwrap()).unwrap();
+        let name = |path: &PathBuf| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        found.iter().map(name).collect()
+    }
+
+    #[test]
+    fn stars_match_names_and_two_of_them_directories() {
+        let root = tempfile::tempdir().unwrap();
+        for file in ["a.p", "b.q", "x/a.p", "x/y/c.p", "x/.z/d.p", "_tmp/e.p", ".hidden.p", "k=1/f[1].p"] {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let matched = |pattern| matched(root.path(), pattern);
+        assert_eq!(matched("*.p"), ["a.p"]);
+        assert_eq!(matched("?.[pq]"), ["a.p", "b.q"]);
+        assert_eq!(matched("*/*.p"), ["_tmp/e.p", "k=1/f[1].p", "x/a.p"]);
+        assert_eq!(matched("**/*.p"), ["a.p", "k=1/f[1].p", "x/a.p", "x/y/c.p"]);
+        assert_eq!(matched("x/**/y/**/c.p"), ["x/y/c.p"]);
+        assert_eq!(matched("x/**"), ["x"]);
+        assert_eq!(matched("*/nothing"), [] as [&str; 0]);
+        assert_eq!(matched("a.p/*"), [] as [&str; 0]);
+        assert_eq!(matches("a**b").unwrap_err().kind(), crate::error::ErrorKind::Usage);
+    }
+
+    #[test]
+    fn links_that_lead_back_are_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        fs::create_dir_all(at("a/b")).unwrap();
+        fs::write(at("a/b/x.p"), "").unwrap();
+        for (name, to) in [("a/one", "a"), ("a/two", "a"), ("a/b/three", "a"), ("a/b/four", ".")] {
+            symlink(at(to), at(name)).unwrap();
+        }
+        assert_eq!(matched(root.path(), "**/*.p"), ["a/b/x.p"]);
+        // A link to a directory beside it is another way to the same files.
+        symlink(at("a/b"), at("c")).unwrap();
+        assert_eq!(matched(root.path(), "*/x.p"), ["c/x.p"]);
+    }
+
+    #[test]
+    fn links_from_everywhere_to_everywhere_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let directories: Vec<PathBuf> = (0..12).map(|at| root.path().join(format!("d{at}"))).collect();
+        for directory in &directories {
+            fs::create_dir(directory).unwrap();
+        }
+        for from in &directories {
+            for (number, to) in directories.iter().enumerate() {
+                symlink(to, from.join(format!("to{number}"))).unwrap();
+            }
+        }
+        let error = matches(root.path().join("**/*.p").to_str().unwrap()).unwrap_err();
+        assert!(error.message().contains("over and over"), "{error}");
+    }
+}

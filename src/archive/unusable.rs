@@ -1,0 +1,111 @@
+//! Columns that are there and cannot be used: what they are, and how they can be after all.
+
+use arrow::datatypes::{DataType, Field};
+
+use super::escaped;
+use super::schema::{LABEL_NAMES, Schema, label_kind, list};
+use crate::error::Error;
+
+/// So many columns of single floats, side by side, are the elements of a vector.
+const ELEMENTS: usize = 4;
+
+/// The error of a file in which no column holds vectors.
+pub(super) fn features(schema: &Schema<'_>) -> Error {
+    let error = Error::usage("no column holds vectors of f16, f32 or f64").with("columns", typed(schema));
+    let roots = 0..schema.names().len();
+    let hint = roots.clone().find_map(|root| hint(schema, root)).or_else(|| elements(schema));
+    error.help(hint.unwrap_or_else(|| "vectors are lists of floats, or fixed_size_binary and --dtype".to_owned()))
+}
+
+/// The error of a column that was named, and holds no vectors.
+pub(super) fn feature(schema: &Schema<'_>, root: usize) -> Error {
+    let error = Error::usage("the column holds no vectors of f16, f32 or f64")
+        .with("column", escaped(schema.field(root).name()))
+        .with("type", schema.kind(root));
+    error.help(
+        hint(schema, root)
+            .unwrap_or_else(|| "vectors are lists of floats, or fixed_size_binary and --dtype".to_owned()),
+    )
+}
+
+/// The error of a file in which no column can be taken for labels.
+pub(super) fn labels(schema: &Schema<'_>) -> Error {
+    let scalars = schema.scalars();
+    let error = Error::usage("no column has a well-known name of labels").with("looked for", LABEL_NAMES.join(", "));
+    if scalars.is_empty() {
+        return error
+            .with("columns", typed(schema))
+            .help("labels are a column of integers, strings, booleans, or floats that hold integers");
+    }
+    let likely = scalars.iter().find(|name| LABEL_NAMES.iter().any(|known| name.to_lowercase().contains(known)));
+    let name = likely.map_or_else(|| "COLUMN".to_owned(), |name| escaped(name));
+    error.with("columns", list(&scalars)).help(format!("name one: --labels {name}"))
+}
+
+/// All columns with their types.
+fn typed(schema: &Schema<'_>) -> String {
+    let typed: Vec<String> =
+        schema.names().iter().enumerate().map(|(root, name)| format!("{name} {}", schema.kind(root))).collect();
+    list(&typed.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// How the values of a column become vectors.
+fn hint(schema: &Schema<'_>, root: usize) -> Option<String> {
+    let field = schema.field(root);
+    let name = quoted(field.name());
+    Some(match field.data_type() {
+        DataType::FixedSizeBinary(_) => {
+            schema.plain_bytes(root)?;
+            format!(
+                "if its bytes are numbers, say of which type: --features {} --dtype f32 (or f16, bf16, f64)",
+                escaped(field.name())
+            )
+        }
+        DataType::Binary => {
+            format!("{name} is binary of any length: write it as lists of floats, or as fixed_size_binary")
+        }
+        DataType::Struct(fields) => {
+            let vectors = fields.iter().find(|field| is_vector(field))?;
+            let inner = vectors.name().replace('\'', "''");
+            in_sql(schema, &format!("{name}['{}']", escaped(&inner)))
+        }
+        DataType::List(item) if is_vector(item) => in_sql(schema, &format!("flatten({name})")),
+        DataType::List(item) if item.data_type().is_integer() => {
+            in_sql(schema, &format!("arrow_cast({name}, 'List(Float32)')"))
+        }
+        _ => return None,
+    })
+}
+
+/// The elements of vectors in columns of their own.
+fn elements(schema: &Schema<'_>) -> Option<String> {
+    let names = schema.names();
+    let floats: Vec<&str> =
+        (0..names.len()).filter(|&root| schema.field(root).data_type().is_floating()).map(|root| names[root]).collect();
+    let (first, last) = (floats.first()?, floats.last()?);
+    (floats.len() >= ELEMENTS).then(|| in_sql(schema, &format!("make_array({}, …, {})", quoted(first), quoted(last))))
+}
+
+fn is_vector(field: &Field) -> bool {
+    matches!(field.data_type(), DataType::List(item) if item.data_type().is_floating())
+}
+
+/// A query that makes vectors of what is no vector column.
+fn in_sql(schema: &Schema<'_>, vectors: &str) -> String {
+    let names = schema.names();
+    let label = LABEL_NAMES.iter().find(|label| {
+        names
+            .iter()
+            .position(|name| name == *label)
+            .is_some_and(|root| label_kind(schema.field(root).data_type()).is_some())
+    });
+    let label = label.map_or("label", |label| label);
+    format!("in nckit sql it is a vector: SELECT nc1_pinv({vectors}, {label}) FROM 'FILE'")
+}
+
+/// A name as SQL wants it: in quotes, unless it is plain and in small letters.
+fn quoted(name: &str) -> String {
+    let plain =
+        name.chars().enumerate().all(|(at, c)| c == '_' || c.is_ascii_lowercase() || (at > 0 && c.is_ascii_digit()));
+    if plain && !name.is_empty() { name.to_owned() } else { escaped(&format!("\"{}\"", name.replace('"', "\"\""))) }
+}

@@ -1,0 +1,122 @@
+//! Ending a query that does not end by itself: by signals, and by the memory that it takes.
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crate::cli::console;
+use crate::cli::resources::anonymous_memory;
+use crate::error::{Error, Result};
+
+/// How long a signal may go unnoticed.
+pub(super) const PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long the program may take to end by itself after a signal.
+const GRACE: Duration = Duration::from_millis(600);
+
+/// What a query may take beyond `--memory`: buffers of readers and writers, threads, and what the allocator keeps.
+const SLACK: u64 = 64 << 20;
+
+/// What signals have asked for, and what else ends a query.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    stop: Arc<AtomicBool>,
+    terminated: Arc<AtomicBool>,
+    /// Whether no statement runs, so that an interrupt may end the program at once.
+    idle: Arc<AtomicBool>,
+    /// How the terminal was before a prompt was drawn on it; only a shell sets it.
+    terminal: Arc<OnceLock<String>>,
+    memory: Option<u64>,
+}
+
+impl Watch {
+    /// Watches for SIGINT and SIGTERM. The first lets the statement end with what it holds put away, and ends the program;
+    /// in a shell, an interrupt ends the statement alone. A second one ends the program at once.
+    pub(super) fn begin(memory: Option<u64>) -> Result<Self> {
+        let flag = |set| Arc::new(AtomicBool::new(set));
+        let watch =
+            Self { stop: flag(false), terminated: flag(false), idle: flag(true), terminal: Arc::default(), memory };
+        let register = || {
+            use signal_hook::consts::{SIGINT, SIGTERM};
+            signal_hook::flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&watch.idle))?;
+            signal_hook::flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&watch.stop))?;
+            signal_hook::flag::register_conditional_shutdown(SIGTERM, 143, Arc::clone(&watch.terminated))?;
+            signal_hook::flag::register(SIGTERM, Arc::clone(&watch.terminated))?;
+            signal_hook::flag::register(SIGTERM, Arc::clone(&watch.stop))?;
+            signal_hook::flag::register(SIGINT, Arc::clone(&watch.stop))
+        };
+        register().map_err(|error| Error::io("cannot watch for signals").caused_by(error))?;
+        let watching = watch.clone();
+        std::thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(move || watching.end_what_does_not_end())
+            .map_err(|error| Error::resource("cannot start threads").with("detail", &error).caused_by(error))?;
+        Ok(watch)
+    }
+
+    /// Says that statements are typed at a terminal, which is left as it is now.
+    pub(super) fn at_a_terminal(&self) {
+        let shown = Command::new("stty").arg("-g").stdin(Stdio::inherit()).stderr(Stdio::null()).output();
+        let settings = shown.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
+        // It is set once.
+        let _ = self.terminal.set(settings.trim().to_owned());
+    }
+
+    /// A statement begins.
+    pub(super) fn busy(&self) {
+        self.idle.store(false, Ordering::Relaxed);
+    }
+
+    /// It has ended.
+    pub(super) fn idle(&self) {
+        if !self.terminated.load(Ordering::Relaxed) {
+            self.stop.store(false, Ordering::Relaxed);
+            self.idle.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Fails once the statement has to end.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            let error = Error::interrupted("interrupted");
+            let terminated = self.terminated.load(Ordering::Relaxed);
+            return Err(if terminated { error.with("signal", "SIGTERM") } else { error });
+        }
+        let Some((limit, taken)) = self.memory.zip(anonymous_memory()) else { return Ok(()) };
+        if taken <= limit + limit / 4 + SLACK {
+            return Ok(());
+        }
+        Err(Error::resource("the query takes more memory than it may")
+            .with("taken", console::bytes(taken))
+            .with("allowed", console::bytes(limit))
+            .help("a larger --memory; or fewer and shorter values at once: WHERE, LIMIT, no array_repeat, repeat or window over all rows"))
+    }
+
+    /// The statement's own thread may hang in a write that nobody reads, or in a plan that never looks up.
+    fn end_what_does_not_end(&self) {
+        let mut since: Option<Instant> = None;
+        loop {
+            std::thread::sleep(PATIENCE);
+            let terminated = self.terminated.load(Ordering::Relaxed);
+            let asked = terminated || (self.stop.load(Ordering::Relaxed) && self.terminal.get().is_none());
+            if !asked {
+                since = None;
+                continue;
+            }
+            let waited = since.get_or_insert_with(Instant::now).elapsed();
+            if waited >= GRACE || self.idle.load(Ordering::Relaxed) {
+                self.restore_terminal();
+                std::process::exit(if terminated { 143 } else { 130 });
+            }
+        }
+    }
+
+    /// A prompt that is cut off leaves a terminal that shows nothing of what is typed.
+    fn restore_terminal(&self) {
+        if let Some(settings) = self.terminal.get().filter(|settings| !settings.is_empty()) {
+            // There is nothing else to be tried.
+            let _ = Command::new("stty").arg(settings).stdin(Stdio::inherit()).stderr(Stdio::null()).status();
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What a run holds, and what it may.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::batch::Label;
+use crate::error::{Error, Result};
+use crate::state::ClassSums;
+
+/// Counts the bytes of what grows with the rows: classes with their labels, in every state that is open.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    /// Bytes that the run may use.
+    limit: u64,
+    /// Bytes of what does not grow.
+    fixed: u64,
+    grown: AtomicU64,
+}
+
+impl Meter {
+    pub(super) fn new(limit: u64, fixed: u64) -> Self {
+        Self { limit, fixed, grown: AtomicU64::new(0) }
+    }
+
+    /// Takes note of memory that is used from here on.
+    pub(super) fn grow(&self, bytes: u64) {
+        self.grown.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether there is room for so much more beside the buffers.
+    ///
+    /// # Errors
+    ///
+    /// [`Resource`](crate::error::ErrorKind::Resource) with the number if there is not.
+    pub(super) fn check_growth(&self, bytes: u64) -> Result<()> {
+        self.check(self.grown.load(Ordering::Relaxed).saturating_add(self.fixed).saturating_add(bytes))
+    }
+
+    /// Whether so much may be held besides what has grown, once buffers are gone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_growth`](Self::check_growth).
+    pub(super) fn check_more(&self, bytes: u64) -> Result<()> {
+        self.check(self.grown.load(Ordering::Relaxed).saturating_add(bytes))
+    }
+
+    /// So many bytes are what has grown from here on.
+    pub(super) fn set(&self, bytes: u64) {
+        self.grown.store(bytes, Ordering::Relaxed);
+    }
+
+    fn check(&self, needed: u64) -> Result<()> {
+        if needed <= self.limit {
+            return Ok(());
+        }
+        Err(Error::resource("the classes need more memory than the run may use")
+            .with("needed so far", format!("{needed} bytes"))
+            .with("allowed", format!("{} bytes", self.limit))
+            .help(format!("--memory {}MiB or more, or fewer --threads", needed.div_ceil(1 << 20))))
+    }
+}
+
+/// What the maps that find a class by its label take, beside a state's own count, and the allocator with them.
+const MAPS: u64 = 160;
+
+/// Bytes of a class of a state that rows are added to: its sums, its shift, its label wherever that stands.
+fn class_bytes(label: &Label, dim: usize) -> u64 {
+    let text = match label {
+        // In the state, in its index, and in the table of shifts.
+        Label::Text(text) => 3 * (text.len() as u64 + 16),
+        Label::Bool(_) | Label::Int(_) => 0,
+    };
+    (ClassSums::bytes(1, dim) + 8 * dim) as u64 + MAPS + text
+}
+
+/// Bytes of these classes of a state.
+pub(super) fn classes_bytes(labels: &[Label], dim: usize) -> u64 {
+    labels.iter().map(|label| class_bytes(label, dim)).sum()
+}
+
+/// Bytes that a state holds.
+pub(super) fn held(state: &ClassSums) -> u64 {
+    classes_bytes(state.labels(), state.dim())
+}
+
+/// Matrices of K × D numbers that metrics hold at once.
+const COPIES: u64 = 8;
+
+/// Square matrices of D × D numbers that metrics hold at once.
+const SQUARES: u64 = 8;
+
+/// Bytes that the metrics of a group take, its statistics included; `scatter` says whether there is one.
+pub(super) fn metric_bytes(classes: u64, dim: u64, scatter: bool) -> u64 {
+    let numbers = COPIES * classes * dim + if scatter { SQUARES * dim * dim } else { 0 };
+    8 * numbers + classes * MAPS
+}

@@ -1,0 +1,185 @@
+//! Outputs that others write, file or folder: into a folder of their own, out of which the output is moved when it is whole.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind as IoErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::fault::{Point, point};
+use super::output::{existing, resolve};
+use super::temporary::{Temporary, adopt, cannot, sibling, sync_folder};
+use crate::error::{Error, Result};
+
+/// An output that is made in a hidden folder `.NAME.nckit.dir` beside it. Without a [`commit`](Self::commit) nothing is left.
+#[derive(Debug)]
+pub struct Staged {
+    /// As it was typed.
+    path: PathBuf,
+    target: PathBuf,
+    is_folder: bool,
+    folder: PathBuf,
+    place: PathBuf,
+    /// The right to write the output, which is given up after the folder is removed.
+    temporary: Option<Temporary>,
+}
+
+impl Staged {
+    /// Takes the right to write `path`. A file that is there will be replaced; a folder must be new, or empty.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Output::reserve`](super::Output::reserve); [`Output`](crate::error::ErrorKind::Output) for a folder that
+    /// holds something.
+    pub fn new(path: &Path, is_folder: bool) -> Result<Self> {
+        let target = if is_folder { resolve_folder(path)? } else { resolve(path, true)? };
+        let temporary = Temporary::beside(&target, path)?;
+        let failed = |error| cannot(path, error);
+        let name = target.file_name().ok_or_else(|| failed(IoErrorKind::InvalidInput.into()))?;
+        let folder = target.with_file_name(sibling(".", name, ".nckit.dir"));
+        // Only the one who has the right makes such a folder: this one was left behind by a run that died.
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != IoErrorKind::NotFound => return Err(failed(error)),
+            _ => fs::create_dir(&folder).map_err(failed)?,
+        }
+        let mut place = folder.join("new");
+        if let Some(extension) = target.extension() {
+            place.set_extension(extension);
+        }
+        Ok(Self { path: path.to_owned(), target, is_folder, folder, place, temporary: Some(temporary) })
+    }
+
+    /// Where the output is to be written: a path from the root, of the same extension.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Moves what was written to where it belongs, once all of it is on disk. A folder into which nothing was written is
+    /// empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::error::ErrorKind::Io) if the disk is full; [`Output`](crate::error::ErrorKind::Output) if somebody has
+    /// put something in the way in the meantime.
+    pub fn commit(self) -> Result<()> {
+        let moved = || -> io::Result<()> {
+            if self.is_folder && !self.place.exists() {
+                fs::create_dir(&self.place)?;
+            }
+            point(Point::Sync)?;
+            sync_all(&self.place)?;
+            if let Some(old) = existing(&self.target) {
+                adopt(&File::open(&self.place)?, &old)?;
+            }
+            point(Point::Rename)?;
+            // What is replaced is a file, or else an empty folder: no other is.
+            fs::rename(&self.place, &self.target)?;
+            point(Point::SyncDirectory)?;
+            sync_folder(&self.target)
+        };
+        moved().map_err(|error| match error.kind() {
+            IoErrorKind::DirectoryNotEmpty | IoErrorKind::NotADirectory | IoErrorKind::IsADirectory => {
+                cannot(&self.path, error)
+            }
+            _ => Error::io("the output cannot be written")
+                .with("file", self.path.display())
+                .with("detail", &error)
+                .caused_by(error),
+        })
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Nothing can be done about files that cannot be removed.
+        let _ = fs::remove_dir_all(&self.folder);
+        self.temporary.take();
+    }
+}
+
+/// The folder that a path stands for, new or empty, links resolved.
+fn resolve_folder(path: &Path) -> Result<PathBuf> {
+    let failed = |error: io::Error| cannot(path, error);
+    match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => {
+            if fs::read_dir(path).map_err(failed)?.next().is_some() {
+                return Err(Error::output("the output is a folder that holds something already")
+                    .with("file", path.display())
+                    .help("write to a new folder: files that are added to others one by one cannot be whole"));
+            }
+            path.canonicalize().map_err(failed)
+        }
+        Ok(_) => Err(Error::output("the output is to be a folder, and is a file").with("file", path.display())),
+        // The end of `folder/` is the name of what is to be made, too.
+        Err(_) => resolve(&path.components().collect::<PathBuf>(), false),
+    }
+}
+
+/// Puts a file, or all that a folder holds, on disk.
+fn sync_all(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            sync_all(&entry?.path())?;
+        }
+    }
+    File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_file_takes_its_place_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        let count = || fs::read_dir(dir.path()).unwrap().count();
+        let staged = Staged::new(&path, false).unwrap();
+        assert_eq!(Staged::new(&path, false).unwrap_err().kind(), ErrorKind::Resource);
+        fs::write(staged.place(), "half").unwrap();
+        drop(staged);
+        assert_eq!(count(), 0);
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let staged = Staged::new(&path, false).unwrap();
+        assert_eq!(staged.place().extension().unwrap(), "csv");
+        fs::write(staged.place(), "new").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        staged.commit().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_new_or_was_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out/");
+        let make = || {
+            let staged = Staged::new(&path, true).unwrap();
+            fs::create_dir_all(staged.place().join("k=1")).unwrap();
+            fs::write(staged.place().join("k=1/a.csv"), "rows").unwrap();
+            staged.commit().unwrap();
+        };
+        make();
+        assert_eq!(fs::read_to_string(path.join("k=1/a.csv")).unwrap(), "rows");
+        assert_eq!(Staged::new(&path, true).unwrap_err().kind(), ErrorKind::Output);
+        fs::remove_dir_all(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        make();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        // What others put there in the meantime stays.
+        let other = dir.path().join("other");
+        let staged = Staged::new(&other, true).unwrap();
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("theirs"), "").unwrap();
+        assert_eq!(staged.commit().unwrap_err().kind(), ErrorKind::Output);
+        assert!(other.join("theirs").exists());
+        Staged::new(&dir.path().join("nothing"), true).unwrap().commit().unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("nothing")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(Staged::new(&dir.path().join("file"), true).unwrap_err().kind(), ErrorKind::Output);
+    }
+}

@@ -92,14 +92,15 @@ fn what_rounding_hides_is_counted() {
     let values = (0..count as usize * dim).map(|at| f16::from_f64(value(at % dim, labels[at / dim])));
     let chunks = [Rows::new(dim, Stored::F16(values.collect()), &labels)];
     let made = made(&chunks);
-    assert_eq!(flags(&made, "nc1_pinv"), ["directions_dropped", "rank_lowered", "pinv_tolerance_sensitive"]);
+    assert_eq!(flags(&made, "nc1_pinv"), ["directions_dropped", "pinv_tolerance_sensitive"]);
     let vci = nc1::vci(&measured(&chunks), 11, &Options::default()).unwrap();
     assert_eq!((vci.rank, vci.full_rank, vci.dropped), (7, 8, 1));
     assert_eq!(flags(&made, "nc1_vci"), ["directions_dropped", "rank_lowered"]);
     assert!(flags(&made, "nc1_svd").contains(&"directions_dropped"));
     let counts = |key: &str| made.metrics.iter().find(|metric| metric.key == key).unwrap().counts.clone();
-    for key in ["nc1_pinv", "nc1_vci"] {
-        assert_eq!(counts(key), [("directions_dropped", 1), ("rank", 7), ("full_rank", 8)], "{key}");
+    // Means do not differ in the eighth dimension; rows within classes do.
+    for (key, full_rank) in [("nc1_pinv", 7), ("nc1_vci", 8)] {
+        assert_eq!(counts(key), [("directions_dropped", 1), ("rank", 7), ("full_rank", full_rank)], "{key}");
     }
 }
 

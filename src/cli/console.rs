@@ -100,6 +100,11 @@ pub(super) fn escaped_lines(text: &str) -> String {
     text.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
 }
 
+/// A help text, whose further lines are indented: a line that begins as one of ours does cannot come from outside.
+fn escaped_help(text: &str) -> String {
+    text.split("\n    ").map(escaped).collect::<Vec<_>>().join("\n    ")
+}
+
 /// JSON in which no character commands a terminal: they stand in strings alone, where each has a code.
 fn safe_json(value: &Value) -> String {
     let mut text = String::new();
@@ -149,7 +154,7 @@ fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
         text.extend(["\n  ", &place.join(" · "), separator, &others.join(", ")]);
     }
     if let Some(help) = error.advice() {
-        text.extend([if stopped { "\n  resume: " } else { "\n  help: " }, &escaped_lines(help)]);
+        text.extend([if stopped { "\n  resume: " } else { "\n  help: " }, &escaped_help(help)]);
     }
     text
 }

@@ -180,7 +180,10 @@ fn files_are_known_by_what_is_in_them() {
     fs::create_dir(place.path("none")).unwrap();
     fs::write(place.path("none/x.npy"), b"\x93NUMPY\x01\0").unwrap();
     let said = place.fail(66, &measure(&["none"]));
-    assert!(said.contains("found 1 × a NumPy array (.npy)") && said.contains("\n    x, y = np.load(\"none/x.npy\")"), "{said}");
+    assert!(
+        said.contains("found 1 × a NumPy array (.npy)") && said.contains("\n    x, y = np.load(\"none/x.npy\")"),
+        "{said}"
+    );
 }
 
 /// The output of a command that must end, and soon.

@@ -32,6 +32,7 @@ pub(crate) use discover::hive_keys;
 pub use file::{File, Planned};
 pub use head::{ClassNames, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
 pub use open::{Archive, Column, LabelCounts, Seen};
+#[cfg(feature = "sql")]
 pub(crate) use pattern::matches;
 pub(crate) use pooling::{Pooled, pooled, summary as pooled_summary};
 pub use read::UnitReader;

@@ -29,7 +29,6 @@ pub use nc4::of_decisions;
 pub use nc5::neco_projection;
 pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, OodMean, Options};
 pub use selection::Selection;
-#[cfg(feature = "sql")]
 pub use spectrum::{Spectrum, spectrum};
 
 use crate::batch::Label;

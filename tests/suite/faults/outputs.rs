@@ -34,6 +34,7 @@ fn at_once(place: &Place, arguments: &[&str]) -> Output {
 }
 
 /// Waits until a file is there that a running process makes.
+#[cfg(feature = "sql")]
 fn wait_for(place: &Place, name: &str, child: &mut std::process::Child) {
     let start = Instant::now();
     while !place.path(name).exists() {

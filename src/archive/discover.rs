@@ -245,7 +245,7 @@ fn seen(path: &Path) -> Result<Seen> {
     })
 }
 
-/// The error of a file that is no Parquet; it says what the file is instead, if that is known.
+/// The error of a file in another format than Parquet, with that format's name if it is known.
 pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
     let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
     let head = look(path).map(|(head, _)| head).unwrap_or_default();

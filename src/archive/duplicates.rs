@@ -65,7 +65,7 @@ fn split(groups: Vec<Group<'_>>, digest: impl Fn(&Pinned<'_>) -> Result<u64> + S
     Ok(parted)
 }
 
-/// A digest of a file's first `length` bytes. Files as long are of one group, so that length says nothing more.
+/// A digest of a file's first `length` bytes. It leaves out the length of the file, which is the same in a group.
 fn digest(key: &RandomState, file: &Pinned<'_>, length: u64) -> Result<u64> {
     let mut bytes = open(file)?.take(length.min(file.stamp.size));
     let (mut hasher, mut step) = (key.build_hasher(), vec![0; STEP.min(file.stamp.size as usize)]);

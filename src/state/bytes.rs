@@ -1,6 +1,6 @@
 //! Bytes that may come from strangers: nothing is believed, and no memory is taken for a length that lies.
 
-use super::parts::broken;
+use super::raw::broken;
 use crate::batch::Label;
 use crate::error::Result;
 

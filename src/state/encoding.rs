@@ -22,7 +22,7 @@ use arrow::datatypes::i256;
 
 use super::bytes::{Input, put_label, put_packed};
 use super::low::Low;
-use super::parts::{Parts, broken};
+use super::raw::{Parts, broken};
 use crate::error::{Error, Result};
 use crate::grid::Tally;
 use crate::kernels::gram::packed_column;

@@ -2,10 +2,21 @@
 
 use std::collections::HashMap;
 
-use super::decisions::Tally;
-use super::scores::separate;
-use super::sightings::Own;
-use super::{Decision, Decisions, Findings, Head, Questions, Role, Sightings, Verdict};
+mod decisions;
+mod result;
+mod score_histogram;
+mod spec;
+mod state;
+
+pub use decisions::{Decisions, Tally};
+pub use result::{Findings, Separation};
+pub use spec::{Decision, Questions, Role, Verdict};
+pub use state::Sightings;
+
+use score_histogram::separate;
+use state::Own;
+
+use super::Head;
 use crate::batch::{Batch, Features};
 use crate::error::{Error, Result};
 use crate::grid::{Value, vectorised};

@@ -1,7 +1,7 @@
 //! What a second read can be asked, and what it answers of one row.
 
-use super::{Head, Statistics};
 use crate::kernels::Projection;
+use crate::state::{Head, Statistics};
 
 /// What a second read asks of every row.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! What workers of a second read have seen so far.
 
 use super::decisions::Tally;
-use super::scores::Scores;
+use super::score_histogram::Scores;
 use crate::error::{Error, Result};
 use crate::kernels::ExactSum;
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 
 /// The rows of one dimension that were rounded with one exponent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tally {
+pub struct ExponentRows {
     /// `e`.
     pub exponent: i16,
     /// Rows rounded to multiples of `2^e`.
@@ -16,7 +16,7 @@ pub struct Tally {
     pub unresolved: u64,
 }
 
-impl Tally {
+impl ExponentRows {
     fn is_sound(&self) -> bool {
         self.rows > 0
             && self.unresolved <= self.changed
@@ -27,28 +27,29 @@ impl Tally {
 
 /// Per dimension the exponents in use, ascending, each with at least one row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History(Vec<Vec<Tally>>);
+pub struct History(Vec<Vec<ExponentRows>>);
 
 impl History {
     /// The history of `rows` rows, all rounded on `grid`; `changed[j]` of them were changed in dimension `j`.
     pub fn of(grid: &Grid, rows: u64, changed: &[u64]) -> Self {
         let tally = |(&exponent, &changed): (&Option<i16>, &u64)| match exponent {
-            Some(exponent) if rows > 0 => vec![Tally { exponent, rows, changed, unresolved: 0 }],
+            Some(exponent) if rows > 0 => vec![ExponentRows { exponent, rows, changed, unresolved: 0 }],
             _ => Vec::new(),
         };
         Self(grid.exponents().iter().zip(changed).map(tally).collect())
     }
 
     /// A history from its parts; `None` unless ascending and without empty entries.
-    pub fn from_tallies(dimensions: Vec<Vec<Tally>>) -> Option<Self> {
-        let canonical = |tallies: &Vec<Tally>| {
-            tallies.windows(2).all(|pair| pair[0].exponent < pair[1].exponent) && tallies.iter().all(Tally::is_sound)
+    pub fn from_exponents(dimensions: Vec<Vec<ExponentRows>>) -> Option<Self> {
+        let canonical = |tallies: &Vec<ExponentRows>| {
+            tallies.windows(2).all(|pair| pair[0].exponent < pair[1].exponent)
+                && tallies.iter().all(ExponentRows::is_sound)
         };
         dimensions.iter().all(canonical).then_some(Self(dimensions))
     }
 
     /// Per dimension, the exponents in use.
-    pub fn tallies(&self) -> &[Vec<Tally>] {
+    pub fn tallies(&self) -> &[Vec<ExponentRows>] {
         &self.0
     }
 
@@ -59,7 +60,8 @@ impl History {
 
     /// Whether no dimension counts more than `rows` rows.
     pub fn covers_at_most(&self, rows: u64) -> bool {
-        let counted = |tallies: &Vec<Tally>| tallies.iter().try_fold(0_u64, |sum, tally| sum.checked_add(tally.rows));
+        let counted =
+            |tallies: &Vec<ExponentRows>| tallies.iter().try_fold(0_u64, |sum, tally| sum.checked_add(tally.rows));
         self.0.iter().all(|tallies| counted(tallies).is_some_and(|sum| sum <= rows))
     }
 
@@ -112,7 +114,7 @@ impl History {
     /// A twelfth of the squared unit of residuals, where that is coarsest: a class may lie in one chunk. Where there are
     /// changed rows without residuals, a twelfth of the squared step, averaged over these, if that is more.
     pub fn mean_noise(&self) -> Vec<f64> {
-        let noise = |tallies: &Vec<Tally>| {
+        let noise = |tallies: &Vec<ExponentRows>| {
             let coarsest = tallies.iter().rfind(|tally| tally.changed > 0);
             let unit = coarsest.map_or(0.0, |tally| power_of_two(tally.exponent) * 0.5_f64.powi(RESIDUAL_BITS as i32));
             average(tallies, |tally| tally.unresolved, None).max(unit.powi(2) / 12.0)
@@ -122,7 +124,7 @@ impl History {
 }
 
 /// The squared rounding error of some rows, summed and divided by a number of rows, or by their own.
-fn average(tallies: &[Tally], some: fn(&Tally) -> u64, over: Option<u64>) -> f64 {
+fn average(tallies: &[ExponentRows], some: fn(&ExponentRows) -> u64, over: Option<u64>) -> f64 {
     let total: f64 = tallies.iter().map(|t| some(t) as f64 / 12.0 * power_of_two(t.exponent).powi(2)).sum();
     let over = over.unwrap_or_else(|| tallies.iter().map(some).sum());
     if over == 0 { 0.0 } else { total / over as f64 }
@@ -150,8 +152,8 @@ mod tests {
 
     /// As a state of version 1 has it.
     fn unresolved(exponent: i16, rows: u64, changed: u64) -> History {
-        let tally = Tally { exponent, rows, changed, unresolved: changed };
-        History::from_tallies(vec![vec![tally], Vec::new()]).unwrap()
+        let tally = ExponentRows { exponent, rows, changed, unresolved: changed };
+        History::from_exponents(vec![vec![tally], Vec::new()]).unwrap()
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod profile;
 mod simd;
 mod value;
 
-pub use history::{History, Tally};
+pub use history::{ExponentRows, History};
 pub use integer::{bits_i128, bits_i256, divide, f64_from_i256, narrow, shift_left, shift_right, wide};
 pub use profile::Profile;
 #[cfg(test)]

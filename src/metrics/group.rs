@@ -14,7 +14,7 @@ use super::vectors::{Vectors, centre, dot};
 use super::{Evidence, Extras, Options, Selection, Value, accuracy, doubt, mse, nc1, nc2, nc5};
 use crate::error::{Error, Result};
 use crate::kernels::pairs::{self, Cdnv, Sweep, Variances};
-use crate::state::{Findings, Separation};
+use crate::state::{SecondPassResult, Separation};
 
 /// A group's evidence, and what several metrics share, made when first asked for.
 pub(super) struct Group<'a> {
@@ -341,7 +341,7 @@ impl<'a> Group<'a> {
     }
 
     /// What the second read found of that.
-    pub(super) fn findings<T>(&self, part: impl FnOnce(&'a Findings) -> Option<T>) -> Option<T> {
+    pub(super) fn findings<T>(&self, part: impl FnOnce(&'a SecondPassResult) -> Option<T>) -> Option<T> {
         self.evidence.findings.and_then(part)
     }
 

@@ -32,7 +32,7 @@ pub use selection::Selection;
 pub use spectrum::{Spectrum, spectrum};
 
 use crate::batch::Label;
-use crate::state::{Findings, Head, Statistics};
+use crate::state::{Head, SecondPassResult, Statistics};
 
 /// A metric's number, finite, or the machine-readable reason why there is none.
 pub type Value = std::result::Result<f64, &'static str>;
@@ -52,7 +52,7 @@ pub struct Evidence<'a> {
     /// The classifier of these classes.
     pub head: Option<&'a Head>,
     /// What a second read found, where one was made.
-    pub findings: Option<&'a Findings>,
+    pub findings: Option<&'a SecondPassResult>,
     /// The mean that stands for the out-of-distribution rows ([`OodMean`]), `D`.
     pub ood_mean: Option<&'a [f64]>,
     /// Classes that were left out before the scatter was pooled.

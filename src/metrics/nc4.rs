@@ -1,7 +1,7 @@
 //! NC4: does the classifier decide as the nearest class mean does? Papyan et al. (2020).
 
 use super::Value;
-use crate::state::{Decisions, Tally};
+use crate::state::{DecisionCounts, Decisions};
 
 /// Decisions of all classes together, in shares of the rows decided.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,7 +33,7 @@ pub(super) struct Shares {
 impl Shares {
     /// `None` if no row was decided.
     pub(super) fn of(decisions: &Decisions) -> Option<Self> {
-        let sum = |count: fn(&Tally) -> u64| decisions.tallies.iter().map(count).sum::<u64>();
+        let sum = |count: fn(&DecisionCounts) -> u64| decisions.tallies.iter().map(count).sum::<u64>();
         let rows = sum(|tally| tally.rows);
         if rows == 0 {
             return None;
@@ -99,14 +99,14 @@ mod tests {
     use crate::batch::Label;
     use crate::metrics::fixture::assert_close;
 
-    fn decisions(tallies: &[Tally]) -> Decisions {
+    fn decisions(tallies: &[DecisionCounts]) -> Decisions {
         let labels = (0..tallies.len()).map(|k| Label::Int(k as i128)).collect();
         Decisions { labels, tallies: tallies.to_vec(), unseen: 0 }
     }
 
     #[test]
     fn shares_of_two_classes_of_unlike_size() {
-        let small = Tally {
+        let small = DecisionCounts {
             rows: 2,
             ncc_right: 1,
             classifier_right: 2,
@@ -115,7 +115,7 @@ mod tests {
             agreements_no_bias: 0,
             ties: 0,
         };
-        let large = Tally {
+        let large = DecisionCounts {
             rows: 8,
             ncc_right: 6,
             classifier_right: 3,
@@ -124,7 +124,7 @@ mod tests {
             agreements_no_bias: 8,
             ties: 1,
         };
-        let shares = Shares::of(&decisions(&[small, Tally::default(), large])).unwrap();
+        let shares = Shares::of(&decisions(&[small, DecisionCounts::default(), large])).unwrap();
         let expected = Shares {
             agreement: 0.5,
             agreement_macro: 0.5,
@@ -139,13 +139,13 @@ mod tests {
             tied: 0.1,
         };
         assert_eq!(shares, expected);
-        let one_right = Tally { agreements: 2, ..small };
+        let one_right = DecisionCounts { agreements: 2, ..small };
         assert_close(Shares::of(&decisions(&[one_right, large])).unwrap().agreement_macro, 0.75, 0.0);
     }
 
     #[test]
     fn no_row_no_share() {
-        assert_eq!(Shares::of(&decisions(&[Tally::default()])), None);
+        assert_eq!(Shares::of(&decisions(&[DecisionCounts::default()])), None);
         assert_eq!(Shares::of(&decisions(&[])), None);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use super::digest;
-use super::plan::parse_filters;
+use super::first_pass::parse_filters;
 use crate::archive::{Archive, Dtype, Policy, Request, Unit};
 use crate::error::{ErrorKind, Result};
 use crate::store::{Entry, Source, StateFile};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::accumulate::Present;
-use super::plan::{Reading, Summary};
+use super::first_pass::Present;
+use super::first_pass::{Reading, Summary};
 use crate::archive::Decoded;
 use crate::error::Result;
 use crate::kernels::gram::{self, Par};
@@ -36,8 +36,8 @@ impl Reading {
         let Some(sample) = sample else { return Ok(Duration::ZERO) };
         let first = summary.rows as f64 / sample.rows * (sample.decode + sample.add);
         let more = summary.passes.saturating_sub(1) as f64 * summary.rows as f64;
-        let judge = sample.dim * sample.classes * sample.product;
-        let second = more * (sample.decode / sample.rows + judge);
+        let pass = sample.dim * sample.classes * sample.product;
+        let second = more * (sample.decode / sample.rows + pass);
         let units = self.archive.units().len().max(1) as f64;
         // A unit is decoded by one thread, whose chunks the others work on.
         let decoding = summary.rows as f64 / sample.rows * sample.decode / units.min(self.threads as f64);

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use super::accumulate::{Gathered, Present, ood_means};
+use super::evaluate::{Finished, Presentation};
+use super::first_pass::parse_filters;
+use super::first_pass::{Gathered, Present, ood_means};
 use super::heads::{Candidate, HeadSummary, Labels, parts_by_width};
-use super::plan::parse_filters;
-use super::present::{Finished, Presentation};
-use super::{Job, Rounding, Score, Watch, finished, report};
+use super::plan::{finished, report};
+use super::{Job, Rounding, Score, Watch};
 use crate::archive::{Dtype, Key, Policy, Pooled, Spellings, pooled, pooled_summary};
 use crate::batch::LabelKind;
 use crate::error::Result;

@@ -8,7 +8,7 @@ mod settle;
 
 pub(super) use self::settle::check_keys;
 use self::settle::unsaid_layers;
-use super::plan::locate;
+use super::first_pass::locate;
 use crate::archive::{HeadPath, HeadRows, HeadSource, Key, Naming, Outline, Policy, Spellings, StoredHead};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};

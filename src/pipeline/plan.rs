@@ -1,328 +1,227 @@
-//! What will be read, in which order, and what that takes.
+//! A job whose files are open, and its run.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::heads::{Candidate, Labels};
-use super::memory::{Meter, metric_bytes};
-use super::waves::waves;
-use super::{Rounding, Watch};
-use crate::archive::{Archive, Key, Policy, Request, Seen, Unit, is_damage, pooled_summary};
-use crate::batch::Label;
+use super::evaluate::{Finished, Presentation};
+use super::first_pass::{Gathered, Present, Reading, accumulate, ood_means};
+use super::heads::Heads;
+use super::{HeadSummary, Job, Summary, Watch, estimate};
+use crate::archive::{Archive, Key, Pooled, Skipped};
 use crate::error::{Error, Result};
+use crate::report::{Group, Report, Scored};
 use crate::state::{ClassSums, Scatter};
 
-/// Rows that states are made of: the files are open, and nothing but footers has been read.
+/// A job whose files are open and whose passes are settled. Nothing but footers has been read.
 #[derive(Debug)]
-pub(super) struct Reading {
-    pub(super) archive: Archive,
-    pub(super) request: Request,
-    pub(super) rounding: Rounding,
-    /// Whether second moments are kept.
-    pub(super) scatter: bool,
-    /// `D` of each file of the archive; 0 where it has no row.
-    dims: Vec<usize>,
-    /// Units that are read together.
-    pub(super) waves: Vec<Vec<usize>>,
-    pub(super) threads: usize,
-    pub(super) memory: u64,
-    /// What has grown with the rows.
-    pub(super) meter: Meter,
+pub struct Plan {
+    reading: Reading,
+    presentation: Presentation,
 }
 
-/// A plan in numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Files of the first read.
-    pub files: usize,
-    /// Their rows, before filters.
-    pub rows: u64,
-    /// Bytes of the columns read, over all passes, as stored.
-    pub bytes: u64,
-    /// How often rows are read.
-    pub passes: usize,
-    /// Groups, where all units say theirs.
-    pub groups: Option<usize>,
-    /// Bytes of memory for buffers and second moments; class sums come on top, 24 bytes a class, dimension and thread.
-    pub memory: u64,
-    /// Worker threads.
-    pub threads: usize,
-}
-
-/// The rows of a group make sums of one length.
-pub(super) fn differ_in_length(expected: usize, found: usize) -> Error {
-    Error::data("the rows of a group differ in length")
-        .with("expected", expected)
-        .with("found", found)
-        .help("add the key that tells them apart to --group-by, or leave some out with --where")
-}
-
-/// Units whose labels are looked at together.
-const FEW: usize = 64;
-
-/// Chunks in hand per thread: the one worked on, one decoded in advance, and Arrow's buffers for it.
-const CHUNKS_PER_THREAD: u64 = 3;
-
-/// Times that the texts of a row group are in memory.
-const TEXT_COPIES: u64 = 3;
-
-/// Bytes that a text of a chunk takes beside itself, as a label and where it is looked up.
-const TEXT_BYTES: u64 = 120;
-
-impl Reading {
-    /// Plans to read an archive on so many threads, with so many bytes of memory.
+impl Plan {
+    /// Opens all files of a job.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the rows of a group differ in length;
-    /// [`Resource`](crate::error::ErrorKind::Resource) if the memory does not suffice.
-    pub(super) fn new(
-        archive: Archive,
-        request: Request,
-        rounding: Rounding,
-        scatter: bool,
-        threads: usize,
-        memory: u64,
-    ) -> Result<Self> {
-        let dims = (0..archive.files().len())
-            .map(|file| archive.file_dim(file).map(Option::unwrap_or_default))
-            .collect::<Result<_>>()?;
-        let threads = threads.max(1);
-        let mut reading = Self {
-            archive,
-            request,
-            rounding,
-            scatter,
-            dims,
-            waves: Vec::new(),
-            threads,
-            memory,
-            meter: Meter::default(),
-        };
-        reading.check_dims()?;
-        reading.fit_memory()?;
-        Ok(reading)
+    /// Those of [`Archive::open`]; [`Missing`](crate::error::ErrorKind::Missing) for heads that are not there;
+    /// [`Usage`](crate::error::ErrorKind::Usage) or [`Data`](crate::error::ErrorKind::Data) for heads that do not fit, or do
+    /// not say which row is which class; [`Resource`](crate::error::ErrorKind::Resource) if the memory does not suffice.
+    pub fn new(job: Job) -> Result<Self> {
+        let mut job = job;
+        job.request.memory = Some(job.memory);
+        let archive = Archive::open(&job.inputs, &job.request)?;
+        let (request, rounding, threads, memory) = (job.request.clone(), job.rounding, job.threads, job.memory);
+        let mut presentation = Presentation::new(job, true, archive.labels())?;
+        presentation.check_kind(archive.label_kind())?;
+        let reading = Reading::new(archive, request, rounding, presentation.needs.scatter, threads, memory)?;
+        reading.check_metrics()?;
+        if presentation.job.head.is_some() {
+            let (groups, labels) = reading.survey(presentation.job.head_rules.ranks())?;
+            presentation.settle_heads(&groups, labels, &reading.archive.spellings())?;
+        }
+        let threads = reading.threads;
+        Ok(Self { reading, presentation: Presentation { threads, ..presentation } })
     }
 
-    /// One read of all units, in numbers.
-    pub(super) fn summary(&self) -> Summary {
+    /// The archive of the first read.
+    pub fn archive(&self) -> &Archive {
+        &self.reading.archive
+    }
+
+    /// About how long [`run`](Self::run) takes, from a first chunk; metrics themselves, once rows are read, are not counted.
+    ///
+    /// # Errors
+    ///
+    /// Those of the first chunk.
+    pub fn estimate(&self) -> Result<Duration> {
+        self.reading.estimate(&self.summary())
+    }
+
+    /// What is known of the heads, if there are any.
+    pub fn heads(&self) -> Option<HeadSummary> {
+        self.presentation.head_summary()
+    }
+
+    /// What the user should know before rows are read: what is pooled, and what no filter reaches.
+    pub fn notes(&self) -> Vec<String> {
+        let pooled = self.archive().pooled();
+        pooled.iter().map(Pooled::describe).chain(self.presentation.notes.iter().cloned()).collect()
+    }
+
+    /// Further rows, the flag's name and what is taken of them: for people.
+    pub fn further(&self) -> Vec<(&'static str, String)> {
+        self.presentation.further()
+    }
+
+    /// The files that are read.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        let own = self.reading.archive.files().iter().map(|file| file.path.clone());
+        own.chain(self.presentation.inputs()).collect()
+    }
+
+    /// `D`, and about how long the decomposition of `nc1_vci` takes for a group, where that is asked for and is long.
+    ///
+    /// # Errors
+    ///
+    /// Those of the decomposition.
+    pub fn decomposition(&self) -> Result<Option<(usize, Duration)>> {
+        let wanted = self.reading.scatter && self.presentation.job.selection.contains("nc1_vci");
+        let dim = self.reading.largest_dim();
+        let time = if wanted { estimate::decomposition(dim)? } else { None };
+        Ok(time.map(|time| (dim, time)))
+    }
+
+    /// The plan in numbers.
+    pub fn summary(&self) -> Summary {
+        let summary = self.reading.summary();
+        let judged_of_own = self.presentation.reads_again() && self.presentation.decisions.is_none();
+        let again = self.presentation.reads_own() || judged_of_own;
         Summary {
-            files: self.archive.files().len(),
-            rows: self.archive.units().iter().map(|unit| unit.rows).sum(),
-            bytes: bytes(&self.archive),
-            passes: 1,
-            groups: self.known_groups().map(|groups| groups.len()),
-            memory: self.memory,
-            threads: self.threads,
+            bytes: summary.bytes * (1 + u64::from(again)) + self.presentation.bytes(),
+            passes: 1 + usize::from(self.presentation.reads_again()),
+            ..summary
         }
     }
 
-    /// The keys of the groups, where all units say theirs.
-    pub(super) fn known_groups(&self) -> Option<Vec<Key>> {
-        let keys: Option<Vec<Key>> = self.archive.units().iter().map(|unit| unit.key.clone()).collect();
-        keys.map(|mut keys| {
-            keys.sort();
-            keys.dedup();
-            keys
-        })
-    }
-
-    /// The groups with their `D`, and some labels, or all of them: what there is to be known before vectors are read.
-    /// Labels and keys are read where the units do not say theirs.
+    /// Reads, and measures every group.
     ///
     /// # Errors
     ///
-    /// That of the first unit which has one; damage is for the run to tell where files may be bad.
-    pub(super) fn survey(&self, all_labels: bool) -> Result<(Vec<Candidate>, Labels)> {
-        let units = self.archive.units();
-        let last = units.len().saturating_sub(1);
-        let read = |&unit: &usize| all_labels || units[unit].key.is_none() || unit == 0 || unit == last;
-        let seen = |&unit: &usize| match self.archive.seen_in(unit) {
-            Err(error) if is_damage(&error) && self.request.bad_files == Policy::Skip => Ok((unit, Seen::new())),
-            seen => seen.map(|seen| (unit, seen)),
-        };
-        let mut dims: BTreeMap<Key, usize> = BTreeMap::new();
-        let mut enter = |key: &Key, file: usize| {
-            let dim = dims.entry(key.clone()).or_default();
-            *dim = self.dims[file].max(*dim);
-        };
-        for unit in units {
-            unit.key.iter().for_each(|key| enter(key, unit.file));
-        }
-        let mut labels = Labels::of(self.archive.label_kind());
-        // A few at a time: what many units have in common is kept once.
-        for few in (0..units.len()).filter(read).collect::<Vec<_>>().chunks(FEW) {
-            let looked: Vec<Result<(usize, Seen)>> = few.par_iter().map(seen).collect();
-            for seen in looked {
-                let (unit, seen) = seen?;
-                let probe = unit == 0 || unit == last;
-                for (key, found) in seen {
-                    enter(&key, units[unit].file);
-                    labels.add(probe.then_some(key), found);
-                }
-            }
-        }
-        let candidate = |(key, dim)| Candidate { key, dim: Some(dim).filter(|&dim| dim > 0) };
-        Ok((dims.into_iter().map(candidate).collect(), labels))
+    /// The first error in the order of the units; [`Missing`](crate::error::ErrorKind::Missing) if no row is left.
+    pub fn run(&self, watch: &Watch) -> Result<Report> {
+        self.run_scored(watch, &mut |_| Ok(()))
     }
 
-    /// Says which group an error is about.
-    pub(super) fn locate(&self, error: Error, key: &Key) -> Error {
-        locate(error, &self.request.group_by, key)
-    }
-
-    /// Finds rows of one group that differ in length before the first row is read, where the units say their groups.
-    fn check_dims(&self) -> Result<()> {
-        let mut known: BTreeMap<&Key, usize> = BTreeMap::new();
-        for unit in self.archive.units() {
-            let dim = self.dims[unit.file];
-            let Some(key) = unit.key.as_ref().filter(|_| dim > 0) else { continue };
-            let expected = *known.entry(key).or_insert(dim);
-            if expected != dim {
-                return Err(self
-                    .locate(differ_in_length(expected, dim), key)
-                    .with("file", &self.archive.files()[unit.file].shown));
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes as many threads as the memory allows, and settles the waves.
-    fn fit_memory(&mut self) -> Result<()> {
-        let limit = self.memory;
-        let dim = self.largest_dim();
-        let value_bytes = if self.archive.significand_bits() > 24 { 8 } else { 4 };
-        let chunk = (crate::archive::chunk_rows(dim.max(1)) * dim * value_bytes) as u64;
-        // Rounded rows are blocks of f64, and a chunk's scatter is made beside the group's.
-        let block = (2048 * dim * 8) as u64;
-        let scatter = if self.scatter { Scatter::bytes(0, dim) as u64 } else { 0 };
-        // Labels and keys: as pages, as an array, and the different ones apart. Each takes four bytes at least.
-        let most = crate::archive::chunk_rows(dim.max(1)) as u64;
-        let texts =
-            |unit: &Unit| TEXT_COPIES * unit.text_bytes + TEXT_BYTES * (unit.text_bytes / 4).min(unit.rows).min(most);
-        let texts = self.archive.units().iter().map(texts).max().unwrap_or(0);
-        let per_thread = CHUNKS_PER_THREAD * chunk + block + 2 * scatter + texts;
-        let footers = |threads: usize| self.archive.footer_memory(threads);
-        let needed = |threads: usize| threads as u64 * per_thread + scatter + footers(threads);
-        let threads = (1..=self.threads).rev().find(|&threads| needed(threads) <= limit).unwrap_or(1);
-        let needed = needed(threads);
-        (self.threads, self.memory) = (threads, needed);
-        self.meter = Meter::new(limit, needed);
-        if self.memory > limit {
-            return Err(Error::resource("the run needs more memory than it may use")
-                .with("needed", format!("{} bytes", self.memory))
-                .with("allowed", format!("{limit} bytes"))
-                .help(format!("--memory {}MiB, or --metrics without a D × D matrix", self.memory.div_ceil(1 << 20))));
-        }
-        // Every thread holds a state of each group of its own, with the maps that find classes.
-        let budget = (limit - self.memory) / 2 / self.threads as u64;
-        let with_scatter = self.scatter;
-        self.waves = waves(&self.archive, &self.dims, budget, |rows, dim| {
-            // No more classes than rows; and a group seldom has more than one class in eight rows.
-            let classes = (rows / 8 + 1) as usize;
-            (if with_scatter { Scatter::bytes(classes, dim) } else { ClassSums::bytes(classes, dim) }) as u64
-        });
-        Ok(())
-    }
-
-    /// The largest `D` of the files.
-    pub(super) fn largest_dim(&self) -> usize {
-        self.dims.iter().copied().max().unwrap_or(0)
-    }
-
-    /// Whether there is memory for what metrics make of a scatter, whatever the classes.
+    /// The same; `score` gets the rows of a job that asks for [`scores`](Job::scores), in the order of groups and files.
     ///
     /// # Errors
     ///
-    /// [`Resource`](crate::error::ErrorKind::Resource) with the number if there is not.
-    pub(super) fn check_metrics(&self) -> Result<()> {
-        let dim = self.largest_dim() as u64;
-        self.meter.check_more(if self.scatter { metric_bytes(0, dim, true) } else { 0 })
-    }
-
-    /// What the records say of the rows.
-    pub(super) fn settings(&self) -> BTreeMap<&'static str, String> {
-        let mut settings = BTreeMap::new();
-        settings.insert("group_by", self.request.group_by.join(","));
-        settings.insert("where", filters(&self.request));
-        settings.insert("features", self.archive.features().name.clone());
-        settings.insert("dtype", self.request.dtype.map_or(String::new(), |dtype| dtype.name().to_owned()));
-        settings.insert("pooled", pooled_summary(&self.archive.pooled_names()));
-        settings.insert("labels", self.archive.labels().map_or(String::new(), |column| column.name.clone()));
-        settings.insert("grid", self.rounding.exponent.map_or("chunk".to_owned(), |e| e.to_string()));
-        settings.insert("extra_bits", self.rounding.extra_bits.to_string());
-        settings.insert("ignore_label", self.request.ignore_label.clone().unwrap_or_default());
-        settings
-    }
-}
-
-/// The filters in one order, whatever the order in which they were typed; one with a blank or a quote stands in quotes,
-/// and quotes in it are doubled.
-pub(super) fn filters(request: &Request) -> String {
-    let mut filters: Vec<String> = request.filters.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    filters.sort();
-    filters.dedup();
-    let quoted = |filter: String| {
-        let plain = !filter.contains([' ', '\'']);
-        if plain { filter } else { format!("'{}'", filter.replace('\'', "''")) }
-    };
-    filters.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
-}
-
-/// What [`filters`] wrote.
-pub(super) fn parse_filters(text: &str) -> Vec<(String, String)> {
-    let (mut filters, mut filter) = (Vec::new(), String::new());
-    let mut quoted = false;
-    let mut characters = text.chars().peekable();
-    while let Some(c) = characters.next() {
-        match c {
-            '\'' if quoted && characters.next_if_eq(&'\'').is_some() => filter.push('\''),
-            '\'' => quoted = !quoted,
-            ' ' if !quoted => filters.push(std::mem::take(&mut filter)),
-            c => filter.push(c),
+    /// Those of [`run`](Self::run) and of `score`.
+    pub fn run_scored(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
+        if self.reading.scatter {
+            self.run_with::<Scatter>(watch, score)
+        } else {
+            self.run_with::<ClassSums>(watch, score)
         }
     }
-    filters.push(filter);
-    let pair = |filter: String| filter.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
-    filters.into_iter().filter_map(pair).collect()
-}
 
-/// Bytes of the columns read, as stored.
-pub(super) fn bytes(archive: &Archive) -> u64 {
-    archive.units().iter().map(|unit| unit.bytes).sum()
-}
-
-/// The keys of a group with their names.
-pub(super) fn named(names: &[String], key: &Key) -> Vec<(String, Label)> {
-    names.iter().cloned().zip(key.iter().cloned()).collect()
-}
-
-/// Says which group an error is about.
-pub(super) fn locate(error: Error, names: &[String], key: &Key) -> Error {
-    names.iter().zip(key).fold(error, |error, (name, value)| error.with("group", format!("{name}={value}")))
-}
-
-impl Watch {
-    /// Fails once a stop was asked for.
-    pub(super) fn check(&self) -> Result<()> {
-        if self.stop.load(Ordering::Relaxed) { Err(Error::interrupted("stopped before the end")) } else { Ok(()) }
+    fn run_with<S: Present>(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
+        let Self { reading, presentation } = self;
+        let (sound, damaged) = reading.sound_units(|_| true, watch)?;
+        let waves = reading.waves.iter().map(|wave| wave.iter().copied().filter(|&unit| sound[unit]).collect());
+        let kept = reading.count_classes(&sound, &presentation.job.options, watch)?;
+        let ood_means = ood_means(presentation, watch)?;
+        let mut groups = Vec::new();
+        for wave in waves {
+            let wave: Vec<usize> = wave;
+            let gathered = accumulate::<S>(reading, &wave, kept.as_ref(), watch)?;
+            // Metrics of several groups are made at once; those of the largest take most.
+            let largest = gathered.values().map(|group| group.metric_bytes(reading.scatter)).max().unwrap_or(0);
+            reading.meter.check_more(largest)?;
+            let dropped = |key: &Key| kept.as_ref().map_or(0, |kept| kept.dropped(key));
+            let finished = gathered
+                .into_par_iter()
+                .filter(|(_, gathered)| gathered.dim > 0 || gathered.skipped.total() > 0)
+                .map(|(key, gathered)| finished(gathered, dropped(&key), key, presentation))
+                .collect::<Vec<Result<Finished>>>();
+            let finished = finished.into_iter().collect::<Result<_>>()?;
+            let own = Some((&reading.archive, wave.as_slice()));
+            groups.extend(presentation.present(finished, own, &ood_means, watch, &mut *score)?);
+        }
+        let damaged = damaged.into_iter().map(|(file, reason)| (reading.archive.files()[file].shown.clone(), reason));
+        let bad_files = reading.archive.bad_files().iter().cloned().chain(damaged).collect();
+        report(presentation, reading.settings(), groups, bad_files)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_are_read_as_they_were_written() {
-        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let pairs = vec![pair("a", "it's b=c"), pair("b", ""), pair("c", "' '"), pair("d", "plain")];
-        let typed = pairs.iter().rev().cloned().chain([pair("d", "plain")]).collect();
-        let request = Request { filters: typed, ..Request::default() };
-        assert_eq!(filters(&request), "'a=it''s b=c' b= 'c='' ''' d=plain");
-        assert_eq!(parse_filters(&filters(&request)), pairs);
-        assert!(parse_filters("").is_empty());
-    }
+/// A state that is complete, as numbers.
+pub(super) fn finished<S: Present>(
+    gathered: Gathered<S>,
+    dropped_classes: u64,
+    key: Key,
+    presentation: &Presentation,
+) -> Result<Finished> {
+    Ok(Finished {
+        statistics: gathered.state.statistics().map_err(|error| presentation.locate(error, &key))?,
+        significand_bits: gathered.significand_bits(),
+        key,
+        head: None,
+        headless: None,
+        findings: None,
+        skipped: gathered.skipped,
+        dropped_classes,
+    })
 }
+
+pub(super) fn report(
+    presentation: &Presentation,
+    of_rows: BTreeMap<&'static str, String>,
+    mut groups: Vec<Group>,
+    bad_files: Vec<(String, String)>,
+) -> Result<Report> {
+    // Groups without a row are told beside others; alone they are nothing to tell.
+    if groups.iter().all(|group| group.rows == 0) {
+        return Err(nothing_left(&groups));
+    }
+    groups.sort_by(|a, b| a.key.iter().map(|(_, value)| value).cmp(b.key.iter().map(|(_, value)| value)));
+    Ok(Report {
+        options: presentation.job.options,
+        settings: presentation.settings(of_rows),
+        remarks: presentation.heads.as_ref().map(Heads::afterthoughts).unwrap_or_default(),
+        class_names: presentation.class_names(&groups),
+        groups,
+        bad_files,
+    })
+}
+
+/// The error of a run that has no row to measure, with what was left out.
+fn nothing_left(groups: &[Group]) -> Error {
+    let mut skipped = Skipped::default();
+    for group in groups {
+        skipped.add(&group.skipped);
+    }
+    let nonfinite = skipped.nonfinite.values().sum();
+    let counts = [
+        ("rows ignored", skipped.ignored, "--ignore-label"),
+        ("rows of classes left out", skipped.filtered, "--min-count and --max-count"),
+        ("rows with nulls", skipped.nulls, "--nulls"),
+        ("rows not finite", nonfinite, "--nonfinite"),
+    ];
+    let counts: Vec<_> = counts.into_iter().filter(|(_, rows, _)| *rows > 0).collect();
+    let error = counts
+        .iter()
+        .fold(Error::missing("no rows are left to measure"), |error, &(what, rows, _)| error.with(what, rows));
+    let flags: Vec<&str> = counts.iter().map(|(_, _, flag)| *flag).collect();
+    error.help(if flags.is_empty() {
+        "no row passes the filters: loosen --where".to_owned()
+    } else {
+        format!("every row is left out by {}", flags.join(", "))
+    })
+}
+
+/// Takes the rows that were judged.
+pub type Score<'a> = &'a mut (dyn FnMut(&Scored<'_>) -> Result<()> + Send);

@@ -22,6 +22,13 @@ pub struct Watch {
     pub stop: Arc<AtomicBool>,
 }
 
+impl Watch {
+    /// Fails once a stop was asked for.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) { Err(Error::interrupted("stopped before the end")) } else { Ok(()) }
+    }
+}
+
 /// A chunk's place among all: the unit's position in the list of units, and the chunk's within the unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {

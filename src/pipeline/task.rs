@@ -1,7 +1,7 @@
 //! What is to be counted, and how a state knows it again.
 
 use super::Rounding;
-use super::plan::filters;
+use super::first_pass::filters;
 use crate::archive::{Archive, Policy, Request};
 use crate::store::{Settings, Source};
 

@@ -36,7 +36,7 @@ use arrow::datatypes::{
 use super::summary::{Summary, Sums};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
-use crate::grid::Tally;
+use crate::grid::ExponentRows;
 use crate::state::{Low, Parts};
 
 /// The version of the layout that is written; those before it are read.
@@ -188,7 +188,7 @@ impl Builders {
         self.gram.append(parts.gram.is_some());
     }
 
-    fn append_tally(&mut self, dimension: i32, tally: &Tally) {
+    fn append_tally(&mut self, dimension: i32, tally: &ExponentRows) {
         let entry = self.history.values();
         // The builders are those of `tally_fields`, in their order.
         if let Some(field) = entry.field_builder::<Int32Builder>(0) {
@@ -453,7 +453,7 @@ impl Row<'_> {
         texts.iter().map(|text| label(text).ok_or_else(|| broken("labels"))).collect()
     }
 
-    fn history(&self, dim: usize, version: i32) -> Result<Vec<Vec<Tally>>> {
+    fn history(&self, dim: usize, version: i32) -> Result<Vec<Vec<ExponentRows>>> {
         let broken = || broken("history");
         let items = self.items("history")?.ok_or_else(broken)?;
         let items = items.as_struct();
@@ -472,7 +472,7 @@ impl Row<'_> {
         let mut history = vec![Vec::new(); dim];
         for at in 0..items.len() {
             let dimension = usize::try_from(dimensions.value(at)).ok().filter(|&dimension| dimension < dim);
-            history[dimension.ok_or_else(broken)?].push(Tally {
+            history[dimension.ok_or_else(broken)?].push(ExponentRows {
                 exponent: exponents.value(at),
                 rows: rows.value(at),
                 changed: changed.value(at),

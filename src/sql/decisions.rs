@@ -28,10 +28,10 @@ use super::{external, functions};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::metrics::{Card, card, cards, of_decisions};
-use crate::state::{Decisions, Tally};
+use crate::state::{DecisionCounts, Decisions};
 
 /// A count of a tally.
-type Count = fn(&mut Tally) -> &mut u64;
+type Count = fn(&mut DecisionCounts) -> &mut u64;
 
 /// The counts of a tally, in the order of their fields.
 const COUNTS: [(&str, Count); 7] = [
@@ -120,7 +120,7 @@ fn decode(array: &StructArray, row: usize) -> Result<Option<(Decisions, bool)>> 
         let label = |name: Option<&str>| name.and_then(|name| kind.parse(name)).ok_or_else(|| broken("labels"));
         names.as_string::<i64>().iter().map(label).collect::<Result<_>>()?
     };
-    let mut tallies = vec![Tally::default(); labels.len()];
+    let mut tallies = vec![DecisionCounts::default(); labels.len()];
     for (at, (name, count)) in COUNTS.into_iter().enumerate() {
         let values = column(4 + at)?.as_list::<i64>().value(0);
         let values = values.as_primitive::<UInt64Type>();
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn decisions_come_back_as_they_were() {
-        let tally = Tally {
+        let tally = DecisionCounts {
             rows: 9,
             ncc_right: 8,
             classifier_right: 7,
@@ -213,7 +213,7 @@ mod tests {
         };
         let decisions = Decisions {
             labels: vec![Label::Text("é".into()), Label::Text("z".into())],
-            tallies: vec![tally, Tally::default()],
+            tallies: vec![tally, DecisionCounts::default()],
             unseen: 2,
         };
         let array = encode(&[Some((decisions.clone(), true)), None]).unwrap();

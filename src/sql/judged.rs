@@ -33,7 +33,7 @@ use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
 use crate::kernels::Projection;
 use crate::metrics::{Evidence, Extras, Need, Selection, card, cards, measure, neco_projection};
-use crate::state::{Findings, Head, Judge, Questions, Role, Sightings, Statistics};
+use crate::state::{Head, Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState, Statistics};
 
 /// An aggregate of rows beside a state.
 #[derive(Clone, Debug)]
@@ -151,7 +151,7 @@ impl AggregateUDFImpl for JudgedAggregate {
         Ok(vec![
             field("state", columns::data_type()),
             field("head", head::data_type()),
-            field("sightings", DataType::Binary),
+            field("partial", DataType::Binary),
         ])
     }
 
@@ -227,7 +227,7 @@ impl Context {
 #[derive(Clone, Default)]
 struct Group {
     context: Option<Arc<Context>>,
-    seen: Sightings,
+    seen: SecondPassState,
 }
 
 /// Judges rows, group by group.
@@ -269,9 +269,9 @@ impl Judging {
         Ok(Some(context))
     }
 
-    fn questions<'a>(&self, context: &'a Context) -> Questions<'a> {
+    fn spec<'a>(&self, context: &'a Context) -> SecondPassSpec<'a> {
         let options = &self.function.settings.options;
-        Questions {
+        SecondPassSpec {
             statistics: &context.statistics,
             head: context.classifier.as_ref(),
             use_bias: options.use_bias,
@@ -329,18 +329,18 @@ impl Judging {
                 }
             }
         }
-        let mut judges = BTreeMap::new();
+        let mut passes = BTreeMap::new();
         for (key, context) in &contexts {
-            judges.insert(*key, Judge::new(&self.questions(context))?);
+            passes.insert(*key, SecondPass::new(&self.spec(context))?);
         }
         for ((state, head, group, is_outside), members) in parts {
             let key = (state, head);
-            let (Some(context), Some(judge)) = (contexts.get(&key), judges.get(&key)) else { continue };
+            let (Some(context), Some(pass)) = (contexts.get(&key), passes.get(&key)) else { continue };
             self.enter(group, context)?;
             let role = match (is_outside, self.function.needs(Need::Decisions) || self.function.takes_outside()) {
-                (true, _) => Role::Outside,
-                (false, true) => Role::Decided,
-                (false, false) => Role::Own,
+                (true, _) => Role::Ood,
+                (false, true) => Role::Eval,
+                (false, false) => Role::Train,
             };
             let seen = &mut self.groups[group].seen;
             rows.each_batch(&members, |batch| {
@@ -350,31 +350,31 @@ impl Judging {
                 if !is_outside {
                     check_kind(&context.statistics, batch)?;
                 }
-                judge.look(role, batch, None, seen, None)
+                pass.update(role, batch, None, seen, None)
             })?;
         }
         Ok(())
     }
 
     fn merge(&mut self, values: &[ArrayRef], group_of: &dyn Fn(usize) -> usize) -> Result<()> {
-        let sightings = values[2].as_binary::<i32>();
-        for row in 0..sightings.len() {
-            if sightings.is_null(row) {
+        let partial = values[2].as_binary::<i32>();
+        for row in 0..partial.len() {
+            if partial.is_null(row) {
                 continue;
             }
             let head = values[1].is_valid(row).then(|| values[1].slice(row, 1));
             let group = group_of(row);
             if let Some(context) = self.context(&values[0].slice(row, 1), head.as_ref())? {
                 self.enter(group, &context)?;
-                self.groups[group].seen.merge(&Sightings::decode(sightings.value(row))?);
+                self.groups[group].seen.merge(&SecondPassState::decode(partial.value(row))?);
             }
         }
         Ok(())
     }
 
-    fn findings(&self, group: &Group) -> Result<Option<(Arc<Context>, Findings)>> {
+    fn findings(&self, group: &Group) -> Result<Option<(Arc<Context>, SecondPassResult)>> {
         let Some(context) = group.context.clone() else { return Ok(None) };
-        let findings = Judge::new(&self.questions(&context))?.conclude(&group.seen)?;
+        let findings = SecondPass::new(&self.spec(&context))?.finish(&group.seen)?;
         Ok(Some((context, findings)))
     }
 

@@ -24,7 +24,7 @@ use super::bytes::{Input, put_label, put_packed};
 use super::low::Low;
 use super::raw::{Parts, broken};
 use crate::error::{Error, Result};
-use crate::grid::Tally;
+use crate::grid::ExponentRows;
 use crate::kernels::gram::packed_column;
 
 const MAGIC: &[u8; 4] = b"NCST";
@@ -112,7 +112,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Parts> {
             let exponent = i16::from_le_bytes(input.take()?);
             let (rows, changed) = (number(input)?, number(input)?);
             let unresolved = if with_residuals { number(input)? } else { changed };
-            Ok(Tally { exponent, rows, changed, unresolved })
+            Ok(ExponentRows { exponent, rows, changed, unresolved })
         })
     })?;
     let labels = input.many(classes, 2, Input::label)?;

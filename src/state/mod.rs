@@ -26,7 +26,10 @@ pub use head::Head;
 pub use low::Low;
 pub use raw::Parts;
 pub use scatter::Scatter;
-pub use second_pass::{Decision, Decisions, Findings, Judge, Questions, Role, Separation, Sightings, Tally, Verdict};
+pub use second_pass::{
+    Decision, DecisionCounts, Decisions, Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState,
+    Separation, Verdict,
+};
 pub use shifts::Shifts;
 pub use statistics::Statistics;
 

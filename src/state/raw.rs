@@ -7,7 +7,7 @@ use super::sound::contradiction;
 use super::{Low, Merge, Scatter};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::grid::{History, Tally};
+use crate::grid::{ExponentRows, History};
 use crate::kernels::gram::packed_len;
 
 /// A canonical state in parts: equal states have equal parts. The grid is that of the history.
@@ -16,7 +16,7 @@ pub struct Parts {
     /// `D`; 0 for the state of no rows.
     pub dim: usize,
     /// `h`, by dimension: the exponents in use, ascending.
-    pub history: Vec<Vec<Tally>>,
+    pub history: Vec<Vec<ExponentRows>>,
     /// The labels, ascending, K.
     pub labels: Vec<Label>,
     /// `n`, K.
@@ -75,7 +75,7 @@ impl Parts {
         if !whole {
             return Err(broken());
         }
-        let history = History::from_tallies(history).ok_or_else(|| contradicts("its history is that of no grid"))?;
+        let history = History::from_exponents(history).ok_or_else(|| contradicts("its history is that of no grid"))?;
         if counts.iter().try_fold(0_u64, |rows, &n| rows.checked_add(n)).is_none() {
             return Err(contradicts("it has more rows than can be counted"));
         }

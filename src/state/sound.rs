@@ -5,7 +5,7 @@
 
 use super::class_sums::{ClassSums, MAX_ROWS};
 use super::scatter::diagonal;
-use crate::grid::{RESIDUAL_BITS, Tally, VALUE_BITS, f64_from_i256, shift_left};
+use crate::grid::{ExponentRows, RESIDUAL_BITS, VALUE_BITS, f64_from_i256, shift_left};
 use crate::kernels::cholesky::factorize;
 use crate::kernels::gram::packed_column;
 
@@ -78,9 +78,9 @@ fn residuals_are_small(sums: &ClassSums) -> bool {
 }
 
 /// The most that all residuals of a dimension can add up to, and the most that one can be.
-fn most(tallies: &[Tally]) -> (u128, u128) {
+fn most(tallies: &[ExponentRows]) -> (u128, u128) {
     let finest = tallies.first().map_or(0, |tally| tally.exponent);
-    let half = |tally: &Tally| {
+    let half = |tally: &ExponentRows| {
         let bits = RESIDUAL_BITS - 1 + (i32::from(tally.exponent) - i32::from(finest)) as u32;
         if bits < 127 { 1_u128 << bits } else { u128::MAX }
     };

@@ -30,7 +30,7 @@
 //! before anything has been checked. A state file must refuse every flipped bit, and stay the same for ever. So it has a
 //! container of its own, of a hundred lines, and SQL reads it through a table provider.
 
-mod fault;
+mod failpoint;
 mod format;
 mod group;
 mod ledger;

@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, ErrorKind as IoErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::fault::{Point, point};
+use super::failpoint::{Point, point};
 use super::temporary::{Temporary, adopt, cannot, identity};
 use crate::error::{Error, Result};
 

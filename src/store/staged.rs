@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind as IoErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::fault::{Point, point};
+use super::failpoint::{Point, point};
 use super::output::{existing, resolve};
 use super::temporary::{Temporary, adopt, cannot, sibling, sync_folder};
 use crate::error::{Error, Result};

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind as IoErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use super::fault::{Point, point};
+use super::failpoint::{Point, point};
 use crate::error::{Error, Result};
 
 /// Bytes of the longest name that common file systems take.

@@ -2,7 +2,7 @@
 
 use half::f16;
 use nckit::metrics::{Evidence, Extras, Measurements, Options, Selection, measure, nc1};
-use nckit::state::{Judge, Questions, Role, Sightings};
+use nckit::state::{Role, SecondPass, SecondPassSpec, SecondPassState};
 
 use crate::definition::Truth;
 use crate::oracle::measured;
@@ -238,7 +238,7 @@ fn means_within_their_noise_are_one() {
         let made = measure(&evidence, &Options::default(), &selection, Extras::default()).unwrap();
         let reasons: Vec<_> = made.metrics.iter().map(|metric| (metric.key, metric.reason)).collect();
         assert!(reasons.iter().all(|(key, reason)| *key == "nc1_vci" || reason.is_some() == equal), "{reasons:?}");
-        let questions = Questions {
+        let questions = SecondPassSpec {
             statistics: &statistics,
             head: None,
             use_bias: true,
@@ -248,10 +248,10 @@ fn means_within_their_noise_are_one() {
             projection: None,
             max_logit: false,
         };
-        let judge = Judge::new(&questions).unwrap();
-        let mut seen = Sightings::default();
-        judge.look(Role::OwnDecided, &rows.batch(), None, &mut seen, None).unwrap();
-        assert_eq!(judge.conclude(&seen).unwrap().directional.is_none(), equal);
+        let pass = SecondPass::new(&questions).unwrap();
+        let mut seen = SecondPassState::default();
+        pass.update(Role::TrainAndEval, &rows.batch(), None, &mut seen, None).unwrap();
+        assert_eq!(pass.finish(&seen).unwrap().directional.is_none(), equal);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Laws make the merge right; that the number is right is the oracle's to say.
 
-use nckit::grid::{Profile, Tally};
+use nckit::grid::{ExponentRows, Profile};
 use nckit::state::{Accumulate, Chunk, ClassSums, Low, Merge, Parts, Scatter, Shifts};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -141,7 +141,7 @@ trait Old: Accumulate {
 }
 
 fn without_residuals(parts: Parts) -> Parts {
-    let old = |tally: Tally| Tally { unresolved: tally.changed, ..tally };
+    let old = |tally: ExponentRows| ExponentRows { unresolved: tally.changed, ..tally };
     let history = parts.history.into_iter().map(|tallies| tallies.into_iter().map(old).collect()).collect();
     Parts { history, low: Low::zeros(parts.shifts.len()), ..parts }
 }

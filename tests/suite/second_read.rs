@@ -4,7 +4,8 @@
 use nckit::batch::Label;
 use nckit::kernels::Projection;
 use nckit::state::{
-    ClassSums, Decision, Findings, Head, Judge, Merge, Questions, Role, Shifts, Sightings, Statistics, Tally, Verdict,
+    ClassSums, Decision, DecisionCounts, Head, Merge, Role, SecondPass, SecondPassResult, SecondPassSpec,
+    SecondPassState, Shifts, Statistics, Verdict,
 };
 use proptest::prelude::*;
 
@@ -36,8 +37,8 @@ fn statistics_if_in_range(chunks: &[Rows]) -> Option<Statistics> {
     all.statistics().ok()
 }
 
-fn questions<'a>(statistics: &'a Statistics, head: Option<&'a Head>) -> Questions<'a> {
-    Questions {
+fn spec<'a>(statistics: &'a Statistics, head: Option<&'a Head>) -> SecondPassSpec<'a> {
+    SecondPassSpec {
         statistics,
         head,
         use_bias: true,
@@ -53,15 +54,15 @@ fn close(found: f64, expected: f64) {
     assert!((found - expected).abs() <= 1e-13 * expected.abs(), "{found} is not {expected}");
 }
 
-/// What a judge finds in rows that are the group's own, decided, and, taken in half, out of distribution.
-fn look(questions: &Questions<'_>, chunks: &[Rows]) -> (Findings, Vec<Verdict>) {
-    let judge = Judge::new(questions).unwrap();
-    let (mut seen, mut verdicts) = (Sightings::default(), Vec::new());
+/// What a pass finds in rows that are the group's own, decided, and, taken in half, out of distribution.
+fn look(spec: &SecondPassSpec<'_>, chunks: &[Rows]) -> (SecondPassResult, Vec<Verdict>) {
+    let pass = SecondPass::new(spec).unwrap();
+    let (mut seen, mut verdicts) = (SecondPassState::default(), Vec::new());
     for rows in chunks {
-        judge.look(Role::OwnDecided, &rows.batch(), None, &mut seen, Some(&mut verdicts)).unwrap();
-        judge.look(Role::Outside, &rows.batch(), Some(&every_other(rows)), &mut seen, None).unwrap();
+        pass.update(Role::TrainAndEval, &rows.batch(), None, &mut seen, Some(&mut verdicts)).unwrap();
+        pass.update(Role::Ood, &rows.batch(), Some(&every_other(rows)), &mut seen, None).unwrap();
     }
-    (judge.conclude(&seen).unwrap(), verdicts)
+    (pass.finish(&seen).unwrap(), verdicts)
 }
 
 fn every_other(rows: &Rows) -> Vec<u32> {
@@ -72,9 +73,9 @@ fn every_other(rows: &Rows) -> Vec<u32> {
 fn the_fixture() {
     let (rows, head) = fixture();
     let statistics = statistics(&rows);
-    let (findings, verdicts) = look(&questions(&statistics, Some(&head)), std::slice::from_ref(&rows));
+    let (findings, verdicts) = look(&spec(&statistics, Some(&head)), std::slice::from_ref(&rows));
     let decisions = findings.decisions.unwrap();
-    let sum = |part: fn(&Tally) -> u64| decisions.tallies.iter().map(part).sum::<u64>();
+    let sum = |part: fn(&DecisionCounts) -> u64| decisions.tallies.iter().map(part).sum::<u64>();
     let agreements: Vec<u64> = decisions.tallies.iter().map(|tally| tally.agreements_no_bias).collect();
     assert_eq!(agreements, [3, 4, 5, 0]);
     assert_eq!(sum(|tally| tally.agreements), 12);
@@ -103,13 +104,13 @@ fn the_bias_is_used_if_asked_for() {
     let (rows, mut head) = fixture();
     head.bias = Some(vec![0.0, 0.0, 0.0, 1e3]);
     let statistics = statistics(&rows);
-    let mut questions = questions(&statistics, Some(&head));
-    let tallies = |questions: &Questions<'_>| look(questions, std::slice::from_ref(&rows)).0.decisions.unwrap().tallies;
-    let with = tallies(&questions);
+    let mut spec = spec(&statistics, Some(&head));
+    let tallies = |spec: &SecondPassSpec<'_>| look(spec, std::slice::from_ref(&rows)).0.decisions.unwrap().tallies;
+    let with = tallies(&spec);
     assert!(with.iter().take(3).all(|tally| tally.agreements == 0 && tally.classifier_right == 0));
     assert_eq!((with[3].agreements, with[3].classifier_right, with[3].agreements_no_bias), (6, 6, 0));
-    questions.use_bias = false;
-    let without = tallies(&questions);
+    spec.use_bias = false;
+    let without = tallies(&spec);
     assert!(without.iter().all(|tally| tally.agreements == tally.agreements_no_bias));
     assert_eq!(without.iter().map(|tally| tally.agreements).collect::<Vec<_>>(), [3, 4, 5, 0]);
 }
@@ -118,15 +119,15 @@ fn the_bias_is_used_if_asked_for() {
 fn without_a_classifier_only_the_nearest_centre_decides() {
     let (rows, _) = fixture();
     let statistics = statistics(&rows);
-    let mut questions = questions(&statistics, None);
-    let (findings, verdicts) = look(&questions, std::slice::from_ref(&rows));
+    let mut spec = spec(&statistics, None);
+    let (findings, verdicts) = look(&spec, std::slice::from_ref(&rows));
     let tallies = findings.decisions.unwrap().tallies;
     assert!(
         tallies.iter().all(|tally| tally.ncc_right == tally.rows && tally.agreements + tally.classifier_right == 0)
     );
     assert_eq!((findings.hug_intra, verdicts[0].agreement()), (None, None));
-    questions.hug_intra = true;
-    assert!(Judge::new(&questions).is_err());
+    spec.hug_intra = true;
+    assert!(SecondPass::new(&spec).is_err());
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn classes_without_a_centre_are_unseen_and_never_chosen() {
     let all = statistics(&rows);
     let kept = all.retain(|k| k != 3);
     let head = Head { weights: head.weights[..9].to_vec(), bias: None };
-    let (findings, verdicts) = look(&questions(&kept, Some(&head)), std::slice::from_ref(&rows));
+    let (findings, verdicts) = look(&spec(&kept, Some(&head)), std::slice::from_ref(&rows));
     let decisions = findings.decisions.unwrap();
     assert_eq!((decisions.unseen, decisions.labels.len()), (6, 3));
     assert_eq!(decisions.tallies.iter().map(|tally| tally.rows).sum::<u64>(), 12);
@@ -144,32 +145,32 @@ fn classes_without_a_centre_are_unseen_and_never_chosen() {
     // Nor are they NECO's positives: with the rows of class 3 outside, none of them is equal to one inside.
     let axes = vec![0.0, 0.0, 1.0];
     let projection = Projection { mean: vec![0.0; 3], scale: vec![1.0; 3], axes, raw_denominator: false, error: 0.0 };
-    let asked = Questions { projection: Some(&projection), directional: None, ..questions(&kept, None) };
-    let judge = Judge::new(&asked).unwrap();
-    let mut seen = Sightings::default();
-    judge.look(Role::Decided, &rows.batch(), None, &mut seen, None).unwrap();
-    judge.look(Role::Outside, &rows.batch(), Some(&[12, 13, 14, 15, 16, 17]), &mut seen, None).unwrap();
+    let asked = SecondPassSpec { projection: Some(&projection), directional: None, ..spec(&kept, None) };
+    let pass = SecondPass::new(&asked).unwrap();
+    let mut seen = SecondPassState::default();
+    pass.update(Role::Eval, &rows.batch(), None, &mut seen, None).unwrap();
+    pass.update(Role::Ood, &rows.batch(), Some(&[12, 13, 14, 15, 16, 17]), &mut seen, None).unwrap();
     let share = |i: usize| rows.row(i)[2].abs() / rows.row(i).iter().map(|x| x * x).sum::<f64>().sqrt();
     let right = (0..12).flat_map(|i| (12..18).map(move |j| (i, j))).filter(|&(i, j)| share(i) > share(j)).count();
-    close(judge.conclude(&seen).unwrap().neco.unwrap().auroc, right as f64 / 72.0);
+    close(pass.finish(&seen).unwrap().neco.unwrap().auroc, right as f64 / 72.0);
 }
 
 #[test]
 fn roles_count_what_is_theirs() {
     let (rows, head) = fixture();
     let statistics = statistics(&rows);
-    let judge = Judge::new(&questions(&statistics, Some(&head))).unwrap();
-    let (mut apart, mut together, mut each) = (Sightings::default(), Sightings::default(), Vec::new());
-    judge.look(Role::Own, &rows.batch(), None, &mut apart, Some(&mut each)).unwrap();
-    assert!(judge.conclude(&apart).unwrap().decisions.unwrap().tallies.iter().all(|tally| tally.rows == 0));
+    let pass = SecondPass::new(&spec(&statistics, Some(&head))).unwrap();
+    let (mut apart, mut together, mut each) = (SecondPassState::default(), SecondPassState::default(), Vec::new());
+    pass.update(Role::Train, &rows.batch(), None, &mut apart, Some(&mut each)).unwrap();
+    assert!(pass.finish(&apart).unwrap().decisions.unwrap().tallies.iter().all(|tally| tally.rows == 0));
     assert_eq!(each, vec![Verdict::default(); 18]);
-    judge.look(Role::Decided, &rows.batch(), None, &mut apart, None).unwrap();
-    judge.look(Role::OwnDecided, &rows.batch(), None, &mut together, None).unwrap();
-    assert_eq!(judge.conclude(&apart).unwrap(), judge.conclude(&together).unwrap());
+    pass.update(Role::Eval, &rows.batch(), None, &mut apart, None).unwrap();
+    pass.update(Role::TrainAndEval, &rows.batch(), None, &mut together, None).unwrap();
+    assert_eq!(pass.finish(&apart).unwrap(), pass.finish(&together).unwrap());
     // A row too many, or too few, is another group.
-    judge.look(Role::Own, &rows.batch(), Some(&[7]), &mut apart, None).unwrap();
-    assert!(judge.conclude(&apart).is_err());
-    assert!(judge.conclude(&Sightings::default()).is_err());
+    pass.update(Role::Train, &rows.batch(), Some(&[7]), &mut apart, None).unwrap();
+    assert!(pass.finish(&apart).is_err());
+    assert!(pass.finish(&SecondPassState::default()).is_err());
 }
 
 #[test]
@@ -178,9 +179,9 @@ fn neco_separates_and_follows_the_largest_logit() {
     let statistics = statistics(&rows);
     let axes = vec![1.0, 0.0, 0.0];
     let projection = Projection { mean: vec![0.0; 3], scale: vec![1.0; 3], axes, raw_denominator: false, error: 0.0 };
-    let mut questions = questions(&statistics, Some(&head));
-    questions.projection = Some(&projection);
-    let (findings, verdicts) = look(&questions, std::slice::from_ref(&rows));
+    let mut spec = spec(&statistics, Some(&head));
+    spec.projection = Some(&projection);
+    let (findings, verdicts) = look(&spec, std::slice::from_ref(&rows));
     let score = |i: usize| {
         let row = rows.row(i);
         row[0].abs() / row.iter().map(|x| x * x).sum::<f64>().sqrt()
@@ -190,16 +191,16 @@ fn neco_separates_and_follows_the_largest_logit() {
     let twice: u32 = (0..18).flat_map(pairs).sum();
     close(findings.neco.unwrap().auroc, f64::from(twice) / f64::from(2 * 18 * 9));
 
-    questions.max_logit = true;
-    let (_, with_logits) = look(&questions, std::slice::from_ref(&rows));
+    spec.max_logit = true;
+    let (_, with_logits) = look(&spec, std::slice::from_ref(&rows));
     for (i, verdict) in with_logits.iter().enumerate() {
         let logits = head.weights.chunks(3).zip(head.bias.as_ref().unwrap());
         let logit = |(w, b): (&[f64], &f64)| w.iter().zip(rows.row(i)).map(|(w, x)| w * x).sum::<f64>() + b;
         close(verdict.neco.unwrap(), score(i) * logits.map(logit).fold(f64::NEG_INFINITY, f64::max));
     }
-    questions.head = None;
-    questions.hug_intra = false;
-    assert!(Judge::new(&questions).is_err());
+    spec.head = None;
+    spec.hug_intra = false;
+    assert!(SecondPass::new(&spec).is_err());
 }
 
 /// Zero rows and zero weights have no direction; equal means have no line between them.
@@ -209,7 +210,7 @@ fn what_has_no_direction_is_left_out_and_counted() {
     let rows = Rows::new(2, Stored::F64(values), &[0, 0, 1, 1, 2, 3]);
     let statistics = statistics(&rows);
     let head = Head { weights: vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 3.0, 6.0], bias: None };
-    let mut asked = questions(&statistics, Some(&head));
+    let mut asked = spec(&statistics, Some(&head));
     let (findings, verdicts) = look(&asked, std::slice::from_ref(&rows));
     assert_eq!(verdicts[0].nearest, Some(Decision { class: 0, margin: Some(0.0) }));
     // Classes 0 and 1 both have the mean (1, 0).
@@ -248,41 +249,41 @@ proptest! {
         // In a third of all cases some rows are of a class without a centre.
         let statistics = statistics.retain(|k| k > 0 || seed % 3 > 0 || statistics.classes() == 1);
         let (head, projection) = head_and_projection(&statistics, &mut random);
-        let mut questions = questions(&statistics, Some(&head));
-        (questions.projection, questions.max_logit) = (Some(&projection), seed % 2 == 0);
-        let (expected, verdicts) = look(&questions, &chunks);
-        let judge = Judge::new(&questions).unwrap();
+        let mut spec = spec(&statistics, Some(&head));
+        (spec.projection, spec.max_logit) = (Some(&projection), seed % 2 == 0);
+        let (expected, verdicts) = look(&spec, &chunks);
+        let pass = SecondPass::new(&spec).unwrap();
 
         for size in [1, 5, 257] {
-            let parts: Vec<(Sightings, Vec<(u32, Verdict)>)> = std::thread::scope(|scope| {
+            let parts: Vec<(SecondPassState, Vec<(u32, Verdict)>)> = std::thread::scope(|scope| {
                 let work = |rows: &Rows, mut order: Vec<u32>, role| {
-                    let (mut seen, mut found) = (Sightings::default(), Vec::new());
+                    let (mut seen, mut found) = (SecondPassState::default(), Vec::new());
                     Random::new(seed ^ size as u64).shuffle(&mut order);
                     for batch in order.chunks(size) {
                         let mut each = Vec::new();
-                        judge.look(role, &rows.batch(), Some(batch), &mut seen, Some(&mut each)).unwrap();
+                        pass.update(role, &rows.batch(), Some(batch), &mut seen, Some(&mut each)).unwrap();
                         found.extend(batch.iter().copied().zip(each));
                     }
                     found.sort_by_key(|(row, _)| *row);
-                    (seen, if role == Role::Outside { Vec::new() } else { found })
+                    (seen, if role == Role::Ood { Vec::new() } else { found })
                 };
                 let spawn = |rows, order, role| scope.spawn(move || work(rows, order, role));
                 let workers: Vec<_> = chunks.iter().flat_map(|rows| {
                     let everything = (0..rows.len() as u32).collect();
-                    [spawn(rows, everything, Role::OwnDecided), spawn(rows, every_other(rows), Role::Outside)]
+                    [spawn(rows, everything, Role::TrainAndEval), spawn(rows, every_other(rows), Role::Ood)]
                 }).collect();
                 workers.into_iter().map(|worker| worker.join().unwrap()).collect()
             });
             let apart: Vec<Verdict> = parts.iter().flat_map(|(_, found)| found).map(|(_, verdict)| *verdict).collect();
             prop_assert_eq!(&apart, &verdicts);
-            let merge = |mut a: Sightings, b: &Sightings| {
+            let merge = |mut a: SecondPassState, b: &SecondPassState| {
                 a.merge(b);
                 a
             };
-            let forwards = parts.iter().fold(Sightings::default(), |a, (b, _)| merge(a, b));
-            let backwards = parts.iter().rev().fold(Sightings::default(), |a, (b, _)| merge(b.clone(), &a));
+            let forwards = parts.iter().fold(SecondPassState::default(), |a, (b, _)| merge(a, b));
+            let backwards = parts.iter().rev().fold(SecondPassState::default(), |a, (b, _)| merge(b.clone(), &a));
             prop_assert!(forwards == backwards);
-            prop_assert_eq!(&judge.conclude(&forwards).unwrap(), &expected);
+            prop_assert_eq!(&pass.finish(&forwards).unwrap(), &expected);
         }
     }
 
@@ -292,7 +293,7 @@ proptest! {
         let chunks = chunks(seed);
         let Some(statistics) = statistics_if_in_range(&chunks) else { return Ok(()) };
         let (head, _) = head_and_projection(&statistics, &mut Random::new(seed));
-        let (findings, verdicts) = look(&questions(&statistics, Some(&head)), &chunks);
+        let (findings, verdicts) = look(&spec(&statistics, Some(&head)), &chunks);
         let classes = statistics.classes();
         let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
         let (mut spread, mut distances, mut zero_rows) = (vec![0.0; classes], vec![0.0; classes], vec![0; classes]);

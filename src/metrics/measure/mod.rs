@@ -11,7 +11,7 @@ use super::outcome::Outcome;
 use super::{ClassRow, Evidence, Extras, Measured, Measurements, Options, Pair, Selection, nc1};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::state::Tally;
+use crate::state::DecisionCounts;
 
 /// Makes the metrics selected, and what is asked for beside them, of a group.
 ///
@@ -143,7 +143,7 @@ fn class_rows(group: &Group<'_>) -> Vec<ClassRow> {
 }
 
 /// The decisions on the rows of a class.
-fn tally<'a>(group: &Group<'a>, label: &Label) -> Option<&'a Tally> {
+fn tally<'a>(group: &Group<'a>, label: &Label) -> Option<&'a DecisionCounts> {
     let decisions = group.findings(|findings| findings.decisions.as_ref())?;
     decisions.labels.binary_search(label).ok().and_then(|at| decisions.tallies.get(at))
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::metrics::fixture::{GOLDEN_OOD, assert_close, golden, golden_head, statistics};
 use crate::metrics::{Centring, NecoDim, Normaliser, cards};
-use crate::state::{Decisions, Findings, Head, Separation, Statistics};
+use crate::state::{Decisions, Head, SecondPassResult, Separation, Statistics};
 
 fn select(words: &[&str]) -> Selection {
     Selection::parse(&words.iter().map(ToString::to_string).collect::<Vec<String>>()).unwrap()
@@ -42,8 +42,8 @@ fn reason(measurements: &Measurements, key: &str) -> Option<&'static str> {
 }
 
 /// The decisions of METRICS 6: hits [3, 4, 5, 0] with a bias and without; the nearest mean is always right.
-fn golden_findings() -> Findings {
-    let tally = |(rows, hits): (u64, u64)| Tally {
+fn golden_findings() -> SecondPassResult {
+    let tally = |(rows, hits): (u64, u64)| DecisionCounts {
         rows,
         ncc_right: rows,
         classifier_right: hits,
@@ -52,7 +52,7 @@ fn golden_findings() -> Findings {
         agreements_no_bias: hits,
         ties: 0,
     };
-    Findings {
+    SecondPassResult {
         decisions: Some(Decisions {
             labels: (0..4).map(Label::Int).collect(),
             tallies: [(3, 3), (4, 4), (5, 5), (6, 0)].map(tally).to_vec(),
@@ -61,7 +61,7 @@ fn golden_findings() -> Findings {
         directional: Some(0.004_132_401_268_602_664),
         hug_intra: Some(3.182_398_268_736_244),
         neco: Some(Separation { auroc: 0.75, fpr95: 0.5, auroc_error: 0.0, fpr95_error: 0.0 }),
-        ..Findings::default()
+        ..SecondPassResult::default()
     }
 }
 
@@ -256,7 +256,7 @@ fn one_class_has_no_between() {
     let evidence = Evidence {
         head: Some(&head),
         ood_mean: Some(&[1.0, 0.0]),
-        findings: Some(&Findings { directional: None, ..findings }),
+        findings: Some(&SecondPassResult { directional: None, ..findings }),
         ..bare(&statistics)
     };
     let all = run(&evidence, &Options::default(), &[]);
@@ -477,7 +477,7 @@ fn no_rows_no_number() {
 fn remarks_on_decisions() {
     let (statistics, head) = (golden(), golden_head());
     let mut findings = golden_findings();
-    let remarks = |findings: &Findings| {
+    let remarks = |findings: &SecondPassResult| {
         let evidence = Evidence { head: Some(&head), findings: Some(findings), ..bare(&statistics) };
         found(&run(&evidence, &Options::default(), &["nc4"]), "nc4_agreement").clone()
     };
@@ -486,6 +486,6 @@ fn remarks_on_decisions() {
     decisions.tallies[2].ties = 1;
     decisions.unseen = 7;
     assert_eq!(remarks(&findings).flags, ["ties", "unseen_classes", ROUNDED]);
-    findings.decisions.as_mut().unwrap().tallies.fill(Tally::default());
+    findings.decisions.as_mut().unwrap().tallies.fill(DecisionCounts::default());
     assert_eq!(remarks(&findings).reason, Some("no_rows"));
 }

@@ -4,7 +4,7 @@ use crate::batch::Label;
 
 /// Decisions on the rows of one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct DecisionCounts {
     /// Rows decided.
     pub rows: u64,
     /// Rows whose nearest centre is their own class's.
@@ -21,7 +21,7 @@ pub struct Tally {
     pub ties: u64,
 }
 
-impl Tally {
+impl DecisionCounts {
     /// `self ← self · other`.
     pub(super) fn merge(&mut self, other: &Self) {
         self.rows += other.rows;
@@ -40,7 +40,7 @@ pub struct Decisions {
     /// The classes, in the order of the statistics that made the centres.
     pub labels: Vec<Label>,
     /// One a class.
-    pub tallies: Vec<Tally>,
+    pub tallies: Vec<DecisionCounts>,
     /// Rows of classes that have no centre; they are not decided.
     pub unseen: u64,
 }

@@ -8,13 +8,13 @@ mod score_histogram;
 mod spec;
 mod state;
 
-pub use decisions::{Decisions, Tally};
-pub use result::{Findings, Separation};
-pub use spec::{Decision, Questions, Role, Verdict};
-pub use state::Sightings;
+pub use decisions::{DecisionCounts, Decisions};
+pub use result::{SecondPassResult, Separation};
+pub use spec::{Decision, Role, SecondPassSpec, Verdict};
+pub use state::SecondPassState;
 
 use score_histogram::separate;
-use state::Own;
+use state::TrainRows;
 
 use super::Head;
 use crate::batch::{Batch, Features};
@@ -25,10 +25,10 @@ use crate::kernels::dot::{dot, squared_distance};
 use crate::kernels::lines::{Lines, unit_distance};
 use crate::kernels::nearest::{Candidates, Choice, Offsets, TILE_ROWS};
 
-/// Answers the questions, row by row. It holds nothing of size `K × D` of its own, and workers share it.
+/// Looks at rows one by one and answers what the spec asks. It holds nothing of size `K × D` of its own, and workers share it.
 #[derive(Debug)]
-pub struct Judge<'a> {
-    questions: Questions<'a>,
+pub struct SecondPass<'a> {
+    spec: SecondPassSpec<'a>,
     centres: Option<Candidates<'a>>,
     /// Rule 0 is the classifier's choice, the last one the same without bias.
     logits: Option<Candidates<'a>>,
@@ -45,7 +45,7 @@ struct Choices {
     logits: Option<[Vec<Choice>; 2]>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> SecondPass<'a> {
     /// Prepares to answer.
     ///
     /// # Errors
@@ -53,32 +53,30 @@ impl<'a> Judge<'a> {
     /// [`Usage`](crate::error::ErrorKind::Usage) if a question needs a classifier and there is none;
     /// [`Internal`](crate::error::ErrorKind::Internal) if there is no class, or classifier, subspace and classes differ
     /// in shape.
-    pub fn new(questions: &Questions<'a>) -> Result<Self> {
-        let Questions { statistics, head, .. } = *questions;
+    pub fn new(spec: &SecondPassSpec<'a>) -> Result<Self> {
+        let SecondPassSpec { statistics, head, .. } = *spec;
         let (dim, classes) = (statistics.dim, statistics.classes());
         if classes == 0 || dim == 0 {
             return Err(Error::internal("a second read without classes"));
         }
-        if head.is_none() && (questions.hug_intra || questions.max_logit && questions.projection.is_some()) {
+        if head.is_none() && (spec.hug_intra || spec.max_logit && spec.projection.is_some()) {
             let error = Error::usage("a classifier is needed for hug_intra and for neco_max_logit");
             return Err(error.help("name it with --head"));
         }
-        if head.is_some_and(|head| !fits(head, classes, dim))
-            || questions.projection.is_some_and(|p| p.mean.len() != dim)
-        {
+        if head.is_some_and(|head| !fits(head, classes, dim)) || spec.projection.is_some_and(|p| p.mean.len() != dim) {
             return Err(Error::internal("the classifier or the subspace is not of the shape of the classes"));
         }
 
-        let centres = questions.decisions.then(|| {
+        let centres = spec.decisions.then(|| {
             let errors = (0..classes).map(|class| statistics.mean_noise(class).sqrt()).collect();
             Candidates::new(dim, &statistics.offsets, Some(&statistics.origin), &[Offsets::HalfSquares]).off_by(errors)
         });
-        let logits = head.filter(|_| questions.decisions || questions.max_logit).map(|head| {
-            let bias = head.bias.as_deref().filter(|_| questions.use_bias).map(Offsets::Given);
+        let logits = head.filter(|_| spec.decisions || spec.max_logit).map(|head| {
+            let bias = head.bias.as_deref().filter(|_| spec.use_bias).map(Offsets::Given);
             let rules: Vec<Offsets<'_>> = bias.into_iter().chain([Offsets::None]).collect();
             Candidates::new(dim, &head.weights, None, &rules)
         });
-        let lines = questions.directional.map(|min_count| {
+        let lines = spec.directional.map(|min_count| {
             let kept = (0..classes as u32).filter(|&k| statistics.counts[k as usize] >= min_count).collect();
             Lines::new(dim, &statistics.offsets, |class| statistics.mean_noise(class), kept)
         });
@@ -90,9 +88,9 @@ impl<'a> Judge<'a> {
             }
             degenerate_pairs = lines.degenerate_pairs();
         }
-        let max_logit = questions.max_logit && questions.projection.is_some();
-        let questions = Questions { max_logit, ..*questions };
-        Ok(Self { questions, centres, logits, lines, places, degenerate_pairs })
+        let max_logit = spec.max_logit && spec.projection.is_some();
+        let spec = SecondPassSpec { max_logit, ..*spec };
+        Ok(Self { spec, centres, logits, lines, places, degenerate_pairs })
     }
 
     /// Looks at rows of a batch, all or the ones listed, and adds what it sees to `seen`; to `each`, if given, one
@@ -105,17 +103,17 @@ impl<'a> Judge<'a> {
     ///
     /// [`Data`](crate::error::ErrorKind::Data) if the rows differ from the classes in `D`, or a row's number leaves the
     /// range of `f64`, with the row of the batch.
-    pub fn look(
+    pub fn update(
         &self,
         role: Role,
         batch: &Batch<'_>,
         rows: Option<&[u32]>,
-        seen: &mut Sightings,
+        seen: &mut SecondPassState,
         each: Option<&mut Vec<Verdict>>,
     ) -> Result<()> {
-        if batch.dim() != self.questions.statistics.dim {
+        if batch.dim() != self.spec.statistics.dim {
             return Err(Error::data("rows and class means differ in dimension")
-                .with("detail", format!("D = {} and D = {}", batch.dim(), self.questions.statistics.dim)));
+                .with("detail", format!("D = {} and D = {}", batch.dim(), self.spec.statistics.dim)));
         }
         let everything: Vec<u32>;
         let rows = if let Some(rows) = rows {
@@ -125,13 +123,13 @@ impl<'a> Judge<'a> {
             &everything
         };
         let classes = self.classes_of(batch, rows);
-        if role != Role::Own {
-            self.look_at_decisions(role, batch, rows, &classes, seen, each)?;
+        if role != Role::Train {
+            self.add_eval_rows(role, batch, rows, &classes, seen, each)?;
         } else if let Some(each) = each {
             each.resize(each.len() + rows.len(), Verdict::default());
         }
-        if matches!(role, Role::Own | Role::OwnDecided) && (self.lines.is_some() || self.questions.hug_intra) {
-            self.look_at_own(batch, rows, &classes, seen)?;
+        if matches!(role, Role::Train | Role::TrainAndEval) && (self.lines.is_some() || self.spec.hug_intra) {
+            self.add_train_rows(batch, rows, &classes, seen)?;
         }
         Ok(())
     }
@@ -141,14 +139,14 @@ impl<'a> Judge<'a> {
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) if the group's own rows are not those that made the statistics.
-    pub fn conclude(&self, seen: &Sightings) -> Result<Findings> {
-        let statistics = self.questions.statistics;
-        let decisions = self.questions.decisions.then(|| {
+    pub fn finish(&self, seen: &SecondPassState) -> Result<SecondPassResult> {
+        let statistics = self.spec.statistics;
+        let decisions = self.spec.decisions.then(|| {
             let mut tallies = seen.tallies.clone();
-            tallies.resize(statistics.classes(), Tally::default());
+            tallies.resize(statistics.classes(), DecisionCounts::default());
             Decisions { labels: statistics.labels.clone(), tallies, unseen: seen.unseen }
         });
-        if self.lines.is_some() || self.questions.hug_intra {
+        if self.lines.is_some() || self.spec.hug_intra {
             for (k, &count) in statistics.counts.iter().enumerate() {
                 let found = seen.own.get(k).map_or(0, |own| own.rows);
                 if found != count {
@@ -158,25 +156,25 @@ impl<'a> Judge<'a> {
                 }
             }
         }
-        let hug_rows = |own: &&Own| self.questions.hug_intra && own.rows > own.zero_rows;
+        let hug_rows = |own: &&TrainRows| self.spec.hug_intra && own.rows > own.zero_rows;
         let hug_means: Vec<f64> = seen
             .own
             .iter()
             .filter(hug_rows)
             .map(|own| own.distances.value() / (own.rows - own.zero_rows) as f64)
             .collect();
-        Ok(Findings {
+        Ok(SecondPassResult {
             decisions,
             directional: self.directional(&seen.own),
             directional_degenerate_pairs: self.degenerate_pairs,
             hug_intra: (!hug_means.is_empty()).then(|| hug_means.iter().sum()),
             hug_zero_rows: seen.own.iter().map(|own| own.zero_rows).sum(),
-            neco: separate(&seen.inside, &seen.outside, self.questions.projection.map_or(0.0, |axes| axes.error)),
+            neco: separate(&seen.inside, &seen.outside, self.spec.projection.map_or(0.0, |axes| axes.error)),
         })
     }
 
     /// `Σ_i (1/n_i) Σ r` over the ordered pairs of means that are apart.
-    fn directional(&self, own: &[Own]) -> Option<f64> {
+    fn directional(&self, own: &[TrainRows]) -> Option<f64> {
         let kept = self.lines.as_ref()?.kept();
         let pairs = kept.len() as u64 * (kept.len() as u64).saturating_sub(1) - 2 * self.degenerate_pairs;
         let mean = |&k: &u32| own[k as usize].spread.value() / own[k as usize].rows as f64;
@@ -186,7 +184,7 @@ impl<'a> Judge<'a> {
     /// The class of each row, an index into the statistics; `None` if it has no centre.
     fn classes_of(&self, batch: &Batch<'_>, rows: &[u32]) -> Vec<Option<usize>> {
         let mut known: HashMap<u32, Option<usize>> = HashMap::new();
-        let labels = &self.questions.statistics.labels;
+        let labels = &self.spec.statistics.labels;
         let find = |code: u32| labels.binary_search(&batch.classes()[code as usize]).ok();
         rows.iter()
             .map(|&row| {
@@ -196,18 +194,18 @@ impl<'a> Judge<'a> {
             .collect()
     }
 
-    fn look_at_decisions(
+    fn add_eval_rows(
         &self,
         role: Role,
         batch: &Batch<'_>,
         rows: &[u32],
         classes: &[Option<usize>],
-        seen: &mut Sightings,
+        seen: &mut SecondPassState,
         mut each: Option<&mut Vec<Verdict>>,
     ) -> Result<()> {
-        let (decided, dim) = (role != Role::Outside, batch.dim());
+        let (decided, dim) = (role != Role::Ood, batch.dim());
         if decided {
-            seen.tallies.resize(self.questions.statistics.classes(), Tally::default());
+            seen.tallies.resize(self.spec.statistics.classes(), DecisionCounts::default());
             seen.unseen += classes.iter().filter(|class| class.is_none()).count() as u64;
         }
         let mut values = Vec::new();
@@ -215,7 +213,7 @@ impl<'a> Judge<'a> {
             widen(batch, rows, &mut values);
             let choices = self.choices(&values, decided, each.is_some());
             for (i, ((row, x), class)) in rows.iter().zip(values.chunks_exact(dim)).zip(classes).enumerate() {
-                let neco = self.questions.projection.map(|projection| self.neco(projection, x, &choices, i));
+                let neco = self.spec.projection.map(|projection| self.neco(projection, x, &choices, i));
                 if neco.is_some_and(|score| !score.is_finite()) {
                     return Err(Error::data("a NECO score is out of range").with("row", row));
                 }
@@ -243,7 +241,7 @@ impl<'a> Judge<'a> {
         let asked = decided || each;
         let nearest =
             self.centres.as_ref().filter(|_| asked).map(|centres| centres.choose(values, each).swap_remove(0));
-        let wanted = asked && self.questions.decisions || self.questions.max_logit;
+        let wanted = asked && self.spec.decisions || self.spec.max_logit;
         let logits = self.logits.as_ref().filter(|_| wanted).map(|logits| {
             let mut rules = logits.choose(values, each);
             let no_bias = rules.pop().unwrap_or_default();
@@ -254,8 +252,8 @@ impl<'a> Judge<'a> {
 
     fn neco(&self, projection: &Projection, x: &[f64], choices: &Choices, i: usize) -> f64 {
         let score = projection.score(x);
-        match (&choices.logits, self.questions.head) {
-            (Some([logits, _]), Some(head)) if self.questions.max_logit => {
+        match (&choices.logits, self.spec.head) {
+            (Some([logits, _]), Some(head)) if self.spec.max_logit => {
                 score * self.logit(head, logits[i].best as usize, x)
             }
             _ => score,
@@ -268,7 +266,7 @@ impl<'a> Judge<'a> {
     }
 
     fn bias(&self, head: &Head, class: usize) -> f64 {
-        head.bias.as_ref().filter(|_| self.questions.use_bias).map_or(0.0, |bias| bias[class])
+        head.bias.as_ref().filter(|_| self.spec.use_bias).map_or(0.0, |bias| bias[class])
     }
 
     fn verdict(&self, x: &[f64], choices: &Choices, i: usize, neco: Option<f64>) -> Verdict {
@@ -279,7 +277,7 @@ impl<'a> Judge<'a> {
             Decision { class: choice.best, margin: choice.second.map(number).filter(|margin| margin.is_finite()) }
         };
         let nearest = choices.nearest.as_ref().map(|nearest| decision(&nearest[i], &|a, b| self.farther(x, a, b)));
-        let logits = choices.logits.as_ref().filter(|_| self.questions.decisions).zip(self.questions.head);
+        let logits = choices.logits.as_ref().filter(|_| self.spec.decisions).zip(self.spec.head);
         let classifier = logits.map(|([logits, _], head)| {
             decision(&logits[i], &|a, b| {
                 let (a_weights, b_weights) = (weights(head, a, x.len()), weights(head, b, x.len()));
@@ -293,7 +291,7 @@ impl<'a> Judge<'a> {
     /// How much farther the centre `b` is than `a`:
     /// `‖y − b‖ − ‖y − a‖ = (a − b) · ((y − a) + (y − b)) / (‖y − a‖ + ‖y − b‖)`, without cancellation.
     fn farther(&self, x: &[f64], a: usize, b: usize) -> f64 {
-        let statistics = self.questions.statistics;
+        let statistics = self.spec.statistics;
         let y: Vec<f64> = x.iter().zip(&statistics.origin).map(|(x, origin)| x - origin).collect();
         let (a, b) = (statistics.offset(a), statistics.offset(b));
         let between: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
@@ -302,14 +300,14 @@ impl<'a> Judge<'a> {
         (dot(&between, &both) / distances).max(0.0)
     }
 
-    fn look_at_own(
+    fn add_train_rows(
         &self,
         batch: &Batch<'_>,
         rows: &[u32],
         classes: &[Option<usize>],
-        seen: &mut Sightings,
+        seen: &mut SecondPassState,
     ) -> Result<()> {
-        seen.own.resize(self.questions.statistics.classes(), Own::default());
+        seen.own.resize(self.spec.statistics.classes(), TrainRows::default());
         // Class by class, so that the lines from a class's mean serve all its rows.
         let mut of_class: Vec<(usize, u32)> =
             classes.iter().zip(rows).filter_map(|(class, &row)| Some(((*class)?, row))).collect();
@@ -323,7 +321,7 @@ impl<'a> Judge<'a> {
                 let tile: Vec<u32> = tile.iter().map(|&(_, row)| row).collect();
                 widen(batch, &tile, &mut values);
                 let out_of_range = |row: u32| Error::data("a row is out of range for its class").with("row", row);
-                if self.questions.hug_intra {
+                if self.spec.hug_intra {
                     self.add_distances(class, &values, own);
                 }
                 if let (Some(lines), Some(place)) = (&self.lines, self.places[class]) {
@@ -340,9 +338,9 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    fn add_distances(&self, class: usize, values: &[f64], own: &mut Own) {
-        let Some(head) = self.questions.head else { return };
-        let dim = self.questions.statistics.dim;
+    fn add_distances(&self, class: usize, values: &[f64], own: &mut TrainRows) {
+        let Some(head) = self.spec.head else { return };
+        let dim = self.spec.statistics.dim;
         for x in values.chunks_exact(dim) {
             match unit_distance(x, weights(head, class, dim)) {
                 Some(distance) => own.distances.add(distance),
@@ -353,7 +351,7 @@ impl<'a> Judge<'a> {
 
     /// Takes the class's mean off rows.
     fn centre(&self, class: usize, values: &mut [f64]) {
-        let statistics = self.questions.statistics;
+        let statistics = self.spec.statistics;
         let offset = statistics.offset(class);
         for row in values.chunks_exact_mut(statistics.dim) {
             for ((x, origin), offset) in row.iter_mut().zip(&statistics.origin).zip(offset) {
@@ -365,7 +363,7 @@ impl<'a> Judge<'a> {
 
 impl Choices {
     /// Counts row `i`, which is of `class`.
-    fn count(&self, i: usize, class: usize, tally: &mut Tally) {
+    fn count(&self, i: usize, class: usize, tally: &mut DecisionCounts) {
         let Some(nearest) = self.nearest.as_ref().map(|nearest| nearest[i]) else { return };
         let right = nearest.best as usize == class;
         tally.rows += 1;

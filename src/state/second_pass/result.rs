@@ -4,7 +4,7 @@ use super::Decisions;
 
 /// Sums over rows, exact and mergeable: the same bits whatever the order, the threads or the batches.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Findings {
+pub struct SecondPassResult {
     /// Nearest centres and the classifier's choices, over the rows of the decisions.
     pub decisions: Option<Decisions>,
     /// Mean over ordered pairs of the variance along the line between two means over their squared distance

@@ -8,7 +8,7 @@ use super::Separation;
 /// takes, which merges scores that are near to each other relative to their size. How many is a function of the
 /// multiset alone, so merging is associative and commutative, bit for bit.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Scores<const LIMIT: usize = { 1 << 20 }> {
+pub(super) struct ScoreHistogram<const LIMIT: usize = { 1 << 20 }> {
     /// Low bits dropped.
     level: u32,
     /// Keys without the low bits, ascending, with their counts.
@@ -20,7 +20,7 @@ pub(super) struct Scores<const LIMIT: usize = { 1 << 20 }> {
 /// Fresh keys that are sorted at a time, unless there are more bins than eight times that.
 const FRESH: usize = 4096;
 
-impl<const LIMIT: usize> Scores<LIMIT> {
+impl<const LIMIT: usize> ScoreHistogram<LIMIT> {
     /// Adds a score, which is not NaN.
     pub(super) fn add(&mut self, score: f64) {
         self.fresh.push(key(score));
@@ -86,7 +86,7 @@ impl<const LIMIT: usize> Scores<LIMIT> {
 }
 
 /// Equal multisets.
-impl<const LIMIT: usize> PartialEq for Scores<LIMIT> {
+impl<const LIMIT: usize> PartialEq for ScoreHistogram<LIMIT> {
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (self.settled(), other.settled());
         (a.level, a.bins) == (b.level, b.bins)
@@ -99,8 +99,8 @@ impl<const LIMIT: usize> PartialEq for Scores<LIMIT> {
 /// Counts are exact; scores that are not told apart any more count as equal, half for and half against. Each score may be
 /// off by `error`.
 pub(super) fn separate<const LIMIT: usize>(
-    positive: &Scores<LIMIT>,
-    negative: &Scores<LIMIT>,
+    positive: &ScoreHistogram<LIMIT>,
+    negative: &ScoreHistogram<LIMIT>,
     error: f64,
 ) -> Option<Separation> {
     let (positive, negative) = (positive.settled(), negative.settled());
@@ -206,8 +206,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn of<const LIMIT: usize>(scores: &[f64]) -> Scores<LIMIT> {
-        let mut all = Scores::default();
+    fn of<const LIMIT: usize>(scores: &[f64]) -> ScoreHistogram<LIMIT> {
+        let mut all = ScoreHistogram::default();
         for &score in scores {
             all.add(score);
         }
@@ -291,7 +291,7 @@ mod tests {
         fn merging_is_a_commutative_monoid(a in scores(), b in scores(), c in scores()) {
             let whole = of::<8>(&[a.clone(), b.clone(), c.clone()].concat());
             let (a, b, c) = (of::<8>(&a), of::<8>(&b), of::<8>(&c));
-            let merge = |x: &Scores<8>, y: &Scores<8>| {
+            let merge = |x: &ScoreHistogram<8>, y: &ScoreHistogram<8>| {
                 let mut x = x.clone();
                 x.merge(y);
                 x
@@ -300,8 +300,8 @@ mod tests {
             prop_assert!(left == merge(&a, &merge(&b, &c)));
             prop_assert!(left == merge(&c, &merge(&b, &a)));
             prop_assert!(left == whole);
-            prop_assert!(merge(&whole, &Scores::default()) == whole);
-            prop_assert!(merge(&Scores::default(), &whole) == whole);
+            prop_assert!(merge(&whole, &ScoreHistogram::default()) == whole);
+            prop_assert!(merge(&ScoreHistogram::default(), &whole) == whole);
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::state::{Head, Statistics};
 /// What a second read asks of every row.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent questions, each asked or not")]
-pub struct Questions<'a> {
+pub struct SecondPassSpec<'a> {
     /// The classes: the centres of the nearest-centre rule, and the only ones that any row can be put into.
     pub statistics: &'a Statistics,
     /// The classifier of these classes.
@@ -29,13 +29,13 @@ pub struct Questions<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The group's own rows, where decisions are made on others: `directional`, `hug_intra`.
-    Own,
+    Train,
     /// Rows of the decisions: NC4, and NECO's positives.
-    Decided,
+    Eval,
     /// The group's own rows, on which decisions are made too.
-    OwnDecided,
+    TrainAndEval,
     /// Out-of-distribution rows, whose labels say nothing: NECO's negatives.
-    Outside,
+    Ood,
 }
 
 /// What was found of one row.

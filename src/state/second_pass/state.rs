@@ -1,30 +1,30 @@
 //! What workers of a second read have seen so far.
 
-use super::decisions::Tally;
-use super::score_histogram::Scores;
+use super::decisions::DecisionCounts;
+use super::score_histogram::ScoreHistogram;
 use crate::error::{Error, Result};
 use crate::kernels::ExactSum;
 
-/// A part of a second read, filled by [`Judge::look`](super::Judge::look).
+/// A part of a second read, filled by [`SecondPass::update`](super::SecondPass::update).
 ///
 /// Counts and exact sums: merging is associative and commutative, bit for bit, and equality is that of the rows seen.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Sightings {
+pub struct SecondPassState {
     /// Decisions by class; empty before the first.
-    pub(super) tallies: Vec<Tally>,
+    pub(super) tallies: Vec<DecisionCounts>,
     /// Rows of the decisions whose class has no centre.
     pub(super) unseen: u64,
     /// The group's own rows by class; empty before the first.
-    pub(super) own: Vec<Own>,
+    pub(super) own: Vec<TrainRows>,
     /// NECO scores of the rows of the decisions.
-    pub(super) inside: Scores,
+    pub(super) inside: ScoreHistogram,
     /// NECO scores of the out-of-distribution rows.
-    pub(super) outside: Scores,
+    pub(super) outside: ScoreHistogram,
 }
 
 /// The group's own rows of one class.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Own {
+pub(super) struct TrainRows {
     /// Rows looked at.
     pub(super) rows: u64,
     /// `Σ r(x)`, the spread along the lines to the other means.
@@ -35,15 +35,15 @@ pub(super) struct Own {
     pub(super) zero_rows: u64,
 }
 
-impl Sightings {
-    /// `self ← self · other`; both are of the same judge.
+impl SecondPassState {
+    /// `self ← self · other`; both are of the same pass.
     pub fn merge(&mut self, other: &Self) {
         let classes = self.tallies.len().max(other.tallies.len());
-        self.tallies.resize(classes, Tally::default());
+        self.tallies.resize(classes, DecisionCounts::default());
         self.tallies.iter_mut().zip(&other.tallies).for_each(|(mine, theirs)| mine.merge(theirs));
         self.unseen += other.unseen;
         let classes = self.own.len().max(other.own.len());
-        self.own.resize(classes, Own::default());
+        self.own.resize(classes, TrainRows::default());
         for (mine, theirs) in self.own.iter_mut().zip(&other.own) {
             mine.rows += theirs.rows;
             mine.spread.merge(&theirs.spread);
@@ -56,14 +56,15 @@ impl Sightings {
 }
 
 /// For what leaves the process between two stages of a query: little-endian, lengths before what they count.
-impl Sightings {
+impl SecondPassState {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let put = |out: &mut Vec<u8>, number: u64| out.extend(number.to_le_bytes());
         put(&mut out, self.tallies.len() as u64);
         for tally in &self.tallies {
-            let Tally { rows, ncc_right, classifier_right, both_right, agreements, agreements_no_bias, ties } = *tally;
+            let DecisionCounts { rows, ncc_right, classifier_right, both_right, agreements, agreements_no_bias, ties } =
+                *tally;
             for number in [rows, ncc_right, classifier_right, both_right, agreements, agreements_no_bias, ties] {
                 put(&mut out, number);
             }
@@ -101,7 +102,7 @@ impl Sightings {
         let mut input = Input(bytes);
         let decoded = (|| {
             let tallies = input.many(56, |input| {
-                Some(Tally {
+                Some(DecisionCounts {
                     rows: input.number()?,
                     ncc_right: input.number()?,
                     classifier_right: input.number()?,
@@ -118,11 +119,11 @@ impl Sightings {
                     let first = usize::try_from(input.number()?).ok()?;
                     ExactSum::from_parts(first, input.many(16, |input| Some(i128::from_le_bytes(input.take()?)))?)
                 };
-                Some(Own { rows, spread: sum()?, distances: sum()?, zero_rows })
+                Some(TrainRows { rows, spread: sum()?, distances: sum()?, zero_rows })
             })?;
             let mut scores = || {
                 let level = u32::try_from(input.number()?).ok()?;
-                Scores::from_parts(level, input.many(16, |input| Some((input.number()?, input.number()?)))?)
+                ScoreHistogram::from_parts(level, input.many(16, |input| Some((input.number()?, input.number()?)))?)
             };
             Some(Self { tallies, unseen, own, inside: scores()?, outside: scores()? })
         })();
@@ -157,10 +158,13 @@ impl Input<'_> {
 mod tests {
     use super::*;
 
-    fn sightings() -> Sightings {
-        let mut seen = Sightings { unseen: 3, ..Sightings::default() };
-        seen.tallies = vec![Tally { rows: 5, ncc_right: 4, ties: 1, ..Tally::default() }, Tally::default()];
-        seen.own = vec![Own::default(), Own { rows: 7, zero_rows: 2, ..Own::default() }];
+    fn partial() -> SecondPassState {
+        let mut seen = SecondPassState { unseen: 3, ..SecondPassState::default() };
+        seen.tallies = vec![
+            DecisionCounts { rows: 5, ncc_right: 4, ties: 1, ..DecisionCounts::default() },
+            DecisionCounts::default(),
+        ];
+        seen.own = vec![TrainRows::default(), TrainRows { rows: 7, zero_rows: 2, ..TrainRows::default() }];
         for x in [1e300, -1e-300, 0.1] {
             seen.own[1].spread.add(x);
             seen.inside.add(x);
@@ -171,21 +175,21 @@ mod tests {
 
     #[test]
     fn bytes_give_back_what_was_seen() {
-        let seen = sightings();
-        assert_eq!(Sightings::decode(&seen.encode()).unwrap(), seen);
-        assert_eq!(Sightings::decode(&Sightings::default().encode()).unwrap(), Sightings::default());
+        let seen = partial();
+        assert_eq!(SecondPassState::decode(&seen.encode()).unwrap(), seen);
+        assert_eq!(SecondPassState::decode(&SecondPassState::default().encode()).unwrap(), SecondPassState::default());
     }
 
     #[test]
     fn damaged_bytes_are_refused_or_are_other_sightings() {
-        let bytes = sightings().encode();
+        let bytes = partial().encode();
         for length in 0..bytes.len() {
-            assert!(Sightings::decode(&bytes[..length]).is_err(), "{length}");
+            assert!(SecondPassState::decode(&bytes[..length]).is_err(), "{length}");
         }
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x80;
-            if let Ok(seen) = Sightings::decode(&damaged) {
+            if let Ok(seen) = SecondPassState::decode(&damaged) {
                 assert_ne!(seen.encode(), bytes, "{at}");
             }
         }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use judge::{Verdict, judge};
 use nckit::metrics::{Evidence, Extras, Measurements, Selection, cards, measure, neco_projection};
-use nckit::state::{Head, Judge, Merge, Questions, Role, Scatter, Shifts, Sightings, Statistics};
+use nckit::state::{Head, Merge, Role, Scatter, SecondPass, SecondPassSpec, SecondPassState, Shifts, Statistics};
 use sets::{Set, Size};
 use table::Table;
 
@@ -66,7 +66,7 @@ fn found(set: &Set, truth: &Truth, head: &Head, outside: &Truth, old: bool) -> O
     assert_eq!(statistics.labels, truth.labels, "{}", set.name);
     let projection = neco_projection(&statistics, &set.options).ok();
     let rows = looks_at_rows(truth);
-    let questions = Questions {
+    let questions = SecondPassSpec {
         statistics: &statistics,
         head: Some(head),
         use_bias: true,
@@ -77,13 +77,13 @@ fn found(set: &Set, truth: &Truth, head: &Head, outside: &Truth, old: bool) -> O
         max_logit: false,
     };
     let findings = rows.then(|| {
-        let judge = Judge::new(&questions).unwrap();
-        let mut seen = Sightings::default();
+        let pass = SecondPass::new(&questions).unwrap();
+        let mut seen = SecondPassState::default();
         for rows in &set.rows {
-            judge.look(Role::OwnDecided, &rows.batch(), None, &mut seen, None).unwrap();
+            pass.update(Role::TrainAndEval, &rows.batch(), None, &mut seen, None).unwrap();
         }
-        judge.look(Role::Outside, &set.outside.batch(), None, &mut seen, None).unwrap();
-        judge.conclude(&seen).unwrap()
+        pass.update(Role::Ood, &set.outside.batch(), None, &mut seen, None).unwrap();
+        pass.finish(&seen).unwrap()
     });
     let ood_mean = crate::accuracy::statistics(std::slice::from_ref(&set.outside))?.mean_of_means();
     assert_eq!(ood_mean.len(), outside.dim());

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use arrow::datatypes::i256;
 use nckit::batch::Label;
 use nckit::error::ErrorKind;
-use nckit::grid::Tally;
+use nckit::grid::ExponentRows;
 use nckit::state::{Parts, Scatter};
 use nckit::store::StateFile;
 
@@ -349,7 +349,7 @@ fn fault_23_what_is_tampered_with_is_refused_or_sound() {
 fn history(parts: &mut Parts, j: usize, rows: u64) {
     let tallies = &mut parts.history[j];
     tallies.truncate(1);
-    tallies[0] = Tally { rows, changed: rows, ..tallies[0] };
+    tallies[0] = ExponentRows { rows, changed: rows, ..tallies[0] };
 }
 
 fn residuals(parts: &mut Parts, low: impl Fn(usize, i128) -> i128) {

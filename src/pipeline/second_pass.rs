@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::Score;
-use super::accumulate::at_row;
-use super::present::{Finished, Own, Presentation};
+use super::evaluate::{Finished, Own, Presentation};
+use super::first_pass::at_row;
 use super::scan::{Place, Watch, scan};
 use crate::archive::{Archive, Decoded, Key};
 use crate::error::Result;
 use crate::metrics::neco_projection;
 use crate::report::Scored;
-use crate::state::{Findings, Judge, Questions, Role, Sightings};
+use crate::state::{Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState};
 
 impl Presentation {
     /// Fills the findings of groups.
@@ -30,7 +30,13 @@ impl Presentation {
         Ok(())
     }
 
-    fn findings(&self, own: Own<'_>, groups: &[Finished], watch: &Watch, score: Score<'_>) -> Result<Vec<Findings>> {
+    fn findings(
+        &self,
+        own: Own<'_>,
+        groups: &[Finished],
+        watch: &Watch,
+        score: Score<'_>,
+    ) -> Result<Vec<SecondPassResult>> {
         let score = Mutex::new(score);
         let needs = self.needs;
         let options = &self.job.options;
@@ -43,11 +49,11 @@ impl Presentation {
                 scored.then(|| neco_projection(&group.statistics, options).ok()).flatten()
             })
             .collect();
-        let judges: Vec<Judge<'_>> = groups
+        let passes: Vec<SecondPass<'_>> = groups
             .iter()
             .zip(&projections)
             .map(|(group, projection)| {
-                Judge::new(&Questions {
+                SecondPass::new(&SecondPassSpec {
                     statistics: &group.statistics,
                     head: group.head.as_ref(),
                     use_bias: options.use_bias,
@@ -60,33 +66,33 @@ impl Presentation {
                 .map_err(|error| self.locate(error, &group.key))
             })
             .collect::<Result<_>>()?;
-        let mut seen: Vec<Sightings> = groups.iter().map(|_| Sightings::default()).collect();
+        let mut seen: Vec<SecondPassState> = groups.iter().map(|_| SecondPassState::default()).collect();
 
         let own_decisions = judged && self.decisions.is_none();
         if let Some((archive, units)) = own
             && (self.reads_own() || own_decisions)
         {
             let keys: Vec<Key> = groups.iter().map(|group| group.key.clone()).collect();
-            let role = if own_decisions { Role::OwnDecided } else { Role::Own };
-            self.look(archive, units, (groups, &keys), role, &judges, &mut seen, watch, &score)?;
+            let role = if own_decisions { Role::TrainAndEval } else { Role::Train };
+            self.look(archive, units, (groups, &keys), role, &passes, &mut seen, watch, &score)?;
         }
-        let others = [(&self.decisions, judged, Role::Decided), (&self.ood, needs.neco, Role::Outside)];
+        let others = [(&self.decisions, judged, Role::Eval), (&self.ood, needs.neco, Role::Ood)];
         for (rows, wanted, role) in others {
             if let Some(rows) = rows
                 && wanted
             {
                 let units: Vec<usize> = (0..rows.archive.units().len()).collect();
                 let keys: Vec<Key> = groups.iter().map(|group| rows.key_of(&group.key)).collect();
-                self.look(&rows.archive, &units, (groups, &keys), role, &judges, &mut seen, watch, &score)?;
+                self.look(&rows.archive, &units, (groups, &keys), role, &passes, &mut seen, watch, &score)?;
             }
         }
-        let conclude = |((judge, seen), group): ((&Judge<'_>, &Sightings), &Finished)| {
-            judge.conclude(seen).map_err(|error| self.locate(error, &group.key))
+        let finish = |((pass, seen), group): ((&SecondPass<'_>, &SecondPassState), &Finished)| {
+            pass.finish(seen).map_err(|error| self.locate(error, &group.key))
         };
-        judges.iter().zip(&seen).zip(groups).map(conclude).collect()
+        passes.iter().zip(&seen).zip(groups).map(finish).collect()
     }
 
-    /// Reads those of `units` that serve a group, and shows each group's judge the rows under its key.
+    /// Reads those of `units` that serve a group, and shows each group's pass the rows under its key.
     #[expect(clippy::too_many_arguments, reason = "one read: what, for whom, in which role, and where to put it")]
     fn look(
         &self,
@@ -94,23 +100,23 @@ impl Presentation {
         units: &[usize],
         (groups, keys): (&[Finished], &[Key]),
         role: Role,
-        judges: &[Judge<'_>],
-        seen: &mut [Sightings],
+        passes: &[SecondPass<'_>],
+        seen: &mut [SecondPassState],
         watch: &Watch,
         score: &Mutex<Score<'_>>,
     ) -> Result<()> {
-        let scored = self.job.scores && role != Role::Own;
+        let scored = self.job.scores && role != Role::Train;
         let mut by_key: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
         keys.iter().enumerate().for_each(|(at, key)| by_key.entry(key).or_default().push(at));
         let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| by_key.contains_key(key));
         let units: Vec<usize> = units.iter().copied().filter(serves).collect();
-        let look = |seen: &mut BTreeMap<usize, Sightings>, place: Place, chunk: &Decoded| {
+        let look = |seen: &mut BTreeMap<usize, SecondPassState>, place: Place, chunk: &Decoded| {
             let batch = chunk.finite_batch()?;
             for part in &chunk.parts {
                 for &group in by_key.get(&part.key).into_iter().flatten() {
                     let mut verdicts = Vec::new();
                     let each = scored.then_some(&mut verdicts);
-                    judges[group].look(role, &batch, part.rows.as_deref(), seen.entry(group).or_default(), each)?;
+                    passes[group].update(role, &batch, part.rows.as_deref(), seen.entry(group).or_default(), each)?;
                     if scored {
                         let every: Vec<u32> = (0..batch.rows() as u32).collect();
                         let rows = part.rows.as_deref().unwrap_or(&every);
@@ -118,7 +124,7 @@ impl Presentation {
                         let file = archive.units()[units[place.unit]].file;
                         let scored = Scored {
                             key: &groups[group].key,
-                            rows: if role == Role::Outside { "ood" } else { "decisions" },
+                            rows: if role == Role::Ood { "ood" } else { "decisions" },
                             file: &archive.files()[file].name,
                             file_rows: &rows.iter().map(|&row| chunk.file_rows[row as usize]).collect::<Vec<_>>(),
                             labels: &rows.iter().map(label).collect::<Vec<_>>(),
@@ -136,8 +142,8 @@ impl Presentation {
         let workers = scan(archive, &units, threads, watch, BTreeMap::new, |seen, place, chunk| {
             look(seen, place, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
         })?;
-        for (group, sightings) in workers.into_iter().flatten() {
-            seen[group].merge(&sightings);
+        for (group, partial) in workers.into_iter().flatten() {
+            seen[group].merge(&partial);
         }
         Ok(())
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
+use super::first_pass::{self, bytes};
 use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
-use super::plan::{self, bytes};
 use super::scan::Watch;
 use super::{Job, Score, Source};
 use crate::archive::{Archive, Column, Key, Naming, Request, Skipped, Spellings, escaped};
@@ -14,7 +14,7 @@ use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::metrics::{Evidence, Needs, OodMean, measure};
 use crate::report::Group;
-use crate::state::{Findings, Head, Statistics};
+use crate::state::{Head, SecondPassResult, Statistics};
 
 /// How states are presented, with further rows open.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ pub(super) struct Finished {
     pub(super) head: Option<Head>,
     /// Why it has no head though there are some.
     pub(super) headless: Option<&'static str>,
-    pub(super) findings: Option<Findings>,
+    pub(super) findings: Option<SecondPassResult>,
     pub(super) skipped: Skipped,
     pub(super) significand_bits: u32,
     /// Classes left out before anything was pooled.
@@ -144,12 +144,12 @@ impl Presentation {
     }
 
     pub(super) fn named(&self, key: &Key) -> Vec<(String, Label)> {
-        plan::named(&self.job.request.group_by, key)
+        first_pass::named(&self.job.request.group_by, key)
     }
 
     /// Says which group an error is about.
     pub(super) fn locate(&self, error: Error, key: &Key) -> Error {
-        plan::locate(error, &self.job.request.group_by, key)
+        first_pass::locate(error, &self.job.request.group_by, key)
     }
 
     /// Whether some metric needs to see rows beside means or classifier.

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::accumulate::{Counted, Gathered, Present, accumulate_until};
+use super::first_pass::{Counted, Gathered, Present, accumulate_until};
+use super::first_pass::{Reading, Summary};
 use super::memory::held;
-use super::plan::{Reading, Summary};
 use super::scan::Watch;
 use super::task::{Task, identity, settings, shard_of};
 use crate::archive::{Archive, File, Key, Planned, Pooled};

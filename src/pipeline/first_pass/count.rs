@@ -1,20 +1,20 @@
-//! The first read: rows become states.
+//! Counts the rows of units into states.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::digest;
-use super::memory::{Meter, classes_bytes, held, metric_bytes};
-use super::plan::{Reading, differ_in_length};
-use super::present::{Presentation, Rows};
-use super::scan::{Place, Watch, scan, scan_until};
+use super::{Reading, differ_in_length};
 use crate::archive::{Archive, Decoded, Key, Policy, Skipped, is_damage};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
 use crate::grid::Profile;
 use crate::metrics::{OodMean, Options};
+use crate::pipeline::digest;
+use crate::pipeline::evaluate::{Presentation, Rows};
+use crate::pipeline::memory::{Meter, classes_bytes, held, metric_bytes};
+use crate::pipeline::scan::{Place, Watch, scan, scan_until};
 use crate::state::{Accumulate, Chunk, ClassSums, Scatter, Shifts, Statistics};
 use crate::store::{self, Entry};
 
@@ -28,7 +28,7 @@ pub struct Rounding {
 }
 
 impl Rounding {
-    pub(super) fn profile(self, batch: &Batch<'_>) -> Result<Profile> {
+    pub(in crate::pipeline) fn profile(self, batch: &Batch<'_>) -> Result<Profile> {
         match self.exponent {
             Some(exponent) => Profile::with_exponent(batch, exponent),
             None => Ok(Profile::of(batch, self.extra_bits)),
@@ -36,7 +36,7 @@ impl Rounding {
     }
 
     /// Adds all rows of a chunk, whatever their groups.
-    pub(super) fn add<S: Accumulate>(self, chunk: &Decoded, state: &mut S, shifts: &Shifts) -> Result<()> {
+    pub(in crate::pipeline) fn add<S: Accumulate>(self, chunk: &Decoded, state: &mut S, shifts: &Shifts) -> Result<()> {
         let batch = chunk.finite_batch()?;
         let profile = self.profile(&batch)?;
         state.update(&Chunk { batch, profile: &profile }, None, shifts)
@@ -44,7 +44,7 @@ impl Rounding {
 }
 
 /// A state that numbers can be made of.
-pub(super) trait Present: Accumulate + store::Kept + Send + Sync {
+pub(in crate::pipeline) trait Present: Accumulate + store::Kept + Send + Sync {
     fn statistics(&self) -> Result<Statistics>;
 
     /// What grows with the classes.
@@ -72,11 +72,11 @@ impl Present for Scatter {
 }
 
 /// What was seen of a group.
-pub(super) struct Gathered<S> {
-    pub(super) state: S,
-    pub(super) skipped: Skipped,
+pub(in crate::pipeline) struct Gathered<S> {
+    pub(in crate::pipeline) state: S,
+    pub(in crate::pipeline) skipped: Skipped,
     /// `D`; 0 before the first row.
-    pub(super) dim: usize,
+    pub(in crate::pipeline) dim: usize,
     /// Rows by the significand bits of their features.
     precisions: BTreeMap<u32, u64>,
 }
@@ -87,17 +87,17 @@ impl<S: Present> Gathered<S> {
     }
 
     /// The significand bits of the most precise features.
-    pub(super) fn significand_bits(&self) -> u32 {
+    pub(in crate::pipeline) fn significand_bits(&self) -> u32 {
         self.precisions.last_key_value().map_or(0, |(&bits, _)| bits)
     }
 
     /// Bytes that its metrics take, its statistics included.
-    pub(super) fn metric_bytes(&self, scatter: bool) -> u64 {
+    pub(in crate::pipeline) fn metric_bytes(&self, scatter: bool) -> u64 {
         metric_bytes(self.state.class_sums().classes() as u64, self.dim as u64, scatter)
     }
 
     /// What a file has kept of a group.
-    pub(super) fn read(group: &store::Group) -> Result<Self> {
+    pub(in crate::pipeline) fn read(group: &store::Group) -> Result<Self> {
         let state: S = group.decode()?;
         let precisions = group.rows_of_bits().filter(|&(_, rows)| rows > 0).collect();
         let dim = if state.rows() > 0 { state.dim() } else { 0 };
@@ -105,7 +105,7 @@ impl<S: Present> Gathered<S> {
     }
 
     /// What a file keeps of it.
-    pub(super) fn kept(&self) -> Result<store::Group> {
+    pub(in crate::pipeline) fn kept(&self) -> Result<store::Group> {
         let precisions: Vec<(u32, u64)> = self.precisions.iter().map(|(&bits, &rows)| (bits, rows)).collect();
         store::Group::new(&self.state, self.skipped.clone(), &precisions)
     }
@@ -118,7 +118,7 @@ impl<S: Present> Gathered<S> {
         Ok(())
     }
 
-    pub(super) fn merge(&mut self, other: &Self) -> Result<()> {
+    pub(in crate::pipeline) fn merge(&mut self, other: &Self) -> Result<()> {
         if other.dim != 0 {
             self.check_dim(other.dim)?;
         }
@@ -131,14 +131,14 @@ impl<S: Present> Gathered<S> {
 }
 
 /// The classes that `--min-count` and `--max-count` leave.
-pub(super) struct Kept {
+pub(in crate::pipeline) struct Kept {
     classes: BTreeMap<Key, BTreeSet<Label>>,
     dropped: BTreeMap<Key, u64>,
 }
 
 impl Kept {
     /// How many classes of the group were left out.
-    pub(super) fn dropped(&self, key: &Key) -> u64 {
+    pub(in crate::pipeline) fn dropped(&self, key: &Key) -> u64 {
         self.dropped.get(key).copied().unwrap_or(0)
     }
 
@@ -161,7 +161,7 @@ impl Reading {
     ///
     /// Under `--on-bad-file skip` all files are decoded once before any row counts: damage may lie behind rows that
     /// would be counted already, and a file is left out as a whole. Only files for which `wanted` holds are looked at.
-    pub(super) fn sound_units(
+    pub(in crate::pipeline) fn sound_units(
         &self,
         wanted: impl Fn(usize) -> bool + Sync,
         watch: &Watch,
@@ -193,7 +193,12 @@ impl Reading {
     }
 
     /// Counts classes by reading labels alone, if some are to be left out.
-    pub(super) fn count_classes(&self, sound: &[bool], options: &Options, watch: &Watch) -> Result<Option<Kept>> {
+    pub(in crate::pipeline) fn count_classes(
+        &self,
+        sound: &[bool],
+        options: &Options,
+        watch: &Watch,
+    ) -> Result<Option<Kept>> {
         let (least, most) = (options.min_count.unwrap_or(1), options.max_count.unwrap_or(u64::MAX));
         if least <= 1 && most == u64::MAX {
             return Ok(None);
@@ -214,16 +219,16 @@ impl Reading {
 }
 
 /// What a worker, or all of them, made of some units.
-pub(super) struct Counted<S> {
-    pub(super) groups: BTreeMap<Key, Gathered<S>>,
+pub(in crate::pipeline) struct Counted<S> {
+    pub(in crate::pipeline) groups: BTreeMap<Key, Gathered<S>>,
     /// What the ledger says of each unit, by its position in the list of units; empty if no ledger is kept.
-    pub(super) entries: BTreeMap<usize, Entry>,
+    pub(in crate::pipeline) entries: BTreeMap<usize, Entry>,
     /// How many of the units were read.
-    pub(super) units: usize,
+    pub(in crate::pipeline) units: usize,
 }
 
 /// The states of all groups of these units.
-pub(super) fn accumulate<S: Present>(
+pub(in crate::pipeline) fn accumulate<S: Present>(
     reading: &Reading,
     units: &[usize],
     kept: Option<&Kept>,
@@ -237,7 +242,7 @@ pub(super) fn accumulate<S: Present>(
 }
 
 /// The same up to a pause, with the ledger.
-pub(super) fn accumulate_until<S: Present>(
+pub(in crate::pipeline) fn accumulate_until<S: Present>(
     reading: &Reading,
     units: &[usize],
     watch: &Watch,
@@ -330,7 +335,7 @@ fn room_for(meter: &Meter, chunk: &Decoded, rows: Option<&[u32]>, state: &ClassS
 }
 
 /// The mean that stands for the out-of-distribution rows, for each key that they have.
-pub(super) fn ood_means(plan: &Presentation, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
+pub(in crate::pipeline) fn ood_means(plan: &Presentation, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
     let Some(Rows { archive, .. }) = &plan.ood else { return Ok(BTreeMap::new()) };
     let units: Vec<usize> = (0..archive.units().len()).collect();
     let one_class = [Label::Int(0)];
@@ -381,7 +386,7 @@ pub(super) fn ood_means(plan: &Presentation, watch: &Watch) -> Result<BTreeMap<K
 }
 
 /// Says where the row of a chunk is in its file.
-pub(super) fn at_row(error: Error, archive: &Archive, unit: usize, chunk: &Decoded) -> Error {
+pub(in crate::pipeline) fn at_row(error: Error, archive: &Archive, unit: usize, chunk: &Decoded) -> Error {
     let unit = &archive.units()[unit];
     let row = error.fact("row").and_then(|row| row.parse::<usize>().ok()).and_then(|row| chunk.file_rows.get(row));
     let error = match row {

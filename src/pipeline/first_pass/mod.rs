@@ -1,0 +1,324 @@
+//! The first pass: rows become states. Here it is planned: what is read, in which order, and what that takes.
+
+mod count;
+
+pub use count::Rounding;
+pub(super) use count::{Counted, Gathered, Present, accumulate, accumulate_until, at_row, ood_means};
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use crate::archive::{Archive, Key, Policy, Request, Seen, Unit, is_damage, pooled_summary};
+use crate::batch::Label;
+use crate::error::{Error, Result};
+use crate::pipeline::group_batches::waves;
+use crate::pipeline::heads::{Candidate, Labels};
+use crate::pipeline::memory::{Meter, metric_bytes};
+use crate::state::{ClassSums, Scatter};
+
+/// Rows that states are made of: the files are open, and nothing but footers has been read.
+#[derive(Debug)]
+pub(in crate::pipeline) struct Reading {
+    pub(in crate::pipeline) archive: Archive,
+    pub(in crate::pipeline) request: Request,
+    pub(in crate::pipeline) rounding: Rounding,
+    /// Whether second moments are kept.
+    pub(in crate::pipeline) scatter: bool,
+    /// `D` of each file of the archive; 0 where it has no row.
+    dims: Vec<usize>,
+    /// Units that are read together.
+    pub(in crate::pipeline) waves: Vec<Vec<usize>>,
+    pub(in crate::pipeline) threads: usize,
+    pub(in crate::pipeline) memory: u64,
+    /// What has grown with the rows.
+    pub(in crate::pipeline) meter: Meter,
+}
+
+/// A plan in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Files of the first read.
+    pub files: usize,
+    /// Their rows, before filters.
+    pub rows: u64,
+    /// Bytes of the columns read, over all passes, as stored.
+    pub bytes: u64,
+    /// How often rows are read.
+    pub passes: usize,
+    /// Groups, where all units say theirs.
+    pub groups: Option<usize>,
+    /// Bytes of memory for buffers and second moments; class sums come on top, 24 bytes a class, dimension and thread.
+    pub memory: u64,
+    /// Worker threads.
+    pub threads: usize,
+}
+
+/// The rows of a group make sums of one length.
+pub(in crate::pipeline) fn differ_in_length(expected: usize, found: usize) -> Error {
+    Error::data("the rows of a group differ in length")
+        .with("expected", expected)
+        .with("found", found)
+        .help("add the key that tells them apart to --group-by, or leave some out with --where")
+}
+
+/// Units whose labels are looked at together.
+const FEW: usize = 64;
+
+/// Chunks in hand per thread: the one worked on, one decoded in advance, and Arrow's buffers for it.
+const CHUNKS_PER_THREAD: u64 = 3;
+
+/// Times that the texts of a row group are in memory.
+const TEXT_COPIES: u64 = 3;
+
+/// Bytes that a text of a chunk takes beside itself, as a label and where it is looked up.
+const TEXT_BYTES: u64 = 120;
+
+impl Reading {
+    /// Plans to read an archive on so many threads, with so many bytes of memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the rows of a group differ in length;
+    /// [`Resource`](crate::error::ErrorKind::Resource) if the memory does not suffice.
+    pub(in crate::pipeline) fn new(
+        archive: Archive,
+        request: Request,
+        rounding: Rounding,
+        scatter: bool,
+        threads: usize,
+        memory: u64,
+    ) -> Result<Self> {
+        let dims = (0..archive.files().len())
+            .map(|file| archive.file_dim(file).map(Option::unwrap_or_default))
+            .collect::<Result<_>>()?;
+        let threads = threads.max(1);
+        let mut reading = Self {
+            archive,
+            request,
+            rounding,
+            scatter,
+            dims,
+            waves: Vec::new(),
+            threads,
+            memory,
+            meter: Meter::default(),
+        };
+        reading.check_dims()?;
+        reading.fit_memory()?;
+        Ok(reading)
+    }
+
+    /// One read of all units, in numbers.
+    pub(in crate::pipeline) fn summary(&self) -> Summary {
+        Summary {
+            files: self.archive.files().len(),
+            rows: self.archive.units().iter().map(|unit| unit.rows).sum(),
+            bytes: bytes(&self.archive),
+            passes: 1,
+            groups: self.known_groups().map(|groups| groups.len()),
+            memory: self.memory,
+            threads: self.threads,
+        }
+    }
+
+    /// The keys of the groups, where all units say theirs.
+    pub(in crate::pipeline) fn known_groups(&self) -> Option<Vec<Key>> {
+        let keys: Option<Vec<Key>> = self.archive.units().iter().map(|unit| unit.key.clone()).collect();
+        keys.map(|mut keys| {
+            keys.sort();
+            keys.dedup();
+            keys
+        })
+    }
+
+    /// The groups with their `D`, and some labels, or all of them: what there is to be known before vectors are read.
+    /// Labels and keys are read where the units do not say theirs.
+    ///
+    /// # Errors
+    ///
+    /// That of the first unit which has one; damage is for the run to tell where files may be bad.
+    pub(in crate::pipeline) fn survey(&self, all_labels: bool) -> Result<(Vec<Candidate>, Labels)> {
+        let units = self.archive.units();
+        let last = units.len().saturating_sub(1);
+        let read = |&unit: &usize| all_labels || units[unit].key.is_none() || unit == 0 || unit == last;
+        let seen = |&unit: &usize| match self.archive.seen_in(unit) {
+            Err(error) if is_damage(&error) && self.request.bad_files == Policy::Skip => Ok((unit, Seen::new())),
+            seen => seen.map(|seen| (unit, seen)),
+        };
+        let mut dims: BTreeMap<Key, usize> = BTreeMap::new();
+        let mut enter = |key: &Key, file: usize| {
+            let dim = dims.entry(key.clone()).or_default();
+            *dim = self.dims[file].max(*dim);
+        };
+        for unit in units {
+            unit.key.iter().for_each(|key| enter(key, unit.file));
+        }
+        let mut labels = Labels::of(self.archive.label_kind());
+        // A few at a time: what many units have in common is kept once.
+        for few in (0..units.len()).filter(read).collect::<Vec<_>>().chunks(FEW) {
+            let looked: Vec<Result<(usize, Seen)>> = few.par_iter().map(seen).collect();
+            for seen in looked {
+                let (unit, seen) = seen?;
+                let probe = unit == 0 || unit == last;
+                for (key, found) in seen {
+                    enter(&key, units[unit].file);
+                    labels.add(probe.then_some(key), found);
+                }
+            }
+        }
+        let candidate = |(key, dim)| Candidate { key, dim: Some(dim).filter(|&dim| dim > 0) };
+        Ok((dims.into_iter().map(candidate).collect(), labels))
+    }
+
+    /// Says which group an error is about.
+    pub(in crate::pipeline) fn locate(&self, error: Error, key: &Key) -> Error {
+        locate(error, &self.request.group_by, key)
+    }
+
+    /// Finds rows of one group that differ in length before the first row is read, where the units say their groups.
+    fn check_dims(&self) -> Result<()> {
+        let mut known: BTreeMap<&Key, usize> = BTreeMap::new();
+        for unit in self.archive.units() {
+            let dim = self.dims[unit.file];
+            let Some(key) = unit.key.as_ref().filter(|_| dim > 0) else { continue };
+            let expected = *known.entry(key).or_insert(dim);
+            if expected != dim {
+                return Err(self
+                    .locate(differ_in_length(expected, dim), key)
+                    .with("file", &self.archive.files()[unit.file].shown));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes as many threads as the memory allows, and settles the waves.
+    fn fit_memory(&mut self) -> Result<()> {
+        let limit = self.memory;
+        let dim = self.largest_dim();
+        let value_bytes = if self.archive.significand_bits() > 24 { 8 } else { 4 };
+        let chunk = (crate::archive::chunk_rows(dim.max(1)) * dim * value_bytes) as u64;
+        // Rounded rows are blocks of f64, and a chunk's scatter is made beside the group's.
+        let block = (2048 * dim * 8) as u64;
+        let scatter = if self.scatter { Scatter::bytes(0, dim) as u64 } else { 0 };
+        // Labels and keys: as pages, as an array, and the different ones apart. Each takes four bytes at least.
+        let most = crate::archive::chunk_rows(dim.max(1)) as u64;
+        let texts =
+            |unit: &Unit| TEXT_COPIES * unit.text_bytes + TEXT_BYTES * (unit.text_bytes / 4).min(unit.rows).min(most);
+        let texts = self.archive.units().iter().map(texts).max().unwrap_or(0);
+        let per_thread = CHUNKS_PER_THREAD * chunk + block + 2 * scatter + texts;
+        let footers = |threads: usize| self.archive.footer_memory(threads);
+        let needed = |threads: usize| threads as u64 * per_thread + scatter + footers(threads);
+        let threads = (1..=self.threads).rev().find(|&threads| needed(threads) <= limit).unwrap_or(1);
+        let needed = needed(threads);
+        (self.threads, self.memory) = (threads, needed);
+        self.meter = Meter::new(limit, needed);
+        if self.memory > limit {
+            return Err(Error::resource("the run needs more memory than it may use")
+                .with("needed", format!("{} bytes", self.memory))
+                .with("allowed", format!("{limit} bytes"))
+                .help(format!("--memory {}MiB, or --metrics without a D × D matrix", self.memory.div_ceil(1 << 20))));
+        }
+        // Every thread holds a state of each group of its own, with the maps that find classes.
+        let budget = (limit - self.memory) / 2 / self.threads as u64;
+        let with_scatter = self.scatter;
+        self.waves = waves(&self.archive, &self.dims, budget, |rows, dim| {
+            // No more classes than rows; and a group seldom has more than one class in eight rows.
+            let classes = (rows / 8 + 1) as usize;
+            (if with_scatter { Scatter::bytes(classes, dim) } else { ClassSums::bytes(classes, dim) }) as u64
+        });
+        Ok(())
+    }
+
+    /// The largest `D` of the files.
+    pub(in crate::pipeline) fn largest_dim(&self) -> usize {
+        self.dims.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Whether there is memory for what metrics make of a scatter, whatever the classes.
+    ///
+    /// # Errors
+    ///
+    /// [`Resource`](crate::error::ErrorKind::Resource) with the number if there is not.
+    pub(in crate::pipeline) fn check_metrics(&self) -> Result<()> {
+        let dim = self.largest_dim() as u64;
+        self.meter.check_more(if self.scatter { metric_bytes(0, dim, true) } else { 0 })
+    }
+
+    /// What the records say of the rows.
+    pub(in crate::pipeline) fn settings(&self) -> BTreeMap<&'static str, String> {
+        let mut settings = BTreeMap::new();
+        settings.insert("group_by", self.request.group_by.join(","));
+        settings.insert("where", filters(&self.request));
+        settings.insert("features", self.archive.features().name.clone());
+        settings.insert("dtype", self.request.dtype.map_or(String::new(), |dtype| dtype.name().to_owned()));
+        settings.insert("pooled", pooled_summary(&self.archive.pooled_names()));
+        settings.insert("labels", self.archive.labels().map_or(String::new(), |column| column.name.clone()));
+        settings.insert("grid", self.rounding.exponent.map_or("chunk".to_owned(), |e| e.to_string()));
+        settings.insert("extra_bits", self.rounding.extra_bits.to_string());
+        settings.insert("ignore_label", self.request.ignore_label.clone().unwrap_or_default());
+        settings
+    }
+}
+
+/// The filters in one order, whatever the order in which they were typed; one with a blank or a quote stands in quotes,
+/// and quotes in it are doubled.
+pub(in crate::pipeline) fn filters(request: &Request) -> String {
+    let mut filters: Vec<String> = request.filters.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    filters.sort();
+    filters.dedup();
+    let quoted = |filter: String| {
+        let plain = !filter.contains([' ', '\'']);
+        if plain { filter } else { format!("'{}'", filter.replace('\'', "''")) }
+    };
+    filters.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// What [`filters`] wrote.
+pub(in crate::pipeline) fn parse_filters(text: &str) -> Vec<(String, String)> {
+    let (mut filters, mut filter) = (Vec::new(), String::new());
+    let mut quoted = false;
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '\'' if quoted && characters.next_if_eq(&'\'').is_some() => filter.push('\''),
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => filters.push(std::mem::take(&mut filter)),
+            c => filter.push(c),
+        }
+    }
+    filters.push(filter);
+    let pair = |filter: String| filter.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+    filters.into_iter().filter_map(pair).collect()
+}
+
+/// Bytes of the columns read, as stored.
+pub(in crate::pipeline) fn bytes(archive: &Archive) -> u64 {
+    archive.units().iter().map(|unit| unit.bytes).sum()
+}
+
+/// The keys of a group with their names.
+pub(in crate::pipeline) fn named(names: &[String], key: &Key) -> Vec<(String, Label)> {
+    names.iter().cloned().zip(key.iter().cloned()).collect()
+}
+
+/// Says which group an error is about.
+pub(in crate::pipeline) fn locate(error: Error, names: &[String], key: &Key) -> Error {
+    names.iter().zip(key).fold(error, |error, (name, value)| error.with("group", format!("{name}={value}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_read_as_they_were_written() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let pairs = vec![pair("a", "it's b=c"), pair("b", ""), pair("c", "' '"), pair("d", "plain")];
+        let typed = pairs.iter().rev().cloned().chain([pair("d", "plain")]).collect();
+        let request = Request { filters: typed, ..Request::default() };
+        assert_eq!(filters(&request), "'a=it''s b=c' b= 'c='' ''' d=plain");
+        assert_eq!(parse_filters(&filters(&request)), pairs);
+        assert!(parse_filters("").is_empty());
+    }
+}

@@ -57,8 +57,8 @@
 //! - `nc1_pinv` takes singular values of the centred means, not eigenvalues of `Σ_B`: one path for any K and D, nothing
 //!   K×K, and twice the digits on steep spectra.
 //! - The out-of-distribution mean is the mean of class means where there are labels, as the reference has it.
-//! - Groups are read in waves whose states fit into memory together, with a barrier between them: simpler than counting
-//!   each group's outstanding chunks, and free as long as a wave is much longer than a chunk.
+//! - Groups are read in batches whose states fit into memory together, with a barrier between them: simpler than counting
+//!   each group's outstanding chunks, and free as long as a batch is much longer than a chunk.
 //!
 //! # Symbols
 //!

@@ -11,14 +11,14 @@ use super::progress::{Stopping, watched};
 use crate::archive::commands_terminal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{Accumulation, Saving, Task};
+use crate::pipeline::{CheckpointedPass, Saving, Task};
 use crate::store::{Lock, StateFile, refuse_inputs};
 
 pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, console: &Console) -> Result<()> {
     let task = task(args)?;
     use_threads(&args.machine, task.scatter, console)?;
     if args.dry_run {
-        let accumulation = Accumulation::begin(&task, None)?;
+        let accumulation = CheckpointedPass::begin(&task, None)?;
         return dry_run(&accumulation.summary(), &accumulation.estimate());
     }
     let path = &args.output;
@@ -71,13 +71,13 @@ fn task(args: &Accumulate) -> Result<Task> {
 }
 
 /// What there is to do, if anything.
-fn accumulation(args: &Accumulate, task: &Task, console: &Console) -> Result<Option<Accumulation>> {
+fn accumulation(args: &Accumulate, task: &Task, console: &Console) -> Result<Option<CheckpointedPass>> {
     let path = &args.output;
     if args.overwrite || !path.exists() {
         if args.extend {
             return Err(Error::missing("there is no state to extend").with("file", path.display()));
         }
-        return Accumulation::begin(task, None).map(Some);
+        return CheckpointedPass::begin(task, None).map(Some);
     }
     if !args.resume && !args.extend {
         return Err(Error::output("the state exists")
@@ -87,10 +87,10 @@ fn accumulation(args: &Accumulate, task: &Task, console: &Console) -> Result<Opt
     let in_file = |error: Error| error.with_default("file", path.display());
     let state = StateFile::read(path)?;
     if args.extend {
-        return Accumulation::begin(task, Some(state)).map_err(in_file).map(Some);
+        return CheckpointedPass::begin(task, Some(state)).map_err(in_file).map(Some);
     }
     if state.unfinished.is_some() {
-        return Accumulation::resume(task, state).map_err(in_file).map(Some);
+        return CheckpointedPass::resume(task, state).map_err(in_file).map(Some);
     }
     finished(path, task, &state, console).map_err(in_file)?;
     Ok(None)
@@ -98,7 +98,7 @@ fn accumulation(args: &Accumulate, task: &Task, console: &Console) -> Result<Opt
 
 /// There is nothing to resume; but is it the state of this command?
 fn finished(path: &Path, task: &Task, state: &StateFile, console: &Console) -> Result<()> {
-    let (known, new) = match Accumulation::compare(task, state) {
+    let (known, new) = match CheckpointedPass::compare(task, state) {
         // Inputs may be gone once they are counted.
         Err(error) if error.kind() == ErrorKind::Missing => (1, 0),
         compared => compared?,

@@ -10,7 +10,7 @@ use crate::archive::{ClassNames, HeadRows, HeadSource, Naming, Request};
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
 use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{HeadRules, HeadSummary, Job, Rounding, Score, Source};
+use crate::pipeline::{HeadRules, HeadSummary, Job, Rounding, RowSource, ScoreSink};
 use crate::report::{Format, Report, ScoreWriter, Style};
 use crate::store::{Output, refuse_inputs};
 
@@ -62,7 +62,7 @@ impl<'a> Targets<'a> {
         &mut self,
         group_by: &[String],
         labels: LabelKind,
-        work: impl FnOnce(Score<'_>) -> Result<Report>,
+        work: impl FnOnce(ScoreSink<'_>) -> Result<Report>,
     ) -> Result<Report> {
         let Some(file) = &mut self.scores else { return work(&mut |_| Ok(())) };
         let mut result = None;
@@ -126,8 +126,8 @@ pub(super) fn job(
         head: further.head.as_deref().map(HeadSource::parse).transpose()?,
         head_transposed: further.head_transposed,
         head_rules: head_rules(further, outputs)?,
-        decisions: further.decisions.as_deref().map(Source::parse),
-        ood: further.ood.as_deref().map(Source::parse),
+        decisions: further.decisions.as_deref().map(RowSource::parse),
+        ood: further.ood.as_deref().map(RowSource::parse),
         selection: Selection::parse(&conventions.metrics)?,
         options,
         extras: Extras { per_class: outputs.per_class.is_some(), worst_pairs: outputs.worst_pairs },

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::first_pass::{Counted, Gathered, Present, accumulate_until};
-use super::first_pass::{Reading, Summary};
+use super::first_pass::{FirstPass, Summary};
 use super::memory::held;
 use super::scan::Watch;
 use super::task::{Task, identity, settings, shard_of};
@@ -30,8 +30,8 @@ pub struct Saving {
 
 /// A task whose files are open, and the state that it adds to.
 #[derive(Debug)]
-pub struct Accumulation {
-    reading: Reading,
+pub struct CheckpointedPass {
+    first_pass: FirstPass,
     file: StateFile,
     plan: Unfinished,
     /// Whether files have been looked through for damage, when the run began; nothing is counted before.
@@ -44,7 +44,7 @@ pub struct Accumulation {
 /// Checkpoints take no more than this share of the time.
 const SHARE: u32 = 50;
 
-impl Accumulation {
+impl CheckpointedPass {
     /// Begins a state, or extends one by what it does not hold yet; what an unfinished one had planned is planned anew.
     ///
     /// # Errors
@@ -107,19 +107,21 @@ impl Accumulation {
 
     fn new(task: &Task, archive: Archive, file: StateFile, plan: Unfinished, looked_through: bool) -> Result<Self> {
         let (rounding, scatter) = (task.rounding, task.scatter);
-        let mut reading = Reading::new(archive, task.request.clone(), rounding, scatter, task.threads, task.memory)?;
-        let mine = shard_of(&reading.archive, plan.shard);
+        let mut first_pass =
+            FirstPass::new(archive, task.request.clone(), rounding, scatter, task.threads, task.memory)?;
+        let mine = shard_of(&first_pass.archive, plan.shard);
         let counted = |unit: usize| {
-            let (source, row_group) = identity(&reading.archive, unit);
+            let (source, row_group) = identity(&first_pass.archive, unit);
             file.ledger.contains(&source, row_group)
         };
-        let damaged =
-            |unit: usize| plan.damaged.contains(&reading.archive.files()[reading.archive.units()[unit].file].name);
+        let damaged = |unit: usize| {
+            plan.damaged.contains(&first_pass.archive.files()[first_pass.archive.units()[unit].file].name)
+        };
         let left: Vec<bool> = (0..mine.len()).map(|unit| mine[unit] && !counted(unit) && !damaged(unit)).collect();
-        reading.waves.iter_mut().for_each(|wave| wave.retain(|&unit| left[unit]));
-        let warnings = reading.archive.warnings().to_vec();
+        first_pass.group_batches.iter_mut().for_each(|batch| batch.retain(|&unit| left[unit]));
+        let warnings = first_pass.archive.warnings().to_vec();
         let may_repeat = !task.request.allow_duplicates && file.ledger.units() > 0;
-        Ok(Self { reading, file, plan, looked_through, warnings, may_repeat })
+        Ok(Self { first_pass, file, plan, looked_through, warnings, may_repeat })
     }
 
     /// Of a task whose state is finished: how many of its units the state holds, and how many it does not.
@@ -142,7 +144,7 @@ impl Accumulation {
 
     /// The archive.
     pub fn archive(&self) -> &Archive {
-        &self.reading.archive
+        &self.first_pass.archive
     }
 
     /// What the user should know before rows are read: what is pooled.
@@ -156,19 +158,19 @@ impl Accumulation {
     ///
     /// Those of the first chunk.
     pub fn estimate(&self) -> Result<Duration> {
-        self.reading.estimate(&self.summary())
+        self.first_pass.estimate(&self.summary())
     }
 
     /// What is left to read, in numbers.
     pub fn summary(&self) -> Summary {
-        let units = || self.left().map(|unit| &self.reading.archive.units()[unit]);
+        let units = || self.left().map(|unit| &self.first_pass.archive.units()[unit]);
         let files: BTreeSet<usize> = units().map(|unit| unit.file).collect();
         Summary {
             files: files.len(),
             rows: units().map(|unit| unit.rows).sum(),
             bytes: units().map(|unit| unit.bytes).sum(),
             groups: units().map(|unit| unit.key.as_ref()).collect::<Option<BTreeSet<_>>>().map(|groups| groups.len()),
-            ..self.reading.summary()
+            ..self.first_pass.summary()
         }
     }
 
@@ -200,7 +202,7 @@ impl Accumulation {
             // The plan is frozen from here on. What is extended or replaced stays as it was until there is more.
             checkpoint::<ClassSums>(&mut self.file, &BTreeMap::new(), Some(&self.plan), saving)?;
         }
-        let counted = if self.reading.scatter {
+        let counted = if self.first_pass.scatter {
             self.count::<Scatter>(watch, saving)
         } else {
             self.count::<ClassSums>(watch, saving)
@@ -216,7 +218,7 @@ impl Accumulation {
     }
 
     fn left(&self) -> impl Iterator<Item = usize> {
-        self.reading.waves.iter().flatten().copied()
+        self.first_pass.group_batches.iter().flatten().copied()
     }
 
     /// Leaves damaged files out, before a row of theirs is counted.
@@ -224,10 +226,10 @@ impl Accumulation {
         if self.looked_through {
             return Ok(());
         }
-        let archive = &self.reading.archive;
+        let archive = &self.first_pass.archive;
         let mut wanted = vec![false; archive.files().len()];
         self.left().for_each(|unit| wanted[archive.units()[unit].file] = true);
-        let (sound, damaged) = self.reading.sound_units(|file| wanted[file], watch)?;
+        let (sound, damaged) = self.first_pass.sound_units(|file| wanted[file], watch)?;
         let reasons = damaged.into_iter().map(|(file, reason)| (archive.files()[file].name.clone(), reason));
         let damaged: Vec<(String, String)> = reasons.collect();
         self.plan.units -= self.left().filter(|&unit| !sound[unit]).count() as u64;
@@ -240,7 +242,7 @@ impl Accumulation {
         }
         let shown = |(name, reason)| format!("left out: {name}: {reason}");
         self.warnings.extend(damaged.into_iter().map(shown));
-        self.reading.waves.iter_mut().for_each(|wave| wave.retain(|&unit| sound[unit]));
+        self.first_pass.group_batches.iter_mut().for_each(|batch| batch.retain(|&unit| sound[unit]));
         self.looked_through = true;
         Ok(())
     }
@@ -248,10 +250,10 @@ impl Accumulation {
     /// A file that was counted and has changed would be counted again, as a whole.
     fn refuse_changed(&self) -> Result<()> {
         for unit in self.left() {
-            let (source, _) = identity(&self.reading.archive, unit);
+            let (source, _) = identity(&self.first_pass.archive, unit);
             if self.file.ledger.knows_otherwise(&source) {
                 return Err(Error::data("a file of this name was counted before, with other content")
-                    .with("file", &self.reading.archive.files()[self.reading.archive.units()[unit].file].shown)
+                    .with("file", &self.first_pass.archive.files()[self.first_pass.archive.units()[unit].file].shown)
                     .with("name in the state", source.name)
                     .help(
                         "if it is another file, name the input from further up, as in 'data/*/part-*.parquet', or \
@@ -266,9 +268,9 @@ impl Accumulation {
         let mut live: BTreeMap<Key, Gathered<S>> = BTreeMap::new();
         let mut written = Instant::now();
         let mut every = saving.every;
-        let waves = std::mem::take(&mut self.reading.waves);
-        for wave in &waves {
-            let mut rest = wave.as_slice();
+        let group_batches = std::mem::take(&mut self.first_pass.group_batches);
+        for batch in &group_batches {
+            let mut rest = batch.as_slice();
             let mut due = false;
             while !rest.is_empty() {
                 if watch.stop.load(Ordering::Relaxed) {
@@ -285,7 +287,7 @@ impl Accumulation {
                         || every.is_zero()
                         || (!writing.load(Ordering::Relaxed) && written.elapsed() >= every)
                 };
-                let Self { reading, file, plan, .. } = &mut *self;
+                let Self { first_pass, file, plan, .. } = &mut *self;
                 let (counted, saved) = std::thread::scope(|scope| {
                     let writer = due.then(|| {
                         scope.spawn(|| {
@@ -296,7 +298,7 @@ impl Accumulation {
                             saved.map(|()| start.elapsed())
                         })
                     });
-                    let counted = accumulate_until::<S>(reading, rest, watch, &pause);
+                    let counted = accumulate_until::<S>(first_pass, rest, watch, &pause);
                     let joined = writer.map(|writer| {
                         writer.join().unwrap_or_else(|_| Err(Error::internal("the writer of the state panicked")))
                     });
@@ -315,9 +317,9 @@ impl Accumulation {
             }
             keep(&mut self.file, &live)?;
             live.clear();
-            self.reading.meter.set(0);
+            self.first_pass.meter.set(0);
         }
-        self.reading.waves = waves;
+        self.first_pass.group_batches = group_batches;
         checkpoint(&mut self.file, &live, None, saving)
     }
 
@@ -330,7 +332,7 @@ impl Accumulation {
     ) -> Result<()> {
         let mut ledger = Ledger::default();
         for (&position, &entry) in &counted.entries {
-            let (source, row_group) = identity(&self.reading.archive, units[position]);
+            let (source, row_group) = identity(&self.first_pass.archive, units[position]);
             ledger.insert(&source, row_group, entry)?;
         }
         let keys = self.may_repeat.then_some(self.file.settings.keys.as_slice());
@@ -339,19 +341,19 @@ impl Accumulation {
             if !live.contains_key(&key)
                 && let Some(kept) = self.file.groups.get(&key)
             {
-                live.insert(key.clone(), Gathered::read(kept).map_err(|error| self.reading.locate(error, &key))?);
+                live.insert(key.clone(), Gathered::read(kept).map_err(|error| self.first_pass.locate(error, &key))?);
             }
             match live.get_mut(&key) {
-                Some(all) => all.merge(&group).map_err(|error| self.reading.locate(error, &key))?,
+                Some(all) => all.merge(&group).map_err(|error| self.first_pass.locate(error, &key))?,
                 None => {
                     live.insert(key, group);
                 }
             }
         }
         let held = live.values().map(|group| held(group.state.class_sums())).sum();
-        self.reading.meter.set(held);
+        self.first_pass.meter.set(held);
         // The file's bytes, of the group and of the whole.
-        self.reading.meter.check_more(held)
+        self.first_pass.meter.check_more(held)
     }
 
     fn stop<S: Present>(&mut self, live: &BTreeMap<Key, Gathered<S>>, saving: &Saving) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::first_pass::Present;
-use super::first_pass::{Reading, Summary};
+use super::first_pass::{FirstPass, Summary};
 use crate::archive::Decoded;
 use crate::error::Result;
 use crate::kernels::gram::{self, Par};
@@ -24,7 +24,7 @@ struct Sample {
     product: f64,
 }
 
-impl Reading {
+impl FirstPass {
     /// About how long a run of these numbers takes: one chunk is read and added to a state, and all others are taken to
     /// be like it. Metrics themselves, once rows are read, are not counted.
     ///

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::first_pass::{self, bytes};
 use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
 use super::scan::Watch;
-use super::{Job, Score, Source};
+use super::{Job, RowSource, ScoreSink};
 use crate::archive::{Archive, Column, Key, Naming, Request, Skipped, Spellings, escaped};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
@@ -18,10 +18,10 @@ use crate::state::{Head, SecondPassResult, Statistics};
 
 /// How states are presented, with further rows open.
 #[derive(Debug)]
-pub(super) struct Presentation {
+pub(super) struct Evaluation {
     pub(super) job: Job,
-    pub(super) decisions: Option<Rows>,
-    pub(super) ood: Option<Rows>,
+    pub(super) decisions: Option<FurtherRows>,
+    pub(super) ood: Option<FurtherRows>,
     pub(super) needs: Needs,
     pub(super) threads: usize,
     pub(super) heads: Option<Heads>,
@@ -31,7 +31,7 @@ pub(super) struct Presentation {
 
 /// Further rows, matched to the groups on the keys that they have.
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(super) struct FurtherRows {
     pub(super) archive: Archive,
     /// The job's `group_by` keys.
     names: Vec<String>,
@@ -39,8 +39,8 @@ pub(super) struct Rows {
     positions: Vec<usize>,
 }
 
-impl Rows {
-    fn open(source: &Source, request: &Request) -> Result<Self> {
+impl FurtherRows {
+    fn open(source: &RowSource, request: &Request) -> Result<Self> {
         let request = Request { filters: source.filters.clone(), keys_optional: true, ..request.clone() };
         let archive = Archive::open(std::slice::from_ref(&source.path), &request)?;
         let position = |key| request.group_by.iter().position(|known| known == key);
@@ -49,7 +49,7 @@ impl Rows {
     }
 
     /// What no filter reaches, and what is pooled; `flag` names these rows, and `input` is what the input is filtered by.
-    fn notes(&self, flag: &str, source: &Source, input: &[(String, String)]) -> Vec<String> {
+    fn notes(&self, flag: &str, source: &RowSource, input: &[(String, String)]) -> Vec<String> {
         let path = escaped(&source.path);
         let (mut keys, mut read) = (Vec::new(), Vec::new());
         let free = input.iter().map(|(key, _)| key).filter(|key| source.filters.iter().all(|(own, _)| own != *key));
@@ -83,10 +83,10 @@ impl Rows {
 }
 
 /// The rows that states were made of, where they can be read again, and which units of them.
-pub(super) type Own<'a> = Option<(&'a Archive, &'a [usize])>;
+pub(super) type TrainUnits<'a> = Option<(&'a Archive, &'a [usize])>;
 
 /// A group after the first read.
-pub(super) struct Finished {
+pub(super) struct GroupEvidence {
     pub(super) key: Key,
     pub(super) statistics: Statistics,
     pub(super) head: Option<Head>,
@@ -99,7 +99,7 @@ pub(super) struct Finished {
     pub(super) dropped_classes: u64,
 }
 
-impl Presentation {
+impl Evaluation {
     /// Opens what is read beside states; `own` says whether the rows that the states are made of can be read again, and
     /// `labels` what their labels are, if they are at hand.
     ///
@@ -108,8 +108,8 @@ impl Presentation {
     /// Those of [`Archive::open`]; [`Usage`](crate::error::ErrorKind::Usage) for a head whose path names a key that makes
     /// no groups, or scores of no rows.
     pub(super) fn new(job: Job, own: bool, labels: Option<&Column>) -> Result<Self> {
-        let open = |source: &Option<Source>, request: &Request| {
-            source.as_ref().map(|source| Rows::open(source, request)).transpose()
+        let open = |source: &Option<RowSource>, request: &Request| {
+            source.as_ref().map(|source| FurtherRows::open(source, request)).transpose()
         };
         let notice: Vec<String> = job.request.filters.iter().map(|(key, _)| key.clone()).collect();
         let request = Request { notice, ..job.request.clone() };
@@ -165,7 +165,7 @@ impl Presentation {
     /// Further rows and what is taken of them: for people.
     pub(super) fn further(&self) -> Vec<(&'static str, String)> {
         let mut further = Vec::new();
-        let rows = |rows: &Rows| rows.archive.units().iter().map(|unit| unit.rows).sum::<u64>();
+        let rows = |rows: &FurtherRows| rows.archive.units().iter().map(|unit| unit.rows).sum::<u64>();
         if let Some((source, decisions)) = self.job.decisions.as_ref().zip(self.decisions.as_ref()) {
             further.push(("decisions", format!("{}   {} rows", source.path, rows(decisions))));
         }
@@ -200,7 +200,7 @@ impl Presentation {
     ) -> Result<()> {
         let Some(source) = self.job.head.clone() else { return Ok(()) };
         let (transposed, rules) = (self.job.head_transposed, self.job.head_rules.clone());
-        if let Some(Rows { archive, .. }) = self.decisions.as_ref().filter(|_| rules.ranks()) {
+        if let Some(FurtherRows { archive, .. }) = self.decisions.as_ref().filter(|_| rules.ranks()) {
             labels.add(None, archive.all_labels()?);
         }
         let named = Heads::plan(source, transposed, rules, &self.job.request.group_by, spellings, groups, &labels)?;
@@ -216,7 +216,7 @@ impl Presentation {
     /// Fails if the rows of decisions have labels of another kind than the classes: not one of them would be known.
     pub(super) fn check_kind(&self, kind: LabelKind) -> Result<()> {
         match &self.decisions {
-            Some(Rows { archive, .. }) if archive.label_kind() != kind => {
+            Some(FurtherRows { archive, .. }) if archive.label_kind() != kind => {
                 Err(Error::data("the rows of --decisions have labels of another kind")
                     .with("labels", format!("{}s", archive.label_kind()))
                     .with("expected", format!("{kind}s, as the classes")))
@@ -252,7 +252,7 @@ impl Presentation {
     /// What the records say of the run besides the metrics' own conventions; `of_rows` says what the states are of.
     pub(super) fn settings(&self, of_rows: BTreeMap<&'static str, String>) -> BTreeMap<&'static str, String> {
         let job = &self.job;
-        let source = |source: &Source| match source.filters.as_slice() {
+        let source = |source: &RowSource| match source.filters.as_slice() {
             [] => source.path.clone(),
             filters => {
                 let pairs: Vec<String> = filters.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -270,17 +270,17 @@ impl Presentation {
     }
 
     /// The numbers of groups whose states are complete, in the order given.
-    pub(super) fn present(
+    pub(super) fn evaluate(
         &self,
-        groups: Vec<Finished>,
-        own: Own<'_>,
+        groups: Vec<GroupEvidence>,
+        own: TrainUnits<'_>,
         ood_means: &BTreeMap<Key, Vec<f64>>,
         watch: &Watch,
-        score: Score<'_>,
+        score: ScoreSink<'_>,
     ) -> Result<Vec<Group>> {
         // Of no row there is nothing to find out.
-        let has_rows = |group: &Finished| group.statistics.classes() > 0;
-        let (mut groups, empty): (Vec<Finished>, Vec<Finished>) = groups.into_iter().partition(has_rows);
+        let has_rows = |group: &GroupEvidence| group.statistics.classes() > 0;
+        let (mut groups, empty): (Vec<GroupEvidence>, Vec<GroupEvidence>) = groups.into_iter().partition(has_rows);
         for group in &mut groups {
             self.naming().check_names(&group.statistics.labels).map_err(|error| self.locate(error, &group.key))?;
             match self.heads.as_ref().map(|heads| heads.of(&group.key, &group.statistics)).transpose()? {
@@ -296,7 +296,7 @@ impl Presentation {
         measured.into_iter().chain(empty.iter().map(|group| self.measure(group, None))).collect()
     }
 
-    fn measure(&self, group: &Finished, ood_mean: Option<&[f64]>) -> Result<Group> {
+    fn measure(&self, group: &GroupEvidence, ood_mean: Option<&[f64]>) -> Result<Group> {
         if let Some(mean) = ood_mean
             && mean.len() != group.statistics.dim
         {

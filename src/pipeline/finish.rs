@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use super::evaluate::{Finished, Presentation};
+use super::evaluate::{Evaluation, GroupEvidence};
 use super::first_pass::parse_filters;
 use super::first_pass::{Gathered, Present, ood_means};
 use super::heads::{Candidate, HeadSummary, Labels, parts_by_width};
-use super::plan::{finished, report};
-use super::{Job, Rounding, Score, Watch};
+use super::plan::{group_evidence, report};
+use super::{Job, Rounding, ScoreSink, Watch};
 use crate::archive::{Dtype, Key, Policy, Pooled, Spellings, pooled, pooled_summary};
 use crate::batch::LabelKind;
 use crate::error::Result;
@@ -21,7 +21,7 @@ use crate::store::{Group, Settings, StateFile};
 /// A job whose states are there.
 #[derive(Debug)]
 pub struct Finish {
-    presentation: Presentation,
+    evaluation: Evaluation,
     states: StateFile,
 }
 
@@ -58,18 +58,18 @@ impl Finish {
             exponent: states.settings.get("grid").parse().ok(),
             extra_bits: states.settings.get("extra_bits").parse().unwrap_or(0),
         };
-        let presentation = Presentation::new(job, false, None)?;
-        let mut finish = Self { presentation, states };
+        let evaluation = Evaluation::new(job, false, None)?;
+        let mut finish = Self { evaluation, states };
         let kind = finish.label_kind();
-        finish.presentation.check_kind(kind)?;
-        let job = &finish.presentation.job;
+        finish.evaluation.check_kind(kind)?;
+        let job = &finish.evaluation.job;
         if let Some(source) = &job.head {
             let every = job.head_rules.ranks() || parts_by_width(source, &job.head_rules, &job.request.group_by);
             let survey = if finish.states.has_scatter() { Self::survey::<Scatter> } else { Self::survey::<ClassSums> };
             let (groups, labels) = survey(&finish, every)?;
             let files = finish.states.ledger.files().map(|(source, _)| source.name.as_str());
             let spellings = Spellings::of_paths(files);
-            finish.presentation.settle_heads(&groups, labels, &spellings)?;
+            finish.evaluation.settle_heads(&groups, labels, &spellings)?;
         }
         Ok(finish)
     }
@@ -80,7 +80,7 @@ impl Finish {
         for (key, group) in self.states.groups.iter().filter(|(_, group)| group.rows() > 0) {
             let mut dim = None;
             if every || groups.is_empty() {
-                let state: S = group.decode().map_err(|error| self.presentation.locate(error, key))?;
+                let state: S = group.decode().map_err(|error| self.evaluation.locate(error, key))?;
                 labels.add(groups.is_empty().then(|| key.clone()), state.labels().iter().cloned().collect());
                 dim = Some(state.dim());
             }
@@ -91,7 +91,7 @@ impl Finish {
 
     /// What is known of the heads, if there are any.
     pub fn heads(&self) -> Option<HeadSummary> {
-        self.presentation.head_summary()
+        self.evaluation.head_summary()
     }
 
     /// What the states' files differ in within their groups.
@@ -104,22 +104,22 @@ impl Finish {
     /// What the user should know before rows are read.
     pub fn notes(&self) -> Vec<String> {
         let pooled = self.pooled();
-        pooled.iter().map(Pooled::describe).chain(self.presentation.notes.iter().cloned()).collect()
+        pooled.iter().map(Pooled::describe).chain(self.evaluation.notes.iter().cloned()).collect()
     }
 
     /// Further rows, the flag's name and what is taken of them: for people.
     pub fn further(&self) -> Vec<(&'static str, String)> {
-        self.presentation.further()
+        self.evaluation.further()
     }
 
     /// Bytes of further rows that will be read.
     pub fn bytes(&self) -> u64 {
-        self.presentation.bytes()
+        self.evaluation.bytes()
     }
 
     /// The files that are read beside the states.
     pub fn inputs(&self) -> Vec<PathBuf> {
-        self.presentation.inputs()
+        self.evaluation.inputs()
     }
 
     /// The type of the labels.
@@ -146,7 +146,7 @@ impl Finish {
     /// # Errors
     ///
     /// Those of [`run`](Self::run) and of `score`.
-    pub fn run_scored(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
+    pub fn run_scored(&self, watch: &Watch, score: ScoreSink<'_>) -> Result<Report> {
         if self.states.has_scatter() {
             self.run_with::<Scatter>(watch, score)
         } else {
@@ -154,35 +154,35 @@ impl Finish {
         }
     }
 
-    fn run_with<S: Present>(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
-        let Self { presentation, states } = self;
-        let ood_means = ood_means(presentation, watch)?;
+    fn run_with<S: Present>(&self, watch: &Watch, score: ScoreSink<'_>) -> Result<Report> {
+        let Self { evaluation, states } = self;
+        let ood_means = ood_means(evaluation, watch)?;
         let mut groups = Vec::new();
-        for wave in self.waves() {
+        for batch in self.group_batches() {
             watch.check()?;
-            let numbers = |&(key, group): &(&Key, &Group)| -> Result<Finished> {
-                let gathered = Gathered::<S>::read(group).map_err(|error| presentation.locate(error, key))?;
-                finished(gathered, 0, key.clone(), presentation)
+            let numbers = |&(key, group): &(&Key, &Group)| -> Result<GroupEvidence> {
+                let gathered = Gathered::<S>::read(group).map_err(|error| evaluation.locate(error, key))?;
+                group_evidence(gathered, 0, key.clone(), evaluation)
             };
-            let wave: Vec<Result<Finished>> = wave.par_iter().map(numbers).collect();
-            let mut wave: Vec<Finished> = wave.into_iter().collect::<Result<_>>()?;
-            for group in &mut wave {
+            let batch: Vec<Result<GroupEvidence>> = batch.par_iter().map(numbers).collect();
+            let mut batch: Vec<GroupEvidence> = batch.into_iter().collect::<Result<_>>()?;
+            for group in &mut batch {
                 self.leave_out(group);
             }
-            groups.extend(presentation.present(wave, None, &ood_means, watch, &mut *score)?);
+            groups.extend(evaluation.evaluate(batch, None, &ood_means, watch, &mut *score)?);
         }
         let of_rows = OF_ROWS.map(|name| (name, states.settings.get(name)));
         let mut of_rows: BTreeMap<_, _> = of_rows.into_iter().collect();
         of_rows.insert("group_by", states.settings.keys.join(","));
         of_rows.insert("pooled", pooled_summary(&self.pooled()));
         let left_out = states.ledger.left_out().map(|name| (name.to_owned(), "damaged when it was read".to_owned()));
-        report(presentation, of_rows, groups, left_out.collect())
+        report(evaluation, of_rows, groups, left_out.collect())
     }
 
     /// Leaves classes with too few or too many rows out of numbers that were pooled over all: what needs the scatter has a
     /// reason instead of a value then, unless no class had any.
-    fn leave_out(&self, group: &mut Finished) {
-        let options = &self.presentation.job.options;
+    fn leave_out(&self, group: &mut GroupEvidence) {
+        let options = &self.evaluation.job.options;
         let counts = options.min_count.unwrap_or(1)..=options.max_count.unwrap_or(u64::MAX);
         let all = (group.statistics.classes() as u64, group.statistics.rows());
         if group.statistics.counts.iter().all(|n| counts.contains(n)) {
@@ -194,22 +194,22 @@ impl Finish {
     }
 
     /// Groups whose numbers fit into half of the memory, together.
-    fn waves(&self) -> Vec<Vec<(&Key, &Group)>> {
-        let budget = self.presentation.job.memory / 2;
-        let mut waves: Vec<Vec<_>> = Vec::new();
+    fn group_batches(&self) -> Vec<Vec<(&Key, &Group)>> {
+        let budget = self.evaluation.job.memory / 2;
+        let mut group_batches: Vec<Vec<_>> = Vec::new();
         let mut open = 0;
         for (key, group) in &self.states.groups {
             // Integers and their numbers are some four times the encoded bytes each.
             let bytes = 8 * group.bytes() as u64;
-            match waves.last_mut() {
-                Some(wave) if open + bytes <= budget => wave.push((key, group)),
+            match group_batches.last_mut() {
+                Some(batch) if open + bytes <= budget => batch.push((key, group)),
                 _ => {
-                    waves.push(vec![(key, group)]);
+                    group_batches.push(vec![(key, group)]);
                     open = 0;
                 }
             }
             open += bytes;
         }
-        waves
+        group_batches
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::archive::{Archive, Key};
 
-/// The units of groups that are read together, group after group, so that the states of a wave fit into `budget`
+/// The units of groups that are read together, group after group, so that the states of a batch fit into `budget`
 /// bytes; `dims` has the `D` of each file, `state_bytes` says how much a group of so many rows and dimensions takes.
 ///
-/// Where some unit does not say which groups it holds, all are one wave.
-pub(super) fn waves(
+/// Where some unit does not say which groups it holds, all are one batch.
+pub(super) fn group_batches(
     archive: &Archive,
     dims: &[usize],
     budget: u64,
@@ -21,20 +21,20 @@ pub(super) fn waves(
             None => return vec![(0..archive.units().len()).collect()],
         }
     }
-    let mut waves: Vec<Vec<usize>> = Vec::new();
+    let mut group_batches: Vec<Vec<usize>> = Vec::new();
     let mut open = 0;
     for units in groups.into_values() {
         let rows = units.iter().map(|&unit| archive.units()[unit].rows).sum();
         let dim = units.iter().map(|&unit| dims[archive.units()[unit].file]).max().unwrap_or(0);
         let bytes = state_bytes(rows, dim);
-        match waves.last_mut() {
-            Some(wave) if open + bytes <= budget => wave.extend(units),
+        match group_batches.last_mut() {
+            Some(batch) if open + bytes <= budget => batch.extend(units),
             _ => {
-                waves.push(units);
+                group_batches.push(units);
                 open = 0;
             }
         }
         open += bytes;
     }
-    waves
+    group_batches
 }

@@ -18,9 +18,9 @@ pub struct Job {
     /// Where heads belong, which row of theirs is which class, and what classes are called.
     pub head_rules: HeadRules,
     /// The rows of NC4 and the in-distribution rows of NECO; the group's own when `None`.
-    pub decisions: Option<Source>,
+    pub decisions: Option<RowSource>,
     /// The out-of-distribution rows of NC5.
-    pub ood: Option<Source>,
+    pub ood: Option<RowSource>,
     /// Which metrics.
     pub selection: Selection,
     /// Their conventions.
@@ -39,14 +39,14 @@ pub struct Job {
 
 /// Further rows, `PATH[?key=value&…]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct RowSource {
     /// File, directory or glob.
     pub path: String,
     /// `(key, value)`, as in [`Request::filters`].
     pub filters: Vec<(String, String)>,
 }
 
-impl Source {
+impl RowSource {
     /// Parses `PATH[?key=value&…]`; a `?` that a `key=value` does not follow belongs to a glob.
     pub fn parse(text: &str) -> Self {
         let split = text.rsplit_once('?').and_then(|(path, query)| {
@@ -67,7 +67,10 @@ mod tests {
     #[test]
     fn a_source_is_a_path_with_filters() {
         let filters = vec![("split".to_owned(), "test".to_owned()), ("epoch".to_owned(), "3".to_owned())];
-        assert_eq!(Source::parse("a/b?split=test&epoch=3"), Source { path: "a/b".to_owned(), filters });
-        assert_eq!(Source::parse("part-?.parquet"), Source { path: "part-?.parquet".to_owned(), filters: vec![] });
+        assert_eq!(RowSource::parse("a/b?split=test&epoch=3"), RowSource { path: "a/b".to_owned(), filters });
+        assert_eq!(
+            RowSource::parse("part-?.parquet"),
+            RowSource { path: "part-?.parquet".to_owned(), filters: vec![] }
+        );
     }
 }

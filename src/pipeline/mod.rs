@@ -1,7 +1,7 @@
 //! A job becomes a plan, a plan runs, a run gives a report.
 //!
-//! The first read makes a state of every group ([`Accumulation`] keeps them in a file); a second one, of the same rows or
-//! others, is made only for metrics that need means or classifier beside each row. Groups are taken in waves that fit
+//! The first read makes a state of every group ([`CheckpointedPass`] keeps them in a file); a second one, of the same rows or
+//! others, is made only for metrics that need means or classifier beside each row. Groups are taken in batches that fit
 //! into memory, and a wave's states are gone before the next begins. Measuring is both in one process, and [`Finish`] is
 //! the second half alone.
 
@@ -23,12 +23,12 @@ mod second_pass;
 mod task;
 
 pub use bench::{Bench, Stage, bench};
-pub use checkpointed::{Accumulation, Saving};
+pub use checkpointed::{CheckpointedPass, Saving};
 pub use differences::{Comparison, differences};
 pub use finish::Finish;
 pub use first_pass::{Rounding, Summary};
 pub use heads::{HeadRules, HeadSummary};
-pub use job::{Job, Source};
-pub use plan::{Plan, Score};
+pub use job::{Job, RowSource};
+pub use plan::{Plan, ScoreSink};
 pub use scan::Watch;
 pub use task::Task;

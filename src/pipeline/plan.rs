@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::evaluate::{Finished, Presentation};
-use super::first_pass::{Gathered, Present, Reading, accumulate, ood_means};
+use super::evaluate::{Evaluation, GroupEvidence};
+use super::first_pass::{FirstPass, Gathered, Present, accumulate, ood_means};
 use super::heads::Heads;
 use super::{HeadSummary, Job, Summary, Watch, estimate};
 use crate::archive::{Archive, Key, Pooled, Skipped};
@@ -18,8 +18,8 @@ use crate::state::{ClassSums, Scatter};
 /// A job whose files are open and whose passes are settled. Nothing but footers has been read.
 #[derive(Debug)]
 pub struct Plan {
-    reading: Reading,
-    presentation: Presentation,
+    first_pass: FirstPass,
+    evaluation: Evaluation,
 }
 
 impl Plan {
@@ -35,21 +35,21 @@ impl Plan {
         job.request.memory = Some(job.memory);
         let archive = Archive::open(&job.inputs, &job.request)?;
         let (request, rounding, threads, memory) = (job.request.clone(), job.rounding, job.threads, job.memory);
-        let mut presentation = Presentation::new(job, true, archive.labels())?;
-        presentation.check_kind(archive.label_kind())?;
-        let reading = Reading::new(archive, request, rounding, presentation.needs.scatter, threads, memory)?;
-        reading.check_metrics()?;
-        if presentation.job.head.is_some() {
-            let (groups, labels) = reading.survey(presentation.job.head_rules.ranks())?;
-            presentation.settle_heads(&groups, labels, &reading.archive.spellings())?;
+        let mut evaluation = Evaluation::new(job, true, archive.labels())?;
+        evaluation.check_kind(archive.label_kind())?;
+        let first_pass = FirstPass::new(archive, request, rounding, evaluation.needs.scatter, threads, memory)?;
+        first_pass.check_metrics()?;
+        if evaluation.job.head.is_some() {
+            let (groups, labels) = first_pass.survey(evaluation.job.head_rules.ranks())?;
+            evaluation.settle_heads(&groups, labels, &first_pass.archive.spellings())?;
         }
-        let threads = reading.threads;
-        Ok(Self { reading, presentation: Presentation { threads, ..presentation } })
+        let threads = first_pass.threads;
+        Ok(Self { first_pass, evaluation: Evaluation { threads, ..evaluation } })
     }
 
     /// The archive of the first read.
     pub fn archive(&self) -> &Archive {
-        &self.reading.archive
+        &self.first_pass.archive
     }
 
     /// About how long [`run`](Self::run) takes, from a first chunk; metrics themselves, once rows are read, are not counted.
@@ -58,29 +58,29 @@ impl Plan {
     ///
     /// Those of the first chunk.
     pub fn estimate(&self) -> Result<Duration> {
-        self.reading.estimate(&self.summary())
+        self.first_pass.estimate(&self.summary())
     }
 
     /// What is known of the heads, if there are any.
     pub fn heads(&self) -> Option<HeadSummary> {
-        self.presentation.head_summary()
+        self.evaluation.head_summary()
     }
 
     /// What the user should know before rows are read: what is pooled, and what no filter reaches.
     pub fn notes(&self) -> Vec<String> {
         let pooled = self.archive().pooled();
-        pooled.iter().map(Pooled::describe).chain(self.presentation.notes.iter().cloned()).collect()
+        pooled.iter().map(Pooled::describe).chain(self.evaluation.notes.iter().cloned()).collect()
     }
 
     /// Further rows, the flag's name and what is taken of them: for people.
     pub fn further(&self) -> Vec<(&'static str, String)> {
-        self.presentation.further()
+        self.evaluation.further()
     }
 
     /// The files that are read.
     pub fn inputs(&self) -> Vec<PathBuf> {
-        let own = self.reading.archive.files().iter().map(|file| file.path.clone());
-        own.chain(self.presentation.inputs()).collect()
+        let own = self.first_pass.archive.files().iter().map(|file| file.path.clone());
+        own.chain(self.evaluation.inputs()).collect()
     }
 
     /// `D`, and about how long the decomposition of `nc1_vci` takes for a group, where that is asked for and is long.
@@ -89,20 +89,20 @@ impl Plan {
     ///
     /// Those of the decomposition.
     pub fn decomposition(&self) -> Result<Option<(usize, Duration)>> {
-        let wanted = self.reading.scatter && self.presentation.job.selection.contains("nc1_vci");
-        let dim = self.reading.largest_dim();
+        let wanted = self.first_pass.scatter && self.evaluation.job.selection.contains("nc1_vci");
+        let dim = self.first_pass.largest_dim();
         let time = if wanted { estimate::decomposition(dim)? } else { None };
         Ok(time.map(|time| (dim, time)))
     }
 
     /// The plan in numbers.
     pub fn summary(&self) -> Summary {
-        let summary = self.reading.summary();
-        let judged_of_own = self.presentation.reads_again() && self.presentation.decisions.is_none();
-        let again = self.presentation.reads_own() || judged_of_own;
+        let summary = self.first_pass.summary();
+        let judged_of_own = self.evaluation.reads_again() && self.evaluation.decisions.is_none();
+        let again = self.evaluation.reads_own() || judged_of_own;
         Summary {
-            bytes: summary.bytes * (1 + u64::from(again)) + self.presentation.bytes(),
-            passes: 1 + usize::from(self.presentation.reads_again()),
+            bytes: summary.bytes * (1 + u64::from(again)) + self.evaluation.bytes(),
+            passes: 1 + usize::from(self.evaluation.reads_again()),
             ..summary
         }
     }
@@ -121,52 +121,54 @@ impl Plan {
     /// # Errors
     ///
     /// Those of [`run`](Self::run) and of `score`.
-    pub fn run_scored(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
-        if self.reading.scatter {
+    pub fn run_scored(&self, watch: &Watch, score: ScoreSink<'_>) -> Result<Report> {
+        if self.first_pass.scatter {
             self.run_with::<Scatter>(watch, score)
         } else {
             self.run_with::<ClassSums>(watch, score)
         }
     }
 
-    fn run_with<S: Present>(&self, watch: &Watch, score: Score<'_>) -> Result<Report> {
-        let Self { reading, presentation } = self;
-        let (sound, damaged) = reading.sound_units(|_| true, watch)?;
-        let waves = reading.waves.iter().map(|wave| wave.iter().copied().filter(|&unit| sound[unit]).collect());
-        let kept = reading.count_classes(&sound, &presentation.job.options, watch)?;
-        let ood_means = ood_means(presentation, watch)?;
+    fn run_with<S: Present>(&self, watch: &Watch, score: ScoreSink<'_>) -> Result<Report> {
+        let Self { first_pass, evaluation } = self;
+        let (sound, damaged) = first_pass.sound_units(|_| true, watch)?;
+        let group_batches =
+            first_pass.group_batches.iter().map(|batch| batch.iter().copied().filter(|&unit| sound[unit]).collect());
+        let kept = first_pass.count_classes(&sound, &evaluation.job.options, watch)?;
+        let ood_means = ood_means(evaluation, watch)?;
         let mut groups = Vec::new();
-        for wave in waves {
-            let wave: Vec<usize> = wave;
-            let gathered = accumulate::<S>(reading, &wave, kept.as_ref(), watch)?;
+        for batch in group_batches {
+            let batch: Vec<usize> = batch;
+            let gathered = accumulate::<S>(first_pass, &batch, kept.as_ref(), watch)?;
             // Metrics of several groups are made at once; those of the largest take most.
-            let largest = gathered.values().map(|group| group.metric_bytes(reading.scatter)).max().unwrap_or(0);
-            reading.meter.check_more(largest)?;
+            let largest = gathered.values().map(|group| group.metric_bytes(first_pass.scatter)).max().unwrap_or(0);
+            first_pass.meter.check_more(largest)?;
             let dropped = |key: &Key| kept.as_ref().map_or(0, |kept| kept.dropped(key));
-            let finished = gathered
+            let group_evidence = gathered
                 .into_par_iter()
                 .filter(|(_, gathered)| gathered.dim > 0 || gathered.skipped.total() > 0)
-                .map(|(key, gathered)| finished(gathered, dropped(&key), key, presentation))
-                .collect::<Vec<Result<Finished>>>();
-            let finished = finished.into_iter().collect::<Result<_>>()?;
-            let own = Some((&reading.archive, wave.as_slice()));
-            groups.extend(presentation.present(finished, own, &ood_means, watch, &mut *score)?);
+                .map(|(key, gathered)| group_evidence(gathered, dropped(&key), key, evaluation))
+                .collect::<Vec<Result<GroupEvidence>>>();
+            let group_evidence = group_evidence.into_iter().collect::<Result<_>>()?;
+            let own = Some((&first_pass.archive, batch.as_slice()));
+            groups.extend(evaluation.evaluate(group_evidence, own, &ood_means, watch, &mut *score)?);
         }
-        let damaged = damaged.into_iter().map(|(file, reason)| (reading.archive.files()[file].shown.clone(), reason));
-        let bad_files = reading.archive.bad_files().iter().cloned().chain(damaged).collect();
-        report(presentation, reading.settings(), groups, bad_files)
+        let damaged =
+            damaged.into_iter().map(|(file, reason)| (first_pass.archive.files()[file].shown.clone(), reason));
+        let bad_files = first_pass.archive.bad_files().iter().cloned().chain(damaged).collect();
+        report(evaluation, first_pass.settings(), groups, bad_files)
     }
 }
 
 /// A state that is complete, as numbers.
-pub(super) fn finished<S: Present>(
+pub(super) fn group_evidence<S: Present>(
     gathered: Gathered<S>,
     dropped_classes: u64,
     key: Key,
-    presentation: &Presentation,
-) -> Result<Finished> {
-    Ok(Finished {
-        statistics: gathered.state.statistics().map_err(|error| presentation.locate(error, &key))?,
+    evaluation: &Evaluation,
+) -> Result<GroupEvidence> {
+    Ok(GroupEvidence {
+        statistics: gathered.state.statistics().map_err(|error| evaluation.locate(error, &key))?,
         significand_bits: gathered.significand_bits(),
         key,
         head: None,
@@ -178,7 +180,7 @@ pub(super) fn finished<S: Present>(
 }
 
 pub(super) fn report(
-    presentation: &Presentation,
+    evaluation: &Evaluation,
     of_rows: BTreeMap<&'static str, String>,
     mut groups: Vec<Group>,
     bad_files: Vec<(String, String)>,
@@ -189,10 +191,10 @@ pub(super) fn report(
     }
     groups.sort_by(|a, b| a.key.iter().map(|(_, value)| value).cmp(b.key.iter().map(|(_, value)| value)));
     Ok(Report {
-        options: presentation.job.options,
-        settings: presentation.settings(of_rows),
-        remarks: presentation.heads.as_ref().map(Heads::afterthoughts).unwrap_or_default(),
-        class_names: presentation.class_names(&groups),
+        options: evaluation.job.options,
+        settings: evaluation.settings(of_rows),
+        remarks: evaluation.heads.as_ref().map(Heads::afterthoughts).unwrap_or_default(),
+        class_names: evaluation.class_names(&groups),
         groups,
         bad_files,
     })
@@ -224,4 +226,4 @@ fn nothing_left(groups: &[Group]) -> Error {
 }
 
 /// Takes the rows that were judged.
-pub type Score<'a> = &'a mut (dyn FnMut(&Scored<'_>) -> Result<()> + Send);
+pub type ScoreSink<'a> = &'a mut (dyn FnMut(&Scored<'_>) -> Result<()> + Send);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::Score;
-use super::evaluate::{Finished, Own, Presentation};
+use super::ScoreSink;
+use super::evaluate::{Evaluation, GroupEvidence, TrainUnits};
 use super::first_pass::at_row;
 use super::scan::{Place, Watch, scan};
 use crate::archive::{Archive, Decoded, Key};
@@ -13,14 +13,14 @@ use crate::metrics::neco_projection;
 use crate::report::Scored;
 use crate::state::{Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState};
 
-impl Presentation {
+impl Evaluation {
     /// Fills the findings of groups.
     pub(super) fn second_read(
         &self,
-        own: Own<'_>,
-        groups: &mut [Finished],
+        own: TrainUnits<'_>,
+        groups: &mut [GroupEvidence],
         watch: &Watch,
-        score: Score<'_>,
+        score: ScoreSink<'_>,
     ) -> Result<()> {
         if !self.reads_again() {
             return Ok(());
@@ -32,10 +32,10 @@ impl Presentation {
 
     fn findings(
         &self,
-        own: Own<'_>,
-        groups: &[Finished],
+        own: TrainUnits<'_>,
+        groups: &[GroupEvidence],
         watch: &Watch,
-        score: Score<'_>,
+        score: ScoreSink<'_>,
     ) -> Result<Vec<SecondPassResult>> {
         let score = Mutex::new(score);
         let needs = self.needs;
@@ -86,7 +86,7 @@ impl Presentation {
                 self.look(&rows.archive, &units, (groups, &keys), role, &passes, &mut seen, watch, &score)?;
             }
         }
-        let finish = |((pass, seen), group): ((&SecondPass<'_>, &SecondPassState), &Finished)| {
+        let finish = |((pass, seen), group): ((&SecondPass<'_>, &SecondPassState), &GroupEvidence)| {
             pass.finish(seen).map_err(|error| self.locate(error, &group.key))
         };
         passes.iter().zip(&seen).zip(groups).map(finish).collect()
@@ -98,12 +98,12 @@ impl Presentation {
         &self,
         archive: &Archive,
         units: &[usize],
-        (groups, keys): (&[Finished], &[Key]),
+        (groups, keys): (&[GroupEvidence], &[Key]),
         role: Role,
         passes: &[SecondPass<'_>],
         seen: &mut [SecondPassState],
         watch: &Watch,
-        score: &Mutex<Score<'_>>,
+        score: &Mutex<ScoreSink<'_>>,
     ) -> Result<()> {
         let scored = self.job.scores && role != Role::Train;
         let mut by_key: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();

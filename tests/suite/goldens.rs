@@ -6,7 +6,7 @@ use std::path::Path;
 use nckit::archive::{HeadSource, Request};
 use nckit::batch::Label;
 use nckit::metrics::{Extras, Options, Selection};
-use nckit::pipeline::{HeadRules, Job, Plan, Rounding, Source, Watch};
+use nckit::pipeline::{HeadRules, Job, Plan, Rounding, RowSource, Watch};
 use nckit::report::{Group, Report};
 
 /// Names of `goldens.json` and the keys that they are here.
@@ -70,7 +70,7 @@ pub(crate) fn plain_job(inputs: Vec<String>, request: Request, metrics: &[&str])
 
 /// The job of all of `h3`, or of the layers.
 fn job(layer: &str, head: Option<&str>) -> Job {
-    let rows = |split: &str| Source {
+    let rows = |split: &str| RowSource {
         path: data("hive"),
         filters: filters(&[&format!("split={split}"), &format!("layer={layer}")]),
     };
@@ -211,7 +211,7 @@ fn hive_and_flat_are_the_same_rows() {
         flat.inputs = vec![data("flat/h3_final.parquet")];
         (flat.rounding, flat.threads) = (rounding, threads);
         let rows = |split: &str| {
-            Some(Source { path: data("flat"), filters: filters(&[&format!("split={split}"), "layer=h3"]) })
+            Some(RowSource { path: data("flat"), filters: filters(&[&format!("split={split}"), "layer=h3"]) })
         };
         (flat.decisions, flat.ood) = (rows("test"), rows("ood"));
         assert_eq!(run(hive).groups, run(flat).groups, "{threads} threads");

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::{Reading, differ_in_length};
+use super::{FirstPass, differ_in_length};
 use crate::archive::{Archive, Decoded, Key, Policy, Skipped, is_damage};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
 use crate::grid::Profile;
 use crate::metrics::{OodMean, Options};
 use crate::pipeline::digest;
-use crate::pipeline::evaluate::{Presentation, Rows};
+use crate::pipeline::evaluate::{Evaluation, FurtherRows};
 use crate::pipeline::memory::{Meter, classes_bytes, held, metric_bytes};
 use crate::pipeline::scan::{Place, Watch, scan, scan_until};
 use crate::state::{Accumulate, Chunk, ClassSums, Scatter, Shifts, Statistics};
@@ -156,7 +156,7 @@ impl Kept {
     }
 }
 
-impl Reading {
+impl FirstPass {
     /// Which units are of files without damage, and the files that are not, with the reason.
     ///
     /// Under `--on-bad-file skip` all files are decoded once before any row counts: damage may lie behind rows that
@@ -229,30 +229,30 @@ pub(in crate::pipeline) struct Counted<S> {
 
 /// The states of all groups of these units.
 pub(in crate::pipeline) fn accumulate<S: Present>(
-    reading: &Reading,
+    first_pass: &FirstPass,
     units: &[usize],
     kept: Option<&Kept>,
     watch: &Watch,
 ) -> Result<BTreeMap<Key, Gathered<S>>> {
-    reading.meter.set(0);
-    let counted = count(reading, units, kept, false, watch, None)?;
+    first_pass.meter.set(0);
+    let counted = count(first_pass, units, kept, false, watch, None)?;
     watch.check()?;
-    reading.meter.set(counted.groups.values().map(|group: &Gathered<S>| held(group.state.class_sums())).sum());
+    first_pass.meter.set(counted.groups.values().map(|group: &Gathered<S>| held(group.state.class_sums())).sum());
     Ok(counted.groups)
 }
 
 /// The same up to a pause, with the ledger.
 pub(in crate::pipeline) fn accumulate_until<S: Present>(
-    reading: &Reading,
+    first_pass: &FirstPass,
     units: &[usize],
     watch: &Watch,
     pause: &(dyn Fn() -> bool + Sync),
 ) -> Result<Counted<S>> {
-    count(reading, units, None, true, watch, Some(pause))
+    count(first_pass, units, None, true, watch, Some(pause))
 }
 
 fn count<S: Present>(
-    reading: &Reading,
+    first_pass: &FirstPass,
     units: &[usize],
     kept: Option<&Kept>,
     ledger: bool,
@@ -260,10 +260,10 @@ fn count<S: Present>(
     pause: Option<&(dyn Fn() -> bool + Sync)>,
 ) -> Result<Counted<S>> {
     let shifts = ShiftTables::default();
-    let bits = reading.archive.significand_bits();
+    let bits = first_pass.archive.significand_bits();
     let look = |worker: &mut Counted<S>, place: Place, chunk: &Decoded| {
         let batch = chunk.finite_batch()?;
-        let profile = reading.rounding.profile(&batch)?;
+        let profile = first_pass.rounding.profile(&batch)?;
         let mut entry = Entry::default();
         for part in &chunk.parts {
             let group = worker.groups.entry(part.key.clone()).or_insert_with(Gathered::new);
@@ -281,9 +281,9 @@ fn count<S: Present>(
             group.check_dim(chunk.dim)?;
             *group.precisions.entry(bits).or_default() += used as u64;
             let before = group.state.class_sums().classes();
-            room_for(&reading.meter, chunk, rows, group.state.class_sums())?;
+            room_for(&first_pass.meter, chunk, rows, group.state.class_sums())?;
             group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts.of(&part.key))?;
-            reading.meter.grow(classes_bytes(&group.state.class_sums().labels()[before..], chunk.dim));
+            first_pass.meter.grow(classes_bytes(&group.state.class_sums().labels()[before..], chunk.dim));
         }
         if ledger {
             let unit = worker.entries.entry(place.unit).or_default();
@@ -295,8 +295,8 @@ fn count<S: Present>(
     };
     let new = || Counted { groups: BTreeMap::new(), entries: BTreeMap::new(), units: 0 };
     let (workers, read) =
-        scan_until(&reading.archive, units, reading.threads, watch, pause, new, |worker, place, chunk| {
-            look(worker, place, chunk).map_err(|error| at_row(error, &reading.archive, units[place.unit], chunk))
+        scan_until(&first_pass.archive, units, first_pass.threads, watch, pause, new, |worker, place, chunk| {
+            look(worker, place, chunk).map_err(|error| at_row(error, &first_pass.archive, units[place.unit], chunk))
         })?;
     let mut all = new();
     all.units = read;
@@ -305,7 +305,7 @@ fn count<S: Present>(
     for worker in workers {
         for (key, group) in worker.groups {
             match all.groups.get_mut(&key) {
-                Some(merged) => merged.merge(&group).map_err(|error| reading.locate(error, &key))?,
+                Some(merged) => merged.merge(&group).map_err(|error| first_pass.locate(error, &key))?,
                 None => {
                     all.groups.insert(key, group);
                 }
@@ -335,8 +335,8 @@ fn room_for(meter: &Meter, chunk: &Decoded, rows: Option<&[u32]>, state: &ClassS
 }
 
 /// The mean that stands for the out-of-distribution rows, for each key that they have.
-pub(in crate::pipeline) fn ood_means(plan: &Presentation, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
-    let Some(Rows { archive, .. }) = &plan.ood else { return Ok(BTreeMap::new()) };
+pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
+    let Some(FurtherRows { archive, .. }) = &plan.ood else { return Ok(BTreeMap::new()) };
     let units: Vec<usize> = (0..archive.units().len()).collect();
     let one_class = [Label::Int(0)];
     let shifts = ShiftTables::default();

@@ -12,14 +12,14 @@ use rayon::prelude::*;
 use crate::archive::{Archive, Key, Policy, Request, Seen, Unit, is_damage, pooled_summary};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::pipeline::group_batches::waves;
+use crate::pipeline::group_batches::group_batches;
 use crate::pipeline::heads::{Candidate, Labels};
 use crate::pipeline::memory::{Meter, metric_bytes};
 use crate::state::{ClassSums, Scatter};
 
 /// Rows that states are made of: the files are open, and nothing but footers has been read.
 #[derive(Debug)]
-pub(in crate::pipeline) struct Reading {
+pub(in crate::pipeline) struct FirstPass {
     pub(in crate::pipeline) archive: Archive,
     pub(in crate::pipeline) request: Request,
     pub(in crate::pipeline) rounding: Rounding,
@@ -28,7 +28,7 @@ pub(in crate::pipeline) struct Reading {
     /// `D` of each file of the archive; 0 where it has no row.
     dims: Vec<usize>,
     /// Units that are read together.
-    pub(in crate::pipeline) waves: Vec<Vec<usize>>,
+    pub(in crate::pipeline) group_batches: Vec<Vec<usize>>,
     pub(in crate::pipeline) threads: usize,
     pub(in crate::pipeline) memory: u64,
     /// What has grown with the rows.
@@ -74,7 +74,7 @@ const TEXT_COPIES: u64 = 3;
 /// Bytes that a text of a chunk takes beside itself, as a label and where it is looked up.
 const TEXT_BYTES: u64 = 120;
 
-impl Reading {
+impl FirstPass {
     /// Plans to read an archive on so many threads, with so many bytes of memory.
     ///
     /// # Errors
@@ -93,20 +93,20 @@ impl Reading {
             .map(|file| archive.file_dim(file).map(Option::unwrap_or_default))
             .collect::<Result<_>>()?;
         let threads = threads.max(1);
-        let mut reading = Self {
+        let mut first_pass = Self {
             archive,
             request,
             rounding,
             scatter,
             dims,
-            waves: Vec::new(),
+            group_batches: Vec::new(),
             threads,
             memory,
             meter: Meter::default(),
         };
-        reading.check_dims()?;
-        reading.fit_memory()?;
-        Ok(reading)
+        first_pass.check_dims()?;
+        first_pass.fit_memory()?;
+        Ok(first_pass)
     }
 
     /// One read of all units, in numbers.
@@ -192,7 +192,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Takes as many threads as the memory allows, and settles the waves.
+    /// Takes as many threads as the memory allows, and settles the batches of groups.
     fn fit_memory(&mut self) -> Result<()> {
         let limit = self.memory;
         let dim = self.largest_dim();
@@ -222,7 +222,7 @@ impl Reading {
         // Every thread holds a state of each group of its own, with the maps that find classes.
         let budget = (limit - self.memory) / 2 / self.threads as u64;
         let with_scatter = self.scatter;
-        self.waves = waves(&self.archive, &self.dims, budget, |rows, dim| {
+        self.group_batches = group_batches(&self.archive, &self.dims, budget, |rows, dim| {
             // No more classes than rows; and a group seldom has more than one class in eight rows.
             let classes = (rows / 8 + 1) as usize;
             (if with_scatter { Scatter::bytes(classes, dim) } else { ClassSums::bytes(classes, dim) }) as u64

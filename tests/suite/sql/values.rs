@@ -14,7 +14,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use nckit::archive::{HeadSource, Request};
 use nckit::error::{Error, ErrorKind};
-use nckit::pipeline::{Job, Plan, Source, Watch};
+use nckit::pipeline::{Job, Plan, RowSource, Watch};
 
 use crate::goldens::plain_job;
 
@@ -173,7 +173,7 @@ fn classes_pairs_and_spectra() {
 #[test]
 fn out_of_distribution_rows() {
     let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|&(key, value)| (key.into(), value.into())).collect();
-    let rows = |split| Source { path: data("hive"), filters: pairs(&[("split", split), ("layer", "h3")]) };
+    let rows = |split| RowSource { path: data("hive"), filters: pairs(&[("split", split), ("layer", "h3")]) };
     let request = Request {
         group_by: vec!["epoch".into()],
         filters: pairs(&[("split", "train"), ("layer", "h3"), ("epoch", "53")]),

@@ -43,58 +43,29 @@
 //! A metric of rows becomes its function of `nc_state` when a query is simplified, so that all metrics of the same rows
 //! have one state, and metrics of one state in a projection become one call, so that it is finished once.
 
-mod aggregate;
-mod analyzer;
-mod budget;
-mod carrier;
-mod carry;
-mod clauses;
-mod columns;
-mod copy;
-mod decisions;
-mod describe;
-mod doubts;
-mod evaluate;
-mod failure;
+mod aggregates;
+mod error;
 mod functions;
-mod fuse;
-mod groups;
-mod head;
-mod judged;
-mod memory;
-mod merge;
-mod nesting;
-mod paths;
-mod query;
-mod remarks;
-mod rows;
-mod scalar;
-mod scan;
+mod rules;
 mod session;
 mod settings;
-mod share;
-mod state_file;
-mod summary;
-mod table;
-mod yielding;
+mod sources;
+mod values;
 
-pub use describe::describe;
-pub use doubts::{Doubt, Doubts};
-pub use failure::explain;
-pub use functions::{Function, functions};
-pub use query::{Access, Answer, Query};
+pub use error::explain;
+pub use functions::catalogue::{Function, functions};
+pub use session::query::{Access, Answer, Query};
 pub use session::{SessionOptions, conventions, doubts, session};
 pub use settings::Settings;
-pub use table::ArchiveTable;
+pub use settings::doubts::{Doubt, Doubts};
+pub use sources::archive_table::ArchiveTable;
+pub use values::describe::describe;
 
 use std::sync::Arc;
 
-use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionContext;
-
-use crate::error::Error;
 
 /// Registers all functions, and what brings the grids of archives to them, with a session.
 ///
@@ -121,30 +92,25 @@ use crate::error::Error;
 pub fn register(context: &SessionContext) {
     let state = context.state();
     let state = SessionStateBuilder::new_from_existing(state)
-        .with_physical_optimizer_rule(Arc::new(memory::CheckMemory))
-        .with_physical_optimizer_rule(Arc::new(yielding::YieldOften));
+        .with_physical_optimizer_rule(Arc::new(rules::memory::CheckMemory))
+        .with_physical_optimizer_rule(Arc::new(rules::yielding::YieldOften));
     *context.state_ref().write() = state.build();
-    for function in aggregate::RowAggregate::all() {
+    for function in aggregates::of_rows::RowAggregate::all() {
         context.register_udaf(AggregateUDF::new_from_impl(function));
     }
-    context.register_udaf(AggregateUDF::new_from_impl(merge::MergeStates::new()));
-    for function in scalar::Measure::all() {
+    context.register_udaf(AggregateUDF::new_from_impl(aggregates::merge::MergeStates::new()));
+    for function in functions::measure::Measure::all() {
         context.register_udf(ScalarUDF::new_from_impl(function));
     }
-    for function in judged::JudgedAggregate::all() {
+    for function in aggregates::second_pass::JudgedAggregate::all() {
         context.register_udaf(AggregateUDF::new_from_impl(function));
     }
-    for function in decisions::OfDecisions::all() {
+    for function in functions::decisions::OfDecisions::all() {
         context.register_udf(ScalarUDF::new_from_impl(function));
     }
-    context.register_udf(ScalarUDF::new_from_impl(share::ReadHead::new()));
-    context.register_udf(ScalarUDF::new_from_impl(share::Share::new()));
+    context.register_udf(ScalarUDF::new_from_impl(functions::share::ReadHead::new()));
+    context.register_udf(ScalarUDF::new_from_impl(functions::share::Share::new()));
     context.state_ref().write().config_mut().options_mut().extensions.insert(Settings::default());
-    context.add_analyzer_rule(Arc::new(analyzer::BindAggregates));
-    context.add_optimizer_rule(Arc::new(fuse::FuseMetrics));
-}
-
-/// An error of this crate on its way through DataFusion.
-fn external(error: Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
+    context.add_analyzer_rule(Arc::new(rules::bind::BindAggregates));
+    context.add_optimizer_rule(Arc::new(rules::fuse::FuseMetrics));
 }

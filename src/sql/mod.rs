@@ -99,7 +99,7 @@ pub fn register(context: &SessionContext) {
         context.register_udaf(AggregateUDF::new_from_impl(function));
     }
     context.register_udaf(AggregateUDF::new_from_impl(aggregates::merge::MergeStates::new()));
-    for function in functions::measure::Measure::all() {
+    for function in functions::of_state::Measure::all() {
         context.register_udf(ScalarUDF::new_from_impl(function));
     }
     for function in aggregates::second_pass::JudgedAggregate::all() {

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use datafusion::scalar::ScalarValue;
 
 use crate::error::{Error, Result};
+use crate::sql::aggregates::finish::Finish;
 use crate::sql::error::external;
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::{Budget, Held};
@@ -18,12 +19,6 @@ use crate::sql::values::rows::{Rounded, Rounding, Rows};
 use crate::sql::values::state_column::{self, States};
 use crate::sql::values::summary::Summary;
 use crate::state::Shifts;
-
-/// What is made of a group once all its rows are in.
-pub(in crate::sql) trait Finish: Send + Sync + 'static {
-    /// The values of groups, one a row, each with the head that came with its rows.
-    fn finish(&self, groups: &[(Summary, Option<HeadPlace>)]) -> Result<ArrayRef>;
-}
 
 /// Accumulates groups. Arguments are a vector, a label, then in any order a head and what rounds the rows.
 pub(in crate::sql) struct Groups {

@@ -16,13 +16,12 @@ use datafusion::logical_expr::{
 
 use crate::error::Error;
 use crate::metrics::{Card, card, cards};
-use crate::sql::aggregates::groups::{Finish, Groups, Single};
+use crate::sql::aggregates::finish::{Finish, ToMeasurements, ToMetric, ToStates};
+use crate::sql::aggregates::groups::{Groups, Single};
 use crate::sql::error::external;
 use crate::sql::functions::catalogue;
-use crate::sql::functions::evaluate::{
-    Source, ToMeasurements, ToMetric, ToStates, keys_of_states, needs_scatter, table_fields,
-};
-use crate::sql::functions::measure::Measure;
+use crate::sql::functions::evaluate::{Source, keys_of_states, needs_scatter, table_fields};
+use crate::sql::functions::of_state::Measure;
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
 use crate::sql::values::grid_column;

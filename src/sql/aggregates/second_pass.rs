@@ -26,14 +26,15 @@ use crate::sql::aggregates::groups::differ_in_length;
 use crate::sql::aggregates::of_rows::{check_rows, distinct, with_casts};
 use crate::sql::error::external;
 use crate::sql::functions::catalogue;
-use crate::sql::functions::decisions::{self, OfDecisions};
+use crate::sql::functions::decisions::OfDecisions;
 use crate::sql::functions::evaluate;
 use crate::sql::functions::evaluate::Source;
-use crate::sql::functions::share::{Shared, shared};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::{Budget, Held};
+use crate::sql::values::decisions;
 use crate::sql::values::head::{self, HeadPlace, Library};
 use crate::sql::values::rows::Rows;
+use crate::sql::values::shared::{Shared, shared};
 use crate::sql::values::state_column::{self, States};
 use crate::state::{Head, Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState, Statistics};
 

@@ -10,11 +10,10 @@ use rayon::prelude::*;
 use crate::archive::StoredHead;
 use crate::error::{Error, Result};
 use crate::metrics::{Card, Evidence, Extras, Measurements, Need, OodMean, Selection, cards, measure};
-use crate::sql::aggregates::groups::Finish;
 use crate::sql::functions::remarks::{self, Remarks};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
-use crate::sql::values::head::{self, HeadPlace, Library};
+use crate::sql::values::head;
 use crate::sql::values::summary::{Summary, Sums};
 use crate::state::Statistics;
 
@@ -168,49 +167,6 @@ fn row(
     // Who asks for everything has the remarks beside the numbers.
     settings.doubts.note(&measured, keys.len() < keys_of_states().len());
     Ok(Row { shape, values, measured })
-}
-
-/// Groups become states.
-pub(in crate::sql) struct ToStates;
-
-impl Finish for ToStates {
-    fn finish(&self, groups: &[(Summary, Option<HeadPlace>)]) -> Result<ArrayRef> {
-        Ok(Arc::new(crate::sql::values::state_column::encode(groups.iter().map(|(summary, _)| Some(summary)))?))
-    }
-}
-
-/// Groups become one metric.
-pub(in crate::sql) struct ToMetric {
-    pub(in crate::sql) key: &'static str,
-    pub(in crate::sql) settings: Settings,
-}
-
-impl Finish for ToMetric {
-    fn finish(&self, groups: &[(Summary, Option<HeadPlace>)]) -> Result<ArrayRef> {
-        let heads = heads(groups)?;
-        metric(self.key, &beside(groups, &heads), &self.settings)
-    }
-}
-
-/// Groups become all metrics.
-pub(in crate::sql) struct ToMeasurements {
-    pub(in crate::sql) settings: Settings,
-}
-
-impl Finish for ToMeasurements {
-    fn finish(&self, groups: &[(Summary, Option<HeadPlace>)]) -> Result<ArrayRef> {
-        let heads = heads(groups)?;
-        Ok(Arc::new(table(&keys_of_states(), &beside(groups, &heads), &self.settings)?))
-    }
-}
-
-fn heads(groups: &[(Summary, Option<HeadPlace>)]) -> Result<Vec<Option<Arc<StoredHead>>>> {
-    let mut library = Library::default();
-    groups.iter().map(|(_, head)| head.as_ref().map(|head| library.read(head)).transpose()).collect()
-}
-
-fn beside<'a>(groups: &'a [(Summary, Option<HeadPlace>)], heads: &'a [Option<Arc<StoredHead>>]) -> Vec<Beside<'a>> {
-    groups.iter().zip(heads).map(|((summary, _), head)| (Some(summary), head.as_deref(), None)).collect()
 }
 
 /// One metric of several states.

@@ -1,11 +1,9 @@
 //! `nc_head`, and what keeps a head or a state beside rows from being copied for every row.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Int32Type};
 use datafusion::common::{Result as SqlResult, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
@@ -13,11 +11,12 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sql::error::external;
+use crate::sql::functions::arguments::Arguments;
 use crate::sql::functions::catalogue;
-use crate::sql::functions::measure::Arguments;
 use crate::sql::values::head::{self, HeadPlace};
+use crate::sql::values::shared::shared;
 
 /// `nc_head(path [, key [, transposed]])`: a classifier in a file, as `--head` reads it. That it is there is seen at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -104,14 +103,6 @@ impl Share {
     }
 }
 
-/// The type of the values of a column that may be shared.
-pub(in crate::sql) fn shared(data_type: &DataType) -> &DataType {
-    match data_type {
-        DataType::Dictionary(_, values) => values,
-        other => other,
-    }
-}
-
 impl ScalarUDFImpl for Share {
     fn name(&self) -> &'static str {
         "nc_share"
@@ -145,47 +136,5 @@ impl ScalarUDFImpl for Share {
             }
             _ => plan_err!("nc_share takes one value"),
         }
-    }
-}
-
-/// A column of which many rows share a value.
-pub(in crate::sql) struct Shared {
-    values: ArrayRef,
-    /// Where each row's value is among them.
-    keys: Vec<Option<u32>>,
-}
-
-impl Shared {
-    pub(in crate::sql) fn of(column: &ArrayRef) -> Result<Self> {
-        if let Some(dictionary) = column.as_any_dictionary_opt() {
-            let keys = cast(dictionary.keys(), &DataType::Int64)
-                .map_err(|error| Error::internal("the keys of a dictionary are no integers").caused_by(error))?;
-            let keys = keys.as_primitive::<Int64Type>().iter().map(|key| key.map(|key| key as u32)).collect();
-            return Ok(Self { values: dictionary.values().clone(), keys });
-        }
-        if !column.data_type().is_string() {
-            let mut keys: Vec<Option<u32>> = Vec::with_capacity(column.len());
-            for row in 0..column.len() {
-                let before = row.checked_sub(1).filter(|&before| column.slice(before, 1) == column.slice(row, 1));
-                keys.push(before.map_or(Some(row as u32), |before| keys[before]));
-            }
-            return Ok(Self { values: column.clone(), keys });
-        }
-        let values =
-            cast(column, &DataType::Utf8).map_err(|error| Error::internal("a text is none").caused_by(error))?;
-        let mut known: HashMap<&str, u32> = HashMap::new();
-        let texts = values.as_string::<i32>().iter().enumerate();
-        let keys = texts.map(|(row, text)| text.map(|text| *known.entry(text).or_insert(row as u32))).collect();
-        Ok(Self { values: values.clone(), keys })
-    }
-
-    /// Where a row's value is; `None` if it is null. Rows of equal positions share a value.
-    pub(in crate::sql) fn position(&self, row: usize) -> Option<u32> {
-        self.keys[row].filter(|&at| self.values.is_valid(at as usize))
-    }
-
-    /// The value at a position, as an array of one row.
-    pub(in crate::sql) fn value(&self, position: u32) -> ArrayRef {
-        self.values.slice(position as usize, 1)
     }
 }

@@ -14,7 +14,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-use crate::sql::functions::measure::{Arguments, Measure, metric_call};
+use crate::sql::functions::arguments::Arguments;
+use crate::sql::functions::of_state::{Measure, metric_call};
 
 /// Calls of several metrics of the same arguments in one projection become fields of one call, which common
 /// subexpressions are then found to be: a state is decoded once, and what metrics have in common is made once.

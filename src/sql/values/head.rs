@@ -17,8 +17,8 @@ use arrow::datatypes::{DataType, Field, Fields};
 
 use crate::archive::{HeadPath, HeadSource, Spellings, StoredHead};
 use crate::error::{Error, Result};
-use crate::sql::functions::share::Shared;
 use crate::sql::settings::Settings;
+use crate::sql::values::shared::Shared;
 use crate::state::{Head, Statistics};
 
 static FIELDS: LazyLock<Fields> = LazyLock::new(|| {

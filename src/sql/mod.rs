@@ -99,17 +99,17 @@ pub fn register(context: &SessionContext) {
         context.register_udaf(AggregateUDF::new_from_impl(function));
     }
     context.register_udaf(AggregateUDF::new_from_impl(aggregates::merge::MergeStates::new()));
-    for function in functions::of_state::Measure::all() {
+    for function in functions::of_state::StateFunction::all() {
         context.register_udf(ScalarUDF::new_from_impl(function));
     }
-    for function in aggregates::second_pass::JudgedAggregate::all() {
+    for function in aggregates::second_pass::SecondPassAggregate::all() {
         context.register_udaf(AggregateUDF::new_from_impl(function));
     }
-    for function in functions::decisions::OfDecisions::all() {
+    for function in functions::decisions::DecisionsFunction::all() {
         context.register_udf(ScalarUDF::new_from_impl(function));
     }
-    context.register_udf(ScalarUDF::new_from_impl(functions::share::ReadHead::new()));
-    context.register_udf(ScalarUDF::new_from_impl(functions::share::Share::new()));
+    context.register_udf(ScalarUDF::new_from_impl(functions::share::HeadFunction::new()));
+    context.register_udf(ScalarUDF::new_from_impl(functions::share::ShareFunction::new()));
     context.state_ref().write().config_mut().options_mut().extensions.insert(Settings::default());
     context.add_analyzer_rule(Arc::new(rules::bind::BindAggregates));
     context.add_optimizer_rule(Arc::new(rules::fuse::FuseMetrics));

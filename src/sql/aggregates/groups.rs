@@ -15,7 +15,7 @@ use crate::sql::error::external;
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::{Budget, Held};
 use crate::sql::values::head::{self, HeadPlace};
-use crate::sql::values::rows::{Rounded, Rounding, Rows};
+use crate::sql::values::rows::{LabelledRows, Rounded, Rounding};
 use crate::sql::values::state_column::{self, States};
 use crate::sql::values::summary::Summary;
 use crate::state::Shifts;
@@ -28,18 +28,18 @@ pub(in crate::sql) struct Groups {
     settings: Settings,
     budget: Budget,
     finish: Box<dyn Finish>,
-    open: Vec<Group>,
+    open: Vec<OpenGroup>,
 }
 
 #[derive(Default)]
-struct Group {
+struct OpenGroup {
     summary: Summary,
     shifts: Shifts,
     head: Option<HeadPlace>,
     held: Option<Held>,
 }
 
-impl Group {
+impl OpenGroup {
     /// Bytes that it holds, the shifts of its classes among them.
     fn bytes(&self) -> u64 {
         let sums = self.summary.class_sums();
@@ -63,7 +63,7 @@ impl Groups {
 
     fn resize(&mut self, groups: usize) {
         let scatter = self.scatter;
-        self.open.resize_with(groups, || Group { summary: Summary::new(scatter), ..Group::default() });
+        self.open.resize_with(groups, || OpenGroup { summary: Summary::new(scatter), ..OpenGroup::default() });
     }
 
     fn update(
@@ -75,7 +75,7 @@ impl Groups {
         let [features, labels, rest @ ..] = values else {
             return Err(Error::internal("an aggregate of rows without a vector and a label"));
         };
-        let rows = Rows::of(features, labels, filter, &self.settings)?;
+        let rows = LabelledRows::of(features, labels, filter, &self.settings)?;
         let (settings, groups) = (&self.settings, &mut self.open);
         rows.nulls.iter().for_each(|&row| groups[group_of(row as usize)].summary.skipped_nulls += 1);
         rows.nonfinite.iter().for_each(|&row| groups[group_of(row as usize)].summary.skipped_nonfinite += 1);
@@ -267,8 +267,8 @@ impl GroupsAccumulator for Groups {
 
     fn size(&self) -> usize {
         // What a pool of the session holds is not reported again: see `Budget`.
-        let states: u64 = if self.budget.is_pooled() { 0 } else { self.open.iter().map(Group::bytes).sum() };
-        states as usize + self.open.len() * size_of::<Group>()
+        let states: u64 = if self.budget.is_pooled() { 0 } else { self.open.iter().map(OpenGroup::bytes).sum() };
+        states as usize + self.open.len() * size_of::<OpenGroup>()
     }
 }
 

@@ -87,7 +87,7 @@ impl AggregateUDFImpl for MergeStates {
             return distinct("nc_merge");
         }
         let mut merged = self.merged();
-        merged.groups.push(Group::default());
+        merged.groups.push(MergedGroup::default());
         Ok(Box::new(Single(merged)))
     }
 
@@ -115,13 +115,13 @@ impl AggregateUDFImpl for MergeStates {
 /// The states of groups so far.
 #[derive(Debug)]
 struct Merged {
-    groups: Vec<Group>,
+    groups: Vec<MergedGroup>,
     memory: Option<u64>,
     budget: Budget,
 }
 
 #[derive(Debug, Default)]
-struct Group {
+struct MergedGroup {
     summary: Summary,
     held: Option<Held>,
 }
@@ -149,7 +149,7 @@ impl Merged {
     }
 
     /// States as a column, which is there beside them for a while.
-    fn encoded(&self, groups: &[Group]) -> Result<ArrayRef> {
+    fn encoded(&self, groups: &[MergedGroup]) -> Result<ArrayRef> {
         let bytes = groups.iter().map(|group| group.summary.bytes()).sum();
         let _columns = self.budget.hold(bytes, self.memory)?;
         Ok(Arc::new(state_column::encode(groups.iter().map(|group| Some(&group.summary)))?))
@@ -164,7 +164,7 @@ impl GroupsAccumulator for Merged {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> SqlResult<()> {
-        self.groups.resize_with(total_num_groups, Group::default);
+        self.groups.resize_with(total_num_groups, MergedGroup::default);
         self.add(&values[0], opt_filter, &|row| group_indices[row]).map_err(external)
     }
 
@@ -190,8 +190,8 @@ impl GroupsAccumulator for Merged {
 
     fn size(&self) -> usize {
         // What a pool of the session holds is not reported again: see `Budget`.
-        let held = |group: &Group| if self.budget.is_pooled() { 0 } else { group.summary.bytes() as usize };
-        self.groups.iter().map(|group| size_of::<Group>() + held(group)).sum()
+        let held = |group: &MergedGroup| if self.budget.is_pooled() { 0 } else { group.summary.bytes() as usize };
+        self.groups.iter().map(|group| size_of::<MergedGroup>() + held(group)).sum()
     }
 }
 
@@ -223,7 +223,7 @@ impl Accumulator for Single {
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> SqlResult<()> {
         let mut leaving =
-            Merged { groups: vec![Group::default()], memory: self.0.memory, budget: self.0.budget.clone() };
+            Merged { groups: vec![MergedGroup::default()], memory: self.0.memory, budget: self.0.budget.clone() };
         leaving.add(&values[0], None, &|_| 0).map_err(external)?;
         self.0.groups[0].summary.subtract(&leaving.groups[0].summary).map_err(external)
     }

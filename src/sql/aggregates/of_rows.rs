@@ -20,8 +20,8 @@ use crate::sql::aggregates::finish::{Finish, ToMeasurements, ToMetric, ToStates}
 use crate::sql::aggregates::groups::{Groups, Single};
 use crate::sql::error::external;
 use crate::sql::functions::catalogue;
-use crate::sql::functions::evaluate::{Source, keys_of_states, needs_scatter, table_fields};
-use crate::sql::functions::of_state::Measure;
+use crate::sql::functions::evaluate::{MetricInput, keys_of_states, needs_scatter, table_fields};
+use crate::sql::functions::of_state::StateFunction;
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
 use crate::sql::values::grid_column;
@@ -78,11 +78,11 @@ impl RowAggregate {
 
     /// All aggregates of rows whose states are those of the first read.
     pub(in crate::sql) fn all() -> Vec<Self> {
-        let metric = |card: &Card| match Source::of(card) {
-            Source::State | Source::StateAndHead => {
+        let metric = |card: &Card| match MetricInput::of(card) {
+            MetricInput::State | MetricInput::StateAndHead => {
                 Some(Self::new(card.key, Output::Metric(card.key), needs_scatter(card)))
             }
-            Source::StateAndOutside | Source::Decisions | Source::Rows => None,
+            MetricInput::StateAndOutside | MetricInput::Decisions | MetricInput::Rows => None,
         };
         let states = [
             Self::new("nc_state", Output::State, true),
@@ -119,7 +119,7 @@ impl RowAggregate {
         match self.output {
             Output::State => false,
             Output::Measurements => true,
-            Output::Metric(_) => self.card().is_some_and(|card| Source::of(card) == Source::StateAndHead),
+            Output::Metric(_) => self.card().is_some_and(|card| MetricInput::of(card) == MetricInput::StateAndHead),
         }
     }
 
@@ -277,8 +277,8 @@ impl AggregateUDFImpl for RowAggregate {
     fn simplify(&self) -> Option<AggregateFunctionSimplification> {
         let measure = match self.output {
             Output::State => return None,
-            Output::Metric(key) => Measure::of_metric(card(key)?),
-            Output::Measurements => Measure::of_all(),
+            Output::Metric(key) => StateFunction::of_metric(card(key)?),
+            Output::Measurements => StateFunction::of_all(),
         };
         let name = if self.scatter { "nc_state" } else { "nc_moments" };
         let state = Self { name: name.to_owned(), output: Output::State, ..self.clone() };

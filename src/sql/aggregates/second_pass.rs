@@ -26,21 +26,21 @@ use crate::sql::aggregates::groups::differ_in_length;
 use crate::sql::aggregates::of_rows::{check_rows, distinct, with_casts};
 use crate::sql::error::external;
 use crate::sql::functions::catalogue;
-use crate::sql::functions::decisions::OfDecisions;
+use crate::sql::functions::decisions::DecisionsFunction;
 use crate::sql::functions::evaluate;
-use crate::sql::functions::evaluate::Source;
+use crate::sql::functions::evaluate::MetricInput;
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::{Budget, Held};
 use crate::sql::values::decisions;
 use crate::sql::values::head::{self, HeadPlace, Library};
-use crate::sql::values::rows::Rows;
+use crate::sql::values::rows::LabelledRows;
 use crate::sql::values::shared::{Shared, shared};
 use crate::sql::values::state_column::{self, States};
 use crate::state::{Head, Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState, Statistics};
 
 /// An aggregate of rows beside a state.
 #[derive(Clone, Debug)]
-pub(in crate::sql) struct JudgedAggregate {
+pub(in crate::sql) struct SecondPassAggregate {
     name: String,
     output: Output,
     settings: Settings,
@@ -54,21 +54,21 @@ enum Output {
     Metric(&'static str),
 }
 
-impl PartialEq for JudgedAggregate {
+impl PartialEq for SecondPassAggregate {
     fn eq(&self, other: &Self) -> bool {
         (&self.name, &self.settings) == (&other.name, &other.settings)
     }
 }
 
-impl Eq for JudgedAggregate {}
+impl Eq for SecondPassAggregate {}
 
-impl Hash for JudgedAggregate {
+impl Hash for SecondPassAggregate {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.name, &self.settings).hash(state);
     }
 }
 
-impl JudgedAggregate {
+impl SecondPassAggregate {
     fn new(name: &str, output: Output) -> Self {
         let signature = Signature::user_defined(Volatility::Immutable);
         Self { name: name.to_owned(), output, settings: Settings::default(), budget: Budget::default(), signature }
@@ -76,7 +76,8 @@ impl JudgedAggregate {
 
     /// All aggregates of a second read.
     pub(in crate::sql) fn all() -> Vec<Self> {
-        let metrics = cards().iter().filter(|card| matches!(Source::of(card), Source::Decisions | Source::Rows));
+        let metrics =
+            cards().iter().filter(|card| matches!(MetricInput::of(card), MetricInput::Decisions | MetricInput::Rows));
         let metrics = metrics.map(|card| Self::new(card.key, Output::Metric(card.key)));
         [Self::new("nc_decisions", Output::Decisions)].into_iter().chain(metrics).collect()
     }
@@ -109,7 +110,7 @@ impl JudgedAggregate {
     }
 }
 
-impl AggregateUDFImpl for JudgedAggregate {
+impl AggregateUDFImpl for SecondPassAggregate {
     fn name(&self) -> &str {
         &self.name
     }
@@ -144,9 +145,9 @@ impl AggregateUDFImpl for JudgedAggregate {
         if args.is_distinct {
             return distinct(&self.name);
         }
-        let mut judging = Judging::new(self);
-        judging.groups.resize_with(1, Group::default);
-        Ok(Box::new(Single(judging)))
+        let mut groups = SecondPassGroups::new(self);
+        groups.groups.resize_with(1, SecondPassGroup::default);
+        Ok(Box::new(Single(groups)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> SqlResult<Vec<FieldRef>> {
@@ -163,7 +164,7 @@ impl AggregateUDFImpl for JudgedAggregate {
     }
 
     fn create_groups_accumulator(&self, _: AccumulatorArgs<'_>) -> SqlResult<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Judging::new(self)))
+        Ok(Box::new(SecondPassGroups::new(self)))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -195,12 +196,12 @@ impl AggregateUDFImpl for JudgedAggregate {
             }
             let function = Arc::new(AggregateUDF::new_from_impl(decisions.clone()));
             let made = AggregateFunction::new_udf(function, args, false, filter, Vec::new(), null_treatment);
-            OfDecisions::call(key, Expr::AggregateFunction(made)).map_or_else(|| plan_err!("no metric {key}"), Ok)
+            DecisionsFunction::call(key, Expr::AggregateFunction(made)).map_or_else(|| plan_err!("no metric {key}"), Ok)
         }))
     }
 }
 
-/// What rows are judged by.
+/// What the second pass stands on: means and classifier.
 struct Context {
     /// The state and the head as they came, one row each, to be recognised by and to be handed on.
     state: ArrayRef,
@@ -228,20 +229,20 @@ impl Context {
 
 /// What was seen of a group.
 #[derive(Clone, Default)]
-struct Group {
+struct SecondPassGroup {
     context: Option<Arc<Context>>,
     seen: SecondPassState,
 }
 
 /// Judges rows, group by group.
-struct Judging {
-    function: JudgedAggregate,
+struct SecondPassGroups {
+    function: SecondPassAggregate,
     contexts: Vec<Arc<Context>>,
-    groups: Vec<Group>,
+    groups: Vec<SecondPassGroup>,
 }
 
-impl Judging {
-    fn new(function: &JudgedAggregate) -> Self {
+impl SecondPassGroups {
+    fn new(function: &SecondPassAggregate) -> Self {
         Self { function: function.clone(), contexts: Vec::new(), groups: Vec::new() }
     }
 
@@ -307,13 +308,13 @@ impl Judging {
         filter: Option<&BooleanArray>,
     ) -> Result<()> {
         let [features, labels, states, rest @ ..] = values else {
-            return Err(Error::internal("rows are judged beside a state"));
+            return Err(Error::internal("a second pass without a state"));
         };
         let (outside, rest) = if self.function.takes_outside() { (rest.first(), &rest[1..]) } else { (None, rest) };
         let outside = outside.map(AsArray::as_boolean);
         let states = Shared::of(states)?;
         let heads = rest.first().filter(|head| head.data_type() != &DataType::Null).map(Shared::of).transpose()?;
-        let rows = Rows::of(features, labels, filter, &self.function.settings)?;
+        let rows = LabelledRows::of(features, labels, filter, &self.function.settings)?;
         // Rows by state, head, group and role.
         let mut parts: BTreeMap<(u32, Option<u32>, usize, bool), Vec<u32>> = BTreeMap::new();
         for &row in rows.kept() {
@@ -375,16 +376,16 @@ impl Judging {
         Ok(())
     }
 
-    fn findings(&self, group: &Group) -> Result<Option<(Arc<Context>, SecondPassResult)>> {
+    fn findings(&self, group: &SecondPassGroup) -> Result<Option<(Arc<Context>, SecondPassResult)>> {
         let Some(context) = group.context.clone() else { return Ok(None) };
         let findings = SecondPass::new(&self.spec(&context))?.finish(&group.seen)?;
         Ok(Some((context, findings)))
     }
 
-    fn finish(&self, groups: &[Group]) -> Result<ArrayRef> {
+    fn finish(&self, groups: &[SecondPassGroup]) -> Result<ArrayRef> {
         match self.function.output {
             Output::Decisions => {
-                let found = |group: &Group| {
+                let found = |group: &SecondPassGroup| {
                     let found = self.findings(group)?;
                     Ok(found.and_then(|(context, findings)| Some((findings.decisions?, context.classifier.is_some()))))
                 };
@@ -398,7 +399,7 @@ impl Judging {
         }
     }
 
-    fn metric(&self, key: &'static str, group: &Group) -> Result<Option<f64>> {
+    fn metric(&self, key: &'static str, group: &SecondPassGroup) -> Result<Option<f64>> {
         let Some((context, findings)) = self.findings(group)? else { return Ok(None) };
         if self.function.takes_outside() {
             let separation = findings.neco.as_ref();
@@ -433,15 +434,15 @@ fn check_kind(statistics: &Statistics, batch: &Batch<'_>) -> Result<()> {
 }
 
 /// Groups as columns: their states, their heads, what was seen.
-fn partial(groups: &[Group]) -> Result<Vec<ArrayRef>> {
-    let context = |group: &Group| group.context.clone();
+fn partial(groups: &[SecondPassGroup]) -> Result<Vec<ArrayRef>> {
+    let context = |group: &SecondPassGroup| group.context.clone();
     let states: Vec<_> = groups.iter().map(|group| context(group).map(|context| context.state.clone())).collect();
     let states = states.iter().map(|state| match state {
         Some(state) => States::of(state)?.get(0),
         None => Ok(None),
     });
     let states = states.collect::<Result<Vec<_>>>()?;
-    let place = |group: &Group| -> Result<Option<HeadPlace>> {
+    let place = |group: &SecondPassGroup| -> Result<Option<HeadPlace>> {
         let Some(head) = context(group).and_then(|context| context.head.clone()) else { return Ok(None) };
         Ok(head::decode(&head)?.and_then(|mut places| places.pop().flatten()))
     };
@@ -454,7 +455,7 @@ fn partial(groups: &[Group]) -> Result<Vec<ArrayRef>> {
     ])
 }
 
-impl GroupsAccumulator for Judging {
+impl GroupsAccumulator for SecondPassGroups {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -462,7 +463,7 @@ impl GroupsAccumulator for Judging {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> SqlResult<()> {
-        self.groups.resize_with(total_num_groups, Group::default);
+        self.groups.resize_with(total_num_groups, SecondPassGroup::default);
         self.update(values, &|row| group_indices[row], opt_filter).map_err(external)
     }
 
@@ -477,7 +478,7 @@ impl GroupsAccumulator for Judging {
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> SqlResult<()> {
-        self.groups.resize_with(total_num_groups, Group::default);
+        self.groups.resize_with(total_num_groups, SecondPassGroup::default);
         self.merge(values, &|row| group_indices[row]).map_err(external)
     }
 
@@ -494,12 +495,12 @@ impl GroupsAccumulator for Judging {
         // What a pool of the session holds is not reported again: see `Budget`.
         let contexts: usize =
             if self.function.budget.is_pooled() { 0 } else { self.contexts.iter().map(context).sum() };
-        contexts + self.groups.len() * size_of::<Group>()
+        contexts + self.groups.len() * size_of::<SecondPassGroup>()
     }
 }
 
 /// All rows are one group.
-struct Single(Judging);
+struct Single(SecondPassGroups);
 
 impl fmt::Debug for Single {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

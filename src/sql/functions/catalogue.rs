@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{self, ShowStatementFilter};
 
 use crate::error::{Error, Result};
 use crate::metrics::{Card, Need, cards};
-use crate::sql::functions::evaluate::Source;
+use crate::sql::functions::evaluate::MetricInput;
 
 /// A function of SQL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,17 +119,17 @@ fn of_metric(card: &Card) -> Vec<Function> {
     let needs = |need| card.needs.contains(&need);
     let of = |arguments: &str| function(&format!("{key}_of({arguments})"), card.summary);
     let aggregate = |arguments: &str| function(&format!("{key}({arguments})"), &format!("aggregate: {}", card.summary));
-    match Source::of(card) {
-        Source::State => vec![aggregate("feature, label [, grid]"), of("state")],
-        Source::StateAndHead => vec![aggregate("feature, label, head [, grid]"), of("state, head")],
-        Source::StateAndOutside => vec![of("state, state of out-of-distribution rows")],
-        Source::Decisions if needs(Need::Head) => vec![aggregate("feature, label, state, head"), of("decisions")],
-        Source::Decisions => vec![aggregate("feature, label, state [, head]"), of("decisions")],
-        Source::Rows if needs(Need::Neco) => {
+    match MetricInput::of(card) {
+        MetricInput::State => vec![aggregate("feature, label [, grid]"), of("state")],
+        MetricInput::StateAndHead => vec![aggregate("feature, label, head [, grid]"), of("state, head")],
+        MetricInput::StateAndOutside => vec![of("state, state of out-of-distribution rows")],
+        MetricInput::Decisions if needs(Need::Head) => vec![aggregate("feature, label, state, head"), of("decisions")],
+        MetricInput::Decisions => vec![aggregate("feature, label, state [, head]"), of("decisions")],
+        MetricInput::Rows if needs(Need::Neco) => {
             vec![aggregate("feature, label, state, is_out_of_distribution [, head]")]
         }
-        Source::Rows if needs(Need::HugIntra) => vec![aggregate("feature, label, state, head")],
-        Source::Rows => vec![aggregate("feature, label, state")],
+        MetricInput::Rows if needs(Need::HugIntra) => vec![aggregate("feature, label, state, head")],
+        MetricInput::Rows => vec![aggregate("feature, label, state")],
     }
 }
 

@@ -15,20 +15,20 @@ use crate::metrics::{Card, card, cards, of_decisions};
 use crate::sql::error::external;
 use crate::sql::functions::arguments::Arguments;
 use crate::sql::functions::catalogue;
-use crate::sql::functions::evaluate::Source;
+use crate::sql::functions::evaluate::MetricInput;
 use crate::sql::values::decisions::{are_decisions, decode};
 
 /// `<key>_of(decisions)`, for each metric of NC4.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::sql) struct OfDecisions {
+pub(in crate::sql) struct DecisionsFunction {
     name: String,
     key: &'static str,
     signature: Signature,
 }
 
-impl OfDecisions {
+impl DecisionsFunction {
     pub(in crate::sql) fn all() -> Vec<Self> {
-        cards().iter().filter(|card| Source::of(card) == Source::Decisions).map(Self::of).collect()
+        cards().iter().filter(|card| MetricInput::of(card) == MetricInput::Decisions).map(Self::of).collect()
     }
 
     pub(in crate::sql) fn of(card: &Card) -> Self {
@@ -43,7 +43,7 @@ impl OfDecisions {
     }
 }
 
-impl ScalarUDFImpl for OfDecisions {
+impl ScalarUDFImpl for DecisionsFunction {
     fn name(&self) -> &str {
         &self.name
     }

@@ -19,7 +19,7 @@ use crate::state::Statistics;
 
 /// What a metric is made of in SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sql) enum Source {
+pub(in crate::sql) enum MetricInput {
     /// A state.
     State,
     /// A state and a head.
@@ -32,7 +32,7 @@ pub(in crate::sql) enum Source {
     Rows,
 }
 
-impl Source {
+impl MetricInput {
     pub(in crate::sql) fn of(card: &Card) -> Self {
         let needs = |need| card.needs.contains(&need);
         if needs(Need::Decisions) {
@@ -110,7 +110,7 @@ pub(in crate::sql) fn measurements(
 
 /// The keys of all metrics that a state makes, a head and out-of-distribution rows beside it or not.
 pub(in crate::sql) fn keys_of_states() -> Vec<&'static str> {
-    let of_state = |card: &&Card| !matches!(Source::of(card), Source::Decisions | Source::Rows);
+    let of_state = |card: &&Card| !matches!(MetricInput::of(card), MetricInput::Decisions | MetricInput::Rows);
     cards().iter().filter(of_state).map(|card| card.key).collect()
 }
 

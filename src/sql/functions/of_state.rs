@@ -17,7 +17,7 @@ use crate::metrics::{Card, Extras, Measurements, card, cards, spectrum};
 use crate::sql::error::external;
 use crate::sql::functions::arguments::Arguments;
 use crate::sql::functions::catalogue;
-use crate::sql::functions::evaluate::{self, Beside, Source, keys_of_states, measurements, table_fields};
+use crate::sql::functions::evaluate::{self, Beside, MetricInput, keys_of_states, measurements, table_fields};
 use crate::sql::functions::{remarks, tables};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
@@ -27,7 +27,7 @@ use crate::sql::values::summary::Summary;
 
 /// A function whose first argument is a state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::sql) struct Measure {
+pub(in crate::sql) struct StateFunction {
     name: String,
     output: Output,
     signature: Signature,
@@ -52,7 +52,7 @@ enum Output {
     Difference,
 }
 
-impl Measure {
+impl StateFunction {
     fn new(name: &str, output: Output) -> Self {
         Self { name: name.to_owned(), output, signature: Signature::user_defined(Volatility::Immutable) }
     }
@@ -72,9 +72,12 @@ impl Measure {
 
     /// All functions of states.
     pub(in crate::sql) fn all() -> Vec<Self> {
-        let metrics = cards()
-            .iter()
-            .filter(|card| matches!(Source::of(card), Source::State | Source::StateAndHead | Source::StateAndOutside));
+        let metrics = cards().iter().filter(|card| {
+            matches!(
+                MetricInput::of(card),
+                MetricInput::State | MetricInput::StateAndHead | MetricInput::StateAndOutside
+            )
+        });
         let others = [
             Self::of_all(),
             Self::new("nc_reason", Output::Reason),
@@ -103,9 +106,9 @@ impl Measure {
 
     fn usage(&self) -> String {
         let more = match &self.output {
-            Output::Metric(key) => match card(key).map(Source::of) {
-                Some(Source::StateAndHead) => ", head",
-                Some(Source::StateAndOutside) => ", state of out-of-distribution rows",
+            Output::Metric(key) => match card(key).map(MetricInput::of) {
+                Some(MetricInput::StateAndHead) => ", head",
+                Some(MetricInput::StateAndOutside) => ", state of out-of-distribution rows",
                 _ => "",
             },
             Output::Metrics(_) => " [, head [, state of out-of-distribution rows]]",
@@ -126,9 +129,9 @@ impl Measure {
         let Some((first, rest)) = types.split_first() else { return false };
         state_column::is_state(first)
             && match (&self.output, rest) {
-                (Output::Metric(key), rest) => match (card(key).map(Source::of), rest) {
-                    (Some(Source::StateAndHead), [one]) => head(one),
-                    (Some(Source::StateAndOutside), [one]) => state_column::is_state(one),
+                (Output::Metric(key), rest) => match (card(key).map(MetricInput::of), rest) {
+                    (Some(MetricInput::StateAndHead), [one]) => head(one),
+                    (Some(MetricInput::StateAndOutside), [one]) => state_column::is_state(one),
                     (_, rest) => rest.is_empty(),
                 },
                 (Output::Spectrum | Output::Classes | Output::Metrics(_), []) => true,
@@ -177,18 +180,19 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn metric(&self, key: &'static str) -> Result<ArrayRef> {
-        let source = card(key).map(Source::of);
-        let heads = if source == Some(Source::StateAndHead) { self.arguments.heads(1)? } else { self.none() };
-        let outside = if source == Some(Source::StateAndOutside) { self.arguments.states(1)? } else { self.none() };
+        let source = card(key).map(MetricInput::of);
+        let heads = if source == Some(MetricInput::StateAndHead) { self.arguments.heads(1)? } else { self.none() };
+        let outside =
+            if source == Some(MetricInput::StateAndOutside) { self.arguments.states(1)? } else { self.none() };
         evaluate::metric(key, &self.beside(&heads, &outside), self.settings)
     }
 
     fn metrics(&self, keys: &[&'static str]) -> Result<ArrayRef> {
         let arguments = self.arguments;
-        let sources = |wanted| keys.iter().any(|key| card(key).map(Source::of) == Some(wanted));
+        let sources = |wanted| keys.iter().any(|key| card(key).map(MetricInput::of) == Some(wanted));
         let more = arguments.count() > 1;
         // A lone second argument is the one that the metrics stand on.
-        let second_is_state = more && !sources(Source::StateAndHead) && sources(Source::StateAndOutside);
+        let second_is_state = more && !sources(MetricInput::StateAndHead) && sources(MetricInput::StateAndOutside);
         let heads = if more && !second_is_state { arguments.heads(1)? } else { self.none() };
         let outside = match (second_is_state, arguments.count()) {
             (true, _) => arguments.states(1)?,
@@ -299,10 +303,10 @@ fn unknown(key: &str) -> Error {
 
 /// Whether the call of a metric can be made with others of the same arguments.
 pub(in crate::sql) fn metric_call(call: &ScalarFunction) -> Option<&'static str> {
-    call.func.inner().downcast_ref::<Measure>()?.key()
+    call.func.inner().downcast_ref::<StateFunction>()?.key()
 }
 
-impl ScalarUDFImpl for Measure {
+impl ScalarUDFImpl for StateFunction {
     fn name(&self) -> &str {
         &self.name
     }

@@ -20,18 +20,18 @@ use crate::sql::values::shared::shared;
 
 /// `nc_head(path [, key [, transposed]])`: a classifier in a file, as `--head` reads it. That it is there is seen at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::sql) struct ReadHead {
+pub(in crate::sql) struct HeadFunction {
     signature: Signature,
 }
 
-impl ReadHead {
+impl HeadFunction {
     pub(in crate::sql) fn new() -> Self {
         // A file may be another one in the next query, though not within one.
         Self { signature: Signature::user_defined(Volatility::Stable) }
     }
 }
 
-impl ScalarUDFImpl for ReadHead {
+impl ScalarUDFImpl for HeadFunction {
     fn name(&self) -> &'static str {
         "nc_head"
     }
@@ -87,11 +87,11 @@ fn places(arguments: &Arguments) -> Result<ArrayRef> {
 /// A constant becomes a dictionary of one value: the analyzer wraps states and heads beside rows in it, so a subquery is run
 /// first and its value handed on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::sql) struct Share {
+pub(in crate::sql) struct ShareFunction {
     signature: Signature,
 }
 
-impl Share {
+impl ShareFunction {
     pub(in crate::sql) fn new() -> Self {
         Self { signature: Signature::any(1, Volatility::Immutable) }
     }
@@ -103,7 +103,7 @@ impl Share {
     }
 }
 
-impl ScalarUDFImpl for Share {
+impl ScalarUDFImpl for ShareFunction {
     fn name(&self) -> &'static str {
         "nc_share"
     }

@@ -16,10 +16,10 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::sql::aggregates::merge::MergeStates;
 use crate::sql::aggregates::of_rows::{RowAggregate, distinct};
-use crate::sql::aggregates::second_pass::JudgedAggregate;
+use crate::sql::aggregates::second_pass::SecondPassAggregate;
 use crate::sql::error::external;
-use crate::sql::functions::share::Share;
-use crate::sql::rules::propagate_grid::{Kind, carry, columns, project, source};
+use crate::sql::functions::share::ShareFunction;
+use crate::sql::rules::propagate_grid::{Kind, columns, project, propagate_grid, source};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
 use crate::sql::values::grid_column;
@@ -50,7 +50,7 @@ struct Rewriter {
 }
 
 /// The rows of a call: equal for calls that can share a state.
-type Rows = (Vec<Expr>, Option<Box<Expr>>);
+type RowArguments = (Vec<Expr>, Option<Box<Expr>>);
 
 impl Rewriter {
     fn rewrite(&mut self, plan: LogicalPlan) -> SqlResult<Transformed<LogicalPlan>> {
@@ -69,13 +69,13 @@ impl Rewriter {
             })?;
         }
         let of_states =
-            |part: &Expr| Ok(called::<JudgedAggregate>(part).is_some() || called::<MergeStates>(part).is_some());
+            |part: &Expr| Ok(called::<SecondPassAggregate>(part).is_some() || called::<MergeStates>(part).is_some());
         let others = plan.expressions().into_iter().map(|expression| expression.exists(of_states));
         let others = others.collect::<SqlResult<Vec<bool>>>()?.contains(&true);
         if calls.is_empty() && !others {
             return Ok(Transformed::no(plan));
         }
-        let mut scatter: HashMap<Rows, bool> = HashMap::new();
+        let mut scatter: HashMap<RowArguments, bool> = HashMap::new();
         for call in calls.iter().filter(|call| call.aggregate.shares()) {
             *scatter.entry(call.rows()).or_default() |= call.aggregate.scatter();
         }
@@ -90,7 +90,7 @@ impl Rewriter {
                     let bound = AggregateUDF::new_from_impl(function.bound(&self.settings, &self.budget));
                     return Ok(Transformed::yes(with_call(part, bound, Ok)?));
                 }
-                if let Some(function) = called::<JudgedAggregate>(&part) {
+                if let Some(function) = called::<SecondPassAggregate>(&part) {
                     let bound = AggregateUDF::new_from_impl(function.bound(&self.settings, &self.budget));
                     let shared = with_call(part, bound, |args| share_states(args, input.schema()))?;
                     return Ok(Transformed::yes(shared));
@@ -136,7 +136,7 @@ impl Rewriter {
             let feature = source(&pair[0], &input, Kind::Vector)?;
             let label = source(&pair[1], &input, Kind::Label)?;
             let carried = match feature.zip(label) {
-                Some((feature, label)) => carry(&input, feature, label, &mut self.names)?,
+                Some((feature, label)) => propagate_grid(&input, feature, label, &mut self.names)?,
                 None => None,
             };
             match carried {
@@ -184,7 +184,7 @@ impl Call {
     }
 
     /// Heads are no part of the rows, but a grid that is given is.
-    fn rows(&self) -> Rows {
+    fn rows(&self) -> RowArguments {
         let grid = self.args[2..]
             .iter()
             .filter(|argument| matches!(argument, Expr::Literal(value, _) if value.data_type().is_integer()));
@@ -210,7 +210,7 @@ fn share_states(args: Vec<Expr>, schema: &DFSchema) -> SqlResult<Vec<Expr>> {
     let share = |(at, argument): (usize, Expr)| {
         // A path is as short as what stands for it.
         let large = at >= 2 && matches!(argument.get_type(schema)?, DataType::Struct(_));
-        Ok(if large { Share::call(argument) } else { argument })
+        Ok(if large { ShareFunction::call(argument) } else { argument })
     };
     args.into_iter().enumerate().map(share).collect()
 }

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::sql::functions::arguments::Arguments;
-use crate::sql::functions::of_state::{Measure, metric_call};
+use crate::sql::functions::of_state::{StateFunction, metric_call};
 
 /// Calls of several metrics of the same arguments in one projection become fields of one call, which common
 /// subexpressions are then found to be: a state is decoded once, and what metrics have in common is made once.
@@ -58,7 +58,7 @@ impl OptimizerRule for FuseMetrics {
                 let Some((key, keys)) = metric_call(call).zip(keys.get(&call.args)) else {
                     return Ok(Transformed::no(part));
                 };
-                let all = Measure::of_several(keys.iter().copied().collect()).call(call.args.clone());
+                let all = StateFunction::of_several(keys.iter().copied().collect()).call(call.args.clone());
                 Ok(Transformed::yes(Pick::call(key, all)))
             })?;
             Ok(name.restore(fused.data))

@@ -18,7 +18,7 @@ use crate::sql::values::rows::is_vector;
 /// rows are made anew on the way.
 ///
 /// `names` numbers the columns of a query, so that no two have one name.
-pub(in crate::sql) fn carry(
+pub(in crate::sql) fn propagate_grid(
     plan: &LogicalPlan,
     feature: usize,
     label: usize,
@@ -56,12 +56,14 @@ pub(in crate::sql) fn carry(
             let (Some(feature), Some(label)) = (source(feature, Kind::Vector)?, source(label, Kind::Label)?) else {
                 return Ok(None);
             };
-            let Some((input, column)) = carry(input, feature, label, names)? else { return Ok(None) };
+            let Some((input, column)) = propagate_grid(input, feature, label, names)? else { return Ok(None) };
             let expressions = projection.expr.iter().cloned().chain([Expr::Column(column)]).collect();
             Ok(with_last(project(expressions, input)?))
         }
         LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::Repartition(_) => {
-            let Some((input, column)) = carry(plan.inputs()[0], feature, label, names)? else { return Ok(None) };
+            let Some((input, column)) = propagate_grid(plan.inputs()[0], feature, label, names)? else {
+                return Ok(None);
+            };
             Ok(Some((plan.with_new_exprs(plan.expressions(), vec![input])?, column)))
         }
         LogicalPlan::Window(window) => {
@@ -69,7 +71,7 @@ pub(in crate::sql) fn carry(
             if feature >= width || label >= width {
                 return Ok(None);
             }
-            let Some((input, column)) = carry(&window.input, feature, label, names)? else { return Ok(None) };
+            let Some((input, column)) = propagate_grid(&window.input, feature, label, names)? else { return Ok(None) };
             Ok(Some((plan.with_new_exprs(plan.expressions(), vec![input])?, column)))
         }
         LogicalPlan::Join(join) => {
@@ -80,10 +82,10 @@ pub(in crate::sql) fn carry(
             let inputs = plan.inputs();
             let (left_input, right_input) = (inputs[0], inputs[1]);
             let (carried, inputs) = if feature < left && label < left {
-                let Some((input, column)) = carry(left_input, feature, label, names)? else { return Ok(None) };
+                let Some((input, column)) = propagate_grid(left_input, feature, label, names)? else { return Ok(None) };
                 (column, vec![input, right_input.clone()])
             } else if feature >= left && label >= left {
-                let from = carry(right_input, feature - left, label - left, names)?;
+                let from = propagate_grid(right_input, feature - left, label - left, names)?;
                 let Some((input, column)) = from else { return Ok(None) };
                 (column, vec![left_input.clone(), input])
             } else {
@@ -99,7 +101,7 @@ pub(in crate::sql) fn carry(
             let mut any = false;
             let name = next(names);
             for input in &union.inputs {
-                let (input, grid) = match carry(input, feature, label, names)? {
+                let (input, grid) = match propagate_grid(input, feature, label, names)? {
                     Some((carried, column)) => {
                         any = true;
                         (carried, Expr::Column(column))
@@ -122,14 +124,14 @@ pub(in crate::sql) fn carry(
     }
 }
 
-/// [`carry`], with the new column last.
+/// [`propagate_grid`], with the new column last.
 fn carried_last(
     plan: &LogicalPlan,
     feature: usize,
     label: usize,
     names: &mut usize,
 ) -> SqlResult<Option<(LogicalPlan, Column)>> {
-    let Some((carried, column)) = carry(plan, feature, label, names)? else { return Ok(None) };
+    let Some((carried, column)) = propagate_grid(plan, feature, label, names)? else { return Ok(None) };
     let last = carried.schema().columns().last() == Some(&column);
     if last {
         return Ok(Some((carried, column)));

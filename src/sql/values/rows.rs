@@ -47,7 +47,7 @@ pub(in crate::sql) enum Rounding<'a> {
 }
 
 /// Rows of a batch, those that cannot be used set aside.
-pub(in crate::sql) struct Rows {
+pub(in crate::sql) struct LabelledRows {
     values: Floats,
     /// Where each row's vector begins among the values.
     starts: Vec<usize>,
@@ -91,7 +91,7 @@ struct Vectors {
     null_elements: Option<NullBuffer>,
 }
 
-impl Rows {
+impl LabelledRows {
     /// Takes the rows that pass the filter.
     ///
     /// # Errors
@@ -354,7 +354,7 @@ mod tests {
         Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(rows))
     }
 
-    fn sums(rows: &Rows) -> Vec<(usize, Vec<u32>, f64)> {
+    fn sums(rows: &LabelledRows) -> Vec<(usize, Vec<u32>, f64)> {
         let mut seen = Vec::new();
         rows.each_chunk(&Rounding::Own, &Settings::default(), |rounded| {
             let Features::F32(values) = rounded.chunk.batch.features() else { unreachable!() };
@@ -372,7 +372,7 @@ mod tests {
         let values = Arc::new(arrow::array::Float32Array::from_iter_values((0..12_u8).map(f32::from)));
         let array: ArrayRef = Arc::new(FixedSizeListArray::new(item, 2, values, None));
         let labels: ArrayRef = Arc::new(Int64Array::from(vec![0, 1, 0, 1, 0, 1]));
-        let rows = Rows::of(&array.slice(2, 3), &labels.slice(2, 3), None, &Settings::default()).unwrap();
+        let rows = LabelledRows::of(&array.slice(2, 3), &labels.slice(2, 3), None, &Settings::default()).unwrap();
         assert_eq!(sums(&rows), [(2, vec![0, 1, 2], f64::from(4 + 5 + 6 + 7 + 8 + 9))]);
     }
 
@@ -386,7 +386,7 @@ mod tests {
         ]);
         let labels: ArrayRef = Arc::new(Int64Array::from(vec![0, 0, 1, 1]));
         let filter = BooleanArray::from(vec![Some(true), Some(true), Some(true), None]);
-        let rows = Rows::of(&array, &labels, Some(&filter), &Settings::default()).unwrap();
+        let rows = LabelledRows::of(&array, &labels, Some(&filter), &Settings::default()).unwrap();
         assert_eq!(sums(&rows), [(1, vec![1], 4.0), (2, vec![0, 2], 27.0)]);
     }
 
@@ -402,11 +402,11 @@ mod tests {
         ]);
         let labels: ArrayRef = Arc::new(Int64Array::from(vec![Some(0), Some(0), Some(0), Some(0), None]));
         let mut settings = Settings::default();
-        assert!(Rows::of(&array, &labels, None, &settings).is_err());
+        assert!(LabelledRows::of(&array, &labels, None, &settings).is_err());
         settings.set("nulls", "skip").unwrap();
-        assert!(Rows::of(&array, &labels, None, &settings).is_err());
+        assert!(LabelledRows::of(&array, &labels, None, &settings).is_err());
         settings.set("nonfinite", "skip").unwrap();
-        let rows = Rows::of(&array, &labels, None, &settings).unwrap();
+        let rows = LabelledRows::of(&array, &labels, None, &settings).unwrap();
         assert_eq!((rows.nulls.as_slice(), rows.nonfinite.as_slice()), ([1, 2, 4].as_slice(), [3].as_slice()));
         assert_eq!(sums(&rows), [(1, vec![0], 1.0)]);
     }

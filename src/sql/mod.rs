@@ -55,62 +55,9 @@ mod values;
 pub use error::explain;
 pub use functions::catalogue::{Function, functions};
 pub use session::query::{Access, Answer, Query};
+pub use session::register::register;
 pub use session::{SessionOptions, conventions, doubts, session};
 pub use settings::Settings;
 pub use settings::doubts::{Doubt, Doubts};
 pub use sources::archive_table::ArchiveTable;
 pub use values::describe::describe;
-
-use std::sync::Arc;
-
-use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
-use datafusion::prelude::SessionContext;
-
-/// Registers all functions, and what brings the grids of archives to them, with a session.
-///
-/// ```
-/// use std::sync::Arc;
-///
-/// use datafusion::prelude::SessionContext;
-/// use nckit::sql::{ArchiveTable, register};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// let context = SessionContext::new();
-/// register(&context);
-/// let archive = ArchiveTable::open(&["tests/data/digits/hive".to_owned()])?;
-/// context.register_table("features", Arc::new(archive))?;
-/// let query = "SELECT epoch, nc1_pinv(feature, label) AS nc1, nc2_etf_error(feature, label) AS nc2
-///              FROM features WHERE split = 'train' AND layer = 'h3' GROUP BY epoch ORDER BY epoch";
-/// let frame = context.sql(query).await?;
-/// assert_eq!(frame.count().await?, 5);
-/// # Ok(())
-/// # })
-/// # }
-/// ```
-pub fn register(context: &SessionContext) {
-    let state = context.state();
-    let state = SessionStateBuilder::new_from_existing(state)
-        .with_physical_optimizer_rule(Arc::new(rules::memory::CheckMemory))
-        .with_physical_optimizer_rule(Arc::new(rules::yielding::YieldOften));
-    *context.state_ref().write() = state.build();
-    for function in aggregates::of_rows::RowAggregate::all() {
-        context.register_udaf(AggregateUDF::new_from_impl(function));
-    }
-    context.register_udaf(AggregateUDF::new_from_impl(aggregates::merge::MergeStates::new()));
-    for function in functions::of_state::StateFunction::all() {
-        context.register_udf(ScalarUDF::new_from_impl(function));
-    }
-    for function in aggregates::second_pass::SecondPassAggregate::all() {
-        context.register_udaf(AggregateUDF::new_from_impl(function));
-    }
-    for function in functions::decisions::DecisionsFunction::all() {
-        context.register_udf(ScalarUDF::new_from_impl(function));
-    }
-    context.register_udf(ScalarUDF::new_from_impl(functions::share::HeadFunction::new()));
-    context.register_udf(ScalarUDF::new_from_impl(functions::share::ShareFunction::new()));
-    context.state_ref().write().config_mut().options_mut().extensions.insert(Settings::default());
-    context.add_analyzer_rule(Arc::new(rules::bind::BindAggregates));
-    context.add_optimizer_rule(Arc::new(rules::fuse::FuseMetrics));
-}

@@ -4,6 +4,7 @@ pub(super) mod clauses;
 pub(super) mod copy;
 pub(super) mod nesting;
 pub(super) mod query;
+pub(super) mod register;
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use serde_json::Value;
 use crate::archive::{Policy, escaped};
 use crate::error::Result;
 use crate::sql::error::explain;
-use crate::sql::register;
+use crate::sql::session::register::register;
 use crate::sql::settings::doubts::Doubts;
 use crate::sql::settings::{Pool, Settings};
 use crate::sql::sources::paths::{self, PathTables};

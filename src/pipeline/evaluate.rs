@@ -90,7 +90,7 @@ pub(super) struct GroupEvidence {
     pub(super) key: Key,
     pub(super) statistics: Statistics,
     pub(super) head: Option<Head>,
-    /// Why it has no head though there are some.
+    /// Why it has no head, although the run has heads.
     pub(super) headless: Option<&'static str>,
     pub(super) findings: Option<SecondPassResult>,
     pub(super) skipped: Skipped,
@@ -101,7 +101,7 @@ pub(super) struct GroupEvidence {
 
 impl Evaluation {
     /// Opens what is read beside states; `own` says whether the rows that the states are made of can be read again, and
-    /// `labels` what their labels are, if they are at hand.
+    /// `labels` their label column, if it is known.
     ///
     /// # Errors
     ///
@@ -114,7 +114,7 @@ impl Evaluation {
         let notice: Vec<String> = job.request.filters.iter().map(|(key, _)| key.clone()).collect();
         let request = Request { notice, ..job.request.clone() };
         let decisions = open(&job.decisions, &request)?;
-        // What is out of distribution may have labels of its own, or none; they are those of the same column if they are.
+        // Out-of-distribution rows may have labels of their own, in the same column, or none.
         let labels = labels.map(|labels| labels.name.clone()).or_else(|| request.labels.clone());
         let ood = open(&job.ood, &Request { labels, labels_optional: true, any_labels: true, ..request })?;
         let mut notes = Vec::new();
@@ -278,7 +278,7 @@ impl Evaluation {
         watch: &Watch,
         score: ScoreSink<'_>,
     ) -> Result<Vec<Group>> {
-        // Of no row there is nothing to find out.
+        // A group without rows needs no second pass.
         let has_rows = |group: &GroupEvidence| group.statistics.classes() > 0;
         let (mut groups, empty): (Vec<GroupEvidence>, Vec<GroupEvidence>) = groups.into_iter().partition(has_rows);
         for group in &mut groups {

@@ -140,7 +140,7 @@ impl Plan {
         for batch in group_batches {
             let batch: Vec<usize> = batch;
             let gathered = accumulate::<S>(first_pass, &batch, kept.as_ref(), watch)?;
-            // Metrics of several groups are made at once; those of the largest take most.
+            // Metrics of several groups are computed at once; the largest group takes most memory.
             let largest = gathered.values().map(|group| group.metric_bytes(first_pass.scatter)).max().unwrap_or(0);
             first_pass.meter.check_more(largest)?;
             let dropped = |key: &Key| kept.as_ref().map_or(0, |kept| kept.dropped(key));
@@ -185,7 +185,7 @@ pub(super) fn report(
     mut groups: Vec<Group>,
     bad_files: Vec<(String, String)>,
 ) -> Result<Report> {
-    // Groups without a row are told beside others; alone they are nothing to tell.
+    // Groups without rows are reported beside others; a run with nothing else has failed.
     if groups.iter().all(|group| group.rows == 0) {
         return Err(nothing_left(&groups));
     }

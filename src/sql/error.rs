@@ -168,7 +168,7 @@ fn schema(error: &SchemaError) -> Error {
             let shown = names.iter().map(|name| quoted(name)).collect::<Vec<_>>();
             let near = near(field.name(), &names);
             match (near.is_empty(), shown.is_empty()) {
-                (true, true) => missing.help("there is no column here at all"),
+                (true, true) => missing.help("this table has no columns"),
                 (true, false) => missing.help(format!("the columns are {}", shown.join(", "))),
                 (false, _) => {
                     missing.help(format!("did you mean {}? The columns are {}", near.join(", "), shown.join(", ")))

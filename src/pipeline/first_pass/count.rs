@@ -300,7 +300,7 @@ fn count<S: Present>(
         })?;
     let mut all = new();
     all.units = read;
-    // A unit of which no row was asked for was read all the same.
+    // A unit without a wanted row was read all the same.
     all.entries.extend((0..if ledger { read } else { 0 }).map(|unit| (unit, Entry::default())));
     for worker in workers {
         for (key, group) in worker.groups {

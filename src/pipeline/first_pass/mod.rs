@@ -17,7 +17,7 @@ use crate::pipeline::heads::{Candidate, Labels};
 use crate::pipeline::memory::{Meter, metric_bytes};
 use crate::state::{ClassSums, Scatter};
 
-/// Rows that states are made of: the files are open, and nothing but footers has been read.
+/// A first pass that is planned: files are open, and only their footers have been read.
 #[derive(Debug)]
 pub(in crate::pipeline) struct FirstPass {
     pub(in crate::pipeline) archive: Archive,

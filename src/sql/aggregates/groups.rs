@@ -277,7 +277,7 @@ struct NoFinish;
 
 impl Finish for NoFinish {
     fn finish(&self, _: &[(Summary, Option<HeadPlace>)]) -> Result<ArrayRef> {
-        Err(Error::internal("partial states have no value"))
+        Err(Error::internal("a partial state was asked for its final value"))
     }
 }
 

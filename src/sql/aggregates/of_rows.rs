@@ -157,7 +157,7 @@ impl RowAggregate {
     }
 }
 
-/// `nc_…(DISTINCT …)` would leave equal rows out, which nobody wants of a mean.
+/// Refuses `nc_…(DISTINCT …)`: it would leave equal rows out, and change the means.
 pub(in crate::sql) fn distinct<T>(name: &str) -> SqlResult<T> {
     Err(external(
         Error::usage("DISTINCT is not supported: rows are counted as often as they are there").with("function", name),
@@ -184,17 +184,17 @@ pub(in crate::sql) fn check_rows(name: &str, usage: &str, types: &[DataType]) ->
     };
     if let DataType::FixedSizeBinary(_) = feature {
         return plan_err!(
-            "{name}: the first argument is bytes, and no file tells of which type their numbers are: FROM 'PATH?COLUMN=f32' says it (or f16, bf16, f64)"
+            "{name}: the first argument is bytes, and the type of their numbers is not known: FROM 'PATH?COLUMN=f32' says it (or f16, bf16, f64)"
         );
     }
     if !is_vector(feature) {
         return plan_err!(
-            "{name}: the first argument is no vector: {feature}; vectors are lists of f16, f32 or f64: {usage}"
+            "{name}: the first argument is not a vector: {feature}; vectors are lists of f16, f32 or f64: {usage}"
         );
     }
     if !is_label(label) {
         return plan_err!(
-            "{name}: the second argument is no label: {label}; labels are integers, booleans, strings or floats that hold integers: {usage}"
+            "{name}: the second argument is not a label: {label}; labels are integers, booleans, strings or floats that hold integers: {usage}"
         );
     }
     Ok(())

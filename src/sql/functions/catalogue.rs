@@ -40,7 +40,7 @@ pub(in crate::sql) fn documentation(name: &str) -> Option<&'static Documentation
     DOCUMENTATION.get(name)
 }
 
-/// What `SHOW FUNCTIONS` lists: DataFusion's own list has no function whose arguments are of many types.
+/// Makes `SHOW FUNCTIONS` list our functions too: DataFusion's own list leaves out functions with user-defined signatures.
 const SHOWN: &str = "SELECT * FROM (
     SELECT DISTINCT routine_name AS function_name, function_type, syntax_example, description
     FROM information_schema.routines
@@ -63,7 +63,8 @@ pub(in crate::sql) fn show(statement: &mut Statement) -> Result<()> {
         ShowStatementFilter::Where(condition) => condition,
     });
     let parsed = DFParserBuilder::new(SHOWN).build().and_then(|mut parser| parser.parse_statement());
-    let mut shown = parsed.map_err(|error| Error::internal("the list of functions is no query").caused_by(error))?;
+    let mut shown =
+        parsed.map_err(|error| Error::internal("cannot parse the query that lists functions").caused_by(error))?;
     if let Statement::Statement(inner) = &mut shown
         && let ast::Statement::Query(query) = inner.as_mut()
         && let ast::SetExpr::Select(select) = query.body.as_mut()
@@ -84,7 +85,7 @@ static FUNCTIONS: LazyLock<Vec<Function>> = LazyLock::new(|| {
     fixed.chain(cards().iter().flat_map(of_metric)).collect()
 });
 
-/// Signatures and summaries of what is no single metric.
+/// Signatures and summaries of the functions that are not one metric.
 const FIXED: [(&str, &str); 15] = [
     ("nc_state(feature, label [, grid])", "aggregate: the state of labelled rows, with the scatter"),
     ("nc_moments(feature, label [, grid])", "aggregate: the state without the scatter, class sums only"),
@@ -154,6 +155,6 @@ mod tests {
         let registered: BTreeSet<String> = names(&context).difference(&before).cloned().collect();
         let told: BTreeSet<String> = functions().iter().map(|function| function.name.clone()).collect();
         assert_eq!(told, registered);
-        assert_eq!(told.len(), functions().len(), "a name is told twice");
+        assert_eq!(told.len(), functions().len(), "a name is listed twice");
     }
 }

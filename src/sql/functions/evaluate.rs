@@ -28,7 +28,7 @@ pub(in crate::sql) enum MetricInput {
     StateAndOutside,
     /// Decisions on rows.
     Decisions,
-    /// Rows of a second read; there is no state of it that SQL keeps.
+    /// Rows of a second pass, whose state SQL does not keep.
     Rows,
 }
 
@@ -143,7 +143,7 @@ pub(in crate::sql) fn table(keys: &[&'static str], states: &[Beside<'_>], settin
     rows.iter().try_for_each(|row| beside.append(row.as_ref().map(|row| &row.measured)))?;
     let valid = NullBuffer::from(rows.iter().map(Option::is_some).collect::<Vec<_>>());
     StructArray::try_new(table_fields(keys), shapes.chain(metrics).chain(beside.finish()).collect(), Some(valid))
-        .map_err(|error| Error::internal("metrics make no columns").caused_by(error))
+        .map_err(|error| Error::internal("cannot build the columns of metrics").caused_by(error))
 }
 
 struct Row {
@@ -172,5 +172,5 @@ fn row(
 /// One metric of several states.
 pub(in crate::sql) fn metric(key: &'static str, states: &[Beside<'_>], settings: &Settings) -> Result<ArrayRef> {
     let made = table(&[key], states, settings)?;
-    made.column_by_name(key).cloned().ok_or_else(|| Error::internal("no metric was made"))
+    made.column_by_name(key).cloned().ok_or_else(|| Error::internal("the metric is missing from its own table"))
 }

@@ -33,9 +33,9 @@ impl Remarks {
         }
     }
 
-    /// Adds a group; what has no rows is null.
+    /// Adds a group; a group without rows is null.
     pub(in crate::sql) fn append(&mut self, measured: Option<&Measurements>) -> Result<()> {
-        let failed = |error| Error::internal("remarks make no columns").caused_by(error);
+        let failed = |error| Error::internal("cannot build the columns of remarks").caused_by(error);
         let made = measured.into_iter();
         match measured {
             Some(made) => append_all(&mut self.flags, made.flags.iter().copied()),

@@ -13,7 +13,7 @@ use crate::metrics::{ClassRow, Pair, Spectrum};
 
 fn structs(fields: Fields, columns: Vec<ArrayRef>, nulls: Option<NullBuffer>) -> Result<StructArray> {
     StructArray::try_new(fields, columns, nulls)
-        .map_err(|error| Error::internal("a result makes no columns").caused_by(error))
+        .map_err(|error| Error::internal("cannot build the columns of a result").caused_by(error))
 }
 
 /// Lists of structs, one a state.
@@ -23,7 +23,7 @@ fn lists<T>(rows: &[Option<Vec<T>>], items: StructArray) -> Result<ArrayRef> {
     let valid = NullBuffer::from(rows.iter().map(Option::is_some).collect::<Vec<_>>());
     LargeListArray::try_new(item, OffsetBuffer::from_lengths(lengths), Arc::new(items), Some(valid))
         .map(|array| Arc::new(array) as ArrayRef)
-        .map_err(|error| Error::internal("a result makes no list").caused_by(error))
+        .map_err(|error| Error::internal("cannot build a list of results").caused_by(error))
 }
 
 fn fields(columns: &[(&str, DataType)]) -> Fields {

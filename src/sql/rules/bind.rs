@@ -45,7 +45,7 @@ impl AnalyzerRule for BindAggregates {
 struct Rewriter {
     settings: Settings,
     budget: Budget,
-    /// Hidden columns of the node at hand.
+    /// Hidden columns of the current node.
     names: usize,
 }
 

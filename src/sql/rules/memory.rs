@@ -21,7 +21,7 @@ use crate::state::{ClassSums, Scatter};
 const COPIES: u64 = 3;
 
 /// Refuses a query whose states take more than `nc.memory`, as far as a plan tells: by the groups that hive keys and
-/// statistics make, and by `D`; not by classes, which nobody knows before they are read.
+/// statistics make, and by `D`; not by classes, which are not known before the rows are read.
 #[derive(Debug)]
 pub(in crate::sql) struct CheckMemory;
 

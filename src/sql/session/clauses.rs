@@ -201,7 +201,7 @@ impl Clauses<'_> {
         )
     }
 
-    /// Whether the planner takes a name for that of a scalar function.
+    /// Whether the planner takes a name for a scalar function.
     fn is_of_a_row(&self, name: &str) -> bool {
         matches!(name, "unnest" | "unnest_outer") || self.session.scalar_functions().contains_key(name)
     }

@@ -19,7 +19,7 @@ const RELATIONS: usize = 200;
 ///
 /// [`Usage`](crate::error::ErrorKind::Usage) with the limit, and what to write in its place.
 pub(in crate::sql) fn check(text: &str) -> Result<()> {
-    // What is no SQL at all is told by the parser.
+    // The parser reports text that is not SQL.
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return Ok(()) };
     let mut depth = Depth::default();
     for token in &tokens {

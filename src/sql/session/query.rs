@@ -120,7 +120,7 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if it makes no sense, has a clause that would be ignored or a parameter
+    /// [`Usage`](crate::error::ErrorKind::Usage) if it cannot be planned, has a clause that would be ignored or a parameter
     /// without a value, or writes and may not, or reads what is written; [`Output`](crate::error::ErrorKind::Output) if that
     /// cannot be written; and whatever the tables say.
     pub async fn run(mut self, context: &SessionContext, access: Access) -> Result<Answer> {
@@ -436,7 +436,7 @@ mod tests {
         let detail = |error: &Error| error.fact("detail").unwrap().to_owned();
         let call = error("nc1_pinv(label, feature)");
         assert_eq!(call.kind(), ErrorKind::Usage);
-        assert!(detail(&call).starts_with("nc1_pinv: the first argument is no vector"), "{call}");
+        assert!(detail(&call).starts_with("nc1_pinv: the first argument is not a vector"), "{call}");
         assert!(!detail(&call).contains("Candidate"), "{call}");
         assert_eq!(error("nc1_pinf(feature, label)").fact("function"), Some("nc1_pinf"));
         assert_eq!(error("nc1_pinv(features, label)").fact("column"), Some("features"));

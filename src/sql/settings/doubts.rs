@@ -45,7 +45,7 @@ impl Doubts {
         *self.inner() = Inner::default();
     }
 
-    /// Remembers the numbers of a group that are doubtful, and those of which their metrics remark something, unless the
+    /// Remembers the numbers of a group that are doubtful, and the numbers whose metrics have remarks, unless the
     /// remarks are shown beside them.
     pub(in crate::sql) fn note(&self, measured: &Measurements, with_remarks: bool) {
         for metric in &measured.metrics {
@@ -65,7 +65,7 @@ impl Doubts {
         self.inner().by_value.get(&value.to_bits()).cloned().unwrap_or_default()
     }
 
-    /// Whether there is nothing to be said of any number.
+    /// Whether no number has a doubt or a remark.
     pub fn is_empty(&self) -> bool {
         self.inner().by_value.is_empty()
     }

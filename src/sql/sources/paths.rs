@@ -109,8 +109,9 @@ fn url_of_file(file: &Path) -> Result<ListingTableUrl> {
 
 /// The URL of a path from the root, every unusual character encoded: what a path says is a name and never a pattern.
 pub(in crate::sql) fn url(absolute: &Path, is_folder: bool) -> Result<ListingTableUrl> {
-    let no_text =
-        || Error::io("its name is no text, which SQL needs").with("file", escaped(&absolute.to_string_lossy()));
+    let no_text = || {
+        Error::io("SQL can only read files whose names are UTF-8").with("file", escaped(&absolute.to_string_lossy()))
+    };
     let mut encoded = String::from("file://");
     for byte in absolute.to_str().ok_or_else(no_text)?.bytes() {
         match byte {

@@ -247,7 +247,7 @@ fn batch(rows: TableRows, origin: &Origin, order: &[usize], schema: &SchemaRef) 
     let columns: Vec<ArrayRef> = order.iter().map(|&at| columns[at].clone()).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(schema.clone(), columns, &options)
-        .map_err(|error| Error::internal("the columns of an archive make no batch").caused_by(error))
+        .map_err(|error| Error::internal("cannot build a batch of the columns of an archive").caused_by(error))
 }
 
 impl Iterator for Batches {

@@ -41,8 +41,9 @@ pub(in crate::sql) fn open(path: &Path) -> Result<MemTable> {
     fields.push(Field::new("state", state_column::data_type(), true));
     arrays.push(Arc::new(states));
     let schema = Arc::new(Schema::new(fields));
-    let failed =
-        |error: String| located(Error::internal("the groups of a state file make no table").with("detail", error));
+    let failed = |error: String| {
+        located(Error::internal("cannot build a table of the groups of a state file").with("detail", error))
+    };
     let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|error| failed(error.to_string()))?;
     MemTable::try_new(schema, vec![vec![batch]]).map_err(|error| failed(error.to_string()))
 }

@@ -85,7 +85,7 @@ pub(in crate::sql) fn encode(decisions: &[Option<(Decisions, bool)>]) -> Result<
     columns.extend(counts.iter_mut().map(|list| Arc::new(list.finish()) as ArrayRef));
     let valid = NullBuffer::from(decisions.iter().map(Option::is_some).collect::<Vec<_>>());
     let array = StructArray::try_new(FIELDS.clone(), columns, Some(valid))
-        .map_err(|error| Error::internal("decisions make no columns").caused_by(error))?;
+        .map_err(|error| Error::internal("cannot build the columns of decisions").caused_by(error))?;
     Ok(Arc::new(array))
 }
 

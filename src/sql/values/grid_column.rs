@@ -37,7 +37,7 @@ pub(in crate::sql) fn encode(chunks: &[ChunkGrid], origin: &Origin) -> Result<Ar
     }
     let values = Arc::new(BinaryArray::from_iter_values(values));
     let array = DictionaryArray::<Int32Type>::try_new(Int32Array::from(keys), values)
-        .map_err(|error| Error::internal("the grids of chunks make no column").caused_by(error))?;
+        .map_err(|error| Error::internal("cannot build the hidden grid column").caused_by(error))?;
     Ok(Arc::new(array))
 }
 
@@ -64,7 +64,7 @@ pub(in crate::sql) struct Grids {
 
 /// Reads a column; equal values, which joins and unions may repeat, are one chunk.
 pub(in crate::sql) fn decode(column: &ArrayRef) -> Result<Grids> {
-    let broken = || Error::internal("the column of grids is none");
+    let broken = || Error::internal("the hidden grid column has the wrong type");
     let dictionary = column.as_any_dictionary_opt().ok_or_else(broken)?;
     let keys = dictionary.keys().as_primitive_opt::<Int32Type>().ok_or_else(broken)?;
     let values = dictionary.values().as_binary_opt::<i32>().ok_or_else(broken)?;

@@ -62,7 +62,7 @@ impl HeadPlace {
     fn path(&self) -> Result<HeadPath> {
         let source = HeadSource::parse(&self.text)?;
         match source.keys().first() {
-            Some(key) => Err(Error::usage("the path of a head is no template in SQL")
+            Some(key) => Err(Error::usage("SQL does not fill {keys} in the path of a head")
                 .with("head", &self.text)
                 .help(format!("a path for each group: 'heads/' || {key} || '.npy'"))),
             None => source.fill(&[], &Spellings::default()),
@@ -122,7 +122,7 @@ pub(in crate::sql) fn encode<'a>(heads: impl IntoIterator<Item = Option<&'a Head
     let transposed: BooleanArray = heads.iter().map(|head| head.map(|head| head.transposed)).collect();
     let valid = NullBuffer::from(heads.iter().map(Option::is_some).collect::<Vec<_>>());
     let array = StructArray::try_new(FIELDS.clone(), vec![Arc::new(files), Arc::new(transposed)], Some(valid))
-        .map_err(|error| Error::internal("a head makes no columns").caused_by(error))?;
+        .map_err(|error| Error::internal("cannot build the columns of a head").caused_by(error))?;
     Ok(Arc::new(array))
 }
 

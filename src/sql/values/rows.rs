@@ -288,14 +288,14 @@ impl Vectors {
                 let values = Floats::F32(Vec::new().into());
                 return Ok(Self { values, starts: vec![0; rows], dims: vec![0; rows], nulls, null_elements: None });
             }
-            other => return Err(Error::internal("features are no vectors").with("type", other)),
+            other => return Err(Error::internal("cannot read features of this type").with("type", other)),
         };
         let null_elements = items.nulls().filter(|nulls| nulls.null_count() > 0).cloned();
         let values = match items.data_type() {
             DataType::Float16 => Floats::F16(buffer::<Float16Type>(&items)),
             DataType::Float32 => Floats::F32(buffer::<Float32Type>(&items)),
             DataType::Float64 => Floats::F64(buffer::<Float64Type>(&items)),
-            other => return Err(Error::internal("features are no vectors of floats").with("type", other)),
+            other => return Err(Error::internal("cannot read features with elements of this type").with("type", other)),
         };
         Ok(Self { values, starts, dims, nulls, null_elements })
     }

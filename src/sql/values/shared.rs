@@ -16,7 +16,7 @@ pub(in crate::sql) fn shared(data_type: &DataType) -> &DataType {
     }
 }
 
-/// A column of which many rows share a value.
+/// A column whose rows share values.
 pub(in crate::sql) struct Shared {
     values: ArrayRef,
     /// Where each row's value is among them.
@@ -27,7 +27,7 @@ impl Shared {
     pub(in crate::sql) fn of(column: &ArrayRef) -> Result<Self> {
         if let Some(dictionary) = column.as_any_dictionary_opt() {
             let keys = cast(dictionary.keys(), &DataType::Int64)
-                .map_err(|error| Error::internal("the keys of a dictionary are no integers").caused_by(error))?;
+                .map_err(|error| Error::internal("cannot cast the keys of a dictionary to Int64").caused_by(error))?;
             let keys = keys.as_primitive::<Int64Type>().iter().map(|key| key.map(|key| key as u32)).collect();
             return Ok(Self { values: dictionary.values().clone(), keys });
         }
@@ -39,8 +39,8 @@ impl Shared {
             }
             return Ok(Self { values: column.clone(), keys });
         }
-        let values =
-            cast(column, &DataType::Utf8).map_err(|error| Error::internal("a text is none").caused_by(error))?;
+        let values = cast(column, &DataType::Utf8)
+            .map_err(|error| Error::internal("cannot cast the column to Utf8").caused_by(error))?;
         let mut known: HashMap<&str, u32> = HashMap::new();
         let texts = values.as_string::<i32>().iter().enumerate();
         let keys = texts.map(|(row, text)| text.map(|text| *known.entry(text).or_insert(row as u32))).collect();

@@ -247,7 +247,7 @@ impl Builders {
             Arc::new(self.gram.finish()),
         ];
         StructArray::try_new(FIELDS.clone(), columns, Some(NullBuffer::from(self.valid)))
-            .map_err(|error| Error::internal("a state makes no columns").caused_by(error))
+            .map_err(|error| Error::internal("cannot build the columns of a state").caused_by(error))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::args::{Display, Exactness, Machine, Measure};
 use super::console::{Console, bytes, count, counted};
-use super::present::{Targets, describe_heads, job};
+use super::outputs::{Targets, describe_heads, job};
 use super::progress::{Stopping, watched};
 use super::stdout;
 use crate::archive::Archive;

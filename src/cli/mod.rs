@@ -8,7 +8,7 @@ mod finish;
 mod inspect;
 mod measure;
 mod merge;
-mod present;
+mod outputs;
 mod progress;
 mod resources;
 #[cfg(feature = "sql")]

@@ -1,9 +1,9 @@
 //! GitHub's tables.
 
 use super::Report;
-use super::page::Page;
+use super::layout::Page;
 use super::records::Records;
-use super::sheet::{Align, Sheet};
+use super::text_table::{Align, Sheet};
 
 /// The whole report.
 pub(super) fn report(report: &Report) -> String {

@@ -10,15 +10,15 @@ mod columns;
 mod csv;
 mod format;
 mod json;
+mod layout;
 mod markdown;
 mod notes;
-mod page;
 mod parquet;
 mod records;
 mod scores;
-mod sheet;
 mod table;
 mod text;
+mod text_table;
 
 pub use self::answer::{AnswerStyle, AnswerWriter};
 pub use self::columns::Describe;

@@ -4,9 +4,9 @@ use comfy_table::{CellAlignment, ContentLineStyle, LineStyle, Row, Table, TableS
 
 use super::Report;
 use super::format::Style;
-use super::page::Page;
+use super::layout::Page;
 use super::records::Records;
-use super::sheet::{Align, Column, Sheet};
+use super::text_table::{Align, Column, Sheet};
 
 /// A rule below the header and lines between groups of columns.
 const LINES: TableStyle = TableStyle::new()

@@ -14,7 +14,7 @@ use super::args::Sql;
 use crate::archive::escaped;
 use crate::cli::args::Display;
 use crate::cli::console::wants_color;
-use crate::cli::present::{stdout_format, width};
+use crate::cli::outputs::{stdout_format, width};
 use crate::cli::stdout::{self, Hearing};
 use crate::error::{Error, Result};
 use crate::report::{AnswerStyle, AnswerWriter, Format, Style};

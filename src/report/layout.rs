@@ -2,8 +2,8 @@
 
 use super::notes::{Note, notes};
 use super::records::{Count, Records, metric_keys};
-use super::sheet::{Column, Sheet};
 use super::text::{counted, grouped, words};
+use super::text_table::{Column, Sheet};
 use super::{Group, Report};
 use crate::archive::escaped;
 use crate::metrics::{Card, Direction, Measured, ROUNDED, card};

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::columns::{Describe, Nested, cells};
 use super::format::{Format, Style};
-use super::records::{Column, Records};
+use super::records::{RecordColumn, Records};
 use super::{csv, json, markdown, parquet, put, table};
 use crate::error::{Error, Result};
 
@@ -186,7 +186,7 @@ fn records(batch: &RecordBatch, schema: &Schema, style: &AnswerStyle) -> Result<
     };
     let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
         // Integers may be labels, epochs or counts: their digits stay together.
-        Ok(Column { name: field.name().clone(), is_label: true, cells: cells(column, nested)? })
+        Ok(RecordColumn { name: field.name().clone(), is_label: true, cells: cells(column, nested)? })
     });
     Ok(Records { columns: columns.collect::<Result<_>>()?, keys: 0, rows: batch.num_rows() })
 }

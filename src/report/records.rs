@@ -19,14 +19,14 @@ type OfClass<T> = fn(&ClassRow) -> Option<T>;
 /// Typed columns of equal length.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
-    pub(super) columns: Vec<Column>,
+    pub(super) columns: Vec<RecordColumn>,
     /// How many columns at the left name the record; the others measure it.
     pub(super) keys: usize,
     pub(super) rows: usize,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Column {
+pub(super) struct RecordColumn {
     pub(super) name: String,
     /// Whether it holds names of things, which may be integers that nobody counts with.
     pub(super) is_label: bool,
@@ -145,11 +145,11 @@ impl Records {
     }
 
     fn push(&mut self, name: &str, cells: Cells) {
-        self.columns.push(Column { name: name.to_owned(), is_label: false, cells });
+        self.columns.push(RecordColumn { name: name.to_owned(), is_label: false, cells });
     }
 
     fn push_labels<'a>(&mut self, name: &str, labels: impl Iterator<Item = Option<&'a Label>>) {
-        self.columns.push(Column { name: name.to_owned(), is_label: true, cells: labels_of(labels) });
+        self.columns.push(RecordColumn { name: name.to_owned(), is_label: true, cells: labels_of(labels) });
     }
 }
 

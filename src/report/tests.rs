@@ -149,7 +149,7 @@ fn everything(groups: i128) -> Report {
 }
 
 #[test]
-fn a_table_of_groups_lies() {
+fn several_groups_have_a_line_each() {
     let expected = &r"
  10 classes · dim 64
 
@@ -219,7 +219,7 @@ fn a_rounding_error_is_told_where_a_digit_shown_may_be_another() {
 }
 
 #[test]
-fn a_single_group_stands_upright() {
+fn a_single_group_has_a_line_per_metric() {
     let mut report = all_remarks();
     report.groups.truncate(1);
     report.groups[0].measurements.worst_pairs.clear();

@@ -6,21 +6,21 @@ use crate::archive::escaped;
 
 /// A table: columns that name a row, columns of numbers, and columns at the end.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sheet {
+pub(super) struct TextTable {
     /// What it shows, if that is not plain.
     pub(super) title: Option<String>,
     /// At the left of every block.
-    pub(super) keys: Vec<Column>,
+    pub(super) keys: Vec<TextColumn>,
     /// Numbers, which may part into blocks.
-    pub(super) body: Vec<Column>,
+    pub(super) body: Vec<TextColumn>,
     /// At the right of the first block.
-    pub(super) tail: Vec<Column>,
+    pub(super) tail: Vec<TextColumn>,
     /// Rows before which there is a gap.
     pub(super) gaps: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Column {
+pub(super) struct TextColumn {
     pub(super) head: String,
     pub(super) cells: Vec<String>,
     pub(super) align: Align,
@@ -36,7 +36,7 @@ pub(super) enum Align {
     Point,
 }
 
-impl Column {
+impl TextColumn {
     /// Names.
     pub(super) fn names(head: &str, cells: Vec<String>) -> Self {
         Self { head: head.to_owned(), cells, align: Align::Left, section: 0 }
@@ -59,7 +59,7 @@ impl Column {
     }
 
     /// The cells of a record, counts in groups of three digits, labels as they are.
-    pub(super) fn of_record(column: &records::Column) -> Self {
+    pub(super) fn of_record(column: &records::RecordColumn) -> Self {
         fn all<T>(cells: &[Option<T>], text: impl Fn(&T) -> String) -> Vec<String> {
             cells.iter().map(|cell| cell.as_ref().map_or_else(|| NOTHING.to_owned(), &text)).collect()
         }
@@ -93,27 +93,27 @@ impl Column {
     }
 }
 
-impl Sheet {
+impl TextTable {
     /// A record a row.
     pub(super) fn of_records(records: &Records) -> Self {
-        let mut sheet = Self::default();
+        let mut table = Self::default();
         for (at, column) in records.columns.iter().enumerate() {
             let place = match () {
-                () if at < records.keys => &mut sheet.keys,
-                () if column.is_label => &mut sheet.tail,
-                () => &mut sheet.body,
+                () if at < records.keys => &mut table.keys,
+                () if column.is_label => &mut table.tail,
+                () => &mut table.body,
             };
-            place.push(Column::of_record(column));
+            place.push(TextColumn::of_record(column));
         }
-        sheet
+        table
     }
 
     /// Columns in their order: those before the first number name the row, as far as they leave half of the width.
     pub(super) fn of_answer(records: &Records, width: Option<usize>) -> Self {
-        let mut columns: Vec<Column> = records.columns.iter().map(Column::of_record).collect();
+        let mut columns: Vec<TextColumn> = records.columns.iter().map(TextColumn::of_record).collect();
         let names = records.columns.iter().take_while(|column| !column.cells.are_floats()).count();
         let mut room = width.map_or(usize::MAX, |width| width / 2);
-        let fits = |column: &&Column| {
+        let fits = |column: &&TextColumn| {
             let taken = column.padded().first().map_or(0, |head| head.chars().count() + 3);
             let left = room.checked_sub(taken);
             room = left.unwrap_or(0);

@@ -41,7 +41,7 @@ pub use task::Task;
 use crate::archive::{Archive, HeadSource, Key, Pooled, Request, Skipped};
 use crate::error::{Error, Result};
 use crate::metrics::{Extras, Options, Selection};
-use crate::report::{Group, Report, Scored};
+use crate::report::{GroupReport, Report, Scored};
 use crate::state::{ClassSums, Scatter};
 use accumulate::{Gathered, Present, accumulate, ood_means};
 use plan::Reading;
@@ -268,7 +268,7 @@ fn finished<S: Present>(
 fn report(
     presentation: &Presentation,
     of_rows: BTreeMap<&'static str, String>,
-    mut groups: Vec<Group>,
+    mut groups: Vec<GroupReport>,
     bad_files: Vec<(String, String)>,
 ) -> Result<Report> {
     // Groups without a row are told beside others; alone they are nothing to tell.
@@ -287,7 +287,7 @@ fn report(
 }
 
 /// The error of a run that has no row to measure, with what was left out.
-fn nothing_left(groups: &[Group]) -> Error {
+fn nothing_left(groups: &[GroupReport]) -> Error {
     let mut skipped = Skipped::default();
     for group in groups {
         skipped.add(&group.skipped);

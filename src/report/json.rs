@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::records::{Records, key_json};
 use super::text::json as label_json;
-use super::{Group, Report};
+use super::{GroupReport, Report};
 use crate::archive::Skipped;
 use crate::metrics::Measured;
 
@@ -61,7 +61,7 @@ fn record(records: &Records, row: usize) -> Value {
     cells.collect::<Map<_, _>>().into()
 }
 
-fn group(report: &Report, group: &Group) -> Value {
+fn group(report: &Report, group: &GroupReport) -> Value {
     let made = &group.measurements;
     let metrics: Map<_, _> = made.metrics.iter().map(|metric| (metric.key.to_owned(), measured(metric))).collect();
     let pairs = made.worst_pairs.iter().map(|pair| {

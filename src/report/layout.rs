@@ -4,7 +4,7 @@ use super::notes::{Note, notes};
 use super::records::{Count, Records, metric_keys};
 use super::text::{counted, grouped, words};
 use super::text_table::{TextColumn, TextTable};
-use super::{Group, Report};
+use super::{GroupReport, Report};
 use crate::archive::escaped;
 use crate::metrics::{Card, Direction, Measured, ROUNDED, card};
 
@@ -34,7 +34,7 @@ impl Layout {
 }
 
 /// `epoch=4000 · 1,257 rows · 10 classes · dim 64`
-fn title(group: &Group) -> String {
+fn title(group: &GroupReport) -> String {
     let mut parts: Vec<String> =
         group.key.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(&value.to_string()))).collect();
     parts.push(counted(group.rows, "row", "rows"));
@@ -42,15 +42,15 @@ fn title(group: &Group) -> String {
     parts.join(" · ")
 }
 
-fn classes(group: &Group) -> String {
+fn classes(group: &GroupReport) -> String {
     counted(group.measurements.classes, "class", "classes")
 }
 
-fn dim(group: &Group) -> String {
+fn dim(group: &GroupReport) -> String {
     format!("dim {}", grouped(&group.dim))
 }
 
-fn by_metric(group: &Group) -> TextTable {
+fn by_metric(group: &GroupReport) -> TextTable {
     let metrics = &group.measurements.metrics;
     let column = |text: fn(&Measured) -> String| metrics.iter().map(text).collect::<Vec<_>>();
     let remark = |metric: &Measured| {
@@ -103,7 +103,7 @@ fn by_group(report: &Report) -> (Option<String>, TextTable) {
     let shapes: [(&str, Count); 2] =
         [("classes", |group| group.measurements.classes), ("dim", |group| group.dim as u64)];
     let mut shared = Vec::new();
-    for ((name, count), text) in shapes.into_iter().zip([classes as fn(&Group) -> String, dim]) {
+    for ((name, count), text) in shapes.into_iter().zip([classes as fn(&GroupReport) -> String, dim]) {
         match groups.first().filter(|first| groups.iter().all(|group| count(group) == count(first))) {
             Some(first) => shared.push(text(first)),
             None => table.tail.push(TextColumn::counts(name, groups.iter().map(count))),

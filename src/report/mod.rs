@@ -42,14 +42,14 @@ pub struct Report {
     /// What classes are called, where their labels do not say it.
     pub class_names: BTreeMap<Label, String>,
     /// The metrics, sorted by group key.
-    pub groups: Vec<Group>,
+    pub groups: Vec<GroupReport>,
     /// Inputs left out under `--on-bad-file skip`, with the reason.
     pub bad_files: Vec<(String, String)>,
 }
 
 /// The numbers of one group.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Group {
+pub struct GroupReport {
     /// The group's keys and their values, in the order of `--group-by`.
     pub key: Vec<(String, Label)>,
     /// `N`, rows used.
@@ -113,7 +113,7 @@ impl Report {
     }
 }
 
-impl Group {
+impl GroupReport {
     /// What became of the metric of that key, if it was selected.
     pub fn metric(&self, key: &str) -> Option<&Measured> {
         self.measurements.metrics.iter().find(|metric| metric.key == key)

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::records::{Count, metric_keys};
 use super::text::{counted, significant, words};
-use super::{Group, Report};
+use super::{GroupReport, Report};
 use crate::archive::Skipped;
 use crate::archive::escaped;
 use crate::metrics::{Family, Measured, Need, Options, ROUNDED, card};
@@ -43,7 +43,7 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
             note(false, format!("least attainable: {}", floors.join(", ")));
         }
     }
-    let mut flags: BTreeMap<&str, Vec<&Group>> = BTreeMap::new();
+    let mut flags: BTreeMap<&str, Vec<&GroupReport>> = BTreeMap::new();
     for group in groups {
         group.measurements.flags.iter().for_each(|&flag| flags.entry(flag).or_default().push(group));
     }
@@ -67,12 +67,12 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
 
 /// For each remark the metrics that have it, and in which groups.
 fn collected<'a>(
-    groups: &'a [Group],
+    groups: &'a [GroupReport],
     remarks: impl Fn(&'a Measured) -> &'a [&'static str],
 ) -> BTreeMap<&'static str, Vec<String>> {
     let mut collected: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for key in metric_keys(groups) {
-        let mut at: BTreeMap<&'static str, Vec<&Group>> = BTreeMap::new();
+        let mut at: BTreeMap<&'static str, Vec<&GroupReport>> = BTreeMap::new();
         for group in groups {
             let remarks = group.metric(key).map(&remarks).into_iter().flatten();
             remarks.for_each(|&remark| at.entry(remark).or_default().push(group));
@@ -85,7 +85,7 @@ fn collected<'a>(
 }
 
 /// ` (epoch=3)` or ` (3 of 21 groups)`; nothing if it is all of them.
-fn among(groups: &[Group], at: &[&Group]) -> String {
+fn among(groups: &[GroupReport], at: &[&GroupReport]) -> String {
     match at {
         _ if at.len() == groups.len() => String::new(),
         [group] => format!(" ({})", name(group)),
@@ -93,13 +93,13 @@ fn among(groups: &[Group], at: &[&Group]) -> String {
     }
 }
 
-fn name(group: &Group) -> String {
+fn name(group: &GroupReport) -> String {
     let parts = group.key.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(&value.to_string())));
     parts.collect::<Vec<_>>().join(", ")
 }
 
 /// ` 1.295`, or the range over groups.
-fn floor(groups: &[Group], key: &str) -> Option<String> {
+fn floor(groups: &[GroupReport], key: &str) -> Option<String> {
     let floors = groups.iter().filter_map(|group| group.metric(key)?.floor).collect::<Vec<_>>();
     let least = floors.iter().copied().reduce(f64::min)?;
     let most = floors.iter().copied().reduce(f64::max)?;
@@ -108,7 +108,7 @@ fn floor(groups: &[Group], key: &str) -> Option<String> {
 }
 
 /// The estimated relative error of a metric, if it may change a digit that a table shows.
-pub(super) fn seen_error(group: &Group, metric: &Measured) -> Option<f64> {
+pub(super) fn seen_error(group: &GroupReport, metric: &Measured) -> Option<f64> {
     let value = metric.value?;
     let error = group.measurements.accuracy.get(metric.key).copied().filter(|&error| error > DOUBTFUL)?;
     // What is nothing but rounding says so in a remark of its own.
@@ -117,12 +117,12 @@ pub(super) fn seen_error(group: &Group, metric: &Measured) -> Option<f64> {
 }
 
 /// Numbers shown of which rounding may have changed a digit, with the worst group of each.
-fn doubtful(groups: &[Group]) -> Option<String> {
+fn doubtful(groups: &[GroupReport]) -> Option<String> {
     let mut parts = Vec::new();
     let mut finer = false;
     for key in metric_keys(groups) {
         let errors = groups.iter().filter_map(|group| Some((seen_error(group, group.metric(key)?)?, group)));
-        let at: Vec<(f64, &Group)> = errors.collect();
+        let at: Vec<(f64, &GroupReport)> = errors.collect();
         if let Some(worst) = at.iter().map(|(error, _)| *error).reduce(f64::max) {
             let among = among(groups, &at.iter().map(|(_, group)| *group).collect::<Vec<_>>());
             parts.push(format!("{worst:.0e} in {key}{among}"));
@@ -138,7 +138,7 @@ fn doubtful(groups: &[Group]) -> Option<String> {
 }
 
 /// Rows and classes that flags left out, over all groups.
-fn counted_out(groups: &[Group]) -> Vec<String> {
+fn counted_out(groups: &[GroupReport]) -> Vec<String> {
     let counts: [(&str, &str, Count, &str); 5] = [
         ("row", "rows", |group| group.skipped.nulls, "with nulls left out (--nulls)"),
         ("row", "rows", |group| nonfinite(&group.skipped), "not finite left out (--nonfinite)"),

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::text::json;
-use super::{Group, Report};
+use super::{GroupReport, Report};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::metrics::ClassRow;
 
 /// A count of a group.
-pub(super) type Count = fn(&Group) -> u64;
+pub(super) type Count = fn(&GroupReport) -> u64;
 
 /// A number of a class.
 type OfClass<T> = fn(&ClassRow) -> Option<T>;
@@ -72,7 +72,7 @@ impl Records {
 
     /// One record a class of a group.
     pub(super) fn of_classes(report: &Report) -> Self {
-        let rows: Vec<(&Group, &ClassRow)> = report
+        let rows: Vec<(&GroupReport, &ClassRow)> = report
             .groups
             .iter()
             .flat_map(|group| group.measurements.per_class.iter().map(move |class| (group, class)))
@@ -123,7 +123,7 @@ impl Records {
     }
 
     /// The groups' keys, renamed where they have the name of another column.
-    fn keyed(groups: &[&Group], taken: &HashSet<&str>) -> Self {
+    fn keyed(groups: &[&GroupReport], taken: &HashSet<&str>) -> Self {
         let mut records = Self { rows: groups.len(), ..Self::default() };
         let names = groups.first().map(|group| group.key.iter().map(|(name, _)| name.clone())).into_iter().flatten();
         for (at, name) in names.enumerate() {
@@ -196,7 +196,7 @@ impl Cells {
 }
 
 /// The keys of all metrics made in any group, in the order of the catalogue.
-pub(super) fn metric_keys(groups: &[Group]) -> Vec<&'static str> {
+pub(super) fn metric_keys(groups: &[GroupReport]) -> Vec<&'static str> {
     let made: HashSet<_> =
         groups.iter().flat_map(|group| &group.measurements.metrics).map(|metric| metric.key).collect();
     let known = crate::metrics::cards().iter().map(|card| card.key).filter(|key| made.contains(key));
@@ -204,7 +204,7 @@ pub(super) fn metric_keys(groups: &[Group]) -> Vec<&'static str> {
 }
 
 /// The remarks on a group, and those on its metrics with the metrics they are about: `ties:nc4_agreement ncc_accuracy`.
-fn flags(group: &Group) -> Vec<String> {
+fn flags(group: &GroupReport) -> Vec<String> {
     let mut flags: Vec<String> = group.measurements.flags.iter().map(|&flag| flag.to_owned()).collect();
     let mut of_metrics: Vec<(&str, Vec<&str>)> = Vec::new();
     for metric in &group.measurements.metrics {
@@ -251,6 +251,6 @@ fn labels_of<'a>(labels: impl Iterator<Item = Option<&'a Label>>) -> Cells {
 }
 
 /// A label as JSON in a nested record, for the forms that are not flat.
-pub(super) fn key_json(group: &Group) -> Value {
+pub(super) fn key_json(group: &GroupReport) -> Value {
     group.key.iter().map(|(name, label)| (name.clone(), json(label))).collect::<serde_json::Map<_, _>>().into()
 }

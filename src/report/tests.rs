@@ -18,8 +18,8 @@ fn nothing(key: &'static str, reason: &'static str) -> Measured {
     Measured { key, value: None, floor: None, reason: Some(reason), flags: Vec::new(), counts: Vec::new() }
 }
 
-fn group(key: &[(&str, Label)], metrics: Vec<Measured>) -> Group {
-    Group {
+fn group(key: &[(&str, Label)], metrics: Vec<Measured>) -> GroupReport {
+    GroupReport {
         key: key.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         rows: 1257,
         dim: 64,
@@ -30,7 +30,7 @@ fn group(key: &[(&str, Label)], metrics: Vec<Measured>) -> Group {
     }
 }
 
-fn report(groups: Vec<Group>) -> Report {
+fn report(groups: Vec<GroupReport>) -> Report {
     Report {
         options: Options::default(),
         settings: BTreeMap::new(),

@@ -7,7 +7,7 @@ use nckit::archive::{HeadSource, Request};
 use nckit::batch::Label;
 use nckit::metrics::{Extras, Options, Selection};
 use nckit::pipeline::{HeadRules, Job, Plan, Rounding, Source, Watch};
-use nckit::report::{Group, Report};
+use nckit::report::{GroupReport, Report};
 
 /// Names of `goldens.json` and the keys that they are here.
 const KEYS: [(&str, &str); 27] = [
@@ -91,7 +91,7 @@ fn run(job: Job) -> Report {
     Plan::new(job).unwrap().run(&Watch::default()).unwrap()
 }
 
-fn value(group: &Group, key: &str) -> Option<f64> {
+fn value(group: &GroupReport, key: &str) -> Option<f64> {
     group.measurements.metrics.iter().find(|metric| metric.key == key).and_then(|metric| metric.value)
 }
 
@@ -106,7 +106,7 @@ fn goldens() -> Goldens {
     all["goldens"].as_array().unwrap().iter().map(entry).collect()
 }
 
-fn key_of(group: &Group) -> (i64, String) {
+fn key_of(group: &GroupReport) -> (i64, String) {
     match [&group.key[0].1, &group.key[1].1] {
         [Label::Int(epoch), Label::Text(layer)] => (*epoch as i64, layer.to_string()),
         other => panic!("{other:?}"),
@@ -114,7 +114,7 @@ fn key_of(group: &Group) -> (i64, String) {
 }
 
 /// Compares the keys that the golden has; returns how many.
-fn compare(group: &Group, golden: &serde_json::Value, pairs: &[(&str, &str)]) -> usize {
+fn compare(group: &GroupReport, golden: &serde_json::Value, pairs: &[(&str, &str)]) -> usize {
     let mut compared = 0;
     for (name, key) in pairs {
         let Some(truth) = golden[*name].as_f64() else { continue };

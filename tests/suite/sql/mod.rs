@@ -1,5 +1,6 @@
 //! SQL has the bits of `measure`, whatever the query makes of its rows on the way.
 
+#[cfg(feature = "cli")]
 mod beside;
 mod clauses;
 mod same_bits;

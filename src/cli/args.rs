@@ -1,11 +1,15 @@
 //! The flags, as typed.
+#![warn(clippy::wildcard_enum_match_arm)]
 #![expect(clippy::doc_markdown, reason = "these are help texts, shown as they stand")]
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
+use clap::builder::PossibleValue;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::archive::{Dtype, Policy, Request};
+use crate::report::Format;
 
 /// Measures neural collapse over archived embeddings, exactly and in one read.
 #[derive(Debug, Parser)]
@@ -450,14 +454,28 @@ impl From<MissingName> for Policy {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// What standard output gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FormatName {
     Automatic,
-    Table,
-    Json,
-    Ndjson,
-    Csv,
-    Markdown,
+    Named(Format),
+}
+
+impl ValueEnum for FormatName {
+    fn value_variants<'a>() -> &'a [Self] {
+        static NAMES: LazyLock<Vec<FormatName>> = LazyLock::new(|| {
+            let text = Format::ALL.into_iter().filter(|format| format.is_text()).map(FormatName::Named);
+            std::iter::once(FormatName::Automatic).chain(text).collect()
+        });
+        &NAMES
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Automatic => "automatic",
+            Self::Named(format) => format.name(),
+        }))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,4 +1,5 @@
-//! Where results go: files that are reserved before the first row is read, and standard output.
+//! Where results go: to files, which are reserved before the first row is read, and to standard output.
+#![warn(clippy::wildcard_enum_match_arm)]
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -14,15 +15,16 @@ use crate::pipeline::{HeadRules, HeadSummary, Job, Rounding, Score, Source};
 use crate::report::{Format, Report, ScoreWriter, Style};
 use crate::store::{Output, refuse_inputs};
 
-/// The files to be written, which nobody else can write meanwhile.
+/// The files that will be written. Nobody else can write them in the meantime.
 pub(super) struct Targets<'a> {
     flags: &'a Outputs,
-    files: Vec<(Output, Format, Part)>,
+    files: Vec<(Output, Format, Contents)>,
     scores: Option<Output>,
 }
 
+/// What of a report a file holds.
 #[derive(Clone, Copy)]
-enum Part {
+enum Contents {
     Groups,
     Classes,
 }
@@ -30,20 +32,21 @@ enum Part {
 impl<'a> Targets<'a> {
     /// Reserves all files to be written, before the first row is read.
     pub(super) fn new(args: &'a Outputs) -> Result<Self> {
-        let groups = args.result.output.iter().map(|path| (path, Part::Groups));
-        let classes = args.per_class.iter().map(|path| (path, Part::Classes));
-        let parts: Vec<_> = groups.chain(classes).collect();
-        let formats: Vec<Format> = parts.iter().map(|(path, _)| Format::from_path(path)).collect::<Result<_>>()?;
-        if let Some(path) = args.scores.as_ref().filter(|path| !matches!(Format::from_path(path), Ok(Format::Parquet)))
-        {
+        let groups = args.result.output.iter().map(|path| (path, Contents::Groups));
+        let classes = args.per_class.iter().map(|path| (path, Contents::Classes));
+        let asked: Vec<_> = groups.chain(classes).collect();
+        let formats: Vec<Format> = asked.iter().map(|(path, _)| Format::from_path(path)).collect::<Result<_>>()?;
+        let is_parquet = |path: &Path| Format::from_path(path).is_ok_and(|format| format == Format::Parquet);
+        if let Some(path) = args.scores.as_ref().filter(|path| !is_parquet(path)) {
             return Err(Error::usage("scores are written in Parquet")
                 .with("file", path.display())
                 .help("--scores FILE.parquet"));
         }
-        let paths: Vec<&Path> = parts.iter().map(|(path, _)| path.as_path()).chain(args.scores.as_deref()).collect();
+        let paths: Vec<&Path> = asked.iter().map(|(path, _)| path.as_path()).chain(args.scores.as_deref()).collect();
         let mut outputs = Output::reserve_all(&paths, args.result.overwrite)?;
         let scores = args.scores.as_ref().and_then(|_| outputs.pop());
-        let files = outputs.into_iter().zip(formats).zip(parts).map(|((file, format), (_, part))| (file, format, part));
+        let files = outputs.into_iter().zip(formats).zip(asked);
+        let files = files.map(|((file, format), (_, contents))| (file, format, contents));
         let targets = Self { flags: args, files: files.collect(), scores };
         if targets.stdout().is_some() {
             stdout::open()?;
@@ -80,10 +83,10 @@ impl<'a> Targets<'a> {
             console.warn(&format!("left out: {file}: {reason}"));
         }
         report.remarks.iter().for_each(|remark| console.warn(remark));
-        for (file, format, part) in &mut self.files {
-            file.write(|out| match part {
-                Part::Groups => report.write(*format, out, Style::default()),
-                Part::Classes => report.write_per_class(*format, out, Style::default()),
+        for (file, format, contents) in &mut self.files {
+            file.write(|out| match contents {
+                Contents::Groups => report.write(*format, out, Style::default()),
+                Contents::Classes => report.write_per_class(*format, out, Style::default()),
             })?;
         }
         let Some(format) = self.stdout() else { return Ok(()) };
@@ -170,16 +173,14 @@ pub(super) fn describe_heads(heads: Option<&HeadSummary>, console: &Console) {
     heads.notes.iter().for_each(|note| console.warn(note));
 }
 
+/// The format of standard output, if it gets something; `written` says whether a file gets the result too.
 pub(super) fn stdout_format(name: FormatName, terminal: bool, written: bool) -> Option<Format> {
-    Some(match name {
-        FormatName::Automatic if terminal => Format::Table,
-        FormatName::Automatic if written => return None,
-        FormatName::Automatic | FormatName::Ndjson => Format::Ndjson,
-        FormatName::Table => Format::Table,
-        FormatName::Json => Format::Json,
-        FormatName::Csv => Format::Csv,
-        FormatName::Markdown => Format::Markdown,
-    })
+    match name {
+        FormatName::Named(format) => Some(format),
+        FormatName::Automatic if terminal => Some(Format::Table),
+        FormatName::Automatic if written => None,
+        FormatName::Automatic => Some(Format::Ndjson),
+    }
 }
 
 /// Columns of the terminal, or of paper.

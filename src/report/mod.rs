@@ -1,4 +1,4 @@
-//! Named numbers with units and reasons, and their forms: table, JSON, CSV, Markdown, Parquet.
+//! Named numbers with reasons, and the formats in which they are written: table, JSON, CSV, Markdown, Parquet.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -66,6 +66,7 @@ pub struct GroupReport {
     pub measurements: Measurements,
 }
 
+#[warn(clippy::wildcard_enum_match_arm)]
 impl Report {
     /// Writes the metrics of all groups.
     ///
@@ -123,7 +124,7 @@ impl GroupReport {
 fn put(out: &mut dyn Write, bytes: &[u8]) -> Result<()> {
     out.write_all(bytes)
         .and_then(|()| out.flush())
-        .map_err(|error| Error::io("the result cannot be written").with("detail", &error).caused_by(error))
+        .map_err(|error| Error::io("cannot write the result").with("detail", &error).caused_by(error))
 }
 
 #[cfg(test)]

@@ -445,22 +445,6 @@ fn classes_are_records_under_their_groups_keys() {
 }
 
 #[test]
-fn forms_are_known_by_name_and_extension() {
-    for (path, format) in [
-        ("a.json", Format::Json),
-        ("a.b.NDJSON", Format::Ndjson),
-        ("a.csv", Format::Csv),
-        ("a.parquet", Format::Parquet),
-        ("a.md", Format::Markdown),
-    ] {
-        assert_eq!(Format::from_path(std::path::Path::new(path)).unwrap(), format);
-    }
-    assert_eq!(Format::from_name("markdown").unwrap(), Format::Markdown);
-    assert!(Format::from_path(std::path::Path::new("csv")).is_err());
-    assert!(Format::from_name("yaml").unwrap_err().advice().unwrap().contains("ndjson"));
-}
-
-#[test]
 fn a_closed_pipe_can_be_told_from_other_failures() {
     struct Closed;
     impl Write for Closed {

@@ -135,6 +135,23 @@ fn the_command_line_names_sql_behind_its_feature() {
     assert_eq!(ungated("use crate::sql::Query;\n#[cfg(feature = \"sql\")]\nuse crate::sql::Access;"), [1]);
 }
 
+/// Clippy refuses `_ =>` on an enum where this stands, so that a new format compiles only once every place handles it.
+#[test]
+fn no_match_on_the_format_has_a_wildcard() {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let texts = files.iter().map(|path| (path, fs::read_to_string(path).unwrap()));
+    let imports = |text: &str| {
+        let mut lines = text.lines().filter(|line| line.contains("report::") || line.contains("format::"));
+        lines.any(|line| line.starts_with("use ") && line.contains("Format"))
+    };
+    let matching: Vec<_> = texts.filter(|(path, text)| imports(text) || path.ends_with("report/format.rs")).collect();
+    assert!(matching.len() >= 4, "the format is matched on elsewhere");
+    for (path, text) in matching {
+        assert!(text.contains("[warn(clippy::wildcard_enum_match_arm)]"), "{}", path.display());
+    }
+}
+
 #[test]
 fn offences_are_seen() {
     assert_eq!(offences("state", "use crate::{batch::Label, metrics::{nc1, nc2}};"), ["state imports metrics"]);

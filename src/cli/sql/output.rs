@@ -1,4 +1,5 @@
 //! Where results go.
+#![warn(clippy::wildcard_enum_match_arm)]
 
 use std::cell::RefCell;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -29,7 +30,7 @@ pub(super) struct Outputs {
 }
 
 /// The next rows of a result.
-type Rows<'a> = dyn FnMut() -> Result<Option<RecordBatch>> + 'a;
+type NextRows<'a> = dyn FnMut() -> Result<Option<RecordBatch>> + 'a;
 
 impl Outputs {
     pub(super) fn new(args: &Sql, display: &Display) -> Result<Self> {
@@ -62,7 +63,7 @@ impl Outputs {
         schema: &Schema,
         (is_plan, may_stop): (bool, bool),
         conventions: &[(String, Value)],
-        rows: &mut Rows<'_>,
+        rows: &mut NextRows<'_>,
     ) -> Result<Option<usize>> {
         let style = |format| AnswerStyle { format, style: self.style, conventions: conventions.to_vec(), describe };
         let mut files = self.files.borrow_mut();
@@ -92,7 +93,7 @@ fn into_files(
     files: &mut [(Output, Format)],
     mut writers: Vec<AnswerWriter<'_>>,
     begin: &mut Begin<'_>,
-    rows: &mut Rows<'_>,
+    rows: &mut NextRows<'_>,
 ) -> Result<usize> {
     if let Some(((file, format), others)) = files.split_first_mut() {
         let mut count = 0;
@@ -111,9 +112,8 @@ fn into_files(
 }
 
 /// A plan is text of many lines, and no cell of a table.
-fn show_plan(out: &mut dyn Write, rows: &mut Rows<'_>) -> Result<usize> {
-    let failed =
-        |error: std::io::Error| Error::io("the result cannot be written").with("detail", &error).caused_by(error);
+fn show_plan(out: &mut dyn Write, rows: &mut NextRows<'_>) -> Result<usize> {
+    let failed = |error: std::io::Error| Error::io("cannot write the result").with("detail", &error).caused_by(error);
     let mut count = 0;
     while let Some(batch) = rows()? {
         count += batch.num_rows();

@@ -11,7 +11,7 @@ use super::progress::{Stopping, watched};
 use crate::archive::commands_terminal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{Accumulation, Saving, Task};
+use crate::pipeline::{Accumulation, Resources, Saving, Task};
 use crate::store::{Lock, StateFile, refuse_inputs};
 
 pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, console: &Console) -> Result<()> {
@@ -59,14 +59,15 @@ pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, cons
 fn task(args: &Accumulate) -> Result<Task> {
     // Whatever is read beside the states later, the scatter is there for it.
     let needs = Selection::parse(&args.metrics)?.needs(true, true, true, Extras::default(), &Options::default());
+    let Resources { threads, memory } = args.machine.resources();
     Ok(Task {
         inputs: args.input.inputs.clone(),
         request: args.input.request()?,
         rounding: args.exactness.rounding(),
         scatter: needs.scatter,
         shard: args.shard,
-        threads: args.machine.thread_count(),
-        memory: args.machine.memory_limit(),
+        threads,
+        memory,
     })
 }
 

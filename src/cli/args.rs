@@ -9,6 +9,7 @@ use clap::builder::PossibleValue;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::archive::{Dtype, Policy, Request};
+use crate::pipeline::Resources;
 use crate::report::Format;
 
 /// Measures neural collapse over archived embeddings, exactly and in one read.
@@ -252,7 +253,7 @@ pub(super) struct Accumulate {
     #[arg(long, help_heading = "State")]
     pub(super) overwrite: bool,
     /// How often the state is saved: 90s, 5m, 1h; 0s is after every row group
-    #[arg(long, value_name = "DUR", default_value = "60s", value_parser = super::resources::parse_duration, help_heading = "State")]
+    #[arg(long, value_name = "DUR", default_value = "60s", value_parser = super::units::parse_duration, help_heading = "State")]
     pub(super) checkpoint_every: std::time::Duration,
     /// Count the I-th of N parts of the rows, 0-based; all parts must see the same files
     #[arg(long, value_name = "I/N", value_parser = shard, help_heading = "State")]
@@ -379,11 +380,18 @@ pub(super) struct Machine {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Machine")]
     pub(super) threads: Option<u16>,
     /// Memory to use at most, as 8GiB [default: 60 % of what there is]
-    #[arg(long, value_name = "SIZE", value_parser = super::resources::parse_size, help_heading = "Machine")]
+    #[arg(long, value_name = "SIZE", value_parser = super::units::parse_size, help_heading = "Machine")]
     pub(super) memory: Option<u64>,
     /// auto, cpu or cuda[:N]; this build has no CUDA
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device, help_heading = "Machine")]
     pub(super) device: String,
+}
+
+impl Machine {
+    /// What the run may use.
+    pub(super) fn resources(&self) -> Resources {
+        Resources::new(self.threads.map(usize::from), self.memory)
+    }
 }
 
 fn dtype(text: &str) -> Result<Dtype, String> {

@@ -12,7 +12,7 @@ use crate::archive::{Archive, Request, escaped};
 use crate::batch::Label;
 use crate::error::Result;
 use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{HeadRules, Job, Plan, Rounding};
+use crate::pipeline::{HeadRules, Job, Plan, Resources, Rounding};
 use crate::store::StateFile;
 
 /// Groups that are listed; the rest are counted.
@@ -24,13 +24,13 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
     if args.input.inputs.iter().all(is_state) {
         return args.input.inputs.iter().try_for_each(|input| stdout::print(&verify::describe(Path::new(input))?));
     }
-    let request = Request { memory: Some(args.machine.memory_limit()), ..args.input.request()? };
+    let Resources { threads, memory } = args.machine.resources();
+    let request = Request { memory: Some(memory), ..args.input.request()? };
     let archive = Archive::open(&args.input.inputs, &request)?;
     passed_over(&archive, console);
     archive.warnings().iter().for_each(|warning| console.warn(warning));
     archive.bad_files().iter().for_each(|(file, reason)| console.warn(&format!("left out: {file}: {reason}")));
     let text = describe(&archive, &request.group_by)?;
-    let threads = args.machine.thread_count();
     let plan = Plan::new(Job {
         inputs: args.input.inputs.clone(),
         request: Request { keys_optional: true, ..request },
@@ -45,7 +45,7 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
         rounding: Rounding::default(),
         scores: false,
         threads,
-        memory: args.machine.memory_limit(),
+        memory,
     });
     // Rows of several lengths need a key before they can be measured; that is no reason not to describe them.
     // What differs from machine to machine is no part of the result.

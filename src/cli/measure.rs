@@ -9,7 +9,7 @@ use super::progress::{Stopping, watched};
 use super::stdout;
 use crate::archive::Archive;
 use crate::error::{Error, Result};
-use crate::pipeline::{Plan, Rounding, Summary};
+use crate::pipeline::{Plan, Resources, Rounding, Summary};
 
 pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
@@ -94,11 +94,13 @@ impl Exactness {
 /// command makes.
 pub(super) fn use_threads(machine: &Machine, products: bool, console: &Console) -> Result<()> {
     if products {
-        Machine::check_address_space()?;
+        Resources::check_address_space()?;
     }
-    machine.fewer_threads().iter().for_each(|text| console.warn(text));
+    if let Some(text) = machine.threads.and_then(|asked| Resources::fewer_threads(asked.into())) {
+        console.warn(&text);
+    }
     rayon::ThreadPoolBuilder::new()
-        .num_threads(machine.thread_count())
+        .num_threads(machine.resources().threads)
         .build_global()
         .map_err(|error| Error::resource("cannot start threads").with("detail", &error).caused_by(error))
 }

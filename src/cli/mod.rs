@@ -10,10 +10,10 @@ mod measure;
 mod merge;
 mod outputs;
 mod progress;
-mod resources;
 #[cfg(feature = "sql")]
 mod sql;
 mod stdout;
+mod units;
 mod verify;
 
 use std::any::Any;

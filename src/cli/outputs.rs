@@ -11,7 +11,7 @@ use crate::archive::{ClassNames, HeadRows, HeadSource, Naming, Request};
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
 use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{HeadRules, HeadSummary, Job, Rounding, Score, Source};
+use crate::pipeline::{HeadRules, HeadSummary, Job, Resources, Rounding, Score, Source};
 use crate::report::{Format, Report, ScoreWriter, Style};
 use crate::store::{Output, refuse_inputs};
 
@@ -123,6 +123,7 @@ pub(super) fn job(
     }
     options.min_count = conventions.min_count.or(options.min_count);
     options.max_count = conventions.max_count.or(options.max_count);
+    let Resources { threads, memory } = machine.resources();
     Ok(Job {
         inputs: inputs.to_vec(),
         request,
@@ -136,8 +137,8 @@ pub(super) fn job(
         extras: Extras { per_class: outputs.per_class.is_some(), worst_pairs: outputs.worst_pairs },
         rounding,
         scores: outputs.scores.is_some(),
-        threads: machine.thread_count(),
-        memory: machine.memory_limit(),
+        threads,
+        memory,
     })
 }
 

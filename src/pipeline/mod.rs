@@ -17,6 +17,7 @@ mod job;
 mod memory;
 mod plan;
 mod present;
+mod resources;
 mod scan;
 mod second;
 mod task;
@@ -37,6 +38,7 @@ use heads::Heads;
 pub use heads::{HeadRules, HeadSummary};
 pub use job::{Job, Source};
 pub use plan::Summary;
+pub use resources::Resources;
 pub use scan::Watch;
 pub use task::Task;
 

@@ -32,9 +32,10 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
         args.param.iter().map(|text| pair("--param", text)).collect::<Result<_>>()?;
     let queries = text.map(|text| queries(&text, &params, &outputs)).transpose()?;
     use_threads(&args.machine, true, console)?;
+    let resources = args.machine.resources();
     let options = SessionOptions {
-        threads: args.machine.thread_count(),
-        memory: Some(args.machine.memory_limit()),
+        threads: resources.threads,
+        memory: Some(resources.memory),
         tables: args.table.iter().map(|text| pair("--table", text)).collect::<Result<_>>()?,
     };
     let access = if args.allow_write { Access::Write } else { Access::Read };

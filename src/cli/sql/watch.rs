@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::cli::console;
-use crate::cli::resources::anonymous_memory;
 use crate::error::{Error, Result};
 
 /// How long a signal may go unnoticed.
@@ -119,4 +118,11 @@ impl Watch {
             let _ = Command::new("stty").arg(settings).stdin(Stdio::inherit()).stderr(Stdio::null()).status();
         }
     }
+}
+
+/// Bytes of memory that the process holds itself; files that are mapped are the system's.
+fn anonymous_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }

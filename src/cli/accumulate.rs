@@ -10,7 +10,7 @@ use super::measure::{describe_columns, dry_run, memory_text, plan_text, time, us
 use super::progress::{Stopping, watched};
 use crate::archive::commands_terminal;
 use crate::error::{Error, ErrorKind, Result};
-use crate::metrics::{Extras, Options, Selection};
+use crate::metrics::Selection;
 use crate::pipeline::{Accumulation, Resources, Saving, Task};
 use crate::store::{Lock, StateFile, refuse_inputs};
 
@@ -56,15 +56,13 @@ pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, cons
     Ok(())
 }
 
-fn task(args: &Accumulate) -> Result<Task> {
-    // Whatever is read beside the states later, the scatter is there for it.
-    let needs = Selection::parse(&args.metrics)?.needs(true, true, true, Extras::default(), &Options::default());
+pub(super) fn task(args: &Accumulate) -> Result<Task> {
     let Resources { threads, memory } = args.machine.resources();
     Ok(Task {
         inputs: args.input.inputs.clone(),
         request: args.input.request()?,
         rounding: args.exactness.rounding(),
-        scatter: needs.scatter,
+        scatter: Task::needs_scatter(&Selection::parse(&args.metrics)?),
         shard: args.shard,
         threads,
         memory,

@@ -9,7 +9,8 @@ use clap::builder::PossibleValue;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::archive::{Dtype, Policy, Request};
-use crate::pipeline::Resources;
+use crate::metrics::Extras;
+use crate::pipeline::{HeadRules, Resources, Rounding};
 use crate::report::Format;
 
 /// Measures neural collapse over archived embeddings, exactly and in one read.
@@ -156,7 +157,7 @@ pub(super) struct Further {
     #[arg(long, value_name = "KEY=VALUE", requires = "head", help_heading = "Classifier and further rows")]
     pub(super) head_for: Vec<String>,
     /// Groups whose head is not there: an error that lists them, or no value where a head is needed
-    #[arg(long, value_enum, default_value_t = MissingName::Fail, requires = "head", help_heading = "Classifier and further rows")]
+    #[arg(long, value_enum, default_value_t = HeadRules::default().missing.into(), requires = "head", help_heading = "Classifier and further rows")]
     pub(super) on_missing_head: MissingName,
     /// The head is stored as dimension × class
     #[arg(long, requires = "head", help_heading = "Classifier and further rows")]
@@ -204,7 +205,7 @@ pub(super) struct Outputs {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) scores: Option<PathBuf>,
     /// Show the pairs of classes hardest to tell apart
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Output")]
+    #[arg(long, value_name = "N", default_value_t = Extras::default().worst_pairs, help_heading = "Output")]
     pub(super) worst_pairs: usize,
     #[command(flatten)]
     pub(super) result: ResultFlags,
@@ -231,7 +232,7 @@ pub(super) struct Exactness {
     #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = clap::value_parser!(i16).range(-1022..=1000), help_heading = "Exactness")]
     pub(super) grid: Option<i16>,
     /// Make every chunk's own grid finer by this many bits; up to four times slower
-    #[arg(long, value_name = "B", default_value_t = 0, conflicts_with = "grid", value_parser = clap::value_parser!(u32).range(0..=20), help_heading = "Exactness")]
+    #[arg(long, value_name = "B", default_value_t = Rounding::default().extra_bits, conflicts_with = "grid", value_parser = clap::value_parser!(u32).range(0..=20), help_heading = "Exactness")]
     pub(super) extra_bits: u32,
 }
 
@@ -361,13 +362,13 @@ pub(super) struct Input {
     #[arg(long, value_name = "V", allow_hyphen_values = true, help_heading = "Rows")]
     pub(super) ignore_label: Option<String>,
     /// Rows with a null label, vector or element
-    #[arg(long, value_enum, default_value_t = PolicyName::Fail, help_heading = "Rows")]
+    #[arg(long, value_enum, default_value_t = Request::default().nulls.into(), help_heading = "Rows")]
     pub(super) nulls: PolicyName,
     /// Rows with a NaN or an infinity
-    #[arg(long, value_enum, default_value_t = PolicyName::Fail, help_heading = "Rows")]
+    #[arg(long, value_enum, default_value_t = Request::default().nonfinite.into(), help_heading = "Rows")]
     pub(super) nonfinite: PolicyName,
     /// Files that are no Parquet, or damaged; to skip them, all files are decoded once more, in advance
-    #[arg(long, value_enum, default_value_t = PolicyName::Fail, help_heading = "Rows")]
+    #[arg(long, value_enum, default_value_t = Request::default().bad_files.into(), help_heading = "Rows")]
     pub(super) on_bad_file: PolicyName,
     /// Count the same content under two names twice
     #[arg(long, help_heading = "Rows")]
@@ -436,6 +437,15 @@ pub(super) enum PolicyName {
     Skip,
 }
 
+impl From<Policy> for PolicyName {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Fail => Self::Fail,
+            Policy::Skip => Self::Skip,
+        }
+    }
+}
+
 impl From<PolicyName> for Policy {
     fn from(name: PolicyName) -> Self {
         match name {
@@ -451,6 +461,15 @@ pub(super) enum MissingName {
     Fail,
     /// Go on without
     Null,
+}
+
+impl From<Policy> for MissingName {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Fail => Self::Fail,
+            Policy::Skip => Self::Null,
+        }
+    }
 }
 
 impl From<MissingName> for Policy {
@@ -535,5 +554,38 @@ pub(super) fn pair(flag: &'static str, text: &str) -> crate::error::Result<(Stri
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(crate::error::Error::usage("not of the form KEY=VALUE").with("flag", flag).with("value", text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::{accumulate, outputs};
+    use crate::pipeline::{Job, Saving, Task};
+
+    #[test]
+    fn a_command_without_flags_is_the_job_of_the_library() {
+        let Verb::Measure(args) = Args::parse_from(["nckit", "measure", "a"]).verb else { panic!("another verb") };
+        let parts = (&args.further, &args.conventions, &args.outputs);
+        let (request, rounding) = (args.input.request().unwrap(), args.exactness.rounding());
+        let job = outputs::job(&args.input.inputs, request, rounding, parts, &args.machine).unwrap();
+        assert_eq!(format!("{job:?}"), format!("{:?}", Job::new(["a"])));
+        let Verb::Accumulate(args) = Args::parse_from(["nckit", "accumulate", "a", "-o", "b"]).verb else {
+            panic!("another verb")
+        };
+        assert_eq!(format!("{:?}", accumulate::task(&args).unwrap()), format!("{:?}", Task::new(["a"])));
+        assert_eq!(args.checkpoint_every, Saving::new("b").every);
+    }
+
+    #[test]
+    fn help_names_every_format_of_files() {
+        let mut command = Args::command();
+        let help = command.find_subcommand_mut("measure").unwrap().render_long_help().to_string();
+        let line = help.lines().find(|line| line.contains("extension")).unwrap();
+        for format in Format::ALL {
+            assert!(format.extensions().first().is_none_or(|extension| line.contains(extension)), "{line}: {format:?}");
+        }
     }
 }

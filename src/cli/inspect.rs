@@ -11,8 +11,7 @@ use super::{stdout, verify};
 use crate::archive::{Archive, Request, escaped};
 use crate::batch::Label;
 use crate::error::Result;
-use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{HeadRules, Job, Plan, Resources, Rounding};
+use crate::pipeline::{Job, Plan, Resources};
 use crate::store::StateFile;
 
 /// Groups that are listed; the rest are counted.
@@ -31,22 +30,8 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
     archive.warnings().iter().for_each(|warning| console.warn(warning));
     archive.bad_files().iter().for_each(|(file, reason)| console.warn(&format!("left out: {file}: {reason}")));
     let text = describe(&archive, &request.group_by)?;
-    let plan = Plan::new(Job {
-        inputs: args.input.inputs.clone(),
-        request: Request { keys_optional: true, ..request },
-        head: None,
-        head_transposed: false,
-        head_rules: HeadRules::default(),
-        decisions: None,
-        ood: None,
-        selection: Selection::default(),
-        options: Options::default(),
-        extras: Extras::default(),
-        rounding: Rounding::default(),
-        scores: false,
-        threads,
-        memory,
-    });
+    let request = Request { keys_optional: true, ..request };
+    let plan = Plan::new(Job { request, threads, memory, ..Job::new(&args.input.inputs) });
     // Rows of several lengths need a key before they can be measured; that is no reason not to describe them.
     // What differs from machine to machine is no part of the result.
     match plan {

@@ -117,7 +117,12 @@ impl Report {
 impl GroupReport {
     /// What became of the metric of that key, if it was selected.
     pub fn metric(&self, key: &str) -> Option<&Measured> {
-        self.measurements.metrics.iter().find(|metric| metric.key == key)
+        self.measurements.metric(key)
+    }
+
+    /// The number of the metric of that key, if it was selected and has one.
+    pub fn value(&self, key: &str) -> Option<f64> {
+        self.measurements.value(key)
     }
 }
 

@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array, Recor
 use arrow::datatypes::{DataType, Field};
 use nckit::archive::Request;
 use nckit::metrics::Extras;
-use nckit::pipeline::{Job, Plan, Watch};
+use nckit::pipeline::Job;
 use nckit::report::Report;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
@@ -99,14 +99,14 @@ fn measure(folder: &Path, metrics: &str, threads: usize) -> Report {
         memory: 4 << 30,
         ..plain_job(vec![folder.to_str().unwrap().to_owned()], Request::default(), &[metrics])
     };
-    Plan::new(job).unwrap().run(&Watch::default()).unwrap()
+    job.run().unwrap()
 }
 
 fn check(table: &Table, folder: &Path, metrics: &str) {
     let report = measure(folder, metrics, 2);
     let group = &report.groups[0];
     let metric = |key: &str| {
-        let found = group.measurements.metrics.iter().find(|metric| metric.key == key).unwrap();
+        let found = group.metric(key).unwrap();
         found.value.unwrap_or_else(|| panic!("{key}: {:?}", found.reason))
     };
     let classes = table.two_pass();

@@ -7,6 +7,7 @@
 
 mod accumulate;
 mod accumulation;
+mod accumulator;
 mod bench;
 mod differences;
 mod digest;
@@ -31,6 +32,7 @@ use rayon::prelude::*;
 
 pub use accumulate::Rounding;
 pub use accumulation::{Accumulation, Saving};
+pub use accumulator::Accumulator;
 pub use bench::{Bench, Stage, bench};
 pub use differences::{Comparison, differences};
 pub use finish::Finish;

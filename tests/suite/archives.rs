@@ -18,10 +18,10 @@ use crate::goldens::plain_job;
 use crate::rows::Random;
 
 /// Labelled rows of one length.
-struct Table {
-    dim: usize,
-    values: Vec<f32>,
-    labels: Vec<i64>,
+pub(crate) struct Table {
+    pub(crate) dim: usize,
+    pub(crate) values: Vec<f32>,
+    pub(crate) labels: Vec<i64>,
 }
 
 impl Table {
@@ -41,7 +41,7 @@ impl Table {
     }
 
     /// Writes the rows `from..to`, `row_group` rows in a group.
-    fn write(&self, path: &Path, rows: std::ops::Range<usize>, row_group: usize) {
+    pub(crate) fn write(&self, path: &Path, rows: std::ops::Range<usize>, row_group: usize) {
         let values = Float32Array::from(self.values[rows.start * self.dim..rows.end * self.dim].to_vec());
         let item = Arc::new(Field::new("item", DataType::Float32, false));
         let features = FixedSizeListArray::new(item, self.dim as i32, Arc::new(values), None);

@@ -1,5 +1,6 @@
 //! Everything that is tested from outside: one binary, one module per concern.
 
+mod accumulator;
 mod accuracy;
 mod archives;
 #[cfg(feature = "cli")]

@@ -142,7 +142,8 @@ fn no_match_on_the_format_has_a_wildcard() {
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     let texts = files.iter().map(|path| (path, fs::read_to_string(path).unwrap()));
     let imports = |text: &str| {
-        let mut lines = text.lines().filter(|line| line.contains("report::") || line.contains("format::"));
+        let mut lines =
+            text.lines().filter(|line| line.contains("crate::report::") || line.contains("super::format::"));
         lines.any(|line| line.starts_with("use ") && line.contains("Format"))
     };
     let matching: Vec<_> = texts.filter(|(path, text)| imports(text) || path.ends_with("report/format.rs")).collect();

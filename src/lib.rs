@@ -81,3 +81,5 @@ pub mod report;
 pub mod sql;
 pub mod state;
 pub mod store;
+
+pub use pipeline::{Accumulator, Job};

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::pipeline::{Job, Plan, Resources};
 use crate::store::StateFile;
 
-/// Groups that are listed; the rest are counted.
+/// The most groups that are listed; the rest are counted.
 const LISTED: usize = 50;
 
 pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
@@ -32,8 +32,8 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
     let text = describe(&archive, &request.group_by)?;
     let request = Request { keys_optional: true, ..request };
     let plan = Plan::new(Job { request, threads, memory, ..Job::new(&args.input.inputs) });
-    // Rows of several lengths need a key before they can be measured; that is no reason not to describe them.
-    // What differs from machine to machine is no part of the result.
+    // An archive whose rows differ in length is described too, though it needs another key to be measured.
+    // Memory and time differ from machine to machine, so they go to standard error and not into the result.
     match plan {
         Ok(plan) => {
             let summary = plan.summary();
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
             let passes = counted(summary.passes as u64, "pass", "es");
             console.fact("time", &format!("{} to measure all metrics, in {passes}", time_text(&plan.estimate())));
         }
-        Err(error) => console.fact("time", &format!("not known: {}", error.message())),
+        Err(error) => console.fact("time", &format!("unknown: {}", error.message())),
     }
     stdout::print(&text)
 }
@@ -105,7 +105,7 @@ fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
     );
     let keys: BTreeSet<&String> = archive.files().iter().flat_map(|file| file.keys.keys()).collect();
     for key in keys {
-        // Numbers in their order, before all other values.
+        // Numbers come first, in their order.
         let values: BTreeSet<(i64, &String)> = archive
             .files()
             .iter()

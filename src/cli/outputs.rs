@@ -38,7 +38,7 @@ impl<'a> Targets<'a> {
         let formats: Vec<Format> = asked.iter().map(|(path, _)| Format::from_path(path)).collect::<Result<_>>()?;
         let is_parquet = |path: &Path| Format::from_path(path).is_ok_and(|format| format == Format::Parquet);
         if let Some(path) = args.scores.as_ref().filter(|path| !is_parquet(path)) {
-            return Err(Error::usage("scores are written in Parquet")
+            return Err(Error::usage("scores are written as Parquet only")
                 .with("file", path.display())
                 .help("--scores FILE.parquet"));
         }
@@ -54,13 +54,14 @@ impl<'a> Targets<'a> {
         Ok(targets)
     }
 
-    /// Fails if one of the files to be written is one of those that are read.
+    /// Fails if an output is also an input.
     pub(super) fn refuse_inputs(&self, inputs: impl IntoIterator<Item = PathBuf>) -> Result<()> {
         let files = self.files.iter().map(|(file, _, _)| file);
         refuse_inputs(files.chain(&self.scores).map(Output::path), inputs)
     }
 
-    /// Runs `work` and writes the scores as they come, if any; they take their name only if all goes well.
+    /// Runs `work` and writes the scores as they come, if they are asked for. Their file gets its name only if all goes
+    /// well.
     pub(super) fn scored(
         &mut self,
         group_by: &[String],
@@ -96,7 +97,7 @@ impl<'a> Targets<'a> {
         stdout::write(&text)
     }
 
-    /// The form of what standard output gets, if it gets something.
+    /// The format of standard output, if anything goes there.
     fn stdout(&self) -> Option<Format> {
         let written = !self.flags.result.output.is_empty();
         stdout_format(self.flags.result.format, std::io::stdout().is_terminal(), written)
@@ -142,15 +143,15 @@ pub(super) fn job(
     })
 }
 
-/// What the flags say of heads and names; a flag that would do nothing is refused.
+/// The rules for heads and names. A flag that would have no effect is an error.
 fn head_rules(further: &Further, outputs: &Outputs) -> Result<HeadRules> {
     let shown = outputs.per_class.is_some() || outputs.worst_pairs > 0;
     if further.class_names.is_some() && further.head.is_none() && !shown {
-        return Err(Error::usage("names of classes are for heads and for output that names classes")
-            .help("--class-names with --head, --per-class or --worst-pairs"));
+        return Err(Error::usage("--class-names has no effect without a head or output that names classes")
+            .help("add --head, --per-class or --worst-pairs"));
     }
     if further.head_rows.is_some() && further.head.is_none() && further.class_names.is_none() {
-        return Err(Error::usage("there is no head whose rows could be found").help("--head-rows with --head"));
+        return Err(Error::usage("--head-rows has no effect without a head").help("add --head FILE"));
     }
     let naming = Naming {
         rows: further.head_rows.as_deref().map(HeadRows::parse).transpose()?,
@@ -158,13 +159,13 @@ fn head_rules(further: &Further, outputs: &Outputs) -> Result<HeadRules> {
         labels: None,
     };
     if further.head.is_none() && naming.rows == Some(HeadRows::Rank) {
-        return Err(Error::usage("ranks are of the labels beside a head, and there is none").help("--head FILE"));
+        return Err(Error::usage("--head-rows rank has no effect without a head").help("add --head FILE"));
     }
     let only_for = further.head_for.iter().map(|text| pair("--head-for", text)).collect::<Result<_>>()?;
     Ok(HeadRules { naming, only_for, missing: further.on_missing_head.into() })
 }
 
-/// Says what is known of the heads before the run.
+/// Prints what is known of the heads before the run.
 pub(super) fn describe_heads(heads: Option<&HeadSummary>, console: &Console) {
     let Some(heads) = heads else { return };
     console.fact("head", &format!("{}   ({})", heads.source, counted(heads.files as u64, "file", "s")));
@@ -174,7 +175,7 @@ pub(super) fn describe_heads(heads: Option<&HeadSummary>, console: &Console) {
     heads.notes.iter().for_each(|note| console.warn(note));
 }
 
-/// The format of standard output, if it gets something; `written` says whether a file gets the result too.
+/// The format of standard output, if anything goes there; `written` says whether the result goes to a file too.
 pub(super) fn stdout_format(name: FormatName, terminal: bool, written: bool) -> Option<Format> {
     match name {
         FormatName::Named(format) => Some(format),
@@ -184,7 +185,7 @@ pub(super) fn stdout_format(name: FormatName, terminal: bool, written: bool) -> 
     }
 }
 
-/// Columns of the terminal, or of paper.
+/// The width of the terminal in columns, 100 if it is unknown.
 pub(super) fn width() -> usize {
     let typed = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     typed.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0.into())).unwrap_or(100)

@@ -1,6 +1,6 @@
 //! Sizes and durations as people type them.
 
-/// `8GiB`, `500MB`, `1073741824`.
+/// Parses `8GiB`, `500MB` or `1073741824` as bytes.
 pub(super) fn parse_size(text: &str) -> std::result::Result<u64, String> {
     const UNITS: [(&str, u64); 9] = [
         ("KiB", 1 << 10),
@@ -17,19 +17,19 @@ pub(super) fn parse_size(text: &str) -> std::result::Result<u64, String> {
         .iter()
         .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|number| (number, *unit)))
         .unwrap_or((text, 1));
-    let number: f64 = number.trim().parse().map_err(|_| "a size is a number and a unit, as 8GiB".to_owned())?;
+    let number: f64 = number.trim().parse().map_err(|_| "expected a number and a unit, such as 8GiB".to_owned())?;
     let size = number * unit as f64;
     if size >= 1.0 && size < 2f64.powi(63) { Ok(size as u64) } else { Err("out of range".to_owned()) }
 }
 
-/// `90s`, `5m`, `1.5h`, `200ms`.
+/// Parses `90s`, `5m`, `1.5h` or `200ms`.
 pub(super) fn parse_duration(text: &str) -> std::result::Result<std::time::Duration, String> {
     const UNITS: [(&str, f64); 4] = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
     let parsed = UNITS.iter().find_map(|(suffix, unit)| {
         let number: f64 = text.strip_suffix(suffix)?.trim().parse().ok()?;
         std::time::Duration::try_from_secs_f64(number * unit).ok()
     });
-    parsed.ok_or_else(|| "a time is a number and a unit, as 90s, 5m or 1h".to_owned())
+    parsed.ok_or_else(|| "expected a number and a unit, such as 90s, 5m or 1h".to_owned())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where results go.
+//! Writes the results of queries to files and to standard output.
 #![warn(clippy::wildcard_enum_match_arm)]
 
 use std::cell::RefCell;
@@ -22,14 +22,14 @@ use crate::report::{AnswerStyle, AnswerWriter, Format, Style};
 use crate::sql::describe;
 use crate::store::Output;
 
-/// What a result is written to: files, reserved before anything is read, and standard output.
+/// The files for results, which are reserved before anything is read, and standard output.
 pub(super) struct Outputs {
     files: RefCell<Vec<(Output, Format)>>,
     stdout: Option<Format>,
     style: Style,
 }
 
-/// The next rows of a result.
+/// Gives the next rows of a result; `None` after the last.
 type NextRows<'a> = dyn FnMut() -> Result<Option<RecordBatch>> + 'a;
 
 impl Outputs {
@@ -50,14 +50,13 @@ impl Outputs {
         !self.files.borrow().is_empty()
     }
 
-    /// The files that a result is written to.
+    /// The paths of the files.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         self.files.borrow().iter().map(|(file, _)| file.path().to_owned()).collect()
     }
 
-    /// Writes a result; how many rows it has, or nothing if nobody reads standard output any more and there is no file.
-    ///
-    /// Rows that nobody would see are not waited for if the statement `may_stop`.
+    /// Writes a result and returns its number of rows; `None` if there is no file and nobody reads standard output any
+    /// more. Then a statement that `may_stop` is not run to its end.
     pub(super) fn write(
         &self,
         schema: &Schema,
@@ -111,7 +110,7 @@ fn into_files(
     writers.into_iter().try_fold(0, |_, writer| writer.finish())
 }
 
-/// A plan is text of many lines, and no cell of a table.
+/// Shows a plan as lines of text instead of as a cell of a table.
 fn show_plan(out: &mut dyn Write, rows: &mut NextRows<'_>) -> Result<usize> {
     let failed = |error: std::io::Error| Error::io("cannot write the result").with("detail", &error).caused_by(error);
     let mut count = 0;

@@ -60,7 +60,7 @@ pub struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
-    /// What rows alone say: no classifier, no second read, nothing out of distribution, and no class left out.
+    /// Statistics alone: no classifier, no second read, no out-of-distribution rows, and no class left out.
     pub fn new(statistics: &'a Statistics, significand_bits: u32) -> Self {
         Self { statistics, significand_bits, head: None, findings: None, ood_mean: None, dropped_classes: 0 }
     }
@@ -109,12 +109,12 @@ pub struct Measurements {
 }
 
 impl Measurements {
-    /// What became of the metric of that key, if it was selected.
+    /// The metric with this key, if it was selected.
     pub fn metric(&self, key: &str) -> Option<&Measured> {
         self.metrics.iter().find(|metric| metric.key == key)
     }
 
-    /// The number of the metric of that key, if it was selected and has one.
+    /// The number of the metric with this key, if it was selected and has one.
     pub fn value(&self, key: &str) -> Option<f64> {
         self.metric(key)?.value
     }

@@ -1,4 +1,4 @@
-//! What a reader sees of a report: tables, and remarks below them.
+//! Lays a report out for reading: tables with remarks below them.
 
 use super::notes::{Note, notes};
 use super::records::{Count, Records, metric_keys};
@@ -8,7 +8,7 @@ use super::{GroupReport, Report};
 use crate::archive::escaped;
 use crate::metrics::{Card, Direction, Measured, ROUNDED, card};
 
-/// Tables and remarks, in the order in which they are shown.
+/// The tables and remarks of a report, in the order in which they are shown.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
     pub(super) title: Option<String>,
@@ -62,7 +62,7 @@ fn by_metric(group: &GroupReport) -> TextTable {
     let mut body = vec![TextColumn::numbers("value".to_owned(), metrics.iter().map(|metric| metric.value))];
     if metrics.iter().any(|metric| metric.floor.is_some()) {
         let mut floors = TextColumn::numbers("floor".to_owned(), metrics.iter().map(|metric| metric.floor));
-        // Most metrics have none, which is no news.
+        // Most metrics have no floor; their cells stay empty.
         floors
             .cells
             .iter_mut()
@@ -85,7 +85,7 @@ fn by_metric(group: &GroupReport) -> TextTable {
     }
 }
 
-/// What all groups share stands above, what differs in the table.
+/// A line per group. Shapes that all groups share are in the title, others in the table.
 fn by_group(report: &Report) -> (Option<String>, TextTable) {
     let groups = &report.groups;
     let records = Records::of_groups(report);
@@ -147,7 +147,7 @@ fn label(label: &crate::batch::Label) -> String {
     escaped(&label.to_string())
 }
 
-/// A key and the way in which collapse lies.
+/// A key with an arrow in the direction of collapse.
 fn arrowed(key: &str) -> String {
     match card(key).map(|card: &Card| card.direction) {
         Some(Direction::Lower) => format!("{key} ↓"),

@@ -17,7 +17,7 @@ pub(super) fn report(report: &Report) -> String {
     parts.join("\n")
 }
 
-/// A record a line.
+/// One record per line.
 pub(super) fn records(records: &Records) -> String {
     table(&TextTable::of_records(records))
 }
@@ -44,11 +44,11 @@ fn table(table: &TextTable) -> String {
     lines.concat()
 }
 
-/// Text that is no markup: names of classes and groups may hold anything.
+/// Escapes text, since names of classes and groups may hold markup.
 fn cell(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        // An underscore or asterisk inside a word, as in a metric's key, marks up nothing.
+        // Underscores occur in the keys of metrics; inside a word they are not markup.
         if matches!(c, '\\' | '|' | '<' | '`' | '*' | '[' | '&') {
             escaped.push('\\');
         }

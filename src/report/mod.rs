@@ -30,20 +30,20 @@ use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::metrics::{Measured, Measurements, Options};
 
-/// What a run found.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// The conventions under which every number was made.
     pub options: Options,
-    /// Further conventions, as typed (`grid`, `extra_bits`, `where`, …).
+    /// Further conventions as they were typed (`grid`, `extra_bits`, `where`, …).
     pub settings: BTreeMap<&'static str, String>,
-    /// What turned out in the run, and may change how its numbers are read.
+    /// Remarks from the run that may change how its numbers are read.
     pub remarks: Vec<String>,
-    /// What classes are called, where their labels do not say it.
+    /// Names of classes, by their labels.
     pub class_names: BTreeMap<Label, String>,
-    /// The metrics, sorted by group key.
+    /// One entry per group, sorted by key.
     pub groups: Vec<GroupReport>,
-    /// Inputs left out under `--on-bad-file skip`, with the reason.
+    /// Inputs that `--on-bad-file skip` left out, with the reason.
     pub bad_files: Vec<(String, String)>,
 }
 
@@ -52,17 +52,17 @@ pub struct Report {
 pub struct GroupReport {
     /// The group's keys and their values, in the order of `--group-by`.
     pub key: Vec<(String, Label)>,
-    /// `N`, rows used.
+    /// `N`, the rows used.
     pub rows: u64,
     /// `D`.
     pub dim: usize,
     /// The significand bits of the stored features: 11, 24 or 53.
     pub significand_bits: u32,
-    /// Classes left out by `--min-count` and `--max-count`.
+    /// Classes that `--min-count` and `--max-count` left out.
     pub dropped_classes: u64,
-    /// Rows left out, by reason.
+    /// Rows that were left out, by reason.
     pub skipped: Skipped,
-    /// The metrics and what was made beside them.
+    /// The metrics, and what was asked for besides.
     pub measurements: Measurements,
 }
 
@@ -70,9 +70,9 @@ pub struct GroupReport {
 impl Report {
     /// Writes the metrics of all groups.
     ///
-    /// A table or Markdown is for reading: a few digits, and why a metric has no number. JSON holds everything. The other forms hold
-    /// one flat record per group: its keys, `rows`, `classes`, `dim`, `dropped_classes`, `flags` (joined by `;`), and a column
-    /// per metric. Where a group key has the name of another column, `key_` is put before it.
+    /// A table or Markdown is for reading: it shows a few digits, and why a metric has no number. JSON holds everything. The
+    /// other formats hold one flat record per group: its keys, `rows`, `classes`, `dim`, `dropped_classes`, `flags` (joined
+    /// by `;`), and a column per metric. A group key with the name of another column gets the prefix `key_`.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ impl Report {
         put(out, text.as_bytes())
     }
 
-    /// The options, then what was typed besides.
+    /// The options, then the settings.
     fn conventions(&self) -> Vec<(&'static str, Value)> {
         let settings = self.settings.iter().map(|(&name, value)| (name, Value::from(value.as_str())));
         self.options.describe().into_iter().chain(settings).collect()
@@ -115,12 +115,12 @@ impl Report {
 }
 
 impl GroupReport {
-    /// What became of the metric of that key, if it was selected.
+    /// The metric with this key, if it was selected.
     pub fn metric(&self, key: &str) -> Option<&Measured> {
         self.measurements.metric(key)
     }
 
-    /// The number of the metric of that key, if it was selected and has one.
+    /// The number of the metric with this key, if it was selected and has one.
     pub fn value(&self, key: &str) -> Option<f64> {
         self.measurements.value(key)
     }

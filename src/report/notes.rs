@@ -1,4 +1,4 @@
-//! What a table of numbers leaves out: reasons, remarks, rows skipped, doubtful digits, conventions.
+//! Notes below a table: reasons, remarks, rows left out, doubtful digits, conventions.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use crate::archive::Skipped;
 use crate::archive::escaped;
 use crate::metrics::{Family, Measured, Need, Options, ROUNDED, card};
 
-/// Below this, no rounding error is worth a remark.
+/// A smaller relative rounding error gets no note.
 const DOUBTFUL: f64 = 1e-6;
 
-/// A remark below a table.
+/// A note below a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) text: String,
-    /// Whether it casts doubt on a number.
+    /// Whether it makes a number doubtful.
     pub(super) warning: bool,
 }
 
-/// All remarks: why numbers are missing first, conventions last.
+/// All notes. The first say why numbers are missing, the last one lists conventions.
 pub(super) fn notes(report: &Report) -> Vec<Note> {
     let groups = &report.groups;
     let mut notes = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
             note(false, format!("— {}: {}", words(reason), keys.join(", ")));
         }
         for (flag, keys) in collected(groups, |metric| &metric.flags) {
-            // Said below, where a digit that is shown may be wrong.
+            // `doubtful` makes this note, for digits that are shown.
             if flag == ROUNDED {
                 continue;
             }
@@ -65,7 +65,7 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
     notes
 }
 
-/// For each remark the metrics that have it, and in which groups.
+/// The metrics with each remark, and the groups in which they have it.
 fn collected<'a>(
     groups: &'a [GroupReport],
     remarks: impl Fn(&'a Measured) -> &'a [&'static str],
@@ -84,7 +84,7 @@ fn collected<'a>(
     collected
 }
 
-/// ` (epoch=3)` or ` (3 of 21 groups)`; nothing if it is all of them.
+/// ` (epoch=3)` or ` (3 of 21 groups)`; empty for all groups.
 fn among(groups: &[GroupReport], at: &[&GroupReport]) -> String {
     match at {
         _ if at.len() == groups.len() => String::new(),
@@ -111,12 +111,12 @@ fn floor(groups: &[GroupReport], key: &str) -> Option<String> {
 pub(super) fn seen_error(group: &GroupReport, metric: &Measured) -> Option<f64> {
     let value = metric.value?;
     let error = group.measurements.accuracy.get(metric.key).copied().filter(|&error| error > DOUBTFUL)?;
-    // What is nothing but rounding says so in a remark of its own.
+    // A number that is nothing but rounding has another flag, with a note of its own.
     let told = metric.flags.contains(&ROUNDED);
     (told && significant(value * (1.0 - error)) != significant(value * (1.0 + error))).then_some(error)
 }
 
-/// Numbers shown of which rounding may have changed a digit, with the worst group of each.
+/// Metrics in which rounding may have changed a digit that is shown, each with its worst error.
 fn doubtful(groups: &[GroupReport]) -> Option<String> {
     let mut parts = Vec::new();
     let mut finer = false;
@@ -132,12 +132,12 @@ fn doubtful(groups: &[GroupReport]) -> Option<String> {
     if parts.is_empty() {
         return None;
     }
-    // Variances are as good as the grid; what else is left is the arithmetic's own.
+    // A finer grid helps where variances limit the accuracy; elsewhere the arithmetic does.
     let help = if finer { "; --extra-bits B makes the grid finer" } else { "" };
     Some(format!("rounding error up to {}{help}", parts.join(", ")))
 }
 
-/// Rows and classes that flags left out, over all groups.
+/// Rows and classes that flags left out, summed over all groups.
 fn counted_out(groups: &[GroupReport]) -> Vec<String> {
     let counts: [(&str, &str, Count, &str); 5] = [
         ("row", "rows", |group| group.skipped.nulls, "with nulls left out (--nulls)"),
@@ -161,7 +161,7 @@ fn nonfinite(skipped: &Skipped) -> u64 {
     skipped.nonfinite.values().copied().fold(0, u64::saturating_add)
 }
 
-/// Options that are not the default, and what was typed besides.
+/// Options that differ from the default, and all settings.
 fn conventions(report: &Report) -> Option<String> {
     let default = Options::default().describe();
     let mut conventions = report.conventions();

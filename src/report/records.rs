@@ -1,4 +1,4 @@
-//! Flat records: typed columns, one row a group or a class.
+//! Flat records: typed columns with one row per group or class.
 
 use std::collections::HashSet;
 
@@ -10,17 +10,17 @@ use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::metrics::ClassRow;
 
-/// A count of a group.
+/// Returns a count of a group.
 pub(super) type Count = fn(&GroupReport) -> u64;
 
-/// A number of a class.
+/// Returns a number of a class.
 type OfClass<T> = fn(&ClassRow) -> Option<T>;
 
 /// Typed columns of equal length.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
     pub(super) columns: Vec<RecordColumn>,
-    /// How many columns at the left name the record; the others measure it.
+    /// How many columns at the left identify the record; the others measure it.
     pub(super) keys: usize,
     pub(super) rows: usize,
 }
@@ -28,7 +28,7 @@ pub(super) struct Records {
 #[derive(Clone, Debug)]
 pub(super) struct RecordColumn {
     pub(super) name: String,
-    /// Whether it holds names of things, which may be integers that nobody counts with.
+    /// Whether it holds labels; integers among them are not counts, so their digits are not grouped.
     pub(super) is_label: bool,
     pub(super) cells: Cells,
 }
@@ -46,7 +46,7 @@ pub(super) enum Cells {
 }
 
 impl Records {
-    /// One record a group.
+    /// One record per group.
     pub(super) fn of_groups(report: &Report) -> Self {
         let groups = &report.groups;
         let keys = metric_keys(groups);
@@ -70,7 +70,7 @@ impl Records {
         records
     }
 
-    /// One record a class of a group.
+    /// One record per class of a group.
     pub(super) fn of_classes(report: &Report) -> Self {
         let rows: Vec<(&GroupReport, &ClassRow)> = report
             .groups
@@ -122,7 +122,7 @@ impl Records {
         records
     }
 
-    /// The groups' keys, renamed where they have the name of another column.
+    /// Columns for the groups' keys, renamed if another column has their name.
     fn keyed(groups: &[&GroupReport], taken: &HashSet<&str>) -> Self {
         let mut records = Self { rows: groups.len(), ..Self::default() };
         let names = groups.first().map(|group| group.key.iter().map(|(name, _)| name.clone())).into_iter().flatten();
@@ -138,7 +138,7 @@ impl Records {
         records
     }
 
-    /// Adds records of the same columns.
+    /// Appends records with the same columns.
     pub(super) fn append(&mut self, other: Self) -> Result<()> {
         self.rows += other.rows;
         self.columns.iter_mut().zip(other.columns).try_for_each(|(mine, more)| mine.cells.append(more.cells))
@@ -154,12 +154,12 @@ impl Records {
 }
 
 impl Cells {
-    /// Whether they are numbers to be measured by.
+    /// Whether they are floating-point numbers.
     pub(super) fn are_floats(&self) -> bool {
         matches!(self, Self::Float(_))
     }
 
-    /// Adds the cells of another batch of the same column.
+    /// Appends cells of another batch of the same column.
     fn append(&mut self, other: Self) -> Result<()> {
         match (self, other) {
             (Self::Bool(mine), Self::Bool(more)) => mine.extend(more),
@@ -182,7 +182,7 @@ impl Cells {
         Ok(())
     }
 
-    /// A cell in JSON; what JSON has no number for is null.
+    /// A cell in JSON; infinities and NaN become null.
     pub(super) fn json(&self, row: usize) -> Value {
         match self {
             Self::Bool(cells) => cells[row].into(),
@@ -195,7 +195,7 @@ impl Cells {
     }
 }
 
-/// The keys of all metrics made in any group, in the order of the catalogue.
+/// The keys of the metrics that any group has, in the order of the catalogue.
 pub(super) fn metric_keys(groups: &[GroupReport]) -> Vec<&'static str> {
     let made: HashSet<_> =
         groups.iter().flat_map(|group| &group.measurements.metrics).map(|metric| metric.key).collect();
@@ -203,7 +203,7 @@ pub(super) fn metric_keys(groups: &[GroupReport]) -> Vec<&'static str> {
     known.collect()
 }
 
-/// The remarks on a group, and those on its metrics with the metrics they are about: `ties:nc4_agreement ncc_accuracy`.
+/// The flags of a group, then each flag of metrics with their keys: `ties:nc4_agreement ncc_accuracy`.
 fn flags(group: &GroupReport) -> Vec<String> {
     let mut flags: Vec<String> = group.measurements.flags.iter().map(|&flag| flag.to_owned()).collect();
     let mut of_metrics: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -250,7 +250,7 @@ fn labels_of<'a>(labels: impl Iterator<Item = Option<&'a Label>>) -> Cells {
     Cells::Text(labels.into_iter().map(|label| label.map(ToString::to_string)).collect())
 }
 
-/// A label as JSON in a nested record, for the forms that are not flat.
+/// The keys of a group as a JSON object.
 pub(super) fn key_json(group: &GroupReport) -> Value {
     group.key.iter().map(|(name, label)| (name.clone(), json(label))).collect::<serde_json::Map<_, _>>().into()
 }

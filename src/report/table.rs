@@ -8,13 +8,13 @@ use super::layout::Layout;
 use super::records::Records;
 use super::text_table::{Align, TextColumn, TextTable};
 
-/// A rule below the header and lines between groups of columns.
+/// A rule below the header, and lines between groups of columns.
 const LINES: TableStyle = TableStyle::new()
     .header_lines(ContentLineStyle::none().junction('│'))
     .header_separator(LineStyle::none().fill('─').junction('┼'))
     .content_lines(ContentLineStyle::none().junction('│'));
 
-/// Notes are broken here if the terminal does not say how wide it is.
+/// The width of notes if the width of the terminal is unknown.
 const NOTE_WIDTH: usize = 100;
 
 const BOLD: &str = "\x1b[1m";
@@ -37,7 +37,7 @@ pub(super) fn report(report: &Report, style: Style) -> String {
     parts.join("\n")
 }
 
-/// A record a line.
+/// One record per line.
 pub(super) fn records(records: &Records, style: Style) -> String {
     draw(&TextTable::of_records(records), style)
 }
@@ -53,7 +53,7 @@ fn draw(text_table: &TextTable, style: Style) -> String {
     let rows = rows.unwrap_or(0);
     let body = text_table.body.iter().map(TextColumn::padded).collect::<Vec<_>>();
     let widths = body.iter().map(|lines| lines[0].chars().count()).collect::<Vec<_>>();
-    // A space on either side of a column, and a line between two.
+    // A column has a space on either side, and a line divides two columns.
     let taken = |columns: &[TextColumn]| match columns {
         [] => 0,
         columns => 1 + width(&table(&columns.iter().collect::<Vec<_>>(), rows, &[])),
@@ -97,12 +97,12 @@ fn table(columns: &[&TextColumn], rows: usize, gaps: &[usize]) -> Table {
     table
 }
 
-/// How wide a table is: its rule is made of characters of one column each, whatever the cells hold.
+/// The width of a table. Characters of its rule are one column wide, whatever the cells hold.
 fn width(table: &Table) -> usize {
     table.lines().nth(1).map_or(0, |rule| rule.chars().count())
 }
 
-/// Broken between words, the lines that follow set in.
+/// Breaks a text between words and indents the further lines.
 fn wrapped(text: &str, width: usize) -> String {
     let mut lines = String::new();
     let mut line = String::from(" ");
@@ -123,7 +123,7 @@ fn wrapped(text: &str, width: usize) -> String {
     lines + &line + "\n"
 }
 
-/// Every line in a colour of its own, so that a pager that cuts lines does not bleed.
+/// Colours each line separately, so that colours end with their line in a pager that cuts lines.
 fn painted(text: &str, colour: &str, style: Style) -> String {
     if !style.colour {
         return text.to_owned();

@@ -1,21 +1,21 @@
-//! Tables for reading: columns of text, and how they part into blocks.
+//! Tables for reading: columns of text, and how they are split into blocks.
 
 use super::records::{self, Cells, Records};
 use super::text::{NOTHING, grouped, significant};
 use crate::archive::escaped;
 
-/// A table: columns that name a row, columns of numbers, and columns at the end.
+/// A table: columns that identify a row, columns of numbers, and columns at the end.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TextTable {
-    /// What it shows, if that is not plain.
+    /// Its title, if it needs one.
     pub(super) title: Option<String>,
     /// At the left of every block.
     pub(super) keys: Vec<TextColumn>,
-    /// Numbers, which may part into blocks.
+    /// Numbers, which may be split into blocks.
     pub(super) body: Vec<TextColumn>,
     /// At the right of the first block.
     pub(super) tail: Vec<TextColumn>,
-    /// Rows before which there is a gap.
+    /// Rows with a gap before them.
     pub(super) gaps: Vec<usize>,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct TextColumn {
     pub(super) head: String,
     pub(super) cells: Vec<String>,
     pub(super) align: Align,
-    /// Columns of one section stay together if they can.
+    /// Columns of one section stay together if possible.
     pub(super) section: usize,
 }
 
@@ -37,12 +37,12 @@ pub(super) enum Align {
 }
 
 impl TextColumn {
-    /// Names.
+    /// A column of names.
     pub(super) fn names(head: &str, cells: Vec<String>) -> Self {
         Self { head: head.to_owned(), cells, align: Align::Left, section: 0 }
     }
 
-    /// Counts, in groups of three digits.
+    /// A column of counts, their digits grouped by three.
     pub(super) fn counts(head: &str, counts: impl Iterator<Item = u64>) -> Self {
         Self {
             head: head.to_owned(),
@@ -52,13 +52,13 @@ impl TextColumn {
         }
     }
 
-    /// Numbers, to a few digits.
+    /// A column of numbers with a few digits.
     pub(super) fn numbers(head: String, numbers: impl Iterator<Item = Option<f64>>) -> Self {
         let cells = numbers.map(|number| number.map_or_else(|| NOTHING.to_owned(), significant)).collect();
         Self { head, cells, align: Align::Point, section: 0 }
     }
 
-    /// The cells of a record, counts in groups of three digits, labels as they are.
+    /// A column of records: the digits of counts are grouped by three, labels are not changed.
     pub(super) fn of_record(column: &records::RecordColumn) -> Self {
         fn all<T>(cells: &[Option<T>], text: impl Fn(&T) -> String) -> Vec<String> {
             cells.iter().map(|cell| cell.as_ref().map_or_else(|| NOTHING.to_owned(), &text)).collect()
@@ -75,7 +75,7 @@ impl TextColumn {
         Self { head: escaped(&column.name), cells, align, section: 0 }
     }
 
-    /// Head and cells, all of one width, as text in which every character is one column wide.
+    /// The head and the cells, padded to one width; assumes that every character is one column wide.
     pub(super) fn padded(&self) -> Vec<String> {
         let places = |text: &str| text.find(['.', 'e']).unwrap_or_else(|| text.chars().count());
         let most = self.cells.iter().map(|cell| places(cell)).max().unwrap_or(0);
@@ -94,7 +94,7 @@ impl TextColumn {
 }
 
 impl TextTable {
-    /// A record a row.
+    /// One record per row.
     pub(super) fn of_records(records: &Records) -> Self {
         let mut table = Self::default();
         for (at, column) in records.columns.iter().enumerate() {
@@ -108,7 +108,8 @@ impl TextTable {
         table
     }
 
-    /// Columns in their order: those before the first number name the row, as far as they leave half of the width.
+    /// Columns in their order. The columns before the first floating-point number identify the row, as far as they leave
+    /// half of the width to the others.
     pub(super) fn of_answer(records: &Records, width: Option<usize>) -> Self {
         let mut columns: Vec<TextColumn> = records.columns.iter().map(TextColumn::of_record).collect();
         let names = records.columns.iter().take_while(|column| !column.cells.are_floats()).count();
@@ -124,8 +125,8 @@ impl TextTable {
         Self { keys: columns, body, ..Self::default() }
     }
 
-    /// Ranges of `body` such that `columns[i]` characters and two between them stay within `room` characters if they can,
-    /// less `tail` in the first; sections part before they are split.
+    /// Splits `body` into blocks. Columns of `widths[i]` characters, with two characters between them, stay within `room`
+    /// characters if possible, less `tail` in the first block. Blocks end between sections rather than within one.
     pub(super) fn blocks(&self, widths: &[usize], room: usize, tail: usize) -> Vec<std::ops::Range<usize>> {
         let total = |range: std::ops::Range<usize>| {
             widths[range.clone()].iter().sum::<usize>() + 2 * range.len().saturating_sub(1)
@@ -144,7 +145,7 @@ impl TextTable {
                 blocks.push(start..end);
                 start = end;
             } else {
-                // A section too wide for a block of its own.
+                // The section is too wide for one block.
                 end = (start + 1..next).take_while(|&end| total(start..end + 1) <= room).last().unwrap_or(start) + 1;
                 blocks.push(start..end);
                 start = end;

@@ -13,7 +13,7 @@ use crate::archive::{Archive, Column, Key, Naming, Request, Skipped, Spellings, 
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::metrics::{Evidence, Needs, OodMean, measure};
-use crate::report::Group;
+use crate::report::GroupReport;
 use crate::state::{Head, SecondPassResult, Statistics};
 
 /// How states are presented, with further rows open.
@@ -230,8 +230,8 @@ impl Evaluation {
     }
 
     /// What the classes of these groups are called, as far as their output names classes.
-    pub(super) fn class_names(&self, groups: &[Group]) -> BTreeMap<Label, String> {
-        let of_group = |group: &Group| {
+    pub(super) fn class_names(&self, groups: &[GroupReport]) -> BTreeMap<Label, String> {
+        let of_group = |group: &GroupReport| {
             let made = &group.measurements;
             let classes = made.per_class.iter().map(|class| class.label.clone());
             let pairs = made.worst_pairs.iter().flat_map(|pair| [pair.first.clone(), pair.second.clone()]);
@@ -277,7 +277,7 @@ impl Evaluation {
         ood_means: &BTreeMap<Key, Vec<f64>>,
         watch: &Watch,
         score: ScoreSink<'_>,
-    ) -> Result<Vec<Group>> {
+    ) -> Result<Vec<GroupReport>> {
         // A group without rows needs no second pass.
         let has_rows = |group: &GroupEvidence| group.statistics.classes() > 0;
         let (mut groups, empty): (Vec<GroupEvidence>, Vec<GroupEvidence>) = groups.into_iter().partition(has_rows);
@@ -291,12 +291,12 @@ impl Evaluation {
         }
         self.second_read(own, &mut groups, watch, score)?;
         let ood_mean = |key: &Key| self.ood.as_ref().and_then(|rows| ood_means.get(&rows.key_of(key)));
-        let measured: Vec<Result<Group>> =
+        let measured: Vec<Result<GroupReport>> =
             groups.into_par_iter().map(|group| self.measure(&group, ood_mean(&group.key).map(Vec::as_slice))).collect();
         measured.into_iter().chain(empty.iter().map(|group| self.measure(group, None))).collect()
     }
 
-    fn measure(&self, group: &GroupEvidence, ood_mean: Option<&[f64]>) -> Result<Group> {
+    fn measure(&self, group: &GroupEvidence, ood_mean: Option<&[f64]>) -> Result<GroupReport> {
         if let Some(mean) = ood_mean
             && mean.len() != group.statistics.dim
         {
@@ -320,7 +320,7 @@ impl Evaluation {
         }
         // Of no row nothing is known, whatever the rows that were left out were like.
         let has_rows = group.statistics.classes() > 0;
-        Ok(Group {
+        Ok(GroupReport {
             key: self.named(&group.key),
             rows: group.statistics.rows(),
             dim: if has_rows { group.statistics.dim } else { 0 },

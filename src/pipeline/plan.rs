@@ -12,7 +12,7 @@ use super::heads::Heads;
 use super::{HeadSummary, Job, Summary, Watch, estimate};
 use crate::archive::{Archive, Key, Pooled, Skipped};
 use crate::error::{Error, Result};
-use crate::report::{Group, Report, Scored};
+use crate::report::{GroupReport, Report, Scored};
 use crate::state::{ClassSums, Scatter};
 
 /// A job whose files are open and whose passes are settled. Nothing but footers has been read.
@@ -182,7 +182,7 @@ pub(super) fn group_evidence<S: Present>(
 pub(super) fn report(
     evaluation: &Evaluation,
     of_rows: BTreeMap<&'static str, String>,
-    mut groups: Vec<Group>,
+    mut groups: Vec<GroupReport>,
     bad_files: Vec<(String, String)>,
 ) -> Result<Report> {
     // Groups without rows are reported beside others; a run with nothing else has failed.
@@ -201,7 +201,7 @@ pub(super) fn report(
 }
 
 /// The error of a run that has no row to measure, with what was left out.
-fn nothing_left(groups: &[Group]) -> Error {
+fn nothing_left(groups: &[GroupReport]) -> Error {
     let mut skipped = Skipped::default();
     for group in groups {
         skipped.add(&group.skipped);

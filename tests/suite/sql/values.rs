@@ -14,7 +14,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use nckit::archive::{HeadSource, Request};
 use nckit::error::{Error, ErrorKind};
-use nckit::pipeline::{Job, Plan, RowSource, Watch};
+use nckit::pipeline::{Job, RowSource};
 
 use crate::goldens::plain_job;
 
@@ -185,7 +185,7 @@ fn out_of_distribution_rows() {
         ood: Some(rows("ood")),
         ..plain_job(vec![data("hive")], request, &["nc5"])
     };
-    let expected = Plan::new(job).unwrap().run(&Watch::default()).unwrap();
+    let expected = job.run().unwrap();
     let state = |split: &str| {
         format!(
             "(SELECT nc_state(feature, label) FROM features WHERE epoch = 53 AND layer = 'h3' AND split = '{split}')"

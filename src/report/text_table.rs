@@ -1,30 +1,30 @@
-//! Tables for reading: columns of text, and how they part into blocks.
+//! Tables for reading: columns of text, and how they are split into blocks.
 
 use super::records::{self, Cells, Records};
 use super::text::{NOTHING, grouped, significant};
 use crate::archive::escaped;
 
-/// A table: columns that name a row, columns of numbers, and columns at the end.
+/// A table: columns that identify a row, columns of numbers, and columns at the end.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sheet {
-    /// What it shows, if that is not plain.
+pub(super) struct TextTable {
+    /// Its title, if it needs one.
     pub(super) title: Option<String>,
     /// At the left of every block.
-    pub(super) keys: Vec<Column>,
-    /// Numbers, which may part into blocks.
-    pub(super) body: Vec<Column>,
+    pub(super) keys: Vec<TextColumn>,
+    /// Numbers, which may be split into blocks.
+    pub(super) body: Vec<TextColumn>,
     /// At the right of the first block.
-    pub(super) tail: Vec<Column>,
-    /// Rows before which there is a gap.
+    pub(super) tail: Vec<TextColumn>,
+    /// Rows with a gap before them.
     pub(super) gaps: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Column {
+pub(super) struct TextColumn {
     pub(super) head: String,
     pub(super) cells: Vec<String>,
     pub(super) align: Align,
-    /// Columns of one section stay together if they can.
+    /// Columns of one section stay together if possible.
     pub(super) section: usize,
 }
 
@@ -36,13 +36,13 @@ pub(super) enum Align {
     Point,
 }
 
-impl Column {
-    /// Names.
+impl TextColumn {
+    /// A column of names.
     pub(super) fn names(head: &str, cells: Vec<String>) -> Self {
         Self { head: head.to_owned(), cells, align: Align::Left, section: 0 }
     }
 
-    /// Counts, in groups of three digits.
+    /// A column of counts, their digits grouped by three.
     pub(super) fn counts(head: &str, counts: impl Iterator<Item = u64>) -> Self {
         Self {
             head: head.to_owned(),
@@ -52,14 +52,14 @@ impl Column {
         }
     }
 
-    /// Numbers, to a few digits.
+    /// A column of numbers with a few digits.
     pub(super) fn numbers(head: String, numbers: impl Iterator<Item = Option<f64>>) -> Self {
         let cells = numbers.map(|number| number.map_or_else(|| NOTHING.to_owned(), significant)).collect();
         Self { head, cells, align: Align::Point, section: 0 }
     }
 
-    /// The cells of a record, counts in groups of three digits, labels as they are.
-    pub(super) fn of_record(column: &records::Column) -> Self {
+    /// A column of records: the digits of counts are grouped by three, labels are not changed.
+    pub(super) fn of_record(column: &records::RecordColumn) -> Self {
         fn all<T>(cells: &[Option<T>], text: impl Fn(&T) -> String) -> Vec<String> {
             cells.iter().map(|cell| cell.as_ref().map_or_else(|| NOTHING.to_owned(), &text)).collect()
         }
@@ -75,7 +75,7 @@ impl Column {
         Self { head: escaped(&column.name), cells, align, section: 0 }
     }
 
-    /// Head and cells, all of one width, as text in which every character is one column wide.
+    /// The head and the cells, padded to one width; assumes that every character is one column wide.
     pub(super) fn padded(&self) -> Vec<String> {
         let places = |text: &str| text.find(['.', 'e']).unwrap_or_else(|| text.chars().count());
         let most = self.cells.iter().map(|cell| places(cell)).max().unwrap_or(0);
@@ -93,27 +93,28 @@ impl Column {
     }
 }
 
-impl Sheet {
-    /// A record a row.
+impl TextTable {
+    /// One record per row.
     pub(super) fn of_records(records: &Records) -> Self {
-        let mut sheet = Self::default();
+        let mut table = Self::default();
         for (at, column) in records.columns.iter().enumerate() {
             let place = match () {
-                () if at < records.keys => &mut sheet.keys,
-                () if column.is_label => &mut sheet.tail,
-                () => &mut sheet.body,
+                () if at < records.keys => &mut table.keys,
+                () if column.is_label => &mut table.tail,
+                () => &mut table.body,
             };
-            place.push(Column::of_record(column));
+            place.push(TextColumn::of_record(column));
         }
-        sheet
+        table
     }
 
-    /// Columns in their order: those before the first number name the row, as far as they leave half of the width.
+    /// Columns in their order. The columns before the first floating-point number identify the row, as far as they leave
+    /// half of the width to the others.
     pub(super) fn of_answer(records: &Records, width: Option<usize>) -> Self {
-        let mut columns: Vec<Column> = records.columns.iter().map(Column::of_record).collect();
+        let mut columns: Vec<TextColumn> = records.columns.iter().map(TextColumn::of_record).collect();
         let names = records.columns.iter().take_while(|column| !column.cells.are_floats()).count();
         let mut room = width.map_or(usize::MAX, |width| width / 2);
-        let fits = |column: &&Column| {
+        let fits = |column: &&TextColumn| {
             let taken = column.padded().first().map_or(0, |head| head.chars().count() + 3);
             let left = room.checked_sub(taken);
             room = left.unwrap_or(0);
@@ -124,8 +125,8 @@ impl Sheet {
         Self { keys: columns, body, ..Self::default() }
     }
 
-    /// Ranges of `body` such that `columns[i]` characters and two between them stay within `room` characters if they can,
-    /// less `tail` in the first; sections part before they are split.
+    /// Splits `body` into blocks. Columns of `widths[i]` characters, with two characters between them, stay within `room`
+    /// characters if possible, less `tail` in the first block. Blocks end between sections rather than within one.
     pub(super) fn blocks(&self, widths: &[usize], room: usize, tail: usize) -> Vec<std::ops::Range<usize>> {
         let total = |range: std::ops::Range<usize>| {
             widths[range.clone()].iter().sum::<usize>() + 2 * range.len().saturating_sub(1)
@@ -144,7 +145,7 @@ impl Sheet {
                 blocks.push(start..end);
                 start = end;
             } else {
-                // A section too wide for a block of its own.
+                // The section is too wide for one block.
                 end = (start + 1..next).take_while(|&end| total(start..end + 1) <= room).last().unwrap_or(start) + 1;
                 blocks.push(start..end);
                 start = end;

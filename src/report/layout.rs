@@ -1,40 +1,40 @@
-//! What a reader sees of a report: tables, and remarks below them.
+//! Lays a report out for reading: tables with remarks below them.
 
 use super::notes::{Note, notes};
 use super::records::{Count, Records, metric_keys};
-use super::sheet::{Column, Sheet};
 use super::text::{counted, grouped, words};
-use super::{Group, Report};
+use super::text_table::{TextColumn, TextTable};
+use super::{GroupReport, Report};
 use crate::archive::escaped;
 use crate::metrics::{Card, Direction, Measured, ROUNDED, card};
 
-/// Tables and remarks, in the order in which they are shown.
+/// The tables and remarks of a report, in the order in which they are shown.
 #[derive(Debug, Default)]
-pub(super) struct Page {
+pub(super) struct Layout {
     pub(super) title: Option<String>,
-    pub(super) sheets: Vec<Sheet>,
+    pub(super) tables: Vec<TextTable>,
     pub(super) notes: Vec<Note>,
 }
 
-impl Page {
-    /// One group stands upright, a metric a line; several lie side by side, a group a line.
+impl Layout {
+    /// A single group has one metric per line; several have one group per line.
     pub(super) fn of(report: &Report) -> Self {
-        let mut page = Self { notes: notes(report), ..Self::default() };
+        let mut layout = Self { notes: notes(report), ..Self::default() };
         if let [group] = report.groups.as_slice() {
-            page.title = Some(title(group));
-            page.sheets.push(upright(group));
+            layout.title = Some(title(group));
+            layout.tables.push(by_metric(group));
         } else {
-            let (title, sheet) = lying(report);
-            page.title = title;
-            page.sheets.push(sheet);
+            let (title, table) = by_group(report);
+            layout.title = title;
+            layout.tables.push(table);
         }
-        page.sheets.extend(worst_pairs(report));
-        page
+        layout.tables.extend(worst_pairs(report));
+        layout
     }
 }
 
 /// `epoch=4000 · 1,257 rows · 10 classes · dim 64`
-fn title(group: &Group) -> String {
+fn title(group: &GroupReport) -> String {
     let mut parts: Vec<String> =
         group.key.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(&value.to_string()))).collect();
     parts.push(counted(group.rows, "row", "rows"));
@@ -42,15 +42,15 @@ fn title(group: &Group) -> String {
     parts.join(" · ")
 }
 
-fn classes(group: &Group) -> String {
+fn classes(group: &GroupReport) -> String {
     counted(group.measurements.classes, "class", "classes")
 }
 
-fn dim(group: &Group) -> String {
+fn dim(group: &GroupReport) -> String {
     format!("dim {}", grouped(&group.dim))
 }
 
-fn upright(group: &Group) -> Sheet {
+fn by_metric(group: &GroupReport) -> TextTable {
     let metrics = &group.measurements.metrics;
     let column = |text: fn(&Measured) -> String| metrics.iter().map(text).collect::<Vec<_>>();
     let remark = |metric: &Measured| {
@@ -58,11 +58,11 @@ fn upright(group: &Group) -> Sheet {
         let remarks = remarks.map(|remark| words(remark));
         remarks.collect::<Vec<_>>().join(", ")
     };
-    let keys = vec![Column::names("metric", column(|metric| arrowed(metric.key)))];
-    let mut body = vec![Column::numbers("value".to_owned(), metrics.iter().map(|metric| metric.value))];
+    let keys = vec![TextColumn::names("metric", column(|metric| arrowed(metric.key)))];
+    let mut body = vec![TextColumn::numbers("value".to_owned(), metrics.iter().map(|metric| metric.value))];
     if metrics.iter().any(|metric| metric.floor.is_some()) {
-        let mut floors = Column::numbers("floor".to_owned(), metrics.iter().map(|metric| metric.floor));
-        // Most metrics have none, which is no news.
+        let mut floors = TextColumn::numbers("floor".to_owned(), metrics.iter().map(|metric| metric.floor));
+        // Most metrics have no floor; their cells stay empty.
         floors
             .cells
             .iter_mut()
@@ -72,11 +72,11 @@ fn upright(group: &Group) -> Sheet {
         body.push(floors);
     }
     let tail = [
-        Column::names("unit", column(|metric| card(metric.key).map_or("", |card| card.unit).to_owned())),
-        Column::names("remark", column(remark)),
+        TextColumn::names("unit", column(|metric| card(metric.key).map_or("", |card| card.unit).to_owned())),
+        TextColumn::names("remark", column(remark)),
     ];
     let families = metrics.iter().map(|metric| card(metric.key).map(|card| card.family)).collect::<Vec<_>>();
-    Sheet {
+    TextTable {
         title: None,
         keys,
         body,
@@ -85,32 +85,34 @@ fn upright(group: &Group) -> Sheet {
     }
 }
 
-/// What all groups share stands above, what differs in the table.
-fn lying(report: &Report) -> (Option<String>, Sheet) {
+/// A line per group. Shapes that all groups share are in the title, others in the table.
+fn by_group(report: &Report) -> (Option<String>, TextTable) {
     let groups = &report.groups;
     let records = Records::of_groups(report);
-    let mut sheet =
-        Sheet { keys: records.columns[..records.keys].iter().map(Column::of_record).collect(), ..Sheet::default() };
+    let mut table = TextTable {
+        keys: records.columns[..records.keys].iter().map(TextColumn::of_record).collect(),
+        ..TextTable::default()
+    };
     for key in metric_keys(groups) {
         let values = groups.iter().map(|group| group.metric(key).and_then(|metric| metric.value));
-        let mut column = Column::numbers(arrowed(key), values);
+        let mut column = TextColumn::numbers(arrowed(key), values);
         column.section = card(key).map_or(0, |card| card.family as usize);
-        sheet.body.push(column);
+        table.body.push(column);
     }
-    sheet.tail.push(Column::counts("rows", groups.iter().map(|group| group.rows)));
+    table.tail.push(TextColumn::counts("rows", groups.iter().map(|group| group.rows)));
     let shapes: [(&str, Count); 2] =
         [("classes", |group| group.measurements.classes), ("dim", |group| group.dim as u64)];
     let mut shared = Vec::new();
-    for ((name, count), text) in shapes.into_iter().zip([classes as fn(&Group) -> String, dim]) {
+    for ((name, count), text) in shapes.into_iter().zip([classes as fn(&GroupReport) -> String, dim]) {
         match groups.first().filter(|first| groups.iter().all(|group| count(group) == count(first))) {
             Some(first) => shared.push(text(first)),
-            None => sheet.tail.push(Column::counts(name, groups.iter().map(count))),
+            None => table.tail.push(TextColumn::counts(name, groups.iter().map(count))),
         }
     }
-    ((!shared.is_empty()).then(|| shared.join(" · ")), sheet)
+    ((!shared.is_empty()).then(|| shared.join(" · ")), table)
 }
 
-fn worst_pairs(report: &Report) -> Option<Sheet> {
+fn worst_pairs(report: &Report) -> Option<TextTable> {
     let pairs =
         report.groups.iter().flat_map(|group| group.measurements.worst_pairs.iter().map(move |pair| (group, pair)));
     let pairs: Vec<_> = pairs.collect();
@@ -121,23 +123,23 @@ fn worst_pairs(report: &Report) -> Option<Sheet> {
     if report.groups.len() > 1 {
         let names = report.groups[0].key.iter().enumerate();
         keys.extend(names.map(|(at, (name, _))| {
-            Column::names(&escaped(name), pairs.iter().map(|(group, _)| label(&group.key[at].1)).collect())
+            TextColumn::names(&escaped(name), pairs.iter().map(|(group, _)| label(&group.key[at].1)).collect())
         }));
     }
     let class = |of: &crate::batch::Label| match report.class_names.get(of) {
         Some(name) => format!("{} ({})", label(of), escaped(name)),
         None => label(of),
     };
-    keys.push(Column::names("class", pairs.iter().map(|(_, pair)| class(&pair.first)).collect()));
-    keys.push(Column::names("class", pairs.iter().map(|(_, pair)| class(&pair.second)).collect()));
-    Some(Sheet {
+    keys.push(TextColumn::names("class", pairs.iter().map(|(_, pair)| class(&pair.first)).collect()));
+    keys.push(TextColumn::names("class", pairs.iter().map(|(_, pair)| class(&pair.second)).collect()));
+    Some(TextTable {
         title: Some("pairs of classes hardest to tell apart".to_owned()),
         keys,
         body: vec![
-            Column::numbers("cdnv".to_owned(), pairs.iter().map(|(_, pair)| Some(pair.cdnv))),
-            Column::numbers("distance".to_owned(), pairs.iter().map(|(_, pair)| Some(pair.distance))),
+            TextColumn::numbers("cdnv".to_owned(), pairs.iter().map(|(_, pair)| Some(pair.cdnv))),
+            TextColumn::numbers("distance".to_owned(), pairs.iter().map(|(_, pair)| Some(pair.distance))),
         ],
-        ..Sheet::default()
+        ..TextTable::default()
     })
 }
 
@@ -145,7 +147,7 @@ fn label(label: &crate::batch::Label) -> String {
     escaped(&label.to_string())
 }
 
-/// A key and the way in which collapse lies.
+/// A key with an arrow in the direction of collapse.
 fn arrowed(key: &str) -> String {
     match card(key).map(|card: &Card| card.direction) {
         Some(Direction::Lower) => format!("{key} ↓"),

@@ -8,7 +8,7 @@ use super::digest;
 use super::first_pass::parse_filters;
 use crate::archive::{Archive, Dtype, Policy, Request, Unit};
 use crate::error::{ErrorKind, Result};
-use crate::store::{Entry, Source, StateFile};
+use crate::store::{LedgerEntry, SourceFile, StateFile};
 
 /// How inputs compare with a ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub fn differences(state: &StateFile, inputs: &[String], deep: bool) -> Result<C
 struct Found {
     /// Size and footer of each file by its name, and the row groups in which there may be rows that were asked for, with
     /// the digests that their rows have, as far as they were read.
-    files: BTreeMap<String, (Source, BTreeMap<u32, Vec<u64>>)>,
+    files: BTreeMap<String, (SourceFile, BTreeMap<u32, Vec<u64>>)>,
     damaged: BTreeSet<String>,
 }
 
@@ -63,14 +63,14 @@ impl Found {
             Err(error) => return Err(error),
         };
         for file in archive.files() {
-            let source = Source { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash };
+            let source = SourceFile { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash };
             self.files.entry(file.name.clone()).or_insert_with(|| (source, BTreeMap::new()));
         }
         self.damaged.extend(archive.bad_files().iter().map(|(file, reason)| format!("{file}: {reason}")));
         // A file that has changed need not be read to be told.
         let wanted = |unit: &Unit| {
             let file = &archive.files()[unit.file];
-            let source = Source { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash };
+            let source = SourceFile { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash };
             deep && state.ledger.contains(&source, u32::try_from(unit.row_group).unwrap_or(u32::MAX))
         };
         let digest = |unit: usize| {
@@ -89,7 +89,13 @@ impl Found {
         Ok(())
     }
 
-    fn compare(&self, source: &Source, counted: &BTreeMap<u32, Entry>, deep: bool, comparison: &mut Comparison) {
+    fn compare(
+        &self,
+        source: &SourceFile,
+        counted: &BTreeMap<u32, LedgerEntry>,
+        deep: bool,
+        comparison: &mut Comparison,
+    ) {
         let name = &source.name;
         let mut differs = |what: String| comparison.differences.push(format!("{name}: {what}"));
         let Some((found, row_groups)) = self.files.get(name) else { return differs("not among the inputs".to_owned()) };

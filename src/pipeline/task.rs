@@ -3,7 +3,7 @@
 use super::Rounding;
 use super::first_pass::filters;
 use crate::archive::{Archive, Policy, Request};
-use crate::store::{Settings, Source};
+use crate::store::{Settings, SourceFile};
 
 /// What is to be counted, and how.
 #[derive(Clone, Debug)]
@@ -32,12 +32,12 @@ impl Task {
 }
 
 /// How the ledger knows a unit.
-pub(super) fn identity(archive: &Archive, unit: usize) -> (Source, u32) {
+pub(super) fn identity(archive: &Archive, unit: usize) -> (SourceFile, u32) {
     let unit = &archive.units()[unit];
     let file = &archive.files()[unit.file];
     // No format of files counts row groups further than that.
     let row_group = u32::try_from(unit.row_group).unwrap_or(u32::MAX);
-    (Source { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash }, row_group)
+    (SourceFile { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash }, row_group)
 }
 
 /// Which units are of a shard: parts of about equal bytes, one after the other.

@@ -37,7 +37,7 @@ use super::summary::{Summary, Sums};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::grid::ExponentRows;
-use crate::state::{Low, Parts};
+use crate::state::{Low, RawState};
 
 /// The version of the layout that is written; those before it are read.
 const VERSION: i32 = 2;
@@ -152,7 +152,7 @@ impl Default for Builders {
 }
 
 impl Builders {
-    fn append(&mut self, state: &Summary, parts: &Parts) {
+    fn append(&mut self, state: &Summary, parts: &RawState) {
         self.valid.push(true);
         self.version.append_value(VERSION);
         self.grid.append_value(if state.own_grid { "own" } else { "chunk" });
@@ -308,7 +308,7 @@ impl States {
             None if version == 1 => Low::zeros(shifts.len()),
             _ => return Err(broken("low")),
         };
-        let parts = Parts {
+        let parts = RawState {
             dim,
             history: columns.history(dim, version)?,
             labels,

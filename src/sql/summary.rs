@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::state::Accumulate;
-use crate::state::{Chunk, ClassSums, Merge, Parts, Scatter, Shifts, Statistics};
+use crate::state::{Chunk, ClassSums, Merge, RawState, Scatter, Shifts, Statistics};
 
 /// A mergeable summary of labelled rows.
 #[derive(Clone, Debug, Default)]
@@ -129,10 +129,10 @@ impl Summary {
         }
     }
 
-    pub(super) fn parts(&self) -> Result<Parts> {
+    pub(super) fn parts(&self) -> Result<RawState> {
         match &self.sums {
-            Sums::Moments(sums) => sums.to_parts(),
-            Sums::Full(scatter) => scatter.to_parts(),
+            Sums::Moments(sums) => sums.to_raw(),
+            Sums::Full(scatter) => scatter.to_raw(),
         }
     }
 }

@@ -22,7 +22,7 @@ use arrow::datatypes::i256;
 
 use super::bytes::{Input, put_label, put_packed};
 use super::low::Low;
-use super::raw::{Parts, broken};
+use super::raw::{RawState, broken};
 use crate::error::{Error, Result};
 use crate::grid::ExponentRows;
 use crate::kernels::gram::packed_column;
@@ -32,8 +32,8 @@ const MAGIC: &[u8; 4] = b"NCST";
 const VERSION: u16 = 2;
 
 /// Writes the parts of a state.
-pub(super) fn encode(parts: &Parts) -> Vec<u8> {
-    let Parts { dim, history, labels, counts, shifts, sums, low, squares, gram } = parts;
+pub(super) fn encode(raw: &RawState) -> Vec<u8> {
+    let RawState { dim, history, labels, counts, shifts, sums, low, squares, gram } = raw;
     let (dim, row) = (*dim, (*dim).max(1));
     let mut out = Vec::new();
     out.extend(MAGIC);
@@ -84,11 +84,11 @@ pub(crate) fn version(bytes: &[u8]) -> Option<u16> {
 ///
 /// [`Data`](crate::error::ErrorKind::Data) if the bytes are none.
 pub(crate) fn renew(bytes: &[u8]) -> Result<Vec<u8>> {
-    decode(bytes).map(|parts| encode(&parts))
+    decode(bytes).map(|raw| encode(&raw))
 }
 
 /// Reads the parts of a state, which are still to be checked.
-pub(super) fn decode(bytes: &[u8]) -> Result<Parts> {
+pub(super) fn decode(bytes: &[u8]) -> Result<RawState> {
     let mut input = Input::new(bytes);
     if input.take::<4>()? != *MAGIC {
         return Err(Error::data("not a state"));
@@ -143,5 +143,5 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Parts> {
     if !input.is_empty() {
         return Err(broken());
     }
-    Ok(Parts { dim, history, labels, counts, shifts, sums, low, squares, gram })
+    Ok(RawState { dim, history, labels, counts, shifts, sums, low, squares, gram })
 }

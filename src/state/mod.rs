@@ -24,7 +24,7 @@ pub use class_sums::ClassSums;
 pub(crate) use encoding::{renew, version};
 pub use head::Head;
 pub use low::Low;
-pub use raw::Parts;
+pub use raw::RawState;
 pub use scatter::Scatter;
 pub use second_pass::{
     Decision, DecisionCounts, Decisions, Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState,

@@ -12,7 +12,7 @@ use crate::kernels::gram::packed_len;
 
 /// A canonical state in parts: equal states have equal parts. The grid is that of the history.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Parts {
+pub struct RawState {
     /// `D`; 0 for the state of no rows.
     pub dim: usize,
     /// `h`, by dimension: the exponents in use, ascending.
@@ -33,7 +33,7 @@ pub struct Parts {
     pub gram: Option<Vec<i128>>,
 }
 
-impl Parts {
+impl RawState {
     /// The class sums.
     ///
     /// # Errors
@@ -94,15 +94,15 @@ impl ClassSums {
     /// # Errors
     ///
     /// Those of [`Merge::canonical`].
-    pub fn to_parts(&self) -> Result<Parts> {
-        Ok(self.canonical()?.into_parts())
+    pub fn to_raw(&self) -> Result<RawState> {
+        Ok(self.canonical()?.into_raw())
     }
 
     /// The parts of a state in canonical form.
-    fn into_parts(self) -> Parts {
+    fn into_raw(self) -> RawState {
         let Self { dim, history, labels, counts, shifts, sums, low, squares, .. } = self;
         let history = history.tallies().to_vec();
-        Parts { dim, history, labels, counts, shifts, sums, low, squares, gram: None }
+        RawState { dim, history, labels, counts, shifts, sums, low, squares, gram: None }
     }
 }
 
@@ -112,9 +112,9 @@ impl Scatter {
     /// # Errors
     ///
     /// Those of [`Merge::canonical`].
-    pub fn to_parts(&self) -> Result<Parts> {
+    pub fn to_raw(&self) -> Result<RawState> {
         let Self { sums, gram } = self.canonical()?;
-        Ok(Parts { gram: Some(gram), ..sums.into_parts() })
+        Ok(RawState { gram: Some(gram), ..sums.into_raw() })
     }
 }
 

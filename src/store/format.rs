@@ -94,7 +94,7 @@ pub(super) fn read(input: &mut dyn Read, size: u64) -> Result<StateFile> {
             .with("known", VERSION)
             .help("read it with the nckit that wrote it, or a newer one"));
     }
-    let mut parts = Parts { version, ..Parts::default() };
+    let mut parts = SectionsRead { version, ..SectionsRead::default() };
     let mut number = 0;
     loop {
         let (kind, payload) = input.section(number)?;
@@ -160,7 +160,7 @@ impl Reader<'_> {
 
 /// The sections read so far. Their order is fixed, so that there is one way to write a file.
 #[derive(Default)]
-struct Parts {
+struct SectionsRead {
     /// Of the file, and of every state in it.
     version: u16,
     settings: Option<Settings>,
@@ -169,7 +169,7 @@ struct Parts {
     groups: Groups,
 }
 
-impl Parts {
+impl SectionsRead {
     fn take(&mut self, kind: [u8; 4], mut payload: Vec<u8>) -> Result<()> {
         let disorder = || damaged("its sections are out of order");
         let mut input = Input::new(&payload);

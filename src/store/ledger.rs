@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 /// A file, known again wherever it lies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Source {
+pub struct SourceFile {
     /// The path below the input's root.
     pub name: String,
     /// Bytes.
@@ -18,7 +18,7 @@ pub struct Source {
 
 /// A row group that was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// Rows in the state.
     pub used: u64,
     /// Rows left out by a flag.
@@ -28,12 +28,12 @@ pub struct Entry {
 }
 
 /// Row groups of a file, by number.
-type Units = BTreeMap<u32, Entry>;
+type Units = BTreeMap<u32, LedgerEntry>;
 
 /// The units of a state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    pub(super) files: BTreeMap<Source, Units>,
+    pub(super) files: BTreeMap<SourceFile, Units>,
     /// Names of files that were left out as damaged.
     pub(super) left_out: BTreeSet<String>,
 }
@@ -44,7 +44,7 @@ impl Ledger {
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) if it is there already.
-    pub fn insert(&mut self, source: &Source, row_group: u32, entry: Entry) -> Result<()> {
+    pub fn insert(&mut self, source: &SourceFile, row_group: u32, entry: LedgerEntry) -> Result<()> {
         if self.contains(source, row_group) {
             return Err(Error::data("the same rows would be counted twice")
                 .with("file", &source.name)
@@ -63,12 +63,12 @@ impl Ledger {
     }
 
     /// Whether a unit was counted.
-    pub fn contains(&self, source: &Source, row_group: u32) -> bool {
+    pub fn contains(&self, source: &SourceFile, row_group: u32) -> bool {
         self.files.get(source).is_some_and(|units| units.contains_key(&row_group))
     }
 
     /// Files of which something was counted.
-    pub fn files(&self) -> impl Iterator<Item = (&Source, &BTreeMap<u32, Entry>)> {
+    pub fn files(&self) -> impl Iterator<Item = (&SourceFile, &BTreeMap<u32, LedgerEntry>)> {
         self.files.iter()
     }
 
@@ -91,13 +91,13 @@ impl Ledger {
     }
 
     /// Whether a file of that name was counted with other bytes.
-    pub fn knows_otherwise(&self, source: &Source) -> bool {
+    pub fn knows_otherwise(&self, source: &SourceFile) -> bool {
         self.of_name(&source.name).any(|known| known != source)
     }
 
     /// Files of that name of which something was counted.
-    fn of_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Source> {
-        let first = Source { name: name.to_owned(), size: 0, footer_hash: 0 };
+    fn of_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a SourceFile> {
+        let first = SourceFile { name: name.to_owned(), size: 0, footer_hash: 0 };
         self.files.range(first..).map(|(source, _)| source).take_while(move |source| source.name == name)
     }
 
@@ -132,7 +132,7 @@ impl Ledger {
         let mut missing = Vec::new();
         for (source, units) in &other.files {
             let mine = self.files.get(source);
-            let absent = |(row_group, entry): (&u32, &Entry)| {
+            let absent = |(row_group, entry): (&u32, &LedgerEntry)| {
                 (mine.and_then(|mine| mine.get(row_group)) != Some(entry)).then_some(*row_group)
             };
             let row_groups: Vec<u32> = units.iter().filter_map(absent).collect();
@@ -171,13 +171,13 @@ impl Ledger {
     /// Size and footer nominate; row groups that both have counted with the same digest decide.
     fn refuse_duplicates(&self, other: &Self, (mine, theirs): (&str, &str), keys: &[String]) -> Result<()> {
         // Few are added to many, more often than not.
-        let mut added: BTreeMap<(u64, u64), Vec<(&Source, &Units)>> = BTreeMap::new();
+        let mut added: BTreeMap<(u64, u64), Vec<(&SourceFile, &Units)>> = BTreeMap::new();
         for (source, units) in &other.files {
             added.entry((source.size, source.footer_hash)).or_default().push((source, units));
         }
         for (known, counted) in &self.files {
             for &(source, units) in added.get(&(known.size, known.footer_hash)).into_iter().flatten() {
-                let same = |(row_group, entry): (&u32, &Entry)| {
+                let same = |(row_group, entry): (&u32, &LedgerEntry)| {
                     entry.used + entry.skipped > 0 && counted.get(row_group) == Some(entry)
                 };
                 if known != source && units.iter().any(same) && same_group(&known.name, &source.name, keys) {
@@ -226,14 +226,14 @@ fn listed(found: &[(&String, Vec<u32>)]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn source(name: &str, footer_hash: u64) -> Source {
-        Source { name: name.to_owned(), size: 100, footer_hash }
+    fn source(name: &str, footer_hash: u64) -> SourceFile {
+        SourceFile { name: name.to_owned(), size: 100, footer_hash }
     }
 
     fn ledger(units: &[(&str, u64, u32)]) -> Ledger {
         let mut ledger = Ledger::default();
         for &(name, hash, row_group) in units {
-            let entry = Entry { used: 5, skipped: 1, digest: hash * 1000 + u64::from(row_group) };
+            let entry = LedgerEntry { used: 5, skipped: 1, digest: hash * 1000 + u64::from(row_group) };
             ledger.insert(&source(name, hash), row_group, entry).unwrap();
         }
         ledger
@@ -258,7 +258,7 @@ mod tests {
         // Another row group of a copy, and other rows under an equal footer, are other rows.
         one.merge(&ledger(&[("y", 1, 1)]), NAMES, Some(&[])).unwrap();
         let mut same_footer = Ledger::default();
-        same_footer.insert(&source("x", 2), 0, Entry { used: 5, skipped: 1, digest: 77 }).unwrap();
+        same_footer.insert(&source("x", 2), 0, LedgerEntry { used: 5, skipped: 1, digest: 77 }).unwrap();
         one.merge(&same_footer, NAMES, Some(&[])).unwrap();
         assert_eq!((one.units(), one.rows()), (5, (25, 5)));
     }

@@ -44,7 +44,7 @@ mod state_file;
 mod temporary;
 
 pub use group::{Group, Groups, Kept};
-pub use ledger::{Entry, Ledger, Source};
+pub use ledger::{Ledger, LedgerEntry, SourceFile};
 pub use lock::Lock;
 pub use output::{Output, refuse_inputs, write_whole};
 pub use plan::Unfinished;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::format::damaged;
 use super::group::Group;
-use super::{Entry, Ledger, Settings, Source, Unfinished};
+use super::{Ledger, LedgerEntry, Settings, SourceFile, Unfinished};
 use crate::archive::{Key, Planned, Skipped};
 use crate::error::{Error, Result};
 use crate::state::{Input, put_label, put_text};
@@ -87,14 +87,14 @@ pub(super) fn ledger(ledger: &Ledger) -> Vec<u8> {
 
 pub(super) fn read_ledger(input: &mut Input<'_>) -> Result<Ledger> {
     let files = many(input, 28, |input| {
-        let source = Source {
+        let source = SourceFile {
             name: input.text()?.to_owned(),
             size: u64::from_le_bytes(input.take()?),
             footer_hash: u64::from_le_bytes(input.take()?),
         };
         let units = many(input, 28, |input| {
             let row_group = u32::from_le_bytes(input.take()?);
-            let entry = Entry {
+            let entry = LedgerEntry {
                 used: u64::from_le_bytes(input.take()?),
                 skipped: u64::from_le_bytes(input.take()?),
                 digest: u64::from_le_bytes(input.take()?),

@@ -3,7 +3,7 @@
 //! Laws make the merge right; that the number is right is the oracle's to say.
 
 use nckit::grid::{ExponentRows, Profile};
-use nckit::state::{Accumulate, Chunk, ClassSums, Low, Merge, Parts, Scatter, Shifts};
+use nckit::state::{Accumulate, Chunk, ClassSums, Low, Merge, RawState, Scatter, Shifts};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -140,21 +140,21 @@ trait Old: Accumulate {
     fn old(&self) -> Self;
 }
 
-fn without_residuals(parts: Parts) -> Parts {
+fn without_residuals(parts: RawState) -> RawState {
     let old = |tally: ExponentRows| ExponentRows { unresolved: tally.changed, ..tally };
     let history = parts.history.into_iter().map(|tallies| tallies.into_iter().map(old).collect()).collect();
-    Parts { history, low: Low::zeros(parts.shifts.len()), ..parts }
+    RawState { history, low: Low::zeros(parts.shifts.len()), ..parts }
 }
 
 impl Old for ClassSums {
     fn old(&self) -> Self {
-        without_residuals(self.to_parts().unwrap()).into_class_sums().unwrap()
+        without_residuals(self.to_raw().unwrap()).into_class_sums().unwrap()
     }
 }
 
 impl Old for Scatter {
     fn old(&self) -> Self {
-        without_residuals(self.to_parts().unwrap()).into_scatter().unwrap()
+        without_residuals(self.to_raw().unwrap()).into_scatter().unwrap()
     }
 }
 
@@ -306,7 +306,7 @@ fn what_rounding_took_off_may_need_more_than_64_bits() {
     };
     let (coarse, fine) = (rows(1.0, 2_f64.powi(-40)), rows(0.0, 2_f64.powi(-76)));
     let chunks = [coarse, fine, rows(1.0, 2_f64.powi(-40))];
-    let is_wide = |chunks: &[Rows]| matches!(whole::<Scatter>(chunks).sums().to_parts().unwrap().low, Low::Wide(_));
+    let is_wide = |chunks: &[Rows]| matches!(whole::<Scatter>(chunks).sums().to_raw().unwrap().low, Low::Wide(_));
     assert!(is_wide(&chunks) && !is_wide(&chunks[..1]) && !is_wide(&chunks[1..2]));
     let random = &mut Random::new(4);
     identity::<Scatter>(&chunks);

@@ -16,7 +16,7 @@ use crate::pipeline::evaluate::{Evaluation, FurtherRows};
 use crate::pipeline::memory::{Meter, classes_bytes, held, metric_bytes};
 use crate::pipeline::scan::{Place, Watch, scan, scan_until};
 use crate::state::{Accumulate, Chunk, ClassSums, Scatter, Shifts, Statistics};
-use crate::store::{self, Entry};
+use crate::store::{self, LedgerEntry};
 
 /// How rows are rounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,12 +131,12 @@ impl<S: Present> Gathered<S> {
 }
 
 /// The classes that `--min-count` and `--max-count` leave.
-pub(in crate::pipeline) struct Kept {
+pub(in crate::pipeline) struct KeptClasses {
     classes: BTreeMap<Key, BTreeSet<Label>>,
     dropped: BTreeMap<Key, u64>,
 }
 
-impl Kept {
+impl KeptClasses {
     /// How many classes of the group were left out.
     pub(in crate::pipeline) fn dropped(&self, key: &Key) -> u64 {
         self.dropped.get(key).copied().unwrap_or(0)
@@ -198,7 +198,7 @@ impl FirstPass {
         sound: &[bool],
         options: &Options,
         watch: &Watch,
-    ) -> Result<Option<Kept>> {
+    ) -> Result<Option<KeptClasses>> {
         let (least, most) = (options.min_count.unwrap_or(1), options.max_count.unwrap_or(u64::MAX));
         if least <= 1 && most == u64::MAX {
             return Ok(None);
@@ -206,7 +206,7 @@ impl FirstPass {
         let units: Vec<usize> = (0..sound.len()).filter(|&unit| sound[unit]).collect();
         let counts = self.archive.count_labels(&units)?;
         watch.check()?;
-        let mut kept = Kept { classes: BTreeMap::new(), dropped: BTreeMap::new() };
+        let mut kept = KeptClasses { classes: BTreeMap::new(), dropped: BTreeMap::new() };
         for (key, classes) in counts {
             let all = classes.len();
             let classes: BTreeSet<Label> =
@@ -222,7 +222,7 @@ impl FirstPass {
 pub(in crate::pipeline) struct Counted<S> {
     pub(in crate::pipeline) groups: BTreeMap<Key, Gathered<S>>,
     /// What the ledger says of each unit, by its position in the list of units; empty if no ledger is kept.
-    pub(in crate::pipeline) entries: BTreeMap<usize, Entry>,
+    pub(in crate::pipeline) entries: BTreeMap<usize, LedgerEntry>,
     /// How many of the units were read.
     pub(in crate::pipeline) units: usize,
 }
@@ -231,7 +231,7 @@ pub(in crate::pipeline) struct Counted<S> {
 pub(in crate::pipeline) fn accumulate<S: Present>(
     first_pass: &FirstPass,
     units: &[usize],
-    kept: Option<&Kept>,
+    kept: Option<&KeptClasses>,
     watch: &Watch,
 ) -> Result<BTreeMap<Key, Gathered<S>>> {
     first_pass.meter.set(0);
@@ -254,7 +254,7 @@ pub(in crate::pipeline) fn accumulate_until<S: Present>(
 fn count<S: Present>(
     first_pass: &FirstPass,
     units: &[usize],
-    kept: Option<&Kept>,
+    kept: Option<&KeptClasses>,
     ledger: bool,
     watch: &Watch,
     pause: Option<&(dyn Fn() -> bool + Sync)>,
@@ -264,7 +264,7 @@ fn count<S: Present>(
     let look = |worker: &mut Counted<S>, place: Place, chunk: &Decoded| {
         let batch = chunk.finite_batch()?;
         let profile = first_pass.rounding.profile(&batch)?;
-        let mut entry = Entry::default();
+        let mut entry = LedgerEntry::default();
         for part in &chunk.parts {
             let group = worker.groups.entry(part.key.clone()).or_insert_with(Gathered::new);
             group.skipped.add(&part.skipped);
@@ -301,7 +301,7 @@ fn count<S: Present>(
     let mut all = new();
     all.units = read;
     // A unit of which no row was asked for was read all the same.
-    all.entries.extend((0..if ledger { read } else { 0 }).map(|unit| (unit, Entry::default())));
+    all.entries.extend((0..if ledger { read } else { 0 }).map(|unit| (unit, LedgerEntry::default())));
     for worker in workers {
         for (key, group) in worker.groups {
             match all.groups.get_mut(&key) {

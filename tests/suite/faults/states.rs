@@ -8,7 +8,7 @@ use arrow::datatypes::i256;
 use nckit::batch::Label;
 use nckit::error::ErrorKind;
 use nckit::grid::ExponentRows;
-use nckit::state::{Parts, Scatter};
+use nckit::state::{RawState, Scatter};
 use nckit::store::StateFile;
 
 use super::{Place, ints, vectors};
@@ -346,18 +346,18 @@ fn fault_23_what_is_tampered_with_is_refused_or_sound() {
 }
 
 /// The finest grid of a dimension alone, with so many rows.
-fn history(parts: &mut Parts, j: usize, rows: u64) {
+fn history(parts: &mut RawState, j: usize, rows: u64) {
     let tallies = &mut parts.history[j];
     tallies.truncate(1);
     tallies[0] = ExponentRows { rows, changed: rows, ..tallies[0] };
 }
 
-fn residuals(parts: &mut Parts, low: impl Fn(usize, i128) -> i128) {
+fn residuals(parts: &mut RawState, low: impl Fn(usize, i128) -> i128) {
     parts.low = (0..parts.low.len()).map(|at| low(at, parts.low.get(at))).collect();
 }
 
 /// Products of three dimensions, as their correlations are.
-fn correlate(parts: &mut Parts, correlations: [f64; 3]) {
+fn correlate(parts: &mut RawState, correlations: [f64; 3]) {
     let gram = parts.gram.as_mut().unwrap();
     let root = [0, 3, 5].map(|at| (gram[at] as f64).sqrt());
     for ((at, i, j), r) in [(1, 0, 1), (2, 0, 2), (4, 1, 2)].into_iter().zip(correlations) {
@@ -366,7 +366,7 @@ fn correlate(parts: &mut Parts, correlations: [f64; 3]) {
 }
 
 /// The first class loses all rows but one, and keeps what it sums up to.
-fn shrink(parts: &mut Parts) {
+fn shrink(parts: &mut RawState) {
     parts.counts[0] = 1;
     parts.sums[..3].fill(0);
     residuals(parts, |at, low| if at < 3 { 0 } else { low });
@@ -375,7 +375,7 @@ fn shrink(parts: &mut Parts) {
 }
 
 /// What is forged, what the state is refused for, and how it is done.
-type Forgery = (&'static str, &'static str, fn(&mut Parts));
+type Forgery = (&'static str, &'static str, fn(&mut RawState));
 
 /// Parts of a sound state that are changed.
 const FORGERIES: [Forgery; 14] = [
@@ -415,7 +415,7 @@ fn fault_23_forged_states_are_refused() {
     place.succeed(&["accumulate", "a.parquet", "-o", "x.ncst", "-q"]);
     let file = StateFile::read(&place.path("x.ncst")).unwrap();
     let state: Scatter = file.groups.values().next().unwrap().decode().unwrap();
-    let parts = state.to_parts().unwrap();
+    let parts = state.to_raw().unwrap();
     assert!(parts.clone().into_scatter().unwrap() == state);
     let mut possible = parts.clone();
     correlate(&mut possible, [0.9, 0.9, 0.9]);
@@ -428,7 +428,7 @@ fn fault_23_forged_states_are_refused() {
         let detail = super::fact(&error, "detail");
         assert!(detail.contains(why), "{name}: {detail}");
         if why != "scatter" {
-            assert!(Parts { gram: None, ..forged }.into_class_sums().is_err(), "{name}, without the scatter");
+            assert!(RawState { gram: None, ..forged }.into_class_sums().is_err(), "{name}, without the scatter");
         }
     }
 }

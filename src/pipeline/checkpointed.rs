@@ -9,15 +9,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::first_pass::{Counted, Gathered, Present, accumulate_until};
-use super::first_pass::{FirstPass, Summary};
+use super::first_pass::{Counted, FirstPass, Summary, accumulate_until, merge};
 use super::memory::held;
 use super::scan::Watch;
 use super::task::{Task, identity, settings, shard_of};
 use crate::archive::{Archive, File, Key, Planned, Pooled};
 use crate::error::{Error, ErrorKind, Result};
-use crate::state::{ClassSums, Scatter};
-use crate::store::{Ledger, StateFile, Unfinished};
+use crate::store::{GroupState, Ledger, StateFile, Unfinished};
 
 /// Where the state goes.
 #[derive(Clone, Debug)]
@@ -200,13 +198,9 @@ impl CheckpointedPass {
         let new = !saving.path.exists();
         if new {
             // The plan is frozen from here on. What is extended or replaced stays as it was until there is more.
-            checkpoint::<ClassSums>(&mut self.file, &BTreeMap::new(), Some(&self.plan), saving)?;
+            checkpoint(&mut self.file, &BTreeMap::new(), Some(&self.plan), saving)?;
         }
-        let counted = if self.first_pass.scatter {
-            self.count::<Scatter>(watch, saving)
-        } else {
-            self.count::<ClassSums>(watch, saving)
-        };
+        let counted = self.count(watch, saving);
         if counted.as_ref().is_err_and(|error| error.kind() != ErrorKind::Interrupted)
             && new
             && self.file.ledger.units() == 0
@@ -264,8 +258,8 @@ impl CheckpointedPass {
         Ok(())
     }
 
-    fn count<S: Present>(&mut self, watch: &Watch, saving: &Saving) -> Result<()> {
-        let mut live: BTreeMap<Key, Gathered<S>> = BTreeMap::new();
+    fn count(&mut self, watch: &Watch, saving: &Saving) -> Result<()> {
+        let mut live: BTreeMap<Key, GroupState> = BTreeMap::new();
         let mut written = Instant::now();
         let mut every = saving.every;
         let group_batches = std::mem::take(&mut self.first_pass.group_batches);
@@ -298,7 +292,7 @@ impl CheckpointedPass {
                             saved.map(|()| start.elapsed())
                         })
                     });
-                    let counted = accumulate_until::<S>(first_pass, rest, watch, &pause);
+                    let counted = accumulate_until(first_pass, rest, watch, &pause);
                     let joined = writer.map(|writer| {
                         writer.join().unwrap_or_else(|_| Err(Error::internal("the writer of the state panicked")))
                     });
@@ -324,12 +318,7 @@ impl CheckpointedPass {
     }
 
     /// Adds what a round has counted.
-    fn enter<S: Present>(
-        &mut self,
-        counted: Counted<S>,
-        units: &[usize],
-        live: &mut BTreeMap<Key, Gathered<S>>,
-    ) -> Result<()> {
+    fn enter(&mut self, counted: Counted, units: &[usize], live: &mut BTreeMap<Key, GroupState>) -> Result<()> {
         let mut ledger = Ledger::default();
         for (&position, &entry) in &counted.entries {
             let (source, row_group) = identity(&self.first_pass.archive, units[position]);
@@ -341,10 +330,11 @@ impl CheckpointedPass {
             if !live.contains_key(&key)
                 && let Some(kept) = self.file.groups.get(&key)
             {
-                live.insert(key.clone(), Gathered::read(kept).map_err(|error| self.first_pass.locate(error, &key))?);
+                let kept = kept.decode(self.first_pass.scatter);
+                live.insert(key.clone(), kept.map_err(|error| self.first_pass.locate(error, &key))?);
             }
             match live.get_mut(&key) {
-                Some(all) => all.merge(&group).map_err(|error| self.first_pass.locate(error, &key))?,
+                Some(all) => merge(all, &group).map_err(|error| self.first_pass.locate(error, &key))?,
                 None => {
                     live.insert(key, group);
                 }
@@ -356,7 +346,7 @@ impl CheckpointedPass {
         self.first_pass.meter.check_more(held)
     }
 
-    fn stop<S: Present>(&mut self, live: &BTreeMap<Key, Gathered<S>>, saving: &Saving) -> Result<()> {
+    fn stop(&mut self, live: &BTreeMap<Key, GroupState>, saving: &Saving) -> Result<()> {
         checkpoint(&mut self.file, live, Some(&self.plan), saving)?;
         Err(Error::interrupted("stopped before the end"))
     }
@@ -373,19 +363,18 @@ fn differs(name: &str, before: &str, now: &str) -> Error {
 }
 
 /// Encodes the groups that are open.
-fn keep<S: Present>(file: &mut StateFile, live: &BTreeMap<Key, Gathered<S>>) -> Result<()> {
+fn keep(file: &mut StateFile, live: &BTreeMap<Key, GroupState>) -> Result<()> {
     for (key, group) in live {
-        let kept = group.kept()?;
-        if kept.rows() > 0 || kept.skipped.total() > 0 {
-            file.groups.insert(key.clone(), kept);
+        if !group.is_empty() {
+            file.groups.insert(key.clone(), group.encode()?);
         }
     }
     Ok(())
 }
 
-fn checkpoint<S: Present>(
+fn checkpoint(
     file: &mut StateFile,
-    live: &BTreeMap<Key, Gathered<S>>,
+    live: &BTreeMap<Key, GroupState>,
     plan: Option<&Unfinished>,
     saving: &Saving,
 ) -> Result<()> {

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use super::evaluate::{Evaluation, GroupEvidence};
-use super::first_pass::parse_filters;
-use super::first_pass::{Gathered, Present, ood_means};
+use super::first_pass::{ood_means, parse_filters};
 use super::heads::{Candidate, HeadSummary, Labels, parts_by_width};
 use super::plan::{group_evidence, report};
 use super::{Job, Rounding, ScoreSink, Watch};
@@ -15,8 +14,7 @@ use crate::archive::{Dtype, Key, Policy, Pooled, Spellings, pooled, pooled_summa
 use crate::batch::LabelKind;
 use crate::error::Result;
 use crate::report::Report;
-use crate::state::{ClassSums, Scatter};
-use crate::store::{Group, Settings, StateFile};
+use crate::store::{EncodedGroup, GroupState, Settings, StateFile};
 
 /// A job whose states are there.
 #[derive(Debug)]
@@ -65,8 +63,7 @@ impl Finish {
         let job = &finish.evaluation.job;
         if let Some(source) = &job.head {
             let every = job.head_rules.ranks() || parts_by_width(source, &job.head_rules, &job.request.group_by);
-            let survey = if finish.states.has_scatter() { Self::survey::<Scatter> } else { Self::survey::<ClassSums> };
-            let (groups, labels) = survey(&finish, every)?;
+            let (groups, labels) = finish.survey(every)?;
             let files = finish.states.ledger.files().map(|(source, _)| source.name.as_str());
             let spellings = Spellings::of_paths(files);
             finish.evaluation.settle_heads(&groups, labels, &spellings)?;
@@ -75,18 +72,23 @@ impl Finish {
     }
 
     /// The groups and the labels of the first of them, or `D` and labels of every one.
-    fn survey<S: Present>(&self, every: bool) -> Result<(Vec<Candidate>, Labels)> {
+    fn survey(&self, every: bool) -> Result<(Vec<Candidate>, Labels)> {
         let (mut groups, mut labels) = (Vec::new(), Labels::of(self.label_kind()));
         for (key, group) in self.states.groups.iter().filter(|(_, group)| group.rows() > 0) {
             let mut dim = None;
             if every || groups.is_empty() {
-                let state: S = group.decode().map_err(|error| self.evaluation.locate(error, key))?;
-                labels.add(groups.is_empty().then(|| key.clone()), state.labels().iter().cloned().collect());
+                let state = self.decode(key, group)?.state;
+                let found = state.class_sums().labels().iter().cloned().collect();
+                labels.add(groups.is_empty().then(|| key.clone()), found);
                 dim = Some(state.dim());
             }
             groups.push(Candidate { key: key.clone(), dim });
         }
         Ok((groups, labels))
+    }
+
+    fn decode(&self, key: &Key, group: &EncodedGroup) -> Result<GroupState> {
+        group.decode(self.states.has_scatter()).map_err(|error| self.evaluation.locate(error, key))
     }
 
     /// What is known of the heads, if there are any.
@@ -147,22 +149,13 @@ impl Finish {
     ///
     /// Those of [`run`](Self::run) and of `score`.
     pub fn run_scored(&self, watch: &Watch, score: ScoreSink<'_>) -> Result<Report> {
-        if self.states.has_scatter() {
-            self.run_with::<Scatter>(watch, score)
-        } else {
-            self.run_with::<ClassSums>(watch, score)
-        }
-    }
-
-    fn run_with<S: Present>(&self, watch: &Watch, score: ScoreSink<'_>) -> Result<Report> {
         let Self { evaluation, states } = self;
         let ood_means = ood_means(evaluation, watch)?;
         let mut groups = Vec::new();
         for batch in self.group_batches() {
             watch.check()?;
-            let numbers = |&(key, group): &(&Key, &Group)| -> Result<GroupEvidence> {
-                let gathered = Gathered::<S>::read(group).map_err(|error| evaluation.locate(error, key))?;
-                group_evidence(gathered, 0, key.clone(), evaluation)
+            let numbers = |&(key, group): &(&Key, &EncodedGroup)| -> Result<GroupEvidence> {
+                group_evidence(self.decode(key, group)?, 0, key.clone(), evaluation)
             };
             let batch: Vec<Result<GroupEvidence>> = batch.par_iter().map(numbers).collect();
             let mut batch: Vec<GroupEvidence> = batch.into_iter().collect::<Result<_>>()?;
@@ -194,7 +187,7 @@ impl Finish {
     }
 
     /// Groups whose numbers fit into half of the memory, together.
-    fn group_batches(&self) -> Vec<Vec<(&Key, &Group)>> {
+    fn group_batches(&self) -> Vec<Vec<(&Key, &EncodedGroup)>> {
         let budget = self.evaluation.job.memory / 2;
         let mut group_batches: Vec<Vec<_>> = Vec::new();
         let mut open = 0;

@@ -33,7 +33,7 @@ use arrow::datatypes::{
     UInt64Type,
 };
 
-use super::summary::{Summary, Sums};
+use super::summary::Summary;
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::grid::ExponentRows;
@@ -102,7 +102,7 @@ pub(super) fn encode<'a>(states: impl IntoIterator<Item = Option<&'a Summary>>) 
     let mut columns = Builders::default();
     for state in states {
         match state.filter(|state| !state.is_empty()) {
-            Some(state) => columns.append(state, &state.parts()?),
+            Some(state) => columns.append(state, &state.state.to_raw()?),
             None => columns.append_null(),
         }
     }
@@ -319,11 +319,7 @@ impl States {
             squares: columns.list::<Decimal256Type>("squares")?.ok_or_else(|| broken("squares"))?,
             gram: columns.list::<Decimal128Type>("gram")?,
         };
-        let sums = if parts.gram.is_some() {
-            Sums::Full(parts.into_scatter()?)
-        } else {
-            Sums::Moments(parts.into_class_sums()?)
-        };
+        let state = parts.into_state()?;
         let significand_bits = match columns.one::<Int32Type>("significand_bits")? {
             bits @ (11 | 24 | 53) => bits as u32,
             // Of no rows but such as were left out.
@@ -331,7 +327,7 @@ impl States {
             _ => return Err(broken("significand_bits")),
         };
         Ok(Some(Summary {
-            sums,
+            state,
             significand_bits,
             own_grid: match columns.text("grid")? {
                 "own" => true,

@@ -12,7 +12,7 @@ use super::groups::Finish;
 use super::head::{self, HeadPlace, Library};
 use super::remarks::{self, Remarks};
 use super::settings::Settings;
-use super::summary::{Summary, Sums};
+use super::summary::Summary;
 use crate::archive::StoredHead;
 use crate::error::{Error, Result};
 use crate::metrics::{Card, Evidence, Extras, Measurements, Need, OodMean, Selection, cards, measure};
@@ -57,7 +57,7 @@ pub(super) fn needs_scatter(card: &Card) -> bool {
 
 /// The statistics of a state, classes outside `nc.min_count` and `nc.max_count` left out, and how many those were.
 pub(super) fn statistics(summary: &Summary, settings: &Settings) -> Result<(Statistics, u64)> {
-    let statistics = summary.statistics()?;
+    let statistics = summary.state.statistics()?;
     let options = &settings.options;
     if options.min_count.is_none() && options.max_count.is_none() {
         return Ok((statistics, 0));
@@ -75,7 +75,7 @@ const MATRICES: usize = 5;
 pub(super) fn workspace(summary: &Summary) -> u64 {
     let sums = summary.class_sums();
     let (classes, dim) = (sums.classes(), sums.dim());
-    let matrices = if matches!(summary.sums, Sums::Full(_)) { MATRICES * dim * dim } else { 0 };
+    let matrices = if summary.state.has_scatter() { MATRICES * dim * dim } else { 0 };
     // The means as they are and centred.
     (8 * (matrices + 2 * classes * dim)) as u64
 }
@@ -92,7 +92,7 @@ pub(super) fn measurements(
     let _held = Budget::of(settings).hold(workspace(summary), settings.memory)?;
     let (statistics, dropped_classes) = statistics(summary, settings)?;
     let head = head.map(|head| head::for_classes(head, &statistics, settings)).transpose()?;
-    let outside = outside.map(Summary::statistics).transpose()?;
+    let outside = outside.map(|outside| outside.state.statistics()).transpose()?;
     let ood_mean = outside.map(|outside| match settings.options.ood_mean {
         OodMean::Classes => outside.mean_of_means(),
         OodMean::Rows => outside.mean_of_rows(),

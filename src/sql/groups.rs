@@ -17,7 +17,7 @@ use super::rows::{Rounded, Rounding, Rows};
 use super::settings::Settings;
 use super::summary::Summary;
 use crate::error::{Error, Result};
-use crate::state::Shifts;
+use crate::state::{Accumulate, Shifts};
 
 /// What is made of a group once all its rows are in.
 pub(super) trait Finish: Send + Sync + 'static {
@@ -100,7 +100,7 @@ impl Groups {
                     return Err(differ_in_length(known, chunk.batch.dim()));
                 }
                 check_kind(&group.summary, &chunk.batch)?;
-                group.summary.update(chunk, (!all).then_some(members.as_slice()), &group.shifts)?;
+                group.summary.state.update(chunk, (!all).then_some(members.as_slice()), &group.shifts)?;
                 group.summary.own_grid |= own_grid;
                 group.summary.significand_bits = group.summary.significand_bits.max(rows.significand_bits);
                 touched.insert(at);

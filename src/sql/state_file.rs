@@ -9,10 +9,10 @@ use arrow::record_batch::RecordBatch;
 use datafusion::datasource::MemTable;
 
 use super::columns;
-use super::summary::{Summary, Sums};
+use super::summary::Summary;
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
-use crate::store::{Group, StateFile};
+use crate::store::{EncodedGroup, StateFile};
 
 /// The table of a state file that `nckit accumulate` or `nckit merge` wrote: a column for each key of its groups, then
 /// `state`.
@@ -47,11 +47,11 @@ pub(super) fn open(path: &Path) -> Result<MemTable> {
     MemTable::try_new(schema, vec![vec![batch]]).map_err(|error| failed(error.to_string()))
 }
 
-fn summary(group: &Group, with_scatter: bool) -> Result<Summary> {
-    let sums = if with_scatter { Sums::Full(group.decode()?) } else { Sums::Moments(group.decode()?) };
+fn summary(group: &EncodedGroup, with_scatter: bool) -> Result<Summary> {
+    let group = group.decode(with_scatter)?;
     Ok(Summary {
-        sums,
-        significand_bits: group.significand_bits(),
+        state: group.state,
+        significand_bits: group.precisions.significand_bits(),
         own_grid: false,
         skipped_nulls: group.skipped.nulls,
         skipped_nonfinite: group.skipped.nonfinite.values().sum(),

@@ -4,7 +4,7 @@ use arrow::datatypes::i256;
 
 use super::class_sums::ClassSums;
 use super::sound::contradiction;
-use super::{Low, Merge, Scatter};
+use super::{Low, Merge, Scatter, State};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::grid::{ExponentRows, History};
@@ -34,15 +34,29 @@ pub struct RawState {
 }
 
 impl RawState {
+    /// The state, with a scatter matrix if [`gram`](Self::gram) is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the parts contradict each other.
+    pub fn into_state(self) -> Result<State> {
+        match self.check()? {
+            (sums, None) => Ok(sums.into()),
+            (sums, Some(gram)) => Scatter::from_parts(sums, gram)
+                .map(State::from)
+                .map_err(|error| Error::data("the state contradicts itself").caused_by(error)),
+        }
+    }
+
     /// The class sums.
     ///
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) if the parts contradict each other, or hold a scatter.
     pub fn into_class_sums(self) -> Result<ClassSums> {
-        match self.check()? {
-            (sums, None) => Ok(sums),
-            (_, Some(_)) => Err(Error::data("the state has a scatter matrix, and class sums were expected")),
+        match self.into_state()? {
+            State::ClassSums(sums) => Ok(sums),
+            State::Scatter(_) => Err(Error::data("the state has a scatter matrix, and class sums were expected")),
         }
     }
 
@@ -52,15 +66,16 @@ impl RawState {
     ///
     /// [`Data`](crate::error::ErrorKind::Data) if the parts contradict each other, or lack the scatter.
     pub fn into_scatter(self) -> Result<Scatter> {
-        match self.check()? {
-            (sums, Some(gram)) => Scatter::from_parts(sums, gram)
-                .map_err(|error| Error::data("the state contradicts itself").caused_by(error)),
-            (_, None) => Err(Error::data("the state has class sums alone, and a scatter matrix was expected")),
+        match self.into_state()? {
+            State::Scatter(scatter) => Ok(scatter),
+            State::ClassSums(_) => {
+                Err(Error::data("the state has class sums alone, and a scatter matrix was expected"))
+            }
         }
     }
 
     /// Refuses what is no canonical state of real rows; that the trace of a scatter is right is left to the caller.
-    pub(super) fn check(self) -> Result<(ClassSums, Option<Vec<i128>>)> {
+    fn check(self) -> Result<(ClassSums, Option<Vec<i128>>)> {
         let Self { dim, history, labels, counts, shifts, sums, low, squares, gram } = self;
         let classes = labels.len();
         let cells = classes.checked_mul(dim).ok_or_else(broken)?;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use crc32fast::Hasher;
 
-use super::group::Group;
+use super::group::EncodedGroup;
 use super::payload::{group_head, ledger, plan, read_group_head, read_ledger, read_plan, read_settings, settings};
 use super::{Groups, Ledger, Settings, StateFile, Unfinished};
 use crate::archive::Key;
@@ -213,8 +213,9 @@ impl SectionsRead {
             return Err(damaged("sections are missing"));
         };
         let file = StateFile { settings, ledger, groups: self.groups, unfinished: self.plan };
-        let sum = |of: fn(&Group) -> u64| file.groups.values().fold(0_u64, |sum, group| sum.saturating_add(of(group)));
-        if file.ledger.rows() != (sum(Group::rows), sum(|group| group.skipped.total())) {
+        let sum =
+            |of: fn(&EncodedGroup) -> u64| file.groups.values().fold(0_u64, |sum, group| sum.saturating_add(of(group)));
+        if file.ledger.rows() != (sum(EncodedGroup::rows), sum(|group| group.skipped.total())) {
             return Err(damaged("its groups do not have the rows of its ledger"));
         }
         let kinds = |key: &Key| key.iter().map(crate::batch::Label::kind).collect::<Vec<_>>();

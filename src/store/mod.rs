@@ -43,7 +43,7 @@ mod staged;
 mod state_file;
 mod temporary;
 
-pub use group::{Group, Groups, Kept};
+pub use group::{EncodedGroup, GroupState, Groups, Precisions};
 pub use ledger::{Ledger, LedgerEntry, SourceFile};
 pub use lock::Lock;
 pub use output::{Output, refuse_inputs, write_whole};

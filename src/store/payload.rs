@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::format::damaged;
-use super::group::Group;
+use super::group::{EncodedGroup, Precisions};
 use super::{Ledger, LedgerEntry, Settings, SourceFile, Unfinished};
 use crate::archive::{Key, Planned, Skipped};
 use crate::error::{Error, Result};
@@ -121,7 +121,7 @@ pub(super) fn read_ledger(input: &mut Input<'_>) -> Result<Ledger> {
     Ok(Ledger { files, left_out })
 }
 
-pub(super) fn group_head(key: &Key, group: &Group) -> Vec<u8> {
+pub(super) fn group_head(key: &Key, group: &EncodedGroup) -> Vec<u8> {
     let mut out = Vec::new();
     for value in key {
         put_label(&mut out, value);
@@ -135,11 +135,11 @@ pub(super) fn group_head(key: &Key, group: &Group) -> Vec<u8> {
         put_label(&mut out, label);
         out.extend(rows.to_le_bytes());
     }
-    group.precisions.iter().for_each(|rows| out.extend(rows.to_le_bytes()));
+    group.precisions.0.iter().for_each(|rows| out.extend(rows.to_le_bytes()));
     out
 }
 
-pub(super) fn read_group_head(input: &mut Input<'_>, keys: usize) -> Result<(Key, Group)> {
+pub(super) fn read_group_head(input: &mut Input<'_>, keys: usize) -> Result<(Key, EncodedGroup)> {
     let key = input.many(keys, 2, Input::label)?;
     let mut number = || -> Result<u64> { Ok(u64::from_le_bytes(input.take()?)) };
     let (nulls, ignored, filtered) = (number()?, number()?, number()?);
@@ -155,7 +155,7 @@ pub(super) fn read_group_head(input: &mut Input<'_>, keys: usize) -> Result<(Key
         return Err(damaged("a count that cannot be"));
     }
     let skipped = Skipped { nulls, nonfinite: nonfinite.into_iter().collect(), ignored, filtered };
-    Ok((key, Group { skipped, precisions, state: Vec::new() }))
+    Ok((key, EncodedGroup { skipped, precisions: Precisions(precisions), state: Vec::new() }))
 }
 
 pub(super) fn plan(plan: &Unfinished) -> Result<Vec<u8>> {

@@ -6,11 +6,10 @@ use std::io::{BufReader, ErrorKind as IoErrorKind, Read};
 use std::path::Path;
 
 use super::format::{self, MAGIC, Sections};
-use super::group::{Group, Kept};
+use super::group::EncodedGroup;
 use super::{Groups, Ledger, Settings, Unfinished, write_whole};
 use crate::archive::Key;
 use crate::error::{Error, Result};
-use crate::state::{ClassSums, Scatter};
 
 /// States of groups, with the ledger of the units that were counted in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub struct StateFile {
 const SCATTER: &str = "scatter";
 
 impl StateFile {
-    /// Whether the states hold the pooled scatter matrix: they are of [`Scatter`], or else of [`ClassSums`].
+    /// Whether the states hold the pooled scatter matrix: otherwise they are class sums alone.
     pub fn has_scatter(&self) -> bool {
         self.settings.get(SCATTER) == "true"
     }
@@ -42,7 +41,7 @@ impl StateFile {
             && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| start == *MAGIC)
     }
 
-    /// Reads a state file, and checks all of it but the states themselves, which [`Group::decode`] checks.
+    /// Reads a state file, and checks all of it but the states themselves, which [`EncodedGroup::decode`] checks.
     ///
     /// # Errors
     ///
@@ -131,7 +130,7 @@ impl StateFile {
             merged.push((theirs, &other.ledger));
         }
         self.ledger = ledger;
-        let mut groups: BTreeMap<_, Vec<&Group>> = BTreeMap::new();
+        let mut groups: BTreeMap<_, Vec<&EncodedGroup>> = BTreeMap::new();
         for (_, other) in others {
             other.groups.iter().for_each(|(key, group)| groups.entry(key).or_default().push(group));
         }
@@ -141,8 +140,14 @@ impl StateFile {
         let scatter = self.has_scatter();
         for (key, theirs) in groups {
             let mine = self.groups.entry(key.clone()).or_default();
-            let merged = if scatter { mine.merge::<Scatter>(&theirs) } else { mine.merge::<ClassSums>(&theirs) };
-            merged.map_err(|error| self.settings.locate(error, key))?;
+            let merge = || {
+                let mut all = mine.decode(scatter)?;
+                for group in theirs {
+                    all.merge(&group.decode(scatter)?)?;
+                }
+                all.encode()
+            };
+            *mine = merge().map_err(|error| self.settings.locate(error, key))?;
         }
         Ok(())
     }
@@ -168,8 +173,12 @@ impl StateFile {
         for (key, other) in &other.groups {
             let absent = || Error::data("the rows to be subtracted are not in the state");
             let mine = self.groups.get_mut(key).ok_or_else(absent)?;
-            let subtracted = if scatter { mine.subtract::<Scatter>(other) } else { mine.subtract::<ClassSums>(other) };
-            subtracted.map_err(|error| self.settings.locate(error, key))?;
+            let subtract = || {
+                let mut rest = mine.decode(scatter)?;
+                rest.subtract(&other.decode(scatter)?)?;
+                rest.encode()
+            };
+            *mine = subtract().map_err(|error| self.settings.locate(error, key))?;
         }
         self.groups.retain(|_, group| !group.is_empty());
         Ok(())
@@ -184,13 +193,9 @@ impl StateFile {
         self.groups.iter().map(|(key, group)| self.shape(key, group)).collect()
     }
 
-    fn shape(&self, key: &Key, group: &Group) -> Result<(usize, usize)> {
-        fn of<S: Kept>(group: &Group) -> Result<(usize, usize)> {
-            let state: S = group.decode()?;
-            Ok((state.classes(), state.dim()))
-        }
-        let shape = if self.has_scatter() { of::<Scatter>(group) } else { of::<ClassSums>(group) };
-        shape.map_err(|error| self.settings.locate(error, key))
+    fn shape(&self, key: &Key, group: &EncodedGroup) -> Result<(usize, usize)> {
+        let group = group.decode(self.has_scatter()).map_err(|error| self.settings.locate(error, key))?;
+        Ok((group.state.class_sums().classes(), group.state.dim()))
     }
 
     /// Fails for a checkpoint.

@@ -3,7 +3,7 @@
 mod count;
 
 pub use count::Rounding;
-pub(super) use count::{Counted, Gathered, Present, accumulate, accumulate_until, at_row, ood_means};
+pub(super) use count::{Counted, accumulate, accumulate_until, at_row, merge, ood_means};
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::pipeline::group_batches::group_batches;
 use crate::pipeline::heads::{Candidate, Labels};
 use crate::pipeline::memory::{Meter, metric_bytes};
-use crate::state::{ClassSums, Scatter};
+use crate::state::{Scatter, State};
 
 /// Rows that states are made of: the files are open, and nothing but footers has been read.
 #[derive(Debug)]
@@ -225,7 +225,7 @@ impl FirstPass {
         self.group_batches = group_batches(&self.archive, &self.dims, budget, |rows, dim| {
             // No more classes than rows; and a group seldom has more than one class in eight rows.
             let classes = (rows / 8 + 1) as usize;
-            (if with_scatter { Scatter::bytes(classes, dim) } else { ClassSums::bytes(classes, dim) }) as u64
+            State::bytes(with_scatter, classes, dim) as u64
         });
         Ok(())
     }

@@ -8,7 +8,7 @@ use arrow::datatypes::i256;
 use nckit::batch::Label;
 use nckit::error::ErrorKind;
 use nckit::grid::ExponentRows;
-use nckit::state::{RawState, Scatter};
+use nckit::state::RawState;
 use nckit::store::StateFile;
 
 use super::{Place, ints, vectors};
@@ -195,13 +195,14 @@ fn fault_22_this_version_writes_the_same_bytes() {
 #[test]
 fn fault_22_old_versions_stay_readable() {
     let state = StateFile::read(&golden("v1.ncst")).unwrap();
-    let groups: Vec<_> = state.groups.values().map(|group| (group.rows(), group.significand_bits())).collect();
+    let groups: Vec<_> =
+        state.groups.values().map(|group| (group.rows(), group.precisions.significand_bits())).collect();
     assert_eq!((state.shapes().unwrap(), groups), (vec![(3, 4), (3, 4)], vec![(58, 24), (58, 24)]));
     assert_eq!(state.groups.values().map(|group| group.skipped.total()).sum::<u64>(), 4);
     assert_eq!(state.ledger.units(), 4);
     let said: serde_json::Value = serde_json::from_slice(&fs::read(golden("v1.json")).unwrap()).unwrap();
     for (at, group) in state.groups.values().enumerate() {
-        let statistics = group.decode::<Scatter>().unwrap().statistics().unwrap();
+        let statistics = group.decode(true).unwrap().state.statistics().unwrap();
         let said = &said["groups"][at];
         let near = |found: f64, said: &serde_json::Value| (found / said.as_f64().unwrap() - 1.0).abs() < 1e-14;
         for (k, j) in (0..3).flat_map(|k| (0..4).map(move |j| (k, j))) {
@@ -279,7 +280,7 @@ fn fault_22_the_format_is_as_described() {
     let read: serde_json::Value = serde_json::from_str(&read(&place.path("x.ncst"))).unwrap();
     assert_eq!(read["groups"][0]["rows"], 146);
     let state = StateFile::read(&place.path("x.ncst")).unwrap();
-    let statistics = state.groups.values().next().unwrap().decode::<Scatter>().unwrap().statistics().unwrap();
+    let statistics = state.groups.values().next().unwrap().decode(true).unwrap().state.statistics().unwrap();
     for (k, j) in (0..4).flat_map(|k| (0..8).map(move |j| (k, j))) {
         let said = read["groups"][0]["means"][k][j].as_f64().unwrap();
         assert!((statistics.mean(k)[j] - said).abs() <= 4.0 * f64::EPSILON * said.abs().max(8.0), "{k}, {j}");
@@ -414,9 +415,9 @@ fn fault_23_forged_states_are_refused() {
     place.write_columns("a.parquet", &[("feature", vectors(values, 3)), ("label", ints(labels))], 60);
     place.succeed(&["accumulate", "a.parquet", "-o", "x.ncst", "-q"]);
     let file = StateFile::read(&place.path("x.ncst")).unwrap();
-    let state: Scatter = file.groups.values().next().unwrap().decode().unwrap();
+    let state = file.groups.values().next().unwrap().decode(true).unwrap().state;
     let parts = state.to_raw().unwrap();
-    assert!(parts.clone().into_scatter().unwrap() == state);
+    assert_eq!(parts.clone().into_scatter().unwrap().to_raw().unwrap(), parts);
     let mut possible = parts.clone();
     correlate(&mut possible, [0.9, 0.9, 0.9]);
     assert!(possible.into_scatter().is_ok(), "some rows may have that");

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use super::first_pass::{Counted, FirstPass, Summary, accumulate_until, merge};
 use super::memory::held;
 use super::scan::Watch;
-use super::task::{Task, identity, settings, shard_of};
+use super::task::{Task, identity, shard_of};
 use crate::archive::{Archive, File, Key, Planned, Pooled};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{GroupState, Ledger, StateFile, Unfinished};
+use crate::store::{Difference, GroupState, Groups, Ledger, StateFile, Unfinished, or_none};
 
 /// Where the state goes.
 #[derive(Clone, Debug)]
@@ -51,14 +51,14 @@ impl CheckpointedPass {
     /// file has changed since it was counted.
     pub fn begin(task: &Task, base: Option<StateFile>) -> Result<Self> {
         let archive = Archive::open(&task.inputs, &task.request())?;
-        let mut file = base.unwrap_or_default();
-        file.unfinished = None;
-        let settings = settings(task, &archive);
-        if file == StateFile::default() {
-            file.settings = settings;
-        } else {
-            file.settings.merge(&settings)?;
-        }
+        let provenance = task.provenance(&archive);
+        let file = match base {
+            Some(mut file) => {
+                file.provenance.merge(&provenance)?;
+                StateFile { unfinished: None, ..file }
+            }
+            None => StateFile { provenance, ledger: Ledger::default(), groups: Groups::new(), unfinished: None },
+        };
         let files = archive.files().iter().map(File::planned).collect::<std::io::Result<_>>();
         let files: Vec<Planned> =
             files.map_err(|error| Error::io("cannot find the working directory").caused_by(error))?;
@@ -86,19 +86,19 @@ impl CheckpointedPass {
         if plan.shard != task.shard {
             return Err(differs("shard", &shard(plan.shard), &shard(task.shard)));
         }
-        if file.settings.keys != task.request.group_by {
-            return Err(differs("group-by", &file.settings.keys.join(","), &task.request.group_by.join(",")));
+        if file.provenance.group_by != task.request.group_by {
+            return Err(differs("group-by", &file.provenance.group_by.join(","), &task.request.group_by.join(",")));
         }
         let archive = Archive::reopen(&plan.files, &task.request())
             .map_err(|error| error.help("--extend goes on with the files as they are, --overwrite begins again"))?;
-        let mut joined = file.settings.clone();
-        let asked = settings(task, &archive);
+        let mut joined = file.provenance.clone();
+        let asked = task.provenance(&archive);
         let difference = match joined.merge(&asked) {
-            Ok(()) => file.settings.difference(&joined, &[]),
-            Err(_) => file.settings.difference(&asked, &[]),
+            Ok(()) => file.provenance.difference(&joined),
+            Err(_) => file.provenance.difference(&asked),
         };
-        if let Some((name, before, _)) = difference {
-            return Err(differs(&name, &before, &asked.get(&name)));
+        if let Some(Difference { name, mine, .. }) = difference {
+            return Err(differs(&name, &mine, &asked.shown().remove(&name).unwrap_or_default()));
         }
         Self::new(task, archive, file, plan, true)
     }
@@ -129,8 +129,7 @@ impl CheckpointedPass {
     /// Those of [`begin`](Self::begin).
     pub fn compare(task: &Task, finished: &StateFile) -> Result<(usize, usize)> {
         let archive = Archive::open(&task.inputs, &task.request())?;
-        let mut joined = finished.settings.clone();
-        joined.merge(&settings(task, &archive))?;
+        finished.provenance.clone().merge(&task.provenance(&archive))?;
         let mine = shard_of(&archive, task.shard);
         let units = (0..mine.len()).filter(|&unit| mine[unit]);
         let (known, new): (Vec<usize>, Vec<usize>) = units.partition(|&unit| {
@@ -324,7 +323,7 @@ impl CheckpointedPass {
             let (source, row_group) = identity(&self.first_pass.archive, units[position]);
             ledger.insert(&source, row_group, entry)?;
         }
-        let keys = self.may_repeat.then_some(self.file.settings.keys.as_slice());
+        let keys = self.may_repeat.then_some(self.file.provenance.group_by.as_slice());
         self.file.ledger.merge(&ledger, ("the state", "the input"), keys)?;
         for (key, group) in counted.groups {
             if !live.contains_key(&key)
@@ -353,9 +352,8 @@ impl CheckpointedPass {
 }
 
 fn differs(name: &str, before: &str, now: &str) -> Error {
-    let shown = |value: &str| if value.is_empty() { "none".to_owned() } else { value.to_owned() };
     Error::data("the state was begun under other settings")
-        .with("detail", format!("{name}: {} then, {} now", shown(before), shown(now)))
+        .with("detail", format!("{name}: {} then, {} now", or_none(before), or_none(now)))
         .help(
             "give the same command as before; --extend goes on under other settings where sums allow it, \
                --overwrite begins again",

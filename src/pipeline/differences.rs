@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
-use super::digest;
-use super::first_pass::parse_filters;
-use crate::archive::{Archive, Dtype, Policy, Request, Unit};
+use super::{digest, provenance};
+use crate::archive::{Archive, Policy, Request, Unit};
 use crate::error::{ErrorKind, Result};
-use crate::store::{LedgerEntry, SourceFile, StateFile};
+use crate::store::{Filters, LedgerEntry, SourceFile, StateFile};
 
 /// How inputs compare with a ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub struct Comparison {
 pub fn differences(state: &StateFile, inputs: &[String], deep: bool) -> Result<Comparison> {
     let mut found = Found::default();
     // Every filter has its own units; a state that was merged may have had several.
-    for filters in state.settings.get("where").split(" | ") {
+    for filters in &state.provenance.filters {
         found.look(state, inputs, filters, deep)?;
     }
     let mut comparison = Comparison::default();
@@ -55,7 +54,7 @@ struct Found {
 }
 
 impl Found {
-    fn look(&mut self, state: &StateFile, inputs: &[String], filters: &str, deep: bool) -> Result<()> {
+    fn look(&mut self, state: &StateFile, inputs: &[String], filters: &Filters, deep: bool) -> Result<()> {
         let archive = match Archive::open(inputs, &request(state, filters)) {
             Ok(archive) => archive,
             // No row passes this filter any more, which the ledger's files will tell.
@@ -121,22 +120,15 @@ impl Found {
 }
 
 /// What was asked of the files when they were counted.
-fn request(state: &StateFile, filters: &str) -> Request {
-    let column = |name| Some(state.settings.get(name)).filter(|column| !column.is_empty());
-    let policy = |name| if state.settings.get(name).contains("skip") { Policy::Skip } else { Policy::Fail };
-    Request {
-        filters: parse_filters(filters),
-        features: column("features"),
-        dtype: Dtype::from_name(&state.settings.get("dtype")),
-        labels: column("labels"),
+fn request(state: &StateFile, filters: &Filters) -> Request {
+    let base = Request {
+        filters: filters.pairs().to_vec(),
         labels_optional: true,
-        ignore_label: column("ignore_label"),
-        nulls: policy("nulls"),
-        nonfinite: policy("nonfinite"),
         bad_files: Policy::Skip,
         allow_duplicates: true,
         ..Request::default()
-    }
+    };
+    provenance::request(&state.provenance, base)
 }
 
 /// The digest of a unit's rows, as the ledger has it.

@@ -1,20 +1,21 @@
 //! States that were kept become numbers: no row of theirs is read again.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
 
 use super::evaluate::{Evaluation, GroupEvidence};
-use super::first_pass::{ood_means, parse_filters};
+use super::first_pass::ood_means;
 use super::heads::{Candidate, HeadSummary, Labels, parts_by_width};
 use super::plan::{group_evidence, report};
+use super::provenance::{self, of_rows, rounding_note};
 use super::{Job, Rounding, ScoreSink, Watch};
-use crate::archive::{Dtype, Key, Policy, Pooled, Spellings, pooled, pooled_summary};
+use crate::archive::{Key, Pooled, Spellings, pooled, pooled_summary};
 use crate::batch::LabelKind;
 use crate::error::Result;
 use crate::report::Report;
-use crate::store::{EncodedGroup, GroupState, Settings, StateFile};
+use crate::store::{EncodedGroup, Filters, GroupState, Provenance, StateFile};
 
 /// A job whose states are there.
 #[derive(Debug)]
@@ -22,17 +23,6 @@ pub struct Finish {
     evaluation: Evaluation,
     states: StateFile,
 }
-
-/// The filters under which rows were counted; several states may have had several.
-fn filters(settings: &Settings) -> Vec<(String, String)> {
-    let mut filters: Vec<_> = settings.get("where").split(" | ").flat_map(parse_filters).collect();
-    filters.sort();
-    filters.dedup();
-    filters
-}
-
-/// What the records say of the rows that a state was made of.
-const OF_ROWS: [&str; 7] = ["where", "features", "dtype", "labels", "grid", "extra_bits", "ignore_label"];
 
 impl Finish {
     /// Opens what a job reads beside its states. The inputs of the job mean nothing here, and columns, keys, rounding and
@@ -42,21 +32,14 @@ impl Finish {
     ///
     /// [`Data`](crate::error::ErrorKind::Data) for a state that is not finished; those of opening further rows and heads.
     pub fn new(mut job: Job, states: StateFile) -> Result<Self> {
-        let column = |name| Some(states.settings.get(name)).filter(|column| !column.is_empty());
-        job.request.features = column("features");
-        job.request.dtype = Dtype::from_name(&states.settings.get("dtype"));
-        job.request.labels = column("labels");
-        job.request.filters = filters(&states.settings);
-        job.request.group_by.clone_from(&states.settings.keys);
-        job.request.ignore_label = column("ignore_label");
-        let policy = |name| if states.settings.get(name).contains("skip") { Policy::Skip } else { Policy::Fail };
-        job.request.nulls = policy("nulls");
-        job.request.nonfinite = policy("nonfinite");
-        job.rounding = Rounding {
-            exponent: states.settings.get("grid").parse().ok(),
-            extra_bits: states.settings.get("extra_bits").parse().unwrap_or(0),
-        };
-        let evaluation = Evaluation::new(job, false, None)?;
+        let provenance = &states.provenance;
+        job.request = provenance::request(provenance, job.request);
+        job.request.filters = filters(provenance);
+        job.request.group_by.clone_from(&provenance.group_by);
+        job.rounding = Rounding::beside(provenance);
+        let rounding_note = job.ood.as_ref().and_then(|_| rounding_note(provenance));
+        let mut evaluation = Evaluation::new(job, false, None)?;
+        evaluation.notes.extend(rounding_note);
         let mut finish = Self { evaluation, states };
         let kind = finish.label_kind();
         finish.evaluation.check_kind(kind)?;
@@ -88,7 +71,7 @@ impl Finish {
     }
 
     fn decode(&self, key: &Key, group: &EncodedGroup) -> Result<GroupState> {
-        group.decode(self.states.has_scatter()).map_err(|error| self.evaluation.locate(error, key))
+        group.decode(self.states.provenance.scatter).map_err(|error| self.evaluation.locate(error, key))
     }
 
     /// What is known of the heads, if there are any.
@@ -99,8 +82,8 @@ impl Finish {
     /// What the states' files differ in within their groups.
     fn pooled(&self) -> Vec<Pooled> {
         let names = self.states.ledger.files().map(|(source, _)| source.name.as_str()).collect();
-        let filters = filters(&self.states.settings);
-        pooled(&names, &self.states.settings.keys, &filters.iter().map(|(key, _)| key.as_str()).collect())
+        let filters = filters(&self.states.provenance);
+        pooled(&names, &self.states.provenance.group_by, &filters.iter().map(|(key, _)| key.as_str()).collect())
     }
 
     /// What the user should know before rows are read.
@@ -126,11 +109,7 @@ impl Finish {
 
     /// The type of the labels.
     pub fn label_kind(&self) -> LabelKind {
-        match self.states.settings.get("label_kind").as_str() {
-            "bool" => LabelKind::Bool,
-            "string" => LabelKind::Text,
-            _ => LabelKind::Int,
-        }
+        self.states.provenance.label_kind
     }
 
     /// Measures every group.
@@ -164,10 +143,7 @@ impl Finish {
             }
             groups.extend(evaluation.evaluate(batch, None, &ood_means, watch, &mut *score)?);
         }
-        let of_rows = OF_ROWS.map(|name| (name, states.settings.get(name)));
-        let mut of_rows: BTreeMap<_, _> = of_rows.into_iter().collect();
-        of_rows.insert("group_by", states.settings.keys.join(","));
-        of_rows.insert("pooled", pooled_summary(&self.pooled()));
+        let of_rows = of_rows(&states.provenance, pooled_summary(&self.pooled()));
         let left_out = states.ledger.left_out().map(|name| (name.to_owned(), "damaged when it was read".to_owned()));
         report(evaluation, of_rows, groups, left_out.collect())
     }
@@ -205,4 +181,10 @@ impl Finish {
         }
         group_batches
     }
+}
+
+/// The filters under which rows were counted; several states may have had several.
+fn filters(provenance: &Provenance) -> Vec<(String, String)> {
+    let pairs: BTreeSet<_> = provenance.filters.iter().flat_map(Filters::pairs).cloned().collect();
+    pairs.into_iter().collect()
 }

@@ -18,6 +18,7 @@ mod heads;
 mod job;
 mod memory;
 mod plan;
+mod provenance;
 mod scan;
 mod second_pass;
 mod task;

@@ -153,7 +153,7 @@ impl Plan {
         let damaged =
             damaged.into_iter().map(|(file, reason)| (first_pass.archive.files()[file].shown.clone(), reason));
         let bad_files = first_pass.archive.bad_files().iter().cloned().chain(damaged).collect();
-        report(evaluation, first_pass.settings(), groups, bad_files)
+        report(evaluation, first_pass.of_rows(), groups, bad_files)
     }
 }
 

@@ -1,9 +1,9 @@
 //! What is to be counted, and how a state knows it again.
 
 use super::Rounding;
-use super::first_pass::filters;
-use crate::archive::{Archive, Policy, Request};
-use crate::store::{Settings, SourceFile};
+use super::provenance::provenance;
+use crate::archive::{Archive, Request};
+use crate::store::{Provenance, SourceFile};
 
 /// What is to be counted, and how.
 #[derive(Clone, Debug)]
@@ -28,6 +28,11 @@ impl Task {
     /// What is asked of the archive, with the memory that there is.
     pub(super) fn request(&self) -> Request {
         Request { memory: Some(self.memory), ..self.request.clone() }
+    }
+
+    /// Under which conventions the rows of an archive are counted.
+    pub(super) fn provenance(&self, archive: &Archive) -> Provenance {
+        provenance(archive, &self.request, self.rounding, self.scatter)
     }
 }
 
@@ -54,29 +59,4 @@ pub(super) fn shard_of(archive: &Archive, shard: Option<(u32, u32)>) -> Vec<bool
             middle * u128::from(parts) / (2 * total) == u128::from(part)
         })
         .collect()
-}
-
-/// What decides the numbers.
-pub(super) fn settings(task: &Task, archive: &Archive) -> Settings {
-    let request = &task.request;
-    let policy = |policy| if policy == Policy::Skip { "skip" } else { "fail" }.to_owned();
-    let labels = archive.labels().map_or(String::new(), |column| column.name.clone());
-    Settings::new(
-        request.group_by.clone(),
-        [
-            ("features", archive.features().name.clone()),
-            ("labels", labels),
-            ("label_kind", archive.label_kind().to_string()),
-            ("where", filters(request)),
-            ("grid", task.rounding.exponent.map_or("chunk".to_owned(), |e| e.to_string())),
-            ("extra_bits", task.rounding.extra_bits.to_string()),
-            ("nulls", policy(request.nulls)),
-            ("nonfinite", policy(request.nonfinite)),
-            ("ignore_label", request.ignore_label.clone().unwrap_or_default()),
-            ("scatter", task.scatter.to_string()),
-        ]
-        .into_iter()
-        // A setting of some states only, which others lack.
-        .chain(request.dtype.map(|dtype| ("dtype", dtype.name().to_owned()))),
-    )
 }

@@ -28,13 +28,13 @@ pub(super) fn open(path: &Path) -> Result<MemTable> {
     }
     let mut fields = Vec::new();
     let mut arrays: Vec<ArrayRef> = Vec::new();
-    for (at, key) in file.settings.keys.iter().enumerate() {
+    for (at, key) in file.provenance.group_by.iter().enumerate() {
         let labels: Vec<&Label> = file.groups.keys().filter_map(|values| values.get(at)).collect();
         let array = key_column(&labels);
         fields.push(Field::new(key, array.data_type().clone(), true));
         arrays.push(array);
     }
-    let with_scatter = file.has_scatter();
+    let with_scatter = file.provenance.scatter;
     let summaries = file.groups.values().map(|group| summary(group, with_scatter));
     let summaries: Vec<Summary> = summaries.collect::<Result<_>>().map_err(located)?;
     let states = columns::encode(summaries.iter().map(Some)).map_err(located)?;

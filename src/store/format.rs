@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use crc32fast::Hasher;
 
 use super::group::EncodedGroup;
-use super::payload::{group_head, ledger, plan, read_group_head, read_ledger, read_plan, read_settings, settings};
-use super::{Groups, Ledger, Settings, StateFile, Unfinished};
+use super::payload::{group_head, ledger, plan, provenance, read_group_head, read_ledger, read_plan, read_provenance};
+use super::{Groups, Ledger, Provenance, StateFile, Unfinished};
 use crate::archive::Key;
 use crate::error::{Error, Result};
 use crate::state::{self, Input};
@@ -41,7 +41,7 @@ pub(super) struct Sections<'a>(Vec<Section<'a>>);
 impl<'a> Sections<'a> {
     pub(super) fn of(file: &'a StateFile) -> Result<Self> {
         let whole = |kind, head| Section { kind, head, body: &[] };
-        let mut sections = vec![whole(SETTINGS, settings(&file.settings)), whole(LEDGER, ledger(&file.ledger))];
+        let mut sections = vec![whole(SETTINGS, provenance(&file.provenance)), whole(LEDGER, ledger(&file.ledger))];
         if let Some(unfinished) = &file.unfinished {
             sections.push(whole(PLAN, plan(unfinished)?));
         }
@@ -163,7 +163,7 @@ impl Reader<'_> {
 struct SectionsRead {
     /// Of the file, and of every state in it.
     version: u16,
-    settings: Option<Settings>,
+    provenance: Option<Provenance>,
     ledger: Option<Ledger>,
     plan: Option<Unfinished>,
     groups: Groups,
@@ -174,13 +174,15 @@ impl SectionsRead {
         let disorder = || damaged("its sections are out of order");
         let mut input = Input::new(&payload);
         match &kind {
-            SETTINGS if self.settings.is_none() => self.settings = Some(read_settings(&mut input)?),
-            LEDGER if self.settings.is_some() && self.ledger.is_none() => self.ledger = Some(read_ledger(&mut input)?),
+            SETTINGS if self.provenance.is_none() => self.provenance = Some(read_provenance(&mut input)?),
+            LEDGER if self.provenance.is_some() && self.ledger.is_none() => {
+                self.ledger = Some(read_ledger(&mut input)?)
+            }
             PLAN if self.ledger.is_some() && self.plan.is_none() && self.groups.is_empty() => {
                 self.plan = Some(read_plan(&mut input)?);
             }
             GROUP => {
-                let keys = self.ledger.as_ref().and(self.settings.as_ref()).ok_or_else(disorder)?.keys.len();
+                let keys = self.ledger.as_ref().and(self.provenance.as_ref()).ok_or_else(disorder)?.group_by.len();
                 let (key, mut group) = read_group_head(&mut input, keys)?;
                 if self.groups.last_key_value().is_some_and(|(last, _)| *last >= key) {
                     return Err(disorder());
@@ -209,10 +211,10 @@ impl SectionsRead {
     }
 
     fn file(self) -> Result<StateFile> {
-        let (Some(settings), Some(ledger)) = (self.settings, self.ledger) else {
+        let (Some(provenance), Some(ledger)) = (self.provenance, self.ledger) else {
             return Err(damaged("sections are missing"));
         };
-        let file = StateFile { settings, ledger, groups: self.groups, unfinished: self.plan };
+        let file = StateFile { provenance, ledger, groups: self.groups, unfinished: self.plan };
         let sum =
             |of: fn(&EncodedGroup) -> u64| file.groups.values().fold(0_u64, |sum, group| sum.saturating_add(of(group)));
         if file.ledger.rows() != (sum(EncodedGroup::rows), sum(|group| group.skipped.total())) {

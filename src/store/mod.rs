@@ -31,6 +31,7 @@
 //! container of its own, of a hundred lines, and SQL reads it through a table provider.
 
 mod failpoint;
+mod filters;
 mod format;
 mod group;
 mod ledger;
@@ -38,16 +39,18 @@ mod lock;
 mod output;
 mod payload;
 mod plan;
-mod settings;
+mod provenance;
 mod staged;
 mod state_file;
 mod temporary;
 
+pub use filters::Filters;
 pub use group::{EncodedGroup, GroupState, Groups, Precisions};
 pub use ledger::{Ledger, LedgerEntry, SourceFile};
 pub use lock::Lock;
 pub use output::{Output, refuse_inputs, write_whole};
 pub use plan::Unfinished;
-pub use settings::Settings;
+pub use provenance::{Difference, Provenance};
+pub(crate) use provenance::{locate, or_none};
 pub use staged::Staged;
 pub use state_file::StateFile;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::format::damaged;
 use super::group::{EncodedGroup, Precisions};
-use super::{Ledger, LedgerEntry, Settings, SourceFile, Unfinished};
+use super::{Ledger, LedgerEntry, Provenance, SourceFile, Unfinished};
 use crate::archive::{Key, Planned, Skipped};
 use crate::error::{Error, Result};
 use crate::state::{Input, put_label, put_text};
@@ -40,18 +40,19 @@ fn ascending<T: Ord>(items: &[T]) -> Result<()> {
     if items.windows(2).all(|pair| pair[0] < pair[1]) { Ok(()) } else { Err(damaged("what it lists is out of order")) }
 }
 
-pub(super) fn settings(settings: &Settings) -> Vec<u8> {
+pub(super) fn provenance(provenance: &Provenance) -> Vec<u8> {
     let mut out = Vec::new();
-    texts(&mut out, settings.keys.iter());
-    count(&mut out, settings.values.len());
-    for (name, values) in &settings.values {
+    texts(&mut out, provenance.group_by.iter());
+    let settings = provenance.texts();
+    count(&mut out, settings.len());
+    for (name, values) in &settings {
         put_text(&mut out, name);
         texts(&mut out, values.iter());
     }
     out
 }
 
-pub(super) fn read_settings(input: &mut Input<'_>) -> Result<Settings> {
+pub(super) fn read_provenance(input: &mut Input<'_>) -> Result<Provenance> {
     let keys = read_texts(input)?;
     let values = many(input, 12, |input| {
         let name = input.text()?.to_owned();
@@ -63,7 +64,8 @@ pub(super) fn read_settings(input: &mut Input<'_>) -> Result<Settings> {
         Ok((name, values.into_iter().collect::<BTreeSet<_>>()))
     })?;
     ascending(&values.iter().map(|(name, _)| name).collect::<Vec<_>>())?;
-    Ok(Settings { keys, values: values.into_iter().collect() })
+    Provenance::from_texts(keys, &values.into_iter().collect())
+        .ok_or_else(|| damaged("a setting is missing, unknown, or has an impossible value"))
 }
 
 pub(super) fn ledger(ledger: &Ledger) -> Vec<u8> {

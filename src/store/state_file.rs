@@ -7,15 +7,16 @@ use std::path::Path;
 
 use super::format::{self, MAGIC, Sections};
 use super::group::EncodedGroup;
-use super::{Groups, Ledger, Settings, Unfinished, write_whole};
+use super::provenance::Difference;
+use super::{Groups, Ledger, Provenance, Unfinished, write_whole};
 use crate::archive::Key;
 use crate::error::{Error, Result};
 
 /// States of groups, with the ledger of the units that were counted in them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateFile {
-    /// What decided the numbers.
-    pub settings: Settings,
+    /// Under which conventions the rows were counted.
+    pub provenance: Provenance,
     /// What was counted.
     pub ledger: Ledger,
     /// The states.
@@ -24,15 +25,7 @@ pub struct StateFile {
     pub unfinished: Option<Unfinished>,
 }
 
-/// The setting that says whether second moments were kept.
-const SCATTER: &str = "scatter";
-
 impl StateFile {
-    /// Whether the states hold the pooled scatter matrix: otherwise they are class sums alone.
-    pub fn has_scatter(&self) -> bool {
-        self.settings.get(SCATTER) == "true"
-    }
-
     /// Whether a file begins as a state file does.
     pub fn is_at(path: &Path) -> bool {
         let mut start = [0; 8];
@@ -113,12 +106,12 @@ impl StateFile {
         self.refuse_unfinished(name)?;
         let mut merged: Vec<(&str, &Ledger)> = Vec::new();
         let mut ledger = self.ledger.clone();
-        let keys = self.settings.keys.clone();
+        let keys = self.provenance.group_by.clone();
         let keys = (!allow_duplicates).then_some(keys.as_slice());
         for (theirs, other) in others {
             other.refuse_unfinished(theirs)?;
             let named = |error: Error| error.with("states", format!("{name} and {theirs}"));
-            self.settings.merge(&other.settings).map_err(named)?;
+            self.provenance.merge(&other.provenance).map_err(named)?;
             self.refuse_other_keys(other).map_err(named)?;
             if let Err(error) = ledger.merge(&other.ledger, (name, theirs), keys) {
                 // Which of those before it holds the same?
@@ -137,7 +130,7 @@ impl StateFile {
         // Groups to which nothing is added are checked all the same.
         let alone = self.groups.iter().filter(|(key, _)| !groups.contains_key(key));
         alone.map(|(key, group)| self.shape(key, group)).collect::<Result<Vec<_>>>()?;
-        let scatter = self.has_scatter();
+        let scatter = self.provenance.scatter;
         for (key, theirs) in groups {
             let mine = self.groups.entry(key.clone()).or_default();
             let merge = || {
@@ -147,7 +140,7 @@ impl StateFile {
                 }
                 all.encode()
             };
-            *mine = merge().map_err(|error| self.settings.locate(error, key))?;
+            *mine = merge().map_err(|error| self.provenance.locate(error, key))?;
         }
         Ok(())
     }
@@ -160,16 +153,15 @@ impl StateFile {
     pub fn subtract(&mut self, name: &str, (theirs, other): (&str, &Self)) -> Result<()> {
         self.refuse_unfinished(name)?;
         other.refuse_unfinished(theirs)?;
-        let mut settings = self.settings.clone();
-        settings.merge(&other.settings)?;
-        if settings != self.settings {
-            let difference = settings.difference(&self.settings, &[]);
-            let (setting, _, ours) = difference.unwrap_or_default();
+        let mut joined = self.provenance.clone();
+        joined.merge(&other.provenance)?;
+        if let Some(Difference { name: setting, mine, .. }) = self.provenance.difference(&joined) {
+            let other = other.provenance.shown().remove(&setting).unwrap_or_default();
             return Err(Error::data("the states were made under different settings")
-                .with("detail", format!("{setting}: {ours} in {name}, {} in {theirs}", other.settings.get(&setting))));
+                .with("detail", format!("{setting}: {mine} in {name}, {other} in {theirs}")));
         }
         self.ledger.subtract(&other.ledger, (name, theirs))?;
-        let scatter = self.has_scatter();
+        let scatter = self.provenance.scatter;
         for (key, other) in &other.groups {
             let absent = || Error::data("the rows to be subtracted are not in the state");
             let mine = self.groups.get_mut(key).ok_or_else(absent)?;
@@ -178,7 +170,7 @@ impl StateFile {
                 rest.subtract(&other.decode(scatter)?)?;
                 rest.encode()
             };
-            *mine = subtract().map_err(|error| self.settings.locate(error, key))?;
+            *mine = subtract().map_err(|error| self.provenance.locate(error, key))?;
         }
         self.groups.retain(|_, group| !group.is_empty());
         Ok(())
@@ -194,7 +186,7 @@ impl StateFile {
     }
 
     fn shape(&self, key: &Key, group: &EncodedGroup) -> Result<(usize, usize)> {
-        let group = group.decode(self.has_scatter()).map_err(|error| self.settings.locate(error, key))?;
+        let group = group.decode(self.provenance.scatter).map_err(|error| self.provenance.locate(error, key))?;
         Ok((group.state.class_sums().classes(), group.state.dim()))
     }
 
@@ -218,7 +210,7 @@ impl StateFile {
         let (Some(mine), Some(theirs)) = (self.groups.keys().next(), other.groups.keys().next()) else {
             return Ok(());
         };
-        let mut pairs = self.settings.keys.iter().zip(mine.iter().zip(theirs));
+        let mut pairs = self.provenance.group_by.iter().zip(mine.iter().zip(theirs));
         match pairs.find(|(_, (mine, theirs))| mine.kind() != theirs.kind()) {
             Some((name, (mine, theirs))) => Err(Error::data("the states differ in the type of a key")
                 .with("detail", format!("{name}: {} and {}", mine.kind(), theirs.kind()))),

@@ -176,7 +176,7 @@ impl SectionsRead {
         match &kind {
             SETTINGS if self.provenance.is_none() => self.provenance = Some(read_provenance(&mut input)?),
             LEDGER if self.provenance.is_some() && self.ledger.is_none() => {
-                self.ledger = Some(read_ledger(&mut input)?)
+                self.ledger = Some(read_ledger(&mut input)?);
             }
             PLAN if self.ledger.is_some() && self.plan.is_none() && self.groups.is_empty() => {
                 self.plan = Some(read_plan(&mut input)?);

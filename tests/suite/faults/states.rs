@@ -1,5 +1,6 @@
 //! State files that differ, are newer, or damaged; and the arithmetic of ledgers.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -60,6 +61,46 @@ fn fault_21_states_merge_where_the_arithmetic_allows_it() {
         let text = place.fail(65, &["merge", "base.ncst", &format!("{name}.ncst"), "-o", "x.ncst"]);
         assert!(text.contains(difference), "{name}: {text}");
         assert!(!place.path("x.ncst").exists());
+    }
+}
+
+/// Rows beside states of several grids are rounded as beside the best of them, and it is said how.
+#[test]
+fn fault_21_rows_beside_states_of_several_grids() {
+    let place = Place::new();
+    place.write("ood.parquet", 9, 60, 8, 40);
+    let ways =
+        [("coarse", "--grid=-1"), ("fine", "--grid=-4"), ("chunk", "--extra-bits=0"), ("bits", "--extra-bits=7")];
+    for (tag, (name, way)) in (20..).zip(ways) {
+        place.write(&format!("in/run={name}/a.parquet"), tag, 150, 8, 40);
+        let only = format!("--where=run={name}");
+        place.succeed(&["accumulate", "in", "--group-by=run", &only, way, "-q", "-o", &format!("{name}.ncst")]);
+    }
+    let finish = |names: &[&str]| {
+        let states: Vec<String> = names.iter().map(|name| format!("{name}.ncst")).collect();
+        let states: Vec<&str> = states.iter().map(String::as_str).collect();
+        let output = place.run(&[&["finish", "--ood=ood.parquet", "--format=json"], &states[..]].concat());
+        assert!(output.status.success(), "{}", super::said(&output));
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let groups = said["groups"].as_array().unwrap().clone();
+        let nc5 = |group: &serde_json::Value| group["metrics"]["nc5_ortho_dev"]["value"].as_f64().unwrap();
+        let of = |group: &serde_json::Value| group["key"]["run"].as_str().unwrap().to_owned();
+        let nc5: BTreeMap<String, f64> = groups.iter().map(|group| (of(group), nc5(group))).collect();
+        (nc5, String::from_utf8(output.stderr).unwrap())
+    };
+    let alone: BTreeMap<&str, f64> = ways.map(|(name, _)| (name, finish(&[name]).0[name])).into();
+    for (names, best, note) in [
+        (["coarse", "fine"], "fine", "(grid -1 | -4, extra_bits 0): --ood is rounded with --grid -4"),
+        (["fine", "chunk"], "chunk", "(grid -4 | chunk, extra_bits 0): --ood is rounded on each chunk's own grid"),
+        (["chunk", "bits"], "bits", "(grid chunk, extra_bits 0 | 7): --ood is rounded on each chunk's own grid with"),
+    ] {
+        let (merged, said) = finish(&names);
+        let other = if names[0] == best { names[1] } else { names[0] };
+        assert_eq!(merged[best].to_bits(), alone[best].to_bits(), "{names:?}");
+        assert_ne!(merged[other].to_bits(), alone[other].to_bits(), "{names:?}: grids that make a difference");
+        assert!(said.contains(note), "{names:?}: {said}");
+        assert_eq!(finish(&[names[1], names[0]]).0, merged, "{names:?}");
+        assert!(!finish(&[best]).1.contains("--ood is rounded"));
     }
 }
 

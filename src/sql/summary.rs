@@ -38,7 +38,7 @@ impl Summary {
         let sums = self.class_sums();
         let (classes, dim) = (sums.classes(), sums.dim());
         let scatter = if self.state.has_scatter() { Scatter::bytes(0, dim) } else { 0 };
-        (scatter + 2 * (ClassSums::bytes(classes, dim) + sums.text_bytes())) as u64
+        (scatter + 2 * (ClassSums::bytes(classes, dim) + sums.wide_bytes() + sums.text_bytes())) as u64
     }
 
     /// Changes the state by the other's; a scatter is kept only if both have it.

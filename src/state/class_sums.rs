@@ -119,10 +119,18 @@ impl ClassSums {
         if self.label_kind() == Some(LabelKind::Text) { self.labels.iter().map(text).sum() } else { 0 }
     }
 
-    /// The bytes that the state holds; 8 more a class and dimension where chunks differ so much in scale that what
-    /// rounding took off does not fit 64 bits.
+    /// The bytes that a state of this size holds, as long as [`wide_bytes`](Self::wide_bytes) are none.
     pub fn bytes(classes: usize, dim: usize) -> usize {
         classes * (24 * dim + 40 + 64)
+    }
+
+    /// The bytes that the state holds beyond [`bytes`](Self::bytes): 8 a class and dimension where chunks differ so much
+    /// in scale that what rounding took off does not fit 64 bits.
+    pub fn wide_bytes(&self) -> usize {
+        match &self.low {
+            Low::Narrow(_) => 0,
+            Low::Wide(low) => 8 * low.len(),
+        }
     }
 
     /// The grid on which both states can be written.

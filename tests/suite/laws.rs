@@ -373,6 +373,9 @@ fn what_rounding_took_off_may_need_more_than_64_bits() {
     let chunks = [coarse, fine, rows(1.0, 2_f64.powi(-40))];
     let is_wide = |chunks: &[Rows]| matches!(whole::<Scatter>(chunks).sums().to_raw().unwrap().low, Low::Wide(_));
     assert!(is_wide(&chunks) && !is_wide(&chunks[..1]) && !is_wide(&chunks[1..2]));
+    // Three classes of two dimensions, and 8 bytes more for each of what does not fit.
+    let wide_bytes = |chunks: &[Rows]| whole::<Scatter>(chunks).sums().wide_bytes();
+    assert_eq!((wide_bytes(&chunks), wide_bytes(&chunks[..1])), (3 * 2 * 8, 0));
     let random = &mut Random::new(4);
     identity::<Scatter>(&chunks);
     associativity_and_commutativity::<Scatter>(&chunks, random);

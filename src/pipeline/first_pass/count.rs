@@ -210,10 +210,12 @@ fn count(
             entry.used += used as u64;
             check_dim(group, chunk.dim)?;
             group.precisions.count(bits, used as u64)?;
-            let before = group.state.class_sums().classes();
+            let (before, wide) = (group.state.class_sums().classes(), group.state.class_sums().wide_bytes());
             room_for(&first_pass.meter, chunk, rows, group.state.class_sums())?;
             group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts.of(&part.key))?;
-            first_pass.meter.grow(classes_bytes(&group.state.class_sums().labels()[before..], chunk.dim));
+            let sums = group.state.class_sums();
+            let widened = sums.wide_bytes().saturating_sub(wide) as u64;
+            first_pass.meter.grow(classes_bytes(&sums.labels()[before..], chunk.dim) + widened);
         }
         if ledger {
             let unit = worker.entries.entry(place.unit).or_default();

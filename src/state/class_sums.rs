@@ -1,6 +1,7 @@
 //! Counts, sums and sums of squares by class: all that metrics without a `D × D` matrix need.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use arrow::datatypes::i256;
 
@@ -47,7 +48,8 @@ pub struct ClassSums {
     pub(super) squares: Vec<i256>,
     /// `N`.
     rows: u64,
-    index: HashMap<Label, usize>,
+    /// Where each class is, made when a class is first looked up.
+    index: OnceLock<HashMap<Label, usize>>,
 }
 
 fn fits_shift(c: i128) -> bool {
@@ -55,8 +57,7 @@ fn fits_shift(c: i128) -> bool {
 }
 
 impl ClassSums {
-    /// The sums of classes that are all different, from their parts. They can be merged into others; to merge others into
-    /// them they must be [`indexed`](Self::indexed).
+    /// The sums of classes that are all different, from their parts.
     #[expect(clippy::too_many_arguments, reason = "each part of a state is one")]
     pub(super) fn from_parts(
         grid: Grid,
@@ -68,18 +69,13 @@ impl ClassSums {
         low: Low,
         squares: Vec<i256>,
     ) -> Self {
-        let (rows, index) = (counts.iter().sum(), HashMap::new());
+        let (rows, index) = (counts.iter().sum(), OnceLock::new());
         Self { dim: grid.dim(), grid, history, labels, counts, shifts, sums, low, squares, rows, index }
     }
 
-    /// The same, with its classes found by their labels.
-    pub(super) fn indexed(mut self) -> Self {
-        self.index_labels();
-        self
-    }
-
-    fn index_labels(&mut self) {
-        self.index = self.labels.iter().cloned().zip(0..).collect();
+    /// Where the class of that label is.
+    fn position(&self, label: &Label) -> Option<usize> {
+        self.index.get_or_init(|| self.labels.iter().cloned().zip(0..).collect()).get(label).copied()
     }
 
     /// `D`, 0 before the first row.
@@ -89,7 +85,7 @@ impl ClassSums {
 
     /// Whether there are rows of that class.
     pub fn contains(&self, label: &Label) -> bool {
-        self.index.contains_key(label)
+        self.position(label).is_some()
     }
 
     /// `K`, the number of classes with rows.
@@ -191,7 +187,7 @@ impl ClassSums {
         let near = left.iter().all(|&bits| bits < 63);
         let weights = grid.weights();
         for k in 0..other.classes() {
-            let known = self.index.get(&other.labels[k]).copied();
+            let known = self.position(&other.labels[k]);
             let mine = known.unwrap_or(self.classes());
             match known {
                 Some(mine) if near && sign == Sign::Plus && self.add_aligned(mine, other, k, &left, squares_left) => {}
@@ -326,7 +322,9 @@ impl ClassSums {
             self.put(mine, &class)?;
         }
         self.low.resize((mine + 1) * self.dim);
-        self.index.insert(other.labels[k].clone(), mine);
+        if let Some(index) = self.index.get_mut() {
+            index.insert(other.labels[k].clone(), mine);
+        }
         self.labels.push(other.labels[k].clone());
         Ok(())
     }
@@ -376,7 +374,7 @@ impl ClassSums {
         self.labels = order.iter().map(|&k| self.labels[k].clone()).collect();
         self.counts = order.iter().map(|&k| self.counts[k]).collect();
         self.squares = order.iter().map(|&k| self.squares[k]).collect();
-        self.index_labels();
+        self.index = OnceLock::new();
     }
 
     /// The canonical form: the grid of the history, classes in label order, `c` the rounded mean.

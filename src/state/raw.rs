@@ -98,7 +98,7 @@ impl RawState {
         let state = ClassSums::from_parts(grid, history, labels, counts, shifts, sums, low, squares);
         match contradiction(&state, gram.as_deref()) {
             Some(why) => Err(contradicts(why)),
-            None => Ok((state.indexed(), gram)),
+            None => Ok((state, gram)),
         }
     }
 }

@@ -77,3 +77,42 @@ pub(super) fn of_rows(provenance: &Provenance, pooled: String) -> BTreeMap<&'sta
     let others = [("group_by", provenance.group_by.join(",")), ("pooled", pooled)];
     settings.into_iter().chain(others).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::LabelKind;
+
+    fn rounded(exponents: &[Option<i16>], extra_bits: &[u32]) -> Provenance {
+        Provenance {
+            group_by: Vec::new(),
+            features: "x".to_owned(),
+            dtype: None,
+            labels: None,
+            label_kind: LabelKind::Int,
+            ignore_label: None,
+            scatter: false,
+            filters: BTreeSet::new(),
+            exponents: exponents.iter().copied().collect(),
+            extra_bits: extra_bits.iter().copied().collect(),
+            nulls: BTreeSet::new(),
+            nonfinite: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn further_rows_are_rounded_as_beside_the_finest_states() {
+        for (exponents, extra_bits, exponent, bits) in [
+            (&[None][..], &[3][..], None, 3),
+            (&[Some(-20)], &[0], Some(-20), 0),
+            (&[Some(-3), Some(-20), Some(5)], &[0], Some(-20), 0),
+            (&[Some(-20), None], &[0], None, 0),
+            (&[None], &[10, 9, 0], None, 10),
+        ] {
+            let provenance = rounded(exponents, extra_bits);
+            assert_eq!(Rounding::beside(&provenance), Rounding { exponent, extra_bits: bits });
+            let several = exponents.len() + extra_bits.len() > 2;
+            assert_eq!(rounding_note(&provenance).is_some(), several, "{exponents:?}");
+        }
+    }
+}

@@ -97,7 +97,9 @@ fn fault_21_rows_beside_states_of_several_grids() {
         let (merged, said) = finish(&names);
         let other = if names[0] == best { names[1] } else { names[0] };
         assert_eq!(merged[best].to_bits(), alone[best].to_bits(), "{names:?}");
-        assert_ne!(merged[other].to_bits(), alone[other].to_bits(), "{names:?}: grids that make a difference");
+        // A few bits more change nothing that single precision holds.
+        let differs = merged[other].to_bits() != alone[other].to_bits();
+        assert_eq!(differs, best != "bits", "{names:?}");
         assert!(said.contains(note), "{names:?}: {said}");
         assert_eq!(finish(&[names[1], names[0]]).0, merged, "{names:?}");
         assert!(!finish(&[best]).1.contains("--ood is rounded"));

@@ -1,4 +1,4 @@
-//! What decides the numbers of a state, as far as it is not in the rows.
+//! What decides the numbers of a state besides its rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Counts, sums and sums of squares by class: all that metrics without a `D × D` matrix need.
+//! Counts, sums and sums of squares by class: what metrics without a `D × D` matrix need.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -13,8 +13,7 @@ use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_right, vectorised};
 
-/// Exact class sums. They are compared by their [canonical](Merge::canonical) forms, as [`encode`](Merge::encode)
-/// writes them.
+/// Exact class sums. Two are equal if [`encode`](Merge::encode) writes the same bytes for both.
 ///
 /// ```text
 /// n_k           rows
@@ -24,13 +23,13 @@ use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_r
 /// t_k = Σ_j (g_j / g_min)² Σ δ_j²
 /// ```
 ///
-/// The mean is `g (c_k + (s_k + 2^-20 low_k) / n_k)`. `t` and second moments are those of the rounded rows, hence so is
-/// `s`: nothing ever moves from `low` into it.
+/// The mean is `g (c_k + (s_k + 2^-20 low_k) / n_k)`. `t` and second moments are those of the rounded rows; so is `s`,
+/// and nothing ever moves from `low` into it.
 #[derive(Clone, Debug, Default)]
 pub struct ClassSums {
     /// `D`; 0 before the first row.
     pub(super) dim: usize,
-    /// The grid of the integers below; never coarser than the history's.
+    /// The grid of the integers below; never coarser than the history's grid.
     pub(super) grid: Grid,
     /// `h`.
     pub(super) history: History,
@@ -42,7 +41,7 @@ pub struct ClassSums {
     pub(super) shifts: Vec<i64>,
     /// `s`, K × D.
     pub(super) sums: Vec<i64>,
-    /// What rounding took off, K × D.
+    /// The sums of what rounding took off, K × D.
     pub(super) low: Low,
     /// `t`, K.
     pub(super) squares: Vec<i256>,
@@ -57,8 +56,8 @@ fn fits_shift(c: i128) -> bool {
 }
 
 impl ClassSums {
-    /// The sums of classes that are all different, from their parts.
-    #[expect(clippy::too_many_arguments, reason = "each part of a state is one")]
+    /// The sums of classes, all different, from their integers.
+    #[expect(clippy::too_many_arguments, reason = "one argument for each field of a state")]
     pub(super) fn from_parts(
         grid: Grid,
         history: History,
@@ -129,7 +128,7 @@ impl ClassSums {
         }
     }
 
-    /// The grid on which both states can be written.
+    /// A grid on which both states are exact.
     pub(super) fn common_grid(&self, other: &Self) -> Result<Grid> {
         match (self.dim, other.dim) {
             (_, 0) => Ok(self.grid.clone()),
@@ -168,7 +167,7 @@ impl ClassSums {
         Ok(())
     }
 
-    /// Adds the rows of `other` or takes them away; the caller has moved second moments to `grid` already.
+    /// Adds the rows of `other` or takes them away. The caller has already moved second moments to `grid`.
     pub(super) fn absorb(&mut self, other: &Self, grid: &Grid, sign: Sign, moves: &mut impl Moves) -> Result<()> {
         if other.dim == 0 {
             return Ok(());
@@ -214,8 +213,8 @@ impl ClassSums {
         Ok(())
     }
 
-    /// Same shift: addition, of integers that move left by so many bits, below 63. `false`, and nothing done, where the
-    /// shift is another or something would overflow.
+    /// Adds class `k` of `other`, moved left by fewer than 63 bits, to a class with the same shift. Returns `false` and
+    /// does nothing if the shifts differ or a sum would overflow.
     fn add_aligned(&mut self, mine: usize, other: &Self, k: usize, left: &[u32], squares_left: u32) -> bool {
         let (dim, to, from) = (self.dim, mine * self.dim, k * self.dim);
         let square = shift_left(other.squares[k], squares_left)
@@ -227,7 +226,7 @@ impl ClassSums {
         let aligned = vectorised(
             #[inline(always)]
             || {
-                // Bits that differ, or are lost.
+                // Bits that differ between the shifts, or that moving left loses.
                 let (mut wrong, mut overflow) = (0, 0);
                 for j in 0..dim {
                     let (shift, sum) = (their_shifts[j] << left[j], their_sums[j] << left[j]);
@@ -252,7 +251,7 @@ impl ClassSums {
         aligned
     }
 
-    /// The same, exactly, for any shifts; a sum that would overflow is first taken about the common mean.
+    /// The same for any shifts; a sum that would overflow is first taken about the mean of both.
     fn combine(
         &mut self,
         mine: usize,
@@ -296,7 +295,7 @@ impl ClassSums {
         self.put(mine, &together)
     }
 
-    /// Adds a class that is not there yet, its integers moved left by so many bits.
+    /// Adds a class that is not there yet, its integers moved left by these bits.
     fn append(
         &mut self,
         other: &Self,
@@ -329,7 +328,7 @@ impl ClassSums {
         Ok(())
     }
 
-    /// Writes the same integers on a finer grid.
+    /// Moves all integers to a finer grid.
     fn refine(&mut self, grid: &Grid, moves: &mut impl Moves) -> Result<()> {
         let left = self.grid.shifts_to(grid);
         let squares_left = 2 * finest_shift(&self.grid, grid);
@@ -364,7 +363,7 @@ impl ClassSums {
         Ok(())
     }
 
-    /// Keeps these classes, in this order.
+    /// Keeps the classes at these positions, in this order.
     fn select(&mut self, order: &[usize]) {
         let dim = self.dim;
         let rows = |values: &[i64]| order.iter().flat_map(|&k| &values[k * dim..][..dim]).copied().collect();
@@ -379,7 +378,7 @@ impl ClassSums {
 
     /// The canonical form: the grid of the history, classes in label order, `c` the rounded mean.
     ///
-    /// `moves` hears of every move on the grid that this state has, before it coarsens.
+    /// `moves` is called for every move on the grid that this state has now, before it coarsens.
     pub(super) fn canonical_with(&self, moves: &mut impl Moves) -> Result<Self> {
         let mut state = self.clone();
         let target = state.history.grid();
@@ -425,7 +424,7 @@ impl ClassSums {
     }
 }
 
-/// Names the steps of both sides in an error of their merge: those furthest apart are the dimension to look at.
+/// Adds to an error of a merge the dimension in which the steps of both sides lie furthest apart, and these steps.
 pub(super) fn with_grids(error: Error, mine: &Grid, theirs: &Grid) -> Error {
     let pairs = mine.exponents().iter().zip(theirs.exponents()).enumerate();
     if mine.dim() != theirs.dim() {
@@ -438,7 +437,7 @@ pub(super) fn with_grids(error: Error, mine: &Grid, theirs: &Grid) -> Error {
     }
 }
 
-/// Counts stay below this, so that no sum of two overflows.
+/// No state has more rows, so that the sum of two counts does not overflow.
 pub(super) const MAX_ROWS: u64 = 1 << 62;
 
 /// By how many bits the finest step of `from` lies above that of `to`.

@@ -1,8 +1,8 @@
 //! The laws and the states.
 //!
-//! A state is made of integers. Every row was rounded once, to the grid of its chunk; everything after that is exact,
-//! so merging is addition, and equal rows make equal states, bit for bit, whatever the order, the threads or the
-//! batches in which they came.
+//! A state is made of integers. Every row is rounded once, to the grid of its chunk, and everything after that is exact.
+//! So merging is addition, and equal rows make equal states, bit for bit, whatever the order, the threads or the batches
+//! in which they come.
 
 mod bytes;
 mod class;
@@ -41,9 +41,9 @@ use crate::grid::Profile;
 
 /// A commutative group of summaries: all that map-reduce asks of a state, and a way back.
 ///
-/// `merge` is associative and commutative, [`identity`](Self::identity) changes nothing, and
-/// [`subtract`](Self::subtract) undoes it; all bitwise between [canonical](Self::canonical) forms. After an error the
-/// state is unspecified.
+/// `merge` is associative and commutative, merging [`identity`](Self::identity) changes nothing, and
+/// [`subtract`](Self::subtract) undoes a merge. All of this holds bitwise between [canonical](Self::canonical) forms.
+/// After an error the state is unspecified.
 pub trait Merge: Clone {
     /// The state of no rows.
     fn identity() -> Self;
@@ -80,7 +80,7 @@ pub trait Merge: Clone {
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the bytes are none, or contradict themselves.
+    /// [`Data`](crate::error::ErrorKind::Data) if the bytes are not a state, or contradict themselves.
     fn decode(bytes: &[u8]) -> Result<Self>;
 }
 
@@ -88,7 +88,7 @@ pub trait Merge: Clone {
 pub trait Accumulate: Merge {
     /// Adds rows of a chunk, all or the ones listed.
     ///
-    /// It equals a merge with the state of these rows alone, and any split of a chunk's rows gives the same state.
+    /// This equals a merge with the state of these rows alone, and any split of a chunk's rows gives the same state.
     ///
     /// # Errors
     ///
@@ -101,6 +101,6 @@ pub trait Accumulate: Merge {
 pub struct Chunk<'a> {
     /// The rows.
     pub batch: Batch<'a>,
-    /// The grid of the whole chunk, of which `batch` may be a part.
+    /// The grid of the whole chunk; `batch` may be a part of it.
     pub profile: &'a Profile,
 }

@@ -1,4 +1,4 @@
-//! The integers of a state one by one, for whoever stores them under names of their own.
+//! The integers of a state under names, for formats that store them one by one.
 
 use arrow::datatypes::i256;
 
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::grid::{ExponentRows, History};
 use crate::kernels::gram::packed_len;
 
-/// A canonical state in parts: equal states have equal parts. The grid is that of the history.
+/// The integers of a canonical state: equal states have equal integers. The history decides the grid.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawState {
     /// `D`; 0 for the state of no rows.
@@ -29,7 +29,7 @@ pub struct RawState {
     pub low: Low,
     /// `t`, K, in squares of the finest step.
     pub squares: Vec<i256>,
-    /// The lower triangle of `Q` by columns, D(D+1)/2, where the state has it; entry i, j in steps of i times those of j.
+    /// The lower triangle of `Q` by columns, D(D+1)/2, if the state has a scatter matrix; entry i, j in units of `g_i g_j`.
     pub gram: Option<Vec<i128>>,
 }
 
@@ -38,7 +38,7 @@ impl RawState {
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the parts contradict each other.
+    /// [`Data`](crate::error::ErrorKind::Data) if the integers contradict each other.
     pub fn into_state(self) -> Result<State> {
         match self.check()? {
             (sums, None) => Ok(sums.into()),
@@ -52,7 +52,7 @@ impl RawState {
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the parts contradict each other, or hold a scatter.
+    /// [`Data`](crate::error::ErrorKind::Data) if the integers contradict each other, or hold a scatter.
     pub fn into_class_sums(self) -> Result<ClassSums> {
         match self.into_state()? {
             State::ClassSums(sums) => Ok(sums),
@@ -64,7 +64,7 @@ impl RawState {
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the parts contradict each other, or lack the scatter.
+    /// [`Data`](crate::error::ErrorKind::Data) if the integers contradict each other, or lack the scatter.
     pub fn into_scatter(self) -> Result<Scatter> {
         match self.into_state()? {
             State::Scatter(scatter) => Ok(scatter),
@@ -74,7 +74,7 @@ impl RawState {
         }
     }
 
-    /// Refuses what is no canonical state of real rows; that the trace of a scatter is right is left to the caller.
+    /// Refuses integers that real rows cannot have in canonical form. The caller checks the trace of a scatter.
     fn check(self) -> Result<(ClassSums, Option<Vec<i128>>)> {
         let Self { dim, history, labels, counts, shifts, sums, low, squares, gram } = self;
         let classes = labels.len();
@@ -90,7 +90,8 @@ impl RawState {
         if !whole {
             return Err(broken());
         }
-        let history = History::from_exponents(history).ok_or_else(|| contradicts("its history is that of no grid"))?;
+        let history =
+            History::from_exponents(history).ok_or_else(|| contradicts("its history is not that of a grid"))?;
         if counts.iter().try_fold(0_u64, |rows, &n| rows.checked_add(n)).is_none() {
             return Err(contradicts("it has more rows than can be counted"));
         }
@@ -104,7 +105,7 @@ impl RawState {
 }
 
 impl ClassSums {
-    /// The parts of the canonical form.
+    /// The integers of the canonical form.
     ///
     /// # Errors
     ///
@@ -113,7 +114,7 @@ impl ClassSums {
         Ok(self.canonical()?.into_raw())
     }
 
-    /// The parts of a state in canonical form.
+    /// The integers of a state that is in canonical form.
     fn into_raw(self) -> RawState {
         let Self { dim, history, labels, counts, shifts, sums, low, squares, .. } = self;
         let history = history.tallies().to_vec();
@@ -122,7 +123,7 @@ impl ClassSums {
 }
 
 impl Scatter {
-    /// The parts of the canonical form.
+    /// The integers of the canonical form.
     ///
     /// # Errors
     ///

@@ -11,7 +11,7 @@ use crate::archive::Key;
 use crate::error::{Error, Result};
 use crate::state::{self, Input};
 
-/// A byte that is no text, the name, and line ends that a transfer as text would change.
+/// A byte that no text has, the name, and line ends that a transfer as text would change.
 pub(super) const MAGIC: &[u8; 8] = b"\x89NCST\r\n\n";
 
 /// The version that is written; all versions up to it are read.
@@ -23,19 +23,19 @@ const PLAN: &[u8; 4] = b"PLAN";
 const GROUP: &[u8; 4] = b"GRUP";
 const END: &[u8; 4] = b"END.";
 
-/// What is said of bytes that are no state file.
+/// The error of a damaged file.
 pub(super) fn damaged(detail: &str) -> Error {
     Error::data("the state file is damaged").with("detail", detail)
 }
 
-/// A section: its payload is the head, and the body behind it.
+/// A section. Its payload is the head, followed by the body.
 struct Section<'a> {
     kind: &'static [u8; 4],
     head: Vec<u8>,
     body: &'a [u8],
 }
 
-/// All sections of a file but the last, which counts them.
+/// All sections of a file but the last one, which holds their number.
 pub(super) struct Sections<'a>(Vec<Section<'a>>);
 
 impl<'a> Sections<'a> {
@@ -51,7 +51,7 @@ impl<'a> Sections<'a> {
         Ok(Self(sections))
     }
 
-    /// The bytes of the file.
+    /// How many bytes the file has.
     pub(super) fn len(&self) -> u64 {
         let lengths = self.0.iter().map(|section| section.head.len() + section.body.len() + 16);
         lengths.sum::<usize>() as u64 + 14 + 20
@@ -80,12 +80,12 @@ impl<'a> Sections<'a> {
 /// Reads a file of `size` bytes.
 pub(super) fn read(input: &mut dyn Read, size: u64) -> Result<StateFile> {
     let mut input = Reader { input, left: size };
-    let start = input.fixed::<14>().map_err(|error| too_short(error, "it is shorter than its beginning"))?;
+    let start = input.fixed::<14>().map_err(|error| too_short(error, "it is shorter than its header"))?;
     if start[..8] != *MAGIC {
         return Err(Error::data("not a state file"));
     }
     if crc32fast::hash(&start[..10]).to_le_bytes() != start[10..] {
-        return Err(damaged("the checksum of its beginning is wrong"));
+        return Err(damaged("the checksum of its header is wrong"));
     }
     let version = u16::from_le_bytes([start[8], start[9]]);
     if version == 0 || version > VERSION {
@@ -94,17 +94,17 @@ pub(super) fn read(input: &mut dyn Read, size: u64) -> Result<StateFile> {
             .with("known", VERSION)
             .help("read it with the nckit that wrote it, or a newer one"));
     }
-    let mut parts = SectionsRead { version, ..SectionsRead::default() };
+    let mut sections = SectionsRead { version, ..SectionsRead::default() };
     let mut number = 0;
     loop {
         let (kind, payload) = input.section(number)?;
         if &kind == END {
             if payload != number.to_le_bytes() || input.left > 0 {
-                return Err(damaged("its end is not where it says"));
+                return Err(damaged("its last section is not at its end"));
             }
-            return parts.file();
+            return sections.file();
         }
-        parts.take(kind, payload)?;
+        sections.take(kind, payload)?;
         number += 1;
     }
 }
@@ -161,7 +161,7 @@ impl Reader<'_> {
 /// The sections read so far. Their order is fixed, so that there is one way to write a file.
 #[derive(Default)]
 struct SectionsRead {
-    /// Of the file, and of every state in it.
+    /// The version of the file and of every state in it.
     version: u16,
     provenance: Option<Provenance>,
     ledger: Option<Ledger>,
@@ -191,13 +191,13 @@ impl SectionsRead {
                 payload.drain(..head);
                 group.state = payload;
                 if group.is_empty() || group.state.is_empty() != (group.rows() == 0) {
-                    return Err(damaged("a group without rows"));
+                    return Err(damaged("a group has no rows"));
                 }
                 if !group.state.is_empty() {
                     if state::version(&group.state) != Some(self.version) {
-                        return Err(damaged("a state of another version than the file's"));
+                        return Err(damaged("a state has another version than the file's"));
                     }
-                    // Files are written as this version does, whatever wrote them before.
+                    // What is written later is of this version.
                     if self.version < VERSION {
                         group.state = state::renew(&group.state)?;
                     }
@@ -207,18 +207,18 @@ impl SectionsRead {
             }
             _ => return Err(disorder()),
         }
-        if input.is_empty() { Ok(()) } else { Err(damaged("a section is longer than what it holds")) }
+        if input.is_empty() { Ok(()) } else { Err(damaged("a section has bytes behind its last item")) }
     }
 
     fn file(self) -> Result<StateFile> {
         let (Some(provenance), Some(ledger)) = (self.provenance, self.ledger) else {
-            return Err(damaged("sections are missing"));
+            return Err(damaged("a section is missing"));
         };
         let file = StateFile { provenance, ledger, groups: self.groups, unfinished: self.plan };
         let sum =
             |of: fn(&EncodedGroup) -> u64| file.groups.values().fold(0_u64, |sum, group| sum.saturating_add(of(group)));
         if file.ledger.rows() != (sum(EncodedGroup::rows), sum(|group| group.skipped.total())) {
-            return Err(damaged("its groups do not have the rows of its ledger"));
+            return Err(damaged("its groups and its ledger differ in their numbers of rows"));
         }
         let kinds = |key: &Key| key.iter().map(crate::batch::Label::kind).collect::<Vec<_>>();
         let first = file.groups.keys().next().map(kinds);

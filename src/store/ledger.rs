@@ -1,11 +1,11 @@
-//! What was counted: unit by unit, so that nothing is counted twice.
+//! Which row groups were counted, so that none is counted twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::archive::hive_keys;
 use crate::error::{Error, Result};
 
-/// A file, known again wherever it lies.
+/// A file, recognised wherever it lies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceFile {
     /// The path below the input's root.
@@ -30,7 +30,7 @@ pub struct LedgerEntry {
 /// Row groups of a file, by number.
 type Units = BTreeMap<u32, LedgerEntry>;
 
-/// The units of a state.
+/// The row groups that were counted into a state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub(super) files: BTreeMap<SourceFile, Units>,
@@ -39,11 +39,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Enters a unit.
+    /// Enters a row group.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if it is there already.
+    /// [`Data`](crate::error::ErrorKind::Data) if it is in the ledger already.
     pub fn insert(&mut self, source: &SourceFile, row_group: u32, entry: LedgerEntry) -> Result<()> {
         if self.contains(source, row_group) {
             return Err(Error::data("the same rows would be counted twice")
@@ -62,12 +62,12 @@ impl Ledger {
         }
     }
 
-    /// Whether a unit was counted.
+    /// Whether a row group was counted.
     pub fn contains(&self, source: &SourceFile, row_group: u32) -> bool {
         self.files.get(source).is_some_and(|units| units.contains_key(&row_group))
     }
 
-    /// Files of which something was counted.
+    /// Files with their counted row groups.
     pub fn files(&self) -> impl Iterator<Item = (&SourceFile, &BTreeMap<u32, LedgerEntry>)> {
         self.files.iter()
     }
@@ -77,7 +77,7 @@ impl Ledger {
         self.left_out.iter().map(String::as_str)
     }
 
-    /// How many units were counted.
+    /// How many row groups were counted.
     pub fn units(&self) -> usize {
         self.files.values().map(BTreeMap::len).sum()
     }
@@ -90,24 +90,24 @@ impl Ledger {
         })
     }
 
-    /// Whether a file of that name was counted with other bytes.
+    /// Whether a file of that name, but of another size or footer, was counted.
     pub fn knows_otherwise(&self, source: &SourceFile) -> bool {
         self.of_name(&source.name).any(|known| known != source)
     }
 
-    /// Files of that name of which something was counted.
+    /// Counted files of that name.
     fn of_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a SourceFile> {
         let first = SourceFile { name: name.to_owned(), size: 0, footer_hash: 0 };
         self.files.range(first..).map(|(source, _)| source).take_while(move |source| source.name == name)
     }
 
-    /// Takes over the units of another ledger; `names` are what the two are called, and `keys` what makes their groups,
-    /// if the same rows must not be counted under two names.
+    /// Adds the row groups of another ledger. Errors call the two by `names`. `keys` are the keys of their groups; with
+    /// `None` the same rows may be counted under two names.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) with the overlap if units are in both, or if rows are in both under two
-    /// names that say that they are of one group.
+    /// [`Data`](crate::error::ErrorKind::Data) with the overlap if row groups are in both, or if the same rows are in both
+    /// under two names of one group.
     pub fn merge(&mut self, other: &Self, names: (&str, &str), keys: Option<&[String]>) -> Result<()> {
         self.refuse_overlap(other, names)?;
         if let Some(keys) = keys {
@@ -123,11 +123,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes the units of another ledger out again.
+    /// Removes the row groups of another ledger.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) with what is missing unless all of them are here, row for row.
+    /// [`Data`](crate::error::ErrorKind::Data) with those that are missing, or were counted differently, in this one.
     pub fn subtract(&mut self, other: &Self, names: (&str, &str)) -> Result<()> {
         let mut missing = Vec::new();
         for (source, units) in &other.files {
@@ -168,9 +168,9 @@ impl Ledger {
         }
     }
 
-    /// Size and footer nominate; row groups that both have counted with the same digest decide.
+    /// Files of equal size and footer are candidates; a row group that both have counted with the same digest decides.
     fn refuse_duplicates(&self, other: &Self, (mine, theirs): (&str, &str), keys: &[String]) -> Result<()> {
-        // Few are added to many, more often than not.
+        // Most often few are added to many, so the added ones are indexed.
         let mut added: BTreeMap<(u64, u64), Vec<(&SourceFile, &Units)>> = BTreeMap::new();
         for (source, units) in &other.files {
             added.entry((source.size, source.footer_hash)).or_default().push((source, units));
@@ -191,7 +191,7 @@ impl Ledger {
     }
 }
 
-/// Whether two files may be of one group, by the hive keys of their names: a frozen layer is the same at two epochs.
+/// Whether two files may be of one group, by the hive keys of their names: a frozen layer has the same rows at two epochs.
 fn same_group(a: &str, b: &str, keys: &[String]) -> bool {
     let (a, b) = (hive_keys(a), hive_keys(b));
     keys.iter().all(|key| match (a.get(key), b.get(key)) {

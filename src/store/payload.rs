@@ -1,4 +1,4 @@
-//! What the sections of a state file hold.
+//! The payloads of the sections of a state file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ fn read_count(input: &mut Input<'_>) -> Result<usize> {
     usize::try_from(u64::from_le_bytes(input.take()?)).map_err(|_| damaged("a count is too large"))
 }
 
-/// Many items of at least `size` bytes each.
+/// A list of items of at least `size` bytes each.
 fn many<T>(input: &mut Input<'_>, size: usize, item: impl FnMut(&mut Input<'_>) -> Result<T>) -> Result<Vec<T>> {
     let count = read_count(input)?;
     input.many(count, size, item)
@@ -35,9 +35,9 @@ fn read_texts(input: &mut Input<'_>) -> Result<Vec<String>> {
     many(input, 4, |input| Ok(input.text()?.to_owned()))
 }
 
-/// What ascends is in its one order.
+/// Refuses a list that does not ascend, so that there is one way to write it.
 fn ascending<T: Ord>(items: &[T]) -> Result<()> {
-    if items.windows(2).all(|pair| pair[0] < pair[1]) { Ok(()) } else { Err(damaged("what it lists is out of order")) }
+    if items.windows(2).all(|pair| pair[0] < pair[1]) { Ok(()) } else { Err(damaged("a list is out of order")) }
 }
 
 pub(super) fn provenance(provenance: &Provenance) -> Vec<u8> {
@@ -59,7 +59,7 @@ pub(super) fn read_provenance(input: &mut Input<'_>) -> Result<Provenance> {
         let values = read_texts(input)?;
         ascending(&values)?;
         if values.is_empty() {
-            return Err(damaged("a setting without a value"));
+            return Err(damaged("a setting has no value"));
         }
         Ok((name, values.into_iter().collect::<BTreeSet<_>>()))
     })?;
@@ -108,7 +108,7 @@ pub(super) fn read_ledger(input: &mut Input<'_>) -> Result<Ledger> {
         })?;
         ascending(&units.iter().map(|(row_group, _)| row_group).collect::<Vec<_>>())?;
         if units.is_empty() {
-            return Err(damaged("a file of which nothing was counted"));
+            return Err(damaged("a file without a counted row group"));
         }
         Ok((source, units.into_iter().collect::<BTreeMap<_, _>>()))
     })?;
@@ -154,7 +154,7 @@ pub(super) fn read_group_head(input: &mut Input<'_>, keys: usize) -> Result<(Key
     let all = nonfinite.iter().map(|(_, rows)| *rows).chain([nulls, ignored, filtered]).chain(precisions);
     let sum = all.into_iter().try_fold(0_u64, u64::checked_add);
     if sum.is_none() || nonfinite.iter().any(|(_, rows)| *rows == 0) {
-        return Err(damaged("a count that cannot be"));
+        return Err(damaged("an impossible count"));
     }
     let skipped = Skipped { nulls, nonfinite: nonfinite.into_iter().collect(), ignored, filtered };
     Ok((key, EncodedGroup { skipped, precisions: Precisions(precisions), state: Vec::new() }))
@@ -189,7 +189,7 @@ pub(super) fn plan(plan: &Unfinished) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Whole seconds, which may be before the epoch, and nanoseconds after them.
+/// Whole seconds, negative before the epoch, and the nanoseconds after them.
 fn since_epoch(time: SystemTime) -> Result<(i64, u32)> {
     let out_of_range = || Error::data("a file's time of writing is out of range");
     match time.duration_since(UNIX_EPOCH) {
@@ -211,7 +211,7 @@ pub(super) fn read_plan(input: &mut Input<'_>) -> Result<Unfinished> {
     let shard = match (part, parts) {
         (0, 0) => None,
         (part, parts) if part < parts => Some((part, parts)),
-        _ => return Err(damaged("a shard that cannot be")),
+        _ => return Err(damaged("an impossible shard")),
     };
     let units = u64::from_le_bytes(input.take()?);
     let damaged_files = read_texts(input)?;
@@ -225,7 +225,7 @@ pub(super) fn read_plan(input: &mut Input<'_>) -> Result<Unfinished> {
         let start = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
         let modified = start.and_then(|start| start.checked_add(Duration::from_nanos(nanoseconds.into())));
         let keys = many(input, 8, |input| Ok((input.text()?.to_owned(), input.text()?.to_owned())))?;
-        let modified = modified.ok_or_else(|| damaged("a time that cannot be"))?;
+        let modified = modified.ok_or_else(|| damaged("an impossible time"))?;
         Ok(Planned { path, shown, name, keys: keys.into_iter().collect(), size, modified, footer_hash })
     })?;
     Ok(Unfinished { inputs, shard, files, damaged: damaged_files, units })

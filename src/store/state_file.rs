@@ -17,11 +17,11 @@ use crate::error::{Error, Result};
 pub struct StateFile {
     /// Under which conventions the rows were counted.
     pub provenance: Provenance,
-    /// What was counted.
+    /// The row groups that were counted.
     pub ledger: Ledger,
     /// The states.
     pub groups: Groups,
-    /// What is left to do, of a run that is not finished.
+    /// The plan of a run that is not finished.
     pub unfinished: Option<Unfinished>,
 }
 
@@ -29,7 +29,7 @@ impl StateFile {
     /// Whether a file begins as a state file does.
     pub fn is_at(path: &Path) -> bool {
         let mut start = [0; 8];
-        // A pipe that nobody writes to would be waited for.
+        // Opening a pipe without a writer would wait.
         path.is_file()
             && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| start == *MAGIC)
     }
@@ -46,7 +46,7 @@ impl StateFile {
                 IoErrorKind::NotFound => Error::missing("no such state file").caused_by(error),
                 kind => Error::io("cannot read the state").with("detail", kind).caused_by(error),
             };
-            // Before it is opened: a pipe that nobody writes to would be waited for.
+            // Checked before opening, because opening a pipe without a writer would wait.
             if !path.metadata().map_err(failed)?.is_file() {
                 return Err(Error::data("not a state file"));
             }
@@ -79,7 +79,7 @@ impl StateFile {
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the plan cannot be written down.
+    /// [`Data`](crate::error::ErrorKind::Data) if a planned file's time of writing is out of range.
     pub fn encode(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         Sections::of(self)?.write(&mut out).map_err(|error| Error::io("cannot write").caused_by(error))?;
@@ -96,7 +96,7 @@ impl StateFile {
         format::read(&mut bytes, size)
     }
 
-    /// Merges others into this one; each is given with what it is called.
+    /// Merges others into this one, which errors call `name`; each other comes with its name.
     ///
     /// # Errors
     ///
@@ -114,7 +114,7 @@ impl StateFile {
             self.provenance.merge(&other.provenance).map_err(named)?;
             self.refuse_other_keys(other).map_err(named)?;
             if let Err(error) = ledger.merge(&other.ledger, (name, theirs), keys) {
-                // Which of those before it holds the same?
+                // Name the one of those before it that holds the same rows.
                 let of = |(earlier, known): &(&str, &Ledger)| {
                     (*known).clone().merge(&other.ledger, (earlier, theirs), keys).err()
                 };
@@ -127,7 +127,7 @@ impl StateFile {
         for (_, other) in others {
             other.groups.iter().for_each(|(key, group)| groups.entry(key).or_default().push(group));
         }
-        // Groups to which nothing is added are checked all the same.
+        // Groups to which nothing is added are checked too.
         let alone = self.groups.iter().filter(|(key, _)| !groups.contains_key(key));
         alone.map(|(key, group)| self.shape(key, group)).collect::<Result<Vec<_>>>()?;
         let scatter = self.provenance.scatter;
@@ -145,11 +145,11 @@ impl StateFile {
         Ok(())
     }
 
-    /// Takes another state out again, of which all rows must be here.
+    /// Takes the rows of another state out again.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if they are not, or one of the two is unfinished.
+    /// [`Data`](crate::error::ErrorKind::Data) if they are not all in this one, or one of the two is unfinished.
     pub fn subtract(&mut self, name: &str, (theirs, other): (&str, &Self)) -> Result<()> {
         self.refuse_unfinished(name)?;
         other.refuse_unfinished(theirs)?;
@@ -176,7 +176,7 @@ impl StateFile {
         Ok(())
     }
 
-    /// Decodes every state, and says how many classes and dimensions it has.
+    /// Decodes every state; returns the numbers of its classes and dimensions.
     ///
     /// # Errors
     ///
@@ -190,17 +190,17 @@ impl StateFile {
         Ok((group.state.class_sums().classes(), group.state.dim()))
     }
 
-    /// Fails for a checkpoint.
+    /// Fails for the state of an unfinished run.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) with how far it is.
+    /// [`Data`](crate::error::ErrorKind::Data) with its progress.
     pub fn refuse_unfinished(&self, name: &str) -> Result<()> {
         match &self.unfinished {
             Some(plan) => Err(Error::data("the state is not finished")
                 .with("file", name)
                 .with("detail", format!("{} of {} units were counted", self.ledger.units(), plan.units))
-                .help("end it by the command that began it, with --resume")),
+                .help("finish it with the command that began it and --resume")),
             None => Ok(()),
         }
     }

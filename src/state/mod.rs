@@ -12,6 +12,7 @@ mod finish;
 mod first_pass;
 mod head;
 mod low;
+mod merge;
 mod observe;
 mod raw;
 mod scatter;

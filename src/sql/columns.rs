@@ -100,9 +100,9 @@ pub(super) fn is_state(data_type: &DataType) -> bool {
 /// States as an array; a state of no rows is null.
 pub(super) fn encode<'a>(states: impl IntoIterator<Item = Option<&'a Summary>>) -> Result<StructArray> {
     let mut columns = Builders::default();
-    for state in states {
-        match state.filter(|state| !state.is_empty()) {
-            Some(state) => columns.append(state, &state.state.to_raw()?),
+    for summary in states {
+        match summary.filter(|summary| !summary.is_empty()) {
+            Some(summary) => columns.append(summary, &summary.state.to_raw()?),
             None => columns.append_null(),
         }
     }

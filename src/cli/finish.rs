@@ -25,7 +25,7 @@ pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result
         counted(states.ledger.units() as u64, "unit", "s"),
         counted(states.groups.len() as u64, "group", "s"),
     );
-    let group_by = states.settings.keys.clone();
+    let group_by = states.provenance.group_by.clone();
     let finish = pipeline::Finish::new(job, states)?;
     targets.refuse_inputs(args.states.iter().cloned().chain(finish.inputs()))?;
     console.fact("states", &text);

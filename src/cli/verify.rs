@@ -94,12 +94,12 @@ pub(super) fn describe(path: &Path) -> Result<String> {
     for name in state.ledger.left_out() {
         line("damaged", name.to_owned());
     }
-    for (name, value) in state.settings.iter().filter(|(_, value)| !value.is_empty()) {
-        line(name, value);
+    for (name, value) in state.provenance.shown().into_iter().filter(|(_, value)| !value.is_empty()) {
+        line(&name, value);
     }
     line("groups", count(state.groups.len() as u64));
     for ((key, group), (classes, dim)) in state.groups.iter().zip(shapes).take(50) {
-        let pairs = state.settings.keys.iter().zip(key).map(|(name, value)| format!("{name}={value}"));
+        let pairs = state.provenance.group_by.iter().zip(key).map(|(name, value)| format!("{name}={value}"));
         let name = pairs.map(|pair| pair + " ").collect::<String>();
         let shape = format!("N = {} · K = {} · D = {}", count(group.rows()), count(classes as u64), count(dim as u64));
         line("", format!("{name}{}{shape}", if name.is_empty() { "" } else { "  " }));

@@ -10,7 +10,7 @@ use crate::archive::{Archive, Decoded, Part, Skipped, Values, chunk_rows};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::kernels::gram::{BLOCK_ROWS, Par, add_block, packed_len, plain_product};
-use crate::state::{Accumulate, ClassSums, Scatter, Shifts};
+use crate::state::{Shifts, State};
 
 /// A part of a run, and the simplest thing that does as much.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ pub fn bench(archive: Option<&Archive>) -> Result<Bench> {
         stages.push(Stage { name: "read", seconds: first_pass, limit: "copying", limit_seconds: copying });
         stages.push(Stage { name: "decode", seconds: decoding, limit: "first_pass", limit_seconds: first_pass });
     }
-    let seconds = add::<ClassSums>(&chunk)?;
+    let seconds = add(&chunk, false)?;
     stages.push(Stage { name: "class sums", seconds, limit: "copying", limit_seconds: copying });
     let blocks = rows as f64 / BLOCK_ROWS as f64;
     let block: Vec<f64> = (0..BLOCK_ROWS * dim).map(|at| (at % 1_000_003) as f64).collect();
@@ -95,7 +95,7 @@ pub fn bench(archive: Option<&Archive>) -> Result<Bench> {
     let mut sums = vec![0; packed_len(dim)];
     let seconds = blocks * best(&mut || add_block(black_box(&mut sums), &block, dim, Par::Seq))?;
     stages.push(Stage { name: "Gram", seconds, limit: "a plain f64 product", limit_seconds: product });
-    let seconds = decoding + add::<Scatter>(&chunk)?;
+    let seconds = decoding + add(&chunk, true)?;
     let limit = if archive.is_some() { "first_pass and a plain f64 product" } else { "a plain f64 product" };
     stages.push(Stage { name: "total", seconds, limit, limit_seconds: first_pass + product });
     Ok(Bench { rows, dim, classes: chunk.classes.len(), bytes, stages })
@@ -105,9 +105,9 @@ fn first_chunk(archive: &Archive) -> Result<Decoded> {
     archive.read(0)?.next()?.filter(|chunk| !chunk.codes.is_empty()).ok_or_else(|| Error::missing("no row is usable"))
 }
 
-/// Seconds to add a chunk to a state that has it already.
-fn add<S: Accumulate>(chunk: &Decoded) -> Result<f64> {
-    let (mut state, shifts) = (S::identity(), Shifts::default());
+/// Seconds to add a chunk to a state, with or without a scatter matrix, that has it already.
+fn add(chunk: &Decoded, scatter: bool) -> Result<f64> {
+    let (mut state, shifts) = (State::new(scatter), Shifts::default());
     best(&mut || Rounding::default().add(chunk, &mut state, &shifts))
 }
 

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::metrics::{Evidence, Needs, OodMean, measure};
 use crate::report::GroupReport;
 use crate::state::{Head, SecondPassResult, Statistics};
+use crate::store::locate;
 
 /// How states are presented, with further rows open.
 #[derive(Debug)]
@@ -149,7 +150,7 @@ impl Evaluation {
 
     /// Says which group an error is about.
     pub(super) fn locate(&self, error: Error, key: &Key) -> Error {
-        first_pass::locate(error, &self.job.request.group_by, key)
+        locate(error, &self.job.request.group_by, key)
     }
 
     /// Whether some metric needs to see rows beside means or classifier.

@@ -19,6 +19,7 @@ mod heads;
 mod job;
 mod memory;
 mod plan;
+mod provenance;
 mod resources;
 mod scan;
 mod second_pass;

@@ -292,7 +292,7 @@ impl Merge for Scatter {
     }
 
     fn encode(&self) -> Result<Vec<u8>> {
-        Ok(encoding::encode(&self.to_parts()?))
+        Ok(encoding::encode(&self.to_raw()?))
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {

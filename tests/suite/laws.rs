@@ -3,7 +3,7 @@
 //! Laws make the merge right; that the number is right is the oracle's to say.
 
 use nckit::grid::{ExponentRows, Profile};
-use nckit::state::{Accumulate, Chunk, ClassSums, Low, Merge, Parts, Scatter, Shifts};
+use nckit::state::{Accumulate, Chunk, ClassSums, Low, Merge, RawState, Scatter, Shifts, State};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -140,21 +140,21 @@ trait Old: Accumulate {
     fn old(&self) -> Self;
 }
 
-fn without_residuals(parts: Parts) -> Parts {
+fn without_residuals(parts: RawState) -> RawState {
     let old = |tally: ExponentRows| ExponentRows { unresolved: tally.changed, ..tally };
     let history = parts.history.into_iter().map(|tallies| tallies.into_iter().map(old).collect()).collect();
-    Parts { history, low: Low::zeros(parts.shifts.len()), ..parts }
+    RawState { history, low: Low::zeros(parts.shifts.len()), ..parts }
 }
 
 impl Old for ClassSums {
     fn old(&self) -> Self {
-        without_residuals(self.to_parts().unwrap()).into_class_sums().unwrap()
+        without_residuals(self.to_raw().unwrap()).into_class_sums().unwrap()
     }
 }
 
 impl Old for Scatter {
     fn old(&self) -> Self {
-        without_residuals(self.to_parts().unwrap()).into_scatter().unwrap()
+        without_residuals(self.to_raw().unwrap()).into_scatter().unwrap()
     }
 }
 
@@ -223,6 +223,71 @@ macro_rules! laws {
 
 laws!(class_sums, ClassSums);
 laws!(scatter, Scatter);
+
+/// A state of either kind obeys the laws of the sums that it holds, and is theirs, byte for byte.
+fn states_of_one_kind<S: Accumulate + Into<State>>(scatter: bool, chunks: &[Rows], random: &mut Random) {
+    let shifts = Shifts::default();
+    let parts: Vec<State> = chunks.iter().map(|rows| rows.state::<S>(&shifts).into()).collect();
+    let all: State = whole::<S>(chunks).into();
+    let bytes = all.encode().unwrap();
+    any_tree(&parts, &bytes, random);
+    let mut updated = State::new(scatter);
+    for rows in chunks {
+        let profile = rows.profile();
+        updated.update(&Chunk { batch: rows.batch(), profile: &profile }, None, &shifts).unwrap();
+    }
+    assert_eq!(updated.encode().unwrap(), bytes);
+    let decoded = State::decode(&bytes).unwrap();
+    assert_eq!(decoded.encode().unwrap(), bytes);
+    assert_eq!(decoded.canonical().unwrap().encode().unwrap(), bytes);
+    let nothing = State::identity().encode().unwrap();
+    assert_eq!(State::decode(&nothing).unwrap().encode().unwrap(), nothing);
+    for empty in [State::new(false), State::new(true)] {
+        assert_eq!(empty.encode().unwrap(), nothing);
+        assert_eq!(merged(&all, &empty).encode().unwrap(), bytes);
+        assert_eq!(merged(&empty, &all).encode().unwrap(), bytes);
+        let mut state = all.clone();
+        state.subtract(&empty).unwrap();
+        assert_eq!(state.encode().unwrap(), bytes);
+    }
+    let (left, right) = parts.split_at(random.below(parts.len() + 1));
+    let [left, right] = [left, right].map(|parts| parts.iter().fold(State::identity(), |a, b| merged(&a, b)));
+    let mut state = all.clone();
+    state.subtract(&right).unwrap();
+    assert_eq!(state.encode().unwrap(), left.encode().unwrap());
+    state.subtract(&left).unwrap();
+    assert_eq!(state.encode().unwrap(), nothing);
+    if all.rows() > 0 {
+        assert!(State::new(scatter).subtract(&all).is_err());
+        assert!(State::decode_as(scatter, &bytes).is_ok() && State::decode_as(!scatter, &bytes).is_err());
+        assert_eq!(S::decode(&bytes).unwrap().encode().unwrap(), bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+    #[test]
+    fn a_state_obeys_the_laws_of_what_it_holds(seed: u64) {
+        let (chunks, mut random) = (chunks(seed), Random::new(seed));
+        states_of_one_kind::<ClassSums>(false, &chunks, &mut random);
+        states_of_one_kind::<Scatter>(true, &chunks, &mut random);
+    }
+}
+
+/// Rows with and without a scatter matrix neither come together nor apart, and the error says why.
+#[test]
+fn states_of_two_kinds_do_not_merge() {
+    let chunks = chunks(3);
+    let (sums, scatter): (State, State) = (whole::<ClassSums>(&chunks).into(), whole::<Scatter>(&chunks).into());
+    for (mine, theirs) in [(&sums, &scatter), (&scatter, &sums)] {
+        for change in [State::merge, State::subtract] {
+            let error = change(&mut mine.clone(), theirs).unwrap_err();
+            assert_eq!(error.kind(), nckit::error::ErrorKind::Data);
+            assert!(error.message().contains("scatter matrix"), "{error}");
+        }
+    }
+    assert!(State::new(true).subtract(&sums).is_err() && State::new(false).subtract(&scatter).is_err());
+}
 
 /// Rows of the largest short integers, one more than a block holds: in one product, an odd sum would pass `2^53`.
 #[test]
@@ -306,8 +371,11 @@ fn what_rounding_took_off_may_need_more_than_64_bits() {
     };
     let (coarse, fine) = (rows(1.0, 2_f64.powi(-40)), rows(0.0, 2_f64.powi(-76)));
     let chunks = [coarse, fine, rows(1.0, 2_f64.powi(-40))];
-    let is_wide = |chunks: &[Rows]| matches!(whole::<Scatter>(chunks).sums().to_parts().unwrap().low, Low::Wide(_));
+    let is_wide = |chunks: &[Rows]| matches!(whole::<Scatter>(chunks).sums().to_raw().unwrap().low, Low::Wide(_));
     assert!(is_wide(&chunks) && !is_wide(&chunks[..1]) && !is_wide(&chunks[1..2]));
+    // Three classes of two dimensions, and 8 bytes more for each of what does not fit.
+    let wide_bytes = |chunks: &[Rows]| whole::<Scatter>(chunks).sums().wide_bytes();
+    assert_eq!((wide_bytes(&chunks), wide_bytes(&chunks[..1])), (3 * 2 * 8, 0));
     let random = &mut Random::new(4);
     identity::<Scatter>(&chunks);
     associativity_and_commutativity::<Scatter>(&chunks, random);

@@ -7,7 +7,8 @@ use super::{Candidate, HeadRules, Heads, Labels, Service};
 use crate::archive::{HeadPath, HeadSource, Key, Outline, Policy, Spellings, escaped};
 use crate::batch::Label;
 use crate::error::{Error, Result, nearest};
-use crate::pipeline::first_pass::{locate, named};
+use crate::pipeline::first_pass::named;
+use crate::store::locate;
 
 /// Reasons for which a group has no head.
 const NOT_FOR_GROUP: &str = "head_not_for_group";

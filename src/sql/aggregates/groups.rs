@@ -18,7 +18,7 @@ use crate::sql::values::head::{self, HeadPlace};
 use crate::sql::values::rows::{LabelledRows, Rounded, Rounding};
 use crate::sql::values::state_column::{self, States};
 use crate::sql::values::summary::Summary;
-use crate::state::Shifts;
+use crate::state::{Accumulate, Shifts};
 
 /// Accumulates groups. Arguments are a vector, a label, then in any order a head and what rounds the rows.
 pub(in crate::sql) struct Groups {
@@ -95,7 +95,7 @@ impl Groups {
                     return Err(differ_in_length(known, chunk.batch.dim()));
                 }
                 check_kind(&group.summary, &chunk.batch)?;
-                group.summary.update(chunk, (!all).then_some(members.as_slice()), &group.shifts)?;
+                group.summary.state.update(chunk, (!all).then_some(members.as_slice()), &group.shifts)?;
                 group.summary.own_grid |= own_grid;
                 group.summary.significand_bits = group.summary.significand_bits.max(rows.significand_bits);
                 touched.insert(at);

@@ -14,7 +14,7 @@ use crate::sql::functions::remarks::{self, Remarks};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
 use crate::sql::values::head;
-use crate::sql::values::summary::{Summary, Sums};
+use crate::sql::values::summary::Summary;
 use crate::state::Statistics;
 
 /// What a metric is made of in SQL.
@@ -56,7 +56,7 @@ pub(in crate::sql) fn needs_scatter(card: &Card) -> bool {
 
 /// The statistics of a state, classes outside `nc.min_count` and `nc.max_count` left out, and how many those were.
 pub(in crate::sql) fn statistics(summary: &Summary, settings: &Settings) -> Result<(Statistics, u64)> {
-    let statistics = summary.statistics()?;
+    let statistics = summary.state.statistics()?;
     let options = &settings.options;
     if options.min_count.is_none() && options.max_count.is_none() {
         return Ok((statistics, 0));
@@ -74,7 +74,7 @@ const MATRICES: usize = 5;
 pub(in crate::sql) fn workspace(summary: &Summary) -> u64 {
     let sums = summary.class_sums();
     let (classes, dim) = (sums.classes(), sums.dim());
-    let matrices = if matches!(summary.sums, Sums::Full(_)) { MATRICES * dim * dim } else { 0 };
+    let matrices = if summary.state.has_scatter() { MATRICES * dim * dim } else { 0 };
     // The means as they are and centred.
     (8 * (matrices + 2 * classes * dim)) as u64
 }
@@ -91,7 +91,7 @@ pub(in crate::sql) fn measurements(
     let _held = Budget::of(settings).hold(workspace(summary), settings.memory)?;
     let (statistics, dropped_classes) = statistics(summary, settings)?;
     let head = head.map(|head| head::for_classes(head, &statistics, settings)).transpose()?;
-    let outside = outside.map(Summary::statistics).transpose()?;
+    let outside = outside.map(|outside| outside.state.statistics()).transpose()?;
     let ood_mean = outside.map(|outside| match settings.options.ood_mean {
         OodMean::Classes => outside.mean_of_means(),
         OodMean::Rows => outside.mean_of_rows(),

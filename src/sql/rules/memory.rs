@@ -15,7 +15,7 @@ use crate::sql::error::external;
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::too_large;
 use crate::sql::sources::scan::ArchiveScan;
-use crate::state::{ClassSums, Scatter};
+use crate::state::State;
 
 /// A state is there as integers, as columns on its way between partitions, and as integers again.
 const COPIES: u64 = 3;
@@ -58,10 +58,7 @@ fn needed(plan: &Arc<dyn ExecutionPlan>) -> u64 {
         .map(|(key, _)| Some(key.downcast_ref::<Column>()?.name().to_owned()))
         .collect();
     let dims = group_by.and_then(|keys| group_dims(aggregate.input(), keys)).unwrap_or_default();
-    let bytes = |dim: &usize| {
-        let state = |&scatter: &bool| if scatter { Scatter::bytes(1, *dim) } else { ClassSums::bytes(1, *dim) };
-        scatter.iter().map(state).sum::<usize>() as u64
-    };
+    let bytes = |dim: &usize| scatter.iter().map(|&scatter| State::bytes(scatter, 1, *dim)).sum::<usize>() as u64;
     below + COPIES * dims.iter().map(bytes).sum::<u64>()
 }
 

@@ -11,8 +11,8 @@ use datafusion::datasource::MemTable;
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::sql::values::state_column;
-use crate::sql::values::summary::{Summary, Sums};
-use crate::store::{Group, StateFile};
+use crate::sql::values::summary::Summary;
+use crate::store::{EncodedGroup, StateFile};
 
 /// The table of a state file that `nckit accumulate` or `nckit merge` wrote: a column for each key of its groups, then
 /// `state`.
@@ -28,13 +28,13 @@ pub(in crate::sql) fn open(path: &Path) -> Result<MemTable> {
     }
     let mut fields = Vec::new();
     let mut arrays: Vec<ArrayRef> = Vec::new();
-    for (at, key) in file.settings.keys.iter().enumerate() {
+    for (at, key) in file.provenance.group_by.iter().enumerate() {
         let labels: Vec<&Label> = file.groups.keys().filter_map(|values| values.get(at)).collect();
         let array = key_column(&labels);
         fields.push(Field::new(key, array.data_type().clone(), true));
         arrays.push(array);
     }
-    let with_scatter = file.has_scatter();
+    let with_scatter = file.provenance.scatter;
     let summaries = file.groups.values().map(|group| summary(group, with_scatter));
     let summaries: Vec<Summary> = summaries.collect::<Result<_>>().map_err(located)?;
     let states = state_column::encode(summaries.iter().map(Some)).map_err(located)?;
@@ -48,11 +48,11 @@ pub(in crate::sql) fn open(path: &Path) -> Result<MemTable> {
     MemTable::try_new(schema, vec![vec![batch]]).map_err(|error| failed(error.to_string()))
 }
 
-fn summary(group: &Group, with_scatter: bool) -> Result<Summary> {
-    let sums = if with_scatter { Sums::Full(group.decode()?) } else { Sums::Moments(group.decode()?) };
+fn summary(group: &EncodedGroup, with_scatter: bool) -> Result<Summary> {
+    let group = group.decode(with_scatter)?;
     Ok(Summary {
-        sums,
-        significand_bits: group.significand_bits(),
+        state: group.state,
+        significand_bits: group.precisions.significand_bits(),
         own_grid: false,
         skipped_nulls: group.skipped.nulls,
         skipped_nonfinite: group.skipped.nonfinite.values().sum(),

@@ -36,8 +36,8 @@ use arrow::datatypes::{
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::grid::ExponentRows;
-use crate::sql::values::summary::{Summary, Sums};
-use crate::state::{Low, Parts};
+use crate::sql::values::summary::Summary;
+use crate::state::{Low, RawState};
 
 /// The version of the layout that is written; those before it are read.
 const VERSION: i32 = 2;
@@ -100,9 +100,9 @@ pub(in crate::sql) fn is_state(data_type: &DataType) -> bool {
 /// States as an array; a state of no rows is null.
 pub(in crate::sql) fn encode<'a>(states: impl IntoIterator<Item = Option<&'a Summary>>) -> Result<StructArray> {
     let mut columns = Builders::default();
-    for state in states {
-        match state.filter(|state| !state.is_empty()) {
-            Some(state) => columns.append(state, &state.parts()?),
+    for summary in states {
+        match summary.filter(|summary| !summary.is_empty()) {
+            Some(summary) => columns.append(summary, &summary.state.to_raw()?),
             None => columns.append_null(),
         }
     }
@@ -152,7 +152,7 @@ impl Default for Builders {
 }
 
 impl Builders {
-    fn append(&mut self, state: &Summary, parts: &Parts) {
+    fn append(&mut self, state: &Summary, parts: &RawState) {
         self.valid.push(true);
         self.version.append_value(VERSION);
         self.grid.append_value(if state.own_grid { "own" } else { "chunk" });
@@ -308,7 +308,7 @@ impl States {
             None if version == 1 => Low::zeros(shifts.len()),
             _ => return Err(broken("low")),
         };
-        let parts = Parts {
+        let parts = RawState {
             dim,
             history: columns.history(dim, version)?,
             labels,
@@ -319,11 +319,7 @@ impl States {
             squares: columns.list::<Decimal256Type>("squares")?.ok_or_else(|| broken("squares"))?,
             gram: columns.list::<Decimal128Type>("gram")?,
         };
-        let sums = if parts.gram.is_some() {
-            Sums::Full(parts.into_scatter()?)
-        } else {
-            Sums::Moments(parts.into_class_sums()?)
-        };
+        let state = parts.into_state()?;
         let significand_bits = match columns.one::<Int32Type>("significand_bits")? {
             bits @ (11 | 24 | 53) => bits as u32,
             // Of no rows but such as were left out.
@@ -331,7 +327,7 @@ impl States {
             _ => return Err(broken("significand_bits")),
         };
         Ok(Some(Summary {
-            sums,
+            state,
             significand_bits,
             own_grid: match columns.text("grid")? {
                 "own" => true,

@@ -1,13 +1,13 @@
 //! What SQL calls a state: a state of the `state` room, and what else a metric wants to know of the rows.
 
 use crate::error::{Error, Result};
-use crate::state::Accumulate;
-use crate::state::{Chunk, ClassSums, Merge, Parts, Scatter, Shifts, Statistics};
+use crate::state::{ClassSums, Merge, Scatter, State};
 
 /// A mergeable summary of labelled rows.
 #[derive(Clone, Debug, Default)]
 pub(in crate::sql) struct Summary {
-    pub(in crate::sql) sums: Sums,
+    /// The rows used.
+    pub(in crate::sql) state: State,
     /// Significand bits of the features: 11, 24 or 53; 0 before the first row.
     pub(in crate::sql) significand_bits: u32,
     /// Whether some rows were rounded on a grid that their batch made, so that the last bits depend on batches.
@@ -18,33 +18,14 @@ pub(in crate::sql) struct Summary {
     pub(in crate::sql) skipped_nonfinite: u64,
 }
 
-/// The exact state.
-#[derive(Clone, Debug)]
-pub(in crate::sql) enum Sums {
-    /// Class sums alone.
-    Moments(ClassSums),
-    /// With the pooled scatter.
-    Full(Scatter),
-}
-
-impl Default for Sums {
-    fn default() -> Self {
-        Self::Moments(ClassSums::identity())
-    }
-}
-
 impl Summary {
-    /// The summary of no rows.
+    /// The summary of no rows; `scatter` says whether a scatter matrix is kept of those that come.
     pub(in crate::sql) fn new(scatter: bool) -> Self {
-        let sums = if scatter { Sums::Full(Scatter::identity()) } else { Sums::default() };
-        Self { sums, ..Self::default() }
+        Self { state: State::new(scatter), ..Self::default() }
     }
 
     pub(in crate::sql) fn class_sums(&self) -> &ClassSums {
-        match &self.sums {
-            Sums::Moments(sums) => sums,
-            Sums::Full(scatter) => scatter.sums(),
-        }
+        self.state.class_sums()
     }
 
     /// Whether it has seen no row, not even one left out.
@@ -56,38 +37,25 @@ impl Summary {
     pub(in crate::sql) fn bytes(&self) -> u64 {
         let sums = self.class_sums();
         let (classes, dim) = (sums.classes(), sums.dim());
-        let scatter = match &self.sums {
-            Sums::Moments(_) => 0,
-            Sums::Full(_) => Scatter::bytes(0, dim),
-        };
-        (scatter + 2 * (ClassSums::bytes(classes, dim) + sums.text_bytes())) as u64
+        let scatter = if self.state.has_scatter() { Scatter::bytes(0, dim) } else { 0 };
+        (scatter + 2 * (ClassSums::bytes(classes, dim) + sums.wide_bytes() + sums.text_bytes())) as u64
     }
 
-    pub(in crate::sql) fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
-        match &mut self.sums {
-            Sums::Moments(sums) => sums.update(chunk, rows, shifts),
-            Sums::Full(scatter) => scatter.update(chunk, rows, shifts),
-        }
-    }
-
-    /// Does one of these with what both have.
+    /// Changes the state by the other's; a scatter is kept only if both have it.
     fn combine(
         &mut self,
         other: &Self,
-        scatters: fn(&mut Scatter, &Scatter) -> Result<()>,
-        moments: fn(&mut ClassSums, &ClassSums) -> Result<()>,
+        states: fn(&mut State, &State) -> Result<()>,
+        class_sums: fn(&mut ClassSums, &ClassSums) -> Result<()>,
     ) -> Result<()> {
         check_kinds(self, other)?;
-        match (&mut self.sums, &other.sums) {
-            (Sums::Full(mine), Sums::Full(theirs)) => scatters(mine, theirs),
-            (Sums::Moments(mine), _) => moments(mine, other.class_sums()),
-            (Sums::Full(mine), Sums::Moments(theirs)) => {
-                let mut sums = mine.sums().clone();
-                moments(&mut sums, theirs)?;
-                self.sums = Sums::Moments(sums);
-                Ok(())
-            }
+        if self.state.has_scatter() == other.state.has_scatter() {
+            return states(&mut self.state, &other.state);
         }
+        let mut sums = std::mem::take(&mut self.state).into_class_sums();
+        class_sums(&mut sums, other.class_sums())?;
+        self.state = sums.into();
+        Ok(())
     }
 
     /// Adds the rows of another; a scatter is kept only if both have it.
@@ -99,7 +67,7 @@ impl Summary {
             *self = other.clone();
             return Ok(());
         }
-        self.combine(other, Scatter::merge, ClassSums::merge)?;
+        self.combine(other, State::merge, ClassSums::merge)?;
         self.significand_bits = self.significand_bits.max(other.significand_bits);
         self.own_grid |= other.own_grid;
         self.skipped_nulls += other.skipped_nulls;
@@ -112,7 +80,7 @@ impl Summary {
         if other.is_empty() {
             return Ok(());
         }
-        self.combine(other, Scatter::subtract, ClassSums::subtract)?;
+        self.combine(other, State::subtract, ClassSums::subtract)?;
         let less = |mine: u64, theirs: u64| {
             let error = || Error::data("the rows to be subtracted are not in the state");
             mine.checked_sub(theirs).ok_or_else(error)
@@ -120,20 +88,6 @@ impl Summary {
         self.skipped_nulls = less(self.skipped_nulls, other.skipped_nulls)?;
         self.skipped_nonfinite = less(self.skipped_nonfinite, other.skipped_nonfinite)?;
         Ok(())
-    }
-
-    pub(in crate::sql) fn statistics(&self) -> Result<Statistics> {
-        match &self.sums {
-            Sums::Moments(sums) => sums.statistics(),
-            Sums::Full(scatter) => scatter.statistics(),
-        }
-    }
-
-    pub(in crate::sql) fn parts(&self) -> Result<Parts> {
-        match &self.sums {
-            Sums::Moments(sums) => sums.to_parts(),
-            Sums::Full(scatter) => scatter.to_parts(),
-        }
     }
 }
 

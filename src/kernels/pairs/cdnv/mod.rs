@@ -1,10 +1,12 @@
 //! CDNV, `V_ij = (v_i + v_j) / (2 ‖μ_i − μ_j‖^2p)` (Galanti et al. 2021).
 
-use std::ops::Range;
+mod sums;
 
 use pulp::{Simd, WithSimd};
 use rayon::slice::ParallelSliceMut;
 
+use self::sums::{Errors, Sums, Worst};
+pub(super) use self::sums::{Part, Total};
 use super::distribution::{Distribution, Histogram, Values};
 use super::lanes::{compact, exp, ln, max, squared_distance, sum};
 use super::{Buffers, NEAR, Points, Tile, UNRESOLVED, Variances};
@@ -62,116 +64,6 @@ pub struct WorstPair {
     pub cdnv: f64,
     /// `‖μ_i − μ_j‖`, feature units.
     pub distance: f64,
-}
-
-/// Sums by class of some points.
-#[derive(Clone, Debug)]
-struct Sums {
-    pairs: Vec<f64>,
-    cdnv: Vec<f64>,
-    inverse: Vec<f64>,
-    worst: Vec<f64>,
-    neighbour: Vec<u64>,
-}
-
-impl Sums {
-    fn new(points: usize) -> Self {
-        let zero = || vec![0.0; points];
-        let worst = vec![-1.0; points];
-        Self { pairs: zero(), cdnv: zero(), inverse: zero(), worst, neighbour: vec![0; points] }
-    }
-
-    /// Adds what a tile says of the points from `start` on.
-    fn merge(&mut self, start: usize, part: &Self) {
-        let add = |mine: &mut [f64], theirs: &[f64]| mine.iter_mut().zip(theirs).for_each(|(mine, x)| *mine += x);
-        add(&mut self.pairs[start..], &part.pairs);
-        add(&mut self.cdnv[start..], &part.cdnv);
-        add(&mut self.inverse[start..], &part.inverse);
-        for (at, (&worst, &neighbour)) in (start..).zip(part.worst.iter().zip(&part.neighbour)) {
-            if worst > self.worst[at] {
-                self.worst[at] = worst;
-                self.neighbour[at] = neighbour;
-            }
-        }
-    }
-}
-
-/// What is known of one tile.
-pub(super) struct Part {
-    rows: Sums,
-    cols: Sums,
-    /// `Σ ln V` over `positive` pairs.
-    ln: f64,
-    positive: u64,
-    degenerate: u64,
-    errors: Errors,
-    /// If all are kept.
-    values: Vec<f64>,
-    worst: Worst,
-}
-
-/// What is known of some tiles.
-pub(super) struct Total {
-    sums: Sums,
-    ln: f64,
-    positive: u64,
-    degenerate: u64,
-    errors: Errors,
-    values: Vec<f64>,
-    worst: Worst,
-}
-
-/// Sums over pairs of twice the relative errors of distances.
-#[derive(Clone, Copy, Debug, Default)]
-struct Errors {
-    plain: f64,
-    /// Times `V`.
-    weighted: f64,
-}
-
-impl Total {
-    pub(super) fn merge(&mut self, rows: &Range<usize>, cols: &Range<usize>, part: Part) {
-        self.sums.merge(rows.start, &part.rows);
-        self.sums.merge(cols.start, &part.cols);
-        self.ln += part.ln;
-        self.positive += part.positive;
-        self.degenerate += part.degenerate;
-        self.errors.plain += part.errors.plain;
-        self.errors.weighted += part.errors.weighted;
-        self.values.extend(part.values);
-        part.worst.pairs.into_iter().for_each(|pair| self.worst.push(pair));
-    }
-}
-
-/// The worst pairs seen.
-struct Worst {
-    limit: usize,
-    pairs: Vec<WorstPair>,
-    /// A pair below it is not among them.
-    threshold: f64,
-}
-
-impl Worst {
-    fn new(limit: usize) -> Self {
-        Self { limit, pairs: Vec::new(), threshold: if limit == 0 { f64::INFINITY } else { 0.0 } }
-    }
-
-    fn push(&mut self, pair: WorstPair) {
-        if pair.cdnv >= self.threshold && self.limit > 0 {
-            self.pairs.push(pair);
-            if self.pairs.len() >= 2 * self.limit {
-                self.trim();
-            }
-        }
-    }
-
-    fn trim(&mut self) {
-        self.pairs.sort_unstable_by(|a, b| b.cdnv.total_cmp(&a.cdnv).then(a.classes.cmp(&b.classes)));
-        self.pairs.truncate(self.limit);
-        if let (true, Some(last)) = (self.pairs.len() == self.limit, self.pairs.last()) {
-            self.threshold = last.cdnv;
-        }
-    }
 }
 
 pub(super) struct Task<'a> {

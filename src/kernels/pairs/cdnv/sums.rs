@@ -1,0 +1,115 @@
+//! What the sweep adds up, tile by tile.
+
+use std::ops::Range;
+
+use super::WorstPair;
+
+/// What is known of one tile.
+pub(in crate::kernels::pairs) struct Part {
+    pub(super) rows: Sums,
+    pub(super) cols: Sums,
+    /// `Σ ln V` over `positive` pairs.
+    pub(super) ln: f64,
+    pub(super) positive: u64,
+    pub(super) degenerate: u64,
+    pub(super) errors: Errors,
+    /// If all are kept.
+    pub(super) values: Vec<f64>,
+    pub(super) worst: Worst,
+}
+
+/// What is known of some tiles.
+pub(in crate::kernels::pairs) struct Total {
+    pub(super) sums: Sums,
+    pub(super) ln: f64,
+    pub(super) positive: u64,
+    pub(super) degenerate: u64,
+    pub(super) errors: Errors,
+    pub(super) values: Vec<f64>,
+    pub(super) worst: Worst,
+}
+
+/// Sums over pairs of twice the relative errors of distances.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Errors {
+    pub(super) plain: f64,
+    /// Times `V`.
+    pub(super) weighted: f64,
+}
+
+impl Total {
+    pub(in crate::kernels::pairs) fn merge(&mut self, rows: &Range<usize>, cols: &Range<usize>, part: Part) {
+        self.sums.merge(rows.start, &part.rows);
+        self.sums.merge(cols.start, &part.cols);
+        self.ln += part.ln;
+        self.positive += part.positive;
+        self.degenerate += part.degenerate;
+        self.errors.plain += part.errors.plain;
+        self.errors.weighted += part.errors.weighted;
+        self.values.extend(part.values);
+        part.worst.pairs.into_iter().for_each(|pair| self.worst.push(pair));
+    }
+}
+
+/// Sums by class of some points.
+#[derive(Clone, Debug)]
+pub(super) struct Sums {
+    pub(super) pairs: Vec<f64>,
+    pub(super) cdnv: Vec<f64>,
+    pub(super) inverse: Vec<f64>,
+    pub(super) worst: Vec<f64>,
+    pub(super) neighbour: Vec<u64>,
+}
+
+impl Sums {
+    pub(super) fn new(points: usize) -> Self {
+        let zero = || vec![0.0; points];
+        let worst = vec![-1.0; points];
+        Self { pairs: zero(), cdnv: zero(), inverse: zero(), worst, neighbour: vec![0; points] }
+    }
+
+    /// Adds what a tile says of the points from `start` on.
+    fn merge(&mut self, start: usize, part: &Self) {
+        let add = |mine: &mut [f64], theirs: &[f64]| mine.iter_mut().zip(theirs).for_each(|(mine, x)| *mine += x);
+        add(&mut self.pairs[start..], &part.pairs);
+        add(&mut self.cdnv[start..], &part.cdnv);
+        add(&mut self.inverse[start..], &part.inverse);
+        for (at, (&worst, &neighbour)) in (start..).zip(part.worst.iter().zip(&part.neighbour)) {
+            if worst > self.worst[at] {
+                self.worst[at] = worst;
+                self.neighbour[at] = neighbour;
+            }
+        }
+    }
+}
+
+/// The worst pairs seen.
+pub(super) struct Worst {
+    pub(super) limit: usize,
+    pub(super) pairs: Vec<WorstPair>,
+    /// A pair below it is not among them.
+    pub(super) threshold: f64,
+}
+
+impl Worst {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, pairs: Vec::new(), threshold: if limit == 0 { f64::INFINITY } else { 0.0 } }
+    }
+
+    pub(super) fn push(&mut self, pair: WorstPair) {
+        if pair.cdnv >= self.threshold && self.limit > 0 {
+            self.pairs.push(pair);
+            if self.pairs.len() >= 2 * self.limit {
+                self.trim();
+            }
+        }
+    }
+
+    pub(super) fn trim(&mut self) {
+        self.pairs.sort_unstable_by(|a, b| b.cdnv.total_cmp(&a.cdnv).then(a.classes.cmp(&b.classes)));
+        self.pairs.truncate(self.limit);
+        if let (true, Some(last)) = (self.pairs.len() == self.limit, self.pairs.last()) {
+            self.threshold = last.cdnv;
+        }
+    }
+}

@@ -19,7 +19,7 @@ pub(crate) struct ByClass {
 }
 
 /// Some classes that follow one another.
-pub(crate) struct Part<'a> {
+pub(crate) struct ClassRange<'a> {
     /// The batch's code of each.
     pub(crate) codes: &'a [u32],
     /// The rows of each, at least one.
@@ -71,12 +71,12 @@ impl ByClass {
     }
 
     /// So many classes after the other, and then what is left.
-    pub(crate) fn parts(&self, classes: usize) -> impl Iterator<Item = Part<'_>> {
+    pub(crate) fn parts(&self, classes: usize) -> impl Iterator<Item = ClassRange<'_>> {
         let (mut first_class, mut first_row) = (0, 0);
         self.codes.chunks(classes).zip(self.counts.chunks(classes)).map(move |(codes, counts)| {
             let rows = first_row..first_row + counts.iter().sum::<u64>() as usize;
             let is_last = rows.end == self.rows.len();
-            let part = Part {
+            let part = ClassRange {
                 is_last,
                 codes,
                 counts,

@@ -48,7 +48,7 @@ pub struct AngleErrors {
 
 /// What is known of some tiles.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(super) struct AngleSums {
     degenerate: u64,
     cos: Moments,
     simplex_deviation: f64,
@@ -62,7 +62,7 @@ pub(super) struct Part {
     riesz_errors: ScaledMoments,
 }
 
-impl Default for Part {
+impl Default for AngleSums {
     fn default() -> Self {
         Self {
             degenerate: 0,
@@ -79,7 +79,7 @@ impl Default for Part {
     }
 }
 
-impl Part {
+impl AngleSums {
     pub(super) fn merge(&mut self, other: &Self) {
         self.degenerate += other.degenerate;
         self.cos.merge(&other.cos);
@@ -120,14 +120,14 @@ impl<'a> Task<'a> {
         1.0 / (self.directions as f64 - 1.0)
     }
 
-    pub(super) fn tile(&self, tile: &Tile<'_>, buffers: &mut Buffers) -> Part {
-        let mut part = Part::default();
+    pub(super) fn tile(&self, tile: &Tile<'_>, buffers: &mut Buffers) -> AngleSums {
+        let mut part = AngleSums::default();
         pulp::Arch::new().dispatch(Sweep { task: self, tile, buffers, part: &mut part });
         part
     }
 
     #[inline(always)]
-    fn row(&self, i: usize, first: usize, products: &[f64], all: bool, buffers: &mut Buffers, part: &mut Part) {
+    fn row(&self, i: usize, first: usize, products: &[f64], all: bool, buffers: &mut Buffers, part: &mut AngleSums) {
         let Buffers([cos, squared, values, errors]) = buffers;
         let mut count = products.len();
         let (cos, squared) = (&mut cos[..count], &mut squared[..count]);
@@ -197,7 +197,7 @@ impl<'a> Task<'a> {
 
     /// Distances, whose errors are the square root of their noise where that hides them.
     #[inline(always)]
-    fn distances(&self, squared: &[f64], values: &mut [f64], noise: &[f64], part: &mut Part) {
+    fn distances(&self, squared: &[f64], values: &mut [f64], noise: &[f64], part: &mut AngleSums) {
         let mut least = f64::INFINITY;
         for (value, &squared) in values.iter_mut().zip(squared) {
             *value = squared.sqrt();
@@ -250,7 +250,7 @@ impl<'a> Task<'a> {
         ScaledMoments { ln_scale, moments: Moments::of(values) }
     }
 
-    pub(super) fn finish(&self, part: &Part) -> Angles {
+    pub(super) fn finish(&self, part: &AngleSums) -> Angles {
         let pairs = part.cos.count;
         Angles {
             points: self.directions,
@@ -278,7 +278,7 @@ struct Sweep<'a> {
     task: &'a Task<'a>,
     tile: &'a Tile<'a>,
     buffers: &'a mut Buffers,
-    part: &'a mut Part,
+    part: &'a mut AngleSums,
 }
 
 impl WithSimd for Sweep<'_> {

@@ -112,7 +112,7 @@ pub fn sweep(points: &Points<'_>, variances: Option<&Variances<'_>>, riesz_s: Op
     let cdnv = variances.map(|variances| cdnv::Task::new(points, variances));
     let angles = riesz_s.map(|s| angles::Task::new(points, s));
     let mut cdnv_total = cdnv.as_ref().map(cdnv::Task::total);
-    let mut angles_total = angles::Part::default();
+    let mut angles_total = angles::AngleSums::default();
     let idle: Mutex<Vec<Scratch>> = Mutex::default();
     let blocks = points.len().div_ceil(TILE);
     let tiles: Vec<(usize, usize)> = (0..blocks).flat_map(|a| (a..blocks).map(move |b| (a, b))).collect();

@@ -5,8 +5,8 @@ mod sums;
 use pulp::{Simd, WithSimd};
 use rayon::slice::ParallelSliceMut;
 
-use self::sums::{Errors, Sums, Worst};
-pub(super) use self::sums::{Part, Total};
+use self::sums::{ClassPairs, Errors, Worst};
+pub(super) use self::sums::{SweepSums, TileSums};
 use super::distribution::{Distribution, Histogram, Values};
 use super::lanes::{compact, exp, ln, max, squared_distance, sum};
 use super::{Buffers, NEAR, Points, Tile, UNRESOLVED, Variances};
@@ -100,9 +100,9 @@ impl<'a> Task<'a> {
         self.classes > EXACT_CLASSES
     }
 
-    pub(super) fn total(&self) -> Total {
-        Total {
-            sums: Sums::new(self.points.len()),
+    pub(super) fn total(&self) -> SweepSums {
+        SweepSums {
+            sums: ClassPairs::new(self.points.len()),
             ln: 0.0,
             positive: 0,
             degenerate: 0,
@@ -112,10 +112,10 @@ impl<'a> Task<'a> {
         }
     }
 
-    pub(super) fn tile(&self, tile: &Tile<'_>, buffers: &mut Buffers, counts: &mut Option<Histogram>) -> Part {
-        let mut part = Part {
-            rows: Sums::new(tile.rows.len()),
-            cols: Sums::new(tile.cols.len()),
+    pub(super) fn tile(&self, tile: &Tile<'_>, buffers: &mut Buffers, counts: &mut Option<Histogram>) -> TileSums {
+        let mut part = TileSums {
+            rows: ClassPairs::new(tile.rows.len()),
+            cols: ClassPairs::new(tile.cols.len()),
             ln: 0.0,
             positive: 0,
             degenerate: 0,
@@ -137,7 +137,7 @@ impl<'a> Task<'a> {
         products: &[f64],
         (row, col): (usize, usize),
         buffers: &'b mut Buffers,
-        part: &mut Part,
+        part: &mut TileSums,
     ) -> &'b [f64] {
         let count = products.len();
         let Buffers([squared, inverse, cdnv, errors]) = buffers;
@@ -257,8 +257,8 @@ impl<'a> Task<'a> {
         }
     }
 
-    pub(super) fn finish(&self, total: Total, counts: impl Iterator<Item = Histogram>) -> Cdnv {
-        let Total { sums, ln, positive, degenerate, errors, mut values, mut worst } = total;
+    pub(super) fn finish(&self, total: SweepSums, counts: impl Iterator<Item = Histogram>) -> Cdnv {
+        let SweepSums { sums, ln, positive, degenerate, errors, mut values, mut worst } = total;
         // In units of the points up to here.
         let inverse_factor = self.points.unit.powf(-2.0 * self.exponent);
         let factor = self.points.unit * self.points.unit * inverse_factor;
@@ -310,7 +310,7 @@ struct Sweep<'a> {
     tile: &'a Tile<'a>,
     buffers: &'a mut Buffers,
     counts: &'a mut Option<Histogram>,
-    part: &'a mut Part,
+    part: &'a mut TileSums,
 }
 
 impl WithSimd for Sweep<'_> {

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use super::WorstPair;
 
-/// What is known of one tile.
-pub(in crate::kernels::pairs) struct Part {
-    pub(super) rows: Sums,
-    pub(super) cols: Sums,
+/// What one tile adds up to.
+pub(in crate::kernels::pairs) struct TileSums {
+    pub(super) rows: ClassPairs,
+    pub(super) cols: ClassPairs,
     /// `Σ ln V` over `positive` pairs.
     pub(super) ln: f64,
     pub(super) positive: u64,
@@ -18,9 +18,9 @@ pub(in crate::kernels::pairs) struct Part {
     pub(super) worst: Worst,
 }
 
-/// What is known of some tiles.
-pub(in crate::kernels::pairs) struct Total {
-    pub(super) sums: Sums,
+/// What the tiles of a sweep add up to.
+pub(in crate::kernels::pairs) struct SweepSums {
+    pub(super) sums: ClassPairs,
     pub(super) ln: f64,
     pub(super) positive: u64,
     pub(super) degenerate: u64,
@@ -37,8 +37,8 @@ pub(super) struct Errors {
     pub(super) weighted: f64,
 }
 
-impl Total {
-    pub(in crate::kernels::pairs) fn merge(&mut self, rows: &Range<usize>, cols: &Range<usize>, part: Part) {
+impl SweepSums {
+    pub(in crate::kernels::pairs) fn merge(&mut self, rows: &Range<usize>, cols: &Range<usize>, part: TileSums) {
         self.sums.merge(rows.start, &part.rows);
         self.sums.merge(cols.start, &part.cols);
         self.ln += part.ln;
@@ -51,9 +51,9 @@ impl Total {
     }
 }
 
-/// Sums by class of some points.
+/// Sums over the pairs that each class is in.
 #[derive(Clone, Debug)]
-pub(super) struct Sums {
+pub(super) struct ClassPairs {
     pub(super) pairs: Vec<f64>,
     pub(super) cdnv: Vec<f64>,
     pub(super) inverse: Vec<f64>,
@@ -61,7 +61,7 @@ pub(super) struct Sums {
     pub(super) neighbour: Vec<u64>,
 }
 
-impl Sums {
+impl ClassPairs {
     pub(super) fn new(points: usize) -> Self {
         let zero = || vec![0.0; points];
         let worst = vec![-1.0; points];
@@ -83,7 +83,7 @@ impl Sums {
     }
 }
 
-/// The worst pairs seen.
+/// The worst pairs so far.
 pub(super) struct Worst {
     pub(super) limit: usize,
     pub(super) pairs: Vec<WorstPair>,

@@ -66,21 +66,21 @@ pub fn bench(archive: Option<&Archive>) -> Result<Bench> {
         Ok(())
     })?;
     let mut stages = Vec::new();
-    let (mut first_pass, mut decoding) = (0.0, 0.0);
+    let (mut reading, mut decoding) = (0.0, 0.0);
     if let Some(archive) = archive {
         let unit = &archive.units()[0];
         let stored = (u128::from(unit.bytes) * rows as u128 / u128::from(unit.rows.max(1))) as usize;
         let file = File::open(&archive.files()[unit.file].path).map_err(unreadable)?;
         let mut page = vec![0; 1 << 20];
-        first_pass = best(&mut || {
+        reading = best(&mut || {
             for at in (0..stored).step_by(page.len()) {
                 file.read_at(&mut page, at as u64).map_err(unreadable)?;
             }
             Ok(())
         })?;
         decoding = best(&mut || first_chunk(archive).map(|chunk| archive.recycle(chunk)))?;
-        stages.push(Stage { name: "read", seconds: first_pass, limit: "copying", limit_seconds: copying });
-        stages.push(Stage { name: "decode", seconds: decoding, limit: "first_pass", limit_seconds: first_pass });
+        stages.push(Stage { name: "read", seconds: reading, limit: "copying", limit_seconds: copying });
+        stages.push(Stage { name: "decode", seconds: decoding, limit: "reading", limit_seconds: reading });
     }
     let seconds = add::<ClassSums>(&chunk)?;
     stages.push(Stage { name: "class sums", seconds, limit: "copying", limit_seconds: copying });
@@ -96,8 +96,8 @@ pub fn bench(archive: Option<&Archive>) -> Result<Bench> {
     let seconds = blocks * best(&mut || add_block(black_box(&mut sums), &block, dim, Par::Seq))?;
     stages.push(Stage { name: "Gram", seconds, limit: "a plain f64 product", limit_seconds: product });
     let seconds = decoding + add::<Scatter>(&chunk)?;
-    let limit = if archive.is_some() { "first_pass and a plain f64 product" } else { "a plain f64 product" };
-    stages.push(Stage { name: "total", seconds, limit, limit_seconds: first_pass + product });
+    let limit = if archive.is_some() { "reading and a plain f64 product" } else { "a plain f64 product" };
+    stages.push(Stage { name: "total", seconds, limit, limit_seconds: reading + product });
     Ok(Bench { rows, dim, classes: chunk.classes.len(), bytes, stages })
 }
 

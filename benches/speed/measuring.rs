@@ -5,6 +5,7 @@ use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use nckit::archive::Request;
+use nckit::kernels::Device;
 use nckit::kernels::gram::{BLOCK_ROWS, plain_product};
 use nckit::metrics::{Extras, Options, Selection};
 use nckit::pipeline::{HeadRules, Job, Plan, Rounding, Watch};
@@ -30,6 +31,7 @@ fn measure(path: &Path, metrics: &[&str], threads: usize) {
         extras: Extras::default(),
         rounding: Rounding::default(),
         scores: false,
+        device: Device::detect(),
         threads,
         memory: 4 << 30,
     };

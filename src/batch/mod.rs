@@ -1,11 +1,11 @@
 //! Labelled rows in memory, checked once at the rim.
 //!
-//! Everything below relies on it: rows are finite and of one length, labels are there.
+//! Everything else relies on these checks: rows are finite and of one length, and every row has a label.
 
 mod by_class;
 mod label;
 
-pub(crate) use by_class::ByClass;
+pub use by_class::ByClass;
 pub use label::{Label, LabelKind};
 
 use half::f16;
@@ -74,7 +74,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The same of values that are known to be finite, as those that a reader has looked through are.
+    /// The same for values that are known to be finite, such as those that a reader has checked.
     pub(crate) fn of_finite(
         dim: usize,
         features: Features<'a>,

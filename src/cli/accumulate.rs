@@ -10,6 +10,7 @@ use super::measure::{describe_columns, dry_run, memory_text, plan_text, time, us
 use super::progress::{Stopping, watched};
 use crate::archive::commands_terminal;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
 use crate::pipeline::{CheckpointedPass, Saving, Task};
 use crate::store::{Lock, StateFile, refuse_inputs};
@@ -65,6 +66,7 @@ fn task(args: &Accumulate) -> Result<Task> {
         rounding: args.exactness.rounding(),
         scatter: needs.scatter,
         shard: args.shard,
+        device: Device::detect(),
         threads: args.machine.thread_count(),
         memory: args.machine.memory_limit(),
     })

@@ -11,6 +11,7 @@ use super::{stdout, verify};
 use crate::archive::{Archive, Request, escaped};
 use crate::batch::Label;
 use crate::error::Result;
+use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
 use crate::pipeline::{HeadRules, Job, Plan, Rounding};
 use crate::store::StateFile;
@@ -44,6 +45,7 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
         extras: Extras::default(),
         rounding: Rounding::default(),
         scores: false,
+        device: Device::detect(),
         threads,
         memory: args.machine.memory_limit(),
     });

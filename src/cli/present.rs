@@ -9,6 +9,7 @@ use super::stdout;
 use crate::archive::{ClassNames, HeadRows, HeadSource, Naming, Request};
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
+use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
 use crate::pipeline::{HeadRules, HeadSummary, Job, Rounding, RowSource, ScoreSink};
 use crate::report::{Format, Report, ScoreWriter, Style};
@@ -133,6 +134,7 @@ pub(super) fn job(
         extras: Extras { per_class: outputs.per_class.is_some(), worst_pairs: outputs.worst_pairs },
         rounding,
         scores: outputs.scores.is_some(),
+        device: Device::detect(),
         threads: machine.thread_count(),
         memory: machine.memory_limit(),
     })

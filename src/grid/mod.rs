@@ -4,16 +4,16 @@
 
 mod history;
 mod integer;
-mod profile;
 mod simd;
+mod spread;
 mod value;
 
 pub use history::{ExponentRows, History};
 pub use integer::{bits_i128, bits_i256, divide, f64_from_i256, narrow, shift_left, shift_right, wide};
-pub use profile::Profile;
 #[cfg(test)]
 pub(crate) use simd::Registers;
 pub(crate) use simd::vectorised;
+pub use spread::Spread;
 pub(crate) use value::Value;
 
 /// Exponents stay where both a step and its inverse are ordinary `f64`; values below `2^-1022` round to 0.

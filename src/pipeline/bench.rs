@@ -9,6 +9,7 @@ use super::Rounding;
 use crate::archive::{Archive, Decoded, Part, Skipped, Values, chunk_rows};
 use crate::batch::Label;
 use crate::error::{Error, Result};
+use crate::kernels::Workspace;
 use crate::kernels::gram::{BLOCK_ROWS, Par, add_block, packed_len, plain_product};
 use crate::state::{Accumulate, ClassSums, Scatter, Shifts};
 
@@ -107,8 +108,8 @@ fn first_chunk(archive: &Archive) -> Result<Decoded> {
 
 /// Seconds to add a chunk to a state that has it already.
 fn add<S: Accumulate>(chunk: &Decoded) -> Result<f64> {
-    let (mut state, shifts) = (S::identity(), Shifts::default());
-    best(&mut || Rounding::default().add(chunk, &mut state, &shifts))
+    let (mut state, shifts, mut workspace) = (S::identity(), Shifts::default(), Workspace::default());
+    best(&mut || Rounding::default().add(chunk, &mut state, &shifts, &mut workspace))
 }
 
 fn best(work: &mut dyn FnMut() -> Result<()>) -> Result<f64> {

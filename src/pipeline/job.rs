@@ -2,6 +2,7 @@
 
 use super::{HeadRules, Rounding};
 use crate::archive::{HeadSource, Request};
+use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
 
 /// What is to be measured, and how.
@@ -31,6 +32,8 @@ pub struct Job {
     pub rounding: Rounding,
     /// Whether every row of the decisions and every out-of-distribution row is to be scored.
     pub scores: bool,
+    /// What works on the rows.
+    pub device: Device,
     /// Worker threads, at least 1.
     pub threads: usize,
     /// Bytes that the run may use.

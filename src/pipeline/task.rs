@@ -3,6 +3,7 @@
 use super::Rounding;
 use super::first_pass::filters;
 use crate::archive::{Archive, Policy, Request};
+use crate::kernels::Device;
 use crate::store::{Settings, Source};
 
 /// What is to be counted, and how.
@@ -18,6 +19,8 @@ pub struct Task {
     pub scatter: bool,
     /// Which part of how many, in units of about equal bytes.
     pub shard: Option<(u32, u32)>,
+    /// What works on the rows.
+    pub device: Device,
     /// Worker threads, at least 1.
     pub threads: usize,
     /// Bytes that the run may use.

@@ -31,7 +31,7 @@ use super::share::{Shared, shared};
 use super::{evaluate, external, functions};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
-use crate::kernels::Projection;
+use crate::kernels::{Projection, Workspace};
 use crate::metrics::{Evidence, Extras, Need, Selection, card, cards, measure, neco_projection};
 use crate::state::{Head, Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState, Statistics};
 
@@ -235,11 +235,12 @@ struct Judging {
     function: JudgedAggregate,
     contexts: Vec<Arc<Context>>,
     groups: Vec<Group>,
+    workspace: Workspace,
 }
 
 impl Judging {
     fn new(function: &JudgedAggregate) -> Self {
-        Self { function: function.clone(), contexts: Vec::new(), groups: Vec::new() }
+        Self { function: function.clone(), contexts: Vec::new(), groups: Vec::new(), workspace: Workspace::default() }
     }
 
     /// The context of a state and a head, each an array of one row.
@@ -342,7 +343,7 @@ impl Judging {
                 (false, true) => Role::Eval,
                 (false, false) => Role::Train,
             };
-            let seen = &mut self.groups[group].seen;
+            let (seen, workspace) = (&mut self.groups[group].seen, &mut self.workspace);
             rows.each_batch(&members, |batch| {
                 if batch.dim() != context.statistics.dim {
                     return Err(differ_in_length(context.statistics.dim, batch.dim()));
@@ -350,7 +351,7 @@ impl Judging {
                 if !is_outside {
                     check_kind(&context.statistics, batch)?;
                 }
-                pass.update(role, batch, None, seen, None)
+                pass.update(role, batch, None, seen, None, workspace)
             })?;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What SQL calls a state: a state of the `state` room, and what else a metric wants to know of the rows.
 
 use crate::error::{Error, Result};
+use crate::kernels::Workspace;
 use crate::state::Accumulate;
 use crate::state::{Chunk, ClassSums, Merge, Parts, Scatter, Shifts, Statistics};
 
@@ -63,10 +64,16 @@ impl Summary {
         (scatter + 2 * (ClassSums::bytes(classes, dim) + sums.text_bytes())) as u64
     }
 
-    pub(super) fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
+    pub(super) fn update(
+        &mut self,
+        chunk: &Chunk<'_>,
+        rows: Option<&[u32]>,
+        shifts: &Shifts,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
         match &mut self.sums {
-            Sums::Moments(sums) => sums.update(chunk, rows, shifts),
-            Sums::Full(scatter) => scatter.update(chunk, rows, shifts),
+            Sums::Moments(sums) => sums.update(chunk, rows, shifts, workspace),
+            Sums::Full(scatter) => scatter.update(chunk, rows, shifts, workspace),
         }
     }
 

@@ -11,6 +11,7 @@ use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_right, vectorised};
+use crate::kernels::Workspace;
 
 /// Exact class sums. They are compared by their [canonical](Merge::canonical) forms, as [`encode`](Merge::encode)
 /// writes them.
@@ -483,14 +484,18 @@ impl PartialEq for ClassSums {
 }
 
 impl Accumulate for ClassSums {
-    fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
-        observe(chunk, rows, shifts, self)
+    fn update(
+        &mut self,
+        chunk: &Chunk<'_>,
+        rows: Option<&[u32]>,
+        shifts: &Shifts,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        observe(chunk, rows, shifts, workspace, self)
     }
 }
 
 impl Observer for ClassSums {
-    const ROWS: bool = false;
-
     fn summed(&mut self, sums: &ClassSums) -> Result<()> {
         self.merge(sums)
     }

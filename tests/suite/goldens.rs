@@ -5,6 +5,7 @@ use std::path::Path;
 
 use nckit::archive::{HeadSource, Request};
 use nckit::batch::Label;
+use nckit::kernels::Device;
 use nckit::metrics::{Extras, Options, Selection};
 use nckit::pipeline::{HeadRules, Job, Plan, Rounding, RowSource, Watch};
 use nckit::report::{Group, Report};
@@ -63,13 +64,14 @@ pub(crate) fn plain_job(inputs: Vec<String>, request: Request, metrics: &[&str])
         extras: Extras::default(),
         rounding: Rounding::default(),
         scores: false,
+        device: Device::detect(),
         threads: 2,
         memory: 1 << 30,
     }
 }
 
 /// The job of all of `h3`, or of the layers.
-fn job(layer: &str, head: Option<&str>) -> Job {
+pub(crate) fn job(layer: &str, head: Option<&str>) -> Job {
     let rows = |split: &str| RowSource {
         path: data("hive"),
         filters: filters(&[&format!("split={split}"), &format!("layer={layer}")]),

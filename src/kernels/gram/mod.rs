@@ -4,6 +4,10 @@
 //! sum, in any order, fused or not, is an integer that `f64` holds exactly, and any matrix product returns the exact
 //! answer. Each block's product is folded into 128-bit integers before the next (Ozaki et al. 2012).
 
+mod sum;
+
+pub use sum::GramSum;
+
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -74,9 +78,9 @@ pub fn packed_column(dim: usize, j: usize) -> usize {
 }
 
 /// How many blocks an `i64` holds the sum of: each adds at most `2^53`.
-pub const NARROW_BLOCKS: usize = 1 << 9;
+const NARROW_BLOCKS: usize = 1 << 9;
 
-/// `acc += δᵀ δ`, the lower triangle by columns; at most [`NARROW_BLOCKS`] of them.
+/// `acc += δᵀ δ`, the lower triangle by columns; at most 2^9 times, since each block adds up to `2^53`.
 ///
 /// `block` is rows × D, row-major, of integers `|δ| < 2^21`, at most [`BLOCK_ROWS`] rows.
 ///

@@ -5,9 +5,9 @@
 //! depends on the numbers alone: not on tiles, threads, order of summation or fused operations.
 
 mod alike;
+mod contenders;
 mod race;
 
-use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -15,13 +15,16 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef};
 
 use self::alike::{alike, join};
+pub use self::contenders::Contenders;
 use self::race::Race;
 use super::dot::{dot, norm};
 use super::exact_sum::ExactSum;
+use crate::error::{Error, Result};
 use crate::grid::vectorised;
+use crate::kernels::Workspace;
 
 /// Rows of a tile: with the candidates' 4 MiB of scores, which stay in cache.
-pub const TILE_ROWS: usize = 256;
+pub(super) const TILE_ROWS: usize = 256;
 
 /// Candidates of a tile.
 const TILE_CANDIDATES: usize = 2048;
@@ -104,24 +107,55 @@ impl<'a> Candidates<'a> {
         self
     }
 
-    /// What each row chooses, for each kind of offsets. `rows` is rows × D, row-major, finite.
-    pub fn choose(&self, rows: &[f64], second: bool) -> Vec<Vec<Choice>> {
-        let mut choices = vec![Vec::with_capacity(rows.len() / self.dim); self.rules.len()];
-        for tile in rows.chunks(TILE_ROWS * self.dim) {
-            for (choices, of_tile) in choices.iter_mut().zip(self.choose_tile(tile, second)) {
-                choices.extend(of_tile);
-            }
-        }
-        choices
+    /// `D`.
+    pub fn dim(&self) -> usize {
+        self.dim
     }
 
-    fn choose_tile(&self, rows: &[f64], second: bool) -> Vec<Vec<Choice>> {
+    /// `K`.
+    pub fn len(&self) -> usize {
+        self.norms.len()
+    }
+
+    /// Whether there is no candidate.
+    pub fn is_empty(&self) -> bool {
+        self.norms.is_empty()
+    }
+
+    /// How many rules of choice there are, one for each kind of offsets.
+    pub fn rules(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// What each row chooses, for each kind of offsets. `rows` is rows × D, row-major, finite.
+    ///
+    /// # Errors
+    ///
+    /// Those of the [kernels](crate::kernels::Kernels).
+    pub fn choose(&self, rows: &[f64], second: bool, workspace: &mut Workspace) -> Result<Vec<Vec<Choice>>> {
+        let places = if second { 2 } else { 1 };
+        let Workspace { kernels, contenders, .. } = workspace;
+        contenders.clear();
+        kernels.contenders(self, rows, places, contenders)?;
+        let count = rows.len() / self.dim;
+        if contenders.lists() != count * self.rules.len() {
+            return Err(Error::internal("the kernels have not looked at every row"));
+        }
+        let decide = |(at, rule): (usize, &Rule<'_>)| {
+            let list = |row: usize| contenders.list(row * self.rules.len() + at);
+            rows.chunks_exact(self.dim).enumerate().map(|(i, row)| self.decide(rule, list(i), places, row)).collect()
+        };
+        Ok(self.rules.iter().enumerate().map(decide).collect())
+    }
+
+    /// Bounds the scores of a tile of rows, at most [`TILE_ROWS`], by a matrix product for each tile of candidates.
+    pub(super) fn bound_scores(&self, rows: &[f64], places: usize, scratch: &mut TileScratch, lists: &mut Contenders) {
         let dim = self.dim;
-        let Scratch { mut shifted, mut scores, mut races } = SCRATCH.take();
+        let TileScratch { shifted, scores, races } = scratch;
         let about_origin = match self.origin {
             Some(origin) => {
                 shifted.resize(rows.len(), 0.0);
-                shift(rows, origin, &mut shifted);
+                shift(rows, origin, shifted);
                 shifted.as_slice()
             }
             None => rows,
@@ -130,8 +164,8 @@ impl<'a> Candidates<'a> {
         let lengths: Vec<f64> = about_origin.chunks_exact(dim).map(norm).collect();
         let blur = self.errors.iter().flatten().fold(0.0, |most: f64, error| most.max(BLUR * error));
         races.resize_with(count * self.rules.len(), Race::default);
-        for race in &mut races {
-            race.start(if second { 2 } else { 1 });
+        for race in races.iter_mut() {
+            race.start(places);
         }
         scores.resize(scores.len().max(count * TILE_CANDIDATES.min(self.norms.len())), 0.0);
         for (tile, vectors) in self.vectors.chunks(TILE_CANDIDATES * dim).enumerate() {
@@ -157,25 +191,23 @@ impl<'a> Candidates<'a> {
                 }
             }
         }
-        let decide = |(rule, races): (&Rule<'_>, &[Race])| {
-            races.iter().zip(rows.chunks_exact(dim)).map(|(race, row)| self.decide(rule, race, row)).collect()
-        };
-        let choices = self.rules.iter().zip(races.chunks_exact(count)).map(decide).collect();
-        SCRATCH.set(Scratch { shifted, scores, races });
-        choices
+        for row in 0..count {
+            for races in races.chunks_exact(count) {
+                lists.push(races[row].left());
+            }
+        }
     }
 
-    /// Decides among the candidates that the bound has left.
-    fn decide(&self, rule: &Rule<'_>, race: &Race, row: &[f64]) -> Choice {
-        let mut left = race.left();
-        if let (Some(best), None) = (left.next(), left.next()) {
+    /// Decides among the candidates that are left of a row, in ascending order.
+    fn decide(&self, rule: &Rule<'_>, left: &[u32], places: usize, row: &[f64]) -> Choice {
+        if let &[best] = left {
             return Choice { best, second: None, tied: false };
         }
         // Candidates alike have the same score, so one of them speaks for all.
         let mut scored: Vec<(u32, ExactSum)> = Vec::new();
         let mut entries: Vec<(u32, usize)> = Vec::new();
         let mut known = HashMap::new();
-        for class in race.left() {
+        for &class in left {
             let speaker = rule.alike[class as usize];
             let at = *known.entry(speaker).or_insert_with(|| {
                 scored.push((speaker, self.exact_score(rule, speaker as usize, row)));
@@ -197,7 +229,7 @@ impl<'a> Candidates<'a> {
             compare(entry.1, best.1) == Ordering::Equal || self.as_near(row, entry.0 as usize, best.0 as usize)
         };
         let tied = entries.iter().any(|entry| entry.0 != best.0 && same(entry));
-        let second = if race.places > 1 { champion(Some(best.0)).map(|entry| entry.0) } else { None };
+        let second = if places > 1 { champion(Some(best.0)).map(|entry| entry.0) } else { None };
         Choice { best: best.0, second, tied }
     }
 
@@ -258,17 +290,13 @@ fn relative_error(dim: usize) -> f64 {
     (dim as f64 + 8.0) * 0.51 * f64::EPSILON
 }
 
-/// Memory of a tile, which may be some mebibytes: asked for once and not for every tile.
-#[derive(Default)]
-struct Scratch {
+/// The memory of a tile, which may take some mebibytes.
+#[derive(Debug, Default)]
+pub(super) struct TileScratch {
     shifted: Vec<f64>,
     scores: Vec<f64>,
-    /// Those of one rule after those of the other.
+    /// All rows under the first rule, then all under the next.
     races: Vec<Race>,
-}
-
-thread_local! {
-    static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
 /// `x − origin` of every row.

@@ -8,7 +8,7 @@ use arrow::datatypes::i256;
 use crate::grid::{DELTA_LIMIT, Grid, RESIDUAL_BITS, Value, power_of_two, vectorised, wide};
 
 /// `|δ|` of a short row is below `2^21`.
-pub const SHORT_BITS: u32 = 21;
+pub(super) const SHORT_BITS: u32 = 21;
 
 /// Adding it to an integer of magnitude up to `2^51` leaves that integer in the low bits of the sum; adding it to any
 /// number of that size and taking it off again rounds to an integer, ties to even.
@@ -19,7 +19,7 @@ pub(crate) const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52
 const RESIDUAL_MAGIC: f64 = MAGIC / (1_u64 << RESIDUAL_BITS) as f64; // 1.5 · 2^32
 
 /// `|x / g|` below which adding 1.5 · 2^52 and taking it off again rounds.
-pub const NARROW_LIMIT: f64 = 2_251_799_813_685_248.0; // 2^51
+pub(crate) const NARROW_LIMIT: f64 = 2_251_799_813_685_248.0; // 2^51
 
 /// The bits of `2^21` as an `f64`.
 const LONG_BITS: u64 = 2_097_152_f64.to_bits();
@@ -27,7 +27,7 @@ const LONG_BITS: u64 = 2_097_152_f64.to_bits();
 /// The low 32 bits of an integer held in an `f64`, `|x| ≤ 2^51`.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "a call in loops over values would keep them from being vectorised")]
-pub fn low_word(x: f64) -> i32 {
+pub(super) fn low_word(x: f64) -> i32 {
     (x + MAGIC).to_bits() as i32
 }
 
@@ -42,6 +42,7 @@ const GROUP: usize = 4;
 const LANE_DIMS: usize = 1 << 10;
 
 /// The dimensions whose squares are summed in one pass.
+#[derive(Clone, Debug)]
 struct Band {
     /// By how many bits the sum over the band moves left.
     shift: u32,
@@ -52,27 +53,30 @@ struct Band {
 }
 
 /// A grid, prepared for rounding rows to it.
-pub struct Quantiser {
-    dim: usize,
+#[derive(Clone, Debug)]
+pub(super) struct Quantiser {
+    grid: Grid,
     inverse: Vec<f64>,
     weights: Vec<u32>,
     bands: Vec<Band>,
     narrow: bool,
 }
 
-/// Where the rows of a block belong, and about what they are taken.
-pub struct Rows<'a> {
-    /// Row indices into the values; the more rows of a class stand together, the better.
+/// Some rows of a chunk, class after class, and the shift of each class.
+#[derive(Clone, Copy, Debug)]
+pub struct ShiftedRows<'a> {
+    /// Row indices into the features.
     pub rows: &'a [u32],
     /// The class of each of those rows.
     pub classes: &'a [u32],
-    /// The class that is the first in what follows, and in the totals.
+    /// The class that comes first in `shifts` and in the totals.
     pub first_class: u32,
-    /// Shifts, classes × D, in steps.
+    /// Shifts, classes × D, in steps of the grid.
     pub shifts: &'a [i64],
 }
 
-/// What rounding adds up, besides the rows themselves.
+/// What rounding adds up for each class, with `q = round_ties_even(x / g)` and `δ = q − shift`.
+#[derive(Debug)]
 pub struct Totals<'a> {
     /// `Σ δ`, classes × D.
     pub sums: &'a mut [i64],
@@ -85,12 +89,12 @@ pub struct Totals<'a> {
 }
 
 /// The rounded rows of a block.
-#[derive(Default)]
-pub struct Rounded {
+#[derive(Debug, Default)]
+pub(super) struct Rounded {
     /// Short rows, rows × D.
-    pub short: Vec<f64>,
+    pub(super) short: Vec<f64>,
     /// Long rows, with some `|δ| ≥ 2^21`, rows × D.
-    pub long: Vec<i128>,
+    pub(super) long: Vec<i128>,
     /// A class's shift.
     shift: Vec<f64>,
     /// `Σ δ²` of a class's rows, one a band.
@@ -108,7 +112,7 @@ pub struct TooFar {
 
 impl Quantiser {
     /// Prepares for `grid`; `largest` bounds |x| in each dimension.
-    pub fn new(grid: &Grid, largest: &[f64]) -> Self {
+    pub(super) fn new(grid: Grid, largest: &[f64]) -> Self {
         let weights = grid.weights();
         let inverse: Vec<f64> = grid.exponents().iter().map(|e| power_of_two(-e.unwrap_or(0))).collect();
         let narrow = inverse.iter().zip(largest).all(|(inverse, largest)| largest * inverse < NARROW_LIMIT);
@@ -121,7 +125,12 @@ impl Quantiser {
             mask: weights.iter().map(|weight| if weight / BAND == band { (1 << 52) - 1 } else { 0 }).collect(),
         };
         let bands = occupied.into_iter().map(band).collect();
-        Self { dim: grid.dim(), inverse, weights, bands, narrow }
+        Self { grid, inverse, weights, bands, narrow }
+    }
+
+    /// The grid.
+    pub(super) fn grid(&self) -> &Grid {
+        &self.grid
     }
 
     /// Rounds rows. With `keep`, short rows are left in `out`; long rows always are, and their squares are counted.
@@ -129,10 +138,10 @@ impl Quantiser {
     /// # Errors
     ///
     /// The first row, by index, with some `|δ|` at [`DELTA_LIMIT`] or beyond; the totals mean nothing then.
-    pub(crate) fn round<T: Value>(
+    pub(super) fn round<T: Value>(
         &self,
         values: &[T],
-        rows: &Rows<'_>,
+        rows: &ShiftedRows<'_>,
         totals: &mut Totals<'_>,
         keep: bool,
         out: &mut Rounded,
@@ -154,12 +163,12 @@ impl Quantiser {
     fn round_narrow<T: Value>(
         &self,
         values: &[T],
-        rows: &Rows<'_>,
+        rows: &ShiftedRows<'_>,
         totals: &mut Totals<'_>,
         keep: bool,
         out: &mut Rounded,
     ) -> Option<TooFar> {
-        let dim = self.dim;
+        let dim = self.grid.dim();
         out.short.resize(if keep { rows.rows.len() } else { GROUP } * dim, 0.0);
         out.shift.resize(dim, 0.0);
         let (mut kept, mut failed) = (0, None);
@@ -226,7 +235,7 @@ impl Quantiser {
     /// Adds short rows to their class's sums, and their squares to those of each band.
     #[inline(always)]
     fn add_short<const N: usize>(&self, deltas: [&[f64]; N], sums: &mut [i64], squares: &mut [u128]) {
-        let dim = self.dim;
+        let dim = self.grid.dim();
         let (deltas, sums) = (deltas.map(|delta| &delta[..dim]), &mut sums[..dim]);
         for j in 0..dim {
             let both: f64 = deltas.iter().map(|delta| delta[j]).sum();
@@ -273,12 +282,12 @@ impl Quantiser {
     fn round_wide<T: Value>(
         &self,
         values: &[T],
-        rows: &Rows<'_>,
+        rows: &ShiftedRows<'_>,
         totals: &mut Totals<'_>,
         keep: bool,
         out: &mut Rounded,
     ) -> Option<TooFar> {
-        let dim = self.dim;
+        let dim = self.grid.dim();
         let mut failed = None;
         out.short.clear();
         let mut delta = vec![0_i128; dim];
@@ -368,7 +377,7 @@ impl Shifted<'_> {
 }
 
 /// Of two rows the one with the lower index.
-fn earlier(a: Option<TooFar>, b: Option<TooFar>) -> Option<TooFar> {
+pub(super) fn earlier(a: Option<TooFar>, b: Option<TooFar>) -> Option<TooFar> {
     a.into_iter().chain(b).min_by_key(|far| far.row)
 }
 

@@ -9,7 +9,7 @@ use super::{FirstPass, differ_in_length};
 use crate::archive::{Archive, Decoded, Key, Policy, Skipped, is_damage};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
-use crate::grid::Profile;
+use crate::kernels::{Profile, Workspace};
 use crate::metrics::{OodMean, Options};
 use crate::pipeline::digest;
 use crate::pipeline::evaluate::{Evaluation, FurtherRows};
@@ -28,18 +28,26 @@ pub struct Rounding {
 }
 
 impl Rounding {
-    pub(in crate::pipeline) fn profile(self, batch: &Batch<'_>) -> Result<Profile> {
+    pub(in crate::pipeline) fn profile(self, batch: &Batch<'_>, workspace: &mut Workspace) -> Result<Profile> {
         match self.exponent {
-            Some(exponent) => Profile::with_exponent(batch, exponent),
-            None => Ok(Profile::of(batch, self.extra_bits)),
+            Some(exponent) => Profile::with_exponent(batch, exponent, workspace),
+            None => Profile::of(batch, self.extra_bits, workspace),
         }
     }
 
     /// Adds all rows of a chunk, whatever their groups.
-    pub(in crate::pipeline) fn add<S: Accumulate>(self, chunk: &Decoded, state: &mut S, shifts: &Shifts) -> Result<()> {
+    pub(in crate::pipeline) fn add<S: Accumulate>(
+        self,
+        chunk: &Decoded,
+        state: &mut S,
+        shifts: &Shifts,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
         let batch = chunk.finite_batch()?;
-        let profile = self.profile(&batch)?;
-        state.update(&Chunk { batch, profile: &profile }, None, shifts)
+        let profile = self.profile(&batch, workspace)?;
+        state.update(&Chunk { batch, profile: &profile }, None, shifts, workspace)?;
+        workspace.recycle(profile);
+        Ok(())
     }
 }
 
@@ -261,9 +269,9 @@ fn count<S: Present>(
 ) -> Result<Counted<S>> {
     let shifts = ShiftTables::default();
     let bits = first_pass.archive.significand_bits();
-    let look = |worker: &mut Counted<S>, place: Place, chunk: &Decoded| {
+    let look = |(worker, workspace): &mut (Counted<S>, Workspace), place: Place, chunk: &Decoded| {
         let batch = chunk.finite_batch()?;
-        let profile = first_pass.rounding.profile(&batch)?;
+        let profile = first_pass.rounding.profile(&batch, workspace)?;
         let mut entry = Entry::default();
         for part in &chunk.parts {
             let group = worker.groups.entry(part.key.clone()).or_insert_with(Gathered::new);
@@ -282,9 +290,10 @@ fn count<S: Present>(
             *group.precisions.entry(bits).or_default() += used as u64;
             let before = group.state.class_sums().classes();
             room_for(&first_pass.meter, chunk, rows, group.state.class_sums())?;
-            group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts.of(&part.key))?;
+            group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts.of(&part.key), workspace)?;
             first_pass.meter.grow(classes_bytes(&group.state.class_sums().labels()[before..], chunk.dim));
         }
+        workspace.recycle(profile);
         if ledger {
             let unit = worker.entries.entry(place.unit).or_default();
             unit.used += entry.used;
@@ -294,10 +303,12 @@ fn count<S: Present>(
         Ok(())
     };
     let new = || Counted { groups: BTreeMap::new(), entries: BTreeMap::new(), units: 0 };
+    let worker = || (new(), first_pass.device.workspace());
     let (workers, read) =
-        scan_until(&first_pass.archive, units, first_pass.threads, watch, pause, new, |worker, place, chunk| {
+        scan_until(&first_pass.archive, units, first_pass.threads, watch, pause, worker, |worker, place, chunk| {
             look(worker, place, chunk).map_err(|error| at_row(error, &first_pass.archive, units[place.unit], chunk))
         })?;
+    let workers = workers.into_iter().map(|(counted, _)| counted);
     let mut all = new();
     all.units = read;
     // A unit of which no row was asked for was read all the same.
@@ -340,28 +351,32 @@ pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result
     let units: Vec<usize> = (0..archive.units().len()).collect();
     let one_class = [Label::Int(0)];
     let shifts = ShiftTables::default();
-    let look = |groups: &mut BTreeMap<Key, Gathered<ClassSums>>, chunk: &Decoded| {
+    type Groups = BTreeMap<Key, Gathered<ClassSums>>;
+    let look = |(groups, workspace): &mut (Groups, Workspace), chunk: &Decoded| {
         let mut batch = chunk.finite_batch()?;
         let codes = vec![0; chunk.codes.len()];
         if plan.job.options.ood_mean == OodMean::Rows {
             batch = Batch::of_finite(chunk.dim, batch.features(), &codes, &one_class)?;
         }
-        let profile = plan.job.rounding.profile(&batch)?;
+        let profile = plan.job.rounding.profile(&batch, workspace)?;
         for part in &chunk.parts {
             let group = groups.entry(part.key.clone()).or_insert_with(Gathered::new);
             group.skipped.add(&part.skipped);
             if part.rows.as_ref().map_or(batch.rows(), Vec::len) > 0 {
                 group.check_dim(chunk.dim)?;
-                group.state.update(&Chunk { batch, profile: &profile }, part.rows.as_deref(), &shifts.of(&part.key))?;
+                let chunk = Chunk { batch, profile: &profile };
+                group.state.update(&chunk, part.rows.as_deref(), &shifts.of(&part.key), workspace)?;
             }
         }
+        workspace.recycle(profile);
         Ok(())
     };
-    let workers = scan(archive, &units, plan.threads, watch, BTreeMap::new, |groups, place, chunk| {
-        look(groups, chunk).map_err(|error| at_row(error, archive, place.unit, chunk))
+    let worker = || (Groups::new(), plan.job.device.workspace());
+    let workers = scan(archive, &units, plan.threads, watch, worker, |worker, place, chunk| {
+        look(worker, chunk).map_err(|error| at_row(error, archive, place.unit, chunk))
     })?;
-    let mut merged: BTreeMap<Key, Gathered<ClassSums>> = BTreeMap::new();
-    for (key, group) in workers.into_iter().flatten() {
+    let mut merged = Groups::new();
+    for (key, group) in workers.into_iter().flat_map(|(groups, _)| groups) {
         merged.entry(key).or_insert_with(Gathered::new).merge(&group)?;
     }
     if merged.values().all(|group| group.dim == 0) {

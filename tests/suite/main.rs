@@ -15,6 +15,7 @@ mod laws;
 mod layering;
 mod means;
 mod oracle;
+mod plain_kernels;
 #[cfg(feature = "sql")]
 mod queries;
 mod reading;

@@ -5,9 +5,9 @@ use super::Batch;
 /// Stands for the class of a code that none of the rows has.
 const NONE: u32 = u32::MAX;
 
-/// Some rows of a batch, class after class, so that what a class needs stays in the nearest cache for all of its rows.
+/// Some rows of a batch, class after class: so the sums and shifts of a class stay in cache while its rows pass.
 ///
-/// Classes are in order of their first rows, and so are the rows of each.
+/// Classes come in the order of their first rows, and the rows of a class in the order of the batch.
 #[derive(Clone, Debug)]
 pub struct ByClass {
     /// The class of each code, or `NONE`.
@@ -20,11 +20,11 @@ pub struct ByClass {
 
 /// The rows of some consecutive classes.
 pub(crate) struct ClassRange<'a> {
-    /// The batch's code of each.
+    /// The code that each class has in the batch.
     pub(crate) codes: &'a [u32],
-    /// How many rows each has: at least one.
+    /// How many rows each class has: at least one.
     pub(crate) counts: &'a [u64],
-    /// The first of these classes.
+    /// The number of the first of these classes.
     pub(crate) first_class: u32,
     /// Whether these are the last classes.
     pub(crate) is_last: bool,

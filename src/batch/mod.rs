@@ -1,4 +1,4 @@
-//! Labelled rows in memory, checked once at the rim.
+//! Labelled rows in memory, checked once when they are made.
 //!
 //! Everything else relies on these checks: rows are finite and of one length, and every row has a label.
 
@@ -50,7 +50,7 @@ impl Features<'_> {
 
 /// Labelled rows: `N × D` finite values, row-major, and the class of each row.
 ///
-/// `codes[i]` is an index into `classes`, whose order means nothing and may differ from batch to batch.
+/// `codes[i]` is an index into `classes`. The order of `classes` has no meaning and may differ from batch to batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     dim: usize,
@@ -65,7 +65,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) if the number of values is not `codes.len() · dim`, a code has no class,
-    /// there are `2^32` rows or more, or a value is a NaN or an infinity: then with its row and dimension.
+    /// there are `2^32` rows or more, or a value is NaN or infinite; the error names its row and dimension.
     pub fn new(dim: usize, features: Features<'a>, codes: &'a [u32], classes: &'a [Label]) -> Result<Self> {
         let batch = Self::of_finite(dim, features, codes, classes)?;
         match features.first_nonfinite() {

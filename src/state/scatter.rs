@@ -144,7 +144,7 @@ fn not_contained() -> Error {
     Error::data("the rows to be subtracted are not in the state")
 }
 
-/// Calls for every entry of the lower triangle with where it is, and the sum of the bits of its row and column.
+/// Calls `entry` for every entry of the lower triangle, with its index and the sum of the bits of its row and column.
 fn shifted_columns(bits: &[u32], mut entry: impl FnMut(usize, u32)) {
     let mut at = 0;
     for j in 0..bits.len() {
@@ -155,8 +155,8 @@ fn shifted_columns(bits: &[u32], mut entry: impl FnMut(usize, u32)) {
     }
 }
 
-/// `entry · 2^bits`. The caller has bounded the diagonal, which bounds all other entries; where one of its two
-/// diagonal entries is 0 an entry is 0 and its bits may be any number.
+/// `entry · 2^bits`. The caller has bounded the diagonal, which bounds all other entries. An entry is 0 if one of its two
+/// diagonal entries is, and then `bits` may be any number.
 fn shifted(entry: i128, bits: u32) -> i128 {
     entry.checked_shl(bits).unwrap_or(0)
 }
@@ -180,9 +180,9 @@ impl<'a> GramMoves<'a> {
 
     /// `Q += (s + nΔ) Δᵀ + Δ sᵀ`, whose lower triangle is that of `s Δᵀ + Δ sᵀ + n Δ Δᵀ`.
     ///
-    /// Terms may leave the 128 bits where their sum does not. That the sum does not is what the trace says: a diagonal
-    /// entry that has lost a multiple of `2^128` no longer agrees with the squares, which are checked to fit, and the
-    /// diagonal bounds all other entries.
+    /// Terms may overflow 128 bits as long as their sum does not. The trace shows that the sum does not: a diagonal entry
+    /// that has lost a multiple of `2^128` no longer agrees with the squares, which are checked to fit, and the diagonal
+    /// bounds all other entries.
     fn finish(&mut self) -> Result<()> {
         if self.deltas.is_empty() {
             return Ok(());

@@ -7,7 +7,7 @@ use super::{BLUR, relative_error};
 use crate::kernels::dot::{dot, norm, squared_distance};
 use crate::kernels::pairs::UNRESOLVED;
 
-/// For each candidate the first with the same bits.
+/// For each candidate the first one with the same bits.
 pub(super) fn alike(dim: usize, vectors: &[f64], offsets: &[f64]) -> Vec<u32> {
     let hasher = RandomState::new();
     let vector = |k: usize| &vectors[k * dim..][..dim];
@@ -30,10 +30,10 @@ pub(super) fn alike(dim: usize, vectors: &[f64], offsets: &[f64]) -> Vec<u32> {
     offsets.iter().enumerate().map(first_alike).collect()
 }
 
-/// Makes those alike that lie no farther from each other than their errors let one tell, and the first stand for all.
+/// Joins candidates that lie within their errors of each other: the first of them stands for all.
 pub(super) fn join(dim: usize, vectors: &[f64], errors: &[f64], alike: &mut [u32]) {
     let vector = |k: usize| &vectors[k * dim..][..dim];
-    // Vectors that are near to each other are so along any line.
+    // Vectors that are near to each other have near projections on any line.
     let line: Vec<f64> = (1..=dim).map(|j| (j as f64 * 0.618_033_988_749_895).fract() - 0.5).collect();
     let length = norm(&line);
     let mut places: Vec<(f64, usize)> =
@@ -53,7 +53,7 @@ pub(super) fn join(dim: usize, vectors: &[f64], errors: &[f64], alike: &mut [u32
     (0..alike.len()).for_each(|k| alike[k] = root(alike, k) as u32);
 }
 
-/// The one that stands for `k`.
+/// The candidate that stands for `k`.
 fn root(alike: &[u32], mut k: usize) -> usize {
     while alike[k] as usize != k {
         k = alike[k] as usize;

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::grid::vectorised;
 use crate::kernels::Workspace;
 
-/// Rows of a tile: with the candidates' 4 MiB of scores, which stay in cache.
+/// Rows of a tile: their scores with a tile of candidates take 4 MiB, which stay in cache.
 pub(super) const TILE_ROWS: usize = 256;
 
 /// Candidates of a tile.
@@ -34,7 +34,7 @@ const TILE_CANDIDATES: usize = 2048;
 pub enum Offsets<'a> {
     /// Nothing.
     None,
-    /// A number a candidate, `K`.
+    /// One number for each candidate, `K`.
     Given(&'a [f64]),
     /// `−½ ‖v_k‖²`, which makes the largest score the nearest candidate.
     HalfSquares,
@@ -47,44 +47,44 @@ pub struct Candidates<'a> {
     vectors: &'a [f64],
     origin: Option<&'a [f64]>,
     norms: Vec<f64>,
-    /// How far each vector may lie from the true one, if that is not nowhere.
+    /// How far each vector may lie from the true one; `None` if the vectors are exact.
     errors: Option<Vec<f64>>,
     rules: Vec<Rule<'a>>,
 }
 
-/// Scores are told apart if they differ by more than this many times what the errors of vectors make of them.
+/// Scores count as different if they differ by more than this many times the error that the vectors cause in them.
 const DEVIATIONS: f64 = 3.0;
 
-/// How many times its error a vector may be moved by before another one is certainly not meant: as far as vectors are
-/// one, and as scores are not told apart.
+/// Bounds on scores allow each vector to be off by this many times its error: as far as vectors count as one, and scores
+/// as equal.
 const BLUR: f64 = 6.0;
 
-/// One way to choose, and what it needs to know of each candidate.
+/// One rule of choice, and what it needs for each candidate.
 #[derive(Debug)]
 struct Rule<'a> {
     offsets: Offsets<'a>,
     /// The offsets, rounded.
     rounded: Vec<f64>,
-    /// What the error of a score has besides its part in `‖x‖ ‖v_k‖`.
+    /// The bound on the error of a score, without the part that is proportional to `‖x‖ ‖v_k‖`.
     slack: Vec<f64>,
-    /// The first candidate with the same vector and offset.
+    /// For each candidate the first one with the same vector and offset.
     alike: Vec<u32>,
 }
 
-/// What a row has chosen.
+/// The choice of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// The candidate of the largest score; the first of equals.
     pub best: u32,
     /// The best of the others, if asked for and there is one; the first of equals.
     pub second: Option<u32>,
-    /// Whether another candidate has the same score as the best: exactly, or as far as the errors of vectors let one tell.
+    /// Whether another candidate has the same score as the best: exactly, or within the errors of the vectors.
     pub tied: bool,
 }
 
 impl<'a> Candidates<'a> {
-    /// Prepares to choose among the rows of `vectors`, `K × D`, for each kind of offsets. `origin` is taken off a row
-    /// before anything else; with it, a large offset that rows and candidates share costs no digits.
+    /// Prepares to choose among the rows of `vectors`, `K × D`, by one rule for each kind of offsets. `origin` is
+    /// subtracted from each row first: so a large offset that rows and candidates share costs no digits.
     ///
     /// All numbers are finite, and `K` is at least 1.
     pub fn new(dim: usize, vectors: &'a [f64], origin: Option<&'a [f64]>, offsets: &[Offsets<'a>]) -> Self {
@@ -93,9 +93,9 @@ impl<'a> Candidates<'a> {
         Self { dim, vectors, origin, norms, errors: None, rules }
     }
 
-    /// The same where the vectors are means of which each may lie as far as `errors`, `K`, from the true one; for the rule
-    /// of the nearest alone. Vectors no farther from each other than that are one, and the first of them is chosen; a row
-    /// that is as near to another vector as the errors let one tell is tied.
+    /// The same for vectors that are means and may each lie as far from the true mean as `errors`, `K`, says; only for the
+    /// rule of the nearest. Vectors that lie within these errors of each other count as one, and the first of them is
+    /// chosen. A row is tied if the errors could make another vector the nearest.
     #[must_use]
     pub fn off_by(mut self, errors: Vec<f64>) -> Self {
         for rule in &mut self.rules {
@@ -203,7 +203,7 @@ impl<'a> Candidates<'a> {
         if let &[best] = left {
             return Choice { best, second: None, tied: false };
         }
-        // Candidates alike have the same score, so one of them speaks for all.
+        // Equal candidates have the same score, which is computed once.
         let mut scored: Vec<(u32, ExactSum)> = Vec::new();
         let mut entries: Vec<(u32, usize)> = Vec::new();
         let mut known = HashMap::new();
@@ -233,8 +233,8 @@ impl<'a> Candidates<'a> {
         Choice { best: best.0, second, tied }
     }
 
-    /// Whether the errors of two vectors could make either the nearer one:
-    /// `½ |‖y − a‖² − ‖y − b‖²| = ½ |(a − b) · ((y − a) + (y − b))|` against what they make of it, `‖y − a‖ e_a + ‖y − b‖ e_b`.
+    /// Whether, within the errors of two vectors, either could be the nearer one. Compares
+    /// `½ |‖y − a‖² − ‖y − b‖²| = ½ |(a − b) · ((y − a) + (y − b))|` with its error, `‖y − a‖ e_a + ‖y − b‖ e_b`.
     fn as_near(&self, row: &[f64], a: usize, b: usize) -> bool {
         let Some(errors) = &self.errors else { return false };
         let vector = |k: usize| &self.vectors[k * self.dim..][..self.dim];
@@ -281,7 +281,7 @@ impl<'a> Rule<'a> {
     }
 }
 
-/// What bounds the error of a computed score, as a part of `‖x − origin‖ ‖v_k‖ + |o_k|`.
+/// A bound on the error of a computed score, relative to `‖x − origin‖ ‖v_k‖ + |o_k|`.
 ///
 /// A product of length `D`, summed in any order and fused or not, is off by at most `D u / (1 − D u)` of the sum of
 /// magnitudes (Higham 2002, 3.5), which is at most the product of the norms; the rounding of `x − origin`, of the

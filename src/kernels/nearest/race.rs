@@ -1,18 +1,18 @@
 //! The candidates of a row that may still be the best.
 
-/// Contenders kept before those that have fallen behind are dropped.
+/// How many contenders are kept before those that have fallen behind are dropped.
 const CONTENDERS: usize = 64;
 
-/// One row's candidates, one after the other: those that may still be among the best.
+/// The candidates of one row, seen one after the other: it keeps those that may be among the best.
 #[derive(Debug, Default)]
 pub(super) struct Race {
     /// How many of the best are wanted, 1 or 2.
     pub(super) places: usize,
-    /// The largest lower bounds of scores, as many as there are places, falling.
+    /// The two largest lower bounds of scores, descending.
     least: [f64; 2],
-    /// Candidates in order, with the upper bound of their score.
+    /// The candidates that may still win, ascending, each with the upper bound of its score.
     contenders: Vec<(u32, f64)>,
-    /// How many of them are looked through next.
+    /// Contenders that have fallen behind are dropped when there are this many.
     limit: usize,
 }
 
@@ -20,14 +20,14 @@ impl Race {
     pub(super) fn start(&mut self, places: usize) {
         let mut contenders = std::mem::take(&mut self.contenders);
         contenders.clear();
-        // Hardly any row has so many, and thousands of races are kept.
+        // Hardly any row has more, and the memory of thousands of races is kept.
         contenders.shrink_to(CONTENDERS);
         *self = Self { places, least: [f64::NEG_INFINITY; 2], contenders, limit: CONTENDERS };
     }
 
     #[inline]
     pub(super) fn enter(&mut self, class: u32, score: f64, error: f64) {
-        // Where the score has left the range of `f64` nothing is known of it, and the candidate stays.
+        // A score that has left the range of `f64` has no bounds, so the candidate stays.
         let error = if score.is_finite() { error } else { f64::NAN };
         let highest = score + error;
         if highest < self.least[self.places - 1] {
@@ -54,7 +54,7 @@ impl Race {
     }
 }
 
-/// Whether a score of at most `highest` is certainly below `least`; never where either is not a number.
+/// Whether a score of at most `highest` is certainly below `least`; `false` if either is NaN.
 fn behind(highest: f64, least: f64) -> bool {
     highest < least
 }

@@ -10,10 +10,10 @@ use super::{Buffers, Moments, NEAR, Points, ScaledMoments, Tile, UNRESOLVED};
 pub struct Angles {
     /// Points with a direction.
     pub points: usize,
-    /// Points without.
+    /// Points without a direction.
     pub zeros: usize,
-    /// Pairs of one direction up to rounding, of this arithmetic or 32 times what it left in the points; left out of both
-    /// energies.
+    /// Pairs whose directions differ by no more than rounding: that of this arithmetic, or 32 times the noise of the
+    /// points. Both energies leave them out.
     pub degenerate: u64,
     /// `cos`.
     pub cos: Moments,
@@ -29,11 +29,11 @@ pub struct Angles {
     pub riesz: ScaledMoments,
     /// The least `‖u_i − u_j‖`, degenerate pairs included; `None` without pairs.
     pub min_distance: Option<f64>,
-    /// What the noise of points leaves in these numbers.
+    /// The errors that the noise of the points causes in these numbers.
     pub errors: AngleErrors,
 }
 
-/// Estimates of errors, of pairs one by one.
+/// Moments of the estimated errors of single pairs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct AngleErrors {
     /// Of `‖u_i − u_j‖`, absolute.
@@ -46,7 +46,7 @@ pub struct AngleErrors {
     pub min_distance: f64,
 }
 
-/// What is known of some tiles.
+/// What some tiles add up to.
 #[derive(Clone, Debug)]
 pub(super) struct AngleSums {
     degenerate: u64,
@@ -55,7 +55,7 @@ pub(super) struct AngleSums {
     distance: Moments,
     log_energy: Moments,
     riesz: ScaledMoments,
-    /// Squared, and its estimated error, of the distance itself.
+    /// The smallest squared distance, and the estimated error of the distance.
     min_distance: (f64, f64),
     distance_errors: Moments,
     ln_errors: Moments,
@@ -115,7 +115,7 @@ impl<'a> Task<'a> {
         Self { points: *points, inverse_norms, noise, riesz_s, directions }
     }
 
-    /// What a pair's cosine is in a simplex, but for its sign.
+    /// The magnitude of the cosine of any pair in a simplex.
     fn simplex(&self) -> f64 {
         1.0 / (self.directions as f64 - 1.0)
     }
@@ -273,7 +273,7 @@ impl<'a> Task<'a> {
     }
 }
 
-/// The sweep of a tile. A closure of this size would not be inlined where the instructions are chosen.
+/// The sweep of a tile. A closure of this size would not be inlined into the function that chooses the instructions.
 struct Sweep<'a> {
     task: &'a Task<'a>,
     tile: &'a Tile<'a>,

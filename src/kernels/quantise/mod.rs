@@ -1,7 +1,6 @@
-//! Rounding rows to the grid: `δ = round_ties_even(x / g) − c`, with `Σ δ`, `Σ δ²` and the sum of what rounding took off
-//! beside.
+//! Rounds rows to the grid, `δ = round_ties_even(x / g) − c`, and adds up `Σ δ`, `Σ δ²` and the residuals of rounding.
 //!
-//! Every operation is exact or is the one rounding, so the width of the registers cannot change a bit.
+//! Every operation is exact except the one rounding, so the width of the registers cannot change a bit.
 
 use arrow::datatypes::i256;
 
@@ -10,15 +9,15 @@ use crate::grid::{DELTA_LIMIT, Grid, RESIDUAL_BITS, Value, power_of_two, vectori
 /// `|δ|` of a short row is below `2^21`.
 pub(super) const SHORT_BITS: u32 = 21;
 
-/// Adding it to an integer of magnitude up to `2^51` leaves that integer in the low bits of the sum; adding it to any
-/// number of that size and taking it off again rounds to an integer, ties to even.
+/// Added to an integer of magnitude up to `2^51`, it leaves that integer in the low bits of the sum. Added to any number
+/// of that size and subtracted again, it rounds the number to an integer, ties to even.
 pub(crate) const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52
 
-/// Adding it to a number below 1 rounds that to a multiple of `2^-20`, ties to even, and leaves it in the low bits of the
-/// sum, in units of so much.
+/// Added to a number below 1, it rounds that to a multiple of `2^-20`, ties to even, and leaves the multiple in the low
+/// bits of the sum.
 const RESIDUAL_MAGIC: f64 = MAGIC / (1_u64 << RESIDUAL_BITS) as f64; // 1.5 · 2^32
 
-/// `|x / g|` below which adding 1.5 · 2^52 and taking it off again rounds.
+/// Adding and subtracting 1.5 · 2^52 rounds `x / g` to an integer below this magnitude.
 pub(crate) const NARROW_LIMIT: f64 = 2_251_799_813_685_248.0; // 2^51
 
 /// The bits of `2^21` as an `f64`.
@@ -48,7 +47,7 @@ struct Band {
     shift: u32,
     /// By how many bits a dimension's square moves left within the band.
     shifts: Vec<u64>,
-    /// The bits of a square in the dimensions of the band, none in all others.
+    /// All bits of a square in the dimensions of the band, no bits in the others.
     mask: Vec<u64>,
 }
 
@@ -133,11 +132,11 @@ impl Quantiser {
         &self.grid
     }
 
-    /// Rounds rows. With `keep`, short rows are left in `out`; long rows always are, and their squares are counted.
+    /// Rounds rows and adds them to the totals. Leaves long rows in `out`, and with `keep` short rows too.
     ///
     /// # Errors
     ///
-    /// The first row, by index, with some `|δ|` at [`DELTA_LIMIT`] or beyond; the totals mean nothing then.
+    /// The first row, by index, with some `|δ|` at [`DELTA_LIMIT`] or beyond; then the totals are undefined.
     pub(super) fn round<T: Value>(
         &self,
         values: &[T],
@@ -158,7 +157,7 @@ impl Quantiser {
         failed.map_or(Ok(()), Err)
     }
 
-    /// All of `x / g` is below `2^51`: everything stays in `f64` registers.
+    /// Where all `x / g` are below `2^51`: everything stays in `f64` registers.
     #[inline(always)]
     fn round_narrow<T: Value>(
         &self,
@@ -207,7 +206,7 @@ impl Quantiser {
                         [long[at]] = shifted.round([x(row)], [delta], low, totals.changed);
                     }
                 }
-                // Fewer, or some of them long.
+                // The last rows of the class, or some of these rows are long.
                 let mut place = 0;
                 for (at, (&row, long)) in group.iter().zip(long).enumerate() {
                     let delta = &deltas[at * dim..][..dim];
@@ -232,7 +231,7 @@ impl Quantiser {
         failed
     }
 
-    /// Adds short rows to their class's sums, and their squares to those of each band.
+    /// Adds short rows to the sums of their class, and their squares to the sum of each band.
     #[inline(always)]
     fn add_short<const N: usize>(&self, deltas: [&[f64]; N], sums: &mut [i64], squares: &mut [u128]) {
         let dim = self.grid.dim();
@@ -246,7 +245,7 @@ impl Quantiser {
             for start in (0..dim).step_by(LANE_DIMS) {
                 let mut sum = 0_u64;
                 for j in start..dim.min(start + LANE_DIMS) {
-                    // A square is below 2^42, hence the low bits of its sum with 2^52.
+                    // A square is below 2^42, so it is the low bits of its sum with 2^52.
                     let square = |delta: &[f64]| (delta[j] * delta[j] + 4_503_599_627_370_496.0).to_bits() & mask[j];
                     let both: u64 = deltas.iter().map(|delta| square(delta)).sum();
                     sum = sum.wrapping_add(both.wrapping_shl(shifts[j] as u32));
@@ -268,7 +267,7 @@ impl Quantiser {
         }
         for (dimension, ((sum, &delta), &weight)) in sums.iter_mut().zip(delta).zip(&self.weights).enumerate() {
             let too_far = || TooFar { row, dimension };
-            // Short rows, of which a batch has fewer than 2^32, cannot fill the rest.
+            // The short rows of a batch, fewer than 2^32, cannot make it overflow from there.
             let within = |sum: &i64| sum.unsigned_abs() < 1 << 62;
             *sum = sum.checked_add(delta as i64).filter(within).ok_or_else(too_far)?;
             let term = wide(delta * delta, 2 * weight).ok_or_else(too_far)?;
@@ -277,7 +276,7 @@ impl Quantiser {
         Ok(())
     }
 
-    /// The same where `x / g` may pass `2^51`: integers from the start.
+    /// Where some `x / g` may pass `2^51`: with integers from the start.
     #[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
     fn round_wide<T: Value>(
         &self,
@@ -321,21 +320,21 @@ impl Quantiser {
     }
 }
 
-/// What rounding took off, at most half a step, in units of `2^-20` steps. The difference itself was exact.
+/// The residual of rounding, at most half a step, in units of `2^-20` steps. `taken` is exact.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "a call in loops over values would keep them from being vectorised")]
 fn residual(taken: f64) -> i64 {
     (taken + RESIDUAL_MAGIC).to_bits() as i64 - RESIDUAL_MAGIC.to_bits() as i64
 }
 
-/// What rows of a class are rounded by.
+/// The inverse steps and the shift by which the rows of a class are rounded.
 struct Shifted<'a> {
     inverse: &'a [f64],
     shift: &'a [f64],
 }
 
 impl Shifted<'_> {
-    /// Rounds rows, each into its `delta`, and returns which of them are long. One lane per dimension and no
+    /// Rounds rows, each into its `delta`, and returns which of them are long. There is one lane per dimension, and no
     /// branch.
     #[inline(always)]
     #[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
@@ -362,10 +361,10 @@ impl Shifted<'_> {
                 changes += u64::from(rounded != steps);
                 residuals += residual(steps - rounded);
                 delta[row] = rounded - shift[j];
-                // The bits of |δ|: ordered as the numbers are, and compared as integers in any order.
+                // The bits of |δ| are ordered as the numbers are, so they can be compared as integers.
                 beyond[row] |= (LONG_BITS - 1).wrapping_sub(delta[row].to_bits() & (u64::MAX >> 1));
             }
-            // All is loaded before anything is stored: for all that the compiler knows, both might be one memory.
+            // Everything is loaded before anything is stored, since the compiler cannot rule out that the slices overlap.
             changed[j] += changes;
             low[j] += residuals;
             for row in 0..N {

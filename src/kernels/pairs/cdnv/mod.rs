@@ -28,28 +28,28 @@ pub struct Cdnv {
     pub mean: f64,
     /// The largest; 0 without pairs.
     pub max: f64,
-    /// The mean of `log10 V` over pairs with `V > 0`; `None` without such.
+    /// The mean of `log10 V` over pairs with `V > 0`; `None` without such pairs.
     pub log10_mean: Option<f64>,
-    /// Estimate of what the noise of means leaves in the mean, relative.
+    /// The estimated relative error that the noise of the means causes in the mean.
     pub mean_error: f64,
-    /// The same of `V` itself, relative, on average over pairs.
+    /// The same for a single `V`, on average over pairs.
     pub typical_error: f64,
-    /// All of them.
+    /// The distribution of all `V`.
     pub distribution: Distribution,
-    /// One a class, also of those not used.
+    /// One entry for each class, used or not.
     pub by_class: Vec<ClassCdnv>,
-    /// The worst pairs, worst first; equals in the order of classes.
+    /// The worst pairs, worst first; pairs with equal `V` in the order of their classes.
     pub worst: Vec<WorstPair>,
 }
 
 /// The CDNV of one class with the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ClassCdnv {
-    /// The other classes, without those of a degenerate pair.
+    /// How many other classes count: those with which it is not a degenerate pair.
     pub pairs: u64,
-    /// The mean over them; 0 without any.
+    /// The mean over these classes; 0 without any.
     pub mean: f64,
-    /// The largest, and the class it is with.
+    /// The largest `V`, and the other class of that pair.
     pub worst: Option<(f64, usize)>,
     /// `Σ_i 1/(2 ‖μ_k − μ_i‖^2p)` over them.
     pub inverse_distances: f64,
@@ -68,7 +68,7 @@ pub struct WorstPair {
 
 pub(super) struct Task<'a> {
     points: Points<'a>,
-    /// `‖x‖²`; 0 for a point whose norm is, though rounding left something of it.
+    /// `‖x‖²`; 0 for a point whose norm is set to 0, even if rounding has left some value in it.
     squares: Vec<f64>,
     /// In units of the points, squared.
     variances: Vec<f64>,
@@ -127,8 +127,8 @@ impl<'a> Task<'a> {
         part
     }
 
-    /// Sweeps the pairs of point `i` with those from `first` on, which in the tile are those from `col` on; the positive
-    /// values.
+    /// Sweeps the pairs of point `i` with the points from `first` on, whose columns in the tile begin at `col`. Returns
+    /// the positive values of `V`.
     #[inline(always)]
     fn row<'b>(
         &self,
@@ -167,7 +167,7 @@ impl<'a> Task<'a> {
             sums[j] += v;
             inverses[j] += inverse[j];
             cdnv[j] = v;
-            // A pair that does not count is no worst pair: not even of a class whose other pairs are all 0.
+            // A pair that does not count must not become a worst pair, not even if all other pairs of a class are 0.
             let v = if inverse[j] > 0.0 { v } else { -1.0 };
             neighbour[j] = if v > worst[j] { i as u64 } else { neighbour[j] };
             worst[j] = if v > worst[j] { v } else { worst[j] };
@@ -197,7 +197,8 @@ impl<'a> Task<'a> {
         &cdnv[..positive]
     }
 
-    /// Squared distances, and 1 for a pair that counts, else 0; how many pairs are degenerate.
+    /// Computes squared distances, and sets `counts` to 1 for a pair that counts, else to 0. Returns how many pairs are
+    /// degenerate.
     #[inline(always)]
     fn squared_distances(
         &self,
@@ -304,7 +305,7 @@ impl<'a> Task<'a> {
     }
 }
 
-/// The sweep of a tile. A closure of this size would not be inlined where the instructions are chosen.
+/// The sweep of a tile. A closure of this size would not be inlined into the function that chooses the instructions.
 struct Sweep<'a> {
     task: &'a Task<'a>,
     tile: &'a Tile<'a>,

@@ -13,7 +13,7 @@ pub(in crate::kernels::pairs) struct TileSums {
     pub(super) positive: u64,
     pub(super) degenerate: u64,
     pub(super) errors: Errors,
-    /// If all are kept.
+    /// All values of `V`, if they are kept for exact quantiles.
     pub(super) values: Vec<f64>,
     pub(super) worst: Worst,
 }
@@ -33,7 +33,7 @@ pub(in crate::kernels::pairs) struct SweepSums {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Errors {
     pub(super) plain: f64,
-    /// Times `V`.
+    /// The same, each times `V`.
     pub(super) weighted: f64,
 }
 
@@ -68,7 +68,7 @@ impl ClassPairs {
         Self { pairs: zero(), cdnv: zero(), inverse: zero(), worst, neighbour: vec![0; points] }
     }
 
-    /// Adds what a tile says of the points from `start` on.
+    /// Adds the sums of a tile for the points from `start` on.
     fn merge(&mut self, start: usize, part: &Self) {
         let add = |mine: &mut [f64], theirs: &[f64]| mine.iter_mut().zip(theirs).for_each(|(mine, x)| *mine += x);
         add(&mut self.pairs[start..], &part.pairs);
@@ -87,7 +87,7 @@ impl ClassPairs {
 pub(super) struct Worst {
     pub(super) limit: usize,
     pub(super) pairs: Vec<WorstPair>,
-    /// A pair below it is not among them.
+    /// A pair below this is not among the worst.
     pub(super) threshold: f64,
 }
 

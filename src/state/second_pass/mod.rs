@@ -8,6 +8,7 @@ mod result;
 mod score_histogram;
 mod spec;
 mod state;
+mod train;
 
 pub use decisions::{DecisionCounts, Decisions};
 pub use result::{SecondPassResult, Separation};
@@ -22,11 +23,11 @@ use crate::batch::{Batch, Features};
 use crate::error::{Error, Result};
 use crate::grid::{Value, vectorised};
 use crate::kernels::dot::{dot, squared_distance};
-use crate::kernels::lines::{Lines, unit_distance};
+use crate::kernels::lines::Lines;
 use crate::kernels::nearest::{Candidates, Choice, Offsets};
 use crate::kernels::{Projection, Workspace};
 
-/// Looks at rows one by one and answers what the spec asks. It holds nothing of size `K × D` of its own, and workers share it.
+/// Looks at rows one by one and finds what the spec asks for. It owns nothing of size `K × D`, and workers share it.
 #[derive(Debug)]
 pub struct SecondPass<'a> {
     spec: SecondPassSpec<'a>,
@@ -34,7 +35,7 @@ pub struct SecondPass<'a> {
     /// Rule 0 is the classifier's choice, the last one the same without bias.
     logits: Option<Candidates<'a>>,
     lines: Option<Lines<'a>>,
-    /// For each class its place among the lines.
+    /// The place of each class among the lines.
     places: Vec<Option<usize>>,
     degenerate_pairs: u64,
 }
@@ -47,9 +48,6 @@ struct Labelled<'a> {
     classes: Vec<Option<usize>>,
 }
 
-/// Rows that are held in `f64` at a time.
-const TILE_ROWS: usize = 256;
-
 /// What each row of a block has chosen.
 struct Choices {
     nearest: Option<Vec<Choice>>,
@@ -58,11 +56,11 @@ struct Choices {
 }
 
 impl<'a> SecondPass<'a> {
-    /// Prepares to answer.
+    /// Prepares what the spec asks for.
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if a question needs a classifier and there is none;
+    /// [`Usage`](crate::error::ErrorKind::Usage) if the spec asks for something that needs a classifier without having one;
     /// [`Internal`](crate::error::ErrorKind::Internal) if there is no class, or classifier, subspace and classes differ
     /// in shape.
     pub fn new(spec: &SecondPassSpec<'a>) -> Result<Self> {
@@ -105,11 +103,11 @@ impl<'a> SecondPass<'a> {
         Ok(Self { spec, centres, logits, lines, places, degenerate_pairs })
     }
 
-    /// Looks at rows of a batch, all or the ones listed, and adds what it sees to `seen`; to `each`, if given, one
-    /// verdict a row, in order.
+    /// Looks at rows of a batch, all or the ones listed, and adds them to `seen`. Appends one verdict for each row to
+    /// `each`, if given.
     ///
-    /// Rows whose class has no centre are counted as unseen: neither tallies nor NECO's separation hold them, though
-    /// their verdicts are given.
+    /// Rows whose class has no centre are counted as unseen. They get verdicts, but count neither in the tallies nor in
+    /// NECO's separation.
     ///
     /// # Errors
     ///
@@ -147,11 +145,11 @@ impl<'a> SecondPass<'a> {
         Ok(())
     }
 
-    /// What all rows say together; `seen` is everything that was looked at.
+    /// The result over all rows; `seen` holds everything that was looked at.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the group's own rows are not those that made the statistics.
+    /// [`Data`](crate::error::ErrorKind::Data) if the group's own rows are not those that the statistics were made of.
     pub fn finish(&self, seen: &SecondPassState) -> Result<SecondPassResult> {
         let statistics = self.spec.statistics;
         let decisions = self.spec.decisions.then(|| {
@@ -316,61 +314,6 @@ impl<'a> SecondPass<'a> {
         let distances = squared_distance(&y, a).sqrt() + squared_distance(&y, b).sqrt();
         (dot(&between, &both) / distances).max(0.0)
     }
-
-    fn add_train_rows(&self, rows: &Labelled<'_>, seen: &mut SecondPassState, workspace: &mut Workspace) -> Result<()> {
-        let Labelled { batch, rows, classes } = rows;
-        seen.own.resize(self.spec.statistics.classes(), TrainRows::default());
-        // Class by class, so that the lines from a class's mean serve all its rows.
-        let mut of_class: Vec<(usize, u32)> =
-            classes.iter().zip(*rows).filter_map(|(class, &row)| Some(((*class)?, row))).collect();
-        of_class.sort_unstable();
-        let values = &mut workspace.wide_rows;
-        for group in of_class.chunk_by(|a, b| a.0 == b.0) {
-            let class = group[0].0;
-            let own = &mut seen.own[class];
-            own.rows += group.len() as u64;
-            for tile in group.chunks(TILE_ROWS) {
-                let tile: Vec<u32> = tile.iter().map(|&(_, row)| row).collect();
-                widen(batch, &tile, values);
-                let out_of_range = |row: u32| Error::data("a row is out of range for its class").with("row", row);
-                if self.spec.hug_intra {
-                    self.add_distances(class, values, own);
-                }
-                if let (Some(lines), Some(place)) = (&self.lines, self.places[class]) {
-                    self.centre(class, values);
-                    for (&row, spread) in tile.iter().zip(lines.spread(place, values)) {
-                        if !spread.is_finite() {
-                            return Err(out_of_range(row));
-                        }
-                        own.spread.add(spread);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn add_distances(&self, class: usize, values: &[f64], own: &mut TrainRows) {
-        let Some(head) = self.spec.head else { return };
-        let dim = self.spec.statistics.dim;
-        for x in values.chunks_exact(dim) {
-            match unit_distance(x, weights(head, class, dim)) {
-                Some(distance) => own.distances.add(distance),
-                None => own.zero_rows += 1,
-            }
-        }
-    }
-
-    /// Takes the class's mean off rows.
-    fn centre(&self, class: usize, values: &mut [f64]) {
-        let statistics = self.spec.statistics;
-        let offset = statistics.offset(class);
-        for row in values.chunks_exact_mut(statistics.dim) {
-            for ((x, origin), offset) in row.iter_mut().zip(&statistics.origin).zip(offset) {
-                *x = (*x - origin) - offset;
-            }
-        }
-    }
 }
 
 impl Choices {
@@ -400,7 +343,7 @@ fn weights(head: &Head, class: usize, dim: usize) -> &[f64] {
     &head.weights[class * dim..][..dim]
 }
 
-/// Makes `wide` these rows of a batch, rows × D.
+/// Fills `wide` with these rows of a batch, rows × D.
 fn widen(batch: &Batch<'_>, rows: &[u32], wide: &mut Vec<f64>) {
     fn gather<T: Value>(values: &[T], dim: usize, rows: &[u32], wide: &mut [f64]) {
         vectorised(

@@ -10,7 +10,7 @@ use nckit::batch::{Batch, ByClass, Features};
 use nckit::error::Result;
 use nckit::grid::{DELTA_LIMIT, RESIDUAL_BITS, Spread, wide};
 use nckit::kernels::gram::{GramSum, packed_column, packed_len};
-use nckit::kernels::nearest::{Candidates, Contenders};
+use nckit::kernels::nearest::{Candidates, Contenders, Offsets};
 use nckit::kernels::{Device, Kernels, Profile, ShiftedRows, TooFar, Totals, Workspace};
 use nckit::metrics::Extras;
 use nckit::pipeline::{CheckpointedPass, Job, Plan, Rounding, Saving, Task, Watch};
@@ -224,6 +224,32 @@ fn the_same_row_is_too_far() {
         Scatter::identity().update(&chunk, Some(&some), &shifts, &mut workspace).unwrap_err().to_string()
     };
     assert_eq!(error(Device::detect()), error(plain()));
+}
+
+/// Candidates so near to each other that bounds on scores leave several, and more rows than are taken at a time.
+#[test]
+fn choices_are_those_among_all_candidates() {
+    let (mut cpu, mut loops) = (Device::detect().workspace(), plain().workspace());
+    let mut random = Random::new(2);
+    for case in 0..90 {
+        let (dim, count) = (1 + random.below(9), [1, 5, 70][case % 3]);
+        let step = 2_f64.powi(-(random.below(54) as i32));
+        let centre: Vec<f64> = (0..dim).map(|_| random.normal()).collect();
+        let mut near = |count: usize, in_steps: fn(f64) -> f64| -> Vec<f64> {
+            (0..count * dim).map(|at| centre[at % dim] + step * in_steps(3.0 * random.normal())).collect()
+        };
+        let (vectors, rows) = (near(count, f64::round), near(if count > 5 { 30 } else { 300 }, |x| x));
+        let bias: Vec<f64> = vectors.iter().step_by(dim).map(|x| -x).collect();
+        let offsets: Vec<f64> = vectors.iter().enumerate().map(|(at, x)| x - centre[at % dim]).collect();
+        let exact = Candidates::new(dim, &offsets, Some(&centre), &[Offsets::HalfSquares]);
+        let noisy = Candidates::new(dim, &offsets, Some(&centre), &[Offsets::HalfSquares]);
+        let noisy = noisy.off_by(vec![step / 1000.0; count]);
+        let logits = Candidates::new(dim, &vectors, None, &[Offsets::Given(&bias), Offsets::None]);
+        for (candidates, second) in [&exact, &noisy, &logits].into_iter().flat_map(|one| [(one, false), (one, true)]) {
+            let found = candidates.choose(&rows, second, &mut cpu).unwrap();
+            assert_eq!(found, candidates.choose(&rows, second, &mut loops).unwrap(), "{case}");
+        }
+    }
 }
 
 type Judged = (Vec<u64>, Vec<Verdict>);

@@ -26,8 +26,8 @@
 //! |---|---|
 //! | [`error`] | one opaque error: whose fault, what, where, what mends it |
 //! | [`batch`] | labelled rows in memory, checked once at the rim |
-//! | [`grid`] | the fixed-point grid, and the exact integers on it |
-//! | [`kernels`] | what hardware does: rounding, exact Gram matrices, nearest centres, sweeps over pairs |
+//! | [`grid`] | the fixed-point grid, how a chunk's is chosen, and the exact integers on it |
+//! | [`kernels`] | what hardware does: rounding, exact Gram matrices, nearest centres, sweeps over pairs; a worker's workspace |
 //! | [`state`] | the laws of merging, and the states that obey them |
 //! | [`linalg`] | eigenvalues, solves and products of small dense matrices |
 //! | [`metrics`] | one formula, one pure function of states |
@@ -43,6 +43,8 @@
 //! - No result depends on threads, order, or how rows were batched; nothing but the reader decides what a chunk is.
 //! - Memory depends on classes, dimensions, threads and the groups open at once, never on the number of rows. Nothing is
 //!   K×K, except where K < D.
+//! - What works on rows is chosen once for a run, by [`kernels::Device`]; each worker owns a [`kernels::Workspace`], and
+//!   nothing keeps memory behind a caller's back.
 //! - Only [`linalg`] and [`kernels`] know faer; nothing above [`archive`] knows Parquet, [`report`] excepted, which
 //!   writes it; only `sql` and the command that opens it know DataFusion, and all else builds without it.
 //! - A number that cannot be had is absent, with a reason. Rows are used, left out by the user's own flag and counted,

@@ -10,6 +10,7 @@ use super::measure::{describe_columns, dry_run, memory_text, plan_text, time, us
 use super::progress::{Stopping, watched};
 use crate::archive::commands_terminal;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::Device;
 use crate::metrics::Selection;
 use crate::pipeline::{CheckpointedPass, Resources, Saving, Task};
 use crate::store::{Lock, StateFile, refuse_inputs};
@@ -64,6 +65,7 @@ pub(super) fn task(args: &Accumulate) -> Result<Task> {
         rounding: args.exactness.rounding(),
         scatter: Task::needs_scatter(&Selection::parse(&args.metrics)?),
         shard: args.shard,
+        device: Device::detect(),
         threads,
         memory,
     })

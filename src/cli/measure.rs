@@ -14,6 +14,7 @@ use crate::pipeline::{Plan, Resources, Rounding, Summary};
 pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&args.input.inputs, args.input.request()?, args.exactness.rounding(), parts, &args.machine)?;
+    let device = job.device.name();
     let mut targets = Targets::new(&args.outputs)?;
     use_threads(&args.machine, true, console)?;
     let plan = Plan::new(job)?;
@@ -37,7 +38,7 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     console.fact("plan", &plan_text(&summary));
     plan.notes().iter().for_each(|note| console.warn(note));
     console.detail("memory", &memory_text(&summary));
-    console.detail("device", "cpu");
+    console.detail("device", device);
 
     let start = Instant::now();
     let report = watched(display, summary.bytes, Stopping::AtOnce, |watch| {

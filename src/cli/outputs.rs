@@ -10,6 +10,7 @@ use super::stdout;
 use crate::archive::{ClassNames, HeadRows, HeadSource, Naming, Request};
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
+use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
 use crate::pipeline::{HeadRules, HeadSummary, Job, Resources, Rounding, RowSource, ScoreSink};
 use crate::report::{Format, Report, ScoreWriter, Style};
@@ -138,6 +139,7 @@ pub(super) fn job(
         extras: Extras { per_class: outputs.per_class.is_some(), worst_pairs: outputs.worst_pairs },
         rounding,
         scores: outputs.scores.is_some(),
+        device: Device::detect(),
         threads,
         memory,
     })

@@ -6,6 +6,7 @@ use super::Rounding;
 use crate::archive::chunk_rows;
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
+use crate::kernels::Workspace;
 use crate::state::{Accumulate, Chunk, Shifts};
 
 /// Makes a state of labelled rows in memory, as they come, in batches of any size.
@@ -36,6 +37,7 @@ pub struct Accumulator<S, T = f32> {
     rounding: Rounding,
     state: S,
     shifts: Shifts,
+    workspace: Workspace,
     /// The chunk that is being filled, rows × D.
     values: Vec<T>,
     /// The class of each of its rows, an index into `classes`.
@@ -60,6 +62,7 @@ where
             rounding,
             state: S::identity(),
             shifts: Shifts::default(),
+            workspace: Workspace::default(),
             values: Vec::new(),
             codes: Vec::new(),
             classes: Vec::new(),
@@ -112,8 +115,9 @@ where
     /// Adds the chunk to the state.
     fn round(&mut self) -> Result<()> {
         let batch = Batch::of_finite(self.dim, self.values.as_slice().into(), &self.codes, &self.classes)?;
-        let profile = self.rounding.profile(&batch)?;
-        self.state.update(&Chunk { batch, profile: &profile }, None, &self.shifts)?;
+        let profile = self.rounding.profile(&batch, &mut self.workspace)?;
+        self.state.update(&Chunk { batch, profile: &profile }, None, &self.shifts, &mut self.workspace)?;
+        self.workspace.recycle(profile);
         self.values.clear();
         self.codes.clear();
         Ok(())

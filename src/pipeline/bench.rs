@@ -9,6 +9,7 @@ use super::Rounding;
 use crate::archive::{Archive, Decoded, Part, Skipped, Values, chunk_rows};
 use crate::batch::Label;
 use crate::error::{Error, Result};
+use crate::kernels::Workspace;
 use crate::kernels::gram::{BLOCK_ROWS, Par, add_block, packed_len, plain_product};
 use crate::state::{Shifts, State};
 
@@ -66,21 +67,21 @@ pub fn bench(archive: Option<&Archive>) -> Result<Bench> {
         Ok(())
     })?;
     let mut stages = Vec::new();
-    let (mut first_pass, mut decoding) = (0.0, 0.0);
+    let (mut reading, mut decoding) = (0.0, 0.0);
     if let Some(archive) = archive {
         let unit = &archive.units()[0];
         let stored = (u128::from(unit.bytes) * rows as u128 / u128::from(unit.rows.max(1))) as usize;
         let file = File::open(&archive.files()[unit.file].path).map_err(unreadable)?;
         let mut page = vec![0; 1 << 20];
-        first_pass = best(&mut || {
+        reading = best(&mut || {
             for at in (0..stored).step_by(page.len()) {
                 file.read_at(&mut page, at as u64).map_err(unreadable)?;
             }
             Ok(())
         })?;
         decoding = best(&mut || first_chunk(archive).map(|chunk| archive.recycle(chunk)))?;
-        stages.push(Stage { name: "read", seconds: first_pass, limit: "copying", limit_seconds: copying });
-        stages.push(Stage { name: "decode", seconds: decoding, limit: "first_pass", limit_seconds: first_pass });
+        stages.push(Stage { name: "read", seconds: reading, limit: "copying", limit_seconds: copying });
+        stages.push(Stage { name: "decode", seconds: decoding, limit: "reading", limit_seconds: reading });
     }
     let seconds = add(&chunk, false)?;
     stages.push(Stage { name: "class sums", seconds, limit: "copying", limit_seconds: copying });
@@ -96,8 +97,8 @@ pub fn bench(archive: Option<&Archive>) -> Result<Bench> {
     let seconds = blocks * best(&mut || add_block(black_box(&mut sums), &block, dim, Par::Seq))?;
     stages.push(Stage { name: "Gram", seconds, limit: "a plain f64 product", limit_seconds: product });
     let seconds = decoding + add(&chunk, true)?;
-    let limit = if archive.is_some() { "first_pass and a plain f64 product" } else { "a plain f64 product" };
-    stages.push(Stage { name: "total", seconds, limit, limit_seconds: first_pass + product });
+    let limit = if archive.is_some() { "reading and a plain f64 product" } else { "a plain f64 product" };
+    stages.push(Stage { name: "total", seconds, limit, limit_seconds: reading + product });
     Ok(Bench { rows, dim, classes: chunk.classes.len(), bytes, stages })
 }
 
@@ -107,8 +108,8 @@ fn first_chunk(archive: &Archive) -> Result<Decoded> {
 
 /// Seconds to add a chunk to a state, with or without a scatter matrix, that has it already.
 fn add(chunk: &Decoded, scatter: bool) -> Result<f64> {
-    let (mut state, shifts) = (State::new(scatter), Shifts::default());
-    best(&mut || Rounding::default().add(chunk, &mut state, &shifts))
+    let (mut state, shifts, mut workspace) = (State::new(scatter), Shifts::default(), Workspace::default());
+    best(&mut || Rounding::default().add(chunk, &mut state, &shifts, &mut workspace))
 }
 
 fn best(work: &mut dyn FnMut() -> Result<()>) -> Result<f64> {

@@ -114,9 +114,9 @@ impl CheckpointedPass {
     }
 
     fn new(task: &Task, archive: Archive, file: StateFile, plan: Unfinished, looked_through: bool) -> Result<Self> {
-        let (rounding, scatter) = (task.rounding, task.scatter);
+        let (request, device) = (task.request.clone(), task.device.clone());
         let mut first_pass =
-            FirstPass::new(archive, task.request.clone(), rounding, scatter, task.threads, task.memory)?;
+            FirstPass::new(archive, request, task.rounding, device, task.scatter, task.threads, task.memory)?;
         let mine = shard_of(&first_pass.archive, plan.shard);
         let counted = |unit: usize| {
             let (source, row_group) = identity(&first_pass.archive, unit);

@@ -56,10 +56,10 @@ impl FirstPass {
         if chunk.codes.is_empty() {
             return Ok(None);
         }
-        let (mut state, shifts) = (State::new(self.scatter), Shifts::default());
+        let (mut state, shifts, mut workspace) = (State::new(self.scatter), Shifts::default(), self.device.workspace());
         let mut add = || -> Result<f64> {
             let start = Instant::now();
-            self.rounding.add(&chunk, &mut state, &shifts)?;
+            self.rounding.add(&chunk, &mut state, &shifts, &mut workspace)?;
             Ok(start.elapsed().as_secs_f64())
         };
         add()?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{HeadRules, Plan, Resources, Rounding, Watch};
 use crate::archive::{HeadSource, Request};
 use crate::error::Result;
+use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
 use crate::report::Report;
 
@@ -48,6 +49,8 @@ pub struct Job {
     pub rounding: Rounding,
     /// Whether every row of the decisions and every out-of-distribution row is scored.
     pub scores: bool,
+    /// What works on the rows.
+    pub device: Device,
     /// Worker threads, at least 1.
     pub threads: usize,
     /// Bytes of memory that the run may use.
@@ -71,6 +74,7 @@ impl Job {
             extras: Extras::default(),
             rounding: Rounding::default(),
             scores: false,
+            device: Device::detect(),
             threads,
             memory,
         }

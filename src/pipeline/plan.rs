@@ -35,10 +35,11 @@ impl Plan {
         let mut job = job;
         job.request.memory = Some(job.memory);
         let archive = Archive::open(&job.inputs, &job.request)?;
-        let (request, rounding, threads, memory) = (job.request.clone(), job.rounding, job.threads, job.memory);
+        let (request, rounding, device) = (job.request.clone(), job.rounding, job.device.clone());
+        let (threads, memory) = (job.threads, job.memory);
         let mut evaluation = Evaluation::new(job, true, archive.labels())?;
         evaluation.check_kind(archive.label_kind())?;
-        let first_pass = FirstPass::new(archive, request, rounding, evaluation.needs.scatter, threads, memory)?;
+        let first_pass = FirstPass::new(archive, request, rounding, device, evaluation.needs.scatter, threads, memory)?;
         first_pass.check_metrics()?;
         if evaluation.job.head.is_some() {
             let (groups, labels) = first_pass.survey(evaluation.job.head_rules.ranks())?;

@@ -9,6 +9,7 @@ use super::first_pass::at_row;
 use super::scan::{Place, Watch, scan};
 use crate::archive::{Archive, Decoded, Key};
 use crate::error::Result;
+use crate::kernels::Workspace;
 use crate::metrics::neco_projection;
 use crate::report::Scored;
 use crate::state::{Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState};
@@ -110,13 +111,15 @@ impl Evaluation {
         keys.iter().enumerate().for_each(|(at, key)| by_key.entry(key).or_default().push(at));
         let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| by_key.contains_key(key));
         let units: Vec<usize> = units.iter().copied().filter(serves).collect();
-        let look = |seen: &mut BTreeMap<usize, SecondPassState>, place: Place, chunk: &Decoded| {
+        type Seen = BTreeMap<usize, SecondPassState>;
+        let look = |(seen, workspace): &mut (Seen, Workspace), place: Place, chunk: &Decoded| {
             let batch = chunk.finite_batch()?;
             for part in &chunk.parts {
                 for &group in by_key.get(&part.key).into_iter().flatten() {
                     let mut verdicts = Vec::new();
                     let each = scored.then_some(&mut verdicts);
-                    passes[group].update(role, &batch, part.rows.as_deref(), seen.entry(group).or_default(), each)?;
+                    let (rows, seen) = (part.rows.as_deref(), seen.entry(group).or_default());
+                    passes[group].update(role, &batch, rows, seen, each, workspace)?;
                     if scored {
                         let every: Vec<u32> = (0..batch.rows() as u32).collect();
                         let rows = part.rows.as_deref().unwrap_or(&every);
@@ -139,10 +142,11 @@ impl Evaluation {
         };
         // One worker looks at rows in their order.
         let threads = if scored { 1 } else { self.threads };
-        let workers = scan(archive, &units, threads, watch, BTreeMap::new, |seen, place, chunk| {
-            look(seen, place, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
+        let worker = || (Seen::new(), self.job.device.workspace());
+        let workers = scan(archive, &units, threads, watch, worker, |worker, place, chunk| {
+            look(worker, place, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
         })?;
-        for (group, partial) in workers.into_iter().flatten() {
+        for (group, partial) in workers.into_iter().flat_map(|(seen, _)| seen) {
             seen[group].merge(&partial);
         }
         Ok(())

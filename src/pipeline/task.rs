@@ -6,6 +6,7 @@ use super::job::texts;
 use super::provenance::provenance;
 use super::{Resources, Rounding};
 use crate::archive::{Archive, Request};
+use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
 use crate::store::{Provenance, SourceFile};
 
@@ -22,6 +23,8 @@ pub struct Task {
     pub scatter: bool,
     /// Which part of how many, in units of about equal bytes.
     pub shard: Option<(u32, u32)>,
+    /// What works on the rows.
+    pub device: Device,
     /// Worker threads, at least 1.
     pub threads: usize,
     /// Bytes that the run may use.
@@ -39,6 +42,7 @@ impl Task {
             rounding: Rounding::default(),
             scatter: Self::needs_scatter(&Selection::default()),
             shard: None,
+            device: Device::detect(),
             threads,
             memory,
         }

@@ -12,6 +12,7 @@ use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::grid::{Grid, History};
+use crate::kernels::Workspace;
 
 /// Exact class sums. Two are equal if [`encode`](Merge::encode) writes the same bytes for both.
 ///
@@ -182,14 +183,18 @@ impl PartialEq for ClassSums {
 }
 
 impl Accumulate for ClassSums {
-    fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
-        observe(chunk, rows, shifts, self)
+    fn update(
+        &mut self,
+        chunk: &Chunk<'_>,
+        rows: Option<&[u32]>,
+        shifts: &Shifts,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        observe(chunk, rows, shifts, workspace, self)
     }
 }
 
 impl Observer for ClassSums {
-    const ROWS: bool = false;
-
     fn summed(&mut self, sums: &ClassSums) -> Result<()> {
         self.merge(sums)
     }

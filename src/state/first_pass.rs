@@ -2,6 +2,7 @@
 
 use super::{Accumulate, Chunk, ClassSums, Merge, RawState, Scatter, Shifts, Statistics, encoding};
 use crate::error::{Error, Result};
+use crate::kernels::Workspace;
 
 /// What one pass over the rows of a group keeps of them.
 ///
@@ -167,10 +168,16 @@ impl Merge for State {
 }
 
 impl Accumulate for State {
-    fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
+    fn update(
+        &mut self,
+        chunk: &Chunk<'_>,
+        rows: Option<&[u32]>,
+        shifts: &Shifts,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
         match self {
-            Self::ClassSums(sums) => sums.update(chunk, rows, shifts),
-            Self::Scatter(scatter) => scatter.update(chunk, rows, shifts),
+            Self::ClassSums(sums) => sums.update(chunk, rows, shifts, workspace),
+            Self::Scatter(scatter) => scatter.update(chunk, rows, shifts, workspace),
         }
     }
 }

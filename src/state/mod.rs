@@ -38,7 +38,7 @@ pub use statistics::Statistics;
 
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::grid::Profile;
+use crate::kernels::{Profile, Workspace};
 
 /// A commutative group of summaries: all that map-reduce asks of a state, and a way back.
 ///
@@ -94,7 +94,13 @@ pub trait Accumulate: Merge {
     /// # Errors
     ///
     /// Those of [`Merge::merge`], with the row for a value too large for its grid.
-    fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()>;
+    fn update(
+        &mut self,
+        chunk: &Chunk<'_>,
+        rows: Option<&[u32]>,
+        shifts: &Shifts,
+        workspace: &mut Workspace,
+    ) -> Result<()>;
 }
 
 /// Rows that are rounded together, and the profile that says how.

@@ -6,7 +6,7 @@ use half::f16;
 use nckit::archive::chunk_rows;
 use nckit::batch::{Features, Label};
 use nckit::error::Error;
-use nckit::grid::Profile;
+use nckit::kernels::{Profile, Workspace};
 use nckit::pipeline::{Accumulator, CheckpointedPass, Rounding, Saving, Task, Watch};
 use nckit::state::{Accumulate, Chunk, ClassSums, Merge, Scatter, Shifts};
 use nckit::store::StateFile;
@@ -109,9 +109,11 @@ fn no_rows_are_the_state_of_no_rows() {
 fn a_fixed_grid_is_that_of_the_rounding() {
     let (values, labels) = ([0.3_f32, 0.9, 1.3], [0_i64, 0, 1]);
     let rows = Rows::new(1, Stored::F32(values.to_vec()), &labels);
-    let profile = Profile::with_exponent(&rows.batch(), -2).unwrap();
+    let mut workspace = Workspace::default();
+    let profile = Profile::with_exponent(&rows.batch(), -2, &mut workspace).unwrap();
     let mut expected = ClassSums::identity();
-    expected.update(&Chunk { batch: rows.batch(), profile: &profile }, None, &Shifts::default()).unwrap();
+    let chunk = Chunk { batch: rows.batch(), profile: &profile };
+    expected.update(&chunk, None, &Shifts::default(), &mut workspace).unwrap();
     let mut rows = Accumulator::<ClassSums>::rounded(1, Rounding { exponent: Some(-2), extra_bits: 0 });
     rows.update(&values, &labels).unwrap();
     assert!(rows.finish().unwrap() == expected);

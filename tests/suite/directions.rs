@@ -1,6 +1,7 @@
 //! Which directions and pairs of classes NC1 and its relatives count, and what they say of those that they leave out.
 
 use half::f16;
+use nckit::kernels::Workspace;
 use nckit::metrics::{Evidence, Extras, Measurements, Options, Selection, measure, nc1};
 use nckit::state::{Role, SecondPass, SecondPassSpec, SecondPassState};
 
@@ -250,7 +251,7 @@ fn means_within_their_noise_are_one() {
         };
         let pass = SecondPass::new(&questions).unwrap();
         let mut seen = SecondPassState::default();
-        pass.update(Role::TrainAndEval, &rows.batch(), None, &mut seen, None).unwrap();
+        pass.update(Role::TrainAndEval, &rows.batch(), None, &mut seen, None, &mut Workspace::default()).unwrap();
         assert_eq!(pass.finish(&seen).unwrap().directional.is_none(), equal);
     }
 }

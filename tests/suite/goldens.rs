@@ -55,7 +55,7 @@ pub(crate) fn plain_job(inputs: Vec<String>, request: Request, metrics: &[&str])
 }
 
 /// The job of all of `h3`, or of the layers.
-fn job(layer: &str, head: Option<&str>) -> Job {
+pub(crate) fn job(layer: &str, head: Option<&str>) -> Job {
     let rows = |split: &str| RowSource {
         path: data("hive"),
         filters: filters(&[&format!("split={split}"), &format!("layer={layer}")]),

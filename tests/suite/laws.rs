@@ -2,7 +2,8 @@
 //!
 //! Laws make the merge right; that the number is right is the oracle's to say.
 
-use nckit::grid::{ExponentRows, Profile};
+use nckit::grid::ExponentRows;
+use nckit::kernels::{Profile, Workspace};
 use nckit::state::{Accumulate, Chunk, ClassSums, Low, Merge, RawState, Scatter, Shifts, State};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -11,12 +12,9 @@ use crate::rows::{Random, Rows, Stored, chunks};
 
 /// All chunks, one after the other, about one table of shifts.
 fn whole<S: Accumulate>(chunks: &[Rows]) -> S {
-    let shifts = Shifts::default();
-    chunks.iter().fold(S::identity(), |mut state, rows| {
-        let profile = rows.profile();
-        state.update(&Chunk { batch: rows.batch(), profile: &profile }, None, &shifts).unwrap();
-        state
-    })
+    let (mut state, shifts, mut workspace) = (S::identity(), Shifts::default(), Workspace::default());
+    chunks.iter().for_each(|rows| rows.add_to(&mut state, &shifts, &mut workspace));
+    state
 }
 
 fn merged<S: Merge>(a: &S, b: &S) -> S {
@@ -57,20 +55,21 @@ fn any_split_into_batches<S: Accumulate>(chunks: &[Rows], random: &mut Random) {
     let bytes = whole::<S>(chunks).encode().unwrap();
     for size in [1, 7, 2048, 2049] {
         let shifts = Shifts::default();
-        let mut state = S::identity();
+        let (mut state, mut workspace) = (S::identity(), Workspace::default());
         for rows in chunks {
-            let profile = rows.profile();
+            let profile = rows.profile(&mut workspace);
             let chunk = Chunk { batch: rows.batch(), profile: &profile };
             let mut order: Vec<u32> = (0..rows.len() as u32).collect();
             random.shuffle(&mut order);
             for (at, batch) in order.chunks(size).enumerate() {
                 if at % 2 == 0 {
-                    state.update(&chunk, Some(batch), &shifts).unwrap();
+                    state.update(&chunk, Some(batch), &shifts, &mut workspace).unwrap();
                 } else {
                     // As an engine hands them on: rows by themselves, and the grid of their chunk.
                     let part = rows.part(batch);
-                    let profile = Profile::on(&part.batch(), profile.grid().clone()).unwrap();
-                    state.update(&Chunk { batch: part.batch(), profile: &profile }, None, &shifts).unwrap();
+                    let profile = Profile::on(&part.batch(), profile.grid().clone(), &mut workspace).unwrap();
+                    let part = Chunk { batch: part.batch(), profile: &profile };
+                    state.update(&part, None, &shifts, &mut workspace).unwrap();
                 }
             }
         }
@@ -233,8 +232,7 @@ fn states_of_one_kind<S: Accumulate + Into<State>>(scatter: bool, chunks: &[Rows
     any_tree(&parts, &bytes, random);
     let mut updated = State::new(scatter);
     for rows in chunks {
-        let profile = rows.profile();
-        updated.update(&Chunk { batch: rows.batch(), profile: &profile }, None, &shifts).unwrap();
+        rows.add_to(&mut updated, &shifts, &mut Workspace::default());
     }
     assert_eq!(updated.encode().unwrap(), bytes);
     let decoded = State::decode(&bytes).unwrap();
@@ -295,14 +293,15 @@ fn one_row_more_than_a_block_of_the_largest_integers() {
     let largest = (1_u32 << 21) - 1;
     let values = (0..2 * 2049).map(|i| if i % 4 < 2 { f64::from(largest) } else { -f64::from(largest) }).collect();
     let rows = Rows::new(2, Stored::F64(values), &vec![0; 2049]);
-    let profile = Profile::with_exponent(&rows.batch(), 0).unwrap();
+    let mut workspace = Workspace::default();
+    let profile = Profile::with_exponent(&rows.batch(), 0, &mut workspace).unwrap();
     let chunk = Chunk { batch: rows.batch(), profile: &profile };
     let mut together = Scatter::identity();
-    together.update(&chunk, None, &Shifts::default()).unwrap();
+    together.update(&chunk, None, &Shifts::default(), &mut workspace).unwrap();
     let mut apart = Scatter::identity();
     let shifts = Shifts::default();
     for row in 0..2049_u32 {
-        apart.update(&chunk, Some(&[row]), &shifts).unwrap();
+        apart.update(&chunk, Some(&[row]), &shifts, &mut workspace).unwrap();
     }
     assert_eq!(together.encode().unwrap(), apart.encode().unwrap());
     // The mean is largest / 2049, so S_W = 2049 · largest² − largest² / 2049.

@@ -20,6 +20,7 @@ mod laws;
 mod layering;
 mod means;
 mod oracle;
+mod plain_kernels;
 #[cfg(all(feature = "cli", feature = "sql"))]
 mod queries;
 mod reading;

@@ -19,7 +19,8 @@ use crate::archive::vectors::{Fault, VectorReader, Vectors};
 use crate::archive::{Values, chunk_rows, escaped};
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
-use crate::grid::Profile;
+use crate::grid::Grid;
+use crate::kernels::{Profile, Workspace};
 
 /// Rows that are read at a time where no vectors are.
 const SCALAR_ROWS: usize = 1 << 16;
@@ -36,6 +37,8 @@ pub struct TableReader {
     /// Rows of a step: whole chunks of every vector column.
     step: usize,
     done: u64,
+    /// For the grids of chunks.
+    workspace: Workspace,
 }
 
 /// A column of vectors being read.
@@ -67,6 +70,7 @@ impl TableReader {
             others: None,
             step: SCALAR_ROWS,
             done: 0,
+            workspace: Workspace::default(),
         };
         this.open_columns(&footer).map_err(|error| this.locate(error))?;
         Ok(this)
@@ -182,7 +186,8 @@ impl TableReader {
                     .next(count, self.done + start as u64)
                     .map_err(|error| error.with_default("column", escaped(&table.columns[stream.column].name)))?;
                 for (labels, grids) in &mut pairs {
-                    let grid = chunk_grid(&vectors, stream.dim, labels, start, self.wanted.extra_bits)?;
+                    let grid =
+                        chunk_grid(&vectors, stream.dim, (labels, start), self.wanted.extra_bits, &mut self.workspace)?;
                     grids.push(ChunkGrid { rows: count, grid });
                 }
                 match &mut read {
@@ -261,13 +266,16 @@ fn constant(label: &Label, rows: usize) -> Result<ArrayRef> {
 fn chunk_grid(
     vectors: &Vectors,
     dim: usize,
-    labels: &Coded,
-    start: usize,
+    (labels, start): (&Coded, usize),
     extra_bits: u32,
-) -> Result<Option<crate::grid::Grid>> {
+    workspace: &mut Workspace,
+) -> Result<Option<Grid>> {
     let codes = &labels.codes[start..][..rows_of(&vectors.values, dim)];
-    let profile = |features: Features<'_>, codes: &[u32]| -> Result<_> {
-        Ok(Some(Profile::of(&Batch::of_finite(dim, features, codes, &labels.values)?, extra_bits).grid().clone()))
+    let mut profile = |features: Features<'_>, codes: &[u32]| -> Result<_> {
+        let profile = Profile::of(&Batch::of_finite(dim, features, codes, &labels.values)?, extra_bits, workspace)?;
+        let grid = profile.grid().clone();
+        workspace.recycle(profile);
+        Ok(Some(grid))
     };
     if vectors.faults.is_empty() && !codes.contains(&NULL) {
         return if codes.is_empty() || dim == 0 { Ok(None) } else { profile(vectors.values.features(), codes) };

@@ -9,7 +9,7 @@ use super::{FirstPass, differ_in_length};
 use crate::archive::{Archive, Decoded, Key, Policy, Skipped, is_damage};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
-use crate::grid::Profile;
+use crate::kernels::{Profile, Workspace};
 use crate::metrics::{OodMean, Options};
 use crate::pipeline::digest;
 use crate::pipeline::evaluate::{Evaluation, FurtherRows};
@@ -28,18 +28,26 @@ pub struct Rounding {
 }
 
 impl Rounding {
-    pub(in crate::pipeline) fn profile(self, batch: &Batch<'_>) -> Result<Profile> {
+    pub(in crate::pipeline) fn profile(self, batch: &Batch<'_>, workspace: &mut Workspace) -> Result<Profile> {
         match self.exponent {
-            Some(exponent) => Profile::with_exponent(batch, exponent),
-            None => Ok(Profile::of(batch, self.extra_bits)),
+            Some(exponent) => Profile::with_exponent(batch, exponent, workspace),
+            None => Profile::of(batch, self.extra_bits, workspace),
         }
     }
 
     /// Adds all rows of a chunk, whatever their groups.
-    pub(in crate::pipeline) fn add(self, chunk: &Decoded, state: &mut State, shifts: &Shifts) -> Result<()> {
+    pub(in crate::pipeline) fn add(
+        self,
+        chunk: &Decoded,
+        state: &mut State,
+        shifts: &Shifts,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
         let batch = chunk.finite_batch()?;
-        let profile = self.profile(&batch)?;
-        state.update(&Chunk { batch, profile: &profile }, None, shifts)
+        let profile = self.profile(&batch, workspace)?;
+        state.update(&Chunk { batch, profile: &profile }, None, shifts, workspace)?;
+        workspace.recycle(profile);
+        Ok(())
     }
 }
 
@@ -191,9 +199,9 @@ fn count(
 ) -> Result<Counted> {
     let shifts = ShiftTables::default();
     let bits = first_pass.archive.significand_bits();
-    let look = |worker: &mut Counted, place: Place, chunk: &Decoded| {
+    let look = |(worker, workspace): &mut (Counted, Workspace), place: Place, chunk: &Decoded| {
         let batch = chunk.finite_batch()?;
-        let profile = first_pass.rounding.profile(&batch)?;
+        let profile = first_pass.rounding.profile(&batch, workspace)?;
         let mut entry = LedgerEntry::default();
         for part in &chunk.parts {
             let group = worker.groups.entry(part.key.clone()).or_insert_with(|| GroupState::new(first_pass.scatter));
@@ -212,11 +220,12 @@ fn count(
             group.precisions.count(bits, used as u64)?;
             let (before, wide) = (group.state.class_sums().classes(), group.state.class_sums().wide_bytes());
             room_for(&first_pass.meter, chunk, rows, group.state.class_sums())?;
-            group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts.of(&part.key))?;
+            group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts.of(&part.key), workspace)?;
             let sums = group.state.class_sums();
             let widened = sums.wide_bytes().saturating_sub(wide) as u64;
             first_pass.meter.grow(classes_bytes(&sums.labels()[before..], chunk.dim) + widened);
         }
+        workspace.recycle(profile);
         if ledger {
             let unit = worker.entries.entry(place.unit).or_default();
             unit.used += entry.used;
@@ -226,10 +235,12 @@ fn count(
         Ok(())
     };
     let new = || Counted { groups: BTreeMap::new(), entries: BTreeMap::new(), units: 0 };
+    let worker = || (new(), first_pass.device.workspace());
     let (workers, read) =
-        scan_until(&first_pass.archive, units, first_pass.threads, watch, pause, new, |worker, place, chunk| {
+        scan_until(&first_pass.archive, units, first_pass.threads, watch, pause, worker, |worker, place, chunk| {
             look(worker, place, chunk).map_err(|error| at_row(error, &first_pass.archive, units[place.unit], chunk))
         })?;
+    let workers = workers.into_iter().map(|(counted, _)| counted);
     let mut all = new();
     all.units = read;
     // A unit without a wanted row was read all the same.
@@ -268,32 +279,36 @@ fn room_for(meter: &Meter, chunk: &Decoded, rows: Option<&[u32]>, state: &ClassS
 
 /// The mean that stands for the out-of-distribution rows, for each key that they have.
 pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
+    type Groups = BTreeMap<Key, GroupState>;
     let Some(FurtherRows { archive, .. }) = &plan.ood else { return Ok(BTreeMap::new()) };
     let units: Vec<usize> = (0..archive.units().len()).collect();
     let one_class = [Label::Int(0)];
     let shifts = ShiftTables::default();
-    let look = |groups: &mut BTreeMap<Key, GroupState>, chunk: &Decoded| {
+    let look = |(groups, workspace): &mut (Groups, Workspace), chunk: &Decoded| {
         let mut batch = chunk.finite_batch()?;
         let codes = vec![0; chunk.codes.len()];
         if plan.job.options.ood_mean == OodMean::Rows {
             batch = Batch::of_finite(chunk.dim, batch.features(), &codes, &one_class)?;
         }
-        let profile = plan.job.rounding.profile(&batch)?;
+        let profile = plan.job.rounding.profile(&batch, workspace)?;
         for part in &chunk.parts {
             let group = groups.entry(part.key.clone()).or_insert_with(|| GroupState::new(false));
             group.skipped.add(&part.skipped);
             if part.rows.as_ref().map_or(batch.rows(), Vec::len) > 0 {
                 check_dim(group, chunk.dim)?;
-                group.state.update(&Chunk { batch, profile: &profile }, part.rows.as_deref(), &shifts.of(&part.key))?;
+                let chunk = Chunk { batch, profile: &profile };
+                group.state.update(&chunk, part.rows.as_deref(), &shifts.of(&part.key), workspace)?;
             }
         }
+        workspace.recycle(profile);
         Ok(())
     };
-    let workers = scan(archive, &units, plan.threads, watch, BTreeMap::new, |groups, place, chunk| {
-        look(groups, chunk).map_err(|error| at_row(error, archive, place.unit, chunk))
+    let worker = || (Groups::new(), plan.job.device.workspace());
+    let workers = scan(archive, &units, plan.threads, watch, worker, |worker, place, chunk| {
+        look(worker, chunk).map_err(|error| at_row(error, archive, place.unit, chunk))
     })?;
-    let mut merged: BTreeMap<Key, GroupState> = BTreeMap::new();
-    for (key, group) in workers.into_iter().flatten() {
+    let mut merged = Groups::new();
+    for (key, group) in workers.into_iter().flat_map(|(groups, _)| groups) {
         merge(merged.entry(key).or_insert_with(|| GroupState::new(false)), &group)?;
     }
     if merged.values().all(|group| group.state.dim() == 0) {

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use crate::archive::{Archive, Key, Policy, Request, Seen, Unit, is_damage, pooled_summary};
 use crate::batch::Label;
 use crate::error::{Error, Result};
+use crate::kernels::Device;
 use crate::pipeline::group_batches::group_batches;
 use crate::pipeline::heads::{Candidate, Labels};
 use crate::pipeline::memory::{Meter, metric_bytes};
@@ -25,6 +26,7 @@ pub(in crate::pipeline) struct FirstPass {
     pub(in crate::pipeline) archive: Archive,
     pub(in crate::pipeline) request: Request,
     pub(in crate::pipeline) rounding: Rounding,
+    pub(in crate::pipeline) device: Device,
     /// Whether second moments are kept.
     pub(in crate::pipeline) scatter: bool,
     /// `D` of each file of the archive; 0 where it has no row.
@@ -87,6 +89,7 @@ impl FirstPass {
         archive: Archive,
         request: Request,
         rounding: Rounding,
+        device: Device,
         scatter: bool,
         threads: usize,
         memory: u64,
@@ -99,6 +102,7 @@ impl FirstPass {
             archive,
             request,
             rounding,
+            device,
             scatter,
             dims,
             group_batches: Vec::new(),

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use datafusion::scalar::ScalarValue;
 
 use crate::error::{Error, Result};
+use crate::kernels::Workspace;
 use crate::sql::aggregates::finish::Finish;
 use crate::sql::error::external;
 use crate::sql::settings::Settings;
@@ -29,6 +30,7 @@ pub(in crate::sql) struct Groups {
     budget: Budget,
     finish: Box<dyn Finish>,
     open: Vec<OpenGroup>,
+    workspace: Workspace,
 }
 
 #[derive(Default)]
@@ -58,7 +60,7 @@ impl Groups {
         budget: Budget,
         finish: Box<dyn Finish>,
     ) -> Self {
-        Self { scatter, takes_head, settings, budget, finish, open: Vec::new() }
+        Self { scatter, takes_head, settings, budget, finish, open: Vec::new(), workspace: Workspace::default() }
     }
 
     fn resize(&mut self, groups: usize) {
@@ -76,12 +78,12 @@ impl Groups {
             return Err(Error::internal("an aggregate of rows without a vector and a label"));
         };
         let rows = LabelledRows::of(features, labels, filter, &self.settings)?;
-        let (settings, groups) = (&self.settings, &mut self.open);
+        let (settings, groups, workspace) = (&self.settings, &mut self.open, &mut self.workspace);
         rows.nulls.iter().for_each(|&row| groups[group_of(row as usize)].summary.skipped_nulls += 1);
         rows.nonfinite.iter().for_each(|&row| groups[group_of(row as usize)].summary.skipped_nonfinite += 1);
         let rounding = rounding(rest)?;
         let mut touched = BTreeSet::new();
-        rows.each_chunk(&rounding, settings, |rounded| {
+        rows.each_chunk(&rounding, settings, workspace, |rounded, workspace| {
             let Rounded { chunk, rows: places, own_grid } = rounded;
             let mut members: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
             for (at, &row) in places.iter().enumerate() {
@@ -95,7 +97,8 @@ impl Groups {
                     return Err(differ_in_length(known, chunk.batch.dim()));
                 }
                 check_kind(&group.summary, &chunk.batch)?;
-                group.summary.state.update(chunk, (!all).then_some(members.as_slice()), &group.shifts)?;
+                let members = (!all).then_some(members.as_slice());
+                group.summary.state.update(chunk, members, &group.shifts, workspace)?;
                 group.summary.own_grid |= own_grid;
                 group.summary.significand_bits = group.summary.significand_bits.max(rows.significand_bits);
                 touched.insert(at);
@@ -331,7 +334,10 @@ impl Accumulator for Single {
             let mut leaving =
                 Groups::new(self.0.scatter, false, self.0.settings.clone(), self.0.budget.clone(), finish);
             leaving.resize(1);
-            leaving.update(values, &|_| 0, None)?;
+            std::mem::swap(&mut leaving.workspace, &mut self.0.workspace);
+            let outcome = leaving.update(values, &|_| 0, None);
+            std::mem::swap(&mut leaving.workspace, &mut self.0.workspace);
+            outcome?;
             let leaving = &leaving.open[0].summary;
             if leaving.own_grid {
                 return Err(Error::usage("a sliding window needs rows that bring their grid along")

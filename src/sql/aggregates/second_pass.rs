@@ -20,7 +20,7 @@ use datafusion::scalar::ScalarValue;
 
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
-use crate::kernels::Projection;
+use crate::kernels::{Projection, Workspace};
 use crate::metrics::{Evidence, Extras, Need, Selection, card, cards, measure, neco_projection};
 use crate::sql::aggregates::groups::differ_in_length;
 use crate::sql::aggregates::of_rows::{check_rows, distinct, with_casts};
@@ -239,11 +239,12 @@ struct SecondPassGroups {
     function: SecondPassAggregate,
     contexts: Vec<Arc<Context>>,
     groups: Vec<SecondPassGroup>,
+    workspace: Workspace,
 }
 
 impl SecondPassGroups {
     fn new(function: &SecondPassAggregate) -> Self {
-        Self { function: function.clone(), contexts: Vec::new(), groups: Vec::new() }
+        Self { function: function.clone(), contexts: Vec::new(), groups: Vec::new(), workspace: Workspace::default() }
     }
 
     /// The context of a state and a head, each an array of one row.
@@ -346,7 +347,7 @@ impl SecondPassGroups {
                 (false, true) => Role::Eval,
                 (false, false) => Role::Train,
             };
-            let seen = &mut self.groups[group].seen;
+            let (seen, workspace) = (&mut self.groups[group].seen, &mut self.workspace);
             rows.each_batch(&members, |batch| {
                 if batch.dim() != context.statistics.dim {
                     return Err(differ_in_length(context.statistics.dim, batch.dim()));
@@ -354,7 +355,7 @@ impl SecondPassGroups {
                 if !is_outside {
                     check_kind(&context.statistics, batch)?;
                 }
-                pass.update(role, batch, None, seen, None)
+                pass.update(role, batch, None, seen, None, workspace)
             })?;
         }
         Ok(())

@@ -11,7 +11,7 @@ use half::f16;
 use crate::archive::{NO_LABEL, Policy, code_labels};
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
-use crate::grid::Profile;
+use crate::kernels::{Profile, Workspace};
 use crate::sql::settings::Settings;
 use crate::sql::values::grid_column::{self, Grids, Origin};
 use crate::state::Chunk;
@@ -178,7 +178,8 @@ impl LabelledRows {
         &self,
         rounding: &Rounding<'_>,
         settings: &Settings,
-        mut each: impl FnMut(&Rounded<'_>) -> Result<()>,
+        workspace: &mut Workspace,
+        mut each: impl FnMut(&Rounded<'_>, &mut Workspace) -> Result<()>,
     ) -> Result<()> {
         let grids = match rounding {
             Rounding::Carried(column) => Some(grid_column::decode(column)?),
@@ -202,15 +203,17 @@ impl LabelledRows {
             self.with_features(*dim, rows, |features| {
                 let batch = Batch::of_finite(*dim, features, &codes, &self.classes)?;
                 let profile = match (rounding, found) {
-                    (Rounding::Exponent(exponent), _) => Profile::with_exponent(&batch, *exponent)?,
-                    (_, Some((grid, _))) => Profile::on(&batch, grid.clone())?,
-                    (_, None) => Profile::of(&batch, settings.extra_bits),
+                    (Rounding::Exponent(exponent), _) => Profile::with_exponent(&batch, *exponent, workspace)?,
+                    (_, Some((grid, _))) => Profile::on(&batch, grid.clone(), workspace)?,
+                    (_, None) => Profile::of(&batch, settings.extra_bits, workspace)?,
                 };
                 let own_grid = !matches!(rounding, Rounding::Exponent(_)) && found.is_none();
                 if own_grid && settings.require_grid {
                     return Err(no_grid());
                 }
-                each(&Rounded { chunk: Chunk { batch, profile: &profile }, rows, own_grid })
+                each(&Rounded { chunk: Chunk { batch, profile: &profile }, rows, own_grid }, workspace)?;
+                workspace.recycle(profile);
+                Ok(())
             })
             .map_err(place)?;
         }
@@ -356,7 +359,7 @@ mod tests {
 
     fn sums(rows: &LabelledRows) -> Vec<(usize, Vec<u32>, f64)> {
         let mut seen = Vec::new();
-        rows.each_chunk(&Rounding::Own, &Settings::default(), |rounded| {
+        rows.each_chunk(&Rounding::Own, &Settings::default(), &mut Workspace::default(), |rounded, _| {
             let Features::F32(values) = rounded.chunk.batch.features() else { unreachable!() };
             let sum = values.iter().map(|&value| f64::from(value)).sum();
             seen.push((rounded.chunk.batch.dim(), rounded.rows.to_vec(), sum));

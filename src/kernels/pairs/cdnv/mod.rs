@@ -1,10 +1,12 @@
 //! CDNV, `V_ij = (v_i + v_j) / (2 ‖μ_i − μ_j‖^2p)` (Galanti et al. 2021).
 
-use std::ops::Range;
+mod sums;
 
 use pulp::{Simd, WithSimd};
 use rayon::slice::ParallelSliceMut;
 
+use self::sums::{ClassPairs, Errors, Worst};
+pub(super) use self::sums::{SweepSums, TileSums};
 use super::distribution::{Distribution, Histogram, Values};
 use super::lanes::{compact, exp, ln, max, squared_distance, sum};
 use super::{Buffers, NEAR, Points, Tile, UNRESOLVED, Variances};
@@ -26,28 +28,28 @@ pub struct Cdnv {
     pub mean: f64,
     /// The largest; 0 without pairs.
     pub max: f64,
-    /// The mean of `log10 V` over pairs with `V > 0`; `None` without such.
+    /// The mean of `log10 V` over pairs with `V > 0`; `None` without such pairs.
     pub log10_mean: Option<f64>,
-    /// Estimate of what the noise of means leaves in the mean, relative.
+    /// The estimated relative error that the noise of the means causes in the mean.
     pub mean_error: f64,
-    /// The same of `V` itself, relative, on average over pairs.
+    /// The same for a single `V`, on average over pairs.
     pub typical_error: f64,
-    /// All of them.
+    /// The distribution of all `V`.
     pub distribution: Distribution,
-    /// One a class, also of those not used.
+    /// One entry for each class, used or not.
     pub by_class: Vec<ClassCdnv>,
-    /// The worst pairs, worst first; equals in the order of classes.
+    /// The worst pairs, worst first; pairs with equal `V` in the order of their classes.
     pub worst: Vec<WorstPair>,
 }
 
 /// The CDNV of one class with the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ClassCdnv {
-    /// The other classes, without those of a degenerate pair.
+    /// How many other classes count: those with which it is not a degenerate pair.
     pub pairs: u64,
-    /// The mean over them; 0 without any.
+    /// The mean over these classes; 0 without any.
     pub mean: f64,
-    /// The largest, and the class it is with.
+    /// The largest `V`, and the other class of that pair.
     pub worst: Option<(f64, usize)>,
     /// `Σ_i 1/(2 ‖μ_k − μ_i‖^2p)` over them.
     pub inverse_distances: f64,
@@ -64,119 +66,9 @@ pub struct WorstPair {
     pub distance: f64,
 }
 
-/// Sums by class of some points.
-#[derive(Clone, Debug)]
-struct Sums {
-    pairs: Vec<f64>,
-    cdnv: Vec<f64>,
-    inverse: Vec<f64>,
-    worst: Vec<f64>,
-    neighbour: Vec<u64>,
-}
-
-impl Sums {
-    fn new(points: usize) -> Self {
-        let zero = || vec![0.0; points];
-        let worst = vec![-1.0; points];
-        Self { pairs: zero(), cdnv: zero(), inverse: zero(), worst, neighbour: vec![0; points] }
-    }
-
-    /// Adds what a tile says of the points from `start` on.
-    fn merge(&mut self, start: usize, part: &Self) {
-        let add = |mine: &mut [f64], theirs: &[f64]| mine.iter_mut().zip(theirs).for_each(|(mine, x)| *mine += x);
-        add(&mut self.pairs[start..], &part.pairs);
-        add(&mut self.cdnv[start..], &part.cdnv);
-        add(&mut self.inverse[start..], &part.inverse);
-        for (at, (&worst, &neighbour)) in (start..).zip(part.worst.iter().zip(&part.neighbour)) {
-            if worst > self.worst[at] {
-                self.worst[at] = worst;
-                self.neighbour[at] = neighbour;
-            }
-        }
-    }
-}
-
-/// What is known of one tile.
-pub(super) struct Part {
-    rows: Sums,
-    cols: Sums,
-    /// `Σ ln V` over `positive` pairs.
-    ln: f64,
-    positive: u64,
-    degenerate: u64,
-    errors: Errors,
-    /// If all are kept.
-    values: Vec<f64>,
-    worst: Worst,
-}
-
-/// What is known of some tiles.
-pub(super) struct Total {
-    sums: Sums,
-    ln: f64,
-    positive: u64,
-    degenerate: u64,
-    errors: Errors,
-    values: Vec<f64>,
-    worst: Worst,
-}
-
-/// Sums over pairs of twice the relative errors of distances.
-#[derive(Clone, Copy, Debug, Default)]
-struct Errors {
-    plain: f64,
-    /// Times `V`.
-    weighted: f64,
-}
-
-impl Total {
-    pub(super) fn merge(&mut self, rows: &Range<usize>, cols: &Range<usize>, part: Part) {
-        self.sums.merge(rows.start, &part.rows);
-        self.sums.merge(cols.start, &part.cols);
-        self.ln += part.ln;
-        self.positive += part.positive;
-        self.degenerate += part.degenerate;
-        self.errors.plain += part.errors.plain;
-        self.errors.weighted += part.errors.weighted;
-        self.values.extend(part.values);
-        part.worst.pairs.into_iter().for_each(|pair| self.worst.push(pair));
-    }
-}
-
-/// The worst pairs seen.
-struct Worst {
-    limit: usize,
-    pairs: Vec<WorstPair>,
-    /// A pair below it is not among them.
-    threshold: f64,
-}
-
-impl Worst {
-    fn new(limit: usize) -> Self {
-        Self { limit, pairs: Vec::new(), threshold: if limit == 0 { f64::INFINITY } else { 0.0 } }
-    }
-
-    fn push(&mut self, pair: WorstPair) {
-        if pair.cdnv >= self.threshold && self.limit > 0 {
-            self.pairs.push(pair);
-            if self.pairs.len() >= 2 * self.limit {
-                self.trim();
-            }
-        }
-    }
-
-    fn trim(&mut self) {
-        self.pairs.sort_unstable_by(|a, b| b.cdnv.total_cmp(&a.cdnv).then(a.classes.cmp(&b.classes)));
-        self.pairs.truncate(self.limit);
-        if let (true, Some(last)) = (self.pairs.len() == self.limit, self.pairs.last()) {
-            self.threshold = last.cdnv;
-        }
-    }
-}
-
 pub(super) struct Task<'a> {
     points: Points<'a>,
-    /// `‖x‖²`; 0 for a point whose norm is, though rounding left something of it.
+    /// `‖x‖²`; 0 for a point whose norm is set to 0, even if rounding has left some value in it.
     squares: Vec<f64>,
     /// In units of the points, squared.
     variances: Vec<f64>,
@@ -208,9 +100,9 @@ impl<'a> Task<'a> {
         self.classes > EXACT_CLASSES
     }
 
-    pub(super) fn total(&self) -> Total {
-        Total {
-            sums: Sums::new(self.points.len()),
+    pub(super) fn total(&self) -> SweepSums {
+        SweepSums {
+            sums: ClassPairs::new(self.points.len()),
             ln: 0.0,
             positive: 0,
             degenerate: 0,
@@ -220,10 +112,10 @@ impl<'a> Task<'a> {
         }
     }
 
-    pub(super) fn tile(&self, tile: &Tile<'_>, buffers: &mut Buffers, counts: &mut Option<Histogram>) -> Part {
-        let mut part = Part {
-            rows: Sums::new(tile.rows.len()),
-            cols: Sums::new(tile.cols.len()),
+    pub(super) fn tile(&self, tile: &Tile<'_>, buffers: &mut Buffers, counts: &mut Option<Histogram>) -> TileSums {
+        let mut part = TileSums {
+            rows: ClassPairs::new(tile.rows.len()),
+            cols: ClassPairs::new(tile.cols.len()),
             ln: 0.0,
             positive: 0,
             degenerate: 0,
@@ -235,8 +127,8 @@ impl<'a> Task<'a> {
         part
     }
 
-    /// Sweeps the pairs of point `i` with those from `first` on, which in the tile are those from `col` on; the positive
-    /// values.
+    /// Sweeps the pairs of point `i` with the points from `first` on, whose columns in the tile begin at `col`. Returns
+    /// the positive values of `V`.
     #[inline(always)]
     fn row<'b>(
         &self,
@@ -245,7 +137,7 @@ impl<'a> Task<'a> {
         products: &[f64],
         (row, col): (usize, usize),
         buffers: &'b mut Buffers,
-        part: &mut Part,
+        part: &mut TileSums,
     ) -> &'b [f64] {
         let count = products.len();
         let Buffers([squared, inverse, cdnv, errors]) = buffers;
@@ -275,7 +167,7 @@ impl<'a> Task<'a> {
             sums[j] += v;
             inverses[j] += inverse[j];
             cdnv[j] = v;
-            // A pair that does not count is no worst pair: not even of a class whose other pairs are all 0.
+            // A pair that does not count must not become a worst pair, not even if all other pairs of a class are 0.
             let v = if inverse[j] > 0.0 { v } else { -1.0 };
             neighbour[j] = if v > worst[j] { i as u64 } else { neighbour[j] };
             worst[j] = if v > worst[j] { v } else { worst[j] };
@@ -305,7 +197,8 @@ impl<'a> Task<'a> {
         &cdnv[..positive]
     }
 
-    /// Squared distances, and 1 for a pair that counts, else 0; how many pairs are degenerate.
+    /// Computes squared distances, and sets `counts` to 1 for a pair that counts, else to 0. Returns how many pairs are
+    /// degenerate.
     #[inline(always)]
     fn squared_distances(
         &self,
@@ -365,8 +258,8 @@ impl<'a> Task<'a> {
         }
     }
 
-    pub(super) fn finish(&self, total: Total, counts: impl Iterator<Item = Histogram>) -> Cdnv {
-        let Total { sums, ln, positive, degenerate, errors, mut values, mut worst } = total;
+    pub(super) fn finish(&self, total: SweepSums, counts: impl Iterator<Item = Histogram>) -> Cdnv {
+        let SweepSums { sums, ln, positive, degenerate, errors, mut values, mut worst } = total;
         // In units of the points up to here.
         let inverse_factor = self.points.unit.powf(-2.0 * self.exponent);
         let factor = self.points.unit * self.points.unit * inverse_factor;
@@ -412,13 +305,13 @@ impl<'a> Task<'a> {
     }
 }
 
-/// The sweep of a tile. A closure of this size would not be inlined where the instructions are chosen.
+/// The sweep of a tile. A closure of this size would not be inlined into the function that chooses the instructions.
 struct Sweep<'a> {
     task: &'a Task<'a>,
     tile: &'a Tile<'a>,
     buffers: &'a mut Buffers,
     counts: &'a mut Option<Histogram>,
-    part: &'a mut Part,
+    part: &'a mut TileSums,
 }
 
 impl WithSimd for Sweep<'_> {

@@ -4,6 +4,10 @@
 //! sum, in any order, fused or not, is an integer that `f64` holds exactly, and any matrix product returns the exact
 //! answer. Each block's product is folded into 128-bit integers before the next (Ozaki et al. 2012).
 
+mod sum;
+
+pub use sum::GramSum;
+
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -19,7 +23,7 @@ use crate::grid::vectorised;
 /// Rows in a block: one more, and a sum of squares of `2^21 − 1` passes `2^53`.
 pub const BLOCK_ROWS: usize = 2048;
 
-/// Columns of the triangle whose product is made at a time: scratch stays in cache, and threads get panels.
+/// How many columns of the triangle are computed at a time: the product stays in cache, and threads share the panels.
 const PANEL: usize = 256;
 
 /// Bits in a slice of a long integer; slices are balanced, hence at most `2^20` in magnitude.
@@ -34,14 +38,14 @@ pub enum Par {
     Pool,
 }
 
-/// Address space that a thread reserves for its first product, and keeps: twice the last cache, as the product's packed
-/// panels could take at most, of which small products touch little. An allocation of it that fails ends the process.
+/// Address space that a thread reserves for its first product and keeps: twice the last cache, which the packed panels
+/// of a product can take at most. Small products use little of it. If it cannot be allocated, the process ends.
 pub fn scratch_bytes() -> u64 {
     const LEAST: u64 = 32 << 20;
     last_cache().map_or(LEAST, |cache| (2 * cache).max(LEAST))
 }
 
-/// The last caches of all processors, in bytes, as far as the system tells.
+/// The size of the last caches of all processors together, in bytes, if the system tells it.
 fn last_cache() -> Option<u64> {
     let of = |name: &str| std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index3/{name}")).ok();
     let size = of("size")?;
@@ -73,10 +77,10 @@ pub fn packed_column(dim: usize, j: usize) -> usize {
     j * dim - j * j.saturating_sub(1) / 2
 }
 
-/// How many blocks an `i64` holds the sum of: each adds at most `2^53`.
-pub const NARROW_BLOCKS: usize = 1 << 9;
+/// How many blocks may be summed in an `i64`: each adds at most `2^53`.
+const NARROW_BLOCKS: usize = 1 << 9;
 
-/// `acc += δᵀ δ`, the lower triangle by columns; at most [`NARROW_BLOCKS`] of them.
+/// `acc += δᵀ δ`, the lower triangle by columns; at most 2^9 times, since each block adds up to `2^53`.
 ///
 /// `block` is rows × D, row-major, of integers `|δ| < 2^21`, at most [`BLOCK_ROWS`] rows.
 ///
@@ -129,8 +133,8 @@ pub fn plain_gram(acc: &mut [f64], a: &[f64], dim: usize) {
     });
 }
 
-/// The lower triangle of `aᵀ a` into the columns of `out`, D × D: the plain product of one thread, which exact ones are
-/// measured against.
+/// Writes the lower triangle of `aᵀ a` to the columns of `out`, D × D: the plain product on one thread, which benchmarks
+/// compare exact products with.
 pub fn plain_product(out: &mut [f64], a: &[f64], dim: usize) {
     use BlockStructure::{Rectangular, TriangularLower};
     let out = MatMut::from_column_major_slice_mut(out, dim, dim);
@@ -154,7 +158,7 @@ fn panels<T>(packed: &mut [T], dim: usize) -> Vec<(Range<usize>, &mut [T])> {
 
 /// Columns of the lower triangle of `aᵀ b`, from the diagonal block down, column-major.
 ///
-/// What is above the diagonal means nothing.
+/// Entries above the diagonal are undefined.
 fn lower_product<'a>(
     columns: &Range<usize>,
     a: MatRef<'_, f64>,
@@ -182,7 +186,7 @@ fn lower_product<'a>(
     product
 }
 
-/// `values = Σ_p 2^(21 p) slice_p` with `|slice_p| ≤ 2^20`, in `f64`; as many as the largest value needs.
+/// Slices with `values = Σ_p 2^(21 p) slice_p` and `|slice_p| ≤ 2^20`, in `f64`; as many as the largest value needs.
 fn slices(values: &[i128]) -> Vec<Vec<f64>> {
     let mut rest = values.to_vec();
     let mut slices = Vec::new();
@@ -201,7 +205,7 @@ fn slices(values: &[i128]) -> Vec<Vec<f64>> {
     slices
 }
 
-/// What products are added to.
+/// An integer that products are added to.
 trait Sum: Copy + Send {
     /// `self + value · 2^shift`, modulo the range.
     fn plus(self, value: i64, shift: u32) -> Self;
@@ -245,7 +249,7 @@ fn exact_product<S: Sum>(acc: &mut [S], a: &[f64], b: &[f64], dim: usize, shift:
         }
         Par::Pool => panels.into_par_iter().map_init(Vec::new, run).collect(),
     };
-    // Only the lower triangle is made, so of the upper one only the mirror of a symmetric product is known.
+    // Only the lower triangle is computed. The upper one is its mirror image if the product is symmetric.
     let expected = if std::ptr::eq(a, b) { symmetric_checksum(a, dim) } else { lower_checksum(a, b, dim) };
     let mut sums = vec![0_i32; dim];
     for check in checks {
@@ -307,7 +311,7 @@ fn integer(value: f64) -> i64 {
     (bits(high) << 22) + bits(low + MAGIC)
 }
 
-/// `Σ δ (δ · 1)` modulo `2^32`: what the rows of `δᵀδ` must sum to.
+/// `Σ δ (δ · 1)` modulo `2^32`: the sums of the rows of `δᵀδ`.
 fn symmetric_checksum(block: &[f64], dim: usize) -> Vec<i32> {
     let mut sums = vec![0_i32; dim];
     vectorised(
@@ -324,7 +328,7 @@ fn symmetric_checksum(block: &[f64], dim: usize) -> Vec<i32> {
     sums
 }
 
-/// `Σ a_i (b_0 + … + b_i)` modulo `2^32`: what the rows of the lower triangle of `aᵀb` must sum to.
+/// `Σ a_i (b_0 + … + b_i)` modulo `2^32`: the sums of the rows of the lower triangle of `aᵀb`.
 fn lower_checksum(a: &[f64], b: &[f64], dim: usize) -> Vec<i32> {
     let mut sums = vec![0_i32; dim];
     for (a, b) in a.chunks_exact(dim).zip(b.chunks_exact(dim)) {
@@ -337,7 +341,7 @@ fn lower_checksum(a: &[f64], b: &[f64], dim: usize) -> Vec<i32> {
     sums
 }
 
-/// Once per process: a full block of the largest values, whose product is known.
+/// Checks once per process that the product of a full block of the largest values is the known one.
 fn check_once() -> Result<()> {
     static CHECKED: OnceLock<bool> = OnceLock::new();
     let exact = || {
@@ -359,71 +363,4 @@ fn check_once() -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn integers(count: usize, bound: i64) -> Vec<i64> {
-        let mut state = 7_u64;
-        let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 1) as i64 % (2 * bound + 1) - bound
-        };
-        (0..count).map(|_| next()).collect()
-    }
-
-    fn naive(a: &[i128], b: &[i128], dim: usize) -> Vec<i128> {
-        let mut acc = vec![0; packed_len(dim)];
-        for (a, b) in a.chunks(dim).zip(b.chunks(dim)) {
-            for j in 0..dim {
-                for i in j..dim {
-                    acc[packed_column(dim, j) + i - j] += a[i] * b[j];
-                }
-            }
-        }
-        acc
-    }
-
-    #[test]
-    fn blocks_are_exact_at_the_limit() {
-        let largest = ((1_i64 << 21) - 1) as f64;
-        for dim in [1, 3, 64, 300] {
-            let mut acc = vec![0; packed_len(dim)];
-            add_block(&mut acc, &vec![largest; BLOCK_ROWS * dim], dim, Par::Pool).unwrap();
-            assert!(acc.iter().all(|&entry| entry == (largest as i64).pow(2) * BLOCK_ROWS as i64));
-        }
-    }
-
-    #[test]
-    fn integers_come_out_of_doubles() {
-        let largest = 1_i64 << 53;
-        for value in [0, 1, -1, 1 << 21, (1 << 21) + 1, -(1 << 21) - 1, largest - 1, 1 - largest, largest, -largest] {
-            assert_eq!(integer(value as f64), value);
-        }
-        for value in integers(1000, largest) {
-            assert_eq!(integer(value as f64), value);
-        }
-    }
-
-    #[test]
-    fn products_equal_the_naive_ones() {
-        for (dim, rows) in [(1, 5), (7, 100), (300, 9)] {
-            let values = integers(dim * rows, (1 << 21) - 1);
-            let exact: Vec<i128> = values.iter().map(|&x| x.into()).collect();
-            let block: Vec<f64> = values.iter().map(|&x| x as f64).collect();
-            let mut acc = vec![0; packed_len(dim)];
-            add_block(&mut acc, &block, dim, Par::Seq).unwrap();
-            let acc: Vec<i128> = acc.into_iter().map(i128::from).collect();
-            assert_eq!(acc, naive(&exact, &exact, dim));
-        }
-    }
-
-    #[test]
-    fn long_integers_are_sliced() {
-        let (dim, rows) = (5, 3000);
-        let a: Vec<i128> = integers(dim * rows, 1 << 60).iter().map(|&x| i128::from(x) << 10).collect();
-        let b: Vec<i128> = integers(dim * rows, 1 << 20).iter().map(|&x| x.into()).collect();
-        let mut acc = vec![0; packed_len(dim)];
-        add_product(&mut acc, &a, &b, dim, Par::Seq).unwrap();
-        assert_eq!(acc, naive(&a, &b, dim));
-    }
-}
+mod tests;

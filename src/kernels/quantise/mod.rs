@@ -1,25 +1,24 @@
-//! Rounding rows to the grid: `δ = round_ties_even(x / g) − c`, with `Σ δ`, `Σ δ²` and the sum of what rounding took off
-//! beside.
+//! Rounds rows to the grid, `δ = round_ties_even(x / g) − c`, and adds up `Σ δ`, `Σ δ²` and the residuals of rounding.
 //!
-//! Every operation is exact or is the one rounding, so the width of the registers cannot change a bit.
+//! Every operation is exact except the one rounding, so the width of the registers cannot change a bit.
 
 use arrow::datatypes::i256;
 
 use crate::grid::{DELTA_LIMIT, Grid, RESIDUAL_BITS, Value, power_of_two, vectorised, wide};
 
 /// `|δ|` of a short row is below `2^21`.
-pub const SHORT_BITS: u32 = 21;
+pub(super) const SHORT_BITS: u32 = 21;
 
-/// Adding it to an integer of magnitude up to `2^51` leaves that integer in the low bits of the sum; adding it to any
-/// number of that size and taking it off again rounds to an integer, ties to even.
+/// Added to an integer of magnitude up to `2^51`, it leaves that integer in the low bits of the sum. Added to any number
+/// of that size and subtracted again, it rounds the number to an integer, ties to even.
 pub(crate) const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52
 
-/// Adding it to a number below 1 rounds that to a multiple of `2^-20`, ties to even, and leaves it in the low bits of the
-/// sum, in units of so much.
+/// Added to a number below 1, it rounds that to a multiple of `2^-20`, ties to even, and leaves the multiple in the low
+/// bits of the sum.
 const RESIDUAL_MAGIC: f64 = MAGIC / (1_u64 << RESIDUAL_BITS) as f64; // 1.5 · 2^32
 
-/// `|x / g|` below which adding 1.5 · 2^52 and taking it off again rounds.
-pub const NARROW_LIMIT: f64 = 2_251_799_813_685_248.0; // 2^51
+/// Adding and subtracting 1.5 · 2^52 rounds `x / g` to an integer below this magnitude.
+pub(crate) const NARROW_LIMIT: f64 = 2_251_799_813_685_248.0; // 2^51
 
 /// The bits of `2^21` as an `f64`.
 const LONG_BITS: u64 = 2_097_152_f64.to_bits();
@@ -27,7 +26,7 @@ const LONG_BITS: u64 = 2_097_152_f64.to_bits();
 /// The low 32 bits of an integer held in an `f64`, `|x| ≤ 2^51`.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "a call in loops over values would keep them from being vectorised")]
-pub fn low_word(x: f64) -> i32 {
+pub(super) fn low_word(x: f64) -> i32 {
     (x + MAGIC).to_bits() as i32
 }
 
@@ -42,37 +41,41 @@ const GROUP: usize = 4;
 const LANE_DIMS: usize = 1 << 10;
 
 /// The dimensions whose squares are summed in one pass.
+#[derive(Clone, Debug)]
 struct Band {
     /// By how many bits the sum over the band moves left.
     shift: u32,
     /// By how many bits a dimension's square moves left within the band.
     shifts: Vec<u64>,
-    /// The bits of a square in the dimensions of the band, none in all others.
+    /// All bits of a square in the dimensions of the band, no bits in the others.
     mask: Vec<u64>,
 }
 
 /// A grid, prepared for rounding rows to it.
-pub struct Quantiser {
-    dim: usize,
+#[derive(Clone, Debug)]
+pub(super) struct Quantiser {
+    grid: Grid,
     inverse: Vec<f64>,
     weights: Vec<u32>,
     bands: Vec<Band>,
     narrow: bool,
 }
 
-/// Where the rows of a block belong, and about what they are taken.
-pub struct Rows<'a> {
-    /// Row indices into the values; the more rows of a class stand together, the better.
+/// Some rows of a chunk, class after class, and the shift of each class.
+#[derive(Clone, Copy, Debug)]
+pub struct ShiftedRows<'a> {
+    /// Row indices into the features.
     pub rows: &'a [u32],
     /// The class of each of those rows.
     pub classes: &'a [u32],
-    /// The class that is the first in what follows, and in the totals.
+    /// The class that comes first in `shifts` and in the totals.
     pub first_class: u32,
-    /// Shifts, classes × D, in steps.
+    /// Shifts, classes × D, in steps of the grid.
     pub shifts: &'a [i64],
 }
 
-/// What rounding adds up, besides the rows themselves.
+/// What rounding adds up for each class, with `q = round_ties_even(x / g)` and `δ = q − shift`.
+#[derive(Debug)]
 pub struct Totals<'a> {
     /// `Σ δ`, classes × D.
     pub sums: &'a mut [i64],
@@ -85,12 +88,12 @@ pub struct Totals<'a> {
 }
 
 /// The rounded rows of a block.
-#[derive(Default)]
-pub struct Rounded {
+#[derive(Debug, Default)]
+pub(super) struct Rounded {
     /// Short rows, rows × D.
-    pub short: Vec<f64>,
+    pub(super) short: Vec<f64>,
     /// Long rows, with some `|δ| ≥ 2^21`, rows × D.
-    pub long: Vec<i128>,
+    pub(super) long: Vec<i128>,
     /// A class's shift.
     shift: Vec<f64>,
     /// `Σ δ²` of a class's rows, one a band.
@@ -108,7 +111,7 @@ pub struct TooFar {
 
 impl Quantiser {
     /// Prepares for `grid`; `largest` bounds |x| in each dimension.
-    pub fn new(grid: &Grid, largest: &[f64]) -> Self {
+    pub(super) fn new(grid: Grid, largest: &[f64]) -> Self {
         let weights = grid.weights();
         let inverse: Vec<f64> = grid.exponents().iter().map(|e| power_of_two(-e.unwrap_or(0))).collect();
         let narrow = inverse.iter().zip(largest).all(|(inverse, largest)| largest * inverse < NARROW_LIMIT);
@@ -121,18 +124,23 @@ impl Quantiser {
             mask: weights.iter().map(|weight| if weight / BAND == band { (1 << 52) - 1 } else { 0 }).collect(),
         };
         let bands = occupied.into_iter().map(band).collect();
-        Self { dim: grid.dim(), inverse, weights, bands, narrow }
+        Self { grid, inverse, weights, bands, narrow }
     }
 
-    /// Rounds rows. With `keep`, short rows are left in `out`; long rows always are, and their squares are counted.
+    /// The grid.
+    pub(super) fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// Rounds rows and adds them to the totals. Leaves long rows in `out`, and with `keep` short rows too.
     ///
     /// # Errors
     ///
-    /// The first row, by index, with some `|δ|` at [`DELTA_LIMIT`] or beyond; the totals mean nothing then.
-    pub(crate) fn round<T: Value>(
+    /// The first row, by index, with some `|δ|` at [`DELTA_LIMIT`] or beyond; then the totals are undefined.
+    pub(super) fn round<T: Value>(
         &self,
         values: &[T],
-        rows: &Rows<'_>,
+        rows: &ShiftedRows<'_>,
         totals: &mut Totals<'_>,
         keep: bool,
         out: &mut Rounded,
@@ -149,17 +157,17 @@ impl Quantiser {
         failed.map_or(Ok(()), Err)
     }
 
-    /// All of `x / g` is below `2^51`: everything stays in `f64` registers.
+    /// Where all `x / g` are below `2^51`: everything stays in `f64` registers.
     #[inline(always)]
     fn round_narrow<T: Value>(
         &self,
         values: &[T],
-        rows: &Rows<'_>,
+        rows: &ShiftedRows<'_>,
         totals: &mut Totals<'_>,
         keep: bool,
         out: &mut Rounded,
     ) -> Option<TooFar> {
-        let dim = self.dim;
+        let dim = self.grid.dim();
         out.short.resize(if keep { rows.rows.len() } else { GROUP } * dim, 0.0);
         out.shift.resize(dim, 0.0);
         let (mut kept, mut failed) = (0, None);
@@ -198,7 +206,7 @@ impl Quantiser {
                         [long[at]] = shifted.round([x(row)], [delta], low, totals.changed);
                     }
                 }
-                // Fewer, or some of them long.
+                // The last rows of the class, or some of these rows are long.
                 let mut place = 0;
                 for (at, (&row, long)) in group.iter().zip(long).enumerate() {
                     let delta = &deltas[at * dim..][..dim];
@@ -223,10 +231,10 @@ impl Quantiser {
         failed
     }
 
-    /// Adds short rows to their class's sums, and their squares to those of each band.
+    /// Adds short rows to the sums of their class, and their squares to the sum of each band.
     #[inline(always)]
     fn add_short<const N: usize>(&self, deltas: [&[f64]; N], sums: &mut [i64], squares: &mut [u128]) {
-        let dim = self.dim;
+        let dim = self.grid.dim();
         let (deltas, sums) = (deltas.map(|delta| &delta[..dim]), &mut sums[..dim]);
         for j in 0..dim {
             let both: f64 = deltas.iter().map(|delta| delta[j]).sum();
@@ -237,7 +245,7 @@ impl Quantiser {
             for start in (0..dim).step_by(LANE_DIMS) {
                 let mut sum = 0_u64;
                 for j in start..dim.min(start + LANE_DIMS) {
-                    // A square is below 2^42, hence the low bits of its sum with 2^52.
+                    // A square is below 2^42, so it is the low bits of its sum with 2^52.
                     let square = |delta: &[f64]| (delta[j] * delta[j] + 4_503_599_627_370_496.0).to_bits() & mask[j];
                     let both: u64 = deltas.iter().map(|delta| square(delta)).sum();
                     sum = sum.wrapping_add(both.wrapping_shl(shifts[j] as u32));
@@ -259,7 +267,7 @@ impl Quantiser {
         }
         for (dimension, ((sum, &delta), &weight)) in sums.iter_mut().zip(delta).zip(&self.weights).enumerate() {
             let too_far = || TooFar { row, dimension };
-            // Short rows, of which a batch has fewer than 2^32, cannot fill the rest.
+            // The short rows of a batch, fewer than 2^32, cannot make it overflow from there.
             let within = |sum: &i64| sum.unsigned_abs() < 1 << 62;
             *sum = sum.checked_add(delta as i64).filter(within).ok_or_else(too_far)?;
             let term = wide(delta * delta, 2 * weight).ok_or_else(too_far)?;
@@ -268,17 +276,17 @@ impl Quantiser {
         Ok(())
     }
 
-    /// The same where `x / g` may pass `2^51`: integers from the start.
+    /// Where some `x / g` may pass `2^51`: with integers from the start.
     #[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
     fn round_wide<T: Value>(
         &self,
         values: &[T],
-        rows: &Rows<'_>,
+        rows: &ShiftedRows<'_>,
         totals: &mut Totals<'_>,
         keep: bool,
         out: &mut Rounded,
     ) -> Option<TooFar> {
-        let dim = self.dim;
+        let dim = self.grid.dim();
         let mut failed = None;
         out.short.clear();
         let mut delta = vec![0_i128; dim];
@@ -312,21 +320,21 @@ impl Quantiser {
     }
 }
 
-/// What rounding took off, at most half a step, in units of `2^-20` steps. The difference itself was exact.
+/// The residual of rounding, at most half a step, in units of `2^-20` steps. `taken` is exact.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "a call in loops over values would keep them from being vectorised")]
 fn residual(taken: f64) -> i64 {
     (taken + RESIDUAL_MAGIC).to_bits() as i64 - RESIDUAL_MAGIC.to_bits() as i64
 }
 
-/// What rows of a class are rounded by.
+/// The inverse steps and the shift by which the rows of a class are rounded.
 struct Shifted<'a> {
     inverse: &'a [f64],
     shift: &'a [f64],
 }
 
 impl Shifted<'_> {
-    /// Rounds rows, each into its `delta`, and returns which of them are long. One lane per dimension and no
+    /// Rounds rows, each into its `delta`, and returns which of them are long. There is one lane per dimension, and no
     /// branch.
     #[inline(always)]
     #[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
@@ -353,10 +361,10 @@ impl Shifted<'_> {
                 changes += u64::from(rounded != steps);
                 residuals += residual(steps - rounded);
                 delta[row] = rounded - shift[j];
-                // The bits of |δ|: ordered as the numbers are, and compared as integers in any order.
+                // The bits of |δ| are ordered as the numbers are, so they can be compared as integers.
                 beyond[row] |= (LONG_BITS - 1).wrapping_sub(delta[row].to_bits() & (u64::MAX >> 1));
             }
-            // All is loaded before anything is stored: for all that the compiler knows, both might be one memory.
+            // Everything is loaded before anything is stored, since the compiler cannot rule out that the slices overlap.
             changed[j] += changes;
             low[j] += residuals;
             for row in 0..N {
@@ -368,134 +376,9 @@ impl Shifted<'_> {
 }
 
 /// Of two rows the one with the lower index.
-fn earlier(a: Option<TooFar>, b: Option<TooFar>) -> Option<TooFar> {
+pub(super) fn earlier(a: Option<TooFar>, b: Option<TooFar>) -> Option<TooFar> {
     a.into_iter().chain(b).min_by_key(|far| far.row)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Rounds rows of one class about `shift` and returns the totals with the rounded rows.
-    fn round(exponents: Vec<Option<i16>>, values: &[f64], shift: &[i64]) -> (Vec<i64>, i256, Vec<u64>, Rounded) {
-        let (sums, _, squares, changed, out) = round_with_low(exponents, values, shift);
-        (sums, squares, changed, out)
-    }
-
-    /// The same with what rounding took off.
-    fn round_with_low(
-        exponents: Vec<Option<i16>>,
-        values: &[f64],
-        shift: &[i64],
-    ) -> (Vec<i64>, Vec<i64>, i256, Vec<u64>, Rounded) {
-        let dim = shift.len();
-        let grid = Grid::new(exponents);
-        let largest = values.iter().fold(0.0_f64, |a, x| a.max(x.abs()));
-        let quantiser = Quantiser::new(&grid, &vec![largest; dim]);
-        let count = values.len() / dim;
-        let rows: Vec<u32> = (0..count as u32).collect();
-        let (mut sums, mut low, mut squares, mut changed) = (vec![0; dim], vec![0; dim], [i256::ZERO], vec![0; dim]);
-        let mut out = Rounded::default();
-        let mut totals = Totals { sums: &mut sums, low: &mut low, squares: &mut squares, changed: &mut changed };
-        let rows = Rows { rows: &rows, classes: &vec![0; count], first_class: 0, shifts: shift };
-        quantiser.round(values, &rows, &mut totals, true, &mut out).unwrap();
-        (sums, low, squares[0], changed, out)
-    }
-
-    #[test]
-    fn what_rounding_takes_off_is_added_up_to_the_last_unit() {
-        let unit = power_of_two(-20);
-        // A quarter; halves both ways; half a unit to even, both ways; next to nothing.
-        let values = [0.25, 0.5, 1.5, 7.0 + 0.5 * unit, 7.0 + 1.5 * unit, -3.0 - 1.5 * unit, 1e-30];
-        let expected = [1 << 18, 1 << 19, -(1 << 19), 0, 2, -2, 0];
-        for (x, expected) in values.iter().zip(expected) {
-            for (exponent, offset) in [(0, 0.0), (-9, 0.0), (0, power_of_two(40)), (700, 0.0)] {
-                let step = power_of_two(exponent);
-                let (_, low, ..) = round_with_low(vec![Some(exponent)], &[(x + offset) * step], &[offset as i64]);
-                // Beside so large a number, smaller ones are lost before they are rounded.
-                let lost = offset > 0.0 && x.fract() != 0.0 && (x * 2048.0).fract() != 0.0;
-                assert!(lost || low == [expected], "{x} · 2^{exponent} + {offset}: {low:?}");
-            }
-        }
-        // Groups of rows, long ones among them, and a wide grid, where every sum is an integer.
-        let (_, low, ..) = round_with_low(vec![Some(0)], &[values, [3e6; 7]].concat(), &[0]);
-        assert_eq!(low, [expected.iter().sum::<i64>()]);
-        let values = [power_of_two(52), 0.375, power_of_two(52) + 1.0, -0.25];
-        let (_, low, ..) = round_with_low(vec![Some(0); 2], &values, &[1 << 52, 0]);
-        assert_eq!(low, [0, 1 << 17]);
-    }
-
-    #[test]
-    fn halves_go_to_even_and_changes_are_counted() {
-        let (sums, square, changed, out) = round(vec![Some(0)], &[0.5, 1.5, 2.5, -0.5, 3.0], &[1]);
-        assert_eq!(out.short, [-1.0, 1.0, 1.0, -1.0, 2.0]);
-        assert_eq!((sums, square, changed), (vec![2], i256::from_i128(8), vec![4]));
-    }
-
-    #[test]
-    fn squares_are_weighed_by_their_steps_over_any_spread() {
-        for spread in [0, 3, 5, 6, 25, 63] {
-            let coarse = 3.0 * power_of_two(spread);
-            let (_, square, _, _) = round(vec![Some(0), Some(spread)], &[2.0, coarse], &[0, 0]);
-            let expected = i256::from_i128(4).wrapping_add(wide(9, 2 * spread as u32).unwrap());
-            assert_eq!(square, expected, "{spread}");
-        }
-    }
-
-    #[test]
-    fn squares_fill_a_lane_to_the_last_bit() {
-        let dim = LANE_DIMS + 3;
-        let largest = f64::from((1 << 21) - 1);
-        let exponents = (0..dim).map(|j| Some(if j == 0 { 0 } else { 5 })).collect();
-        let row = (0..dim).map(|j| if j == 0 { largest } else { 32.0 * largest });
-        let values: Vec<f64> = std::iter::repeat_n(row, GROUP).flatten().collect();
-        let (_, square, _, _) = round(exponents, &values, &vec![0; dim]);
-        let each = i256::from_i128(GROUP as i128 * (largest * largest) as i128);
-        assert_eq!(square, each.wrapping_mul(i256::from_i128(1 + (1024 * (dim as i128 - 1)))));
-    }
-
-    #[test]
-    fn the_first_row_too_far_is_named_whatever_the_order() {
-        let grid = Grid::new(vec![Some(0)]);
-        let values = [1.0, 1e14, 2.0, 2e14];
-        let quantiser = Quantiser::new(&grid, &[2e14]);
-        let (mut sums, mut low, mut squares, mut changed) = ([0; 2], [0; 2], [i256::ZERO; 2], [0]);
-        let mut totals = Totals { sums: &mut sums, low: &mut low, squares: &mut squares, changed: &mut changed };
-        let rows = Rows { rows: &[3, 2, 1, 0], classes: &[0, 0, 1, 1], first_class: 0, shifts: &[0; 2] };
-        let outcome = quantiser.round(&values, &rows, &mut totals, false, &mut Rounded::default());
-        assert_eq!(outcome, Err(TooFar { row: 1, dimension: 0 }));
-    }
-
-    #[test]
-    fn wide_and_narrow_rows_agree() {
-        let offset = power_of_two(55);
-        let (sums, square, changed, out) = round(vec![Some(0)], &[offset + 8.0, offset - 16.0], &[1 << 55]);
-        let (small_sums, small_square, small_changed, small) = round(vec![Some(0)], &[8.0, -16.0], &[0]);
-        assert_eq!((sums, square, changed, out.short), (small_sums, small_square, small_changed, small.short));
-    }
-
-    #[test]
-    fn any_row_of_a_group_may_be_long() {
-        let long = 2_097_152.0;
-        for at in 0..9 {
-            let mut values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
-            values[at] = long;
-            let mut short = values.to_vec();
-            short.remove(at);
-            let (sums, square, _, out) = round(vec![Some(0)], &values, &[0]);
-            assert_eq!((out.short, out.long), (short, vec![long as i128]), "{at}");
-            assert_eq!(sums, [values.iter().sum::<f64>() as i64]);
-            assert_eq!(square, i256::from_i128(values.iter().map(|x| x * x).sum::<f64>() as i128));
-        }
-        let (_, _, _, out) = round(vec![Some(0)], &[long, 1.0, long, 2.0, 3.0, long], &[0]);
-        assert_eq!((out.short, out.long.len()), (vec![1.0, 2.0, 3.0], 3));
-    }
-
-    #[test]
-    fn long_rows_go_aside() {
-        let (sums, square, _, out) = round(vec![Some(0)], &[2_097_152.0, 2_097_151.0], &[0]);
-        assert_eq!((out.short.as_slice(), out.long.as_slice()), ([2_097_151.0].as_slice(), [2_097_152].as_slice()));
-        assert_eq!(sums, [4_194_303]);
-        assert_eq!(square, i256::from_i128(2_097_152 * 2_097_152 + 2_097_151 * 2_097_151));
-    }
-}
+mod tests;

@@ -2,12 +2,12 @@
 
 pub mod accuracy;
 mod catalogue;
+mod context;
 mod doubt;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod geometry;
 pub mod gnc2;
-mod group;
 mod hug;
 mod measure;
 mod mse;

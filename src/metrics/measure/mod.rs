@@ -6,7 +6,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::catalogue::Card;
-use super::group::Group;
+use super::context::Group;
 use super::outcome::Outcome;
 use super::{ClassRow, Evidence, Extras, Measured, Measurements, Options, Pair, Selection, nc1};
 use crate::batch::Label;

@@ -3,12 +3,12 @@
 //! Papyan et al. (2020), Zhu et al. (2021), Wu & Papyan (2024). Every function takes [`Vectors`]: centred class means
 //! `c_k`, or classifier rows as they are.
 
-use super::vectors::{Vectors, dot, mean_and_variance};
 use crate::linalg;
+use crate::metrics::vectors::{Vectors, dot, mean_and_variance};
 
 /// Lengths of the vectors and their logarithms; variances over vectors, divisor `K − 1`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Lengths {
+pub(in crate::metrics) struct Lengths {
     /// Mean length.
     pub mean: f64,
     /// Variance of the lengths.
@@ -19,7 +19,7 @@ pub(super) struct Lengths {
 
 impl Lengths {
     /// `None` for fewer than two vectors.
-    pub(super) fn of(vectors: &Vectors) -> Option<Self> {
+    pub(in crate::metrics) fn of(vectors: &Vectors) -> Option<Self> {
         let (mean, var) = mean_and_variance(&vectors.norms)?;
         let unit = vectors.unit;
         let logs: Vec<f64> =
@@ -29,12 +29,12 @@ impl Lengths {
     }
 
     /// `std ‖x_k‖ / mean ‖x_k‖`; `None` if all have length 0.
-    pub(super) fn cv(&self) -> Option<f64> {
+    pub(in crate::metrics) fn cv(&self) -> Option<f64> {
         (self.mean > 0.0).then(|| self.var.sqrt() / self.mean)
     }
 
     /// `std ln ‖x_k‖ / mean ln ‖x_k‖`; `None` where [`Lengths::log`] is, or its mean is 0.
-    pub(super) fn log_cv(&self) -> Option<f64> {
+    pub(in crate::metrics) fn log_cv(&self) -> Option<f64> {
         self.log.filter(|(mean, _)| *mean != 0.0).map(|(mean, var)| var.sqrt() / mean)
     }
 }
@@ -49,7 +49,7 @@ impl Lengths {
 ///
 /// so the sums over pairs need no more than a `D × D` Gram, and do not cancel when all vectors are nearly the same. Near a
 /// simplex they do; that takes `K ≤ D + 1`, where the products themselves are the smaller matrix.
-pub(super) fn pair_products(vectors: &Vectors) -> Option<(f64, f64)> {
+pub(in crate::metrics) fn pair_products(vectors: &Vectors) -> Option<(f64, f64)> {
     let classes = vectors.len();
     if classes < 2 {
         return None;
@@ -82,7 +82,7 @@ pub(super) fn pair_products(vectors: &Vectors) -> Option<(f64, f64)> {
 
 /// What a structure `S` of the classes should be, up to scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(in crate::metrics) enum Frame {
     /// `P = I − 11ᵀ/K`, the simplex equiangular tight frame.
     Simplex,
     /// `I`, the orthogonal frame.
@@ -97,7 +97,7 @@ pub(super) enum Frame {
 /// ```
 ///
 /// This is used when `K > D + 1`, where the rank of `S` keeps `e` away from 0; otherwise the `K × K` difference is formed.
-pub(super) fn frame_error(a: &Vectors, b: &Vectors, frame: Frame) -> Option<f64> {
+pub(in crate::metrics) fn frame_error(a: &Vectors, b: &Vectors, frame: Frame) -> Option<f64> {
     let classes = a.len();
     let k = classes as f64;
     let (off_diagonal, frame_norm) = match frame {
@@ -122,18 +122,18 @@ pub(super) fn frame_error(a: &Vectors, b: &Vectors, frame: Frame) -> Option<f64>
 }
 
 /// `‖A Bᵀ‖`, in units of both.
-pub(super) fn structure_norm(a: &Vectors, b: &Vectors) -> f64 {
+pub(in crate::metrics) fn structure_norm(a: &Vectors, b: &Vectors) -> f64 {
     dot(&linalg::gram(&a.values, a.dim), &linalg::gram(&b.values, b.dim)).max(0.0).sqrt()
 }
 
 /// The least [`frame_error`] from a simplex that `K` vectors of length `D` can have, 0 for `K ≤ D + 1`:
 /// `√(2 − 2 √(min(D, K−1)/(K−1)))`, since the rank of `S` is bounded.
-pub(super) fn simplex_floor(classes: usize, dim: usize) -> Option<f64> {
+pub(in crate::metrics) fn simplex_floor(classes: usize, dim: usize) -> Option<f64> {
     rank_floor(classes.checked_sub(1)?, dim)
 }
 
 /// The same for the orthogonal frame, 0 for `K ≤ D`: `√(2 − 2 √(min(D, K)/K))`.
-pub(super) fn orthogonal_floor(classes: usize, dim: usize) -> Option<f64> {
+pub(in crate::metrics) fn orthogonal_floor(classes: usize, dim: usize) -> Option<f64> {
     rank_floor(classes, dim)
 }
 
@@ -142,7 +142,7 @@ fn rank_floor(full: usize, dim: usize) -> Option<f64> {
 }
 
 /// `(tr XᵀX)² / ‖XᵀX‖²`: how many directions the vectors fill evenly; `None` if all are 0.
-pub(super) fn participation_ratio(vectors: &Vectors) -> Option<f64> {
+pub(in crate::metrics) fn participation_ratio(vectors: &Vectors) -> Option<f64> {
     let trace = dot(&vectors.values, &vectors.values);
     (trace > 0.0).then(|| trace * trace / squared_norm(&vectors.smaller_gram()))
 }

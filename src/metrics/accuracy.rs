@@ -56,7 +56,7 @@ const FLOOR: f64 = 0.1;
 /// and `zero_variance_classes` if two or more rows of a class are all equal, which at the floor may be rounding.
 pub fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'static str>) {
     let statistics = inputs.statistics;
-    let noise = Noise::of(statistics);
+    let noise = GridNoise::of(statistics);
     let mut estimates = BTreeMap::new();
     let mut add = |key, estimate: Option<f64>| {
         if let Some(estimate) = estimate.filter(|estimate| estimate.is_finite()) {
@@ -70,7 +70,7 @@ pub fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'stat
     add("nc1_within_fraction", ratio.zip(of_ratio).map(|(error, fraction)| error * (1.0 - fraction)));
     add("variance_max", noise.variance_max(statistics));
     add("class_variance_max", noise.class_variance_max(statistics));
-    add("means_max", Noise::means_max(inputs.means));
+    add("means_max", GridNoise::means_max(inputs.means));
     let pinv = inputs.pinv.and_then(|pinv| noise.pinv(pinv, statistics, inputs.means));
     add("nc1_pinv", pinv);
     add("nc1_svd", pinv);
@@ -118,7 +118,7 @@ fn between(means: &Points<'_>) -> f64 {
 }
 
 /// `Γ` and its sums.
-struct Noise<'a> {
+struct GridNoise<'a> {
     /// `Γ_j` of bias terms.
     bias: &'a [f64],
     /// `Γ_j` of random terms.
@@ -129,7 +129,7 @@ struct Noise<'a> {
     weighted: f64,
 }
 
-impl<'a> Noise<'a> {
+impl<'a> GridNoise<'a> {
     fn of(statistics: &'a Statistics) -> Self {
         let (bias, random) = (&statistics.rounding, &statistics.rounding_changed);
         let largest = random.iter().fold(0.0, |largest: f64, &x| largest.max(x));

@@ -4,10 +4,10 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::catalogue::{Card, Family, Need};
-use super::geometry::{Side, TOO_FEW, ZERO_NORMS, orthogonal, value};
+use super::geometry::{Geometry, TOO_FEW, ZERO_NORMS, orthogonal, value};
 use super::hug::ENERGY_S;
 use super::nc2::Frame;
-use super::nc3::{self, Duality, Moments};
+use super::nc3::{self, Alignment, MeanAndVariance};
 use super::nc4::Shares;
 use super::outcome::Outcome;
 use super::vectors::{Vectors, centre, dot};
@@ -17,22 +17,22 @@ use crate::kernels::pairs::{self, Cdnv, Sweep, Variances};
 use crate::state::{Findings, Separation};
 
 /// A group's evidence, and what several metrics share, made when first asked for.
-pub(super) struct Group<'a> {
+pub(super) struct MetricContext<'a> {
     pub evidence: &'a Evidence<'a>,
     pub options: &'a Options,
     selection: &'a Selection,
     /// Of the centred means.
-    pub means: Side,
-    weights: Option<Side>,
+    pub means: Geometry,
+    weights: Option<Geometry>,
     pub cdnv: Option<Cdnv>,
     pinv: OnceCell<Result<nc1::Pinv, &'static str>>,
     vci: OnceCell<Result<nc1::Vci, &'static str>>,
-    duality: OnceCell<Duality>,
+    duality: OnceCell<Alignment>,
     shares: OnceCell<Result<Shares, &'static str>>,
-    mse: OnceCell<Result<mse::Parts, &'static str>>,
+    mse: OnceCell<Result<mse::Decomposition, &'static str>>,
 }
 
-impl<'a> Group<'a> {
+impl<'a> MetricContext<'a> {
     /// Centres the means and sweeps the pairs of classes as far as the selection needs it.
     pub(super) fn new(
         evidence: &'a Evidence<'a>,
@@ -73,11 +73,11 @@ impl<'a> Group<'a> {
         let wants_cdnv = of_nc1 || extras.per_class || extras.worst_pairs > 0;
         let means = Vectors::centred(statistics, options.centring);
         let (cdnv, angles, energy) = swept(&means, false, wants_cdnv.then_some(&variances));
-        let means = Side::new(means, "zero_between", angles, energy);
+        let means = Geometry::new(means, "zero_between", angles, energy);
         let weights = evidence.head.map(|head| {
             let weights = Vectors::new(statistics.dim, head.weights.clone(), 0.0);
             let (_, angles, energy) = swept(&weights, true, None);
-            Side::new(weights, "zero_weights", angles, energy)
+            Geometry::new(weights, "zero_weights", angles, energy)
         });
         Self {
             evidence,
@@ -211,8 +211,8 @@ impl<'a> Group<'a> {
         }
         let (w, c) = (&weights.vectors, &self.means.vectors);
         let (dot, cos, dist) = (duality.dot(), duality.cos(), duality.dist());
-        let mean = |moments: Option<Moments>| value(moments.map(|(mean, _)| mean), TOO_FEW);
-        let var = |moments: Option<Moments>| value(moments.and_then(|(_, var)| var), TOO_FEW);
+        let mean = |moments: Option<MeanAndVariance>| value(moments.map(|(mean, _)| mean), TOO_FEW);
+        let var = |moments: Option<MeanAndVariance>| value(moments.and_then(|(_, var)| var), TOO_FEW);
         let left_out = duality.cosines.contains(&None);
         let outcome = match key {
             "nc3_self_duality_sq" => value(nc3::self_duality_sq(w, c), "zero_between"),
@@ -237,9 +237,9 @@ impl<'a> Group<'a> {
     }
 
     /// What classifier and means have in common, if there is a classifier.
-    pub(super) fn duality(&self) -> Option<&Duality> {
+    pub(super) fn duality(&self) -> Option<&Alignment> {
         let weights = self.weights.as_ref()?;
-        Some(self.duality.get_or_init(|| Duality::of(&weights.vectors, &self.means.vectors)))
+        Some(self.duality.get_or_init(|| Alignment::of(&weights.vectors, &self.means.vectors)))
     }
 
     fn bias_collapse(&self, weights: &[f64], bias: Option<&[f64]>) -> Outcome {
@@ -313,7 +313,7 @@ impl<'a> Group<'a> {
     }
 
     fn mse(&self, key: &str) -> Option<Outcome> {
-        let parts = match self.mse.get_or_init(|| self.mse_parts()) {
+        let parts = match self.mse.get_or_init(|| self.decompose()) {
             Ok(parts) => parts,
             Err(reason) => return Some(Outcome::null(self.scatter_reason(reason))),
         };
@@ -329,7 +329,7 @@ impl<'a> Group<'a> {
         Some(outcome.flag_if(counts.windows(2).any(|pair| pair[0] != pair[1]), "unbalanced"))
     }
 
-    fn mse_parts(&self) -> Result<mse::Parts, &'static str> {
+    fn decompose(&self) -> Result<mse::Decomposition, &'static str> {
         let statistics = self.evidence.statistics;
         if statistics.classes() < 2 {
             return Err("single_class");
@@ -337,7 +337,7 @@ impl<'a> Group<'a> {
         let divisor = nc1::normaliser(statistics, self.options)?;
         let scatter = statistics.scatter.as_ref().ok_or("no_scatter")?;
         let within: Vec<f64> = scatter.iter().map(|entry| entry / divisor).collect();
-        mse::parts(statistics, &within, self.evidence.head, self.options.weight_decay / 2.0)
+        mse::decompose(statistics, &within, self.evidence.head, self.options.weight_decay / 2.0)
     }
 
     /// What the second read found of that.

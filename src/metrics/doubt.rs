@@ -1,9 +1,9 @@
 //! How far rounding may have moved metrics of vectors: bounds of first order on what the errors of the vectors do to each,
 //! and the squares of errors where numbers near 0 leave nothing else.
 
-use super::geometry::Side;
+use super::geometry::Geometry;
 use super::nc2::Lengths;
-use super::nc3::Duality;
+use super::nc3::Alignment;
 use super::vectors::{Vectors, dot};
 
 /// Errors of some numbers, one by one, all in the worst direction.
@@ -70,7 +70,7 @@ fn of_difference(vectors: &Vectors, value: f64) -> f64 {
     if vectors.few() { lost } else { of_root(value, 2.0 * lost) }
 }
 
-impl Side {
+impl Geometry {
     /// Of the metric of that key, which is `value`.
     pub(super) fn doubt(&self, key: &str, value: f64) -> f64 {
         let vectors = &self.vectors;
@@ -178,7 +178,7 @@ pub(super) fn of_duality(
     key: &str,
     value: f64,
     (weights, means): (&Vectors, &Vectors),
-    duality: &Duality,
+    duality: &Alignment,
     structure: impl FnOnce() -> f64,
 ) -> f64 {
     let (of_weights, of_means) = (weights.errors(), means.errors());

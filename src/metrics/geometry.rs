@@ -9,7 +9,7 @@ use super::{Value, doubt, gnc2, hug};
 use crate::kernels::pairs::Angles;
 
 /// Vectors, and what was found of them so far.
-pub(super) struct Side {
+pub(super) struct Geometry {
     /// The vectors.
     pub vectors: Vectors,
     /// The reason given where all of them are 0.
@@ -22,7 +22,7 @@ pub(super) struct Side {
     products: OnceCell<Option<(f64, f64)>>,
 }
 
-impl Side {
+impl Geometry {
     /// `all_zero` is the reason why there is no number where all vectors are 0.
     pub(super) fn new(
         vectors: Vectors,

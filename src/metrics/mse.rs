@@ -11,7 +11,7 @@ use crate::state::{Head, Statistics};
 
 /// The parts of the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Parts {
+pub(super) struct Decomposition {
     /// Of the least-squares classifier, from variability within classes.
     pub nc1: f64,
     /// Of the least-squares classifier, from the class means.
@@ -40,12 +40,12 @@ const UNSOLVED: f64 = 0.1;
 /// # Errors
 ///
 /// `singular` if `A` is not positive definite in floating point, or so nearly singular that nothing of the solution holds.
-pub(super) fn parts(
+pub(super) fn decompose(
     statistics: &Statistics,
     within: &[f64],
     head: Option<&Head>,
     lambda: f64,
-) -> Result<Parts, &'static str> {
+) -> Result<Decomposition, &'static str> {
     let (dim, classes) = (statistics.dim, statistics.classes());
     let k = classes as f64;
     let offset = centre(statistics, Centring::Class);
@@ -67,7 +67,7 @@ pub(super) fn parts(
         centred.chunks_exact(dim).flat_map(|row| row.iter().zip(&mean).map(|(c, m)| (c + shrink * m) / k)).collect();
     let factor = Cholesky::new(&system, dim).ok_or("singular")?;
     factor.solve(&mut weights);
-    let noise = Noise::of(statistics, &factor, &system, within);
+    let noise = SystemNoise::of(statistics, &factor, &system, within);
     if noise.solution > UNSOLVED {
         return Err("singular");
     }
@@ -96,7 +96,7 @@ pub(super) fn parts(
         errors.push(of_delta.error + of_delta.beside(&of_weights) + of_square(perp.sqrt(), noise.solution + of_level));
         perp
     });
-    Ok(Parts { nc1, nc23, perp, errors: [errors[0], errors[1], errors.get(2).copied().unwrap_or(0.0)] })
+    Ok(Decomposition { nc1, nc23, perp, errors: [errors[0], errors[1], errors.get(2).copied().unwrap_or(0.0)] })
 }
 
 fn size(x: &[f64]) -> f64 {
@@ -104,7 +104,7 @@ fn size(x: &[f64]) -> f64 {
 }
 
 /// What rounding leaves in `A` and in the means, and how `A⁻¹` enlarges it.
-struct Noise<'a> {
+struct SystemNoise<'a> {
     within: &'a [f64],
     rows: f64,
     /// `Σ_j A_jj A⁻¹_jj ε`: the relative error of the solution that arithmetic leaves.
@@ -126,7 +126,7 @@ struct Moved {
     rows: f64,
 }
 
-impl<'a> Noise<'a> {
+impl<'a> SystemNoise<'a> {
     fn of(statistics: &Statistics, factor: &Cholesky, system: &[f64], within: &'a [f64]) -> Self {
         let dim = statistics.dim;
         let mut inverse: Vec<f64> = (0..dim * dim).map(|at| f64::from(u8::from(at / dim == at % dim))).collect();
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn the_golden_fixture() {
         let golden = golden();
-        let parts = parts(&golden, &within(&golden), Some(&golden_head()), 2.5e-4).unwrap();
+        let parts = decompose(&golden, &within(&golden), Some(&golden_head()), 2.5e-4).unwrap();
         assert_close(parts.nc1, 0.028_074_235_159_616_337, 1e-12);
         assert_close(parts.nc23, 0.010_179_414_791_519_492, 1e-12);
         assert_close(parts.perp.unwrap(), 57.590_769_263_098_64, 1e-12);
@@ -242,7 +242,7 @@ mod tests {
             for bias in [None, Some((0..classes).map(|k| 0.1 * k as f64).collect())] {
                 let head = Head { weights: weights.clone(), bias };
                 let lambda = 0.01;
-                let parts = parts(&statistics, &within(&statistics), Some(&head), lambda).unwrap();
+                let parts = decompose(&statistics, &within(&statistics), Some(&head), lambda).unwrap();
                 let sum = parts.nc1 + parts.nc23 + parts.perp.unwrap();
                 assert_close(sum, loss(&rows, &labels, dim, &head, lambda), 1e-12);
             }
@@ -252,15 +252,16 @@ mod tests {
     #[test]
     fn without_a_head_or_without_a_solution() {
         let golden = golden();
-        assert_eq!(parts(&golden, &within(&golden), None, 2.5e-4).unwrap().perp, None);
+        assert_eq!(decompose(&golden, &within(&golden), None, 2.5e-4).unwrap().perp, None);
         let flat = statistics(2, &[1.0, 1.0, 2.0, 2.0], &[0, 1]);
-        assert_eq!(parts(&flat, &within(&flat), None, 0.0), Err("singular"));
+        assert_eq!(decompose(&flat, &within(&flat), None, 0.0), Err("singular"));
         // A direction without variance: positive definite by the weight decay alone, which arithmetic hardly sees.
         let rows: Vec<f64> = (0..12).flat_map(|row| [1e4 * f64::from(row * row % 7), f64::from(row % 2)]).collect();
         let labels: Vec<u32> = (0..12).map(|row| row % 2).collect();
         let tilted: Vec<f64> = rows.chunks(2).flat_map(|x| [0.6 * x[0], 0.8 * x[0]]).collect();
         let statistics = statistics(2, &tilted, &labels);
-        let solved = |lambda| parts(&statistics, &within(&statistics), None, lambda).map(|parts| parts.nc1.is_finite());
+        let solved =
+            |lambda| decompose(&statistics, &within(&statistics), None, lambda).map(|parts| parts.nc1.is_finite());
         assert_eq!((solved(1e-3), solved(2e-7)), (Ok(true), Err("singular")));
     }
 }

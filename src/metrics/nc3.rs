@@ -5,11 +5,11 @@
 use super::vectors::{Vectors, dot, mean_and_variance};
 
 /// Mean, and variance over classes with divisor `K − 1`.
-pub(super) type Moments = (f64, Option<f64>);
+pub(super) type MeanAndVariance = (f64, Option<f64>);
 
 /// What classifier and centred means have in common, class by class.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Duality {
+pub(super) struct Alignment {
     /// `w_k · c_k`.
     pub dots: Vec<f64>,
     /// `cos(w_k, c_k)`; `None` where either has length 0.
@@ -18,7 +18,7 @@ pub(super) struct Duality {
     pub distances: Vec<f64>,
 }
 
-impl Duality {
+impl Alignment {
     /// Of `K` rows and `K` centred means.
     pub(super) fn of(weights: &Vectors, means: &Vectors) -> Self {
         let unit = weights.unit * means.unit;
@@ -36,17 +36,17 @@ impl Duality {
     }
 
     /// Of `w_k · c_k`.
-    pub(super) fn dot(&self) -> Option<Moments> {
+    pub(super) fn dot(&self) -> Option<MeanAndVariance> {
         mean_and_variance(&self.dots)
     }
 
     /// Of the cosines, over classes that have one.
-    pub(super) fn cos(&self) -> Option<Moments> {
+    pub(super) fn cos(&self) -> Option<MeanAndVariance> {
         mean_and_variance(&self.cosines.iter().flatten().copied().collect::<Vec<f64>>())
     }
 
     /// Of the distances of unit vectors, over classes that have one.
-    pub(super) fn dist(&self) -> Option<Moments> {
+    pub(super) fn dist(&self) -> Option<MeanAndVariance> {
         mean_and_variance(&self.distances)
     }
 }
@@ -82,7 +82,7 @@ mod tests {
         let means = Vectors::centred(&golden(), Centring::Class);
         let weights = vectors(3, &golden_head().weights);
         assert_close(self_duality_sq(&weights, &means).unwrap(), 0.602_369_316_816_863_7, 1e-12);
-        let duality = Duality::of(&weights, &means);
+        let duality = Alignment::of(&weights, &means);
         for (moments, mean, var) in [
             (duality.dot(), 4.780_208_333_333_333, 8.907_185_646_339_7),
             (duality.cos(), 0.683_576_358_827_386_1, 0.154_195_026_898_580_86),
@@ -99,19 +99,19 @@ mod tests {
         let means = vectors(2, &[1.0, 0.0, -0.5, 0.8, -0.5, -0.8]);
         let weights = vectors(2, &[3.0, 0.0, -1.5, 2.4, -1.5, -2.4]);
         assert!(self_duality_sq(&weights, &means).unwrap() < 1e-30);
-        let duality = Duality::of(&weights, &means);
+        let duality = Alignment::of(&weights, &means);
         assert_close(duality.cos().unwrap().0, 1.0, 1e-15);
         assert!(duality.dist().unwrap().0 < 1e-15);
         // 1 − cos is 5e-19 here, which no cosine shows.
         let turned = vectors(2, &[3.0, 3e-9, -1.5, 2.4, -1.5, -2.4]);
-        assert_close(Duality::of(&turned, &means).dist().unwrap().0, 1e-9 / 3.0, 1e-9);
+        assert_close(Alignment::of(&turned, &means).dist().unwrap().0, 1e-9 / 3.0, 1e-9);
     }
 
     #[test]
     fn a_row_of_length_0_has_no_direction() {
         let means = vectors(2, &[1.0, 0.0, 0.0, 1.0, -1.0, -1.0]);
         let weights = vectors(2, &[0.0, 0.0, 0.0, 2.0, 1.0, 1.0]);
-        let duality = Duality::of(&weights, &means);
+        let duality = Alignment::of(&weights, &means);
         assert_eq!(duality.cosines[0], None);
         assert_eq!(duality.dots, [0.0, 2.0, -2.0]);
         assert_close(duality.cos().unwrap().1.unwrap(), 2.0, 1e-15);

@@ -4,12 +4,12 @@
 
 use std::f64::consts::LN_10;
 
-use super::{Inputs, Noise};
+use super::{GridNoise, Inputs};
 use crate::kernels::pairs::{Angles, Cdnv, Moments, ScaledMoments};
 
 type Estimates = Vec<(&'static str, Option<f64>)>;
 
-impl Noise<'_> {
+impl GridNoise<'_> {
     /// Of all metrics made of `V_ij`.
     pub(super) fn of_cdnv(&self, cdnv: &Cdnv, inputs: &Inputs<'_>) -> Estimates {
         let mean = self.cdnv_mean(cdnv, inputs).map(|error| error + cdnv.mean_error);

@@ -6,7 +6,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::catalogue::Card;
-use super::context::Group;
+use super::context::MetricContext;
 use super::outcome::Outcome;
 use super::{ClassRow, Evidence, Extras, Measured, Measurements, Options, Pair, Selection, nc1};
 use crate::batch::Label;
@@ -44,9 +44,9 @@ pub fn measure(
         let metrics = selection.cards().map(|card| measured(card, Outcome::null("no_rows"))).collect();
         return Ok(Measurements { metrics, ..Measurements::default() });
     }
-    let group = Group::new(evidence, options, selection, extras);
-    let outcomes = selection.cards().map(|card| Ok((card, group.outcome(card)?))).collect::<Result<Vec<_>>>()?;
-    let (mut accuracy, mut flags) = group.accuracy();
+    let context = MetricContext::new(evidence, options, selection, extras);
+    let outcomes = selection.cards().map(|card| Ok((card, context.outcome(card)?))).collect::<Result<Vec<_>>>()?;
+    let (mut accuracy, mut flags) = context.accuracy();
     let metrics = outcomes.into_iter().map(|(card, outcome)| judged(card, outcome, &mut accuracy)).collect();
     if statistics.counts.contains(&1) {
         flags.push("singleton_classes");
@@ -59,8 +59,8 @@ pub fn measure(
         flags,
         accuracy,
         metrics,
-        per_class: if extras.per_class { class_rows(&group) } else { Vec::new() },
-        worst_pairs: worst_pairs(&group),
+        per_class: if extras.per_class { class_rows(&context) } else { Vec::new() },
+        worst_pairs: worst_pairs(&context),
     })
 }
 
@@ -98,9 +98,9 @@ fn measured(card: &Card, outcome: Outcome) -> Measured {
 }
 
 /// The pairs hardest to tell apart, worst first.
-fn worst_pairs(group: &Group<'_>) -> Vec<Pair> {
-    let labels = &group.evidence.statistics.labels;
-    let pairs = group.cdnv.iter().flat_map(|cdnv| &cdnv.worst);
+fn worst_pairs(context: &MetricContext<'_>) -> Vec<Pair> {
+    let labels = &context.evidence.statistics.labels;
+    let pairs = context.cdnv.iter().flat_map(|cdnv| &cdnv.worst);
     pairs
         .map(|pair| Pair {
             first: labels[pair.classes.0].clone(),
@@ -112,23 +112,23 @@ fn worst_pairs(group: &Group<'_>) -> Vec<Pair> {
 }
 
 /// One row a class.
-fn class_rows(group: &Group<'_>) -> Vec<ClassRow> {
-    let Evidence { statistics, head, .. } = *group.evidence;
-    let means = &group.means.vectors;
-    let duality = group.duality();
+fn class_rows(context: &MetricContext<'_>) -> Vec<ClassRow> {
+    let Evidence { statistics, head, .. } = *context.evidence;
+    let means = &context.means.vectors;
+    let duality = context.duality();
     (0..statistics.classes())
         .map(|class| {
             let label = &statistics.labels[class];
-            let tally = tally(group, label);
+            let tally = tally(context, label);
             let with_head = tally.filter(|_| head.is_some());
-            let worst = group.cdnv.as_ref().and_then(|cdnv| nc1::cdnv_class_worst(cdnv, class));
+            let worst = context.cdnv.as_ref().and_then(|cdnv| nc1::cdnv_class_worst(cdnv, class));
             ClassRow {
                 label: label.clone(),
                 count: statistics.counts[class],
-                variance: nc1::class_variance(statistics, class, group.options).ok(),
+                variance: nc1::class_variance(statistics, class, context.options).ok(),
                 distance: means.norms[class] * means.unit,
-                snr: nc1::class_snr(statistics, &means.points(), class, group.options).ok(),
-                cdnv_mean: group.cdnv.as_ref().and_then(|cdnv| nc1::cdnv_class_mean(cdnv, class).ok()),
+                snr: nc1::class_snr(statistics, &means.points(), class, context.options).ok(),
+                cdnv_mean: context.cdnv.as_ref().and_then(|cdnv| nc1::cdnv_class_mean(cdnv, class).ok()),
                 cdnv_worst: worst.map(|(cdnv, _)| cdnv),
                 worst_neighbour: worst.map(|(_, other)| statistics.labels[other].clone()),
                 cos_head: duality.and_then(|duality| duality.cosines[class]),
@@ -143,7 +143,7 @@ fn class_rows(group: &Group<'_>) -> Vec<ClassRow> {
 }
 
 /// The decisions on the rows of a class.
-fn tally<'a>(group: &Group<'a>, label: &Label) -> Option<&'a Tally> {
-    let decisions = group.findings(|findings| findings.decisions.as_ref())?;
+fn tally<'a>(context: &MetricContext<'a>, label: &Label) -> Option<&'a Tally> {
+    let decisions = context.findings(|findings| findings.decisions.as_ref())?;
     decisions.labels.binary_search(label).ok().and_then(|at| decisions.tallies.get(at))
 }

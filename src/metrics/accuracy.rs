@@ -7,7 +7,7 @@ mod pairs;
 
 use std::collections::BTreeMap;
 
-use super::nc1::{Pinv, Vci};
+use super::nc1::{Pinv, Traces, Vci};
 use super::noise::{along, of_means, ulp};
 use super::{Normaliser, Options};
 use crate::kernels::pairs::{Angles, Cdnv, Points};
@@ -16,7 +16,7 @@ use crate::state::Statistics;
 
 /// What estimates are made of; numbers that were not asked for are `None`.
 #[derive(Clone, Copy, Debug)]
-pub struct Inputs<'a> {
+pub(super) struct Inputs<'a> {
     /// The classes.
     pub statistics: &'a Statistics,
     /// Their centred means.
@@ -54,7 +54,7 @@ const FLOOR: f64 = 0.1;
 ///
 /// A number that is 0 has no relative accuracy, and is left out. Flags: `at_quantisation_floor`,
 /// and `zero_variance_classes` if two or more rows of a class are all equal, which at the floor may be rounding.
-pub fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'static str>) {
+pub(super) fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'static str>) {
     let statistics = inputs.statistics;
     let noise = GridNoise::of(statistics);
     let mut estimates = BTreeMap::new();
@@ -66,7 +66,7 @@ pub fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'stat
     let balanced = inputs.options.normaliser == Normaliser::Balanced;
     let ratio = noise.trace(statistics, balanced).map(|within| within + between(inputs.means));
     add("nc1_trace_ratio", ratio);
-    let of_ratio = super::nc1::within_fraction(statistics, inputs.means, inputs.options).ok();
+    let of_ratio = Traces::of(statistics, inputs.means, inputs.options).and_then(Traces::within_fraction).ok();
     add("nc1_within_fraction", ratio.zip(of_ratio).map(|(error, fraction)| error * (1.0 - fraction)));
     add("variance_max", noise.variance_max(statistics));
     add("class_variance_max", noise.class_variance_max(statistics));
@@ -284,7 +284,7 @@ mod tests {
         let means = Vectors::centred(statistics, Centring::Class);
         let means = means.points();
         let options = Options::default();
-        let used = nc1::varied(statistics, &options);
+        let used = nc1::classes::with_variance(statistics, &options);
         let variances = Variances { values: &statistics.variances, used: &used, exponent: 1.0, worst: 0 };
         let swept = sweep(&means, Some(&variances), Some(2.0));
         estimate(&Inputs {
@@ -292,8 +292,8 @@ mod tests {
             means: &means,
             options: &options,
             significand_bits,
-            pinv: nc1::pinv(statistics, &means, significand_bits, &options).ok().as_ref(),
-            vci: nc1::vci(statistics, significand_bits, &options).ok().as_ref(),
+            pinv: nc1::Pinv::of(statistics, &means, significand_bits, &options).ok().as_ref(),
+            vci: nc1::Vci::of(statistics, significand_bits, &options).ok().as_ref(),
             cdnv: swept.cdnv.as_ref(),
             directional: None,
             angles: swept.angles.as_ref(),

@@ -1,35 +1,34 @@
-//! The metrics of a group, one by one.
+//! What metrics of a group are made of.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::catalogue::{Card, Family, Need};
-use super::geometry::{Geometry, TOO_FEW, ZERO_NORMS, orthogonal, value};
+use super::geometry::Geometry;
 use super::hug::ENERGY_S;
-use super::nc2::Frame;
-use super::nc3::{self, Alignment, MeanAndVariance};
-use super::nc4::Shares;
-use super::outcome::Outcome;
-use super::vectors::{Vectors, centre, dot};
-use super::{Evidence, Extras, Options, Selection, Value, accuracy, doubt, mse, nc1, nc2, nc5};
-use crate::error::{Error, Result};
+use super::mse::{self, Decomposition};
+use super::nc1::{self, Pinv, Vci};
+use super::nc3::{Alignment, Duality};
+use super::nc4::{Decided, Shares};
+use super::vectors::Vectors;
+use super::{Evidence, Extras, Options, Selection, accuracy};
 use crate::kernels::pairs::{self, Cdnv, Sweep, Variances};
-use crate::state::{Findings, Separation};
+use crate::state::Findings;
 
-/// A group's evidence, and what several metrics share, made when first asked for.
+/// The evidence of a group, and the quantities that several metrics share, made when first asked for.
 pub(super) struct MetricContext<'a> {
     pub evidence: &'a Evidence<'a>,
     pub options: &'a Options,
     selection: &'a Selection,
-    /// Of the centred means.
+    /// Of the centred class means.
     pub means: Geometry,
     weights: Option<Geometry>,
     pub cdnv: Option<Cdnv>,
-    pinv: OnceCell<Result<nc1::Pinv, &'static str>>,
-    vci: OnceCell<Result<nc1::Vci, &'static str>>,
-    duality: OnceCell<Alignment>,
+    pinv: OnceCell<Result<Pinv, &'static str>>,
+    vci: OnceCell<Result<Vci, &'static str>>,
+    alignment: OnceCell<Alignment>,
     shares: OnceCell<Result<Shares, &'static str>>,
-    mse: OnceCell<Result<mse::Decomposition, &'static str>>,
+    decomposition: OnceCell<Result<Decomposition, &'static str>>,
 }
 
 impl<'a> MetricContext<'a> {
@@ -42,9 +41,9 @@ impl<'a> MetricContext<'a> {
     ) -> Self {
         let statistics = evidence.statistics;
         let pairs_of = |family: fn(Family) -> bool, weights: bool| {
-            selection.cards().any(|card| {
-                card.needs.contains(&Need::Pairs) && card.needs.contains(&Need::Head) == weights && family(card.family)
-            })
+            selection
+                .cards()
+                .any(|card| card.needs.contains(&Need::Pairs) && card.needs_head() == weights && family(card.family))
         };
         let swept = |vectors: &Vectors, weights: bool, variances: Option<&Variances<'_>>| {
             let wants_angles = pairs_of(|family| matches!(family, Family::Nc2 | Family::Gnc2), weights);
@@ -60,7 +59,7 @@ impl<'a> MetricContext<'a> {
             };
             (cdnv, angles, energy)
         };
-        let used = nc1::varied(statistics, options);
+        let used = nc1::classes::with_variance(statistics, options);
         let variances = Variances {
             values: &statistics.variances,
             used: &used,
@@ -88,87 +87,29 @@ impl<'a> MetricContext<'a> {
             cdnv,
             pinv: OnceCell::new(),
             vci: OnceCell::new(),
-            duality: OnceCell::new(),
+            alignment: OnceCell::new(),
             shares: OnceCell::new(),
-            mse: OnceCell::new(),
+            decomposition: OnceCell::new(),
         }
     }
 
-    /// The metric of that card.
-    pub(super) fn outcome(&self, card: &Card) -> Result<Outcome> {
-        let outcome = match (card.family, card.key.strip_suffix("_weights")) {
-            (_, Some(key)) => match &self.weights {
-                Some(side) => side.outcome(key),
-                None => Some(Outcome::null("no_head")),
-            },
-            (Family::Nc1, None) => self.nc1(card.key),
-            (Family::Nc3, None) => self.nc3(card.key),
-            (Family::Nc4, None) => self.nc4(card.key),
-            (Family::Nc5, None) => self.nc5(card.key),
-            (Family::Mse, None) => self.mse(card.key),
-            (Family::Nc2 | Family::Gnc2 | Family::Hug, None) => match card.key {
-                "nc2_of_error" => Some(self.orthogonal_frame()),
-                "hug_intra" => Some(self.hug_intra()),
-                key => self.means.outcome(key),
-            },
-        };
-        outcome.ok_or_else(|| Error::internal("a metric of the catalogue has no formula").with("metric", card.key))
-    }
-
-    fn nc1(&self, key: &str) -> Option<Outcome> {
-        let (statistics, means) = (self.evidence.statistics, self.means.vectors.points());
-        let of_cdnv = |number: &dyn Fn(&Cdnv) -> Value| {
-            let Some(cdnv) = &self.cdnv else { return Outcome::null("single_class") };
-            let mut outcome = Outcome::from(number(cdnv)).count("degenerate_pairs", cdnv.degenerate);
-            outcome.flags.extend(nc1::cdnv_flags(cdnv));
-            outcome.flag_if(cdnv.classes < statistics.classes(), "classes_left_out")
-        };
-        let of_quantile = |q: f64| {
-            let binned = self.cdnv.as_ref().is_some_and(|cdnv| cdnv.distribution.error() > 0.0);
-            of_cdnv(&|cdnv| nc1::cdnv_quantile(cdnv, q)).flag_if(binned, "binned")
-        };
-        Some(match key {
-            "nc1_pinv" | "nc1_svd" => match self.pinv() {
-                Ok(pinv) => Outcome { flags: pinv.flags(), counts: pinv.counts(), ..pinv.value.into() },
-                Err(reason) => Outcome::null(self.scatter_reason(reason)),
-            },
-            "nc1_trace_ratio" => nc1::trace_ratio(statistics, &means, self.options).into(),
-            "nc1_within_fraction" => nc1::within_fraction(statistics, &means, self.options).into(),
-            "nc1_cdnv" => of_cdnv(&nc1::cdnv_mean),
-            "nc1_cdnv_strict" => of_cdnv(&nc1::cdnv_strict),
-            "nc1_cdnv_log10_mean" => of_cdnv(&nc1::cdnv_log10_mean),
-            "nc1_cdnv_q50" => of_quantile(0.5),
-            "nc1_cdnv_q90" => of_quantile(0.9),
-            "nc1_cdnv_q99" => of_quantile(0.99),
-            "nc1_cdnv_max" => of_cdnv(&nc1::cdnv_max),
-            "nc1_cdnv_directional" => {
-                let degenerate = self.evidence.findings.is_some_and(|found| found.directional_degenerate_pairs > 0);
-                let none = if degenerate { "degenerate_pairs" } else { "no_rows" };
-                let reason = self.means.undefined().unwrap_or(none);
-                value(self.findings(|findings| findings.directional), reason).flag_if(degenerate, "degenerate_pairs")
-            }
-            "nc1_vci" => match self.vci() {
-                Ok(vci) => Outcome { flags: vci.flags(), counts: vci.counts(), ..vci.value.into() },
-                Err(reason) => Outcome::null(self.scatter_reason(reason)),
-            },
-            _ => return None,
-        })
-    }
-
-    fn pinv(&self) -> Result<&nc1::Pinv, &'static str> {
+    /// `nc1_pinv` and what it is made of, or why there is none.
+    pub(super) fn pinv(&self) -> Result<&Pinv, &'static str> {
         let Evidence { statistics, significand_bits, .. } = *self.evidence;
-        let make = || nc1::pinv(statistics, &self.means.vectors.points(), significand_bits, self.options);
+        let make = || Pinv::of(statistics, &self.means.vectors.points(), significand_bits, self.options);
         self.pinv.get_or_init(make).as_ref().map_err(|reason| *reason)
     }
 
-    fn vci(&self) -> Result<&nc1::Vci, &'static str> {
+    /// `nc1_vci` and what it is made of, or why there is none.
+    pub(super) fn vci(&self) -> Result<&Vci, &'static str> {
         let Evidence { statistics, significand_bits, .. } = *self.evidence;
-        let make = || nc1::vci(statistics, significand_bits, self.options);
+        let make = || Vci::of(statistics, significand_bits, self.options);
         self.vci.get_or_init(make).as_ref().map_err(|reason| *reason)
     }
 
-    /// Without a scatter because classes were left out after it was pooled, that is the reason.
-    fn scatter_reason(&self, reason: &'static str) -> &'static str {
+    /// The reason for null of a metric that needs the scatter: `filter_after_pooling` if there is none because classes were
+    /// left out after it was pooled.
+    pub(super) fn scatter_reason(&self, reason: &'static str) -> &'static str {
         let filtered = self.options.min_count.is_some() || self.options.max_count.is_some();
         if reason == "no_scatter" && filtered && self.evidence.dropped_classes > 0 {
             "filter_after_pooling"
@@ -177,99 +118,44 @@ impl<'a> MetricContext<'a> {
         }
     }
 
-    /// Means as they are, not centred.
-    fn orthogonal_frame(&self) -> Outcome {
-        let means = Vectors::uncentred(self.evidence.statistics);
-        if means.len() < 2 {
-            return Outcome::null("single_class");
-        }
-        orthogonal(&means, "zero_means")
+    /// The geometry of the classifier's rows.
+    pub(super) fn weights(&self) -> Result<&Geometry, &'static str> {
+        self.weights.as_ref().ok_or("no_head")
     }
 
-    fn hug_intra(&self) -> Outcome {
-        let zeros = self.evidence.findings.is_some_and(|found| found.hug_zero_rows > 0);
-        let reason = match self.evidence.head {
-            None => "no_head",
-            Some(_) if zeros => "zero_rows",
-            Some(_) => "no_rows",
-        };
-        let statistics = self.evidence.statistics;
-        value(self.findings(|findings| findings.hug_intra), reason)
-            .off_by(statistics.classes() as f64 * doubt::arithmetic(statistics.dim))
-            .flag_if(zeros, "zero_rows")
-    }
-
-    fn nc3(&self, key: &str) -> Option<Outcome> {
-        let (Some(weights), Some(head), Some(duality)) = (&self.weights, self.evidence.head, self.duality()) else {
-            return Some(Outcome::null("no_head"));
-        };
-        if key == "nc3_bias_collapse" {
-            return Some(self.bias_collapse(&head.weights, head.bias.as_deref()));
-        }
-        if let Some(reason) = self.means.undefined().or(weights.undefined()) {
-            return Some(Outcome::null(reason));
-        }
-        let (w, c) = (&weights.vectors, &self.means.vectors);
-        let (dot, cos, dist) = (duality.dot(), duality.cos(), duality.dist());
-        let mean = |moments: Option<MeanAndVariance>| value(moments.map(|(mean, _)| mean), TOO_FEW);
-        let var = |moments: Option<MeanAndVariance>| value(moments.and_then(|(_, var)| var), TOO_FEW);
-        let left_out = duality.cosines.contains(&None);
-        let outcome = match key {
-            "nc3_self_duality_sq" => value(nc3::self_duality_sq(w, c), "zero_between"),
-            "nc3_duality_error" => value(nc2::frame_error(w, c, Frame::Simplex), "orthogonal_spaces")
-                .floor(nc2::simplex_floor(c.len(), c.dim)),
-            "nc3_dot_mean" => mean(dot),
-            "nc3_dot_var" | "unc3_dot_var" => var(dot),
-            "nc3_cos_mean" => mean(cos).flag_if(left_out, ZERO_NORMS),
-            "nc3_cos_var" => var(cos).flag_if(left_out, ZERO_NORMS),
-            "nc3_dist_mean" => mean(dist).flag_if(left_out, ZERO_NORMS),
-            "nc3_dist_var" => var(dist).flag_if(left_out, ZERO_NORMS),
-            "unc3_cos_cv" => match cos {
-                Some((0.0, _)) => Outcome::null("zero_mean"),
-                Some((mean, Some(var))) => Outcome::from(var.sqrt() / mean).flag_if(left_out, ZERO_NORMS),
-                _ => Outcome::null(TOO_FEW),
-            },
-            _ => return None,
-        };
-        let structure = || nc2::structure_norm(w, c);
-        let error = outcome.value.map_or(0.0, |value| doubt::of_duality(key, value, (w, c), duality, structure));
-        Some(outcome.off_by(error))
-    }
-
-    /// What classifier and means have in common, if there is a classifier.
-    pub(super) fn duality(&self) -> Option<&Alignment> {
+    /// The classifier beside the centred means, class by class; `None` without a classifier.
+    pub(super) fn alignment(&self) -> Option<&Alignment> {
         let weights = self.weights.as_ref()?;
-        Some(self.duality.get_or_init(|| Alignment::of(&weights.vectors, &self.means.vectors)))
+        Some(self.alignment.get_or_init(|| Alignment::of(&weights.vectors, &self.means.vectors)))
     }
 
-    fn bias_collapse(&self, weights: &[f64], bias: Option<&[f64]>) -> Outcome {
-        let statistics = self.evidence.statistics;
-        let offset = centre(statistics, self.options.centring);
-        let mean: Vec<f64> = statistics.origin.iter().zip(&offset).map(|(origin, offset)| origin + offset).collect();
-        let size = |x: &[f64]| dot(x, x).sqrt();
-        let of_mean = self.means.vectors.errors().into_iter().fold(0.0, f64::max) * self.means.vectors.unit;
-        let error = size(weights) * (of_mean + doubt::arithmetic(statistics.dim) * size(&mean));
-        Outcome::from(nc3::bias_collapse(weights, bias, &mean)).off_by(error).flag_if(bias.is_none(), "no_bias")
-    }
-
-    fn nc4(&self, key: &str) -> Option<Outcome> {
-        let shares = match self.shares.get_or_init(|| self.decided()) {
-            Ok(shares) => shares,
-            Err(reason) => return Some(Outcome::null(self.undecided(key).unwrap_or(reason))),
-        };
-        if key != "ncc_accuracy" && self.evidence.head.is_none() {
-            return Some(Outcome::null("no_head"));
+    /// The classifier beside the centred means, or why metrics of both are null.
+    pub(super) fn duality(&self) -> Result<Duality<'_>, &'static str> {
+        let weights = self.weights()?;
+        if let Some(reason) = self.means.undefined().or(weights.undefined()) {
+            return Err(reason);
         }
-        let number = shares.get(key)?;
-        let uses_bias = !matches!(key, "nc4_agreement_no_bias" | "ncc_accuracy");
-        let no_bias = self.evidence.head.is_some_and(|head| head.bias.is_none());
-        let unseen = self.findings(|findings| findings.decisions.as_ref()).is_some_and(|found| found.unseen > 0);
-        let doubtful = if key == "classifier_accuracy" { 0.0 } else { shares.tied };
-        let outcome = Outcome::from(number).off_by(doubtful).flag_if(uses_bias && no_bias, "no_bias");
-        Some(outcome.flag_if(doubtful > 0.0, "ties").flag_if(unseen, "unseen_classes"))
+        let classes = self.alignment().ok_or("no_head")?;
+        Ok(Duality { weights: &weights.vectors, means: &self.means.vectors, classes })
     }
 
-    fn decided(&self) -> Result<Shares, &'static str> {
+    /// The decisions that the metric of this card is made of, or why there are none.
+    pub(super) fn decided(&self, card: &Card) -> Result<Decided, &'static str> {
+        let head = self.evidence.head;
+        // Without a classifier, only `ncc_accuracy` can be made, and rows are decided only if it was asked for by name.
+        if head.is_none() && card.needs_head() {
+            return Err("no_head");
+        }
+        let shares = match self.shares.get_or_init(|| self.make_shares()) {
+            Ok(shares) => *shares,
+            Err(_) if head.is_none() && !self.selection.names(card.key) => return Err("no_head"),
+            Err(reason) => return Err(reason),
+        };
+        let unseen = self.findings(|findings| findings.decisions.as_ref()).is_some_and(|found| found.unseen > 0);
+        Ok(Decided { shares, no_bias: head.is_some_and(|head| head.bias.is_none()), unseen })
+    }
+
+    fn make_shares(&self) -> Result<Shares, &'static str> {
         let decisions = self.findings(|findings| findings.decisions.as_ref()).ok_or("no_decisions")?;
         if self.evidence.statistics.classes() < 2 {
             return Err("single_class");
@@ -277,59 +163,12 @@ impl<'a> MetricContext<'a> {
         Shares::of(decisions).ok_or("no_rows")
     }
 
-    /// Why a decision was not even looked for: there is no classifier, and the nearest mean alone was not named.
-    fn undecided(&self, key: &str) -> Option<&'static str> {
-        let asked = key == "ncc_accuracy" && self.selection.names(key);
-        (self.evidence.head.is_none() && !asked).then_some("no_head")
+    /// The decomposed mean squared error, or why there is none.
+    pub(super) fn decomposition(&self) -> Result<&Decomposition, &'static str> {
+        self.decomposition.get_or_init(|| self.decompose()).as_ref().map_err(|reason| *reason)
     }
 
-    fn nc5(&self, key: &str) -> Option<Outcome> {
-        let Some(ood_mean) = self.evidence.ood_mean else { return Some(Outcome::null("no_ood")) };
-        let statistics = self.evidence.statistics;
-        let separation = |number: fn(&Separation) -> (f64, f64)| {
-            let found = self.findings(|findings| findings.neco.as_ref()).map(number);
-            found.map_or_else(|| Outcome::null(self.no_neco()), |(number, error)| Outcome::from(number).off_by(error))
-        };
-        Some(match key {
-            "nc5_ortho_dev" => match nc5::ortho_dev(statistics, ood_mean, self.options) {
-                Ok((deviation, left_out)) => Outcome::from(deviation)
-                    .off_by(nc5::ortho_dev_error(statistics, ood_mean, self.options))
-                    .flag_if(left_out > 0, ZERO_NORMS),
-                Err(reason) => Outcome::null(reason),
-            },
-            "nc5_neco_auroc" => separation(|found| (found.auroc, found.auroc_error)),
-            "nc5_neco_fpr95" => separation(|found| (found.fpr95, found.fpr95_error)),
-            _ => return None,
-        })
-    }
-
-    /// Why there are no scores though there are out-of-distribution rows.
-    fn no_neco(&self) -> &'static str {
-        if self.options.neco_max_logit && self.evidence.head.is_none() {
-            return "no_head";
-        }
-        let reason = nc5::neco_projection(self.evidence.statistics, self.options).err();
-        reason.map_or("no_decisions", |reason| self.scatter_reason(reason))
-    }
-
-    fn mse(&self, key: &str) -> Option<Outcome> {
-        let parts = match self.mse.get_or_init(|| self.decompose()) {
-            Ok(parts) => parts,
-            Err(reason) => return Some(Outcome::null(self.scatter_reason(reason))),
-        };
-        let outcome = match key {
-            "mse_nc1" => Outcome::from(parts.nc1).off_by(parts.errors[0]),
-            "mse_nc23" => Outcome::from(parts.nc23).off_by(parts.errors[1]),
-            "mse_perp" => value(parts.perp, "no_head")
-                .off_by(parts.errors[2])
-                .flag_if(self.evidence.head.is_some_and(|head| head.bias.is_none()), "no_bias"),
-            _ => return None,
-        };
-        let counts = &self.evidence.statistics.counts;
-        Some(outcome.flag_if(counts.windows(2).any(|pair| pair[0] != pair[1]), "unbalanced"))
-    }
-
-    fn decompose(&self) -> Result<mse::Decomposition, &'static str> {
+    fn decompose(&self) -> Result<Decomposition, &'static str> {
         let statistics = self.evidence.statistics;
         if statistics.classes() < 2 {
             return Err("single_class");
@@ -340,7 +179,7 @@ impl<'a> MetricContext<'a> {
         mse::decompose(statistics, &within, self.evidence.head, self.options.weight_decay / 2.0)
     }
 
-    /// What the second read found of that.
+    /// A part of what the second read of the rows found.
     pub(super) fn findings<T>(&self, part: impl FnOnce(&'a Findings) -> Option<T>) -> Option<T> {
         self.evidence.findings.and_then(part)
     }

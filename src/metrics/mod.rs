@@ -1,17 +1,17 @@
 //! One formula, one pure function of states.
 
-pub mod accuracy;
+mod accuracy;
 mod catalogue;
 mod context;
 mod doubt;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod geometry;
-pub mod gnc2;
+mod gnc2;
 mod hug;
 mod measure;
 mod mse;
-pub mod nc1;
+mod nc1;
 mod nc2;
 mod nc3;
 mod nc4;
@@ -23,7 +23,9 @@ mod selection;
 mod spectrum;
 mod vectors;
 
-pub use catalogue::{Card, Direction, Family, Need, card, cards};
+pub use catalogue::{
+    Card, Direction, Family, Need, Paper, Range, Remark, card, cards, common_flags, flags, group_flags, papers, reasons,
+};
 pub use measure::{ROUNDED, measure};
 pub use nc4::of_decisions;
 pub use nc5::neco_projection;

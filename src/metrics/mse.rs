@@ -1,13 +1,42 @@
-//! The mean squared error's decomposition along the least-squares classifier (Han et al. 2022).
+//! MSE: the mean squared error, decomposed along the least-squares classifier (Han et al. 2022).
 //!
+//! Each formula of a catalogue's key is a function here, a part of what [`decompose`] gives.
 //! With `λ` half of the weight decay and balanced classes, the three parts sum to
 //! `(1/2N) Σ ‖W x + b − onehot‖² + (λ/2)(‖W‖² + ‖b‖²)`.
 
 use super::Centring;
+use super::context::MetricContext;
 use super::doubt::{arithmetic, of_square};
+use super::outcome::Outcome;
 use super::vectors::{centre, dot};
 use crate::linalg::{self, Cholesky};
 use crate::state::{Head, Statistics};
+
+/// `mse_nc1`: the part of the least-squares classifier's loss that is due to variability within classes.
+pub(super) fn nc1(context: &MetricContext<'_>) -> Outcome {
+    part(context, |parts| Outcome::from(parts.nc1).off_by(|_| parts.errors[0]))
+}
+
+/// `mse_nc23`: the part of the least-squares classifier's loss that is due to the class means.
+pub(super) fn nc23(context: &MetricContext<'_>) -> Outcome {
+    part(context, |parts| Outcome::from(parts.nc23).off_by(|_| parts.errors[1]))
+}
+
+/// `mse_perp`: the part of the loss by which the classifier exceeds the least-squares one.
+pub(super) fn perp(context: &MetricContext<'_>) -> Outcome {
+    let no_bias = context.evidence.head.is_some_and(|head| head.bias.is_none());
+    part(context, |parts| {
+        Outcome::number_or(parts.perp, "no_head").off_by(|_| parts.errors[2]).flag_if(no_bias, "no_bias")
+    })
+}
+
+fn part(context: &MetricContext<'_>, outcome: impl FnOnce(&Decomposition) -> Outcome) -> Outcome {
+    let counts = &context.evidence.statistics.counts;
+    match context.decomposition() {
+        Ok(parts) => outcome(parts).flag_if(counts.windows(2).any(|pair| pair[0] != pair[1]), "unbalanced"),
+        Err(reason) => Outcome::null(context.scatter_reason(reason)),
+    }
+}
 
 /// The parts of the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]

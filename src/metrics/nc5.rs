@@ -1,23 +1,66 @@
 //! NC5: out-of-distribution rows beside the classes. Ammar et al. (2024).
+//!
+//! Each formula of a catalogue's key is a function here.
 
+use super::context::MetricContext;
 use super::doubt::arithmetic;
 use super::noise::SIGNIFICANT;
+use super::outcome::{Outcome, ZERO_NORMS};
 use super::vectors::{centre, dot};
 use super::{Centring, NecoDenominator, NecoDim, Options};
 use crate::kernels::Projection;
 use crate::linalg;
-use crate::state::Statistics;
+use crate::state::{Separation, Statistics};
+
+/// `nc5_ortho_dev`: the mean of `|cos(μ_k, o)|`, `o` the mean of the out-of-distribution rows; `μ_G` is taken off both if
+/// `ood_centred`.
+pub(super) fn ortho_dev(context: &MetricContext<'_>) -> Outcome {
+    let Some(ood_mean) = context.evidence.ood_mean else { return Outcome::null("no_ood") };
+    let (statistics, options) = (context.evidence.statistics, context.options);
+    match mean_cosine(statistics, ood_mean, options) {
+        Ok((deviation, left_out)) => Outcome::from(deviation)
+            .off_by(|_| mean_cosine_error(statistics, ood_mean, options))
+            .flag_if(left_out > 0, ZERO_NORMS),
+        Err(reason) => Outcome::null(reason),
+    }
+}
+
+/// `nc5_neco_auroc`: the area under the ROC curve of NECO scores `‖P_q z‖ / ‖z‖`, in-distribution rows positive, from a
+/// second read of the rows. `z` is the standardised row, `P_q` the projection onto the `q` principal axes of
+/// [`neco_projection`].
+pub(super) fn neco_auroc(context: &MetricContext<'_>) -> Outcome {
+    separation(context, |found| (found.auroc, found.auroc_error))
+}
+
+/// `nc5_neco_fpr95`: the share of out-of-distribution rows at or above the NECO score that 95 % of the other rows reach.
+pub(super) fn neco_fpr95(context: &MetricContext<'_>) -> Outcome {
+    separation(context, |found| (found.fpr95, found.fpr95_error))
+}
+
+/// A number of the NECO scores, and its error.
+fn separation(context: &MetricContext<'_>, number: fn(&Separation) -> (f64, f64)) -> Outcome {
+    if context.evidence.ood_mean.is_none() {
+        return Outcome::null("no_ood");
+    }
+    let found = context.findings(|findings| findings.neco.as_ref()).map(number);
+    found.map_or_else(|| Outcome::null(no_scores(context)), |(number, error)| Outcome::from(number).off_by(|_| error))
+}
+
+/// Why there are no NECO scores though there are out-of-distribution rows.
+fn no_scores(context: &MetricContext<'_>) -> &'static str {
+    if context.options.neco_max_logit && context.evidence.head.is_none() {
+        return "no_head";
+    }
+    let reason = neco_projection(context.evidence.statistics, context.options).err();
+    reason.map_or("no_decisions", |reason| context.scatter_reason(reason))
+}
 
 /// `mean_k |cos(μ_k, o)|`, with `μ_G` taken off both if `ood_centred`, and how many means of length 0 were left out.
 ///
 /// # Errors
 ///
 /// `zero_ood_mean` if `o` has length 0, `zero_means` if all means have.
-pub(super) fn ortho_dev(
-    statistics: &Statistics,
-    ood_mean: &[f64],
-    options: &Options,
-) -> Result<(f64, usize), &'static str> {
+fn mean_cosine(statistics: &Statistics, ood_mean: &[f64], options: &Options) -> Result<(f64, usize), &'static str> {
     let shift = shift(statistics, options);
     let ood = direction(&less(ood_mean, &shift)).ok_or("zero_ood_mean")?;
     let cosines: Vec<f64> = (0..statistics.classes())
@@ -31,7 +74,7 @@ pub(super) fn ortho_dev(
 
 /// How far rounding may have moved it: by the angles that the means, and `o`, may have turned by. `o` is taken to be as
 /// good as the worst mean.
-pub(super) fn ortho_dev_error(statistics: &Statistics, ood_mean: &[f64], options: &Options) -> f64 {
+fn mean_cosine_error(statistics: &Statistics, ood_mean: &[f64], options: &Options) -> f64 {
     let shift = shift(statistics, options);
     let size = |x: &[f64]| x.iter().fold(0.0, |size: f64, x| size.hypot(*x));
     let (of_shift, of_origin) = (size(&shift), size(&statistics.origin));
@@ -188,7 +231,7 @@ mod tests {
     fn the_golden_fixture() {
         let (rows, _) = golden_rows();
         let golden = golden();
-        let (deviation, left_out) = ortho_dev(&golden, &GOLDEN_OOD, &options()).unwrap();
+        let (deviation, left_out) = mean_cosine(&golden, &GOLDEN_OOD, &options()).unwrap();
         assert_close(deviation, 0.566_119_158_736_322_6, 1e-12);
         assert_eq!(left_out, 0);
         let projection = neco_projection(&golden, &options()).unwrap();
@@ -237,13 +280,13 @@ mod tests {
     #[test]
     fn reasons_why_there_is_no_projection_and_no_deviation() {
         let mut golden = golden();
-        assert_eq!(ortho_dev(&golden, &[0.0; 3], &options()), Err("zero_ood_mean"));
+        assert_eq!(mean_cosine(&golden, &[0.0; 3], &options()), Err("zero_ood_mean"));
         golden.scatter = None;
         assert_eq!(neco_projection(&golden, &options()), Err("no_scatter"));
         assert_eq!(neco_projection(&statistics(1, &[2.0, 2.0], &[0, 0]), &Options::default()), Err("zero_variance"));
         let zeros = statistics(2, &[0.0, 0.0, 0.0, 5.0], &[0, 1]);
-        assert_eq!(ortho_dev(&zeros, &[0.0, -2.0], &options()), Ok((1.0, 1)));
-        assert_eq!(ortho_dev(&statistics(1, &[0.0], &[0]), &[1.0], &options()), Err("zero_means"));
+        assert_eq!(mean_cosine(&zeros, &[0.0, -2.0], &options()), Ok((1.0, 1)));
+        assert_eq!(mean_cosine(&statistics(1, &[0.0], &[0]), &[1.0], &options()), Err("zero_means"));
     }
 
     #[test]
@@ -251,7 +294,7 @@ mod tests {
         // Two means 1 apart at 100 from the origin; o lies on the other side of their middle.
         let statistics = statistics(2, &[100.0, 0.0, 100.0, 1.0], &[0, 1]);
         let centred = Options { ood_centred: true, ..options() };
-        assert!(ortho_dev(&statistics, &[90.0, 0.5], &options()).unwrap().0 > 0.999);
-        assert!(ortho_dev(&statistics, &[90.0, 0.5], &centred).unwrap().0 < 1e-12);
+        assert!(mean_cosine(&statistics, &[90.0, 0.5], &options()).unwrap().0 > 0.999);
+        assert!(mean_cosine(&statistics, &[90.0, 0.5], &centred).unwrap().0 < 1e-12);
     }
 }

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use super::catalogue::Card;
 use super::context::MetricContext;
+use super::nc1::classes;
 use super::outcome::Outcome;
-use super::{ClassRow, Evidence, Extras, Measured, Measurements, Options, Pair, Selection, nc1};
+use super::{ClassRow, Evidence, Extras, Measured, Measurements, Options, Pair, Selection};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::state::Tally;
@@ -20,7 +21,7 @@ use crate::state::Tally;
 /// # Errors
 ///
 /// [`Data`](crate::error::ErrorKind::Data) if the classifier or the out-of-distribution mean is not of the statistics'
-/// shape; [`Internal`](crate::error::ErrorKind::Internal) if the linear algebra fails.
+/// shape.
 pub fn measure(
     evidence: &Evidence<'_>,
     options: &Options,
@@ -45,7 +46,7 @@ pub fn measure(
         return Ok(Measurements { metrics, ..Measurements::default() });
     }
     let context = MetricContext::new(evidence, options, selection, extras);
-    let outcomes = selection.cards().map(|card| Ok((card, context.outcome(card)?))).collect::<Result<Vec<_>>>()?;
+    let outcomes: Vec<_> = selection.cards().map(|card| (card, card.outcome(&context))).collect();
     let (mut accuracy, mut flags) = context.accuracy();
     let metrics = outcomes.into_iter().map(|(card, outcome)| judged(card, outcome, &mut accuracy)).collect();
     if statistics.counts.contains(&1) {
@@ -115,24 +116,24 @@ fn worst_pairs(context: &MetricContext<'_>) -> Vec<Pair> {
 fn class_rows(context: &MetricContext<'_>) -> Vec<ClassRow> {
     let Evidence { statistics, head, .. } = *context.evidence;
     let means = &context.means.vectors;
-    let duality = context.duality();
+    let alignment = context.alignment();
     (0..statistics.classes())
         .map(|class| {
             let label = &statistics.labels[class];
             let tally = tally(context, label);
             let with_head = tally.filter(|_| head.is_some());
-            let worst = context.cdnv.as_ref().and_then(|cdnv| nc1::cdnv_class_worst(cdnv, class));
+            let worst = context.cdnv.as_ref().and_then(|cdnv| classes::cdnv_worst(cdnv, class));
             ClassRow {
                 label: label.clone(),
                 count: statistics.counts[class],
-                variance: nc1::class_variance(statistics, class, context.options).ok(),
+                variance: classes::variance(statistics, class, context.options).ok(),
                 distance: means.norms[class] * means.unit,
-                snr: nc1::class_snr(statistics, &means.points(), class, context.options).ok(),
-                cdnv_mean: context.cdnv.as_ref().and_then(|cdnv| nc1::cdnv_class_mean(cdnv, class).ok()),
+                snr: classes::snr(statistics, &means.points(), class, context.options).ok(),
+                cdnv_mean: context.cdnv.as_ref().and_then(|cdnv| classes::cdnv_mean(cdnv, class).ok()),
                 cdnv_worst: worst.map(|(cdnv, _)| cdnv),
                 worst_neighbour: worst.map(|(_, other)| statistics.labels[other].clone()),
-                cos_head: duality.and_then(|duality| duality.cosines[class]),
-                dot_head: duality.map(|duality| duality.dots[class]),
+                cos_head: alignment.and_then(|alignment| alignment.cosines[class]),
+                dot_head: alignment.map(|alignment| alignment.dots[class]),
                 agreements: with_head.map(|tally| tally.agreements),
                 decisions: tally.map(|tally| tally.rows),
                 ncc_hits: tally.map(|tally| tally.ncc_right),

@@ -6,9 +6,9 @@ use crate::metrics::noise::{SIGNIFICANT, along, of_means, of_rows, significant_o
 use crate::metrics::{Normaliser, Options, finite};
 use crate::state::Statistics;
 
-/// `nc1_vci` and what it stands on.
+/// `nc1_vci` and the directions that it is made of.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Vci {
+pub(in crate::metrics) struct Vci {
     /// The value.
     pub value: f64,
     /// `rank(Σ_B)`.
@@ -28,67 +28,71 @@ pub struct Vci {
     pub(in crate::metrics) hidden: f64,
 }
 
-/// `nc1_vci`, `1 − tr(Σ_T⁺ Σ_B) / rank(Σ_B)` with the weighted `Σ_B` (Xu & Liu 2023). No unit; `[0, 1]`, lower is more
-/// collapsed, 0 at full collapse. Invariant to invertible linear maps of the features.
-///
-/// ```text
-/// mean_r 1/(1 + λ_r),   √λ_r the singular values of L⁻¹ C_wᵀ diag(√(n_k/N)),   L Lᵀ = Σ_W = S_W/N
-/// ```
-///
-/// since a difference from 1 cancels exactly where features collapse. Features are scaled so that `Σ_W` has a unit
-/// diagonal. `r` runs over the directions in which means differ by more than rounding makes of equal ones,
-/// `s_r² > max(4 ν_r, (D ε s_1)²)` (more than 4 for `D > K`) for singular values `s_r` of the means. Of all other directions those are taken out
-/// first in which rows agree up to rounding, as after layer normalisation: eigenvectors of `Σ_W`, restricted to them, up to
-/// `max(D ε, 4 ν)`. The normaliser of `Σ_W` is `N`, whatever the options say: `Σ_T` is the covariance of all rows.
-///
-/// # Errors
-///
-/// `single_class`, `no_scatter`, `needs_per_class_scatter` (if every class is to count the same), `zero_between` if all
-/// means are equal up to rounding, `within_singular` if in some direction means vary, and rows within classes do not by more
-/// than rounding to the grid makes, `out_of_range`.
-pub fn vci(statistics: &Statistics, significand_bits: u32, options: &Options) -> Result<Vci, &'static str> {
-    if statistics.classes() < 2 {
-        return Err("single_class");
-    }
-    if options.normaliser == Normaliser::Balanced {
-        return Err("needs_per_class_scatter");
-    }
-    let scatter = statistics.scatter.as_ref().ok_or("no_scatter")?;
-    let scaled = Scaled::new(statistics, scatter, significand_bits)?;
-    let between = scaled.between(statistics)?;
-    let rest = scaled.rest(statistics, &between)?;
-    if statistics.rows() < (statistics.classes() + rest.size) as u64 {
-        return Err("within_singular"); // N − K rows too few to span what is left
-    }
-    let (ratios, directions) = scaled.ratios(between.means, &rest)?;
-    let directions = scaled.spread(&directions, statistics.dim);
-    let varies = |x: &[f64]| SIGNIFICANT * along(x, &statistics.rounding) < 1.0;
-    if !directions.chunks_exact(statistics.dim).all(varies) {
-        return Err("within_singular");
-    }
-    let width = scaled.dimensions.len();
-    Ok(Vci {
-        value: finite(ratios.iter().map(|ratio| 1.0 / (1.0 + ratio)).sum::<f64>() / between.rank as f64)?,
-        rank: between.rank,
-        full_rank: width.min(statistics.classes() - 1),
-        dropped: width - rest.size,
-        ratios,
-        directions,
-        strength: between.strength,
-        hidden: rest.hidden,
-    })
-}
-
 impl Vci {
+    /// `nc1_vci`, `1 − tr(Σ_T⁺ Σ_B) / rank(Σ_B)` with the weighted `Σ_B` (Xu & Liu 2023). No unit; `[0, 1]`, lower is more
+    /// collapsed, 0 at full collapse. Invariant to invertible linear maps of the features.
+    ///
+    /// ```text
+    /// mean_r 1/(1 + λ_r),   √λ_r the singular values of L⁻¹ C_wᵀ diag(√(n_k/N)),   L Lᵀ = Σ_W = S_W/N
+    /// ```
+    ///
+    /// since a difference from 1 cancels exactly where features collapse. Features are scaled so that `Σ_W` has a unit
+    /// diagonal. `r` runs over the directions in which means differ by more than rounding makes of equal ones,
+    /// `s_r² > max(4 ν_r, (D ε s_1)²)` (more than 4 for `D > K`) for singular values `s_r` of the means. Of all other directions those are taken out
+    /// first in which rows agree up to rounding, as after layer normalisation: eigenvectors of `Σ_W`, restricted to them, up to
+    /// `max(D ε, 4 ν)`. The normaliser of `Σ_W` is `N`, whatever the options say: `Σ_T` is the covariance of all rows.
+    ///
+    /// # Errors
+    ///
+    /// `single_class`, `no_scatter`, `needs_per_class_scatter` (if every class is to count the same), `zero_between` if all
+    /// means are equal up to rounding, `within_singular` if in some direction means vary, and rows within classes do not by more
+    /// than rounding to the grid makes, `out_of_range`.
+    pub(in crate::metrics) fn of(
+        statistics: &Statistics,
+        significand_bits: u32,
+        options: &Options,
+    ) -> Result<Self, &'static str> {
+        if statistics.classes() < 2 {
+            return Err("single_class");
+        }
+        if options.normaliser == Normaliser::Balanced {
+            return Err("needs_per_class_scatter");
+        }
+        let scatter = statistics.scatter.as_ref().ok_or("no_scatter")?;
+        let scaled = Scaled::new(statistics, scatter, significand_bits)?;
+        let between = scaled.between(statistics)?;
+        let rest = scaled.rest(statistics, &between)?;
+        if statistics.rows() < (statistics.classes() + rest.size) as u64 {
+            return Err("within_singular"); // N − K rows too few to span what is left
+        }
+        let (ratios, directions) = scaled.ratios(between.means, &rest)?;
+        let directions = scaled.spread(&directions, statistics.dim);
+        let varies = |x: &[f64]| SIGNIFICANT * along(x, &statistics.rounding) < 1.0;
+        if !directions.chunks_exact(statistics.dim).all(varies) {
+            return Err("within_singular");
+        }
+        let width = scaled.dimensions.len();
+        Ok(Self {
+            value: finite(ratios.iter().map(|ratio| 1.0 / (1.0 + ratio)).sum::<f64>() / between.rank as f64)?,
+            rank: between.rank,
+            full_rank: width.min(statistics.classes() - 1),
+            dropped: width - rest.size,
+            ratios,
+            directions,
+            strength: between.strength,
+            hidden: rest.hidden,
+        })
+    }
+
     /// `directions_dropped` if some were left out, `rank_lowered` if means differ in fewer directions than as many means
     /// in general position do.
-    pub fn flags(&self) -> Vec<&'static str> {
+    pub(super) fn flags(&self) -> Vec<&'static str> {
         let flags = [("directions_dropped", self.dropped > 0), ("rank_lowered", self.rank < self.full_rank)];
         flags.into_iter().filter(|(_, raised)| *raised).map(|(flag, _)| flag).collect()
     }
 
     /// What the flags are about: how many directions were left out, the rank, and what it would be in general.
-    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+    pub(super) fn counts(&self) -> Vec<(&'static str, u64)> {
         let counts = [("directions_dropped", self.dropped), ("rank", self.rank), ("full_rank", self.full_rank)];
         let counted = counts.into_iter().filter(|(_, count)| *count > 0 && !self.flags().is_empty());
         counted.map(|(what, count)| (what, count as u64)).collect()

@@ -1,7 +1,4 @@
-//! NC2: do class means, and classifier rows, form a simplex equiangular tight frame?
-//!
-//! Papyan et al. (2020), Zhu et al. (2021), Wu & Papyan (2024). Every function takes [`Vectors`]: centred class means
-//! `c_k`, or classifier rows as they are.
+//! Lengths, inner products and frames of vectors `x_k`, `K × D`: centred class means, or classifier rows as they are.
 
 use crate::linalg;
 use crate::metrics::vectors::{Vectors, dot, mean_and_variance};
@@ -32,11 +29,11 @@ impl Lengths {
     pub(in crate::metrics) fn cv(&self) -> Option<f64> {
         (self.mean > 0.0).then(|| self.var.sqrt() / self.mean)
     }
+}
 
-    /// `std ln ‖x_k‖ / mean ln ‖x_k‖`; `None` where [`Lengths::log`] is, or its mean is 0.
-    pub(in crate::metrics) fn log_cv(&self) -> Option<f64> {
-        self.log.filter(|(mean, _)| *mean != 0.0).map(|(mean, var)| var.sqrt() / mean)
-    }
+/// Standard deviation over mean; `None` if the mean is 0.
+pub(in crate::metrics) fn variation((mean, var): (f64, f64)) -> Option<f64> {
+    (mean != 0.0).then(|| var.sqrt() / mean)
 }
 
 /// Mean and population variance over pairs `i < j` of `x_i · x_j`; `None` for fewer than two vectors.
@@ -198,7 +195,7 @@ mod tests {
         let (mean, var) = lengths.log.unwrap();
         assert_close(mean, 0.968_204_648_227_895_8, 1e-12);
         assert_close(var, 0.179_654_593_885_812_04, 1e-12);
-        assert_close(lengths.log_cv().unwrap(), 0.437_776_051_797_719_45, 1e-12);
+        assert_close(lengths.log.and_then(variation).unwrap(), 0.437_776_051_797_719_45, 1e-12);
         let weights = Lengths::of(&vectors(3, &golden_head().weights)).unwrap();
         assert_close(weights.cv().unwrap(), 0.123_630_497_192_715_06, 1e-12);
     }
@@ -211,7 +208,11 @@ mod tests {
         assert_close(mean, 5_f64.ln(), 1e-15);
         assert!(var < 1e-30);
         assert_eq!(Lengths::of(&vectors(2, &[0.0, 0.0, 3.0, 4.0])).unwrap().log, None);
-        assert_eq!(Lengths::of(&vectors(1, &[1.0, 1.0])).unwrap().log_cv(), None, "the mean of the logarithms is 0");
+        assert_eq!(
+            Lengths::of(&vectors(1, &[1.0, 1.0])).unwrap().log.and_then(variation),
+            None,
+            "the mean of the logarithms is 0"
+        );
         assert_eq!(Lengths::of(&vectors(1, &[1.0])), None);
     }
 

@@ -39,7 +39,7 @@ mod range;
 mod remarks;
 
 pub use papers::{Paper, papers};
-pub use range::Range;
+pub use range::ValueRange;
 pub use remarks::{Remark, common_flags, flags, group_flags, reasons};
 
 pub(super) use formula::Formula;
@@ -158,7 +158,7 @@ pub struct Card {
     /// Its value at full collapse; empty where there is none.
     pub ideal: &'static str,
     /// The values that it can take, under all options.
-    pub range: Range,
+    pub range: ValueRange,
     /// Its unit; empty for a pure number.
     pub unit: &'static str,
     /// The paper that defines it.

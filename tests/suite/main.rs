@@ -8,6 +8,7 @@ mod cli;
 mod damage;
 mod definition;
 mod directions;
+mod docs;
 mod exact;
 #[cfg(feature = "cli")]
 mod faults;

@@ -1,14 +1,11 @@
-//! NC2: do class means, and classifier rows, form a simplex equiangular tight frame?
-//!
-//! Papyan et al. (2020), Zhu et al. (2021), Wu & Papyan (2024). Every function takes [`Vectors`]: centred class means
-//! `c_k`, or classifier rows as they are.
+//! Lengths, inner products and frames of vectors `x_k`, `K × D`: centred class means, or classifier rows as they are.
 
-use super::vectors::{Vectors, dot, mean_and_variance};
 use crate::linalg;
+use crate::metrics::vectors::{Vectors, dot, mean_and_variance};
 
 /// Lengths of the vectors and their logarithms; variances over vectors, divisor `K − 1`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Lengths {
+pub(in crate::metrics) struct Lengths {
     /// Mean length.
     pub mean: f64,
     /// Variance of the lengths.
@@ -19,7 +16,7 @@ pub(super) struct Lengths {
 
 impl Lengths {
     /// `None` for fewer than two vectors.
-    pub(super) fn of(vectors: &Vectors) -> Option<Self> {
+    pub(in crate::metrics) fn of(vectors: &Vectors) -> Option<Self> {
         let (mean, var) = mean_and_variance(&vectors.norms)?;
         let unit = vectors.unit;
         let logs: Vec<f64> =
@@ -29,14 +26,14 @@ impl Lengths {
     }
 
     /// `std ‖x_k‖ / mean ‖x_k‖`; `None` if all have length 0.
-    pub(super) fn cv(&self) -> Option<f64> {
+    pub(in crate::metrics) fn cv(&self) -> Option<f64> {
         (self.mean > 0.0).then(|| self.var.sqrt() / self.mean)
     }
+}
 
-    /// `std ln ‖x_k‖ / mean ln ‖x_k‖`; `None` where [`Lengths::log`] is, or its mean is 0.
-    pub(super) fn log_cv(&self) -> Option<f64> {
-        self.log.filter(|(mean, _)| *mean != 0.0).map(|(mean, var)| var.sqrt() / mean)
-    }
+/// Standard deviation over mean; `None` if the mean is 0.
+pub(in crate::metrics) fn variation((mean, var): (f64, f64)) -> Option<f64> {
+    (mean != 0.0).then(|| var.sqrt() / mean)
 }
 
 /// Mean and population variance over pairs `i < j` of `x_i · x_j`; `None` for fewer than two vectors.
@@ -49,7 +46,7 @@ impl Lengths {
 ///
 /// so the sums over pairs need no more than a `D × D` Gram, and do not cancel when all vectors are nearly the same. Near a
 /// simplex they do; that takes `K ≤ D + 1`, where the products themselves are the smaller matrix.
-pub(super) fn pair_products(vectors: &Vectors) -> Option<(f64, f64)> {
+pub(in crate::metrics) fn pair_products(vectors: &Vectors) -> Option<(f64, f64)> {
     let classes = vectors.len();
     if classes < 2 {
         return None;
@@ -80,9 +77,9 @@ pub(super) fn pair_products(vectors: &Vectors) -> Option<(f64, f64)> {
     Some(((dot(&mean, &mean) + shift) * square, (second - shift * shift).max(0.0) * square * square))
 }
 
-/// What a structure `S` of the classes should be, up to scale.
+/// The ideal of a structure `S` of the classes, up to scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(in crate::metrics) enum Frame {
     /// `P = I − 11ᵀ/K`, the simplex equiangular tight frame.
     Simplex,
     /// `I`, the orthogonal frame.
@@ -97,7 +94,7 @@ pub(super) enum Frame {
 /// ```
 ///
 /// This is used when `K > D + 1`, where the rank of `S` keeps `e` away from 0; otherwise the `K × K` difference is formed.
-pub(super) fn frame_error(a: &Vectors, b: &Vectors, frame: Frame) -> Option<f64> {
+pub(in crate::metrics) fn frame_error(a: &Vectors, b: &Vectors, frame: Frame) -> Option<f64> {
     let classes = a.len();
     let k = classes as f64;
     let (off_diagonal, frame_norm) = match frame {
@@ -122,18 +119,18 @@ pub(super) fn frame_error(a: &Vectors, b: &Vectors, frame: Frame) -> Option<f64>
 }
 
 /// `‖A Bᵀ‖`, in units of both.
-pub(super) fn structure_norm(a: &Vectors, b: &Vectors) -> f64 {
+pub(in crate::metrics) fn structure_norm(a: &Vectors, b: &Vectors) -> f64 {
     dot(&linalg::gram(&a.values, a.dim), &linalg::gram(&b.values, b.dim)).max(0.0).sqrt()
 }
 
 /// The least [`frame_error`] from a simplex that `K` vectors of length `D` can have, 0 for `K ≤ D + 1`:
 /// `√(2 − 2 √(min(D, K−1)/(K−1)))`, since the rank of `S` is bounded.
-pub(super) fn simplex_floor(classes: usize, dim: usize) -> Option<f64> {
+pub(in crate::metrics) fn simplex_floor(classes: usize, dim: usize) -> Option<f64> {
     rank_floor(classes.checked_sub(1)?, dim)
 }
 
 /// The same for the orthogonal frame, 0 for `K ≤ D`: `√(2 − 2 √(min(D, K)/K))`.
-pub(super) fn orthogonal_floor(classes: usize, dim: usize) -> Option<f64> {
+pub(in crate::metrics) fn orthogonal_floor(classes: usize, dim: usize) -> Option<f64> {
     rank_floor(classes, dim)
 }
 
@@ -142,7 +139,7 @@ fn rank_floor(full: usize, dim: usize) -> Option<f64> {
 }
 
 /// `(tr XᵀX)² / ‖XᵀX‖²`: how many directions the vectors fill evenly; `None` if all are 0.
-pub(super) fn participation_ratio(vectors: &Vectors) -> Option<f64> {
+pub(in crate::metrics) fn participation_ratio(vectors: &Vectors) -> Option<f64> {
     let trace = dot(&vectors.values, &vectors.values);
     (trace > 0.0).then(|| trace * trace / squared_norm(&vectors.smaller_gram()))
 }
@@ -198,7 +195,7 @@ mod tests {
         let (mean, var) = lengths.log.unwrap();
         assert_close(mean, 0.968_204_648_227_895_8, 1e-12);
         assert_close(var, 0.179_654_593_885_812_04, 1e-12);
-        assert_close(lengths.log_cv().unwrap(), 0.437_776_051_797_719_45, 1e-12);
+        assert_close(lengths.log.and_then(variation).unwrap(), 0.437_776_051_797_719_45, 1e-12);
         let weights = Lengths::of(&vectors(3, &golden_head().weights)).unwrap();
         assert_close(weights.cv().unwrap(), 0.123_630_497_192_715_06, 1e-12);
     }
@@ -211,7 +208,11 @@ mod tests {
         assert_close(mean, 5_f64.ln(), 1e-15);
         assert!(var < 1e-30);
         assert_eq!(Lengths::of(&vectors(2, &[0.0, 0.0, 3.0, 4.0])).unwrap().log, None);
-        assert_eq!(Lengths::of(&vectors(1, &[1.0, 1.0])).unwrap().log_cv(), None, "the mean of the logarithms is 0");
+        assert_eq!(
+            Lengths::of(&vectors(1, &[1.0, 1.0])).unwrap().log.and_then(variation),
+            None,
+            "the mean of the logarithms is 0"
+        );
         assert_eq!(Lengths::of(&vectors(1, &[1.0])), None);
     }
 

@@ -14,6 +14,9 @@ use crate::metrics::neco_projection;
 use crate::report::Scored;
 use crate::state::{Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState};
 
+/// What a worker has seen of each group, by the position of the group.
+type SeenGroups = BTreeMap<usize, SecondPassState>;
+
 impl Evaluation {
     /// Fills the findings of groups.
     pub(super) fn second_read(
@@ -111,8 +114,7 @@ impl Evaluation {
         keys.iter().enumerate().for_each(|(at, key)| by_key.entry(key).or_default().push(at));
         let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| by_key.contains_key(key));
         let units: Vec<usize> = units.iter().copied().filter(serves).collect();
-        type Seen = BTreeMap<usize, SecondPassState>;
-        let look = |(seen, workspace): &mut (Seen, Workspace), place: Place, chunk: &Decoded| {
+        let look = |(seen, workspace): &mut (SeenGroups, Workspace), place: Place, chunk: &Decoded| {
             let batch = chunk.finite_batch()?;
             for part in &chunk.parts {
                 for &group in by_key.get(&part.key).into_iter().flatten() {
@@ -142,7 +144,7 @@ impl Evaluation {
         };
         // One worker looks at rows in their order.
         let threads = if scored { 1 } else { self.threads };
-        let worker = || (Seen::new(), self.job.device.workspace());
+        let worker = || (SeenGroups::new(), self.job.device.workspace());
         let workers = scan(archive, &units, threads, watch, worker, |worker, place, chunk| {
             look(worker, place, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
         })?;

@@ -11,7 +11,7 @@ use nckit::error::Result;
 use nckit::grid::{DELTA_LIMIT, RESIDUAL_BITS, Spread, wide};
 use nckit::kernels::gram::{GramSum, packed_column, packed_len};
 use nckit::kernels::nearest::{Candidates, Contenders, Offsets};
-use nckit::kernels::{Device, Kernels, Profile, ShiftedRows, TooFar, Totals, Workspace};
+use nckit::kernels::{Cpu, Device, Kernels, Profile, ShiftedRows, TooFar, Totals, Workspace};
 use nckit::metrics::Extras;
 use nckit::pipeline::{CheckpointedPass, Job, Plan, Rounding, Saving, Task, Watch};
 use nckit::report::Report;
@@ -143,6 +143,14 @@ impl Kernels for Plain {
     }
 }
 
+/// The spread of a chunk, to the last bit, is that of plain loops.
+fn compare_spreads(rows: &Rows) {
+    let (rows, mut means) = (rows.batch(), Vec::new());
+    let order = ByClass::of(&rows, None);
+    let found = Cpu::default().spread(&rows, &order, &mut means).unwrap();
+    assert_eq!(found, Plain.spread(&rows, &order, &mut means).unwrap());
+}
+
 /// The bytes of the state of all chunks, added by one worker in batches of so many rows.
 fn state<S: Accumulate>(chunks: &[Rows], workspace: &mut Workspace, size: usize) -> Vec<u8> {
     let (mut state, shifts) = (S::identity(), Shifts::default());
@@ -165,6 +173,7 @@ fn states_of_drawn_chunks_are_those_of_plain_loops() {
     for seed in 0..150 {
         let chunks = chunks(seed);
         for rows in &chunks {
+            compare_spreads(rows);
             let (mine, theirs) = (rows.profile(&mut cpu), rows.profile(&mut loops));
             assert_eq!((mine.grid(), mine.largest()), (theirs.grid(), theirs.largest()), "{seed}");
             let (rows, grid) = (rows.batch(), mine.grid().clone());
@@ -191,17 +200,18 @@ fn states_of_drawn_chunks_are_those_of_plain_loops() {
 fn doubles_of_any_size_are_rounded_as_in_plain_loops() {
     let (mut cpu, mut loops) = (Device::detect().workspace(), plain().workspace());
     let mut random = Random::new(1);
-    for (count, size) in [(40, 1e280), (40, 1e-280), (40, 5e-310), (5, 1e300), (1, 1e-3), (200, 1.0), (2050, 1e9)] {
+    let shapes = [(40, 1e280), (40, 1e-280), (40, 5e-310), (5, 1e300), (1, 1e-3), (200, 1.0), (2050, 1e9)];
+    for ((count, size), noise) in shapes.into_iter().flat_map(|shape| [1e-9, 2e-10, 1e-12].map(|noise| (shape, noise)))
+    {
         let mut value = |at: usize| match at % 4 {
             0 => size * random.normal(),
-            1 => size * (1.0 + 1e-12 * random.normal()),
+            1 => size * (1.0 + noise * random.normal()),
             2 => 0.75 * size,
             _ => 0.0,
         };
         let values = (0..4 * count).map(&mut value).collect();
         let chunk = [Rows::new(4, Stored::F64(values), &(0..count as i64).map(|row| row % 3).collect::<Vec<_>>())];
-        let (mine, theirs) = (chunk[0].profile(&mut cpu), chunk[0].profile(&mut loops));
-        assert_eq!((mine.grid(), mine.largest()), (theirs.grid(), theirs.largest()), "{count} of {size}");
+        compare_spreads(&chunk[0]);
         assert_eq!(
             state::<ClassSums>(&chunk, &mut cpu, usize::MAX),
             state::<ClassSums>(&chunk, &mut loops, usize::MAX),

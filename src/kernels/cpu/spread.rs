@@ -158,7 +158,7 @@ impl<T: Value> Pass<'_, T> {
                 class = tile.classes[at] as usize;
                 let first = tile.first[class] as usize;
                 origin = self.scaled(first, start, &factors).1;
-                sums = if row == first { [0.0; N] } else { load(&self.sums, class * self.dim + start) };
+                sums = if row == first { [0.0; N] } else { load(self.sums, class * self.dim + start) };
             }
             let (x, scaled) = self.scaled(row, start, &factors);
             for lane in 0..N {

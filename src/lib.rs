@@ -36,7 +36,7 @@
 //! | [`report`] | named numbers with reasons, and their forms |
 //! | `sql` | one adapter for every state, one for every metric, with the feature `sql` |
 //! | [`pipeline`] | a job becomes a plan, a plan runs, a run gives a report |
-//! | [`cli`] | what was typed becomes a job |
+//! | `cli` | what was typed becomes a job, with the feature `cli` |
 //!
 //! # Invariants
 //!
@@ -67,6 +67,8 @@
 //! divided.
 pub mod archive;
 pub mod batch;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 pub mod error;
 pub mod grid;
@@ -79,3 +81,5 @@ pub mod report;
 pub mod sql;
 pub mod state;
 pub mod store;
+
+pub use pipeline::{Accumulator, Job};

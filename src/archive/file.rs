@@ -34,10 +34,6 @@ pub struct File {
     pub modified: SystemTime,
     /// FNV-1a of the footer's bytes.
     pub footer_hash: u64,
-    /// How many row groups it has.
-    pub row_groups: usize,
-    /// Its rows.
-    pub rows: u64,
     /// `D`, where the schema tells.
     pub dim: Option<usize>,
     /// The hive keys of its path, as written.

@@ -7,7 +7,7 @@ mod duplicates;
 mod file;
 mod footer;
 mod foreign;
-pub mod head;
+mod head;
 mod keys;
 mod open;
 mod pages;

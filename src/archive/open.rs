@@ -164,8 +164,8 @@ impl Archive {
         &self.passed
     }
 
-    /// The same in a line, if it is news: `over 3 files (2 × text, 1 × empty)`.
-    pub(crate) fn passed_text(&self) -> Option<String> {
+    /// The same in one line, `over 3 files (2 × text, 1 × empty)`; `None` if all of it is expected.
+    pub fn passed_text(&self) -> Option<String> {
         super::passed_over(&self.passed)
     }
 

@@ -462,8 +462,6 @@ impl Planner {
             modified: stamp.modified,
             footer_hash: footer.hash,
             footer_bytes: footer.bytes,
-            row_groups: metadata.num_row_groups(),
-            rows,
             dim: schema.dim(columns.features),
             keys: found.keys,
             stamp,

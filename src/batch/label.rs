@@ -40,6 +40,36 @@ impl Label {
     }
 }
 
+impl From<bool> for Label {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<&str> for Label {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Label {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+macro_rules! from_integers {
+    ($($integer:ty),*) => {
+        $(impl From<$integer> for Label {
+            fn from(value: $integer) -> Self {
+                Self::Int(value.into())
+            }
+        })*
+    };
+}
+
+from_integers!(u8, i32, u32, i64, u64);
+
 impl LabelKind {
     /// The kind of that [name](fmt::Display).
     pub fn from_name(name: &str) -> Option<Self> {

@@ -23,6 +23,24 @@ pub enum Features<'a> {
     F64(&'a [f64]),
 }
 
+impl<'a> From<&'a [f16]> for Features<'a> {
+    fn from(values: &'a [f16]) -> Self {
+        Self::F16(values)
+    }
+}
+
+impl<'a> From<&'a [f32]> for Features<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self::F32(values)
+    }
+}
+
+impl<'a> From<&'a [f64]> for Features<'a> {
+    fn from(values: &'a [f64]) -> Self {
+        Self::F64(values)
+    }
+}
+
 impl Features<'_> {
     /// How many values there are.
     pub fn len(&self) -> usize {

@@ -6,7 +6,7 @@ use super::args::{Display, Finish};
 use super::console::{Console, bytes, counted};
 use super::measure::{time, use_threads};
 use super::merge;
-use super::present::{Targets, describe_heads, job};
+use super::outputs::{Targets, describe_heads, job};
 use super::progress::{Stopping, watched};
 use crate::archive::Request;
 use crate::error::Result;

@@ -11,10 +11,10 @@ use crate::error::Result;
 use crate::pipeline::{Comparison, differences};
 use crate::store::StateFile;
 
-/// Differences that are listed; the rest are counted.
+/// The most differences that are listed; the rest are counted.
 const LISTED: usize = 20;
 
-/// Whether all is as it was.
+/// Checks the states; whether they match their inputs.
 pub(super) fn run(args: &Verify, console: &Console) -> Result<bool> {
     let mut sound = true;
     for path in &args.states {
@@ -62,10 +62,10 @@ fn verdict(state: &StateFile, compared: Option<&Comparison>, deep: bool) -> Stri
     } else {
         "size and footer".to_owned()
     };
-    format!("ok: {holds}, and the inputs are what was counted ({files}, by {by})")
+    format!("ok: {holds}, and the inputs match what was counted ({files}, by {by})")
 }
 
-/// What a state file holds.
+/// Describes a state file.
 pub(super) fn describe(path: &Path) -> Result<String> {
     let state = StateFile::read(path)?;
     let shapes = state.shapes().map_err(|error| error.with_default("file", path.display()))?;

@@ -59,6 +59,13 @@ pub struct Evidence<'a> {
     pub dropped_classes: u64,
 }
 
+impl<'a> Evidence<'a> {
+    /// Statistics alone: no classifier, no second read, no out-of-distribution rows, and no class left out.
+    pub fn new(statistics: &'a Statistics, significand_bits: u32) -> Self {
+        Self { statistics, significand_bits, head: None, findings: None, ood_mean: None, dropped_classes: 0 }
+    }
+}
+
 /// What is asked for besides the metrics themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extras {
@@ -99,6 +106,18 @@ pub struct Measurements {
     pub per_class: Vec<ClassRow>,
     /// The pairs hardest to tell apart, worst first, if asked for.
     pub worst_pairs: Vec<Pair>,
+}
+
+impl Measurements {
+    /// The metric with this key, if it was selected.
+    pub fn metric(&self, key: &str) -> Option<&Measured> {
+        self.metrics.iter().find(|metric| metric.key == key)
+    }
+
+    /// The number of the metric with this key, if it was selected and has one.
+    pub fn value(&self, key: &str) -> Option<f64> {
+        self.metric(key)?.value
+    }
 }
 
 /// A metric's number, or why there is none.

@@ -43,7 +43,7 @@ pub struct Bench {
 /// Each part is measured so often, and its best time counts: what else the machine does only adds.
 const REPEATS: usize = 9;
 
-/// Of vectors where there is no archive.
+/// D of the vectors that are measured where there is no archive.
 const DIM: usize = 512;
 
 /// Measures the parts of a run on the first chunk of an archive, or on one of 512 dimensions and ten classes.

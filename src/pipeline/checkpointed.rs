@@ -26,6 +26,16 @@ pub struct Saving {
     pub every: Duration,
 }
 
+impl Saving {
+    /// How often the state is written unless somebody wants it otherwise.
+    pub const EVERY: Duration = Duration::from_mins(1);
+
+    /// Writes the state to this file, as often as `nckit accumulate` does by default.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), every: Self::EVERY }
+    }
+}
+
 /// A task whose files are open, and the state that it adds to.
 #[derive(Debug)]
 pub struct CheckpointedPass {

@@ -14,7 +14,7 @@ use crate::store::{Filters, LedgerEntry, SourceFile, StateFile};
 pub struct Comparison {
     /// What differs, a line each.
     pub differences: Vec<String>,
-    /// Files whose size and footer are those of the ledger.
+    /// Files whose size and footer agree with the ledger.
     pub files: usize,
     /// Row groups whose rows were read again, and are those that were counted.
     pub row_groups: usize,
@@ -37,7 +37,7 @@ pub fn differences(state: &StateFile, inputs: &[String], deep: bool) -> Result<C
         names.remove(&source.name);
         found.compare(source, counted, deep, &mut comparison);
     }
-    // A file without a row that was asked for has nothing to count.
+    // A file without a wanted row has nothing to count.
     names.retain(|name| found.files.get(name).is_some_and(|(_, row_groups)| !row_groups.is_empty()));
     comparison.differences.extend(names.into_iter().map(|name| format!("{name}: not counted")));
     comparison.differences.extend(found.damaged);
@@ -131,7 +131,7 @@ fn request(state: &StateFile, filters: &Filters) -> Request {
     provenance::request(&state.provenance, base)
 }
 
-/// The digest of a unit's rows, as the ledger has it.
+/// The digest of a unit's rows, computed as for the ledger.
 fn digest_of(archive: &Archive, unit: usize) -> Result<u64> {
     let mut reader = archive.read(unit)?;
     let mut digest = 0_u64;

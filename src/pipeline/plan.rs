@@ -13,7 +13,7 @@ use super::memory::metric_bytes;
 use super::{HeadSummary, Job, Summary, Watch, estimate};
 use crate::archive::{Archive, Key, Pooled, Skipped};
 use crate::error::{Error, Result};
-use crate::report::{Group, Report, Scored};
+use crate::report::{GroupReport, Report, Scored};
 use crate::store::GroupState;
 
 /// A job whose files are open and whose passes are settled. Nothing but footers has been read.
@@ -133,7 +133,7 @@ impl Plan {
         for batch in group_batches {
             let batch: Vec<usize> = batch;
             let states = accumulate(first_pass, &batch, kept.as_ref(), watch)?;
-            // Metrics of several groups are made at once; those of the largest take most.
+            // Metrics of several groups are computed at once; the largest group takes most memory.
             let bytes = |group: &GroupState| {
                 let (classes, dim) = (group.state.class_sums().classes() as u64, group.state.dim() as u64);
                 metric_bytes(classes, dim, first_pass.scatter)
@@ -179,10 +179,10 @@ pub(super) fn group_evidence(
 pub(super) fn report(
     evaluation: &Evaluation,
     of_rows: BTreeMap<&'static str, String>,
-    mut groups: Vec<Group>,
+    mut groups: Vec<GroupReport>,
     bad_files: Vec<(String, String)>,
 ) -> Result<Report> {
-    // Groups without a row are told beside others; alone they are nothing to tell.
+    // Groups without rows are reported beside others; a run with nothing else has failed.
     if groups.iter().all(|group| group.rows == 0) {
         return Err(nothing_left(&groups));
     }
@@ -198,7 +198,7 @@ pub(super) fn report(
 }
 
 /// The error of a run that has no row to measure, with what was left out.
-fn nothing_left(groups: &[Group]) -> Error {
+fn nothing_left(groups: &[GroupReport]) -> Error {
     let mut skipped = Skipped::default();
     for group in groups {
         skipped.add(&group.skipped);

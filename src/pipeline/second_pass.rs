@@ -44,7 +44,7 @@ impl Evaluation {
         let projections: Vec<_> = groups
             .iter()
             .map(|group| {
-                // Without a head there are no logits to take the largest of.
+                // The largest logit needs a head.
                 let scored = needs.neco && (group.head.is_some() || !options.neco_max_logit);
                 scored.then(|| neco_projection(&group.statistics, options).ok()).flatten()
             })
@@ -92,7 +92,7 @@ impl Evaluation {
         passes.iter().zip(&seen).zip(groups).map(finish).collect()
     }
 
-    /// Reads those of `units` that serve a group, and shows each group's pass the rows under its key.
+    /// Reads the `units` that hold rows of a group, and hands each group's pass the rows under its key.
     #[expect(clippy::too_many_arguments, reason = "one read: what, for whom, in which role, and where to put it")]
     fn look(
         &self,

@@ -1,8 +1,12 @@
 //! What is to be counted, and how a state knows it again.
 
-use super::Rounding;
+use std::path::Path;
+
+use super::job::texts;
 use super::provenance::provenance;
+use super::{Resources, Rounding};
 use crate::archive::{Archive, Request};
+use crate::metrics::{Extras, Options, Selection};
 use crate::store::{Provenance, SourceFile};
 
 /// What is to be counted, and how.
@@ -25,6 +29,26 @@ pub struct Task {
 }
 
 impl Task {
+    /// All rows of these files, directories and globs, as one group, for all metrics, on all cores: the defaults of
+    /// `nckit accumulate`.
+    pub fn new<P: AsRef<Path>>(inputs: impl IntoIterator<Item = P>) -> Self {
+        let Resources { threads, memory } = Resources::default();
+        Self {
+            inputs: texts(inputs),
+            request: Request::default(),
+            rounding: Rounding::default(),
+            scatter: Self::needs_scatter(&Selection::default()),
+            shard: None,
+            threads,
+            memory,
+        }
+    }
+
+    /// Whether any of these metrics needs the scatter matrix, whatever will be read beside the state.
+    pub fn needs_scatter(selection: &Selection) -> bool {
+        selection.needs(true, true, true, Extras::default(), &Options::default()).scatter
+    }
+
     /// What is asked of the archive, with the memory that there is.
     pub(super) fn request(&self) -> Request {
         Request { memory: Some(self.memory), ..self.request.clone() }

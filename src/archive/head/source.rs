@@ -156,7 +156,9 @@ impl HeadPath {
                 Some("npz") => "save its arrays each: --head WEIGHT.npy,BIAS.npy",
                 _ => "heads are .parquet, .safetensors or .npy files",
             };
-            Error::usage("the head's extension tells no format").with("file", self.weights.display()).help(help)
+            Error::usage("cannot infer the head's format from its extension")
+                .with("file", self.weights.display())
+                .help(help)
         })?;
         let has_tensors = matches!(format, Format::Safetensors | Format::Index);
         if let Some(key) = self.key.as_ref().filter(|_| !has_tensors) {

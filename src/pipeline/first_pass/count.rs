@@ -232,7 +232,7 @@ fn count(
         })?;
     let mut all = new();
     all.units = read;
-    // A unit of which no row was asked for was read all the same.
+    // A unit without a wanted row was read all the same.
     all.entries.extend((0..if ledger { read } else { 0 }).map(|unit| (unit, LedgerEntry::default())));
     for worker in workers {
         for (key, group) in worker.groups {

@@ -19,7 +19,7 @@ use crate::pipeline::provenance::{of_rows, provenance};
 use crate::state::{Scatter, State};
 use crate::store::locate;
 
-/// Rows that states are made of: the files are open, and nothing but footers has been read.
+/// A first pass that is planned: files are open, and only their footers have been read.
 #[derive(Debug)]
 pub(in crate::pipeline) struct FirstPass {
     pub(in crate::pipeline) archive: Archive,

@@ -134,7 +134,7 @@ impl Plan {
         for batch in group_batches {
             let batch: Vec<usize> = batch;
             let states = accumulate(first_pass, &batch, kept.as_ref(), watch)?;
-            // Metrics of several groups are made at once; those of the largest take most.
+            // Metrics of several groups are computed at once; the largest group takes most memory.
             let bytes = |group: &GroupState| {
                 let (classes, dim) = (group.state.class_sums().classes() as u64, group.state.dim() as u64);
                 metric_bytes(classes, dim, first_pass.scatter)

@@ -201,10 +201,9 @@ fn doubles_of_any_size_are_rounded_as_in_plain_loops() {
     let (mut cpu, mut loops) = (Device::detect().workspace(), plain().workspace());
     let mut random = Random::new(1);
     let shapes = [(40, 1e280), (40, 1e-280), (40, 5e-310), (5, 1e300), (1, 1e-3), (200, 1.0), (2050, 1e9)];
-    for ((count, size), noise) in shapes.into_iter().flat_map(|shape| [1e-9, 3e-11, 1e-12].map(|noise| (shape, noise)))
-    {
+    for ((count, size), noise) in shapes.into_iter().flat_map(|shape| [1.0, 3e-11, 1e-12].map(|noise| (shape, noise))) {
         let mut value = |at: usize| match at % 4 {
-            0 => size * random.normal(),
+            0 => size * (0.5 + 4.0 * noise * random.normal()),
             1 => size * (1.0 + noise * random.normal()),
             2 => 0.75 * size,
             _ => 0.0,

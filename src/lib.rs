@@ -85,3 +85,7 @@ pub mod state;
 pub mod store;
 
 pub use pipeline::{Accumulator, Job};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

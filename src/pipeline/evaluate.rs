@@ -93,7 +93,7 @@ pub(super) struct GroupEvidence {
     pub(super) head: Option<Head>,
     /// Why it has no head, although the run has heads.
     pub(super) headless: Option<&'static str>,
-    pub(super) findings: Option<SecondPassResult>,
+    pub(super) second_pass: Option<SecondPassResult>,
     pub(super) skipped: Skipped,
     pub(super) significand_bits: u32,
     /// Classes left out before anything was pooled.
@@ -290,7 +290,7 @@ impl Evaluation {
                 None => {}
             }
         }
-        self.second_read(own, &mut groups, watch, score)?;
+        self.second_pass(own, &mut groups, watch, score)?;
         let ood_mean = |key: &Key| self.ood.as_ref().and_then(|rows| ood_means.get(&rows.key_of(key)));
         let measured: Vec<Result<GroupReport>> =
             groups.into_par_iter().map(|group| self.measure(&group, ood_mean(&group.key).map(Vec::as_slice))).collect();
@@ -310,7 +310,7 @@ impl Evaluation {
             statistics: &group.statistics,
             significand_bits: group.significand_bits,
             head: group.head.as_ref(),
-            findings: group.findings.as_ref(),
+            findings: group.second_pass.as_ref(),
             ood_mean,
             dropped_classes: group.dropped_classes,
         };

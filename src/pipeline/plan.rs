@@ -171,7 +171,7 @@ pub(super) fn group_evidence(
         key,
         head: None,
         headless: None,
-        findings: None,
+        second_pass: None,
         skipped: group.skipped,
         dropped_classes,
     })

@@ -1,4 +1,4 @@
-//! The second read: rows beside the means and the classifier that the first one made.
+//! The second pass: rows beside the class means that the first pass made, and beside the classifier.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,17 +9,33 @@ use super::first_pass::at_row;
 use super::scan::{Place, Watch, scan};
 use crate::archive::{Archive, Decoded, Key};
 use crate::error::Result;
-use crate::kernels::Workspace;
+use crate::kernels::{Projection, Workspace};
 use crate::metrics::neco_projection;
 use crate::report::Scored;
-use crate::state::{Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState};
+use crate::state::{Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState, Verdict};
 
 /// What a worker has seen of each group, by the position of the group.
 type SeenGroups = BTreeMap<usize, SecondPassState>;
 
+/// The rows that are read in one role.
+struct RoleRows<'a> {
+    role: Role,
+    archive: &'a Archive,
+    units: Vec<usize>,
+    /// The key under which the rows of each group lie, in the order of the groups.
+    keys: Vec<Key>,
+}
+
+/// A pass for each group, and what it has seen so far.
+struct GroupPasses<'a> {
+    groups: &'a [GroupEvidence],
+    passes: Vec<SecondPass<'a>>,
+    seen: Vec<SecondPassState>,
+}
+
 impl Evaluation {
-    /// Fills the findings of groups.
-    pub(super) fn second_read(
+    /// Makes the second pass over all rows that it needs, and keeps its results with the groups.
+    pub(super) fn second_pass(
         &self,
         own: TrainUnits<'_>,
         groups: &mut [GroupEvidence],
@@ -29,12 +45,12 @@ impl Evaluation {
         if !self.reads_again() {
             return Ok(());
         }
-        let findings = self.findings(own, groups, watch, score)?;
-        groups.iter_mut().zip(findings).for_each(|(group, findings)| group.findings = Some(findings));
+        let results = self.second_pass_results(own, groups, watch, score)?;
+        groups.iter_mut().zip(results).for_each(|(group, result)| group.second_pass = Some(result));
         Ok(())
     }
 
-    fn findings(
+    fn second_pass_results(
         &self,
         own: TrainUnits<'_>,
         groups: &[GroupEvidence],
@@ -42,101 +58,94 @@ impl Evaluation {
         score: ScoreSink<'_>,
     ) -> Result<Vec<SecondPassResult>> {
         let score = Mutex::new(score);
-        let needs = self.needs;
-        let options = &self.job.options;
-        let judged = needs.decisions || needs.neco;
-        let projections: Vec<_> = groups
-            .iter()
-            .map(|group| {
-                // The largest logit needs a head.
-                let scored = needs.neco && (group.head.is_some() || !options.neco_max_logit);
-                scored.then(|| neco_projection(&group.statistics, options).ok()).flatten()
-            })
-            .collect();
-        let passes: Vec<SecondPass<'_>> = groups
-            .iter()
-            .zip(&projections)
-            .map(|(group, projection)| {
-                SecondPass::new(&SecondPassSpec {
-                    statistics: &group.statistics,
-                    head: group.head.as_ref(),
-                    use_bias: options.use_bias,
-                    decisions: needs.decisions,
-                    directional: needs.directional.then(|| options.min_count.unwrap_or(2)),
-                    hug_intra: needs.hug_intra && group.head.is_some(),
-                    projection: projection.as_ref(),
-                    max_logit: options.neco_max_logit,
-                })
-                .map_err(|error| self.locate(error, &group.key))
-            })
-            .collect::<Result<_>>()?;
-        let mut seen: Vec<SecondPassState> = groups.iter().map(|_| SecondPassState::default()).collect();
-
-        let own_decisions = judged && self.decisions.is_none();
-        if let Some((archive, units)) = own
-            && (self.reads_own() || own_decisions)
-        {
-            let keys: Vec<Key> = groups.iter().map(|group| group.key.clone()).collect();
-            let role = if own_decisions { Role::TrainAndEval } else { Role::Train };
-            self.look(archive, units, (groups, &keys), role, &passes, &mut seen, watch, &score)?;
+        let (needs, options) = (self.needs, &self.job.options);
+        let projection = |group: &GroupEvidence| {
+            // The largest logit needs a head.
+            let scored = needs.neco && (group.head.is_some() || !options.neco_max_logit);
+            scored.then(|| neco_projection(&group.statistics, options).ok()).flatten()
+        };
+        let projections: Vec<_> = groups.iter().map(projection).collect();
+        let pass = |(group, projection)| self.pass(group, projection);
+        let passes = groups.iter().zip(projections.iter().map(Option::as_ref)).map(pass).collect::<Result<_>>()?;
+        let seen = groups.iter().map(|_| SecondPassState::default()).collect();
+        let mut passes = GroupPasses { groups, passes, seen };
+        for rows in self.rows_by_role(own, groups) {
+            self.read_rows(&rows, &mut passes, watch, &score)?;
         }
-        let others = [(&self.decisions, judged, Role::Eval), (&self.ood, needs.neco, Role::Ood)];
-        for (rows, wanted, role) in others {
-            if let Some(rows) = rows
-                && wanted
-            {
-                let units: Vec<usize> = (0..rows.archive.units().len()).collect();
-                let keys: Vec<Key> = groups.iter().map(|group| rows.key_of(&group.key)).collect();
-                self.look(&rows.archive, &units, (groups, &keys), role, &passes, &mut seen, watch, &score)?;
-            }
-        }
+        let GroupPasses { passes, seen, .. } = &passes;
         let finish = |((pass, seen), group): ((&SecondPass<'_>, &SecondPassState), &GroupEvidence)| {
             pass.finish(seen).map_err(|error| self.locate(error, &group.key))
         };
-        passes.iter().zip(&seen).zip(groups).map(finish).collect()
+        passes.iter().zip(seen).zip(groups).map(finish).collect()
     }
 
-    /// Reads the `units` that hold rows of a group, and hands each group's pass the rows under its key.
-    #[expect(clippy::too_many_arguments, reason = "one read: what, for whom, in which role, and where to put it")]
-    fn look(
+    /// The pass of a group.
+    fn pass<'a>(&self, group: &'a GroupEvidence, projection: Option<&'a Projection>) -> Result<SecondPass<'a>> {
+        let (needs, options) = (self.needs, &self.job.options);
+        SecondPass::new(&SecondPassSpec {
+            statistics: &group.statistics,
+            head: group.head.as_ref(),
+            use_bias: options.use_bias,
+            decisions: needs.decisions,
+            directional: needs.directional.then(|| options.min_count.unwrap_or(2)),
+            hug_intra: needs.hug_intra && group.head.is_some(),
+            projection,
+            max_logit: options.neco_max_logit,
+        })
+        .map_err(|error| self.locate(error, &group.key))
+    }
+
+    /// All rows to be read: the group's own, those of `--decisions`, those of `--ood`.
+    fn rows_by_role<'a>(&'a self, own: TrainUnits<'a>, groups: &[GroupEvidence]) -> Vec<RoleRows<'a>> {
+        let decided = self.needs.decisions || self.needs.neco;
+        let own_decided = decided && self.decisions.is_none();
+        let train = own.filter(|_| self.reads_own() || own_decided).map(|(archive, units)| RoleRows {
+            role: if own_decided { Role::TrainAndEval } else { Role::Train },
+            archive,
+            units: units.to_vec(),
+            keys: groups.iter().map(|group| group.key.clone()).collect(),
+        });
+        let further = [(&self.decisions, decided, Role::Eval), (&self.ood, self.needs.neco, Role::Ood)];
+        let further = further.into_iter().filter(|(_, wanted, _)| *wanted).filter_map(|(rows, _, role)| {
+            let rows = rows.as_ref()?;
+            let keys = groups.iter().map(|group| rows.key_of(&group.key)).collect();
+            Some(RoleRows { role, archive: &rows.archive, units: (0..rows.archive.units().len()).collect(), keys })
+        });
+        train.into_iter().chain(further).collect()
+    }
+
+    /// Reads the units that hold rows of a group, and hands each group's pass the rows under its key.
+    fn read_rows(
         &self,
-        archive: &Archive,
-        units: &[usize],
-        (groups, keys): (&[GroupEvidence], &[Key]),
-        role: Role,
-        passes: &[SecondPass<'_>],
-        seen: &mut [SecondPassState],
+        rows: &RoleRows<'_>,
+        passes: &mut GroupPasses<'_>,
         watch: &Watch,
         score: &Mutex<ScoreSink<'_>>,
     ) -> Result<()> {
+        let RoleRows { role, archive, .. } = *rows;
         let scored = self.job.scores && role != Role::Train;
         let mut by_key: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
-        keys.iter().enumerate().for_each(|(at, key)| by_key.entry(key).or_default().push(at));
+        rows.keys.iter().enumerate().for_each(|(at, key)| by_key.entry(key).or_default().push(at));
         let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| by_key.contains_key(key));
-        let units: Vec<usize> = units.iter().copied().filter(serves).collect();
+        let units: Vec<usize> = rows.units.iter().copied().filter(serves).collect();
         let look = |(seen, workspace): &mut (SeenGroups, Workspace), place: Place, chunk: &Decoded| {
             let batch = chunk.finite_batch()?;
             for part in &chunk.parts {
                 for &group in by_key.get(&part.key).into_iter().flatten() {
                     let mut verdicts = Vec::new();
                     let each = scored.then_some(&mut verdicts);
-                    let (rows, seen) = (part.rows.as_deref(), seen.entry(group).or_default());
-                    passes[group].update(role, &batch, rows, seen, each, workspace)?;
+                    let seen = seen.entry(group).or_default();
+                    passes.passes[group].update(role, &batch, part.rows.as_deref(), seen, each, workspace)?;
                     if scored {
-                        let every: Vec<u32> = (0..batch.rows() as u32).collect();
-                        let rows = part.rows.as_deref().unwrap_or(&every);
-                        let label = |&row: &u32| &chunk.classes[chunk.codes[row as usize] as usize];
-                        let file = archive.units()[units[place.unit]].file;
-                        let scored = Scored {
-                            key: &groups[group].key,
-                            rows: if role == Role::Ood { "ood" } else { "decisions" },
-                            file: &archive.files()[file].name,
-                            file_rows: &rows.iter().map(|&row| chunk.file_rows[row as usize]).collect::<Vec<_>>(),
-                            labels: &rows.iter().map(label).collect::<Vec<_>>(),
-                            classes: &groups[group].statistics.labels,
-                            verdicts: &verdicts,
-                        };
-                        score.lock().unwrap_or_else(PoisonError::into_inner)(&scored)?;
+                        let file = &archive.files()[archive.units()[units[place.unit]].file].name;
+                        let mut score = score.lock().unwrap_or_else(PoisonError::into_inner);
+                        passes.groups[group].score(
+                            role,
+                            file,
+                            (chunk, part.rows.as_deref()),
+                            &verdicts,
+                            &mut *score,
+                        )?;
                     }
                 }
             }
@@ -149,8 +158,33 @@ impl Evaluation {
             look(worker, place, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
         })?;
         for (group, partial) in workers.into_iter().flat_map(|(seen, _)| seen) {
-            seen[group].merge(&partial);
+            passes.seen[group].merge(&partial);
         }
         Ok(())
+    }
+}
+
+impl GroupEvidence {
+    /// Hands the verdicts on rows of a chunk, all or the ones listed, to `score`.
+    fn score(
+        &self,
+        role: Role,
+        file: &str,
+        (chunk, rows): (&Decoded, Option<&[u32]>),
+        verdicts: &[Verdict],
+        score: ScoreSink<'_>,
+    ) -> Result<()> {
+        let every: Vec<u32> = (0..chunk.codes.len() as u32).collect();
+        let rows = rows.unwrap_or(&every);
+        let label = |&row: &u32| &chunk.classes[chunk.codes[row as usize] as usize];
+        score(&Scored {
+            key: &self.key,
+            rows: if role == Role::Ood { "ood" } else { "decisions" },
+            file,
+            file_rows: &rows.iter().map(|&row| chunk.file_rows[row as usize]).collect::<Vec<_>>(),
+            labels: &rows.iter().map(label).collect::<Vec<_>>(),
+            classes: &self.statistics.labels,
+            verdicts,
+        })
     }
 }

@@ -55,3 +55,12 @@ pub use provenance::{Difference, Provenance};
 pub(crate) use provenance::{locate, or_none};
 pub use staged::Staged;
 pub use state_file::StateFile;
+
+/// The names of all files in a directory, sorted.
+#[cfg(test)]
+fn names(dir: &std::path::Path) -> Vec<String> {
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<String> = std::fs::read_dir(dir).unwrap().map(name).collect();
+    names.sort();
+    names
+}

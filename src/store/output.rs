@@ -191,13 +191,7 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorKind;
-
-    fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
+    use crate::store::names;
 
     fn put(text: &'static str) -> impl FnOnce(&mut (dyn Write + Send)) -> Result<()> {
         |out| out.write_all(text.as_bytes()).map_err(|error| Error::io(error.to_string()))

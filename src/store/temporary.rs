@@ -188,13 +188,7 @@ fn remove_abandoned(path: &Path, shown: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-
-    fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
+    use crate::store::names;
 
     #[test]
     fn one_of_many_has_it() {

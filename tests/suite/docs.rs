@@ -91,6 +91,17 @@ fn filled(page: &str) -> (String, Vec<String>) {
     (text, names)
 }
 
+/// Fails if a generated page is not what is made now; `DOCS=overwrite` writes it.
+pub(crate) fn hold(path: &Path, made: &str) {
+    if std::env::var("DOCS").is_ok_and(|value| value == "overwrite") {
+        return fs::write(path, made).unwrap();
+    }
+    let page = fs::read_to_string(path).unwrap_or_default();
+    let differs = page.lines().zip(made.lines()).find(|(found, expected)| found != expected);
+    let path = path.display();
+    assert!(page == made, "{path} is out of date; DOCS=overwrite writes it. First difference: {differs:#?}");
+}
+
 #[test]
 fn the_page_of_metrics_is_what_the_catalogue_says() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
@@ -99,10 +110,5 @@ fn the_page_of_metrics_is_what_the_catalogue_says() {
     for family in Family::ALL {
         assert!(names.iter().any(|name| name == family.name()), "docs/metrics.md has no table of {}", family.name());
     }
-    if std::env::var("DOCS").is_ok_and(|value| value == "overwrite") {
-        fs::write(&path, made).unwrap();
-        return;
-    }
-    let differs = page.lines().zip(made.lines()).find(|(found, expected)| found != expected);
-    assert!(page == made, "docs/metrics.md is out of date; DOCS=overwrite writes it. First difference: {differs:#?}");
+    hold(&path, &made);
 }

@@ -21,6 +21,7 @@ mod laws;
 mod layering;
 mod means;
 mod oracle;
+mod picture;
 mod plain_kernels;
 #[cfg(all(feature = "cli", feature = "sql"))]
 mod queries;

@@ -8,22 +8,32 @@ use crate::archive::StoredHead;
 use crate::error::Result;
 use crate::sql::functions::evaluate::{Beside, keys_of_states, metric, table};
 use crate::sql::settings::Settings;
+use crate::sql::settings::budget::Held;
 use crate::sql::values::head::{HeadPlace, Library};
 use crate::sql::values::state_column;
 use crate::sql::values::summary::Summary;
 
+/// A group of rows, and the head that came with them.
+#[derive(Default)]
+pub(in crate::sql) struct RowGroup {
+    pub(in crate::sql) summary: Summary,
+    pub(in crate::sql) head: Option<HeadPlace>,
+    /// The memory of the session that it holds until it is dropped.
+    pub(in crate::sql) held: Option<Held>,
+}
+
 /// What is made of a group once all its rows are in.
 pub(in crate::sql) trait Finish: Send + Sync + 'static {
     /// The values of groups, one a row, each with the head that came with its rows.
-    fn finish(&self, groups: &[(Summary, Option<HeadPlace>)]) -> Result<ArrayRef>;
+    fn finish(&self, groups: &[RowGroup]) -> Result<ArrayRef>;
 }
 
 /// Groups become states.
 pub(in crate::sql) struct ToStates;
 
 impl Finish for ToStates {
-    fn finish(&self, groups: &[(Summary, Option<HeadPlace>)]) -> Result<ArrayRef> {
-        Ok(Arc::new(state_column::encode(groups.iter().map(|(summary, _)| Some(summary)))?))
+    fn finish(&self, groups: &[RowGroup]) -> Result<ArrayRef> {
+        Ok(Arc::new(state_column::encode(groups.iter().map(|group| Some(&group.summary)))?))
     }
 }
 
@@ -34,7 +44,7 @@ pub(in crate::sql) struct ToMetric {
 }
 
 impl Finish for ToMetric {
-    fn finish(&self, groups: &[(Summary, Option<HeadPlace>)]) -> Result<ArrayRef> {
+    fn finish(&self, groups: &[RowGroup]) -> Result<ArrayRef> {
         let heads = heads(groups)?;
         metric(self.key, &beside(groups, &heads), &self.settings)
     }
@@ -46,17 +56,17 @@ pub(in crate::sql) struct ToMeasurements {
 }
 
 impl Finish for ToMeasurements {
-    fn finish(&self, groups: &[(Summary, Option<HeadPlace>)]) -> Result<ArrayRef> {
+    fn finish(&self, groups: &[RowGroup]) -> Result<ArrayRef> {
         let heads = heads(groups)?;
         Ok(Arc::new(table(&keys_of_states(), &beside(groups, &heads), &self.settings)?))
     }
 }
 
-fn heads(groups: &[(Summary, Option<HeadPlace>)]) -> Result<Vec<Option<Arc<StoredHead>>>> {
+fn heads(groups: &[RowGroup]) -> Result<Vec<Option<Arc<StoredHead>>>> {
     let mut library = Library::default();
-    groups.iter().map(|(_, head)| head.as_ref().map(|head| library.read(head)).transpose()).collect()
+    groups.iter().map(|group| group.head.as_ref().map(|head| library.read(head)).transpose()).collect()
 }
 
-fn beside<'a>(groups: &'a [(Summary, Option<HeadPlace>)], heads: &'a [Option<Arc<StoredHead>>]) -> Vec<Beside<'a>> {
-    groups.iter().zip(heads).map(|((summary, _), head)| (Some(summary), head.as_deref(), None)).collect()
+fn beside<'a>(groups: &'a [RowGroup], heads: &'a [Option<Arc<StoredHead>>]) -> Vec<Beside<'a>> {
+    groups.iter().zip(heads).map(|(group, head)| (Some(&group.summary), head.as_deref(), None)).collect()
 }

@@ -11,11 +11,10 @@ use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_na
 use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
-use datafusion::scalar::ScalarValue;
 
 use crate::error::Result;
+use crate::sql::aggregates::accumulator::{Aggregation, ManyGroups, OneGroup};
 use crate::sql::aggregates::of_rows::distinct;
-use crate::sql::error::external;
 use crate::sql::functions::catalogue;
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::{Budget, Held};
@@ -86,9 +85,7 @@ impl AggregateUDFImpl for MergeStates {
         if args.is_distinct {
             return distinct("nc_merge");
         }
-        let mut merged = self.merged();
-        merged.groups.push(MergedGroup::default());
-        Ok(Box::new(Single(merged)))
+        Ok(Box::new(OneGroup::new(self.merged())))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> SqlResult<Vec<FieldRef>> {
@@ -100,7 +97,7 @@ impl AggregateUDFImpl for MergeStates {
     }
 
     fn create_groups_accumulator(&self, _: AccumulatorArgs<'_>) -> SqlResult<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(self.merged()))
+        Ok(Box::new(ManyGroups(self.merged())))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -126,14 +123,26 @@ struct MergedGroup {
     held: Option<Held>,
 }
 
-impl Merged {
-    fn add(
+impl Aggregation for Merged {
+    type Group = MergedGroup;
+
+    const RETRACTS: bool = true;
+
+    fn empty(&self) -> Self {
+        Self { groups: Vec::new(), memory: self.memory, budget: self.budget.clone() }
+    }
+
+    fn resize(&mut self, groups: usize) {
+        self.groups.resize_with(groups, MergedGroup::default);
+    }
+
+    fn update(
         &mut self,
-        states: &ArrayRef,
-        filter: Option<&BooleanArray>,
+        values: &[ArrayRef],
         group_of: &dyn Fn(usize) -> usize,
+        filter: Option<&BooleanArray>,
     ) -> Result<()> {
-        let states = States::of(states)?;
+        let states = States::of(&values[0])?;
         for row in 0..states.len() {
             if filter.is_some_and(|filter| filter.is_null(row) || !filter.value(row)) {
                 continue;
@@ -148,87 +157,39 @@ impl Merged {
         Ok(())
     }
 
-    /// States as a column, which is there beside them for a while.
-    fn encoded(&self, groups: &[MergedGroup]) -> Result<ArrayRef> {
+    fn merge(&mut self, states: &[ArrayRef], group_of: &dyn Fn(usize) -> usize) -> Result<()> {
+        self.update(states, group_of, None)
+    }
+
+    fn retract(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let mut leaving = self.empty();
+        leaving.resize(1);
+        leaving.update(values, &|_| 0, None)?;
+        self.groups[0].summary.subtract(&leaving.groups[0].summary)
+    }
+
+    fn take(&mut self, emit_to: EmitTo) -> Vec<MergedGroup> {
+        emit_to.take_needed(&mut self.groups)
+    }
+
+    fn groups(&self) -> &[MergedGroup] {
+        &self.groups
+    }
+
+    fn partial(&self, groups: &[MergedGroup]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![self.finish(groups)?])
+    }
+
+    fn finish(&self, groups: &[MergedGroup]) -> Result<ArrayRef> {
+        // The column is made while the groups are still there.
         let bytes = groups.iter().map(|group| group.summary.bytes()).sum();
         let _columns = self.budget.hold(bytes, self.memory)?;
         Ok(Arc::new(state_column::encode(groups.iter().map(|group| Some(&group.summary)))?))
     }
-}
 
-impl GroupsAccumulator for Merged {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
-        total_num_groups: usize,
-    ) -> SqlResult<()> {
-        self.groups.resize_with(total_num_groups, MergedGroup::default);
-        self.add(&values[0], opt_filter, &|row| group_indices[row]).map_err(external)
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> SqlResult<ArrayRef> {
-        let groups = emit_to.take_needed(&mut self.groups);
-        self.encoded(&groups).map_err(external)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> SqlResult<Vec<ArrayRef>> {
-        Ok(vec![self.evaluate(emit_to)?])
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> SqlResult<()> {
-        self.update_batch(values, group_indices, None, total_num_groups)
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> SqlResult<Vec<ArrayRef>> {
-        let mut each = Self { groups: Vec::new(), memory: self.memory, budget: self.budget.clone() };
-        let rows: Vec<usize> = (0..values[0].len()).collect();
-        each.update_batch(values, &rows, opt_filter, rows.len())?;
-        each.state(EmitTo::All)
-    }
-
-    fn size(&self) -> usize {
+    fn bytes(&self) -> usize {
         // What a pool of the session holds is not reported again: see `Budget`.
         let held = |group: &MergedGroup| if self.budget.is_pooled() { 0 } else { group.summary.bytes() as usize };
         self.groups.iter().map(|group| size_of::<MergedGroup>() + held(group)).sum()
-    }
-}
-
-/// All states are one group.
-#[derive(Debug)]
-struct Single(Merged);
-
-impl Accumulator for Single {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> SqlResult<()> {
-        self.0.add(&values[0], None, &|_| 0).map_err(external)
-    }
-
-    fn evaluate(&mut self) -> SqlResult<ScalarValue> {
-        // A window asks for the value again after every step.
-        ScalarValue::try_from_array(&self.0.encoded(&self.0.groups).map_err(external)?, 0)
-    }
-
-    fn size(&self) -> usize {
-        self.0.size()
-    }
-
-    fn state(&mut self) -> SqlResult<Vec<ScalarValue>> {
-        Ok(vec![self.evaluate()?])
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> SqlResult<()> {
-        self.update_batch(states)
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> SqlResult<()> {
-        let mut leaving =
-            Merged { groups: vec![MergedGroup::default()], memory: self.0.memory, budget: self.0.budget.clone() };
-        leaving.add(&values[0], None, &|_| 0).map_err(external)?;
-        self.0.groups[0].summary.subtract(&leaving.groups[0].summary).map_err(external)
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        true
     }
 }

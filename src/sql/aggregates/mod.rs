@@ -1,5 +1,6 @@
 //! Aggregate functions: from rows to states and decisions.
 
+pub(super) mod accumulator;
 pub(super) mod finish;
 pub(super) mod groups;
 pub(super) mod merge;

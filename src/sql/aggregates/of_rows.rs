@@ -16,8 +16,9 @@ use datafusion::logical_expr::{
 
 use crate::error::Error;
 use crate::metrics::{Card, card, cards};
+use crate::sql::aggregates::accumulator::{ManyGroups, OneGroup};
 use crate::sql::aggregates::finish::{Finish, ToMeasurements, ToMetric, ToStates};
-use crate::sql::aggregates::groups::{Groups, Single};
+use crate::sql::aggregates::groups::Groups;
 use crate::sql::error::external;
 use crate::sql::functions::catalogue;
 use crate::sql::functions::evaluate::{MetricInput, keys_of_states, needs_scatter, table_fields};
@@ -238,7 +239,7 @@ impl AggregateUDFImpl for RowAggregate {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> SqlResult<Box<dyn Accumulator>> {
-        Ok(Box::new(Single::new(self.groups(&args)?)))
+        Ok(Box::new(OneGroup::new(self.groups(&args)?)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> SqlResult<Vec<FieldRef>> {
@@ -255,7 +256,7 @@ impl AggregateUDFImpl for RowAggregate {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> SqlResult<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(self.groups(&args)?))
+        Ok(Box::new(ManyGroups(self.groups(&args)?)))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -16,15 +15,14 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, Expr, GroupsAccumulator, Signature, Volatility,
     udaf_default_schema_name, udaf_default_window_function_schema_name,
 };
-use datafusion::scalar::ScalarValue;
 
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
 use crate::kernels::{Projection, Workspace};
 use crate::metrics::{Evidence, Extras, Need, Selection, card, cards, measure, neco_projection};
+use crate::sql::aggregates::accumulator::{Aggregation, ManyGroups, OneGroup};
 use crate::sql::aggregates::groups::differ_in_length;
 use crate::sql::aggregates::of_rows::{check_rows, distinct, with_casts};
-use crate::sql::error::external;
 use crate::sql::functions::catalogue;
 use crate::sql::functions::decisions::DecisionsFunction;
 use crate::sql::functions::evaluate;
@@ -145,9 +143,7 @@ impl AggregateUDFImpl for SecondPassAggregate {
         if args.is_distinct {
             return distinct(&self.name);
         }
-        let mut groups = SecondPassGroups::new(self);
-        groups.groups.resize_with(1, SecondPassGroup::default);
-        Ok(Box::new(Single(groups)))
+        Ok(Box::new(OneGroup::new(SecondPassGroups::new(self))))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> SqlResult<Vec<FieldRef>> {
@@ -164,7 +160,7 @@ impl AggregateUDFImpl for SecondPassAggregate {
     }
 
     fn create_groups_accumulator(&self, _: AccumulatorArgs<'_>) -> SqlResult<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(SecondPassGroups::new(self)))
+        Ok(Box::new(ManyGroups(SecondPassGroups::new(self))))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -302,6 +298,79 @@ impl SecondPassGroups {
         }
     }
 
+    fn findings(&self, group: &SecondPassGroup) -> Result<Option<(Arc<Context>, SecondPassResult)>> {
+        let Some(context) = group.context.clone() else { return Ok(None) };
+        let findings = SecondPass::new(&self.spec(&context))?.finish(&group.seen)?;
+        Ok(Some((context, findings)))
+    }
+
+    fn metric(&self, key: &'static str, group: &SecondPassGroup) -> Result<Option<f64>> {
+        let Some((context, findings)) = self.findings(group)? else { return Ok(None) };
+        if self.function.takes_outside() {
+            let separation = findings.neco.as_ref();
+            return Ok(separation.map(|found| if key == "nc5_neco_auroc" { found.auroc } else { found.fpr95 }));
+        }
+        let evidence = Evidence {
+            statistics: &context.statistics,
+            significand_bits: 0,
+            head: context.classifier.as_ref(),
+            findings: Some(&findings),
+            ood_mean: None,
+            dropped_classes: 0,
+        };
+        let selection = Selection::parse(&[key.to_owned()])?;
+        let made = measure(&evidence, &self.function.settings.options, &selection, Extras::default())?;
+        self.function.settings.doubts.note(&made, true);
+        Ok(made.metrics.first().and_then(|metric| metric.value))
+    }
+}
+
+/// Fails if the labels of rows are of another kind than the classes: not one of them would be known.
+fn check_kind(statistics: &Statistics, batch: &Batch<'_>) -> Result<()> {
+    let found = batch.codes().first().map(|&code| batch.classes()[code as usize].kind());
+    match statistics.labels.first().map(Label::kind).zip(found) {
+        Some((known, found)) if known != found => {
+            Err(Error::data("the rows have labels of another kind than the state")
+                .with("labels", format!("{found}s"))
+                .with("expected", format!("{known}s")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Groups as columns: their states, their heads, what was seen.
+fn partial_states(groups: &[SecondPassGroup]) -> Result<Vec<ArrayRef>> {
+    let context = |group: &SecondPassGroup| group.context.clone();
+    let states: Vec<_> = groups.iter().map(|group| context(group).map(|context| context.state.clone())).collect();
+    let states = states.iter().map(|state| match state {
+        Some(state) => States::of(state)?.get(0),
+        None => Ok(None),
+    });
+    let states = states.collect::<Result<Vec<_>>>()?;
+    let place = |group: &SecondPassGroup| -> Result<Option<HeadPlace>> {
+        let Some(head) = context(group).and_then(|context| context.head.clone()) else { return Ok(None) };
+        Ok(head::decode(&head)?.and_then(|mut places| places.pop().flatten()))
+    };
+    let heads: Vec<Option<HeadPlace>> = groups.iter().map(place).collect::<Result<_>>()?;
+    let seen = groups.iter().map(|group| group.context.as_ref().map(|_| group.seen.encode()));
+    Ok(vec![
+        Arc::new(state_column::encode(states.iter().map(Option::as_ref))?),
+        head::encode(heads.iter().map(Option::as_ref))?,
+        Arc::new(seen.collect::<BinaryArray>()),
+    ])
+}
+
+impl Aggregation for SecondPassGroups {
+    type Group = SecondPassGroup;
+
+    fn empty(&self) -> Self {
+        Self::new(&self.function)
+    }
+
+    fn resize(&mut self, groups: usize) {
+        self.groups.resize_with(groups, SecondPassGroup::default);
+    }
+
     fn update(
         &mut self,
         values: &[ArrayRef],
@@ -377,10 +446,16 @@ impl SecondPassGroups {
         Ok(())
     }
 
-    fn findings(&self, group: &SecondPassGroup) -> Result<Option<(Arc<Context>, SecondPassResult)>> {
-        let Some(context) = group.context.clone() else { return Ok(None) };
-        let findings = SecondPass::new(&self.spec(&context))?.finish(&group.seen)?;
-        Ok(Some((context, findings)))
+    fn take(&mut self, emit_to: EmitTo) -> Vec<SecondPassGroup> {
+        emit_to.take_needed(&mut self.groups)
+    }
+
+    fn groups(&self) -> &[SecondPassGroup] {
+        &self.groups
+    }
+
+    fn partial(&self, groups: &[SecondPassGroup]) -> Result<Vec<ArrayRef>> {
+        partial_states(groups)
     }
 
     fn finish(&self, groups: &[SecondPassGroup]) -> Result<ArrayRef> {
@@ -400,135 +475,12 @@ impl SecondPassGroups {
         }
     }
 
-    fn metric(&self, key: &'static str, group: &SecondPassGroup) -> Result<Option<f64>> {
-        let Some((context, findings)) = self.findings(group)? else { return Ok(None) };
-        if self.function.takes_outside() {
-            let separation = findings.neco.as_ref();
-            return Ok(separation.map(|found| if key == "nc5_neco_auroc" { found.auroc } else { found.fpr95 }));
-        }
-        let evidence = Evidence {
-            statistics: &context.statistics,
-            significand_bits: 0,
-            head: context.classifier.as_ref(),
-            findings: Some(&findings),
-            ood_mean: None,
-            dropped_classes: 0,
-        };
-        let selection = Selection::parse(&[key.to_owned()])?;
-        let made = measure(&evidence, &self.function.settings.options, &selection, Extras::default())?;
-        self.function.settings.doubts.note(&made, true);
-        Ok(made.metrics.first().and_then(|metric| metric.value))
-    }
-}
-
-/// Fails if the labels of rows are of another kind than the classes: not one of them would be known.
-fn check_kind(statistics: &Statistics, batch: &Batch<'_>) -> Result<()> {
-    let found = batch.codes().first().map(|&code| batch.classes()[code as usize].kind());
-    match statistics.labels.first().map(Label::kind).zip(found) {
-        Some((known, found)) if known != found => {
-            Err(Error::data("the rows have labels of another kind than the state")
-                .with("labels", format!("{found}s"))
-                .with("expected", format!("{known}s")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Groups as columns: their states, their heads, what was seen.
-fn partial(groups: &[SecondPassGroup]) -> Result<Vec<ArrayRef>> {
-    let context = |group: &SecondPassGroup| group.context.clone();
-    let states: Vec<_> = groups.iter().map(|group| context(group).map(|context| context.state.clone())).collect();
-    let states = states.iter().map(|state| match state {
-        Some(state) => States::of(state)?.get(0),
-        None => Ok(None),
-    });
-    let states = states.collect::<Result<Vec<_>>>()?;
-    let place = |group: &SecondPassGroup| -> Result<Option<HeadPlace>> {
-        let Some(head) = context(group).and_then(|context| context.head.clone()) else { return Ok(None) };
-        Ok(head::decode(&head)?.and_then(|mut places| places.pop().flatten()))
-    };
-    let heads: Vec<Option<HeadPlace>> = groups.iter().map(place).collect::<Result<_>>()?;
-    let seen = groups.iter().map(|group| group.context.as_ref().map(|_| group.seen.encode()));
-    Ok(vec![
-        Arc::new(state_column::encode(states.iter().map(Option::as_ref))?),
-        head::encode(heads.iter().map(Option::as_ref))?,
-        Arc::new(seen.collect::<BinaryArray>()),
-    ])
-}
-
-impl GroupsAccumulator for SecondPassGroups {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
-        total_num_groups: usize,
-    ) -> SqlResult<()> {
-        self.groups.resize_with(total_num_groups, SecondPassGroup::default);
-        self.update(values, &|row| group_indices[row], opt_filter).map_err(external)
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> SqlResult<ArrayRef> {
-        let groups = emit_to.take_needed(&mut self.groups);
-        self.finish(&groups).map_err(external)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> SqlResult<Vec<ArrayRef>> {
-        let groups = emit_to.take_needed(&mut self.groups);
-        partial(&groups).map_err(external)
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> SqlResult<()> {
-        self.groups.resize_with(total_num_groups, SecondPassGroup::default);
-        self.merge(values, &|row| group_indices[row]).map_err(external)
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> SqlResult<Vec<ArrayRef>> {
-        let mut each = Self::new(&self.function);
-        let rows: Vec<usize> = (0..values[0].len()).collect();
-        each.update_batch(values, &rows, opt_filter, rows.len())?;
-        each.state(EmitTo::All)
-    }
-
-    fn size(&self) -> usize {
+    fn bytes(&self) -> usize {
         let context =
             |context: &Arc<Context>| context.state.get_array_memory_size() + 8 * context.statistics.offsets.len();
         // What a pool of the session holds is not reported again: see `Budget`.
         let contexts: usize =
             if self.function.budget.is_pooled() { 0 } else { self.contexts.iter().map(context).sum() };
         contexts + self.groups.len() * size_of::<SecondPassGroup>()
-    }
-}
-
-/// All rows are one group.
-struct Single(SecondPassGroups);
-
-impl fmt::Debug for Single {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Single").finish_non_exhaustive()
-    }
-}
-
-impl Accumulator for Single {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> SqlResult<()> {
-        self.0.update(values, &|_| 0, None).map_err(external)
-    }
-
-    fn evaluate(&mut self) -> SqlResult<ScalarValue> {
-        let value = self.0.finish(&self.0.groups.clone()).map_err(external)?;
-        ScalarValue::try_from_array(&value, 0)
-    }
-
-    fn size(&self) -> usize {
-        self.0.size()
-    }
-
-    fn state(&mut self) -> SqlResult<Vec<ScalarValue>> {
-        let columns = partial(&self.0.groups).map_err(external)?;
-        columns.iter().map(|column| ScalarValue::try_from_array(column, 0)).collect()
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> SqlResult<()> {
-        self.0.merge(states, &|_| 0).map_err(external)
     }
 }

@@ -50,21 +50,9 @@ fn files() -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// Every row that these filters let through: its group, its label and its vector, and what was left out.
-fn rows(path: &Path, filters: &[(&str, &str)]) -> Result<Vec<String>> {
-    // Bytes are vectors where somebody says so.
-    let dtype = path.ends_with("plain-binary.parquet").then_some(Dtype::F32);
-    let request = Request {
-        features: dtype.map(|_| "feature".to_owned()),
-        dtype,
-        nulls: Policy::Skip,
-        nonfinite: Policy::Skip,
-        group_by: vec!["epoch".to_owned()],
-        keys_optional: true,
-        filters: filters.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect(),
-        ..Request::default()
-    };
-    let archive = Archive::open(&[path.to_str().unwrap().to_owned()], &request)?;
+/// All rows of a request, chunk by chunk, and what was left out.
+pub(super) fn rows_read(path: &Path, request: &Request) -> Result<Vec<String>> {
+    let archive = Archive::open(&[path.to_str().unwrap().to_owned()], request)?;
     let mut rows = Vec::new();
     for unit in 0..archive.units().len() {
         let mut reader = archive.read(unit)?;
@@ -80,6 +68,23 @@ fn rows(path: &Path, filters: &[(&str, &str)]) -> Result<Vec<String>> {
         }
     }
     Ok(rows)
+}
+
+/// Every row that these filters let through: its group, its label and its vector, and what was left out.
+fn rows(path: &Path, filters: &[(&str, &str)]) -> Result<Vec<String>> {
+    // Bytes are vectors where somebody says so.
+    let dtype = path.ends_with("plain-binary.parquet").then_some(Dtype::F32);
+    let request = Request {
+        features: dtype.map(|_| "feature".to_owned()),
+        dtype,
+        nulls: Policy::Skip,
+        nonfinite: Policy::Skip,
+        group_by: vec!["epoch".to_owned()],
+        keys_optional: true,
+        filters: filters.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        ..Request::default()
+    };
+    rows_read(path, &request)
 }
 
 /// All columns, as SQL gets them.

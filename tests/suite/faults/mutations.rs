@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nckit::archive::{Archive, HeadSource, Policy, Request, Spellings, StoredHead};
+use nckit::archive::{HeadSource, Policy, Request, Spellings, StoredHead};
 use nckit::error::{Error, ErrorKind, Result};
 use nckit::store::StateFile;
 
+use super::bits::rows_read;
 use super::states::seal;
 use crate::rows::Random;
 
@@ -117,16 +118,7 @@ fn fault_23_damaged_state_files_are_refused() {
 /// All rows, as read.
 fn rows(path: &Path) -> Result<Vec<String>> {
     let request = Request { nonfinite: Policy::Skip, nulls: Policy::Skip, ..Request::default() };
-    let archive = Archive::open(&[path.to_str().unwrap().to_owned()], &request)?;
-    let mut rows = Vec::new();
-    for unit in 0..archive.units().len() {
-        let mut reader = archive.read(unit)?;
-        while let Some(chunk) = reader.next()? {
-            let labels = chunk.codes.iter().map(|&code| chunk.classes[code as usize].to_string());
-            rows.push(format!("{:?} {:?} {:?}", chunk.values, labels.collect::<Vec<_>>(), chunk.parts));
-        }
-    }
-    Ok(rows)
+    rows_read(path, &request)
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::keys::Grouping;
-use super::scalars::{Coded, NULL};
+use super::codes::{Coded, NULL};
+use super::grouping::Grouping;
+use super::request::Policy;
+use super::rows::{Decoded, Part, Skipped, Values};
 use super::vectors::{Fault, Vectors};
-use super::{Decoded, Part, Policy, Skipped, Values};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 

@@ -7,10 +7,11 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
+use super::damage::damaged;
+use super::escape::escaped;
 use super::foreign::{self, LOOKED_AT, TEXT};
+use super::passed::Passed;
 use super::pattern::{self, Ways, is_marker, is_pattern, unlistable};
-use super::source::damaged;
-use super::{Passed, escaped};
 use crate::error::{Error, Result};
 
 /// A file that an input leads to.

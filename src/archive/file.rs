@@ -8,13 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::file::metadata::ParquetMetaData;
-
 use super::discover::no_file;
-use super::footer;
-use super::schema::Columns;
-use super::source::{self, Source, damaged, guarded};
+use super::file_columns::Columns;
+use super::parquet::{Footer, Source, footer};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A Parquet file of an archive.
@@ -89,22 +85,6 @@ impl Stamp {
         })
     }
 }
-
-/// What stands at the end of a file.
-#[derive(Debug)]
-pub(super) struct Footer {
-    pub(super) arrow: ArrowReaderMetadata,
-    pub(super) hash: u64,
-    /// Its bytes as stored.
-    pub(super) bytes: u64,
-}
-
-impl Footer {
-    pub(super) fn parquet(&self) -> &Arc<ParquetMetaData> {
-        self.arrow.metadata()
-    }
-}
-
 /// Opens a file.
 pub(super) fn open(path: &Path) -> Result<(Source, Stamp)> {
     let failed = |error: io::Error| match error.kind() {
@@ -123,64 +103,6 @@ pub(super) fn open(path: &Path) -> Result<(Source, Stamp)> {
 
 /// The message of every error that says that a file is no longer what was planned.
 pub(super) const CHANGED: &str = "the file has changed since the plan was made";
-
-/// The magic of Parquet, at both ends of a file.
-const MAGIC: &[u8; 4] = b"PAR1";
-
-/// The largest footer that is read; real ones take some hundred bytes for each column of each row group.
-const FOOTER_LIMIT: u64 = 512 << 20;
-
-/// How many times its stored bytes a footer takes in memory, those read for it included.
-pub(super) const FOOTER_GROWTH: u64 = 4;
-
-/// The bytes of the footer, which are in the file.
-pub(super) fn footer_length(source: &Source, size: u64) -> Result<u64> {
-    if size < 12 {
-        return Err(damaged(format!("a file of {size} bytes cannot be one")));
-    }
-    let tail = source.bytes(size - 8, 8)?;
-    if tail[4..] == *b"PARE" {
-        return Err(Error::data(source::DAMAGED).with("detail", "its footer is encrypted"));
-    }
-    if tail[4..] != *MAGIC {
-        let begun = source.bytes(0, 4)? == MAGIC;
-        return Err(damaged(if begun { "it ends before its footer: truncated" } else { "it does not end with PAR1" }));
-    }
-    let length = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
-    if length > FOOTER_LIMIT || length > size - 12 {
-        return Err(damaged(format!("the footer claims {length} bytes")));
-    }
-    Ok(length)
-}
-
-/// Reads the footer, believing nothing that it says about sizes.
-pub(super) fn footer(source: &Source, size: u64) -> Result<Footer> {
-    let length = footer_length(source, size)?;
-    let bytes = source.bytes(size - 8 - length, length)?;
-    let metadata = footer::read(&bytes, size - 8 - length)?;
-    // The embedded Arrow schema is where most decoders break on damage, and reading needs nothing of it.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let arrow = guarded(|| ArrowReaderMetadata::try_new(Arc::new(metadata), options))?;
-    check_rows(arrow.metadata())?;
-    Ok(Footer { arrow, hash: fnv1a(&bytes), bytes: length })
-}
-
-/// Counts that are no counts, and row groups whose bytes lie elsewhere.
-fn check_rows(metadata: &ParquetMetaData) -> Result<()> {
-    let mut total = 0_u64;
-    for (index, group) in metadata.row_groups().iter().enumerate() {
-        let rows = u64::try_from(group.num_rows()).ok().and_then(|rows| total.checked_add(rows));
-        total = rows.ok_or_else(|| damaged("a count of rows is none").with("row group", index))?;
-        if group.columns().iter().any(|column| column.file_path().is_some()) {
-            return Err(damaged("its columns lie in other files").with("row group", index));
-        }
-    }
-    if u64::try_from(metadata.file_metadata().num_rows()) != Ok(total) {
-        return Err(damaged("its row groups do not add up to its rows"));
-    }
-    Ok(())
-}
-
 /// What a file has to be when it is opened again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pinned<'a> {
@@ -280,21 +202,5 @@ impl Footers {
             footers.truncate(fit);
         }
         Ok((source, footer))
-    }
-}
-
-/// The 64-bit hash of Fowler, Noll and Vo: the same in every version of this crate, since ledgers keep it.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hash_is_the_published_one() {
-        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
     }
 }

@@ -1,16 +1,15 @@
 //! Groups and filters: which rows belong together, and which are asked for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
-use parquet::data_type::AsBytes;
-use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
-use parquet::file::statistics::{Statistics, ValueStatistics};
+use parquet::file::metadata::ParquetMetaData;
 
+use super::codes::{Coded, label_kind};
 use super::discover::Found;
-use super::scalars::{Coded, NULL};
-use super::schema::{Columns, Origin, Schema};
-use super::{Key, escaped};
+use super::escape::escaped;
+use super::parquet::{constant, leaves};
+use super::schema::Schema;
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
@@ -110,7 +109,7 @@ impl Twin {
     /// Whether the row groups of a file show by their statistics that the column says the same; all that they cannot show
     /// is for [`check`](Self::check).
     pub(super) fn is_settled(&self, metadata: &ParquetMetaData, schema: &Schema<'_>) -> Result<bool> {
-        let Some(&leaf) = super::schema::leaves(metadata, &[self.root]).first() else { return Ok(true) };
+        let Some(&leaf) = leaves(metadata, &[self.root]).first() else { return Ok(true) };
         let mut settled = true;
         for (row_group, group) in metadata.row_groups().iter().enumerate().filter(|(_, group)| group.num_rows() > 0) {
             match constant(group, leaf, schema.field(self.root).data_type()) {
@@ -207,118 +206,5 @@ pub(super) fn parse(kind: LabelKind, text: &str) -> Result<Label> {
 
 /// The kind of a column that may make groups; floats may not.
 pub(super) fn key_kind(kind: &DataType) -> Option<LabelKind> {
-    super::schema::label_kind(kind).filter(|_| !kind.is_floating())
-}
-
-/// The one value of a column in a row group, if its statistics say so beyond doubt.
-pub(super) fn constant(group: &RowGroupMetaData, leaf: usize, kind: &DataType) -> Option<Label> {
-    let no_nulls = group.column(leaf).statistics()?.null_count_opt() == Some(0);
-    let (min, max) = range(group, leaf, kind)?;
-    (no_nulls && min == max).then_some(min)
-}
-
-/// The least and the greatest value of a column in a row group, nulls aside, if its statistics say so beyond doubt.
-pub(super) fn range(group: &RowGroupMetaData, leaf: usize, kind: &DataType) -> Option<(Label, Label)> {
-    fn both<T>(statistics: &ValueStatistics<T>, label: impl Fn(&T) -> Option<Label>) -> Option<(Label, Label)> {
-        Some((label(statistics.min_opt()?)?, label(statistics.max_opt()?)?))
-    }
-    let unsigned = kind.is_unsigned_integer();
-    match group.column(leaf).statistics()? {
-        Statistics::Boolean(values) => both(values, |&value| Some(Label::Bool(value))),
-        Statistics::Int32(values) => {
-            both(values, |&value| Some(Label::Int(if unsigned { i128::from(value as u32) } else { value.into() })))
-        }
-        Statistics::Int64(values) => {
-            both(values, |&value| Some(Label::Int(if unsigned { i128::from(value as u64) } else { value.into() })))
-        }
-        // Long texts are cut short in statistics.
-        Statistics::ByteArray(values) if values.min_is_exact() && values.max_is_exact() => {
-            both(values, |value| Some(Label::Text(std::str::from_utf8(value.as_bytes()).ok()?.into())))
-        }
-        _ => None,
-    }
-}
-
-/// Which group each row of a chunk belongs to.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Grouping {
-    /// The groups that are there.
-    pub(super) keys: Vec<Key>,
-    /// The group of each row, or [`NULL`] for rows that no filter lets through; `None` if all are of the first group.
-    pub(super) of_row: Option<Vec<u32>>,
-}
-
-impl Grouping {
-    /// Groups `rows` rows by keys of these names; the first row is `base` of the row group.
-    pub(super) fn new(
-        names: &[String],
-        columns: &Columns,
-        filters: &[Filter],
-        coded: &HashMap<usize, Coded>,
-        rows: usize,
-        base: u64,
-    ) -> Result<Self> {
-        let column = |origin: &Origin| match origin {
-            Origin::Path(_) => None,
-            Origin::Column(root) => coded.get(root),
-        };
-        let tests: Vec<(&Coded, Vec<bool>)> = (columns.filters.iter().zip(filters))
-            .filter_map(|(origin, filter)| column(origin).map(|coded| (coded, filter)))
-            .map(|(coded, filter)| (coded, coded.values.iter().map(|value| filter.accepts(value)).collect()))
-            .collect();
-        let varying: Vec<&Coded> = columns.keys.iter().filter_map(column).collect();
-        let key = |codes: &[u32]| {
-            let mut codes = codes.iter();
-            let value = |origin: &Origin| match (origin, column(origin)) {
-                (Origin::Path(value), _) => value.clone(),
-                // `codes` has one for each column among the keys.
-                (_, coded) => {
-                    coded.zip(codes.next()).map_or(Label::Bool(false), |(c, &code)| c.values[code as usize].clone())
-                }
-            };
-            columns.keys.iter().map(value).collect::<Key>()
-        };
-        if tests.is_empty() && varying.is_empty() {
-            return Ok(Self { keys: vec![key(&[])], of_row: None });
-        }
-        let mut known: HashMap<Vec<u32>, u32> = HashMap::new();
-        let mut keys = Vec::new();
-        let mut of_row = Vec::with_capacity(rows);
-        let mut codes = Vec::new();
-        for row in 0..rows {
-            let passes = |(coded, accepted): &(&Coded, Vec<bool>)| {
-                accepted.get(coded.codes[row] as usize).copied().unwrap_or(false)
-            };
-            if !tests.iter().all(passes) {
-                of_row.push(NULL);
-                continue;
-            }
-            codes.clear();
-            codes.extend(varying.iter().map(|coded| coded.codes[row]));
-            if let Some(at) = codes.iter().position(|&code| code == NULL) {
-                let name = columns.keys.iter().zip(names).filter(|(origin, _)| column(origin).is_some()).nth(at);
-                return Err(Error::data("null in a group column")
-                    .with("row", base + row as u64)
-                    .with("column", name.map_or_else(String::new, |(_, name)| escaped(name))));
-            }
-            let group = if let Some(&group) = known.get(&codes) {
-                group
-            } else {
-                keys.push(key(&codes));
-                known.insert(codes.clone(), keys.len() as u32 - 1);
-                keys.len() as u32 - 1
-            };
-            of_row.push(group);
-        }
-        if keys.len() == 1 && !of_row.contains(&NULL) {
-            return Ok(Self { keys, of_row: None });
-        }
-        Ok(Self { keys, of_row: Some(of_row) })
-    }
-
-    /// The group of a row.
-    pub(super) fn of(&self, row: usize) -> Option<usize> {
-        let group = self.of_row.as_ref().map_or(0, |groups| groups[row]);
-        (group != NULL).then_some(group as usize)
-    }
+    label_kind(kind).filter(|_| !kind.is_floating())
 }

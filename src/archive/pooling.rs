@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::discover::{hive_keys, natural};
+use super::escape::escaped;
 use super::keys::same_number;
-use super::{Archive, escaped};
-use crate::batch::Label;
+use super::opened::Archive;
 
 /// Something in which rows of one group differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,9 +214,6 @@ pub(crate) fn summary(pooled: &[Pooled]) -> String {
     let words = pooled.iter().map(|pooled| format!("{} ({} values)", escaped(&pooled.key), pooled.values.len()));
     words.collect::<Vec<_>>().join(", ")
 }
-
-/// The least and the greatest value of columns with the names of keys, over the row groups of each group.
-pub(super) type Ranges = BTreeMap<String, BTreeMap<Vec<Label>, (Label, Label)>>;
 
 impl Archive {
     /// What the files read differ in by their names, within their groups.

@@ -1,15 +1,28 @@
 //! Reading a unit, chunk by chunk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use super::chunk::{Position, Standing, Standings, assemble};
-use super::keys::Grouping;
-use super::scalars::{Coded, ScalarReader};
-use super::source::{Source, damaged};
-use super::vectors::VectorReader;
-use super::{Archive, Decoded, File, Key, Unit, chunk_rows};
+use super::chunk::{Position, assemble};
+use super::codes::Coded;
+use super::damage::damaged;
+use super::file::File;
+use super::grouping::Grouping;
+use super::opened::Archive;
+use super::parquet::{Footer, ScalarReader, Source, VectorReader};
+use super::rows::{Decoded, Unit, chunk_rows};
 use crate::batch::Label;
 use crate::error::{Error, Result};
+
+impl Archive {
+    /// Opens a unit, if its file still is what was planned.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file has changed or is damaged.
+    pub fn read(&self, unit: usize) -> Result<UnitReader<'_>> {
+        UnitReader::open(self, unit)
+    }
+}
 
 /// A unit being read.
 #[derive(Debug)]
@@ -21,8 +34,8 @@ pub struct UnitReader<'a> {
 
 /// The rows of a unit without their vectors, and where they lie.
 #[derive(Debug)]
-struct Rows<'a> {
-    archive: &'a Archive,
+pub(super) struct Rows<'a> {
+    pub(super) archive: &'a Archive,
     unit: &'a Unit,
     file: &'a File,
     source: Source,
@@ -30,11 +43,11 @@ struct Rows<'a> {
     scalars: Option<ScalarReader>,
     /// The unit's first row in its file.
     first: u64,
-    done: u64,
+    pub(super) done: u64,
 }
 
 impl<'a> UnitReader<'a> {
-    pub(super) fn open(archive: &'a Archive, unit: usize) -> Result<Self> {
+    fn open(archive: &'a Archive, unit: usize) -> Result<Self> {
         let at = &archive.units()[unit];
         let dim = archive.file_dim(at.file)?.unwrap_or(0);
         let rows = chunk_rows(dim);
@@ -82,7 +95,7 @@ impl<'a> UnitReader<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn open(archive: &'a Archive, unit: usize, rows: usize) -> Result<(Self, std::sync::Arc<super::file::Footer>)> {
+    pub(super) fn open(archive: &'a Archive, unit: usize, rows: usize) -> Result<(Self, std::sync::Arc<Footer>)> {
         let first = archive.starts[unit];
         let unit = &archive.units()[unit];
         let file = &archive.files()[unit.file];
@@ -98,13 +111,13 @@ impl<'a> Rows<'a> {
     }
 
     /// How many rows the next chunk has; `None` after the last one.
-    fn left(&self, most: usize) -> Option<usize> {
+    pub(super) fn left(&self, most: usize) -> Option<usize> {
         let left = self.unit.rows - self.done;
         (left > 0).then(|| left.min(most as u64) as usize)
     }
 
     /// Labels and groups of the next `count` rows.
-    fn next(&mut self, count: usize) -> Result<(Coded, Grouping)> {
+    pub(super) fn next(&mut self, count: usize) -> Result<(Coded, Grouping)> {
         let columns = &self.file.columns;
         let mut coded = match &mut self.scalars {
             Some(scalars) => scalars.next(count, self.done)?,
@@ -131,7 +144,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Nothing may be left, and the file must be what it was.
-    fn finish(&mut self, more: bool) -> Result<()> {
+    pub(super) fn finish(&mut self, more: bool) -> Result<()> {
         let end = self.scalars.as_mut().map_or(Ok(true), ScalarReader::is_at_end)?;
         if more || !end {
             return Err(damaged("there are more rows than the footer says"));
@@ -140,7 +153,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Says where an error arose; its row, if any, is counted within the row group.
-    fn locate(&self, error: Error) -> Error {
+    pub(super) fn locate(&self, error: Error) -> Error {
         let row: Option<u64> = error.fact("row").and_then(|row| row.parse().ok());
         let error = error.with_default("file", &self.file.shown).with_default("row group", self.unit.row_group);
         match row {
@@ -148,48 +161,4 @@ impl<'a> Rows<'a> {
             None => error,
         }
     }
-}
-
-/// Rows that are read at a time where only labels are.
-const LABEL_ROWS: usize = 1 << 16;
-
-/// Counts the labels of a unit.
-pub(super) fn count_labels(archive: &Archive, unit: usize, each: &mut dyn FnMut(&Key, &Label, u64)) -> Result<()> {
-    let (mut rows, _) = Rows::open(archive, unit, LABEL_ROWS)?;
-    let mut counts: BTreeMap<Key, BTreeMap<Label, u64>> = BTreeMap::new();
-    while let Some(count) = rows.left(LABEL_ROWS) {
-        let counted = count_chunk(&mut rows, count, &mut counts);
-        counted.map_err(|error| rows.locate(error))?;
-        rows.done += count as u64;
-    }
-    rows.finish(false).map_err(|error| rows.locate(error))?;
-    for (key, labels) in &counts {
-        for (label, &count) in labels {
-            each(key, label, count);
-        }
-    }
-    Ok(())
-}
-
-fn count_chunk(rows: &mut Rows<'_>, count: usize, counts: &mut BTreeMap<Key, BTreeMap<Label, u64>>) -> Result<()> {
-    let (labels, grouping) = rows.next(count)?;
-    let standings = Standings::new(&rows.archive.rules, &labels);
-    let mut here = vec![0_u64; grouping.keys.len() * labels.values.len()];
-    for row in 0..count {
-        let Some(group) = grouping.of(row) else { continue };
-        let standing = standings.of(row).map_err(|error| error.with("row", rows.done + row as u64))?;
-        if standing == Standing::Used {
-            here[group * labels.values.len() + labels.codes[row] as usize] += 1;
-        }
-    }
-    for (group, key) in grouping.keys.iter().enumerate() {
-        let known = counts.entry(key.clone()).or_default();
-        for (code, label) in labels.values.iter().enumerate() {
-            match here[group * labels.values.len() + code] {
-                0 => {}
-                count => *known.entry(label.clone()).or_default() += count,
-            }
-        }
-    }
-    Ok(())
 }

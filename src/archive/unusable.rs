@@ -2,8 +2,9 @@
 
 use arrow::datatypes::{DataType, Field};
 
-use super::escaped;
-use super::schema::{LABEL_NAMES, Schema, label_kind, list};
+use super::codes::label_kind;
+use super::escape::escaped;
+use super::schema::{LABEL_NAMES, Schema, list};
 use crate::error::Error;
 
 /// So many columns of single floats, side by side, are the elements of a vector.

@@ -64,7 +64,7 @@ enum Wanted {
 impl Parts {
     fn read(path: &HeadPath, transposed: bool, wanted: Wanted) -> Result<Self> {
         match path.format()? {
-            source::Format::Parquet => parquet::read(&path.weights, transposed, wanted),
+            source::Format::Parquet => self::parquet::read(&path.weights, transposed, wanted),
             source::Format::Safetensors => safetensors::read(&path.weights, path.key.as_deref(), wanted),
             source::Format::Index => {
                 let index::Places { weights, bias } = index::find(&path.weights, path.key.as_deref())?;

@@ -9,10 +9,9 @@ use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
-use super::super::scalars::labels;
-use super::super::schema::label_kind;
 use super::elements::{Element, Elements, Tensor};
 use super::{Parts, Wanted, damaged, open, unreadable};
+use crate::archive::codes::{label_kind, labels};
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::{Error, Result};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::discover::hive;
+use crate::archive::discover::hive;
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::{Error, Result};

@@ -5,16 +5,15 @@ mod read;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
+use super::dtype::VectorType;
 use super::file::{Footers, Pinned, Stamp};
 use super::keys::Twin;
-use super::schema::{Dtype, VectorType};
 use crate::batch::Label;
-use crate::error::Result;
 use crate::grid::Grid;
 
 pub use read::TableReader;
@@ -116,18 +115,6 @@ pub struct ChunkGrid {
 }
 
 impl Table {
-    /// Finds the files and their columns; inputs are those of [`Archive::open`](super::Archive::open). Columns of
-    /// fixed-size binary are vectors if `dtypes` names them with the type of their numbers.
-    ///
-    /// # Errors
-    ///
-    /// [`Missing`](crate::error::ErrorKind::Missing) if there is no file;
-    /// [`Data`](crate::error::ErrorKind::Data) for files that are damaged, disagree in their columns, or hold the same
-    /// bytes under two names.
-    pub fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Self> {
-        open::open(inputs, dtypes)
-    }
-
     /// The columns: those of the files, then the hive keys.
     pub fn columns(&self) -> &[TableColumn] {
         &self.columns
@@ -160,15 +147,6 @@ impl Table {
             Place::Vectors { dim, .. } => dim,
             Place::Key(_) | Place::Root(_) => None,
         }
-    }
-
-    /// Opens a unit, if its file still is what was planned.
-    ///
-    /// # Errors
-    ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the file has changed or is damaged.
-    pub fn read(self: &Arc<Self>, unit: usize, wanted: &Wanted) -> Result<TableReader> {
-        TableReader::open(self.clone(), unit, wanted)
     }
 }
 

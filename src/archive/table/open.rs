@@ -7,17 +7,37 @@ use arrow::datatypes::{DataType, Field};
 use parquet::file::metadata::ParquetMetaData;
 
 use super::{Place, Table, TableColumn, TableFile, TableUnit};
+use crate::archive::choose::check_dtypes;
+use crate::archive::codes::label_kind;
 use crate::archive::discover::{Discovered, Found, discover};
+use crate::archive::dtype::{Dtype, Element};
 use crate::archive::duplicates::refuse_duplicates;
+use crate::archive::escaped;
 use crate::archive::file::{Footers, Pinned};
-use crate::archive::keys::{self, Hive, Twin};
-use crate::archive::plan::{Opened, has_rows, open_all, passed_without_rows, present, readable};
-use crate::archive::schema::{Dtype, Element, Schema, check_dtypes, first_leaves, label_kind, leaves};
-use crate::archive::{escaped, passed_over};
+use crate::archive::keys::{Hive, Twin};
+use crate::archive::open_files::{Opened, has_rows, open_all, passed_without_rows};
+use crate::archive::parquet::{constant, first_leaves, leaves};
+use crate::archive::passed::passed_over;
+use crate::archive::planner::{present, readable};
+use crate::archive::schema::Schema;
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
-pub(super) fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
+impl Table {
+    /// Finds the files and their columns; inputs are those of [`Archive::open`](super::Archive::open). Columns of
+    /// fixed-size binary are vectors if `dtypes` names them with the type of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`](crate::error::ErrorKind::Missing) if there is no file;
+    /// [`Data`](crate::error::ErrorKind::Data) for files that are damaged, disagree in their columns, or hold the same
+    /// bytes under two names.
+    pub fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Self> {
+        open(inputs, dtypes)
+    }
+}
+
+fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
     if inputs.is_empty() {
         return Err(Error::usage("no input"));
     }
@@ -59,13 +79,13 @@ pub(super) fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Tabl
             if here == 0 {
                 continue;
             }
-            let constant = |(column, place): (usize, &Place)| {
+            let known = |(column, place): (usize, &Place)| {
                 let value = match place {
                     Place::Key(label) => label.clone(),
                     Place::Vectors { .. } => None,
                     Place::Root(root) => {
                         let leaf = *first_leaf.get(root)?;
-                        keys::constant(group, leaf, schema.field(*root).data_type())
+                        constant(group, leaf, schema.field(*root).data_type())
                     }
                 };
                 value.map(|value| (column, value))
@@ -77,7 +97,7 @@ pub(super) fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Tabl
                 first,
                 rows: here,
                 bytes: read.iter().map(bytes).fold(0, u64::saturating_add),
-                constants: places.iter().enumerate().filter_map(constant).collect(),
+                constants: places.iter().enumerate().filter_map(known).collect(),
             });
         }
         files.push(TableFile {

@@ -11,11 +11,10 @@ use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float16Type, Floa
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::{ChunkGrid, Place, Table, TableRows, TableUnit, Wanted};
-use crate::archive::batches::{batches, first_length};
-use crate::archive::file::Footer;
-use crate::archive::scalars::{Coded, NULL, coded};
-use crate::archive::source::{Source, damaged};
-use crate::archive::vectors::{Fault, VectorReader, Vectors};
+use crate::archive::codes::{Coded, NULL, coded};
+use crate::archive::damage::damaged;
+use crate::archive::parquet::{Footer, Source, VectorReader, batches, first_length};
+use crate::archive::vectors::{Fault, Vectors};
 use crate::archive::{Values, chunk_rows, escaped};
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
@@ -54,8 +53,19 @@ struct Others {
     roots: Vec<usize>,
 }
 
+impl Table {
+    /// Opens a unit, if its file still is what was planned.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file has changed or is damaged.
+    pub fn read(self: &Arc<Self>, unit: usize, wanted: &Wanted) -> Result<TableReader> {
+        TableReader::open(self.clone(), unit, wanted)
+    }
+}
+
 impl TableReader {
-    pub(super) fn open(table: Arc<Table>, unit: usize, wanted: &Wanted) -> Result<Self> {
+    fn open(table: Arc<Table>, unit: usize, wanted: &Wanted) -> Result<Self> {
         let unit = table.units[unit].clone();
         let (source, footer) = table.footers.open(unit.file, &table.files[unit.file].pinned())?;
         let mut this = Self {

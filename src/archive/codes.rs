@@ -1,18 +1,15 @@
 //! Labels and group columns: single values, as codes into the values that a chunk holds.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{
-    DataType, Field, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    DataType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader};
 
-use super::batches::batches;
-use super::source::{Source, damaged};
-use crate::batch::Label;
+use super::damage::damaged;
+use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
 /// The code of a null.
@@ -24,54 +21,14 @@ pub(super) struct Coded {
     pub(super) codes: Vec<u32>,
     pub(super) values: Vec<Label>,
 }
-
-/// Reads the single-valued columns of a unit, some rows at a time.
-#[derive(Debug)]
-pub(super) struct ScalarReader {
-    batches: ParquetRecordBatchReader,
-    source: Source,
-    roots: Vec<usize>,
-    /// A column whose values only tell rows apart.
-    any: Option<usize>,
-}
-
-impl ScalarReader {
-    /// Reads the columns at `roots`, which ascend, in steps of `rows` rows; in that at `any` no value is refused.
-    pub(super) fn open(
-        source: &Source,
-        metadata: &ArrowReaderMetadata,
-        row_group: usize,
-        (roots, any): (Vec<usize>, Option<usize>),
-        rows: usize,
-    ) -> Result<Self> {
-        // Texts are long and few: each stays where it is, once.
-        let kept = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        let fields = metadata.schema().fields().iter().map(|field| match field.data_type() {
-            DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(kept.clone())),
-            _ => field.clone(),
-        });
-        let batches = batches(source, metadata, (row_group, 0), &roots, rows, Some(&fields.collect()))?;
-        Ok(Self { batches, source: source.clone(), roots, any })
-    }
-
-    /// The next `rows` rows of every column, with its root; the first row is `base` of the row group.
-    pub(super) fn next(&mut self, rows: usize, base: u64) -> Result<HashMap<usize, Coded>> {
-        let Self { batches, source, roots, any } = self;
-        let batch = source.guarded(|| batches.next().transpose())?;
-        let batch = batch.filter(|batch| batch.num_rows() == rows).ok_or_else(|| damaged("rows are missing"))?;
-        let named = batch.schema_ref().fields().iter().zip(batch.columns());
-        let encode = |(&root, (field, column)): (&usize, (&Arc<Field>, &ArrayRef))| {
-            let coded = if *any == Some(root) { coded_any(column) } else { coded(column, base) };
-            let coded = coded.map_err(|error| error.with("column", super::escaped(field.name())))?;
-            Ok((root, coded))
-        };
-        roots.iter().zip(named).map(encode).collect()
-    }
-
-    /// Whether there is nothing more.
-    pub(super) fn is_at_end(&mut self) -> Result<bool> {
-        let Self { batches, source, .. } = self;
-        Ok(source.guarded(|| batches.next().transpose())?.is_none())
+/// The kind of label that values of a type are.
+pub(super) fn label_kind(kind: &DataType) -> Option<LabelKind> {
+    match kind {
+        DataType::Boolean => Some(LabelKind::Bool),
+        DataType::Utf8 => Some(LabelKind::Text),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => Some(LabelKind::Int),
+        kind if kind.is_integer() => Some(LabelKind::Int),
+        _ => None,
     }
 }
 
@@ -137,7 +94,7 @@ pub(super) fn coded(array: &ArrayRef, base: u64) -> Result<Coded> {
 }
 
 /// The labels of an array of which any will do: floats that are no certain integer are what they are written as.
-fn coded_any(array: &ArrayRef) -> Result<Coded> {
+pub(super) fn coded_any(array: &ArrayRef) -> Result<Coded> {
     if !array.data_type().is_floating() {
         return coded(array, 0);
     }
@@ -239,6 +196,8 @@ impl<T: Copy + Eq + std::hash::Hash> Coder<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use arrow::array::{BooleanArray, Float32Array, Float64Array, Int64Array, StringArray, UInt64Array};
 
     use super::*;

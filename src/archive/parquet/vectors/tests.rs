@@ -13,9 +13,11 @@ use parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use proptest::prelude::*;
 
-use super::super::file::{Footer, footer, open};
-use super::super::schema::{Dtype, Schema};
+use super::super::file::{Footer, footer};
 use super::*;
+use crate::archive::dtype::Dtype;
+use crate::archive::file::open;
+use crate::archive::schema::Schema;
 
 /// splitmix64, Steele et al. 2014.
 struct Random(u64);

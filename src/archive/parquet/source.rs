@@ -15,10 +15,8 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::thrift::{self, Malformed};
+use crate::archive::damage::damaged;
 use crate::error::{Error, Result};
-
-/// The message of every error that says that a file is no Parquet, or damaged.
-pub(super) const DAMAGED: &str = "not a Parquet file, or a damaged one";
 
 /// Pages are a mebibyte in practice, and `i32::MAX` bytes in the format.
 const PAGE_LIMIT: u64 = 1 << 30;
@@ -31,7 +29,7 @@ const HEADER_LIMIT: usize = 16 << 20;
 
 /// One open file, read by position: readers of several columns share it without moving each other.
 #[derive(Clone, Debug)]
-pub(super) struct Source(Arc<Inner>);
+pub(in crate::archive) struct Source(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -95,17 +93,17 @@ struct Column {
 
 impl Source {
     /// Takes an open file of `size` bytes.
-    pub(super) fn new(file: fs::File, size: u64) -> Self {
+    pub(in crate::archive) fn new(file: fs::File, size: u64) -> Self {
         Self(Arc::new(Inner { file, size, guard: Mutex::default(), buffers: Buffers::default() }))
     }
 
     /// The file.
-    pub(super) fn file(&self) -> &fs::File {
+    pub(in crate::archive) fn file(&self) -> &fs::File {
         &self.0.file
     }
 
     /// Bytes from `start`.
-    pub(super) fn bytes(&self, start: u64, length: u64) -> Result<Vec<u8>> {
+    pub(in crate::archive) fn bytes(&self, start: u64, length: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.read(start, length, &mut bytes)?;
         Ok(bytes)
@@ -157,7 +155,7 @@ impl Source {
     }
 
     /// Whether the first page of a column carries a checksum.
-    pub(super) fn checksum(&self, chunk: &ColumnChunkMetaData) -> Result<bool> {
+    pub(in crate::archive) fn checksum(&self, chunk: &ColumnChunkMetaData) -> Result<bool> {
         let mut column = Column::new(chunk, self.0.size)?;
         Ok(self.header(column.start, &mut column)?.checksum)
     }
@@ -169,7 +167,7 @@ impl Source {
     }
 
     /// Runs what parquet does with this file. It may panic on damaged bytes, and its errors lose what we know better.
-    pub(super) fn guarded<T, E: Display>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T> {
+    pub(in crate::archive) fn guarded<T, E: Display>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T> {
         let outcome = guarded(work);
         match self.guard().refusal.take() {
             Some(refusal) => Err(refusal),
@@ -307,7 +305,7 @@ impl Column {
 }
 
 /// Runs what parquet does with damaged bytes, which may be a panic.
-pub(super) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T> {
+pub(in crate::archive) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T> {
     // What the closure held is not used again after an error.
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(outcome) => outcome.map_err(damaged),
@@ -316,11 +314,6 @@ pub(super) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Res
             Err(damaged(text.unwrap_or("the decoder gave up")))
         }
     }
-}
-
-/// The error of a file that is none, or damaged.
-pub(super) fn damaged(detail: impl Display) -> Error {
-    Error::data(DAMAGED).with("detail", super::escaped(&detail.to_string()))
 }
 
 fn reserve(length: u64) -> Result<Vec<u8>> {
@@ -352,7 +345,7 @@ impl ChunkReader for Source {
 
 /// A position in a file.
 #[derive(Debug)]
-pub(super) struct At {
+pub(in crate::archive) struct At {
     source: Source,
     at: u64,
 }

@@ -1,17 +1,16 @@
-//! The archive: what was found, and the way to its rows.
+//! The archive: its files, columns and units.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use rayon::prelude::*;
-
 use super::chunk::Rules;
-use super::file::{FOOTER_BYTES, FOOTER_GROWTH, Footer, Footers};
+use super::dtype::Element;
+use super::file::{FOOTER_BYTES, File, Footers};
+use super::head::Spellings;
 use super::keys::Filter;
-use super::pooling::Ranges;
-use super::schema::{Element, leaves};
-use super::source::Source;
-use super::{Decoded, File, Key, Passed, Planned, Request, Spellings, Unit, UnitReader, Values, batches, plan, read};
+use super::parquet::{FOOTER_GROWTH, Footer, Source, first_length, leaves};
+use super::passed::{Passed, passed_over};
+use super::rows::{Decoded, Unit, Values};
 use crate::batch::{Label, LabelKind};
 use crate::error::Result;
 
@@ -26,11 +25,8 @@ pub struct Column {
     pub why: &'static str,
 }
 
-/// Rows by group and label.
-pub type LabelCounts = BTreeMap<Key, BTreeMap<Label, u64>>;
-
-/// The labels of groups.
-pub type Seen = BTreeMap<Key, BTreeSet<Label>>;
+/// The least and the greatest value of columns with the names of keys, over the row groups of each group.
+pub(super) type Ranges = BTreeMap<String, BTreeMap<Vec<Label>, (Label, Label)>>;
 
 /// Files of one schema, opened and planned: only their footers have been read.
 #[derive(Debug)]
@@ -61,31 +57,6 @@ pub struct Archive {
 const SPARE: usize = 32;
 
 impl Archive {
-    /// Finds the files, chooses the columns, lists the units.
-    ///
-    /// An input is a file, a directory or a pattern. Directories are searched for Parquet files, which are known by their
-    /// names or else by what is in them, hidden files and those that begin with an underscore aside; directories called
-    /// `key=value` are hive keys, wherever in a path.
-    ///
-    /// # Errors
-    ///
-    /// [`Missing`](crate::error::ErrorKind::Missing) if there is no file or no row;
-    /// [`Usage`](crate::error::ErrorKind::Usage) for columns and keys that are not there or not clear;
-    /// [`Data`](crate::error::ErrorKind::Data) for files that are damaged, disagree in their schema, or hold the same
-    /// bytes under two names.
-    pub fn open(inputs: &[String], request: &Request) -> Result<Self> {
-        plan::open(inputs, request)
-    }
-
-    /// The same of files that were planned before, whatever else is there by now.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`open`](Self::open); [`Data`](crate::error::ErrorKind::Data) if a file is gone or has changed.
-    pub fn reopen(files: &[Planned], request: &Request) -> Result<Self> {
-        plan::reopen(files, request)
-    }
-
     /// The files, in the order of their names.
     pub fn files(&self) -> &[File] {
         &self.files
@@ -117,7 +88,7 @@ impl Archive {
             return Ok(dim);
         }
         let (source, footer) = self.footer(file)?;
-        let dim = batches::first_length(&source, &footer.arrow, planned.columns.features)
+        let dim = first_length(&source, &footer.arrow, planned.columns.features)
             .map_err(|error| error.with_default("file", &planned.shown).with_default("column", &self.rules.features))?;
         Ok(*self.dims[file].get_or_init(|| dim))
     }
@@ -166,7 +137,7 @@ impl Archive {
 
     /// The same in a line, if it is news: `over 3 files (2 × text, 1 × empty)`.
     pub(crate) fn passed_text(&self) -> Option<String> {
-        super::passed_over(&self.passed)
+        passed_over(&self.passed)
     }
 
     /// What the user should know, as files named twice.
@@ -189,88 +160,9 @@ impl Archive {
         }
     }
 
-    /// Opens a unit, if its file still is what was planned.
-    ///
-    /// # Errors
-    ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the file has changed or is damaged.
-    pub fn read(&self, unit: usize) -> Result<UnitReader<'_>> {
-        UnitReader::open(self, unit)
-    }
-
-    /// Counts the labels of a unit by group, without its vectors: `each` gets every pair of group and label once.
-    ///
-    /// Rows with a null label, under [`ignore_label`](Request::ignore_label) or outside the filters are not counted;
-    /// rows whose vectors cannot be used are.
-    pub fn read_labels(&self, unit: usize, each: &mut dyn FnMut(&Key, &Label, u64)) -> Result<()> {
-        read::count_labels(self, unit, each)
-    }
-
-    /// The labels of each group in a unit; rows are looked at as by [`read_labels`](Self::read_labels).
-    ///
-    /// # Errors
-    ///
-    /// [`Data`](crate::error::ErrorKind::Data) for labels and keys that cannot be used, or if the file has changed.
-    pub fn seen_in(&self, unit: usize) -> Result<Seen> {
-        let mut seen = Seen::new();
-        self.read_labels(unit, &mut |key, label, _| {
-            if let Some(labels) = seen.get_mut(key) {
-                labels.insert(label.clone());
-            } else {
-                seen.insert(key.clone(), BTreeSet::from([label.clone()]));
-            }
-        })?;
-        Ok(seen)
-    }
-
-    /// The labels of all rows, many units read at a time.
-    ///
-    /// # Errors
-    ///
-    /// That of the first unit which has one.
-    pub fn all_labels(&self) -> Result<BTreeSet<Label>> {
-        let units: Vec<usize> = (0..self.units.len()).collect();
-        let mut labels = BTreeSet::new();
-        // A few at a time: what many units have in common is kept once.
-        for few in units.chunks(64) {
-            let found: Vec<Result<Seen>> = few.par_iter().map(|&unit| self.seen_in(unit)).collect();
-            for seen in found {
-                labels.extend(seen?.into_values().flatten());
-            }
-        }
-        Ok(labels)
-    }
-
     /// Numbers as the directories of the files write them.
     pub fn spellings(&self) -> Spellings {
         Spellings::of(self.files.iter().flat_map(|file| &file.keys).map(|(key, value)| (key.as_str(), value.as_str())))
-    }
-
-    /// Rows by group and label of these units, many read at a time; what is counted is what
-    /// [`read_labels`](Self::read_labels) counts.
-    ///
-    /// # Errors
-    ///
-    /// That of the first unit which has one.
-    pub fn count_labels(&self, units: &[usize]) -> Result<LabelCounts> {
-        let count = |&unit: &usize| {
-            let mut counts = LabelCounts::new();
-            self.read_labels(unit, &mut |key, label, rows| {
-                *counts.entry(key.clone()).or_default().entry(label.clone()).or_default() += rows;
-            })?;
-            Ok(counts)
-        };
-        let counted: Vec<Result<LabelCounts>> = units.par_iter().map(count).collect();
-        let mut all = LabelCounts::new();
-        for counts in counted {
-            for (key, labels) in counts? {
-                let group = all.entry(key).or_default();
-                for (label, rows) in labels {
-                    *group.entry(label).or_default() += rows;
-                }
-            }
-        }
-        Ok(all)
     }
 
     /// Takes back a chunk, whose memory serves the next one.

@@ -8,11 +8,14 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 
-use super::Values;
+use super::leaves::leaves;
+use super::nonfinite::find_nonfinite;
 use super::pages::{CheckedGroup, Float};
-use super::schema::{Dtype, Element, VectorType, leaves};
-use super::source::{Source, damaged};
-use super::vectors::{Fault, Vectors, find_nonfinite};
+use super::source::Source;
+use crate::archive::Values;
+use crate::archive::damage::damaged;
+use crate::archive::dtype::{Dtype, Element, VectorType};
+use crate::archive::vectors::{Fault, Vectors};
 use crate::error::{Error, Result};
 
 /// Arrow batches of this many bytes stay in the cache while they are taken apart.
@@ -119,7 +122,11 @@ impl Batches {
 }
 
 /// The length of the first vector of a file that is not null; an error says in which row group it arose.
-pub(super) fn first_length(source: &Source, metadata: &ArrowReaderMetadata, root: usize) -> Result<Option<usize>> {
+pub(in crate::archive) fn first_length(
+    source: &Source,
+    metadata: &ArrowReaderMetadata,
+    root: usize,
+) -> Result<Option<usize>> {
     for row_group in 0..metadata.metadata().num_row_groups() {
         let length = first_length_of(source, metadata, row_group, root)
             .map_err(|error| error.with_default("row group", row_group))?;
@@ -152,7 +159,7 @@ fn first_length_of(
 
 /// Reads the columns at `roots`, which ascend, from row `skipped` of a row group on, `rows` rows at a time, as the types
 /// in `hint` or those of the schema.
-pub(super) fn batches(
+pub(in crate::archive) fn batches(
     source: &Source,
     metadata: &ArrowReaderMetadata,
     (row_group, skipped): (usize, usize),

@@ -15,7 +15,8 @@ use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::levels;
 use super::runs::{Run, run_at};
-use crate::archive::source::{Source, damaged};
+use crate::archive::damage::damaged;
+use crate::archive::parquet::source::Source;
 
 /// A row group whose pages are checked.
 pub(in crate::archive) struct CheckedGroup<'a> {

@@ -1,0 +1,53 @@
+//! The columns of a file that are read.
+
+use super::dtype::VectorType;
+use super::keys::Twin;
+use crate::batch::Label;
+
+/// Where the value of a key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A directory called `key=value`.
+    Path(Label),
+    /// A column, by its position among the roots of the schema.
+    Column(usize),
+}
+
+impl Origin {
+    /// The value, if the path says it.
+    pub(super) fn in_path(&self) -> Option<&Label> {
+        match self {
+            Self::Path(label) => Some(label),
+            Self::Column(_) => None,
+        }
+    }
+}
+
+/// The columns of one file that are read.
+#[derive(Clone, Debug)]
+pub(super) struct Columns {
+    pub(super) features: usize,
+    pub(super) vectors: VectorType,
+    pub(super) labels: Option<usize>,
+    /// In the order of `group_by`.
+    pub(super) keys: Vec<Origin>,
+    /// In the order of the filters.
+    pub(super) filters: Vec<Origin>,
+    /// Columns that have the name of a key in the path, where statistics do not show that both agree.
+    pub(super) twins: Vec<Twin>,
+}
+
+impl Columns {
+    /// The roots of labels, keys, filters and twins, ascending and each once.
+    pub(super) fn scalars(&self) -> Vec<usize> {
+        let keys = self.keys.iter().chain(&self.filters).filter_map(|origin| match origin {
+            Origin::Path(_) => None,
+            Origin::Column(root) => Some(*root),
+        });
+        let twins = self.twins.iter().map(|twin| twin.root);
+        let mut roots: Vec<usize> = self.labels.into_iter().chain(keys).chain(twins).collect();
+        roots.sort_unstable();
+        roots.dedup();
+        roots
+    }
+}

@@ -1,0 +1,149 @@
+//! The vectors of a unit, whole chunks at a time.
+
+use half::f16;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+
+use super::batches::Batches;
+use super::leaves::leaves;
+use super::nonfinite::find_nonfinite;
+use super::pages::{Float, Pages};
+use super::source::Source;
+use crate::archive::Values;
+use crate::archive::dtype::{Element, VectorType};
+use crate::archive::vectors::Vectors;
+use crate::error::{Error, Result};
+
+/// Reads the vectors of a unit.
+#[derive(Debug)]
+pub(in crate::archive) struct VectorReader {
+    way: Way,
+    column: Column,
+    /// Rows read.
+    done: usize,
+    /// Memory for the next ones.
+    spare: Option<Values>,
+}
+
+/// Where vectors are, and what they should be.
+#[derive(Debug)]
+struct Column {
+    source: Source,
+    metadata: ArrowReaderMetadata,
+    row_group: usize,
+    root: usize,
+    vectors: VectorType,
+    dim: usize,
+    chunk: usize,
+}
+
+/// How they are read.
+#[derive(Debug)]
+enum Way {
+    PagesF16(Pages<f16>),
+    PagesF32(Pages<f32>),
+    PagesF64(Pages<f64>),
+    /// As Arrow arrays: slower, and for everything.
+    Batches(Batches),
+}
+
+impl VectorReader {
+    /// Reads the column at `root`; rows must hold `dim` elements, or any number of them while it is unknown.
+    ///
+    /// `chunk` is a power of two: all calls of [`next`](Self::next) but the last ask for so many rows.
+    pub(in crate::archive) fn open(
+        source: &Source,
+        metadata: &ArrowReaderMetadata,
+        row_group: usize,
+        root: usize,
+        vectors: VectorType,
+        (dim, chunk): (usize, usize),
+    ) -> Result<Self> {
+        let (source, metadata) = (source.clone(), metadata.clone());
+        let column = Column { source, metadata, row_group, root, vectors, dim, chunk };
+        let way = match vectors.element() {
+            Element::F16 => column.pages()?.map(Way::PagesF16),
+            Element::F32 => column.pages()?.map(Way::PagesF32),
+            Element::F64 => column.pages()?.map(Way::PagesF64),
+        };
+        let way = way.map_or_else(|| column.batches(0).map(Way::Batches), Ok)?;
+        Ok(Self { way, column, done: 0, spare: None })
+    }
+
+    /// The next `rows` rows, the first of which is `base` of the row group.
+    pub(in crate::archive) fn next(&mut self, rows: usize, base: u64) -> Result<Vectors> {
+        let dim = self.column.dim;
+        let vectors = match (&mut self.way, self.spare.take()) {
+            (Way::PagesF16(pages), Some(Values::F16(spare))) => take(pages, rows, dim, spare, Values::F16)?,
+            (Way::PagesF32(pages), Some(Values::F32(spare))) => take(pages, rows, dim, spare, Values::F32)?,
+            (Way::PagesF64(pages), Some(Values::F64(spare))) => take(pages, rows, dim, spare, Values::F64)?,
+            (Way::PagesF16(pages), _) => take(pages, rows, dim, Vec::new(), Values::F16)?,
+            (Way::PagesF32(pages), _) => take(pages, rows, dim, Vec::new(), Values::F32)?,
+            (Way::PagesF64(pages), _) => take(pages, rows, dim, Vec::new(), Values::F64)?,
+            (Way::Batches(_), _) => None,
+        };
+        let vectors = match vectors {
+            Some(vectors) => vectors,
+            None => self.batches()?.next(rows, base)?,
+        };
+        self.done += rows;
+        Ok(vectors)
+    }
+
+    /// Gives memory for the next rows.
+    pub(in crate::archive) fn reuse(&mut self, values: Values) {
+        self.spare = Some(values);
+    }
+
+    /// Whether there is nothing more.
+    pub(in crate::archive) fn is_at_end(&mut self) -> Result<bool> {
+        let end = match &mut self.way {
+            Way::PagesF16(pages) => pages.is_at_end()?,
+            Way::PagesF32(pages) => pages.is_at_end()?,
+            Way::PagesF64(pages) => pages.is_at_end()?,
+            Way::Batches(_) => None,
+        };
+        end.map_or_else(|| self.batches()?.is_at_end(), Ok)
+    }
+
+    /// The Arrow reader, from the next row on.
+    fn batches(&mut self) -> Result<&mut Batches> {
+        if !matches!(self.way, Way::Batches(_)) {
+            self.way = Way::Batches(self.column.batches(self.done)?);
+        }
+        match &mut self.way {
+            Way::Batches(batches) => Ok(batches),
+            _ => Err(Error::internal("the way of reading did not change")),
+        }
+    }
+}
+
+impl Column {
+    fn pages<V: Float>(&self) -> Result<Option<Pages<V>>> {
+        let metadata = self.metadata.metadata();
+        let [leaf] = leaves(metadata, &[self.root])[..] else { return Ok(None) };
+        Pages::open(&self.source, metadata.row_group(self.row_group), leaf, self.dim)
+    }
+
+    fn batches(&self, skipped: usize) -> Result<Batches> {
+        let Self { source, metadata, row_group, root, vectors, dim, chunk } = self;
+        Batches::open(source, metadata, (*row_group, skipped), *root, *vectors, (*dim, *chunk))
+    }
+}
+
+fn take<V: Float>(
+    pages: &mut Pages<V>,
+    rows: usize,
+    dim: usize,
+    mut values: Vec<V>,
+    wrap: impl FnOnce(Vec<V>) -> Values,
+) -> Result<Option<Vectors>> {
+    let Some(finite) = pages.next(rows, &mut values)? else { return Ok(None) };
+    let mut faults = Vec::new();
+    if !finite {
+        find_nonfinite(&values, dim, 0, &mut faults);
+    }
+    Ok(Some(Vectors { values: wrap(values), faults }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! From the footer of a file to its columns and units.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::datatypes::DataType;
+use parquet::basic::Compression;
+use parquet::file::metadata::ParquetMetaData;
+
+use super::discover::Found;
+use super::dtype::{Dtype, VectorType};
+use super::escape::escaped;
+use super::file::{File, Stamp};
+use super::file_columns::{Columns, Origin};
+use super::keys::{self, Filter, Hive, Twin};
+use super::opened::{Column, Ranges};
+use super::parquet::{Footer, constant, leaves, range};
+use super::pooling::KEY_COLUMNS;
+use super::request::{Key, Request};
+use super::rows::Unit;
+use super::schema::{self, Schema};
+use crate::batch::LabelKind;
+use crate::error::{Error, Result, did_you_mean};
+
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) files: Vec<File>,
+    pub(super) units: Vec<Unit>,
+    pub(super) starts: Vec<u64>,
+    pub(super) ranges: Ranges,
+}
+
+/// What all files share, and what it asks of each.
+pub(super) struct Planner {
+    hive: Hive,
+    /// The `group_by` keys that there are.
+    pub(super) group_by: Vec<String>,
+    pub(super) filters: Vec<Filter>,
+    pub(super) features: Column,
+    pub(super) vectors: VectorType,
+    dtypes: Vec<(String, Dtype)>,
+    pub(super) labels: Option<Column>,
+    pub(super) label_kind: LabelKind,
+    any_labels: bool,
+    /// Columns that may be keys though nobody has asked for them.
+    mixable: Vec<String>,
+    key_kinds: BTreeMap<String, LabelKind>,
+}
+
+impl Planner {
+    /// The first file decides.
+    pub(super) fn new(request: &Request, hive: Hive, filters: Vec<Filter>, footer: &Footer) -> Result<Self> {
+        let dtypes: Vec<(String, Dtype)> = request.features.clone().zip(request.dtype).into_iter().collect();
+        let schema = Schema::new(footer, &dtypes);
+        let column = |(root, why)| Column { name: schema.field(root).name().clone(), kind: schema.kind(root), why };
+        let features = schema.choose_features(request)?;
+        let labels = schema.choose_labels(request)?;
+        let vectors = schema.vectors(features.0).ok_or_else(|| Error::internal("the features are no vectors"))?;
+        let label_kind = labels.map_or(Ok(LabelKind::Int), |(root, _)| schema.label_kind(root))?;
+        let (features, labels) = (column(features), labels.map(column));
+        let mut group_by = request.group_by.clone();
+        if request.keys_optional {
+            let known =
+                |name: &String| hive.names().any(|key| key == name) || matches!(schema.position(name), Ok(Some(_)));
+            group_by.retain(known);
+        }
+        let asked = |name: &String| !group_by.contains(name) && filters.iter().all(|filter| filter.name != *name);
+        let mixable = KEY_COLUMNS.into_iter().map(str::to_owned).chain(request.notice.iter().cloned());
+        let mixable: Vec<String> = mixable.filter(asked).collect();
+        let (any_labels, key_kinds) = (request.any_labels, BTreeMap::new());
+        Ok(Self {
+            hive,
+            group_by,
+            filters,
+            features,
+            vectors,
+            dtypes,
+            labels,
+            label_kind,
+            any_labels,
+            mixable,
+            key_kinds,
+        })
+    }
+
+    pub(super) fn add(
+        &mut self,
+        found: Found,
+        stamp: Stamp,
+        footer: &Footer,
+        plan: &mut Plan,
+    ) -> Result<(), (String, Error)> {
+        let dtypes = self.dtypes.clone();
+        let schema = Schema::new(footer, &dtypes);
+        let metadata = footer.parquet();
+        let columns = self.columns(&schema, metadata, &found).map_err(|error| (found.shown.clone(), error))?;
+        let scalars = columns.scalars();
+        let read: Vec<usize> = scalars.iter().copied().chain([columns.features]).collect();
+        let read = leaves(metadata, &read);
+        readable(metadata, &read).map_err(|error| (found.shown.clone(), error))?;
+        let mixable = self.mixable(&schema, &found);
+        let is_text = |&leaf: &usize| {
+            metadata.file_metadata().schema_descr().column(leaf).physical_type() == parquet::basic::Type::BYTE_ARRAY
+        };
+        let texts: Vec<usize> = leaves(metadata, &scalars).into_iter().filter(is_text).collect();
+        let mut rows = 0;
+        for (row_group, group) in metadata.row_groups().iter().enumerate() {
+            let first = rows;
+            // The footer's counts were checked when it was read.
+            let here = group.num_rows() as u64;
+            rows += here;
+            let unpacked = |&leaf: &usize| u64::try_from(group.column(leaf).uncompressed_size()).unwrap_or(0);
+            let value = |origin: &Origin| match origin {
+                Origin::Path(label) => Some(label.clone()),
+                Origin::Column(root) => {
+                    let leaf = leaves(metadata, &[*root]).first().copied()?;
+                    constant(group, leaf, schema.field(*root).data_type())
+                }
+            };
+            let may_pass =
+                |(origin, filter): (&Origin, &Filter)| value(origin).is_none_or(|value| filter.accepts(&value));
+            if here == 0 || !columns.filters.iter().zip(&self.filters).all(may_pass) {
+                continue;
+            }
+            let key = columns.keys.iter().map(value).collect::<Option<Key>>();
+            for (name, root) in &mixable {
+                let leaf = leaves(metadata, &[*root]).first().copied();
+                let Some((key, leaf)) = key.as_ref().zip(leaf) else { continue };
+                if let Some(range) = range(group, leaf, schema.field(*root).data_type()) {
+                    let known = plan.ranges.entry(name.clone()).or_default();
+                    let (least, greatest) = known.entry(key.clone()).or_insert_with(|| range.clone());
+                    *least = range.0.min(least.clone());
+                    *greatest = range.1.max(greatest.clone());
+                }
+            }
+            let bytes = |&leaf: &usize| u64::try_from(group.column(leaf).compressed_size()).unwrap_or(0);
+            plan.units.push(Unit {
+                file: plan.files.len(),
+                row_group,
+                rows: here,
+                bytes: read.iter().map(bytes).fold(0, u64::saturating_add),
+                key,
+                text_bytes: texts.iter().map(unpacked).fold(0, u64::saturating_add),
+            });
+            plan.starts.push(first);
+        }
+        plan.files.push(File {
+            path: found.path,
+            shown: found.shown,
+            name: found.name,
+            size: stamp.size,
+            modified: stamp.modified,
+            footer_hash: footer.hash,
+            footer_bytes: footer.bytes,
+            row_groups: metadata.num_row_groups(),
+            rows,
+            dim: schema.dim(columns.features),
+            keys: found.keys,
+            stamp,
+            columns,
+        });
+        Ok(())
+    }
+
+    fn columns(&mut self, schema: &Schema<'_>, metadata: &ParquetMetaData, found: &Found) -> Result<Columns> {
+        let features = present(schema, &self.features.name)?;
+        let vectors = schema.vectors(features);
+        let vectors = vectors.filter(|vectors| vectors.element() == self.vectors.element()).ok_or_else(|| {
+            Error::data("files differ in the type of their features")
+                .with("column", escaped(&self.features.name))
+                .with("expected", &self.features.kind)
+                .with("found", schema.kind(features))
+        })?;
+        let labels = self.labels.as_ref().and_then(|labels| -> Option<Result<usize>> {
+            if self.any_labels {
+                let root = schema.position(&labels.name).transpose()?;
+                return Some(root).filter(|root| root.as_ref().map_or(true, |&root| schema.label_kind(root).is_ok()));
+            }
+            Some(self.label_column(labels, schema))
+        });
+        let labels = labels.transpose()?;
+        let names = self.group_by.clone();
+        let keys = names.iter().map(|name| self.key(name, schema, found)).collect::<Result<_>>()?;
+        let names: Vec<String> = self.filters.iter().map(|filter| filter.name.clone()).collect();
+        let filters: Vec<Origin> = names.iter().map(|name| self.key(name, schema, found)).collect::<Result<_>>()?;
+        for filter in &mut self.filters {
+            filter.resolve(self.key_kinds[&filter.name])?;
+        }
+        let twins = self.twins(schema, metadata, found)?;
+        Ok(Columns { features, vectors, labels, keys, filters, twins })
+    }
+
+    /// Columns with the names of keys that nobody has asked for.
+    fn mixable(&self, schema: &Schema<'_>, found: &Found) -> Vec<(String, usize)> {
+        let labels = self.labels.as_ref().map(|labels| &labels.name);
+        let free = self.mixable.iter().filter(|name| !found.keys.contains_key(*name) && labels != Some(name));
+        let column = |name: &String| {
+            let root = schema.position(name).ok().flatten()?;
+            keys::key_kind(schema.field(root).data_type()).map(|_| (name.clone(), root))
+        };
+        free.filter_map(column).collect()
+    }
+
+    fn label_column(&self, labels: &Column, schema: &Schema<'_>) -> Result<usize> {
+        let root = present(schema, &labels.name)?;
+        if schema.label_kind(root).ok() != Some(self.label_kind) {
+            return Err(Error::data("files differ in the type of their labels")
+                .with("column", escaped(&labels.name))
+                .with("expected", &labels.kind)
+                .with("found", schema.kind(root)));
+        }
+        Ok(root)
+    }
+
+    /// Columns with the names of keys that are asked for and stand in the path, as far as they must be read to be compared.
+    fn twins(&self, schema: &Schema<'_>, metadata: &ParquetMetaData, found: &Found) -> Result<Vec<Twin>> {
+        let mut twins = Vec::new();
+        let asked = self.group_by.iter().chain(self.filters.iter().map(|filter| &filter.name));
+        for name in asked.collect::<BTreeSet<_>>() {
+            let Some(value) = found.keys.get(name) else { continue };
+            if let Some(twin) = Twin::find(name, value, schema)?
+                && !twin.is_settled(metadata, schema)?
+            {
+                twins.push(twin);
+            }
+        }
+        Ok(twins)
+    }
+
+    /// Where a file has the value of a key: in its path, or else in a column.
+    fn key(&mut self, name: &str, schema: &Schema<'_>, found: &Found) -> Result<Origin> {
+        let (origin, kind) = if let Some(value) = found.keys.get(name) {
+            let label = self.hive.label(name, value).ok_or_else(|| {
+                let name = escaped(name);
+                Error::data("null in a group key, by the file's path")
+                    .with("key", &name)
+                    .help(format!("leave such files out: --where {name}=VALUE for each value that is wanted"))
+            })?;
+            let kind = label.kind();
+            (Origin::Path(label), kind)
+        } else {
+            let Some(root) = schema.position(name)? else { return Err(self.no_key(name, schema)) };
+            let kind = schema.field(root).data_type();
+            let kind = keys::key_kind(kind).ok_or_else(|| not_a_key(name, kind))?;
+            (Origin::Column(root), kind)
+        };
+        let known = *self.key_kinds.entry(name.to_owned()).or_insert(kind);
+        if known != kind {
+            return Err(Error::data("files differ in the type of a key")
+                .with("key", escaped(name))
+                .with("expected", known)
+                .with("found", kind));
+        }
+        Ok(origin)
+    }
+}
+
+impl Planner {
+    fn no_key(&self, name: &str, schema: &Schema<'_>) -> Error {
+        let (keys, scalars) = (self.hive.names().collect::<Vec<_>>(), schema.scalars());
+        let near = did_you_mean(name, keys.iter().chain(&scalars).copied()).map(|near| escaped(&near));
+        let error = Error::usage("there is no such key or column")
+            .with("key", escaped(name))
+            .with("hive keys", schema::list(&keys))
+            .with("columns", schema::list(&scalars));
+        near.into_iter().fold(error, Error::help)
+    }
+}
+
+/// Refuses a compression that would be taken for damage once pages are read.
+pub(super) fn readable(metadata: &ParquetMetaData, leaves: &[usize]) -> Result<()> {
+    let columns = metadata.row_groups().iter().flat_map(|group| leaves.iter().map(|&leaf| group.column(leaf)));
+    for column in columns {
+        let compression = column.compression();
+        if matches!(compression, Compression::BROTLI(_) | Compression::LZO) {
+            return Err(Error::data("its compression is not supported")
+                .with("column", escaped(&column.column_path().string()))
+                .with("compression", compression)
+                .help("write the file again with zstd, snappy, lz4, gzip or without compression"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn present(schema: &Schema<'_>, name: &str) -> Result<usize> {
+    schema.position(name)?.ok_or_else(|| {
+        Error::data("a file lacks a column that others have")
+            .with("column", escaped(name))
+            .with("columns", schema::list(&schema.names()))
+    })
+}
+
+fn not_a_key(name: &str, kind: &DataType) -> Error {
+    Error::usage("groups and filters take columns of integers, strings or booleans")
+        .with("column", escaped(name))
+        .with("type", escaped(&kind.to_string()))
+}

@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
@@ -12,6 +11,7 @@ use super::escape::escaped;
 use super::foreign::{self, LOOKED_AT, TEXT};
 use super::passed::Passed;
 use super::pattern::{self, Ways, is_marker, is_pattern, unlistable};
+use super::read_at::{kind_of, not_a_file};
 use crate::error::{Error, Result};
 
 /// A file that an input leads to.
@@ -95,7 +95,7 @@ impl Search {
                 self.walk(path, path.components().count(), &mut Ways::default())?;
                 return self.check_found(before, "the directory holds no Parquet file");
             }
-            Ok(metadata) if !metadata.is_file() => return Err(no_file(&metadata)),
+            Ok(metadata) if !metadata.is_file() => return Err(not_a_file(&metadata)),
             Ok(_) => return self.push(path, path.components().count() - 1),
             // A pattern can be too long for a file name, or pass through a file.
             Err(error) if is_pattern(input) || error.kind() == io::ErrorKind::NotFound => {}
@@ -195,23 +195,6 @@ impl Search {
     }
 }
 
-/// What cannot be read twice, and may keep whoever opens it waiting.
-pub(super) fn no_file(metadata: &fs::Metadata) -> Error {
-    Error::usage("not a file that can be read more than once")
-        .with("detail", format!("it is {}", special(metadata)))
-        .help("write the rows to a file, and name that")
-}
-
-fn special(metadata: &fs::Metadata) -> &'static str {
-    let kind = metadata.file_type();
-    match () {
-        () if kind.is_dir() => "a directory",
-        () if kind.is_fifo() => "a FIFO",
-        () if kind.is_socket() => "a socket",
-        () => "a device",
-    }
-}
-
 /// Looks into a file, unless its name says what it is.
 fn seen(path: &Path) -> Result<Seen> {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
@@ -223,8 +206,8 @@ fn seen(path: &Path) -> Result<Seen> {
         Err(error) => return Ok(Seen::Other(format!("not to be opened ({})", error.kind()), None)),
     };
     if !metadata.is_file() {
-        let other = Seen::Other(special(&metadata).to_owned(), None);
-        return if named_data { Err(no_file(&metadata)) } else { Ok(other) };
+        let other = Seen::Other(kind_of(&metadata).to_owned(), None);
+        return if named_data { Err(not_a_file(&metadata)) } else { Ok(other) };
     }
     if named_data {
         return Ok(Seen::Data);

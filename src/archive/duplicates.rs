@@ -18,7 +18,7 @@ const STEP: usize = 64 << 10;
 pub(super) fn refuse_duplicates<'a>(files: impl Iterator<Item = Pinned<'a>>) -> Result<()> {
     let mut alike: BTreeMap<(u64, u64), Group<'_>> = BTreeMap::new();
     for (at, file) in files.enumerate() {
-        alike.entry((file.stamp.size, file.footer_hash)).or_default().push((at, file));
+        alike.entry((file.version.size, file.footer_hash)).or_default().push((at, file));
     }
     // Nobody knows the key of the digest, so nobody can make files that share one.
     let key = RandomState::new();
@@ -67,8 +67,8 @@ fn split(groups: Vec<Group<'_>>, digest: impl Fn(&Pinned<'_>) -> Result<u64> + S
 
 /// A digest of a file's first `length` bytes. It leaves out the length of the file, which is the same in a group.
 fn digest(key: &RandomState, file: &Pinned<'_>, length: u64) -> Result<u64> {
-    let mut bytes = open(file)?.take(length.min(file.stamp.size));
-    let (mut hasher, mut step) = (key.build_hasher(), vec![0; STEP.min(file.stamp.size as usize)]);
+    let mut bytes = open(file)?.take(length.min(file.version.size));
+    let (mut hasher, mut step) = (key.build_hasher(), vec![0; STEP.min(file.version.size as usize)]);
     loop {
         match bytes.read(&mut step).map_err(|error| unreadable(file, error))? {
             0 => return Ok(hasher.finish()),

@@ -1,16 +1,14 @@
 //! One file of an archive, its footer, and how it is known again.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::discover::no_file;
 use super::file_columns::Columns;
 use super::parquet::{Footer, Source, footer};
+use super::read_at::{self, Version};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A Parquet file of an archive.
@@ -40,7 +38,7 @@ pub struct File {
     pub keys: BTreeMap<String, String>,
     /// Bytes of its footer, as stored.
     pub(super) footer_bytes: u64,
-    pub(super) stamp: Stamp,
+    pub(super) version: Version,
     pub(super) columns: Columns,
 }
 
@@ -63,44 +61,6 @@ pub struct Planned {
     pub footer_hash: u64,
 }
 
-/// What the file system says of a file: equal stamps are equal bytes, for all that can be known without reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    pub(super) size: u64,
-    pub(super) modified: SystemTime,
-    device: u64,
-    inode: u64,
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(file: &fs::File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        Ok(Self {
-            size: metadata.len(),
-            modified: metadata.modified()?,
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
-}
-/// Opens a file.
-pub(super) fn open(path: &Path) -> Result<(Source, Stamp)> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Error::missing("no such file").caused_by(error),
-        _ => Error::io("cannot open").with("detail", error.kind()).caused_by(error),
-    };
-    // Opening a FIFO would wait for somebody who writes to it.
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(no_file(&metadata));
-    }
-    let file = fs::File::open(path).map_err(failed)?;
-    let stamp = Stamp::of(&file).map_err(failed)?;
-    Ok((Source::new(file, stamp.size), stamp))
-}
-
 /// The message of every error that says that a file is no longer what was planned.
 pub(super) const CHANGED: &str = "the file has changed since the plan was made";
 /// What a file has to be when it is opened again.
@@ -108,13 +68,13 @@ pub(super) const CHANGED: &str = "the file has changed since the plan was made";
 pub(super) struct Pinned<'a> {
     pub(super) path: &'a Path,
     pub(super) shown: &'a str,
-    pub(super) stamp: Stamp,
+    pub(super) version: Version,
     pub(super) footer_hash: u64,
 }
 
 impl File {
     pub(super) fn pinned(&self) -> Pinned<'_> {
-        Pinned { path: &self.path, shown: &self.shown, stamp: self.stamp, footer_hash: self.footer_hash }
+        Pinned { path: &self.path, shown: &self.shown, version: self.version, footer_hash: self.footer_hash }
     }
 
     /// What has to be kept to plan it again.
@@ -135,18 +95,19 @@ impl Pinned<'_> {
     /// Opens the file if it still is what was planned.
     fn reopen(&self) -> Result<(Source, Option<Footer>)> {
         let changed = |what: &str| Error::data(CHANGED).with("detail", what);
-        let (source, stamp) = open(self.path).map_err(|error| match error.kind() {
+        let (bytes, version) = read_at::open(self.path).map_err(|error| match error.kind() {
             ErrorKind::Missing => changed("it is gone"),
             _ => error,
         })?;
-        if stamp == self.stamp {
+        let source = Source::new(bytes);
+        if version == self.version {
             return Ok((source, None));
         }
-        if stamp.size != self.stamp.size || stamp.modified != self.stamp.modified {
+        if version.size != self.version.size || version.modified != self.version.modified {
             return Err(changed("size or time of writing"));
         }
         // A copy with the same times, or a change of mode or links.
-        let footer = footer(&source, stamp.size).map_err(|_| changed("its footer"))?;
+        let footer = footer(&source, version.size).map_err(|_| changed("its footer"))?;
         if footer.hash != self.footer_hash {
             return Err(changed("its footer"));
         }
@@ -155,8 +116,8 @@ impl Pinned<'_> {
 
     /// Whether what was read from `source` is what still lies there.
     pub(super) fn check_unchanged(&self, source: &Source) -> Result<()> {
-        let planned = (self.stamp.size, self.stamp.modified);
-        if !Stamp::of(source.file()).is_ok_and(|now| (now.size, now.modified) == planned) {
+        let planned = (self.version.size, self.version.modified);
+        if !source.version().is_ok_and(|now| (now.size, now.modified) == planned) {
             return Err(Error::data(CHANGED).with("detail", "it was written to while it was read"));
         }
         self.reopen().map(drop)
@@ -185,7 +146,7 @@ impl Footers {
         if let Some((_, footer)) = cached().iter().find(|(known, _)| *known == file) {
             return Ok((source, footer.clone()));
         }
-        let footer = Arc::new(footer(&source, pinned.stamp.size).map_err(place)?);
+        let footer = Arc::new(footer(&source, pinned.version.size).map_err(place)?);
         if footer.hash != pinned.footer_hash {
             return Err(place(Error::data(CHANGED).with("detail", "its footer")));
         }

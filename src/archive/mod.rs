@@ -24,6 +24,7 @@ mod plan;
 mod planner;
 mod pooling;
 mod read;
+mod read_at;
 mod request;
 mod rows;
 mod schema;

@@ -6,14 +6,14 @@ use rayon::prelude::*;
 
 use super::damage::is_damage;
 use super::discover::{Found, explained};
-use super::file::{self, Stamp};
 use super::parquet::{FOOTER_GROWTH, Footer, Source, footer, footer_length};
 use super::passed::Passed;
+use super::read_at::{self, Version};
 use super::request::Policy;
 use crate::error::{Error, Result};
 
 /// A file whose footer has been read.
-pub(super) type Opened = (Found, Stamp, Footer);
+pub(super) type Opened = (Found, Version, Footer);
 
 /// Whether a file has a row; without one it need not agree with others in anything.
 pub(super) fn has_rows(footer: &Footer) -> bool {
@@ -33,7 +33,7 @@ const FILES_AT_ONCE: usize = 128;
 pub(super) fn open_each(
     found: Vec<Found>,
     memory: Option<u64>,
-    mut each: impl FnMut(Found, Result<(Stamp, Footer)>) -> Result<()>,
+    mut each: impl FnMut(Found, Result<(Version, Footer)>) -> Result<()>,
 ) -> Result<()> {
     let mut found = found.into_iter();
     loop {
@@ -42,10 +42,11 @@ pub(super) fn open_each(
             return Ok(());
         }
         let open = |found: Found| {
-            let opened = file::open(&found.path).and_then(|(source, stamp)| {
-                let bytes = footer_length(&source, stamp.size)?.saturating_mul(FOOTER_GROWTH);
+            let opened = read_at::open(&found.path).and_then(|(bytes, version)| {
+                let source = Source::new(bytes);
+                let bytes = footer_length(&source, version.size)?.saturating_mul(FOOTER_GROWTH);
                 let fits = memory.is_none_or(|memory| bytes <= memory);
-                if fits { Ok((source, stamp, bytes)) } else { Err(too_large(bytes, memory)) }
+                if fits { Ok((source, version, bytes)) } else { Err(too_large(bytes, memory)) }
             });
             (found, opened)
         };
@@ -57,8 +58,8 @@ pub(super) fn open_each(
                 memory.is_none_or(|memory| taken <= memory)
             });
             let fit = fit.count();
-            let read = |(found, opened): (Found, Result<(Source, Stamp, u64)>)| {
-                let read = opened.and_then(|(source, stamp, _)| Ok((stamp, footer(&source, stamp.size)?)));
+            let read = |(found, opened): (Found, Result<(Source, Version, u64)>)| {
+                let read = opened.and_then(|(source, version, _)| Ok((version, footer(&source, version.size)?)));
                 (found, read)
             };
             let outcomes: Vec<_> = rest.drain(..fit).collect::<Vec<_>>().into_par_iter().map(read).collect();
@@ -77,13 +78,13 @@ fn too_large(bytes: u64, memory: Option<u64>) -> Error {
 /// A file that could be opened; `None`, and a note, for one that is damaged and may be.
 pub(super) fn good(
     found: Found,
-    outcome: Result<(Stamp, Footer)>,
+    outcome: Result<(Version, Footer)>,
     policy: Policy,
     bad_files: &mut Vec<(String, String)>,
 ) -> Result<Option<Opened>> {
     let explain = |error| if is_damage(&error) { explained(error, &found.path, &found.shown) } else { error };
     match outcome.map_err(explain) {
-        Ok((stamp, footer)) => Ok(Some((found, stamp, footer))),
+        Ok((version, footer)) => Ok(Some((found, version, footer))),
         Err(error) if policy == Policy::Skip && is_damage(&error) => {
             let reason = error.fact("detail").unwrap_or(error.message()).to_owned();
             bad_files.push((found.shown, reason));

@@ -113,14 +113,14 @@ fn reopen(planned: &[Planned], request: &Request) -> Result<Archive> {
     let mut planned = planned.iter();
     open_each(found, request.memory, |found, outcome| {
         let place = |error: Error| error.with("file", &found.shown);
-        let (stamp, footer) = outcome.map_err(changed).map_err(place)?;
+        let (version, footer) = outcome.map_err(changed).map_err(place)?;
         let planned = planned.next().ok_or_else(|| Error::internal("there are more files than were planned"))?;
-        let what = if (stamp.size, stamp.modified) != (planned.size, planned.modified) {
+        let what = if (version.size, version.modified) != (planned.size, planned.modified) {
             "size or time of writing"
         } else if footer.hash != planned.footer_hash {
             "its footer"
         } else {
-            return making.add((found, stamp, footer));
+            return making.add((found, version, footer));
         };
         Err(place(Error::data(file::CHANGED).with("detail", what)))
     })?;
@@ -145,7 +145,7 @@ impl<'a> Making<'a> {
         Ok(Self { request, begun, planner: None, plan: Plan::default(), empty: Vec::new() })
     }
 
-    fn add(&mut self, (found, stamp, footer): Opened) -> Result<()> {
+    fn add(&mut self, (found, version, footer): Opened) -> Result<()> {
         if !has_rows(&footer) {
             self.empty.push(passed_without_rows(found));
             return Ok(());
@@ -155,7 +155,7 @@ impl<'a> Making<'a> {
             self.planner = Some(planner.map_err(|error| error.with("file", &found.shown))?);
         }
         let planner = self.planner.as_mut().ok_or_else(|| Error::internal("there is no plan to add to"))?;
-        let added = planner.add(found, stamp, &footer, &mut self.plan);
+        let added = planner.add(found, version, &footer, &mut self.plan);
         added.map_err(|(shown, error)| error.with_default("file", shown))
     }
 

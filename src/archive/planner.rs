@@ -9,12 +9,13 @@ use parquet::file::metadata::ParquetMetaData;
 use super::discover::Found;
 use super::dtype::{Dtype, VectorType};
 use super::escape::escaped;
-use super::file::{File, Stamp};
+use super::file::File;
 use super::file_columns::{Columns, Origin};
 use super::keys::{self, Filter, Hive, Twin};
 use super::opened::{Column, Ranges};
 use super::parquet::{Footer, constant, leaves, range};
 use super::pooling::KEY_COLUMNS;
+use super::read_at::Version;
 use super::request::{Key, Request};
 use super::rows::Unit;
 use super::schema::{self, Schema};
@@ -85,7 +86,7 @@ impl Planner {
     pub(super) fn add(
         &mut self,
         found: Found,
-        stamp: Stamp,
+        version: Version,
         footer: &Footer,
         plan: &mut Plan,
     ) -> Result<(), (String, Error)> {
@@ -147,15 +148,15 @@ impl Planner {
             path: found.path,
             shown: found.shown,
             name: found.name,
-            size: stamp.size,
-            modified: stamp.modified,
+            size: version.size,
+            modified: version.modified,
             footer_hash: footer.hash,
             footer_bytes: footer.bytes,
             row_groups: metadata.num_row_groups(),
             rows,
             dim: schema.dim(columns.features),
             keys: found.keys,
-            stamp,
+            version,
             columns,
         });
         Ok(())

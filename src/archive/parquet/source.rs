@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::fs;
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +14,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use super::thrift::{self, Malformed};
 use crate::archive::damage::damaged;
+use crate::archive::read_at::{ReadAt, Version};
 use crate::error::{Error, Result};
 
 /// Pages are a mebibyte in practice, and `i32::MAX` bytes in the format.
@@ -33,8 +32,7 @@ pub(in crate::archive) struct Source(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    file: fs::File,
-    size: u64,
+    bytes: Arc<dyn ReadAt>,
     guard: Mutex<Guard>,
     buffers: Buffers,
 }
@@ -92,14 +90,14 @@ struct Column {
 }
 
 impl Source {
-    /// Takes an open file of `size` bytes.
-    pub(in crate::archive) fn new(file: fs::File, size: u64) -> Self {
-        Self(Arc::new(Inner { file, size, guard: Mutex::default(), buffers: Buffers::default() }))
+    /// Reads the content of a file.
+    pub(in crate::archive) fn new(bytes: Arc<dyn ReadAt>) -> Self {
+        Self(Arc::new(Inner { bytes, guard: Mutex::default(), buffers: Buffers::default() }))
     }
 
-    /// The file.
-    pub(in crate::archive) fn file(&self) -> &fs::File {
-        &self.0.file
+    /// The version of the content by now.
+    pub(in crate::archive) fn version(&self) -> io::Result<Version> {
+        self.0.bytes.version()
     }
 
     /// Bytes from `start`.
@@ -123,9 +121,9 @@ impl Source {
 
     /// Reads to the beginning of `bytes`, which becomes longer if it is too short.
     fn read(&self, start: u64, length: u64, bytes: &mut Vec<u8>) -> Result<()> {
-        let inside = start.checked_add(length).is_some_and(|end| end <= self.0.size);
+        let inside = start.checked_add(length).is_some_and(|end| end <= self.0.bytes.size());
         if !inside {
-            return Err(damaged(format!("{length} bytes from {start} are not in a file of {}", self.0.size)));
+            return Err(damaged(format!("{length} bytes from {start} are not in a file of {}", self.0.bytes.size())));
         }
         let length = length as usize;
         if bytes.len() < length {
@@ -137,7 +135,7 @@ impl Source {
 
     /// Fills a buffer with the bytes from `start`.
     pub(super) fn fill(&self, start: u64, buffer: &mut [u8]) -> Result<()> {
-        match self.0.file.read_exact_at(buffer, start) {
+        match self.0.bytes.read_at(start, buffer) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(damaged("the file became shorter")),
             Err(error) => Err(Error::io("cannot read").caused_by(error)),
@@ -148,7 +146,7 @@ impl Source {
     pub(super) fn expect(&self, row_group: &RowGroupMetaData, leaves: &[usize]) -> Result<()> {
         let mut guard = self.guard();
         for &leaf in leaves {
-            let column = Column::new(row_group.column(leaf), self.0.size)?;
+            let column = Column::new(row_group.column(leaf), self.0.bytes.size())?;
             guard.expected.insert(column.start, column);
         }
         Ok(())
@@ -156,13 +154,13 @@ impl Source {
 
     /// Whether the first page of a column carries a checksum.
     pub(in crate::archive) fn checksum(&self, chunk: &ColumnChunkMetaData) -> Result<bool> {
-        let mut column = Column::new(chunk, self.0.size)?;
+        let mut column = Column::new(chunk, self.0.bytes.size())?;
         Ok(self.header(column.start, &mut column)?.checksum)
     }
 
     /// The headers of a column's pages.
     pub(super) fn headers(&self, chunk: &ColumnChunkMetaData) -> Result<Headers> {
-        let column = Column::new(chunk, self.0.size)?;
+        let column = Column::new(chunk, self.0.bytes.size())?;
         Ok(Headers { source: self.clone(), at: column.start, column })
     }
 
@@ -326,7 +324,7 @@ fn reserve(length: u64) -> Result<Vec<u8>> {
 
 impl Length for Source {
     fn len(&self) -> u64 {
-        self.0.size
+        self.0.bytes.size()
     }
 }
 
@@ -352,7 +350,10 @@ pub(in crate::archive) struct At {
 
 impl Read for At {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.0.file.read_at(buffer, self.at)?;
+        let bytes = &self.source.0.bytes;
+        let left = bytes.size().saturating_sub(self.at);
+        let read = (buffer.len() as u64).min(left) as usize;
+        bytes.read_at(self.at, &mut buffer[..read])?;
         self.at += read as u64;
         Ok(read)
     }

@@ -11,8 +11,9 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
 use super::dtype::VectorType;
-use super::file::{Footers, Pinned, Stamp};
+use super::file::{Footers, Pinned};
 use super::keys::Twin;
+use super::read_at::Version;
 use crate::batch::Label;
 use crate::grid::Grid;
 
@@ -62,7 +63,7 @@ pub struct TableUnit {
 struct TableFile {
     path: PathBuf,
     shown: String,
-    stamp: Stamp,
+    version: Version,
     footer_hash: u64,
     /// Where each column is.
     places: Vec<Place>,
@@ -152,6 +153,6 @@ impl Table {
 
 impl TableFile {
     fn pinned(&self) -> Pinned<'_> {
-        Pinned { path: &self.path, shown: &self.shown, stamp: self.stamp, footer_hash: self.footer_hash }
+        Pinned { path: &self.path, shown: &self.shown, version: self.version, footer_hash: self.footer_hash }
     }
 }

@@ -60,7 +60,7 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
     let columns =
         Columns::of(&opened, &hive, dtypes).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
     let (mut files, mut units) = (Vec::with_capacity(opened.len()), Vec::new());
-    for (found, stamp, footer) in opened {
+    for (found, version, footer) in opened {
         let schema = Schema::new(&footer, dtypes);
         let metadata = footer.parquet();
         let (places, twins) = columns
@@ -103,7 +103,7 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
         files.push(TableFile {
             path: found.path,
             shown: found.shown,
-            stamp,
+            version,
             footer_hash: footer.hash,
             dims: places.iter().map(|_| OnceLock::new()).collect(),
             places,

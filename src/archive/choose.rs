@@ -27,18 +27,18 @@ impl Schema<'_> {
             return Err(Error::usage("a type without a column: --dtype says what the bytes of a column are")
                 .help(format!("--features COLUMN --dtype {}", dtype.name())));
         }
-        let vectors: Vec<usize> = (0..self.fields().len()).filter(|&root| self.vectors(root).is_some()).collect();
+        let vectors: Vec<usize> = (0..self.columns().len()).filter(|&root| self.vectors(root).is_some()).collect();
         match vectors[..] {
             [] => Err(unusable::features(self)),
             [only] => Ok((only, "only vector column")),
             _ => {
-                let known = |&root: &usize| FEATURE_NAMES.contains(&self.field(root).name().as_str());
+                let known = |&root: &usize| FEATURE_NAMES.contains(&self.column(root).name.as_str());
                 let known: Vec<usize> = vectors.iter().copied().filter(known).collect();
                 if let [only] = known[..] {
                     return Ok((only, "well-known name"));
                 }
                 let candidates = if known.is_empty() { &vectors } else { &known };
-                let names: Vec<&str> = candidates.iter().map(|&root| self.field(root).name().as_str()).collect();
+                let names: Vec<&str> = candidates.iter().map(|&root| self.column(root).name.as_str()).collect();
                 Err(Error::usage("several columns hold vectors")
                     .with("columns", list(&names))
                     .help(format!("name one: --features {}", escaped(names[0]))))
@@ -49,7 +49,7 @@ impl Schema<'_> {
     /// A type is for bytes alone, and their number must be a multiple of its own.
     fn check_dtype(&self, root: usize, dtype: Option<Dtype>) -> Result<()> {
         let Some(dtype) = dtype else { return Ok(()) };
-        let column = || escaped(self.field(root).name());
+        let column = || escaped(&self.column(root).name);
         let width = match (self.plain_bytes(root), self.vectors(root)) {
             (Some(width), _) => width,
             (None, Some(vectors)) if vectors.element().name() == dtype.name() => return Ok(()),
@@ -78,7 +78,7 @@ impl Schema<'_> {
 
     /// The column of the labels, and why it; `None` if there may be none and there is none.
     pub(super) fn choose_labels(&self, request: &Request) -> Result<Option<(usize, &'static str)>> {
-        let usable = |root: &usize| label_kind(self.field(*root).data_type()).is_some();
+        let usable = |root: &usize| label_kind(&self.column(*root).data_type).is_some();
         if let Some(name) = &request.labels {
             match self.position(name)? {
                 Some(root) if request.any_labels && !usable(&root) => {}
@@ -91,8 +91,8 @@ impl Schema<'_> {
             }
         }
         let known = self.names_of(|schema, root| {
-            LABEL_NAMES.contains(&schema.field(root).name().as_str())
-                && label_kind(schema.field(root).data_type()).is_some()
+            LABEL_NAMES.contains(&schema.column(root).name.as_str())
+                && label_kind(&schema.column(root).data_type).is_some()
         });
         match known[..] {
             [] if request.labels_optional => Ok(None),

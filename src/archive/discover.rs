@@ -8,7 +8,8 @@ use std::{fs, io};
 
 use super::damage::damaged;
 use super::escape::escaped;
-use super::foreign::{self, LOOKED_AT, TEXT};
+use super::foreign::{self, TEXT};
+use super::formats::{self, HEAD, TAIL};
 use super::passed::Passed;
 use super::pattern::{self, Ways, is_marker, is_pattern, unlistable};
 use super::read_at::{kind_of, not_a_file};
@@ -42,9 +43,6 @@ struct Search {
     passed: Vec<Passed>,
     warnings: Vec<String>,
 }
-
-/// What Parquet begins and ends with.
-const MAGIC: &[u8; 4] = b"PAR1";
 
 /// All files that the inputs lead to.
 ///
@@ -198,7 +196,7 @@ impl Search {
 /// Looks into a file, unless its name says what it is.
 fn seen(path: &Path) -> Result<Seen> {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    let named_data = extension.is_some_and(|extension| ["parquet", "pq", "parq"].contains(&extension.as_str()));
+    let named_data = extension.is_some_and(|extension| formats::is_named(&extension));
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         // A link of that name to nothing is data that is missing.
@@ -217,8 +215,7 @@ fn seen(path: &Path) -> Result<Seen> {
         Ok(looked) => looked,
         Err(error) => return Ok(Seen::Other(format!("not to be opened ({})", error.kind()), None)),
     };
-    // One end alone is a file that was damaged, and that is for the reader to say.
-    if head.starts_with(MAGIC) || tail.ends_with(MAGIC) || tail.ends_with(b"PARE") {
+    if formats::recognise(&head, &tail).is_some() {
         return Ok(Seen::Data);
     }
     let shown = escaped(&path.to_string_lossy());
@@ -234,7 +231,7 @@ pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
     let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
     let head = look(path).map(|(head, _)| head).unwrap_or_default();
     let known = foreign::recognise(&head, size, shown).filter(|foreign| foreign.what != TEXT);
-    match known.filter(|_| !head.starts_with(MAGIC) && !MAGIC.starts_with(&head)) {
+    match known.filter(|_| formats::recognise(&head, &[]).is_none()) {
         Some(foreign) => damaged(format!("it is {}", foreign.what)).help(foreign.help),
         None => error,
     }
@@ -244,10 +241,10 @@ pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
 fn look(path: &Path) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let mut file = fs::File::open(path)?;
     let (mut head, mut tail) = (Vec::new(), Vec::new());
-    (&mut file).take(LOOKED_AT as u64).read_to_end(&mut head)?;
+    (&mut file).take(HEAD as u64).read_to_end(&mut head)?;
     let end = file.seek(SeekFrom::End(0))?;
-    file.seek(SeekFrom::Start(end.saturating_sub(4)))?;
-    file.take(4).read_to_end(&mut tail)?;
+    file.seek(SeekFrom::Start(end.saturating_sub(TAIL as u64)))?;
+    file.take(TAIL as u64).read_to_end(&mut tail)?;
     Ok((head, tail))
 }
 

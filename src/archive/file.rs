@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use super::container::{Container, Format};
 use super::file_columns::Columns;
-use super::parquet::{Footer, Source, footer};
-use super::read_at::{self, Version};
+use super::read_at::{self, ReadAt, Version};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A Parquet file of an archive.
@@ -36,9 +36,10 @@ pub struct File {
     pub dim: Option<usize>,
     /// The hive keys of its path, as written.
     pub keys: BTreeMap<String, String>,
-    /// Bytes of its footer, as stored.
-    pub(super) footer_bytes: u64,
+    /// Bytes of memory that its container takes.
+    pub(super) memory: u64,
     pub(super) version: Version,
+    pub(super) format: &'static dyn Format,
     pub(super) columns: Columns,
 }
 
@@ -70,11 +71,18 @@ pub(super) struct Pinned<'a> {
     pub(super) shown: &'a str,
     pub(super) version: Version,
     pub(super) footer_hash: u64,
+    pub(super) format: &'static dyn Format,
 }
 
 impl File {
     pub(super) fn pinned(&self) -> Pinned<'_> {
-        Pinned { path: &self.path, shown: &self.shown, version: self.version, footer_hash: self.footer_hash }
+        Pinned {
+            path: &self.path,
+            shown: &self.shown,
+            version: self.version,
+            footer_hash: self.footer_hash,
+            format: self.format,
+        }
     }
 
     /// What has to be kept to plan it again.
@@ -91,77 +99,83 @@ impl File {
     }
 }
 
+/// A file that was opened again.
+struct Reopened {
+    bytes: Arc<dyn ReadAt>,
+    /// If it had to be read to know that the file is what was planned.
+    container: Option<Arc<dyn Container>>,
+}
+
 impl Pinned<'_> {
-    /// Opens the file if it still is what was planned.
-    fn reopen(&self) -> Result<(Source, Option<Footer>)> {
+    /// Opens the file if it still is what was planned, and reads its container if that has to be read to know it.
+    fn reopen(&self) -> Result<Reopened> {
         let changed = |what: &str| Error::data(CHANGED).with("detail", what);
         let (bytes, version) = read_at::open(self.path).map_err(|error| match error.kind() {
             ErrorKind::Missing => changed("it is gone"),
             _ => error,
         })?;
-        let source = Source::new(bytes);
         if version == self.version {
-            return Ok((source, None));
+            return Ok(Reopened { bytes, container: None });
         }
         if version.size != self.version.size || version.modified != self.version.modified {
             return Err(changed("size or time of writing"));
         }
         // A copy with the same times, or a change of mode or links.
-        let footer = footer(&source, version.size).map_err(|_| changed("its footer"))?;
-        if footer.hash != self.footer_hash {
+        let container = self.format.open(&bytes).map_err(|_| changed("its footer"))?;
+        if container.fingerprint() != self.footer_hash {
             return Err(changed("its footer"));
         }
-        Ok((source, Some(footer)))
+        Ok(Reopened { bytes, container: Some(container) })
     }
 
-    /// Whether what was read from `source` is what still lies there.
-    pub(super) fn check_unchanged(&self, source: &Source) -> Result<()> {
+    /// Whether what was read from `bytes` is what still lies there.
+    pub(super) fn check_unchanged(&self, bytes: &dyn ReadAt) -> Result<()> {
         let planned = (self.version.size, self.version.modified);
-        if !source.version().is_ok_and(|now| (now.size, now.modified) == planned) {
+        if !bytes.version().is_ok_and(|now| (now.size, now.modified) == planned) {
             return Err(Error::data(CHANGED).with("detail", "it was written to while it was read"));
         }
         self.reopen().map(drop)
     }
 }
 
-/// The footers of the files that are being read, each parsed once.
+/// The containers of the files that are being read, each made once.
 #[derive(Debug, Default)]
-pub(super) struct Footers(Mutex<VecDeque<(usize, Arc<Footer>)>>);
+pub(super) struct Containers(Mutex<VecDeque<(usize, Arc<dyn Container>)>>);
 
-/// Footers that are kept: one for each file that threads are likely to be in, since all of them may not fit in memory.
-const FOOTERS: usize = 64;
+/// Containers that are kept: one for each file that threads are likely to be in, since all of them may not fit in memory.
+const CONTAINERS: usize = 64;
 
-/// Bytes of footers, as stored, beyond which only the last one is kept.
-pub(super) const FOOTER_BYTES: u64 = 4 << 20;
+/// Bytes of containers beyond which only the last one is kept.
+pub(super) const CONTAINER_BYTES: u64 = 16 << 20;
 
-impl Footers {
-    /// File number `file`, opened again, and its footer.
-    pub(super) fn open(&self, file: usize, pinned: &Pinned<'_>) -> Result<(Source, Arc<Footer>)> {
+impl Containers {
+    /// File number `file`, opened again, and its container.
+    pub(super) fn open(&self, file: usize, pinned: &Pinned<'_>) -> Result<(Arc<dyn ReadAt>, Arc<dyn Container>)> {
         let place = |error: Error| error.with_default("file", pinned.shown);
-        let (source, fresh) = pinned.reopen().map_err(place)?;
-        if let Some(footer) = fresh {
-            return Ok((source, Arc::new(footer)));
+        let Reopened { bytes, container } = pinned.reopen().map_err(place)?;
+        if let Some(container) = container {
+            return Ok((bytes, container));
         }
         let cached = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, footer)) = cached().iter().find(|(known, _)| *known == file) {
-            return Ok((source, footer.clone()));
+        if let Some((_, container)) = cached().iter().find(|(known, _)| *known == file) {
+            return Ok((bytes, container.clone()));
         }
-        let footer = Arc::new(footer(&source, pinned.version.size).map_err(place)?);
-        if footer.hash != pinned.footer_hash {
+        let container = pinned.format.open(&bytes).map_err(place)?;
+        if container.fingerprint() != pinned.footer_hash {
             return Err(place(Error::data(CHANGED).with("detail", "its footer")));
         }
-        let mut footers = cached();
-        if !footers.iter().any(|(known, _)| *known == file) {
-            footers.truncate(FOOTERS - 1);
-            footers.push_front((file, footer.clone()));
-            let mut kept = 0;
-            let fit = footers.iter().take_while(|(_, footer)| {
-                kept += footer.bytes;
-                kept <= FOOTER_BYTES
+        let mut containers = cached();
+        if !containers.iter().any(|(known, _)| *known == file) {
+            containers.truncate(CONTAINERS - 1);
+            containers.push_front((file, container.clone()));
+            let mut kept = 0_u64;
+            let fit = containers.iter().take_while(|(_, container)| {
+                kept = kept.saturating_add(container.memory());
+                kept <= CONTAINER_BYTES
             });
             let fit = fit.count().max(1);
-            footers.truncate(fit);
+            containers.truncate(fit);
         }
-        Ok((source, footer))
+        Ok((bytes, container))
     }
 }

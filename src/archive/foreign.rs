@@ -14,9 +14,6 @@ pub(super) struct Foreign {
 /// What text is called that is nothing in particular.
 pub(super) const TEXT: &str = "text";
 
-/// So many bytes from the beginning tell what a file is.
-pub(super) const LOOKED_AT: usize = 512;
-
 /// How a kind of file is told, and what is done with it.
 struct Kind {
     /// What it begins with, and at which byte.

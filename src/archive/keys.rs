@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
-use parquet::file::metadata::ParquetMetaData;
 
 use super::codes::{Coded, label_kind};
+use super::container::Container;
 use super::discover::Found;
 use super::escape::escaped;
-use super::parquet::{constant, leaves};
 use super::schema::Schema;
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
@@ -101,19 +100,18 @@ pub(super) struct Twin {
 impl Twin {
     /// The column of a key that a path has, if there is one whose values can be told.
     pub(super) fn find(name: &str, in_path: &str, schema: &Schema<'_>) -> Result<Option<Self>> {
-        let root = schema.position(name)?.filter(|&root| key_kind(schema.field(root).data_type()).is_some());
+        let root = schema.position(name)?.filter(|&root| key_kind(&schema.column(root).data_type).is_some());
         let in_path = (in_path != NULL_PARTITION).then(|| in_path.to_owned());
         Ok(root.map(|root| Self { name: name.to_owned(), in_path, root }))
     }
 
     /// Whether the row groups of a file show by their statistics that the column says the same; all that they cannot show
     /// is for [`check`](Self::check).
-    pub(super) fn is_settled(&self, metadata: &ParquetMetaData, schema: &Schema<'_>) -> Result<bool> {
-        let Some(&leaf) = leaves(metadata, &[self.root]).first() else { return Ok(true) };
+    pub(super) fn is_settled(&self, container: &dyn Container) -> Result<bool> {
         let mut settled = true;
-        for (row_group, group) in metadata.row_groups().iter().enumerate().filter(|(_, group)| group.num_rows() > 0) {
-            match constant(group, leaf, schema.field(self.root).data_type()) {
-                Some(value) => self.compare(Some(&value)).map_err(|error| error.with("row group", row_group))?,
+        for unit in (0..container.units()).filter(|&unit| container.rows(unit) > 0) {
+            match container.constant(unit, self.root) {
+                Some(value) => self.compare(Some(&value)).map_err(|error| error.with("row group", unit))?,
                 None => settled = false,
             }
         }

@@ -3,6 +3,7 @@
 mod choose;
 mod chunk;
 mod codes;
+mod container;
 mod damage;
 mod discover;
 mod dtype;
@@ -11,6 +12,7 @@ mod escape;
 mod file;
 mod file_columns;
 mod foreign;
+mod formats;
 mod grouping;
 pub mod head;
 mod keys;
@@ -27,6 +29,8 @@ mod read;
 mod read_at;
 mod request;
 mod rows;
+#[cfg(test)]
+mod rows_format;
 mod schema;
 mod table;
 mod unusable;

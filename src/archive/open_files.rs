@@ -1,23 +1,58 @@
 //! Opening files, many at a time.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::container::{Container, Format};
 use super::damage::is_damage;
 use super::discover::{Found, explained};
-use super::parquet::{FOOTER_GROWTH, Footer, Source, footer, footer_length};
+use super::formats;
 use super::passed::Passed;
-use super::read_at::{self, Version};
+use super::read_at::{self, ReadAt, Version};
 use super::request::Policy;
 use crate::error::{Error, Result};
 
-/// A file whose footer has been read.
-pub(super) type Opened = (Found, Version, Footer);
+/// A file of which everything but its rows has been read.
+#[derive(Debug)]
+pub(super) struct OpenedFile {
+    pub(super) version: Version,
+    pub(super) format: &'static dyn Format,
+    pub(super) container: Arc<dyn Container>,
+}
 
-/// Whether a file has a row; without one it need not agree with others in anything.
-pub(super) fn has_rows(footer: &Footer) -> bool {
-    footer.parquet().file_metadata().num_rows() > 0
+impl OpenedFile {
+    /// Whether the file has a row; without one it need not agree with others in anything.
+    pub(super) fn has_rows(&self) -> bool {
+        (0..self.container.units()).any(|unit| self.container.rows(unit) > 0)
+    }
+}
+
+/// A file that is known to be there.
+struct Begun {
+    bytes: Arc<dyn ReadAt>,
+    version: Version,
+    format: &'static dyn Format,
+    /// Bytes that its container takes.
+    memory: u64,
+}
+
+impl Begun {
+    fn open(found: &Found, most: Option<u64>) -> Result<Self> {
+        let (bytes, version) = read_at::open(&found.path)?;
+        let format = formats::of(&bytes)?;
+        let memory = format.memory(&bytes)?;
+        if most.is_some_and(|most| memory > most) {
+            return Err(too_large(memory, most));
+        }
+        Ok(Self { bytes, version, format, memory })
+    }
+
+    fn finish(self) -> Result<OpenedFile> {
+        let Self { bytes, version, format, .. } = self;
+        Ok(OpenedFile { version, format, container: format.open(&bytes)? })
+    }
 }
 
 /// What is said of a file without a row.
@@ -33,7 +68,7 @@ const FILES_AT_ONCE: usize = 128;
 pub(super) fn open_each(
     found: Vec<Found>,
     memory: Option<u64>,
-    mut each: impl FnMut(Found, Result<(Version, Footer)>) -> Result<()>,
+    mut each: impl FnMut(Found, Result<OpenedFile>) -> Result<()>,
 ) -> Result<()> {
     let mut found = found.into_iter();
     loop {
@@ -42,27 +77,19 @@ pub(super) fn open_each(
             return Ok(());
         }
         let open = |found: Found| {
-            let opened = read_at::open(&found.path).and_then(|(bytes, version)| {
-                let source = Source::new(bytes);
-                let bytes = footer_length(&source, version.size)?.saturating_mul(FOOTER_GROWTH);
-                let fits = memory.is_none_or(|memory| bytes <= memory);
-                if fits { Ok((source, version, bytes)) } else { Err(too_large(bytes, memory)) }
-            });
-            (found, opened)
+            let begun = Begun::open(&found, memory);
+            (found, begun)
         };
         let mut rest: VecDeque<_> = batch.into_par_iter().map(open).collect::<Vec<_>>().into();
         while !rest.is_empty() {
             let mut taken = 0_u64;
-            let fit = rest.iter().take_while(|(_, opened)| {
-                taken = taken.saturating_add(opened.as_ref().map_or(0, |(_, _, bytes)| *bytes));
+            let fit = rest.iter().take_while(|(_, begun)| {
+                taken = taken.saturating_add(begun.as_ref().map_or(0, |begun| begun.memory));
                 memory.is_none_or(|memory| taken <= memory)
             });
             let fit = fit.count();
-            let read = |(found, opened): (Found, Result<(Source, Version, u64)>)| {
-                let read = opened.and_then(|(source, version, _)| Ok((version, footer(&source, version.size)?)));
-                (found, read)
-            };
-            let outcomes: Vec<_> = rest.drain(..fit).collect::<Vec<_>>().into_par_iter().map(read).collect();
+            let finish = |(found, begun): (Found, Result<Begun>)| (found, begun.and_then(Begun::finish));
+            let outcomes: Vec<_> = rest.drain(..fit).collect::<Vec<_>>().into_par_iter().map(finish).collect();
             outcomes.into_iter().try_for_each(|(found, outcome)| each(found, outcome))?;
         }
     }
@@ -78,20 +105,20 @@ fn too_large(bytes: u64, memory: Option<u64>) -> Error {
 /// A file that could be opened; `None`, and a note, for one that is damaged and may be.
 pub(super) fn good(
     found: Found,
-    outcome: Result<(Version, Footer)>,
+    outcome: Result<OpenedFile>,
     policy: Policy,
     bad_files: &mut Vec<(String, String)>,
-) -> Result<Option<Opened>> {
+) -> Result<Option<(Found, OpenedFile)>> {
     let explain = |error| if is_damage(&error) { explained(error, &found.path, &found.shown) } else { error };
     match outcome.map_err(explain) {
-        Ok((version, footer)) => Ok(Some((found, version, footer))),
+        Ok(file) => Ok(Some((found, file))),
         Err(error) if policy == Policy::Skip && is_damage(&error) => {
             let reason = error.fact("detail").unwrap_or(error.message()).to_owned();
             bad_files.push((found.shown, reason));
             Ok(None)
         }
         Err(error) => {
-            // What a file is that is no Parquet comes with what to do about it.
+            // The error of a file in another format comes with what to do about it.
             let damage = is_damage(&error) && error.advice().is_none();
             let error = error.with("file", found.shown);
             Err(if damage { error.help("--on-bad-file skip leaves such files out and lists them") } else { error })
@@ -99,8 +126,8 @@ pub(super) fn good(
     }
 }
 
-/// Reads all footers of files that must all be sound.
-pub(super) fn open_all(found: Vec<Found>) -> Result<Vec<Opened>> {
+/// Opens files that must all be sound.
+pub(super) fn open_all(found: Vec<Found>) -> Result<Vec<(Found, OpenedFile)>> {
     let mut opened = Vec::with_capacity(found.len());
     open_each(found, None, |found, outcome| {
         opened.extend(good(found, outcome, Policy::Fail, &mut Vec::new())?);

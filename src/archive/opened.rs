@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::chunk::Rules;
+use super::container::Container;
 use super::dtype::Element;
-use super::file::{FOOTER_BYTES, File, Footers};
+use super::file::{CONTAINER_BYTES, Containers, File};
 use super::head::Spellings;
 use super::keys::Filter;
-use super::parquet::{FOOTER_GROWTH, Footer, Source, first_length, leaves};
 use super::passed::{Passed, passed_over};
+use super::read_at::ReadAt;
 use super::rows::{Decoded, Unit, Values};
 use crate::batch::{Label, LabelKind};
 use crate::error::Result;
@@ -48,7 +49,7 @@ pub struct Archive {
     pub(super) ranges: Ranges,
     pub(super) warnings: Vec<String>,
     pub(super) dims: Vec<OnceLock<Option<usize>>>,
-    pub(super) footers: Footers,
+    pub(super) containers: Containers,
     /// The memory of chunks that nobody needs any more.
     pub(super) spare: Mutex<Vec<Values>>,
 }
@@ -87,8 +88,9 @@ impl Archive {
         if let Some(&dim) = self.dims[file].get() {
             return Ok(dim);
         }
-        let (source, footer) = self.footer(file)?;
-        let dim = first_length(&source, &footer.arrow, planned.columns.features)
+        let (bytes, container) = self.container(file)?;
+        let dim = container
+            .first_length(&bytes, planned.columns.features)
             .map_err(|error| error.with_default("file", &planned.shown).with_default("column", &self.rules.features))?;
         Ok(*self.dims[file].get_or_init(|| dim))
     }
@@ -105,9 +107,9 @@ impl Archive {
 
     /// Bytes that footers take while rows are read by so many threads: those in use, and those kept for the next.
     pub fn footer_memory(&self, threads: usize) -> u64 {
-        let largest = self.files.iter().map(|file| file.footer_bytes).max().unwrap_or(0);
-        let all: u64 = self.files.iter().map(|file| file.footer_bytes).sum();
-        FOOTER_GROWTH * (largest * threads as u64 + FOOTER_BYTES.max(largest)).min(all)
+        let largest = self.files.iter().map(|file| file.memory).max().unwrap_or(0);
+        let all: u64 = self.files.iter().map(|file| file.memory).sum();
+        (largest * threads as u64 + CONTAINER_BYTES.max(largest)).min(all)
     }
 
     /// The type of the labels.
@@ -148,16 +150,9 @@ impl Archive {
     /// Whether the pages of a file carry checksums, from the first one of its vectors.
     pub fn checksums(&self, file: usize) -> Result<bool> {
         let planned = &self.files[file];
-        let (source, footer) = self.footer(file)?;
-        let metadata = footer.parquet();
-        let leaf = leaves(metadata, &[planned.columns.features]).first().copied();
-        let group = metadata.row_groups().iter().find(|group| group.num_rows() > 0);
-        match group.zip(leaf) {
-            Some((group, leaf)) => {
-                source.checksum(group.column(leaf)).map_err(|error| error.with_default("file", &planned.shown))
-            }
-            None => Ok(false),
-        }
+        let (bytes, container) = self.container(file)?;
+        let found = container.has_checksums(&bytes, planned.columns.features);
+        found.map_err(|error| error.with_default("file", &planned.shown))
     }
 
     /// Numbers as the directories of the files write them.
@@ -178,8 +173,8 @@ impl Archive {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// A file, opened again, and its footer.
-    pub(super) fn footer(&self, file: usize) -> Result<(Source, Arc<Footer>)> {
-        self.footers.open(file, &self.files[file].pinned())
+    /// A file, opened again, and its container.
+    pub(super) fn container(&self, file: usize) -> Result<(Arc<dyn ReadAt>, Arc<dyn Container>)> {
+        self.containers.open(file, &self.files[file].pinned())
     }
 }

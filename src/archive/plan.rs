@@ -7,10 +7,10 @@ use super::chunk::Rules;
 use super::discover::{Discovered, Found, discover};
 use super::duplicates::refuse_duplicates;
 use super::escape::escaped;
-use super::file::{self, File, Footers, Pinned, Planned};
+use super::file::{CHANGED, Containers, File, Pinned, Planned};
 use super::file_columns::Origin;
 use super::keys::{self, Filter, Hive};
-use super::open_files::{Opened, good, has_rows, open_each, passed_without_rows};
+use super::open_files::{OpenedFile, good, open_each, passed_without_rows};
 use super::opened::Archive;
 use super::passed::Passed;
 use super::planner::{Plan, Planner};
@@ -59,8 +59,8 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     let mut making = Making::new(&found, hive, filters, request)?;
     open_each(found, request.memory, |found, outcome| {
         let name = found.name.clone();
-        if let Some(opened) = good(found, outcome, request.bad_files, &mut bad_files)? {
-            return making.add(opened);
+        if let Some((found, file)) = good(found, outcome, request.bad_files, &mut bad_files)? {
+            return making.add(found, file);
         }
         bad_names.push(name);
         Ok(())
@@ -84,7 +84,7 @@ fn forget_empty(found: &[Found], hive: &mut Hive, memory: Option<u64>) -> Result
     let contested = found.iter().filter(|file| hive.is_contested(file)).cloned().collect();
     open_each(contested, memory, |found, outcome| {
         // What is wrong with a file is told when its turn comes.
-        if outcome.is_ok_and(|(_, footer)| !has_rows(&footer)) {
+        if outcome.is_ok_and(|file| !file.has_rows()) {
             hive.forget(&found);
         }
         Ok(())
@@ -106,23 +106,23 @@ fn reopen(planned: &[Planned], request: &Request) -> Result<Archive> {
     let found = select(found, &hive, &mut filters)?;
     let changed = |error: Error| match error.kind() {
         ErrorKind::Io | ErrorKind::Resource => error,
-        ErrorKind::Missing => Error::data(file::CHANGED).with("detail", "it is gone"),
-        _ => Error::data(file::CHANGED).with("detail", "its footer"),
+        ErrorKind::Missing => Error::data(CHANGED).with("detail", "it is gone"),
+        _ => Error::data(CHANGED).with("detail", "its footer"),
     };
     let mut making = Making::new(&found, hive, filters, request)?;
     let mut planned = planned.iter();
     open_each(found, request.memory, |found, outcome| {
         let place = |error: Error| error.with("file", &found.shown);
-        let (version, footer) = outcome.map_err(changed).map_err(place)?;
+        let file = outcome.map_err(changed).map_err(place)?;
         let planned = planned.next().ok_or_else(|| Error::internal("there are more files than were planned"))?;
-        let what = if (version.size, version.modified) != (planned.size, planned.modified) {
+        let what = if (file.version.size, file.version.modified) != (planned.size, planned.modified) {
             "size or time of writing"
-        } else if footer.hash != planned.footer_hash {
+        } else if file.container.fingerprint() != planned.footer_hash {
             "its footer"
         } else {
-            return making.add((found, version, footer));
+            return making.add(found, file);
         };
-        Err(place(Error::data(file::CHANGED).with("detail", what)))
+        Err(place(Error::data(CHANGED).with("detail", what)))
     })?;
     making.archive(Seen::default())
 }
@@ -145,17 +145,17 @@ impl<'a> Making<'a> {
         Ok(Self { request, begun, planner: None, plan: Plan::default(), empty: Vec::new() })
     }
 
-    fn add(&mut self, (found, version, footer): Opened) -> Result<()> {
-        if !has_rows(&footer) {
+    fn add(&mut self, found: Found, file: OpenedFile) -> Result<()> {
+        if !file.has_rows() {
             self.empty.push(passed_without_rows(found));
             return Ok(());
         }
         if let Some((hive, filters)) = self.begun.take() {
-            let planner = Planner::new(self.request, hive, filters, &footer);
+            let planner = Planner::new(self.request, hive, filters, &*file.container);
             self.planner = Some(planner.map_err(|error| error.with("file", &found.shown))?);
         }
         let planner = self.planner.as_mut().ok_or_else(|| Error::internal("there is no plan to add to"))?;
-        let added = planner.add(found, version, &footer, &mut self.plan);
+        let added = planner.add(found, file, &mut self.plan);
         added.map_err(|(shown, error)| error.with_default("file", shown))
     }
 
@@ -192,7 +192,7 @@ impl<'a> Making<'a> {
         };
         Ok(Archive {
             dims: files.iter().map(|_| OnceLock::new()).collect(),
-            footers: Footers::default(),
+            containers: Containers::default(),
             spare: Mutex::default(),
             files,
             units,

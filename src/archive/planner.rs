@@ -3,19 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::DataType;
-use parquet::basic::Compression;
-use parquet::file::metadata::ParquetMetaData;
 
+use super::container::Container;
 use super::discover::Found;
 use super::dtype::{Dtype, VectorType};
 use super::escape::escaped;
 use super::file::File;
 use super::file_columns::{Columns, Origin};
 use super::keys::{self, Filter, Hive, Twin};
+use super::open_files::OpenedFile;
 use super::opened::{Column, Ranges};
-use super::parquet::{Footer, constant, leaves, range};
 use super::pooling::KEY_COLUMNS;
-use super::read_at::Version;
 use super::request::{Key, Request};
 use super::rows::Unit;
 use super::schema::{self, Schema};
@@ -49,10 +47,10 @@ pub(super) struct Planner {
 
 impl Planner {
     /// The first file decides.
-    pub(super) fn new(request: &Request, hive: Hive, filters: Vec<Filter>, footer: &Footer) -> Result<Self> {
+    pub(super) fn new(request: &Request, hive: Hive, filters: Vec<Filter>, container: &dyn Container) -> Result<Self> {
         let dtypes: Vec<(String, Dtype)> = request.features.clone().zip(request.dtype).into_iter().collect();
-        let schema = Schema::new(footer, &dtypes);
-        let column = |(root, why)| Column { name: schema.field(root).name().clone(), kind: schema.kind(root), why };
+        let schema = Schema::new(container.columns(), &dtypes);
+        let column = |(root, why)| Column { name: schema.column(root).name.clone(), kind: schema.kind(root), why };
         let features = schema.choose_features(request)?;
         let labels = schema.choose_labels(request)?;
         let vectors = schema.vectors(features.0).ok_or_else(|| Error::internal("the features are no vectors"))?;
@@ -83,39 +81,24 @@ impl Planner {
         })
     }
 
-    pub(super) fn add(
-        &mut self,
-        found: Found,
-        version: Version,
-        footer: &Footer,
-        plan: &mut Plan,
-    ) -> Result<(), (String, Error)> {
+    pub(super) fn add(&mut self, found: Found, file: OpenedFile, plan: &mut Plan) -> Result<(), (String, Error)> {
+        let OpenedFile { version, format, container } = file;
+        let container = &*container;
         let dtypes = self.dtypes.clone();
-        let schema = Schema::new(footer, &dtypes);
-        let metadata = footer.parquet();
-        let columns = self.columns(&schema, metadata, &found).map_err(|error| (found.shown.clone(), error))?;
+        let schema = Schema::new(container.columns(), &dtypes);
+        let columns = self.columns(&schema, container, &found).map_err(|error| (found.shown.clone(), error))?;
         let scalars = columns.scalars();
         let read: Vec<usize> = scalars.iter().copied().chain([columns.features]).collect();
-        let read = leaves(metadata, &read);
-        readable(metadata, &read).map_err(|error| (found.shown.clone(), error))?;
+        container.check_readable(&read).map_err(|error| (found.shown.clone(), error))?;
         let mixable = self.mixable(&schema, &found);
-        let is_text = |&leaf: &usize| {
-            metadata.file_metadata().schema_descr().column(leaf).physical_type() == parquet::basic::Type::BYTE_ARRAY
-        };
-        let texts: Vec<usize> = leaves(metadata, &scalars).into_iter().filter(is_text).collect();
         let mut rows = 0;
-        for (row_group, group) in metadata.row_groups().iter().enumerate() {
+        for unit in 0..container.units() {
             let first = rows;
-            // The footer's counts were checked when it was read.
-            let here = group.num_rows() as u64;
+            let here = container.rows(unit);
             rows += here;
-            let unpacked = |&leaf: &usize| u64::try_from(group.column(leaf).uncompressed_size()).unwrap_or(0);
             let value = |origin: &Origin| match origin {
                 Origin::Path(label) => Some(label.clone()),
-                Origin::Column(root) => {
-                    let leaf = leaves(metadata, &[*root]).first().copied()?;
-                    constant(group, leaf, schema.field(*root).data_type())
-                }
+                Origin::Column(root) => container.constant(unit, *root),
             };
             let may_pass =
                 |(origin, filter): (&Origin, &Filter)| value(origin).is_none_or(|value| filter.accepts(&value));
@@ -124,23 +107,21 @@ impl Planner {
             }
             let key = columns.keys.iter().map(value).collect::<Option<Key>>();
             for (name, root) in &mixable {
-                let leaf = leaves(metadata, &[*root]).first().copied();
-                let Some((key, leaf)) = key.as_ref().zip(leaf) else { continue };
-                if let Some(range) = range(group, leaf, schema.field(*root).data_type()) {
+                let Some(key) = &key else { continue };
+                if let Some(range) = container.range(unit, *root) {
                     let known = plan.ranges.entry(name.clone()).or_default();
                     let (least, greatest) = known.entry(key.clone()).or_insert_with(|| range.clone());
                     *least = range.0.min(least.clone());
                     *greatest = range.1.max(greatest.clone());
                 }
             }
-            let bytes = |&leaf: &usize| u64::try_from(group.column(leaf).compressed_size()).unwrap_or(0);
             plan.units.push(Unit {
                 file: plan.files.len(),
-                row_group,
+                row_group: unit,
                 rows: here,
-                bytes: read.iter().map(bytes).fold(0, u64::saturating_add),
+                bytes: container.stored_bytes(unit, &read),
                 key,
-                text_bytes: texts.iter().map(unpacked).fold(0, u64::saturating_add),
+                text_bytes: container.text_bytes(unit, &scalars),
             });
             plan.starts.push(first);
         }
@@ -150,19 +131,20 @@ impl Planner {
             name: found.name,
             size: version.size,
             modified: version.modified,
-            footer_hash: footer.hash,
-            footer_bytes: footer.bytes,
-            row_groups: metadata.num_row_groups(),
+            footer_hash: container.fingerprint(),
+            memory: container.memory(),
+            row_groups: container.units(),
             rows,
             dim: schema.dim(columns.features),
             keys: found.keys,
             version,
+            format,
             columns,
         });
         Ok(())
     }
 
-    fn columns(&mut self, schema: &Schema<'_>, metadata: &ParquetMetaData, found: &Found) -> Result<Columns> {
+    fn columns(&mut self, schema: &Schema<'_>, container: &dyn Container, found: &Found) -> Result<Columns> {
         let features = present(schema, &self.features.name)?;
         let vectors = schema.vectors(features);
         let vectors = vectors.filter(|vectors| vectors.element() == self.vectors.element()).ok_or_else(|| {
@@ -186,7 +168,7 @@ impl Planner {
         for filter in &mut self.filters {
             filter.resolve(self.key_kinds[&filter.name])?;
         }
-        let twins = self.twins(schema, metadata, found)?;
+        let twins = self.twins(schema, container, found)?;
         Ok(Columns { features, vectors, labels, keys, filters, twins })
     }
 
@@ -196,7 +178,7 @@ impl Planner {
         let free = self.mixable.iter().filter(|name| !found.keys.contains_key(*name) && labels != Some(name));
         let column = |name: &String| {
             let root = schema.position(name).ok().flatten()?;
-            keys::key_kind(schema.field(root).data_type()).map(|_| (name.clone(), root))
+            keys::key_kind(&schema.column(root).data_type).map(|_| (name.clone(), root))
         };
         free.filter_map(column).collect()
     }
@@ -213,13 +195,13 @@ impl Planner {
     }
 
     /// Columns with the names of keys that are asked for and stand in the path, as far as they must be read to be compared.
-    fn twins(&self, schema: &Schema<'_>, metadata: &ParquetMetaData, found: &Found) -> Result<Vec<Twin>> {
+    fn twins(&self, schema: &Schema<'_>, container: &dyn Container, found: &Found) -> Result<Vec<Twin>> {
         let mut twins = Vec::new();
         let asked = self.group_by.iter().chain(self.filters.iter().map(|filter| &filter.name));
         for name in asked.collect::<BTreeSet<_>>() {
             let Some(value) = found.keys.get(name) else { continue };
             if let Some(twin) = Twin::find(name, value, schema)?
-                && !twin.is_settled(metadata, schema)?
+                && !twin.is_settled(container)?
             {
                 twins.push(twin);
             }
@@ -240,7 +222,7 @@ impl Planner {
             (Origin::Path(label), kind)
         } else {
             let Some(root) = schema.position(name)? else { return Err(self.no_key(name, schema)) };
-            let kind = schema.field(root).data_type();
+            let kind = &schema.column(root).data_type;
             let kind = keys::key_kind(kind).ok_or_else(|| not_a_key(name, kind))?;
             (Origin::Column(root), kind)
         };
@@ -265,21 +247,6 @@ impl Planner {
             .with("columns", schema::list(&scalars));
         near.into_iter().fold(error, Error::help)
     }
-}
-
-/// Refuses a compression that would be taken for damage once pages are read.
-pub(super) fn readable(metadata: &ParquetMetaData, leaves: &[usize]) -> Result<()> {
-    let columns = metadata.row_groups().iter().flat_map(|group| leaves.iter().map(|&leaf| group.column(leaf)));
-    for column in columns {
-        let compression = column.compression();
-        if matches!(compression, Compression::BROTLI(_) | Compression::LZO) {
-            return Err(Error::data("its compression is not supported")
-                .with("column", escaped(&column.column_path().string()))
-                .with("compression", compression)
-                .help("write the file again with zstd, snappy, lz4, gzip or without compression"));
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn present(schema: &Schema<'_>, name: &str) -> Result<usize> {

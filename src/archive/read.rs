@@ -1,14 +1,19 @@
 //! Reading a unit, chunk by chunk.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
 
 use super::chunk::{Position, assemble};
-use super::codes::Coded;
+use super::codes::{Coded, coded, coded_any};
+use super::container::{ArrayStream, Container, OpenUnit, Strings, VectorStream};
 use super::damage::damaged;
+use super::escape::escaped;
 use super::file::File;
 use super::grouping::Grouping;
 use super::opened::Archive;
-use super::parquet::{Footer, ScalarReader, Source, VectorReader};
+use super::read_at::ReadAt;
 use super::rows::{Decoded, Unit, chunk_rows};
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -28,7 +33,7 @@ impl Archive {
 #[derive(Debug)]
 pub struct UnitReader<'a> {
     rows: Rows<'a>,
-    vectors: VectorReader,
+    vectors: Box<dyn VectorStream>,
     dim: usize,
 }
 
@@ -38,9 +43,12 @@ pub(super) struct Rows<'a> {
     pub(super) archive: &'a Archive,
     unit: &'a Unit,
     file: &'a File,
-    source: Source,
+    bytes: Arc<dyn ReadAt>,
+    container: Arc<dyn Container>,
+    /// Columns of labels and keys.
+    roots: Vec<usize>,
     /// `None` if neither labels nor keys are columns.
-    scalars: Option<ScalarReader>,
+    scalars: Option<Box<dyn ArrayStream>>,
     /// The unit's first row in its file.
     first: u64,
     pub(super) done: u64,
@@ -51,12 +59,10 @@ impl<'a> UnitReader<'a> {
         let at = &archive.units()[unit];
         let dim = archive.file_dim(at.file)?.unwrap_or(0);
         let rows = chunk_rows(dim);
-        let (rows, footer) = Rows::open(archive, unit, rows)?;
+        let (rows, opened) = Rows::open(archive, unit, rows)?;
         let columns = &rows.file.columns;
-        let size = (dim, chunk_rows(dim));
-        let vectors =
-            VectorReader::open(&rows.source, &footer.arrow, at.row_group, columns.features, columns.vectors, size)
-                .map_err(|error| rows.locate(error))?;
+        let vectors = opened.vectors(columns.features, columns.vectors, dim, chunk_rows(dim));
+        let vectors = vectors.map_err(|error| rows.locate(error))?;
         Ok(Self { rows, vectors, dim })
     }
 
@@ -95,19 +101,19 @@ impl<'a> UnitReader<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn open(archive: &'a Archive, unit: usize, rows: usize) -> Result<(Self, std::sync::Arc<Footer>)> {
+    pub(super) fn open(archive: &'a Archive, unit: usize, rows: usize) -> Result<(Self, Box<dyn OpenUnit>)> {
         let first = archive.starts[unit];
         let unit = &archive.units()[unit];
         let file = &archive.files()[unit.file];
-        let (source, footer) = archive.footer(unit.file)?;
-        let mut this = Self { archive, unit, file, source, scalars: None, first, done: 0 };
+        let (bytes, container) = archive.container(unit.file)?;
+        let opened = container.open_unit(&bytes, unit.row_group);
         let roots = file.columns.scalars();
-        let any = file.columns.labels.filter(|_| archive.rules.any_labels);
-        if !roots.is_empty() {
-            let opened = ScalarReader::open(&this.source, &footer.arrow, unit.row_group, (roots, any), rows);
-            this.scalars = Some(opened.map_err(|error| this.locate(error))?);
+        let mut this = Self { archive, unit, file, bytes, container, roots, scalars: None, first, done: 0 };
+        if !this.roots.is_empty() {
+            let scalars = opened.arrays(&this.roots, rows, Strings::Dictionary);
+            this.scalars = Some(scalars.map_err(|error| this.locate(error))?);
         }
-        Ok((this, footer))
+        Ok((this, opened))
     }
 
     /// How many rows the next chunk has; `None` after the last one.
@@ -119,10 +125,7 @@ impl<'a> Rows<'a> {
     /// Labels and groups of the next `count` rows.
     pub(super) fn next(&mut self, count: usize) -> Result<(Coded, Grouping)> {
         let columns = &self.file.columns;
-        let mut coded = match &mut self.scalars {
-            Some(scalars) => scalars.next(count, self.done)?,
-            None => HashMap::new(),
-        };
+        let mut coded = self.scalars(count)?;
         for twin in &columns.twins {
             let column = coded.get(&twin.root).ok_or_else(|| Error::internal("a key's column was not read"))?;
             twin.check(column, self.done)?;
@@ -143,13 +146,26 @@ impl<'a> Rows<'a> {
         Ok((labels, grouping))
     }
 
+    /// The columns of labels and keys in the next `count` rows.
+    fn scalars(&mut self, count: usize) -> Result<HashMap<usize, Coded>> {
+        let Some(scalars) = &mut self.scalars else { return Ok(HashMap::new()) };
+        // In a column whose values only tell rows apart, no value is refused.
+        let any = self.file.columns.labels.filter(|_| self.archive.rules.any_labels);
+        let encode = |(&root, array): (&usize, ArrayRef)| {
+            let coded = if any == Some(root) { coded_any(&array) } else { coded(&array, self.done) };
+            let name = || escaped(&self.container.columns()[root].name);
+            Ok((root, coded.map_err(|error| error.with("column", name()))?))
+        };
+        self.roots.iter().zip(scalars.next(count)?).map(encode).collect()
+    }
+
     /// Nothing may be left, and the file must be what it was.
     pub(super) fn finish(&mut self, more: bool) -> Result<()> {
-        let end = self.scalars.as_mut().map_or(Ok(true), ScalarReader::is_at_end)?;
+        let end = self.scalars.as_mut().map_or(Ok(true), |scalars| scalars.is_at_end())?;
         if more || !end {
             return Err(damaged("there are more rows than the footer says"));
         }
-        self.file.pinned().check_unchanged(&self.source)
+        self.file.pinned().check_unchanged(&*self.bytes)
     }
 
     /// Says where an error arose; its row, if any, is counted within the row group.

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 
 use arrow::datatypes::{DataType, Field};
-use parquet::arrow::parquet_to_arrow_schema;
 
 use super::codes::label_kind;
+use super::container::StoredColumn;
 use super::dtype::{Dtype, Dtypes, Element, VectorType};
 use super::escape::escaped;
-use super::parquet::{Footer, guarded};
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
 
@@ -16,40 +15,28 @@ pub(super) const LABEL_NAMES: [&str; 5] = ["label", "labels", "y", "target", "cl
 
 /// The columns of a file, as far as choosing goes.
 pub(super) struct Schema<'a> {
-    footer: &'a Footer,
+    columns: &'a [StoredColumn],
     /// Columns of bytes that are vectors, since somebody has said of what.
     dtypes: &'a Dtypes,
-    /// What the writer's own schema says, where it can be read: fixed sizes, dictionaries.
-    embedded: Option<arrow::datatypes::Schema>,
     /// The column of each name; `None` where there are several.
     positions: HashMap<&'a str, Option<usize>>,
 }
 
 impl<'a> Schema<'a> {
-    pub(super) fn new(footer: &'a Footer, dtypes: &'a Dtypes) -> Self {
-        let metadata = footer.parquet().file_metadata();
-        // It is read for what it adds, so damage in it is no harm.
-        let embedded = metadata
-            .key_value_metadata()
-            .and_then(|pairs| guarded(|| parquet_to_arrow_schema(metadata.schema_descr(), Some(pairs))).ok());
+    pub(super) fn new(columns: &'a [StoredColumn], dtypes: &'a Dtypes) -> Self {
         let mut positions = HashMap::new();
-        for (at, field) in footer.arrow.schema().fields().iter().enumerate() {
-            positions.entry(field.name().as_str()).and_modify(|several| *several = None).or_insert(Some(at));
+        for (at, column) in columns.iter().enumerate() {
+            positions.entry(column.name.as_str()).and_modify(|several| *several = None).or_insert(Some(at));
         }
-        Self { footer, dtypes, embedded, positions }
+        Self { columns, dtypes, positions }
     }
 
-    pub(super) fn fields(&self) -> &[std::sync::Arc<Field>] {
-        self.footer.arrow.schema().fields()
+    pub(super) fn columns(&self) -> &'a [StoredColumn] {
+        self.columns
     }
 
-    pub(super) fn field(&self, root: usize) -> &Field {
-        &self.fields()[root]
-    }
-
-    fn embedded(&self, root: usize) -> &Field {
-        let same = |field: &&Field| field.name() == self.field(root).name();
-        self.embedded.as_ref().map(|schema| schema.field(root)).filter(same).unwrap_or_else(|| self.field(root))
+    pub(super) fn column(&self, root: usize) -> &'a StoredColumn {
+        &self.columns[root]
     }
 
     /// The position of the column of that name.
@@ -63,12 +50,14 @@ impl<'a> Schema<'a> {
 
     /// How a column stores vectors, if it does.
     pub(super) fn vectors(&self, root: usize) -> Option<VectorType> {
-        match self.field(root).data_type() {
-            DataType::List(item) => Element::of(item.data_type()).map(VectorType::List),
+        let column = self.column(root);
+        match &column.data_type {
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+                Element::of(item.data_type()).map(VectorType::List)
+            }
             // An id or a hash looks like a vector, and f16 like f32: nothing but the user tells them apart.
             DataType::FixedSizeBinary(_) => {
-                let name = self.field(root).name();
-                let &(_, dtype) = self.dtypes.iter().find(|(column, _)| column == name)?;
+                let &(_, dtype) = self.dtypes.iter().find(|(name, _)| *name == column.name)?;
                 let width = self.plain_bytes(root)?;
                 (width > 0 && width.is_multiple_of(dtype.width()))
                     .then_some(VectorType::Bytes { dim: width / dtype.width(), dtype })
@@ -79,16 +68,14 @@ impl<'a> Schema<'a> {
 
     /// The width of a column of bytes that are nothing else, as UUIDs, decimals and intervals are.
     pub(super) fn plain_bytes(&self, root: usize) -> Option<usize> {
-        let DataType::FixedSizeBinary(width) = self.field(root).data_type() else { return None };
-        let info = self.footer.parquet().file_metadata().schema_descr().root_schema().get_fields()[root].clone();
-        let plain = info.get_basic_info().logical_type_ref().is_none()
-            && info.get_basic_info().converted_type() == parquet::basic::ConvertedType::NONE;
-        plain.then(|| usize::try_from(*width).unwrap_or(0))
+        let column = self.column(root);
+        let DataType::FixedSizeBinary(width) = column.data_type else { return None };
+        column.is_plain.then(|| usize::try_from(width).unwrap_or(0))
     }
 
     /// `D`, where the schema tells.
     pub(super) fn dim(&self, root: usize) -> Option<usize> {
-        match (self.vectors(root)?, self.embedded(root).data_type()) {
+        match (self.vectors(root)?, &self.column(root).written_type) {
             (VectorType::Bytes { dim, .. }, _) => Some(dim),
             (VectorType::List(_), DataType::FixedSizeList(_, size)) => usize::try_from(*size).ok().filter(|&d| d > 0),
             _ => None,
@@ -102,29 +89,29 @@ impl<'a> Schema<'a> {
                 let widened = if dtype == Dtype::Bf16 { ", widened to f32" } else { "" };
                 format!("fixed_size_binary({}) as {}{widened}", dtype.width() * dim, dtype.name())
             }
-            _ => type_name(self.embedded(root).data_type()),
+            _ => type_name(&self.column(root).written_type),
         }
     }
 
-    pub(super) fn names_of(&self, keep: impl Fn(&Self, usize) -> bool) -> Vec<&str> {
-        (0..self.fields().len()).filter(|&root| keep(self, root)).map(|root| self.field(root).name().as_str()).collect()
+    pub(super) fn names_of(&self, keep: impl Fn(&Self, usize) -> bool) -> Vec<&'a str> {
+        (0..self.columns.len()).filter(|&root| keep(self, root)).map(|root| self.column(root).name.as_str()).collect()
     }
 
     /// All columns.
-    pub(super) fn names(&self) -> Vec<&str> {
+    pub(super) fn names(&self) -> Vec<&'a str> {
         self.names_of(|_, _| true)
     }
 
     /// The columns of single values.
-    pub(super) fn scalars(&self) -> Vec<&str> {
-        self.names_of(|schema, root| label_kind(schema.field(root).data_type()).is_some())
+    pub(super) fn scalars(&self) -> Vec<&'a str> {
+        self.names_of(|schema, root| label_kind(&schema.column(root).data_type).is_some())
     }
 
     /// The kind of label that a column's values are.
     pub(super) fn label_kind(&self, root: usize) -> Result<LabelKind> {
-        label_kind(self.field(root).data_type()).ok_or_else(|| {
+        label_kind(&self.column(root).data_type).ok_or_else(|| {
             Error::usage("the column holds no labels: they are integers, booleans, strings or floats holding integers")
-                .with("column", escaped(self.field(root).name()))
+                .with("column", escaped(&self.column(root).name))
                 .with("type", self.kind(root))
         })
     }

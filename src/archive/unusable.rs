@@ -21,7 +21,7 @@ pub(super) fn features(schema: &Schema<'_>) -> Error {
 /// The error of a column that was named, and holds no vectors.
 pub(super) fn feature(schema: &Schema<'_>, root: usize) -> Error {
     let error = Error::usage("the column holds no vectors of f16, f32 or f64")
-        .with("column", escaped(schema.field(root).name()))
+        .with("column", escaped(&schema.column(root).name))
         .with("type", schema.kind(root));
     error.help(
         hint(schema, root)
@@ -52,14 +52,14 @@ fn typed(schema: &Schema<'_>) -> String {
 
 /// How the values of a column become vectors.
 fn hint(schema: &Schema<'_>, root: usize) -> Option<String> {
-    let field = schema.field(root);
-    let name = quoted(field.name());
-    Some(match field.data_type() {
+    let column = schema.column(root);
+    let name = quoted(&column.name);
+    Some(match &column.data_type {
         DataType::FixedSizeBinary(_) => {
             schema.plain_bytes(root)?;
             format!(
                 "if its bytes are numbers, say of which type: --features {} --dtype f32 (or f16, bf16, f64)",
-                escaped(field.name())
+                escaped(&column.name)
             )
         }
         DataType::Binary => {
@@ -82,7 +82,7 @@ fn hint(schema: &Schema<'_>, root: usize) -> Option<String> {
 fn elements(schema: &Schema<'_>) -> Option<String> {
     let names = schema.names();
     let floats: Vec<&str> =
-        (0..names.len()).filter(|&root| schema.field(root).data_type().is_floating()).map(|root| names[root]).collect();
+        (0..names.len()).filter(|&root| schema.column(root).data_type.is_floating()).map(|root| names[root]).collect();
     let (first, last) = (floats.first()?, floats.last()?);
     (floats.len() >= ELEMENTS).then(|| in_sql(schema, &format!("make_array({}, …, {})", quoted(first), quoted(last))))
 }
@@ -98,7 +98,7 @@ fn in_sql(schema: &Schema<'_>, vectors: &str) -> String {
         names
             .iter()
             .position(|name| name == *label)
-            .is_some_and(|root| label_kind(schema.field(root).data_type()).is_some())
+            .is_some_and(|root| label_kind(&schema.column(root).data_type).is_some())
     });
     let label = label.map_or("label", |label| label);
     format!("in nckit sql it is a vector: SELECT nc1_pinv({vectors}, {label}) FROM 'FILE'")

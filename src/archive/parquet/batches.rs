@@ -122,11 +122,7 @@ impl Batches {
 }
 
 /// The length of the first vector of a file that is not null; an error says in which row group it arose.
-pub(in crate::archive) fn first_length(
-    source: &Source,
-    metadata: &ArrowReaderMetadata,
-    root: usize,
-) -> Result<Option<usize>> {
+pub(super) fn first_length(source: &Source, metadata: &ArrowReaderMetadata, root: usize) -> Result<Option<usize>> {
     for row_group in 0..metadata.metadata().num_row_groups() {
         let length = first_length_of(source, metadata, row_group, root)
             .map_err(|error| error.with_default("row group", row_group))?;
@@ -159,7 +155,7 @@ fn first_length_of(
 
 /// Reads the columns at `roots`, which ascend, from row `skipped` of a row group on, `rows` rows at a time, as the types
 /// in `hint` or those of the schema.
-pub(in crate::archive) fn batches(
+pub(super) fn batches(
     source: &Source,
     metadata: &ArrowReaderMetadata,
     (row_group, skipped): (usize, usize),

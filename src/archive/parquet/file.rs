@@ -1,98 +1,163 @@
-//! The footer of a file.
+//! A Parquet file as a container: what its footer says of columns and row groups.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::file::metadata::ParquetMetaData;
+use arrow::datatypes::{DataType, Schema};
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::basic::{Compression, ConvertedType, Type};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
+use super::batches::first_length;
+use super::footer_bytes::{Footer, read_footer};
+use super::leaves::{leaves, leaves_of};
+use super::row_group::RowGroup;
 use super::source::{Source, guarded};
-use crate::archive::damage::{DAMAGED, damaged};
+use super::statistics;
+use crate::archive::container::{Container, OpenUnit, StoredColumn};
+use crate::archive::escape::escaped;
+use crate::archive::read_at::ReadAt;
+use crate::batch::Label;
 use crate::error::{Error, Result};
 
-/// What stands at the end of a file.
+/// How many times its stored bytes a footer takes in memory, those read for it included.
+pub(super) const FOOTER_GROWTH: u64 = 4;
+
+/// A file whose footer has been read.
 #[derive(Debug)]
-pub(in crate::archive) struct Footer {
-    pub(in crate::archive) arrow: ArrowReaderMetadata,
-    pub(in crate::archive) hash: u64,
-    /// Its bytes as stored.
-    pub(in crate::archive) bytes: u64,
+pub(super) struct ParquetFile {
+    arrow: ArrowReaderMetadata,
+    footer_hash: u64,
+    footer_bytes: u64,
+    /// Planning asks for them, and reading rows does not.
+    columns: OnceLock<Vec<StoredColumn>>,
 }
 
-impl Footer {
-    pub(in crate::archive) fn parquet(&self) -> &Arc<ParquetMetaData> {
+impl ParquetFile {
+    /// Reads the footer.
+    pub(super) fn open(source: &Source) -> Result<Self> {
+        let Footer { arrow, hash, bytes } = read_footer(source)?;
+        Ok(Self { arrow, footer_hash: hash, footer_bytes: bytes, columns: OnceLock::new() })
+    }
+
+    pub(super) fn metadata(&self) -> &ParquetMetaData {
         self.arrow.metadata()
     }
+
+    /// A row group of this file, whose pages `source` has.
+    pub(super) fn row_group(&self, source: Source, row_group: usize) -> RowGroup {
+        RowGroup { source, metadata: self.arrow.clone(), index: row_group }
+    }
+
+    fn read_columns(&self) -> Vec<StoredColumn> {
+        let metadata = self.metadata().file_metadata();
+        // The writer's own schema adds fixed sizes and dictionaries. Nothing needs it, so damage in it does no harm.
+        let written: Option<Schema> = metadata
+            .key_value_metadata()
+            .and_then(|pairs| guarded(|| parquet_to_arrow_schema(metadata.schema_descr(), Some(pairs))).ok());
+        let roots = metadata.schema_descr().root_schema().get_fields();
+        let column = |(at, field): (usize, &Arc<arrow::datatypes::Field>)| {
+            let written = written.as_ref().map(|schema| schema.field(at)).filter(|same| same.name() == field.name());
+            let info = roots[at].get_basic_info();
+            StoredColumn {
+                name: field.name().clone(),
+                data_type: field.data_type().clone(),
+                written_type: written.map_or_else(|| field.data_type(), |written| written.data_type()).clone(),
+                is_plain: info.logical_type_ref().is_none() && info.converted_type() == ConvertedType::NONE,
+            }
+        };
+        self.arrow.schema().fields().iter().enumerate().map(column).collect()
+    }
+
+    /// The column chunks of some roots in a row group.
+    fn chunks(&self, row_group: usize, roots: &[usize]) -> impl Iterator<Item = &ColumnChunkMetaData> {
+        let group = self.metadata().row_group(row_group);
+        roots.iter().flat_map(|&root| leaves_of(self.metadata(), root)).map(|leaf| group.column(leaf))
+    }
+
+    /// The first leaf column of a root, and the type of the root.
+    fn first_leaf(&self, root: usize) -> Option<(usize, &DataType)> {
+        Some((leaves_of(self.metadata(), root).next()?, self.arrow.schema().field(root).data_type()))
+    }
 }
 
-/// The magic of Parquet, at both ends of a file.
-const MAGIC: &[u8; 4] = b"PAR1";
-
-/// The largest footer that is read; real ones take some hundred bytes for each column of each row group.
-const FOOTER_LIMIT: u64 = 512 << 20;
-
-/// How many times its stored bytes a footer takes in memory, those read for it included.
-pub(in crate::archive) const FOOTER_GROWTH: u64 = 4;
-
-/// The bytes of the footer, which are in the file.
-pub(in crate::archive) fn footer_length(source: &Source, size: u64) -> Result<u64> {
-    if size < 12 {
-        return Err(damaged(format!("a file of {size} bytes cannot be one")));
+impl Container for ParquetFile {
+    /// FNV-1a of the footer's bytes.
+    fn fingerprint(&self) -> u64 {
+        self.footer_hash
     }
-    let tail = source.bytes(size - 8, 8)?;
-    if tail[4..] == *b"PARE" {
-        return Err(Error::data(DAMAGED).with("detail", "its footer is encrypted"));
-    }
-    if tail[4..] != *MAGIC {
-        let begun = source.bytes(0, 4)? == MAGIC;
-        return Err(damaged(if begun { "it ends before its footer: truncated" } else { "it does not end with PAR1" }));
-    }
-    let length = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
-    if length > FOOTER_LIMIT || length > size - 12 {
-        return Err(damaged(format!("the footer claims {length} bytes")));
-    }
-    Ok(length)
-}
 
-/// Reads the footer, believing nothing that it says about sizes.
-pub(in crate::archive) fn footer(source: &Source, size: u64) -> Result<Footer> {
-    let length = footer_length(source, size)?;
-    let bytes = source.bytes(size - 8 - length, length)?;
-    let metadata = super::footer::read(&bytes, size - 8 - length)?;
-    // The embedded Arrow schema is where most decoders break on damage, and reading needs nothing of it.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let arrow = guarded(|| ArrowReaderMetadata::try_new(Arc::new(metadata), options))?;
-    check_rows(arrow.metadata())?;
-    Ok(Footer { arrow, hash: fnv1a(&bytes), bytes: length })
-}
+    fn memory(&self) -> u64 {
+        self.footer_bytes.saturating_mul(FOOTER_GROWTH)
+    }
 
-/// Counts that are no counts, and row groups whose bytes lie elsewhere.
-fn check_rows(metadata: &ParquetMetaData) -> Result<()> {
-    let mut total = 0_u64;
-    for (index, group) in metadata.row_groups().iter().enumerate() {
-        let rows = u64::try_from(group.num_rows()).ok().and_then(|rows| total.checked_add(rows));
-        total = rows.ok_or_else(|| damaged("a count of rows is none").with("row group", index))?;
-        if group.columns().iter().any(|column| column.file_path().is_some()) {
-            return Err(damaged("its columns lie in other files").with("row group", index));
+    fn columns(&self) -> &[StoredColumn] {
+        self.columns.get_or_init(|| self.read_columns())
+    }
+
+    fn units(&self) -> usize {
+        self.metadata().num_row_groups()
+    }
+
+    fn rows(&self, unit: usize) -> u64 {
+        // The footer's counts were checked when it was read.
+        self.metadata().row_group(unit).num_rows() as u64
+    }
+
+    fn stored_bytes(&self, unit: usize, columns: &[usize]) -> u64 {
+        let bytes = |chunk: &ColumnChunkMetaData| u64::try_from(chunk.compressed_size()).unwrap_or(0);
+        self.chunks(unit, columns).map(bytes).fold(0, u64::saturating_add)
+    }
+
+    fn text_bytes(&self, unit: usize, columns: &[usize]) -> u64 {
+        let texts = self.chunks(unit, columns).filter(|chunk| chunk.column_type() == Type::BYTE_ARRAY);
+        let bytes = |chunk: &ColumnChunkMetaData| u64::try_from(chunk.uncompressed_size()).unwrap_or(0);
+        texts.map(bytes).fold(0, u64::saturating_add)
+    }
+
+    fn range(&self, unit: usize, column: usize) -> Option<(Label, Label)> {
+        let (leaf, kind) = self.first_leaf(column)?;
+        statistics::range(self.metadata().row_group(unit), leaf, kind)
+    }
+
+    fn constant(&self, unit: usize, column: usize) -> Option<Label> {
+        let (leaf, kind) = self.first_leaf(column)?;
+        statistics::constant(self.metadata().row_group(unit), leaf, kind)
+    }
+
+    fn check_readable(&self, columns: &[usize]) -> Result<()> {
+        let mut columns = columns.to_vec();
+        columns.sort_unstable();
+        let leaves = leaves(self.metadata(), &columns);
+        let groups = self.metadata().row_groups().iter();
+        for column in groups.flat_map(|group| leaves.iter().map(|&leaf| group.column(leaf))) {
+            let compression = column.compression();
+            // Once pages are read this would be taken for damage.
+            if matches!(compression, Compression::BROTLI(_) | Compression::LZO) {
+                return Err(Error::data("its compression is not supported")
+                    .with("column", escaped(&column.column_path().string()))
+                    .with("compression", compression)
+                    .help("write the file again with zstd, snappy, lz4, gzip or without compression"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the first page of the column has one.
+    fn has_checksums(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<bool> {
+        let leaf = leaves_of(self.metadata(), column).next();
+        let group = self.metadata().row_groups().iter().find(|group| group.num_rows() > 0);
+        match group.zip(leaf) {
+            Some((group, leaf)) => Source::new(bytes.clone()).checksum(group.column(leaf)),
+            None => Ok(false),
         }
     }
-    if u64::try_from(metadata.file_metadata().num_rows()) != Ok(total) {
-        return Err(damaged("its row groups do not add up to its rows"));
+
+    fn first_length(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<Option<usize>> {
+        first_length(&Source::new(bytes.clone()), &self.arrow, column)
     }
-    Ok(())
-}
 
-/// The 64-bit hash of Fowler, Noll and Vo: the same in every version of this crate, since ledgers keep it.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hash_is_the_published_one() {
-        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    fn open_unit(&self, bytes: &Arc<dyn ReadAt>, unit: usize) -> Box<dyn OpenUnit> {
+        Box::new(self.row_group(Source::new(bytes.clone()), unit))
     }
 }

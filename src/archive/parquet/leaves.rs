@@ -1,18 +1,28 @@
 //! Which leaf columns lie below the roots of a schema.
 
-use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use parquet::file::metadata::ParquetMetaData;
 
-/// The leaf columns of Parquet below these roots.
-pub(in crate::archive) fn leaves(metadata: &ParquetMetaData, roots: &[usize]) -> Vec<usize> {
+/// The leaf columns below a root. They follow one another, in the order of the roots.
+pub(super) fn leaves_of(metadata: &ParquetMetaData, root: usize) -> Range<usize> {
     let schema = metadata.file_metadata().schema_descr();
-    let roots: HashSet<usize> = roots.iter().copied().collect();
-    (0..schema.num_columns()).filter(|&leaf| roots.contains(&schema.get_column_root_idx(leaf))).collect()
+    let first = |root: usize| {
+        let (mut low, mut high) = (0, schema.num_columns());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if schema.get_column_root_idx(middle) < root {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    };
+    first(root)..first(root + 1)
 }
 
-/// The first leaf column of Parquet below each root that has one.
-pub(in crate::archive) fn first_leaves(metadata: &ParquetMetaData) -> HashMap<usize, usize> {
-    let schema = metadata.file_metadata().schema_descr();
-    (0..schema.num_columns()).rev().map(|leaf| (schema.get_column_root_idx(leaf), leaf)).collect()
+/// The leaf columns below some roots, which ascend.
+pub(super) fn leaves(metadata: &ParquetMetaData, roots: &[usize]) -> Vec<usize> {
+    roots.iter().flat_map(|&root| leaves_of(metadata, root)).collect()
 }

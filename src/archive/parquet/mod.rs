@@ -1,21 +1,18 @@
 //! Parquet: the footer of a file, and the rows of its row groups.
 
+mod arrays;
 mod batches;
 mod file;
 mod footer;
+mod footer_bytes;
+mod format;
 mod leaves;
 mod nonfinite;
 mod pages;
-mod scalars;
+mod row_group;
 mod source;
 mod statistics;
 mod thrift;
 mod vectors;
 
-pub(super) use batches::{batches, first_length};
-pub(super) use file::{FOOTER_GROWTH, Footer, footer, footer_length};
-pub(super) use leaves::{first_leaves, leaves};
-pub(super) use scalars::ScalarReader;
-pub(super) use source::{Source, guarded};
-pub(super) use statistics::{constant, range};
-pub(super) use vectors::VectorReader;
+pub(super) use format::Parquet;

@@ -14,7 +14,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use super::thrift::{self, Malformed};
 use crate::archive::damage::damaged;
-use crate::archive::read_at::{ReadAt, Version};
+use crate::archive::read_at::ReadAt;
 use crate::error::{Error, Result};
 
 /// Pages are a mebibyte in practice, and `i32::MAX` bytes in the format.
@@ -28,7 +28,7 @@ const HEADER_LIMIT: usize = 16 << 20;
 
 /// One open file, read by position: readers of several columns share it without moving each other.
 #[derive(Clone, Debug)]
-pub(in crate::archive) struct Source(Arc<Inner>);
+pub(super) struct Source(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -91,17 +91,12 @@ struct Column {
 
 impl Source {
     /// Reads the content of a file.
-    pub(in crate::archive) fn new(bytes: Arc<dyn ReadAt>) -> Self {
+    pub(super) fn new(bytes: Arc<dyn ReadAt>) -> Self {
         Self(Arc::new(Inner { bytes, guard: Mutex::default(), buffers: Buffers::default() }))
     }
 
-    /// The version of the content by now.
-    pub(in crate::archive) fn version(&self) -> io::Result<Version> {
-        self.0.bytes.version()
-    }
-
     /// Bytes from `start`.
-    pub(in crate::archive) fn bytes(&self, start: u64, length: u64) -> Result<Vec<u8>> {
+    pub(super) fn bytes(&self, start: u64, length: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.read(start, length, &mut bytes)?;
         Ok(bytes)
@@ -153,7 +148,7 @@ impl Source {
     }
 
     /// Whether the first page of a column carries a checksum.
-    pub(in crate::archive) fn checksum(&self, chunk: &ColumnChunkMetaData) -> Result<bool> {
+    pub(super) fn checksum(&self, chunk: &ColumnChunkMetaData) -> Result<bool> {
         let mut column = Column::new(chunk, self.0.bytes.size())?;
         Ok(self.header(column.start, &mut column)?.checksum)
     }
@@ -165,7 +160,7 @@ impl Source {
     }
 
     /// Runs what parquet does with this file. It may panic on damaged bytes, and its errors lose what we know better.
-    pub(in crate::archive) fn guarded<T, E: Display>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T> {
+    pub(super) fn guarded<T, E: Display>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T> {
         let outcome = guarded(work);
         match self.guard().refusal.take() {
             Some(refusal) => Err(refusal),
@@ -303,7 +298,7 @@ impl Column {
 }
 
 /// Runs what parquet does with damaged bytes, which may be a panic.
-pub(in crate::archive) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T> {
+pub(super) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T> {
     // What the closure held is not used again after an error.
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(outcome) => outcome.map_err(damaged),
@@ -343,7 +338,7 @@ impl ChunkReader for Source {
 
 /// A position in a file.
 #[derive(Debug)]
-pub(in crate::archive) struct At {
+pub(super) struct At {
     source: Source,
     at: u64,
 }

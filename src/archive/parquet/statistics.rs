@@ -8,14 +8,14 @@ use parquet::file::statistics::{Statistics, ValueStatistics};
 use crate::batch::Label;
 
 /// The one value of a column in a row group, if its statistics say so beyond doubt.
-pub(in crate::archive) fn constant(group: &RowGroupMetaData, leaf: usize, kind: &DataType) -> Option<Label> {
+pub(super) fn constant(group: &RowGroupMetaData, leaf: usize, kind: &DataType) -> Option<Label> {
     let no_nulls = group.column(leaf).statistics()?.null_count_opt() == Some(0);
     let (min, max) = range(group, leaf, kind)?;
     (no_nulls && min == max).then_some(min)
 }
 
 /// The least and the greatest value of a column in a row group, nulls aside, if its statistics say so beyond doubt.
-pub(in crate::archive) fn range(group: &RowGroupMetaData, leaf: usize, kind: &DataType) -> Option<(Label, Label)> {
+pub(super) fn range(group: &RowGroupMetaData, leaf: usize, kind: &DataType) -> Option<(Label, Label)> {
     fn both<T>(statistics: &ValueStatistics<T>, label: impl Fn(&T) -> Option<Label>) -> Option<(Label, Label)> {
         Some((label(statistics.min_opt()?)?, label(statistics.max_opt()?)?))
     }

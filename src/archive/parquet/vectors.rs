@@ -1,21 +1,21 @@
 //! The vectors of a unit, whole chunks at a time.
 
 use half::f16;
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 use super::batches::Batches;
 use super::leaves::leaves;
 use super::nonfinite::find_nonfinite;
 use super::pages::{Float, Pages};
-use super::source::Source;
+use super::row_group::RowGroup;
 use crate::archive::Values;
+use crate::archive::container::VectorStream;
 use crate::archive::dtype::{Element, VectorType};
 use crate::archive::vectors::Vectors;
 use crate::error::{Error, Result};
 
 /// Reads the vectors of a unit.
 #[derive(Debug)]
-pub(in crate::archive) struct VectorReader {
+pub(super) struct VectorReader {
     way: Way,
     column: Column,
     /// Rows read.
@@ -27,9 +27,7 @@ pub(in crate::archive) struct VectorReader {
 /// Where vectors are, and what they should be.
 #[derive(Debug)]
 struct Column {
-    source: Source,
-    metadata: ArrowReaderMetadata,
-    row_group: usize,
+    unit: RowGroup,
     root: usize,
     vectors: VectorType,
     dim: usize,
@@ -49,17 +47,14 @@ enum Way {
 impl VectorReader {
     /// Reads the column at `root`; rows must hold `dim` elements, or any number of them while it is unknown.
     ///
-    /// `chunk` is a power of two: all calls of [`next`](Self::next) but the last ask for so many rows.
-    pub(in crate::archive) fn open(
-        source: &Source,
-        metadata: &ArrowReaderMetadata,
-        row_group: usize,
+    /// `chunk` is a power of two: all calls of [`next`](VectorStream::next) but the last ask for so many rows.
+    pub(super) fn open(
+        unit: &RowGroup,
         root: usize,
         vectors: VectorType,
         (dim, chunk): (usize, usize),
     ) -> Result<Self> {
-        let (source, metadata) = (source.clone(), metadata.clone());
-        let column = Column { source, metadata, row_group, root, vectors, dim, chunk };
+        let column = Column { unit: unit.clone(), root, vectors, dim, chunk };
         let way = match vectors.element() {
             Element::F16 => column.pages()?.map(Way::PagesF16),
             Element::F32 => column.pages()?.map(Way::PagesF32),
@@ -69,8 +64,20 @@ impl VectorReader {
         Ok(Self { way, column, done: 0, spare: None })
     }
 
-    /// The next `rows` rows, the first of which is `base` of the row group.
-    pub(in crate::archive) fn next(&mut self, rows: usize, base: u64) -> Result<Vectors> {
+    /// The Arrow reader, from the next row on.
+    fn batches(&mut self) -> Result<&mut Batches> {
+        if !matches!(self.way, Way::Batches(_)) {
+            self.way = Way::Batches(self.column.batches(self.done)?);
+        }
+        match &mut self.way {
+            Way::Batches(batches) => Ok(batches),
+            _ => Err(Error::internal("the way of reading did not change")),
+        }
+    }
+}
+
+impl VectorStream for VectorReader {
+    fn next(&mut self, rows: usize, base: u64) -> Result<Vectors> {
         let dim = self.column.dim;
         let vectors = match (&mut self.way, self.spare.take()) {
             (Way::PagesF16(pages), Some(Values::F16(spare))) => take(pages, rows, dim, spare, Values::F16)?,
@@ -89,13 +96,11 @@ impl VectorReader {
         Ok(vectors)
     }
 
-    /// Gives memory for the next rows.
-    pub(in crate::archive) fn reuse(&mut self, values: Values) {
+    fn reuse(&mut self, values: Values) {
         self.spare = Some(values);
     }
 
-    /// Whether there is nothing more.
-    pub(in crate::archive) fn is_at_end(&mut self) -> Result<bool> {
+    fn is_at_end(&mut self) -> Result<bool> {
         let end = match &mut self.way {
             Way::PagesF16(pages) => pages.is_at_end()?,
             Way::PagesF32(pages) => pages.is_at_end()?,
@@ -104,29 +109,19 @@ impl VectorReader {
         };
         end.map_or_else(|| self.batches()?.is_at_end(), Ok)
     }
-
-    /// The Arrow reader, from the next row on.
-    fn batches(&mut self) -> Result<&mut Batches> {
-        if !matches!(self.way, Way::Batches(_)) {
-            self.way = Way::Batches(self.column.batches(self.done)?);
-        }
-        match &mut self.way {
-            Way::Batches(batches) => Ok(batches),
-            _ => Err(Error::internal("the way of reading did not change")),
-        }
-    }
 }
 
 impl Column {
     fn pages<V: Float>(&self) -> Result<Option<Pages<V>>> {
-        let metadata = self.metadata.metadata();
+        let RowGroup { source, metadata, index } = &self.unit;
+        let metadata = metadata.metadata();
         let [leaf] = leaves(metadata, &[self.root])[..] else { return Ok(None) };
-        Pages::open(&self.source, metadata.row_group(self.row_group), leaf, self.dim)
+        Pages::open(source, metadata.row_group(*index), leaf, self.dim)
     }
 
     fn batches(&self, skipped: usize) -> Result<Batches> {
-        let Self { source, metadata, row_group, root, vectors, dim, chunk } = self;
-        Batches::open(source, metadata, (*row_group, skipped), *root, *vectors, (*dim, *chunk))
+        let Self { unit: RowGroup { source, metadata, index }, root, vectors, dim, chunk } = self;
+        Batches::open(source, metadata, (*index, skipped), *root, *vectors, (*dim, *chunk))
     }
 }
 

@@ -10,8 +10,9 @@ use std::sync::OnceLock;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
+use super::container::Format;
 use super::dtype::VectorType;
-use super::file::{Footers, Pinned};
+use super::file::{Containers, Pinned};
 use super::keys::Twin;
 use super::read_at::Version;
 use crate::batch::Label;
@@ -26,7 +27,7 @@ pub struct Table {
     units: Vec<TableUnit>,
     columns: Vec<TableColumn>,
     warnings: Vec<String>,
-    footers: Footers,
+    containers: Containers,
 }
 
 /// A column of a table.
@@ -65,6 +66,7 @@ struct TableFile {
     shown: String,
     version: Version,
     footer_hash: u64,
+    format: &'static dyn Format,
     /// Where each column is.
     places: Vec<Place>,
     /// Columns that have the name of a key in the path, where statistics do not show that both agree.
@@ -153,6 +155,12 @@ impl Table {
 
 impl TableFile {
     fn pinned(&self) -> Pinned<'_> {
-        Pinned { path: &self.path, shown: &self.shown, version: self.version, footer_hash: self.footer_hash }
+        Pinned {
+            path: &self.path,
+            shown: &self.shown,
+            version: self.version,
+            footer_hash: self.footer_hash,
+            format: self.format,
+        }
     }
 }

@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field};
-use parquet::file::metadata::ParquetMetaData;
 
 use super::{Place, Table, TableColumn, TableFile, TableUnit};
 use crate::archive::choose::check_dtypes;
 use crate::archive::codes::label_kind;
+use crate::archive::container::Container;
 use crate::archive::discover::{Discovered, Found, discover};
 use crate::archive::dtype::{Dtype, Element};
 use crate::archive::duplicates::refuse_duplicates;
 use crate::archive::escaped;
-use crate::archive::file::{Footers, Pinned};
+use crate::archive::file::{Containers, Pinned};
 use crate::archive::keys::{Hive, Twin};
-use crate::archive::open_files::{Opened, has_rows, open_all, passed_without_rows};
-use crate::archive::parquet::{constant, first_leaves, leaves};
+use crate::archive::open_files::{OpenedFile, open_all, passed_without_rows};
 use crate::archive::passed::passed_over;
-use crate::archive::planner::{present, readable};
+use crate::archive::planner::present;
 use crate::archive::schema::Schema;
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
@@ -45,13 +44,12 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
     let mut hive = Hive::of(&found);
     let opened = open_all(found)?;
     // A table without a row has the columns of its first file.
-    let (mut filled, empty): (Vec<Opened>, Vec<Opened>) =
-        opened.into_iter().partition(|(_, _, footer)| has_rows(footer));
+    let (mut filled, empty): (Vec<_>, Vec<_>) = opened.into_iter().partition(|(_, file)| file.has_rows());
     let mut empty = empty.into_iter();
     if filled.is_empty() {
         filled.extend(empty.next());
     }
-    for (found, ..) in empty {
+    for (found, _) in empty {
         hive.forget(&found);
         passed.push(passed_without_rows(found));
     }
@@ -60,21 +58,17 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
     let columns =
         Columns::of(&opened, &hive, dtypes).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
     let (mut files, mut units) = (Vec::with_capacity(opened.len()), Vec::new());
-    for (found, version, footer) in opened {
-        let schema = Schema::new(&footer, dtypes);
-        let metadata = footer.parquet();
+    for (found, OpenedFile { version, format, container }) in opened {
+        let schema = Schema::new(container.columns(), dtypes);
         let (places, twins) = columns
-            .places(&schema, metadata, &found, &hive)
+            .places(&schema, &*container, &found, &hive)
             .map_err(|error| error.with_default("file", &found.shown))?;
-        let roots: Vec<usize> = places.iter().filter_map(Place::root).collect();
-        let read = leaves(metadata, &roots);
-        let first_leaf = first_leaves(metadata);
-        readable(metadata, &read).map_err(|error| error.with_default("file", &found.shown))?;
+        let read: Vec<usize> = places.iter().filter_map(Place::root).collect();
+        container.check_readable(&read).map_err(|error| error.with_default("file", &found.shown))?;
         let mut rows = 0;
-        for (row_group, group) in metadata.row_groups().iter().enumerate() {
+        for unit in 0..container.units() {
             let first = rows;
-            // The footer's counts were checked when it was read.
-            let here = group.num_rows() as u64;
+            let here = container.rows(unit);
             rows += here;
             if here == 0 {
                 continue;
@@ -83,20 +77,16 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
                 let value = match place {
                     Place::Key(label) => label.clone(),
                     Place::Vectors { .. } => None,
-                    Place::Root(root) => {
-                        let leaf = *first_leaf.get(root)?;
-                        constant(group, leaf, schema.field(*root).data_type())
-                    }
+                    Place::Root(root) => container.constant(unit, *root),
                 };
                 value.map(|value| (column, value))
             };
-            let bytes = |&leaf: &usize| u64::try_from(group.column(leaf).compressed_size()).unwrap_or(0);
             units.push(TableUnit {
                 file: files.len(),
-                row_group,
+                row_group: unit,
                 first,
                 rows: here,
-                bytes: read.iter().map(bytes).fold(0, u64::saturating_add),
+                bytes: container.stored_bytes(unit, &read),
                 constants: places.iter().enumerate().filter_map(known).collect(),
             });
         }
@@ -104,7 +94,8 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
             path: found.path,
             shown: found.shown,
             version,
-            footer_hash: footer.hash,
+            footer_hash: container.fingerprint(),
+            format,
             dims: places.iter().map(|_| OnceLock::new()).collect(),
             places,
             twins,
@@ -112,7 +103,7 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
     }
     refuse_duplicates_of_keys(&files)?;
     let columns = columns.table_columns(&files);
-    Ok(Table { files, units, columns, warnings, footers: Footers::default() })
+    Ok(Table { files, units, columns, warnings, containers: Containers::default() })
 }
 
 /// The same content under other keys makes other rows.
@@ -152,21 +143,21 @@ impl Kind {
     fn of(schema: &Schema<'_>, root: usize) -> Self {
         match schema.vectors(root) {
             Some(vectors) => Self::Vectors(vectors.element()),
-            None => Self::Other(schema.field(root).data_type().clone()),
+            None => Self::Other(schema.column(root).data_type.clone()),
         }
     }
 }
 
 impl Columns {
-    fn of(opened: &[Opened], hive: &Hive, dtypes: &[(String, Dtype)]) -> Result<Self> {
-        let (first, _, footer) = &opened[0];
-        let schema = Schema::new(footer, dtypes);
+    fn of(opened: &[(Found, OpenedFile)], hive: &Hive, dtypes: &[(String, Dtype)]) -> Result<Self> {
+        let (first, file) = &opened[0];
+        let schema = Schema::new(file.container.columns(), dtypes);
         check_dtypes(&schema, dtypes)?;
         let mut files = Vec::new();
         let mut keys: BTreeMap<&str, LabelKind> = BTreeMap::new();
         for name in hive.names() {
             if !first.keys.contains_key(name) {
-                let other = opened.iter().map(|(found, ..)| found).find(|found| found.keys.contains_key(name));
+                let other = opened.iter().map(|(found, _)| found).find(|found| found.keys.contains_key(name));
                 return Err(Error::data("files differ in the hive keys of their paths")
                     .with("key", escaped(name))
                     .with("file", &first.shown)
@@ -187,14 +178,14 @@ impl Columns {
     fn places(
         &self,
         schema: &Schema<'_>,
-        metadata: &ParquetMetaData,
+        container: &dyn Container,
         found: &Found,
         hive: &Hive,
     ) -> Result<(Vec<Place>, Vec<Twin>)> {
         let mut twins = Vec::new();
         for (key, value) in &found.keys {
             if let Some(twin) = Twin::find(key, value, schema)?
-                && !twin.is_settled(metadata, schema)?
+                && !twin.is_settled(container)?
             {
                 twins.push(twin);
             }

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, FixedSizeListArray, Int64Array, LargeListArray, PrimitiveArray, RecordBatch, StringArray, new_null_array,
+    ArrayRef, FixedSizeListArray, Int64Array, LargeListArray, PrimitiveArray, StringArray, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float16Type, Float32Type, Float64Type};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::{ChunkGrid, Place, Table, TableRows, TableUnit, Wanted};
 use crate::archive::codes::{Coded, NULL, coded};
+use crate::archive::container::{ArrayStream, Container, Strings, VectorStream};
 use crate::archive::damage::damaged;
-use crate::archive::parquet::{Footer, Source, VectorReader, batches, first_length};
+use crate::archive::read_at::ReadAt;
 use crate::archive::vectors::{Fault, Vectors};
 use crate::archive::{Values, chunk_rows, escaped};
 use crate::batch::{Batch, Features, Label};
@@ -29,7 +29,7 @@ pub struct TableReader {
     table: Arc<Table>,
     unit: TableUnit,
     wanted: Wanted,
-    source: Source,
+    bytes: Arc<dyn ReadAt>,
     vectors: Vec<Stream>,
     others: Option<Others>,
     /// Rows of a step: whole chunks of every vector column.
@@ -41,7 +41,7 @@ pub struct TableReader {
 #[derive(Debug)]
 struct Stream {
     column: usize,
-    reader: VectorReader,
+    reader: Box<dyn VectorStream>,
     dim: usize,
     chunk: usize,
 }
@@ -49,7 +49,7 @@ struct Stream {
 /// All other columns being read.
 #[derive(Debug)]
 struct Others {
-    batches: ParquetRecordBatchReader,
+    arrays: Box<dyn ArrayStream>,
     roots: Vec<usize>,
 }
 
@@ -67,38 +67,37 @@ impl Table {
 impl TableReader {
     fn open(table: Arc<Table>, unit: usize, wanted: &Wanted) -> Result<Self> {
         let unit = table.units[unit].clone();
-        let (source, footer) = table.footers.open(unit.file, &table.files[unit.file].pinned())?;
+        let (bytes, container) = table.containers.open(unit.file, &table.files[unit.file].pinned())?;
         let mut this = Self {
             table,
             unit,
             wanted: wanted.clone(),
-            source,
+            bytes,
             vectors: Vec::new(),
             others: None,
             step: SCALAR_ROWS,
             done: 0,
         };
-        this.open_columns(&footer).map_err(|error| this.locate(error))?;
+        this.open_columns(&*container).map_err(|error| this.locate(error))?;
         Ok(this)
     }
 
-    fn open_columns(&mut self, footer: &Footer) -> Result<()> {
+    fn open_columns(&mut self, container: &dyn Container) -> Result<()> {
         let pairs = self.wanted.grids.iter().flat_map(|&(vectors, label)| [vectors, label]);
         let mut columns: Vec<usize> = self.wanted.columns.iter().copied().chain(pairs).collect();
         columns.sort_unstable();
         columns.dedup();
         let mut roots = Vec::new();
+        let unit = container.open_unit(&self.bytes, self.unit.row_group);
         let table = self.table.clone();
         for column in columns {
             match table.files[self.unit.file].places[column] {
                 Place::Key(_) => {}
                 Place::Root(root) => roots.push(root),
                 Place::Vectors { root, vectors, dim } => {
-                    let dim = dim.map_or_else(|| self.length(column, root, footer), Ok)?;
+                    let dim = dim.map_or_else(|| self.length(column, root, container), Ok)?;
                     let chunk = chunk_rows(dim);
-                    let row_group = self.unit.row_group;
-                    let size = (dim, chunk);
-                    let reader = VectorReader::open(&self.source, &footer.arrow, row_group, root, vectors, size)?;
+                    let reader = unit.vectors(root, vectors, dim, chunk)?;
                     self.vectors.push(Stream { column, reader, dim, chunk });
                 }
             }
@@ -110,18 +109,19 @@ impl TableReader {
         if !roots.is_empty() {
             roots.sort_unstable();
             roots.dedup();
-            self.others = Some(Others::open(&self.source, footer, self.unit.row_group, roots, self.step)?);
+            self.others = Some(Others { arrays: unit.arrays(&roots, self.step, Strings::Plain)?, roots });
         }
         Ok(())
     }
 
     /// `D` of a column whose schema does not tell, from the file's first vector; 0 if it has none.
-    fn length(&self, column: usize, root: usize, footer: &Footer) -> Result<usize> {
+    fn length(&self, column: usize, root: usize, container: &dyn Container) -> Result<usize> {
         let known = &self.table.files[self.unit.file].dims[column];
         if let Some(dim) = known.get() {
             return Ok(dim.unwrap_or(0));
         }
-        let dim = first_length(&self.source, &footer.arrow, root)
+        let dim = container
+            .first_length(&self.bytes, root)
             .map_err(|error| error.with_default("column", self.name(column)))?;
         Ok(known.get_or_init(|| dim).unwrap_or(0))
     }
@@ -151,16 +151,16 @@ impl TableReader {
         let table = self.table.clone();
         let file = &table.files[self.unit.file];
         if let Some(others) = &mut self.others {
-            let batch = others.next(&self.source, rows)?;
+            let read = others.arrays.next(rows)?;
             for twin in &file.twins {
                 let at = others.roots.binary_search(&twin.root);
                 let at = at.map_err(|_| Error::internal("a key's column was not read"))?;
-                twin.check(&coded(batch.column(at), self.done)?, self.done)?;
+                twin.check(&coded(&read[at], self.done)?, self.done)?;
             }
             let places = file.places.iter().enumerate();
             for (column, root) in places.filter_map(|(column, place)| Some((column, place.root()?))) {
                 if let Ok(at) = others.roots.binary_search(&root) {
-                    arrays.insert(column, batch.column(at).clone());
+                    arrays.insert(column, read[at].clone());
                 }
             }
         }
@@ -218,12 +218,12 @@ impl TableReader {
             ended &= stream.reader.is_at_end()?;
         }
         if let Some(others) = &mut self.others {
-            ended &= self.source.guarded(|| others.batches.next().transpose())?.is_none();
+            ended &= others.arrays.is_at_end()?;
         }
         if !ended {
             return Err(damaged("there are more rows than the footer says"));
         }
-        self.table.files[self.unit.file].pinned().check_unchanged(&self.source)
+        self.table.files[self.unit.file].pinned().check_unchanged(&*self.bytes)
     }
 
     fn name(&self, column: usize) -> String {
@@ -240,18 +240,6 @@ impl TableReader {
             Some(row) => error.with_default("row in file", self.unit.first + row),
             None => error,
         }
-    }
-}
-
-impl Others {
-    fn open(source: &Source, footer: &Footer, row_group: usize, roots: Vec<usize>, rows: usize) -> Result<Self> {
-        let batches = batches(source, &footer.arrow, (row_group, 0), &roots, rows, None)?;
-        Ok(Self { batches, roots })
-    }
-
-    fn next(&mut self, source: &Source, rows: usize) -> Result<RecordBatch> {
-        let batch = source.guarded(|| self.batches.next().transpose())?;
-        batch.filter(|batch| batch.num_rows() == rows).ok_or_else(|| damaged("rows are missing"))
     }
 }
 

@@ -19,10 +19,10 @@ use crate::archive::damage::damaged;
 use crate::archive::parquet::source::Source;
 
 /// A row group whose pages are checked.
-pub(in crate::archive) struct CheckedGroup<'a> {
-    pub(in crate::archive) source: &'a Source,
-    pub(in crate::archive) metadata: &'a ParquetMetaData,
-    pub(in crate::archive) row_group: usize,
+pub(in crate::archive::parquet) struct CheckedGroup<'a> {
+    pub(in crate::archive::parquet) source: &'a Source,
+    pub(in crate::archive::parquet) metadata: &'a ParquetMetaData,
+    pub(in crate::archive::parquet) row_group: usize,
 }
 
 impl CheckedGroup<'_> {

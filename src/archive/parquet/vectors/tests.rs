@@ -14,8 +14,10 @@ use parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use proptest::prelude::*;
 
-use super::super::file::{Footer, footer};
+use super::super::file::ParquetFile;
+use super::super::source::Source;
 use super::*;
+use crate::archive::container::Container as _;
 use crate::archive::dtype::Dtype;
 use crate::archive::read_at::{ReadAt, Version, open};
 use crate::archive::schema::Schema;
@@ -73,18 +75,20 @@ struct Read {
 /// Reads a row group of the first column in chunks of so many rows.
 fn read(
     source: &Source,
-    footer: &Footer,
+    file: &ParquetFile,
     row_group: usize,
     dim: usize,
     chunk: usize,
     arrow_only: bool,
 ) -> Result<Read> {
-    let vectors = Schema::new(footer, &[("feature".to_owned(), Dtype::F32)]).vectors(0).expect("a column of vectors");
-    let mut reader = VectorReader::open(source, &footer.arrow, row_group, 0, vectors, (dim, chunk))?;
+    let dtypes = [("feature".to_owned(), Dtype::F32)];
+    let vectors = Schema::new(file.columns(), &dtypes).vectors(0).expect("a column of vectors");
+    let unit = file.row_group(source.clone(), row_group);
+    let mut reader = VectorReader::open(&unit, 0, vectors, (dim, chunk))?;
     if arrow_only {
         reader.batches()?;
     }
-    let mut left = footer.parquet().row_group(row_group).num_rows() as usize;
+    let mut left = file.rows(row_group) as usize;
     let mut chunks = Vec::new();
     let mut all = || {
         while left > 0 {
@@ -106,14 +110,13 @@ fn read(
 
 /// Reads all row groups both ways; `Some(true)` if all came from pages, `None` if the file could not be read.
 fn same_both_ways(name: &Path, bytes: Arc<dyn ReadAt>, dim: usize, chunk: usize) -> Option<bool> {
-    let size = bytes.size();
     let source = Source::new(bytes);
-    let footer = footer(&source, size).ok()?;
+    let file = ParquetFile::open(&source).ok()?;
     let mut from_pages = true;
     let mut whole = true;
-    for row_group in 0..footer.parquet().num_row_groups() {
-        let fast = read(&source, &footer, row_group, dim, chunk, false);
-        let slow = read(&source, &footer, row_group, dim, chunk, true);
+    for row_group in 0..file.units() {
+        let fast = read(&source, &file, row_group, dim, chunk, false);
+        let slow = read(&source, &file, row_group, dim, chunk, true);
         match (fast, slow) {
             (Ok(fast), Ok(slow)) => {
                 match (&fast.rows, &slow.rows) {
@@ -159,12 +162,11 @@ fn a_file_in_memory_is_read_as_the_file_itself() {
     for path in corpus() {
         let memory: Arc<dyn ReadAt> = Arc::new(Memory(fs::read(&path).unwrap()));
         let [on_disk, in_memory] = [open(&path).unwrap().0, memory].map(|bytes| {
-            let size = bytes.size();
             let source = Source::new(bytes);
-            let footer = footer(&source, size).unwrap();
-            let read = |row_group| read(&source, &footer, row_group, 19, 16, false).unwrap().rows.unwrap();
-            let rows: Vec<_> = (0..footer.parquet().num_row_groups()).map(read).collect();
-            (footer.hash, rows)
+            let file = ParquetFile::open(&source).unwrap();
+            let read = |row_group| read(&source, &file, row_group, 19, 16, false).unwrap().rows.unwrap();
+            let rows: Vec<_> = (0..file.units()).map(read).collect();
+            (file.fingerprint(), rows)
         });
         assert!(on_disk.1.iter().any(|(rows, end)| *end && !rows.is_empty()) && on_disk == in_memory);
     }
@@ -177,9 +179,9 @@ fn damaged_pages_are_read_as_arrow_reads_them() {
     for original in corpus() {
         let bytes = fs::read(&original).unwrap();
         let source = Source::new(Arc::new(Memory(bytes.clone())));
-        let footer = footer(&source, bytes.len() as u64).unwrap();
+        let file = ParquetFile::open(&source).unwrap();
         for trial in 0..60 {
-            let group = footer.parquet().row_group(random.below(footer.parquet().num_row_groups()));
+            let group = file.metadata().row_group(random.below(file.units()));
             let (start, length) = group.column(0).byte_range();
             // Half of them near the beginning, where headers, dictionaries and levels are.
             let reach = if trial % 2 == 0 { length as usize } else { (length as usize).min(300) };

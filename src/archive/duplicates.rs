@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use rayon::prelude::*;
 
-use super::file::Pinned;
+use super::catalogue::Pinned;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes that are read at a time, and first of every file: most files differ in them.

@@ -1,6 +1,6 @@
 //! The columns of a file that are read.
 
-use super::dtype::VectorType;
+use super::catalogue::VectorColumn;
 use super::keys::Twin;
 use crate::batch::Label;
 
@@ -26,8 +26,7 @@ impl Origin {
 /// The columns of one file that are read.
 #[derive(Clone, Debug)]
 pub(super) struct Columns {
-    pub(super) features: usize,
-    pub(super) vectors: VectorType,
+    pub(super) features: VectorColumn,
     pub(super) labels: Option<usize>,
     /// In the order of `group_by`.
     pub(super) keys: Vec<Origin>,

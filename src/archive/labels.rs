@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use super::chunk::{Standing, Standings};
+use super::container::Strings;
 use super::opened::Archive;
-use super::read::Rows;
+use super::read::labels_and_groups;
 use super::request::Key;
+use super::unit_rows::UnitRows;
 use crate::batch::Label;
 use crate::error::Result;
 
@@ -94,14 +96,16 @@ const LABEL_ROWS: usize = 1 << 16;
 
 /// Counts the labels of a unit.
 fn count_labels(archive: &Archive, unit: usize, each: &mut dyn FnMut(&Key, &Label, u64)) -> Result<()> {
-    let (mut rows, _) = Rows::open(archive, unit, LABEL_ROWS)?;
+    let unit = &archive.units()[unit];
+    let (catalogue, roots) = (&archive.catalogue, archive.columns[unit.file].scalars());
+    let mut rows = UnitRows::open(catalogue, unit, &[], roots, LABEL_ROWS, Strings::Dictionary)?;
     let mut counts: BTreeMap<Key, BTreeMap<Label, u64>> = BTreeMap::new();
     while let Some(count) = rows.left(LABEL_ROWS) {
-        let counted = count_chunk(&mut rows, count, &mut counts);
-        counted.map_err(|error| rows.locate(error))?;
-        rows.done += count as u64;
+        let counted = count_chunk(archive, &mut rows, count, &mut counts);
+        counted.map_err(|error| rows.locate(catalogue, error))?;
+        rows.advance(count);
     }
-    rows.finish(false).map_err(|error| rows.locate(error))?;
+    rows.finish(catalogue).map_err(|error| rows.locate(catalogue, error))?;
     for (key, labels) in &counts {
         for (label, &count) in labels {
             each(key, label, count);
@@ -110,13 +114,19 @@ fn count_labels(archive: &Archive, unit: usize, each: &mut dyn FnMut(&Key, &Labe
     Ok(())
 }
 
-fn count_chunk(rows: &mut Rows<'_>, count: usize, counts: &mut BTreeMap<Key, BTreeMap<Label, u64>>) -> Result<()> {
-    let (labels, grouping) = rows.next(count)?;
-    let standings = Standings::new(&rows.archive.rules, &labels);
+fn count_chunk(
+    archive: &Archive,
+    rows: &mut UnitRows,
+    count: usize,
+    counts: &mut BTreeMap<Key, BTreeMap<Label, u64>>,
+) -> Result<()> {
+    let columns = &archive.columns[rows.unit().file];
+    let (labels, grouping) = labels_and_groups(archive, columns, rows, count)?;
+    let standings = Standings::new(&archive.rules, &labels);
     let mut here = vec![0_u64; grouping.keys.len() * labels.values.len()];
     for row in 0..count {
         let Some(group) = grouping.of(row) else { continue };
-        let standing = standings.of(row).map_err(|error| error.with("row", rows.done + row as u64))?;
+        let standing = standings.of(row).map_err(|error| error.with("row", rows.done() + row as u64))?;
         if standing == Standing::Used {
             here[group * labels.values.len() + labels.codes[row] as usize] += 1;
         }

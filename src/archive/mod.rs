@@ -1,5 +1,6 @@
 //! Which files, which schema, which groups, which head; the only reader.
 
+mod catalogue;
 mod choose;
 mod chunk;
 mod codes;
@@ -9,7 +10,6 @@ mod discover;
 mod dtype;
 mod duplicates;
 mod escape;
-mod file;
 mod file_columns;
 mod foreign;
 mod formats;
@@ -33,17 +33,18 @@ mod rows;
 mod rows_format;
 mod schema;
 mod table;
+mod unit_rows;
 mod unusable;
 mod vectors;
 
 use crate::batch::Label;
 use crate::error::Result;
 
+pub use catalogue::{File, Planned};
 pub use damage::is_damage;
 pub(crate) use discover::hive_keys;
 pub use dtype::Dtype;
 pub(crate) use escape::{commands_terminal, escaped};
-pub use file::{File, Planned};
 pub use head::{ClassNames, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
 pub use labels::{LabelCounts, Seen};
 pub use opened::{Archive, Column};
@@ -54,7 +55,7 @@ pub(crate) use pooling::{Pooled, pooled, summary as pooled_summary};
 pub use read::UnitReader;
 pub use request::{Key, Policy, Request};
 pub use rows::{Decoded, Part, Skipped, Unit, Values, chunk_rows};
-pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, TableUnit, Wanted};
+pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, Wanted};
 
 /// The code of a row without a label in [`code_labels`].
 pub const NO_LABEL: u32 = codes::NULL;

@@ -1,16 +1,15 @@
 //! The archive: its files, columns and units.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+use super::catalogue::{CONTAINER_BYTES, Catalogue, File};
 use super::chunk::Rules;
-use super::container::Container;
 use super::dtype::Element;
-use super::file::{CONTAINER_BYTES, Containers, File};
+use super::file_columns::Columns;
 use super::head::Spellings;
 use super::keys::Filter;
 use super::passed::{Passed, passed_over};
-use super::read_at::ReadAt;
 use super::rows::{Decoded, Unit, Values};
 use crate::batch::{Label, LabelKind};
 use crate::error::Result;
@@ -32,10 +31,10 @@ pub(super) type Ranges = BTreeMap<String, BTreeMap<Vec<Label>, (Label, Label)>>;
 /// Files of one schema, opened and planned: only their footers have been read.
 #[derive(Debug)]
 pub struct Archive {
-    pub(super) files: Vec<File>,
+    pub(super) catalogue: Catalogue,
+    /// The columns of each file.
+    pub(super) columns: Vec<Columns>,
     pub(super) units: Vec<Unit>,
-    /// The first row of each unit in its file.
-    pub(super) starts: Vec<u64>,
     pub(super) features: Column,
     pub(super) element: Element,
     pub(super) labels: Option<Column>,
@@ -48,8 +47,6 @@ pub struct Archive {
     pub(super) passed: Vec<Passed>,
     pub(super) ranges: Ranges,
     pub(super) warnings: Vec<String>,
-    pub(super) dims: Vec<OnceLock<Option<usize>>>,
-    pub(super) containers: Containers,
     /// The memory of chunks that nobody needs any more.
     pub(super) spare: Mutex<Vec<Values>>,
 }
@@ -60,7 +57,7 @@ const SPARE: usize = 32;
 impl Archive {
     /// The files, in the order of their names.
     pub fn files(&self) -> &[File] {
-        &self.files
+        &self.catalogue.files
     }
 
     /// What is read: by file, then by row group, whatever the order of the inputs.
@@ -75,24 +72,14 @@ impl Archive {
 
     /// `D`, where the schema tells it and all files agree.
     pub fn dim(&self) -> Option<usize> {
-        let first = self.files.first()?.dim?;
-        self.files.iter().all(|file| file.dim == Some(first)).then_some(first)
+        let first = self.columns.first()?.features.dim?;
+        self.columns.iter().all(|columns| columns.features.dim == Some(first)).then_some(first)
     }
 
     /// `D` of a file's vectors, from its schema or its first vector; `None` if it holds no vector.
     pub fn file_dim(&self, file: usize) -> Result<Option<usize>> {
-        let planned = &self.files[file];
-        if planned.dim.is_some() {
-            return Ok(planned.dim);
-        }
-        if let Some(&dim) = self.dims[file].get() {
-            return Ok(dim);
-        }
-        let (bytes, container) = self.container(file)?;
-        let dim = container
-            .first_length(&bytes, planned.columns.features)
-            .map_err(|error| error.with_default("file", &planned.shown).with_default("column", &self.rules.features))?;
-        Ok(*self.dims[file].get_or_init(|| dim))
+        let dim = self.catalogue.dim(file, &self.columns[file].features);
+        dim.map_err(|error| error.with_default("column", &self.rules.features))
     }
 
     /// The column of the vectors.
@@ -107,8 +94,8 @@ impl Archive {
 
     /// Bytes that footers take while rows are read by so many threads: those in use, and those kept for the next.
     pub fn footer_memory(&self, threads: usize) -> u64 {
-        let largest = self.files.iter().map(|file| file.memory).max().unwrap_or(0);
-        let all: u64 = self.files.iter().map(|file| file.memory).sum();
+        let largest = self.catalogue.files.iter().map(|file| file.memory).max().unwrap_or(0);
+        let all: u64 = self.catalogue.files.iter().map(|file| file.memory).sum();
         (largest * threads as u64 + CONTAINER_BYTES.max(largest)).min(all)
     }
 
@@ -149,15 +136,16 @@ impl Archive {
 
     /// Whether the pages of a file carry checksums, from the first one of its vectors.
     pub fn checksums(&self, file: usize) -> Result<bool> {
-        let planned = &self.files[file];
-        let (bytes, container) = self.container(file)?;
-        let found = container.has_checksums(&bytes, planned.columns.features);
-        found.map_err(|error| error.with_default("file", &planned.shown))
+        let (bytes, container) = self.catalogue.open(file)?;
+        let found = container.has_checksums(&bytes, self.columns[file].features.root);
+        found.map_err(|error| error.with_default("file", &self.catalogue.files[file].shown))
     }
 
     /// Numbers as the directories of the files write them.
     pub fn spellings(&self) -> Spellings {
-        Spellings::of(self.files.iter().flat_map(|file| &file.keys).map(|(key, value)| (key.as_str(), value.as_str())))
+        Spellings::of(
+            self.catalogue.files.iter().flat_map(|file| &file.keys).map(|(key, value)| (key.as_str(), value.as_str())),
+        )
     }
 
     /// Takes back a chunk, whose memory serves the next one.
@@ -171,10 +159,5 @@ impl Archive {
     /// The memory of a chunk that was taken back.
     pub(super) fn spare(&self) -> Option<Values> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
-
-    /// A file, opened again, and its container.
-    pub(super) fn container(&self, file: usize) -> Result<(Arc<dyn ReadAt>, Arc<dyn Container>)> {
-        self.containers.open(file, &self.files[file].pinned())
     }
 }

@@ -1,14 +1,14 @@
 //! Making the plan: which files, which columns, which units.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 
+use super::catalogue::{CHANGED, Catalogue, File, Pinned, Planned};
 use super::chunk::Rules;
 use super::discover::{Discovered, Found, discover};
 use super::duplicates::refuse_duplicates;
 use super::escape::escaped;
-use super::file::{CHANGED, Containers, File, Pinned, Planned};
-use super::file_columns::Origin;
+use super::file_columns::{Columns, Origin};
 use super::keys::{self, Filter, Hive};
 use super::open_files::{OpenedFile, good, open_each, passed_without_rows};
 use super::opened::Archive;
@@ -161,7 +161,7 @@ impl<'a> Making<'a> {
 
     /// Settles what is read.
     fn archive(self, seen: Seen) -> Result<Archive> {
-        let Self { request, planner, plan: Plan { files, units, starts, ranges }, empty, .. } = self;
+        let Self { request, planner, plan: Plan { files, columns, units, ranges }, empty, .. } = self;
         let Seen { bad_names, bad_files, mut passed, warnings } = seen;
         let Some(planner) = planner else {
             return Err(match empty.first() {
@@ -181,7 +181,7 @@ impl<'a> Making<'a> {
             }));
         }
         if !request.allow_duplicates {
-            refuse_duplicates_in_groups(&files)?;
+            refuse_duplicates_in_groups(&files, &columns)?;
         }
         let ignored = match &request.ignore_label {
             Some(text) if request.any_labels => planner.label_kind.parse(text),
@@ -191,12 +191,10 @@ impl<'a> Making<'a> {
             None => None,
         };
         Ok(Archive {
-            dims: files.iter().map(|_| OnceLock::new()).collect(),
-            containers: Containers::default(),
-            spare: Mutex::default(),
-            files,
+            catalogue: Catalogue::new(files),
+            columns,
             units,
-            starts,
+            spare: Mutex::default(),
             element: planner.vectors.element(),
             rules: Rules {
                 features: escaped(&planner.features.name),
@@ -221,11 +219,11 @@ impl<'a> Making<'a> {
 }
 
 /// The same content in two groups, as a frozen layer at two epochs is, counts in both of them; in one it counts twice.
-fn refuse_duplicates_in_groups(files: &[File]) -> Result<()> {
+fn refuse_duplicates_in_groups(files: &[File], columns: &[Columns]) -> Result<()> {
     let mut groups: BTreeMap<Vec<Option<&Label>>, Vec<Pinned<'_>>> = BTreeMap::new();
-    for file in files {
+    for (file, columns) in files.iter().zip(columns) {
         // Equal content has equal columns: only paths part it into groups.
-        groups.entry(file.columns.keys.iter().map(Origin::in_path).collect()).or_default().push(file.pinned());
+        groups.entry(columns.keys.iter().map(Origin::in_path).collect()).or_default().push(file.pinned());
     }
     let refused = groups.into_values().try_for_each(|files| refuse_duplicates(files.into_iter()));
     refused.map_err(|error| {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::DataType;
 
+use super::catalogue::{File, VectorColumn, units};
 use super::container::Container;
 use super::discover::Found;
 use super::dtype::{Dtype, VectorType};
 use super::escape::escaped;
-use super::file::File;
 use super::file_columns::{Columns, Origin};
 use super::keys::{self, Filter, Hive, Twin};
 use super::open_files::OpenedFile;
@@ -23,8 +23,9 @@ use crate::error::{Error, Result, did_you_mean};
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) files: Vec<File>,
+    /// The columns of each file.
+    pub(super) columns: Vec<Columns>,
     pub(super) units: Vec<Unit>,
-    pub(super) starts: Vec<u64>,
     pub(super) ranges: Ranges,
 }
 
@@ -82,65 +83,38 @@ impl Planner {
     }
 
     pub(super) fn add(&mut self, found: Found, file: OpenedFile, plan: &mut Plan) -> Result<(), (String, Error)> {
-        let OpenedFile { version, format, container } = file;
-        let container = &*container;
+        let container = &*file.container;
         let dtypes = self.dtypes.clone();
         let schema = Schema::new(container.columns(), &dtypes);
         let columns = self.columns(&schema, container, &found).map_err(|error| (found.shown.clone(), error))?;
-        let scalars = columns.scalars();
-        let read: Vec<usize> = scalars.iter().copied().chain([columns.features]).collect();
+        let read: Vec<usize> = columns.scalars().into_iter().chain([columns.features.root]).collect();
         container.check_readable(&read).map_err(|error| (found.shown.clone(), error))?;
         let mixable = self.mixable(&schema, &found);
-        let mut rows = 0;
-        for unit in 0..container.units() {
-            let first = rows;
-            let here = container.rows(unit);
-            rows += here;
+        for mut unit in units(container, plan.files.len(), &read) {
             let value = |origin: &Origin| match origin {
                 Origin::Path(label) => Some(label.clone()),
-                Origin::Column(root) => container.constant(unit, *root),
+                Origin::Column(root) => container.constant(unit.row_group, *root),
             };
             let may_pass =
                 |(origin, filter): (&Origin, &Filter)| value(origin).is_none_or(|value| filter.accepts(&value));
-            if here == 0 || !columns.filters.iter().zip(&self.filters).all(may_pass) {
+            if !columns.filters.iter().zip(&self.filters).all(may_pass) {
                 continue;
             }
             let key = columns.keys.iter().map(value).collect::<Option<Key>>();
             for (name, root) in &mixable {
                 let Some(key) = &key else { continue };
-                if let Some(range) = container.range(unit, *root) {
+                if let Some(range) = container.range(unit.row_group, *root) {
                     let known = plan.ranges.entry(name.clone()).or_default();
                     let (least, greatest) = known.entry(key.clone()).or_insert_with(|| range.clone());
                     *least = range.0.min(least.clone());
                     *greatest = range.1.max(greatest.clone());
                 }
             }
-            plan.units.push(Unit {
-                file: plan.files.len(),
-                row_group: unit,
-                rows: here,
-                bytes: container.stored_bytes(unit, &read),
-                key,
-                text_bytes: container.text_bytes(unit, &scalars),
-            });
-            plan.starts.push(first);
+            unit.key = key;
+            plan.units.push(unit);
         }
-        plan.files.push(File {
-            path: found.path,
-            shown: found.shown,
-            name: found.name,
-            size: version.size,
-            modified: version.modified,
-            footer_hash: container.fingerprint(),
-            memory: container.memory(),
-            row_groups: container.units(),
-            rows,
-            dim: schema.dim(columns.features),
-            keys: found.keys,
-            version,
-            format,
-            columns,
-        });
+        plan.files.push(File::new(found, &file));
+        plan.columns.push(columns);
         Ok(())
     }
 
@@ -169,7 +143,8 @@ impl Planner {
             filter.resolve(self.key_kinds[&filter.name])?;
         }
         let twins = self.twins(schema, container, found)?;
-        Ok(Columns { features, vectors, labels, keys, filters, twins })
+        let features = VectorColumn::new(features, vectors, schema.dim(features));
+        Ok(Columns { features, labels, keys, filters, twins })
     }
 
     /// Columns with the names of keys that nobody has asked for.

@@ -218,14 +218,14 @@ pub(crate) fn summary(pooled: &[Pooled]) -> String {
 impl Archive {
     /// What the files read differ in by their names, within their groups.
     pub(crate) fn pooled_names(&self) -> Vec<Pooled> {
-        let names = self.units.iter().map(|unit| self.files[unit.file].name.as_str()).collect();
+        let names = self.units.iter().map(|unit| self.catalogue.files[unit.file].name.as_str()).collect();
         pooled(&names, &self.group_by, &self.filters.iter().map(|filter| filter.name.as_str()).collect())
     }
 
     /// The values of a key, if there are others than those wanted, as far as paths and statistics tell.
     pub(crate) fn beyond(&self, key: &str, wanted: &[&str]) -> Option<Vec<String>> {
         let wanted = |value: &str| wanted.iter().any(|wanted| *wanted == value || same_number(wanted, value));
-        let in_paths = self.units.iter().filter_map(|unit| self.files[unit.file].keys.get(key));
+        let in_paths = self.units.iter().filter_map(|unit| self.catalogue.files[unit.file].keys.get(key));
         let in_paths: BTreeSet<&String> = in_paths.collect();
         if in_paths.iter().any(|value| !wanted(value)) {
             return Some(in_paths.into_iter().map(|value| escaped(value)).collect());

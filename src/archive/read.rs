@@ -1,20 +1,16 @@
 //! Reading a unit, chunk by chunk.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-
-use arrow::array::ArrayRef;
 
 use super::chunk::{Position, assemble};
 use super::codes::{Coded, coded, coded_any};
-use super::container::{ArrayStream, Container, OpenUnit, Strings, VectorStream};
+use super::container::Strings;
 use super::damage::damaged;
-use super::escape::escaped;
-use super::file::File;
+use super::file_columns::Columns;
 use super::grouping::Grouping;
 use super::opened::Archive;
-use super::read_at::ReadAt;
-use super::rows::{Decoded, Unit, chunk_rows};
+use super::rows::{Decoded, chunk_rows};
+use super::unit_rows::UnitRows;
 use crate::batch::Label;
 use crate::error::{Error, Result};
 
@@ -32,38 +28,20 @@ impl Archive {
 /// A unit being read.
 #[derive(Debug)]
 pub struct UnitReader<'a> {
-    rows: Rows<'a>,
-    vectors: Box<dyn VectorStream>,
+    archive: &'a Archive,
+    columns: &'a Columns,
+    rows: UnitRows,
     dim: usize,
-}
-
-/// The rows of a unit without their vectors, and where they lie.
-#[derive(Debug)]
-pub(super) struct Rows<'a> {
-    pub(super) archive: &'a Archive,
-    unit: &'a Unit,
-    file: &'a File,
-    bytes: Arc<dyn ReadAt>,
-    container: Arc<dyn Container>,
-    /// Columns of labels and keys.
-    roots: Vec<usize>,
-    /// `None` if neither labels nor keys are columns.
-    scalars: Option<Box<dyn ArrayStream>>,
-    /// The unit's first row in its file.
-    first: u64,
-    pub(super) done: u64,
 }
 
 impl<'a> UnitReader<'a> {
     fn open(archive: &'a Archive, unit: usize) -> Result<Self> {
-        let at = &archive.units()[unit];
-        let dim = archive.file_dim(at.file)?.unwrap_or(0);
-        let rows = chunk_rows(dim);
-        let (rows, opened) = Rows::open(archive, unit, rows)?;
-        let columns = &rows.file.columns;
-        let vectors = opened.vectors(columns.features, columns.vectors, dim, chunk_rows(dim));
-        let vectors = vectors.map_err(|error| rows.locate(error))?;
-        Ok(Self { rows, vectors, dim })
+        let unit = &archive.units()[unit];
+        let dim = archive.file_dim(unit.file)?.unwrap_or(0);
+        let columns = &archive.columns[unit.file];
+        let (vectors, roots) = ([(&columns.features, dim)], columns.scalars());
+        let rows = UnitRows::open(&archive.catalogue, unit, &vectors, roots, chunk_rows(dim), Strings::Dictionary)?;
+        Ok(Self { archive, columns, rows, dim })
     }
 
     /// The next chunk that holds rows which are asked for; `None` after the last one, when the file has been found
@@ -75,106 +53,59 @@ impl<'a> UnitReader<'a> {
     /// that is damaged or has changed.
     #[expect(clippy::should_implement_trait, reason = "an iterator would have to say what comes after an error")]
     pub fn next(&mut self) -> Result<Option<Decoded>> {
+        let catalogue = &self.archive.catalogue;
         while let Some(count) = self.rows.left(chunk_rows(self.dim)) {
-            let decoded = self.decode(count).map_err(|error| self.rows.locate(error))?;
-            self.rows.done += count as u64;
+            let decoded = self.decode(count).map_err(|error| self.rows.locate(catalogue, error))?;
+            self.rows.advance(count);
             if !decoded.parts.is_empty() {
                 return Ok(Some(decoded));
             }
         }
-        let more = self.vectors.is_at_end().map(|end| !end);
-        more.and_then(|more| self.rows.finish(more)).map_err(|error| self.rows.locate(error))?;
+        self.rows.finish(catalogue).map_err(|error| self.rows.locate(catalogue, error))?;
         Ok(None)
     }
 
     fn decode(&mut self, count: usize) -> Result<Decoded> {
-        let position = Position { base: self.rows.done, in_file: self.rows.first + self.rows.done };
-        let rules = &self.rows.archive.rules;
-        if let Some(values) = self.rows.archive.spare() {
-            self.vectors.reuse(values);
+        let base = self.rows.done();
+        let position = Position { base, in_file: self.rows.unit().first + base };
+        let rules = &self.archive.rules;
+        if let Some(values) = self.archive.spare() {
+            self.rows.reuse(0, values);
         }
-        let vectors = self.vectors.next(count, position.base);
+        let vectors = self.rows.vectors(0, count, 0);
         let vectors = vectors.map_err(|error| error.with_default("column", &rules.features))?;
-        let (labels, grouping) = self.rows.next(count)?;
+        let (labels, grouping) = labels_and_groups(self.archive, self.columns, &mut self.rows, count)?;
         assemble(rules, self.dim, position, vectors, labels, grouping)
     }
 }
 
-impl<'a> Rows<'a> {
-    pub(super) fn open(archive: &'a Archive, unit: usize, rows: usize) -> Result<(Self, Box<dyn OpenUnit>)> {
-        let first = archive.starts[unit];
-        let unit = &archive.units()[unit];
-        let file = &archive.files()[unit.file];
-        let (bytes, container) = archive.container(unit.file)?;
-        let opened = container.open_unit(&bytes, unit.row_group);
-        let roots = file.columns.scalars();
-        let mut this = Self { archive, unit, file, bytes, container, roots, scalars: None, first, done: 0 };
-        if !this.roots.is_empty() {
-            let scalars = opened.arrays(&this.roots, rows, Strings::Dictionary);
-            this.scalars = Some(scalars.map_err(|error| this.locate(error))?);
-        }
-        Ok((this, opened))
-    }
-
-    /// How many rows the next chunk has; `None` after the last one.
-    pub(super) fn left(&self, most: usize) -> Option<usize> {
-        let left = self.unit.rows - self.done;
-        (left > 0).then(|| left.min(most as u64) as usize)
-    }
-
-    /// Labels and groups of the next `count` rows.
-    pub(super) fn next(&mut self, count: usize) -> Result<(Coded, Grouping)> {
-        let columns = &self.file.columns;
-        let mut coded = self.scalars(count)?;
-        for twin in &columns.twins {
-            let column = coded.get(&twin.root).ok_or_else(|| Error::internal("a key's column was not read"))?;
-            twin.check(column, self.done)?;
-        }
-        let grouping = Grouping::new(&self.archive.group_by, columns, &self.archive.filters, &coded, count, self.done)?;
-        if let Some(key) = &self.unit.key
-            && grouping.keys.iter().any(|found| found != key)
-        {
-            return Err(damaged("the statistics of a group column contradict its rows"));
-        }
-        let any = self.archive.rules.any_labels;
-        let labels = match columns.labels {
-            Some(root) => coded.remove(&root).ok_or_else(|| Error::internal("the labels were not read"))?,
-            None if any => Coded::unlabelled(count),
-            None => Coded { codes: vec![0; count], values: vec![Label::Int(0)] },
-        };
-        let labels = if any { labels.with_nulls_as_class() } else { labels };
-        Ok((labels, grouping))
-    }
-
-    /// The columns of labels and keys in the next `count` rows.
-    fn scalars(&mut self, count: usize) -> Result<HashMap<usize, Coded>> {
-        let Some(scalars) = &mut self.scalars else { return Ok(HashMap::new()) };
+/// Labels and groups of the next `count` rows.
+pub(super) fn labels_and_groups(
+    archive: &Archive,
+    columns: &Columns,
+    rows: &mut UnitRows,
+    count: usize,
+) -> Result<(Coded, Grouping)> {
+    let any_labels = archive.rules.any_labels;
+    let base = rows.done();
+    let mut columns_read = HashMap::new();
+    for (root, array) in rows.arrays(count, &columns.twins)? {
         // In a column whose values only tell rows apart, no value is refused.
-        let any = self.file.columns.labels.filter(|_| self.archive.rules.any_labels);
-        let encode = |(&root, array): (&usize, ArrayRef)| {
-            let coded = if any == Some(root) { coded_any(&array) } else { coded(&array, self.done) };
-            let name = || escaped(&self.container.columns()[root].name);
-            Ok((root, coded.map_err(|error| error.with("column", name()))?))
-        };
-        self.roots.iter().zip(scalars.next(count)?).map(encode).collect()
+        let any = any_labels && columns.labels == Some(root);
+        let coded = if any { coded_any(&array) } else { coded(&array, base) };
+        columns_read.insert(root, coded.map_err(|error| error.with("column", rows.name(root)))?);
     }
-
-    /// Nothing may be left, and the file must be what it was.
-    pub(super) fn finish(&mut self, more: bool) -> Result<()> {
-        let end = self.scalars.as_mut().map_or(Ok(true), |scalars| scalars.is_at_end())?;
-        if more || !end {
-            return Err(damaged("there are more rows than the footer says"));
-        }
-        self.file.pinned().check_unchanged(&*self.bytes)
+    let grouping = Grouping::new(&archive.group_by, columns, &archive.filters, &columns_read, count, base)?;
+    if let Some(key) = &rows.unit().key
+        && grouping.keys.iter().any(|found| found != key)
+    {
+        return Err(damaged("the statistics of a group column contradict its rows"));
     }
-
-    /// Says where an error arose; its row, if any, is counted within the row group.
-    pub(super) fn locate(&self, error: Error) -> Error {
-        let row: Option<u64> = error.fact("row").and_then(|row| row.parse().ok());
-        let error = error.with_default("file", &self.file.shown).with_default("row group", self.unit.row_group);
-        match row {
-            Some(row) => error.with_default("row in file", self.first + row),
-            None => error,
-        }
-    }
+    let labels = match columns.labels {
+        Some(root) => columns_read.remove(&root).ok_or_else(|| Error::internal("the labels were not read"))?,
+        None if any_labels => Coded::unlabelled(count),
+        None => Coded { codes: vec![0; count], values: vec![Label::Int(0)] },
+    };
+    let labels = if any_labels { labels.with_nulls_as_class() } else { labels };
+    Ok((labels, grouping))
 }

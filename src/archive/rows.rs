@@ -13,6 +13,8 @@ pub struct Unit {
     pub file: usize,
     /// Which row group of it.
     pub row_group: usize,
+    /// Its first row in the file.
+    pub first: u64,
     /// Its rows.
     pub rows: u64,
     /// Bytes of the columns read, as stored.

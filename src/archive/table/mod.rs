@@ -4,17 +4,14 @@ mod open;
 mod read;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::Path;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
-use super::container::Format;
-use super::dtype::VectorType;
-use super::file::{Containers, Pinned};
+use super::catalogue::{Catalogue, VectorColumn};
 use super::keys::Twin;
-use super::read_at::Version;
+use super::rows::Unit;
 use crate::batch::Label;
 use crate::grid::Grid;
 
@@ -23,11 +20,14 @@ pub use read::TableReader;
 /// Files of one schema with all their columns, opened and planned: only their footers have been read.
 #[derive(Debug)]
 pub struct Table {
+    catalogue: Catalogue,
+    /// What is read of each file.
     files: Vec<TableFile>,
-    units: Vec<TableUnit>,
+    units: Vec<Unit>,
+    /// The values of columns in which all rows of a unit agree, by column: as far as path or statistics tell.
+    constants: Vec<BTreeMap<usize, Label>>,
     columns: Vec<TableColumn>,
     warnings: Vec<String>,
-    containers: Containers,
 }
 
 /// A column of a table.
@@ -44,35 +44,13 @@ pub struct TableColumn {
     pub is_label: bool,
 }
 
-/// One row group of one file.
-#[derive(Clone, Debug)]
-pub struct TableUnit {
-    file: usize,
-    row_group: usize,
-    /// The unit's first row in its file.
-    first: u64,
-    /// Its rows.
-    pub rows: u64,
-    /// Bytes of all its columns, as stored.
-    pub bytes: u64,
-    /// The values of columns in which all its rows agree, as far as path or column statistics tell, by column.
-    pub constants: BTreeMap<usize, Label>,
-}
-
-/// A file of a table.
+/// What is read of one file.
 #[derive(Debug)]
 struct TableFile {
-    path: PathBuf,
-    shown: String,
-    version: Version,
-    footer_hash: u64,
-    format: &'static dyn Format,
     /// Where each column is.
     places: Vec<Place>,
     /// Columns that have the name of a key in the path, where statistics do not show that both agree.
     twins: Vec<Twin>,
-    /// `D` of each vector column, where it had to be read from the file.
-    dims: Vec<OnceLock<Option<usize>>>,
 }
 
 /// Where a file has the values of a column.
@@ -80,9 +58,9 @@ struct TableFile {
 enum Place {
     /// In its path; `None` is null.
     Key(Option<Label>),
-    /// In a column of vectors, at a root of the schema; `D` where the schema tells.
-    Vectors { root: usize, vectors: VectorType, dim: Option<usize> },
-    /// In any other column.
+    /// In a column of vectors.
+    Vectors(VectorColumn),
+    /// In any other column, by its position in the file.
     Root(usize),
 }
 
@@ -124,13 +102,18 @@ impl Table {
     }
 
     /// The row groups: by file, in the order of names, then by row group.
-    pub fn units(&self) -> &[TableUnit] {
+    pub fn units(&self) -> &[Unit] {
         &self.units
+    }
+
+    /// The values of columns in which all rows of a unit agree, by column: as far as path or statistics tell.
+    pub fn constants(&self, unit: usize) -> &BTreeMap<usize, Label> {
+        &self.constants[unit]
     }
 
     /// Where its files are opened.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(|file| file.path.as_path())
+        self.catalogue.files.iter().map(|file| file.path.as_path())
     }
 
     /// What the user should know, as files named twice.
@@ -141,26 +124,14 @@ impl Table {
     /// A unit's file, as it was named, and its row group: for people.
     pub fn place(&self, unit: usize) -> (&str, usize) {
         let unit = &self.units[unit];
-        (&self.files[unit.file].shown, unit.row_group)
+        (&self.catalogue.files[unit.file].shown, unit.row_group)
     }
 
     /// `D` of a unit's vectors in a column, where the schema of its file tells.
     pub fn dim(&self, unit: usize, column: usize) -> Option<usize> {
-        match self.files[self.units[unit].file].places[column] {
-            Place::Vectors { dim, .. } => dim,
+        match &self.files[self.units[unit].file].places[column] {
+            Place::Vectors(vectors) => vectors.dim,
             Place::Key(_) | Place::Root(_) => None,
-        }
-    }
-}
-
-impl TableFile {
-    fn pinned(&self) -> Pinned<'_> {
-        Pinned {
-            path: &self.path,
-            shown: &self.shown,
-            version: self.version,
-            footer_hash: self.footer_hash,
-            format: self.format,
         }
     }
 }

@@ -1,11 +1,12 @@
 //! From inputs to columns and units.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 
-use super::{Place, Table, TableColumn, TableFile, TableUnit};
+use super::{Place, Table, TableColumn, TableFile};
+use crate::archive::catalogue::{Catalogue, File, Pinned, VectorColumn, units};
 use crate::archive::choose::check_dtypes;
 use crate::archive::codes::label_kind;
 use crate::archive::container::Container;
@@ -13,7 +14,6 @@ use crate::archive::discover::{Discovered, Found, discover};
 use crate::archive::dtype::{Dtype, Element};
 use crate::archive::duplicates::refuse_duplicates;
 use crate::archive::escaped;
-use crate::archive::file::{Containers, Pinned};
 use crate::archive::keys::{Hive, Twin};
 use crate::archive::open_files::{OpenedFile, open_all, passed_without_rows};
 use crate::archive::passed::passed_over;
@@ -57,66 +57,48 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
     warnings.extend(passed_over(&passed).map(|text| format!("passed {text}")));
     let columns =
         Columns::of(&opened, &hive, dtypes).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
-    let (mut files, mut units) = (Vec::with_capacity(opened.len()), Vec::new());
-    for (found, OpenedFile { version, format, container }) in opened {
+    let (mut entries, mut files, mut constants, mut all) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (found, file) in opened {
+        let container = &*file.container;
         let schema = Schema::new(container.columns(), dtypes);
         let (places, twins) = columns
-            .places(&schema, &*container, &found, &hive)
+            .places(&schema, container, &found, &hive)
             .map_err(|error| error.with_default("file", &found.shown))?;
         let read: Vec<usize> = places.iter().filter_map(Place::root).collect();
         container.check_readable(&read).map_err(|error| error.with_default("file", &found.shown))?;
-        let mut rows = 0;
-        for unit in 0..container.units() {
-            let first = rows;
-            let here = container.rows(unit);
-            rows += here;
-            if here == 0 {
-                continue;
-            }
+        for mut unit in units(container, files.len(), &read) {
             let known = |(column, place): (usize, &Place)| {
                 let value = match place {
                     Place::Key(label) => label.clone(),
-                    Place::Vectors { .. } => None,
-                    Place::Root(root) => container.constant(unit, *root),
+                    Place::Vectors(_) => None,
+                    Place::Root(root) => container.constant(unit.row_group, *root),
                 };
                 value.map(|value| (column, value))
             };
-            units.push(TableUnit {
-                file: files.len(),
-                row_group: unit,
-                first,
-                rows: here,
-                bytes: container.stored_bytes(unit, &read),
-                constants: places.iter().enumerate().filter_map(known).collect(),
-            });
+            constants.push(places.iter().enumerate().filter_map(known).collect());
+            // Queries make the groups: here all rows are of one.
+            unit.key = Some(Vec::new());
+            all.push(unit);
         }
-        files.push(TableFile {
-            path: found.path,
-            shown: found.shown,
-            version,
-            footer_hash: container.fingerprint(),
-            format,
-            dims: places.iter().map(|_| OnceLock::new()).collect(),
-            places,
-            twins,
-        });
+        entries.push(File::new(found, &file));
+        files.push(TableFile { places, twins });
     }
-    refuse_duplicates_of_keys(&files)?;
+    refuse_duplicates_of_keys(&entries, &files)?;
     let columns = columns.table_columns(&files);
-    Ok(Table { files, units, columns, warnings, containers: Containers::default() })
+    Ok(Table { catalogue: Catalogue::new(entries), files, units: all, constants, columns, warnings })
 }
 
 /// The same content under other keys makes other rows.
-fn refuse_duplicates_of_keys(files: &[TableFile]) -> Result<()> {
+fn refuse_duplicates_of_keys(entries: &[File], files: &[TableFile]) -> Result<()> {
     let mut keyed: BTreeMap<Vec<Option<&Label>>, Vec<Pinned<'_>>> = BTreeMap::new();
-    for file in files {
+    for (entry, file) in entries.iter().zip(files) {
         let mut key = Vec::new();
         for place in &file.places {
             if let Place::Key(label) = place {
                 key.push(label.as_ref());
             }
         }
-        keyed.entry(key).or_default().push(file.pinned());
+        keyed.entry(key).or_default().push(entry.pinned());
     }
     keyed.into_values().try_for_each(|files| refuse_duplicates(files.into_iter()))
 }
@@ -198,7 +180,7 @@ impl Columns {
                     .with("found", schema.kind(root)));
             }
             Ok(match schema.vectors(root) {
-                Some(vectors) => Place::Vectors { root, vectors, dim: schema.dim(root) },
+                Some(kind) => Place::Vectors(VectorColumn::new(root, kind, schema.dim(root))),
                 None => Place::Root(root),
             })
         });
@@ -215,8 +197,8 @@ impl Columns {
             match kind {
                 Kind::Vectors(element) => {
                     let item = Arc::new(Field::new_list_field(element.data_type(), true));
-                    let dim = |file: &TableFile| match file.places[at] {
-                        Place::Vectors { dim, .. } => dim.and_then(|dim| i32::try_from(dim).ok()),
+                    let dim = |file: &TableFile| match &file.places[at] {
+                        Place::Vectors(vectors) => vectors.dim.and_then(|dim| i32::try_from(dim).ok()),
                         _ => None,
                     };
                     let first = dim(&files[0]);
@@ -246,7 +228,8 @@ impl Place {
     pub(super) fn root(&self) -> Option<usize> {
         match self {
             Self::Key(_) => None,
-            Self::Vectors { root, .. } | Self::Root(root) => Some(*root),
+            Self::Vectors(vectors) => Some(vectors.root),
+            Self::Root(root) => Some(*root),
         }
     }
 }

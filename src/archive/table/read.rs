@@ -1,6 +1,6 @@
 //! Reading a unit of a table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,11 +9,10 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float16Type, Float32Type, Float64Type};
 
-use super::{ChunkGrid, Place, Table, TableRows, TableUnit, Wanted};
+use super::{ChunkGrid, Place, Table, TableRows, Wanted};
 use crate::archive::codes::{Coded, NULL, coded};
-use crate::archive::container::{ArrayStream, Container, Strings, VectorStream};
-use crate::archive::damage::damaged;
-use crate::archive::read_at::ReadAt;
+use crate::archive::container::Strings;
+use crate::archive::unit_rows::UnitRows;
 use crate::archive::vectors::{Fault, Vectors};
 use crate::archive::{Values, chunk_rows, escaped};
 use crate::batch::{Batch, Features, Label};
@@ -27,30 +26,19 @@ const SCALAR_ROWS: usize = 1 << 16;
 #[derive(Debug)]
 pub struct TableReader {
     table: Arc<Table>,
-    unit: TableUnit,
     wanted: Wanted,
-    bytes: Arc<dyn ReadAt>,
+    rows: UnitRows,
     vectors: Vec<Stream>,
-    others: Option<Others>,
     /// Rows of a step: whole chunks of every vector column.
     step: usize,
-    done: u64,
 }
 
 /// A column of vectors being read.
 #[derive(Debug)]
 struct Stream {
     column: usize,
-    reader: Box<dyn VectorStream>,
     dim: usize,
     chunk: usize,
-}
-
-/// All other columns being read.
-#[derive(Debug)]
-struct Others {
-    arrays: Box<dyn ArrayStream>,
-    roots: Vec<usize>,
 }
 
 impl Table {
@@ -62,68 +50,36 @@ impl Table {
     pub fn read(self: &Arc<Self>, unit: usize, wanted: &Wanted) -> Result<TableReader> {
         TableReader::open(self.clone(), unit, wanted)
     }
+
+    fn name(&self, column: usize) -> String {
+        escaped(&self.columns[column].name)
+    }
 }
 
 impl TableReader {
     fn open(table: Arc<Table>, unit: usize, wanted: &Wanted) -> Result<Self> {
-        let unit = table.units[unit].clone();
-        let (bytes, container) = table.containers.open(unit.file, &table.files[unit.file].pinned())?;
-        let mut this = Self {
-            table,
-            unit,
-            wanted: wanted.clone(),
-            bytes,
-            vectors: Vec::new(),
-            others: None,
-            step: SCALAR_ROWS,
-            done: 0,
-        };
-        this.open_columns(&*container).map_err(|error| this.locate(error))?;
-        Ok(this)
-    }
-
-    fn open_columns(&mut self, container: &dyn Container) -> Result<()> {
-        let pairs = self.wanted.grids.iter().flat_map(|&(vectors, label)| [vectors, label]);
-        let mut columns: Vec<usize> = self.wanted.columns.iter().copied().chain(pairs).collect();
-        columns.sort_unstable();
-        columns.dedup();
-        let mut roots = Vec::new();
-        let unit = container.open_unit(&self.bytes, self.unit.row_group);
-        let table = self.table.clone();
+        let unit = &table.units[unit];
+        let file = &table.files[unit.file];
+        let pairs = wanted.grids.iter().flat_map(|&(vectors, label)| [vectors, label]);
+        let columns: BTreeSet<usize> = wanted.columns.iter().copied().chain(pairs).collect();
+        let mut roots: BTreeSet<usize> = file.twins.iter().map(|twin| twin.root).collect();
+        let (mut streams, mut vectors) = (Vec::new(), Vec::new());
         for column in columns {
-            match table.files[self.unit.file].places[column] {
+            match &file.places[column] {
                 Place::Key(_) => {}
-                Place::Root(root) => roots.push(root),
-                Place::Vectors { root, vectors, dim } => {
-                    let dim = dim.map_or_else(|| self.length(column, root, container), Ok)?;
-                    let chunk = chunk_rows(dim);
-                    let reader = unit.vectors(root, vectors, dim, chunk)?;
-                    self.vectors.push(Stream { column, reader, dim, chunk });
+                Place::Root(root) => drop(roots.insert(*root)),
+                Place::Vectors(found) => {
+                    let dim = table.catalogue.dim(unit.file, found);
+                    let dim = dim.map_err(|error| error.with_default("column", table.name(column)))?.unwrap_or(0);
+                    streams.push(Stream { column, dim, chunk: chunk_rows(dim) });
+                    vectors.push((found, dim));
                 }
             }
         }
-        if let Some(largest) = self.vectors.iter().map(|stream| stream.chunk).max() {
-            self.step = largest;
-        }
-        roots.extend(table.files[self.unit.file].twins.iter().map(|twin| twin.root));
-        if !roots.is_empty() {
-            roots.sort_unstable();
-            roots.dedup();
-            self.others = Some(Others { arrays: unit.arrays(&roots, self.step, Strings::Plain)?, roots });
-        }
-        Ok(())
-    }
-
-    /// `D` of a column whose schema does not tell, from the file's first vector; 0 if it has none.
-    fn length(&self, column: usize, root: usize, container: &dyn Container) -> Result<usize> {
-        let known = &self.table.files[self.unit.file].dims[column];
-        if let Some(dim) = known.get() {
-            return Ok(dim.unwrap_or(0));
-        }
-        let dim = container
-            .first_length(&self.bytes, root)
-            .map_err(|error| error.with_default("column", self.name(column)))?;
-        Ok(known.get_or_init(|| dim).unwrap_or(0))
+        let step = streams.iter().map(|stream| stream.chunk).max().unwrap_or(SCALAR_ROWS);
+        let roots = roots.into_iter().collect();
+        let rows = UnitRows::open(&table.catalogue, unit, &vectors, roots, step, Strings::Plain)?;
+        Ok(Self { wanted: wanted.clone(), rows, vectors: streams, step, table })
     }
 
     /// The next rows; `None` after the last ones, when the file has been found unchanged. After an error the reader is of
@@ -132,65 +88,37 @@ impl TableReader {
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) with file, row group and row for vectors of the wrong length, labels that
-    /// are none, and a file that is damaged or has changed.
+    /// cannot be read, and a file that is damaged or has changed.
     #[expect(clippy::should_implement_trait, reason = "an iterator would have to say what comes after an error")]
     pub fn next(&mut self) -> Result<Option<TableRows>> {
-        let left = self.unit.rows - self.done;
-        if left == 0 {
-            self.finish().map_err(|error| self.locate(error))?;
+        let Some(rows) = self.rows.left(self.step) else {
+            self.rows.finish(&self.table.catalogue).map_err(|error| self.locate(error))?;
             return Ok(None);
-        }
-        let rows = left.min(self.step as u64) as usize;
+        };
         let read = self.read(rows).map_err(|error| self.locate(error))?;
-        self.done += rows as u64;
+        self.rows.advance(rows);
         Ok(Some(read))
     }
 
     fn read(&mut self, rows: usize) -> Result<TableRows> {
-        let mut arrays: HashMap<usize, ArrayRef> = HashMap::new();
         let table = self.table.clone();
-        let file = &table.files[self.unit.file];
-        if let Some(others) = &mut self.others {
-            let read = others.arrays.next(rows)?;
-            for twin in &file.twins {
-                let at = others.roots.binary_search(&twin.root);
-                let at = at.map_err(|_| Error::internal("a key's column was not read"))?;
-                twin.check(&coded(&read[at], self.done)?, self.done)?;
-            }
-            let places = file.places.iter().enumerate();
-            for (column, root) in places.filter_map(|(column, place)| Some((column, place.root()?))) {
-                if let Ok(at) = others.roots.binary_search(&root) {
-                    arrays.insert(column, read[at].clone());
-                }
-            }
-        }
-        for (column, place) in file.places.iter().enumerate() {
-            if let Place::Key(label) = place {
-                let array = match label {
-                    Some(label) => constant(label, rows)?,
-                    None => new_null_array(&table.columns[column].data_type, rows),
-                };
-                arrays.insert(column, array);
-            }
-        }
+        let base = self.rows.done();
+        let mut arrays = self.arrays(&table, rows)?;
         let mut grids = vec![Vec::new(); self.wanted.grids.len()];
-        for stream in &mut self.vectors {
+        for (at, stream) in self.vectors.iter().enumerate() {
             let pairs = self.wanted.grids.iter().zip(&mut grids).filter(|((vectors, _), _)| *vectors == stream.column);
             let mut pairs: Vec<(Coded, &mut Vec<ChunkGrid>)> = pairs
                 .map(|((_, label), grids)| {
-                    let name = || escaped(&table.columns[*label].name);
                     let labels = arrays.get(label).ok_or_else(|| Error::internal("the labels were not read"))?;
-                    let labels = coded(labels, self.done).map_err(|error| error.with_default("column", name()))?;
-                    Ok((labels, grids))
+                    let labels = coded(labels, base).map_err(|error| error.with_default("column", table.name(*label)));
+                    Ok((labels?, grids))
                 })
                 .collect::<Result<_>>()?;
             let mut read: Option<Vectors> = None;
             for start in (0..rows).step_by(stream.chunk) {
                 let count = stream.chunk.min(rows - start);
-                let vectors = stream
-                    .reader
-                    .next(count, self.done + start as u64)
-                    .map_err(|error| error.with_default("column", escaped(&table.columns[stream.column].name)))?;
+                let vectors = self.rows.vectors(at, count, start);
+                let vectors = vectors.map_err(|error| error.with_default("column", table.name(stream.column)))?;
                 for (labels, grids) in &mut pairs {
                     let grid = chunk_grid(&vectors, stream.dim, labels, start, self.wanted.extra_bits)?;
                     grids.push(ChunkGrid { rows: count, grid });
@@ -211,35 +139,25 @@ impl TableReader {
         Ok(TableRows { rows, columns, grids })
     }
 
-    /// Nothing may be left, and the file must be what it was.
-    fn finish(&mut self) -> Result<()> {
-        let mut ended = true;
-        for stream in &mut self.vectors {
-            ended &= stream.reader.is_at_end()?;
+    /// The next rows of all columns but vectors, by column.
+    fn arrays(&mut self, table: &Table, rows: usize) -> Result<HashMap<usize, ArrayRef>> {
+        let file = &table.files[self.rows.unit().file];
+        let read = self.rows.arrays(rows, &file.twins)?;
+        let mut arrays = HashMap::new();
+        for (column, place) in file.places.iter().enumerate() {
+            let array = match place {
+                Place::Key(Some(label)) => Some(constant(label, rows)?),
+                Place::Key(None) => Some(new_null_array(&table.columns[column].data_type, rows)),
+                Place::Root(root) => read.get(root).cloned(),
+                Place::Vectors(_) => None,
+            };
+            arrays.extend(array.map(|array| (column, array)));
         }
-        if let Some(others) = &mut self.others {
-            ended &= others.arrays.is_at_end()?;
-        }
-        if !ended {
-            return Err(damaged("there are more rows than the footer says"));
-        }
-        self.table.files[self.unit.file].pinned().check_unchanged(&*self.bytes)
+        Ok(arrays)
     }
 
-    fn name(&self, column: usize) -> String {
-        escaped(&self.table.columns[column].name)
-    }
-
-    /// Says where an error arose; its row, if any, is counted within the row group.
     fn locate(&self, error: Error) -> Error {
-        let row: Option<u64> = error.fact("row").and_then(|row| row.parse().ok());
-        let error = error
-            .with_default("file", &self.table.files[self.unit.file].shown)
-            .with_default("row group", self.unit.row_group);
-        match row {
-            Some(row) => error.with_default("row in file", self.unit.first + row),
-            None => error,
-        }
+        self.rows.locate(&self.table.catalogue, error)
     }
 }
 

@@ -1,14 +1,17 @@
-//! One file of an archive, its footer, and how it is known again.
+//! The catalogue: the files of an archive, their units, and how they are known again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use super::container::{Container, Format};
-use super::file_columns::Columns;
+use super::discover::Found;
+use super::dtype::VectorType;
+use super::open_files::OpenedFile;
 use super::read_at::{self, ReadAt, Version};
+use super::rows::Unit;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A Parquet file of an archive.
@@ -32,15 +35,12 @@ pub struct File {
     pub row_groups: usize,
     /// Its rows.
     pub rows: u64,
-    /// `D`, where the schema tells.
-    pub dim: Option<usize>,
     /// The hive keys of its path, as written.
     pub keys: BTreeMap<String, String>,
     /// Bytes of memory that its container takes.
     pub(super) memory: u64,
     pub(super) version: Version,
     pub(super) format: &'static dyn Format,
-    pub(super) columns: Columns,
 }
 
 /// A file as a plan has it, to be found again later and elsewhere in the program.
@@ -74,7 +74,95 @@ pub(super) struct Pinned<'a> {
     pub(super) format: &'static dyn Format,
 }
 
+/// The files of an archive or a table, and the containers of those that are being read.
+#[derive(Debug)]
+pub(super) struct Catalogue {
+    pub(super) files: Vec<File>,
+    containers: Containers,
+}
+
+/// A column of vectors in one file.
+#[derive(Clone, Debug)]
+pub(super) struct VectorColumn {
+    /// Its position in the file.
+    pub(super) root: usize,
+    pub(super) kind: VectorType,
+    /// `D`, where the schema tells.
+    pub(super) dim: Option<usize>,
+    /// `D` of the first vector, once it has been read; `None` inside if there is no vector.
+    first_length: OnceLock<Option<usize>>,
+}
+
+impl VectorColumn {
+    pub(super) fn new(root: usize, kind: VectorType, dim: Option<usize>) -> Self {
+        Self { root, kind, dim, first_length: OnceLock::new() }
+    }
+}
+
+impl Catalogue {
+    pub(super) fn new(files: Vec<File>) -> Self {
+        Self { files, containers: Containers::default() }
+    }
+
+    /// A file, opened again, and its container.
+    pub(super) fn open(&self, file: usize) -> Result<(Arc<dyn ReadAt>, Arc<dyn Container>)> {
+        self.containers.open(file, &self.files[file].pinned())
+    }
+
+    /// `D` of a column of a file, from its schema or its first vector; `None` if it holds no vector.
+    pub(super) fn dim(&self, file: usize, column: &VectorColumn) -> Result<Option<usize>> {
+        if column.dim.is_some() {
+            return Ok(column.dim);
+        }
+        if let Some(&dim) = column.first_length.get() {
+            return Ok(dim);
+        }
+        let (bytes, container) = self.open(file)?;
+        let dim = container.first_length(&bytes, column.root);
+        let dim = dim.map_err(|error| error.with_default("file", &self.files[file].shown))?;
+        Ok(*column.first_length.get_or_init(|| dim))
+    }
+}
+
+/// The units of a file that have rows, in order; `columns` of them are read.
+pub(super) fn units(container: &dyn Container, file: usize, columns: &[usize]) -> impl Iterator<Item = Unit> {
+    let mut first = 0;
+    let unit = move |row_group: usize| {
+        let rows = container.rows(row_group);
+        first += rows;
+        Unit {
+            file,
+            row_group,
+            first: first - rows,
+            rows,
+            bytes: container.stored_bytes(row_group, columns),
+            text_bytes: container.text_bytes(row_group, columns),
+            key: None,
+        }
+    };
+    (0..container.units()).map(unit).filter(|unit| unit.rows > 0)
+}
+
 impl File {
+    /// The entry of a file that has been opened.
+    pub(super) fn new(found: Found, file: &OpenedFile) -> Self {
+        let OpenedFile { version, format, container } = file;
+        Self {
+            path: found.path,
+            shown: found.shown,
+            name: found.name,
+            size: version.size,
+            modified: version.modified,
+            footer_hash: container.fingerprint(),
+            row_groups: container.units(),
+            rows: (0..container.units()).map(|unit| container.rows(unit)).sum(),
+            keys: found.keys,
+            memory: container.memory(),
+            version: *version,
+            format: *format,
+        }
+    }
+
     pub(super) fn pinned(&self) -> Pinned<'_> {
         Pinned {
             path: &self.path,

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
-use super::chunk::{Standing, Standings};
 use super::container::Strings;
 use super::opened::Archive;
 use super::read::labels_and_groups;
 use super::request::Key;
+use super::row_policy::{RowCheck, RowStatus};
 use super::unit_rows::UnitRows;
 use crate::batch::Label;
 use crate::error::Result;
@@ -122,12 +122,12 @@ fn count_chunk(
 ) -> Result<()> {
     let columns = &archive.columns[rows.unit().file];
     let (labels, grouping) = labels_and_groups(archive, columns, rows, count)?;
-    let standings = Standings::new(&archive.rules, &labels);
+    let check = RowCheck::new(&archive.policy, &labels.codes, &labels.values);
     let mut here = vec![0_u64; grouping.keys.len() * labels.values.len()];
     for row in 0..count {
         let Some(group) = grouping.of(row) else { continue };
-        let standing = standings.of(row).map_err(|error| error.with("row", rows.done() + row as u64))?;
-        if standing == Standing::Used {
+        let status = check.status(row, None).map_err(|error| error.with("row", rows.done() + row as u64))?;
+        if status == RowStatus::Used {
             here[group * labels.values.len() + labels.codes[row] as usize] += 1;
         }
     }

@@ -28,6 +28,7 @@ mod pooling;
 mod read;
 mod read_at;
 mod request;
+mod row_policy;
 mod rows;
 #[cfg(test)]
 mod rows_format;
@@ -54,6 +55,8 @@ pub(crate) use pattern::matches;
 pub(crate) use pooling::{Pooled, pooled, summary as pooled_summary};
 pub use read::UnitReader;
 pub use request::{Key, Policy, Request};
+#[cfg(feature = "sql")]
+pub(crate) use row_policy::{RowAdvice, RowCheck, RowDefect, RowPolicy, RowStatus};
 pub use rows::{Decoded, Part, Skipped, Unit, Values, chunk_rows};
 pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, Wanted};
 

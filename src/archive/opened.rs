@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::catalogue::{CONTAINER_BYTES, Catalogue, File};
-use super::chunk::Rules;
 use super::dtype::Element;
+use super::escape::escaped;
 use super::file_columns::Columns;
 use super::head::Spellings;
 use super::keys::Filter;
 use super::passed::{Passed, passed_over};
+use super::row_policy::RowPolicy;
 use super::rows::{Decoded, Unit, Values};
 use crate::batch::{Label, LabelKind};
 use crate::error::Result;
@@ -41,7 +42,7 @@ pub struct Archive {
     pub(super) label_kind: LabelKind,
     pub(super) group_by: Vec<String>,
     pub(super) filters: Vec<Filter>,
-    pub(super) rules: Rules,
+    pub(super) policy: RowPolicy,
     pub(super) bad_files: Vec<(String, String)>,
     pub(super) bad_names: Vec<String>,
     pub(super) passed: Vec<Passed>,
@@ -79,7 +80,7 @@ impl Archive {
     /// `D` of a file's vectors, from its schema or its first vector; `None` if it holds no vector.
     pub fn file_dim(&self, file: usize) -> Result<Option<usize>> {
         let dim = self.catalogue.dim(file, &self.columns[file].features);
-        dim.map_err(|error| error.with_default("column", &self.rules.features))
+        dim.map_err(|error| error.with_default("column", escaped(&self.features.name)))
     }
 
     /// The column of the vectors.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use super::catalogue::{CHANGED, Catalogue, File, Pinned, Planned};
-use super::chunk::Rules;
 use super::discover::{Discovered, Found, discover};
 use super::duplicates::refuse_duplicates;
 use super::escape::escaped;
@@ -15,6 +14,7 @@ use super::opened::Archive;
 use super::passed::Passed;
 use super::planner::{Plan, Planner};
 use super::request::Request;
+use super::row_policy::{FLAGS, RowPolicy};
 use super::schema;
 use crate::batch::Label;
 use crate::error::{Error, ErrorKind, Result};
@@ -60,7 +60,7 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     open_each(found, request.memory, |found, outcome| {
         let name = found.name.clone();
         if let Some((found, file)) = good(found, outcome, request.bad_files, &mut bad_files)? {
-            return making.add(found, file);
+            return making.add(found, &file);
         }
         bad_names.push(name);
         Ok(())
@@ -120,7 +120,7 @@ fn reopen(planned: &[Planned], request: &Request) -> Result<Archive> {
         } else if file.container.fingerprint() != planned.footer_hash {
             "its footer"
         } else {
-            return making.add(found, file);
+            return making.add(found, &file);
         };
         Err(place(Error::data(CHANGED).with("detail", what)))
     })?;
@@ -145,7 +145,7 @@ impl<'a> Making<'a> {
         Ok(Self { request, begun, planner: None, plan: Plan::default(), empty: Vec::new() })
     }
 
-    fn add(&mut self, found: Found, file: OpenedFile) -> Result<()> {
+    fn add(&mut self, found: Found, file: &OpenedFile) -> Result<()> {
         if !file.has_rows() {
             self.empty.push(passed_without_rows(found));
             return Ok(());
@@ -196,13 +196,16 @@ impl<'a> Making<'a> {
             units,
             spare: Mutex::default(),
             element: planner.vectors.element(),
-            rules: Rules {
-                features: escaped(&planner.features.name),
-                labels: planner.labels.as_ref().map_or_else(String::new, |labels| escaped(&labels.name)),
+            policy: RowPolicy {
                 nulls: request.nulls,
                 nonfinite: request.nonfinite,
                 ignored,
                 any_labels: request.any_labels,
+                columns: Some((
+                    escaped(&planner.features.name),
+                    planner.labels.as_ref().map_or_else(String::new, |labels| escaped(&labels.name)),
+                )),
+                advice: &FLAGS,
             },
             features: planner.features,
             labels: planner.labels,

@@ -82,7 +82,7 @@ impl Planner {
         })
     }
 
-    pub(super) fn add(&mut self, found: Found, file: OpenedFile, plan: &mut Plan) -> Result<(), (String, Error)> {
+    pub(super) fn add(&mut self, found: Found, file: &OpenedFile, plan: &mut Plan) -> Result<(), (String, Error)> {
         let container = &*file.container;
         let dtypes = self.dtypes.clone();
         let schema = Schema::new(container.columns(), &dtypes);
@@ -113,7 +113,7 @@ impl Planner {
             unit.key = key;
             plan.units.push(unit);
         }
-        plan.files.push(File::new(found, &file));
+        plan.files.push(File::new(found, file));
         plan.columns.push(columns);
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::chunk::{Position, assemble};
 use super::codes::{Coded, coded, coded_any};
 use super::container::Strings;
 use super::damage::damaged;
+use super::escape::escaped;
 use super::file_columns::Columns;
 use super::grouping::Grouping;
 use super::opened::Archive;
@@ -68,14 +69,14 @@ impl<'a> UnitReader<'a> {
     fn decode(&mut self, count: usize) -> Result<Decoded> {
         let base = self.rows.done();
         let position = Position { base, in_file: self.rows.unit().first + base };
-        let rules = &self.archive.rules;
+        let archive = self.archive;
         if let Some(values) = self.archive.spare() {
             self.rows.reuse(0, values);
         }
         let vectors = self.rows.vectors(0, count, 0);
-        let vectors = vectors.map_err(|error| error.with_default("column", &rules.features))?;
+        let vectors = vectors.map_err(|error| error.with_default("column", escaped(&archive.features.name)))?;
         let (labels, grouping) = labels_and_groups(self.archive, self.columns, &mut self.rows, count)?;
-        assemble(rules, self.dim, position, vectors, labels, grouping)
+        assemble(&archive.policy, self.dim, position, vectors, labels, grouping)
     }
 }
 
@@ -86,7 +87,7 @@ pub(super) fn labels_and_groups(
     rows: &mut UnitRows,
     count: usize,
 ) -> Result<(Coded, Grouping)> {
-    let any_labels = archive.rules.any_labels;
+    let any_labels = archive.policy.any_labels;
     let base = rows.done();
     let mut columns_read = HashMap::new();
     for (root, array) in rows.arrays(count, &columns.twins)? {

@@ -12,8 +12,9 @@ use super::container::{ArrayStream, Container, Format, OpenUnit, StoredColumn, S
 use super::damage::damaged;
 use super::dtype::VectorType;
 use super::read_at::ReadAt;
+use super::row_policy::RowDefect;
 use super::rows::Values;
-use super::vectors::{Fault, Vectors};
+use super::vectors::Vectors;
 use crate::batch::Label;
 use crate::error::{Error, Result};
 
@@ -183,12 +184,12 @@ impl OpenUnit for UnitRows {
 impl VectorStream for UnitRows {
     fn next(&mut self, rows: usize, _: u64) -> Result<Vectors> {
         let values: Vec<f32> = self.values.drain(..rows * self.dim).collect();
-        let fault = |(row, vector): (usize, &[f32])| {
+        let defect = |(row, vector): (usize, &[f32])| {
             let dimension = vector.iter().position(|value| !value.is_finite())?;
-            Some((row as u32, Fault::NonFinite { dimension, value: vector[dimension].into() }))
+            Some((row as u32, RowDefect::NonFinite { dimension, value: vector[dimension].into() }))
         };
-        let faults = values.chunks(self.dim).enumerate().filter_map(fault).collect();
-        Ok(Vectors { values: Values::F32(values), faults })
+        let defects = values.chunks(self.dim).enumerate().filter_map(defect).collect();
+        Ok(Vectors { values: Values::F32(values), defects })
     }
 
     fn reuse(&mut self, _: Values) {}

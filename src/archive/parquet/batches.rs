@@ -15,7 +15,8 @@ use super::source::Source;
 use crate::archive::Values;
 use crate::archive::damage::damaged;
 use crate::archive::dtype::{Dtype, Element, VectorType};
-use crate::archive::vectors::{Fault, Vectors};
+use crate::archive::row_policy::RowDefect;
+use crate::archive::vectors::Vectors;
 use crate::error::{Error, Result};
 
 /// Arrow batches of this many bytes stay in the cache while they are taken apart.
@@ -100,13 +101,13 @@ impl Batches {
         wrap: impl FnOnce(Vec<V>) -> Values,
         append: impl Fn(&mut Taken<V>, &ArrayRef) -> Result<()>,
     ) -> Result<Vectors> {
-        let mut taken = Taken { dim: self.dim, rows: 0, values: Vec::new(), faults: Vec::new() };
+        let mut taken = Taken { dim: self.dim, rows: 0, values: Vec::new(), defects: Vec::new() };
         while taken.rows < rows {
             let left = rows - taken.rows;
             let batch = self.batch()?.filter(|batch| !batch.is_empty() && batch.len() <= left);
             let batch = batch.ok_or_else(|| damaged("rows are missing"))?;
             append(&mut taken, &batch)?;
-            find_nonfinite(&taken.values[taken.rows * self.dim..], self.dim, taken.rows, &mut taken.faults);
+            find_nonfinite(&taken.values[taken.rows * self.dim..], self.dim, taken.rows, &mut taken.defects);
             if taken.rows == 0 {
                 // By now some rows have been seen to be so long; no schema alone can ask for this memory.
                 let more = (left - batch.len()).saturating_mul(self.dim);
@@ -117,7 +118,7 @@ impl Batches {
             }
             taken.rows += batch.len();
         }
-        Ok(Vectors { values: wrap(taken.values), faults: taken.faults })
+        Ok(Vectors { values: wrap(taken.values), defects: taken.defects })
     }
 }
 
@@ -182,7 +183,7 @@ struct Taken<V> {
     /// Rows of the batches before this one.
     rows: usize,
     values: Vec<V>,
-    faults: Vec<(u32, Fault)>,
+    defects: Vec<(u32, RowDefect)>,
 }
 
 impl<V: Float> Taken<V> {
@@ -209,7 +210,7 @@ impl<V: Float> Taken<V> {
             }
             self.values.extend_from_slice(&items.values()[range(row)]);
             if range(row).any(|at| items.is_null(at)) {
-                self.faults.push(((self.rows + row) as u32, Fault::Null));
+                self.defects.push(((self.rows + row) as u32, RowDefect::Null));
             }
         }
         Ok(())
@@ -230,6 +231,6 @@ impl<V: Float> Taken<V> {
 
     fn push_null(&mut self, row: usize) {
         self.values.resize(self.values.len() + self.dim, V::default());
-        self.faults.push(((self.rows + row) as u32, Fault::Null));
+        self.defects.push(((self.rows + row) as u32, RowDefect::Null));
     }
 }

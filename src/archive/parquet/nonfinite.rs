@@ -1,10 +1,10 @@
 //! Values that are no numbers.
 
 use super::pages::Float;
-use crate::archive::vectors::Fault;
+use crate::archive::row_policy::RowDefect;
 
-/// Adds the rows that hold a NaN or an infinity and are no faults yet; the first of them is row `first` of the chunk.
-pub(super) fn find_nonfinite<V: Float>(values: &[V], dim: usize, first: usize, faults: &mut Vec<(u32, Fault)>) {
+/// Adds the rows that hold a NaN or an infinity and are no defects yet; the first of them is row `first` of the chunk.
+pub(super) fn find_nonfinite<V: Float>(values: &[V], dim: usize, first: usize, defects: &mut Vec<(u32, RowDefect)>) {
     // One pass without a branch; where values are in order, as nearly everywhere, the next loop is not needed.
     if V::all_finite(values) {
         return;
@@ -13,11 +13,11 @@ pub(super) fn find_nonfinite<V: Float>(values: &[V], dim: usize, first: usize, f
     for (row, vector) in values.chunks_exact(dim).enumerate() {
         let row = (first + row) as u32;
         if let Some(dimension) = vector.iter().position(|value| !value.finite())
-            && faults.binary_search_by_key(&row, |&(at, _)| at).is_err()
+            && defects.binary_search_by_key(&row, |&(at, _)| at).is_err()
         {
-            more.push((row, Fault::NonFinite { dimension, value: vector[dimension].wide() }));
+            more.push((row, RowDefect::NonFinite { dimension, value: vector[dimension].wide() }));
         }
     }
-    faults.extend(more);
-    faults.sort_unstable_by_key(|&(row, _)| row);
+    defects.extend(more);
+    defects.sort_unstable_by_key(|&(row, _)| row);
 }

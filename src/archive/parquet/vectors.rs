@@ -133,11 +133,11 @@ fn take<V: Float>(
     wrap: impl FnOnce(Vec<V>) -> Values,
 ) -> Result<Option<Vectors>> {
     let Some(finite) = pages.next(rows, &mut values)? else { return Ok(None) };
-    let mut faults = Vec::new();
+    let mut defects = Vec::new();
     if !finite {
-        find_nonfinite(&values, dim, 0, &mut faults);
+        find_nonfinite(&values, dim, 0, &mut defects);
     }
-    Ok(Some(Vectors { values: wrap(values), faults }))
+    Ok(Some(Vectors { values: wrap(values), defects }))
 }
 
 #[cfg(test)]

@@ -12,8 +12,9 @@ use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float16Type, Floa
 use super::{ChunkGrid, Place, Table, TableRows, Wanted};
 use crate::archive::codes::{Coded, NULL, coded};
 use crate::archive::container::Strings;
+use crate::archive::row_policy::{RowDefect, counts_towards_grid};
 use crate::archive::unit_rows::UnitRows;
-use crate::archive::vectors::{Fault, Vectors};
+use crate::archive::vectors::Vectors;
 use crate::archive::{Values, chunk_rows, escaped};
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
@@ -185,12 +186,15 @@ fn chunk_grid(
     let profile = |features: Features<'_>, codes: &[u32]| -> Result<_> {
         Ok(Some(Profile::of(&Batch::of_finite(dim, features, codes, &labels.values)?, extra_bits).grid().clone()))
     };
-    if vectors.faults.is_empty() && !codes.contains(&NULL) {
+    if vectors.defects.is_empty() && !codes.contains(&NULL) {
         return if codes.is_empty() || dim == 0 { Ok(None) } else { profile(vectors.values.features(), codes) };
     }
-    let mut faults = vectors.faults.iter().map(|&(row, _)| row as usize).peekable();
-    let kept: Vec<usize> =
-        (0..codes.len()).filter(|&row| faults.next_if_eq(&row).is_none() && codes[row] != NULL).collect();
+    let mut defects = vectors.defects.iter().peekable();
+    let mut counts = |row: &usize| {
+        let defect = defects.next_if(|(at, _)| *at as usize == *row).map(|&(_, defect)| defect);
+        counts_towards_grid(codes[*row], defect)
+    };
+    let kept: Vec<usize> = (0..codes.len()).filter(|row| counts(row)).collect();
     if kept.is_empty() {
         return Ok(None);
     }
@@ -218,12 +222,12 @@ fn append(to: &mut Vectors, from: Vectors, start: usize) -> Result<()> {
         (Values::F64(to), Values::F64(from)) => to.extend(from),
         _ => return Err(Error::internal("the chunks of a column differ in type")),
     }
-    to.faults.extend(from.faults.into_iter().map(|(row, fault)| (row + start as u32, fault)));
+    to.defects.extend(from.defects.into_iter().map(|(row, defect)| (row + start as u32, defect)));
     Ok(())
 }
 
 fn vector_array(vectors: Vectors, dim: usize, rows: usize, data_type: &DataType) -> Result<ArrayRef> {
-    let null = vectors.faults.iter().filter(|(_, fault)| *fault == Fault::Null).map(|&(row, _)| row as usize);
+    let null = vectors.defects.iter().filter(|(_, defect)| *defect == RowDefect::Null).map(|&(row, _)| row as usize);
     let mut valid = vec![true; rows];
     null.for_each(|row| valid[row] = false);
     let nulls = valid.contains(&false).then(|| NullBuffer::from(valid));

@@ -64,7 +64,7 @@ impl ReadAt for Memory {
     }
 }
 
-/// What was read of a row group: bits of values and faults of each chunk, and whether that was all.
+/// What was read of a row group: bits of values and defects of each chunk, and whether that was all.
 type Rows = Vec<(Vec<u64>, String)>;
 
 struct Read {
@@ -93,13 +93,13 @@ fn read(
     let mut all = || {
         while left > 0 {
             let rows = left.min(chunk);
-            let Vectors { values, faults } = reader.next(rows, reader.done as u64)?;
+            let Vectors { values, defects } = reader.next(rows, reader.done as u64)?;
             let bits = match values {
                 Values::F16(values) => values.iter().map(|x| x.to_bits().into()).collect(),
                 Values::F32(values) => values.iter().map(|x| x.to_bits().into()).collect(),
                 Values::F64(values) => values.iter().map(|x| x.to_bits()).collect(),
             };
-            chunks.push((bits, format!("{faults:?}")));
+            chunks.push((bits, format!("{defects:?}")));
             left -= rows;
         }
         reader.is_at_end()

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::codes::Coded;
 use super::grouping::Grouping;
 use super::row_policy::{RowCheck, RowPolicy, RowStatus, counts_towards_grid};
-use super::rows::{Decoded, Part, Skipped, Values};
+use super::rows::{Decoded, GroupRows, Skipped, Values};
 use super::vectors::Vectors;
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -66,8 +66,8 @@ pub(super) fn assemble(
     }
     let file_rows = kept.iter().map(|&row| position.in_file + u64::from(row)).collect();
     let all = codes.len();
-    let mut parts: Vec<Part> = (grouping.keys.into_iter().zip(parts).zip(skipped))
-        .map(|((key, rows), skipped)| Part { key, rows: (rows.len() < all).then_some(rows), skipped })
+    let mut parts: Vec<GroupRows> = (grouping.keys.into_iter().zip(parts).zip(skipped))
+        .map(|((key, rows), skipped)| GroupRows { key, rows: (rows.len() < all).then_some(rows), skipped })
         .collect();
     parts.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(Decoded { dim: dim.max(1), values, codes, classes, file_rows, parts })

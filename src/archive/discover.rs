@@ -78,7 +78,7 @@ pub(super) fn discover(inputs: &[String]) -> Result<Discovered> {
 }
 
 /// What lies at a path, as far as reading it goes.
-enum Seen {
+enum Content {
     Data,
     /// Something else, as `a NumPy array (.npy)`, and what to do with it.
     Other(String, Option<String>),
@@ -145,9 +145,9 @@ impl Search {
 
     /// Adds what lies in a directory or matches a pattern, if it is data.
     fn take(&mut self, path: &Path, fixed: usize) -> Result<()> {
-        match seen(path).map_err(|error| error.with("file", escaped(&path.to_string_lossy())))? {
-            Seen::Data => self.push(path, fixed)?,
-            Seen::Other(what, help) => {
+        match content(path).map_err(|error| error.with("file", escaped(&path.to_string_lossy())))? {
+            Content::Data => self.push(path, fixed)?,
+            Content::Other(what, help) => {
                 self.pass(path, &what, false);
                 if let (Some(passed), Some(help)) = (self.passed.last_mut(), help) {
                     passed.help = help;
@@ -167,7 +167,7 @@ impl Search {
         // What its writer keeps beside data is no news, but data that somebody has set aside by its name is.
         let named = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_'));
         let metadata = ["_metadata", "_common_metadata"].iter().any(|known| path.ends_with(known));
-        let data = named && !metadata && path.is_file() && matches!(seen(path), Ok(Seen::Data));
+        let data = named && !metadata && path.is_file() && matches!(content(path), Ok(Content::Data));
         self.pass(path, if data { "Parquet, but no data by its name" } else { "by its name no data" }, !data);
     }
 
@@ -194,35 +194,35 @@ impl Search {
 }
 
 /// Looks into a file, unless its name says what it is.
-fn seen(path: &Path) -> Result<Seen> {
+fn content(path: &Path) -> Result<Content> {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     let named_data = extension.is_some_and(|extension| formats::is_named(&extension));
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         // A link of that name to nothing is data that is missing.
-        Err(_) if named_data => return Ok(Seen::Data),
-        Err(error) => return Ok(Seen::Other(format!("not to be opened ({})", error.kind()), None)),
+        Err(_) if named_data => return Ok(Content::Data),
+        Err(error) => return Ok(Content::Other(format!("not to be opened ({})", error.kind()), None)),
     };
     if !metadata.is_file() {
-        let other = Seen::Other(kind_of(&metadata).to_owned(), None);
+        let other = Content::Other(kind_of(&metadata).to_owned(), None);
         return if named_data { Err(not_a_file(&metadata)) } else { Ok(other) };
     }
     if named_data {
-        return Ok(Seen::Data);
+        return Ok(Content::Data);
     }
     let looked = look(path);
     let (head, tail) = match looked {
         Ok(looked) => looked,
-        Err(error) => return Ok(Seen::Other(format!("not to be opened ({})", error.kind()), None)),
+        Err(error) => return Ok(Content::Other(format!("not to be opened ({})", error.kind()), None)),
     };
     if formats::recognise(&head, &tail).is_some() {
-        return Ok(Seen::Data);
+        return Ok(Content::Data);
     }
     let shown = escaped(&path.to_string_lossy());
     Ok(match foreign::recognise(&head, metadata.len(), &shown) {
-        Some(foreign) => Seen::Other(foreign.what.to_owned(), Some(foreign.help)),
-        None if head.is_empty() => Seen::Other("empty".to_owned(), None),
-        None => Seen::Other("not Parquet".to_owned(), None),
+        Some(foreign) => Content::Other(foreign.what.to_owned(), Some(foreign.help)),
+        None if head.is_empty() => Content::Other("empty".to_owned(), None),
+        None => Content::Other("not Parquet".to_owned(), None),
     })
 }
 

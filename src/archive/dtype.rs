@@ -4,13 +4,13 @@ use arrow::datatypes::DataType;
 
 /// The element type of stored vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Element {
+pub(super) enum ElementType {
     F16,
     F32,
     F64,
 }
 
-impl Element {
+impl ElementType {
     pub(super) fn of(kind: &DataType) -> Option<Self> {
         match kind {
             DataType::Float16 => Some(Self::F16),
@@ -87,11 +87,11 @@ impl Dtype {
     }
 
     /// What it becomes in memory.
-    fn element(self) -> Element {
+    fn element(self) -> ElementType {
         match self {
-            Self::F16 => Element::F16,
-            Self::Bf16 | Self::F32 => Element::F32,
-            Self::F64 => Element::F64,
+            Self::F16 => ElementType::F16,
+            Self::Bf16 | Self::F32 => ElementType::F32,
+            Self::F64 => ElementType::F64,
         }
     }
 }
@@ -103,13 +103,13 @@ pub(super) type Dtypes = [(String, Dtype)];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum VectorType {
     /// A list of any kind; Parquet does not tell them apart.
-    List(Element),
+    List(ElementType),
     /// `dim` little-endian numbers of a type.
     Bytes { dim: usize, dtype: Dtype },
 }
 
 impl VectorType {
-    pub(super) fn element(self) -> Element {
+    pub(super) fn element(self) -> ElementType {
         match self {
             Self::List(element) => element,
             Self::Bytes { dtype, .. } => dtype.element(),

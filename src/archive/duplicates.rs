@@ -16,13 +16,13 @@ const STEP: usize = 64 << 10;
 /// Finds the same bytes under two names. Size and footer nominate, then a digest of each file does; equal means equal
 /// bytes.
 pub(super) fn refuse_duplicates<'a>(files: impl Iterator<Item = Pinned<'a>>) -> Result<()> {
-    let mut alike: BTreeMap<(u64, u64), Group<'_>> = BTreeMap::new();
+    let mut alike: BTreeMap<(u64, u64), Alike<'_>> = BTreeMap::new();
     for (at, file) in files.enumerate() {
         alike.entry((file.version.size, file.footer_hash)).or_default().push((at, file));
     }
     // Nobody knows the key of the digest, so nobody can make files that share one.
     let key = RandomState::new();
-    let mut groups: Vec<Group<'_>> = alike.into_values().filter(|files| files.len() > 1).collect();
+    let mut groups: Vec<Alike<'_>> = alike.into_values().filter(|files| files.len() > 1).collect();
     for length in [STEP as u64, u64::MAX] {
         groups = split(groups, |file| digest(&key, file, length))?;
     }
@@ -49,14 +49,14 @@ pub(super) fn refuse_duplicates<'a>(files: impl Iterator<Item = Pinned<'a>>) -> 
     }
 }
 
-type Group<'a> = Vec<(usize, Pinned<'a>)>;
+type Alike<'a> = Vec<(usize, Pinned<'a>)>;
 
 /// Parts groups by a digest of each file, many at a time; who is alone has no duplicate.
-fn split(groups: Vec<Group<'_>>, digest: impl Fn(&Pinned<'_>) -> Result<u64> + Sync) -> Result<Vec<Group<'_>>> {
+fn split(groups: Vec<Alike<'_>>, digest: impl Fn(&Pinned<'_>) -> Result<u64> + Sync) -> Result<Vec<Alike<'_>>> {
     let mut parted = Vec::new();
     for group in groups {
         let digests: Vec<Result<u64>> = group.par_iter().map(|(_, file)| digest(file)).collect();
-        let mut alike: BTreeMap<u64, Group<'_>> = BTreeMap::new();
+        let mut alike: BTreeMap<u64, Alike<'_>> = BTreeMap::new();
         for (file, digest) in group.into_iter().zip(digests) {
             alike.entry(digest?).or_default().push(file);
         }

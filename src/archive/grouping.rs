@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::codes::{Coded, NULL};
 use super::escape::escaped;
-use super::file_columns::{Columns, Origin};
+use super::file_columns::{FileColumns, KeyOrigin};
 use super::keys::Filter;
 use super::request::Key;
 use crate::batch::Label;
@@ -23,15 +23,15 @@ impl Grouping {
     /// Groups `rows` rows by keys of these names; the first row is `base` of the row group.
     pub(super) fn new(
         names: &[String],
-        columns: &Columns,
+        columns: &FileColumns,
         filters: &[Filter],
         coded: &HashMap<usize, Coded>,
         rows: usize,
         base: u64,
     ) -> Result<Self> {
-        let column = |origin: &Origin| match origin {
-            Origin::Path(_) => None,
-            Origin::Column(root) => coded.get(root),
+        let column = |origin: &KeyOrigin| match origin {
+            KeyOrigin::Path(_) => None,
+            KeyOrigin::Column(root) => coded.get(root),
         };
         let tests: Vec<(&Coded, Vec<bool>)> = (columns.filters.iter().zip(filters))
             .filter_map(|(origin, filter)| column(origin).map(|coded| (coded, filter)))
@@ -40,8 +40,8 @@ impl Grouping {
         let varying: Vec<&Coded> = columns.keys.iter().filter_map(column).collect();
         let key = |codes: &[u32]| {
             let mut codes = codes.iter();
-            let value = |origin: &Origin| match (origin, column(origin)) {
-                (Origin::Path(value), _) => value.clone(),
+            let value = |origin: &KeyOrigin| match (origin, column(origin)) {
+                (KeyOrigin::Path(value), _) => value.clone(),
                 // `codes` has one for each column among the keys.
                 (_, coded) => {
                     coded.zip(codes.next()).map_or(Label::Bool(false), |(c, &code)| c.values[code as usize].clone())

@@ -18,13 +18,13 @@ const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 /// The keys of all paths, and what their values are: integers if all of a key's are, apart from nulls.
 #[derive(Debug, Default)]
 pub(super) struct Hive {
-    keys: BTreeMap<String, Values>,
+    keys: BTreeMap<String, KeyValues>,
     files: usize,
 }
 
 /// How many files have the key, and in how many its value is no integer.
 #[derive(Debug, Default)]
-struct Values {
+struct KeyValues {
     files: usize,
     texts: usize,
 }

@@ -17,7 +17,7 @@ use crate::error::Result;
 pub type LabelCounts = BTreeMap<Key, BTreeMap<Label, u64>>;
 
 /// The labels of groups.
-pub type Seen = BTreeMap<Key, BTreeSet<Label>>;
+pub type LabelsSeen = BTreeMap<Key, BTreeSet<Label>>;
 
 impl Archive {
     /// Counts the labels of a unit by group, without its vectors: `each` gets every pair of group and label once.
@@ -33,8 +33,8 @@ impl Archive {
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) for labels and keys that cannot be used, or if the file has changed.
-    pub fn seen_in(&self, unit: usize) -> Result<Seen> {
-        let mut seen = Seen::new();
+    pub fn seen_in(&self, unit: usize) -> Result<LabelsSeen> {
+        let mut seen = LabelsSeen::new();
         self.read_labels(unit, &mut |key, label, _| {
             if let Some(labels) = seen.get_mut(key) {
                 labels.insert(label.clone());
@@ -55,7 +55,7 @@ impl Archive {
         let mut labels = BTreeSet::new();
         // A few at a time: what many units have in common is kept once.
         for few in units.chunks(64) {
-            let found: Vec<Result<Seen>> = few.par_iter().map(|&unit| self.seen_in(unit)).collect();
+            let found: Vec<Result<LabelsSeen>> = few.par_iter().map(|&unit| self.seen_in(unit)).collect();
             for seen in found {
                 labels.extend(seen?.into_values().flatten());
             }

@@ -47,8 +47,8 @@ pub(crate) use discover::hive_keys;
 pub use dtype::Dtype;
 pub(crate) use escape::{commands_terminal, escaped};
 pub use head::{ClassNames, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
-pub use labels::{LabelCounts, Seen};
-pub use opened::{Archive, Column};
+pub use labels::{LabelCounts, LabelsSeen};
+pub use opened::{Archive, ColumnChoice};
 pub use passed::Passed;
 #[cfg(feature = "sql")]
 pub(crate) use pattern::matches;
@@ -57,7 +57,7 @@ pub use read::UnitReader;
 pub use request::{Key, Policy, Request};
 #[cfg(feature = "sql")]
 pub(crate) use row_policy::{RowAdvice, RowCheck, RowDefect, RowPolicy, RowStatus};
-pub use rows::{Decoded, Part, Skipped, Unit, Values, chunk_rows};
+pub use rows::{Decoded, GroupRows, Skipped, Unit, Values, chunk_rows};
 pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, Wanted};
 
 /// The code of a row without a label in [`code_labels`].

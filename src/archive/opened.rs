@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::catalogue::{CONTAINER_BYTES, Catalogue, File};
-use super::dtype::Element;
+use super::dtype::ElementType;
 use super::escape::escaped;
-use super::file_columns::Columns;
+use super::file_columns::FileColumns;
 use super::head::Spellings;
 use super::keys::Filter;
 use super::passed::{Passed, passed_over};
@@ -17,7 +17,7 @@ use crate::error::Result;
 
 /// A column that is read, and why it was chosen: for people.
 #[derive(Clone, Debug)]
-pub struct Column {
+pub struct ColumnChoice {
     /// Its name, as stored.
     pub name: String,
     /// Its type, as `fixed_size_list<f32>` or `int32`.
@@ -34,11 +34,11 @@ pub(super) type Ranges = BTreeMap<String, BTreeMap<Vec<Label>, (Label, Label)>>;
 pub struct Archive {
     pub(super) catalogue: Catalogue,
     /// The columns of each file.
-    pub(super) columns: Vec<Columns>,
+    pub(super) columns: Vec<FileColumns>,
     pub(super) units: Vec<Unit>,
-    pub(super) features: Column,
-    pub(super) element: Element,
-    pub(super) labels: Option<Column>,
+    pub(super) features: ColumnChoice,
+    pub(super) element: ElementType,
+    pub(super) labels: Option<ColumnChoice>,
     pub(super) label_kind: LabelKind,
     pub(super) group_by: Vec<String>,
     pub(super) filters: Vec<Filter>,
@@ -84,12 +84,12 @@ impl Archive {
     }
 
     /// The column of the vectors.
-    pub fn features(&self) -> &Column {
+    pub fn features(&self) -> &ColumnChoice {
         &self.features
     }
 
     /// The column of the labels; `None` if all rows are of the one class 0.
-    pub fn labels(&self) -> Option<&Column> {
+    pub fn labels(&self) -> Option<&ColumnChoice> {
         self.labels.as_ref()
     }
 

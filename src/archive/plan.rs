@@ -7,12 +7,12 @@ use super::catalogue::{CHANGED, Catalogue, File, Pinned, Planned};
 use super::discover::{Discovered, Found, discover};
 use super::duplicates::refuse_duplicates;
 use super::escape::escaped;
-use super::file_columns::{Columns, Origin};
+use super::file_columns::{FileColumns, KeyOrigin};
 use super::keys::{self, Filter, Hive};
 use super::open_files::{OpenedFile, good, open_each, passed_without_rows};
 use super::opened::Archive;
 use super::passed::Passed;
-use super::planner::{Plan, Planner};
+use super::planner::{Listing, Planner};
 use super::request::Request;
 use super::row_policy::{FLAGS, RowPolicy};
 use super::schema;
@@ -56,22 +56,22 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     let found = select(found, &hive, &mut filters)?;
     let mut bad_files = Vec::new();
     let mut bad_names = Vec::new();
-    let mut making = Making::new(&found, hive, filters, request)?;
+    let mut builder = ArchiveBuilder::new(&found, hive, filters, request)?;
     open_each(found, request.memory, |found, outcome| {
         let name = found.name.clone();
         if let Some((found, file)) = good(found, outcome, request.bad_files, &mut bad_files)? {
-            return making.add(found, &file);
+            return builder.add(found, &file);
         }
         bad_names.push(name);
         Ok(())
     })?;
     bad_names.sort();
-    making.archive(Seen { bad_names, bad_files, passed, warnings })
+    builder.archive(BesideData { bad_names, bad_files, passed, warnings })
 }
 
 /// What was seen beside the files that are read.
 #[derive(Default)]
-struct Seen {
+struct BesideData {
     bad_names: Vec<String>,
     bad_files: Vec<(String, String)>,
     passed: Vec<Passed>,
@@ -109,7 +109,7 @@ fn reopen(planned: &[Planned], request: &Request) -> Result<Archive> {
         ErrorKind::Missing => Error::data(CHANGED).with("detail", "it is gone"),
         _ => Error::data(CHANGED).with("detail", "its footer"),
     };
-    let mut making = Making::new(&found, hive, filters, request)?;
+    let mut builder = ArchiveBuilder::new(&found, hive, filters, request)?;
     let mut planned = planned.iter();
     open_each(found, request.memory, |found, outcome| {
         let place = |error: Error| error.with("file", &found.shown);
@@ -120,29 +120,29 @@ fn reopen(planned: &[Planned], request: &Request) -> Result<Archive> {
         } else if file.container.fingerprint() != planned.footer_hash {
             "its footer"
         } else {
-            return making.add(found, &file);
+            return builder.add(found, &file);
         };
         Err(place(Error::data(CHANGED).with("detail", what)))
     })?;
-    making.archive(Seen::default())
+    builder.archive(BesideData::default())
 }
 
 /// An archive in the making: files come one after the other, and their footers go.
-struct Making<'a> {
+struct ArchiveBuilder<'a> {
     request: &'a Request,
     /// Hive keys and filters until there is a planner.
     begun: Option<(Hive, Vec<Filter>)>,
     planner: Option<Planner>,
-    plan: Plan,
+    plan: Listing,
     /// Files without a row.
     empty: Vec<Passed>,
 }
 
-impl<'a> Making<'a> {
+impl<'a> ArchiveBuilder<'a> {
     fn new(found: &[Found], mut hive: Hive, filters: Vec<Filter>, request: &'a Request) -> Result<Self> {
         forget_empty(found, &mut hive, request.memory)?;
         let begun = Some((hive, filters));
-        Ok(Self { request, begun, planner: None, plan: Plan::default(), empty: Vec::new() })
+        Ok(Self { request, begun, planner: None, plan: Listing::default(), empty: Vec::new() })
     }
 
     fn add(&mut self, found: Found, file: &OpenedFile) -> Result<()> {
@@ -160,9 +160,9 @@ impl<'a> Making<'a> {
     }
 
     /// Settles what is read.
-    fn archive(self, seen: Seen) -> Result<Archive> {
-        let Self { request, planner, plan: Plan { files, columns, units, ranges }, empty, .. } = self;
-        let Seen { bad_names, bad_files, mut passed, warnings } = seen;
+    fn archive(self, seen: BesideData) -> Result<Archive> {
+        let Self { request, planner, plan: Listing { files, columns, units, ranges }, empty, .. } = self;
+        let BesideData { bad_names, bad_files, mut passed, warnings } = seen;
         let Some(planner) = planner else {
             return Err(match empty.first() {
                 None => Error::missing("no file can be read").with("bad files", bad_files.len()),
@@ -222,11 +222,11 @@ impl<'a> Making<'a> {
 }
 
 /// The same content in two groups, as a frozen layer at two epochs is, counts in both of them; in one it counts twice.
-fn refuse_duplicates_in_groups(files: &[File], columns: &[Columns]) -> Result<()> {
+fn refuse_duplicates_in_groups(files: &[File], columns: &[FileColumns]) -> Result<()> {
     let mut groups: BTreeMap<Vec<Option<&Label>>, Vec<Pinned<'_>>> = BTreeMap::new();
     for (file, columns) in files.iter().zip(columns) {
         // Equal content has equal columns: only paths part it into groups.
-        groups.entry(columns.keys.iter().map(Origin::in_path).collect()).or_default().push(file.pinned());
+        groups.entry(columns.keys.iter().map(KeyOrigin::in_path).collect()).or_default().push(file.pinned());
     }
     let refused = groups.into_values().try_for_each(|files| refuse_duplicates(files.into_iter()));
     refused.map_err(|error| {

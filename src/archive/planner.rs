@@ -9,10 +9,10 @@ use super::container::Container;
 use super::discover::Found;
 use super::dtype::{Dtype, VectorType};
 use super::escape::escaped;
-use super::file_columns::{Columns, Origin};
+use super::file_columns::{FileColumns, KeyOrigin};
 use super::keys::{self, Filter, Hive, Twin};
 use super::open_files::OpenedFile;
-use super::opened::{Column, Ranges};
+use super::opened::{ColumnChoice, Ranges};
 use super::pooling::KEY_COLUMNS;
 use super::request::{Key, Request};
 use super::rows::Unit;
@@ -21,10 +21,10 @@ use crate::batch::LabelKind;
 use crate::error::{Error, Result, did_you_mean};
 
 #[derive(Default)]
-pub(super) struct Plan {
+pub(super) struct Listing {
     pub(super) files: Vec<File>,
     /// The columns of each file.
-    pub(super) columns: Vec<Columns>,
+    pub(super) columns: Vec<FileColumns>,
     pub(super) units: Vec<Unit>,
     pub(super) ranges: Ranges,
 }
@@ -35,10 +35,10 @@ pub(super) struct Planner {
     /// The `group_by` keys that there are.
     pub(super) group_by: Vec<String>,
     pub(super) filters: Vec<Filter>,
-    pub(super) features: Column,
+    pub(super) features: ColumnChoice,
     pub(super) vectors: VectorType,
     dtypes: Vec<(String, Dtype)>,
-    pub(super) labels: Option<Column>,
+    pub(super) labels: Option<ColumnChoice>,
     pub(super) label_kind: LabelKind,
     any_labels: bool,
     /// Columns that may be keys though nobody has asked for them.
@@ -51,7 +51,8 @@ impl Planner {
     pub(super) fn new(request: &Request, hive: Hive, filters: Vec<Filter>, container: &dyn Container) -> Result<Self> {
         let dtypes: Vec<(String, Dtype)> = request.features.clone().zip(request.dtype).into_iter().collect();
         let schema = Schema::new(container.columns(), &dtypes);
-        let column = |(root, why)| Column { name: schema.column(root).name.clone(), kind: schema.kind(root), why };
+        let column =
+            |(root, why)| ColumnChoice { name: schema.column(root).name.clone(), kind: schema.kind(root), why };
         let features = schema.choose_features(request)?;
         let labels = schema.choose_labels(request)?;
         let vectors = schema.vectors(features.0).ok_or_else(|| Error::internal("the features are no vectors"))?;
@@ -82,7 +83,7 @@ impl Planner {
         })
     }
 
-    pub(super) fn add(&mut self, found: Found, file: &OpenedFile, plan: &mut Plan) -> Result<(), (String, Error)> {
+    pub(super) fn add(&mut self, found: Found, file: &OpenedFile, plan: &mut Listing) -> Result<(), (String, Error)> {
         let container = &*file.container;
         let dtypes = self.dtypes.clone();
         let schema = Schema::new(container.columns(), &dtypes);
@@ -91,12 +92,12 @@ impl Planner {
         container.check_readable(&read).map_err(|error| (found.shown.clone(), error))?;
         let mixable = self.mixable(&schema, &found);
         for mut unit in units(container, plan.files.len(), &read) {
-            let value = |origin: &Origin| match origin {
-                Origin::Path(label) => Some(label.clone()),
-                Origin::Column(root) => container.constant(unit.row_group, *root),
+            let value = |origin: &KeyOrigin| match origin {
+                KeyOrigin::Path(label) => Some(label.clone()),
+                KeyOrigin::Column(root) => container.constant(unit.row_group, *root),
             };
             let may_pass =
-                |(origin, filter): (&Origin, &Filter)| value(origin).is_none_or(|value| filter.accepts(&value));
+                |(origin, filter): (&KeyOrigin, &Filter)| value(origin).is_none_or(|value| filter.accepts(&value));
             if !columns.filters.iter().zip(&self.filters).all(may_pass) {
                 continue;
             }
@@ -118,7 +119,7 @@ impl Planner {
         Ok(())
     }
 
-    fn columns(&mut self, schema: &Schema<'_>, container: &dyn Container, found: &Found) -> Result<Columns> {
+    fn columns(&mut self, schema: &Schema<'_>, container: &dyn Container, found: &Found) -> Result<FileColumns> {
         let features = present(schema, &self.features.name)?;
         let vectors = schema.vectors(features);
         let vectors = vectors.filter(|vectors| vectors.element() == self.vectors.element()).ok_or_else(|| {
@@ -138,13 +139,13 @@ impl Planner {
         let names = self.group_by.clone();
         let keys = names.iter().map(|name| self.key(name, schema, found)).collect::<Result<_>>()?;
         let names: Vec<String> = self.filters.iter().map(|filter| filter.name.clone()).collect();
-        let filters: Vec<Origin> = names.iter().map(|name| self.key(name, schema, found)).collect::<Result<_>>()?;
+        let filters: Vec<KeyOrigin> = names.iter().map(|name| self.key(name, schema, found)).collect::<Result<_>>()?;
         for filter in &mut self.filters {
             filter.resolve(self.key_kinds[&filter.name])?;
         }
         let twins = self.twins(schema, container, found)?;
         let features = VectorColumn::new(features, vectors, schema.dim(features));
-        Ok(Columns { features, labels, keys, filters, twins })
+        Ok(FileColumns { features, labels, keys, filters, twins })
     }
 
     /// Columns with the names of keys that nobody has asked for.
@@ -158,7 +159,7 @@ impl Planner {
         free.filter_map(column).collect()
     }
 
-    fn label_column(&self, labels: &Column, schema: &Schema<'_>) -> Result<usize> {
+    fn label_column(&self, labels: &ColumnChoice, schema: &Schema<'_>) -> Result<usize> {
         let root = present(schema, &labels.name)?;
         if schema.label_kind(root).ok() != Some(self.label_kind) {
             return Err(Error::data("files differ in the type of their labels")
@@ -185,7 +186,7 @@ impl Planner {
     }
 
     /// Where a file has the value of a key: in its path, or else in a column.
-    fn key(&mut self, name: &str, schema: &Schema<'_>, found: &Found) -> Result<Origin> {
+    fn key(&mut self, name: &str, schema: &Schema<'_>, found: &Found) -> Result<KeyOrigin> {
         let (origin, kind) = if let Some(value) = found.keys.get(name) {
             let label = self.hive.label(name, value).ok_or_else(|| {
                 let name = escaped(name);
@@ -194,12 +195,12 @@ impl Planner {
                     .help(format!("leave such files out: --where {name}=VALUE for each value that is wanted"))
             })?;
             let kind = label.kind();
-            (Origin::Path(label), kind)
+            (KeyOrigin::Path(label), kind)
         } else {
             let Some(root) = schema.position(name)? else { return Err(self.no_key(name, schema)) };
             let kind = &schema.column(root).data_type;
             let kind = keys::key_kind(kind).ok_or_else(|| not_a_key(name, kind))?;
-            (Origin::Column(root), kind)
+            (KeyOrigin::Column(root), kind)
         };
         let known = *self.key_kinds.entry(name.to_owned()).or_insert(kind);
         if known != kind {

@@ -7,7 +7,7 @@ use super::codes::{Coded, coded, coded_any};
 use super::container::Strings;
 use super::damage::damaged;
 use super::escape::escaped;
-use super::file_columns::Columns;
+use super::file_columns::FileColumns;
 use super::grouping::Grouping;
 use super::opened::Archive;
 use super::rows::{Decoded, chunk_rows};
@@ -30,7 +30,7 @@ impl Archive {
 #[derive(Debug)]
 pub struct UnitReader<'a> {
     archive: &'a Archive,
-    columns: &'a Columns,
+    columns: &'a FileColumns,
     rows: UnitRows,
     dim: usize,
 }
@@ -83,7 +83,7 @@ impl<'a> UnitReader<'a> {
 /// Labels and groups of the next `count` rows.
 pub(super) fn labels_and_groups(
     archive: &Archive,
-    columns: &Columns,
+    columns: &FileColumns,
     rows: &mut UnitRows,
     count: usize,
 ) -> Result<(Coded, Grouping)> {

@@ -53,12 +53,12 @@ pub struct Decoded {
     /// Row numbers within the file, one a row.
     pub file_rows: Vec<u64>,
     /// Which rows belong to which group.
-    pub parts: Vec<Part>,
+    pub parts: Vec<GroupRows>,
 }
 
 /// The rows of a chunk that belong to one group.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct GroupRows {
     /// The group.
     pub key: Key,
     /// Their indices in the chunk; `None` is all of them.

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field};
 
 use super::codes::label_kind;
 use super::container::StoredColumn;
-use super::dtype::{Dtype, Dtypes, Element, VectorType};
+use super::dtype::{Dtype, Dtypes, ElementType, VectorType};
 use super::escape::escaped;
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
@@ -53,7 +53,7 @@ impl<'a> Schema<'a> {
         let column = self.column(root);
         match &column.data_type {
             DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-                Element::of(item.data_type()).map(VectorType::List)
+                ElementType::of(item.data_type()).map(VectorType::List)
             }
             // An id or a hash looks like a vector, and f16 like f32: nothing but the user tells them apart.
             DataType::FixedSizeBinary(_) => {
@@ -149,5 +149,5 @@ fn type_name(kind: &DataType) -> String {
 }
 
 fn element_name(item: &Field) -> String {
-    Element::of(item.data_type()).map_or_else(|| type_name(item.data_type()), |element| element.name().into())
+    ElementType::of(item.data_type()).map_or_else(|| type_name(item.data_type()), |element| element.name().into())
 }

@@ -47,7 +47,7 @@ pub struct StoredHead {
 
 /// What a file of any format holds.
 #[derive(Debug)]
-struct Parts {
+struct HeadParts {
     weights: Tensor,
     bias: Option<Tensor>,
     labels: Option<Vec<Label>>,
@@ -61,7 +61,7 @@ enum Wanted {
     Numbers,
 }
 
-impl Parts {
+impl HeadParts {
     fn read(path: &HeadPath, transposed: bool, wanted: Wanted) -> Result<Self> {
         match path.format()? {
             source::Format::Parquet => self::parquet::read(&path.weights, transposed, wanted),
@@ -83,7 +83,7 @@ impl Outline {
     ///
     /// Those of [`StoredHead::read`], but for rows of a Parquet file that differ from its first one.
     pub fn read(path: &HeadPath, transposed: bool) -> Result<Self> {
-        Parts::read(path, transposed, Wanted::Shape)
+        HeadParts::read(path, transposed, Wanted::Shape)
             .and_then(|parts| Self::new(path, &parts.weights, parts.bias.as_ref(), parts.labels, transposed))
             .map_err(|error| error.with_default("file", path.weights.display()))
     }
@@ -181,7 +181,7 @@ impl StoredHead {
     /// - [`Data`](ErrorKind::Data) if the file is damaged, or weights and bias are not `class × dim` and `class`.
     pub fn read(path: &HeadPath, transposed: bool) -> Result<Self> {
         let read = || {
-            let Parts { weights, bias, labels } = Parts::read(path, transposed, Wanted::Numbers)?;
+            let HeadParts { weights, bias, labels } = HeadParts::read(path, transposed, Wanted::Numbers)?;
             let outline = Outline::new(path, &weights, bias.as_ref(), labels, transposed)?;
             Ok(Self { outline, weights: weights.elements, bias: bias.map(|bias| bias.elements) })
         };

@@ -5,16 +5,16 @@ use std::io::Read;
 use std::path::Path;
 
 use super::elements::{Element, Elements, Tensor};
-use super::{Parts, Wanted, damaged, open, unreadable};
+use super::{HeadParts, Wanted, damaged, open, unreadable};
 use crate::error::{Error, Result};
 
 /// What `numpy` itself refuses to read without being told that the file is trusted.
 const HEADER_LIMIT: u64 = 10_000;
 
 /// Weights from one file, the bias from another.
-pub(super) fn read(weights: &Path, bias: Option<&Path>, wanted: Wanted) -> Result<Parts> {
+pub(super) fn read(weights: &Path, bias: Option<&Path>, wanted: Wanted) -> Result<HeadParts> {
     let bias = bias.map(|bias| array(bias, wanted)).transpose()?;
-    Ok(Parts { weights: array(weights, wanted)?, bias, labels: None })
+    Ok(HeadParts { weights: array(weights, wanted)?, bias, labels: None })
 }
 
 fn array(path: &Path, wanted: Wanted) -> Result<Tensor> {

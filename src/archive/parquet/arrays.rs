@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Fields};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader};
 
 use super::batches::batches;
-use super::source::Source;
+use super::parquet_bytes::ParquetBytes;
 use crate::archive::container::{ArrayStream, Strings};
 use crate::archive::damage::damaged;
 use crate::error::Result;
@@ -16,13 +16,13 @@ use crate::error::Result;
 #[derive(Debug)]
 pub(super) struct ArrayReader {
     batches: ParquetRecordBatchReader,
-    source: Source,
+    source: ParquetBytes,
 }
 
 impl ArrayReader {
     /// Reads the columns at `roots`, which ascend, in steps of `rows` rows.
     pub(super) fn open(
-        source: &Source,
+        source: &ParquetBytes,
         metadata: &ArrowReaderMetadata,
         row_group: usize,
         roots: &[usize],

@@ -11,10 +11,10 @@ use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use super::leaves::leaves;
 use super::nonfinite::find_nonfinite;
 use super::pages::{CheckedGroup, Float};
-use super::source::Source;
+use super::parquet_bytes::ParquetBytes;
 use crate::archive::Values;
 use crate::archive::damage::damaged;
-use crate::archive::dtype::{Dtype, Element, VectorType};
+use crate::archive::dtype::{Dtype, ElementType, VectorType};
 use crate::archive::row_policy::RowDefect;
 use crate::archive::vectors::Vectors;
 use crate::error::{Error, Result};
@@ -26,7 +26,7 @@ const BATCH_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Batches {
     reader: ParquetRecordBatchReader,
-    source: Source,
+    source: ParquetBytes,
     vectors: VectorType,
     dim: usize,
 }
@@ -37,7 +37,7 @@ impl Batches {
     ///
     /// `chunk` is a power of two: all calls of [`next`](Self::next) but the last ask for so many rows.
     pub(super) fn open(
-        source: &Source,
+        source: &ParquetBytes,
         metadata: &ArrowReaderMetadata,
         (row_group, skipped): (usize, usize),
         root: usize,
@@ -53,13 +53,13 @@ impl Batches {
     /// The next `rows` rows, the first of which is `base` of the row group.
     pub(super) fn next(&mut self, rows: usize, base: u64) -> Result<Vectors> {
         match self.vectors {
-            VectorType::List(Element::F16) => {
+            VectorType::List(ElementType::F16) => {
                 self.take(rows, Values::F16, |taken, batch| taken.lists::<Float16Type>(batch, base))
             }
-            VectorType::List(Element::F32) => {
+            VectorType::List(ElementType::F32) => {
                 self.take(rows, Values::F32, |taken, batch| taken.lists::<Float32Type>(batch, base))
             }
-            VectorType::List(Element::F64) => {
+            VectorType::List(ElementType::F64) => {
                 self.take(rows, Values::F64, |taken, batch| taken.lists::<Float64Type>(batch, base))
             }
             VectorType::Bytes { dtype: Dtype::F16, .. } => self.numbers(rows, Values::F16, f16::from_le_bytes),
@@ -123,7 +123,11 @@ impl Batches {
 }
 
 /// The length of the first vector of a file that is not null; an error says in which row group it arose.
-pub(super) fn first_length(source: &Source, metadata: &ArrowReaderMetadata, root: usize) -> Result<Option<usize>> {
+pub(super) fn first_length(
+    source: &ParquetBytes,
+    metadata: &ArrowReaderMetadata,
+    root: usize,
+) -> Result<Option<usize>> {
     for row_group in 0..metadata.metadata().num_row_groups() {
         let length = first_length_of(source, metadata, row_group, root)
             .map_err(|error| error.with_default("row group", row_group))?;
@@ -135,7 +139,7 @@ pub(super) fn first_length(source: &Source, metadata: &ArrowReaderMetadata, root
 }
 
 fn first_length_of(
-    source: &Source,
+    source: &ParquetBytes,
     metadata: &ArrowReaderMetadata,
     row_group: usize,
     root: usize,
@@ -157,7 +161,7 @@ fn first_length_of(
 /// Reads the columns at `roots`, which ascend, from row `skipped` of a row group on, `rows` rows at a time, as the types
 /// in `hint` or those of the schema.
 pub(super) fn batches(
-    source: &Source,
+    source: &ParquetBytes,
     metadata: &ArrowReaderMetadata,
     (row_group, skipped): (usize, usize),
     roots: &[usize],

@@ -11,8 +11,8 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use super::batches::first_length;
 use super::footer_bytes::{Footer, read_footer};
 use super::leaves::{leaves, leaves_of};
+use super::parquet_bytes::{ParquetBytes, guarded};
 use super::row_group::RowGroup;
-use super::source::{Source, guarded};
 use super::statistics;
 use crate::archive::container::{Container, OpenUnit, StoredColumn};
 use crate::archive::escape::escaped;
@@ -35,7 +35,7 @@ pub(super) struct ParquetFile {
 
 impl ParquetFile {
     /// Reads the footer.
-    pub(super) fn open(source: &Source) -> Result<Self> {
+    pub(super) fn open(source: &ParquetBytes) -> Result<Self> {
         let Footer { arrow, hash, bytes } = read_footer(source)?;
         Ok(Self { arrow, footer_hash: hash, footer_bytes: bytes, columns: OnceLock::new() })
     }
@@ -45,7 +45,7 @@ impl ParquetFile {
     }
 
     /// A row group of this file, whose pages `source` has.
-    pub(super) fn row_group(&self, source: Source, row_group: usize) -> RowGroup {
+    pub(super) fn row_group(&self, source: ParquetBytes, row_group: usize) -> RowGroup {
         RowGroup { source, metadata: self.arrow.clone(), index: row_group }
     }
 
@@ -148,16 +148,16 @@ impl Container for ParquetFile {
         let leaf = leaves_of(self.metadata(), column).next();
         let group = self.metadata().row_groups().iter().find(|group| group.num_rows() > 0);
         match group.zip(leaf) {
-            Some((group, leaf)) => Source::new(bytes.clone()).checksum(group.column(leaf)),
+            Some((group, leaf)) => ParquetBytes::new(bytes.clone()).checksum(group.column(leaf)),
             None => Ok(false),
         }
     }
 
     fn first_length(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<Option<usize>> {
-        first_length(&Source::new(bytes.clone()), &self.arrow, column)
+        first_length(&ParquetBytes::new(bytes.clone()), &self.arrow, column)
     }
 
     fn open_unit(&self, bytes: &Arc<dyn ReadAt>, unit: usize) -> Box<dyn OpenUnit> {
-        Box::new(self.row_group(Source::new(bytes.clone()), unit))
+        Box::new(self.row_group(ParquetBytes::new(bytes.clone()), unit))
     }
 }

@@ -6,7 +6,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::Length as _;
 
-use super::source::{Source, guarded};
+use super::parquet_bytes::{ParquetBytes, guarded};
 use crate::archive::damage::{DAMAGED, damaged};
 use crate::error::{Error, Result};
 
@@ -30,7 +30,7 @@ pub(super) const ENCRYPTED: &[u8; 4] = b"PARE";
 const FOOTER_LIMIT: u64 = 512 << 20;
 
 /// The bytes of the footer, which are in the file.
-pub(super) fn footer_length(source: &Source) -> Result<u64> {
+pub(super) fn footer_length(source: &ParquetBytes) -> Result<u64> {
     let size = source.len();
     if size < 12 {
         return Err(damaged(format!("a file of {size} bytes cannot be one")));
@@ -51,7 +51,7 @@ pub(super) fn footer_length(source: &Source) -> Result<u64> {
 }
 
 /// Reads the footer, believing nothing that it says about sizes.
-pub(super) fn read_footer(source: &Source) -> Result<Footer> {
+pub(super) fn read_footer(source: &ParquetBytes) -> Result<Footer> {
     let length = footer_length(source)?;
     let start = source.len() - 8 - length;
     let bytes = source.bytes(start, length)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::file::{FOOTER_GROWTH, ParquetFile};
 use super::footer_bytes::{ENCRYPTED, MAGIC, footer_length};
-use super::source::Source;
+use super::parquet_bytes::ParquetBytes;
 use crate::archive::container::{Container, Format};
 use crate::archive::read_at::ReadAt;
 use crate::error::Result;
@@ -24,10 +24,10 @@ impl Format for Parquet {
     }
 
     fn memory(&self, bytes: &Arc<dyn ReadAt>) -> Result<u64> {
-        Ok(footer_length(&Source::new(bytes.clone()))?.saturating_mul(FOOTER_GROWTH))
+        Ok(footer_length(&ParquetBytes::new(bytes.clone()))?.saturating_mul(FOOTER_GROWTH))
     }
 
     fn open(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>> {
-        Ok(Arc::new(ParquetFile::open(&Source::new(bytes.clone()))?))
+        Ok(Arc::new(ParquetFile::open(&ParquetBytes::new(bytes.clone()))?))
     }
 }

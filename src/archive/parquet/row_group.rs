@@ -3,7 +3,7 @@
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 use super::arrays::ArrayReader;
-use super::source::Source;
+use super::parquet_bytes::ParquetBytes;
 use super::vectors::VectorReader;
 use crate::archive::container::{ArrayStream, OpenUnit, Strings, VectorStream};
 use crate::archive::dtype::VectorType;
@@ -12,7 +12,7 @@ use crate::error::Result;
 /// A row group, and where its pages are.
 #[derive(Clone, Debug)]
 pub(super) struct RowGroup {
-    pub(super) source: Source,
+    pub(super) source: ParquetBytes,
     pub(super) metadata: ArrowReaderMetadata,
     pub(super) index: usize,
 }

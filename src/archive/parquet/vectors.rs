@@ -9,15 +9,15 @@ use super::pages::{Float, Pages};
 use super::row_group::RowGroup;
 use crate::archive::Values;
 use crate::archive::container::VectorStream;
-use crate::archive::dtype::{Element, VectorType};
+use crate::archive::dtype::{ElementType, VectorType};
 use crate::archive::vectors::Vectors;
 use crate::error::{Error, Result};
 
 /// Reads the vectors of a unit.
 #[derive(Debug)]
 pub(super) struct VectorReader {
-    way: Way,
-    column: Column,
+    route: Route,
+    column: VectorSource,
     /// Rows read.
     done: usize,
     /// Memory for the next ones.
@@ -26,7 +26,7 @@ pub(super) struct VectorReader {
 
 /// Where vectors are, and what they should be.
 #[derive(Debug)]
-struct Column {
+struct VectorSource {
     unit: RowGroup,
     root: usize,
     vectors: VectorType,
@@ -36,7 +36,7 @@ struct Column {
 
 /// How they are read.
 #[derive(Debug)]
-enum Way {
+enum Route {
     PagesF16(Pages<f16>),
     PagesF32(Pages<f32>),
     PagesF64(Pages<f64>),
@@ -54,24 +54,24 @@ impl VectorReader {
         vectors: VectorType,
         (dim, chunk): (usize, usize),
     ) -> Result<Self> {
-        let column = Column { unit: unit.clone(), root, vectors, dim, chunk };
-        let way = match vectors.element() {
-            Element::F16 => column.pages()?.map(Way::PagesF16),
-            Element::F32 => column.pages()?.map(Way::PagesF32),
-            Element::F64 => column.pages()?.map(Way::PagesF64),
+        let column = VectorSource { unit: unit.clone(), root, vectors, dim, chunk };
+        let route = match vectors.element() {
+            ElementType::F16 => column.pages()?.map(Route::PagesF16),
+            ElementType::F32 => column.pages()?.map(Route::PagesF32),
+            ElementType::F64 => column.pages()?.map(Route::PagesF64),
         };
-        let way = way.map_or_else(|| column.batches(0).map(Way::Batches), Ok)?;
-        Ok(Self { way, column, done: 0, spare: None })
+        let route = route.map_or_else(|| column.batches(0).map(Route::Batches), Ok)?;
+        Ok(Self { route, column, done: 0, spare: None })
     }
 
     /// The Arrow reader, from the next row on.
     fn batches(&mut self) -> Result<&mut Batches> {
-        if !matches!(self.way, Way::Batches(_)) {
-            self.way = Way::Batches(self.column.batches(self.done)?);
+        if !matches!(self.route, Route::Batches(_)) {
+            self.route = Route::Batches(self.column.batches(self.done)?);
         }
-        match &mut self.way {
-            Way::Batches(batches) => Ok(batches),
-            _ => Err(Error::internal("the way of reading did not change")),
+        match &mut self.route {
+            Route::Batches(batches) => Ok(batches),
+            _ => Err(Error::internal("the route of reading did not change")),
         }
     }
 }
@@ -79,14 +79,14 @@ impl VectorReader {
 impl VectorStream for VectorReader {
     fn next(&mut self, rows: usize, base: u64) -> Result<Vectors> {
         let dim = self.column.dim;
-        let vectors = match (&mut self.way, self.spare.take()) {
-            (Way::PagesF16(pages), Some(Values::F16(spare))) => take(pages, rows, dim, spare, Values::F16)?,
-            (Way::PagesF32(pages), Some(Values::F32(spare))) => take(pages, rows, dim, spare, Values::F32)?,
-            (Way::PagesF64(pages), Some(Values::F64(spare))) => take(pages, rows, dim, spare, Values::F64)?,
-            (Way::PagesF16(pages), _) => take(pages, rows, dim, Vec::new(), Values::F16)?,
-            (Way::PagesF32(pages), _) => take(pages, rows, dim, Vec::new(), Values::F32)?,
-            (Way::PagesF64(pages), _) => take(pages, rows, dim, Vec::new(), Values::F64)?,
-            (Way::Batches(_), _) => None,
+        let vectors = match (&mut self.route, self.spare.take()) {
+            (Route::PagesF16(pages), Some(Values::F16(spare))) => take(pages, rows, dim, spare, Values::F16)?,
+            (Route::PagesF32(pages), Some(Values::F32(spare))) => take(pages, rows, dim, spare, Values::F32)?,
+            (Route::PagesF64(pages), Some(Values::F64(spare))) => take(pages, rows, dim, spare, Values::F64)?,
+            (Route::PagesF16(pages), _) => take(pages, rows, dim, Vec::new(), Values::F16)?,
+            (Route::PagesF32(pages), _) => take(pages, rows, dim, Vec::new(), Values::F32)?,
+            (Route::PagesF64(pages), _) => take(pages, rows, dim, Vec::new(), Values::F64)?,
+            (Route::Batches(_), _) => None,
         };
         let vectors = match vectors {
             Some(vectors) => vectors,
@@ -101,17 +101,17 @@ impl VectorStream for VectorReader {
     }
 
     fn is_at_end(&mut self) -> Result<bool> {
-        let end = match &mut self.way {
-            Way::PagesF16(pages) => pages.is_at_end()?,
-            Way::PagesF32(pages) => pages.is_at_end()?,
-            Way::PagesF64(pages) => pages.is_at_end()?,
-            Way::Batches(_) => None,
+        let end = match &mut self.route {
+            Route::PagesF16(pages) => pages.is_at_end()?,
+            Route::PagesF32(pages) => pages.is_at_end()?,
+            Route::PagesF64(pages) => pages.is_at_end()?,
+            Route::Batches(_) => None,
         };
         end.map_or_else(|| self.batches()?.is_at_end(), Ok)
     }
 }
 
-impl Column {
+impl VectorSource {
     fn pages<V: Float>(&self) -> Result<Option<Pages<V>>> {
         let RowGroup { source, metadata, index } = &self.unit;
         let metadata = metadata.metadata();

@@ -11,7 +11,7 @@ use crate::archive::choose::check_dtypes;
 use crate::archive::codes::label_kind;
 use crate::archive::container::Container;
 use crate::archive::discover::{Discovered, Found, discover};
-use crate::archive::dtype::{Dtype, Element};
+use crate::archive::dtype::{Dtype, ElementType};
 use crate::archive::duplicates::refuse_duplicates;
 use crate::archive::escaped;
 use crate::archive::keys::{Hive, Twin};
@@ -56,7 +56,7 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
     let opened = filled;
     warnings.extend(passed_over(&passed).map(|text| format!("passed {text}")));
     let columns =
-        Columns::of(&opened, &hive, dtypes).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
+        TableLayout::of(&opened, &hive, dtypes).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
     let (mut entries, mut files, mut constants, mut all) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (found, file) in opened {
         let container = &*file.container;
@@ -104,7 +104,7 @@ fn refuse_duplicates_of_keys(entries: &[File], files: &[TableFile]) -> Result<()
 }
 
 /// What the first file has, which all others must have too.
-struct Columns {
+struct TableLayout {
     files: Vec<FileColumn>,
     /// Hive keys and the kind of their values.
     keys: Vec<(String, LabelKind)>,
@@ -112,16 +112,16 @@ struct Columns {
 
 struct FileColumn {
     name: String,
-    kind: Kind,
+    kind: ColumnKind,
 }
 
 #[derive(PartialEq)]
-enum Kind {
-    Vectors(Element),
+enum ColumnKind {
+    Vectors(ElementType),
     Other(DataType),
 }
 
-impl Kind {
+impl ColumnKind {
     fn of(schema: &Schema<'_>, root: usize) -> Self {
         match schema.vectors(root) {
             Some(vectors) => Self::Vectors(vectors.element()),
@@ -130,7 +130,7 @@ impl Kind {
     }
 }
 
-impl Columns {
+impl TableLayout {
     fn of(opened: &[(Found, OpenedFile)], hive: &Hive, dtypes: &[(String, Dtype)]) -> Result<Self> {
         let (first, file) = &opened[0];
         let schema = Schema::new(file.container.columns(), dtypes);
@@ -151,7 +151,7 @@ impl Columns {
             let root = schema.position(name)?;
             // A path says which group a file is; a column of the same name says the same, which is checked.
             if let Some(root) = root.filter(|_| !keys.contains_key(name)) {
-                files.push(FileColumn { name: name.to_owned(), kind: Kind::of(&schema, root) });
+                files.push(FileColumn { name: name.to_owned(), kind: ColumnKind::of(&schema, root) });
             }
         }
         Ok(Self { files, keys: keys.into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect() })
@@ -174,7 +174,7 @@ impl Columns {
         }
         let in_file = self.files.iter().map(|column| {
             let root = present(schema, &column.name)?;
-            if Kind::of(schema, root) != column.kind {
+            if ColumnKind::of(schema, root) != column.kind {
                 return Err(Error::data("files differ in the type of a column")
                     .with("column", escaped(&column.name))
                     .with("found", schema.kind(root)));
@@ -195,7 +195,7 @@ impl Columns {
         let in_files = self.files.into_iter().enumerate().map(|(at, column)| {
             let FileColumn { name, kind } = column;
             match kind {
-                Kind::Vectors(element) => {
+                ColumnKind::Vectors(element) => {
                     let item = Arc::new(Field::new_list_field(element.data_type(), true));
                     let dim = |file: &TableFile| match &file.places[at] {
                         Place::Vectors(vectors) => vectors.dim.and_then(|dim| i32::try_from(dim).ok()),
@@ -208,7 +208,7 @@ impl Columns {
                     };
                     TableColumn { name, data_type, is_vector: true, is_label: false }
                 }
-                Kind::Other(data_type) => {
+                ColumnKind::Other(data_type) => {
                     let is_label = label_kind(&data_type).is_some();
                     TableColumn { name, data_type, is_vector: false, is_label }
                 }

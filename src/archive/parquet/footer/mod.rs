@@ -12,8 +12,8 @@ use std::fmt::Display;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use self::row_groups::row_groups;
-use self::schema::Schema;
-use super::source::guarded;
+use self::schema::FooterSchema;
+use super::parquet_bytes::guarded;
 use super::thrift::{self, I32, I64, LIST, Malformed, STRUCT, Walker};
 use crate::archive::damage::damaged;
 use crate::error::{Error, Result};
@@ -88,7 +88,7 @@ fn outline(bytes: &[u8], end: u64) -> Checked<Outline> {
     walker.fields(|walker, id, kind| {
         match (id, kind) {
             (1, I32) => drop(walker.int()?),
-            (2, LIST) => schema = Some(Schema::read(walker)?),
+            (2, LIST) => schema = Some(FooterSchema::read(walker)?),
             (3, I64) => drop(walker.long()?),
             (4, LIST) => {
                 let Some(schema) = &schema else { return Err(Flaw::Malformed) };

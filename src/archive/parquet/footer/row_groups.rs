@@ -1,12 +1,12 @@
 //! What a footer says of its row groups and their columns.
 
-use super::schema::Schema;
+use super::schema::FooterSchema;
 use super::{Checked, DEPTH, Flaw, GROUPS_AT_ONCE, Outline, says};
 use crate::archive::parquet::thrift::{BINARY, I16, I32, I64, LIST, STRUCT, Walker};
 
 pub(super) fn row_groups(
     walker: &mut Walker<'_>,
-    schema: &Schema<'_>,
+    schema: &FooterSchema<'_>,
     end: u64,
     chunks: &mut Vec<(u64, u64)>,
 ) -> Checked<Outline> {
@@ -26,7 +26,12 @@ pub(super) fn row_groups(
     Ok(Outline { groups, list, cuts })
 }
 
-fn row_group(walker: &mut Walker<'_>, schema: &Schema<'_>, end: u64, chunks: &mut Vec<(u64, u64)>) -> Checked<()> {
+fn row_group(
+    walker: &mut Walker<'_>,
+    schema: &FooterSchema<'_>,
+    end: u64,
+    chunks: &mut Vec<(u64, u64)>,
+) -> Checked<()> {
     let (mut rows, mut most_values, mut found) = (None, None, false);
     walker.fields(|walker, id, kind| -> Checked<()> {
         match (id, kind) {
@@ -36,7 +41,7 @@ fn row_group(walker: &mut Walker<'_>, schema: &Schema<'_>, end: u64, chunks: &mu
                 }
                 found = true;
                 for &leaf in &schema.leaves {
-                    let chunk = Chunk::read(walker, schema, leaf)?;
+                    let chunk = ChunkEntry::read(walker, schema, leaf)?;
                     chunks.push(chunk.range(end)?);
                     if !schema.elements[leaf].repeated && *most_values.get_or_insert(chunk.values) != chunk.values {
                         return says("its columns differ in their number of values");
@@ -63,15 +68,15 @@ fn row_group(walker: &mut Walker<'_>, schema: &Schema<'_>, end: u64, chunks: &mu
 
 /// What a row group says of a column.
 #[derive(Default)]
-struct Chunk {
+struct ChunkEntry {
     values: i64,
     bytes: i64,
     data: i64,
     dictionary: Option<i64>,
 }
 
-impl Chunk {
-    fn read(walker: &mut Walker<'_>, schema: &Schema<'_>, leaf: usize) -> Checked<Self> {
+impl ChunkEntry {
+    fn read(walker: &mut Walker<'_>, schema: &FooterSchema<'_>, leaf: usize) -> Checked<Self> {
         let mut chunk = None;
         let mut placed = false;
         walker.fields(|walker, id, kind| -> Checked<()> {
@@ -93,7 +98,7 @@ impl Chunk {
         chunk.filter(|_| placed).ok_or(Flaw::Malformed)
     }
 
-    fn read_metadata(walker: &mut Walker<'_>, schema: &Schema<'_>, leaf: usize) -> Checked<Self> {
+    fn read_metadata(walker: &mut Walker<'_>, schema: &FooterSchema<'_>, leaf: usize) -> Checked<Self> {
         // Those that every writer has to say.
         const REQUIRED: u32 = 0b10_1111_1110;
         let mut chunk = Self::default();

@@ -4,14 +4,14 @@ use super::{Checked, DEPTH, Flaw, says};
 use crate::archive::parquet::thrift::{BINARY, I32, STRUCT, Walker};
 
 /// The columns that the schema tells of.
-pub(super) struct Schema<'a> {
-    pub(super) elements: Vec<Element<'a>>,
+pub(super) struct FooterSchema<'a> {
+    pub(super) elements: Vec<SchemaElement<'a>>,
     /// Which elements are columns.
     pub(super) leaves: Vec<usize>,
 }
 
 #[derive(Default)]
-pub(super) struct Element<'a> {
+pub(super) struct SchemaElement<'a> {
     name: &'a [u8],
     parent: usize,
     /// How many names lead to it, its own included.
@@ -34,14 +34,14 @@ const FIXED_LEN_BYTE_ARRAY: i32 = 7;
 /// Parquet's number of a repetition.
 const REPEATED: i32 = 2;
 
-impl<'a> Schema<'a> {
+impl<'a> FooterSchema<'a> {
     pub(super) fn read(walker: &mut Walker<'a>) -> Checked<Self> {
         let mut schema = Self { elements: Vec::new(), leaves: Vec::new() };
         let count = walker.list(STRUCT)?;
         // Those around the next element, and how many children of each are to come.
         let mut open: Vec<(usize, i32)> = Vec::new();
         for at in 0..count as usize {
-            let mut element = Element::read(walker)?;
+            let mut element = SchemaElement::read(walker)?;
             if let Some((parent, left)) = open.last_mut() {
                 *left -= 1;
                 let around = &schema.elements[*parent];
@@ -93,7 +93,7 @@ impl<'a> Schema<'a> {
     }
 }
 
-impl<'a> Element<'a> {
+impl<'a> SchemaElement<'a> {
     fn read(walker: &mut Walker<'a>) -> Checked<Self> {
         let mut element = Self::default();
         let mut name = None;

@@ -22,7 +22,7 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 
-use super::source::{Headers, Source};
+use super::parquet_bytes::{Headers, ParquetBytes};
 use super::thrift::Levels;
 use crate::error::{Error, Result};
 pub(super) use checked::CheckedGroup;
@@ -33,8 +33,8 @@ use values::Indices;
 
 /// Reads pages whose levels say nothing.
 pub(super) struct Pages<V> {
-    reader: SerializedPageReader<Source>,
-    source: Source,
+    reader: SerializedPageReader<ParquetBytes>,
+    source: ParquetBytes,
     /// The headers of pages to come, where pages are not compressed.
     headers: Option<Headers>,
     shape: Shape,
@@ -60,13 +60,13 @@ struct Shape {
 
 /// What is left of a data page.
 struct DataPage {
-    values: Values,
+    values: PageValues,
     /// Stored values.
     count: usize,
     taken: usize,
 }
 
-enum Values {
+enum PageValues {
     /// PLAIN, still in the file, from this byte on.
     InFile(u64),
     Plain(Bytes),
@@ -99,7 +99,12 @@ impl<V: Float> Pages<V> {
     /// Begins to read a leaf of a row group, of vectors of `dim` elements.
     ///
     /// `None` if the column is not of a kind that is read here, or says that it has nulls.
-    pub(super) fn open(source: &Source, row_group: &RowGroupMetaData, leaf: usize, dim: usize) -> Result<Option<Self>> {
+    pub(super) fn open(
+        source: &ParquetBytes,
+        row_group: &RowGroupMetaData,
+        leaf: usize,
+        dim: usize,
+    ) -> Result<Option<Self>> {
         let column = row_group.column(leaf);
         let descriptor = column.column_descr();
         let width = usize::try_from(descriptor.type_length()).unwrap_or(0);
@@ -160,7 +165,7 @@ impl<V: Float> Pages<V> {
             let end = filled + count * lanes;
             // Once some rows have been seen to be so long there is memory for all; no schema alone can ask for it.
             grow(out, if filled < dim { end } else { elements })?;
-            let block = if matches!(page.values, Values::InFile(_)) { FILE_BLOCK_BYTES } else { BLOCK_BYTES };
+            let block = if matches!(page.values, PageValues::InFile(_)) { FILE_BLOCK_BYTES } else { BLOCK_BYTES };
             for part in out[filled..end].chunks_mut((block / V::BYTES / lanes).max(1) * lanes) {
                 page.fill(part, lanes, &self.source, self.dictionary.as_deref())?;
                 finite &= V::all_finite(part);
@@ -206,7 +211,7 @@ impl<V: Float> Pages<V> {
         let Self { reader, source, .. } = self;
         source.guarded(|| reader.skip_next_page())?;
         self.at += count as u64;
-        Ok(Some(DataPage { values: Values::InFile(start + before), count, taken: 0 }))
+        Ok(Some(DataPage { values: PageValues::InFile(start + before), count, taken: 0 }))
     }
 
     /// Checks the levels of a data page; keeps a dictionary.
@@ -247,10 +252,10 @@ impl<V: Float> Pages<V> {
         let bytes = levels.bytes;
         let whole = count.checked_mul(self.shape.lanes * V::BYTES) == Some(bytes.len());
         let values = match encoding {
-            Encoding::PLAIN if whole => Values::Plain(bytes),
-            Encoding::BYTE_STREAM_SPLIT if whole && self.shape.lists => Values::Split(bytes),
+            Encoding::PLAIN if whole => PageValues::Plain(bytes),
+            Encoding::BYTE_STREAM_SPLIT if whole && self.shape.lists => PageValues::Split(bytes),
             Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY if indices_fill(&bytes, count) => {
-                Values::Dictionary(Indices::new(bytes).ok_or(Stop::Unusual)?)
+                PageValues::Dictionary(Indices::new(bytes).ok_or(Stop::Unusual)?)
             }
             _ => return Err(Stop::Unusual),
         };
@@ -301,16 +306,18 @@ impl DataPage {
         &mut self,
         values: &mut [V],
         lanes: usize,
-        source: &Source,
+        source: &ParquetBytes,
         dictionary: Option<&[V]>,
     ) -> Taken<()> {
         let (first, width) = (self.taken, lanes * V::BYTES);
         self.taken += values.len() / lanes;
         match &mut self.values {
-            Values::InFile(start) => V::fill_plain(values, |out| source.fill(*start + (first * width) as u64, out))?,
-            Values::Plain(bytes) => fill_plain(values, &bytes[first * width..self.taken * width]),
-            Values::Split(bytes) => V::fill_split(values, bytes, self.count, first),
-            Values::Dictionary(indices) => {
+            PageValues::InFile(start) => {
+                V::fill_plain(values, |out| source.fill(*start + (first * width) as u64, out))?
+            }
+            PageValues::Plain(bytes) => fill_plain(values, &bytes[first * width..self.taken * width]),
+            PageValues::Split(bytes) => V::fill_split(values, bytes, self.count, first),
+            PageValues::Dictionary(indices) => {
                 usual(dictionary.and_then(|dictionary| indices.fill(values, lanes, dictionary)).is_some())?;
             }
         }

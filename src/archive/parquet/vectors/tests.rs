@@ -15,7 +15,7 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use proptest::prelude::*;
 
 use super::super::file::ParquetFile;
-use super::super::source::Source;
+use super::super::parquet_bytes::ParquetBytes;
 use super::*;
 use crate::archive::container::Container as _;
 use crate::archive::dtype::Dtype;
@@ -74,7 +74,7 @@ struct Read {
 
 /// Reads a row group of the first column in chunks of so many rows.
 fn read(
-    source: &Source,
+    source: &ParquetBytes,
     file: &ParquetFile,
     row_group: usize,
     dim: usize,
@@ -105,12 +105,12 @@ fn read(
         reader.is_at_end()
     };
     let rows = all().map(|end| (std::mem::take(&mut chunks), end));
-    Ok(Read { rows, from_pages: !matches!(reader.way, Way::Batches(_)) })
+    Ok(Read { rows, from_pages: !matches!(reader.route, Route::Batches(_)) })
 }
 
 /// Reads all row groups both ways; `Some(true)` if all came from pages, `None` if the file could not be read.
 fn same_both_ways(name: &Path, bytes: Arc<dyn ReadAt>, dim: usize, chunk: usize) -> Option<bool> {
-    let source = Source::new(bytes);
+    let source = ParquetBytes::new(bytes);
     let file = ParquetFile::open(&source).ok()?;
     let mut from_pages = true;
     let mut whole = true;
@@ -162,7 +162,7 @@ fn a_file_in_memory_is_read_as_the_file_itself() {
     for path in corpus() {
         let memory: Arc<dyn ReadAt> = Arc::new(Memory(fs::read(&path).unwrap()));
         let [on_disk, in_memory] = [open(&path).unwrap().0, memory].map(|bytes| {
-            let source = Source::new(bytes);
+            let source = ParquetBytes::new(bytes);
             let file = ParquetFile::open(&source).unwrap();
             let read = |row_group| read(&source, &file, row_group, 19, 16, false).unwrap().rows.unwrap();
             let rows: Vec<_> = (0..file.units()).map(read).collect();
@@ -178,7 +178,7 @@ fn damaged_pages_are_read_as_arrow_reads_them() {
     let mut outcomes = [0; 3];
     for original in corpus() {
         let bytes = fs::read(&original).unwrap();
-        let source = Source::new(Arc::new(Memory(bytes.clone())));
+        let source = ParquetBytes::new(Arc::new(Memory(bytes.clone())));
         let file = ParquetFile::open(&source).unwrap();
         for trial in 0..60 {
             let group = file.metadata().row_group(random.below(file.units()));

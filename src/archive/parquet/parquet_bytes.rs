@@ -28,7 +28,7 @@ const HEADER_LIMIT: usize = 16 << 20;
 
 /// One open file, read by position: readers of several columns share it without moving each other.
 #[derive(Clone, Debug)]
-pub(super) struct Source(Arc<Inner>);
+pub(super) struct ParquetBytes(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -71,13 +71,13 @@ impl Drop for Lent {
 /// Where page headers are expected, and why one was refused.
 #[derive(Debug, Default)]
 struct Guard {
-    expected: HashMap<u64, Column>,
+    expected: HashMap<u64, ChunkClaims>,
     refusal: Option<Error>,
 }
 
 /// What the footer says of a column of a row group.
 #[derive(Clone, Copy, Debug)]
-struct Column {
+struct ChunkClaims {
     start: u64,
     end: u64,
     uncompressed: u64,
@@ -89,7 +89,7 @@ struct Column {
     compressed: bool,
 }
 
-impl Source {
+impl ParquetBytes {
     /// Reads the content of a file.
     pub(super) fn new(bytes: Arc<dyn ReadAt>) -> Self {
         Self(Arc::new(Inner { bytes, guard: Mutex::default(), buffers: Buffers::default() }))
@@ -141,7 +141,7 @@ impl Source {
     pub(super) fn expect(&self, row_group: &RowGroupMetaData, leaves: &[usize]) -> Result<()> {
         let mut guard = self.guard();
         for &leaf in leaves {
-            let column = Column::new(row_group.column(leaf), self.0.bytes.size())?;
+            let column = ChunkClaims::new(row_group.column(leaf), self.0.bytes.size())?;
             guard.expected.insert(column.start, column);
         }
         Ok(())
@@ -149,13 +149,13 @@ impl Source {
 
     /// Whether the first page of a column carries a checksum.
     pub(super) fn checksum(&self, chunk: &ColumnChunkMetaData) -> Result<bool> {
-        let mut column = Column::new(chunk, self.0.bytes.size())?;
+        let mut column = ChunkClaims::new(chunk, self.0.bytes.size())?;
         Ok(self.header(column.start, &mut column)?.checksum)
     }
 
     /// The headers of a column's pages.
     pub(super) fn headers(&self, chunk: &ColumnChunkMetaData) -> Result<Headers> {
-        let column = Column::new(chunk, self.0.bytes.size())?;
+        let column = ChunkClaims::new(chunk, self.0.bytes.size())?;
         Ok(Headers { source: self.clone(), at: column.start, column })
     }
 
@@ -192,7 +192,7 @@ impl Source {
     }
 
     /// The page header at `start`, whose values are counted.
-    fn header(&self, start: u64, column: &mut Column) -> Result<thrift::PageHeader> {
+    fn header(&self, start: u64, column: &mut ChunkClaims) -> Result<thrift::PageHeader> {
         let most = column.end - start;
         let mut length = most.min(4096);
         let header = loop {
@@ -212,8 +212,8 @@ impl Source {
 /// The headers of a column's pages, one after the other.
 #[derive(Debug)]
 pub(super) struct Headers {
-    source: Source,
-    column: Column,
+    source: ParquetBytes,
+    column: ChunkClaims,
     at: u64,
 }
 
@@ -230,7 +230,7 @@ impl Headers {
     }
 }
 
-impl Column {
+impl ChunkClaims {
     fn new(chunk: &ColumnChunkMetaData, size: u64) -> Result<Self> {
         let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
         let range = (u64::try_from(start).ok())
@@ -317,13 +317,13 @@ fn reserve(length: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl Length for Source {
+impl Length for ParquetBytes {
     fn len(&self) -> u64 {
         self.0.bytes.size()
     }
 }
 
-impl ChunkReader for Source {
+impl ChunkReader for ParquetBytes {
     type T = BufReader<At>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
@@ -339,7 +339,7 @@ impl ChunkReader for Source {
 /// A position in a file.
 #[derive(Debug)]
 pub(super) struct At {
-    source: Source,
+    source: ParquetBytes,
     at: u64,
 }
 

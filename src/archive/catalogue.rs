@@ -14,7 +14,7 @@ use super::read_at::{self, ReadAt, Version};
 use super::rows::Unit;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A Parquet file of an archive.
+/// A file of an archive.
 #[derive(Clone, Debug)]
 pub struct File {
     /// Where it is opened.
@@ -29,9 +29,9 @@ pub struct File {
     pub size: u64,
     /// When it was last written.
     pub modified: SystemTime,
-    /// FNV-1a of the footer's bytes.
+    /// The fingerprint of its container: in Parquet, FNV-1a of the footer's bytes.
     pub footer_hash: u64,
-    /// How many row groups it has.
+    /// How many units it has, in Parquet row groups.
     pub row_groups: usize,
     /// Its rows.
     pub rows: u64,
@@ -43,7 +43,7 @@ pub struct File {
     pub(super) format: &'static dyn Format,
 }
 
-/// A file as a plan has it, to be found again later and elsewhere in the program.
+/// A planned file, as ledgers keep it, to be found again in a later run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
     /// Where it is opened, from the root of the file system.
@@ -62,9 +62,9 @@ pub struct Planned {
     pub footer_hash: u64,
 }
 
-/// The message of every error that says that a file is no longer what was planned.
+/// The message of all errors about a file that has changed since it was planned.
 pub(super) const CHANGED: &str = "the file has changed since the plan was made";
-/// What a file has to be when it is opened again.
+/// What must be true of a file when it is opened again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pinned<'a> {
     pub(super) path: &'a Path,
@@ -87,7 +87,7 @@ pub(super) struct VectorColumn {
     /// Its position in the file.
     pub(super) root: usize,
     pub(super) kind: VectorType,
-    /// `D`, where the schema tells.
+    /// `D`, if the type of the column fixes it.
     pub(super) dim: Option<usize>,
     /// `D` of the first vector, once it has been read; `None` inside if there is no vector.
     first_length: OnceLock<Option<usize>>,
@@ -190,12 +190,12 @@ impl File {
 /// A file that was opened again.
 struct Reopened {
     bytes: Arc<dyn ReadAt>,
-    /// If it had to be read to know that the file is what was planned.
+    /// If it had to be read to check that the file has not changed.
     container: Option<Arc<dyn Container>>,
 }
 
 impl Pinned<'_> {
-    /// Opens the file if it still is what was planned, and reads its container if that has to be read to know it.
+    /// Opens the file and checks that it has not changed; reads its container only if the version alone does not show that.
     fn reopen(&self) -> Result<Reopened> {
         let changed = |what: &str| Error::data(CHANGED).with("detail", what);
         let (bytes, version) = read_at::open(self.path).map_err(|error| match error.kind() {
@@ -208,7 +208,7 @@ impl Pinned<'_> {
         if version.size != self.version.size || version.modified != self.version.modified {
             return Err(changed("size or time of writing"));
         }
-        // A copy with the same times, or a change of mode or links.
+        // Perhaps a copy with the same times, or only its mode or links have changed.
         let container = self.format.open(&bytes).map_err(|_| changed("its footer"))?;
         if container.fingerprint() != self.footer_hash {
             return Err(changed("its footer"));
@@ -216,7 +216,7 @@ impl Pinned<'_> {
         Ok(Reopened { bytes, container: Some(container) })
     }
 
-    /// Whether what was read from `bytes` is what still lies there.
+    /// Checks that the file was not changed while it was read from `bytes`.
     pub(super) fn check_unchanged(&self, bytes: &dyn ReadAt) -> Result<()> {
         let planned = (self.version.size, self.version.modified);
         if !bytes.version().is_ok_and(|now| (now.size, now.modified) == planned) {

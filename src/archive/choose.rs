@@ -1,4 +1,4 @@
-//! The choice between the columns of a file.
+//! Chooses the columns of vectors and labels.
 
 use super::codes::label_kind;
 use super::dtype::{Dtype, Dtypes};
@@ -12,7 +12,7 @@ const FEATURE_NAMES: [&str; 8] =
     ["feature", "features", "embedding", "embeddings", "emb", "vector", "hidden_state", "hidden_states"];
 
 impl Schema<'_> {
-    /// The column of the vectors, and why it.
+    /// Chooses the column of the vectors; the text says why.
     pub(super) fn choose_features(&self, request: &Request) -> Result<(usize, &'static str)> {
         if let Some(name) = &request.features {
             let vectors = || self.names_of(|schema, root| schema.vectors(root).is_some());
@@ -24,7 +24,7 @@ impl Schema<'_> {
             return Ok((root, "named"));
         }
         if let Some(dtype) = request.dtype {
-            return Err(Error::usage("a type without a column: --dtype says what the bytes of a column are")
+            return Err(Error::usage("--dtype needs --features: it gives the type of the numbers in one column")
                 .help(format!("--features COLUMN --dtype {}", dtype.name())));
         }
         let vectors: Vec<usize> = (0..self.columns().len()).filter(|&root| self.vectors(root).is_some()).collect();
@@ -46,7 +46,7 @@ impl Schema<'_> {
         }
     }
 
-    /// A type is for bytes alone, and their number must be a multiple of its own.
+    /// Checks that a type is given for fixed-size binary only, and that its width divides that of the column.
     fn check_dtype(&self, root: usize, dtype: Option<Dtype>) -> Result<()> {
         let Some(dtype) = dtype else { return Ok(()) };
         let column = || escaped(&self.column(root).name);
@@ -54,10 +54,10 @@ impl Schema<'_> {
             (Some(width), _) => width,
             (None, Some(vectors)) if vectors.element().name() == dtype.name() => return Ok(()),
             (None, Some(_)) => {
-                return Err(Error::usage("the column says itself of what type its vectors are")
+                return Err(Error::usage("--dtype is for fixed-size binary, and this column has a type of its own")
                     .with("column", column())
                     .with("type", self.kind(root))
-                    .help("leave --dtype away: it is for fixed-size binary"));
+                    .help("leave --dtype out"));
             }
             (None, None) => return Ok(()),
         };
@@ -66,17 +66,17 @@ impl Schema<'_> {
         }
         let fitting: Vec<&str> =
             Dtype::ALL.into_iter().filter(|dtype| width.is_multiple_of(dtype.width())).map(Dtype::name).collect();
-        let error = Error::usage("the bytes of the column are no whole number of values of that type")
+        let error = Error::usage("the width of the column is not a multiple of the width of the type")
             .with("column", column())
             .with("type", self.kind(root))
             .with("bytes of a value", dtype.width());
         Err(match fitting[..] {
-            [] => error.help("an odd number of bytes is no vector: name another column with --features"),
+            [] => error.help("a vector has an even number of bytes: name another column with --features"),
             _ => error.help(format!("--dtype {} would fit", fitting.join(" or "))),
         })
     }
 
-    /// The column of the labels, and why it; `None` if there may be none and there is none.
+    /// Chooses the column of the labels; the text says why. `None` if labels are optional and no column fits.
     pub(super) fn choose_labels(&self, request: &Request) -> Result<Option<(usize, &'static str)>> {
         let usable = |root: &usize| label_kind(&self.column(*root).data_type).is_some();
         if let Some(name) = &request.labels {
@@ -116,7 +116,7 @@ impl Schema<'_> {
     }
 }
 
-/// Refuses types for columns that are not there, or are no bytes that they divide.
+/// Checks that each type is for a column of fixed-size binary that exists and whose width it divides.
 pub(super) fn check_dtypes(schema: &Schema<'_>, dtypes: &Dtypes) -> Result<()> {
     for (name, dtype) in dtypes {
         let root = schema.position(name)?.ok_or_else(|| schema.no_column(name, "vectors", Vec::new()))?;

@@ -1,4 +1,4 @@
-//! From what was read to a chunk: rows that cannot be used go, all others get their class and their group.
+//! Assembles a chunk: leaves out rows that cannot be used, and gives all others their class and their group.
 
 use std::collections::HashMap;
 
@@ -73,7 +73,7 @@ pub(super) fn assemble(
     Ok(Decoded { dim: dim.max(1), values, codes, classes, file_rows, parts })
 }
 
-/// Keeps these rows of `dim` values, which ascend.
+/// Keeps these rows of `dim` values; `rows` ascend.
 fn retain<T: Copy>(values: &mut Vec<T>, dim: usize, rows: &[u32]) {
     for (to, &from) in rows.iter().enumerate() {
         let from = from as usize * dim;
@@ -82,7 +82,7 @@ fn retain<T: Copy>(values: &mut Vec<T>, dim: usize, rows: &[u32]) {
     values.truncate(rows.len() * dim);
 }
 
-/// Drops classes that no row has any more.
+/// Drops classes without rows.
 fn drop_unused(codes: &mut [u32], classes: &mut Vec<Label>) {
     let mut new: HashMap<u32, u32> = HashMap::new();
     for code in codes {

@@ -1,4 +1,4 @@
-//! Labels and group columns: single values, as codes into the values that a chunk holds.
+//! Columns of single values, as labels and group keys are, encoded as codes into their distinct values.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ pub(super) struct Coded {
     pub(super) codes: Vec<u32>,
     pub(super) values: Vec<Label>,
 }
-/// The kind of label that values of a type are.
+/// The kind of label that a type makes; `None` if its values cannot be labels.
 pub(super) fn label_kind(kind: &DataType) -> Option<LabelKind> {
     match kind {
         DataType::Boolean => Some(LabelKind::Bool),
@@ -93,7 +93,7 @@ pub(super) fn coded(array: &ArrayRef, base: u64) -> Result<Coded> {
     }
 }
 
-/// The labels of an array of which any will do: floats that are no certain integer are what they are written as.
+/// The labels of an array whose values need not be classes: a float that is not an exact integer becomes its text.
 pub(super) fn coded_any(array: &ArrayRef) -> Result<Coded> {
     if !array.data_type().is_floating() {
         return coded(array, 0);
@@ -110,18 +110,18 @@ pub(super) fn coded_any(array: &ArrayRef) -> Result<Coded> {
     Ok(coder.coded)
 }
 
-/// The class of rows without a label, where any will do: no label of the other values' kind is like it.
+/// The class of rows without a label. It differs from all labels of the kind of the other values.
 fn unlabelled(values: &[Label]) -> Label {
     if values.iter().any(|value| matches!(value, Label::Bool(_))) { Label::Int(0) } else { Label::Bool(false) }
 }
 
 impl Coded {
-    /// So many rows without a label, as one class.
+    /// `rows` rows without a label, as one class.
     pub(super) fn unlabelled(rows: usize) -> Self {
         Self { codes: vec![0; rows], values: vec![unlabelled(&[])] }
     }
 
-    /// Makes a class of the nulls.
+    /// Makes the nulls a class of their own.
     pub(super) fn with_nulls_as_class(mut self) -> Self {
         if self.codes.contains(&NULL) {
             let class = self.values.len() as u32;
@@ -140,7 +140,7 @@ fn primitive<T: ArrowPrimitiveType>(
     let mut coder = Coder::default();
     for (row, value) in array.iter().enumerate() {
         let converted = value.map(|value| convert(value).ok_or(value)).transpose().map_err(|value| {
-            Error::data("a label in a float column is no integer that its type tells from all others")
+            Error::data("float label is not an exactly representable integer")
                 .with("row", base + row as u64)
                 .with("label", format!("{value:?}"))
         })?;
@@ -149,7 +149,7 @@ fn primitive<T: ArrowPrimitiveType>(
     Ok(coder.coded)
 }
 
-/// Up to here a float of the type is no rounding of another integer: `2^p`, exclusive.
+/// Below `2^p` a float of the type represents integers exactly.
 fn limit<T: ArrowPrimitiveType>() -> f64 {
     match T::DATA_TYPE {
         DataType::Float16 => 2048.0,
@@ -162,7 +162,7 @@ fn integer(value: f64, limit: f64) -> Option<i128> {
     (value.abs() < limit && value.fract() == 0.0).then_some(value as i128)
 }
 
-/// Gives values codes in the order in which they come.
+/// Numbers values in the order of their first rows.
 struct Coder<T> {
     known: HashMap<T, u32>,
     last: Option<(T, u32)>,
@@ -182,7 +182,7 @@ impl<T: Copy + Eq + std::hash::Hash> Coder<T> {
             return;
         };
         let code = match self.last {
-            // Sorted files repeat themselves.
+            // In sorted files a value mostly repeats the one before.
             Some((last, code)) if last == value => code,
             _ => *self.known.entry(value).or_insert_with(|| {
                 self.coded.values.push(label(&value));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_that_are_no_certain_integer_are_refused() {
+    fn floats_that_are_not_exact_integers_are_refused() {
         let two_53 = 9_007_199_254_740_992.0_f64;
         for value in [3.5, f64::NAN, f64::INFINITY, two_53, -two_53, f64::from_bits(1)] {
             let error = coded(&(Arc::new(Float64Array::from(vec![1.0, value])) as ArrayRef), 0).unwrap_err();

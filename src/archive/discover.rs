@@ -1,4 +1,4 @@
-//! From inputs to files: directories, globs, hive keys, names.
+//! Finds the files that inputs lead to, their names and their hive keys.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,12 +25,12 @@ pub(super) struct Found {
     pub(super) keys: BTreeMap<String, String>,
 }
 
-/// What inputs lead to.
+/// What the inputs lead to.
 #[derive(Debug, Default)]
 pub(super) struct Discovered {
     /// The files, in the order of their names.
     pub(super) files: Vec<Found>,
-    /// What is not read.
+    /// What was passed over.
     pub(super) passed: Vec<Passed>,
     /// What the user should know.
     pub(super) warnings: Vec<String>,
@@ -46,14 +46,14 @@ struct Search {
 
 /// All files that the inputs lead to.
 ///
-/// A file reached twice is one file, unless its hive keys differ: then somebody has to say which group it is.
+/// A file that is reached twice counts once, unless its hive keys differ; then the duplicate is reported later.
 pub(super) fn discover(inputs: &[String]) -> Result<Discovered> {
     let mut search = Search::default();
     for input in inputs {
         search.expand(input).map_err(|error| error.with_default("input", escaped(input)))?;
     }
     let Search { mut found, passed, mut warnings } = search;
-    // Which of several names stays must not depend on the order of the inputs: the longest one.
+    // The longest of several names stays, so that the order of the inputs does not matter.
     found.sort_by(|a, b| {
         let depth = |file: &Found| file.name.split('/').count();
         (&a.canonical, depth(b), &a.shown).cmp(&(&b.canonical, depth(a), &b.shown))
@@ -77,7 +77,7 @@ pub(super) fn discover(inputs: &[String]) -> Result<Discovered> {
     Ok(Discovered { files, passed, warnings })
 }
 
-/// What lies at a path, as far as reading it goes.
+/// What lies at a path.
 enum Content {
     Data,
     /// Something else, as `a NumPy array (.npy)`, and what to do with it.
@@ -100,7 +100,7 @@ impl Search {
             Err(error) => return Err(Error::io("cannot open").with("detail", error.kind()).caused_by(error)),
         }
         if let Some(help) = foreign::fetching(input) {
-            return Err(Error::usage("only files of this machine are read").help(help));
+            return Err(Error::usage("only local files can be read").help(help));
         }
         if !is_pattern(input) {
             return Err(Error::missing("no such file or directory"));
@@ -110,12 +110,12 @@ impl Search {
         let before = (self.found.len(), self.passed.len());
         let matches: BTreeSet<PathBuf> = pattern::matches(input)?.into_iter().collect();
         for path in &matches {
-            // What lies in a directory that matches is found there.
+            // The walk through the directory that matches finds it.
             if path.ancestors().skip(1).any(|above| matches.contains(above)) {
                 continue;
             }
             if is_marker(path) && !names_markers {
-                self.pass(path, "by its name no data", true);
+                self.pass(path, "metadata by its name", true);
             } else if path.is_dir() {
                 self.walk(path, fixed, &mut Ways::default())?;
             } else {
@@ -164,11 +164,11 @@ impl Search {
         {
             self.warnings.push(format!("{shown} is {table}: rows that it has replaced or deleted are read too"));
         }
-        // What its writer keeps beside data is no news, but data that somebody has set aside by its name is.
+        // Metadata of writers is expected. Data that somebody has hidden by its name is worth a note.
         let named = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_'));
         let metadata = ["_metadata", "_common_metadata"].iter().any(|known| path.ends_with(known));
         let data = named && !metadata && path.is_file() && matches!(content(path), Ok(Content::Data));
-        self.pass(path, if data { "Parquet, but no data by its name" } else { "by its name no data" }, !data);
+        self.pass(path, if data { "Parquet, but hidden by its name" } else { "metadata by its name" }, !data);
     }
 
     fn pass(&mut self, path: &Path, reason: &str, expected: bool) {
@@ -176,7 +176,7 @@ impl Search {
         self.passed.push(Passed { file, reason: reason.to_owned(), expected, help: String::new() });
     }
 
-    /// Says what there is instead, if an input has led to no file.
+    /// Fails if an input has led to no file, and says what was found in its place.
     fn check_found(&self, (found, passed): (usize, usize), message: &str) -> Result<()> {
         if self.found.len() > found {
             return Ok(());
@@ -193,15 +193,15 @@ impl Search {
     }
 }
 
-/// Looks into a file, unless its name says what it is.
+/// What a file holds, by its name or else by its first and last bytes.
 fn content(path: &Path) -> Result<Content> {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     let named_data = extension.is_some_and(|extension| formats::is_named(&extension));
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
-        // A link of that name to nothing is data that is missing.
+        // A broken link with that name is missing data.
         Err(_) if named_data => return Ok(Content::Data),
-        Err(error) => return Ok(Content::Other(format!("not to be opened ({})", error.kind()), None)),
+        Err(error) => return Ok(Content::Other(format!("cannot be opened ({})", error.kind()), None)),
     };
     if !metadata.is_file() {
         let other = Content::Other(kind_of(&metadata).to_owned(), None);
@@ -213,7 +213,7 @@ fn content(path: &Path) -> Result<Content> {
     let looked = look(path);
     let (head, tail) = match looked {
         Ok(looked) => looked,
-        Err(error) => return Ok(Content::Other(format!("not to be opened ({})", error.kind()), None)),
+        Err(error) => return Ok(Content::Other(format!("cannot be opened ({})", error.kind()), None)),
     };
     if formats::recognise(&head, &tail).is_some() {
         return Ok(Content::Data);
@@ -226,7 +226,7 @@ fn content(path: &Path) -> Result<Content> {
     })
 }
 
-/// The error of a file in another format than Parquet, with that format's name if it is known.
+/// Adds to the error of a damaged file which other format it has, if that is known.
 pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
     let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
     let head = look(path).map(|(head, _)| head).unwrap_or_default();
@@ -279,7 +279,7 @@ pub(super) fn hive(part: &str) -> Option<(String, String)> {
     (!key.is_empty()).then(|| (percent_decoded(key), percent_decoded(value)))
 }
 
-/// `%2F` as `/`; what is no such code, or makes no text, stays as it is.
+/// Decodes `%2F` to `/`. Malformed codes stay as they are, and so does text that is not UTF-8 after decoding.
 fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -296,7 +296,7 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
 
-/// Two files of one name take more of their canonical paths, until all names differ.
+/// Lengthens equal names by more of the canonical paths until all names differ.
 fn distinguish(files: &mut [Found]) {
     loop {
         let mut times: HashMap<&str, u32> = HashMap::new();
@@ -325,7 +325,7 @@ fn distinguish(files: &mut [Found]) {
     }
 }
 
-/// Text in which numbers are ordered as numbers: `part-2` before `part-10`.
+/// Compares text with numbers ordered as numbers: `part-2` before `part-10`.
 pub(super) fn natural(a: &str, b: &str) -> Ordering {
     let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
     while let (Some(&p), Some(&q)) = (x.first(), y.first()) {

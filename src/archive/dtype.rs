@@ -45,7 +45,7 @@ impl ElementType {
     }
 }
 
-/// What the bytes of a fixed-size binary column are: little-endian numbers of a type that no file tells.
+/// The type of the little-endian numbers in a column of fixed-size binary, which the file does not record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
     /// IEEE half precision.
@@ -86,7 +86,7 @@ impl Dtype {
         }
     }
 
-    /// What it becomes in memory.
+    /// The type that the numbers have in memory.
     fn element(self) -> ElementType {
         match self {
             Self::F16 => ElementType::F16,
@@ -102,7 +102,7 @@ pub(super) type Dtypes = [(String, Dtype)];
 /// How vectors are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum VectorType {
-    /// A list of any kind; Parquet does not tell them apart.
+    /// A list of any kind.
     List(ElementType),
     /// `dim` little-endian numbers of a type.
     Bytes { dim: usize, dtype: Dtype },

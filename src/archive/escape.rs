@@ -1,7 +1,7 @@
 //! Text from outside, made safe to show.
 
-/// Text from outside, safe to show on a terminal: control characters, and those that reorder text, hide in it or break its
-/// lines, are `\u{…}`.
+/// Makes text from outside safe to show on a terminal: control characters, and those that reorder, hide or break text, are
+/// written as `\u{…}`.
 pub(crate) fn escaped(text: &str) -> String {
     if !text.contains(commands_terminal) {
         return text.to_owned();
@@ -10,7 +10,7 @@ pub(crate) fn escaped(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
-/// Whether a terminal does something else with a character than to show it.
+/// Whether a terminal would act on a character instead of showing it.
 pub(crate) fn commands_terminal(c: char) -> bool {
     // Cc; then Cf, which Unicode calls format characters, and the two separators Zl and Zp.
     c.is_control()

@@ -32,7 +32,7 @@ pub(super) struct FileColumns {
     pub(super) keys: Vec<KeyOrigin>,
     /// In the order of the filters.
     pub(super) filters: Vec<KeyOrigin>,
-    /// Columns that have the name of a key in the path, where statistics do not show that both agree.
+    /// Columns that repeat a key of the path, unless statistics show already that both agree.
     pub(super) twins: Vec<Twin>,
 }
 

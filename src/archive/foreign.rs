@@ -1,8 +1,8 @@
-//! What a file is that is not Parquet: by its first bytes, and what to do with it.
+//! Recognises files of other formats by their first bytes, and says how to convert them.
 
 use std::fmt::Write as _;
 
-/// A file that is something else.
+/// A file of another format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Foreign {
     /// What it is, as `a NumPy array (.npy)`.
@@ -11,18 +11,18 @@ pub(super) struct Foreign {
     pub(super) help: String,
 }
 
-/// What text is called that is nothing in particular.
+/// The name of text that is not a table or JSON.
 pub(super) const TEXT: &str = "text";
 
-/// How a kind of file is told, and what is done with it.
+/// A format that is recognised but not read.
 struct ForeignKind {
-    /// What it begins with, and at which byte.
+    /// Where its magic bytes lie, and what they are.
     magic: (usize, &'static [u8]),
     what: &'static str,
     way: Remedy,
 }
 
-/// The way from a file to Parquet, or to what was meant.
+/// How to convert a file, or what else to do.
 #[derive(Clone, Copy)]
 enum Remedy {
     /// Imports, and statements that give `rows`, in which `FILE` is the file.
@@ -155,7 +155,7 @@ const fn kind(magic: (usize, &'static [u8]), what: &'static str, way: Remedy) ->
     ForeignKind { magic, what, way }
 }
 
-/// What a file is that begins so, `size` bytes long; `None` if that is not known.
+/// Recognises a file of `size` bytes by how it begins; `None` if that is not known.
 pub(super) fn recognise(head: &[u8], size: u64, shown: &str) -> Option<Foreign> {
     let begins = |kind: &&ForeignKind| head.get(kind.magic.0..).is_some_and(|rest| rest.starts_with(kind.magic.1));
     let (what, way) = match KINDS.iter().find(begins) {
@@ -179,13 +179,13 @@ fn zip(head: &[u8]) -> Option<(&'static str, Remedy)> {
     })
 }
 
-/// A length, and a header in JSON that is so long.
+/// Safetensors: the length of a header, then the header in JSON.
 fn safetensors(head: &[u8], size: u64) -> Option<(&'static str, Remedy)> {
     let (length, header) = head.split_first_chunk::<8>()?;
     (header.starts_with(b"{") && u64::from_le_bytes(*length) < size).then_some(SAFETENSORS)
 }
 
-/// Text, if the head is any.
+/// Recognises text: JSON, a table or anything else.
 fn text(head: &[u8]) -> Option<(&'static str, Remedy)> {
     let head = match std::str::from_utf8(head) {
         Ok(text) => text,
@@ -233,7 +233,7 @@ impl Remedy {
     }
 }
 
-/// How files at an address are fetched; `None` if the input is no address.
+/// How to fetch the files at an address; `None` if the input is not an address.
 pub(super) fn fetching(input: &str) -> Option<String> {
     let (scheme, rest) = input.split_once("://")?;
     if scheme.is_empty() || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) {

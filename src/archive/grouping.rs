@@ -1,4 +1,4 @@
-//! Which rows belong together.
+//! Assigns rows to groups.
 
 use std::collections::HashMap;
 
@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 /// Which group each row of a chunk belongs to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Grouping {
-    /// The groups that are there.
+    /// The keys of the groups that occur.
     pub(super) keys: Vec<Key>,
-    /// The group of each row, or [`NULL`] for rows that no filter lets through; `None` if all are of the first group.
+    /// The group of each row, or [`NULL`] for rows that do not pass the filters; `None` if all rows are of the first group.
     pub(super) of_row: Option<Vec<u32>>,
 }
 

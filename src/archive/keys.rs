@@ -12,17 +12,17 @@ use super::schema::Schema;
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
-/// What Hive, Spark and pyarrow call the directory of rows whose key is null.
+/// The value that Hive, Spark and pyarrow write for a null key.
 const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// The keys of all paths, and what their values are: integers if all of a key's are, apart from nulls.
+/// The keys of all paths. A key is an integer if all its values are, apart from nulls.
 #[derive(Debug, Default)]
 pub(super) struct Hive {
     keys: BTreeMap<String, KeyValues>,
     files: usize,
 }
 
-/// How many files have the key, and in how many its value is no integer.
+/// How many files have the key, and in how many its value is text.
 #[derive(Debug, Default)]
 struct KeyValues {
     files: usize,
@@ -40,7 +40,7 @@ impl Hive {
         hive
     }
 
-    /// Takes a file out again, which has no row that would have these keys.
+    /// Takes out a file that turned out to have no rows.
     pub(super) fn forget(&mut self, file: &Found) {
         self.files = self.files.saturating_sub(1);
         for (key, value) in &file.keys {
@@ -52,7 +52,7 @@ impl Hive {
         self.keys.retain(|_, values| values.files > 0);
     }
 
-    /// Whether a file alone, or with few others, decides that there is a key or of what kind its values are.
+    /// Whether the keys, or their kinds, could change if a file were taken out.
     pub(super) fn is_contested(&self, file: &Found) -> bool {
         let contested = |(key, value): (&String, &String)| {
             let values = self.keys.get(key)?;
@@ -65,7 +65,7 @@ impl Hive {
         self.keys.keys().map(String::as_str)
     }
 
-    /// What the values of a key are, if a path has it.
+    /// The kind of a key's values, if any path has the key.
     pub(super) fn kind(&self, key: &str) -> Option<LabelKind> {
         self.keys.get(key).map(|values| if values.texts > 0 { LabelKind::Text } else { LabelKind::Int })
     }
@@ -86,7 +86,7 @@ fn is_text(value: &str) -> bool {
     value != NULL_PARTITION && value.parse::<i64>().is_err()
 }
 
-/// A column that has the name of a key of its file's path: both must say the same.
+/// A column that repeats a key of its file's path: both must have the same value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Twin {
     /// The key.
@@ -98,15 +98,15 @@ pub(super) struct Twin {
 }
 
 impl Twin {
-    /// The column of a key that a path has, if there is one whose values can be told.
+    /// Finds the column that repeats a key of the path, if its type can be compared.
     pub(super) fn find(name: &str, in_path: &str, schema: &Schema<'_>) -> Result<Option<Self>> {
         let root = schema.position(name)?.filter(|&root| key_kind(&schema.column(root).data_type).is_some());
         let in_path = (in_path != NULL_PARTITION).then(|| in_path.to_owned());
         Ok(root.map(|root| Self { name: name.to_owned(), in_path, root }))
     }
 
-    /// Whether the row groups of a file show by their statistics that the column says the same; all that they cannot show
-    /// is for [`check`](Self::check).
+    /// Whether statistics show for every unit that the column agrees with the path; if not, [`check`](Self::check) has to
+    /// compare the rows.
     pub(super) fn is_settled(&self, container: &dyn Container) -> Result<bool> {
         let mut settled = true;
         for unit in (0..container.units()).filter(|&unit| container.rows(unit) > 0) {
@@ -121,7 +121,7 @@ impl Twin {
     /// Checks the values of some rows, the first of which is `base` of the row group.
     pub(super) fn check(&self, coded: &Coded, base: u64) -> Result<()> {
         for (row, &code) in coded.codes.iter().enumerate() {
-            // Nearly always there is one value, and comparing it once is enough.
+            // Mostly there is one value, which is compared once.
             if row == 0 || code != coded.codes[row - 1] {
                 let value = coded.values.get(code as usize);
                 self.compare(value).map_err(|error| error.with("row", base + row as u64))?;
@@ -156,17 +156,17 @@ pub(super) fn same_number(a: &str, b: &str) -> bool {
     matches!((a.parse::<i64>(), b.parse::<i64>()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// What one key may be.
+/// The values that a filter accepts for one key.
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
     pub(super) name: String,
     texts: Vec<String>,
-    /// Once the kind of the key is known.
+    /// The parsed values, once the kind of the key is known.
     accepted: Option<Vec<Label>>,
 }
 
 impl Filter {
-    /// Different keys are and, the same key twice is or.
+    /// Groups filters by key: values of one key are alternatives.
     pub(super) fn all(filters: &[(String, String)]) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
         for (name, text) in filters {
@@ -178,14 +178,14 @@ impl Filter {
         all
     }
 
-    /// Reads the values as the key's are.
+    /// Parses the values as the kind of the key.
     pub(super) fn resolve(&mut self, kind: LabelKind) -> Result<()> {
         let parsed: Result<Vec<Label>> = self.texts.iter().map(|text| parse(kind, text)).collect();
         self.accepted = Some(parsed.map_err(|error| error.with("key", escaped(&self.name)))?);
         Ok(())
     }
 
-    /// Whether a value may be let through, as it is written in a path, whatever the kind of the key turns out to be.
+    /// Whether a value written in a path may pass, while the kind of the key is not final.
     pub(super) fn may_accept(&self, value: &str) -> bool {
         value != NULL_PARTITION && self.texts.iter().any(|text| text == value || same_number(text, value))
     }
@@ -202,7 +202,7 @@ pub(super) fn parse(kind: LabelKind, text: &str) -> Result<Label> {
     })
 }
 
-/// The kind of a column that may make groups; floats may not.
+/// The kind of a column that can be a group key; floats cannot.
 pub(super) fn key_kind(kind: &DataType) -> Option<LabelKind> {
     label_kind(kind).filter(|_| !kind.is_floating())
 }

@@ -22,13 +22,13 @@ pub type LabelsSeen = BTreeMap<Key, BTreeSet<Label>>;
 impl Archive {
     /// Counts the labels of a unit by group, without its vectors: `each` gets every pair of group and label once.
     ///
-    /// Rows with a null label, under [`ignore_label`](Request::ignore_label) or outside the filters are not counted;
+    /// Rows with a null label, under [`ignore_label`](super::Request::ignore_label) or outside the filters are not counted;
     /// rows whose vectors cannot be used are.
     pub fn read_labels(&self, unit: usize, each: &mut dyn FnMut(&Key, &Label, u64)) -> Result<()> {
         count_labels(self, unit, each)
     }
 
-    /// The labels of each group in a unit; rows are looked at as by [`read_labels`](Self::read_labels).
+    /// The labels of each group in a unit, of the rows that [`read_labels`](Self::read_labels) counts.
     ///
     /// # Errors
     ///

@@ -1,4 +1,8 @@
-//! Which files, which schema, which groups, which head; the only reader.
+//! The archive: finds files, chooses columns, lists units of rows, and reads them chunk by chunk.
+//!
+//! `container` is the seam to formats of files and `read_at` the seam to their bytes; `parquet` is the one format.
+//! Above them, `plan` makes an `Archive` of inputs, `read` gives its chunks, and `table` shows the same files to
+//! SQL. `row_policy` says which rows are used.
 
 mod catalogue;
 mod choose;
@@ -63,11 +67,11 @@ pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, Wanted};
 /// The code of a row without a label in [`code_labels`].
 pub const NO_LABEL: u32 = codes::NULL;
 
-/// The labels of an array as codes, one a row, and the values that they stand for; [`NO_LABEL`] is a null.
+/// Encodes the labels of an array: one code a row, and the labels that the codes stand for; [`NO_LABEL`] is a null.
 ///
 /// # Errors
 ///
-/// [`Data`](crate::error::ErrorKind::Data) with the row for a float that is no certain integer.
+/// [`Data`](crate::error::ErrorKind::Data) with the row for a float that is not an exactly representable integer.
 pub fn code_labels(array: &arrow::array::ArrayRef) -> Result<(Vec<u32>, Vec<Label>)> {
     let codes::Coded { codes, values } = codes::coded(array, 0)?;
     Ok((codes, values))

@@ -23,13 +23,13 @@ pub(super) struct OpenedFile {
 }
 
 impl OpenedFile {
-    /// Whether the file has a row; without one it need not agree with others in anything.
+    /// Whether the file has rows; without rows it need not agree with other files.
     pub(super) fn has_rows(&self) -> bool {
         (0..self.container.units()).any(|unit| self.container.rows(unit) > 0)
     }
 }
 
-/// A file that is known to be there.
+/// A file whose format is known and whose container has not been read.
 struct Begun {
     bytes: Arc<dyn ReadAt>,
     version: Version,
@@ -55,7 +55,7 @@ impl Begun {
     }
 }
 
-/// What is said of a file without a row.
+/// The note about a file without rows.
 pub(super) fn passed_without_rows(found: Found) -> Passed {
     Passed { file: found.shown, reason: "without rows".to_owned(), ..Passed::default() }
 }
@@ -63,8 +63,7 @@ pub(super) fn passed_without_rows(found: Found) -> Passed {
 /// Files that are open at once.
 const FILES_AT_ONCE: usize = 128;
 
-/// Reads all footers, many at a time, and hands them over in order; those in hand together take no more than `memory`
-/// bytes.
+/// Opens files, many at a time, and hands them on in order. Containers that are held together take at most `memory` bytes.
 pub(super) fn open_each(
     found: Vec<Found>,
     memory: Option<u64>,
@@ -102,7 +101,8 @@ fn too_large(bytes: u64, memory: Option<u64>) -> Error {
         .help(format!("--memory {}MiB", bytes.div_ceil(1 << 20)))
 }
 
-/// A file that could be opened; `None`, and a note, for one that is damaged and may be.
+/// Decides what becomes of a file that was opened: `None`, and an entry in `bad_files`, if it is damaged and the policy
+/// skips such files.
 pub(super) fn good(
     found: Found,
     outcome: Result<OpenedFile>,
@@ -118,7 +118,7 @@ pub(super) fn good(
             Ok(None)
         }
         Err(error) => {
-            // The error of a file in another format comes with what to do about it.
+            // The error of a file in a known other format has advice already.
             let damage = is_damage(&error) && error.advice().is_none();
             let error = error.with("file", found.shown);
             Err(if damage { error.help("--on-bad-file skip leaves such files out and lists them") } else { error })

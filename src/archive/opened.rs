@@ -15,7 +15,7 @@ use super::rows::{Decoded, Unit, Values};
 use crate::batch::{Label, LabelKind};
 use crate::error::Result;
 
-/// A column that is read, and why it was chosen: for people.
+/// A column that was chosen, and why: for people.
 #[derive(Clone, Debug)]
 pub struct ColumnChoice {
     /// Its name, as stored.
@@ -26,7 +26,7 @@ pub struct ColumnChoice {
     pub why: &'static str,
 }
 
-/// The least and the greatest value of columns with the names of keys, over the row groups of each group.
+/// The least and the greatest value of columns by name, over the units of each group.
 pub(super) type Ranges = BTreeMap<String, BTreeMap<Vec<Label>, (Label, Label)>>;
 
 /// Files of one schema, opened and planned: only their footers have been read.
@@ -48,7 +48,7 @@ pub struct Archive {
     pub(super) passed: Vec<Passed>,
     pub(super) ranges: Ranges,
     pub(super) warnings: Vec<String>,
-    /// The memory of chunks that nobody needs any more.
+    /// Memory of chunks that were given back.
     pub(super) spare: Mutex<Vec<Values>>,
 }
 
@@ -61,7 +61,7 @@ impl Archive {
         &self.catalogue.files
     }
 
-    /// What is read: by file, then by row group, whatever the order of the inputs.
+    /// The units: by file, then in the order of the file, whatever the order of the inputs.
     pub fn units(&self) -> &[Unit] {
         &self.units
     }
@@ -71,7 +71,7 @@ impl Archive {
         &self.group_by
     }
 
-    /// `D`, where the schema tells it and all files agree.
+    /// `D`, if the schemas of all files fix it to the same value.
     pub fn dim(&self) -> Option<usize> {
         let first = self.columns.first()?.features.dim?;
         self.columns.iter().all(|columns| columns.features.dim == Some(first)).then_some(first)
@@ -110,7 +110,7 @@ impl Archive {
         self.element.significand_bits()
     }
 
-    /// Inputs left out under [`bad_files`](Request::bad_files), with the reason.
+    /// Inputs left out under [`bad_files`](super::Request::bad_files), with the reason.
     pub fn bad_files(&self) -> &[(String, String)] {
         &self.bad_files
     }
@@ -120,12 +120,12 @@ impl Archive {
         &self.bad_names
     }
 
-    /// What lies where the inputs were looked for, and is not read; files without a row are among them.
+    /// What was passed over in the search for files, files without rows included.
     pub fn passed(&self) -> &[Passed] {
         &self.passed
     }
 
-    /// The same in a line, if it is news: `over 3 files (2 × text, 1 × empty)`.
+    /// A line about what was passed over unexpectedly: `over 3 files (2 × text, 1 × empty)`.
     pub(crate) fn passed_text(&self) -> Option<String> {
         passed_over(&self.passed)
     }

@@ -1,21 +1,21 @@
-//! What lies beside the data.
+//! What was passed over.
 
 use std::collections::BTreeMap;
 
-/// What lies where files are looked for, and is not read.
+/// A path that was passed over in the search for files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passed {
     /// Its path, control characters escaped.
     pub file: String,
-    /// What it is instead of data, as `a NumPy array (.npy)`.
+    /// What it is, as `a NumPy array (.npy)`.
     pub reason: String,
-    /// Whether it is no news, as `_SUCCESS` is.
+    /// Whether that is expected, as for `_SUCCESS`, so that nobody needs to know.
     pub expected: bool,
-    /// What makes data of it, if that is known.
+    /// How to convert it, if that is known.
     pub help: String,
 }
 
-/// What is not read though it lies there, in a line; `None` if that is no news.
+/// A line about unexpected paths that were passed over; `None` if there are none.
 pub(super) fn passed_over(passed: &[Passed]) -> Option<String> {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     let news: Vec<&Passed> = passed.iter().filter(|passed| !passed.expected).collect();

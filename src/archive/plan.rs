@@ -1,4 +1,4 @@
-//! Making the plan: which files, which columns, which units.
+//! Makes an archive of inputs: which files, which columns, which units.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -69,7 +69,7 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     builder.archive(BesideData { bad_names, bad_files, passed, warnings })
 }
 
-/// What was seen beside the files that are read.
+/// What was found beside the files that are read.
 #[derive(Default)]
 struct BesideData {
     bad_names: Vec<String>,
@@ -78,12 +78,12 @@ struct BesideData {
     warnings: Vec<String>,
 }
 
-/// Takes files without a row out of the keys, where they would have a say in which keys there are, or in what kind of
-/// values they have. These few footers are read once more than others.
+/// Takes files without rows out of the keys wherever they would change which keys there are or what kind of values they
+/// have. The footers of these few files are read twice.
 fn forget_empty(found: &[Found], hive: &mut Hive, memory: Option<u64>) -> Result<()> {
     let contested = found.iter().filter(|file| hive.is_contested(file)).cloned().collect();
     open_each(contested, memory, |found, outcome| {
-        // What is wrong with a file is told when its turn comes.
+        // Errors are reported when the file is planned.
         if outcome.is_ok_and(|file| !file.has_rows()) {
             hive.forget(&found);
         }
@@ -127,7 +127,7 @@ fn reopen(planned: &[Planned], request: &Request) -> Result<Archive> {
     builder.archive(BesideData::default())
 }
 
-/// An archive in the making: files come one after the other, and their footers go.
+/// Builds an archive file by file; the container of a file is dropped once the file is planned.
 struct ArchiveBuilder<'a> {
     request: &'a Request,
     /// Hive keys and filters until there is a planner.
@@ -159,7 +159,7 @@ impl<'a> ArchiveBuilder<'a> {
         added.map_err(|(shown, error)| error.with_default("file", shown))
     }
 
-    /// Settles what is read.
+    /// Finishes the archive.
     fn archive(self, seen: BesideData) -> Result<Archive> {
         let Self { request, planner, plan: Listing { files, columns, units, ranges }, empty, .. } = self;
         let BesideData { bad_names, bad_files, mut passed, warnings } = seen;
@@ -221,11 +221,12 @@ impl<'a> ArchiveBuilder<'a> {
     }
 }
 
-/// The same content in two groups, as a frozen layer at two epochs is, counts in both of them; in one it counts twice.
+/// Refuses equal files within a group, where rows would count twice. In two groups they are fine, as a frozen layer at two
+/// epochs is.
 fn refuse_duplicates_in_groups(files: &[File], columns: &[FileColumns]) -> Result<()> {
     let mut groups: BTreeMap<Vec<Option<&Label>>, Vec<Pinned<'_>>> = BTreeMap::new();
     for (file, columns) in files.iter().zip(columns) {
-        // Equal content has equal columns: only paths part it into groups.
+        // Equal files have equal columns, so only their paths can put them into different groups.
         groups.entry(columns.keys.iter().map(KeyOrigin::in_path).collect()).or_default().push(file.pinned());
     }
     let refused = groups.into_values().try_for_each(|files| refuse_duplicates(files.into_iter()));
@@ -243,14 +244,14 @@ fn refuse_duplicates_in_groups(files: &[File], columns: &[FileColumns]) -> Resul
     })
 }
 
-/// Drops the files whose hive keys no filter lets through.
+/// Drops the files whose hive keys do not pass the filters.
 fn select(found: Vec<Found>, hive: &Hive, filters: &mut [Filter]) -> Result<Vec<Found>> {
     for filter in filters.iter_mut() {
         if let Some(kind) = hive.kind(&filter.name) {
             filter.resolve(kind)?;
         }
     }
-    // Files without a row have no say in what kind of values a key has, and which they are is not known yet.
+    // The kind of a key's values is not final yet: files without rows will be taken out.
     let passes = |file: &Found| {
         filters.iter().all(|filter| file.keys.get(&filter.name).is_none_or(|value| filter.may_accept(value)))
     };

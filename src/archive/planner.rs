@@ -1,4 +1,4 @@
-//! From the footer of a file to its columns and units.
+//! Plans one file after the other: which of its columns are read, and which units.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ pub(super) struct Listing {
     pub(super) ranges: Ranges,
 }
 
-/// What all files share, and what it asks of each.
+/// What all files of an archive have in common: the first file decides, and the others must agree.
 pub(super) struct Planner {
     hive: Hive,
     /// The `group_by` keys that there are.
@@ -41,13 +41,13 @@ pub(super) struct Planner {
     pub(super) labels: Option<ColumnChoice>,
     pub(super) label_kind: LabelKind,
     any_labels: bool,
-    /// Columns that may be keys though nobody has asked for them.
+    /// Columns whose ranges are recorded although the request does not group or filter by them.
     mixable: Vec<String>,
     key_kinds: BTreeMap<String, LabelKind>,
 }
 
 impl Planner {
-    /// The first file decides.
+    /// Chooses columns by the first file.
     pub(super) fn new(request: &Request, hive: Hive, filters: Vec<Filter>, container: &dyn Container) -> Result<Self> {
         let dtypes: Vec<(String, Dtype)> = request.features.clone().zip(request.dtype).into_iter().collect();
         let schema = Schema::new(container.columns(), &dtypes);
@@ -55,7 +55,8 @@ impl Planner {
             |(root, why)| ColumnChoice { name: schema.column(root).name.clone(), kind: schema.kind(root), why };
         let features = schema.choose_features(request)?;
         let labels = schema.choose_labels(request)?;
-        let vectors = schema.vectors(features.0).ok_or_else(|| Error::internal("the features are no vectors"))?;
+        let vectors =
+            schema.vectors(features.0).ok_or_else(|| Error::internal("the feature column does not hold vectors"))?;
         let label_kind = labels.map_or(Ok(LabelKind::Int), |(root, _)| schema.label_kind(root))?;
         let (features, labels) = (column(features), labels.map(column));
         let mut group_by = request.group_by.clone();
@@ -148,7 +149,7 @@ impl Planner {
         Ok(FileColumns { features, labels, keys, filters, twins })
     }
 
-    /// Columns with the names of keys that nobody has asked for.
+    /// The columns of a file whose ranges are recorded.
     fn mixable(&self, schema: &Schema<'_>, found: &Found) -> Vec<(String, usize)> {
         let labels = self.labels.as_ref().map(|labels| &labels.name);
         let free = self.mixable.iter().filter(|name| !found.keys.contains_key(*name) && labels != Some(name));
@@ -170,7 +171,7 @@ impl Planner {
         Ok(root)
     }
 
-    /// Columns with the names of keys that are asked for and stand in the path, as far as they must be read to be compared.
+    /// Columns that repeat a key of the path which the request uses, unless statistics show already that they agree.
     fn twins(&self, schema: &Schema<'_>, container: &dyn Container, found: &Found) -> Result<Vec<Twin>> {
         let mut twins = Vec::new();
         let asked = self.group_by.iter().chain(self.filters.iter().map(|filter| &filter.name));
@@ -185,7 +186,7 @@ impl Planner {
         Ok(twins)
     }
 
-    /// Where a file has the value of a key: in its path, or else in a column.
+    /// Where a file has the value of a key: in its path or in a column.
     fn key(&mut self, name: &str, schema: &Schema<'_>, found: &Found) -> Result<KeyOrigin> {
         let (origin, kind) = if let Some(value) = found.keys.get(name) {
             let label = self.hive.label(name, value).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! The rows of an archive: units, and chunks of them.
+//! Units, and chunks of their rows.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use super::request::Key;
 use crate::batch::{Batch, Features, Label};
 use crate::error::Result;
 
-/// One row group of one file: what is read, counted and retried.
+/// One unit of one file, in Parquet a row group: what is read, counted and retried.
 #[derive(Clone, Debug)]
 pub struct Unit {
-    /// Which of [`Archive::files`].
+    /// Which of [`Archive::files`](super::Archive::files).
     pub file: usize,
-    /// Which row group of it.
+    /// Which unit of the file, in Parquet the row group.
     pub row_group: usize,
     /// Its first row in the file.
     pub first: u64,
@@ -19,9 +19,9 @@ pub struct Unit {
     pub rows: u64,
     /// Bytes of the columns read, as stored.
     pub bytes: u64,
-    /// Bytes of the texts among them, before compression.
+    /// Bytes of the strings among them, before compression.
     pub text_bytes: u64,
-    /// The group that all its rows belong to, where path or column statistics tell.
+    /// The group that all its rows belong to, if the path or statistics determine it.
     pub key: Option<Key>,
 }
 
@@ -38,8 +38,8 @@ pub enum Values {
 
 /// A chunk: the consecutive rows of a unit that are rounded together, well-formed ones only.
 ///
-/// Rows outside the filters and under the ignored label are there, since the grid is of the chunk; they are in no part.
-/// A chunk may have no rows at all, but parts that skipped some; its `dim` means nothing then.
+/// Rows outside the filters and rows of the ignored label are included, since they count towards the grid, but they are in
+/// no group. A chunk may have no rows at all if all were left out; then `dim` has no meaning.
 #[derive(Clone, Debug)]
 pub struct Decoded {
     /// `D`.
@@ -63,7 +63,7 @@ pub struct GroupRows {
     pub key: Key,
     /// Their indices in the chunk; `None` is all of them.
     pub rows: Option<Vec<u32>>,
-    /// What was left out of this group here.
+    /// What was left out of this group in this chunk.
     pub skipped: Skipped,
 }
 
@@ -77,7 +77,7 @@ impl Decoded {
         Batch::new(self.dim, self.values.features(), &self.codes, &self.classes)
     }
 
-    /// The same of a chunk as a reader made it, whose values are known to be finite.
+    /// The same without looking for NaN and infinities, which the reader has left out.
     pub(crate) fn finite_batch(&self) -> Result<Batch<'_>> {
         Batch::of_finite(self.dim, self.values.features(), &self.codes, &self.classes)
     }
@@ -118,7 +118,7 @@ impl Skipped {
         }
     }
 
-    /// Takes away what was added; `None` if it was not.
+    /// Takes away what was added before; `None` if it was not added.
     pub fn subtract(&mut self, other: &Self) -> Option<()> {
         self.nulls = self.nulls.checked_sub(other.nulls)?;
         self.ignored = self.ignored.checked_sub(other.ignored)?;

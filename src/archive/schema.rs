@@ -1,4 +1,4 @@
-//! Which column is which.
+//! The columns of a file, by name and type.
 
 use std::collections::HashMap;
 
@@ -13,12 +13,12 @@ use crate::error::{Error, Result};
 
 pub(super) const LABEL_NAMES: [&str; 5] = ["label", "labels", "y", "target", "class"];
 
-/// The columns of a file, as far as choosing goes.
+/// The columns of a file, and which of them hold vectors.
 pub(super) struct Schema<'a> {
     columns: &'a [StoredColumn],
-    /// Columns of bytes that are vectors, since somebody has said of what.
+    /// Columns of fixed-size binary that the user has declared to be vectors.
     dtypes: &'a Dtypes,
-    /// The column of each name; `None` where there are several.
+    /// The column of each name; `None` if several columns share it.
     positions: HashMap<&'a str, Option<usize>>,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Schema<'a> {
             DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
                 ElementType::of(item.data_type()).map(VectorType::List)
             }
-            // An id or a hash looks like a vector, and f16 like f32: nothing but the user tells them apart.
+            // Bytes could be ids, hashes, f16 or f32: only the user knows.
             DataType::FixedSizeBinary(_) => {
                 let &(_, dtype) = self.dtypes.iter().find(|(name, _)| *name == column.name)?;
                 let width = self.plain_bytes(root)?;
@@ -66,14 +66,14 @@ impl<'a> Schema<'a> {
         }
     }
 
-    /// The width of a column of bytes that are nothing else, as UUIDs, decimals and intervals are.
+    /// The width of a column of fixed-size binary that may hold numbers: UUIDs, decimals and intervals do not.
     pub(super) fn plain_bytes(&self, root: usize) -> Option<usize> {
         let column = self.column(root);
         let DataType::FixedSizeBinary(width) = column.data_type else { return None };
         column.is_plain.then(|| usize::try_from(width).unwrap_or(0))
     }
 
-    /// `D`, where the schema tells.
+    /// `D`, if the type of the column fixes it.
     pub(super) fn dim(&self, root: usize) -> Option<usize> {
         match (self.vectors(root)?, &self.column(root).written_type) {
             (VectorType::Bytes { dim, .. }, _) => Some(dim),
@@ -82,7 +82,7 @@ impl<'a> Schema<'a> {
         }
     }
 
-    /// The type of a column as its writer named it.
+    /// The type that the writer gave a column, for people.
     pub(super) fn kind(&self, root: usize) -> String {
         match self.vectors(root) {
             Some(VectorType::Bytes { dim, dtype }) => {

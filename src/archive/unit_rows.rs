@@ -1,6 +1,6 @@
 //! Reading a unit: columns of vectors, and others as arrays beside them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -85,9 +85,9 @@ impl UnitRows {
     }
 
     /// The next `rows` rows of the arrays, by column; checks the columns that have the name of a key.
-    pub(super) fn arrays(&mut self, rows: usize, twins: &[Twin]) -> Result<HashMap<usize, ArrayRef>> {
-        let Some(stream) = &mut self.arrays else { return Ok(HashMap::new()) };
-        let arrays: HashMap<usize, ArrayRef> = self.roots.iter().copied().zip(stream.next(rows)?).collect();
+    pub(super) fn arrays(&mut self, rows: usize, twins: &[Twin]) -> Result<BTreeMap<usize, ArrayRef>> {
+        let Some(stream) = &mut self.arrays else { return Ok(BTreeMap::new()) };
+        let arrays: BTreeMap<usize, ArrayRef> = self.roots.iter().copied().zip(stream.next(rows)?).collect();
         for twin in twins {
             let array = arrays.get(&twin.root).ok_or_else(|| Error::internal("a key's column was not read"))?;
             let column = coded(array, self.done).map_err(|error| error.with("column", self.name(twin.root)))?;

@@ -1,4 +1,4 @@
-//! Columns that are there and cannot be used: what they are, and how they can be after all.
+//! Errors about columns that cannot be used: their types, and how to use them after all.
 
 use arrow::datatypes::{DataType, Field};
 
@@ -7,7 +7,7 @@ use super::escape::escaped;
 use super::schema::{LABEL_NAMES, Schema, list};
 use crate::error::Error;
 
-/// So many columns of single floats, side by side, are the elements of a vector.
+/// From this many columns of single floats on, they are taken for the elements of a vector.
 const ELEMENTS: usize = 4;
 
 /// The error of a file in which no column holds vectors.
@@ -18,7 +18,7 @@ pub(super) fn features(schema: &Schema<'_>) -> Error {
     error.help(hint.unwrap_or_else(|| "vectors are lists of floats, or fixed_size_binary and --dtype".to_owned()))
 }
 
-/// The error of a column that was named, and holds no vectors.
+/// The error of a named column that does not hold vectors.
 pub(super) fn feature(schema: &Schema<'_>, root: usize) -> Error {
     let error = Error::usage("the column holds no vectors of f16, f32 or f64")
         .with("column", escaped(&schema.column(root).name))
@@ -50,7 +50,7 @@ fn typed(schema: &Schema<'_>) -> String {
     list(&typed.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// How the values of a column become vectors.
+/// How to get vectors from a column.
 fn hint(schema: &Schema<'_>, root: usize) -> Option<String> {
     let column = schema.column(root);
     let name = quoted(&column.name);
@@ -91,7 +91,7 @@ fn is_vector(field: &Field) -> bool {
     matches!(field.data_type(), DataType::List(item) if item.data_type().is_floating())
 }
 
-/// A query that makes vectors of what is no vector column.
+/// A query that makes vectors from other columns.
 fn in_sql(schema: &Schema<'_>, vectors: &str) -> String {
     let names = schema.names();
     let label = LABEL_NAMES.iter().find(|label| {
@@ -104,7 +104,7 @@ fn in_sql(schema: &Schema<'_>, vectors: &str) -> String {
     format!("in nckit sql it is a vector: SELECT nc1_pinv({vectors}, {label}) FROM 'FILE'")
 }
 
-/// A name as SQL wants it: in quotes, unless it is plain and in small letters.
+/// A name in SQL: quoted unless it is plain and in lower case.
 fn quoted(name: &str) -> String {
     let plain =
         name.chars().enumerate().all(|(at, c)| c == '_' || c.is_ascii_lowercase() || (at > 0 && c.is_ascii_digit()));

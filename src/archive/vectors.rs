@@ -1,4 +1,4 @@
-//! Vectors as a unit stores them.
+//! The vectors of some rows.
 
 use super::row_policy::RowDefect;
 use super::rows::Values;
@@ -6,8 +6,8 @@ use super::rows::Values;
 /// The vectors of some rows, all of one length.
 #[derive(Clone, Debug)]
 pub(super) struct Vectors {
-    /// Rows × D, row-major; what is at null rows and elements means nothing.
+    /// Rows × D, row-major; the values of null rows and elements have no meaning.
     pub(super) values: Values,
-    /// The rows that are no finite vectors, ascending.
+    /// The rows whose vector is null or not finite, ascending.
     pub(super) defects: Vec<(u32, RowDefect)>,
 }

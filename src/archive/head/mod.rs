@@ -24,7 +24,7 @@ use crate::batch::Label;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::Head;
 
-/// A classifier as its file describes it: its shape, and what its rows are called, without their numbers.
+/// The shape of a classifier and the names of its rows, without its numbers.
 #[derive(Clone, Debug)]
 pub struct Outline {
     path: HeadPath,
@@ -45,7 +45,7 @@ pub struct StoredHead {
     bias: Option<Elements>,
 }
 
-/// What a file of any format holds.
+/// The parts of a head, read from a file of any format.
 #[derive(Debug)]
 struct HeadParts {
     weights: Tensor,
@@ -136,7 +136,7 @@ impl Outline {
         self.has_bias
     }
 
-    /// Whether nothing but convention says which of its sides is which.
+    /// Whether its shape does not show which side is the classes.
     pub fn is_square(&self) -> bool {
         self.rows == self.dim && self.row_of.is_none() && !self.transposed
     }
@@ -156,7 +156,7 @@ impl Outline {
                 .with("head", self.shape())
                 .with("features", features),
         );
-        // Fewer classes than the head has rows are no fault, so only the width decides whether the other way fits.
+        // Fewer classes than rows are fine, so only the width decides whether the other orientation fits.
         let fits = self.rows == dim && self.dim >= classes.unwrap_or(1) && self.row_of.is_none();
         Err(if fits { error.help(other_way(self.transposed)) } else { error })
     }
@@ -172,7 +172,7 @@ impl Outline {
 }
 
 impl StoredHead {
-    /// Reads a head; of a `.safetensors` file no more than its own tensors.
+    /// Reads a head; of a `.safetensors` file only its own tensors.
     ///
     /// # Errors
     ///
@@ -266,7 +266,7 @@ fn open(path: &Path) -> Result<(File, u64)> {
         _ => unreadable(path, error),
     })?;
     if !metadata.is_file() {
-        return Err(Error::missing("the head is no file").with("file", path.display()));
+        return Err(Error::missing("the head is not a file").with("file", path.display()));
     }
     let file = File::open(path).map_err(|error| unreadable(path, error))?;
     Ok((file, metadata.len()))

@@ -86,7 +86,7 @@ impl ReadRows {
             self.push(&batch.map_err(|error| damaged(path, error))?)?;
         }
         if self.count != limit.unwrap_or(self.total).min(self.total) {
-            return Err(damaged(path, "it holds another number of rows than it says"));
+            return Err(damaged(path, "its number of rows is not what it says"));
         }
         Ok(())
     }
@@ -173,7 +173,7 @@ impl NumberColumn {
                 extend::<Float64Type, 8>(bytes, array, f64::to_le_bytes);
             }
             other => {
-                return Err(Error::data("the head has a type that is no floating-point number")
+                return Err(Error::data("the type of the head is not a floating-point type")
                     .with("column", name)
                     .with("type", other));
             }

@@ -122,7 +122,7 @@ impl File {
     fn tensor(&mut self, name: &str, wanted: Wanted) -> Result<Tensor> {
         let info = self.metadata.info(name).ok_or_else(|| damaged(&self.path, "a tensor has no entry"))?;
         let element = element(info.dtype).ok_or_else(|| {
-            Error::data("the head has a type that is no floating-point number of 16 bits or more")
+            Error::data("the type of the head is not a floating-point type of 16 bits or more")
                 .with("tensor", escaped(name))
                 .with("type", format!("{:?}", info.dtype))
         })?;

@@ -66,7 +66,7 @@ impl HeadSource {
         template::keys(&self.text)
     }
 
-    /// The head of the group of this key. What is a file as a whole is a file, whatever colons it has.
+    /// The head of the group of this key. A path that exists as a whole is a file, even with colons in it.
     ///
     /// A number stands in the path as directories write it (`spellings`), or, where there is no such file, without
     /// leading zeros.
@@ -156,7 +156,9 @@ impl HeadPath {
                 Some("npz") => "save its arrays each: --head WEIGHT.npy,BIAS.npy",
                 _ => "heads are .parquet, .safetensors or .npy files",
             };
-            Error::usage("the head's extension tells no format").with("file", self.weights.display()).help(help)
+            Error::usage("cannot infer the format of the head from its extension")
+                .with("file", self.weights.display())
+                .help(help)
         })?;
         let has_tensors = matches!(format, Format::Safetensors | Format::Index);
         if let Some(key) = self.key.as_ref().filter(|_| !has_tensors) {

@@ -182,7 +182,7 @@ fn fill(
     Ok(filled)
 }
 
-/// A number with leading zeros; what is no number as it is.
+/// Pads a number with leading zeros; other text stays as it is.
 fn padded(value: &str, width: usize) -> String {
     value.parse::<i128>().map_or_else(|_| value.to_owned(), |number| format!("{number:0width$}"))
 }

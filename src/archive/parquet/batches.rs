@@ -1,4 +1,4 @@
-//! The vectors of a unit by way of Arrow: whatever Parquet can hold, with the words for what is wrong with it.
+//! Reads the vectors of a row group as Arrow arrays: everything that Parquet can hold.
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
 use arrow::datatypes::{Fields, Float16Type, Float32Type, Float64Type};
@@ -109,7 +109,7 @@ impl Batches {
             append(&mut taken, &batch)?;
             find_nonfinite(&taken.values[taken.rows * self.dim..], self.dim, taken.rows, &mut taken.defects);
             if taken.rows == 0 {
-                // By now some rows have been seen to be so long; no schema alone can ask for this memory.
+                // Memory for the whole chunk is taken only after a row of this length was seen: a schema alone may lie.
                 let more = (left - batch.len()).saturating_mul(self.dim);
                 taken.values.try_reserve_exact(more).map_err(|error| {
                     let bytes = more.saturating_mul(size_of::<V>());

@@ -1,4 +1,4 @@
-//! The bytes of a footer: where they lie, and what they are told apart by.
+//! Reads the bytes of a footer and hashes them.
 
 use std::sync::Arc;
 
@@ -29,11 +29,11 @@ pub(super) const ENCRYPTED: &[u8; 4] = b"PARE";
 /// The largest footer that is read; real ones take some hundred bytes for each column of each row group.
 const FOOTER_LIMIT: u64 = 512 << 20;
 
-/// The bytes of the footer, which are in the file.
+/// The length of the footer, which lies within the file.
 pub(super) fn footer_length(source: &ParquetBytes) -> Result<u64> {
     let size = source.len();
     if size < 12 {
-        return Err(damaged(format!("a file of {size} bytes cannot be one")));
+        return Err(damaged(format!("{size} bytes are too few for a Parquet file")));
     }
     let tail = source.bytes(size - 8, 8)?;
     if tail[4..] == *ENCRYPTED {
@@ -50,25 +50,25 @@ pub(super) fn footer_length(source: &ParquetBytes) -> Result<u64> {
     Ok(length)
 }
 
-/// Reads the footer, believing nothing that it says about sizes.
+/// Reads the footer; every size in it is checked before it is used.
 pub(super) fn read_footer(source: &ParquetBytes) -> Result<Footer> {
     let length = footer_length(source)?;
     let start = source.len() - 8 - length;
     let bytes = source.bytes(start, length)?;
     let metadata = super::footer::read(&bytes, start)?;
-    // The embedded Arrow schema is where most decoders break on damage, and reading needs nothing of it.
+    // The embedded Arrow schema is where decoders break most often on damage, and reading does not need it.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let arrow = guarded(|| ArrowReaderMetadata::try_new(Arc::new(metadata), options))?;
     check_rows(arrow.metadata())?;
     Ok(Footer { arrow, hash: fnv1a(&bytes), bytes: length })
 }
 
-/// Counts that are no counts, and row groups whose bytes lie elsewhere.
+/// Checks that row counts are not negative and add up, and that all pages are in this file.
 fn check_rows(metadata: &ParquetMetaData) -> Result<()> {
     let mut total = 0_u64;
     for (index, group) in metadata.row_groups().iter().enumerate() {
         let rows = u64::try_from(group.num_rows()).ok().and_then(|rows| total.checked_add(rows));
-        total = rows.ok_or_else(|| damaged("a count of rows is none").with("row group", index))?;
+        total = rows.ok_or_else(|| damaged("a row count is negative or too large").with("row group", index))?;
         if group.columns().iter().any(|column| column.file_path().is_some()) {
             return Err(damaged("its columns lie in other files").with("row group", index));
         }

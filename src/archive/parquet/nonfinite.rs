@@ -1,11 +1,11 @@
-//! Values that are no numbers.
+//! Finds values that are not finite.
 
 use super::pages::Float;
 use crate::archive::row_policy::RowDefect;
 
-/// Adds the rows that hold a NaN or an infinity and are no defects yet; the first of them is row `first` of the chunk.
+/// Adds the rows that hold a NaN or an infinity and have no other defect; the first row is row `first` of the chunk.
 pub(super) fn find_nonfinite<V: Float>(values: &[V], dim: usize, first: usize, defects: &mut Vec<(u32, RowDefect)>) {
-    // One pass without a branch; where values are in order, as nearly everywhere, the next loop is not needed.
+    // One pass without branches. Values are almost always finite, and then the loop below is not needed.
     if V::all_finite(values) {
         return;
     }

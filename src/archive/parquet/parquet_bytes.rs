@@ -1,4 +1,4 @@
-//! The bytes of one file, and what its pages may claim before they are believed.
+//! The bytes of a Parquet file; checks page headers before parquet decodes the pages.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// Pages are a mebibyte in practice, and `i32::MAX` bytes in the format.
 const PAGE_LIMIT: u64 = 1 << 30;
 
-/// Pages up to here are taken whatever the footer says of their column.
+/// Pages up to this size are accepted whatever the footer says about their column.
 const PAGE_ALWAYS: u64 = 64 << 20;
 
 /// Headers carry statistics, whose values may be long; they end well before this.
@@ -40,13 +40,13 @@ struct Inner {
 /// Memory of pages that have been read, for the next ones.
 type Buffers = Arc<Mutex<Vec<Vec<u8>>>>;
 
-/// Pages of this many bytes are read into memory that is kept: less is no gain, and more is no page of most writers.
+/// Pages of this size are read into memory that is reused: for smaller ones it does not pay, and larger ones are rare.
 const KEPT_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=4 << 20;
 
 /// Buffers that are kept; a page is mostly gone before the next one is read.
 const KEPT_BUFFERS: usize = 4;
 
-/// A page in memory that goes back where it came from.
+/// A page in memory that is returned to the pool when it is dropped.
 struct Lent {
     buffer: Vec<u8>,
     length: usize,
@@ -75,7 +75,7 @@ struct Guard {
     refusal: Option<Error>,
 }
 
-/// What the footer says of a column of a row group.
+/// What the footer claims about a column of a row group.
 #[derive(Clone, Copy, Debug)]
 struct ChunkClaims {
     start: u64,
@@ -159,7 +159,7 @@ impl ParquetBytes {
         Ok(Headers { source: self.clone(), at: column.start, column })
     }
 
-    /// Runs what parquet does with this file. It may panic on damaged bytes, and its errors lose what we know better.
+    /// Runs code of parquet on this file. It may panic on damaged bytes; errors that were kept aside replace its own.
     pub(super) fn guarded<T, E: Display>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T> {
         let outcome = guarded(work);
         match self.guard().refusal.take() {
@@ -173,7 +173,7 @@ impl ParquetBytes {
         self.0.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an error for [`guarded`](Self::guarded), and makes one of parquet's of it.
+    /// Keeps an error for [`guarded`](Self::guarded), and converts it for parquet.
     pub(super) fn refuse(&self, error: Error) -> ParquetError {
         let text = error.to_string();
         self.guard().refusal.get_or_insert(error);
@@ -257,7 +257,7 @@ impl ChunkClaims {
         })
     }
 
-    /// Takes note of the page whose header begins at `start`, if it can be one.
+    /// Checks the header of the page at `start` and counts its values.
     fn admit(&mut self, header: &thrift::PageHeader, start: u64) -> Result<()> {
         let claim = |what: &str, value: i64| Err(damaged(format!("a page claims {value} {what}")));
         let Ok(uncompressed) = u64::try_from(header.uncompressed) else {
@@ -297,7 +297,7 @@ impl ChunkClaims {
     }
 }
 
-/// Runs what parquet does with damaged bytes, which may be a panic.
+/// Runs code of parquet, which may panic on damaged bytes.
 pub(super) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T> {
     // What the closure held is not used again after an error.
     match catch_unwind(AssertUnwindSafe(work)) {

@@ -24,7 +24,7 @@ pub struct Table {
     /// What is read of each file.
     files: Vec<TableFile>,
     units: Vec<Unit>,
-    /// The values of columns in which all rows of a unit agree, by column: as far as path or statistics tell.
+    /// The values of columns that are constant within a unit, by column, if the path or statistics show them.
     constants: Vec<BTreeMap<usize, Label>>,
     columns: Vec<TableColumn>,
     warnings: Vec<String>,
@@ -49,7 +49,7 @@ pub struct TableColumn {
 struct TableFile {
     /// Where each column is.
     places: Vec<Place>,
-    /// Columns that have the name of a key in the path, where statistics do not show that both agree.
+    /// Columns that repeat a key of the path, unless statistics show already that both agree.
     twins: Vec<Twin>,
 }
 
@@ -86,10 +86,10 @@ pub struct TableRows {
     pub grids: Vec<Vec<ChunkGrid>>,
 }
 
-/// The grid of a chunk: what its rows have to be rounded with, wherever they go.
+/// The grid of a chunk, which its rows are rounded with wherever a query takes them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChunkGrid {
-    /// Rows of the chunk, those included that are no well-formed rows.
+    /// Rows of the chunk, those left out included.
     pub rows: usize,
     /// The grid of its well-formed rows; `None` if it has none.
     pub grid: Option<Grid>,
@@ -106,7 +106,7 @@ impl Table {
         &self.units
     }
 
-    /// The values of columns in which all rows of a unit agree, by column: as far as path or statistics tell.
+    /// The values of columns that are constant within a unit, by column, if the path or statistics show them.
     pub fn constants(&self, unit: usize) -> &BTreeMap<usize, Label> {
         &self.constants[unit]
     }
@@ -127,7 +127,7 @@ impl Table {
         (&self.catalogue.files[unit.file].shown, unit.row_group)
     }
 
-    /// `D` of a unit's vectors in a column, where the schema of its file tells.
+    /// `D` of a unit's vectors in a column, if its type fixes it.
     pub fn dim(&self, unit: usize, column: usize) -> Option<usize> {
         match &self.files[self.units[unit].file].places[column] {
             Place::Vectors(vectors) => vectors.dim,

@@ -23,7 +23,7 @@ use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
 impl Table {
-    /// Finds the files and their columns; inputs are those of [`Archive::open`](super::Archive::open). Columns of
+    /// Finds the files and their columns; inputs are those of [`Archive::open`](crate::archive::Archive::open). Columns of
     /// fixed-size binary are vectors if `dtypes` names them with the type of their numbers.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
     let Discovered { files: found, mut passed, mut warnings } = discover(inputs)?;
     let mut hive = Hive::of(&found);
     let opened = open_all(found)?;
-    // A table without a row has the columns of its first file.
+    // A table without rows has the columns of its first file.
     let (mut filled, empty): (Vec<_>, Vec<_>) = opened.into_iter().partition(|(_, file)| file.has_rows());
     let mut empty = empty.into_iter();
     if filled.is_empty() {
@@ -76,7 +76,7 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
                 value.map(|value| (column, value))
             };
             constants.push(places.iter().enumerate().filter_map(known).collect());
-            // Queries make the groups: here all rows are of one.
+            // There are no group keys: queries group the rows.
             unit.key = Some(Vec::new());
             all.push(unit);
         }
@@ -88,7 +88,7 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
     Ok(Table { catalogue: Catalogue::new(entries), files, units: all, constants, columns, warnings })
 }
 
-/// The same content under other keys makes other rows.
+/// Refuses equal files, unless their keys differ: then their rows differ too.
 fn refuse_duplicates_of_keys(entries: &[File], files: &[TableFile]) -> Result<()> {
     let mut keyed: BTreeMap<Vec<Option<&Label>>, Vec<Pinned<'_>>> = BTreeMap::new();
     for (entry, file) in entries.iter().zip(files) {
@@ -103,7 +103,7 @@ fn refuse_duplicates_of_keys(entries: &[File], files: &[TableFile]) -> Result<()
     keyed.into_values().try_for_each(|files| refuse_duplicates(files.into_iter()))
 }
 
-/// What the first file has, which all others must have too.
+/// The columns of the first file, which all others must have too.
 struct TableLayout {
     files: Vec<FileColumn>,
     /// Hive keys and the kind of their values.
@@ -149,7 +149,7 @@ impl TableLayout {
         }
         for name in schema.names() {
             let root = schema.position(name)?;
-            // A path says which group a file is; a column of the same name says the same, which is checked.
+            // A column that repeats a key is checked against the path and left out.
             if let Some(root) = root.filter(|_| !keys.contains_key(name)) {
                 files.push(FileColumn { name: name.to_owned(), kind: ColumnKind::of(&schema, root) });
             }

@@ -166,7 +166,7 @@ impl TableReader {
 fn constant(label: &Label, rows: usize) -> Result<ArrayRef> {
     Ok(match label {
         Label::Int(value) => {
-            let value = i64::try_from(*value).map_err(|_| Error::internal("a hive key is no i64"))?;
+            let value = i64::try_from(*value).map_err(|_| Error::internal("a hive key does not fit an i64"))?;
             Arc::new(Int64Array::from_value(value, rows))
         }
         Label::Text(value) => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows))),
@@ -252,7 +252,7 @@ fn list<T: ArrowPrimitiveType>(
             let offsets = OffsetBuffer::from_repeated_length(dim, rows);
             LargeListArray::try_new(item.clone(), offsets, items, nulls).map(|array| Arc::new(array) as ArrayRef)
         }
-        other => return Err(Error::internal("vectors are no lists").with("type", other)),
+        other => return Err(Error::internal("vectors are not lists").with("type", other)),
     };
     made.map_err(|error| Error::internal("an array of vectors cannot be made").caused_by(error))
 }

@@ -1,8 +1,7 @@
-//! What a footer says twice, compared: a decoder takes one of the two, and a flipped bit in it would go unseen.
+//! Checks a footer against itself before it is decoded.
 //!
-//! The footer has no checksum in any file. But types and names stand in the schema and again with every column of every
-//! row group, counts and places have to agree with each other, and nothing may be nested deeper, or claim to hold more,
-//! than there are bytes for. This is looked at before anything is built.
+//! Footers have no checksum, and a decoder would not notice a flipped bit. But types and names are stored in the schema and
+//! again with every column of every row group, counts and offsets have to agree, and no list can be longer than its bytes.
 
 mod row_groups;
 mod schema;
@@ -34,10 +33,10 @@ struct Outline {
     cuts: Vec<usize>,
 }
 
-/// Why a footer is none.
+/// What is wrong with a footer.
 enum Flaw {
     Malformed,
-    /// What it says cannot be.
+    /// It contradicts itself.
     Says(Error),
 }
 
@@ -57,7 +56,7 @@ fn says<T>(detail: impl Display) -> Checked<T> {
 ///
 /// # Errors
 ///
-/// [`Data`](crate::error::ErrorKind::Data) if it is none, or contradicts itself.
+/// [`Data`](crate::error::ErrorKind::Data) if it is malformed or contradicts itself.
 pub(super) fn read(bytes: &[u8], end: u64) -> Result<ParquetMetaData> {
     let outline = outline(bytes, end).map_err(|flaw| match flaw {
         Flaw::Malformed => damaged("the footer is malformed"),
@@ -67,7 +66,7 @@ pub(super) fn read(bytes: &[u8], end: u64) -> Result<ParquetMetaData> {
     if outline.groups <= GROUPS_AT_ONCE {
         return decode(bytes);
     }
-    // A footer of so many row groups as can be numbered, over and over.
+    // Decodes several footers, each with as many row groups as can be numbered.
     let (before, after) = (&bytes[..outline.list], &bytes[outline.cuts[outline.cuts.len() - 1]..]);
     let (mut whole, mut groups) = (None, Vec::with_capacity(outline.groups));
     for part in outline.cuts.windows(2) {

@@ -58,7 +58,7 @@ fn row_group(
     })?;
     let Some(rows) = rows.filter(|_| found) else { return Err(Flaw::Malformed) };
     if rows < 0 {
-        return says("a count of rows is none");
+        return says("a row count is negative");
     }
     match most_values {
         Some(values) if values != rows => says(format_args!("a column claims {values} values for {rows} rows")),

@@ -3,7 +3,7 @@
 use super::{Checked, DEPTH, Flaw, says};
 use crate::archive::parquet::thrift::{BINARY, I32, STRUCT, Walker};
 
-/// The columns that the schema tells of.
+/// The elements of the schema.
 pub(super) struct FooterSchema<'a> {
     pub(super) elements: Vec<SchemaElement<'a>>,
     /// Which elements are columns.
@@ -47,7 +47,7 @@ impl<'a> FooterSchema<'a> {
                 let around = &schema.elements[*parent];
                 (element.parent, element.depth) = (*parent, around.depth + 1);
                 if !matches!(element.repetition, Some(0..=REPEATED)) {
-                    return says("a column says neither that it may be null nor that it may not");
+                    return says("a column does not say whether it may be null");
                 }
                 element.repeated = around.repeated || element.repetition == Some(REPEATED);
             } else if at > 0 {
@@ -115,8 +115,8 @@ impl<'a> SchemaElement<'a> {
                     walker.fields(|walker, id, kind| read_logical(walker, id, kind, logical))?;
                 }
                 (1..=10, _) => return Err(Flaw::Malformed),
-                // What it says of the column cannot be left aside.
-                _ => return says("its schema has a field that is of a newer version of the format, if of any"),
+                // An unknown field may change the meaning of the column.
+                _ => return says("its schema has an unknown field, perhaps of a newer version of the format"),
             }
             Ok(())
         })?;
@@ -127,12 +127,12 @@ impl<'a> SchemaElement<'a> {
     fn check_column(&self) -> Checked<()> {
         let Some(kind @ 0..=FIXED_LEN_BYTE_ARRAY) = self.kind else { return says("a column has no type") };
         if kind == FIXED_LEN_BYTE_ARRAY && self.length <= 0 {
-            return says("a column of a fixed length has none");
+            return says("a fixed-length column has no length");
         }
         Ok(())
     }
 
-    /// Types of meaning are told in two ways, a newer and an older one.
+    /// Checks that the logical type and the older converted type agree.
     fn check_meaning(&self) -> Checked<()> {
         let agree = match (self.logical, self.converted) {
             (Some(Logical::As(logical)), Some(converted)) => logical == converted,
@@ -148,14 +148,14 @@ impl<'a> SchemaElement<'a> {
     }
 }
 
-/// A logical type, as far as the older converted types know it.
+/// A logical type, compared with the older converted types.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Logical {
-    /// By that number.
+    /// The converted type of this number.
     As(i32),
-    /// It is newer than they are.
+    /// There is no such converted type.
     Alone,
-    /// By one number or another, or none.
+    /// Several converted types, or none, may stand beside it.
     Other,
 }
 

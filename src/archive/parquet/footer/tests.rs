@@ -122,7 +122,7 @@ fn what_stands_twice_must_be_the_same() {
         made.refused(detail);
     };
     leaf(1, number(1), "another type");
-    leaf(3, number(3), "neither that it may be null");
+    leaf(3, number(3), "does not say whether it may be null");
     leaf(6, number(14), "contradict each other");
     leaf(10, structure(&[(1, STRUCT, vec![0])]), "contradict each other");
     let mut made = Made::new();

@@ -1,7 +1,7 @@
-//! Pages on their way to the Arrow reader, which believes what their headers say: here that is compared with their bytes.
+//! Checks pages for the Arrow reader, which trusts their headers.
 //!
-//! A page whose checksum is right may still be read in another way than it was written, if a bit of its header or of the
-//! schema has flipped. Then levels and values do not fill it any more.
+//! A page may be decoded wrongly even though its checksum is right, if a bit of its header or of the schema has flipped. Then
+//! levels and values no longer fill the page exactly.
 
 use std::sync::Arc;
 

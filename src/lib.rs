@@ -26,8 +26,8 @@
 //! |---|---|
 //! | [`error`] | one opaque error: whose fault, what, where, what mends it |
 //! | [`batch`] | labelled rows in memory, checked once at the rim |
-//! | [`grid`] | the fixed-point grid, and the exact integers on it |
-//! | [`kernels`] | what hardware does: rounding, exact Gram matrices, nearest centres, sweeps over pairs |
+//! | [`grid`] | the fixed-point grid, how a chunk's is chosen, and the exact integers on it |
+//! | [`kernels`] | what hardware does: rounding, exact Gram matrices, nearest centres, sweeps over pairs; a worker's workspace |
 //! | [`state`] | the laws of merging, and the states that obey them |
 //! | [`linalg`] | eigenvalues, solves and products of small dense matrices |
 //! | [`metrics`] | one formula, one pure function of states |
@@ -36,13 +36,15 @@
 //! | [`report`] | named numbers with reasons, and their forms |
 //! | `sql` | one adapter for every state, one for every metric, with the feature `sql` |
 //! | [`pipeline`] | a job becomes a plan, a plan runs, a run gives a report |
-//! | [`cli`] | what was typed becomes a job |
+//! | `cli` | what was typed becomes a job, with the feature `cli` |
 //!
 //! # Invariants
 //!
 //! - No result depends on threads, order, or how rows were batched; nothing but the reader decides what a chunk is.
 //! - Memory depends on classes, dimensions, threads and the groups open at once, never on the number of rows. Nothing is
 //!   K×K, except where K < D.
+//! - What works on rows is chosen once for a run, by [`kernels::Device`]; each worker owns a [`kernels::Workspace`], and
+//!   nothing keeps memory behind a caller's back.
 //! - Only [`linalg`] and [`kernels`] know faer; nothing above [`archive`] knows Parquet, [`report`] excepted, which
 //!   writes it; only `sql` and the command that opens it know DataFusion, and all else builds without it.
 //! - A number that cannot be had is absent, with a reason. Rows are used, left out by the user's own flag and counted,
@@ -67,6 +69,8 @@
 //! divided.
 pub mod archive;
 pub mod batch;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 pub mod error;
 pub mod grid;
@@ -79,3 +83,5 @@ pub mod report;
 pub mod sql;
 pub mod state;
 pub mod store;
+
+pub use pipeline::{Accumulator, Job};

@@ -1,4 +1,4 @@
-//! Dense linear algebra on what is left of a state; hides every faer type.
+//! Dense linear algebra for the metrics. No other room but `kernels` sees a type of faer.
 //!
 //! Matrices are row-major slices. Every result has the same bits for any number of threads: factorizations run on one
 //! thread, and products in parallel over panels of fixed size, each of them one product on one thread.
@@ -31,9 +31,9 @@ pub struct Eigen {
 /// Singular values, largest first, and the singular vectors of one side.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Singular {
-    /// Descending, none negative.
+    /// Descending, at least 0.
     pub values: Vec<f64>,
-    /// Orthonormal rows, one a value, each as long as a row of the matrix.
+    /// Orthonormal rows, one for each value, each as long as a row of the matrix.
     pub vectors: Vec<f64>,
 }
 
@@ -166,7 +166,7 @@ pub fn outer_gram(a: &[f64], dim: usize) -> Vec<f64> {
     symmetric_product(MatRef::from_row_major_slice(a, a.len() / dim.max(1), dim))
 }
 
-/// `a aᵀ`: of each panel of rows what lies left of its diagonal block's end, and the mirror of that.
+/// `a aᵀ`, panel by panel: each panel of rows up to the end of its diagonal block, and then the mirror image.
 fn symmetric_product(a: MatRef<'_, f64>) -> Vec<f64> {
     let size = a.nrows();
     let mut out = vec![0.0; size * size];
@@ -199,7 +199,7 @@ impl Cholesky {
         factorize(&mut factor, dim).then_some(Self { factor, dim })
     }
 
-    /// The diagonal of `L`, squared: what of each variable the ones before it leave.
+    /// The squared diagonal of `L`: the part of the variance of each variable that the ones before it do not explain.
     pub fn pivots(&self) -> impl Iterator<Item = f64> {
         (0..self.dim).map(|j| self.factor[j * self.dim + j].powi(2))
     }

@@ -4,10 +4,9 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use nckit::archive::Request;
 use nckit::kernels::gram::{BLOCK_ROWS, plain_product};
-use nckit::metrics::{Extras, Options, Selection};
-use nckit::pipeline::{HeadRules, Job, Plan, Rounding, Watch};
+use nckit::metrics::Selection;
+use nckit::pipeline::Job;
 
 use crate::data::{Archive, Layout, Order, ROWS, archive, brief, read_file};
 
@@ -17,23 +16,8 @@ const SUMS: [&str; 2] = ["nc1_cdnv", "nc2_etf_error"];
 
 fn measure(path: &Path, metrics: &[&str], threads: usize) {
     let metrics: Vec<String> = metrics.iter().map(|&name| name.to_owned()).collect();
-    let job = Job {
-        inputs: vec![path.to_str().expect("a path of ASCII").to_owned()],
-        request: Request::default(),
-        head: None,
-        head_transposed: false,
-        head_rules: HeadRules::default(),
-        decisions: None,
-        ood: None,
-        selection: Selection::parse(&metrics).expect("names of metrics"),
-        options: Options::default(),
-        extras: Extras::default(),
-        rounding: Rounding::default(),
-        scores: false,
-        threads,
-        memory: 4 << 30,
-    };
-    let report = Plan::new(job).and_then(|plan| plan.run(&Watch::default())).expect("a report");
+    let selection = Selection::parse(&metrics).expect("names of metrics");
+    let report = Job { selection, threads, memory: 4 << 30, ..Job::new([path]) }.run().expect("a report");
     assert_eq!(report.groups[0].rows, ROWS as u64);
 }
 

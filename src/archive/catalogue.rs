@@ -31,10 +31,6 @@ pub struct File {
     pub modified: SystemTime,
     /// The fingerprint of its container: in Parquet, FNV-1a of the footer's bytes.
     pub footer_hash: u64,
-    /// How many units it has, in Parquet row groups.
-    pub row_groups: usize,
-    /// Its rows.
-    pub rows: u64,
     /// The hive keys of its path, as written.
     pub keys: BTreeMap<String, String>,
     /// Bytes of memory that its container takes.
@@ -154,8 +150,6 @@ impl File {
             size: version.size,
             modified: version.modified,
             footer_hash: container.fingerprint(),
-            row_groups: container.units(),
-            rows: (0..container.units()).map(|unit| container.rows(unit)).sum(),
             keys: found.keys,
             memory: container.memory(),
             version: *version,

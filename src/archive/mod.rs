@@ -18,7 +18,7 @@ mod file_columns;
 mod foreign;
 mod formats;
 mod grouping;
-pub mod head;
+mod head;
 mod keys;
 mod labels;
 mod open_files;

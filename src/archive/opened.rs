@@ -125,8 +125,8 @@ impl Archive {
         &self.passed
     }
 
-    /// A line about what was passed over unexpectedly: `over 3 files (2 × text, 1 × empty)`.
-    pub(crate) fn passed_text(&self) -> Option<String> {
+    /// The same in one line, `over 3 files (2 × text, 1 × empty)`; `None` if all of it is expected.
+    pub fn passed_text(&self) -> Option<String> {
         passed_over(&self.passed)
     }
 

@@ -4,7 +4,7 @@ use super::dtype::Dtype;
 use crate::batch::Label;
 
 /// What to do with rows or files that cannot be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Policy {
     /// Stop with an error that says where.
     #[default]

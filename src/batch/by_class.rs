@@ -2,15 +2,15 @@
 
 use super::Batch;
 
-/// No row of the class is among them.
+/// Stands for the class of a code that none of the rows has.
 const NONE: u32 = u32::MAX;
 
-/// Some rows of a batch, class after class, so that what a class needs stays in the nearest cache for all of its rows.
+/// Some rows of a batch, class after class: so the sums and shifts of a class stay in cache while its rows pass.
 ///
-/// Classes are in order of their first rows, and so are the rows of each.
+/// Classes come in the order of their first rows, and the rows of a class in the order of the batch.
 #[derive(Clone, Debug)]
-pub(crate) struct ByClass {
-    /// Which class a code is, `NONE` if none.
+pub struct ByClass {
+    /// The class of each code, or `NONE`.
     class_of_code: Vec<u32>,
     codes: Vec<u32>,
     counts: Vec<u64>,
@@ -18,15 +18,15 @@ pub(crate) struct ByClass {
     classes: Vec<u32>,
 }
 
-/// Some classes that follow one another.
-pub(crate) struct Part<'a> {
-    /// The batch's code of each.
+/// The rows of some consecutive classes.
+pub(crate) struct ClassRange<'a> {
+    /// The code that each class has in the batch.
     pub(crate) codes: &'a [u32],
-    /// The rows of each, at least one.
+    /// How many rows each class has: at least one.
     pub(crate) counts: &'a [u64],
-    /// The first of these classes.
+    /// The number of the first of these classes.
     pub(crate) first_class: u32,
-    /// Whether no class follows.
+    /// Whether these are the last classes.
     pub(crate) is_last: bool,
     /// Their rows, as indices into the batch.
     pub(crate) rows: &'a [u32],
@@ -35,8 +35,8 @@ pub(crate) struct Part<'a> {
 }
 
 impl ByClass {
-    /// Orders the rows selected, or all of them.
-    pub(crate) fn of(batch: &Batch<'_>, selected: Option<&[u32]>) -> Self {
+    /// Orders the rows selected, or all rows.
+    pub fn of(batch: &Batch<'_>, selected: Option<&[u32]>) -> Self {
         match selected {
             Some(selected) => Self::order(batch, selected.iter().copied()),
             None => Self::order(batch, 0..batch.rows() as u32),
@@ -70,13 +70,13 @@ impl ByClass {
         Self { class_of_code, codes, counts, rows, classes }
     }
 
-    /// So many classes after the other, and then what is left.
-    pub(crate) fn parts(&self, classes: usize) -> impl Iterator<Item = Part<'_>> {
+    /// All rows, up to so many classes at a time.
+    pub(crate) fn parts(&self, classes: usize) -> impl Iterator<Item = ClassRange<'_>> {
         let (mut first_class, mut first_row) = (0, 0);
         self.codes.chunks(classes).zip(self.counts.chunks(classes)).map(move |(codes, counts)| {
             let rows = first_row..first_row + counts.iter().sum::<u64>() as usize;
             let is_last = rows.end == self.rows.len();
-            let part = Part {
+            let part = ClassRange {
                 is_last,
                 codes,
                 counts,
@@ -90,13 +90,13 @@ impl ByClass {
         })
     }
 
-    /// The rows of each class, at least one.
-    pub(crate) fn counts(&self) -> &[u64] {
+    /// How many rows each class has: at least one.
+    pub fn counts(&self) -> &[u64] {
         &self.counts
     }
 
-    /// The rows of one class after the other.
-    pub(crate) fn each(&self) -> impl Iterator<Item = &[u32]> {
+    /// The rows of each class, as indices into the batch.
+    pub fn each(&self) -> impl Iterator<Item = &[u32]> {
         let mut rest = &self.rows[..];
         self.counts.iter().map(move |&count| {
             let (rows, others) = rest.split_at(count as usize);
@@ -106,16 +106,16 @@ impl ByClass {
     }
 
     /// The rows, as indices into the batch.
-    pub(crate) fn rows(&self) -> &[u32] {
+    pub fn rows(&self) -> &[u32] {
         &self.rows
     }
 
-    /// The class of each of them.
-    pub(crate) fn classes(&self) -> &[u32] {
+    /// The class of each of these rows.
+    pub fn classes(&self) -> &[u32] {
         &self.classes
     }
 
-    /// The class of a code, if it has a row.
+    /// The class of a code of the batch, if one of the rows has it.
     pub(crate) fn class(&self, code: u32) -> Option<usize> {
         self.class_of_code.get(code as usize).filter(|&&class| class != NONE).map(|&class| class as usize)
     }

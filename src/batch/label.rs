@@ -1,8 +1,8 @@
-//! What a class is called.
+//! Class labels.
 
 use std::fmt;
 
-/// A class label. Labels are ordered by value, never by where or when they were seen.
+/// A class label. Labels are ordered by value, and not by where they come first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Label {
     /// From boolean columns.
@@ -34,19 +34,49 @@ impl Label {
         }
     }
 
-    /// Whether readers take it for a class: integers are not negative, and fit 64 bits.
+    /// Whether readers accept it as a class: an integer must not be negative and must fit 64 bits.
     pub fn is_class(&self) -> bool {
         !matches!(self, Self::Int(value) if u64::try_from(*value).is_err())
     }
 }
 
+impl From<bool> for Label {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<&str> for Label {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Label {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+macro_rules! from_integers {
+    ($($integer:ty),*) => {
+        $(impl From<$integer> for Label {
+            fn from(value: $integer) -> Self {
+                Self::Int(value.into())
+            }
+        })*
+    };
+}
+
+from_integers!(u8, i32, u32, i64, u64);
+
 impl LabelKind {
-    /// The kind of that [name](fmt::Display).
+    /// The kind that is [displayed](fmt::Display) as `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Bool, Self::Int, Self::Text].into_iter().find(|kind| kind.to_string() == name)
     }
 
-    /// The label of this kind that is [shown](fmt::Display) so.
+    /// The label of this kind that is [displayed](fmt::Display) as `text`.
     pub fn parse(self, text: &str) -> Option<Label> {
         match self {
             Self::Bool => text.parse().ok().map(Label::Bool),

@@ -1,11 +1,11 @@
-//! Labelled rows in memory, checked once at the rim.
+//! Labelled rows in memory, checked once when they are made.
 //!
-//! Everything below relies on it: rows are finite and of one length, labels are there.
+//! Everything else relies on these checks: rows are finite and of one length, and every row has a label.
 
 mod by_class;
 mod label;
 
-pub(crate) use by_class::ByClass;
+pub use by_class::ByClass;
 pub use label::{Label, LabelKind};
 
 use half::f16;
@@ -21,6 +21,24 @@ pub enum Features<'a> {
     F32(&'a [f32]),
     /// IEEE double precision.
     F64(&'a [f64]),
+}
+
+impl<'a> From<&'a [f16]> for Features<'a> {
+    fn from(values: &'a [f16]) -> Self {
+        Self::F16(values)
+    }
+}
+
+impl<'a> From<&'a [f32]> for Features<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self::F32(values)
+    }
+}
+
+impl<'a> From<&'a [f64]> for Features<'a> {
+    fn from(values: &'a [f64]) -> Self {
+        Self::F64(values)
+    }
 }
 
 impl Features<'_> {
@@ -50,7 +68,7 @@ impl Features<'_> {
 
 /// Labelled rows: `N × D` finite values, row-major, and the class of each row.
 ///
-/// `codes[i]` is an index into `classes`, whose order means nothing and may differ from batch to batch.
+/// `codes[i]` is an index into `classes`. The order of `classes` has no meaning and may differ from batch to batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     dim: usize,
@@ -66,7 +84,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) if the number of values is not `codes.len() · dim`, a code has no class,
-    /// there are `2^32` rows or more, or a value is a NaN or an infinity: then with its row and dimension.
+    /// there are `2^32` rows or more, or a value is NaN or infinite; the error names its row and dimension.
     pub fn new(dim: usize, features: Features<'a>, codes: &'a [u32], classes: &'a [Label]) -> Result<Self> {
         let batch = Self::of_finite(dim, features, codes, classes)?;
         match features.first_nonfinite() {
@@ -75,7 +93,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The same of values that are known to be finite, as those that a reader has looked through are.
+    /// The same for values that are known to be finite, such as those that a reader has checked.
     pub(crate) fn of_finite(
         dim: usize,
         features: Features<'a>,

@@ -10,8 +10,9 @@ use super::measure::{describe_columns, dry_run, memory_text, plan_text, time, us
 use super::progress::{Stopping, watched};
 use crate::archive::commands_terminal;
 use crate::error::{Error, ErrorKind, Result};
-use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{CheckpointedPass, Saving, Task};
+use crate::kernels::Device;
+use crate::metrics::Selection;
+use crate::pipeline::{CheckpointedPass, Resources, Saving, Task};
 use crate::store::{Lock, StateFile, refuse_inputs};
 
 pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, console: &Console) -> Result<()> {
@@ -56,21 +57,21 @@ pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, cons
     Ok(())
 }
 
-fn task(args: &Accumulate) -> Result<Task> {
-    // Whatever is read beside the states later, the scatter is there for it.
-    let needs = Selection::parse(&args.metrics)?.needs(true, true, true, Extras::default(), &Options::default());
+pub(super) fn task(args: &Accumulate) -> Result<Task> {
+    let Resources { threads, memory } = args.machine.resources();
     Ok(Task {
         inputs: args.input.inputs.clone(),
         request: args.input.request()?,
         rounding: args.exactness.rounding(),
-        scatter: needs.scatter,
+        scatter: Task::needs_scatter(&Selection::parse(&args.metrics)?),
         shard: args.shard,
-        threads: args.machine.thread_count(),
-        memory: args.machine.memory_limit(),
+        device: Device::detect(),
+        threads,
+        memory,
     })
 }
 
-/// What there is to do, if anything.
+/// The accumulation that the flags ask for; `None` if the state is finished.
 fn accumulation(args: &Accumulate, task: &Task, console: &Console) -> Result<Option<CheckpointedPass>> {
     let path = &args.output;
     if args.overwrite || !path.exists() {
@@ -80,9 +81,9 @@ fn accumulation(args: &Accumulate, task: &Task, console: &Console) -> Result<Opt
         return CheckpointedPass::begin(task, None).map(Some);
     }
     if !args.resume && !args.extend {
-        return Err(Error::output("the state exists")
+        return Err(Error::output("the state file already exists")
             .with("file", path.display())
-            .help("--resume goes on with it, --extend adds new files to it, --overwrite replaces it"));
+            .help("--resume continues it, --extend adds new files to it, --overwrite replaces it"));
     }
     let in_file = |error: Error| error.with_default("file", path.display());
     let state = StateFile::read(path)?;
@@ -96,26 +97,26 @@ fn accumulation(args: &Accumulate, task: &Task, console: &Console) -> Result<Opt
     Ok(None)
 }
 
-/// There is nothing to resume; but is it the state of this command?
+/// Says that nothing is left to resume, or fails if the state is of other inputs.
 fn finished(path: &Path, task: &Task, state: &StateFile, console: &Console) -> Result<()> {
     let (known, new) = match CheckpointedPass::compare(task, state) {
-        // Inputs may be gone once they are counted.
+        // The inputs may have been removed once they were counted.
         Err(error) if error.kind() == ErrorKind::Missing => (1, 0),
         compared => compared?,
     };
     if known == 0 && new > 0 {
-        return Err(Error::data("the state is finished, and is of other files")
+        return Err(Error::data("the state is finished, and holds other files")
             .help("--extend adds these, --overwrite begins again"));
     }
     if new > 0 {
         let units = counted(new as u64, "row group", "s");
         console.warn(&format!("{units} of the inputs are not in the state, which is finished: --extend adds them"));
     }
-    console.fact("state", &format!("{}   finished already", path.display()));
+    console.fact("state", &format!("{}   already finished", path.display()));
     Ok(())
 }
 
-/// The command that goes on: the same again, if nothing was saved.
+/// The command that continues this one; the same command if nothing was saved.
 fn resume_command(typed: &[OsString], saved: bool) -> String {
     let mut words = vec!["nckit".to_owned()];
     words.extend(typed.iter().skip(1).map(|word| word.to_string_lossy().into_owned()));
@@ -126,7 +127,7 @@ fn resume_command(typed: &[OsString], saved: bool) -> String {
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+%@{}".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -149,13 +150,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_that_goes_on_is_a_command() {
+    fn the_command_that_continues_can_be_pasted() {
         let typed = ["/usr/bin/nckit", "accumulate", "emb/*.parquet", "it's", "-o", "lm.ncst", "--overwrite"];
         let typed: Vec<OsString> = typed.iter().map(OsString::from).collect();
         let expected = r"nckit accumulate 'emb/*.parquet' 'it'\''s' -o lm.ncst --resume";
         assert_eq!(resume_command(&typed, true), expected);
         assert!(resume_command(&typed, false).ends_with("--overwrite"));
-        // As bash and zsh read it.
+        // Bash and zsh read it like this.
         assert_eq!(quoted("a\u{1b}'\u{202e}é"), r"$'a\x1b\'\U0000202eé'");
     }
 }

@@ -1,11 +1,17 @@
-//! The flags, as typed.
+//! The commands and their flags.
+#![warn(clippy::wildcard_enum_match_arm)]
 #![expect(clippy::doc_markdown, reason = "these are help texts, shown as they stand")]
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
+use clap::builder::PossibleValue;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::archive::{Dtype, Policy, Request};
+use crate::metrics::Extras;
+use crate::pipeline::{HeadRules, Resources, Rounding};
+use crate::report::Format;
 
 /// Measures neural collapse over archived embeddings, exactly and in one read.
 #[derive(Debug, Parser)]
@@ -22,38 +28,38 @@ pub(super) enum Verb {
     /// Read features and print every metric of every group.
     #[command(after_help = MEASURE_EXAMPLES)]
     Measure(Box<Measure>),
-    /// Say what an archive or a state file holds: columns, dimensions, classes, groups, and what measuring takes.
+    /// Describe an archive or a state file: columns, dimensions, classes, groups, and what measuring would take.
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(Inspect),
     /// Count rows into a state file, which can be resumed, extended, merged and finished later.
     #[command(after_help = ACCUMULATE_EXAMPLES)]
     Accumulate(Accumulate),
-    /// Combine state files of shards and machines, or take one out again.
+    /// Merge state files of shards and machines, or subtract one again.
     #[command(after_help = MERGE_EXAMPLES)]
     Merge(Merge),
-    /// Print every metric of every group from state files; no row of theirs is read.
+    /// Print every metric of every group from state files, without reading their rows again.
     #[command(after_help = FINISH_EXAMPLES)]
     Finish(Box<Finish>),
-    /// Check a state file, and whether the inputs are still what was counted.
+    /// Check a state file, and whether its inputs have changed.
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verify),
-    /// Ask archives and stored states in SQL, with every metric as a function.
+    /// Query archives and stored states in SQL, with every metric as a function.
     #[cfg(feature = "sql")]
     #[command(after_help = super::sql::args::EXAMPLES)]
     Sql(Box<super::sql::args::Sql>),
-    /// Measure how fast this machine is, part by part, each beside what bounds it.
+    /// Measure how fast each part of a run is on this machine, beside what bounds it.
     Bench(Bench),
 }
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Bench {
-    /// File, directory or glob, whose first chunk is measured; default: rows made up in memory
+    /// File, directory or glob whose first chunk is measured [default: made-up rows in memory]
     #[arg(value_name = "INPUT")]
     pub(super) input: Option<String>,
-    /// Vector column [default: the only one, or one of a well-known name]
+    /// The vector column [default: the only one, or one with a well-known name]
     #[arg(long, value_name = "COLUMN", requires = "input")]
     features: Option<String>,
-    /// Label column [default: one of a well-known name]
+    /// The label column [default: one with a well-known name]
     #[arg(long, value_name = "COLUMN", requires = "input")]
     labels: Option<String>,
 }
@@ -89,8 +95,8 @@ Examples:
   nckit accumulate 'emb/*.parquet' -o lm.ncst --extend
   srun -N8 bash -c 'nckit accumulate \"emb/*.parquet\" --shard $SLURM_PROCID/$SLURM_NTASKS -o part-$SLURM_PROCID.ncst'
 
-Ctrl-C and SIGTERM end the units in hand and save the state; a second one ends at once. Beside the state lies a lock,
-STATE.lock. Exit codes: those of measure; 143 terminated, 75 another process is writing the state.";
+Ctrl-C and SIGTERM finish the row groups in hand and save the state; a second signal ends the program at once. The
+lock of a state is STATE.lock beside it. Exit codes: those of measure; 143 terminated, 75 another process is writing the state.";
 
 const MERGE_EXAMPLES: &str = "\
 Examples:
@@ -109,7 +115,7 @@ Examples:
   nckit verify all.ncst --inputs 'emb/*.parquet'
   nckit verify all.ncst --inputs 'emb/*.parquet' --deep
 
-Exit codes: 0 all is well, 1 the inputs are not what was counted, 65 the state is damaged.";
+Exit codes: 0 no difference, 1 the inputs differ from what was counted, 65 the state is damaged.";
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Measure {
@@ -122,7 +128,7 @@ pub(super) struct Measure {
     pub(super) conventions: Conventions,
     #[command(flatten)]
     pub(super) outputs: Outputs,
-    /// Print the plan, and stop
+    /// Print the plan and stop
     #[arg(long, help_heading = "Output")]
     pub(super) dry_run: bool,
 
@@ -132,32 +138,31 @@ pub(super) struct Measure {
     pub(super) machine: Machine,
 }
 
-/// What is read beside the states.
+/// The classifier and further rows.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Further {
-    /// The classifier: Parquet, .safetensors[:KEY], or weight.npy[,bias.npy]; `{epoch}` is filled from the group as
-    /// directories write it, `{epoch:03}` with three digits
+    /// The classifier: Parquet, .safetensors[:KEY], or weight.npy[,bias.npy]; `{epoch}` becomes the group's epoch as its
+    /// directory writes it, `{epoch:03}` pads it to three digits
     #[arg(long, value_name = "FILE[:KEY]", help_heading = "Classifier and further rows")]
     pub(super) head: Option<String>,
-    /// Which row of a head without a column `class` is which class: `label` (the number), `one-based` (less one),
-    /// `rank` (in the order of the run's labels), `names:FILE` (one a line) [default: label, for integers only]
+    /// Where a head without a column `class` has the row of a class: at its `label`, `one-based` (its label − 1), by the
+    /// `rank` of its label among the run's labels, `names:FILE` (the line of its name) [default: label, for integers only]
     #[arg(long, value_name = "RULE", help_heading = "Classifier and further rows")]
     pub(super) head_rows: Option<String>,
-    /// Names of classes 0, 1, …: one a line, or `id2label` of a config.json; for rows of heads, --per-class and
-    /// --worst-pairs
+    /// Names of classes 0, 1, …: one per line, or `id2label` of a config.json. Heads, --per-class and --worst-pairs use
+    /// them
     #[arg(long, value_name = "FILE", help_heading = "Classifier and further rows")]
     pub(super) class_names: Option<PathBuf>,
-    /// Groups that the head is for; different keys: and, the same key twice: or
+    /// Use the head for groups with this key only; different keys must all match, one key matches any of its values
     #[arg(long, value_name = "KEY=VALUE", requires = "head", help_heading = "Classifier and further rows")]
     pub(super) head_for: Vec<String>,
-    /// Groups whose head is not there: an error that lists them, or no value where a head is needed
-    #[arg(long, value_enum, default_value_t = MissingName::Fail, requires = "head", help_heading = "Classifier and further rows")]
+    /// What to do if heads of groups are missing: list them and fail, or give no value to metrics that need a head
+    #[arg(long, value_enum, default_value_t = HeadRules::default().missing.into(), requires = "head", help_heading = "Classifier and further rows")]
     pub(super) on_missing_head: MissingName,
     /// The head is stored as dimension × class
     #[arg(long, requires = "head", help_heading = "Classifier and further rows")]
     pub(super) head_transposed: bool,
-    /// Rows whose decisions are compared (NC4), `PATH[?key=value&…]`; measure reads the same
-    /// rows again by default
+    /// Rows whose decisions are compared (NC4), `PATH[?key=value&…]` [default of measure: the rows of INPUT]
     #[arg(long, value_name = "INPUT", help_heading = "Classifier and further rows")]
     pub(super) decisions: Option<String>,
     /// Out-of-distribution rows (NC5), `PATH[?key=value&…]`
@@ -168,7 +173,7 @@ pub(super) struct Further {
 /// Which metrics, and how they are defined.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Conventions {
-    /// Families (nc1 nc2 gnc2 nc3 nc4 nc5 hug mse) or single keys; default: all that the inputs allow
+    /// Families (nc1 nc2 gnc2 nc3 nc4 nc5 hug mse) or single keys [default: all that the inputs allow]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Metrics")]
     pub(super) metrics: Vec<String>,
     /// Leave out classes with fewer rows [default: 2 for CDNV and class variances, 1 for all others]
@@ -177,14 +182,14 @@ pub(super) struct Conventions {
     /// Leave out classes with more rows
     #[arg(long, value_name = "N", help_heading = "Metrics")]
     pub(super) max_count: Option<u64>,
-    /// The global mean: of the class means, or of all rows
+    /// Take the global mean over the class means, or over all rows
     #[arg(long, value_name = "WHICH", value_parser = ["class", "sample"], help_heading = "Metrics")]
     pub(super) centring: Option<String>,
-    /// What the within-class scatter is divided by
+    /// The divisor of the within-class scatter
     #[arg(long, value_name = "WHICH", value_parser = ["n", "n-k", "balanced"], help_heading = "Metrics")]
     pub(super) normaliser: Option<String>,
     /// Further conventions: cdnv_exponent, divide_by_k, riesz_s, use_bias, ood_centred,
-    /// ood_mean, neco_dim, neco_scale, neco_denominator, neco_max_logit, weight_decay; a wrong one lists them all
+    /// ood_mean, neco_dim, neco_scale, neco_denominator, neco_max_logit, weight_decay; an unknown key lists them all
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Metrics")]
     pub(super) option: Vec<String>,
 }
@@ -192,14 +197,14 @@ pub(super) struct Conventions {
 /// Where the result goes.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Outputs {
-    /// Write one row a class to this file
+    /// Write one row per class to this file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) per_class: Option<PathBuf>,
-    /// Write what NC4 and NECO say of every row of the decisions and out of distribution to this Parquet file
+    /// Write the decisions (NC4) and NECO score of every row of --decisions and --ood to this Parquet file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) scores: Option<PathBuf>,
-    /// Show the pairs of classes hardest to tell apart
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Output")]
+    /// Show the N pairs of classes that are hardest to tell apart
+    #[arg(long, value_name = "N", default_value_t = Extras::default().worst_pairs, help_heading = "Output")]
     pub(super) worst_pairs: usize,
     #[command(flatten)]
     pub(super) result: ResultFlags,
@@ -208,13 +213,13 @@ pub(super) struct Outputs {
 /// Where the result goes.
 #[derive(Debug, ClapArgs)]
 pub(super) struct ResultFlags {
-    /// Write the result to a file as well; the extension decides: json, ndjson, csv, parquet, md
+    /// Also write the result to this file, in the format of its extension: json, ndjson, csv, md or parquet
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) output: Vec<PathBuf>,
-    /// Replace outputs that exist; their mode stays, and their owner where that is permitted
+    /// Replace existing outputs; they keep their mode, and their owner where the system permits it
     #[arg(long, help_heading = "Output")]
     pub(super) overwrite: bool,
-    /// What standard output gets; automatic: a table on a terminal, ndjson in a pipe, nothing beside -o in a pipe
+    /// The format of standard output; automatic: a table on a terminal, ndjson in a pipe, nothing in a pipe beside -o
     #[arg(long, value_enum, default_value_t = FormatName::Automatic, help_heading = "Output")]
     pub(super) format: FormatName,
 }
@@ -222,11 +227,11 @@ pub(super) struct ResultFlags {
 /// How rows are rounded.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Exactness {
-    /// One step 2^E of the fixed-point grid for all rows and dimensions [default: each chunk's own]
+    /// Round all rows and dimensions to the step 2^E of one fixed-point grid [default: each chunk has its own grid]
     #[arg(long, value_name = "E", allow_negative_numbers = true, value_parser = clap::value_parser!(i16).range(-1022..=1000), help_heading = "Exactness")]
     pub(super) grid: Option<i16>,
     /// Make every chunk's own grid finer by this many bits; up to four times slower
-    #[arg(long, value_name = "B", default_value_t = 0, conflicts_with = "grid", value_parser = clap::value_parser!(u32).range(0..=20), help_heading = "Exactness")]
+    #[arg(long, value_name = "B", default_value_t = Rounding::default().extra_bits, conflicts_with = "grid", value_parser = clap::value_parser!(u32).range(0..=20), help_heading = "Exactness")]
     pub(super) extra_bits: u32,
 }
 
@@ -238,25 +243,25 @@ pub(super) struct Accumulate {
     /// The state file
     #[arg(short, long, value_name = "STATE", required = true, help_heading = "State")]
     pub(super) output: PathBuf,
-    /// Go on where the state ends; begin it if there is none
+    /// Continue an unfinished state; begin one if there is none
     #[arg(long, conflicts_with_all = ["overwrite", "extend"], help_heading = "State")]
     pub(super) resume: bool,
-    /// Add to a state what it does not hold yet
+    /// Add the inputs that a state does not hold yet
     #[arg(long, conflicts_with = "overwrite", help_heading = "State")]
     pub(super) extend: bool,
-    /// Replace a state that exists
+    /// Replace an existing state
     #[arg(long, help_heading = "State")]
     pub(super) overwrite: bool,
-    /// How often the state is saved: 90s, 5m, 1h; 0s is after every row group
-    #[arg(long, value_name = "DUR", default_value = "60s", value_parser = super::resources::parse_duration, help_heading = "State")]
+    /// How often to save the state: 90s, 5m, 1h; 0s saves it after every row group
+    #[arg(long, value_name = "DUR", default_value = "60s", value_parser = super::units::parse_duration, help_heading = "State")]
     pub(super) checkpoint_every: std::time::Duration,
     /// Count the I-th of N parts of the rows, 0-based; all parts must see the same files
     #[arg(long, value_name = "I/N", value_parser = shard, help_heading = "State")]
     pub(super) shard: Option<(u32, u32)>,
-    /// What the state is for, as in measure; less is kept if no metric needs the D × D matrix
+    /// The metrics that the state will serve, as in measure; it is smaller if none needs the D × D scatter matrix
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "State")]
     pub(super) metrics: Vec<String>,
-    /// Print the plan, and stop
+    /// Print the plan and stop
     #[arg(long, help_heading = "State")]
     pub(super) dry_run: bool,
 
@@ -271,16 +276,16 @@ pub(super) struct Merge {
     /// State files
     #[arg(required = true, value_name = "STATE")]
     pub(super) states: Vec<PathBuf>,
-    /// The state file to be written
+    /// The state file to write
     #[arg(short, long, value_name = "STATE", required = true)]
     pub(super) output: PathBuf,
-    /// Take the rows of this state out again
+    /// Subtract the rows of this state
     #[arg(long, value_name = "STATE")]
     pub(super) subtract: Vec<PathBuf>,
-    /// Replace a state that exists
+    /// Replace an existing state
     #[arg(long)]
     pub(super) overwrite: bool,
-    /// Count the same content under two names twice
+    /// Count content twice that appears under two names
     #[arg(long)]
     pub(super) allow_duplicates: bool,
 }
@@ -290,7 +295,7 @@ pub(super) struct Finish {
     /// State files; several are merged first
     #[arg(required = true, value_name = "STATE")]
     pub(super) states: Vec<PathBuf>,
-    /// Count the same content under two names twice
+    /// Count content twice that appears under two names
     #[arg(long)]
     pub(super) allow_duplicates: bool,
     #[command(flatten)]
@@ -320,7 +325,7 @@ fn shard(text: &str) -> Result<(u32, u32), String> {
     let parsed = text.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
     match parsed {
         Some((part, parts)) if part < parts => Ok((part, parts)),
-        _ => Err("I/N with 0 ≤ I < N, as 0/8".to_owned()),
+        _ => Err("expected I/N with 0 ≤ I < N, such as 0/8".to_owned()),
     }
 }
 
@@ -340,31 +345,31 @@ pub(super) struct Input {
     /// The vector column [default: the only one, or one with a well-known name]
     #[arg(long, value_name = "COL", help_heading = "Rows")]
     pub(super) features: Option<String>,
-    /// What the bytes of that column are, if it is fixed-size binary: f16, bf16, f32 or f64, little-endian
+    /// The type of the numbers in a vector column of fixed-size binary: f16, bf16, f32 or f64, little-endian
     #[arg(long, value_name = "TYPE", requires = "features", value_parser = dtype, help_heading = "Rows")]
     pub(super) dtype: Option<Dtype>,
     /// The label column [default: one with a well-known name]
     #[arg(long, value_name = "COL", help_heading = "Rows")]
     pub(super) labels: Option<String>,
-    /// Columns or hive keys that make groups
+    /// Columns or hive keys whose values make the groups
     #[arg(long, value_name = "KEYS", value_delimiter = ',', help_heading = "Rows")]
     pub(super) group_by: Vec<String>,
-    /// Only rows whose key has this value; different keys: and, the same key twice: or
+    /// Read only rows whose key has this value; different keys must all match, one key matches any of its values
     #[arg(long = "where", value_name = "KEY=VALUE", help_heading = "Rows")]
     pub(super) filters: Vec<String>,
-    /// Rows of this label are padding: left out, and counted
+    /// Leave out rows with this label, as of padding, and count them
     #[arg(long, value_name = "V", allow_hyphen_values = true, help_heading = "Rows")]
     pub(super) ignore_label: Option<String>,
-    /// Rows with a null label, vector or element
-    #[arg(long, value_enum, default_value_t = PolicyName::Fail, help_heading = "Rows")]
+    /// What to do with rows that have a null label, vector or element
+    #[arg(long, value_enum, default_value_t = Request::default().nulls.into(), help_heading = "Rows")]
     pub(super) nulls: PolicyName,
-    /// Rows with a NaN or an infinity
-    #[arg(long, value_enum, default_value_t = PolicyName::Fail, help_heading = "Rows")]
+    /// What to do with rows that have a NaN or an infinity
+    #[arg(long, value_enum, default_value_t = Request::default().nonfinite.into(), help_heading = "Rows")]
     pub(super) nonfinite: PolicyName,
-    /// Files that are no Parquet, or damaged; to skip them, all files are decoded once more, in advance
-    #[arg(long, value_enum, default_value_t = PolicyName::Fail, help_heading = "Rows")]
+    /// What to do with files that are damaged or are not Parquet; to skip them, all files are decoded once in advance
+    #[arg(long, value_enum, default_value_t = Request::default().bad_files.into(), help_heading = "Rows")]
     pub(super) on_bad_file: PolicyName,
-    /// Count the same content under two names twice
+    /// Count content twice that appears under two names
     #[arg(long, help_heading = "Rows")]
     pub(super) allow_duplicates: bool,
 }
@@ -374,16 +379,23 @@ pub(super) struct Machine {
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Machine")]
     pub(super) threads: Option<u16>,
-    /// Memory to use at most, as 8GiB [default: 60 % of what there is]
-    #[arg(long, value_name = "SIZE", value_parser = super::resources::parse_size, help_heading = "Machine")]
+    /// The most memory to use, such as 8GiB [default: 60 % of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = super::units::parse_size, help_heading = "Machine")]
     pub(super) memory: Option<u64>,
     /// auto, cpu or cuda[:N]; this build has no CUDA
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device, help_heading = "Machine")]
     pub(super) device: String,
 }
 
+impl Machine {
+    /// What the run may use.
+    pub(super) fn resources(&self) -> Resources {
+        Resources::new(self.threads.map(usize::from), self.memory)
+    }
+}
+
 fn dtype(text: &str) -> Result<Dtype, String> {
-    Dtype::from_name(text).ok_or_else(|| "one of f16, bf16, f32, f64".to_owned())
+    Dtype::from_name(text).ok_or_else(|| "expected f16, bf16, f32 or f64".to_owned())
 }
 
 fn device(text: &str) -> Result<String, String> {
@@ -392,26 +404,26 @@ fn device(text: &str) -> Result<String, String> {
         _ if text == "cuda" || text.starts_with("cuda:") => {
             Err("this build of nckit has no CUDA; use auto or cpu".to_owned())
         }
-        _ => Err("one of auto, cpu, cuda, cuda:N".to_owned()),
+        _ => Err("expected auto, cpu, cuda or cuda:N".to_owned()),
     }
 }
 
-/// How much is said, and how.
+/// What goes to standard error, and how it looks.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Display {
-    /// Say nothing but the result and errors
+    /// Print nothing but the result and errors
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Display")]
     pub(super) quiet: bool,
-    /// Say also how long it took, and how
+    /// Print times and details too
     #[arg(short, long, global = true, help_heading = "Display")]
     pub(super) verbose: bool,
-    /// A bar on a terminal, else a line every 30 seconds
+    /// How to show progress; auto: a bar on a terminal, else a line every 30 seconds
     #[arg(long, global = true, value_enum, default_value_t = ProgressName::Auto, help_heading = "Display")]
     pub(super) progress: ProgressName,
-    /// Colours
+    /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t = ColorName::Auto, help_heading = "Display")]
     pub(super) color: ColorName,
-    /// The form of what goes to standard error
+    /// The format of standard error
     #[arg(long, global = true, value_enum, default_value_t = LogName::Text, help_heading = "Display")]
     pub(super) log_format: LogName,
 }
@@ -420,8 +432,17 @@ pub(super) struct Display {
 pub(super) enum PolicyName {
     /// Stop with an error
     Fail,
-    /// Leave out and count
+    /// Leave them out and count them
     Skip,
+}
+
+impl From<Policy> for PolicyName {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Fail => Self::Fail,
+            Policy::Skip => Self::Skip,
+        }
+    }
 }
 
 impl From<PolicyName> for Policy {
@@ -437,8 +458,17 @@ impl From<PolicyName> for Policy {
 pub(super) enum MissingName {
     /// Stop with an error
     Fail,
-    /// Go on without
+    /// Go on without it
     Null,
+}
+
+impl From<Policy> for MissingName {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Fail => Self::Fail,
+            Policy::Skip => Self::Null,
+        }
+    }
 }
 
 impl From<MissingName> for Policy {
@@ -450,14 +480,28 @@ impl From<MissingName> for Policy {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// What standard output gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FormatName {
     Automatic,
-    Table,
-    Json,
-    Ndjson,
-    Csv,
-    Markdown,
+    Named(Format),
+}
+
+impl ValueEnum for FormatName {
+    fn value_variants<'a>() -> &'a [Self] {
+        static NAMES: LazyLock<Vec<FormatName>> = LazyLock::new(|| {
+            let text = Format::ALL.into_iter().filter(|format| format.is_text()).map(FormatName::Named);
+            std::iter::once(FormatName::Automatic).chain(text).collect()
+        });
+        &NAMES
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Automatic => "automatic",
+            Self::Named(format) => format.name(),
+        }))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -482,7 +526,7 @@ pub(super) enum LogName {
 }
 
 impl Input {
-    /// What is asked of the archive.
+    /// The request that the flags describe.
     pub(super) fn request(&self) -> crate::error::Result<Request> {
         Ok(Request {
             features: self.features.clone(),
@@ -504,10 +548,44 @@ impl Input {
     }
 }
 
-/// `KEY=VALUE` of a flag.
+/// Splits the `KEY=VALUE` of a flag.
 pub(super) fn pair(flag: &'static str, text: &str) -> crate::error::Result<(String, String)> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(crate::error::Error::usage("not of the form KEY=VALUE").with("flag", flag).with("value", text)),
+        _ => Err(crate::error::Error::usage("expected KEY=VALUE").with("flag", flag).with("value", text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::{accumulate, outputs};
+    use crate::pipeline::{Job, Saving, Task};
+
+    #[test]
+    fn a_command_without_flags_is_the_job_of_the_library() {
+        let Verb::Measure(args) = Args::parse_from(["nckit", "measure", "a"]).verb else { panic!("another verb") };
+        let parts = (&args.further, &args.conventions, &args.outputs);
+        let (request, rounding) = (args.input.request().unwrap(), args.exactness.rounding());
+        let job = outputs::job(&args.input.inputs, request, rounding, parts, &args.machine).unwrap();
+        assert_eq!(format!("{job:?}"), format!("{:?}", Job::new(["a"])));
+        let Verb::Accumulate(args) = Args::parse_from(["nckit", "accumulate", "a", "-o", "b"]).verb else {
+            panic!("another verb")
+        };
+        assert_eq!(format!("{:?}", accumulate::task(&args).unwrap()), format!("{:?}", Task::new(["a"])));
+        assert_eq!(args.checkpoint_every, Saving::new("b").every);
+    }
+
+    #[test]
+    fn help_names_every_format_of_files() {
+        let mut command = Args::command();
+        let measure = command.find_subcommand_mut("measure").unwrap();
+        let output = measure.get_arguments().find(|argument| argument.get_id() == "output").unwrap();
+        let help = output.get_help().unwrap().to_string();
+        for format in Format::ALL {
+            assert!(format.extensions().first().is_none_or(|extension| help.contains(extension)), "{help}: {format:?}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What goes to standard error: notes, warnings, errors.
+//! Standard error: facts, notes, warnings and errors.
 
 use std::io::{IsTerminal, Write};
 
@@ -8,7 +8,7 @@ use super::args::{ColorName, Display, LogName};
 use crate::archive::{commands_terminal, escaped};
 use crate::error::{Error, ErrorKind};
 
-/// Standard error, as the user wants it.
+/// Writes to standard error in the way that the user chose.
 pub(super) struct Console {
     quiet: bool,
     verbose: bool,
@@ -16,7 +16,7 @@ pub(super) struct Console {
     color: bool,
 }
 
-/// Whether output to a stream is coloured: <https://no-color.org>, <https://bixense.com/clicolors>.
+/// Whether to colour the output to a stream: <https://no-color.org>, <https://bixense.com/clicolors>.
 pub(super) fn wants_color(choice: ColorName, is_terminal: bool) -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
     match choice {
@@ -44,19 +44,19 @@ impl Console {
         }
     }
 
-    /// Whether somebody asks for more.
+    /// Whether the user asked for details.
     pub(super) fn tells_details(&self) -> bool {
         self.verbose
     }
 
-    /// A fact for those who ask for more.
+    /// A fact that only `--verbose` shows.
     pub(super) fn detail(&self, name: &str, text: &str) {
         if self.verbose {
             self.fact(name, text);
         }
     }
 
-    /// A remark between results.
+    /// A remark between the results of queries.
     #[cfg(feature = "sql")]
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
@@ -81,7 +81,7 @@ impl Console {
         }
     }
 
-    /// A line for people begins with words of ours; what follows may be from outside.
+    /// Writes a line. Its beginning is ours; the text after it may come from outside, and is escaped.
     fn line(&self, level: &str, name: &str, begin: &str, text: &str) {
         if self.json {
             eprint(&safe_json(&json!({"level": level, "name": name, "message": text})));
@@ -95,17 +95,17 @@ impl Console {
     }
 }
 
-/// Lines of ours with text from outside in them, safe to show on a terminal.
+/// Escapes each line of a text, so that a terminal can show names from outside in it.
 pub(super) fn escaped_lines(text: &str) -> String {
     text.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
 }
 
-/// A help text, whose further lines are indented: a line that begins as one of ours does cannot come from outside.
+/// Escapes a help text. Its further lines are indented, so no text from outside can begin a line like one of ours.
 fn escaped_help(text: &str) -> String {
     text.split("\n    ").map(escaped).collect::<Vec<_>>().join("\n    ")
 }
 
-/// JSON in which no character commands a terminal: they stand in strings alone, where each has a code.
+/// JSON without characters that command a terminal: such characters occur in strings alone, and become their codes.
 fn safe_json(value: &Value) -> String {
     let mut text = String::new();
     for c in value.to_string().chars() {
@@ -118,17 +118,17 @@ fn safe_json(value: &Value) -> String {
     text
 }
 
-/// A closed standard error silences us, and is no failure.
+/// Writes a line. If standard error is closed, the line is dropped without an error.
 pub(super) fn eprint(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// The facts that say where, in this order, on one line; the others follow.
+/// Facts that name a place come first, in this order; the others follow on the same line.
 const PLACES: [&str; 5] = ["group", "file", "row group", "row", "column"];
 
-/// An error for people: what, where, why, and what mends it.
+/// Describes an error to people: what failed, where, why, and what helps.
 fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
-    // Who stopped a run knows, and wants to know how to go on.
+    // Whoever stopped a run knows why, and needs the command that continues.
     let stopped = error.kind() == ErrorKind::Interrupted;
     let message = escaped(error.message());
     let mut text = if stopped { message } else { format!("{}: {message}", paint("error")) };
@@ -159,7 +159,7 @@ fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
     text
 }
 
-/// Digits in groups of three, where the text is a number.
+/// Groups the digits of a number by three; leaves any other text as it is.
 fn grouped(text: &str) -> String {
     if text.len() < 4 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.to_owned();
@@ -174,12 +174,12 @@ fn grouped(text: &str) -> String {
     out
 }
 
-/// A count, its digits in groups of three.
+/// A count with its digits grouped by three.
 pub(super) fn count(n: u64) -> String {
     grouped(&n.to_string())
 }
 
-/// So many things: `1 file`, `1,024 files`.
+/// A count of things: `1 file`, `1,024 files`.
 pub(super) fn counted(n: u64, thing: &str, plural: &str) -> String {
     format!("{} {thing}{}", count(n), if n == 1 { "" } else { plural })
 }
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_says_what_where_why_and_what_mends_it() {
+    fn an_error_says_what_failed_where_why_and_what_helps() {
         let error = Error::data("feature vector has the wrong length")
             .with("row", 1287)
             .with("expected", 768)

@@ -6,7 +6,7 @@ use super::args::{Display, Finish};
 use super::console::{Console, bytes, counted};
 use super::measure::{time, use_threads};
 use super::merge;
-use super::present::{Targets, describe_heads, job};
+use super::outputs::{Targets, describe_heads, job};
 use super::progress::{Stopping, watched};
 use crate::archive::Request;
 use crate::error::Result;
@@ -25,7 +25,7 @@ pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result
         counted(states.ledger.units() as u64, "unit", "s"),
         counted(states.groups.len() as u64, "group", "s"),
     );
-    let group_by = states.settings.keys.clone();
+    let group_by = states.provenance.group_by.clone();
     let finish = pipeline::Finish::new(job, states)?;
     targets.refuse_inputs(args.states.iter().cloned().chain(finish.inputs()))?;
     console.fact("states", &text);

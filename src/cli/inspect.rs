@@ -11,11 +11,10 @@ use super::{stdout, verify};
 use crate::archive::{Archive, Request, escaped};
 use crate::batch::Label;
 use crate::error::Result;
-use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{HeadRules, Job, Plan, Rounding};
+use crate::pipeline::{Job, Plan, Resources};
 use crate::store::StateFile;
 
-/// Groups that are listed; the rest are counted.
+/// The most groups that are listed; the rest are counted.
 const LISTED: usize = 50;
 
 pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
@@ -24,31 +23,17 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
     if args.input.inputs.iter().all(is_state) {
         return args.input.inputs.iter().try_for_each(|input| stdout::print(&verify::describe(Path::new(input))?));
     }
-    let request = Request { memory: Some(args.machine.memory_limit()), ..args.input.request()? };
+    let Resources { threads, memory } = args.machine.resources();
+    let request = Request { memory: Some(memory), ..args.input.request()? };
     let archive = Archive::open(&args.input.inputs, &request)?;
     passed_over(&archive, console);
     archive.warnings().iter().for_each(|warning| console.warn(warning));
     archive.bad_files().iter().for_each(|(file, reason)| console.warn(&format!("left out: {file}: {reason}")));
     let text = describe(&archive, &request.group_by)?;
-    let threads = args.machine.thread_count();
-    let plan = Plan::new(Job {
-        inputs: args.input.inputs.clone(),
-        request: Request { keys_optional: true, ..request },
-        head: None,
-        head_transposed: false,
-        head_rules: HeadRules::default(),
-        decisions: None,
-        ood: None,
-        selection: Selection::default(),
-        options: Options::default(),
-        extras: Extras::default(),
-        rounding: Rounding::default(),
-        scores: false,
-        threads,
-        memory: args.machine.memory_limit(),
-    });
-    // Rows of several lengths need a key before they can be measured; that is no reason not to describe them.
-    // What differs from machine to machine is no part of the result.
+    let request = Request { keys_optional: true, ..request };
+    let plan = Plan::new(Job { request, threads, memory, ..Job::new(&args.input.inputs) });
+    // An archive whose rows differ in length is described too, though it needs another key to be measured.
+    // Memory and time differ from machine to machine, so they go to standard error and not into the result.
     match plan {
         Ok(plan) => {
             let summary = plan.summary();
@@ -56,7 +41,7 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
             let passes = counted(summary.passes as u64, "pass", "es");
             console.fact("time", &format!("{} to measure all metrics, in {passes}", time_text(&plan.estimate())));
         }
-        Err(error) => console.fact("time", &format!("not known: {}", error.message())),
+        Err(error) => console.fact("time", &format!("unknown: {}", error.message())),
     }
     stdout::print(&text)
 }
@@ -120,7 +105,7 @@ fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
     );
     let keys: BTreeSet<&String> = archive.files().iter().flat_map(|file| file.keys.keys()).collect();
     for key in keys {
-        // Numbers in their order, before all other values.
+        // Numbers come first, in their order.
         let values: BTreeSet<(i64, &String)> = archive
             .files()
             .iter()

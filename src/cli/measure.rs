@@ -4,16 +4,17 @@ use std::time::{Duration, Instant};
 
 use super::args::{Display, Exactness, Machine, Measure};
 use super::console::{Console, bytes, count, counted};
-use super::present::{Targets, describe_heads, job};
+use super::outputs::{Targets, describe_heads, job};
 use super::progress::{Stopping, watched};
 use super::stdout;
 use crate::archive::Archive;
 use crate::error::{Error, Result};
-use crate::pipeline::{Plan, Rounding, Summary};
+use crate::pipeline::{Plan, Resources, Rounding, Summary};
 
 pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&args.input.inputs, args.input.request()?, args.exactness.rounding(), parts, &args.machine)?;
+    let device = job.device.name();
     let mut targets = Targets::new(&args.outputs)?;
     use_threads(&args.machine, true, console)?;
     let plan = Plan::new(job)?;
@@ -26,8 +27,8 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
         let (dim, seconds) = (count(dim as u64), time.as_secs_f64());
         let time = if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) };
         console.warn(&format!(
-            "nc1_vci decomposes a matrix of {dim} × {dim}: about {time} for each group; without it in --metrics the run \
-             ends sooner"
+            "nc1_vci decomposes a matrix of {dim} × {dim}: about {time} for each group; the run is faster if --metrics \
+             leaves it out"
         ));
     }
     if args.dry_run {
@@ -37,7 +38,7 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     console.fact("plan", &plan_text(&summary));
     plan.notes().iter().for_each(|note| console.warn(note));
     console.detail("memory", &memory_text(&summary));
-    console.detail("device", "cpu");
+    console.detail("device", device);
 
     let start = Instant::now();
     let report = watched(display, summary.bytes, Stopping::AtOnce, |watch| {
@@ -47,7 +48,7 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     targets.write(&report, display, console)
 }
 
-/// The plan on one line.
+/// The plan in one line.
 pub(super) fn plan_text(summary: &Summary) -> String {
     let groups = summary.groups.map_or(String::new(), |groups| format!(" · {}", counted(groups as u64, "group", "s")));
     format!(
@@ -70,7 +71,7 @@ pub(super) fn dry_run(summary: &Summary, estimate: &Result<Duration>) -> Result<
     stdout::print(&plan)
 }
 
-/// How long a run takes, roughly. Rows that cannot be used are for the run to tell.
+/// A rough duration; unknown if the first chunk has an error, which the run itself will report.
 pub(super) fn time_text(estimate: &Result<Duration>) -> String {
     match estimate.as_ref().map(Duration::as_secs_f64) {
         Ok(seconds) if seconds < 1.0 => "less than a second".to_owned(),
@@ -90,15 +91,17 @@ impl Exactness {
     }
 }
 
-/// Kernels below the workers share one pool of that many threads; `products` are matrix products, which not every
-/// command makes.
+/// Starts the thread pool that the kernels below the workers share. `products` says whether the command makes matrix
+/// products, which need address space.
 pub(super) fn use_threads(machine: &Machine, products: bool, console: &Console) -> Result<()> {
     if products {
-        Machine::check_address_space()?;
+        Resources::check_address_space()?;
     }
-    machine.fewer_threads().iter().for_each(|text| console.warn(text));
+    if let Some(text) = machine.threads.and_then(|asked| Resources::fewer_threads(asked.into())) {
+        console.warn(&text);
+    }
     rayon::ThreadPoolBuilder::new()
-        .num_threads(machine.thread_count())
+        .num_threads(machine.resources().threads)
         .build_global()
         .map_err(|error| Error::resource("cannot start threads").with("detail", &error).caused_by(error))
 }
@@ -115,7 +118,7 @@ pub(super) fn describe_columns(archive: &Archive, console: &Console) {
     archive.warnings().iter().for_each(|warning| console.warn(warning));
 }
 
-/// What is not read though it lies there: each for those who ask for more, else in a line.
+/// Names files that lie among the inputs and are not read: each of them with `--verbose`, else in one line.
 pub(super) fn passed_over(archive: &Archive, console: &Console) {
     if console.tells_details() {
         archive

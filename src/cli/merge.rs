@@ -10,7 +10,7 @@ use crate::store::{Lock, StateFile, refuse_inputs};
 pub(super) fn run(args: &Merge, console: &Console) -> Result<()> {
     let _lock = Lock::acquire(&args.output)?;
     if args.output.exists() && !args.overwrite {
-        return Err(Error::output("the state exists")
+        return Err(Error::output("the state file already exists")
             .with("file", args.output.display())
             .help("--overwrite replaces it, another -o keeps it"));
     }
@@ -37,7 +37,7 @@ fn names(paths: &[PathBuf]) -> String {
     }
 }
 
-/// Reads states, and merges them.
+/// Reads states and merges them.
 pub(super) fn read(paths: &[PathBuf], allow_duplicates: bool) -> Result<StateFile> {
     let mut files = paths.iter().map(|path| Ok((path.display().to_string(), StateFile::read(path)?)));
     let (name, mut merged): (String, StateFile) =

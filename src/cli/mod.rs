@@ -1,4 +1,4 @@
-//! What was typed becomes a job, and its result an exit code.
+//! The command line: arguments become a job, and its result becomes an exit code.
 
 mod accumulate;
 mod args;
@@ -8,12 +8,12 @@ mod finish;
 mod inspect;
 mod measure;
 mod merge;
-mod present;
+mod outputs;
 mod progress;
-mod resources;
 #[cfg(feature = "sql")]
 mod sql;
 mod stdout;
+mod units;
 mod verify;
 
 use std::any::Any;
@@ -38,7 +38,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(args) => args,
         Err(error) => return not_run(&error, &typed),
     };
-    // A file that may not grow any more is a full disk then, and no reason to die. Where that cannot be had, it is one.
+    // With a handler, a file that exceeds the size limit (`ulimit -f`) is an error like a full disk, and not a fatal
+    // signal. If no handler can be registered, it stays one.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let console = Console::new(&args.display);
     let work = AssertUnwindSafe(|| match &args.verb {
@@ -52,11 +53,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Sql(sql) => sql::run(sql, &args.display, &console).map(|()| true),
         Verb::Bench(bench) => bench::run(bench, &console).map(|()| true),
     });
-    // Decoders of damaged files may panic, which the reader makes an error; any other panic is a bug, and is told below.
+    // Decoders may panic on damaged files, and the reader turns that into an error. Any other panic is a bug, which is
+    // reported below.
     std::panic::set_hook(Box::new(|_| {}));
     match catch_unwind(work).unwrap_or_else(|panic| Err(bug(panic.as_ref()))) {
         Ok(true) => ExitCode::SUCCESS,
-        // A difference was found, and said.
+        // The command found a difference and printed it.
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             console.error(&error);
@@ -65,11 +67,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Says why there is nothing to run: help was asked for, or what was typed makes no sense.
+/// Prints what clap has to say instead of running a command: the help, the version, or a usage error.
 fn not_run(said: &clap::Error, typed: &[OsString]) -> ExitCode {
     let plain = said.render().to_string();
     let told = if said.use_stderr() {
-        // What was typed may be names of files, and is repeated.
+        // The message repeats arguments, which may be names of files.
         if typed.iter().any(|word| word.to_string_lossy().contains(commands_terminal)) {
             let safe = Args::try_parse_from(typed.iter().map(|word| escaped(&word.to_string_lossy())));
             let text = safe.err().map_or(plain, |said| said.render().to_string());
@@ -92,7 +94,7 @@ fn not_run(said: &clap::Error, typed: &[OsString]) -> ExitCode {
     }
 }
 
-/// What a panic said.
+/// The error for a panic.
 fn bug(panic: &(dyn Any + Send)) -> Error {
     let said = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
     Error::internal("this is a bug in nckit").with("detail", said.unwrap_or("no message"))

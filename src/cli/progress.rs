@@ -1,4 +1,4 @@
-//! How far a run has come, and stopping it.
+//! Shows how far a run has come, and stops it on a signal.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,17 +13,17 @@ use super::console::{bytes, eprint};
 use crate::error::{Error, Result};
 use crate::pipeline::Watch;
 
-/// What a first signal does.
+/// What the first signal does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopping {
-    /// It ends the work after the chunks in hand.
+    /// The run ends after the chunks in hand.
     AtOnce,
-    /// It ends the units in hand, and saves the state.
+    /// The run finishes the units in hand and saves the state.
     AfterUnits,
 }
 
-/// Runs `work`, shows how much of `total` bytes it has read, and asks it to stop on the first SIGINT or SIGTERM; the
-/// second ends the process.
+/// Runs `work` and shows how many of `total` bytes it has read. The first SIGINT or SIGTERM asks it to stop, the second
+/// one ends the process.
 pub(super) fn watched<T>(
     display: &Display,
     total: u64,

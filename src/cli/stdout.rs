@@ -1,4 +1,4 @@
-//! Standard output: it may be closed, full, or read by nobody any more.
+//! Standard output, which may be closed, full, or a pipe that nobody reads any more.
 
 use std::fs::File;
 use std::io::{self, ErrorKind as IoErrorKind, Write};
@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::console::escaped_lines;
 use crate::error::{Error, Result};
 
-/// Whether the program was started without a standard output.
+/// Whether the program was started without standard output.
 static IS_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Looks whether there is a standard output. To be called before `main`: the standard library puts /dev/null in the place of a
-/// stream that is closed, and all that is written to it would be lost without a word.
+/// Checks whether there is a standard output. Must be called before `main`: the standard library opens /dev/null in place
+/// of a closed stream, and everything written to it would be lost silently.
 pub extern "C" fn look_for_stdout() {
     if let Err(error) = io::stdout().as_fd().try_clone_to_owned() {
         // EBADF.
@@ -22,25 +22,25 @@ pub extern "C" fn look_for_stdout() {
 
 /// Standard output, unbuffered.
 ///
-/// [`io::Stdout`] takes writing to a descriptor that cannot be written to for done; this does not.
+/// [`io::Stdout`] reports success for writes to a descriptor that is not open for writing; this does not.
 ///
 /// # Errors
 ///
 /// [`Io`](crate::error::ErrorKind::Io) if it is closed.
 pub(super) fn open() -> Result<File> {
     if IS_CLOSED.load(Ordering::Relaxed) {
-        return Err(Error::io("standard output is closed, and the result would be lost")
-            .help("leave it open; where it goes to a file or to /dev/null, that is fine"));
+        return Err(Error::io("standard output is closed, so the result would be lost")
+            .help("leave it open, or redirect it to a file or to /dev/null"));
     }
     io::stdout().as_fd().try_clone_to_owned().map(File::from).map_err(cannot)
 }
 
-/// Writes a result, as it stands.
+/// Writes a result unchanged.
 pub(super) fn write(bytes: &[u8]) -> Result<()> {
     Hearing::new(open()?, &AtomicBool::new(true)).write_all(bytes).map_err(cannot)
 }
 
-/// Writes lines for people; what is in them from outside commands no terminal.
+/// Writes lines for people, escaped so that text from outside cannot command the terminal.
 pub(super) fn print(text: &str) -> Result<()> {
     write(escaped_lines(text).as_bytes())
 }
@@ -49,19 +49,19 @@ fn cannot(error: io::Error) -> Error {
     Error::io("cannot write to standard output").with("detail", &error).caused_by(error)
 }
 
-/// A stream whose reader may go away: that is no failure, and what is written from then on is dropped.
+/// A stream whose reader may go away. That is not a failure: further output is dropped.
 pub(super) struct Hearing<'a, W> {
     out: W,
     is_heard: &'a AtomicBool,
 }
 
 impl<'a, W: Write> Hearing<'a, W> {
-    /// `is_heard` tells later on whether there still is a reader.
+    /// `is_heard` becomes false when the reader is gone.
     pub(super) fn new(out: W, is_heard: &'a AtomicBool) -> Self {
         Self { out, is_heard }
     }
 
-    /// Does something to the stream, if somebody reads it.
+    /// Acts on the stream while it has a reader; afterwards returns `dropped`.
     fn while_heard<T>(&mut self, dropped: T, act: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
         if !self.is_heard.load(Ordering::Relaxed) {
             return Ok(dropped);
@@ -90,7 +90,7 @@ impl<W: Write> Write for Hearing<'_, W> {
 mod tests {
     use super::*;
 
-    /// Takes four bytes, then fails so.
+    /// Takes four bytes, then fails with this error.
     struct Failing(IoErrorKind, Vec<u8>);
 
     impl Write for Failing {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_goes_away_is_no_failure_and_a_full_disk_is() {
+    fn a_full_disk_is_a_failure_and_a_reader_that_goes_away_is_not() {
         let is_heard = AtomicBool::new(true);
         let mut out = Hearing::new(Failing(IoErrorKind::BrokenPipe, Vec::new()), &is_heard);
         out.write_all(b"read").unwrap();

@@ -11,10 +11,10 @@ use crate::error::Result;
 use crate::pipeline::{Comparison, differences};
 use crate::store::StateFile;
 
-/// Differences that are listed; the rest are counted.
+/// The most differences that are listed; the rest are counted.
 const LISTED: usize = 20;
 
-/// Whether all is as it was.
+/// Checks the states; whether they match their inputs.
 pub(super) fn run(args: &Verify, console: &Console) -> Result<bool> {
     let mut sound = true;
     for path in &args.states {
@@ -62,10 +62,10 @@ fn verdict(state: &StateFile, compared: Option<&Comparison>, deep: bool) -> Stri
     } else {
         "size and footer".to_owned()
     };
-    format!("ok: {holds}, and the inputs are what was counted ({files}, by {by})")
+    format!("ok: {holds}, and the inputs match what was counted ({files}, by {by})")
 }
 
-/// What a state file holds.
+/// Describes a state file.
 pub(super) fn describe(path: &Path) -> Result<String> {
     let state = StateFile::read(path)?;
     let shapes = state.shapes().map_err(|error| error.with_default("file", path.display()))?;
@@ -94,12 +94,12 @@ pub(super) fn describe(path: &Path) -> Result<String> {
     for name in state.ledger.left_out() {
         line("damaged", name.to_owned());
     }
-    for (name, value) in state.settings.iter().filter(|(_, value)| !value.is_empty()) {
-        line(name, value);
+    for (name, value) in state.provenance.shown().into_iter().filter(|(_, value)| !value.is_empty()) {
+        line(&name, value);
     }
     line("groups", count(state.groups.len() as u64));
     for ((key, group), (classes, dim)) in state.groups.iter().zip(shapes).take(50) {
-        let pairs = state.settings.keys.iter().zip(key).map(|(name, value)| format!("{name}={value}"));
+        let pairs = state.provenance.group_by.iter().zip(key).map(|(name, value)| format!("{name}={value}"));
         let name = pairs.map(|pair| pair + " ").collect::<String>();
         let shape = format!("N = {} · K = {} · D = {}", count(group.rows()), count(classes as u64), count(dim as u64));
         line("", format!("{name}{}{shape}", if name.is_empty() { "" } else { "  " }));

@@ -1,4 +1,4 @@
-//! On which grids the rows of a state were rounded, and how many of them rounding changed.
+//! Records on which grids the rows of a state were rounded, and how many of them rounding changed.
 
 use super::{Grid, RESIDUAL_BITS, power_of_two};
 use crate::error::{Error, Result};
@@ -10,9 +10,9 @@ pub struct ExponentRows {
     pub exponent: i16,
     /// Rows rounded to multiples of `2^e`.
     pub rows: u64,
-    /// Those of them whose value was no such multiple.
+    /// How many of them rounding changed.
     pub changed: u64,
-    /// Those of the changed rows of which the state has no residual: states of version 1 kept none.
+    /// How many of the changed rows have no residual in the state: states of version 1 kept no residuals.
     pub unresolved: u64,
 }
 
@@ -65,7 +65,7 @@ impl History {
         self.0.iter().all(|tallies| counted(tallies).is_some_and(|sum| sum <= rows))
     }
 
-    /// Adds the rows of another history of the same dimensions; the caller has made sure that they can be counted.
+    /// Adds the rows of another history of the same dimensions. The caller has checked that the counts do not overflow.
     pub fn add(&mut self, other: &Self) {
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
             for tally in theirs {
@@ -81,11 +81,11 @@ impl History {
         }
     }
 
-    /// Takes the rows of another history out again.
+    /// Removes the rows of another history.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if they are not all in it.
+    /// [`Data`](crate::error::ErrorKind::Data) if this history does not hold all of them.
     pub fn subtract(&mut self, other: &Self) -> Result<()> {
         let absent = || Error::data("the rows to be subtracted are not in the state");
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
@@ -111,8 +111,8 @@ impl History {
 
     /// The mean squared error that rounding leaves in a row's share of its class's mean, by dimension.
     ///
-    /// A twelfth of the squared unit of residuals, where that is coarsest: a class may lie in one chunk. Where there are
-    /// changed rows without residuals, a twelfth of the squared step, averaged over these, if that is more.
+    /// It is a twelfth of the squared unit of residuals on the coarsest grid, since all rows of a class may lie in one
+    /// chunk. If there are changed rows without residuals, it is at least a twelfth of their squared step, on average.
     pub fn mean_noise(&self) -> Vec<f64> {
         let noise = |tallies: &Vec<ExponentRows>| {
             let coarsest = tallies.iter().rfind(|tally| tally.changed > 0);
@@ -123,7 +123,7 @@ impl History {
     }
 }
 
-/// The squared rounding error of some rows, summed and divided by a number of rows, or by their own.
+/// The summed squared rounding error of some rows, divided by `over`, or by the number of these rows.
 fn average(tallies: &[ExponentRows], some: fn(&ExponentRows) -> u64, over: Option<u64>) -> f64 {
     let total: f64 = tallies.iter().map(|t| some(t) as f64 / 12.0 * power_of_two(t.exponent).powi(2)).sum();
     let over = over.unwrap_or_else(|| tallies.iter().map(some).sum());
@@ -147,10 +147,10 @@ mod tests {
         assert_eq!(all, history(-3, 10, 4));
         assert!(all.subtract(&history(-5, 1, 0)).is_err());
         assert!(all.subtract(&history(-3, 10, 3)).is_err());
-        assert!(all.subtract(&unresolved(-3, 1, 1)).is_err(), "rows without residuals are not those with them");
+        assert!(all.subtract(&unresolved(-3, 1, 1)).is_err(), "rows with residuals do not stand for rows without");
     }
 
-    /// As a state of version 1 has it.
+    /// The history of a state of version 1.
     fn unresolved(exponent: i16, rows: u64, changed: u64) -> History {
         let tally = ExponentRows { exponent, rows, changed, unresolved: changed };
         History::from_exponents(vec![vec![tally], Vec::new()]).unwrap()

@@ -1,4 +1,4 @@
-//! The wide integers of sums over dimensions.
+//! Exact shifts of wide integers.
 
 use arrow::datatypes::i256;
 

@@ -4,16 +4,16 @@
 
 mod history;
 mod integer;
-mod profile;
 mod simd;
+mod spread;
 mod value;
 
 pub use history::{ExponentRows, History};
 pub use integer::{bits_i128, bits_i256, divide, f64_from_i256, narrow, shift_left, shift_right, wide};
-pub use profile::Profile;
 #[cfg(test)]
 pub(crate) use simd::Registers;
 pub(crate) use simd::vectorised;
+pub use spread::Spread;
 pub(crate) use value::Value;
 
 /// Exponents stay where both a step and its inverse are ordinary `f64`; values below `2^-1022` round to 0.
@@ -31,7 +31,7 @@ pub const DELTA_LIMIT: i64 = (1 << 42) - (1 << 21);
 
 /// The exponents of the steps of a grid, one per dimension.
 ///
-/// `None` is a dimension that has held nothing but zeros: it lies on every grid.
+/// `None` marks a dimension that holds nothing but zeros: they lie on every grid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grid(Vec<Option<i16>>);
 
@@ -56,7 +56,7 @@ impl Grid {
         self.0.iter().copied().flatten().min()
     }
 
-    /// The step of each dimension; 1 where there is none, since only zeros are counted in it.
+    /// The step of each dimension; 1 where all values are zero and any step would do.
     pub fn steps(&self) -> Vec<f64> {
         self.0.iter().map(|&e| power_of_two(e.unwrap_or(0))).collect()
     }
@@ -71,7 +71,7 @@ impl Grid {
         Self(self.0.iter().zip(&other.0).map(finer).collect())
     }
 
-    /// By how many bits integers on this grid move left to lie on `finer`, per dimension.
+    /// By how many bits integers on this grid are shifted left to lie on `finer`, per dimension.
     pub fn shifts_to(&self, finer: &Self) -> Vec<u32> {
         let shift = |(&from, &to): (&Option<i16>, &Option<i16>)| match (from, to) {
             (Some(from), Some(to)) => (i32::from(from) - i32::from(to)) as u32,
@@ -96,7 +96,7 @@ pub fn power_of_two(e: i16) -> f64 {
 /// `ceil(log2 x)` for positive finite `x`, by the exponent bits.
 pub(crate) fn ceil_log2(x: f64) -> i32 {
     debug_assert!(x > 0.0 && x.is_finite());
-    // A subnormal has no exponent of its own; 2^54 lends it one.
+    // A subnormal number has no exponent of its own: multiplied by 2^54 it is normal.
     let (x, bias) = if x < f64::MIN_POSITIVE { (x * power_of_two(54), 1023 + 54) } else { (x, 1023) };
     let bits = x.to_bits();
     let exponent = (bits >> 52) as i32 - bias;

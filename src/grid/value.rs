@@ -15,7 +15,7 @@ impl Value for f16 {
     const WIDE_RANGE: bool = false;
     #[inline(always)]
     fn widen(self) -> f64 {
-        // Exponent and significand moved to where f32 has them are off by 2^-112, subnormals included.
+        // Shifted to their places in an f32, exponent and significand are off by 2^-112, those of subnormals too.
         let bits = u32::from(self.to_bits());
         let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((112 + 127) << 23);
         f64::from(f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16))

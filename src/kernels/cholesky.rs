@@ -4,8 +4,8 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor;
 use faer::{MatMut, Par, Spec};
 
-/// Puts `L` of `A = L Lᵀ` in the place of the lower triangle of a symmetric matrix, `dim × dim` by columns, of which
-/// nothing else is looked at. `false` unless it is positive definite, as far as `f64` tells.
+/// Replaces the lower triangle of a symmetric matrix `A`, `dim × dim` by columns, by `L` with `A = L Lᵀ`. Does not read
+/// the rest. Returns `false` unless the matrix is positive definite in `f64`.
 pub fn factorize(matrix: &mut [f64], dim: usize) -> bool {
     let scratch = factor::cholesky_in_place_scratch::<f64>(dim, Par::Seq, Spec::default());
     let factorized = factor::cholesky_in_place(
@@ -15,7 +15,7 @@ pub fn factorize(matrix: &mut [f64], dim: usize) -> bool {
         MemStack::new(&mut MemBuffer::new(scratch)),
         Spec::default(),
     );
-    // A matrix with a NaN has no positive pivot either.
+    // With a NaN in the matrix some pivot is not positive.
     let positive = |pivot: f64| pivot > 0.0 && pivot.is_finite();
     factorized.is_ok() && (0..dim).all(|j| positive(matrix[j * dim + j].powi(2)))
 }

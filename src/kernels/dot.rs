@@ -1,4 +1,4 @@
-//! Inner products and norms whose bits depend on nothing but the numbers.
+//! Inner products and norms whose bits depend on the numbers alone.
 //!
 //! Every sum runs over eight lanes that are folded in a fixed order, and no multiplication is fused with an addition, so
 //! neither the width of the registers nor the neighbours of a row can change a result.
@@ -8,10 +8,10 @@ use crate::grid::vectorised;
 /// Partial sums kept side by side; any register width divides it.
 const LANES: usize = 8;
 
-/// Vectors multiplied with a row at a time, so that additions need not wait for each other.
+/// How many vectors are multiplied with a row at a time, so that additions need not wait for each other.
 const ABREAST: usize = 4;
 
-/// Sums of squares in this range are accurate: nothing has overflowed, and what has underflowed is too small to count.
+/// Sums of squares in this range are accurate: no term has overflowed, and terms that underflowed are too small to count.
 const SAFE_SQUARES: std::ops::Range<f64> = 1e-280..1e280;
 
 /// `Σ_j a_j b_j`.
@@ -23,7 +23,7 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     )
 }
 
-/// `Σ_j x_j v_kj` for each row `v_k` of `vectors`: the bits of [`dot`], faster.
+/// `Σ_j x_j v_kj` for each row `v_k` of `vectors`: the same bits as [`dot`], faster.
 pub fn dots(x: &[f64], vectors: &[f64], out: &mut [f64]) {
     let dim = x.len();
     vectorised(
@@ -55,7 +55,7 @@ pub fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
     )
 }
 
-/// `‖x‖`, also where squares leave the range of `f64`.
+/// `‖x‖`, even if squares leave the range of `f64`.
 pub fn norm(x: &[f64]) -> f64 {
     let squares = dot(x, x);
     if SAFE_SQUARES.contains(&squares) {
@@ -86,7 +86,7 @@ fn sum(len: usize, term: impl Fn(usize) -> f64) -> f64 {
     fold(lanes)
 }
 
-/// As many sums as there are vectors in `group`, each as [`sum`] makes it.
+/// The product of `x` with each vector of `group`, summed as by [`sum`].
 #[inline(always)]
 fn sums_abreast(x: &[f64], group: &[f64]) -> [f64; ABREAST] {
     let dim = x.len();

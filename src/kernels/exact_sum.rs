@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-/// Bits in a word; a bin holds many words' sum.
+/// Bits in a word; a bin holds the sum of many words.
 const WORD: i32 = 64;
 
 /// The bit that `2^0` stands at: a multiple of a word, below the lowest bit of the product of two subnormals.
@@ -37,20 +37,20 @@ impl ExactSum {
         self.accumulate(other, false);
     }
 
-    /// The position of the first bin and the bins, for storing; [`from_parts`](Self::from_parts) takes them back.
+    /// The position of the first bin and the bins, for [`from_parts`](Self::from_parts) to read again.
     pub fn parts(&self) -> (usize, &[i128]) {
         (self.first, &self.bins)
     }
 
-    /// The sum of these bins; `None` if they lie beyond what any sum of `f64` reaches.
+    /// The sum with these bins; `None` if no sum of `f64` numbers has them.
     pub fn from_parts(first: usize, bins: Vec<i128>) -> Option<Self> {
-        // Beyond the product of two of the largest f64 there is nothing, and a carry takes two words.
+        // No term is larger than the product of two of the largest f64, and a carry takes two words.
         let most = (ORIGIN + 2 * 1025) as usize / WORD as usize + 2;
         let held = bins.iter().all(|bin| bin.unsigned_abs() < 1 << 127);
         (first.checked_add(bins.len())? <= most && held).then_some(Self { first, bins })
     }
 
-    /// How the two sums compare, exactly.
+    /// Compares two sums exactly.
     pub fn compare(&self, other: &Self) -> Ordering {
         let mut difference = self.clone();
         difference.accumulate(other, true);
@@ -83,7 +83,7 @@ impl ExactSum {
             (kept, rest, word(below) >> below_bit & 1 == 1)
         };
         let rounded = kept + u64::from(half && (above_half || kept & 1 == 1));
-        // In two steps, since 2^lowest may be subnormal and 2^(lowest + 52) beyond what one factor can be.
+        // In two steps, since one factor cannot be 2^lowest where that is below the range of `f64`.
         let magnitude = rounded as f64 * 2f64.powi(lowest.div_euclid(2)) * 2f64.powi(lowest - lowest.div_euclid(2));
         if negative { -magnitude } else { magnitude }
     }
@@ -128,7 +128,7 @@ impl ExactSum {
         }
     }
 
-    /// The sign and the words of the magnitude from the first bin up, the last of them not 0: carries are made here.
+    /// The sign, and the words of the magnitude from the first bin up, with all carries made; the last word is not 0.
     fn magnitude(&self) -> (bool, Vec<u64>) {
         let carried = |negated: bool| {
             let mut words = Vec::with_capacity(self.bins.len() + 2);
@@ -152,7 +152,7 @@ impl ExactSum {
     }
 }
 
-/// Equal sums, whatever the terms that made them.
+/// Sums are equal if their values are, whatever their terms.
 impl PartialEq for ExactSum {
     fn eq(&self, other: &Self) -> bool {
         self.compare(other) == Ordering::Equal

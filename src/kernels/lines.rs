@@ -3,25 +3,25 @@
 use super::dot::{dot, dots, norm, squared_distance};
 use super::pairs::UNRESOLVED;
 
-/// Lines taken at a time: their directions stay in cache while rows pass.
+/// How many lines are taken at a time: their directions stay in cache while rows pass.
 const TILE: usize = 32;
 
-/// Centres, and the lines between each two of them.
+/// Centres, and the lines between any two of them.
 #[derive(Debug)]
 pub struct Lines<'a> {
     dim: usize,
     centres: &'a [f64],
     /// The centres that take part.
     kept: Vec<u32>,
-    /// `‖c_k‖²` about the mean of the centres kept, one for each of those.
+    /// `‖c_k‖²` about the mean of the kept centres, one for each kept centre.
     squares: Vec<f64>,
-    /// The mean squared distance of each from the true one.
+    /// The mean squared distance of each kept centre from the true one.
     noise: Vec<f64>,
 }
 
 impl<'a> Lines<'a> {
-    /// The lines between the rows of `centres`, `K × D`, that are listed in `kept`; `noise` says of each of the `K` how far
-    /// rounding may have moved it, squared.
+    /// The lines between those rows of `centres`, `K × D`, that `kept` lists. `noise` returns the mean squared distance
+    /// by which rounding has moved a centre.
     pub fn new(dim: usize, centres: &'a [f64], noise: impl Fn(usize) -> f64, kept: Vec<u32>) -> Self {
         let mut mean = vec![0.0; dim];
         for &k in &kept {
@@ -43,7 +43,7 @@ impl<'a> Lines<'a> {
         let mut pairs = 0;
         for a in 0..self.kept.len() {
             for b in 0..a {
-                // Centres are at least as far apart as their distances from the mean differ; a factor for rounding.
+                // Centres are at least as far apart as their distances from the mean differ; the factor 4 covers rounding.
                 let apart = (norms[a] - norms[b]).powi(2);
                 if apart <= 4.0 * self.too_near(a, b) {
                     let square = squared_distance(self.centre(a), self.centre(b));
@@ -57,7 +57,7 @@ impl<'a> Lines<'a> {
     /// `Σ_j ((x − μ_i) · (μ_j − μ_i))² / ‖μ_j − μ_i‖⁴` for each row `x − μ_i` of `rows`, in order of `j`, over the
     /// centres that take part and are not too near. `own` is the place of `i` in [`kept`](Self::kept).
     ///
-    /// The same bits for a row whatever its company.
+    /// A row gets the same bits whichever rows come with it.
     pub fn spread(&self, own: usize, rows: &[f64]) -> Vec<f64> {
         let dim = self.dim;
         let mut totals = vec![0.0; rows.len() / dim];
@@ -89,7 +89,7 @@ impl<'a> Lines<'a> {
         row(self.centres, self.dim, self.kept[place])
     }
 
-    /// The squared distance up to which two centres count as one: what rounding of the means may have made.
+    /// The squared distance up to which two centres count as one, because rounding may have moved them apart.
     fn too_near(&self, a: usize, b: usize) -> f64 {
         let arithmetic = 4.0 * self.dim as f64 * f64::EPSILON * (self.squares[a] + self.squares[b]);
         arithmetic.max(UNRESOLVED * (self.noise[a] + self.noise[b]))
@@ -100,7 +100,7 @@ fn row(values: &[f64], dim: usize, k: u32) -> &[f64] {
     &values[k as usize * dim..][..dim]
 }
 
-/// `‖a/‖a‖ − b/‖b‖‖`, from the differences, so that near directions keep their digits. `None` where either is zero.
+/// `‖a/‖a‖ − b/‖b‖‖`, from the differences, so that near directions keep their digits. `None` if either vector is zero.
 pub fn unit_distance(a: &[f64], b: &[f64]) -> Option<f64> {
     let (a_norm, b_norm) = (norm(a), norm(b));
     if a_norm == 0.0 || b_norm == 0.0 {

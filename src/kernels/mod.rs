@@ -1,15 +1,27 @@
 //! What hardware does: rounding rows, exact Gram matrices, nearest centres, sweeps over pairs, projections,
 //! triangular factors.
+//!
+//! [`Kernels`] is the part of it that a device may take over: the work on chunks of rows. A worker reaches it through its
+//! [`Workspace`], and [`Device::detect`] is where a run's device is chosen.
 
 pub mod cholesky;
+mod cpu;
+mod device;
 pub mod dot;
 mod exact_sum;
 pub mod gram;
 pub mod lines;
 pub mod nearest;
 pub mod pairs;
+mod profile;
 mod projection;
-pub mod quantise;
+pub(crate) mod quantise;
+mod workspace;
 
+pub use cpu::Cpu;
+pub use device::{Device, Kernels};
 pub use exact_sum::ExactSum;
+pub use profile::Profile;
 pub use projection::Projection;
+pub use quantise::{ShiftedRows, TooFar, Totals};
+pub use workspace::Workspace;

@@ -5,22 +5,22 @@ use super::dot::{dots, norm};
 /// Standardised coordinates and the axes of a subspace in them (NECO, Ammar et al. 2024).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Projection {
-    /// Taken off a row, `D`.
+    /// What is subtracted from a row, `D`.
     pub mean: Vec<f64>,
-    /// What each dimension is divided by after that, `D`; none is 0.
+    /// What each dimension is then divided by, `D`; never 0.
     pub scale: Vec<f64>,
     /// Orthonormal axes, `q × D`, row-major.
     pub axes: Vec<f64>,
-    /// Whether the norm of the row as stored is the denominator, and not that of the standardised row.
+    /// Whether to divide by the norm of the row as stored, and not by that of the standardised row.
     pub raw_denominator: bool,
-    /// By how much a score may be off, because axes, means and scales are.
+    /// How far off a score may be because of errors in the axes, means and scales.
     pub error: f64,
 }
 
 impl Projection {
     /// `‖P z‖ / ‖z‖` with `z = (x − mean) / scale`; in `[0, 1]` unless the denominator is raw; 0 where `‖z‖ = 0`.
     ///
-    /// The same bits whatever the machine: see [`dot`](super::dot).
+    /// The bits are the same on any machine: see [`dot`](super::dot).
     pub fn score(&self, row: &[f64]) -> f64 {
         let standardised: Vec<f64> =
             row.iter().zip(&self.mean).zip(&self.scale).map(|((x, mean), scale)| (x - mean) / scale).collect();
@@ -31,7 +31,7 @@ impl Projection {
         let mut coordinates = vec![0.0; self.axes.len() / row.len()];
         dots(&standardised, &self.axes, &mut coordinates);
         let share = norm(&coordinates) / length;
-        // Axes are orthonormal to within rounding only.
+        // Axes are orthonormal up to rounding only, so the share may pass 1 by as much.
         if self.raw_denominator { share } else { share.min(1.0) }
     }
 }

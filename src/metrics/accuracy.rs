@@ -1,4 +1,4 @@
-//! What rounding to the grid left of each number: estimates of about one standard deviation (METRICS 4.7).
+//! Estimates of what rounding to the grid does to each number, about one standard deviation.
 //!
 //! `Γ_j` is the mean squared rounding error of dimension `j`: over all rows in bias terms, over the rows that rounding
 //! changed in random (square-root) terms, since on sparse data the noise sits on the large rows.
@@ -7,16 +7,16 @@ mod pairs;
 
 use std::collections::BTreeMap;
 
-use super::nc1::{Pinv, Vci};
+use super::nc1::{Pinv, Traces, Vci};
 use super::noise::{along, of_means, ulp};
 use super::{Normaliser, Options};
 use crate::kernels::pairs::{Angles, Cdnv, Points};
 use crate::linalg;
 use crate::state::Statistics;
 
-/// What estimates are made of; numbers that were not asked for are `None`.
+/// What the estimates are made from; numbers that were not asked for are `None`.
 #[derive(Clone, Copy, Debug)]
-pub struct Inputs<'a> {
+pub(super) struct Inputs<'a> {
     /// The classes.
     pub statistics: &'a Statistics,
     /// Their centred means.
@@ -39,7 +39,7 @@ pub struct Inputs<'a> {
     pub energy: Option<&'a Angles>,
 }
 
-/// A share of the variance that rounding in the stored type makes, above which NC1 says little.
+/// NC1 says little where rounding in the stored type makes more than this share of the variance.
 const FLOOR: f64 = 0.1;
 
 /// Relative accuracy by metric key or quantity, and flags that concern the whole group.
@@ -50,13 +50,13 @@ const FLOOR: f64 = 0.1;
 /// | `variance_max` | the within-class variance of the worst dimension; needs the scatter |
 /// | `class_variance_max` | the variance of the worst class of two or more rows |
 /// | `means_max` | the centred mean of the worst class |
-/// | `quantisation_floor` | no accuracy: the share of the classes' variance that the stored type's rounding makes |
+/// | `quantisation_floor` | the share of the classes' variance that the stored type's rounding makes; not an accuracy |
 ///
 /// A number that is 0 has no relative accuracy, and is left out. Flags: `at_quantisation_floor`,
-/// and `zero_variance_classes` if two or more rows of a class are all equal, which at the floor may be rounding.
-pub fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'static str>) {
+/// and `zero_variance_classes` if all rows of a class of two or more are equal, which rounding may have done.
+pub(super) fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'static str>) {
     let statistics = inputs.statistics;
-    let noise = Noise::of(statistics);
+    let noise = GridNoise::of(statistics);
     let mut estimates = BTreeMap::new();
     let mut add = |key, estimate: Option<f64>| {
         if let Some(estimate) = estimate.filter(|estimate| estimate.is_finite()) {
@@ -66,11 +66,11 @@ pub fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'stat
     let balanced = inputs.options.normaliser == Normaliser::Balanced;
     let ratio = noise.trace(statistics, balanced).map(|within| within + between(inputs.means));
     add("nc1_trace_ratio", ratio);
-    let of_ratio = super::nc1::within_fraction(statistics, inputs.means, inputs.options).ok();
+    let of_ratio = Traces::of(statistics, inputs.means, inputs.options).and_then(Traces::within_fraction).ok();
     add("nc1_within_fraction", ratio.zip(of_ratio).map(|(error, fraction)| error * (1.0 - fraction)));
     add("variance_max", noise.variance_max(statistics));
     add("class_variance_max", noise.class_variance_max(statistics));
-    add("means_max", Noise::means_max(inputs.means));
+    add("means_max", GridNoise::means_max(inputs.means));
     let pinv = inputs.pinv.and_then(|pinv| noise.pinv(pinv, statistics, inputs.means));
     add("nc1_pinv", pinv);
     add("nc1_svd", pinv);
@@ -118,7 +118,7 @@ fn between(means: &Points<'_>) -> f64 {
 }
 
 /// `Γ` and its sums.
-struct Noise<'a> {
+struct GridNoise<'a> {
     /// `Γ_j` of bias terms.
     bias: &'a [f64],
     /// `Γ_j` of random terms.
@@ -129,7 +129,7 @@ struct Noise<'a> {
     weighted: f64,
 }
 
-impl<'a> Noise<'a> {
+impl<'a> GridNoise<'a> {
     fn of(statistics: &'a Statistics) -> Self {
         let (bias, random) = (&statistics.rounding, &statistics.rounding_changed);
         let largest = random.iter().fold(0.0, |largest: f64, &x| largest.max(x));
@@ -284,7 +284,7 @@ mod tests {
         let means = Vectors::centred(statistics, Centring::Class);
         let means = means.points();
         let options = Options::default();
-        let used = nc1::varied(statistics, &options);
+        let used = nc1::classes::with_variance(statistics, &options);
         let variances = Variances { values: &statistics.variances, used: &used, exponent: 1.0, worst: 0 };
         let swept = sweep(&means, Some(&variances), Some(2.0));
         estimate(&Inputs {
@@ -292,8 +292,8 @@ mod tests {
             means: &means,
             options: &options,
             significand_bits,
-            pinv: nc1::pinv(statistics, &means, significand_bits, &options).ok().as_ref(),
-            vci: nc1::vci(statistics, significand_bits, &options).ok().as_ref(),
+            pinv: nc1::Pinv::of(statistics, &means, significand_bits, &options).ok().as_ref(),
+            vci: nc1::Vci::of(statistics, significand_bits, &options).ok().as_ref(),
             cdnv: swept.cdnv.as_ref(),
             directional: None,
             angles: swept.angles.as_ref(),

@@ -1,7 +1,7 @@
-//! Statistics for tests, made as users make them: by updating a state with rows.
+//! Statistics for tests. They are made by updating a state with rows, as users make them.
 
 use crate::batch::{Batch, Features, Label};
-use crate::grid::Profile;
+use crate::kernels::{Profile, Workspace};
 use crate::state::{Accumulate, Chunk, Head, Merge, Scatter, Shifts, Statistics};
 
 /// The statistics of rows in double precision, one label a row.
@@ -9,8 +9,9 @@ pub(crate) fn statistics(dim: usize, rows: &[f64], labels: &[u32]) -> Statistics
     let classes: Vec<Label> = (0..=labels.iter().copied().max().unwrap()).map(|k| Label::Int(k.into())).collect();
     let batch = Batch::new(dim, Features::F64(rows), labels, &classes).unwrap();
     let mut state = Scatter::identity();
-    let profile = Profile::of(&batch, 0);
-    state.update(&Chunk { batch, profile: &profile }, None, &Shifts::default()).unwrap();
+    let mut workspace = Workspace::default();
+    let profile = Profile::of(&batch, 0, &mut workspace).unwrap();
+    state.update(&Chunk { batch, profile: &profile }, None, &Shifts::default(), &mut workspace).unwrap();
     state.statistics().unwrap()
 }
 

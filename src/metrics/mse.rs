@@ -1,17 +1,46 @@
-//! The mean squared error's decomposition along the least-squares classifier (Han et al. 2022).
+//! MSE: the mean squared error, decomposed along the least-squares classifier (Han et al. 2022).
 //!
+//! Each formula of a catalogue's key is a function here, a part of what [`decompose`] gives.
 //! With `λ` half of the weight decay and balanced classes, the three parts sum to
 //! `(1/2N) Σ ‖W x + b − onehot‖² + (λ/2)(‖W‖² + ‖b‖²)`.
 
 use super::Centring;
+use super::context::MetricContext;
 use super::doubt::{arithmetic, of_square};
+use super::outcome::Outcome;
 use super::vectors::{centre, dot};
 use crate::linalg::{self, Cholesky};
 use crate::state::{Head, Statistics};
 
+/// `mse_nc1`: the part of the least-squares classifier's loss that is due to variability within classes.
+pub(super) fn nc1(context: &MetricContext<'_>) -> Outcome {
+    part(context, |parts| Outcome::from(parts.nc1).off_by(|_| parts.errors[0]))
+}
+
+/// `mse_nc23`: the part of the least-squares classifier's loss that is due to the class means.
+pub(super) fn nc23(context: &MetricContext<'_>) -> Outcome {
+    part(context, |parts| Outcome::from(parts.nc23).off_by(|_| parts.errors[1]))
+}
+
+/// `mse_perp`: the part of the loss by which the classifier exceeds the least-squares one.
+pub(super) fn perp(context: &MetricContext<'_>) -> Outcome {
+    let no_bias = context.evidence.head.is_some_and(|head| head.bias.is_none());
+    part(context, |parts| {
+        Outcome::number_or(parts.perp, "no_head").off_by(|_| parts.errors[2]).flag_if(no_bias, "no_bias")
+    })
+}
+
+fn part(context: &MetricContext<'_>, outcome: impl FnOnce(&Decomposition) -> Outcome) -> Outcome {
+    let counts = &context.evidence.statistics.counts;
+    match context.decomposition() {
+        Ok(parts) => outcome(parts).flag_if(counts.windows(2).any(|pair| pair[0] != pair[1]), "unbalanced"),
+        Err(reason) => Outcome::null(context.scatter_reason(reason)),
+    }
+}
+
 /// The parts of the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Parts {
+pub(super) struct Decomposition {
     /// Of the least-squares classifier, from variability within classes.
     pub nc1: f64,
     /// Of the least-squares classifier, from the class means.
@@ -22,7 +51,7 @@ pub(super) struct Parts {
     pub errors: [f64; 3],
 }
 
-/// Above this relative error the least-squares classifier is none.
+/// Above this relative error, the least-squares classifier is taken not to exist.
 const UNSOLVED: f64 = 0.1;
 
 /// Decomposes the loss; `within` is `Σ_W`, `lambda` half of the weight decay.
@@ -39,13 +68,13 @@ const UNSOLVED: f64 = 0.1;
 ///
 /// # Errors
 ///
-/// `singular` if `A` is not positive definite in floating point, or so nearly singular that nothing of the solution holds.
-pub(super) fn parts(
+/// `singular` if `A` is not positive definite in floating point, or so nearly singular that the solution has no digits.
+pub(super) fn decompose(
     statistics: &Statistics,
     within: &[f64],
     head: Option<&Head>,
     lambda: f64,
-) -> Result<Parts, &'static str> {
+) -> Result<Decomposition, &'static str> {
     let (dim, classes) = (statistics.dim, statistics.classes());
     let k = classes as f64;
     let offset = centre(statistics, Centring::Class);
@@ -67,7 +96,7 @@ pub(super) fn parts(
         centred.chunks_exact(dim).flat_map(|row| row.iter().zip(&mean).map(|(c, m)| (c + shrink * m) / k)).collect();
     let factor = Cholesky::new(&system, dim).ok_or("singular")?;
     factor.solve(&mut weights);
-    let noise = Noise::of(statistics, &factor, &system, within);
+    let noise = SystemNoise::of(statistics, &factor, &system, within);
     if noise.solution > UNSOLVED {
         return Err("singular");
     }
@@ -96,15 +125,15 @@ pub(super) fn parts(
         errors.push(of_delta.error + of_delta.beside(&of_weights) + of_square(perp.sqrt(), noise.solution + of_level));
         perp
     });
-    Ok(Parts { nc1, nc23, perp, errors: [errors[0], errors[1], errors.get(2).copied().unwrap_or(0.0)] })
+    Ok(Decomposition { nc1, nc23, perp, errors: [errors[0], errors[1], errors.get(2).copied().unwrap_or(0.0)] })
 }
 
 fn size(x: &[f64]) -> f64 {
     dot(x, x).sqrt()
 }
 
-/// What rounding leaves in `A` and in the means, and how `A⁻¹` enlarges it.
-struct Noise<'a> {
+/// The rounding noise in `A` and in the means, and how `A⁻¹` enlarges it.
+struct SystemNoise<'a> {
     within: &'a [f64],
     rows: f64,
     /// `Σ_j A_jj A⁻¹_jj ε`: the relative error of the solution that arithmetic leaves.
@@ -116,7 +145,7 @@ struct Noise<'a> {
     means: f64,
 }
 
-/// What that makes of a matrix `X`, `K × D`, in `½ tr(X A Xᵀ)`.
+/// What that noise does to `½ tr(X A Xᵀ)` for a matrix `X`, `K × D`.
 struct Moved {
     /// Its error.
     error: f64,
@@ -126,7 +155,7 @@ struct Moved {
     rows: f64,
 }
 
-impl<'a> Noise<'a> {
+impl<'a> SystemNoise<'a> {
     fn of(statistics: &Statistics, factor: &Cholesky, system: &[f64], within: &'a [f64]) -> Self {
         let dim = statistics.dim;
         let mut inverse: Vec<f64> = (0..dim * dim).map(|at| f64::from(u8::from(at / dim == at % dim))).collect();
@@ -145,8 +174,8 @@ impl<'a> Noise<'a> {
         }
     }
 
-    /// To first order the bias and the random part of `Γ` in `X A Xᵀ` and in the solution, and the noise of means; to
-    /// second order what lies where `A` is small, in which rounding is all that there is.
+    /// To first order, the bias and the random part of `Γ` in `X A Xᵀ` and in the solution, and the noise of means; to second
+    /// order, what lies in directions in which `A` is small and holds rounding alone.
     fn moves(&self, x: &[f64], gram: &[f64], statistics: &Statistics) -> Moved {
         let dim = statistics.dim;
         let images = linalg::product(gram, self.within, dim, dim);
@@ -169,7 +198,7 @@ impl<'a> Noise<'a> {
 }
 
 impl Moved {
-    /// What `Γ` makes of `tr(X A Yᵀ)`.
+    /// What `Γ` does to `tr(X A Yᵀ)`.
     fn beside(&self, other: &Self) -> f64 {
         (self.noise * other.noise).sqrt()
             + ((self.spread * other.noise).sqrt() + (other.spread * self.noise).sqrt()) / self.rows.sqrt()
@@ -211,7 +240,7 @@ mod tests {
     #[test]
     fn the_golden_fixture() {
         let golden = golden();
-        let parts = parts(&golden, &within(&golden), Some(&golden_head()), 2.5e-4).unwrap();
+        let parts = decompose(&golden, &within(&golden), Some(&golden_head()), 2.5e-4).unwrap();
         assert_close(parts.nc1, 0.028_074_235_159_616_337, 1e-12);
         assert_close(parts.nc23, 0.010_179_414_791_519_492, 1e-12);
         assert_close(parts.perp.unwrap(), 57.590_769_263_098_64, 1e-12);
@@ -242,7 +271,7 @@ mod tests {
             for bias in [None, Some((0..classes).map(|k| 0.1 * k as f64).collect())] {
                 let head = Head { weights: weights.clone(), bias };
                 let lambda = 0.01;
-                let parts = parts(&statistics, &within(&statistics), Some(&head), lambda).unwrap();
+                let parts = decompose(&statistics, &within(&statistics), Some(&head), lambda).unwrap();
                 let sum = parts.nc1 + parts.nc23 + parts.perp.unwrap();
                 assert_close(sum, loss(&rows, &labels, dim, &head, lambda), 1e-12);
             }
@@ -252,15 +281,16 @@ mod tests {
     #[test]
     fn without_a_head_or_without_a_solution() {
         let golden = golden();
-        assert_eq!(parts(&golden, &within(&golden), None, 2.5e-4).unwrap().perp, None);
+        assert_eq!(decompose(&golden, &within(&golden), None, 2.5e-4).unwrap().perp, None);
         let flat = statistics(2, &[1.0, 1.0, 2.0, 2.0], &[0, 1]);
-        assert_eq!(parts(&flat, &within(&flat), None, 0.0), Err("singular"));
+        assert_eq!(decompose(&flat, &within(&flat), None, 0.0), Err("singular"));
         // A direction without variance: positive definite by the weight decay alone, which arithmetic hardly sees.
         let rows: Vec<f64> = (0..12).flat_map(|row| [1e4 * f64::from(row * row % 7), f64::from(row % 2)]).collect();
         let labels: Vec<u32> = (0..12).map(|row| row % 2).collect();
         let tilted: Vec<f64> = rows.chunks(2).flat_map(|x| [0.6 * x[0], 0.8 * x[0]]).collect();
         let statistics = statistics(2, &tilted, &labels);
-        let solved = |lambda| parts(&statistics, &within(&statistics), None, lambda).map(|parts| parts.nc1.is_finite());
+        let solved =
+            |lambda| decompose(&statistics, &within(&statistics), None, lambda).map(|parts| parts.nc1.is_finite());
         assert_eq!((solved(1e-3), solved(2e-7)), (Ok(true), Err("singular")));
     }
 }

@@ -1,7 +1,110 @@
 //! NC4: does the classifier decide as the nearest class mean does? Papyan et al. (2020).
+//!
+//! Each formula of a catalogue's key is a function here.
 
 use super::Value;
+use super::catalogue::{Card, Formula, card};
+use super::outcome::Outcome;
 use crate::state::{DecisionCounts, Decisions};
+
+/// The decisions on all rows, and what there is to remark on them.
+#[derive(Clone, Copy)]
+pub(super) struct Decided {
+    pub shares: Shares,
+    /// Whether the classifier has no bias.
+    pub no_bias: bool,
+    /// Whether rows of classes without a mean were left out.
+    pub unseen: bool,
+}
+
+/// `nc4_agreement`: the share of rows on which classifier and nearest mean agree.
+pub(super) fn agreement(decided: &Decided) -> Outcome {
+    decided.by_both(decided.shares.agreement)
+}
+
+/// `nc4_agreement_macro`: that share class by class, averaged over the classes that have rows.
+pub(super) fn agreement_macro(decided: &Decided) -> Outcome {
+    decided.by_both(decided.shares.agreement_macro)
+}
+
+/// `nc4_agreement_no_bias`: the share of rows on which the classifier without its bias and the nearest mean agree.
+pub(super) fn agreement_no_bias(decided: &Decided) -> Outcome {
+    decided.by_nearest(decided.shares.agreement_no_bias)
+}
+
+/// `nc4_mismatch`: the share of rows on which they disagree.
+pub(super) fn mismatch(decided: &Decided) -> Outcome {
+    decided.by_both(decided.shares.mismatch)
+}
+
+/// `nc4_both_right`: the share of rows that both get right.
+pub(super) fn both_right(decided: &Decided) -> Outcome {
+    decided.by_both(decided.shares.both_right)
+}
+
+/// `nc4_only_classifier`: the share of rows that only the classifier gets right.
+pub(super) fn only_classifier(decided: &Decided) -> Outcome {
+    decided.by_both(decided.shares.only_classifier)
+}
+
+/// `nc4_only_ncc`: the share of rows that only the nearest mean gets right.
+pub(super) fn only_ncc(decided: &Decided) -> Outcome {
+    decided.by_both(decided.shares.only_ncc)
+}
+
+/// `nc4_both_wrong`: the share of rows that neither gets right.
+pub(super) fn both_wrong(decided: &Decided) -> Outcome {
+    decided.by_both(decided.shares.both_wrong)
+}
+
+/// `ncc_accuracy`: the share of rows that the nearest mean gets right.
+pub(super) fn ncc_accuracy(decided: &Decided) -> Outcome {
+    decided.by_nearest(decided.shares.ncc_accuracy)
+}
+
+/// `classifier_accuracy`: the share of rows that the classifier gets right.
+pub(super) fn classifier_accuracy(decided: &Decided) -> Outcome {
+    decided.outcome(decided.shares.classifier_accuracy, true, 0.0)
+}
+
+impl Decided {
+    /// A share that the classifier, with its bias, and the nearest mean make.
+    fn by_both(&self, share: f64) -> Outcome {
+        self.outcome(share, true, self.shares.tied)
+    }
+
+    /// A share that the nearest mean makes, and a bias does not.
+    fn by_nearest(&self, share: f64) -> Outcome {
+        self.outcome(share, false, self.shares.tied)
+    }
+
+    fn outcome(&self, share: f64, uses_bias: bool, tied: f64) -> Outcome {
+        Outcome::from(share)
+            .off_by(|_| tied)
+            .flag_if(uses_bias && self.no_bias, "no_bias")
+            .flag_if(tied > 0.0, "ties")
+            .flag_if(self.unseen, "unseen_classes")
+    }
+}
+
+/// The metric of NC4 with that key, from decisions alone; only `ncc_accuracy` needs no classifier.
+///
+/// # Errors
+///
+/// `single_class`, `no_rows`, `no_head`; `not_of_decisions` for a key of another family.
+pub fn of_decisions(key: &str, decisions: &Decisions, has_head: bool) -> Value {
+    if decisions.labels.len() < 2 {
+        return Err("single_class");
+    }
+    let shares = Shares::of(decisions).ok_or("no_rows")?;
+    match card(key) {
+        Some(card) if card.needs_head() && !has_head => Err("no_head"),
+        Some(Card { formula: Formula::Decisions(formula), .. }) => {
+            formula(&Decided { shares, no_bias: false, unseen: false }).value
+        }
+        _ => Err("not_of_decisions"),
+    }
+}
 
 /// Decisions of all classes together, in shares of the rows decided.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,39 +161,6 @@ impl Shares {
             tied: f64::max(share(sum(|tally| tally.ties)), ties.sum::<f64>() / seen().count() as f64),
         })
     }
-
-    /// The share of that key, if it is one.
-    pub(super) fn get(&self, key: &str) -> Option<f64> {
-        Some(match key {
-            "nc4_agreement" => self.agreement,
-            "nc4_agreement_macro" => self.agreement_macro,
-            "nc4_agreement_no_bias" => self.agreement_no_bias,
-            "nc4_mismatch" => self.mismatch,
-            "nc4_both_right" => self.both_right,
-            "nc4_only_classifier" => self.only_classifier,
-            "nc4_only_ncc" => self.only_ncc,
-            "nc4_both_wrong" => self.both_wrong,
-            "ncc_accuracy" => self.ncc_accuracy,
-            "classifier_accuracy" => self.classifier_accuracy,
-            _ => return None,
-        })
-    }
-}
-
-/// The metric of that key, of decisions alone; only `ncc_accuracy` needs no classifier.
-///
-/// # Errors
-///
-/// `single_class`, `no_rows`, `no_head`; `not_of_decisions` for a key of another family.
-pub fn of_decisions(key: &str, decisions: &Decisions, has_head: bool) -> Value {
-    if decisions.labels.len() < 2 {
-        return Err("single_class");
-    }
-    let shares = Shares::of(decisions).ok_or("no_rows")?;
-    if !has_head && key != "ncc_accuracy" {
-        return Err("no_head");
-    }
-    shares.get(key).ok_or("not_of_decisions")
 }
 
 #[cfg(test)]

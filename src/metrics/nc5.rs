@@ -1,23 +1,66 @@
 //! NC5: out-of-distribution rows beside the classes. Ammar et al. (2024).
+//!
+//! Each formula of a catalogue's key is a function here.
 
+use super::context::MetricContext;
 use super::doubt::arithmetic;
 use super::noise::SIGNIFICANT;
+use super::outcome::{Outcome, ZERO_NORMS};
 use super::vectors::{centre, dot};
 use super::{Centring, NecoDenominator, NecoDim, Options};
 use crate::kernels::Projection;
 use crate::linalg;
-use crate::state::Statistics;
+use crate::state::{Separation, Statistics};
+
+/// `nc5_ortho_dev`: the mean of `|cos(μ_k, o)|`, `o` the mean of the out-of-distribution rows; `μ_G` is taken off both if
+/// `ood_centred`.
+pub(super) fn ortho_dev(context: &MetricContext<'_>) -> Outcome {
+    let Some(ood_mean) = context.evidence.ood_mean else { return Outcome::null("no_ood") };
+    let (statistics, options) = (context.evidence.statistics, context.options);
+    match mean_cosine(statistics, ood_mean, options) {
+        Ok((deviation, left_out)) => Outcome::from(deviation)
+            .off_by(|_| mean_cosine_error(statistics, ood_mean, options))
+            .flag_if(left_out > 0, ZERO_NORMS),
+        Err(reason) => Outcome::null(reason),
+    }
+}
+
+/// `nc5_neco_auroc`: the area under the ROC curve of NECO scores `‖P_q z‖ / ‖z‖`, in-distribution rows positive, from a
+/// second read of the rows. `z` is the standardised row, `P_q` the projection onto the `q` principal axes of
+/// [`neco_projection`].
+pub(super) fn neco_auroc(context: &MetricContext<'_>) -> Outcome {
+    separation(context, |found| (found.auroc, found.auroc_error))
+}
+
+/// `nc5_neco_fpr95`: the share of out-of-distribution rows at or above the NECO score that 95 % of the other rows reach.
+pub(super) fn neco_fpr95(context: &MetricContext<'_>) -> Outcome {
+    separation(context, |found| (found.fpr95, found.fpr95_error))
+}
+
+/// A number of the NECO scores, and its error.
+fn separation(context: &MetricContext<'_>, number: fn(&Separation) -> (f64, f64)) -> Outcome {
+    if context.evidence.ood_mean.is_none() {
+        return Outcome::null("no_ood");
+    }
+    let found = context.findings(|findings| findings.neco.as_ref()).map(number);
+    found.map_or_else(|| Outcome::null(no_scores(context)), |(number, error)| Outcome::from(number).off_by(|_| error))
+}
+
+/// Why there are no NECO scores though there are out-of-distribution rows.
+fn no_scores(context: &MetricContext<'_>) -> &'static str {
+    if context.options.neco_max_logit && context.evidence.head.is_none() {
+        return "no_head";
+    }
+    let reason = neco_projection(context.evidence.statistics, context.options).err();
+    reason.map_or("no_decisions", |reason| context.scatter_reason(reason))
+}
 
 /// `mean_k |cos(μ_k, o)|`, with `μ_G` taken off both if `ood_centred`, and how many means of length 0 were left out.
 ///
 /// # Errors
 ///
 /// `zero_ood_mean` if `o` has length 0, `zero_means` if all means have.
-pub(super) fn ortho_dev(
-    statistics: &Statistics,
-    ood_mean: &[f64],
-    options: &Options,
-) -> Result<(f64, usize), &'static str> {
+fn mean_cosine(statistics: &Statistics, ood_mean: &[f64], options: &Options) -> Result<(f64, usize), &'static str> {
     let shift = shift(statistics, options);
     let ood = direction(&less(ood_mean, &shift)).ok_or("zero_ood_mean")?;
     let cosines: Vec<f64> = (0..statistics.classes())
@@ -29,9 +72,9 @@ pub(super) fn ortho_dev(
     Ok((cosines.iter().sum::<f64>() / cosines.len() as f64, statistics.classes() - cosines.len()))
 }
 
-/// How far rounding may have moved it: by the angles that the means, and `o`, may have turned by. `o` is taken to be as
-/// good as the worst mean.
-pub(super) fn ortho_dev_error(statistics: &Statistics, ood_mean: &[f64], options: &Options) -> f64 {
+/// How far rounding may have moved [`mean_cosine`]: by the angles that it may have turned the means and `o` by. `o` is taken
+/// to be as exact as the least exact mean.
+fn mean_cosine_error(statistics: &Statistics, ood_mean: &[f64], options: &Options) -> f64 {
     let shift = shift(statistics, options);
     let size = |x: &[f64]| x.iter().fold(0.0, |size: f64, x| size.hypot(*x));
     let (of_shift, of_origin) = (size(&shift), size(&statistics.origin));
@@ -45,7 +88,7 @@ pub(super) fn ortho_dev_error(statistics: &Statistics, ood_mean: &[f64], options
     turned + angles.iter().sum::<f64>() / angles.len().max(1) as f64 + arithmetic(statistics.dim)
 }
 
-/// What is taken off all means.
+/// The vector that is taken off all means: `μ_G` if `ood_centred`, else 0.
 fn shift(statistics: &Statistics, options: &Options) -> Vec<f64> {
     if !options.ood_centred {
         return vec![0.0; statistics.dim];
@@ -58,13 +101,14 @@ fn less(x: &[f64], shift: &[f64]) -> Vec<f64> {
     x.iter().zip(shift).map(|(x, shift)| x - shift).collect()
 }
 
-/// The mean of a class less the shift, which goes against the origin first: both are far from 0 where the means are.
+/// The mean of a class less the shift. The shift is taken off the origin first, since both are far from 0 where the means
+/// are.
 fn shifted(statistics: &Statistics, class: usize, shift: &[f64]) -> Vec<f64> {
     let offset = statistics.offset(class).iter().zip(&statistics.origin).zip(shift);
     offset.map(|((offset, origin), shift)| (origin - shift) + offset).collect()
 }
 
-/// The vector at length 1; `None` if it has none.
+/// The vector at length 1; `None` if its length is 0.
 fn direction(vector: &[f64]) -> Option<Vec<f64>> {
     // Scaled first, so that squares neither vanish nor overflow.
     let largest = vector.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
@@ -80,9 +124,9 @@ fn direction(vector: &[f64]) -> Option<Vec<f64>> {
 ///
 /// # Errors
 ///
-/// The reason why there is none: `no_scatter`, `zero_variance` if all rows are equal, `neco_dim_above_dim` if more axes
-/// are asked for than there are dimensions, `not_converged`, and `neco_all_axes` if the axes hold all of the variance, or
-/// all but rounding: then every score is 1, and tells nothing.
+/// `no_scatter`, `zero_variance` if all rows are equal, `neco_dim_above_dim` if more axes are asked for than there are
+/// dimensions, `not_converged`, and `neco_all_axes` if the axes hold all of the variance, or all but rounding: then every
+/// score is 1.
 pub fn neco_projection(statistics: &Statistics, options: &Options) -> Result<Projection, &'static str> {
     let dim = statistics.dim;
     let mean = centre(statistics, Centring::Sample);
@@ -135,11 +179,11 @@ pub fn neco_projection(statistics: &Statistics, options: &Options) -> Result<Pro
     })
 }
 
-/// What rounding leaves in the scaled covariance.
+/// The rounding noise in the scaled covariance.
 struct OfCovariance {
-    /// Variance that it adds, over all directions.
+    /// The variance that rounding adds, over all directions.
     bias: f64,
-    /// The norm of all that it changes.
+    /// The norm of all that rounding changes.
     whole: f64,
 }
 
@@ -152,7 +196,7 @@ fn of_covariance(statistics: &Statistics, scale: &[f64], variances: &[f64]) -> O
     OfCovariance { bias, whole: bias + 2.0 * random.sqrt() }
 }
 
-/// Whether the share that was asked for falls to that many axes whatever rounding did.
+/// Whether the share that was asked for takes that many axes whatever rounding did.
 fn certain(options: &Options, variances: &[f64], axes: usize, noise: f64) -> bool {
     let NecoDim::Fraction(share) = options.neco_dim else { return axes > 0 };
     let wanted = share * variances.iter().sum::<f64>();
@@ -160,7 +204,7 @@ fn certain(options: &Options, variances: &[f64], axes: usize, noise: f64) -> boo
     axes > 0 && explained(axes) - wanted > noise && wanted - explained(axes - 1) > noise
 }
 
-/// `Σ_T`, `D × D`; `mean` is that of all rows, relative to the origin. `None` without the scatter.
+/// `Σ_T`, `D × D`; `mean` is the mean of all rows, relative to the origin. `None` without the scatter.
 fn total_covariance(statistics: &Statistics, mean: &[f64]) -> Option<Vec<f64>> {
     let rows = statistics.rows() as f64;
     let within = statistics.scatter.as_ref()?;
@@ -188,7 +232,7 @@ mod tests {
     fn the_golden_fixture() {
         let (rows, _) = golden_rows();
         let golden = golden();
-        let (deviation, left_out) = ortho_dev(&golden, &GOLDEN_OOD, &options()).unwrap();
+        let (deviation, left_out) = mean_cosine(&golden, &GOLDEN_OOD, &options()).unwrap();
         assert_close(deviation, 0.566_119_158_736_322_6, 1e-12);
         assert_eq!(left_out, 0);
         let projection = neco_projection(&golden, &options()).unwrap();
@@ -237,13 +281,13 @@ mod tests {
     #[test]
     fn reasons_why_there_is_no_projection_and_no_deviation() {
         let mut golden = golden();
-        assert_eq!(ortho_dev(&golden, &[0.0; 3], &options()), Err("zero_ood_mean"));
+        assert_eq!(mean_cosine(&golden, &[0.0; 3], &options()), Err("zero_ood_mean"));
         golden.scatter = None;
         assert_eq!(neco_projection(&golden, &options()), Err("no_scatter"));
         assert_eq!(neco_projection(&statistics(1, &[2.0, 2.0], &[0, 0]), &Options::default()), Err("zero_variance"));
         let zeros = statistics(2, &[0.0, 0.0, 0.0, 5.0], &[0, 1]);
-        assert_eq!(ortho_dev(&zeros, &[0.0, -2.0], &options()), Ok((1.0, 1)));
-        assert_eq!(ortho_dev(&statistics(1, &[0.0], &[0]), &[1.0], &options()), Err("zero_means"));
+        assert_eq!(mean_cosine(&zeros, &[0.0, -2.0], &options()), Ok((1.0, 1)));
+        assert_eq!(mean_cosine(&statistics(1, &[0.0], &[0]), &[1.0], &options()), Err("zero_means"));
     }
 
     #[test]
@@ -251,7 +295,7 @@ mod tests {
         // Two means 1 apart at 100 from the origin; o lies on the other side of their middle.
         let statistics = statistics(2, &[100.0, 0.0, 100.0, 1.0], &[0, 1]);
         let centred = Options { ood_centred: true, ..options() };
-        assert!(ortho_dev(&statistics, &[90.0, 0.5], &options()).unwrap().0 > 0.999);
-        assert!(ortho_dev(&statistics, &[90.0, 0.5], &centred).unwrap().0 < 1e-12);
+        assert!(mean_cosine(&statistics, &[90.0, 0.5], &options()).unwrap().0 > 0.999);
+        assert!(mean_cosine(&statistics, &[90.0, 0.5], &centred).unwrap().0 < 1e-12);
     }
 }

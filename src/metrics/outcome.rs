@@ -1,8 +1,14 @@
-//! A number, or the reason why there is none.
+//! What a formula gives: a number, or the reason why there is none, with remarks on it.
 
 use super::{Value, finite};
 
-/// What a formula comes to.
+/// Fewer than two vectors have a direction.
+pub(super) const TOO_FEW: &str = "too_few_directions";
+
+/// Vectors of length 0 were left out.
+pub(super) const ZERO_NORMS: &str = "zero_norm_classes";
+
+/// What a formula gives.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Outcome {
     /// The number, or a machine-readable reason.
@@ -11,16 +17,21 @@ pub(super) struct Outcome {
     pub floor: Option<f64>,
     /// Machine-readable remarks.
     pub flags: Vec<&'static str>,
-    /// What the remarks are about, counted.
+    /// The counts that belong to the remarks.
     pub counts: Vec<(&'static str, u64)>,
-    /// How far rounding may have moved the number, in its own unit; 0 where that is not known here.
+    /// How far rounding may have moved the number, in its own unit; 0 where no formula estimates it.
     pub error: f64,
 }
 
 impl Outcome {
-    /// There is none.
+    /// No number, for this reason.
     pub(super) fn null(reason: &'static str) -> Self {
         Err(reason).into()
+    }
+
+    /// The number, or null with this reason if there is none.
+    pub(super) fn number_or(number: Option<f64>, reason: &'static str) -> Self {
+        number.ok_or(reason).into()
     }
 
     /// With a floor.
@@ -30,10 +41,12 @@ impl Outcome {
         self
     }
 
-    /// With what rounding may have moved it by.
+    /// With the estimate of its error, which `error` makes from the number; nothing changes where there is no number.
     #[must_use]
-    pub(super) fn off_by(mut self, error: f64) -> Self {
-        self.error = error;
+    pub(super) fn off_by(mut self, error: impl FnOnce(f64) -> f64) -> Self {
+        if let Ok(value) = self.value {
+            self.error = error(value);
+        }
         self
     }
 
@@ -46,7 +59,7 @@ impl Outcome {
         self
     }
 
-    /// With the number of what a remark is about, unless that is 0.
+    /// With a count that belongs to a remark, unless it is 0.
     #[must_use]
     pub(super) fn count(mut self, what: &'static str, number: u64) -> Self {
         if number > 0 {

@@ -9,15 +9,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::first_pass::{Counted, Gathered, Present, accumulate_until};
-use super::first_pass::{FirstPass, Summary};
+use super::first_pass::{Counted, FirstPass, Summary, accumulate_until, merge};
 use super::memory::held;
 use super::scan::Watch;
-use super::task::{Task, identity, settings, shard_of};
+use super::task::{Task, identity, shard_of};
 use crate::archive::{Archive, File, Key, Planned, Pooled};
 use crate::error::{Error, ErrorKind, Result};
-use crate::state::{ClassSums, Scatter};
-use crate::store::{Ledger, StateFile, Unfinished};
+use crate::store::{Difference, GroupState, Groups, Ledger, StateFile, Unfinished, or_none};
 
 /// Where the state goes.
 #[derive(Clone, Debug)]
@@ -26,6 +24,16 @@ pub struct Saving {
     pub path: PathBuf,
     /// How often it is written at most; zero is after every unit.
     pub every: Duration,
+}
+
+impl Saving {
+    /// How often the state is written unless somebody wants it otherwise.
+    pub const EVERY: Duration = Duration::from_mins(1);
+
+    /// Writes the state to this file, as often as `nckit accumulate` does by default.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), every: Self::EVERY }
+    }
 }
 
 /// A task whose files are open, and the state that it adds to.
@@ -53,14 +61,14 @@ impl CheckpointedPass {
     /// file has changed since it was counted.
     pub fn begin(task: &Task, base: Option<StateFile>) -> Result<Self> {
         let archive = Archive::open(&task.inputs, &task.request())?;
-        let mut file = base.unwrap_or_default();
-        file.unfinished = None;
-        let settings = settings(task, &archive);
-        if file == StateFile::default() {
-            file.settings = settings;
-        } else {
-            file.settings.merge(&settings)?;
-        }
+        let provenance = task.provenance(&archive);
+        let file = match base {
+            Some(mut file) => {
+                file.provenance.merge(&provenance)?;
+                StateFile { unfinished: None, ..file }
+            }
+            None => StateFile { provenance, ledger: Ledger::default(), groups: Groups::new(), unfinished: None },
+        };
         let files = archive.files().iter().map(File::planned).collect::<std::io::Result<_>>();
         let files: Vec<Planned> =
             files.map_err(|error| Error::io("cannot find the working directory").caused_by(error))?;
@@ -88,27 +96,27 @@ impl CheckpointedPass {
         if plan.shard != task.shard {
             return Err(differs("shard", &shard(plan.shard), &shard(task.shard)));
         }
-        if file.settings.keys != task.request.group_by {
-            return Err(differs("group-by", &file.settings.keys.join(","), &task.request.group_by.join(",")));
+        if file.provenance.group_by != task.request.group_by {
+            return Err(differs("group-by", &file.provenance.group_by.join(","), &task.request.group_by.join(",")));
         }
         let archive = Archive::reopen(&plan.files, &task.request())
             .map_err(|error| error.help("--extend goes on with the files as they are, --overwrite begins again"))?;
-        let mut joined = file.settings.clone();
-        let asked = settings(task, &archive);
+        let mut joined = file.provenance.clone();
+        let asked = task.provenance(&archive);
         let difference = match joined.merge(&asked) {
-            Ok(()) => file.settings.difference(&joined, &[]),
-            Err(_) => file.settings.difference(&asked, &[]),
+            Ok(()) => file.provenance.difference(&joined),
+            Err(_) => file.provenance.difference(&asked),
         };
-        if let Some((name, before, _)) = difference {
-            return Err(differs(&name, &before, &asked.get(&name)));
+        if let Some(Difference { name, mine, .. }) = difference {
+            return Err(differs(&name, &mine, &asked.shown().remove(&name).unwrap_or_default()));
         }
         Self::new(task, archive, file, plan, true)
     }
 
     fn new(task: &Task, archive: Archive, file: StateFile, plan: Unfinished, looked_through: bool) -> Result<Self> {
-        let (rounding, scatter) = (task.rounding, task.scatter);
+        let (request, device) = (task.request.clone(), task.device.clone());
         let mut first_pass =
-            FirstPass::new(archive, task.request.clone(), rounding, scatter, task.threads, task.memory)?;
+            FirstPass::new(archive, request, task.rounding, device, task.scatter, task.threads, task.memory)?;
         let mine = shard_of(&first_pass.archive, plan.shard);
         let counted = |unit: usize| {
             let (source, row_group) = identity(&first_pass.archive, unit);
@@ -131,8 +139,7 @@ impl CheckpointedPass {
     /// Those of [`begin`](Self::begin).
     pub fn compare(task: &Task, finished: &StateFile) -> Result<(usize, usize)> {
         let archive = Archive::open(&task.inputs, &task.request())?;
-        let mut joined = finished.settings.clone();
-        joined.merge(&settings(task, &archive))?;
+        finished.provenance.clone().merge(&task.provenance(&archive))?;
         let mine = shard_of(&archive, task.shard);
         let units = (0..mine.len()).filter(|&unit| mine[unit]);
         let (known, new): (Vec<usize>, Vec<usize>) = units.partition(|&unit| {
@@ -200,13 +207,9 @@ impl CheckpointedPass {
         let new = !saving.path.exists();
         if new {
             // The plan is frozen from here on. What is extended or replaced stays as it was until there is more.
-            checkpoint::<ClassSums>(&mut self.file, &BTreeMap::new(), Some(&self.plan), saving)?;
+            checkpoint(&mut self.file, &BTreeMap::new(), Some(&self.plan), saving)?;
         }
-        let counted = if self.first_pass.scatter {
-            self.count::<Scatter>(watch, saving)
-        } else {
-            self.count::<ClassSums>(watch, saving)
-        };
+        let counted = self.count(watch, saving);
         if counted.as_ref().is_err_and(|error| error.kind() != ErrorKind::Interrupted)
             && new
             && self.file.ledger.units() == 0
@@ -264,8 +267,8 @@ impl CheckpointedPass {
         Ok(())
     }
 
-    fn count<S: Present>(&mut self, watch: &Watch, saving: &Saving) -> Result<()> {
-        let mut live: BTreeMap<Key, Gathered<S>> = BTreeMap::new();
+    fn count(&mut self, watch: &Watch, saving: &Saving) -> Result<()> {
+        let mut live: BTreeMap<Key, GroupState> = BTreeMap::new();
         let mut written = Instant::now();
         let mut every = saving.every;
         let group_batches = std::mem::take(&mut self.first_pass.group_batches);
@@ -298,7 +301,7 @@ impl CheckpointedPass {
                             saved.map(|()| start.elapsed())
                         })
                     });
-                    let counted = accumulate_until::<S>(first_pass, rest, watch, &pause);
+                    let counted = accumulate_until(first_pass, rest, watch, &pause);
                     let joined = writer.map(|writer| {
                         writer.join().unwrap_or_else(|_| Err(Error::internal("the writer of the state panicked")))
                     });
@@ -324,27 +327,23 @@ impl CheckpointedPass {
     }
 
     /// Adds what a round has counted.
-    fn enter<S: Present>(
-        &mut self,
-        counted: Counted<S>,
-        units: &[usize],
-        live: &mut BTreeMap<Key, Gathered<S>>,
-    ) -> Result<()> {
+    fn enter(&mut self, counted: Counted, units: &[usize], live: &mut BTreeMap<Key, GroupState>) -> Result<()> {
         let mut ledger = Ledger::default();
         for (&position, &entry) in &counted.entries {
             let (source, row_group) = identity(&self.first_pass.archive, units[position]);
             ledger.insert(&source, row_group, entry)?;
         }
-        let keys = self.may_repeat.then_some(self.file.settings.keys.as_slice());
+        let keys = self.may_repeat.then_some(self.file.provenance.group_by.as_slice());
         self.file.ledger.merge(&ledger, ("the state", "the input"), keys)?;
         for (key, group) in counted.groups {
             if !live.contains_key(&key)
                 && let Some(kept) = self.file.groups.get(&key)
             {
-                live.insert(key.clone(), Gathered::read(kept).map_err(|error| self.first_pass.locate(error, &key))?);
+                let kept = kept.decode(self.first_pass.scatter);
+                live.insert(key.clone(), kept.map_err(|error| self.first_pass.locate(error, &key))?);
             }
             match live.get_mut(&key) {
-                Some(all) => all.merge(&group).map_err(|error| self.first_pass.locate(error, &key))?,
+                Some(all) => merge(all, &group).map_err(|error| self.first_pass.locate(error, &key))?,
                 None => {
                     live.insert(key, group);
                 }
@@ -356,16 +355,15 @@ impl CheckpointedPass {
         self.first_pass.meter.check_more(held)
     }
 
-    fn stop<S: Present>(&mut self, live: &BTreeMap<Key, Gathered<S>>, saving: &Saving) -> Result<()> {
+    fn stop(&mut self, live: &BTreeMap<Key, GroupState>, saving: &Saving) -> Result<()> {
         checkpoint(&mut self.file, live, Some(&self.plan), saving)?;
         Err(Error::interrupted("stopped before the end"))
     }
 }
 
 fn differs(name: &str, before: &str, now: &str) -> Error {
-    let shown = |value: &str| if value.is_empty() { "none".to_owned() } else { value.to_owned() };
     Error::data("the state was begun under other settings")
-        .with("detail", format!("{name}: {} then, {} now", shown(before), shown(now)))
+        .with("detail", format!("{name}: {} then, {} now", or_none(before), or_none(now)))
         .help(
             "give the same command as before; --extend goes on under other settings where sums allow it, \
                --overwrite begins again",
@@ -373,19 +371,18 @@ fn differs(name: &str, before: &str, now: &str) -> Error {
 }
 
 /// Encodes the groups that are open.
-fn keep<S: Present>(file: &mut StateFile, live: &BTreeMap<Key, Gathered<S>>) -> Result<()> {
+fn keep(file: &mut StateFile, live: &BTreeMap<Key, GroupState>) -> Result<()> {
     for (key, group) in live {
-        let kept = group.kept()?;
-        if kept.rows() > 0 || kept.skipped.total() > 0 {
-            file.groups.insert(key.clone(), kept);
+        if !group.is_empty() {
+            file.groups.insert(key.clone(), group.encode()?);
         }
     }
     Ok(())
 }
 
-fn checkpoint<S: Present>(
+fn checkpoint(
     file: &mut StateFile,
-    live: &BTreeMap<Key, Gathered<S>>,
+    live: &BTreeMap<Key, GroupState>,
     plan: Option<&Unfinished>,
     saving: &Saving,
 ) -> Result<()> {

@@ -4,18 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
-use super::digest;
-use super::first_pass::parse_filters;
-use crate::archive::{Archive, Dtype, Policy, Request, Unit};
+use super::{digest, provenance};
+use crate::archive::{Archive, Policy, Request, Unit};
 use crate::error::{ErrorKind, Result};
-use crate::store::{Entry, Source, StateFile};
+use crate::store::{Filters, LedgerEntry, SourceFile, StateFile};
 
 /// How inputs compare with a ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
     /// What differs, a line each.
     pub differences: Vec<String>,
-    /// Files whose size and footer are those of the ledger.
+    /// Files whose size and footer agree with the ledger.
     pub files: usize,
     /// Row groups whose rows were read again, and are those that were counted.
     pub row_groups: usize,
@@ -29,7 +28,7 @@ pub struct Comparison {
 pub fn differences(state: &StateFile, inputs: &[String], deep: bool) -> Result<Comparison> {
     let mut found = Found::default();
     // Every filter has its own units; a state that was merged may have had several.
-    for filters in state.settings.get("where").split(" | ") {
+    for filters in &state.provenance.filters {
         found.look(state, inputs, filters, deep)?;
     }
     let mut comparison = Comparison::default();
@@ -38,7 +37,7 @@ pub fn differences(state: &StateFile, inputs: &[String], deep: bool) -> Result<C
         names.remove(&source.name);
         found.compare(source, counted, deep, &mut comparison);
     }
-    // A file without a row that was asked for has nothing to count.
+    // A file without a wanted row has nothing to count.
     names.retain(|name| found.files.get(name).is_some_and(|(_, row_groups)| !row_groups.is_empty()));
     comparison.differences.extend(names.into_iter().map(|name| format!("{name}: not counted")));
     comparison.differences.extend(found.damaged);
@@ -50,12 +49,12 @@ pub fn differences(state: &StateFile, inputs: &[String], deep: bool) -> Result<C
 struct Found {
     /// Size and footer of each file by its name, and the row groups in which there may be rows that were asked for, with
     /// the digests that their rows have, as far as they were read.
-    files: BTreeMap<String, (Source, BTreeMap<u32, Vec<u64>>)>,
+    files: BTreeMap<String, (SourceFile, BTreeMap<u32, Vec<u64>>)>,
     damaged: BTreeSet<String>,
 }
 
 impl Found {
-    fn look(&mut self, state: &StateFile, inputs: &[String], filters: &str, deep: bool) -> Result<()> {
+    fn look(&mut self, state: &StateFile, inputs: &[String], filters: &Filters, deep: bool) -> Result<()> {
         let archive = match Archive::open(inputs, &request(state, filters)) {
             Ok(archive) => archive,
             // No row passes this filter any more, which the ledger's files will tell.
@@ -63,14 +62,14 @@ impl Found {
             Err(error) => return Err(error),
         };
         for file in archive.files() {
-            let source = Source { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash };
+            let source = SourceFile { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash };
             self.files.entry(file.name.clone()).or_insert_with(|| (source, BTreeMap::new()));
         }
         self.damaged.extend(archive.bad_files().iter().map(|(file, reason)| format!("{file}: {reason}")));
         // A file that has changed need not be read to be told.
         let wanted = |unit: &Unit| {
             let file = &archive.files()[unit.file];
-            let source = Source { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash };
+            let source = SourceFile { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash };
             deep && state.ledger.contains(&source, u32::try_from(unit.row_group).unwrap_or(u32::MAX))
         };
         let digest = |unit: usize| {
@@ -89,7 +88,13 @@ impl Found {
         Ok(())
     }
 
-    fn compare(&self, source: &Source, counted: &BTreeMap<u32, Entry>, deep: bool, comparison: &mut Comparison) {
+    fn compare(
+        &self,
+        source: &SourceFile,
+        counted: &BTreeMap<u32, LedgerEntry>,
+        deep: bool,
+        comparison: &mut Comparison,
+    ) {
         let name = &source.name;
         let mut differs = |what: String| comparison.differences.push(format!("{name}: {what}"));
         let Some((found, row_groups)) = self.files.get(name) else { return differs("not among the inputs".to_owned()) };
@@ -115,25 +120,18 @@ impl Found {
 }
 
 /// What was asked of the files when they were counted.
-fn request(state: &StateFile, filters: &str) -> Request {
-    let column = |name| Some(state.settings.get(name)).filter(|column| !column.is_empty());
-    let policy = |name| if state.settings.get(name).contains("skip") { Policy::Skip } else { Policy::Fail };
-    Request {
-        filters: parse_filters(filters),
-        features: column("features"),
-        dtype: Dtype::from_name(&state.settings.get("dtype")),
-        labels: column("labels"),
+fn request(state: &StateFile, filters: &Filters) -> Request {
+    let base = Request {
+        filters: filters.pairs().to_vec(),
         labels_optional: true,
-        ignore_label: column("ignore_label"),
-        nulls: policy("nulls"),
-        nonfinite: policy("nonfinite"),
         bad_files: Policy::Skip,
         allow_duplicates: true,
         ..Request::default()
-    }
+    };
+    provenance::request(&state.provenance, base)
 }
 
-/// The digest of a unit's rows, as the ledger has it.
+/// The digest of a unit's rows, computed as for the ledger.
 fn digest_of(archive: &Archive, unit: usize) -> Result<u64> {
     let mut reader = archive.read(unit)?;
     let mut digest = 0_u64;

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::first_pass::Present;
 use super::first_pass::{FirstPass, Summary};
 use crate::archive::Decoded;
 use crate::error::Result;
 use crate::kernels::gram::{self, Par};
 use crate::linalg::symmetric_eigen;
-use crate::state::{ClassSums, Scatter, Shifts};
+use crate::state::{Shifts, State};
 
 /// What the first chunk took, on one thread.
 struct Sample {
@@ -32,8 +31,7 @@ impl FirstPass {
     ///
     /// Those of the first chunk.
     pub(super) fn estimate(&self, summary: &Summary) -> Result<Duration> {
-        let sample = if self.scatter { self.sample::<Scatter>() } else { self.sample::<ClassSums>() }?;
-        let Some(sample) = sample else { return Ok(Duration::ZERO) };
+        let Some(sample) = self.sample()? else { return Ok(Duration::ZERO) };
         let first = summary.rows as f64 / sample.rows * (sample.decode + sample.add);
         let more = summary.passes.saturating_sub(1) as f64 * summary.rows as f64;
         let pass = sample.dim * sample.classes * sample.product;
@@ -44,7 +42,7 @@ impl FirstPass {
         Ok(Duration::from_secs_f64(((first + second) / self.threads as f64).max(decoding)))
     }
 
-    fn sample<S: Present>(&self) -> Result<Option<Sample>> {
+    fn sample(&self) -> Result<Option<Sample>> {
         let decode = || -> Result<(Option<Decoded>, f64)> {
             let start = Instant::now();
             let chunk = self.archive.read(0)?.next()?;
@@ -58,10 +56,10 @@ impl FirstPass {
         if chunk.codes.is_empty() {
             return Ok(None);
         }
-        let (mut state, shifts) = (S::identity(), Shifts::default());
+        let (mut state, shifts, mut workspace) = (State::new(self.scatter), Shifts::default(), self.device.workspace());
         let mut add = || -> Result<f64> {
             let start = Instant::now();
-            self.rounding.add(&chunk, &mut state, &shifts)?;
+            self.rounding.add(&chunk, &mut state, &shifts, &mut workspace)?;
             Ok(start.elapsed().as_secs_f64())
         };
         add()?;

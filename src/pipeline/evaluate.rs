@@ -13,8 +13,9 @@ use crate::archive::{Archive, ColumnChoice, Key, Naming, Request, Skipped, Spell
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::metrics::{Evidence, Needs, OodMean, measure};
-use crate::report::Group;
+use crate::report::GroupReport;
 use crate::state::{Head, SecondPassResult, Statistics};
+use crate::store::locate;
 
 /// How states are presented, with further rows open.
 #[derive(Debug)]
@@ -90,7 +91,7 @@ pub(super) struct GroupEvidence {
     pub(super) key: Key,
     pub(super) statistics: Statistics,
     pub(super) head: Option<Head>,
-    /// Why it has no head though there are some.
+    /// Why it has no head, although the run has heads.
     pub(super) headless: Option<&'static str>,
     pub(super) findings: Option<SecondPassResult>,
     pub(super) skipped: Skipped,
@@ -101,7 +102,7 @@ pub(super) struct GroupEvidence {
 
 impl Evaluation {
     /// Opens what is read beside states; `own` says whether the rows that the states are made of can be read again, and
-    /// `labels` what their labels are, if they are at hand.
+    /// `labels` their label column, if it is known.
     ///
     /// # Errors
     ///
@@ -114,7 +115,7 @@ impl Evaluation {
         let notice: Vec<String> = job.request.filters.iter().map(|(key, _)| key.clone()).collect();
         let request = Request { notice, ..job.request.clone() };
         let decisions = open(&job.decisions, &request)?;
-        // What is out of distribution may have labels of its own, or none; they are those of the same column if they are.
+        // Out-of-distribution rows may have labels of their own, in the same column, or none.
         let labels = labels.map(|labels| labels.name.clone()).or_else(|| request.labels.clone());
         let ood = open(&job.ood, &Request { labels, labels_optional: true, any_labels: true, ..request })?;
         let mut notes = Vec::new();
@@ -149,7 +150,7 @@ impl Evaluation {
 
     /// Says which group an error is about.
     pub(super) fn locate(&self, error: Error, key: &Key) -> Error {
-        first_pass::locate(error, &self.job.request.group_by, key)
+        locate(error, &self.job.request.group_by, key)
     }
 
     /// Whether some metric needs to see rows beside means or classifier.
@@ -230,8 +231,8 @@ impl Evaluation {
     }
 
     /// What the classes of these groups are called, as far as their output names classes.
-    pub(super) fn class_names(&self, groups: &[Group]) -> BTreeMap<Label, String> {
-        let of_group = |group: &Group| {
+    pub(super) fn class_names(&self, groups: &[GroupReport]) -> BTreeMap<Label, String> {
+        let of_group = |group: &GroupReport| {
             let made = &group.measurements;
             let classes = made.per_class.iter().map(|class| class.label.clone());
             let pairs = made.worst_pairs.iter().flat_map(|pair| [pair.first.clone(), pair.second.clone()]);
@@ -277,8 +278,8 @@ impl Evaluation {
         ood_means: &BTreeMap<Key, Vec<f64>>,
         watch: &Watch,
         score: ScoreSink<'_>,
-    ) -> Result<Vec<Group>> {
-        // Of no row there is nothing to find out.
+    ) -> Result<Vec<GroupReport>> {
+        // A group without rows needs no second pass.
         let has_rows = |group: &GroupEvidence| group.statistics.classes() > 0;
         let (mut groups, empty): (Vec<GroupEvidence>, Vec<GroupEvidence>) = groups.into_iter().partition(has_rows);
         for group in &mut groups {
@@ -291,12 +292,12 @@ impl Evaluation {
         }
         self.second_read(own, &mut groups, watch, score)?;
         let ood_mean = |key: &Key| self.ood.as_ref().and_then(|rows| ood_means.get(&rows.key_of(key)));
-        let measured: Vec<Result<Group>> =
+        let measured: Vec<Result<GroupReport>> =
             groups.into_par_iter().map(|group| self.measure(&group, ood_mean(&group.key).map(Vec::as_slice))).collect();
         measured.into_iter().chain(empty.iter().map(|group| self.measure(group, None))).collect()
     }
 
-    fn measure(&self, group: &GroupEvidence, ood_mean: Option<&[f64]>) -> Result<Group> {
+    fn measure(&self, group: &GroupEvidence, ood_mean: Option<&[f64]>) -> Result<GroupReport> {
         if let Some(mean) = ood_mean
             && mean.len() != group.statistics.dim
         {
@@ -320,7 +321,7 @@ impl Evaluation {
         }
         // Of no row nothing is known, whatever the rows that were left out were like.
         let has_rows = group.statistics.classes() > 0;
-        Ok(Group {
+        Ok(GroupReport {
             key: self.named(&group.key),
             rows: group.statistics.rows(),
             dim: if has_rows { group.statistics.dim } else { 0 },

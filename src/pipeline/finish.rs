@@ -1,22 +1,21 @@
 //! States that were kept become numbers: no row of theirs is read again.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
 
 use super::evaluate::{Evaluation, GroupEvidence};
-use super::first_pass::parse_filters;
-use super::first_pass::{Gathered, Present, ood_means};
+use super::first_pass::ood_means;
 use super::heads::{Candidate, HeadSummary, Labels, parts_by_width};
 use super::plan::{group_evidence, report};
+use super::provenance::{self, of_rows, rounding_note};
 use super::{Job, Rounding, ScoreSink, Watch};
-use crate::archive::{Dtype, Key, Policy, Pooled, Spellings, pooled, pooled_summary};
+use crate::archive::{Key, Pooled, Spellings, pooled, pooled_summary};
 use crate::batch::LabelKind;
 use crate::error::Result;
 use crate::report::Report;
-use crate::state::{ClassSums, Scatter};
-use crate::store::{Group, Settings, StateFile};
+use crate::store::{EncodedGroup, Filters, GroupState, Provenance, StateFile};
 
 /// A job whose states are there.
 #[derive(Debug)]
@@ -24,17 +23,6 @@ pub struct Finish {
     evaluation: Evaluation,
     states: StateFile,
 }
-
-/// The filters under which rows were counted; several states may have had several.
-fn filters(settings: &Settings) -> Vec<(String, String)> {
-    let mut filters: Vec<_> = settings.get("where").split(" | ").flat_map(parse_filters).collect();
-    filters.sort();
-    filters.dedup();
-    filters
-}
-
-/// What the records say of the rows that a state was made of.
-const OF_ROWS: [&str; 7] = ["where", "features", "dtype", "labels", "grid", "extra_bits", "ignore_label"];
 
 impl Finish {
     /// Opens what a job reads beside its states. The inputs of the job mean nothing here, and columns, keys, rounding and
@@ -44,29 +32,21 @@ impl Finish {
     ///
     /// [`Data`](crate::error::ErrorKind::Data) for a state that is not finished; those of opening further rows and heads.
     pub fn new(mut job: Job, states: StateFile) -> Result<Self> {
-        let column = |name| Some(states.settings.get(name)).filter(|column| !column.is_empty());
-        job.request.features = column("features");
-        job.request.dtype = Dtype::from_name(&states.settings.get("dtype"));
-        job.request.labels = column("labels");
-        job.request.filters = filters(&states.settings);
-        job.request.group_by.clone_from(&states.settings.keys);
-        job.request.ignore_label = column("ignore_label");
-        let policy = |name| if states.settings.get(name).contains("skip") { Policy::Skip } else { Policy::Fail };
-        job.request.nulls = policy("nulls");
-        job.request.nonfinite = policy("nonfinite");
-        job.rounding = Rounding {
-            exponent: states.settings.get("grid").parse().ok(),
-            extra_bits: states.settings.get("extra_bits").parse().unwrap_or(0),
-        };
-        let evaluation = Evaluation::new(job, false, None)?;
+        let provenance = &states.provenance;
+        job.request = provenance::request(provenance, job.request);
+        job.request.filters = filters(provenance);
+        job.request.group_by.clone_from(&provenance.group_by);
+        job.rounding = Rounding::beside(provenance);
+        let rounding_note = job.ood.as_ref().and_then(|_| rounding_note(provenance));
+        let mut evaluation = Evaluation::new(job, false, None)?;
+        evaluation.notes.extend(rounding_note);
         let mut finish = Self { evaluation, states };
         let kind = finish.label_kind();
         finish.evaluation.check_kind(kind)?;
         let job = &finish.evaluation.job;
         if let Some(source) = &job.head {
             let every = job.head_rules.ranks() || parts_by_width(source, &job.head_rules, &job.request.group_by);
-            let survey = if finish.states.has_scatter() { Self::survey::<Scatter> } else { Self::survey::<ClassSums> };
-            let (groups, labels) = survey(&finish, every)?;
+            let (groups, labels) = finish.survey(every)?;
             let files = finish.states.ledger.files().map(|(source, _)| source.name.as_str());
             let spellings = Spellings::of_paths(files);
             finish.evaluation.settle_heads(&groups, labels, &spellings)?;
@@ -75,18 +55,23 @@ impl Finish {
     }
 
     /// The groups and the labels of the first of them, or `D` and labels of every one.
-    fn survey<S: Present>(&self, every: bool) -> Result<(Vec<Candidate>, Labels)> {
+    fn survey(&self, every: bool) -> Result<(Vec<Candidate>, Labels)> {
         let (mut groups, mut labels) = (Vec::new(), Labels::of(self.label_kind()));
         for (key, group) in self.states.groups.iter().filter(|(_, group)| group.rows() > 0) {
             let mut dim = None;
             if every || groups.is_empty() {
-                let state: S = group.decode().map_err(|error| self.evaluation.locate(error, key))?;
-                labels.add(groups.is_empty().then(|| key.clone()), state.labels().iter().cloned().collect());
+                let state = self.decode(key, group)?.state;
+                let found = state.class_sums().labels().iter().cloned().collect();
+                labels.add(groups.is_empty().then(|| key.clone()), found);
                 dim = Some(state.dim());
             }
             groups.push(Candidate { key: key.clone(), dim });
         }
         Ok((groups, labels))
+    }
+
+    fn decode(&self, key: &Key, group: &EncodedGroup) -> Result<GroupState> {
+        group.decode(self.states.provenance.scatter).map_err(|error| self.evaluation.locate(error, key))
     }
 
     /// What is known of the heads, if there are any.
@@ -97,8 +82,8 @@ impl Finish {
     /// What the states' files differ in within their groups.
     fn pooled(&self) -> Vec<Pooled> {
         let names = self.states.ledger.files().map(|(source, _)| source.name.as_str()).collect();
-        let filters = filters(&self.states.settings);
-        pooled(&names, &self.states.settings.keys, &filters.iter().map(|(key, _)| key.as_str()).collect())
+        let filters = filters(&self.states.provenance);
+        pooled(&names, &self.states.provenance.group_by, &filters.iter().map(|(key, _)| key.as_str()).collect())
     }
 
     /// What the user should know before rows are read.
@@ -124,11 +109,7 @@ impl Finish {
 
     /// The type of the labels.
     pub fn label_kind(&self) -> LabelKind {
-        match self.states.settings.get("label_kind").as_str() {
-            "bool" => LabelKind::Bool,
-            "string" => LabelKind::Text,
-            _ => LabelKind::Int,
-        }
+        self.states.provenance.label_kind
     }
 
     /// Measures every group.
@@ -147,22 +128,13 @@ impl Finish {
     ///
     /// Those of [`run`](Self::run) and of `score`.
     pub fn run_scored(&self, watch: &Watch, score: ScoreSink<'_>) -> Result<Report> {
-        if self.states.has_scatter() {
-            self.run_with::<Scatter>(watch, score)
-        } else {
-            self.run_with::<ClassSums>(watch, score)
-        }
-    }
-
-    fn run_with<S: Present>(&self, watch: &Watch, score: ScoreSink<'_>) -> Result<Report> {
         let Self { evaluation, states } = self;
         let ood_means = ood_means(evaluation, watch)?;
         let mut groups = Vec::new();
         for batch in self.group_batches() {
             watch.check()?;
-            let numbers = |&(key, group): &(&Key, &Group)| -> Result<GroupEvidence> {
-                let gathered = Gathered::<S>::read(group).map_err(|error| evaluation.locate(error, key))?;
-                group_evidence(gathered, 0, key.clone(), evaluation)
+            let numbers = |&(key, group): &(&Key, &EncodedGroup)| -> Result<GroupEvidence> {
+                group_evidence(self.decode(key, group)?, 0, key.clone(), evaluation)
             };
             let batch: Vec<Result<GroupEvidence>> = batch.par_iter().map(numbers).collect();
             let mut batch: Vec<GroupEvidence> = batch.into_iter().collect::<Result<_>>()?;
@@ -171,10 +143,7 @@ impl Finish {
             }
             groups.extend(evaluation.evaluate(batch, None, &ood_means, watch, &mut *score)?);
         }
-        let of_rows = OF_ROWS.map(|name| (name, states.settings.get(name)));
-        let mut of_rows: BTreeMap<_, _> = of_rows.into_iter().collect();
-        of_rows.insert("group_by", states.settings.keys.join(","));
-        of_rows.insert("pooled", pooled_summary(&self.pooled()));
+        let of_rows = of_rows(&states.provenance, pooled_summary(&self.pooled()));
         let left_out = states.ledger.left_out().map(|name| (name.to_owned(), "damaged when it was read".to_owned()));
         report(evaluation, of_rows, groups, left_out.collect())
     }
@@ -194,7 +163,7 @@ impl Finish {
     }
 
     /// Groups whose numbers fit into half of the memory, together.
-    fn group_batches(&self) -> Vec<Vec<(&Key, &Group)>> {
+    fn group_batches(&self) -> Vec<Vec<(&Key, &EncodedGroup)>> {
         let budget = self.evaluation.job.memory / 2;
         let mut group_batches: Vec<Vec<_>> = Vec::new();
         let mut open = 0;
@@ -212,4 +181,10 @@ impl Finish {
         }
         group_batches
     }
+}
+
+/// The filters under which rows were counted; several states may have had several.
+fn filters(provenance: &Provenance) -> Vec<(String, String)> {
+    let pairs: BTreeSet<_> = provenance.filters.iter().flat_map(Filters::pairs).cloned().collect();
+    pairs.into_iter().collect()
 }

@@ -8,11 +8,11 @@ mod settle;
 
 pub(super) use self::settle::check_keys;
 use self::settle::unsaid_layers;
-use super::first_pass::locate;
 use crate::archive::{HeadPath, HeadRows, HeadSource, Key, Naming, Outline, Policy, Spellings, StoredHead};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::state::{Head, Statistics};
+use crate::store::locate;
 
 /// Where heads belong, and how they are read.
 #[derive(Clone, Debug, Default)]

@@ -1,40 +1,98 @@
-//! What is to be measured, and how.
+//! What is to be measured.
 
-use super::{HeadRules, Rounding};
+use std::path::Path;
+
+use super::{HeadRules, Plan, Resources, Rounding, Watch};
 use crate::archive::{HeadSource, Request};
+use crate::error::Result;
+use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
+use crate::report::Report;
 
 /// What is to be measured, and how.
+///
+/// [`Job::new`] has the defaults of `nckit measure`; every field can be set beside it:
+///
+/// ```
+/// use nckit::archive::Request;
+/// use nckit::pipeline::Job;
+///
+/// let request = Request { filters: vec![("split".into(), "train".into())], ..Request::default() };
+/// let job = Job { request, ..Job::new(["tests/data/digits/flat/h3_final.parquet"]) };
+/// let report = job.run()?;
+/// assert_eq!(report.groups[0].value("nc1_cdnv"), Some(0.000_565_074_835_316_864_8));
+/// # Ok::<(), nckit::error::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Files, directories and globs.
     pub inputs: Vec<String>,
-    /// Which columns, groups and rows of them.
+    /// Which of their columns, groups and rows are read.
     pub request: Request,
     /// The classifier, one for all groups or one for each.
     pub head: Option<HeadSource>,
     /// Whether heads are stored dimension × class.
     pub head_transposed: bool,
-    /// Where heads belong, which row of theirs is which class, and what classes are called.
+    /// Which groups get a head, which of its rows is which class, and what classes are called.
     pub head_rules: HeadRules,
     /// The rows of NC4 and the in-distribution rows of NECO; the group's own when `None`.
     pub decisions: Option<RowSource>,
     /// The out-of-distribution rows of NC5.
     pub ood: Option<RowSource>,
-    /// Which metrics.
+    /// Which metrics are made.
     pub selection: Selection,
-    /// Their conventions.
+    /// The conventions of the metrics.
     pub options: Options,
-    /// What else.
+    /// What is made besides the metrics.
     pub extras: Extras,
-    /// The grid.
+    /// How rows are rounded.
     pub rounding: Rounding,
-    /// Whether every row of the decisions and every out-of-distribution row is to be scored.
+    /// Whether every row of the decisions and every out-of-distribution row is scored.
     pub scores: bool,
+    /// What works on the rows.
+    pub device: Device,
     /// Worker threads, at least 1.
     pub threads: usize,
-    /// Bytes that the run may use.
+    /// Bytes of memory that the run may use.
     pub memory: u64,
+}
+
+impl Job {
+    /// All metrics of all rows of these files, directories and globs, as one group, on all cores.
+    pub fn new<P: AsRef<Path>>(inputs: impl IntoIterator<Item = P>) -> Self {
+        let Resources { threads, memory } = Resources::default();
+        Self {
+            inputs: texts(inputs),
+            request: Request::default(),
+            head: None,
+            head_transposed: false,
+            head_rules: HeadRules::default(),
+            decisions: None,
+            ood: None,
+            selection: Selection::default(),
+            options: Options::default(),
+            extras: Extras::default(),
+            rounding: Rounding::default(),
+            scores: false,
+            device: Device::detect(),
+            threads,
+            memory,
+        }
+    }
+
+    /// Plans and runs the job. [`Plan`] does both in steps, says what will be read, and can be stopped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Plan::new`] and [`Plan::run`].
+    pub fn run(self) -> Result<Report> {
+        Plan::new(self)?.run(&Watch::default())
+    }
+}
+
+/// Inputs as they are typed. A path that is not UTF-8 will not be found.
+pub(super) fn texts<P: AsRef<Path>>(inputs: impl IntoIterator<Item = P>) -> Vec<String> {
+    inputs.into_iter().map(|input| input.as_ref().to_string_lossy().into_owned()).collect()
 }
 
 /// Further rows, `PATH[?key=value&…]`.

@@ -80,7 +80,7 @@ pub(super) fn classes_bytes(labels: &[Label], dim: usize) -> u64 {
 
 /// Bytes that a state holds.
 pub(super) fn held(state: &ClassSums) -> u64 {
-    classes_bytes(state.labels(), state.dim())
+    classes_bytes(state.labels(), state.dim()) + state.wide_bytes() as u64
 }
 
 /// Matrices of K × D numbers that metrics hold at once.

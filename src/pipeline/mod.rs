@@ -5,6 +5,7 @@
 //! into memory, and a wave's states are gone before the next begins. Measuring is both in one process, and [`Finish`] is
 //! the second half alone.
 
+mod accumulator;
 mod bench;
 mod checkpointed;
 mod differences;
@@ -18,10 +19,13 @@ mod heads;
 mod job;
 mod memory;
 mod plan;
+mod provenance;
+mod resources;
 mod scan;
 mod second_pass;
 mod task;
 
+pub use accumulator::Accumulator;
 pub use bench::{Bench, Stage, bench};
 pub use checkpointed::{CheckpointedPass, Saving};
 pub use differences::{Comparison, differences};
@@ -30,5 +34,6 @@ pub use first_pass::{Rounding, Summary};
 pub use heads::{HeadRules, HeadSummary};
 pub use job::{Job, RowSource};
 pub use plan::{Plan, ScoreSink};
+pub use resources::Resources;
 pub use scan::Watch;
 pub use task::Task;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use super::evaluate::{Evaluation, GroupEvidence};
-use super::first_pass::{FirstPass, Gathered, Present, accumulate, ood_means};
+use super::first_pass::{FirstPass, accumulate, ood_means};
 use super::heads::Heads;
+use super::memory::metric_bytes;
 use super::{HeadSummary, Job, Summary, Watch, estimate};
 use crate::archive::{Archive, Key, Pooled, Skipped};
 use crate::error::{Error, Result};
-use crate::report::{Group, Report, Scored};
-use crate::state::{ClassSums, Scatter};
+use crate::report::{GroupReport, Report, Scored};
+use crate::store::GroupState;
 
 /// A job whose files are open and whose passes are settled. Nothing but footers has been read.
 #[derive(Debug)]
@@ -34,10 +35,11 @@ impl Plan {
         let mut job = job;
         job.request.memory = Some(job.memory);
         let archive = Archive::open(&job.inputs, &job.request)?;
-        let (request, rounding, threads, memory) = (job.request.clone(), job.rounding, job.threads, job.memory);
+        let (request, rounding, device) = (job.request.clone(), job.rounding, job.device.clone());
+        let (threads, memory) = (job.threads, job.memory);
         let mut evaluation = Evaluation::new(job, true, archive.labels())?;
         evaluation.check_kind(archive.label_kind())?;
-        let first_pass = FirstPass::new(archive, request, rounding, evaluation.needs.scatter, threads, memory)?;
+        let first_pass = FirstPass::new(archive, request, rounding, device, evaluation.needs.scatter, threads, memory)?;
         first_pass.check_metrics()?;
         if evaluation.job.head.is_some() {
             let (groups, labels) = first_pass.survey(evaluation.job.head_rules.ranks())?;
@@ -122,14 +124,6 @@ impl Plan {
     ///
     /// Those of [`run`](Self::run) and of `score`.
     pub fn run_scored(&self, watch: &Watch, score: ScoreSink<'_>) -> Result<Report> {
-        if self.first_pass.scatter {
-            self.run_with::<Scatter>(watch, score)
-        } else {
-            self.run_with::<ClassSums>(watch, score)
-        }
-    }
-
-    fn run_with<S: Present>(&self, watch: &Watch, score: ScoreSink<'_>) -> Result<Report> {
         let Self { first_pass, evaluation } = self;
         let (sound, damaged) = first_pass.sound_units(|_| true, watch)?;
         let group_batches =
@@ -139,15 +133,19 @@ impl Plan {
         let mut groups = Vec::new();
         for batch in group_batches {
             let batch: Vec<usize> = batch;
-            let gathered = accumulate::<S>(first_pass, &batch, kept.as_ref(), watch)?;
-            // Metrics of several groups are made at once; those of the largest take most.
-            let largest = gathered.values().map(|group| group.metric_bytes(first_pass.scatter)).max().unwrap_or(0);
+            let states = accumulate(first_pass, &batch, kept.as_ref(), watch)?;
+            // Metrics of several groups are computed at once; the largest group takes most memory.
+            let bytes = |group: &GroupState| {
+                let (classes, dim) = (group.state.class_sums().classes() as u64, group.state.dim() as u64);
+                metric_bytes(classes, dim, first_pass.scatter)
+            };
+            let largest = states.values().map(bytes).max().unwrap_or(0);
             first_pass.meter.check_more(largest)?;
             let dropped = |key: &Key| kept.as_ref().map_or(0, |kept| kept.dropped(key));
-            let group_evidence = gathered
+            let group_evidence = states
                 .into_par_iter()
-                .filter(|(_, gathered)| gathered.dim > 0 || gathered.skipped.total() > 0)
-                .map(|(key, gathered)| group_evidence(gathered, dropped(&key), key, evaluation))
+                .filter(|(_, group)| !group.is_empty())
+                .map(|(key, group)| group_evidence(group, dropped(&key), key, evaluation))
                 .collect::<Vec<Result<GroupEvidence>>>();
             let group_evidence = group_evidence.into_iter().collect::<Result<_>>()?;
             let own = Some((&first_pass.archive, batch.as_slice()));
@@ -156,25 +154,25 @@ impl Plan {
         let damaged =
             damaged.into_iter().map(|(file, reason)| (first_pass.archive.files()[file].shown.clone(), reason));
         let bad_files = first_pass.archive.bad_files().iter().cloned().chain(damaged).collect();
-        report(evaluation, first_pass.settings(), groups, bad_files)
+        report(evaluation, first_pass.of_rows(), groups, bad_files)
     }
 }
 
 /// A state that is complete, as numbers.
-pub(super) fn group_evidence<S: Present>(
-    gathered: Gathered<S>,
+pub(super) fn group_evidence(
+    group: GroupState,
     dropped_classes: u64,
     key: Key,
     evaluation: &Evaluation,
 ) -> Result<GroupEvidence> {
     Ok(GroupEvidence {
-        statistics: gathered.state.statistics().map_err(|error| evaluation.locate(error, &key))?,
-        significand_bits: gathered.significand_bits(),
+        statistics: group.state.statistics().map_err(|error| evaluation.locate(error, &key))?,
+        significand_bits: group.precisions.significand_bits(),
         key,
         head: None,
         headless: None,
         findings: None,
-        skipped: gathered.skipped,
+        skipped: group.skipped,
         dropped_classes,
     })
 }
@@ -182,10 +180,10 @@ pub(super) fn group_evidence<S: Present>(
 pub(super) fn report(
     evaluation: &Evaluation,
     of_rows: BTreeMap<&'static str, String>,
-    mut groups: Vec<Group>,
+    mut groups: Vec<GroupReport>,
     bad_files: Vec<(String, String)>,
 ) -> Result<Report> {
-    // Groups without a row are told beside others; alone they are nothing to tell.
+    // Groups without rows are reported beside others; a run with nothing else has failed.
     if groups.iter().all(|group| group.rows == 0) {
         return Err(nothing_left(&groups));
     }
@@ -201,7 +199,7 @@ pub(super) fn report(
 }
 
 /// The error of a run that has no row to measure, with what was left out.
-fn nothing_left(groups: &[Group]) -> Error {
+fn nothing_left(groups: &[GroupReport]) -> Error {
     let mut skipped = Skipped::default();
     for group in groups {
         skipped.add(&group.skipped);

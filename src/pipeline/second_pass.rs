@@ -9,9 +9,13 @@ use super::first_pass::at_row;
 use super::scan::{Place, Watch, scan};
 use crate::archive::{Archive, Decoded, Key};
 use crate::error::Result;
+use crate::kernels::Workspace;
 use crate::metrics::neco_projection;
 use crate::report::Scored;
 use crate::state::{Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState};
+
+/// What a worker has seen of each group, by the position of the group.
+type SeenGroups = BTreeMap<usize, SecondPassState>;
 
 impl Evaluation {
     /// Fills the findings of groups.
@@ -44,7 +48,7 @@ impl Evaluation {
         let projections: Vec<_> = groups
             .iter()
             .map(|group| {
-                // Without a head there are no logits to take the largest of.
+                // The largest logit needs a head.
                 let scored = needs.neco && (group.head.is_some() || !options.neco_max_logit);
                 scored.then(|| neco_projection(&group.statistics, options).ok()).flatten()
             })
@@ -92,7 +96,7 @@ impl Evaluation {
         passes.iter().zip(&seen).zip(groups).map(finish).collect()
     }
 
-    /// Reads those of `units` that serve a group, and shows each group's pass the rows under its key.
+    /// Reads the `units` that hold rows of a group, and hands each group's pass the rows under its key.
     #[expect(clippy::too_many_arguments, reason = "one read: what, for whom, in which role, and where to put it")]
     fn look(
         &self,
@@ -110,13 +114,14 @@ impl Evaluation {
         keys.iter().enumerate().for_each(|(at, key)| by_key.entry(key).or_default().push(at));
         let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| by_key.contains_key(key));
         let units: Vec<usize> = units.iter().copied().filter(serves).collect();
-        let look = |seen: &mut BTreeMap<usize, SecondPassState>, place: Place, chunk: &Decoded| {
+        let look = |(seen, workspace): &mut (SeenGroups, Workspace), place: Place, chunk: &Decoded| {
             let batch = chunk.finite_batch()?;
             for part in &chunk.parts {
                 for &group in by_key.get(&part.key).into_iter().flatten() {
                     let mut verdicts = Vec::new();
                     let each = scored.then_some(&mut verdicts);
-                    passes[group].update(role, &batch, part.rows.as_deref(), seen.entry(group).or_default(), each)?;
+                    let (rows, seen) = (part.rows.as_deref(), seen.entry(group).or_default());
+                    passes[group].update(role, &batch, rows, seen, each, workspace)?;
                     if scored {
                         let every: Vec<u32> = (0..batch.rows() as u32).collect();
                         let rows = part.rows.as_deref().unwrap_or(&every);
@@ -139,10 +144,11 @@ impl Evaluation {
         };
         // One worker looks at rows in their order.
         let threads = if scored { 1 } else { self.threads };
-        let workers = scan(archive, &units, threads, watch, BTreeMap::new, |seen, place, chunk| {
-            look(seen, place, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
+        let worker = || (SeenGroups::new(), self.job.device.workspace());
+        let workers = scan(archive, &units, threads, watch, worker, |worker, place, chunk| {
+            look(worker, place, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
         })?;
-        for (group, partial) in workers.into_iter().flatten() {
+        for (group, partial) in workers.into_iter().flat_map(|(seen, _)| seen) {
             seen[group].merge(&partial);
         }
         Ok(())

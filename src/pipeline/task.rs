@@ -1,9 +1,14 @@
 //! What is to be counted, and how a state knows it again.
 
-use super::Rounding;
-use super::first_pass::filters;
-use crate::archive::{Archive, Policy, Request};
-use crate::store::{Settings, Source};
+use std::path::Path;
+
+use super::job::texts;
+use super::provenance::provenance;
+use super::{Resources, Rounding};
+use crate::archive::{Archive, Request};
+use crate::kernels::Device;
+use crate::metrics::{Extras, Options, Selection};
+use crate::store::{Provenance, SourceFile};
 
 /// What is to be counted, and how.
 #[derive(Clone, Debug)]
@@ -18,6 +23,8 @@ pub struct Task {
     pub scatter: bool,
     /// Which part of how many, in units of about equal bytes.
     pub shard: Option<(u32, u32)>,
+    /// What works on the rows.
+    pub device: Device,
     /// Worker threads, at least 1.
     pub threads: usize,
     /// Bytes that the run may use.
@@ -25,19 +32,45 @@ pub struct Task {
 }
 
 impl Task {
+    /// All rows of these files, directories and globs, as one group, for all metrics, on all cores: the defaults of
+    /// `nckit accumulate`.
+    pub fn new<P: AsRef<Path>>(inputs: impl IntoIterator<Item = P>) -> Self {
+        let Resources { threads, memory } = Resources::default();
+        Self {
+            inputs: texts(inputs),
+            request: Request::default(),
+            rounding: Rounding::default(),
+            scatter: Self::needs_scatter(&Selection::default()),
+            shard: None,
+            device: Device::detect(),
+            threads,
+            memory,
+        }
+    }
+
+    /// Whether any of these metrics needs the scatter matrix, whatever will be read beside the state.
+    pub fn needs_scatter(selection: &Selection) -> bool {
+        selection.needs(true, true, true, Extras::default(), &Options::default()).scatter
+    }
+
     /// What is asked of the archive, with the memory that there is.
     pub(super) fn request(&self) -> Request {
         Request { memory: Some(self.memory), ..self.request.clone() }
     }
+
+    /// Under which conventions the rows of an archive are counted.
+    pub(super) fn provenance(&self, archive: &Archive) -> Provenance {
+        provenance(archive, &self.request, self.rounding, self.scatter)
+    }
 }
 
 /// How the ledger knows a unit.
-pub(super) fn identity(archive: &Archive, unit: usize) -> (Source, u32) {
+pub(super) fn identity(archive: &Archive, unit: usize) -> (SourceFile, u32) {
     let unit = &archive.units()[unit];
     let file = &archive.files()[unit.file];
     // No format of files counts row groups further than that.
     let row_group = u32::try_from(unit.row_group).unwrap_or(u32::MAX);
-    (Source { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash }, row_group)
+    (SourceFile { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash }, row_group)
 }
 
 /// Which units are of a shard: parts of about equal bytes, one after the other.
@@ -54,29 +87,4 @@ pub(super) fn shard_of(archive: &Archive, shard: Option<(u32, u32)>) -> Vec<bool
             middle * u128::from(parts) / (2 * total) == u128::from(part)
         })
         .collect()
-}
-
-/// What decides the numbers.
-pub(super) fn settings(task: &Task, archive: &Archive) -> Settings {
-    let request = &task.request;
-    let policy = |policy| if policy == Policy::Skip { "skip" } else { "fail" }.to_owned();
-    let labels = archive.labels().map_or(String::new(), |column| column.name.clone());
-    Settings::new(
-        request.group_by.clone(),
-        [
-            ("features", archive.features().name.clone()),
-            ("labels", labels),
-            ("label_kind", archive.label_kind().to_string()),
-            ("where", filters(request)),
-            ("grid", task.rounding.exponent.map_or("chunk".to_owned(), |e| e.to_string())),
-            ("extra_bits", task.rounding.extra_bits.to_string()),
-            ("nulls", policy(request.nulls)),
-            ("nonfinite", policy(request.nonfinite)),
-            ("ignore_label", request.ignore_label.clone().unwrap_or_default()),
-            ("scatter", task.scatter.to_string()),
-        ]
-        .into_iter()
-        // A setting of some states only, which others lack.
-        .chain(request.dtype.map(|dtype| ("dtype", dtype.name().to_owned()))),
-    )
 }

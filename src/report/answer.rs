@@ -1,4 +1,5 @@
 //! The rows that answer a query, written as they come.
+#![warn(clippy::wildcard_enum_match_arm)]
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -11,11 +12,11 @@ use serde_json::{Map, Value};
 
 use super::columns::{Describe, Nested, cells};
 use super::format::{Format, Style};
-use super::records::{Column, Records};
+use super::records::{RecordColumn, Records};
 use super::{csv, json, markdown, parquet, put, table};
 use crate::error::{Error, Result};
 
-/// Rows of a table that are laid out together; more are laid out in further tables, so that memory has an end.
+/// Rows of a table that are laid out together; further rows get further tables, so that memory stays bounded.
 const TABLE_ROWS: usize = 10_000;
 
 /// Bytes of a Parquet row group in memory.
@@ -24,61 +25,79 @@ const ROW_GROUP: usize = 128 << 20;
 /// How an answer is written.
 #[derive(Clone, Debug)]
 pub struct AnswerStyle {
-    /// Its form.
+    /// Its format.
     pub format: Format,
     /// How a table looks.
     pub style: Style,
-    /// The conventions of its numbers: JSON and Parquet hold them.
+    /// The conventions of its numbers; JSON and Parquet hold them.
     pub conventions: Vec<(String, Value)>,
-    /// Says what a nested value is in a few words, for tables.
+    /// Describes a nested value in a few words, for tables.
     pub describe: Describe,
 }
 
 /// Writes an answer, batch by batch.
 ///
-/// Columns of one name get a number. A table shows four digits and nested values in a few words; all other forms hold
-/// everything: nested values as JSON, and in Parquet as they are.
+/// Columns with equal names are numbered. A table shows four digits and nested values in a few words. All other formats
+/// hold everything: Parquet keeps nested values as they are, the text formats write them as JSON.
 pub struct AnswerWriter<'a> {
-    out: Output<'a>,
-    style: AnswerStyle,
+    body: Body<'a>,
     schema: SchemaRef,
     rows: usize,
 }
 
-enum Output<'a> {
-    Text { out: Box<dyn Write + Send + 'a>, waiting: Option<Records> },
-    Parquet(Box<ArrowWriter<Box<dyn Write + Send + 'a>>>),
+type Out<'a> = Box<dyn Write + Send + 'a>;
+
+/// An answer that has been begun, in its format.
+enum Body<'a> {
+    Json(Out<'a>),
+    Ndjson(Out<'a>),
+    Csv(Out<'a>),
+    Drawn(Drawn<'a>),
+    Parquet(Box<ArrowWriter<Out<'a>>>),
+}
+
+/// A table, which needs many rows at once to know how wide its columns are.
+struct Drawn<'a> {
+    out: Out<'a>,
+    waiting: Option<Records>,
+    describe: Describe,
+    draw: Box<dyn Fn(&Records) -> String + Send>,
 }
 
 impl<'a> AnswerWriter<'a> {
-    /// Begins an answer of these columns.
+    /// Begins an answer with these columns.
     ///
     /// # Errors
     ///
     /// [`Io`](crate::error::ErrorKind::Io) if `out` cannot be written to; its source is the [`std::io::Error`].
-    pub fn new(mut out: Box<dyn Write + Send + 'a>, schema: &Schema, style: AnswerStyle) -> Result<Self> {
+    pub fn new(mut out: Out<'a>, schema: &Schema, style: AnswerStyle) -> Result<Self> {
         let schema = Arc::new(unique(schema));
-        let out = match style.format {
-            Format::Parquet => {
-                let conventions: Vec<(&str, Value)> =
-                    style.conventions.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-                let properties = parquet::properties(&conventions);
-                let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties)).map_err(cannot)?;
-                Output::Parquet(Box::new(writer))
-            }
+        let AnswerStyle { format, style, conventions, describe } = style;
+        let drawn = |out, draw| Body::Drawn(Drawn { out, waiting: None, describe, draw });
+        let body = match format {
+            Format::Table => drawn(out, Box::new(move |records: &Records| table::answer(records, style))),
+            Format::Markdown => drawn(out, Box::new(markdown::answer)),
             Format::Json => {
-                let options: Map<String, Value> = style.conventions.iter().cloned().collect();
+                let options: Map<String, Value> = conventions.into_iter().collect();
                 let begin = format!(
                     "{{\n\"nckit\": \"{}\",\n\"options\": {},\n\"rows\": [",
                     env!("CARGO_PKG_VERSION"),
                     Value::Object(options)
                 );
                 put(&mut *out, begin.as_bytes())?;
-                Output::Text { out, waiting: None }
+                Body::Json(out)
             }
-            _ => Output::Text { out, waiting: None },
+            Format::Ndjson => Body::Ndjson(out),
+            Format::Csv => Body::Csv(out),
+            Format::Parquet => {
+                let conventions: Vec<(&str, Value)> =
+                    conventions.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+                let properties = parquet::properties(&conventions);
+                let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties)).map_err(cannot)?;
+                Body::Parquet(Box::new(writer))
+            }
         };
-        Ok(Self { out, style, schema, rows: 0 })
+        Ok(Self { body, schema, rows: 0 })
     }
 
     /// Adds rows.
@@ -90,79 +109,78 @@ impl<'a> AnswerWriter<'a> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let before = self.rows;
+        let is_first = self.rows == 0;
         self.rows += batch.num_rows();
-        match &mut self.out {
-            Output::Parquet(writer) => {
+        let full = || records(batch, &self.schema, Nested::Json);
+        match &mut self.body {
+            Body::Json(out) => put(out.as_mut(), json::items(&full()?, is_first).as_bytes()),
+            Body::Ndjson(out) => put(out.as_mut(), json::lines(&full()?).as_bytes()),
+            Body::Csv(out) => put(out.as_mut(), csv::records(&full()?, is_first)?.as_bytes()),
+            Body::Drawn(drawn) => drawn.add(records(batch, &self.schema, Nested::Short(drawn.describe))?),
+            Body::Parquet(writer) => {
                 let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
                 let columns = batch.columns().to_vec();
                 let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
-                let batch = batch
-                    .map_err(|error| Error::internal("the columns are not those of the answer").caused_by(error))?;
+                let batch =
+                    batch.map_err(|error| Error::internal("the columns do not match the answer's").caused_by(error))?;
                 writer.write(&batch).map_err(cannot)?;
                 if writer.in_progress_size() > ROW_GROUP {
                     writer.flush().map_err(cannot)?;
                 }
                 Ok(())
             }
-            Output::Text { out, waiting } => {
-                let records = records(batch, &self.schema, &self.style)?;
-                match self.style.format {
-                    Format::Json => put(out.as_mut(), json::items(&records, before == 0).as_bytes()),
-                    Format::Csv => put(out.as_mut(), csv::records(&records, before == 0)?.as_bytes()),
-                    Format::Table | Format::Markdown => {
-                        match waiting {
-                            Some(waiting) => waiting.append(records)?,
-                            None => *waiting = Some(records),
-                        }
-                        let full = waiting.take_if(|records| records.rows >= TABLE_ROWS);
-                        full.map_or(Ok(()), |records| draw(out.as_mut(), &records, &self.style))
-                    }
-                    Format::Ndjson | Format::Parquet => put(out.as_mut(), json::lines(&records).as_bytes()),
-                }
-            }
         }
     }
 
-    /// Ends the answer, and says how many rows it has.
+    /// Ends the answer and returns its number of rows.
     ///
     /// # Errors
     ///
     /// Those of [`new`](Self::new).
     pub fn finish(self) -> Result<usize> {
-        match self.out {
-            Output::Parquet(writer) => {
+        let Self { body, schema, rows } = self;
+        let nothing = |nested| records(&RecordBatch::new_empty(schema.clone()), &schema, nested);
+        match body {
+            Body::Json(mut out) => put(out.as_mut(), if rows == 0 { b"]\n}\n" } else { b"\n]\n}\n" })?,
+            // The header stands without rows too.
+            Body::Csv(mut out) if rows == 0 => {
+                put(out.as_mut(), csv::records(&nothing(Nested::Json)?, true)?.as_bytes())?;
+            }
+            Body::Ndjson(_) | Body::Csv(_) => {}
+            Body::Drawn(mut drawn) => {
+                if rows == 0 {
+                    drawn.waiting = Some(nothing(Nested::Short(drawn.describe))?);
+                }
+                drawn.draw()?;
+            }
+            Body::Parquet(writer) => {
                 writer.close().map_err(cannot)?;
             }
-            Output::Text { mut out, waiting } => {
-                let out = out.as_mut();
-                let nothing = || records(&RecordBatch::new_empty(self.schema.clone()), &self.schema, &self.style);
-                match (self.style.format, waiting) {
-                    (Format::Json, _) => put(out, if self.rows == 0 { b"]\n}\n" } else { b"\n]\n}\n" })?,
-                    (Format::Table | Format::Markdown, Some(records)) => draw(out, &records, &self.style)?,
-                    (Format::Table | Format::Markdown, None) if self.rows == 0 => draw(out, &nothing()?, &self.style)?,
-                    (Format::Csv, _) if self.rows == 0 => put(out, csv::records(&nothing()?, true)?.as_bytes())?,
-                    _ => {}
-                }
-            }
         }
-        Ok(self.rows)
+        Ok(rows)
+    }
+}
+
+impl Drawn<'_> {
+    fn add(&mut self, records: Records) -> Result<()> {
+        match &mut self.waiting {
+            Some(waiting) => waiting.append(records)?,
+            None => self.waiting = Some(records),
+        }
+        if self.waiting.as_ref().is_some_and(|records| records.rows >= TABLE_ROWS) { self.draw() } else { Ok(()) }
+    }
+
+    /// Draws the rows that wait, if there are any.
+    fn draw(&mut self) -> Result<()> {
+        self.waiting.take().map_or(Ok(()), |records| put(self.out.as_mut(), (self.draw)(&records).as_bytes()))
     }
 }
 
 fn cannot(error: ::parquet::errors::ParquetError) -> Error {
-    Error::io("the result cannot be written").with("detail", &error).caused_by(error)
+    Error::io("cannot write the result").with("detail", &error).caused_by(error)
 }
 
-fn draw(out: &mut dyn Write, records: &Records, style: &AnswerStyle) -> Result<()> {
-    let text = match style.format {
-        Format::Markdown => markdown::answer(records),
-        _ => table::answer(records, style.style),
-    };
-    put(out, text.as_bytes())
-}
-
-/// The same columns; of several with one name the later ones get a number.
+/// The same columns; where several have one name, the later ones are numbered.
 fn unique(schema: &Schema) -> Schema {
     let mut taken: HashSet<String> = HashSet::new();
     let fields = schema.fields().iter().map(|field| {
@@ -173,20 +191,16 @@ fn unique(schema: &Schema) -> Schema {
             number += 1;
         }
         taken.insert(name.clone());
-        // A query's columns may have nulls that its plan did not foresee.
+        // A query's columns may hold nulls although its plan says that they do not.
         field.as_ref().clone().with_name(name).with_nullable(true)
     });
     Schema::new(fields.collect::<Vec<_>>())
 }
 
-fn records(batch: &RecordBatch, schema: &Schema, style: &AnswerStyle) -> Result<Records> {
-    let nested = match style.format {
-        Format::Table | Format::Markdown => Nested::Short(style.describe),
-        _ => Nested::Json,
-    };
+fn records(batch: &RecordBatch, schema: &Schema, nested: Nested) -> Result<Records> {
     let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
-        // Integers may be labels, epochs or counts: their digits stay together.
-        Ok(Column { name: field.name().clone(), is_label: true, cells: cells(column, nested)? })
+        // Integers may be labels, epochs or counts, so their digits are not grouped.
+        Ok(RecordColumn { name: field.name().clone(), is_label: true, cells: cells(column, nested)? })
     });
     Ok(Records { columns: columns.collect::<Result<_>>()?, keys: 0, rows: batch.num_rows() })
 }

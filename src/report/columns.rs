@@ -1,4 +1,4 @@
-//! Arrow columns as cells of a record: numbers as numbers, nested values as JSON or in few words.
+//! Converts Arrow columns to cells of records: numbers stay numbers, nested values become JSON or a few words.
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, FixedSizeListArray, GenericListArray, OffsetSizeTrait,
@@ -14,13 +14,13 @@ use super::text::{NOTHING, significant};
 use crate::archive::escaped;
 use crate::error::{Error, Result};
 
-/// Says what a nested value is in a few words, where it knows better than its fields.
+/// Describes the nested value in a row of a column in a few words; `None` leaves it to the general rule.
 pub type Describe = fn(&ArrayRef, usize) -> Option<String>;
 
-/// Items of a list that a table shows; longer ones are cut.
+/// The most items of a list that a table shows.
 const SHOWN: usize = 4;
 
-/// Characters after which a table shows no further fields of a struct.
+/// A table shows no further fields of a struct after this many characters.
 const STRUCT_WIDTH: usize = 40;
 
 /// How nested values are shown.
@@ -64,7 +64,7 @@ pub(super) fn cells(column: &ArrayRef, nested: Nested) -> Result<Cells> {
             let texts = cast(column, &DataType::LargeUtf8).map_err(failed)?;
             Cells::Text(texts.as_string::<i64>().iter().map(|text| text.map(str::to_owned)).collect())
         }
-        // Dates, times, decimals, bytes: JSON has no such values.
+        // Dates, times, decimals and bytes become text, since JSON has no such values.
         _ => {
             let options = FormatOptions::default();
             let formatter = ArrayFormatter::try_new(column.as_ref(), &options).map_err(failed)?;
@@ -75,14 +75,14 @@ pub(super) fn cells(column: &ArrayRef, nested: Nested) -> Result<Cells> {
 }
 
 fn failed(error: ArrowError) -> Error {
-    Error::data("a value cannot be shown").with("detail", &error).caused_by(error)
+    Error::data("cannot convert a value for output").with("detail", &error).caused_by(error)
 }
 
 fn numbers<T: ArrowPrimitiveType>(column: &ArrayRef, data_type: &DataType) -> Result<Vec<Option<T::Native>>> {
     Ok(cast(column, data_type).map_err(failed)?.as_primitive::<T>().iter().collect())
 }
 
-/// The number whose shortest digits are those of the narrower one: 0.1, and not 0.10000000149.
+/// The `f64` with the same shortest digits: 0.1 becomes 0.1, and not 0.10000000149.
 fn widened(number: f32) -> f64 {
     number.to_string().parse().unwrap_or_else(|_| number.into())
 }
@@ -95,7 +95,7 @@ fn values(column: &ArrayRef) -> Result<Vec<Value>> {
             column.columns().iter().map(|child| values(child).map(Vec::into_iter)).collect::<Result<_>>()?;
         let row = |row: usize| {
             let cells = fields.iter().zip(&mut children);
-            // Children have a value for every row, whether or not it is null.
+            // A child has a value for every row, even where the struct is null.
             let cells = cells.map(|(field, child)| (field.name().clone(), child.next().unwrap_or_default()));
             let cells: Map<String, Value> = cells.collect();
             if column.is_null(row) { Value::Null } else { cells.into() }
@@ -128,7 +128,7 @@ fn values(column: &ArrayRef) -> Result<Vec<Value>> {
     Ok((0..column.len()).map(|row| cells.json(row)).collect())
 }
 
-/// The way to the items of a list in a row, if the column holds lists.
+/// A function that returns the items of the list in a row, if the column holds lists.
 fn items(column: &ArrayRef) -> Option<Box<dyn Fn(usize) -> ArrayRef + '_>> {
     fn of<O: OffsetSizeTrait>(lists: &GenericListArray<O>) -> Box<dyn Fn(usize) -> ArrayRef + '_> {
         Box::new(|row| lists.value(row))

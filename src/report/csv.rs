@@ -1,4 +1,4 @@
-//! Comma-separated values; what is null is empty.
+//! Comma-separated values; a null is an empty field.
 
 use csv::Writer;
 
@@ -6,7 +6,7 @@ use super::records::{Cells, Records};
 use super::text::shortest;
 use crate::error::{Error, Result};
 
-/// All records, below a header if they are the first.
+/// All records, with the header before them if `header` holds.
 pub(super) fn records(records: &Records, header: bool) -> Result<String> {
     let mut writer = Writer::from_writer(Vec::new());
     let failed = |error: csv::Error| Error::internal("a record does not fit its header").caused_by(error);
@@ -17,7 +17,7 @@ pub(super) fn records(records: &Records, header: bool) -> Result<String> {
         writer.write_record(records.columns.iter().map(|column| cell(&column.cells, row))).map_err(failed)?;
     }
     let bytes = writer.into_inner().map_err(|error| Error::internal(error.to_string()))?;
-    String::from_utf8(bytes).map_err(|error| Error::internal("a record is no text").caused_by(error))
+    String::from_utf8(bytes).map_err(|error| Error::internal("a CSV record is not UTF-8").caused_by(error))
 }
 
 fn cell(cells: &Cells, row: usize) -> String {

@@ -1,72 +1,130 @@
-//! The forms of a report and what chooses them.
+//! The formats of a result, their names and their extensions.
+#![warn(clippy::wildcard_enum_match_arm)]
 
 use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// The form of a report.
+/// A format in which a result is written.
+///
+/// Every `match` on it names every format, so that a new one does not compile until each place knows what to do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// For a terminal.
+    /// A table for a terminal.
     Table,
     /// One document that holds everything.
     Json,
-    /// One JSON record a line.
+    /// One JSON record per line.
     Ndjson,
-    /// Comma-separated, with a header.
+    /// Comma-separated values with a header.
     Csv,
     /// GitHub's tables.
     Markdown,
-    /// One row a record, typed.
+    /// One typed row per record.
     Parquet,
 }
 
 /// How a table looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
-    /// Columns of the terminal; `None` never breaks a table.
+    /// The width of the terminal in columns; `None` never splits a table.
     pub width: Option<usize>,
     /// Whether escape sequences may colour it.
     pub colour: bool,
 }
 
-const NAMES: [(&str, Format); 6] = [
-    ("table", Format::Table),
-    ("json", Format::Json),
-    ("ndjson", Format::Ndjson),
-    ("csv", Format::Csv),
-    ("markdown", Format::Markdown),
-    ("parquet", Format::Parquet),
-];
-
 impl Format {
-    /// The form of that name, as under `--format`.
-    ///
-    /// # Errors
-    ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if there is none.
-    pub fn from_name(name: &str) -> Result<Self> {
-        NAMES.iter().find(|(known, _)| *known == name).map(|&(_, format)| format).ok_or_else(|| {
-            let known = NAMES.map(|(known, _)| known).join(", ");
-            Error::usage("there is no such format").with("format", name).help(format!("one of {known}"))
-        })
+    /// All formats.
+    pub const ALL: [Self; 6] = [Self::Table, Self::Json, Self::Ndjson, Self::Csv, Self::Markdown, Self::Parquet];
+
+    /// Its name, as in `--format`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+            Self::Markdown => "markdown",
+            Self::Parquet => "parquet",
+        }
     }
 
-    /// The form that a file's extension asks for: `json`, `ndjson`, `jsonl`, `csv`, `parquet`, `md`.
+    /// The extensions of its files in lower case, the usual one first; none if files are not written in it.
+    pub const fn extensions(self) -> &'static [&'static str] {
+        match self {
+            Self::Table => &[],
+            Self::Json => &["json"],
+            Self::Ndjson => &["ndjson", "jsonl"],
+            Self::Csv => &["csv"],
+            Self::Markdown => &["md"],
+            Self::Parquet => &["parquet"],
+        }
+    }
+
+    /// Whether it is text, so that a terminal or a pipe can take it.
+    pub const fn is_text(self) -> bool {
+        match self {
+            Self::Table | Self::Json | Self::Ndjson | Self::Csv | Self::Markdown => true,
+            Self::Parquet => false,
+        }
+    }
+
+    /// The format of a file, by its extension in any case.
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if it is another.
+    /// [`Usage`](crate::error::ErrorKind::Usage) if no format has this extension.
     pub fn from_path(path: &Path) -> Result<Self> {
-        match path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()).as_deref() {
-            Some("json") => Ok(Self::Json),
-            Some("ndjson" | "jsonl") => Ok(Self::Ndjson),
-            Some("csv") => Ok(Self::Csv),
-            Some("parquet") => Ok(Self::Parquet),
-            Some("md") => Ok(Self::Markdown),
-            _ => Err(Error::usage("the extension of an output tells no format")
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let found = Self::ALL.into_iter().find(|format| format.extensions().contains(&extension.as_str()));
+        found.ok_or_else(|| {
+            let known: Vec<String> =
+                Self::ALL.iter().filter_map(|format| format.extensions().first()).map(|it| format!(".{it}")).collect();
+            Error::usage("cannot infer the output format from the extension")
                 .with("file", path.display())
-                .help("one of .json, .ndjson, .csv, .parquet, .md")),
+                .help(format!("use one of {}", known.join(", ")))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_is_listed_with_a_name_and_extensions_of_its_own() {
+        let names = Format::ALL.map(Format::name);
+        let extensions: Vec<&str> = Format::ALL.iter().flat_map(|format| format.extensions()).copied().collect();
+        for words in [names.as_slice(), &extensions] {
+            assert!((1..words.len()).all(|at| !words[..at].contains(&words[at])), "{words:?}");
+        }
+        // A new variant does not compile here until it has a place: the one in `ALL`.
+        let place = |format: Format| match format {
+            Format::Table => 0,
+            Format::Json => 1,
+            Format::Ndjson => 2,
+            Format::Csv => 3,
+            Format::Markdown => 4,
+            Format::Parquet => 5,
+        };
+        assert_eq!(Format::ALL.map(place), [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn an_extension_decides_the_format() {
+        for (path, format) in [
+            ("a.json", Format::Json),
+            ("a.b.NDJSON", Format::Ndjson),
+            ("a.jsonl", Format::Ndjson),
+            ("a.csv", Format::Csv),
+            ("a.parquet", Format::Parquet),
+            ("a.md", Format::Markdown),
+        ] {
+            assert_eq!(Format::from_path(Path::new(path)).unwrap(), format);
+        }
+        for path in ["csv", "a.table", "a."] {
+            let error = Format::from_path(Path::new(path)).unwrap_err();
+            assert_eq!(error.advice(), Some("use one of .json, .ndjson, .csv, .md, .parquet"), "{path}");
         }
     }
 }

@@ -1,14 +1,14 @@
-//! JSON in full, and flat records a line.
+//! One JSON document with everything, or one flat JSON record per line.
 
 use serde_json::{Map, Value, json};
 
 use super::records::{Records, key_json};
 use super::text::json as label_json;
-use super::{Group, Report};
+use super::{GroupReport, Report};
 use crate::archive::Skipped;
 use crate::metrics::Measured;
 
-/// The whole report, as one document.
+/// The whole report as one document.
 pub(super) fn report(report: &Report) -> String {
     let bad_files = report.bad_files.iter().map(|(file, reason)| json!({"file": file, "reason": reason}));
     document(
@@ -19,19 +19,19 @@ pub(super) fn report(report: &Report) -> String {
     )
 }
 
-/// The classes of all groups, as one document.
+/// The classes of all groups as one document.
 pub(super) fn classes(report: &Report, records: &Records) -> String {
     let mut document = header(report);
     document.insert("classes".to_owned(), (0..records.rows).map(|row| record(records, row)).collect());
     pretty(document)
 }
 
-/// One record a line.
+/// One record per line.
 pub(super) fn lines(records: &Records) -> String {
     (0..records.rows).flat_map(|row| [record(records, row).to_string(), "\n".to_owned()]).collect()
 }
 
-/// Records as items of a list, one a line.
+/// Records as items of a list, one per line.
 pub(super) fn items(records: &Records, first: bool) -> String {
     let item = |row: usize| {
         let comma = if first && row == 0 { "" } else { "," };
@@ -61,7 +61,7 @@ fn record(records: &Records, row: usize) -> Value {
     cells.collect::<Map<_, _>>().into()
 }
 
-fn group(report: &Report, group: &Group) -> Value {
+fn group(report: &Report, group: &GroupReport) -> Value {
     let made = &group.measurements;
     let metrics: Map<_, _> = made.metrics.iter().map(|metric| (metric.key.to_owned(), measured(metric))).collect();
     let pairs = made.worst_pairs.iter().map(|pair| {
@@ -104,7 +104,7 @@ fn skipped(skipped: &Skipped) -> Value {
     })
 }
 
-/// A number that JSON does not have is null, and says so.
+/// JSON has no infinities and no NaN: such a value is null, and the reason names it.
 fn measured(metric: &Measured) -> Value {
     let reason = metric.reason.or(match metric.value {
         Some(value) if value.is_nan() => Some("not_a_number"),

@@ -1,34 +1,34 @@
 //! GitHub's tables.
 
 use super::Report;
-use super::page::Page;
+use super::layout::Layout;
 use super::records::Records;
-use super::sheet::{Align, Sheet};
+use super::text_table::{Align, TextTable};
 
 /// The whole report.
 pub(super) fn report(report: &Report) -> String {
-    let page = Page::of(report);
-    let mut parts: Vec<String> = page.title.iter().map(|title| format!("{}\n", cell(title))).collect();
-    parts.extend(page.sheets.iter().map(sheet));
-    if !page.notes.is_empty() {
-        let notes = page.notes.iter().map(|note| format!("- {}", cell(&note.text)));
+    let layout = Layout::of(report);
+    let mut parts: Vec<String> = layout.title.iter().map(|title| format!("{}\n", cell(title))).collect();
+    parts.extend(layout.tables.iter().map(table));
+    if !layout.notes.is_empty() {
+        let notes = layout.notes.iter().map(|note| format!("- {}", cell(&note.text)));
         parts.push(notes.collect::<Vec<_>>().join("\n") + "\n");
     }
     parts.join("\n")
 }
 
-/// A record a line.
+/// One record per line.
 pub(super) fn records(records: &Records) -> String {
-    sheet(&Sheet::of_records(records))
+    table(&TextTable::of_records(records))
 }
 
 /// The rows of an answer.
 pub(super) fn answer(records: &Records) -> String {
-    sheet(&Sheet::of_answer(records, None))
+    table(&TextTable::of_answer(records, None))
 }
 
-fn sheet(sheet: &Sheet) -> String {
-    let columns = sheet.keys.iter().chain(&sheet.body).chain(&sheet.tail).collect::<Vec<_>>();
+fn table(table: &TextTable) -> String {
+    let columns = table.keys.iter().chain(&table.body).chain(&table.tail).collect::<Vec<_>>();
     let rows = columns.first().map_or(0, |column| column.cells.len());
     let line = |cells: &[&str]| {
         let cells = cells.iter().map(|text| cell(text)).collect::<Vec<_>>();
@@ -36,7 +36,7 @@ fn sheet(sheet: &Sheet) -> String {
     };
     let rules = columns.iter().map(|column| if column.align == Align::Left { "---" } else { "---:" });
     let heads = columns.iter().map(|column| column.head.as_str()).collect::<Vec<_>>();
-    let mut lines = sheet.title.iter().map(|title| cell(title) + "\n\n").collect::<Vec<_>>();
+    let mut lines = table.title.iter().map(|title| cell(title) + "\n\n").collect::<Vec<_>>();
     lines.extend([line(&heads), line(&rules.collect::<Vec<_>>())]);
     lines.extend(
         (0..rows).map(|row| line(&columns.iter().map(|column| column.cells[row].as_str()).collect::<Vec<_>>())),
@@ -44,11 +44,11 @@ fn sheet(sheet: &Sheet) -> String {
     lines.concat()
 }
 
-/// Text that is no markup: names of classes and groups may hold anything.
+/// Escapes text, since names of classes and groups may hold markup.
 fn cell(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        // An underscore or asterisk inside a word, as in a metric's key, marks up nothing.
+        // Underscores occur in the keys of metrics; inside a word they are not markup.
         if matches!(c, '\\' | '|' | '<' | '`' | '*' | '[' | '&') {
             escaped.push('\\');
         }

@@ -1,4 +1,4 @@
-//! Named numbers with units and reasons, and their forms: table, JSON, CSV, Markdown, Parquet.
+//! Named numbers with reasons, and the formats in which they are written: table, JSON, CSV, Markdown, Parquet.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -10,15 +10,15 @@ mod columns;
 mod csv;
 mod format;
 mod json;
+mod layout;
 mod markdown;
 mod notes;
-mod page;
 mod parquet;
 mod records;
 mod scores;
-mod sheet;
 mod table;
 mod text;
+mod text_table;
 
 pub use self::answer::{AnswerStyle, AnswerWriter};
 pub use self::columns::Describe;
@@ -30,48 +30,49 @@ use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::metrics::{Measured, Measurements, Options};
 
-/// What a run found.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// The conventions under which every number was made.
     pub options: Options,
-    /// Further conventions, as typed (`grid`, `extra_bits`, `where`, …).
+    /// Further conventions as they were typed (`grid`, `extra_bits`, `where`, …).
     pub settings: BTreeMap<&'static str, String>,
-    /// What turned out in the run, and may change how its numbers are read.
+    /// Remarks from the run that may change how its numbers are read.
     pub remarks: Vec<String>,
-    /// What classes are called, where their labels do not say it.
+    /// Names of classes, by their labels.
     pub class_names: BTreeMap<Label, String>,
-    /// The metrics, sorted by group key.
-    pub groups: Vec<Group>,
-    /// Inputs left out under `--on-bad-file skip`, with the reason.
+    /// One entry per group, sorted by key.
+    pub groups: Vec<GroupReport>,
+    /// Inputs that `--on-bad-file skip` left out, with the reason.
     pub bad_files: Vec<(String, String)>,
 }
 
 /// The numbers of one group.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Group {
+pub struct GroupReport {
     /// The group's keys and their values, in the order of `--group-by`.
     pub key: Vec<(String, Label)>,
-    /// `N`, rows used.
+    /// `N`, the rows used.
     pub rows: u64,
     /// `D`.
     pub dim: usize,
     /// The significand bits of the stored features: 11, 24 or 53.
     pub significand_bits: u32,
-    /// Classes left out by `--min-count` and `--max-count`.
+    /// Classes that `--min-count` and `--max-count` left out.
     pub dropped_classes: u64,
-    /// Rows left out, by reason.
+    /// Rows that were left out, by reason.
     pub skipped: Skipped,
-    /// The metrics and what was made beside them.
+    /// The metrics, and what was asked for besides.
     pub measurements: Measurements,
 }
 
+#[warn(clippy::wildcard_enum_match_arm)]
 impl Report {
     /// Writes the metrics of all groups.
     ///
-    /// A table or Markdown is for reading: a few digits, and why a metric has no number. JSON holds everything. The other forms hold
-    /// one flat record per group: its keys, `rows`, `classes`, `dim`, `dropped_classes`, `flags` (joined by `;`), and a column
-    /// per metric. Where a group key has the name of another column, `key_` is put before it.
+    /// A table or Markdown is for reading: it shows a few digits, and why a metric has no number. JSON holds everything. The
+    /// other formats hold one flat record per group: its keys, `rows`, `classes`, `dim`, `dropped_classes`, `flags` (joined
+    /// by `;`), and a column per metric. A group key with the name of another column gets the prefix `key_`.
     ///
     /// # Errors
     ///
@@ -106,24 +107,29 @@ impl Report {
         put(out, text.as_bytes())
     }
 
-    /// The options, then what was typed besides.
+    /// The options, then the settings.
     fn conventions(&self) -> Vec<(&'static str, Value)> {
         let settings = self.settings.iter().map(|(&name, value)| (name, Value::from(value.as_str())));
         self.options.describe().into_iter().chain(settings).collect()
     }
 }
 
-impl Group {
-    /// What became of the metric of that key, if it was selected.
+impl GroupReport {
+    /// The metric with this key, if it was selected.
     pub fn metric(&self, key: &str) -> Option<&Measured> {
-        self.measurements.metrics.iter().find(|metric| metric.key == key)
+        self.measurements.metric(key)
+    }
+
+    /// The number of the metric with this key, if it was selected and has one.
+    pub fn value(&self, key: &str) -> Option<f64> {
+        self.measurements.value(key)
     }
 }
 
 fn put(out: &mut dyn Write, bytes: &[u8]) -> Result<()> {
     out.write_all(bytes)
         .and_then(|()| out.flush())
-        .map_err(|error| Error::io("the result cannot be written").with("detail", &error).caused_by(error))
+        .map_err(|error| Error::io("cannot write the result").with("detail", &error).caused_by(error))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a table of numbers leaves out: reasons, remarks, rows skipped, doubtful digits, conventions.
+//! Notes below a table: reasons, remarks, rows left out, doubtful digits, conventions.
 
 use std::collections::BTreeMap;
 
@@ -6,23 +6,23 @@ use serde_json::Value;
 
 use super::records::{Count, metric_keys};
 use super::text::{counted, significant, words};
-use super::{Group, Report};
+use super::{GroupReport, Report};
 use crate::archive::Skipped;
 use crate::archive::escaped;
 use crate::metrics::{Family, Measured, Need, Options, ROUNDED, card};
 
-/// Below this, no rounding error is worth a remark.
+/// A smaller relative rounding error gets no note.
 const DOUBTFUL: f64 = 1e-6;
 
-/// A remark below a table.
+/// A note below a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) text: String,
-    /// Whether it casts doubt on a number.
+    /// Whether it makes a number doubtful.
     pub(super) warning: bool,
 }
 
-/// All remarks: why numbers are missing first, conventions last.
+/// All notes. The first say why numbers are missing, the last one lists conventions.
 pub(super) fn notes(report: &Report) -> Vec<Note> {
     let groups = &report.groups;
     let mut notes = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
             note(false, format!("— {}: {}", words(reason), keys.join(", ")));
         }
         for (flag, keys) in collected(groups, |metric| &metric.flags) {
-            // Said below, where a digit that is shown may be wrong.
+            // `doubtful` makes this note, for digits that are shown.
             if flag == ROUNDED {
                 continue;
             }
@@ -43,7 +43,7 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
             note(false, format!("least attainable: {}", floors.join(", ")));
         }
     }
-    let mut flags: BTreeMap<&str, Vec<&Group>> = BTreeMap::new();
+    let mut flags: BTreeMap<&str, Vec<&GroupReport>> = BTreeMap::new();
     for group in groups {
         group.measurements.flags.iter().for_each(|&flag| flags.entry(flag).or_default().push(group));
     }
@@ -65,14 +65,14 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
     notes
 }
 
-/// For each remark the metrics that have it, and in which groups.
+/// The metrics with each remark, and the groups in which they have it.
 fn collected<'a>(
-    groups: &'a [Group],
+    groups: &'a [GroupReport],
     remarks: impl Fn(&'a Measured) -> &'a [&'static str],
 ) -> BTreeMap<&'static str, Vec<String>> {
     let mut collected: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for key in metric_keys(groups) {
-        let mut at: BTreeMap<&'static str, Vec<&Group>> = BTreeMap::new();
+        let mut at: BTreeMap<&'static str, Vec<&GroupReport>> = BTreeMap::new();
         for group in groups {
             let remarks = group.metric(key).map(&remarks).into_iter().flatten();
             remarks.for_each(|&remark| at.entry(remark).or_default().push(group));
@@ -84,8 +84,8 @@ fn collected<'a>(
     collected
 }
 
-/// ` (epoch=3)` or ` (3 of 21 groups)`; nothing if it is all of them.
-fn among(groups: &[Group], at: &[&Group]) -> String {
+/// ` (epoch=3)` or ` (3 of 21 groups)`; empty for all groups.
+fn among(groups: &[GroupReport], at: &[&GroupReport]) -> String {
     match at {
         _ if at.len() == groups.len() => String::new(),
         [group] => format!(" ({})", name(group)),
@@ -93,13 +93,13 @@ fn among(groups: &[Group], at: &[&Group]) -> String {
     }
 }
 
-fn name(group: &Group) -> String {
+fn name(group: &GroupReport) -> String {
     let parts = group.key.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(&value.to_string())));
     parts.collect::<Vec<_>>().join(", ")
 }
 
 /// ` 1.295`, or the range over groups.
-fn floor(groups: &[Group], key: &str) -> Option<String> {
+fn floor(groups: &[GroupReport], key: &str) -> Option<String> {
     let floors = groups.iter().filter_map(|group| group.metric(key)?.floor).collect::<Vec<_>>();
     let least = floors.iter().copied().reduce(f64::min)?;
     let most = floors.iter().copied().reduce(f64::max)?;
@@ -108,21 +108,21 @@ fn floor(groups: &[Group], key: &str) -> Option<String> {
 }
 
 /// The estimated relative error of a metric, if it may change a digit that a table shows.
-pub(super) fn seen_error(group: &Group, metric: &Measured) -> Option<f64> {
+pub(super) fn seen_error(group: &GroupReport, metric: &Measured) -> Option<f64> {
     let value = metric.value?;
     let error = group.measurements.accuracy.get(metric.key).copied().filter(|&error| error > DOUBTFUL)?;
-    // What is nothing but rounding says so in a remark of its own.
+    // A number that is nothing but rounding has another flag, with a note of its own.
     let told = metric.flags.contains(&ROUNDED);
     (told && significant(value * (1.0 - error)) != significant(value * (1.0 + error))).then_some(error)
 }
 
-/// Numbers shown of which rounding may have changed a digit, with the worst group of each.
-fn doubtful(groups: &[Group]) -> Option<String> {
+/// Metrics in which rounding may have changed a digit that is shown, each with its worst error.
+fn doubtful(groups: &[GroupReport]) -> Option<String> {
     let mut parts = Vec::new();
     let mut finer = false;
     for key in metric_keys(groups) {
         let errors = groups.iter().filter_map(|group| Some((seen_error(group, group.metric(key)?)?, group)));
-        let at: Vec<(f64, &Group)> = errors.collect();
+        let at: Vec<(f64, &GroupReport)> = errors.collect();
         if let Some(worst) = at.iter().map(|(error, _)| *error).reduce(f64::max) {
             let among = among(groups, &at.iter().map(|(_, group)| *group).collect::<Vec<_>>());
             parts.push(format!("{worst:.0e} in {key}{among}"));
@@ -132,13 +132,13 @@ fn doubtful(groups: &[Group]) -> Option<String> {
     if parts.is_empty() {
         return None;
     }
-    // Variances are as good as the grid; what else is left is the arithmetic's own.
+    // A finer grid helps where variances limit the accuracy; elsewhere the arithmetic does.
     let help = if finer { "; --extra-bits B makes the grid finer" } else { "" };
     Some(format!("rounding error up to {}{help}", parts.join(", ")))
 }
 
-/// Rows and classes that flags left out, over all groups.
-fn counted_out(groups: &[Group]) -> Vec<String> {
+/// Rows and classes that flags left out, summed over all groups.
+fn counted_out(groups: &[GroupReport]) -> Vec<String> {
     let counts: [(&str, &str, Count, &str); 5] = [
         ("row", "rows", |group| group.skipped.nulls, "with nulls left out (--nulls)"),
         ("row", "rows", |group| nonfinite(&group.skipped), "not finite left out (--nonfinite)"),
@@ -161,7 +161,7 @@ fn nonfinite(skipped: &Skipped) -> u64 {
     skipped.nonfinite.values().copied().fold(0, u64::saturating_add)
 }
 
-/// Options that are not the default, and what was typed besides.
+/// Options that differ from the default, and all settings.
 fn conventions(report: &Report) -> Option<String> {
     let default = Options::default().describe();
     let mut conventions = report.conventions();

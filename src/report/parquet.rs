@@ -13,9 +13,9 @@ use serde_json::Value;
 use super::records::{Cells, Records};
 use crate::error::{Error, Result};
 
-/// A whole file. Its metadata say `nckit` (the version) and, in JSON, `nckit.NAME` for every convention.
+/// A whole file. Its metadata hold the version under `nckit` and every convention, in JSON, under `nckit.NAME`.
 pub(super) fn records(records: &Records, conventions: &[(&str, Value)]) -> Result<Vec<u8>> {
-    let failed = |error| Error::internal("the records are no table").caused_by(error);
+    let failed = |error| Error::internal("the columns of the records differ in length").caused_by(error);
     let fields =
         records.columns.iter().map(|column| Field::new(&column.name, array(&column.cells).data_type().clone(), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
@@ -24,7 +24,7 @@ pub(super) fn records(records: &Records, conventions: &[(&str, Value)]) -> Resul
     let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(failed)?;
 
     let properties = properties(conventions);
-    let failed = |error| Error::internal("the records cannot be encoded").caused_by(error);
+    let failed = |error| Error::internal("cannot encode the records").caused_by(error);
     let mut file = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut file, schema, Some(properties)).map_err(failed)?;
     writer.write(&batch).map_err(failed)?;
@@ -32,7 +32,7 @@ pub(super) fn records(records: &Records, conventions: &[(&str, Value)]) -> Resul
     Ok(file)
 }
 
-/// How every file is written: compressed, with the version and the conventions.
+/// The properties of every file: compression, the version and the conventions.
 pub(super) fn properties(conventions: &[(&str, Value)]) -> WriterProperties {
     let conventions = conventions.iter().map(|(name, value)| KeyValue::new(format!("nckit.{name}"), value.to_string()));
     let version = KeyValue::new("nckit".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
@@ -47,7 +47,7 @@ fn array(cells: &Cells) -> ArrayRef {
         Cells::Bool(cells) => Arc::new(BooleanArray::from(cells.clone())),
         Cells::Int(cells) => Arc::new(Int64Array::from(cells.clone())),
         Cells::Unsigned(cells) => Arc::new(UInt64Array::from(cells.clone())),
-        // No number at all is null; infinities stay.
+        // A NaN becomes null; infinities stay.
         Cells::Float(cells) => {
             Arc::new(cells.iter().map(|cell| cell.filter(|value| !value.is_nan())).collect::<Float64Array>())
         }

@@ -1,34 +1,34 @@
-//! Flat records: typed columns, one row a group or a class.
+//! Flat records: typed columns with one row per group or class.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
 use super::text::json;
-use super::{Group, Report};
+use super::{GroupReport, Report};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::metrics::ClassRow;
 
-/// A count of a group.
-pub(super) type Count = fn(&Group) -> u64;
+/// Returns a count of a group.
+pub(super) type Count = fn(&GroupReport) -> u64;
 
-/// A number of a class.
+/// Returns a number of a class.
 type OfClass<T> = fn(&ClassRow) -> Option<T>;
 
 /// Typed columns of equal length.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
-    pub(super) columns: Vec<Column>,
-    /// How many columns at the left name the record; the others measure it.
+    pub(super) columns: Vec<RecordColumn>,
+    /// How many columns at the left identify the record; the others measure it.
     pub(super) keys: usize,
     pub(super) rows: usize,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Column {
+pub(super) struct RecordColumn {
     pub(super) name: String,
-    /// Whether it holds names of things, which may be integers that nobody counts with.
+    /// Whether it holds labels; integers among them are not counts, so their digits are not grouped.
     pub(super) is_label: bool,
     pub(super) cells: Cells,
 }
@@ -46,7 +46,7 @@ pub(super) enum Cells {
 }
 
 impl Records {
-    /// One record a group.
+    /// One record per group.
     pub(super) fn of_groups(report: &Report) -> Self {
         let groups = &report.groups;
         let keys = metric_keys(groups);
@@ -70,9 +70,9 @@ impl Records {
         records
     }
 
-    /// One record a class of a group.
+    /// One record per class of a group.
     pub(super) fn of_classes(report: &Report) -> Self {
-        let rows: Vec<(&Group, &ClassRow)> = report
+        let rows: Vec<(&GroupReport, &ClassRow)> = report
             .groups
             .iter()
             .flat_map(|group| group.measurements.per_class.iter().map(move |class| (group, class)))
@@ -122,8 +122,8 @@ impl Records {
         records
     }
 
-    /// The groups' keys, renamed where they have the name of another column.
-    fn keyed(groups: &[&Group], taken: &HashSet<&str>) -> Self {
+    /// Columns for the groups' keys, renamed if another column has their name.
+    fn keyed(groups: &[&GroupReport], taken: &HashSet<&str>) -> Self {
         let mut records = Self { rows: groups.len(), ..Self::default() };
         let names = groups.first().map(|group| group.key.iter().map(|(name, _)| name.clone())).into_iter().flatten();
         for (at, name) in names.enumerate() {
@@ -138,28 +138,28 @@ impl Records {
         records
     }
 
-    /// Adds records of the same columns.
+    /// Appends records with the same columns.
     pub(super) fn append(&mut self, other: Self) -> Result<()> {
         self.rows += other.rows;
         self.columns.iter_mut().zip(other.columns).try_for_each(|(mine, more)| mine.cells.append(more.cells))
     }
 
     fn push(&mut self, name: &str, cells: Cells) {
-        self.columns.push(Column { name: name.to_owned(), is_label: false, cells });
+        self.columns.push(RecordColumn { name: name.to_owned(), is_label: false, cells });
     }
 
     fn push_labels<'a>(&mut self, name: &str, labels: impl Iterator<Item = Option<&'a Label>>) {
-        self.columns.push(Column { name: name.to_owned(), is_label: true, cells: labels_of(labels) });
+        self.columns.push(RecordColumn { name: name.to_owned(), is_label: true, cells: labels_of(labels) });
     }
 }
 
 impl Cells {
-    /// Whether they are numbers to be measured by.
+    /// Whether they are floating-point numbers.
     pub(super) fn are_floats(&self) -> bool {
         matches!(self, Self::Float(_))
     }
 
-    /// Adds the cells of another batch of the same column.
+    /// Appends cells of another batch of the same column.
     fn append(&mut self, other: Self) -> Result<()> {
         match (self, other) {
             (Self::Bool(mine), Self::Bool(more)) => mine.extend(more),
@@ -182,7 +182,7 @@ impl Cells {
         Ok(())
     }
 
-    /// A cell in JSON; what JSON has no number for is null.
+    /// A cell in JSON; infinities and NaN become null.
     pub(super) fn json(&self, row: usize) -> Value {
         match self {
             Self::Bool(cells) => cells[row].into(),
@@ -195,16 +195,16 @@ impl Cells {
     }
 }
 
-/// The keys of all metrics made in any group, in the order of the catalogue.
-pub(super) fn metric_keys(groups: &[Group]) -> Vec<&'static str> {
+/// The keys of the metrics that any group has, in the order of the catalogue.
+pub(super) fn metric_keys(groups: &[GroupReport]) -> Vec<&'static str> {
     let made: HashSet<_> =
         groups.iter().flat_map(|group| &group.measurements.metrics).map(|metric| metric.key).collect();
     let known = crate::metrics::cards().iter().map(|card| card.key).filter(|key| made.contains(key));
     known.collect()
 }
 
-/// The remarks on a group, and those on its metrics with the metrics they are about: `ties:nc4_agreement ncc_accuracy`.
-fn flags(group: &Group) -> Vec<String> {
+/// The flags of a group, then each flag of metrics with their keys: `ties:nc4_agreement ncc_accuracy`.
+fn flags(group: &GroupReport) -> Vec<String> {
     let mut flags: Vec<String> = group.measurements.flags.iter().map(|&flag| flag.to_owned()).collect();
     let mut of_metrics: Vec<(&str, Vec<&str>)> = Vec::new();
     for metric in &group.measurements.metrics {
@@ -250,7 +250,7 @@ fn labels_of<'a>(labels: impl Iterator<Item = Option<&'a Label>>) -> Cells {
     Cells::Text(labels.into_iter().map(|label| label.map(ToString::to_string)).collect())
 }
 
-/// A label as JSON in a nested record, for the forms that are not flat.
-pub(super) fn key_json(group: &Group) -> Value {
+/// The keys of a group as a JSON object.
+pub(super) fn key_json(group: &GroupReport) -> Value {
     group.key.iter().map(|(name, label)| (name.clone(), json(label))).collect::<serde_json::Map<_, _>>().into()
 }

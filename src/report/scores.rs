@@ -1,4 +1,4 @@
-//! One record a row: what a second read found of it, in Parquet.
+//! Scores: one Parquet record per row of the data, with the findings of the second read.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -22,17 +22,17 @@ pub struct Scored<'a> {
     pub rows: &'static str,
     /// The file they come from.
     pub file: &'a str,
-    /// Row numbers in that file, one a verdict.
+    /// Row numbers in that file, one per verdict.
     pub file_rows: &'a [u64],
-    /// The rows' own labels, one a verdict.
+    /// The labels of the rows, one per verdict.
     pub labels: &'a [&'a Label],
-    /// The group's classes, which decisions are indices into.
+    /// The group's classes; decisions are indices into them.
     pub classes: &'a [Label],
-    /// What was found.
+    /// The findings, one per row.
     pub verdicts: &'a [Verdict],
 }
 
-/// Writes rows as they come.
+/// Writes scores as they come.
 pub struct ScoreWriter<W: Write + Send> {
     schema: SchemaRef,
     writer: ArrowWriter<W>,
@@ -48,11 +48,11 @@ fn label_type(kind: LabelKind) -> DataType {
 
 fn cannot(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     let error = error.into();
-    Error::io("the scores cannot be written").with("detail", &error).caused_by(error)
+    Error::io("cannot write the scores").with("detail", &error).caused_by(error)
 }
 
 impl<W: Write + Send> ScoreWriter<W> {
-    /// Begins a file with these keys, all text, and labels of that kind.
+    /// Begins a file with these keys, which are text, and labels of this kind.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl<W: Write + Send> ScoreWriter<W> {
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Self::new); [`Data`](crate::error::ErrorKind::Data) for a label beyond 64 bits with a sign.
+    /// Those of [`new`](Self::new); [`Data`](crate::error::ErrorKind::Data) for a label that does not fit `i64`.
     pub fn write(&mut self, scored: &Scored<'_>) -> Result<()> {
         let count = scored.verdicts.len();
         let same = |text: String| Arc::new(StringArray::from(vec![text; count])) as ArrayRef;
@@ -94,7 +94,7 @@ impl<W: Write + Send> ScoreWriter<W> {
         columns.push(same(scored.rows.to_owned()));
         columns.push(same(scored.file.to_owned()));
         columns.push(Arc::new(UInt64Array::from(scored.file_rows.to_vec())));
-        // Out-of-distribution labels say nothing, and may be of another type.
+        // Labels of out-of-distribution rows are not the group's classes, and may have another type.
         let meaningful = scored.rows != "ood";
         columns.push(labels(&label, scored.labels.iter().map(|&label| meaningful.then_some(label)))?);
         columns.push(labels(&label, verdicts().map(|verdict| class(verdict.nearest)))?);
@@ -131,7 +131,9 @@ fn labels<'a>(kind: &DataType, labels: impl Iterator<Item = Option<&'a Label>>) 
                 Label::Int(value) => i64::try_from(*value).ok(),
                 _ => None,
             };
-            let beyond = |label: &Label| Error::data("scores hold labels up to 2^63 − 1").with("label", label);
+            let beyond = |label: &Label| {
+                Error::data("a label is too large for scores, which hold labels up to 2^63 − 1").with("label", label)
+            };
             let numbers = labels.map(|label| label.map(|label| number(label).ok_or_else(|| beyond(label))).transpose());
             Arc::new(numbers.collect::<Result<Vec<_>>>().map(Int64Array::from)?)
         }

@@ -4,17 +4,17 @@ use comfy_table::{CellAlignment, ContentLineStyle, LineStyle, Row, Table, TableS
 
 use super::Report;
 use super::format::Style;
-use super::page::Page;
+use super::layout::Layout;
 use super::records::Records;
-use super::sheet::{Align, Column, Sheet};
+use super::text_table::{Align, TextColumn, TextTable};
 
-/// A rule below the header and lines between groups of columns.
+/// A rule below the header, and lines between groups of columns.
 const LINES: TableStyle = TableStyle::new()
     .header_lines(ContentLineStyle::none().junction('│'))
     .header_separator(LineStyle::none().fill('─').junction('┼'))
     .content_lines(ContentLineStyle::none().junction('│'));
 
-/// Notes are broken here if the terminal does not say how wide it is.
+/// The width of notes if the width of the terminal is unknown.
 const NOTE_WIDTH: usize = 100;
 
 const BOLD: &str = "\x1b[1m";
@@ -24,11 +24,11 @@ const RESET: &str = "\x1b[0m";
 
 /// The whole report.
 pub(super) fn report(report: &Report, style: Style) -> String {
-    let page = Page::of(report);
-    let mut parts: Vec<String> = page.title.iter().map(|title| format!(" {title}\n")).collect();
-    parts.extend(page.sheets.iter().map(|sheet| draw(sheet, style)));
-    if !page.notes.is_empty() {
-        let notes = page.notes.iter().map(|note| {
+    let layout = Layout::of(report);
+    let mut parts: Vec<String> = layout.title.iter().map(|title| format!(" {title}\n")).collect();
+    parts.extend(layout.tables.iter().map(|text_table| draw(text_table, style)));
+    if !layout.notes.is_empty() {
+        let notes = layout.notes.iter().map(|note| {
             let colour = if note.warning { YELLOW } else { DIM };
             painted(&wrapped(&note.text, style.width.unwrap_or(NOTE_WIDTH)), colour, style)
         });
@@ -37,47 +37,49 @@ pub(super) fn report(report: &Report, style: Style) -> String {
     parts.join("\n")
 }
 
-/// A record a line.
+/// One record per line.
 pub(super) fn records(records: &Records, style: Style) -> String {
-    draw(&Sheet::of_records(records), style)
+    draw(&TextTable::of_records(records), style)
 }
 
 /// The rows of an answer.
 pub(super) fn answer(records: &Records, style: Style) -> String {
-    draw(&Sheet::of_answer(records, style.width), style)
+    draw(&TextTable::of_answer(records, style.width), style)
 }
 
-fn draw(sheet: &Sheet, style: Style) -> String {
-    let rows = sheet.keys.iter().chain(&sheet.body).chain(&sheet.tail).map(|column| column.cells.len()).max();
+fn draw(text_table: &TextTable, style: Style) -> String {
+    let rows =
+        text_table.keys.iter().chain(&text_table.body).chain(&text_table.tail).map(|column| column.cells.len()).max();
     let rows = rows.unwrap_or(0);
-    let body = sheet.body.iter().map(Column::padded).collect::<Vec<_>>();
+    let body = text_table.body.iter().map(TextColumn::padded).collect::<Vec<_>>();
     let widths = body.iter().map(|lines| lines[0].chars().count()).collect::<Vec<_>>();
-    // A space on either side of a column, and a line between two.
-    let taken = |columns: &[Column]| match columns {
+    // A column has a space on either side, and a line divides two columns.
+    let taken = |columns: &[TextColumn]| match columns {
         [] => 0,
         columns => 1 + width(&table(&columns.iter().collect::<Vec<_>>(), rows, &[])),
     };
-    let room = style.width.map_or(usize::MAX, |width| width.saturating_sub(taken(&sheet.keys) + 2));
-    let mut blocks = sheet.title.iter().map(|title| painted(&format!(" {title}\n"), BOLD, style)).collect::<Vec<_>>();
-    for (at, block) in sheet.blocks(&widths, room, taken(&sheet.tail)).into_iter().enumerate() {
+    let room = style.width.map_or(usize::MAX, |width| width.saturating_sub(taken(&text_table.keys) + 2));
+    let mut blocks =
+        text_table.title.iter().map(|title| painted(&format!(" {title}\n"), BOLD, style)).collect::<Vec<_>>();
+    for (at, block) in text_table.blocks(&widths, room, taken(&text_table.tail)).into_iter().enumerate() {
         let line =
             |row: usize| body[block.clone()].iter().map(|lines| lines[row].as_str()).collect::<Vec<_>>().join("  ");
-        let middle = Column::names(&line(0), (1..=rows).map(line).collect());
-        let tail = if at == 0 { sheet.tail.as_slice() } else { &[] };
+        let middle = TextColumn::names(&line(0), (1..=rows).map(line).collect());
+        let tail = if at == 0 { text_table.tail.as_slice() } else { &[] };
         let middle = (!block.is_empty()).then_some(&middle);
-        let columns = sheet.keys.iter().chain(middle).chain(tail).collect::<Vec<_>>();
-        let text = table(&columns, rows, &sheet.gaps).trim_fmt();
+        let columns = text_table.keys.iter().chain(middle).chain(tail).collect::<Vec<_>>();
+        let text = table(&columns, rows, &text_table.gaps).trim_fmt();
         let mut lines = text.lines();
         let head = lines.next().map(|line| painted(&format!("{line}\n"), BOLD, style));
         blocks.push(head.into_iter().chain(lines.map(|line| format!("{line}\n"))).collect());
     }
-    match sheet.title {
+    match text_table.title {
         Some(_) => blocks.remove(0) + &blocks.join("\n"),
         None => blocks.join("\n"),
     }
 }
 
-fn table(columns: &[&Column], rows: usize, gaps: &[usize]) -> Table {
+fn table(columns: &[&TextColumn], rows: usize, gaps: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(LINES).set_header(columns.iter().map(|column| column.head.as_str()));
     for row in 0..rows {
@@ -95,12 +97,12 @@ fn table(columns: &[&Column], rows: usize, gaps: &[usize]) -> Table {
     table
 }
 
-/// How wide a table is: its rule is made of characters of one column each, whatever the cells hold.
+/// The width of a table. Characters of its rule are one column wide, whatever the cells hold.
 fn width(table: &Table) -> usize {
     table.lines().nth(1).map_or(0, |rule| rule.chars().count())
 }
 
-/// Broken between words, the lines that follow set in.
+/// Breaks a text between words and indents the further lines.
 fn wrapped(text: &str, width: usize) -> String {
     let mut lines = String::new();
     let mut line = String::from(" ");
@@ -121,7 +123,7 @@ fn wrapped(text: &str, width: usize) -> String {
     lines + &line + "\n"
 }
 
-/// Every line in a colour of its own, so that a pager that cuts lines does not bleed.
+/// Colours each line separately, so that colours end with their line in a pager that cuts lines.
 fn painted(text: &str, colour: &str, style: Style) -> String {
     if !style.colour {
         return text.to_owned();

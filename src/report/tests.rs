@@ -18,8 +18,8 @@ fn nothing(key: &'static str, reason: &'static str) -> Measured {
     Measured { key, value: None, floor: None, reason: Some(reason), flags: Vec::new(), counts: Vec::new() }
 }
 
-fn group(key: &[(&str, Label)], metrics: Vec<Measured>) -> Group {
-    Group {
+fn group(key: &[(&str, Label)], metrics: Vec<Measured>) -> GroupReport {
+    GroupReport {
         key: key.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         rows: 1257,
         dim: 64,
@@ -30,7 +30,7 @@ fn group(key: &[(&str, Label)], metrics: Vec<Measured>) -> Group {
     }
 }
 
-fn report(groups: Vec<Group>) -> Report {
+fn report(groups: Vec<GroupReport>) -> Report {
     Report {
         options: Options::default(),
         settings: BTreeMap::new(),
@@ -149,7 +149,7 @@ fn everything(groups: i128) -> Report {
 }
 
 #[test]
-fn a_table_of_groups_lies() {
+fn several_groups_have_a_line_each() {
     let expected = &r"
  10 classes · dim 64
 
@@ -219,7 +219,7 @@ fn a_rounding_error_is_told_where_a_digit_shown_may_be_another() {
 }
 
 #[test]
-fn a_single_group_stands_upright() {
+fn a_single_group_has_a_line_per_metric() {
     let mut report = all_remarks();
     report.groups.truncate(1);
     report.groups[0].measurements.worst_pairs.clear();
@@ -442,22 +442,6 @@ fn classes_are_records_under_their_groups_keys() {
     let mut bytes = Vec::new();
     classes().write_per_class(Format::Parquet, &mut bytes, PLAIN).unwrap();
     assert!(bytes.starts_with(b"PAR1"));
-}
-
-#[test]
-fn forms_are_known_by_name_and_extension() {
-    for (path, format) in [
-        ("a.json", Format::Json),
-        ("a.b.NDJSON", Format::Ndjson),
-        ("a.csv", Format::Csv),
-        ("a.parquet", Format::Parquet),
-        ("a.md", Format::Markdown),
-    ] {
-        assert_eq!(Format::from_path(std::path::Path::new(path)).unwrap(), format);
-    }
-    assert_eq!(Format::from_name("markdown").unwrap(), Format::Markdown);
-    assert!(Format::from_path(std::path::Path::new("csv")).is_err());
-    assert!(Format::from_name("yaml").unwrap_err().advice().unwrap().contains("ndjson"));
 }
 
 #[test]

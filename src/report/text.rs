@@ -4,10 +4,10 @@ use serde_json::{Number, Value};
 
 use crate::batch::Label;
 
-/// What stands for a number that there is not.
+/// Stands for a missing number.
 pub(super) const NOTHING: &str = "—";
 
-/// The shortest digits that read back as the same number; `inf` and `-inf`, and nothing for what is no number.
+/// The shortest digits that read back as the same number; `inf` and `-inf` for infinities, empty for NaN.
 pub(super) fn shortest(value: f64) -> String {
     match Number::from_f64(value) {
         Some(number) => number.to_string(),
@@ -16,7 +16,7 @@ pub(super) fn shortest(value: f64) -> String {
     }
 }
 
-/// Four significant digits; whole numbers as such.
+/// Four significant digits; whole numbers below a million in full.
 pub(super) fn significant(value: f64) -> String {
     if value.is_nan() {
         return NOTHING.to_owned();
@@ -25,10 +25,10 @@ pub(super) fn significant(value: f64) -> String {
         return if value > 0.0 { "∞" } else { "-∞" }.to_owned();
     }
     if value.fract() == 0.0 && value.abs() < 1e6 {
-        // Not `-0`.
+        // As an integer, -0 is `0`.
         return (value as i64).to_string();
     }
-    // Rounding to four digits may carry into another power of ten: this form has done it already.
+    // Rounding to four digits may carry into the next power of ten; scientific notation has done that already.
     let scientific = format!("{value:.3e}");
     let exponent = scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()).unwrap_or(0);
     match exponent {
@@ -37,7 +37,7 @@ pub(super) fn significant(value: f64) -> String {
     }
 }
 
-/// `26,397`
+/// Groups digits by three: `26,397`.
 pub(super) fn grouped(count: &impl ToString) -> String {
     let plain = count.to_string();
     let (sign, digits) = plain.split_at(usize::from(plain.starts_with('-')));
@@ -51,12 +51,12 @@ pub(super) fn grouped(count: &impl ToString) -> String {
     text
 }
 
-/// `1 row`, `1,257 rows`
+/// A count of things: `1 row`, `1,257 rows`.
 pub(super) fn counted(count: u64, singular: &str, plural: &str) -> String {
     format!("{} {}", grouped(&count), if count == 1 { singular } else { plural })
 }
 
-/// A label in JSON: a number where JSON can hold it.
+/// A label in JSON; an integer that JSON cannot hold becomes text.
 pub(super) fn json(label: &Label) -> Value {
     match label {
         Label::Bool(value) => Value::Bool(*value),
@@ -65,7 +65,7 @@ pub(super) fn json(label: &Label) -> Value {
     }
 }
 
-/// A machine's word for a reader: `no_head` is `no head`.
+/// A machine-readable word for people: `no_head` becomes `no head`.
 pub(super) fn words(code: &str) -> String {
     code.replace('_', " ")
 }

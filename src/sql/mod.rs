@@ -43,108 +43,21 @@
 //! A metric of rows becomes its function of `nc_state` when a query is simplified, so that all metrics of the same rows
 //! have one state, and metrics of one state in a projection become one call, so that it is finished once.
 
-mod aggregate;
-mod analyzer;
-mod budget;
-mod carrier;
-mod carry;
-mod clauses;
-mod columns;
-mod copy;
-mod decisions;
-mod describe;
-mod doubts;
-mod evaluate;
-mod failure;
+mod aggregates;
+mod error;
 mod functions;
-mod fuse;
-mod groups;
-mod head;
-mod judged;
-mod memory;
-mod merge;
-mod nesting;
-mod paths;
-mod query;
-mod remarks;
-mod rows;
-mod scalar;
-mod scan;
+mod rules;
 mod session;
 mod settings;
-mod share;
-mod state_file;
-mod summary;
-mod table;
-mod yielding;
+mod sources;
+mod values;
 
-pub use describe::describe;
-pub use doubts::{Doubt, Doubts};
-pub use failure::explain;
-pub use functions::{Function, functions};
-pub use query::{Access, Answer, Query};
+pub use error::explain;
+pub use functions::catalogue::{Function, functions};
+pub use session::query::{Access, Answer, Query};
+pub use session::register::register;
 pub use session::{SessionOptions, conventions, doubts, session};
 pub use settings::Settings;
-pub use table::ArchiveTable;
-
-use std::sync::Arc;
-
-use datafusion::error::DataFusionError;
-use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
-use datafusion::prelude::SessionContext;
-
-use crate::error::Error;
-
-/// Registers all functions, and what brings the grids of archives to them, with a session.
-///
-/// ```
-/// use std::sync::Arc;
-///
-/// use datafusion::prelude::SessionContext;
-/// use nckit::sql::{ArchiveTable, register};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// let context = SessionContext::new();
-/// register(&context);
-/// let archive = ArchiveTable::open(&["tests/data/digits/hive".to_owned()])?;
-/// context.register_table("features", Arc::new(archive))?;
-/// let query = "SELECT epoch, nc1_pinv(feature, label) AS nc1, nc2_etf_error(feature, label) AS nc2
-///              FROM features WHERE split = 'train' AND layer = 'h3' GROUP BY epoch ORDER BY epoch";
-/// let frame = context.sql(query).await?;
-/// assert_eq!(frame.count().await?, 5);
-/// # Ok(())
-/// # })
-/// # }
-/// ```
-pub fn register(context: &SessionContext) {
-    let state = context.state();
-    let state = SessionStateBuilder::new_from_existing(state)
-        .with_physical_optimizer_rule(Arc::new(memory::CheckMemory))
-        .with_physical_optimizer_rule(Arc::new(yielding::YieldOften));
-    *context.state_ref().write() = state.build();
-    for function in aggregate::RowAggregate::all() {
-        context.register_udaf(AggregateUDF::new_from_impl(function));
-    }
-    context.register_udaf(AggregateUDF::new_from_impl(merge::MergeStates::new()));
-    for function in scalar::Measure::all() {
-        context.register_udf(ScalarUDF::new_from_impl(function));
-    }
-    for function in judged::JudgedAggregate::all() {
-        context.register_udaf(AggregateUDF::new_from_impl(function));
-    }
-    for function in decisions::OfDecisions::all() {
-        context.register_udf(ScalarUDF::new_from_impl(function));
-    }
-    context.register_udf(ScalarUDF::new_from_impl(share::ReadHead::new()));
-    context.register_udf(ScalarUDF::new_from_impl(share::Share::new()));
-    context.state_ref().write().config_mut().options_mut().extensions.insert(Settings::default());
-    context.add_analyzer_rule(Arc::new(analyzer::BindAggregates));
-    context.add_optimizer_rule(Arc::new(fuse::FuseMetrics));
-}
-
-/// An error of this crate on its way through DataFusion.
-fn external(error: Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
-}
+pub use settings::doubts::{Doubt, Doubts};
+pub use sources::archive_table::ArchiveTable;
+pub use values::describe::describe;

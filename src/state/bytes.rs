@@ -1,4 +1,4 @@
-//! Bytes that may come from strangers: nothing is believed, and no memory is taken for a length that lies.
+//! Reading bytes that may come from strangers: every length is checked before memory is allocated for it.
 
 use super::raw::broken;
 use crate::batch::Label;
@@ -36,7 +36,7 @@ impl<'a> Input<'a> {
         Ok(head)
     }
 
-    /// `count` items of at least `size` bytes each, refused before any memory is taken if there are not so many bytes.
+    /// `count` items of at least `size` bytes each; refused before any memory is allocated if too few bytes are left.
     pub(crate) fn many<T>(
         &mut self,
         count: usize,
@@ -49,7 +49,7 @@ impl<'a> Input<'a> {
         (0..count).map(|_| item(self)).collect()
     }
 
-    /// A length `u32`, and so many bytes of UTF-8.
+    /// A length `u32`, then that many bytes of UTF-8.
     pub(crate) fn text(&mut self) -> Result<&'a str> {
         let length = u32::from_le_bytes(self.take()?) as usize;
         std::str::from_utf8(self.bytes(length)?).map_err(|_| broken())
@@ -67,7 +67,7 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// `count` integers as [`put_packed`] wrote them, in the fewest bytes that hold them all.
+    /// `count` integers as [`put_packed`] writes them; refused if fewer bytes would hold them all.
     pub(crate) fn packed<T: TryFrom<i128>>(&mut self, count: usize) -> Result<Vec<T>> {
         let [width] = self.take()?;
         let width = usize::from(width);
@@ -108,14 +108,14 @@ pub(crate) fn put_label(out: &mut Vec<u8>, label: &Label) {
     }
 }
 
-/// Bytes of the two's complement of a value.
+/// How many bytes a value takes as two's complement.
 fn bytes_of(value: i128) -> usize {
     let magnitude = if value < 0 { !value } else { value };
     (129 - magnitude.leading_zeros() as usize).div_ceil(8)
 }
 
-/// A width, and each of the values in so many bytes: the fewest that hold them all, at least 1, so that a reader
-/// needs no more memory than a multiple of what it reads.
+/// Writes a width, then each value in that many bytes: the fewest that hold them all. A width is at least 1, so that a
+/// reader allocates no more than a multiple of what it reads.
 pub(crate) fn put_packed<T: Copy + Into<i128>>(out: &mut Vec<u8>, values: &[T]) {
     let width = values.iter().map(|&value| bytes_of(value.into())).max().unwrap_or(1);
     out.push(width as u8);

@@ -5,17 +5,17 @@ use arrow::datatypes::i256;
 use crate::error::{Error, Result};
 use crate::grid::{narrow, shift_left, wide};
 
-/// Whether rows come or go.
+/// Whether rows are added or taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sign {
     Plus,
     Minus,
 }
 
-/// Told of every class whose shift moves, so that second moments can follow.
+/// Is called for every class whose shift moves, so that second moments can follow.
 pub(super) trait Moves {
-    /// Rows with count `n` and sum `s` about their shift are now taken about a shift that is less by `delta`:
-    /// `Σ δ δᵀ` grows by `s Δᵀ + Δ sᵀ + n Δ Δᵀ`, or what is taken away does.
+    /// The shift of `n` rows whose sum about it is `s` becomes less by `delta`: their `Σ δ δᵀ` grows by
+    /// `s Δᵀ + Δ sᵀ + n Δ Δᵀ`. With [`Sign::Minus`] these are rows that are taken away.
     fn moved(&mut self, sign: Sign, n: u64, s: &[i128], delta: &[i128]) -> Result<()>;
 }
 
@@ -43,7 +43,7 @@ pub(super) fn out_of_range() -> Error {
 }
 
 impl Class {
-    /// Takes the class about the shift `to`, exactly: `s' = s + nΔ`, `t' = t + Σ_j w_j (2 s_j + nΔ_j) Δ_j`, `Δ = c − to`.
+    /// Moves the class to the shift `to`, exactly: `s' = s + nΔ`, `t' = t + Σ_j w_j (2 s_j + nΔ_j) Δ_j`, `Δ = c − to`.
     pub(super) fn move_to(&mut self, to: &[i128], weights: &[u32], sign: Sign, moves: &mut impl Moves) -> Result<()> {
         let delta: Vec<i128> = self.c.iter().zip(to).map(|(c, to)| c - to).collect();
         if delta.iter().all(|&d| d == 0) {
@@ -65,7 +65,7 @@ impl Class {
         Ok(())
     }
 
-    /// The nearest shift to the mean among multiples of `2^coarser` steps, ties to even.
+    /// The multiple of `2^coarser` steps that is nearest to the mean, ties to even.
     pub(super) fn centre(&self, coarser: &[u32]) -> Result<Vec<i128>> {
         let n = i128::from(self.n);
         let nearest = |((&c, &s), &bits): ((&i128, &i128), &u32)| {
@@ -78,7 +78,7 @@ impl Class {
         self.c.iter().zip(&self.s).zip(coarser).map(|parts| nearest(parts).ok_or_else(out_of_range)).collect()
     }
 
-    /// Takes the class about its mean where its sums would not fit otherwise.
+    /// Moves the shift to the mean if the sums do not fit 64 bits.
     pub(super) fn centre_if_large(&mut self, weights: &[u32], moves: &mut impl Moves) -> Result<()> {
         if self.s.iter().all(|&s| i64::try_from(s).is_ok()) {
             return Ok(());
@@ -91,7 +91,7 @@ impl Class {
 /// `a / b` to the nearest integer, ties to even; `0 < b ≤ 2^126`.
 fn div_round_ties_even(a: i128, b: i128) -> i128 {
     let (quotient, remainder) = match (i64::try_from(a), i64::try_from(b)) {
-        // Most are, and machines divide so many bits at once.
+        // Most values fit 64 bits, which machines divide at once.
         (Ok(a), Ok(b)) => (a.div_euclid(b).into(), a.rem_euclid(b).into()),
         _ => (a.div_euclid(b), a.rem_euclid(b)),
     };

@@ -1,19 +1,20 @@
-//! Counts, sums and sums of squares by class: all that metrics without a `D × D` matrix need.
+//! Counts, sums and sums of squares by class: what metrics without a `D × D` matrix need.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use arrow::datatypes::i256;
 
-use super::class::{Class, Moves, NoMoves, Sign, out_of_range};
+use super::class::{NoMoves, Sign, out_of_range};
 use super::low::Low;
 use super::observe::{Observer, observe};
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
-use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_right, vectorised};
+use crate::grid::{Grid, History};
+use crate::kernels::Workspace;
 
-/// Exact class sums. They are compared by their [canonical](Merge::canonical) forms, as [`encode`](Merge::encode)
-/// writes them.
+/// Exact class sums. Two are equal if [`encode`](Merge::encode) writes the same bytes for both.
 ///
 /// ```text
 /// n_k           rows
@@ -23,13 +24,13 @@ use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_r
 /// t_k = Σ_j (g_j / g_min)² Σ δ_j²
 /// ```
 ///
-/// The mean is `g (c_k + (s_k + 2^-20 low_k) / n_k)`. `t` and second moments are those of the rounded rows, hence so is
-/// `s`: nothing ever moves from `low` into it.
+/// The mean is `g (c_k + (s_k + 2^-20 low_k) / n_k)`. `t` and second moments are those of the rounded rows; so is `s`,
+/// and nothing ever moves from `low` into it.
 #[derive(Clone, Debug, Default)]
 pub struct ClassSums {
     /// `D`; 0 before the first row.
     pub(super) dim: usize,
-    /// The grid of the integers below; never coarser than the history's.
+    /// The grid of the integers below; never coarser than the history's grid.
     pub(super) grid: Grid,
     /// `h`.
     pub(super) history: History,
@@ -41,23 +42,19 @@ pub struct ClassSums {
     pub(super) shifts: Vec<i64>,
     /// `s`, K × D.
     pub(super) sums: Vec<i64>,
-    /// What rounding took off, K × D.
+    /// The sums of what rounding took off, K × D.
     pub(super) low: Low,
     /// `t`, K.
     pub(super) squares: Vec<i256>,
     /// `N`.
-    rows: u64,
-    index: HashMap<Label, usize>,
-}
-
-fn fits_shift(c: i128) -> bool {
-    c.unsigned_abs() < 1 << VALUE_BITS
+    pub(super) rows: u64,
+    /// Where each class is, made when a class is first looked up.
+    pub(super) index: OnceLock<HashMap<Label, usize>>,
 }
 
 impl ClassSums {
-    /// The sums of classes that are all different, from their parts. They can be merged into others; to merge others into
-    /// them they must be [`indexed`](Self::indexed).
-    #[expect(clippy::too_many_arguments, reason = "each part of a state is one")]
+    /// The sums of classes, all different, from their integers.
+    #[expect(clippy::too_many_arguments, reason = "one argument for each field of a state")]
     pub(super) fn from_parts(
         grid: Grid,
         history: History,
@@ -68,18 +65,13 @@ impl ClassSums {
         low: Low,
         squares: Vec<i256>,
     ) -> Self {
-        let (rows, index) = (counts.iter().sum(), HashMap::new());
+        let (rows, index) = (counts.iter().sum(), OnceLock::new());
         Self { dim: grid.dim(), grid, history, labels, counts, shifts, sums, low, squares, rows, index }
     }
 
-    /// The same, with its classes found by their labels.
-    pub(super) fn indexed(mut self) -> Self {
-        self.index_labels();
-        self
-    }
-
-    fn index_labels(&mut self) {
-        self.index = self.labels.iter().cloned().zip(0..).collect();
+    /// Where the class of that label is.
+    pub(super) fn position(&self, label: &Label) -> Option<usize> {
+        self.index.get_or_init(|| self.labels.iter().cloned().zip(0..).collect()).get(label).copied()
     }
 
     /// `D`, 0 before the first row.
@@ -89,7 +81,7 @@ impl ClassSums {
 
     /// Whether there are rows of that class.
     pub fn contains(&self, label: &Label) -> bool {
-        self.index.contains_key(label)
+        self.position(label).is_some()
     }
 
     /// `K`, the number of classes with rows.
@@ -119,298 +111,18 @@ impl ClassSums {
         if self.label_kind() == Some(LabelKind::Text) { self.labels.iter().map(text).sum() } else { 0 }
     }
 
-    /// The bytes that the state holds; 8 more a class and dimension where chunks differ so much in scale that what
-    /// rounding took off does not fit 64 bits.
+    /// The bytes that a state of this size holds, as long as [`wide_bytes`](Self::wide_bytes) are none.
     pub fn bytes(classes: usize, dim: usize) -> usize {
         classes * (24 * dim + 40 + 64)
     }
 
-    /// The grid on which both states can be written.
-    pub(super) fn common_grid(&self, other: &Self) -> Result<Grid> {
-        match (self.dim, other.dim) {
-            (_, 0) => Ok(self.grid.clone()),
-            (0, _) => Ok(other.grid.clone()),
-            (mine, theirs) if mine == theirs => Ok(self.grid.common(&other.grid)),
-            (mine, theirs) => {
-                Err(Error::data("states of different dimension").with("detail", format!("D = {mine} and D = {theirs}")))
-            }
+    /// The bytes that the state holds beyond [`bytes`](Self::bytes): 8 a class and dimension where chunks differ so much
+    /// in scale that what rounding took off does not fit 64 bits.
+    pub fn wide_bytes(&self) -> usize {
+        match &self.low {
+            Low::Narrow(_) => 0,
+            Low::Wide(low) => 8 * low.len(),
         }
-    }
-
-    fn class(&self, k: usize, left: &[u32], squares_left: u32) -> Result<Class> {
-        let row = k * self.dim..(k + 1) * self.dim;
-        let widened = |values: &[i64]| -> Result<Vec<i128>> {
-            let moved = |(&value, &bits): (&i64, &u32)| narrow(value.into(), bits).ok_or_else(out_of_range);
-            values.iter().zip(left).map(moved).collect()
-        };
-        Ok(Class {
-            n: self.counts[k],
-            c: widened(&self.shifts[row.clone()])?,
-            s: widened(&self.sums[row])?,
-            t: shift_left(self.squares[k], squares_left).ok_or_else(out_of_range)?,
-        })
-    }
-
-    fn put(&mut self, k: usize, class: &Class) -> Result<()> {
-        let row = k * self.dim..(k + 1) * self.dim;
-        for (to, &c) in self.shifts[row.clone()].iter_mut().zip(&class.c) {
-            *to = if fits_shift(c) { c as i64 } else { return Err(out_of_range()) };
-        }
-        for (to, &s) in self.sums[row].iter_mut().zip(&class.s) {
-            *to = i64::try_from(s).map_err(|_| out_of_range())?;
-        }
-        self.counts[k] = class.n;
-        self.squares[k] = shift_left(class.t, 0).ok_or_else(out_of_range)?;
-        Ok(())
-    }
-
-    /// Adds the rows of `other` or takes them away; the caller has moved second moments to `grid` already.
-    pub(super) fn absorb(&mut self, other: &Self, grid: &Grid, sign: Sign, moves: &mut impl Moves) -> Result<()> {
-        if other.dim == 0 {
-            return Ok(());
-        }
-        if self.dim == 0 {
-            self.dim = other.dim;
-            self.grid = grid.clone();
-            self.history = History::of(&Grid::new(vec![None; grid.dim()]), 0, &vec![0; grid.dim()]);
-        }
-        if sign == Sign::Plus && self.rows().checked_add(other.rows()).is_none_or(|rows| rows > MAX_ROWS) {
-            return Err(Error::data("more rows than can be counted"));
-        }
-        self.refine(grid, moves)?;
-        let left = other.grid.shifts_to(grid);
-        let squares_left = 2 * finest_shift(&other.grid, grid);
-        let near = left.iter().all(|&bits| bits < 63);
-        let weights = grid.weights();
-        for k in 0..other.classes() {
-            let known = self.index.get(&other.labels[k]).copied();
-            let mine = known.unwrap_or(self.classes());
-            match known {
-                Some(mine) if near && sign == Sign::Plus && self.add_aligned(mine, other, k, &left, squares_left) => {}
-                Some(mine) => {
-                    let theirs = other.class(k, &left, squares_left)?;
-                    self.combine(mine, theirs, &weights, sign, moves)?;
-                }
-                None if sign == Sign::Minus => return Err(not_contained(&other.labels[k])),
-                None => self.append(other, k, (&left, squares_left), &weights, moves)?,
-            }
-            self.low.add(mine * self.dim, &other.low, k * self.dim, &left, sign)?;
-        }
-        match sign {
-            Sign::Plus => {
-                self.rows += other.rows;
-                self.history.add(&other.history);
-            }
-            Sign::Minus => {
-                self.rows -= other.rows;
-                self.history.subtract(&other.history)?;
-                self.drop_empty()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Same shift: addition, of integers that move left by so many bits, below 63. `false`, and nothing done, where the
-    /// shift is another or something would overflow.
-    fn add_aligned(&mut self, mine: usize, other: &Self, k: usize, left: &[u32], squares_left: u32) -> bool {
-        let (dim, to, from) = (self.dim, mine * self.dim, k * self.dim);
-        let square = shift_left(other.squares[k], squares_left)
-            .and_then(|theirs| self.squares[mine].checked_add(theirs))
-            .and_then(|square| shift_left(square, 0));
-        let Some(square) = square else { return false };
-        let (shifts, sums) = (&self.shifts[to..][..dim], &mut self.sums[to..][..dim]);
-        let (their_shifts, their_sums, left) = (&other.shifts[from..][..dim], &other.sums[from..][..dim], &left[..dim]);
-        let aligned = vectorised(
-            #[inline(always)]
-            || {
-                // Bits that differ, or are lost.
-                let (mut wrong, mut overflow) = (0, 0);
-                for j in 0..dim {
-                    let (shift, sum) = (their_shifts[j] << left[j], their_sums[j] << left[j]);
-                    wrong |= (shift ^ shifts[j]) | ((shift >> left[j]) ^ their_shifts[j]);
-                    wrong |= (sum >> left[j]) ^ their_sums[j];
-                    let total = sums[j].wrapping_add(sum);
-                    overflow |= (sums[j] ^ total) & (sum ^ total);
-                }
-                if wrong != 0 || overflow < 0 {
-                    return false;
-                }
-                for j in 0..dim {
-                    sums[j] += their_sums[j] << left[j];
-                }
-                true
-            },
-        );
-        if aligned {
-            self.squares[mine] = square;
-            self.counts[mine] += other.counts[k];
-        }
-        aligned
-    }
-
-    /// The same, exactly, for any shifts; a sum that would overflow is first taken about the common mean.
-    fn combine(
-        &mut self,
-        mine: usize,
-        mut theirs: Class,
-        weights: &[u32],
-        sign: Sign,
-        moves: &mut impl Moves,
-    ) -> Result<()> {
-        let mut ours = self.class(mine, &vec![0; self.dim], 0)?;
-        theirs.move_to(&ours.c.clone(), weights, sign, moves)?;
-        let add = |(&a, &b): (&i128, &i128)| match sign {
-            Sign::Plus => a.checked_add(b).ok_or_else(out_of_range),
-            Sign::Minus => a.checked_sub(b).ok_or_else(out_of_range),
-        };
-        let n = match sign {
-            Sign::Plus => ours.n.checked_add(theirs.n),
-            Sign::Minus => ours.n.checked_sub(theirs.n),
-        };
-        let n = n.ok_or_else(|| not_contained(&self.labels[mine]))?;
-        let mut together = Class {
-            n,
-            c: ours.c.clone(),
-            s: ours.s.iter().zip(&theirs.s).map(add).collect::<Result<_>>()?,
-            t: i256::ZERO,
-        };
-        if n > 0 && together.s.iter().any(|&s| i64::try_from(s).is_err()) {
-            let centre = together.centre(&vec![0; self.dim])?;
-            ours.move_to(&centre, weights, Sign::Plus, moves)?;
-            theirs.move_to(&centre, weights, sign, moves)?;
-            together.s = ours.s.iter().zip(&theirs.s).map(add).collect::<Result<_>>()?;
-            together.c = centre;
-        }
-        let t = match sign {
-            Sign::Plus => ours.t.checked_add(theirs.t),
-            Sign::Minus => ours.t.checked_sub(theirs.t),
-        };
-        together.t = t.ok_or_else(out_of_range)?;
-        if together.t.is_negative() || (n == 0 && (together.t != i256::ZERO || together.s.iter().any(|&s| s != 0))) {
-            return Err(not_contained(&self.labels[mine]));
-        }
-        self.put(mine, &together)
-    }
-
-    /// Adds a class that is not there yet, its integers moved left by so many bits.
-    fn append(
-        &mut self,
-        other: &Self,
-        k: usize,
-        (left, squares_left): (&[u32], u32),
-        weights: &[u32],
-        moves: &mut impl Moves,
-    ) -> Result<()> {
-        let mine = self.classes();
-        if squares_left == 0 && left.iter().all(|&bits| bits == 0) {
-            let theirs = k * self.dim..(k + 1) * self.dim;
-            self.counts.push(other.counts[k]);
-            self.squares.push(other.squares[k]);
-            self.shifts.extend_from_slice(&other.shifts[theirs.clone()]);
-            self.sums.extend_from_slice(&other.sums[theirs]);
-        } else {
-            let mut class = other.class(k, left, squares_left)?;
-            class.centre_if_large(weights, moves)?;
-            self.counts.push(0);
-            self.squares.push(i256::ZERO);
-            self.shifts.resize((mine + 1) * self.dim, 0);
-            self.sums.resize((mine + 1) * self.dim, 0);
-            self.put(mine, &class)?;
-        }
-        self.low.resize((mine + 1) * self.dim);
-        self.index.insert(other.labels[k].clone(), mine);
-        self.labels.push(other.labels[k].clone());
-        Ok(())
-    }
-
-    /// Writes the same integers on a finer grid.
-    fn refine(&mut self, grid: &Grid, moves: &mut impl Moves) -> Result<()> {
-        let left = self.grid.shifts_to(grid);
-        let squares_left = 2 * finest_shift(&self.grid, grid);
-        self.grid = grid.clone();
-        if left.iter().all(|&bits| bits == 0) && squares_left == 0 {
-            return Ok(());
-        }
-        let weights = grid.weights();
-        for k in 0..self.classes() {
-            let mut class = self.class(k, &left, squares_left)?;
-            class.centre_if_large(&weights, moves)?;
-            self.put(k, &class)?;
-        }
-        self.low.refine(&left)
-    }
-
-    fn drop_empty(&mut self) -> Result<()> {
-        let (empty, kept): (Vec<usize>, Vec<usize>) = (0..self.classes()).partition(|&k| self.counts[k] == 0);
-        let left_over = |&&k: &&usize| (k * self.dim..(k + 1) * self.dim).any(|at| self.low.get(at) != 0);
-        if let Some(&k) = empty.iter().find(left_over) {
-            return Err(not_contained(&self.labels[k]));
-        }
-        if !empty.is_empty() {
-            self.select(&kept);
-        }
-        if !self.history.covers_at_most(self.rows()) {
-            return Err(Error::data("the rows to be subtracted are not in the state"));
-        }
-        if kept.is_empty() {
-            *self = Self::default();
-        }
-        Ok(())
-    }
-
-    /// Keeps these classes, in this order.
-    fn select(&mut self, order: &[usize]) {
-        let dim = self.dim;
-        let rows = |values: &[i64]| order.iter().flat_map(|&k| &values[k * dim..][..dim]).copied().collect();
-        self.shifts = rows(&self.shifts);
-        self.sums = rows(&self.sums);
-        self.low.select(order, dim);
-        self.labels = order.iter().map(|&k| self.labels[k].clone()).collect();
-        self.counts = order.iter().map(|&k| self.counts[k]).collect();
-        self.squares = order.iter().map(|&k| self.squares[k]).collect();
-        self.index_labels();
-    }
-
-    /// The canonical form: the grid of the history, classes in label order, `c` the rounded mean.
-    ///
-    /// `moves` hears of every move on the grid that this state has, before it coarsens.
-    pub(super) fn canonical_with(&self, moves: &mut impl Moves) -> Result<Self> {
-        let mut state = self.clone();
-        let target = state.history.grid();
-        let coarser = target.shifts_to(&state.grid);
-        let weights = state.grid.weights();
-        let mut order: Vec<usize> = (0..state.classes()).collect();
-        order.sort_unstable_by(|&a, &b| state.labels[a].cmp(&state.labels[b]));
-        for &k in &order {
-            let mut class = state.class(k, &vec![0; state.dim], 0)?;
-            class.move_to(&class.centre(&coarser)?, &weights, Sign::Plus, moves)?;
-            state.put(k, &class)?;
-        }
-        state.select(&order);
-        state.coarsen(&target, &coarser)?;
-        Ok(state)
-    }
-
-    fn coarsen(&mut self, target: &Grid, coarser: &[u32]) -> Result<()> {
-        let broken = || Error::internal("a state does not lie on the grid of its history");
-        let squares_right = 2 * finest_shift(target, &self.grid);
-        for values in [&mut self.shifts, &mut self.sums] {
-            for row in values.chunks_exact_mut(self.dim.max(1)) {
-                for ((value, &bits), &to) in row.iter_mut().zip(coarser).zip(target.exponents()) {
-                    if to.is_none() && *value != 0 {
-                        return Err(broken());
-                    }
-                    *value = divide((*value).into(), bits).ok_or_else(broken)? as i64;
-                }
-            }
-        }
-        let right: Vec<_> = coarser.iter().zip(target.exponents()).map(|(&bits, to)| to.map(|_| bits)).collect();
-        self.low = self.low.coarsen(&right).ok_or_else(broken)?;
-        for square in &mut self.squares {
-            *square = shift_right(*square, squares_right).ok_or_else(broken)?;
-        }
-        self.grid = target.clone();
-        Ok(())
     }
 
     /// `Σ_k t_k`, in units of the finest step squared.
@@ -419,7 +131,7 @@ impl ClassSums {
     }
 }
 
-/// Names the steps of both sides in an error of their merge: those furthest apart are the dimension to look at.
+/// Adds to an error of a merge the dimension in which the steps of both sides lie furthest apart, and these steps.
 pub(super) fn with_grids(error: Error, mine: &Grid, theirs: &Grid) -> Error {
     let pairs = mine.exponents().iter().zip(theirs.exponents()).enumerate();
     if mine.dim() != theirs.dim() {
@@ -432,20 +144,8 @@ pub(super) fn with_grids(error: Error, mine: &Grid, theirs: &Grid) -> Error {
     }
 }
 
-/// Counts stay below this, so that no sum of two overflows.
+/// No state has more rows, so that the sum of two counts does not overflow.
 pub(super) const MAX_ROWS: u64 = 1 << 62;
-
-/// By how many bits the finest step of `from` lies above that of `to`.
-fn finest_shift(from: &Grid, to: &Grid) -> u32 {
-    match (from.finest(), to.finest()) {
-        (Some(from), Some(to)) => (i32::from(from) - i32::from(to)) as u32,
-        _ => 0,
-    }
-}
-
-fn not_contained(label: &Label) -> Error {
-    Error::data("the rows to be subtracted are not in the state").with("class", label)
-}
 
 impl Merge for ClassSums {
     fn identity() -> Self {
@@ -468,7 +168,7 @@ impl Merge for ClassSums {
     }
 
     fn encode(&self) -> Result<Vec<u8>> {
-        Ok(encoding::encode(&self.to_parts()?))
+        Ok(encoding::encode(&self.to_raw()?))
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
@@ -483,14 +183,18 @@ impl PartialEq for ClassSums {
 }
 
 impl Accumulate for ClassSums {
-    fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
-        observe(chunk, rows, shifts, self)
+    fn update(
+        &mut self,
+        chunk: &Chunk<'_>,
+        rows: Option<&[u32]>,
+        shifts: &Shifts,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        observe(chunk, rows, shifts, workspace, self)
     }
 }
 
 impl Observer for ClassSums {
-    const ROWS: bool = false;
-
     fn summed(&mut self, sums: &ClassSums) -> Result<()> {
         self.merge(sums)
     }

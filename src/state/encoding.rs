@@ -1,4 +1,4 @@
-//! States as bytes: little-endian, canonical, every length checked before anything is allocated.
+//! States as bytes: little-endian and canonical. Every length is checked before memory is allocated for it.
 //!
 //! ```text
 //! "NCST"  version u16  kind u8 (0 class sums, 1 scatter)  D u32  K u64
@@ -12,17 +12,17 @@
 //! D ×     width u8, (D − j) × Q: column j of the lower triangle; scatter only
 //! ```
 //!
-//! Where a width is given, integers stand in the fewest bytes that hold the largest of that row or column, as two's
-//! complement. Means lie some 2^20 steps from zero, `s` is at most half of `n` and `low` is of the size of its square root,
-//! so a class takes 7 to 9 bytes a dimension instead of 24.
+//! A width is the number of bytes of each integer in that row or column: the fewest that hold the largest, as two's
+//! complement. Means lie some 2^20 steps from zero, `s` is at most half of `n`, and `low` is about as large as the square
+//! root of `n`, so a class takes 7 to 9 bytes a dimension instead of 24.
 //!
-//! Version 1 had neither `unresolved` nor `low`: all rows that it says were changed are without residuals.
+//! Version 1 has neither `unresolved` nor `low`: it has no residuals of the rows that it counts as changed.
 
 use arrow::datatypes::i256;
 
 use super::bytes::{Input, put_label, put_packed};
 use super::low::Low;
-use super::raw::{Parts, broken};
+use super::raw::{RawState, broken};
 use crate::error::{Error, Result};
 use crate::grid::ExponentRows;
 use crate::kernels::gram::packed_column;
@@ -31,9 +31,9 @@ const MAGIC: &[u8; 4] = b"NCST";
 /// The version that is written; all versions up to it are read.
 const VERSION: u16 = 2;
 
-/// Writes the parts of a state.
-pub(super) fn encode(parts: &Parts) -> Vec<u8> {
-    let Parts { dim, history, labels, counts, shifts, sums, low, squares, gram } = parts;
+/// Writes a state.
+pub(super) fn encode(raw: &RawState) -> Vec<u8> {
+    let RawState { dim, history, labels, counts, shifts, sums, low, squares, gram } = raw;
     let (dim, row) = (*dim, (*dim).max(1));
     let mut out = Vec::new();
     out.extend(MAGIC);
@@ -73,22 +73,22 @@ pub(super) fn encode(parts: &Parts) -> Vec<u8> {
     out
 }
 
-/// The version of encoded parts, if they are long enough to say so.
+/// The version of an encoded state; `None` if there are too few bytes.
 pub(crate) fn version(bytes: &[u8]) -> Option<u16> {
     bytes.get(4..6).map(|version| u16::from_le_bytes([version[0], version[1]]))
 }
 
-/// An encoded state as this version writes it.
+/// Writes an encoded state of any version again as this version does.
 ///
 /// # Errors
 ///
-/// [`Data`](crate::error::ErrorKind::Data) if the bytes are none.
+/// [`Data`](crate::error::ErrorKind::Data) if the bytes are not a state.
 pub(crate) fn renew(bytes: &[u8]) -> Result<Vec<u8>> {
-    decode(bytes).map(|parts| encode(&parts))
+    decode(bytes).map(|raw| encode(&raw))
 }
 
-/// Reads the parts of a state, which are still to be checked.
-pub(super) fn decode(bytes: &[u8]) -> Result<Parts> {
+/// Reads a state; the caller checks its integers.
+pub(super) fn decode(bytes: &[u8]) -> Result<RawState> {
     let mut input = Input::new(bytes);
     if input.take::<4>()? != *MAGIC {
         return Err(Error::data("not a state"));
@@ -143,5 +143,5 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Parts> {
     if !input.is_empty() {
         return Err(broken());
     }
-    Ok(Parts { dim, history, labels, counts, shifts, sums, low, squares, gram })
+    Ok(RawState { dim, history, labels, counts, shifts, sums, low, squares, gram })
 }

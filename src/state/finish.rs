@@ -1,11 +1,11 @@
-//! From integers to numbers: the one rounding at the end.
+//! From integers to numbers: the only place where a state is rounded.
 
 use super::{ClassSums, Merge, Scatter, Statistics};
 use crate::error::{Error, Result};
 use crate::grid::{RESIDUAL_BITS, f64_from_i256, power_of_two};
 use crate::kernels::gram::{BLOCK_ROWS, packed_column, plain_gram};
 
-/// Exponents of steps whose squares, and sums of squares of integers of 2^126, are ordinary `f64`.
+/// Exponents of steps whose squares, times integers of up to 2^126, are ordinary `f64`.
 const SQUARED: std::ops::RangeInclusive<i16> = -440..=380;
 
 impl ClassSums {
@@ -18,8 +18,8 @@ impl ClassSums {
         self.canonical()?.finish()
     }
 
-    /// `μ_k = g (c_k + (s_k + 2^-20 low_k)/n_k)` and `v_k = (g_min² t_k − Σ_j g_j² s_kj²/n_k) / n_k` of a canonical state, in which the
-    /// term subtracted is at most half of the other.
+    /// `μ_k = g (c_k + (s_k + 2^-20 low_k)/n_k)` and `v_k = (g_min² t_k − Σ_j g_j² s_kj²/n_k) / n_k` of a canonical state, in
+    /// which the subtracted term is at most half of the other.
     fn finish(&self) -> Result<Statistics> {
         let beyond = |e: &Option<i16>| e.is_some_and(|e| !SQUARED.contains(&e));
         if let Some(dimension) = self.grid.exponents().iter().position(beyond) {
@@ -29,7 +29,7 @@ impl ClassSums {
         }
         let (dim, steps) = (self.dim, self.grid.steps());
         let (unit, residual_unit) = (power_of_two(self.grid.finest().unwrap_or(0)), 0.5_f64.powi(RESIDUAL_BITS as i32));
-        // An `f64`, so that offsets are relative to the number that is said.
+        // Rounded to `f64` first, so that offsets are relative to the number that is reported.
         let origin: Vec<i64> = self.shifts.iter().take(dim).map(|&c| c as f64 as i64).collect();
         let mut offsets = Vec::with_capacity(self.shifts.len());
         let mut variances = Vec::with_capacity(self.classes());
@@ -58,8 +58,8 @@ impl ClassSums {
         })
     }
 
-    /// `Γ_j` over the rows that rounding changed, or more where it took the same off them all: `(Σ r)² / changed`, whose
-    /// mean is `Γ_j` if errors are random, and `changed · Γ_j` if they are alike, as those of one-hot rows are.
+    /// `Γ_j` over the rows that rounding changed, or `(Σ r)² / changed` if that is more: it is `Γ_j` on average if errors are
+    /// random, and `changed · Γ_j` if they are all alike, as those of one-hot rows are.
     fn rounding_changed(&self, steps: &[f64]) -> Vec<f64> {
         let mut noise = self.history.rounding_noise(None);
         let residual_unit = 0.5_f64.powi(RESIDUAL_BITS as i32);
@@ -87,7 +87,7 @@ impl Scatter {
         let dim = statistics.dim;
         let trace: f64 = (0..dim).map(|j| scatter[j * dim + j]).sum();
         let total: f64 = statistics.variances.iter().zip(&statistics.counts).map(|(v, &n)| v * n as f64).sum();
-        // Rounding of two sums of the same terms; anything above is a broken state.
+        // Two sums of the same terms differ by rounding alone; more than that is a broken state.
         if (trace - total).abs() > 1e-11 * total {
             return Err(Error::internal("the trace of the scatter is not the sum of the classes' variances"));
         }

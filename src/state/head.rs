@@ -1,4 +1,4 @@
-//! The classifier beside the classes.
+//! The classifier of a model, matched to the classes of a state.
 
 /// A classifier, its rows in the order of the classes of a [`Statistics`](super::Statistics).
 #[derive(Clone, Debug, PartialEq)]

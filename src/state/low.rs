@@ -1,4 +1,4 @@
-//! What rounding took off rows, by class: what means have beyond `s`.
+//! The residuals of rounding, summed by class: what means have beyond `s`.
 
 use super::class::{Sign, out_of_range};
 use crate::error::Result;
@@ -6,8 +6,8 @@ use crate::grid::{divide, narrow, vectorised};
 
 /// `Σ round_ties_even((x/g − q) · 2^20)`, classes × D, in units of `2^-20` steps of the state's grid.
 ///
-/// They take 19 bits and those of the number of rows; where a row's grid is coarser than the state's, as many more as it
-/// is coarser by. Where some do not fit 64 bits, all are held in 128.
+/// Each takes 19 bits and those of the number of rows, and one more for each bit by which a row's grid is coarser than the
+/// state's. If one does not fit 64 bits, all are held in 128.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Low {
     /// In 64 bits each.
@@ -16,7 +16,7 @@ pub enum Low {
     Wide(Vec<i128>),
 }
 
-/// Two integers of so many bits can be added without a check.
+/// Two integers of this many bits can be added in 64 without a check.
 const ROOM_BITS: u32 = 62;
 
 impl Default for Low {
@@ -25,7 +25,7 @@ impl Default for Low {
     }
 }
 
-/// In 64 bits if they fit.
+/// In 64 bits if all fit.
 impl FromIterator<i128> for Low {
     fn from_iter<I: IntoIterator<Item = i128>>(values: I) -> Self {
         let mut low = Self::default();
@@ -35,7 +35,7 @@ impl FromIterator<i128> for Low {
 }
 
 impl Low {
-    /// Of rows whose residuals nobody kept, or of none.
+    /// The residuals of no rows, or of rows whose residuals were not kept.
     pub fn zeros(len: usize) -> Self {
         Self::Narrow(vec![0; len])
     }
@@ -48,7 +48,7 @@ impl Low {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -72,7 +72,7 @@ impl Low {
         }
     }
 
-    /// Makes room for more classes, of no rows.
+    /// Makes room for more classes, without rows.
     pub(super) fn resize(&mut self, len: usize) {
         match self {
             Self::Narrow(values) => values.resize(len, 0),
@@ -80,8 +80,7 @@ impl Low {
         }
     }
 
-    /// Adds the D integers of `other` from `from` on, moved left by so many bits, to those from `to` on, or takes them
-    /// away.
+    /// Adds the D integers of `other` from `from` on, moved left by these bits, to those from `to` on, or takes them away.
     pub(super) fn add(&mut self, to: usize, other: &Self, from: usize, left: &[u32], sign: Sign) -> Result<()> {
         let dim = left.len();
         if let (Self::Narrow(mine), Self::Narrow(theirs)) = (&mut *self, other)
@@ -102,7 +101,7 @@ impl Low {
         Ok(())
     }
 
-    /// Writes all on a grid that is finer by so many bits.
+    /// Moves all to a grid that is finer by these bits.
     pub(super) fn refine(&mut self, left: &[u32]) -> Result<()> {
         let mut refined = Self::zeros(self.len());
         for row in (0..self.len()).step_by(left.len().max(1)) {
@@ -112,8 +111,8 @@ impl Low {
         Ok(())
     }
 
-    /// Writes all on a grid that is coarser by so many bits, and zero in some dimensions, in 64 bits each if they fit.
-    /// `None` unless exact.
+    /// Moves all to a grid that is coarser by these bits, in 64 bits each if they fit. A dimension without bits must be zero.
+    /// `None` unless the result is exact.
     pub(super) fn coarsen(&self, right: &[Option<u32>]) -> Option<Self> {
         let value = |(value, &right): (i128, &Option<u32>)| match right {
             Some(bits) => divide(value, bits),
@@ -129,7 +128,7 @@ impl Low {
         }
     }
 
-    /// Keeps the classes of D integers each that are named, in this order.
+    /// Keeps the classes at these positions, of D integers each, in this order.
     pub(super) fn select(&mut self, order: &[usize], dim: usize) {
         fn rows<T: Copy>(values: &[T], order: &[usize], dim: usize) -> Vec<T> {
             order.iter().flat_map(|&k| &values[k * dim..][..dim]).copied().collect()
@@ -141,7 +140,7 @@ impl Low {
     }
 }
 
-/// `false`, and nothing done, where an integer might not fit.
+/// Returns `false` and does nothing if an integer might not fit.
 fn add_narrow(mine: &mut [i64], theirs: &[i64], left: &[u32], sign: Sign) -> bool {
     let dim = left.len();
     let (mine, theirs) = (&mut mine[..dim], &theirs[..dim]);

@@ -1,16 +1,18 @@
 //! The laws and the states.
 //!
-//! A state is made of integers. Every row was rounded once, to the grid of its chunk; everything after that is exact,
-//! so merging is addition, and equal rows make equal states, bit for bit, whatever the order, the threads or the
-//! batches in which they came.
+//! A state is made of integers. Every row is rounded once, to the grid of its chunk, and everything after that is exact.
+//! So merging is addition, and equal rows make equal states, bit for bit, whatever the order, the threads or the batches
+//! in which they come.
 
 mod bytes;
 mod class;
 mod class_sums;
 mod encoding;
 mod finish;
+mod first_pass;
 mod head;
 mod low;
+mod merge;
 mod observe;
 mod raw;
 mod scatter;
@@ -22,9 +24,10 @@ mod statistics;
 pub(crate) use bytes::{Input, put_label, put_text};
 pub use class_sums::ClassSums;
 pub(crate) use encoding::{renew, version};
+pub use first_pass::State;
 pub use head::Head;
 pub use low::Low;
-pub use raw::Parts;
+pub use raw::RawState;
 pub use scatter::Scatter;
 pub use second_pass::{
     Decision, DecisionCounts, Decisions, Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState,
@@ -35,13 +38,13 @@ pub use statistics::Statistics;
 
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::grid::Profile;
+use crate::kernels::{Profile, Workspace};
 
 /// A commutative group of summaries: all that map-reduce asks of a state, and a way back.
 ///
-/// `merge` is associative and commutative, [`identity`](Self::identity) changes nothing, and
-/// [`subtract`](Self::subtract) undoes it; all bitwise between [canonical](Self::canonical) forms. After an error the
-/// state is unspecified.
+/// `merge` is associative and commutative, merging [`identity`](Self::identity) changes nothing, and
+/// [`subtract`](Self::subtract) undoes a merge. All of this holds bitwise between [canonical](Self::canonical) forms.
+/// After an error the state is unspecified.
 pub trait Merge: Clone {
     /// The state of no rows.
     fn identity() -> Self;
@@ -78,7 +81,7 @@ pub trait Merge: Clone {
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the bytes are none, or contradict themselves.
+    /// [`Data`](crate::error::ErrorKind::Data) if the bytes are not a state, or contradict themselves.
     fn decode(bytes: &[u8]) -> Result<Self>;
 }
 
@@ -86,12 +89,18 @@ pub trait Merge: Clone {
 pub trait Accumulate: Merge {
     /// Adds rows of a chunk, all or the ones listed.
     ///
-    /// It equals a merge with the state of these rows alone, and any split of a chunk's rows gives the same state.
+    /// This equals a merge with the state of these rows alone, and any split of a chunk's rows gives the same state.
     ///
     /// # Errors
     ///
     /// Those of [`Merge::merge`], with the row for a value too large for its grid.
-    fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()>;
+    fn update(
+        &mut self,
+        chunk: &Chunk<'_>,
+        rows: Option<&[u32]>,
+        shifts: &Shifts,
+        workspace: &mut Workspace,
+    ) -> Result<()>;
 }
 
 /// Rows that are rounded together, and the profile that says how.
@@ -99,6 +108,6 @@ pub trait Accumulate: Merge {
 pub struct Chunk<'a> {
     /// The rows.
     pub batch: Batch<'a>,
-    /// The grid of the whole chunk, of which `batch` may be a part.
+    /// The grid of the whole chunk; `batch` may be a part of it.
     pub profile: &'a Profile,
 }

@@ -1,6 +1,6 @@
 //! From rows to integers.
 
-use std::cell::Cell;
+use std::mem::take;
 
 use arrow::datatypes::i256;
 
@@ -10,81 +10,50 @@ use super::shifts::Steps;
 use super::{Chunk, Shifts};
 use crate::batch::{Batch, ByClass, Features};
 use crate::error::{Error, Result};
-use crate::grid::{History, Profile, VALUE_BITS, Value};
-use crate::kernels::gram::BLOCK_ROWS;
-use crate::kernels::quantise::{Quantiser, Rounded, Rows, TooFar, Totals};
+use crate::grid::{History, VALUE_BITS, Value};
+use crate::kernels::gram::GramSum;
+use crate::kernels::{Profile, ShiftedRows, TooFar, Totals, Workspace};
 
-thread_local! {
-    static SPARE: Cell<Spare> = Cell::default();
-}
-
-/// Memory of the size of a chunk or more: asked for once and not for every chunk.
-#[derive(Default)]
-struct Spare {
-    rounded: Rounded,
-    shifts: Vec<i64>,
-    sums: Vec<i64>,
-    low: Vec<i64>,
-}
-
-/// What is told of the rows of a chunk.
+/// What takes the sums over the rows of a chunk.
 pub(super) trait Observer {
-    /// Whether it wants rounded rows; then all classes come at once, after them.
-    const ROWS: bool;
-
-    /// A block of rounded rows, if it wants them.
-    fn rounded(&mut self, _block: &Rounded) -> Result<()> {
-        Ok(())
+    /// Where the Gram matrix of all rows goes, if it is wanted; then the sums of all classes come at once, after it.
+    fn gram(&mut self) -> Option<&mut GramSum> {
+        None
     }
 
-    /// The sums of some classes, or of all; with the last ones the history of all rows.
+    /// Takes the sums of some classes, or of all. The last ones bring the history of all rows.
     fn summed(&mut self, sums: &ClassSums) -> Result<()>;
 }
 
-/// Sums of classes that are made at a time where rows are not wanted, so that they stay in cache until they are added.
-const SUMS_AT_A_TIME: usize = 1 << 15;
-
 /// Rounds rows of a chunk, all or the ones listed, on the chunk's grid.
-pub(super) fn observe<O: Observer>(
+pub(super) fn observe(
     chunk: &Chunk<'_>,
     rows: Option<&[u32]>,
     shifts: &Shifts,
-    observer: &mut O,
-) -> Result<()> {
-    match chunk.batch.features() {
-        Features::F16(values) => observe_values(values, chunk, rows, shifts, observer),
-        Features::F32(values) => observe_values(values, chunk, rows, shifts, observer),
-        Features::F64(values) => observe_values(values, chunk, rows, shifts, observer),
-    }
-}
-
-fn observe_values<T: Value, O: Observer>(
-    values: &[T],
-    chunk: &Chunk<'_>,
-    rows: Option<&[u32]>,
-    shifts: &Shifts,
-    observer: &mut O,
+    workspace: &mut Workspace,
+    observer: &mut impl Observer,
 ) -> Result<()> {
     let Chunk { batch, profile } = chunk;
     let (dim, grid) = (batch.dim(), profile.grid());
     if rows.map_or(batch.rows(), <[u32]>::len) == 0 {
         return Ok(());
     }
-    if profile.grid().dim() != dim {
+    if grid.dim() != dim {
         return Err(Error::internal("a batch and its profile do not belong together"));
     }
-    check_range(values, batch, profile)?;
+    check_range(batch, profile)?;
     let by_class = ByClass::of(batch, rows);
-    let (steps, quantiser) = (Steps::of(grid), Quantiser::new(grid, profile.largest()));
-    let at_a_time = if O::ROWS { usize::MAX } else { (SUMS_AT_A_TIME / dim).max(1) };
-    let mut spare = SPARE.take();
+    let steps = Steps::of(grid);
+    let at_a_time =
+        if observer.gram().is_some() { usize::MAX } else { workspace.kernels.classes_at_a_time(dim).max(1) };
     let mut changed = vec![0_u64; dim];
-    let mut failed: Option<TooFar> = None;
-    for part in by_class.parts(at_a_time) {
-        let labels: Vec<_> = part.codes.iter().map(|&code| batch.classes()[code as usize].clone()).collect();
-        let (mut shift_steps, mut sums, mut low) = (spare.shifts, spare.sums, spare.low);
+    let mut too_far: Option<TooFar> = None;
+    for range in by_class.parts(at_a_time) {
+        let labels: Vec<_> = range.codes.iter().map(|&code| batch.classes()[code as usize].clone()).collect();
+        let (mut shift_steps, mut sums, mut low) =
+            (take(&mut workspace.shifts), take(&mut workspace.sums), take(&mut workspace.low));
         shift_steps.clear();
-        for ((&code, label), &count) in part.codes.iter().zip(&labels).zip(part.counts) {
+        for ((&code, label), &count) in range.codes.iter().zip(&labels).zip(range.counts) {
             let mean = profile.mean(code);
             let mean = mean.ok_or_else(|| Error::internal("a class of the chunk is not in its profile"))?;
             shifts.in_steps(label, &steps, mean, count, &mut shift_steps);
@@ -94,41 +63,43 @@ fn observe_values<T: Value, O: Observer>(
             zeros.resize(labels.len() * dim, 0);
         }
         let mut squares = vec![i256::ZERO; labels.len()];
-        for (rows, classes) in part.rows.chunks(BLOCK_ROWS).zip(part.classes.chunks(BLOCK_ROWS)) {
-            let mut totals = Totals { sums: &mut sums, low: &mut low, squares: &mut squares, changed: &mut changed };
-            let rows = Rows { rows, classes, first_class: part.first_class, shifts: &shift_steps };
-            if let Err(far) = quantiser.round(values, &rows, &mut totals, O::ROWS, &mut spare.rounded) {
-                failed = Some(failed.filter(|other| other.row < far.row).unwrap_or(far));
-            } else if O::ROWS && failed.is_none() {
-                observer.rounded(&spare.rounded)?;
-            }
-        }
+        let mut totals = Totals { sums: &mut sums, low: &mut low, squares: &mut squares, changed: &mut changed };
+        let (rows, classes, first_class) = (range.rows, range.classes, range.first_class);
+        let rows = ShiftedRows { rows, classes, first_class, shifts: &shift_steps };
+        let found = workspace.kernels.round(batch.features(), &rows, profile, &mut totals, observer.gram())?;
+        too_far = too_far.into_iter().chain(found).min_by_key(|far| far.row);
         // The last classes bring what is known of all rows.
         let rows = by_class.rows().len();
-        let history = if part.is_last { History::of(grid, rows as u64, &changed) } else { History::default() };
-        let counts = part.counts.to_vec();
+        let history = if range.is_last { History::of(grid, rows as u64, &changed) } else { History::default() };
+        let counts = range.counts.to_vec();
         let low = Low::Narrow(low);
         let seen = ClassSums::from_parts(grid.clone(), history, labels, counts, shift_steps, sums, low, squares);
-        if failed.is_none() {
+        if too_far.is_none() {
             observer.summed(&seen)?;
         }
-        (spare.shifts, spare.sums) = (seen.shifts, seen.sums);
-        spare.low = if let Low::Narrow(low) = seen.low { low } else { Vec::new() };
+        (workspace.shifts, workspace.sums) = (seen.shifts, seen.sums);
+        workspace.low = if let Low::Narrow(low) = seen.low { low } else { Vec::new() };
     }
-    SPARE.set(spare);
-    failed.map_or(Ok(()), |TooFar { row, dimension }| Err(too_fine(row, dimension)))
+    too_far.map_or(Ok(()), |TooFar { row, dimension }| Err(too_fine(row, dimension)))
 }
 
 /// Every `q` must fit; only a grid that the user chose can be too fine for that.
-fn check_range<T: Value>(values: &[T], batch: &Batch<'_>, profile: &Profile) -> Result<()> {
-    let dim = batch.dim();
+fn check_range(batch: &Batch<'_>, profile: &Profile) -> Result<()> {
     let limit: Vec<f64> = profile.grid().steps().iter().map(|step| step * 2f64.powi(VALUE_BITS as i32)).collect();
-    let beyond = |(x, limit): (&f64, &f64)| x >= limit;
-    let Some(dimension) = profile.largest().iter().zip(&limit).position(|(x, limit)| beyond((x, limit))) else {
+    let Some(dimension) = profile.largest().iter().zip(&limit).position(|(x, limit)| x >= limit) else {
         return Ok(());
     };
-    let row = values.iter().skip(dimension).step_by(dim).position(|x| beyond((&x.widen().abs(), &limit[dimension])));
+    let row = match batch.features() {
+        Features::F16(values) => first_beyond(values, batch.dim(), dimension, limit[dimension]),
+        Features::F32(values) => first_beyond(values, batch.dim(), dimension, limit[dimension]),
+        Features::F64(values) => first_beyond(values, batch.dim(), dimension, limit[dimension]),
+    };
     Err(too_fine(row.unwrap_or(0), dimension))
+}
+
+/// The first row whose value in a dimension is at the limit or beyond.
+fn first_beyond<T: Value>(values: &[T], dim: usize, dimension: usize, limit: f64) -> Option<usize> {
+    values.iter().skip(dimension).step_by(dim).position(|x| x.widen().abs() >= limit)
 }
 
 fn too_fine(row: usize, dimension: usize) -> Error {
@@ -165,19 +136,21 @@ mod tests {
 
     #[test]
     fn more_classes_than_are_summed_at_a_time() {
-        let (dim, classes) = (SUMS_AT_A_TIME / 8, 21);
+        let mut workspace = Workspace::default();
+        let (dim, classes) = (4096, 21);
+        assert!(workspace.kernels.classes_at_a_time(dim) < classes as usize);
         let labels: Vec<Label> = (0..classes).map(Label::Int).collect();
         let codes: Vec<u32> = (0..50).map(|row| row * 8 % classes as u32).collect();
         let values: Vec<f32> = (0..50 * dim).map(|at| ((at * 7919) % 1009) as f32 + codes[at / dim] as f32).collect();
         let batch = Batch::new(dim, Features::F32(&values), &codes, &labels).unwrap();
-        let profile = Profile::of(&batch, 0);
+        let profile = Profile::of(&batch, 0, &mut workspace).unwrap();
         let chunk = Chunk { batch, profile: &profile };
         let mut together = ClassSums::identity();
-        together.update(&chunk, None, &Shifts::default()).unwrap();
+        together.update(&chunk, None, &Shifts::default(), &mut workspace).unwrap();
         let mut apart = ClassSums::identity();
         for code in 0..classes as u32 {
             let rows: Vec<u32> = (0..50).filter(|&row| codes[row as usize] == code).collect();
-            apart.update(&chunk, Some(&rows), &Shifts::default()).unwrap();
+            apart.update(&chunk, Some(&rows), &Shifts::default(), &mut workspace).unwrap();
         }
         assert_eq!(together.rows(), 50);
         assert_eq!(together.encode().unwrap(), apart.encode().unwrap());
@@ -193,9 +166,12 @@ mod tests {
             for features in [Features::F16(&halves), Features::F32(&singles), Features::F64(&values)] {
                 let batch = Batch::new(dim, features, &codes, &labels).unwrap();
                 let [common, others @ ..] = Registers::each(|| {
-                    let profile = Profile::of(&batch, 0);
+                    let mut workspace = Workspace::default();
+                    let profile = Profile::of(&batch, 0, &mut workspace).unwrap();
                     let mut state = Scatter::identity();
-                    state.update(&Chunk { batch, profile: &profile }, None, &Shifts::default()).unwrap();
+                    state
+                        .update(&Chunk { batch, profile: &profile }, None, &Shifts::default(), &mut workspace)
+                        .unwrap();
                     let means: Vec<u64> =
                         (0..5).flat_map(|code| profile.mean(code).unwrap()).map(|mean| mean.to_bits()).collect();
                     (means, state.encode().unwrap())

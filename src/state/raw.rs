@@ -1,18 +1,18 @@
-//! The integers of a state one by one, for whoever stores them under names of their own.
+//! The integers of a state under names, for formats that store them one by one.
 
 use arrow::datatypes::i256;
 
 use super::class_sums::ClassSums;
 use super::sound::contradiction;
-use super::{Low, Merge, Scatter};
+use super::{Low, Merge, Scatter, State};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::grid::{ExponentRows, History};
 use crate::kernels::gram::packed_len;
 
-/// A canonical state in parts: equal states have equal parts. The grid is that of the history.
+/// The integers of a canonical state: equal states have equal integers. The history decides the grid.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Parts {
+pub struct RawState {
     /// `D`; 0 for the state of no rows.
     pub dim: usize,
     /// `h`, by dimension: the exponents in use, ascending.
@@ -29,20 +29,34 @@ pub struct Parts {
     pub low: Low,
     /// `t`, K, in squares of the finest step.
     pub squares: Vec<i256>,
-    /// The lower triangle of `Q` by columns, D(D+1)/2, where the state has it; entry i, j in steps of i times those of j.
+    /// The lower triangle of `Q` by columns, D(D+1)/2, if the state has a scatter matrix; entry i, j in units of `g_i g_j`.
     pub gram: Option<Vec<i128>>,
 }
 
-impl Parts {
+impl RawState {
+    /// The state, with a scatter matrix if [`gram`](Self::gram) is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the integers contradict each other.
+    pub fn into_state(self) -> Result<State> {
+        match self.check()? {
+            (sums, None) => Ok(sums.into()),
+            (sums, Some(gram)) => Scatter::from_parts(sums, gram)
+                .map(State::from)
+                .map_err(|error| Error::data("the state contradicts itself").caused_by(error)),
+        }
+    }
+
     /// The class sums.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the parts contradict each other, or hold a scatter.
+    /// [`Data`](crate::error::ErrorKind::Data) if the integers contradict each other, or hold a scatter.
     pub fn into_class_sums(self) -> Result<ClassSums> {
-        match self.check()? {
-            (sums, None) => Ok(sums),
-            (_, Some(_)) => Err(Error::data("the state has a scatter matrix, and class sums were expected")),
+        match self.into_state()? {
+            State::ClassSums(sums) => Ok(sums),
+            State::Scatter(_) => Err(Error::data("the state has a scatter matrix, and class sums were expected")),
         }
     }
 
@@ -50,17 +64,18 @@ impl Parts {
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the parts contradict each other, or lack the scatter.
+    /// [`Data`](crate::error::ErrorKind::Data) if the integers contradict each other, or lack the scatter.
     pub fn into_scatter(self) -> Result<Scatter> {
-        match self.check()? {
-            (sums, Some(gram)) => Scatter::from_parts(sums, gram)
-                .map_err(|error| Error::data("the state contradicts itself").caused_by(error)),
-            (_, None) => Err(Error::data("the state has class sums alone, and a scatter matrix was expected")),
+        match self.into_state()? {
+            State::Scatter(scatter) => Ok(scatter),
+            State::ClassSums(_) => {
+                Err(Error::data("the state has class sums alone, and a scatter matrix was expected"))
+            }
         }
     }
 
-    /// Refuses what is no canonical state of real rows; that the trace of a scatter is right is left to the caller.
-    pub(super) fn check(self) -> Result<(ClassSums, Option<Vec<i128>>)> {
+    /// Refuses integers that real rows cannot have in canonical form. The caller checks the trace of a scatter.
+    fn check(self) -> Result<(ClassSums, Option<Vec<i128>>)> {
         let Self { dim, history, labels, counts, shifts, sums, low, squares, gram } = self;
         let classes = labels.len();
         let cells = classes.checked_mul(dim).ok_or_else(broken)?;
@@ -75,7 +90,8 @@ impl Parts {
         if !whole {
             return Err(broken());
         }
-        let history = History::from_exponents(history).ok_or_else(|| contradicts("its history is that of no grid"))?;
+        let history =
+            History::from_exponents(history).ok_or_else(|| contradicts("its history is not that of a grid"))?;
         if counts.iter().try_fold(0_u64, |rows, &n| rows.checked_add(n)).is_none() {
             return Err(contradicts("it has more rows than can be counted"));
         }
@@ -83,38 +99,38 @@ impl Parts {
         let state = ClassSums::from_parts(grid, history, labels, counts, shifts, sums, low, squares);
         match contradiction(&state, gram.as_deref()) {
             Some(why) => Err(contradicts(why)),
-            None => Ok((state.indexed(), gram)),
+            None => Ok((state, gram)),
         }
     }
 }
 
 impl ClassSums {
-    /// The parts of the canonical form.
+    /// The integers of the canonical form.
     ///
     /// # Errors
     ///
     /// Those of [`Merge::canonical`].
-    pub fn to_parts(&self) -> Result<Parts> {
-        Ok(self.canonical()?.into_parts())
+    pub fn to_raw(&self) -> Result<RawState> {
+        Ok(self.canonical()?.into_raw())
     }
 
-    /// The parts of a state in canonical form.
-    fn into_parts(self) -> Parts {
+    /// The integers of a state that is in canonical form.
+    fn into_raw(self) -> RawState {
         let Self { dim, history, labels, counts, shifts, sums, low, squares, .. } = self;
         let history = history.tallies().to_vec();
-        Parts { dim, history, labels, counts, shifts, sums, low, squares, gram: None }
+        RawState { dim, history, labels, counts, shifts, sums, low, squares, gram: None }
     }
 }
 
 impl Scatter {
-    /// The parts of the canonical form.
+    /// The integers of the canonical form.
     ///
     /// # Errors
     ///
     /// Those of [`Merge::canonical`].
-    pub fn to_parts(&self) -> Result<Parts> {
+    pub fn to_raw(&self) -> Result<RawState> {
         let Self { sums, gram } = self.canonical()?;
-        Ok(Parts { gram: Some(gram), ..sums.into_parts() })
+        Ok(RawState { gram: Some(gram), ..sums.into_raw() })
     }
 }
 

@@ -1,15 +1,13 @@
 //! Class sums with the pooled within-class scatter.
 
-use std::cell::Cell;
-
 use super::class::{Moves, Sign, out_of_range};
 use super::class_sums::{ClassSums, with_grids};
 use super::observe::{Observer, observe};
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::error::{Error, Result};
 use crate::grid::{Grid, bits_i128, bits_i256, divide, wide};
-use crate::kernels::gram::{self, Par, packed_column, packed_len};
-use crate::kernels::quantise::Rounded;
+use crate::kernels::Workspace;
+use crate::kernels::gram::{self, GramSum, Par, packed_column, packed_len};
 
 /// Exact class sums and `Q = Σ δ δᵀ`, pooled over classes: all that NC1 to NC3 need. They are compared
 /// by their [canonical](Merge::canonical) forms.
@@ -130,58 +128,10 @@ impl Entries for Vec<i128> {
     }
 }
 
-/// The `Q` of a chunk: what short rows make of it stays in 64 bits.
-#[derive(Default)]
-struct ChunkGram {
-    dim: usize,
-    narrow: Vec<i64>,
-    /// How many blocks that holds.
-    blocks: usize,
-    /// Empty while there is no need for it.
-    wide: Vec<i128>,
-}
-
-impl ChunkGram {
-    fn clear(&mut self, dim: usize) {
-        self.dim = dim;
-        self.narrow.clear();
-        self.narrow.resize(packed_len(dim), 0);
-        self.wide = Vec::new();
-        self.blocks = 0;
-    }
-
-    fn add(&mut self, rounded: &Rounded) -> Result<()> {
-        let dim = self.dim;
-        if self.blocks == gram::NARROW_BLOCKS {
-            self.widen();
-            self.wide.iter_mut().zip(&mut self.narrow).for_each(|(wide, narrow)| {
-                *wide += i128::from(std::mem::take(narrow));
-            });
-            self.blocks = 0;
-        }
-        gram::add_block(&mut self.narrow, &rounded.short, dim, Par::Seq)?;
-        self.blocks += 1;
-        if rounded.long.is_empty() {
-            return Ok(());
-        }
-        self.widen();
-        gram::add_product(&mut self.wide, &rounded.long, &rounded.long, dim, Par::Seq)
-    }
-
-    fn widen(&mut self) {
-        self.wide.resize(self.narrow.len(), 0);
-    }
-}
-
-impl Entries for ChunkGram {
+impl Entries for GramSum {
     fn entry(&self, at: usize) -> i128 {
-        i128::from(self.narrow[at]) + self.wide.get(at).copied().unwrap_or(0)
+        self.entry(at)
     }
-}
-
-thread_local! {
-    /// Asked for once and not for every chunk.
-    static SCRATCH: Cell<ChunkGram> = Cell::default();
 }
 
 /// Checks that entries stay in range when moved left: those on the diagonal bound all others.
@@ -194,7 +144,7 @@ fn not_contained() -> Error {
     Error::data("the rows to be subtracted are not in the state")
 }
 
-/// Calls for every entry of the lower triangle with where it is, and the sum of the bits of its row and column.
+/// Calls `entry` for every entry of the lower triangle, with its index and the sum of the bits of its row and column.
 fn shifted_columns(bits: &[u32], mut entry: impl FnMut(usize, u32)) {
     let mut at = 0;
     for j in 0..bits.len() {
@@ -205,8 +155,8 @@ fn shifted_columns(bits: &[u32], mut entry: impl FnMut(usize, u32)) {
     }
 }
 
-/// `entry · 2^bits`. The caller has bounded the diagonal, which bounds all other entries; where one of its two
-/// diagonal entries is 0 an entry is 0 and its bits may be any number.
+/// `entry · 2^bits`. The caller has bounded the diagonal, which bounds all other entries. An entry is 0 if one of its two
+/// diagonal entries is, and then `bits` may be any number.
 fn shifted(entry: i128, bits: u32) -> i128 {
     entry.checked_shl(bits).unwrap_or(0)
 }
@@ -230,9 +180,9 @@ impl<'a> GramMoves<'a> {
 
     /// `Q += (s + nΔ) Δᵀ + Δ sᵀ`, whose lower triangle is that of `s Δᵀ + Δ sᵀ + n Δ Δᵀ`.
     ///
-    /// Terms may leave the 128 bits where their sum does not. That the sum does not is what the trace says: a diagonal
-    /// entry that has lost a multiple of `2^128` no longer agrees with the squares, which are checked to fit, and the
-    /// diagonal bounds all other entries.
+    /// Terms may overflow 128 bits as long as their sum does not. The trace shows that the sum does not: a diagonal entry
+    /// that has lost a multiple of `2^128` no longer agrees with the squares, which are checked to fit, and the diagonal
+    /// bounds all other entries.
     fn finish(&mut self) -> Result<()> {
         if self.deltas.is_empty() {
             return Ok(());
@@ -292,7 +242,7 @@ impl Merge for Scatter {
     }
 
     fn encode(&self) -> Result<Vec<u8>> {
-        Ok(encoding::encode(&self.to_parts()?))
+        Ok(encoding::encode(&self.to_raw()?))
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
@@ -307,27 +257,31 @@ impl PartialEq for Scatter {
 }
 
 impl Accumulate for Scatter {
-    fn update(&mut self, chunk: &Chunk<'_>, rows: Option<&[u32]>, shifts: &Shifts) -> Result<()> {
-        let mut gram = SCRATCH.take();
+    fn update(
+        &mut self,
+        chunk: &Chunk<'_>,
+        rows: Option<&[u32]>,
+        shifts: &Shifts,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        let mut gram = std::mem::take(&mut workspace.gram);
         gram.clear(chunk.batch.dim());
         let mut observer = WithGram { state: self, gram };
-        observe(chunk, rows, shifts, &mut observer)?;
-        SCRATCH.set(observer.gram);
-        Ok(())
+        let outcome = observe(chunk, rows, shifts, workspace, &mut observer);
+        workspace.gram = observer.gram;
+        outcome
     }
 }
 
-/// A state, and the `Q` of the chunk that is to be added.
+/// A state, and the `Q` of the chunk that is added to it.
 struct WithGram<'a> {
     state: &'a mut Scatter,
-    gram: ChunkGram,
+    gram: GramSum,
 }
 
 impl Observer for WithGram<'_> {
-    const ROWS: bool = true;
-
-    fn rounded(&mut self, block: &Rounded) -> Result<()> {
-        self.gram.add(block)
+    fn gram(&mut self) -> Option<&mut GramSum> {
+        Some(&mut self.gram)
     }
 
     fn summed(&mut self, sums: &ClassSums) -> Result<()> {

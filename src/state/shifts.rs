@@ -1,4 +1,4 @@
-//! The shifts that the partial states of a group agree upon.
+//! The class shifts that all partial states of a group share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,13 +7,13 @@ use crate::batch::Label;
 use crate::grid::{Grid, VALUE_BITS, vectorised};
 use crate::kernels::quantise::{MAGIC, NARROW_LIMIT};
 
-/// A class's shift is a multiple of this many steps, so that it lies on coarser chunks' grids too.
+/// A class's shift is a multiple of this many steps, so that it lies on the grids of coarser chunks too.
 const SHIFT_STEPS: f64 = 65_536.0;
 
-/// A shift that lies this many steps or more from a chunk's class makes its rows long.
+/// Rows that lie this many steps or more from their shift are long: they take the slower path.
 const NEAR_STEPS: f64 = 1_048_576.0;
 
-/// The mean of so few rows says little; a shift of their own is no cheaper than two long rows.
+/// The mean of fewer rows than this says little, and a shift of their own costs no less than two long rows.
 const FEW_ROWS: u64 = 4;
 
 /// Shifts by class, in feature units; append-only, shared by all partial states of a group.
@@ -26,7 +26,8 @@ pub struct Shifts(RwLock<HashMap<Label, Arc<[f64]>>>);
 pub(super) struct Steps {
     sizes: Vec<f64>,
     inverse: Vec<f64>,
-    /// What a shift must stay below. Where the chunk is all zeros there is no step, and only 0 lies on every grid.
+    /// What the magnitude of a shift must stay below. A dimension that is all zeros has no step, and only a shift of 0
+    /// lies on every grid.
     limits: Vec<f64>,
 }
 
@@ -41,9 +42,9 @@ impl Steps {
 }
 
 impl Shifts {
-    /// Appends the shift of a class, in steps of a grid: the table's where it serves, else one of the class's own.
+    /// Appends the shift of a class, in steps of a grid: the one in the table if it is usable here, else the class's mean.
     ///
-    /// `mean` is about where the chunk's `rows` rows of that class lie.
+    /// `mean` is the approximate mean of the chunk's `rows` rows of that class.
     pub(super) fn in_steps(&self, label: &Label, grid: &Steps, mean: &[f64], rows: u64, out: &mut Vec<i64>) {
         let near = if rows < FEW_ROWS { 2.0 * NEAR_STEPS } else { NEAR_STEPS };
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(label).cloned();
@@ -70,7 +71,7 @@ impl Shifts {
 impl Steps {
     /// Whether a shift lies on this grid, and fewer than `near` steps from the mean.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "it has to be compiled for the registers of the caller")]
+    #[expect(clippy::inline_always, reason = "must be compiled for the registers of the caller")]
     #[expect(clippy::float_cmp, reason = "a multiple of a power of two is one exactly or not at all")]
     fn serves(&self, shift: &[f64], mean: &[f64], near: f64) -> bool {
         let dim = mean.len();
@@ -86,7 +87,7 @@ impl Steps {
 
     /// Values in steps, rounded.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "it has to be compiled for the registers of the caller")]
+    #[expect(clippy::inline_always, reason = "must be compiled for the registers of the caller")]
     fn convert(&self, values: &[f64], out: &mut [i64]) {
         let dim = out.len();
         let (values, inverse) = (&values[..dim], &self.inverse[..dim]);
@@ -97,7 +98,7 @@ impl Steps {
             out[j] = ((steps + MAGIC).to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
         }
         if !narrow {
-            // Few machines have an instruction for many of these at once.
+            // Slower: few machines convert several `f64` to `i64` in one instruction.
             for j in 0..dim {
                 out[j] = (values[j] * inverse[j]).round_ties_even() as i64;
             }

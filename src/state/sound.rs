@@ -1,7 +1,7 @@
-//! What every state of real rows satisfies, so that what cannot be one is refused.
+//! What every state of real rows satisfies. Integers that do not satisfy it are refused.
 //!
-//! Comparisons in `f64` leave room for their own rounding. Beyond that, what passes is a state of some rows as far as
-//! counts, signs, parities and definiteness tell.
+//! Comparisons in `f64` leave room for their own rounding. The checks cover counts, signs, parities and definiteness; they
+//! do not prove that rows exist with exactly these sums.
 
 use super::class_sums::{ClassSums, MAX_ROWS};
 use super::scatter::diagonal;
@@ -9,25 +9,24 @@ use crate::grid::{ExponentRows, RESIDUAL_BITS, VALUE_BITS, f64_from_i256, shift_
 use crate::kernels::cholesky::factorize;
 use crate::kernels::gram::packed_column;
 
-/// For the roundings of comparisons in `f64`; sums of up to 2^32 squares are that good.
+/// Room for the rounding of comparisons in `f64`: sums of up to 2^32 squares are at least this accurate.
 const ROOM: f64 = 1.0 + 1e-6;
 
-/// Dimensions whose products are tested at once. More are tested in blocks of neighbours and of every so many-th
-/// dimension, or the test would take longer than all else.
+/// Dimensions whose products are tested at once. With more dimensions the test is made in blocks, of neighbours and of
+/// dimensions spread evenly, because it would otherwise take longer than everything else.
 const BLOCK_DIMS: usize = 1024;
 
-/// What holds of all real rows.
+/// A property of all states of real rows.
 type Check = fn(&ClassSums) -> bool;
 
-/// Says why these cannot be the sums of real rows, in canonical form. That the trace of a scatter is right is left to the
-/// caller.
+/// Says why these cannot be the sums of real rows in canonical form. The caller checks the trace of a scatter.
 pub(super) fn contradiction(sums: &ClassSums, gram: Option<&[i128]>) -> Option<&'static str> {
     let checks: [(&'static str, Check); 6] = [
         ("its classes are out of order, of several types, or empty", classes_are_sound),
         ("its shifts are not the means of its rows", shifts_are_means),
         ("a dimension of zeros has sums", zeros_have_no_sums),
         ("its residuals are larger than rounding leaves", residuals_are_small),
-        ("its squares are not those of its sums", squares_are_of_sums),
+        ("its squares do not agree with its sums", squares_are_of_sums),
         ("its history leaves out rows that are not zero", |sums| history_is_whole(sums, None)),
     ];
     let of_sums = checks.into_iter().find(|(_, holds)| !holds(sums)).map(|(why, _)| why);
@@ -36,7 +35,7 @@ pub(super) fn contradiction(sums: &ClassSums, gram: Option<&[i128]>) -> Option<&
         let whole =
             diagonals_are_of_sums(sums, gram) && products_are_bounded(sums, gram) && is_semidefinite(gram, sums.dim);
         match (whole, whole && history_is_whole(sums, Some(gram))) {
-            (false, _) => Some("its scatter is not that of any rows"),
+            (false, _) => Some("its scatter matrix is not that of any rows"),
             (_, false) => Some("its history leaves out rows that are not zero"),
             _ => None,
         }
@@ -50,7 +49,7 @@ fn classes_are_sound(sums: &ClassSums) -> bool {
         && sums.counts.iter().all(|&n| n > 0)
 }
 
-/// The shift is the mean, rounded to even: what is left of it is at most half a step.
+/// The shift is the mean, rounded to even: the sums about it are at most half a step a row.
 fn shifts_are_means(sums: &ClassSums) -> bool {
     (0..sums.shifts.len()).all(|at| {
         let (n, c, twice) = (sums.counts[at / sums.dim], sums.shifts[at], u128::from(sums.sums[at].unsigned_abs()) * 2);
@@ -64,8 +63,7 @@ fn zeros_have_no_sums(sums: &ClassSums) -> bool {
     (0..sums.shifts.len()).all(|at| exponents[at % sums.dim].is_some() || (sums.shifts[at] == 0 && sums.sums[at] == 0))
 }
 
-/// Each is at most half a step of the grid that its row was rounded on; rows whose value rounding did not change have
-/// none.
+/// Each residual is at most half a step of the grid that its row was rounded on, and 0 if rounding did not change the row.
 fn residuals_are_small(sums: &ClassSums) -> bool {
     let mut left: Vec<(u128, u128)> = sums.history.tallies().iter().map(|tallies| most(tallies)).collect();
     (0..sums.low.len()).all(|at| {
@@ -77,7 +75,7 @@ fn residuals_are_small(sums: &ClassSums) -> bool {
     })
 }
 
-/// The most that all residuals of a dimension can add up to, and the most that one can be.
+/// The largest possible sum of all residuals of a dimension, and the largest possible single one.
 fn most(tallies: &[ExponentRows]) -> (u128, u128) {
     let finest = tallies.first().map_or(0, |tally| tally.exponent);
     let half = |tally: &ExponentRows| {
@@ -91,8 +89,8 @@ fn most(tallies: &[ExponentRows]) -> (u128, u128) {
     })
 }
 
-/// `t = Σ_j (g_j / g_min)² Σ δ_j²` is at least what the mean's share in it is, 0 for a single row, and odd where
-/// `Σ δ` over the dimensions of the finest step is: a square is odd where its root is.
+/// `t = Σ_j (g_j / g_min)² Σ δ_j²` is at least the mean's share in it, and 0 for a single row. It is odd if and only if
+/// `Σ δ` over the dimensions of the finest step is, since a square is odd where its root is.
 fn squares_are_of_sums(sums: &ClassSums) -> bool {
     let weights = sums.grid.weights();
     sums.squares.iter().enumerate().all(|(k, &t)| {
@@ -109,7 +107,7 @@ fn squares_are_of_sums(sums: &ClassSums) -> bool {
     })
 }
 
-/// Rows that are not in the history of a dimension are zero there: they lie as far from their class's shift as zero does.
+/// Rows that are not in the history of a dimension are zero there, so they lie as far from their class's shift as zero does.
 ///
 /// So there are no more classes with another value than rows in the history, and the squares of the others' distance,
 /// in the classes that are nearest to zero, are in the sums of squares.
@@ -148,7 +146,7 @@ fn history_is_whole(sums: &ClassSums, gram: Option<&[i128]>) -> bool {
     of_zeros <= squares * ROOM
 }
 
-/// The diagonal of `Q` is as `t` of all classes is, dimension by dimension, and 0 where a dimension holds zeros.
+/// The diagonal of `Q` has the properties of `t`, dimension by dimension, and is 0 in a dimension of zeros.
 fn diagonals_are_of_sums(sums: &ClassSums, gram: &[i128]) -> bool {
     let mut of_means = vec![0.0; sums.dim];
     let mut odd = vec![0; sums.dim];
@@ -187,7 +185,7 @@ fn is_semidefinite(gram: &[i128], dim: usize) -> bool {
             for (&i, entry) in dims[at..].iter().zip(&mut scaled[at * size + at..]) {
                 *entry = column[i - j] as f64 * scale[i] * scale[j];
             }
-            // What the factorization itself may lose (Higham 2002, theorem 10.7), and then some.
+            // More than the factorization itself may lose (Higham 2002, theorem 10.7).
             scaled[at * size + at] += 2.0 * f64::EPSILON * (size * size) as f64;
         }
         factorize(&mut scaled, size)

@@ -1,4 +1,4 @@
-//! What a state says, in floating point: the only place where integers become numbers.
+//! The statistics of a state, in floating point.
 
 use crate::batch::Label;
 
@@ -7,11 +7,11 @@ use crate::batch::Label;
 pub struct Statistics {
     /// `D`.
     pub dim: usize,
-    /// The `K` labels, ascending; classes without rows are not among them.
+    /// The `K` labels of classes with rows, ascending.
     pub labels: Vec<Label>,
     /// `n_k`, each at least 1.
     pub counts: Vec<u64>,
-    /// A point amid the data, `D`. Means are held relative to it, so that a large common offset costs no digits.
+    /// A point among the data, `D`. Means are relative to it, so that a large common offset costs no digits.
     pub origin: Vec<f64>,
     /// `μ_k − origin`, `K × D`, row-major.
     pub offsets: Vec<f64>,
@@ -21,11 +21,11 @@ pub struct Statistics {
     pub scatter: Option<Vec<f64>>,
     /// `Γ_j`, `D`: the mean squared rounding error of dimension `j` over all rows (METRICS 4.7, bias terms).
     pub rounding: Vec<f64>,
-    /// `Γ_j` over the rows that rounding changed, 0 if none (METRICS 4.7, random terms); more where rounding moved them all
-    /// to one side, since then it does not average out.
+    /// `Γ_j` over the rows that rounding changed, 0 if there are none (METRICS 4.7, random terms). It is more if rounding
+    /// moved them all to one side, since that does not average out.
     pub rounding_changed: Vec<f64>,
-    /// `D`: the mean squared rounding error that is left in the means of dimension `j`, a row. The mean of class `k` is off
-    /// by about `√(mean_rounding_j / n_k)`.
+    /// `D`: the mean squared rounding error of a row that is left in the means of dimension `j`. The mean of class `k` is
+    /// off by about `√(mean_rounding_j / n_k)`.
     pub mean_rounding: Vec<f64>,
 }
 
@@ -50,8 +50,8 @@ impl Statistics {
         self.offset(class).iter().zip(&self.origin).map(|(offset, origin)| origin + offset).collect()
     }
 
-    /// The mean squared distance of class `class`'s mean from the true one: what rounding of its rows left in it, and its own
-    /// rounding to `f64`. Feature units squared.
+    /// The mean squared distance between the mean of `class` and the true one, from the rounding of its rows and from its
+    /// own rounding to `f64`. Feature units squared.
     pub fn mean_noise(&self, class: usize) -> f64 {
         let rounding: f64 = self.mean_rounding.iter().sum();
         let own: f64 = self.offset(class).iter().map(|x| (f64::EPSILON * x).powi(2)).sum();
@@ -61,7 +61,7 @@ impl Statistics {
     /// The unweighted mean of the class means, `D`.
     pub fn mean_of_means(&self) -> Vec<f64> {
         let classes = self.classes() as f64;
-        // Means of offsets from a point amid the data, so that a large common offset costs no digits.
+        // Means of offsets, so that a large common offset costs no digits.
         let mean = |(j, origin): (usize, &f64)| {
             origin + (0..self.classes()).map(|class| self.offset(class)[j]).sum::<f64>() / classes
         };
@@ -78,8 +78,8 @@ impl Statistics {
         self.origin.iter().enumerate().map(mean).collect()
     }
 
-    /// The statistics of the classes for which `keep` holds; without the scatter, which is pooled,
-    /// unless every class that is left out has zero scatter of its own.
+    /// The statistics of the classes for which `keep` holds. The scatter is pooled over all classes, so it is dropped unless
+    /// every class that is left out has a single row, and with that no scatter of its own.
     #[must_use]
     pub fn retain(&self, keep: impl Fn(usize) -> bool) -> Self {
         let kept: Vec<usize> = (0..self.classes()).filter(|&class| keep(class)).collect();

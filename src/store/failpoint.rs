@@ -1,7 +1,7 @@
-//! Where writing can be made to fail, so that tests see what is left when it does.
+//! Points at which tests make writing fail, to see what is left behind.
 //!
 //! `NCKIT_FAIL=rename:3:abort` ends the process at the third rename, as if it were killed; `write:1:full` makes the
-//! first write fail as on a full disk. Only builds with debug assertions listen to it.
+//! first write fail as on a full disk. Only builds with debug assertions read the variable.
 
 use std::io;
 

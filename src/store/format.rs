@@ -4,14 +4,14 @@ use std::io::{Read, Write};
 
 use crc32fast::Hasher;
 
-use super::group::Group;
-use super::payload::{group_head, ledger, plan, read_group_head, read_ledger, read_plan, read_settings, settings};
-use super::{Groups, Ledger, Settings, StateFile, Unfinished};
+use super::group::EncodedGroup;
+use super::payload::{group_head, ledger, plan, provenance, read_group_head, read_ledger, read_plan, read_provenance};
+use super::{Groups, Ledger, Provenance, StateFile, Unfinished};
 use crate::archive::Key;
 use crate::error::{Error, Result};
 use crate::state::{self, Input};
 
-/// A byte that is no text, the name, and line ends that a transfer as text would change.
+/// A byte that no text has, the name, and line ends that a transfer as text would change.
 pub(super) const MAGIC: &[u8; 8] = b"\x89NCST\r\n\n";
 
 /// The version that is written; all versions up to it are read.
@@ -23,25 +23,25 @@ const PLAN: &[u8; 4] = b"PLAN";
 const GROUP: &[u8; 4] = b"GRUP";
 const END: &[u8; 4] = b"END.";
 
-/// What is said of bytes that are no state file.
+/// The error of a damaged file.
 pub(super) fn damaged(detail: &str) -> Error {
     Error::data("the state file is damaged").with("detail", detail)
 }
 
-/// A section: its payload is the head, and the body behind it.
+/// A section. Its payload is the head, followed by the body.
 struct Section<'a> {
     kind: &'static [u8; 4],
     head: Vec<u8>,
     body: &'a [u8],
 }
 
-/// All sections of a file but the last, which counts them.
+/// All sections of a file but the last one, which holds their number.
 pub(super) struct Sections<'a>(Vec<Section<'a>>);
 
 impl<'a> Sections<'a> {
     pub(super) fn of(file: &'a StateFile) -> Result<Self> {
         let whole = |kind, head| Section { kind, head, body: &[] };
-        let mut sections = vec![whole(SETTINGS, settings(&file.settings)), whole(LEDGER, ledger(&file.ledger))];
+        let mut sections = vec![whole(SETTINGS, provenance(&file.provenance)), whole(LEDGER, ledger(&file.ledger))];
         if let Some(unfinished) = &file.unfinished {
             sections.push(whole(PLAN, plan(unfinished)?));
         }
@@ -51,7 +51,7 @@ impl<'a> Sections<'a> {
         Ok(Self(sections))
     }
 
-    /// The bytes of the file.
+    /// How many bytes the file has.
     pub(super) fn len(&self) -> u64 {
         let lengths = self.0.iter().map(|section| section.head.len() + section.body.len() + 16);
         lengths.sum::<usize>() as u64 + 14 + 20
@@ -80,12 +80,12 @@ impl<'a> Sections<'a> {
 /// Reads a file of `size` bytes.
 pub(super) fn read(input: &mut dyn Read, size: u64) -> Result<StateFile> {
     let mut input = Reader { input, left: size };
-    let start = input.fixed::<14>().map_err(|error| too_short(error, "it is shorter than its beginning"))?;
+    let start = input.fixed::<14>().map_err(|error| too_short(error, "it is shorter than its header"))?;
     if start[..8] != *MAGIC {
         return Err(Error::data("not a state file"));
     }
     if crc32fast::hash(&start[..10]).to_le_bytes() != start[10..] {
-        return Err(damaged("the checksum of its beginning is wrong"));
+        return Err(damaged("the checksum of its header is wrong"));
     }
     let version = u16::from_le_bytes([start[8], start[9]]);
     if version == 0 || version > VERSION {
@@ -94,17 +94,17 @@ pub(super) fn read(input: &mut dyn Read, size: u64) -> Result<StateFile> {
             .with("known", VERSION)
             .help("read it with the nckit that wrote it, or a newer one"));
     }
-    let mut parts = Parts { version, ..Parts::default() };
+    let mut sections = SectionsRead { version, ..SectionsRead::default() };
     let mut number = 0;
     loop {
         let (kind, payload) = input.section(number)?;
         if &kind == END {
             if payload != number.to_le_bytes() || input.left > 0 {
-                return Err(damaged("its end is not where it says"));
+                return Err(damaged("its last section is not at its end"));
             }
-            return parts.file();
+            return sections.file();
         }
-        parts.take(kind, payload)?;
+        sections.take(kind, payload)?;
         number += 1;
     }
 }
@@ -160,27 +160,29 @@ impl Reader<'_> {
 
 /// The sections read so far. Their order is fixed, so that there is one way to write a file.
 #[derive(Default)]
-struct Parts {
-    /// Of the file, and of every state in it.
+struct SectionsRead {
+    /// The version of the file and of every state in it.
     version: u16,
-    settings: Option<Settings>,
+    provenance: Option<Provenance>,
     ledger: Option<Ledger>,
     plan: Option<Unfinished>,
     groups: Groups,
 }
 
-impl Parts {
+impl SectionsRead {
     fn take(&mut self, kind: [u8; 4], mut payload: Vec<u8>) -> Result<()> {
         let disorder = || damaged("its sections are out of order");
         let mut input = Input::new(&payload);
         match &kind {
-            SETTINGS if self.settings.is_none() => self.settings = Some(read_settings(&mut input)?),
-            LEDGER if self.settings.is_some() && self.ledger.is_none() => self.ledger = Some(read_ledger(&mut input)?),
+            SETTINGS if self.provenance.is_none() => self.provenance = Some(read_provenance(&mut input)?),
+            LEDGER if self.provenance.is_some() && self.ledger.is_none() => {
+                self.ledger = Some(read_ledger(&mut input)?);
+            }
             PLAN if self.ledger.is_some() && self.plan.is_none() && self.groups.is_empty() => {
                 self.plan = Some(read_plan(&mut input)?);
             }
             GROUP => {
-                let keys = self.ledger.as_ref().and(self.settings.as_ref()).ok_or_else(disorder)?.keys.len();
+                let keys = self.ledger.as_ref().and(self.provenance.as_ref()).ok_or_else(disorder)?.group_by.len();
                 let (key, mut group) = read_group_head(&mut input, keys)?;
                 if self.groups.last_key_value().is_some_and(|(last, _)| *last >= key) {
                     return Err(disorder());
@@ -189,13 +191,13 @@ impl Parts {
                 payload.drain(..head);
                 group.state = payload;
                 if group.is_empty() || group.state.is_empty() != (group.rows() == 0) {
-                    return Err(damaged("a group without rows"));
+                    return Err(damaged("a group has no rows"));
                 }
                 if !group.state.is_empty() {
                     if state::version(&group.state) != Some(self.version) {
-                        return Err(damaged("a state of another version than the file's"));
+                        return Err(damaged("a state has another version than the file's"));
                     }
-                    // Files are written as this version does, whatever wrote them before.
+                    // What is written later is of this version.
                     if self.version < VERSION {
                         group.state = state::renew(&group.state)?;
                     }
@@ -205,17 +207,18 @@ impl Parts {
             }
             _ => return Err(disorder()),
         }
-        if input.is_empty() { Ok(()) } else { Err(damaged("a section is longer than what it holds")) }
+        if input.is_empty() { Ok(()) } else { Err(damaged("a section has bytes behind its last item")) }
     }
 
     fn file(self) -> Result<StateFile> {
-        let (Some(settings), Some(ledger)) = (self.settings, self.ledger) else {
-            return Err(damaged("sections are missing"));
+        let (Some(provenance), Some(ledger)) = (self.provenance, self.ledger) else {
+            return Err(damaged("a section is missing"));
         };
-        let file = StateFile { settings, ledger, groups: self.groups, unfinished: self.plan };
-        let sum = |of: fn(&Group) -> u64| file.groups.values().fold(0_u64, |sum, group| sum.saturating_add(of(group)));
-        if file.ledger.rows() != (sum(Group::rows), sum(|group| group.skipped.total())) {
-            return Err(damaged("its groups do not have the rows of its ledger"));
+        let file = StateFile { provenance, ledger, groups: self.groups, unfinished: self.plan };
+        let sum =
+            |of: fn(&EncodedGroup) -> u64| file.groups.values().fold(0_u64, |sum, group| sum.saturating_add(of(group)));
+        if file.ledger.rows() != (sum(EncodedGroup::rows), sum(|group| group.skipped.total())) {
+            return Err(damaged("its groups and its ledger differ in their numbers of rows"));
         }
         let kinds = |key: &Key| key.iter().map(crate::batch::Label::kind).collect::<Vec<_>>();
         let first = file.groups.keys().next().map(kinds);

@@ -1,165 +1,155 @@
-//! A group's state, encoded: a fifth of the memory that it takes to calculate with.
+//! What is kept of a group: its state, and which of its rows are in it.
 
 use std::collections::BTreeMap;
 
 use crate::archive::{Key, Skipped};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::state::{ClassSums, Merge, Scatter};
+use crate::state::{Merge, State};
 
-/// Groups by the values of their keys.
-pub type Groups = BTreeMap<Key, Group>;
+/// The groups of a file by the values of their keys.
+pub type Groups = BTreeMap<Key, EncodedGroup>;
 
-/// The significand bits of the stored features, for each of which rows are counted.
-pub(super) const PRECISIONS: [u32; 3] = [11, 24, 53];
+/// The significand bits of half, single and double precision.
+const SIGNIFICANDS: [u32; 3] = [11, 24, 53];
 
-/// A group as it is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Group {
+/// Rows by the precision in which their features are stored: half, single, double.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Precisions(pub(super) [u64; 3]);
+
+impl Precisions {
+    /// Adds rows whose features have so many significand bits: 11, 24 or 53.
+    ///
+    /// # Errors
+    ///
+    /// [`Internal`](crate::error::ErrorKind::Internal) for any other number of bits.
+    pub fn count(&mut self, significand_bits: u32, rows: u64) -> Result<()> {
+        let at = SIGNIFICANDS.iter().position(|&known| known == significand_bits);
+        self.0[at.ok_or_else(|| Error::internal("features of an unknown precision"))?] += rows;
+        Ok(())
+    }
+
+    /// All rows.
+    pub fn rows(&self) -> u64 {
+        self.0.iter().fold(0, |sum, &rows| rows.saturating_add(sum))
+    }
+
+    /// The significand bits of the most precise features; 0 without rows.
+    pub fn significand_bits(&self) -> u32 {
+        let stored = SIGNIFICANDS.into_iter().zip(self.0).filter(|&(_, rows)| rows > 0);
+        stored.map(|(bits, _)| bits).max().unwrap_or(0)
+    }
+
+    /// Changes each count by the other's, or says that one of them cannot.
+    fn combine(&mut self, other: &Self, change: fn(u64, u64) -> Option<u64>) -> Option<()> {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine = change(*mine, theirs)?;
+        }
+        Some(())
+    }
+}
+
+/// A group in memory, to which rows can be added.
+#[derive(Clone, Debug, Default)]
+pub struct GroupState {
+    /// The rows used.
+    pub state: State,
     /// Rows left out, by reason.
     pub skipped: Skipped,
-    /// Rows by the precision in which they were stored: half, single, double.
-    pub(super) precisions: [u64; 3],
-    /// As [`Merge::encode`] made it; empty without rows.
+    /// The rows used, by precision.
+    pub precisions: Precisions,
+}
+
+/// A group as files keep it: a fifth of the memory of a [`GroupState`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EncodedGroup {
+    /// Rows left out, by reason.
+    pub skipped: Skipped,
+    /// The rows used, by precision.
+    pub precisions: Precisions,
+    /// The state as [`Merge::encode`] writes it; empty without rows.
     pub(super) state: Vec<u8>,
 }
 
-/// A state that files hold.
-pub trait Kept: Merge {
-    /// `N`, rows in it.
-    fn rows(&self) -> u64;
-
-    /// `D`; 0 before the first row.
-    fn dim(&self) -> usize;
-
-    /// `K`, classes with rows.
-    fn classes(&self) -> usize;
-
-    /// The classes.
-    fn labels(&self) -> &[Label];
-}
-
-impl Kept for ClassSums {
-    fn rows(&self) -> u64 {
-        self.rows()
+impl GroupState {
+    /// A group of no rows; `scatter` says whether a scatter matrix is kept of those that come.
+    pub fn new(scatter: bool) -> Self {
+        Self { state: State::new(scatter), ..Self::default() }
     }
 
-    fn dim(&self) -> usize {
-        self.dim()
+    /// Whether it has no row, not even one left out.
+    pub fn is_empty(&self) -> bool {
+        self.state.rows() == 0 && self.skipped.total() == 0
     }
 
-    fn classes(&self) -> usize {
-        self.classes()
+    /// Adds the rows of another.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Merge::merge`]; [`Data`](crate::error::ErrorKind::Data) for more rows than can be counted.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        self.state.merge(&other.state)?;
+        self.skipped.add(&other.skipped);
+        let too_many = || Error::data("more rows than can be counted");
+        self.precisions.combine(&other.precisions, u64::checked_add).ok_or_else(too_many)
     }
 
-    fn labels(&self) -> &[Label] {
-        self.labels()
-    }
-}
-
-impl Kept for Scatter {
-    fn rows(&self) -> u64 {
-        self.sums().rows()
-    }
-
-    fn dim(&self) -> usize {
-        self.sums().dim()
+    /// Takes the rows of another out again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Merge::subtract`]; [`Data`](crate::error::ErrorKind::Data) if the rows are not all in this group.
+    pub fn subtract(&mut self, other: &Self) -> Result<()> {
+        let absent = || Error::data("the rows to be subtracted are not in the state");
+        self.state.subtract(&other.state)?;
+        self.skipped.subtract(&other.skipped).ok_or_else(absent)?;
+        self.precisions.combine(&other.precisions, u64::checked_sub).ok_or_else(absent)
     }
 
-    fn classes(&self) -> usize {
-        self.sums().classes()
-    }
-
-    fn labels(&self) -> &[Label] {
-        self.sums().labels()
-    }
-}
-
-impl Group {
-    /// Encodes a state of rows whose features have so many significand bits (11, 24 or 53) each.
+    /// The group as files keep it.
     ///
     /// # Errors
     ///
     /// Those of [`Merge::encode`].
-    pub fn new<S: Kept>(state: &S, skipped: Skipped, rows_of_bits: &[(u32, u64)]) -> Result<Self> {
-        let mut precisions = [0; 3];
-        for &(bits, rows) in rows_of_bits {
-            let at = PRECISIONS.iter().position(|&known| known == bits);
-            precisions[at.ok_or_else(|| Error::internal("features of no known precision"))?] += rows;
-        }
-        let state = if state.rows() == 0 { Vec::new() } else { state.encode()? };
-        Ok(Self { skipped, precisions, state })
+    pub fn encode(&self) -> Result<EncodedGroup> {
+        let state = if self.state.rows() == 0 { Vec::new() } else { self.state.encode()? };
+        Ok(EncodedGroup { skipped: self.skipped.clone(), precisions: self.precisions, state })
     }
+}
 
-    /// The state.
+impl EncodedGroup {
+    /// The group in memory; `scatter` says whether the states of its file hold scatter matrices.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if it is none, or not one of rows that a reader read, or of another number
-    /// of rows than the file says.
-    pub fn decode<S: Kept>(&self) -> Result<S> {
-        let state = if self.state.is_empty() { S::identity() } else { S::decode(&self.state)? };
+    /// [`Data`](crate::error::ErrorKind::Data) if the state is damaged or of the other kind, if its labels are not those of
+    /// classes, or if its number of rows is not the group's.
+    pub fn decode(&self, scatter: bool) -> Result<GroupState> {
+        let state = if self.state.is_empty() { State::new(scatter) } else { State::decode_as(scatter, &self.state)? };
         let damaged = |why: &str| Err(Error::data("the state is damaged").with("detail", why));
         if state.rows() != self.rows() {
             return damaged("its rows are not those of the group");
         }
-        let mut labels = state.labels().iter().chain(self.skipped.nonfinite.keys());
+        let mut labels = state.class_sums().labels().iter().chain(self.skipped.nonfinite.keys());
         let kind = labels.clone().next().map(Label::kind);
         if !labels.all(|label| label.is_class() && Some(label.kind()) == kind) {
             return damaged("its labels are negative, or of several types");
         }
-        Ok(state)
+        Ok(GroupState { state, skipped: self.skipped.clone(), precisions: self.precisions })
     }
 
     /// `N`, rows used.
     pub fn rows(&self) -> u64 {
-        self.precisions.iter().fold(0, |sum, &rows| rows.saturating_add(sum))
+        self.precisions.rows()
     }
 
-    /// Rows by the significand bits of their features.
-    pub fn rows_of_bits(&self) -> impl Iterator<Item = (u32, u64)> {
-        PRECISIONS.into_iter().zip(self.precisions)
-    }
-
-    /// The significand bits of the most precise features.
-    pub fn significand_bits(&self) -> u32 {
-        self.rows_of_bits().filter(|&(_, rows)| rows > 0).map(|(bits, _)| bits).max().unwrap_or(0)
-    }
-
-    /// Bytes of the state.
+    /// Bytes of the encoded state.
     pub fn bytes(&self) -> usize {
         self.state.len()
     }
 
+    /// Whether it has no row, not even one left out.
     pub(super) fn is_empty(&self) -> bool {
         self.rows() == 0 && self.skipped.total() == 0
-    }
-
-    pub(super) fn merge<S: Kept>(&mut self, others: &[&Self]) -> Result<()> {
-        let mut state = self.decode::<S>()?;
-        for other in others {
-            state.merge(&other.decode::<S>()?)?;
-            self.skipped.add(&other.skipped);
-            for (mine, theirs) in self.precisions.iter_mut().zip(other.precisions) {
-                *mine = mine.checked_add(theirs).ok_or_else(|| Error::data("more rows than can be counted"))?;
-            }
-        }
-        self.put(&state)
-    }
-
-    pub(super) fn subtract<S: Kept>(&mut self, other: &Self) -> Result<()> {
-        let absent = || Error::data("the rows to be subtracted are not in the state");
-        let mut state = self.decode::<S>()?;
-        state.subtract(&other.decode::<S>()?)?;
-        self.skipped.subtract(&other.skipped).ok_or_else(absent)?;
-        for (mine, theirs) in self.precisions.iter_mut().zip(other.precisions) {
-            *mine = mine.checked_sub(theirs).ok_or_else(absent)?;
-        }
-        self.put(&state)
-    }
-
-    fn put<S: Kept>(&mut self, state: &S) -> Result<()> {
-        self.state = if state.rows() == 0 { Vec::new() } else { state.encode()? };
-        Ok(())
     }
 }

@@ -1,13 +1,13 @@
-//! What was counted: unit by unit, so that nothing is counted twice.
+//! Which row groups were counted, so that none is counted twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::archive::hive_keys;
 use crate::error::{Error, Result};
 
-/// A file, known again wherever it lies.
+/// A file, recognised wherever it lies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Source {
+pub struct SourceFile {
     /// The path below the input's root.
     pub name: String,
     /// Bytes.
@@ -18,7 +18,7 @@ pub struct Source {
 
 /// A row group that was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// Rows in the state.
     pub used: u64,
     /// Rows left out by a flag.
@@ -28,23 +28,23 @@ pub struct Entry {
 }
 
 /// Row groups of a file, by number.
-type Units = BTreeMap<u32, Entry>;
+type Units = BTreeMap<u32, LedgerEntry>;
 
-/// The units of a state.
+/// The row groups that were counted into a state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    pub(super) files: BTreeMap<Source, Units>,
+    pub(super) files: BTreeMap<SourceFile, Units>,
     /// Names of files that were left out as damaged.
     pub(super) left_out: BTreeSet<String>,
 }
 
 impl Ledger {
-    /// Enters a unit.
+    /// Enters a row group.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if it is there already.
-    pub fn insert(&mut self, source: &Source, row_group: u32, entry: Entry) -> Result<()> {
+    /// [`Data`](crate::error::ErrorKind::Data) if it is in the ledger already.
+    pub fn insert(&mut self, source: &SourceFile, row_group: u32, entry: LedgerEntry) -> Result<()> {
         if self.contains(source, row_group) {
             return Err(Error::data("the same rows would be counted twice")
                 .with("file", &source.name)
@@ -62,13 +62,13 @@ impl Ledger {
         }
     }
 
-    /// Whether a unit was counted.
-    pub fn contains(&self, source: &Source, row_group: u32) -> bool {
+    /// Whether a row group was counted.
+    pub fn contains(&self, source: &SourceFile, row_group: u32) -> bool {
         self.files.get(source).is_some_and(|units| units.contains_key(&row_group))
     }
 
-    /// Files of which something was counted.
-    pub fn files(&self) -> impl Iterator<Item = (&Source, &BTreeMap<u32, Entry>)> {
+    /// Files with their counted row groups.
+    pub fn files(&self) -> impl Iterator<Item = (&SourceFile, &BTreeMap<u32, LedgerEntry>)> {
         self.files.iter()
     }
 
@@ -77,7 +77,7 @@ impl Ledger {
         self.left_out.iter().map(String::as_str)
     }
 
-    /// How many units were counted.
+    /// How many row groups were counted.
     pub fn units(&self) -> usize {
         self.files.values().map(BTreeMap::len).sum()
     }
@@ -90,24 +90,24 @@ impl Ledger {
         })
     }
 
-    /// Whether a file of that name was counted with other bytes.
-    pub fn knows_otherwise(&self, source: &Source) -> bool {
+    /// Whether a file of that name, but of another size or footer, was counted.
+    pub fn knows_otherwise(&self, source: &SourceFile) -> bool {
         self.of_name(&source.name).any(|known| known != source)
     }
 
-    /// Files of that name of which something was counted.
-    fn of_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Source> {
-        let first = Source { name: name.to_owned(), size: 0, footer_hash: 0 };
+    /// Counted files of that name.
+    fn of_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a SourceFile> {
+        let first = SourceFile { name: name.to_owned(), size: 0, footer_hash: 0 };
         self.files.range(first..).map(|(source, _)| source).take_while(move |source| source.name == name)
     }
 
-    /// Takes over the units of another ledger; `names` are what the two are called, and `keys` what makes their groups,
-    /// if the same rows must not be counted under two names.
+    /// Adds the row groups of another ledger. Errors call the two by `names`. `keys` are the keys of their groups; with
+    /// `None` the same rows may be counted under two names.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) with the overlap if units are in both, or if rows are in both under two
-    /// names that say that they are of one group.
+    /// [`Data`](crate::error::ErrorKind::Data) with the overlap if row groups are in both, or if the same rows are in both
+    /// under two names of one group.
     pub fn merge(&mut self, other: &Self, names: (&str, &str), keys: Option<&[String]>) -> Result<()> {
         self.refuse_overlap(other, names)?;
         if let Some(keys) = keys {
@@ -123,16 +123,16 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes the units of another ledger out again.
+    /// Removes the row groups of another ledger.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) with what is missing unless all of them are here, row for row.
+    /// [`Data`](crate::error::ErrorKind::Data) with those that are missing, or were counted differently, in this one.
     pub fn subtract(&mut self, other: &Self, names: (&str, &str)) -> Result<()> {
         let mut missing = Vec::new();
         for (source, units) in &other.files {
             let mine = self.files.get(source);
-            let absent = |(row_group, entry): (&u32, &Entry)| {
+            let absent = |(row_group, entry): (&u32, &LedgerEntry)| {
                 (mine.and_then(|mine| mine.get(row_group)) != Some(entry)).then_some(*row_group)
             };
             let row_groups: Vec<u32> = units.iter().filter_map(absent).collect();
@@ -168,16 +168,16 @@ impl Ledger {
         }
     }
 
-    /// Size and footer nominate; row groups that both have counted with the same digest decide.
+    /// Files of equal size and footer are candidates; a row group that both have counted with the same digest decides.
     fn refuse_duplicates(&self, other: &Self, (mine, theirs): (&str, &str), keys: &[String]) -> Result<()> {
-        // Few are added to many, more often than not.
-        let mut added: BTreeMap<(u64, u64), Vec<(&Source, &Units)>> = BTreeMap::new();
+        // Most often few are added to many, so the added ones are indexed.
+        let mut added: BTreeMap<(u64, u64), Vec<(&SourceFile, &Units)>> = BTreeMap::new();
         for (source, units) in &other.files {
             added.entry((source.size, source.footer_hash)).or_default().push((source, units));
         }
         for (known, counted) in &self.files {
             for &(source, units) in added.get(&(known.size, known.footer_hash)).into_iter().flatten() {
-                let same = |(row_group, entry): (&u32, &Entry)| {
+                let same = |(row_group, entry): (&u32, &LedgerEntry)| {
                     entry.used + entry.skipped > 0 && counted.get(row_group) == Some(entry)
                 };
                 if known != source && units.iter().any(same) && same_group(&known.name, &source.name, keys) {
@@ -191,7 +191,7 @@ impl Ledger {
     }
 }
 
-/// Whether two files may be of one group, by the hive keys of their names: a frozen layer is the same at two epochs.
+/// Whether two files may be of one group, by the hive keys of their names: a frozen layer has the same rows at two epochs.
 fn same_group(a: &str, b: &str, keys: &[String]) -> bool {
     let (a, b) = (hive_keys(a), hive_keys(b));
     keys.iter().all(|key| match (a.get(key), b.get(key)) {
@@ -226,14 +226,14 @@ fn listed(found: &[(&String, Vec<u32>)]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn source(name: &str, footer_hash: u64) -> Source {
-        Source { name: name.to_owned(), size: 100, footer_hash }
+    fn source(name: &str, footer_hash: u64) -> SourceFile {
+        SourceFile { name: name.to_owned(), size: 100, footer_hash }
     }
 
     fn ledger(units: &[(&str, u64, u32)]) -> Ledger {
         let mut ledger = Ledger::default();
         for &(name, hash, row_group) in units {
-            let entry = Entry { used: 5, skipped: 1, digest: hash * 1000 + u64::from(row_group) };
+            let entry = LedgerEntry { used: 5, skipped: 1, digest: hash * 1000 + u64::from(row_group) };
             ledger.insert(&source(name, hash), row_group, entry).unwrap();
         }
         ledger
@@ -258,7 +258,7 @@ mod tests {
         // Another row group of a copy, and other rows under an equal footer, are other rows.
         one.merge(&ledger(&[("y", 1, 1)]), NAMES, Some(&[])).unwrap();
         let mut same_footer = Ledger::default();
-        same_footer.insert(&source("x", 2), 0, Entry { used: 5, skipped: 1, digest: 77 }).unwrap();
+        same_footer.insert(&source("x", 2), 0, LedgerEntry { used: 5, skipped: 1, digest: 77 }).unwrap();
         one.merge(&same_footer, NAMES, Some(&[])).unwrap();
         assert_eq!((one.units(), one.rows()), (5, (25, 5)));
     }

@@ -1,4 +1,4 @@
-//! One writer a state file.
+//! The lock of a state file, which has one writer at a time.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind as IoErrorKind};
@@ -8,10 +8,10 @@ use super::output::resolve;
 use super::temporary::{cannot, is_at, sibling};
 use crate::error::{Error, Result};
 
-/// The right to write a state file, which ends with the process at the latest.
+/// The right to write a state file. It ends with the process at the latest.
 ///
-/// It is a lock on a sibling `NAME.lock`, which is never removed or replaced: a rename would leave a lock on the state file
-/// itself with the old file, and a second writer would lock the new one.
+/// The lock is on a sibling `NAME.lock` that is never removed or replaced. A lock on the state file itself would stay with
+/// the old file when another is renamed to its name, and a second writer could lock the new one.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
@@ -23,14 +23,14 @@ impl Lock {
     /// # Errors
     ///
     /// [`Resource`](crate::error::ErrorKind::Resource) if another process has it;
-    /// [`Output`](crate::error::ErrorKind::Output) if there cannot be such a file, or the lock is something else than a file.
+    /// [`Output`](crate::error::ErrorKind::Output) if such a file cannot be made, or the lock is not a file.
     pub fn acquire(state: &Path) -> Result<Self> {
-        // Two ways to one folder must lead to one lock.
+        // Two paths of one folder must lead to one lock.
         let target = resolve(state, true)?;
         let name = target.file_name().ok_or_else(|| cannot(state, IoErrorKind::InvalidInput.into()))?;
         let path = target.with_file_name(sibling("", name, ".lock"));
         let no_file = || {
-            Error::output("the state's lock is a link, a pipe or a device, and no file")
+            Error::output("the state's lock is a link, a pipe or a device, not a file")
                 .with("file", path.display())
                 .help("remove it, or write the state elsewhere")
         };
@@ -38,7 +38,7 @@ impl Lock {
             return Err(no_file());
         }
         let file = open(&path).map_err(|error| cannot(&path, error))?;
-        // Whoever may write here can exchange files at any moment: what was opened is looked at, not what was there before.
+        // Others may exchange files at any moment, so the opened file is checked and not the path.
         if !is_at(&file, &path).map_err(|error| cannot(&path, error))? {
             return Err(no_file());
         }
@@ -52,7 +52,7 @@ impl Lock {
     }
 }
 
-/// Opens a lock; one that is made does not follow a link. A pipe that is opened for both reading and writing waits for nobody.
+/// Opens a lock; a new one is not made through a link. Opening a pipe for both reading and writing does not wait.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -76,7 +76,7 @@ mod tests {
         let state = dir.path().join("a.ncst");
         let lock = Lock::acquire(&state).unwrap();
         assert_eq!(Lock::acquire(&state).unwrap_err().kind(), ErrorKind::Resource);
-        // The state being replaced changes nothing, and neither does another way to it.
+        // The lock holds when the state is replaced, and on another path to it.
         fs::write(dir.path().join("new"), "").unwrap();
         fs::rename(dir.path().join("new"), &state).unwrap();
         assert_eq!(Lock::acquire(&state).unwrap_err().kind(), ErrorKind::Resource);

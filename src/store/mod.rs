@@ -1,19 +1,20 @@
-//! State files: what was counted, and the ledger of where it came from, in one file that no crash can part.
+//! State files: states with the ledger of the row groups that were counted, in one file that is written whole or not at
+//! all; and outputs, which are written in the same way.
 //!
-//! A state file is a sequence of sections, each with a checksum of its own. It says nothing of the run that made it: no
-//! plan, shard, clock, time of writing or absolute path. What is in it stands in one order and one encoding, so equal
-//! work is equal bytes. `docs/state-file.md` describes it for readers in other languages, and `docs/read_state.py` is
-//! one.
+//! A state file is a sequence of sections, each with a checksum of its own. A finished one holds nothing of the run that
+//! made it: no plan, shard, clock, time of writing or absolute path. Everything in it has one order and one encoding, so
+//! equal work gives equal bytes. `docs/state-file.md` describes it for readers in other languages; `docs/read_state.py` is
+//! such a reader.
 //!
 //! ```text
 //! 89 'NCST' 0D 0A 0A   version u16   CRC-32 of the ten bytes before
 //! section × n:         kind, 4 ASCII letters   length u64   payload   CRC-32 of kind, length and payload
 //!
-//! SETS   what decides the numbers: the names of the keys, then names with one or more values
+//! SETS   the conventions that decide the numbers: the names of the keys, then names with one or more values
 //! LEDG   files (name below the input's root, size, hash of the footer), each with its row groups:
 //!        number, rows used, rows skipped, digest of the rows
-//! PLAN   only while unfinished: the files as planned, by path and time of writing, the inputs and the shard
-//! GRUP   one a group, in the order of their keys: key, skipped rows by reason, rows by precision, the state as
+//! PLAN   only while unfinished: the planned files with path and time of writing, the inputs and the shard
+//! GRUP   one for each group, in the order of their keys: key, skipped rows by reason, rows by precision, the state as
 //!        `state` encodes it
 //! END.   how many sections came before
 //! ```
@@ -24,13 +25,14 @@
 //!
 //! # Why not Arrow IPC or Parquet
 //!
-//! Both would let other tools read the integers as columns. But what their writers put into a file (encodings, statistics,
-//! padding, the writer's own name and version) changes from release to release, so equal states would be equal bytes only
-//! under one version of a library; neither has a checksum over its metadata, and decoders of both take sizes from there
-//! before anything has been checked. A state file must refuse every flipped bit, and stay the same for ever. So it has a
+//! Both would let other tools read the integers as columns. But their writers change from release to release what they put
+//! into a file (encodings, statistics, padding, their own name and version), so equal states would be equal bytes only
+//! under one version of a library. Neither has a checksum over its metadata, and decoders of both take sizes from there
+//! before anything is checked. A state file must refuse every flipped bit and keep its bytes for ever. So it has a
 //! container of its own, of a hundred lines, and SQL reads it through a table provider.
 
 mod failpoint;
+mod filters;
 mod format;
 mod group;
 mod ledger;
@@ -38,16 +40,18 @@ mod lock;
 mod output;
 mod payload;
 mod plan;
-mod settings;
+mod provenance;
 mod staged;
 mod state_file;
 mod temporary;
 
-pub use group::{Group, Groups, Kept};
-pub use ledger::{Entry, Ledger, Source};
+pub use filters::Filters;
+pub use group::{EncodedGroup, GroupState, Groups, Precisions};
+pub use ledger::{Ledger, LedgerEntry, SourceFile};
 pub use lock::Lock;
 pub use output::{Output, refuse_inputs, write_whole};
 pub use plan::Unfinished;
-pub use settings::Settings;
+pub use provenance::{Difference, Provenance};
+pub(crate) use provenance::{locate, or_none};
 pub use staged::Staged;
 pub use state_file::StateFile;

@@ -8,7 +8,7 @@ use super::failpoint::{Point, point};
 use super::temporary::{Temporary, adopt, cannot, identity};
 use crate::error::{Error, Result};
 
-/// The right to write a file, which no other process has until this one has written it or given it up.
+/// The right to write a file. No other process has it until this one has written the file or given up the right.
 #[derive(Debug)]
 pub struct Output {
     /// As it was typed.
@@ -25,8 +25,8 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// [`Output`](crate::error::ErrorKind::Output) if it exists and `overwrite` is off, is no regular file, or its folder is
-    /// not there or not writable; [`Resource`](crate::error::ErrorKind::Resource) if another process is writing it;
+    /// [`Output`](crate::error::ErrorKind::Output) if it exists and `overwrite` is off, is not a regular file, or its folder is
+    /// missing or not writable; [`Resource`](crate::error::ErrorKind::Resource) if another process is writing it;
     /// [`Io`](crate::error::ErrorKind::Io) if the disk is full.
     pub fn reserve(path: &Path, overwrite: bool) -> Result<Self> {
         let target = resolve(path, overwrite)?;
@@ -38,7 +38,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if two of them are one file; those of [`reserve`](Self::reserve).
+    /// [`Usage`](crate::error::ErrorKind::Usage) if two paths lead to one file; those of [`reserve`](Self::reserve).
     pub fn reserve_all(paths: &[&Path], overwrite: bool) -> Result<Vec<Self>> {
         let targets = paths.iter().map(|path| resolve(path, overwrite)).collect::<Result<Vec<_>>>()?;
         for (at, target) in targets.iter().enumerate() {
@@ -58,15 +58,15 @@ impl Output {
         &self.path
     }
 
-    /// Writes the file by `write`: into a temporary file of the same folder, which takes its name once it is on disk. One
-    /// that is replaced leaves its mode behind, and its owner as far as that is permitted.
+    /// Writes the file by `write`, into a temporary file in the same folder that is renamed once it is on disk. A file that
+    /// it replaces passes on its mode, and its owner as far as that is permitted.
     ///
-    /// It can be written again: the right is taken again then.
+    /// The file can be written again; the right to write it is then taken again.
     ///
     /// # Errors
     ///
-    /// Those of [`reserve`](Self::reserve) and of `write`; [`Io`](crate::error::ErrorKind::Io) if the disk is full. What was
-    /// there before is then untouched.
+    /// Those of [`reserve`](Self::reserve) and of `write`; [`Io`](crate::error::ErrorKind::Io) if the disk is full. An
+    /// existing file is then left as it was.
     pub fn write(&mut self, write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>) -> Result<()> {
         let temporary = match self.temporary.take() {
             Some(temporary) => temporary,
@@ -82,7 +82,7 @@ impl Output {
         temporary.place(&self.target, self.overwrite).map_err(|error| self.failed(error))
     }
 
-    /// What a failure at the end means.
+    /// The error of a failure while the file is put on disk and renamed.
     fn failed(&self, error: io::Error) -> Error {
         match error.kind() {
             IoErrorKind::AlreadyExists => exists(&self.path),
@@ -108,7 +108,7 @@ pub fn write_whole(
     Output::reserve(path, overwrite)?.write(write)
 }
 
-/// Fails if one of the files to be written is one of those that are read, whatever its name.
+/// Fails if one of the files to be written is also read, under any name.
 ///
 /// # Errors
 ///
@@ -133,12 +133,12 @@ pub fn refuse_inputs<'a>(
     Ok(())
 }
 
-/// Which file a path leads to, if there is one.
+/// The identity of the file that a path leads to, if there is one.
 fn known(path: &Path) -> Option<(u64, u64)> {
     existing(path).map(|metadata| identity(&metadata))
 }
 
-/// What stands at a path.
+/// The metadata of the file at a path, if there is one.
 pub(super) fn existing(path: &Path) -> Option<Metadata> {
     path.metadata().ok()
 }
@@ -149,14 +149,14 @@ fn exists(path: &Path) -> Error {
         .help("--overwrite replaces it, another name keeps it")
 }
 
-/// The file that a path stands for, there or not, links resolved.
+/// The file that a path leads to, existing or not, with links resolved.
 pub(super) fn resolve(path: &Path, overwrite: bool) -> Result<PathBuf> {
     let refused = |message: &str| Err(Error::output(message).with("file", path.display()));
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => refused("the output is a folder"),
         Ok(metadata) if !metadata.is_file() => refused("the output is a pipe or a device, and no file"),
         Ok(_) if !overwrite => Err(exists(path)),
-        // Renaming would replace the link, not what it points to.
+        // Renaming to the path itself would replace the link.
         Ok(_) => path.canonicalize().map_err(|error| cannot(path, error)),
         Err(error) if error.kind() != IoErrorKind::NotFound => Err(cannot(path, error)),
         Err(_) if path.symlink_metadata().is_ok() => refused("the output is a link that leads nowhere"),

@@ -1,4 +1,4 @@
-//! What the sections of a state file hold.
+//! The payloads of the sections of a state file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -6,8 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::format::damaged;
-use super::group::Group;
-use super::{Entry, Ledger, Settings, Source, Unfinished};
+use super::group::{EncodedGroup, Precisions};
+use super::{Ledger, LedgerEntry, Provenance, SourceFile, Unfinished};
 use crate::archive::{Key, Planned, Skipped};
 use crate::error::{Error, Result};
 use crate::state::{Input, put_label, put_text};
@@ -20,7 +20,7 @@ fn read_count(input: &mut Input<'_>) -> Result<usize> {
     usize::try_from(u64::from_le_bytes(input.take()?)).map_err(|_| damaged("a count is too large"))
 }
 
-/// Many items of at least `size` bytes each.
+/// A list of items of at least `size` bytes each.
 fn many<T>(input: &mut Input<'_>, size: usize, item: impl FnMut(&mut Input<'_>) -> Result<T>) -> Result<Vec<T>> {
     let count = read_count(input)?;
     input.many(count, size, item)
@@ -35,35 +35,37 @@ fn read_texts(input: &mut Input<'_>) -> Result<Vec<String>> {
     many(input, 4, |input| Ok(input.text()?.to_owned()))
 }
 
-/// What ascends is in its one order.
+/// Refuses a list that does not ascend, so that there is one way to write it.
 fn ascending<T: Ord>(items: &[T]) -> Result<()> {
-    if items.windows(2).all(|pair| pair[0] < pair[1]) { Ok(()) } else { Err(damaged("what it lists is out of order")) }
+    if items.windows(2).all(|pair| pair[0] < pair[1]) { Ok(()) } else { Err(damaged("a list is out of order")) }
 }
 
-pub(super) fn settings(settings: &Settings) -> Vec<u8> {
+pub(super) fn provenance(provenance: &Provenance) -> Vec<u8> {
     let mut out = Vec::new();
-    texts(&mut out, settings.keys.iter());
-    count(&mut out, settings.values.len());
-    for (name, values) in &settings.values {
+    texts(&mut out, provenance.group_by.iter());
+    let settings = provenance.texts();
+    count(&mut out, settings.len());
+    for (name, values) in &settings {
         put_text(&mut out, name);
         texts(&mut out, values.iter());
     }
     out
 }
 
-pub(super) fn read_settings(input: &mut Input<'_>) -> Result<Settings> {
+pub(super) fn read_provenance(input: &mut Input<'_>) -> Result<Provenance> {
     let keys = read_texts(input)?;
     let values = many(input, 12, |input| {
         let name = input.text()?.to_owned();
         let values = read_texts(input)?;
         ascending(&values)?;
         if values.is_empty() {
-            return Err(damaged("a setting without a value"));
+            return Err(damaged("a setting has no value"));
         }
         Ok((name, values.into_iter().collect::<BTreeSet<_>>()))
     })?;
     ascending(&values.iter().map(|(name, _)| name).collect::<Vec<_>>())?;
-    Ok(Settings { keys, values: values.into_iter().collect() })
+    Provenance::from_texts(keys, &values.into_iter().collect())
+        .ok_or_else(|| damaged("a setting is missing, unknown, or has an impossible value"))
 }
 
 pub(super) fn ledger(ledger: &Ledger) -> Vec<u8> {
@@ -87,14 +89,14 @@ pub(super) fn ledger(ledger: &Ledger) -> Vec<u8> {
 
 pub(super) fn read_ledger(input: &mut Input<'_>) -> Result<Ledger> {
     let files = many(input, 28, |input| {
-        let source = Source {
+        let source = SourceFile {
             name: input.text()?.to_owned(),
             size: u64::from_le_bytes(input.take()?),
             footer_hash: u64::from_le_bytes(input.take()?),
         };
         let units = many(input, 28, |input| {
             let row_group = u32::from_le_bytes(input.take()?);
-            let entry = Entry {
+            let entry = LedgerEntry {
                 used: u64::from_le_bytes(input.take()?),
                 skipped: u64::from_le_bytes(input.take()?),
                 digest: u64::from_le_bytes(input.take()?),
@@ -106,7 +108,7 @@ pub(super) fn read_ledger(input: &mut Input<'_>) -> Result<Ledger> {
         })?;
         ascending(&units.iter().map(|(row_group, _)| row_group).collect::<Vec<_>>())?;
         if units.is_empty() {
-            return Err(damaged("a file of which nothing was counted"));
+            return Err(damaged("a file without a counted row group"));
         }
         Ok((source, units.into_iter().collect::<BTreeMap<_, _>>()))
     })?;
@@ -121,7 +123,7 @@ pub(super) fn read_ledger(input: &mut Input<'_>) -> Result<Ledger> {
     Ok(Ledger { files, left_out })
 }
 
-pub(super) fn group_head(key: &Key, group: &Group) -> Vec<u8> {
+pub(super) fn group_head(key: &Key, group: &EncodedGroup) -> Vec<u8> {
     let mut out = Vec::new();
     for value in key {
         put_label(&mut out, value);
@@ -135,11 +137,11 @@ pub(super) fn group_head(key: &Key, group: &Group) -> Vec<u8> {
         put_label(&mut out, label);
         out.extend(rows.to_le_bytes());
     }
-    group.precisions.iter().for_each(|rows| out.extend(rows.to_le_bytes()));
+    group.precisions.0.iter().for_each(|rows| out.extend(rows.to_le_bytes()));
     out
 }
 
-pub(super) fn read_group_head(input: &mut Input<'_>, keys: usize) -> Result<(Key, Group)> {
+pub(super) fn read_group_head(input: &mut Input<'_>, keys: usize) -> Result<(Key, EncodedGroup)> {
     let key = input.many(keys, 2, Input::label)?;
     let mut number = || -> Result<u64> { Ok(u64::from_le_bytes(input.take()?)) };
     let (nulls, ignored, filtered) = (number()?, number()?, number()?);
@@ -152,10 +154,10 @@ pub(super) fn read_group_head(input: &mut Input<'_>, keys: usize) -> Result<(Key
     let all = nonfinite.iter().map(|(_, rows)| *rows).chain([nulls, ignored, filtered]).chain(precisions);
     let sum = all.into_iter().try_fold(0_u64, u64::checked_add);
     if sum.is_none() || nonfinite.iter().any(|(_, rows)| *rows == 0) {
-        return Err(damaged("a count that cannot be"));
+        return Err(damaged("an impossible count"));
     }
     let skipped = Skipped { nulls, nonfinite: nonfinite.into_iter().collect(), ignored, filtered };
-    Ok((key, Group { skipped, precisions, state: Vec::new() }))
+    Ok((key, EncodedGroup { skipped, precisions: Precisions(precisions), state: Vec::new() }))
 }
 
 pub(super) fn plan(plan: &Unfinished) -> Result<Vec<u8>> {
@@ -187,7 +189,7 @@ pub(super) fn plan(plan: &Unfinished) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Whole seconds, which may be before the epoch, and nanoseconds after them.
+/// Whole seconds, negative before the epoch, and the nanoseconds after them.
 fn since_epoch(time: SystemTime) -> Result<(i64, u32)> {
     let out_of_range = || Error::data("a file's time of writing is out of range");
     match time.duration_since(UNIX_EPOCH) {
@@ -209,7 +211,7 @@ pub(super) fn read_plan(input: &mut Input<'_>) -> Result<Unfinished> {
     let shard = match (part, parts) {
         (0, 0) => None,
         (part, parts) if part < parts => Some((part, parts)),
-        _ => return Err(damaged("a shard that cannot be")),
+        _ => return Err(damaged("an impossible shard")),
     };
     let units = u64::from_le_bytes(input.take()?);
     let damaged_files = read_texts(input)?;
@@ -223,7 +225,7 @@ pub(super) fn read_plan(input: &mut Input<'_>) -> Result<Unfinished> {
         let start = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
         let modified = start.and_then(|start| start.checked_add(Duration::from_nanos(nanoseconds.into())));
         let keys = many(input, 8, |input| Ok((input.text()?.to_owned(), input.text()?.to_owned())))?;
-        let modified = modified.ok_or_else(|| damaged("a time that cannot be"))?;
+        let modified = modified.ok_or_else(|| damaged("an impossible time"))?;
         Ok(Planned { path, shown, name, keys: keys.into_iter().collect(), size, modified, footer_hash })
     })?;
     Ok(Unfinished { inputs, shard, files, damaged: damaged_files, units })

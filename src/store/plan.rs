@@ -1,9 +1,9 @@
-//! What a run that is not finished still has to do.
+//! The plan of an unfinished run.
 
 use crate::archive::Planned;
 
-/// The plan of an unfinished run. It is frozen at the start: files that appear later are not part of it, and files
-/// that change or vanish end it.
+/// The plan of an unfinished run. It is fixed at the start: files that appear later are not part of it, and the run ends
+/// with an error if a planned file changes or vanishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfinished {
     /// The inputs, as typed.
@@ -14,6 +14,6 @@ pub struct Unfinished {
     pub files: Vec<Planned>,
     /// Names of planned files that are damaged and left out.
     pub damaged: Vec<String>,
-    /// Units that will have been counted in the end.
+    /// How many row groups the finished state will hold.
     pub units: u64,
 }

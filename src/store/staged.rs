@@ -1,4 +1,4 @@
-//! Outputs that others write, file or folder: into a folder of their own, out of which the output is moved when it is whole.
+//! Outputs that other code writes, a file or a folder: into a hidden folder, from which the finished output is moved.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind as IoErrorKind};
@@ -9,7 +9,8 @@ use super::output::{existing, resolve};
 use super::temporary::{Temporary, adopt, cannot, sibling, sync_folder};
 use crate::error::{Error, Result};
 
-/// An output that is made in a hidden folder `.NAME.nckit.dir` beside it. Without a [`commit`](Self::commit) nothing is left.
+/// An output that is made in a hidden folder `.NAME.nckit.dir` beside it. Without [`commit`](Self::commit) all of it is
+/// removed.
 #[derive(Debug)]
 pub struct Staged {
     /// As it was typed.
@@ -18,24 +19,24 @@ pub struct Staged {
     is_folder: bool,
     folder: PathBuf,
     place: PathBuf,
-    /// The right to write the output, which is given up after the folder is removed.
+    /// The right to write the output; given up after the folder is removed.
     temporary: Option<Temporary>,
 }
 
 impl Staged {
-    /// Takes the right to write `path`. A file that is there will be replaced; a folder must be new, or empty.
+    /// Takes the right to write `path`. An existing file will be replaced; a folder must be new or empty.
     ///
     /// # Errors
     ///
     /// Those of [`Output::reserve`](super::Output::reserve); [`Output`](crate::error::ErrorKind::Output) for a folder that
-    /// holds something.
+    /// is not empty.
     pub fn new(path: &Path, is_folder: bool) -> Result<Self> {
         let target = if is_folder { resolve_folder(path)? } else { resolve(path, true)? };
         let temporary = Temporary::beside(&target, path)?;
         let failed = |error| cannot(path, error);
         let name = target.file_name().ok_or_else(|| failed(IoErrorKind::InvalidInput.into()))?;
         let folder = target.with_file_name(sibling(".", name, ".nckit.dir"));
-        // Only the one who has the right makes such a folder: this one was left behind by a run that died.
+        // Only who has the right makes such a folder, so an existing one was left behind by a run that died.
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != IoErrorKind::NotFound => return Err(failed(error)),
             _ => fs::create_dir(&folder).map_err(failed)?,
@@ -47,18 +48,17 @@ impl Staged {
         Ok(Self { path: path.to_owned(), target, is_folder, folder, place, temporary: Some(temporary) })
     }
 
-    /// Where the output is to be written: a path from the root, of the same extension.
+    /// Where the output is to be written: an absolute path with the same extension.
     pub fn place(&self) -> &Path {
         &self.place
     }
 
-    /// Moves what was written to where it belongs, once all of it is on disk. A folder into which nothing was written is
-    /// empty.
+    /// Moves the output to its path once all of it is on disk. If nothing was written, a folder output is empty.
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::error::ErrorKind::Io) if the disk is full; [`Output`](crate::error::ErrorKind::Output) if somebody has
-    /// put something in the way in the meantime.
+    /// [`Io`](crate::error::ErrorKind::Io) if the disk is full; [`Output`](crate::error::ErrorKind::Output) if another
+    /// process has put something in the way meanwhile.
     pub fn commit(self) -> Result<()> {
         let moved = || -> io::Result<()> {
             if self.is_folder && !self.place.exists() {
@@ -70,7 +70,7 @@ impl Staged {
                 adopt(&File::open(&self.place)?, &old)?;
             }
             point(Point::Rename)?;
-            // What is replaced is a file, or else an empty folder: no other is.
+            // Only a file or an empty folder is replaced.
             fs::rename(&self.place, &self.target)?;
             point(Point::SyncDirectory)?;
             sync_folder(&self.target)
@@ -89,31 +89,31 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // Nothing can be done about files that cannot be removed.
+        // An error here cannot be helped.
         let _ = fs::remove_dir_all(&self.folder);
         self.temporary.take();
     }
 }
 
-/// The folder that a path stands for, new or empty, links resolved.
+/// The folder that a path leads to, new or empty, with links resolved.
 fn resolve_folder(path: &Path) -> Result<PathBuf> {
     let failed = |error: io::Error| cannot(path, error);
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
             if fs::read_dir(path).map_err(failed)?.next().is_some() {
-                return Err(Error::output("the output is a folder that holds something already")
+                return Err(Error::output("the output folder is not empty")
                     .with("file", path.display())
                     .help("write to a new folder: files that are added to others one by one cannot be whole"));
             }
             path.canonicalize().map_err(failed)
         }
-        Ok(_) => Err(Error::output("the output is to be a folder, and is a file").with("file", path.display())),
-        // The end of `folder/` is the name of what is to be made, too.
+        Ok(_) => Err(Error::output("the output must be a folder, and a file is there").with("file", path.display())),
+        // `folder/` names the same folder as `folder`.
         Err(_) => resolve(&path.components().collect::<PathBuf>(), false),
     }
 }
 
-/// Puts a file, or all that a folder holds, on disk.
+/// Puts a file, or all files of a folder, on disk.
 fn sync_all(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         for entry in fs::read_dir(path)? {
@@ -169,7 +169,7 @@ mod tests {
         fs::create_dir(&path).unwrap();
         make();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        // What others put there in the meantime stays.
+        // What others have put there meanwhile stays.
         let other = dir.path().join("other");
         let staged = Staged::new(&other, true).unwrap();
         fs::create_dir(&other).unwrap();

@@ -6,43 +6,35 @@ use std::io::{BufReader, ErrorKind as IoErrorKind, Read};
 use std::path::Path;
 
 use super::format::{self, MAGIC, Sections};
-use super::group::{Group, Kept};
-use super::{Groups, Ledger, Settings, Unfinished, write_whole};
+use super::group::EncodedGroup;
+use super::provenance::Difference;
+use super::{Groups, Ledger, Provenance, Unfinished, write_whole};
 use crate::archive::Key;
 use crate::error::{Error, Result};
-use crate::state::{ClassSums, Scatter};
 
 /// States of groups, with the ledger of the units that were counted in them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateFile {
-    /// What decided the numbers.
-    pub settings: Settings,
-    /// What was counted.
+    /// Under which conventions the rows were counted.
+    pub provenance: Provenance,
+    /// The row groups that were counted.
     pub ledger: Ledger,
     /// The states.
     pub groups: Groups,
-    /// What is left to do, of a run that is not finished.
+    /// The plan of a run that is not finished.
     pub unfinished: Option<Unfinished>,
 }
 
-/// The setting that says whether second moments were kept.
-const SCATTER: &str = "scatter";
-
 impl StateFile {
-    /// Whether the states hold the pooled scatter matrix: they are of [`Scatter`], or else of [`ClassSums`].
-    pub fn has_scatter(&self) -> bool {
-        self.settings.get(SCATTER) == "true"
-    }
-
     /// Whether a file begins as a state file does.
     pub fn is_at(path: &Path) -> bool {
         let mut start = [0; 8];
-        // A pipe that nobody writes to would be waited for.
+        // Opening a pipe without a writer would wait.
         path.is_file()
             && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| start == *MAGIC)
     }
 
-    /// Reads a state file, and checks all of it but the states themselves, which [`Group::decode`] checks.
+    /// Reads a state file, and checks all of it but the states themselves, which [`EncodedGroup::decode`] checks.
     ///
     /// # Errors
     ///
@@ -54,7 +46,7 @@ impl StateFile {
                 IoErrorKind::NotFound => Error::missing("no such state file").caused_by(error),
                 kind => Error::io("cannot read the state").with("detail", kind).caused_by(error),
             };
-            // Before it is opened: a pipe that nobody writes to would be waited for.
+            // Checked before opening, because opening a pipe without a writer would wait.
             if !path.metadata().map_err(failed)?.is_file() {
                 return Err(Error::data("not a state file"));
             }
@@ -87,7 +79,7 @@ impl StateFile {
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the plan cannot be written down.
+    /// [`Data`](crate::error::ErrorKind::Data) if a planned file's time of writing is out of range.
     pub fn encode(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         Sections::of(self)?.write(&mut out).map_err(|error| Error::io("cannot write").caused_by(error))?;
@@ -104,7 +96,7 @@ impl StateFile {
         format::read(&mut bytes, size)
     }
 
-    /// Merges others into this one; each is given with what it is called.
+    /// Merges others into this one, which errors call `name`; each other comes with its name.
     ///
     /// # Errors
     ///
@@ -114,15 +106,15 @@ impl StateFile {
         self.refuse_unfinished(name)?;
         let mut merged: Vec<(&str, &Ledger)> = Vec::new();
         let mut ledger = self.ledger.clone();
-        let keys = self.settings.keys.clone();
+        let keys = self.provenance.group_by.clone();
         let keys = (!allow_duplicates).then_some(keys.as_slice());
         for (theirs, other) in others {
             other.refuse_unfinished(theirs)?;
             let named = |error: Error| error.with("states", format!("{name} and {theirs}"));
-            self.settings.merge(&other.settings).map_err(named)?;
+            self.provenance.merge(&other.provenance).map_err(named)?;
             self.refuse_other_keys(other).map_err(named)?;
             if let Err(error) = ledger.merge(&other.ledger, (name, theirs), keys) {
-                // Which of those before it holds the same?
+                // Name the one of those before it that holds the same rows.
                 let of = |(earlier, known): &(&str, &Ledger)| {
                     (*known).clone().merge(&other.ledger, (earlier, theirs), keys).err()
                 };
@@ -131,51 +123,60 @@ impl StateFile {
             merged.push((theirs, &other.ledger));
         }
         self.ledger = ledger;
-        let mut groups: BTreeMap<_, Vec<&Group>> = BTreeMap::new();
+        let mut groups: BTreeMap<_, Vec<&EncodedGroup>> = BTreeMap::new();
         for (_, other) in others {
             other.groups.iter().for_each(|(key, group)| groups.entry(key).or_default().push(group));
         }
-        // Groups to which nothing is added are checked all the same.
+        // Groups to which nothing is added are checked too.
         let alone = self.groups.iter().filter(|(key, _)| !groups.contains_key(key));
         alone.map(|(key, group)| self.shape(key, group)).collect::<Result<Vec<_>>>()?;
-        let scatter = self.has_scatter();
+        let scatter = self.provenance.scatter;
         for (key, theirs) in groups {
             let mine = self.groups.entry(key.clone()).or_default();
-            let merged = if scatter { mine.merge::<Scatter>(&theirs) } else { mine.merge::<ClassSums>(&theirs) };
-            merged.map_err(|error| self.settings.locate(error, key))?;
+            let merge = || {
+                let mut all = mine.decode(scatter)?;
+                for group in theirs {
+                    all.merge(&group.decode(scatter)?)?;
+                }
+                all.encode()
+            };
+            *mine = merge().map_err(|error| self.provenance.locate(error, key))?;
         }
         Ok(())
     }
 
-    /// Takes another state out again, of which all rows must be here.
+    /// Takes the rows of another state out again.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if they are not, or one of the two is unfinished.
+    /// [`Data`](crate::error::ErrorKind::Data) if they are not all in this one, or one of the two is unfinished.
     pub fn subtract(&mut self, name: &str, (theirs, other): (&str, &Self)) -> Result<()> {
         self.refuse_unfinished(name)?;
         other.refuse_unfinished(theirs)?;
-        let mut settings = self.settings.clone();
-        settings.merge(&other.settings)?;
-        if settings != self.settings {
-            let difference = settings.difference(&self.settings, &[]);
-            let (setting, _, ours) = difference.unwrap_or_default();
+        let mut joined = self.provenance.clone();
+        joined.merge(&other.provenance)?;
+        if let Some(Difference { name: setting, mine, .. }) = self.provenance.difference(&joined) {
+            let other = other.provenance.shown().remove(&setting).unwrap_or_default();
             return Err(Error::data("the states were made under different settings")
-                .with("detail", format!("{setting}: {ours} in {name}, {} in {theirs}", other.settings.get(&setting))));
+                .with("detail", format!("{setting}: {mine} in {name}, {other} in {theirs}")));
         }
         self.ledger.subtract(&other.ledger, (name, theirs))?;
-        let scatter = self.has_scatter();
+        let scatter = self.provenance.scatter;
         for (key, other) in &other.groups {
             let absent = || Error::data("the rows to be subtracted are not in the state");
             let mine = self.groups.get_mut(key).ok_or_else(absent)?;
-            let subtracted = if scatter { mine.subtract::<Scatter>(other) } else { mine.subtract::<ClassSums>(other) };
-            subtracted.map_err(|error| self.settings.locate(error, key))?;
+            let subtract = || {
+                let mut rest = mine.decode(scatter)?;
+                rest.subtract(&other.decode(scatter)?)?;
+                rest.encode()
+            };
+            *mine = subtract().map_err(|error| self.provenance.locate(error, key))?;
         }
         self.groups.retain(|_, group| !group.is_empty());
         Ok(())
     }
 
-    /// Decodes every state, and says how many classes and dimensions it has.
+    /// Decodes every state; returns the numbers of its classes and dimensions.
     ///
     /// # Errors
     ///
@@ -184,26 +185,22 @@ impl StateFile {
         self.groups.iter().map(|(key, group)| self.shape(key, group)).collect()
     }
 
-    fn shape(&self, key: &Key, group: &Group) -> Result<(usize, usize)> {
-        fn of<S: Kept>(group: &Group) -> Result<(usize, usize)> {
-            let state: S = group.decode()?;
-            Ok((state.classes(), state.dim()))
-        }
-        let shape = if self.has_scatter() { of::<Scatter>(group) } else { of::<ClassSums>(group) };
-        shape.map_err(|error| self.settings.locate(error, key))
+    fn shape(&self, key: &Key, group: &EncodedGroup) -> Result<(usize, usize)> {
+        let group = group.decode(self.provenance.scatter).map_err(|error| self.provenance.locate(error, key))?;
+        Ok((group.state.class_sums().classes(), group.state.dim()))
     }
 
-    /// Fails for a checkpoint.
+    /// Fails for the state of an unfinished run.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) with how far it is.
+    /// [`Data`](crate::error::ErrorKind::Data) with its progress.
     pub fn refuse_unfinished(&self, name: &str) -> Result<()> {
         match &self.unfinished {
             Some(plan) => Err(Error::data("the state is not finished")
                 .with("file", name)
                 .with("detail", format!("{} of {} units were counted", self.ledger.units(), plan.units))
-                .help("end it by the command that began it, with --resume")),
+                .help("finish it with the command that began it and --resume")),
             None => Ok(()),
         }
     }
@@ -213,7 +210,7 @@ impl StateFile {
         let (Some(mine), Some(theirs)) = (self.groups.keys().next(), other.groups.keys().next()) else {
             return Ok(());
         };
-        let mut pairs = self.settings.keys.iter().zip(mine.iter().zip(theirs));
+        let mut pairs = self.provenance.group_by.iter().zip(mine.iter().zip(theirs));
         match pairs.find(|(_, (mine, theirs))| mine.kind() != theirs.kind()) {
             Some((name, (mine, theirs))) => Err(Error::data("the states differ in the type of a key")
                 .with("detail", format!("{name}: {} and {}", mine.kind(), theirs.kind()))),

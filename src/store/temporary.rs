@@ -1,4 +1,4 @@
-//! The temporary file of an output: what it is written into, and by its lock the right to write it.
+//! The temporary file into which an output is written. Its lock is the right to write the output.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use super::failpoint::{Point, point};
 use crate::error::{Error, Result};
 
-/// Bytes of the longest name that common file systems take.
+/// Bytes of the longest file name that common file systems allow.
 const LONGEST_NAME: usize = 255;
 
-/// Opening a name and finding another file there again and again is somebody's doing.
+/// How often a name may lead to another file than the one just opened; more than that is interference.
 const ATTEMPTS: usize = 100;
 
-/// A name made of another one; of a long one, only its beginning and a checksum.
+/// A name made from another one; from a long one, of its beginning and a checksum.
 pub(super) fn sibling(before: &str, name: &OsStr, after: &str) -> OsString {
     if before.len() + name.len() + after.len() <= LONGEST_NAME {
         let mut sibling = OsString::from(before);
@@ -29,12 +29,12 @@ pub(super) fn sibling(before: &str, name: &OsStr, after: &str) -> OsString {
     format!("{before}{}{checksum}{after}", &name[..name.floor_char_boundary(room)]).into()
 }
 
-/// Which file that is, whatever it is called.
+/// The identity of a file, independent of its name.
 pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Whether an open file is the one that has this name, links not followed.
+/// Whether an open file is the one at this path, without following links.
 pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     match path.symlink_metadata() {
         Ok(metadata) => Ok(identity(&metadata) == identity(&file.metadata()?)),
@@ -43,7 +43,7 @@ pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// What is wrong with an output: the disk is full, or else there cannot be such a file.
+/// The error of an output that cannot be made: the disk is full, or the file is not possible.
 pub(super) fn cannot(path: &Path, error: io::Error) -> Error {
     let full = matches!(error.kind(), IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded);
     let message = "the output cannot be created";
@@ -51,10 +51,9 @@ pub(super) fn cannot(path: &Path, error: io::Error) -> Error {
     told.with("file", path.display()).with("detail", &error).caused_by(error)
 }
 
-/// A file `.NAME.nckit.tmp` beside an output, locked as long as it is open, and removed unless it takes the output's name.
+/// A file `.NAME.nckit.tmp` beside an output. It is locked while it is open, and removed unless it is renamed to the output.
 ///
-/// Its name is always the same, so whoever has the lock knows that one without a lock was left behind by a run that died.
-/// What has any other name is not ours.
+/// Its name is always the same, so an unlocked one was left behind by a run that died. Files of other names are not ours.
 #[derive(Debug)]
 pub(super) struct Temporary {
     pub(super) file: File,
@@ -63,7 +62,7 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// Makes the temporary file of `target`, an output that `shown` names.
+    /// Makes the temporary file of the output `target`, which errors call `shown`.
     ///
     /// # Errors
     ///
@@ -74,7 +73,7 @@ impl Temporary {
         point(Point::Create).map_err(|error| cannot(shown, error))?;
         for _ in 0..ATTEMPTS {
             match OpenOptions::new().write(true).create_new(true).open(&path) {
-                // Where files cannot be locked, having made it must do.
+                // Where files cannot be locked, having made the file is enough.
                 Ok(file) => match file.try_lock() {
                     Err(TryLockError::WouldBlock) => return Err(busy(shown)),
                     Ok(()) | Err(TryLockError::Error(_)) => {
@@ -90,11 +89,11 @@ impl Temporary {
         Err(busy(shown))
     }
 
-    /// Gives it its name, in the place of what had it before only if `overwrite` says so.
+    /// Renames it to the output, and replaces an existing file only if `overwrite` says so.
     ///
     /// # Errors
     ///
-    /// [`AlreadyExists`](IoErrorKind::AlreadyExists) if something has the name and may not be replaced.
+    /// [`AlreadyExists`](IoErrorKind::AlreadyExists) if a file is there that may not be replaced.
     pub(super) fn place(mut self, target: &Path, overwrite: bool) -> io::Result<()> {
         point(Point::Rename)?;
         self.placed = place(&self.path, target, overwrite)?;
@@ -106,36 +105,36 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.placed {
-            // Nothing can be done about a file that cannot be removed.
+            // An error here cannot be helped.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Gives a file, or a folder, the mode of the one that it will replace, and its owner and group as far as that is permitted.
+/// Gives a file or folder the mode of the one that it will replace, and its owner and group as far as permitted.
 pub(super) fn adopt(file: &File, old: &Metadata) -> io::Result<()> {
     let owned = || file.metadata().map(|metadata| (metadata.uid(), metadata.gid()));
     let (user, group) = (old.uid(), old.gid());
     if owned()? != (user, group) && fchown(file, Some(user), Some(group)).is_err() {
-        // Its group may be one of ours all the same.
+        // The group alone may be permitted.
         let _ = fchown(file, None, Some(group));
     }
     let mut mode = old.mode() & 0o777;
     if owned()?.1 != group {
-        // Rights of that group are not for ours.
+        // The rights of its group are not meant for ours.
         mode &= 0o707 | (mode & 0o007) << 3;
     }
     file.set_permissions(Permissions::from_mode(mode))
 }
 
-/// Gives a file another name; whether the old one is gone.
+/// Renames a file; returns whether the old name is gone.
 fn place(from: &Path, target: &Path, overwrite: bool) -> io::Result<bool> {
     if !overwrite {
-        // A second name is made only if nothing has it, whereas renaming replaces what others made in the meantime.
+        // A hard link fails if the name exists; a rename would replace what others have made meanwhile.
         match fs::hard_link(from, target) {
             Ok(()) => return Ok(false),
             Err(error) if error.kind() == IoErrorKind::AlreadyExists => return Err(error),
-            // Not every file system has second names.
+            // Not every file system has hard links.
             Err(_) if target.symlink_metadata().is_ok() => return Err(IoErrorKind::AlreadyExists.into()),
             Err(_) => {}
         }
@@ -143,7 +142,7 @@ fn place(from: &Path, target: &Path, overwrite: bool) -> io::Result<bool> {
     fs::rename(from, target).map(|()| true)
 }
 
-/// Puts the names in the folder of `path` on disk.
+/// Puts the folder entry of `path` on disk.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
@@ -155,7 +154,7 @@ fn busy(shown: &Path) -> Error {
         .help("wait until it has ended, or write to another file")
 }
 
-/// Removes the temporary file of a run that died; one in use is somebody's.
+/// Removes the temporary file of a run that died; one that is locked belongs to another process.
 fn remove_abandoned(path: &Path, shown: &Path) -> Result<()> {
     let in_the_way = || {
         Error::output("something is in the way of the output's temporary file")
@@ -205,7 +204,7 @@ mod tests {
         assert_eq!(Temporary::beside(&target, &target).unwrap_err().kind(), ErrorKind::Resource);
         drop(first);
         assert!(names(dir.path()).is_empty());
-        // Whoever has it is alone, however many begin at once.
+        // One thread at a time has it, however many begin at once.
         let inside = std::sync::atomic::AtomicUsize::new(0);
         let had = std::sync::atomic::AtomicUsize::new(0);
         std::thread::scope(|scope| {
@@ -246,7 +245,7 @@ mod tests {
         std::os::unix::fs::symlink(&victim, &path).unwrap();
         assert_eq!(Temporary::beside(&target, &target).unwrap_err().kind(), ErrorKind::Output);
         fs::remove_file(&path).unwrap();
-        // A second name of a file can be taken away without harm.
+        // Removing a hard link leaves the file.
         fs::hard_link(&victim, &path).unwrap();
         drop(Temporary::beside(&target, &target).unwrap());
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");

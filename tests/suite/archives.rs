@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array, Recor
 use arrow::datatypes::{DataType, Field};
 use nckit::archive::Request;
 use nckit::metrics::Extras;
-use nckit::pipeline::{Job, Plan, Watch};
+use nckit::pipeline::Job;
 use nckit::report::Report;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
@@ -18,10 +18,10 @@ use crate::goldens::plain_job;
 use crate::rows::Random;
 
 /// Labelled rows of one length.
-struct Table {
-    dim: usize,
-    values: Vec<f32>,
-    labels: Vec<i64>,
+pub(crate) struct Table {
+    pub(crate) dim: usize,
+    pub(crate) values: Vec<f32>,
+    pub(crate) labels: Vec<i64>,
 }
 
 impl Table {
@@ -41,7 +41,7 @@ impl Table {
     }
 
     /// Writes the rows `from..to`, `row_group` rows in a group.
-    fn write(&self, path: &Path, rows: std::ops::Range<usize>, row_group: usize) {
+    pub(crate) fn write(&self, path: &Path, rows: std::ops::Range<usize>, row_group: usize) {
         let values = Float32Array::from(self.values[rows.start * self.dim..rows.end * self.dim].to_vec());
         let item = Arc::new(Field::new("item", DataType::Float32, false));
         let features = FixedSizeListArray::new(item, self.dim as i32, Arc::new(values), None);
@@ -99,14 +99,14 @@ fn measure(folder: &Path, metrics: &str, threads: usize) -> Report {
         memory: 4 << 30,
         ..plain_job(vec![folder.to_str().unwrap().to_owned()], Request::default(), &[metrics])
     };
-    Plan::new(job).unwrap().run(&Watch::default()).unwrap()
+    job.run().unwrap()
 }
 
 fn check(table: &Table, folder: &Path, metrics: &str) {
     let report = measure(folder, metrics, 2);
     let group = &report.groups[0];
     let metric = |key: &str| {
-        let found = group.measurements.metrics.iter().find(|metric| metric.key == key).unwrap();
+        let found = group.metric(key).unwrap();
         found.value.unwrap_or_else(|| panic!("{key}: {:?}", found.reason))
     };
     let classes = table.two_pass();

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use nckit::archive::{HeadSource, Request};
 use nckit::batch::Label;
-use nckit::metrics::{Extras, Options, Selection};
-use nckit::pipeline::{HeadRules, Job, Plan, Rounding, RowSource, Watch};
-use nckit::report::{Group, Report};
+use nckit::metrics::{Options, Selection};
+use nckit::pipeline::{Job, Rounding, RowSource};
+use nckit::report::{GroupReport, Report};
 
 /// Names of `goldens.json` and the keys that they are here.
 const KEYS: [(&str, &str); 27] = [
@@ -50,26 +50,12 @@ fn filters(text: &[&str]) -> Vec<(String, String)> {
 
 /// A job of these metrics, all of them if none is named, with nothing else asked for.
 pub(crate) fn plain_job(inputs: Vec<String>, request: Request, metrics: &[&str]) -> Job {
-    Job {
-        inputs,
-        request,
-        head: None,
-        head_transposed: false,
-        head_rules: HeadRules::default(),
-        decisions: None,
-        ood: None,
-        selection: Selection::parse(&metrics.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap(),
-        options: Options::default(),
-        extras: Extras::default(),
-        rounding: Rounding::default(),
-        scores: false,
-        threads: 2,
-        memory: 1 << 30,
-    }
+    let selection = Selection::parse(&metrics.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+    Job { request, selection, threads: 2, memory: 1 << 30, ..Job::new(inputs) }
 }
 
 /// The job of all of `h3`, or of the layers.
-fn job(layer: &str, head: Option<&str>) -> Job {
+pub(crate) fn job(layer: &str, head: Option<&str>) -> Job {
     let rows = |split: &str| RowSource {
         path: data("hive"),
         filters: filters(&[&format!("split={split}"), &format!("layer={layer}")]),
@@ -88,11 +74,7 @@ fn job(layer: &str, head: Option<&str>) -> Job {
 }
 
 fn run(job: Job) -> Report {
-    Plan::new(job).unwrap().run(&Watch::default()).unwrap()
-}
-
-fn value(group: &Group, key: &str) -> Option<f64> {
-    group.measurements.metrics.iter().find(|metric| metric.key == key).and_then(|metric| metric.value)
+    job.run().unwrap()
 }
 
 type Goldens = BTreeMap<(i64, String), serde_json::Value>;
@@ -106,7 +88,7 @@ fn goldens() -> Goldens {
     all["goldens"].as_array().unwrap().iter().map(entry).collect()
 }
 
-fn key_of(group: &Group) -> (i64, String) {
+fn key_of(group: &GroupReport) -> (i64, String) {
     match [&group.key[0].1, &group.key[1].1] {
         [Label::Int(epoch), Label::Text(layer)] => (*epoch as i64, layer.to_string()),
         other => panic!("{other:?}"),
@@ -114,11 +96,11 @@ fn key_of(group: &Group) -> (i64, String) {
 }
 
 /// Compares the keys that the golden has; returns how many.
-fn compare(group: &Group, golden: &serde_json::Value, pairs: &[(&str, &str)]) -> usize {
+fn compare(group: &GroupReport, golden: &serde_json::Value, pairs: &[(&str, &str)]) -> usize {
     let mut compared = 0;
     for (name, key) in pairs {
         let Some(truth) = golden[*name].as_f64() else { continue };
-        let found = value(group, key).unwrap_or_else(|| panic!("{key} of {:?} is absent", group.key));
+        let found = group.value(key).unwrap_or_else(|| panic!("{key} of {:?} is absent", group.key));
         assert!((found - truth).abs() <= 1e-6 * truth.abs(), "{key} of {:?}: {found}, and not {truth}", group.key);
         compared += 1;
     }
@@ -165,7 +147,7 @@ fn layers_without_a_head() {
         let report = run(job(layer, None));
         let golden = &goldens[&(4000, layer.to_owned())]["truth"];
         assert_eq!(compare(&report.groups[0], golden, &KEYS), 19);
-        assert_eq!(value(&report.groups[0], "nc3_dot_mean"), None);
+        assert_eq!(report.groups[0].value("nc3_dot_mean"), None);
     }
 }
 
@@ -196,7 +178,7 @@ fn a_head_in_three_forms_is_one_head() {
     npy.head = Some(HeadSource::parse(&format!("{weights},{bias}")).unwrap());
     npy.request.filters.push(("epoch".into(), "4000".into()));
     assert_eq!(parquet, run(npy).groups);
-    assert!(value(&parquet[0], "nc3_duality_error").is_some());
+    assert!(parquet[0].value("nc3_duality_error").is_some());
 }
 
 /// The same rows in other files and row groups, on one grid: the same bits.

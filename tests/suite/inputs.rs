@@ -255,7 +255,7 @@ fn files_without_rows_conflict_with_nobody() {
     assert!(place.succeed(&["inspect", "in", "-q"]).contains("N = 30"));
     place.succeed(&["accumulate", "in", "-o", "x.ncst", "-q"]);
     let said = place.succeed(&["verify", "x.ncst", "--inputs", "in"]);
-    assert!(said.contains("are what was counted (1 file, by size and footer)"), "{said}");
+    assert!(said.contains("match what was counted (1 file, by size and footer)"), "{said}");
     #[cfg(feature = "sql")]
     assert_eq!(
         place.succeed(&["sql", "-c", "SELECT b, count(*) AS n FROM 'in' GROUP BY b", "-q"]),

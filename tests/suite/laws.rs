@@ -2,8 +2,9 @@
 //!
 //! Laws make the merge right; that the number is right is the oracle's to say.
 
-use nckit::grid::{ExponentRows, Profile};
-use nckit::state::{Accumulate, Chunk, ClassSums, Low, Merge, Parts, Scatter, Shifts};
+use nckit::grid::ExponentRows;
+use nckit::kernels::{Profile, Workspace};
+use nckit::state::{Accumulate, Chunk, ClassSums, Low, Merge, RawState, Scatter, Shifts, State};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -11,12 +12,9 @@ use crate::rows::{Random, Rows, Stored, chunks};
 
 /// All chunks, one after the other, about one table of shifts.
 fn whole<S: Accumulate>(chunks: &[Rows]) -> S {
-    let shifts = Shifts::default();
-    chunks.iter().fold(S::identity(), |mut state, rows| {
-        let profile = rows.profile();
-        state.update(&Chunk { batch: rows.batch(), profile: &profile }, None, &shifts).unwrap();
-        state
-    })
+    let (mut state, shifts, mut workspace) = (S::identity(), Shifts::default(), Workspace::default());
+    chunks.iter().for_each(|rows| rows.add_to(&mut state, &shifts, &mut workspace));
+    state
 }
 
 fn merged<S: Merge>(a: &S, b: &S) -> S {
@@ -57,20 +55,21 @@ fn any_split_into_batches<S: Accumulate>(chunks: &[Rows], random: &mut Random) {
     let bytes = whole::<S>(chunks).encode().unwrap();
     for size in [1, 7, 2048, 2049] {
         let shifts = Shifts::default();
-        let mut state = S::identity();
+        let (mut state, mut workspace) = (S::identity(), Workspace::default());
         for rows in chunks {
-            let profile = rows.profile();
+            let profile = rows.profile(&mut workspace);
             let chunk = Chunk { batch: rows.batch(), profile: &profile };
             let mut order: Vec<u32> = (0..rows.len() as u32).collect();
             random.shuffle(&mut order);
             for (at, batch) in order.chunks(size).enumerate() {
                 if at % 2 == 0 {
-                    state.update(&chunk, Some(batch), &shifts).unwrap();
+                    state.update(&chunk, Some(batch), &shifts, &mut workspace).unwrap();
                 } else {
                     // As an engine hands them on: rows by themselves, and the grid of their chunk.
                     let part = rows.part(batch);
-                    let profile = Profile::on(&part.batch(), profile.grid().clone()).unwrap();
-                    state.update(&Chunk { batch: part.batch(), profile: &profile }, None, &shifts).unwrap();
+                    let profile = Profile::on(&part.batch(), profile.grid().clone(), &mut workspace).unwrap();
+                    let part = Chunk { batch: part.batch(), profile: &profile };
+                    state.update(&part, None, &shifts, &mut workspace).unwrap();
                 }
             }
         }
@@ -140,21 +139,21 @@ trait Old: Accumulate {
     fn old(&self) -> Self;
 }
 
-fn without_residuals(parts: Parts) -> Parts {
+fn without_residuals(parts: RawState) -> RawState {
     let old = |tally: ExponentRows| ExponentRows { unresolved: tally.changed, ..tally };
     let history = parts.history.into_iter().map(|tallies| tallies.into_iter().map(old).collect()).collect();
-    Parts { history, low: Low::zeros(parts.shifts.len()), ..parts }
+    RawState { history, low: Low::zeros(parts.shifts.len()), ..parts }
 }
 
 impl Old for ClassSums {
     fn old(&self) -> Self {
-        without_residuals(self.to_parts().unwrap()).into_class_sums().unwrap()
+        without_residuals(self.to_raw().unwrap()).into_class_sums().unwrap()
     }
 }
 
 impl Old for Scatter {
     fn old(&self) -> Self {
-        without_residuals(self.to_parts().unwrap()).into_scatter().unwrap()
+        without_residuals(self.to_raw().unwrap()).into_scatter().unwrap()
     }
 }
 
@@ -224,20 +223,85 @@ macro_rules! laws {
 laws!(class_sums, ClassSums);
 laws!(scatter, Scatter);
 
+/// A state of either kind obeys the laws of the sums that it holds, and is theirs, byte for byte.
+fn states_of_one_kind<S: Accumulate + Into<State>>(scatter: bool, chunks: &[Rows], random: &mut Random) {
+    let shifts = Shifts::default();
+    let parts: Vec<State> = chunks.iter().map(|rows| rows.state::<S>(&shifts).into()).collect();
+    let all: State = whole::<S>(chunks).into();
+    let bytes = all.encode().unwrap();
+    any_tree(&parts, &bytes, random);
+    let mut updated = State::new(scatter);
+    for rows in chunks {
+        rows.add_to(&mut updated, &shifts, &mut Workspace::default());
+    }
+    assert_eq!(updated.encode().unwrap(), bytes);
+    let decoded = State::decode(&bytes).unwrap();
+    assert_eq!(decoded.encode().unwrap(), bytes);
+    assert_eq!(decoded.canonical().unwrap().encode().unwrap(), bytes);
+    let nothing = State::identity().encode().unwrap();
+    assert_eq!(State::decode(&nothing).unwrap().encode().unwrap(), nothing);
+    for empty in [State::new(false), State::new(true)] {
+        assert_eq!(empty.encode().unwrap(), nothing);
+        assert_eq!(merged(&all, &empty).encode().unwrap(), bytes);
+        assert_eq!(merged(&empty, &all).encode().unwrap(), bytes);
+        let mut state = all.clone();
+        state.subtract(&empty).unwrap();
+        assert_eq!(state.encode().unwrap(), bytes);
+    }
+    let (left, right) = parts.split_at(random.below(parts.len() + 1));
+    let [left, right] = [left, right].map(|parts| parts.iter().fold(State::identity(), |a, b| merged(&a, b)));
+    let mut state = all.clone();
+    state.subtract(&right).unwrap();
+    assert_eq!(state.encode().unwrap(), left.encode().unwrap());
+    state.subtract(&left).unwrap();
+    assert_eq!(state.encode().unwrap(), nothing);
+    if all.rows() > 0 {
+        assert!(State::new(scatter).subtract(&all).is_err());
+        assert!(State::decode_as(scatter, &bytes).is_ok() && State::decode_as(!scatter, &bytes).is_err());
+        assert_eq!(S::decode(&bytes).unwrap().encode().unwrap(), bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+    #[test]
+    fn a_state_obeys_the_laws_of_what_it_holds(seed: u64) {
+        let (chunks, mut random) = (chunks(seed), Random::new(seed));
+        states_of_one_kind::<ClassSums>(false, &chunks, &mut random);
+        states_of_one_kind::<Scatter>(true, &chunks, &mut random);
+    }
+}
+
+/// Rows with and without a scatter matrix neither come together nor apart, and the error says why.
+#[test]
+fn states_of_two_kinds_do_not_merge() {
+    let chunks = chunks(3);
+    let (sums, scatter): (State, State) = (whole::<ClassSums>(&chunks).into(), whole::<Scatter>(&chunks).into());
+    for (mine, theirs) in [(&sums, &scatter), (&scatter, &sums)] {
+        for change in [State::merge, State::subtract] {
+            let error = change(&mut mine.clone(), theirs).unwrap_err();
+            assert_eq!(error.kind(), nckit::error::ErrorKind::Data);
+            assert!(error.message().contains("scatter matrix"), "{error}");
+        }
+    }
+    assert!(State::new(true).subtract(&sums).is_err() && State::new(false).subtract(&scatter).is_err());
+}
+
 /// Rows of the largest short integers, one more than a block holds: in one product, an odd sum would pass `2^53`.
 #[test]
 fn one_row_more_than_a_block_of_the_largest_integers() {
     let largest = (1_u32 << 21) - 1;
     let values = (0..2 * 2049).map(|i| if i % 4 < 2 { f64::from(largest) } else { -f64::from(largest) }).collect();
     let rows = Rows::new(2, Stored::F64(values), &vec![0; 2049]);
-    let profile = Profile::with_exponent(&rows.batch(), 0).unwrap();
+    let mut workspace = Workspace::default();
+    let profile = Profile::with_exponent(&rows.batch(), 0, &mut workspace).unwrap();
     let chunk = Chunk { batch: rows.batch(), profile: &profile };
     let mut together = Scatter::identity();
-    together.update(&chunk, None, &Shifts::default()).unwrap();
+    together.update(&chunk, None, &Shifts::default(), &mut workspace).unwrap();
     let mut apart = Scatter::identity();
     let shifts = Shifts::default();
     for row in 0..2049_u32 {
-        apart.update(&chunk, Some(&[row]), &shifts).unwrap();
+        apart.update(&chunk, Some(&[row]), &shifts, &mut workspace).unwrap();
     }
     assert_eq!(together.encode().unwrap(), apart.encode().unwrap());
     // The mean is largest / 2049, so S_W = 2049 · largest² − largest² / 2049.
@@ -306,8 +370,11 @@ fn what_rounding_took_off_may_need_more_than_64_bits() {
     };
     let (coarse, fine) = (rows(1.0, 2_f64.powi(-40)), rows(0.0, 2_f64.powi(-76)));
     let chunks = [coarse, fine, rows(1.0, 2_f64.powi(-40))];
-    let is_wide = |chunks: &[Rows]| matches!(whole::<Scatter>(chunks).sums().to_parts().unwrap().low, Low::Wide(_));
+    let is_wide = |chunks: &[Rows]| matches!(whole::<Scatter>(chunks).sums().to_raw().unwrap().low, Low::Wide(_));
     assert!(is_wide(&chunks) && !is_wide(&chunks[..1]) && !is_wide(&chunks[1..2]));
+    // Three classes of two dimensions, and 8 bytes more for each of what does not fit.
+    let wide_bytes = |chunks: &[Rows]| whole::<Scatter>(chunks).sums().wide_bytes();
+    assert_eq!((wide_bytes(&chunks), wide_bytes(&chunks[..1])), (3 * 2 * 8, 0));
     let random = &mut Random::new(4);
     identity::<Scatter>(&chunks);
     associativity_and_commutativity::<Scatter>(&chunks, random);

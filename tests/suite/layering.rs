@@ -9,13 +9,20 @@ const ROOMS: [&str; 13] = [
     "cli",
 ];
 
+/// Inside `sql`, from the bottom to the top; `sql` itself, which registers everything, may see all.
+const SQL: [&str; 8] = ["error", "settings", "values", "functions", "aggregates", "sources", "rules", "session"];
+
 /// Rooms that may know a package which is not for everybody.
-const OWNERS: [(&str, &[&str]); 7] = [
+const OWNERS: [(&str, &[&str]); 11] = [
     ("faer", &["kernels", "linalg"]),
     ("datafusion", &["sql", "cli"]),
+    ("tokio", &["sql", "cli"]),
     ("parquet", &["archive", "report"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
+    ("rustyline", &["cli"]),
+    ("signal_hook", &["cli"]),
+    ("terminal_size", &["cli"]),
     ("comfy_table", &["report"]),
     ("safetensors", &["archive"]),
 ];
@@ -111,6 +118,27 @@ fn code(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
 }
 
+/// What a file of a folder imports from folders above it in the order of its room.
+fn inner_offences(room: &str, order: &[&str], folder: &str, text: &str) -> Vec<String> {
+    let place = |name: &str| order.iter().position(|known| *known == name);
+    let Some(own) = place(folder) else { return Vec::new() };
+    let start = format!("crate::{room}::");
+    // Tests may stand on everything.
+    let text = code(text.split("#[cfg(test)]").next().unwrap_or(text));
+    let named = text.match_indices(&start).map(|(at, _)| {
+        let rest = &text[at + start.len()..];
+        rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+    });
+    let above = named.filter(|named| place(named).is_none_or(|other| other > own));
+    above.map(|named| format!("{room}::{folder} imports {room}::{named}")).collect()
+}
+
+/// The folder or file of a room that a path lies in.
+fn folder(path: &Path, root: &Path) -> Option<String> {
+    let inner = path.strip_prefix(root).ok()?.iter().nth(1)?;
+    Some(Path::new(inner).file_stem()?.to_str()?.to_owned())
+}
+
 fn offences(room: &str, text: &str) -> Vec<String> {
     let Some(own) = ROOMS.iter().position(|known| *known == room) else { return Vec::new() };
     let text = code(text);
@@ -143,7 +171,14 @@ fn rooms_import_only_from_rooms_above() {
         .iter()
         .flat_map(|path| {
             let text = fs::read_to_string(path).unwrap();
-            offences(&room(path, &root), &text).into_iter().map(move |offence| format!("{}: {offence}", path.display()))
+            let room = room(path, &root);
+            let mut found = offences(&room, &text);
+            if room == "sql" {
+                let folder = folder(path, &root).unwrap();
+                found.extend(inner_offences("sql", &SQL, &folder, &text));
+                assert!(folder == "mod" || SQL.contains(&folder.as_str()), "sql::{folder} has no place in the order");
+            }
+            found.into_iter().map(move |offence| format!("{}: {offence}", path.display()))
         })
         .collect();
     assert!(all.is_empty(), "{}", all.join("\n"));
@@ -229,6 +264,46 @@ fn offences_in_the_archive_are_seen() {
     assert!(offences("head/parquet.rs", "use parquet::arrow::ProjectionMask;").is_empty());
 }
 
+/// Lines of the command line that name SQL without its feature: `#[cfg]` stands on one of the three lines before.
+fn ungated(text: &str) -> Vec<usize> {
+    let text = code(text);
+    let lines: Vec<&str> = text.lines().collect();
+    let is_gated = |at: usize| lines[at.saturating_sub(3)..at].iter().any(|line| line.contains("feature = \"sql\""));
+    (0..lines.len()).filter(|&at| lines[at].contains("sql::") && !is_gated(at)).map(|at| at + 1).collect()
+}
+
+#[test]
+fn the_command_line_names_sql_behind_its_feature() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    files.retain(|path| !path.starts_with(root.join("sql")));
+    assert!(files.len() > 10, "the command line lies elsewhere");
+    for path in files {
+        let lines = ungated(&fs::read_to_string(&path).unwrap());
+        assert!(lines.is_empty(), "{}: SQL without its feature in lines {lines:?}", path.display());
+    }
+    assert_eq!(ungated("use crate::sql::Query;\n#[cfg(feature = \"sql\")]\nuse crate::sql::Access;"), [1]);
+}
+
+/// Clippy refuses `_ =>` on an enum where this stands, so that a new format compiles only once every place handles it.
+#[test]
+fn no_match_on_the_format_has_a_wildcard() {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let texts = files.iter().map(|path| (path, fs::read_to_string(path).unwrap()));
+    let imports = |text: &str| {
+        let mut lines =
+            text.lines().filter(|line| line.contains("crate::report::") || line.contains("super::format::"));
+        lines.any(|line| line.starts_with("use ") && line.contains("Format"))
+    };
+    let matching: Vec<_> = texts.filter(|(path, text)| imports(text) || path.ends_with("report/format.rs")).collect();
+    assert!(matching.len() >= 4, "the format is matched on elsewhere");
+    for (path, text) in matching {
+        assert!(text.contains("[warn(clippy::wildcard_enum_match_arm)]"), "{}", path.display());
+    }
+}
+
 #[test]
 fn offences_are_seen() {
     assert_eq!(offences("state", "use crate::{batch::Label, metrics::{nc1, nc2}};"), ["state imports metrics"]);
@@ -236,4 +311,12 @@ fn offences_are_seen() {
     assert_eq!(offences("metrics", "use faer::Mat;"), ["metrics knows faer"]);
     assert!(offences("cli", "use crate::{archive::{Archive, Key}, error};").is_empty());
     assert!(offences("batch", "// as crate::metrics::card does").is_empty());
+    let text =
+        "use crate::sql::error::external;\nuse crate::sql::rules::fuse::FuseMetrics;\nuse crate::sql::values::head;";
+    assert_eq!(inner_offences("sql", &SQL, "values", text), ["sql::values imports sql::rules"]);
+    assert_eq!(inner_offences("sql", &SQL, "rules", text), Vec::<String>::new());
+    assert_eq!(
+        inner_offences("sql", &SQL, "values", "use crate::sql::register;"),
+        ["sql::values imports sql::register"]
+    );
 }

@@ -1,30 +1,38 @@
 //! Everything that is tested from outside: one binary, one module per concern.
 
+mod accumulator;
 mod accuracy;
 mod archives;
+#[cfg(feature = "cli")]
 mod cli;
 mod damage;
 mod definition;
 mod directions;
+mod docs;
 mod exact;
+#[cfg(feature = "cli")]
 mod faults;
 mod goldens;
+#[cfg(feature = "cli")]
 mod heads;
+#[cfg(feature = "cli")]
 mod inputs;
 mod laws;
 mod layering;
 mod means;
 mod oracle;
-#[cfg(feature = "sql")]
+mod plain_kernels;
+#[cfg(all(feature = "cli", feature = "sql"))]
 mod queries;
 mod reading;
 mod rows;
 mod second_read;
+#[cfg(feature = "cli")]
 mod sessions;
 #[cfg(feature = "sql")]
 mod sql;
-#[cfg(feature = "sql")]
+#[cfg(all(feature = "cli", feature = "sql"))]
 mod sql_cli;
-#[cfg(feature = "sql")]
+#[cfg(all(feature = "cli", feature = "sql"))]
 mod sql_limits;
 mod stress;

@@ -1,18 +1,14 @@
 //! Class means against two passes in twice the precision of `f64`.
 
-use nckit::grid::Profile;
-use nckit::state::{Accumulate, Chunk, ClassSums, Merge, Shifts, Statistics};
+use nckit::kernels::Workspace;
+use nckit::state::{ClassSums, Merge, Shifts, Statistics};
 
 use crate::definition::Truth;
 use crate::rows::{Random, Rows, Stored, chunks};
 
 fn statistics(chunks: &[Rows]) -> Statistics {
-    let shifts = Shifts::default();
-    let mut state = ClassSums::identity();
-    for rows in chunks {
-        let profile: Profile = rows.profile();
-        state.update(&Chunk { batch: rows.batch(), profile: &profile }, None, &shifts).unwrap();
-    }
+    let (mut state, shifts, mut workspace) = (ClassSums::identity(), Shifts::default(), Workspace::default());
+    chunks.iter().for_each(|rows| rows.add_to(&mut state, &shifts, &mut workspace));
     state.statistics().unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use half::f16;
 use nckit::batch::{Batch, Features, Label};
-use nckit::grid::Profile;
+use nckit::kernels::{Profile, Workspace};
 use nckit::state::{Accumulate, Chunk, Shifts};
 
 /// A generator whose numbers are the same everywhere.
@@ -83,8 +83,14 @@ impl Rows {
         Batch::new(self.dim, features, &self.codes, &self.classes).unwrap()
     }
 
-    pub(crate) fn profile(&self) -> Profile {
-        Profile::of(&self.batch(), self.extra_bits)
+    pub(crate) fn profile(&self, workspace: &mut Workspace) -> Profile {
+        Profile::of(&self.batch(), self.extra_bits, workspace).unwrap()
+    }
+
+    /// Adds all rows to a state.
+    pub(crate) fn add_to<S: Accumulate>(&self, state: &mut S, shifts: &Shifts, workspace: &mut Workspace) {
+        let profile = self.profile(workspace);
+        state.update(&Chunk { batch: self.batch(), profile: &profile }, None, shifts, workspace).unwrap();
     }
 
     /// Row `i` in `f64`.
@@ -127,8 +133,7 @@ impl Rows {
     /// The state of all rows.
     pub(crate) fn state<S: Accumulate>(&self, shifts: &Shifts) -> S {
         let mut state = S::identity();
-        let profile = self.profile();
-        state.update(&Chunk { batch: self.batch(), profile: &profile }, None, shifts).unwrap();
+        self.add_to(&mut state, shifts, &mut Workspace::default());
         state
     }
 }

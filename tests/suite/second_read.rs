@@ -2,7 +2,7 @@
 //! their independence of order, batches and threads.
 
 use nckit::batch::Label;
-use nckit::kernels::Projection;
+use nckit::kernels::{Projection, Workspace};
 use nckit::state::{
     ClassSums, Decision, DecisionCounts, Head, Merge, Role, SecondPass, SecondPassResult, SecondPassSpec,
     SecondPassState, Shifts, Statistics, Verdict,
@@ -59,8 +59,10 @@ fn look(spec: &SecondPassSpec<'_>, chunks: &[Rows]) -> (SecondPassResult, Vec<Ve
     let pass = SecondPass::new(spec).unwrap();
     let (mut seen, mut verdicts) = (SecondPassState::default(), Vec::new());
     for rows in chunks {
-        pass.update(Role::TrainAndEval, &rows.batch(), None, &mut seen, Some(&mut verdicts)).unwrap();
-        pass.update(Role::Ood, &rows.batch(), Some(&every_other(rows)), &mut seen, None).unwrap();
+        pass.update(Role::TrainAndEval, &rows.batch(), None, &mut seen, Some(&mut verdicts), &mut Workspace::default())
+            .unwrap();
+        pass.update(Role::Ood, &rows.batch(), Some(&every_other(rows)), &mut seen, None, &mut Workspace::default())
+            .unwrap();
     }
     (pass.finish(&seen).unwrap(), verdicts)
 }
@@ -148,8 +150,9 @@ fn classes_without_a_centre_are_unseen_and_never_chosen() {
     let asked = SecondPassSpec { projection: Some(&projection), directional: None, ..spec(&kept, None) };
     let pass = SecondPass::new(&asked).unwrap();
     let mut seen = SecondPassState::default();
-    pass.update(Role::Eval, &rows.batch(), None, &mut seen, None).unwrap();
-    pass.update(Role::Ood, &rows.batch(), Some(&[12, 13, 14, 15, 16, 17]), &mut seen, None).unwrap();
+    pass.update(Role::Eval, &rows.batch(), None, &mut seen, None, &mut Workspace::default()).unwrap();
+    pass.update(Role::Ood, &rows.batch(), Some(&[12, 13, 14, 15, 16, 17]), &mut seen, None, &mut Workspace::default())
+        .unwrap();
     let share = |i: usize| rows.row(i)[2].abs() / rows.row(i).iter().map(|x| x * x).sum::<f64>().sqrt();
     let right = (0..12).flat_map(|i| (12..18).map(move |j| (i, j))).filter(|&(i, j)| share(i) > share(j)).count();
     close(pass.finish(&seen).unwrap().neco.unwrap().auroc, right as f64 / 72.0);
@@ -161,14 +164,14 @@ fn roles_count_what_is_theirs() {
     let statistics = statistics(&rows);
     let pass = SecondPass::new(&spec(&statistics, Some(&head))).unwrap();
     let (mut apart, mut together, mut each) = (SecondPassState::default(), SecondPassState::default(), Vec::new());
-    pass.update(Role::Train, &rows.batch(), None, &mut apart, Some(&mut each)).unwrap();
+    pass.update(Role::Train, &rows.batch(), None, &mut apart, Some(&mut each), &mut Workspace::default()).unwrap();
     assert!(pass.finish(&apart).unwrap().decisions.unwrap().tallies.iter().all(|tally| tally.rows == 0));
     assert_eq!(each, vec![Verdict::default(); 18]);
-    pass.update(Role::Eval, &rows.batch(), None, &mut apart, None).unwrap();
-    pass.update(Role::TrainAndEval, &rows.batch(), None, &mut together, None).unwrap();
+    pass.update(Role::Eval, &rows.batch(), None, &mut apart, None, &mut Workspace::default()).unwrap();
+    pass.update(Role::TrainAndEval, &rows.batch(), None, &mut together, None, &mut Workspace::default()).unwrap();
     assert_eq!(pass.finish(&apart).unwrap(), pass.finish(&together).unwrap());
     // A row too many, or too few, is another group.
-    pass.update(Role::Train, &rows.batch(), Some(&[7]), &mut apart, None).unwrap();
+    pass.update(Role::Train, &rows.batch(), Some(&[7]), &mut apart, None, &mut Workspace::default()).unwrap();
     assert!(pass.finish(&apart).is_err());
     assert!(pass.finish(&SecondPassState::default()).is_err());
 }
@@ -261,7 +264,7 @@ proptest! {
                     Random::new(seed ^ size as u64).shuffle(&mut order);
                     for batch in order.chunks(size) {
                         let mut each = Vec::new();
-                        pass.update(role, &rows.batch(), Some(batch), &mut seen, Some(&mut each)).unwrap();
+                        pass.update(role, &rows.batch(), Some(batch), &mut seen, Some(&mut each), &mut Workspace::default()).unwrap();
                         found.extend(batch.iter().copied().zip(each));
                     }
                     found.sort_by_key(|(row, _)| *row);

@@ -1,9 +1,12 @@
-//! What README shows is what happens.
+//! What README and the pages show is what happens.
 
 #[test]
 #[cfg_attr(not(feature = "sql"), ignore = "README shows queries too")]
-fn readme() {
+fn readme_and_pages() {
     // The sessions write there, wherever this build does.
     std::fs::create_dir_all("target").unwrap();
-    trycmd::TestCases::new().case("README.md");
+    let cases = trycmd::TestCases::new();
+    for page in ["README.md", "docs/heads.md", "docs/sql.md", "docs/states.md"] {
+        cases.case(page);
+    }
 }

@@ -29,11 +29,11 @@ use crate::state::Head;
 pub struct Outline {
     path: HeadPath,
     transposed: bool,
+    /// How many classes it has; possibly more than were seen.
     rows: usize,
     dim: usize,
     /// How far apart two rows, and two dimensions of a row, are in the weights.
     strides: [usize; 2],
-    has_bias: bool,
     row_of: Option<HashMap<Label, usize>>,
 }
 
@@ -113,7 +113,7 @@ impl Outline {
             return Err(if bias.shape == [dim] { error.help(other_way(transposed)) } else { error });
         }
         let row_of = labels.map(numbered).transpose()?;
-        Ok(Self { path: path.clone(), transposed, rows, dim, strides, has_bias: bias.is_some(), row_of })
+        Ok(Self { path: path.clone(), transposed, rows, dim, strides, row_of })
     }
 
     /// Where it lies.
@@ -121,19 +121,9 @@ impl Outline {
         &self.path
     }
 
-    /// How many classes it has; possibly more than were seen.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// `D`.
     pub fn dim(&self) -> usize {
         self.dim
-    }
-
-    /// Whether it has a bias.
-    pub fn has_bias(&self) -> bool {
-        self.has_bias
     }
 
     /// Whether its shape does not show which side is the classes.

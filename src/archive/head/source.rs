@@ -156,7 +156,7 @@ impl HeadPath {
                 Some("npz") => "save its arrays each: --head WEIGHT.npy,BIAS.npy",
                 _ => "heads are .parquet, .safetensors or .npy files",
             };
-            Error::usage("cannot infer the format of the head from its extension")
+            Error::usage("cannot infer the head's format from its extension")
                 .with("file", self.weights.display())
                 .help(help)
         })?;

@@ -7,7 +7,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::*;
 use crate::archive::{Archive, Policy, Request, Table, Wanted};
-use crate::grid::Profile;
+use crate::kernels::{Profile, Workspace};
 use crate::state::{Accumulate as _, Chunk, ClassSums, Merge as _, Shifts};
 
 const DIM: usize = 6;
@@ -60,15 +60,18 @@ fn request() -> Request {
 /// Every chunk of an archive in words, and the states of its groups in bytes.
 fn measured(archive: &Archive) -> (Vec<String>, Vec<Vec<u8>>) {
     let (mut chunks, mut states) = (Vec::new(), vec![ClassSums::identity(); 2]);
+    let mut workspace = Workspace::default();
     for unit in 0..archive.units().len() {
         let mut reader = archive.read(unit).unwrap();
         while let Some(chunk) = reader.next().unwrap() {
             let batch = chunk.batch().unwrap();
-            let profile = Profile::of(&batch, 0);
+            let profile = Profile::of(&batch, 0, &mut workspace).unwrap();
             for part in &chunk.parts {
                 let Label::Int(epoch) = part.key[0] else { panic!("{:?}", part.key) };
                 let chunk = Chunk { batch, profile: &profile };
-                states[epoch as usize].update(&chunk, part.rows.as_deref(), &Shifts::default()).unwrap();
+                states[epoch as usize]
+                    .update(&chunk, part.rows.as_deref(), &Shifts::default(), &mut workspace)
+                    .unwrap();
             }
             chunks.push(format!("{unit} {chunk:?}"));
         }

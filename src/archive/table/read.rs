@@ -18,7 +18,8 @@ use crate::archive::vectors::Vectors;
 use crate::archive::{Values, chunk_rows, escaped};
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
-use crate::grid::Profile;
+use crate::grid::Grid;
+use crate::kernels::{Profile, Workspace};
 
 /// Rows that are read at a time where no vectors are.
 const SCALAR_ROWS: usize = 1 << 16;
@@ -32,6 +33,8 @@ pub struct TableReader {
     vectors: Vec<Stream>,
     /// Rows of a step: whole chunks of every vector column.
     step: usize,
+    /// For the grids of chunks.
+    workspace: Workspace,
 }
 
 /// A column of vectors being read.
@@ -80,7 +83,7 @@ impl TableReader {
         let step = streams.iter().map(|stream| stream.chunk).max().unwrap_or(SCALAR_ROWS);
         let roots = roots.into_iter().collect();
         let rows = UnitRows::open(&table.catalogue, unit, &vectors, roots, step, Strings::Plain)?;
-        Ok(Self { wanted: wanted.clone(), rows, vectors: streams, step, table })
+        Ok(Self { wanted: wanted.clone(), rows, vectors: streams, step, workspace: Workspace::default(), table })
     }
 
     /// The next rows; `None` after the last ones, when the file has been found unchanged. After an error the reader is of
@@ -121,7 +124,8 @@ impl TableReader {
                 let vectors = self.rows.vectors(at, count, start);
                 let vectors = vectors.map_err(|error| error.with_default("column", table.name(stream.column)))?;
                 for (labels, grids) in &mut pairs {
-                    let grid = chunk_grid(&vectors, stream.dim, labels, start, self.wanted.extra_bits)?;
+                    let grid =
+                        chunk_grid(&vectors, stream.dim, (labels, start), self.wanted.extra_bits, &mut self.workspace)?;
                     grids.push(ChunkGrid { rows: count, grid });
                 }
                 match &mut read {
@@ -178,13 +182,16 @@ fn constant(label: &Label, rows: usize) -> Result<ArrayRef> {
 fn chunk_grid(
     vectors: &Vectors,
     dim: usize,
-    labels: &Coded,
-    start: usize,
+    (labels, start): (&Coded, usize),
     extra_bits: u32,
-) -> Result<Option<crate::grid::Grid>> {
+    workspace: &mut Workspace,
+) -> Result<Option<Grid>> {
     let codes = &labels.codes[start..][..rows_of(&vectors.values, dim)];
-    let profile = |features: Features<'_>, codes: &[u32]| -> Result<_> {
-        Ok(Some(Profile::of(&Batch::of_finite(dim, features, codes, &labels.values)?, extra_bits).grid().clone()))
+    let mut profile = |features: Features<'_>, codes: &[u32]| -> Result<_> {
+        let profile = Profile::of(&Batch::of_finite(dim, features, codes, &labels.values)?, extra_bits, workspace)?;
+        let grid = profile.grid().clone();
+        workspace.recycle(profile);
+        Ok(Some(grid))
     };
     if vectors.defects.is_empty() && !codes.contains(&NULL) {
         return if codes.is_empty() || dim == 0 { Ok(None) } else { profile(vectors.values.features(), codes) };

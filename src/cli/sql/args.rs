@@ -1,4 +1,4 @@
-//! The flags of `nckit sql`, as typed.
+//! The flags of `nckit sql`.
 
 use clap::Args as ClapArgs;
 
@@ -26,16 +26,17 @@ pub(in crate::cli) struct Sql {
     /// A file of statements, or the name of a query that comes with nckit; `-` is standard input
     #[arg(short, long, value_name = "FILE", conflicts_with = "command", help_heading = "Queries")]
     pub(super) file: Option<String>,
-    /// The queries that come with nckit, or the text of one of them
+    /// List the queries that come with nckit, or print the text of one of them
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["command", "file"], help_heading = "Queries")]
     pub(super) list: Option<String>,
-    /// A table: Parquet files, directories (hive trees too) and quoted globs, CSV or JSON; a path in quotes is a table of itself
+    /// Give a table a name: Parquet files, directories (hive trees too) and quoted globs, CSV or JSON; without a name, a
+    /// query can use a path in quotes
     #[arg(long, value_name = "NAME=PATH", help_heading = "Queries")]
     pub(super) table: Vec<String>,
-    /// The value of a parameter, written $NAME in the query: a number, true, false or text
+    /// Set the parameter $NAME of the query: a number, true, false or text
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Queries")]
     pub(super) param: Vec<String>,
-    /// Permit statements that write: COPY, which makes new files or folders whole or not at all, CREATE TABLE and the like
+    /// Permit statements that write, such as CREATE TABLE, and COPY, whose files and folders appear only when complete
     #[arg(long, help_heading = "Queries")]
     pub(super) allow_write: bool,
 

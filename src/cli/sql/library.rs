@@ -30,7 +30,7 @@ library![
     "store_states",
 ];
 
-/// The text of a query of that name, or of a file; a file comes first.
+/// The text of a file or, if there is no such file, of the query with that name.
 pub(super) fn read(name: &str) -> Result<String> {
     let path = Path::new(name);
     if !path.exists()
@@ -48,14 +48,14 @@ pub(super) fn read(name: &str) -> Result<String> {
     })
 }
 
-/// The text of a query, or all of them with their questions if the name is empty.
+/// The text of a query; the names of all queries with their questions if the name is empty.
 pub(super) fn list(name: &str) -> Result<String> {
     if !name.is_empty() {
         let known = QUERIES.iter().find(|(known, _)| *known == name.trim_end_matches(".sql"));
         return known.map(|(_, text)| (*text).to_owned()).ok_or_else(|| {
             let near = did_you_mean(name, QUERIES.iter().map(|(name, _)| *name));
             let help = near.unwrap_or_else(|| "--list without a name shows all".to_owned());
-            Error::usage("there is no query of that name").with("query", name).help(help)
+            Error::usage("unknown query").with("query", name).help(help)
         });
     }
     let width = QUERIES.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -68,7 +68,7 @@ pub(super) fn list(name: &str) -> Result<String> {
     Ok(text)
 }
 
-/// What a query asks, as its first line says.
+/// The question of a query, from its first line.
 fn question(query: &str) -> &str {
     let first = query.lines().next().unwrap_or_default();
     first.split_once(": ").map_or(first, |(_, question)| question)

@@ -32,9 +32,10 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
         args.param.iter().map(|text| pair("--param", text)).collect::<Result<_>>()?;
     let queries = text.map(|text| queries(&text, &params, &outputs)).transpose()?;
     use_threads(&args.machine, true, console)?;
+    let resources = args.machine.resources();
     let options = SessionOptions {
-        threads: args.machine.thread_count(),
-        memory: Some(args.machine.memory_limit()),
+        threads: resources.threads,
+        memory: Some(resources.memory),
         tables: args.table.iter().map(|text| pair("--table", text)).collect::<Result<_>>()?,
     };
     let access = if args.allow_write { Access::Write } else { Access::Read };
@@ -42,7 +43,7 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
     let Some(queries) = queries else { return shell::run(&runner, &outputs, &params, console) };
     let mut is_heard = true;
     for query in queries {
-        // Where nobody reads results any more, there still is what statements do.
+        // Statements that do more than answer run even if nobody reads results any more.
         if !is_heard && query.only_answers() {
             continue;
         }
@@ -57,7 +58,7 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
     Ok(())
 }
 
-/// What was typed, or stands in a file; `None` asks for a shell.
+/// The statements from the command line, a file or standard input; `None` means an interactive shell.
 fn text(args: &Sql) -> Result<Option<String>> {
     let stdin = || {
         let mut text = String::new();
@@ -75,24 +76,24 @@ fn text(args: &Sql) -> Result<Option<String>> {
     }
 }
 
-/// The statements of a text with their parameters filled in, if what comes of them can be written.
+/// Parses the statements of a text, fills in their parameters, and checks that the outputs can take the results.
 fn queries(text: &str, params: &BTreeMap<String, String>, outputs: &Outputs) -> Result<Vec<Query>> {
     let mut queries = Query::parse(text)?;
     if queries.is_empty() {
-        return Err(Error::usage("there is no statement").help("-c SQL, -f FILE, or statements on standard input"));
+        return Err(Error::usage("no statement is given").help("use -c SQL, -f FILE, or standard input"));
     }
     let mut used = BTreeSet::new();
     for query in &mut queries {
         query.fill(params, &mut used);
     }
     if let Some(unused) = params.keys().find(|name| !used.contains(*name)) {
-        return Err(Error::usage("no statement has this parameter").with("parameter", format!("${unused}")));
+        return Err(Error::usage("no statement uses this parameter").with("parameter", format!("${unused}")));
     }
     let answers = queries.iter().filter(|query| query.returns_rows()).count();
     if outputs.has_files() && answers != 1 {
-        return Err(Error::usage("a file takes the result of one query")
+        return Err(Error::usage("an output file takes the result of one query")
             .with("queries", answers)
-            .help("run them one by one, each with its -o"));
+            .help("run the queries one by one, each with its own -o"));
     }
     Ok(queries)
 }

@@ -1,4 +1,5 @@
-//! Where results go.
+//! Writes the results of queries to files and to standard output.
+#![warn(clippy::wildcard_enum_match_arm)]
 
 use std::cell::RefCell;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -14,22 +15,22 @@ use super::args::Sql;
 use crate::archive::escaped;
 use crate::cli::args::Display;
 use crate::cli::console::wants_color;
-use crate::cli::present::{stdout_format, width};
+use crate::cli::outputs::{stdout_format, width};
 use crate::cli::stdout::{self, Hearing};
 use crate::error::{Error, Result};
 use crate::report::{AnswerStyle, AnswerWriter, Format, Style};
 use crate::sql::describe;
 use crate::store::Output;
 
-/// What a result is written to: files, reserved before anything is read, and standard output.
+/// The files for results, which are reserved before anything is read, and standard output.
 pub(super) struct Outputs {
     files: RefCell<Vec<(Output, Format)>>,
     stdout: Option<Format>,
     style: Style,
 }
 
-/// The next rows of a result.
-type Rows<'a> = dyn FnMut() -> Result<Option<RecordBatch>> + 'a;
+/// Gives the next rows of a result; `None` after the last.
+type NextRows<'a> = dyn FnMut() -> Result<Option<RecordBatch>> + 'a;
 
 impl Outputs {
     pub(super) fn new(args: &Sql, display: &Display) -> Result<Self> {
@@ -49,20 +50,19 @@ impl Outputs {
         !self.files.borrow().is_empty()
     }
 
-    /// The files that a result is written to.
+    /// The paths of the files.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         self.files.borrow().iter().map(|(file, _)| file.path().to_owned()).collect()
     }
 
-    /// Writes a result; how many rows it has, or nothing if nobody reads standard output any more and there is no file.
-    ///
-    /// Rows that nobody would see are not waited for if the statement `may_stop`.
+    /// Writes a result and returns its number of rows; `None` if there is no file and nobody reads standard output any
+    /// more. Then a statement that `may_stop` is not run to its end.
     pub(super) fn write(
         &self,
         schema: &Schema,
         (is_plan, may_stop): (bool, bool),
         conventions: &[(String, Value)],
-        rows: &mut Rows<'_>,
+        rows: &mut NextRows<'_>,
     ) -> Result<Option<usize>> {
         let style = |format| AnswerStyle { format, style: self.style, conventions: conventions.to_vec(), describe };
         let mut files = self.files.borrow_mut();
@@ -92,7 +92,7 @@ fn into_files(
     files: &mut [(Output, Format)],
     mut writers: Vec<AnswerWriter<'_>>,
     begin: &mut Begin<'_>,
-    rows: &mut Rows<'_>,
+    rows: &mut NextRows<'_>,
 ) -> Result<usize> {
     if let Some(((file, format), others)) = files.split_first_mut() {
         let mut count = 0;
@@ -110,10 +110,9 @@ fn into_files(
     writers.into_iter().try_fold(0, |_, writer| writer.finish())
 }
 
-/// A plan is text of many lines, and no cell of a table.
-fn show_plan(out: &mut dyn Write, rows: &mut Rows<'_>) -> Result<usize> {
-    let failed =
-        |error: std::io::Error| Error::io("the result cannot be written").with("detail", &error).caused_by(error);
+/// Shows a plan as lines of text instead of as a cell of a table.
+fn show_plan(out: &mut dyn Write, rows: &mut NextRows<'_>) -> Result<usize> {
+    let failed = |error: std::io::Error| Error::io("cannot write the result").with("detail", &error).caused_by(error);
     let mut count = 0;
     while let Some(batch) = rows()? {
         count += batch.num_rows();

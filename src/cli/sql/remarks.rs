@@ -1,4 +1,4 @@
-//! What is said beside the numbers that a query shows.
+//! Notes on doubtful numbers among those that a query shows.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use arrow::record_batch::RecordBatch;
 use crate::cli::console::{Console, counted};
 use crate::sql::{Doubt, Doubts};
 
-/// Columns that say which row it is.
+/// The most columns that name a row.
 const NAMING: usize = 3;
 
-/// Lines after which the rest is only counted.
+/// The most lines; the rest are counted.
 const LINES: usize = 10;
 
 /// Looks for doubtful numbers among those that are shown.
@@ -26,7 +26,7 @@ pub(super) struct Remarks {
 
 struct Found {
     worst: Doubt,
-    /// The row of the worst.
+    /// The row of the worst doubt.
     place: String,
     rows: u64,
 }
@@ -36,7 +36,7 @@ impl Remarks {
         Self { doubts: doubts.clone(), found: BTreeMap::new(), rows: 0 }
     }
 
-    /// Looks at rows that are shown next.
+    /// Looks at the rows that are shown next.
     pub(super) fn look(&mut self, batch: &RecordBatch) {
         let first = self.rows;
         self.rows += batch.num_rows();
@@ -49,7 +49,7 @@ impl Remarks {
         }
     }
 
-    /// Fields of a struct have the names of metrics; any other column may show one under a name of its own.
+    /// A field of a struct has the name of its metric. Any other column may show any metric, under any name.
     fn look_at(&mut self, name: &str, field: Option<&str>, column: &ArrayRef, place: &dyn Fn(usize) -> String) {
         if let Some(fields) = column.as_struct_opt() {
             for (field, child) in fields.fields().iter().zip(fields.columns()) {
@@ -78,14 +78,15 @@ impl Remarks {
         }
     }
 
-    /// Says what was found, or what the numbers shown are made of.
+    /// Prints the doubts that were found, and those about numbers from which the result was computed.
     pub(super) fn tell(&self, console: &Console) {
         let lines = self.lines();
         lines.iter().take(LINES).for_each(|line| console.note(&format!("note: {line}")));
         if lines.len() > LINES {
             let more = counted((lines.len() - LINES) as u64, "further column", "s");
-            console
-                .note(&format!("note: {more} alike; nc_accuracy(state, metric) and nc_flags(state, metric) tell each"));
+            console.note(&format!(
+                "note: {more} like these; nc_accuracy(state, metric) and nc_flags(state, metric) show each"
+            ));
         }
     }
 
@@ -100,7 +101,7 @@ impl Remarks {
         for (count, doubt) in self.doubts.made() {
             if !self.found.keys().any(|(_, metric)| *metric == doubt.metric) {
                 let numbers = counted(count, "number", "s");
-                lines.push(format!("{}, of which the result is made, {numbers}: {}", doubt.metric, said(&doubt)));
+                lines.push(format!("{}, from which the result is computed, {numbers}: {}", doubt.metric, said(&doubt)));
             }
         }
         lines
@@ -112,7 +113,7 @@ fn said(doubt: &Doubt) -> String {
     error.into_iter().chain(doubt.flags.iter().map(|flag| (*flag).to_owned())).collect::<Vec<_>>().join("; ")
 }
 
-/// `row 3 (epoch=4, layer=h3)`: the first columns that are no measured numbers say which it is.
+/// `row 3 (epoch=4, layer=h3)`: names a row by its first columns that are not floating-point numbers.
 fn place(batch: &RecordBatch, row: usize, number: usize) -> String {
     let schema = batch.schema();
     let names = schema.fields().iter().zip(batch.columns()).filter(|(field, column)| {

@@ -1,4 +1,4 @@
-//! Running statements, one after the other, until somebody asks to stop.
+//! Runs statements one after the other until a signal asks to stop.
 
 use std::cell::{Cell, RefCell};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -18,16 +18,16 @@ use crate::cli::console::Console;
 use crate::error::{Error, Result};
 use crate::sql::{Access, Query, SessionOptions, conventions, doubts, session};
 
-/// Bytes of stack of a thread: plans are walked by recursion, as deep as statements may nest.
+/// Bytes of stack per thread: recursion walks plans, as deep as statements may nest.
 const STACK: usize = 8 << 20;
 
-/// Batches that wait to be written.
+/// The most batches that wait to be written.
 const WAITING: usize = 2;
 
-/// How long threads may take to put away what a statement that was ended holds; they are left behind then.
+/// How long threads may take to release what an aborted statement holds before they are abandoned.
 const FAREWELL: Duration = Duration::from_millis(200);
 
-/// A session, and the threads that it runs on.
+/// A session and its threads.
 pub(super) struct Runner {
     /// `None` once it is dropped.
     runtime: RefCell<Option<Runtime>>,
@@ -39,13 +39,13 @@ pub(super) struct Runner {
     looked: Cell<Instant>,
 }
 
-/// What a statement says, in this order: its columns, then its rows.
+/// A message from a statement: first its columns, then its rows.
 enum Said {
     Columns(SchemaRef, bool),
     Rows(RecordBatch),
 }
 
-/// Ends a statement that is not waited for any more.
+/// Aborts a statement when nobody waits for it any more.
 struct Abort(JoinHandle<()>);
 
 impl Drop for Abort {
@@ -63,13 +63,13 @@ impl Runner {
         Ok(Self { runtime, threads: options.threads, context, access, watch, looked })
     }
 
-    /// What ends statements.
+    /// The watch that ends statements.
     pub(super) fn watch(&self) -> &Watch {
         &self.watch
     }
 
-    /// Runs a statement, writes what comes of it, and says what is to be said beside its numbers; how many rows, or
-    /// nothing if nobody reads them any more.
+    /// Runs a statement, writes its result, and prints remarks on its numbers. Returns the number of rows, or `None` if
+    /// nobody reads them any more.
     pub(super) fn run(&self, query: Query, outputs: &Outputs, console: &Console) -> Result<Option<usize>> {
         self.watch.busy();
         let doubts = doubts(&self.context);
@@ -84,7 +84,7 @@ impl Runner {
         result
     }
 
-    /// Threads that still work for a statement which has ended do not hold up the next one.
+    /// Replaces the threads, so that work left over from an aborted statement does not delay the next one.
     fn leave_behind(&self) -> Result<()> {
         let fresh = runtime(self.threads)?;
         if let Some(old) = self.runtime.borrow_mut().replace(fresh) {
@@ -105,7 +105,7 @@ impl Runner {
         let (sender, receiver) = sync_channel(WAITING);
         let (context, access) = (self.context.clone(), self.access);
         let work = async move {
-            // Who does not listen any more wants nothing more.
+            // If the receiver is gone, nobody needs the error.
             let failed = |error| drop(sender.send(Err(error)));
             let mut answer = match query.run(&context, access).await {
                 Ok(answer) => answer,
@@ -157,7 +157,7 @@ impl Runner {
                 Ok(said) => return said.map(Some),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    // A task that panicked hung up without a word.
+                    // A task that panics closes the channel without a message.
                     return match self.with_runtime(|runtime| runtime.block_on(&mut work.0))? {
                         Err(error) if error.is_panic() => Err(bug(error.into_panic().as_ref())),
                         _ => Ok(None),

@@ -16,12 +16,12 @@ use crate::error::{Error, Result, nearest};
 use crate::sql::{Query, functions};
 use crate::store::Staged;
 
-const WELCOME: &str = "nckit sql: statements end with a semicolon; .help tells more, .quit ends";
+const WELCOME: &str = "nckit sql: end statements with a semicolon; .help shows more, .quit ends";
 
 const HELP: &str = "\
-.functions [WORD]   nckit's functions, or those whose name or summary holds a word
-.tables             tables by name; a path in quotes is a table too: FROM 'archive/**/*.parquet'
-.help               this
+.functions [WORD]   list nckit's functions, or those with the word in their name or summary
+.tables             list tables by name; a path in quotes is a table too: FROM 'archive/**/*.parquet'
+.help               show this
 .quit               end (or control-D)
 
 Any other line is SQL up to its semicolon. A first query:
@@ -41,7 +41,7 @@ pub(super) fn run(
     let mut editor = DefaultEditor::with_config(config).map_err(failed)?;
     let history = history();
     if let Some(path) = history.as_ref().filter(|path| path.is_file()) {
-        // One that cannot be read is no reason not to begin.
+        // The shell works without its history.
         let _ = editor.load_history(path);
     }
     console.note(WELCOME);
@@ -59,7 +59,7 @@ pub(super) fn run(
                 if entry.starts_with('.') || entry.ends_with(';') {
                     let entry = entry.to_owned();
                     typed.clear();
-                    // A history that cannot be kept is no reason to stop.
+                    // The shell works without its history.
                     let _ = editor.add_history_entry(entry.as_str());
                     if !execute(&entry, runner, outputs, params, console) {
                         break;
@@ -72,27 +72,27 @@ pub(super) fn run(
         }
     }
     if let Some(path) = history {
-        // Nor is it one to fail.
+        // A history that cannot be saved is not a failure of the session.
         let _ = save(&mut editor, &path);
     }
     Ok(())
 }
 
-/// Writes the history, whole or not at all.
+/// Replaces the file of the history atomically.
 fn save(editor: &mut DefaultEditor, path: &Path) -> Result<()> {
-    let failed = |error: std::io::Error| Error::io("the history cannot be kept").caused_by(error);
+    let failed = |error: std::io::Error| Error::io("cannot save the history").caused_by(error);
     path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
     let staged = Staged::new(path, false)?;
     editor.save_history(staged.place()).map_err(self::failed)?;
-    // Without new entries nothing is written.
+    // The editor writes no file if there are no new entries.
     if staged.place().exists() { staged.commit() } else { Ok(()) }
 }
 
 fn failed(error: ReadlineError) -> Error {
-    Error::io("the terminal cannot be read").with("detail", &error).caused_by(error)
+    Error::io("cannot read from the terminal").with("detail", &error).caused_by(error)
 }
 
-/// Runs an entry; whether there may be another one.
+/// Runs an entry; whether the shell goes on.
 fn execute(
     entry: &str,
     runner: &Runner,
@@ -135,7 +135,7 @@ fn execute(
     true
 }
 
-/// What a command says; nothing ends the shell.
+/// The output of a command; `None` ends the shell.
 fn command_text(command: &str, tables: &[String]) -> Result<Option<String>> {
     let (name, argument) = command.trim().split_once(char::is_whitespace).unwrap_or((command.trim(), ""));
     let text = match name {
@@ -143,7 +143,7 @@ fn command_text(command: &str, tables: &[String]) -> Result<Option<String>> {
         "quit" | "exit" => return Ok(None),
         "functions" => functions_text(argument.trim()),
         "tables" if tables.is_empty() => {
-            "no table has a name; --table NAME=PATH gives one, and a path in quotes is a table: FROM 'archive'\n"
+            "no table has a name; --table NAME=PATH gives it one, and a path in quotes is a table: FROM 'archive'\n"
                 .to_owned()
         }
         "tables" => tables.iter().flat_map(|name| [escaped(name), "\n".to_owned()]).collect(),
@@ -151,13 +151,13 @@ fn command_text(command: &str, tables: &[String]) -> Result<Option<String>> {
             let near = nearest(name, ["help", "functions", "tables", "quit"]);
             let help =
                 near.first().map_or_else(|| ".help lists them".to_owned(), |near| format!("did you mean .{near}?"));
-            return Err(Error::usage("no such command").with("command", format!(".{name}")).help(help));
+            return Err(Error::usage("unknown command").with("command", format!(".{name}")).help(help));
         }
     };
     Ok(Some(text))
 }
 
-/// Functions whose name or summary holds a word.
+/// Functions with a word in their name or summary.
 fn functions_text(word: &str) -> String {
     let lower = word.to_lowercase();
     let found: Vec<_> = functions()
@@ -172,7 +172,7 @@ fn functions_text(word: &str) -> String {
     found.into_iter().flat_map(|function| [&function.signature, "\n    ", &function.summary, "\n"]).collect()
 }
 
-/// Where entries are kept from one shell to the next.
+/// The file that keeps entries from one shell to the next.
 fn history() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;

@@ -1,4 +1,4 @@
-//! Ending a query that does not end by itself: by signals, and by the memory that it takes.
+//! Ends queries on signals, and when they take too much memory.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::cli::console;
-use crate::cli::resources::anonymous_memory;
 use crate::error::{Error, Result};
 
 /// How long a signal may go unnoticed.
@@ -15,24 +14,24 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 /// How long the program may take to end by itself after a signal.
 const GRACE: Duration = Duration::from_millis(600);
 
-/// What a query may take beyond `--memory`: buffers of readers and writers, threads, and what the allocator keeps.
+/// Bytes that a query may take beyond `--memory`: for buffers of readers and writers, threads, and the allocator.
 const SLACK: u64 = 64 << 20;
 
-/// What signals have asked for, and what else ends a query.
+/// Knows which signals have arrived, and when else to end a query.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
     stop: Arc<AtomicBool>,
     terminated: Arc<AtomicBool>,
-    /// Whether no statement runs, so that an interrupt may end the program at once.
+    /// Whether no statement runs; then an interrupt ends the program at once.
     idle: Arc<AtomicBool>,
-    /// How the terminal was before a prompt was drawn on it; only a shell sets it.
+    /// The terminal's settings before the prompt changed them; only a shell sets them.
     terminal: Arc<OnceLock<String>>,
     memory: Option<u64>,
 }
 
 impl Watch {
-    /// Watches for SIGINT and SIGTERM. The first lets the statement end with what it holds put away, and ends the program;
-    /// in a shell, an interrupt ends the statement alone. A second one ends the program at once.
+    /// Watches for SIGINT and SIGTERM. The first signal lets the statement clean up and then ends the program; in a shell,
+    /// an interrupt ends the statement alone. A second signal ends the program at once.
     pub(super) fn begin(memory: Option<u64>) -> Result<Self> {
         let flag = |set| Arc::new(AtomicBool::new(set));
         let watch =
@@ -55,20 +54,20 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Says that statements are typed at a terminal, which is left as it is now.
+    /// Saves the terminal's settings, so that they can be restored at the end.
     pub(super) fn at_a_terminal(&self) {
         let shown = Command::new("stty").arg("-g").stdin(Stdio::inherit()).stderr(Stdio::null()).output();
         let settings = shown.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
-        // It is set once.
+        // It is set only once.
         let _ = self.terminal.set(settings.trim().to_owned());
     }
 
-    /// A statement begins.
+    /// To be called when a statement begins.
     pub(super) fn busy(&self) {
         self.idle.store(false, Ordering::Relaxed);
     }
 
-    /// It has ended.
+    /// To be called when it has ended.
     pub(super) fn idle(&self) {
         if !self.terminated.load(Ordering::Relaxed) {
             self.stop.store(false, Ordering::Relaxed);
@@ -87,13 +86,14 @@ impl Watch {
         if taken <= limit + limit / 4 + SLACK {
             return Ok(());
         }
-        Err(Error::resource("the query takes more memory than it may")
-            .with("taken", console::bytes(taken))
+        Err(Error::resource("the query uses more memory than it may")
+            .with("used", console::bytes(taken))
             .with("allowed", console::bytes(limit))
-            .help("a larger --memory; or fewer and shorter values at once: WHERE, LIMIT, no array_repeat, repeat or window over all rows"))
+            .help("raise --memory, or hold fewer and shorter values at once: WHERE, LIMIT, no array_repeat, repeat or window over all rows"))
     }
 
-    /// The statement's own thread may hang in a write that nobody reads, or in a plan that never looks up.
+    /// Ends the program if the statement's own thread does not notice a signal: it may hang in a write that nobody reads,
+    /// or in a plan that does not yield.
     fn end_what_does_not_end(&self) {
         let mut since: Option<Instant> = None;
         loop {
@@ -112,11 +112,18 @@ impl Watch {
         }
     }
 
-    /// A prompt that is cut off leaves a terminal that shows nothing of what is typed.
+    /// Restores the terminal's settings; after an aborted prompt it would not show what is typed.
     fn restore_terminal(&self) {
         if let Some(settings) = self.terminal.get().filter(|settings| !settings.is_empty()) {
-            // There is nothing else to be tried.
+            // If this fails, nothing else can be done.
             let _ = Command::new("stty").arg(settings).stdin(Stdio::inherit()).stderr(Stdio::null()).status();
         }
     }
+}
+
+/// Bytes of memory that the process itself holds, without mapped files.
+fn anonymous_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }

@@ -10,10 +10,10 @@ use super::{Buffers, Moments, NEAR, Points, ScaledMoments, Tile, UNRESOLVED};
 pub struct Angles {
     /// Points with a direction.
     pub points: usize,
-    /// Points without.
+    /// Points without a direction.
     pub zeros: usize,
-    /// Pairs of one direction up to rounding, of this arithmetic or 32 times what it left in the points; left out of both
-    /// energies.
+    /// Pairs whose directions differ by no more than rounding: that of this arithmetic, or 32 times the noise of the
+    /// points. Both energies leave them out.
     pub degenerate: u64,
     /// `cos`.
     pub cos: Moments,
@@ -29,11 +29,11 @@ pub struct Angles {
     pub riesz: ScaledMoments,
     /// The least `‖u_i − u_j‖`, degenerate pairs included; `None` without pairs.
     pub min_distance: Option<f64>,
-    /// What the noise of points leaves in these numbers.
+    /// The errors that the noise of the points causes in these numbers.
     pub errors: AngleErrors,
 }
 
-/// Estimates of errors, of pairs one by one.
+/// Moments of the estimated errors of single pairs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct AngleErrors {
     /// Of `‖u_i − u_j‖`, absolute.
@@ -46,23 +46,23 @@ pub struct AngleErrors {
     pub min_distance: f64,
 }
 
-/// What is known of some tiles.
+/// What some tiles add up to.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(super) struct AngleSums {
     degenerate: u64,
     cos: Moments,
     simplex_deviation: f64,
     distance: Moments,
     log_energy: Moments,
     riesz: ScaledMoments,
-    /// Squared, and its estimated error, of the distance itself.
+    /// The smallest squared distance, and the estimated error of the distance.
     min_distance: (f64, f64),
     distance_errors: Moments,
     ln_errors: Moments,
     riesz_errors: ScaledMoments,
 }
 
-impl Default for Part {
+impl Default for AngleSums {
     fn default() -> Self {
         Self {
             degenerate: 0,
@@ -79,7 +79,7 @@ impl Default for Part {
     }
 }
 
-impl Part {
+impl AngleSums {
     pub(super) fn merge(&mut self, other: &Self) {
         self.degenerate += other.degenerate;
         self.cos.merge(&other.cos);
@@ -115,19 +115,19 @@ impl<'a> Task<'a> {
         Self { points: *points, inverse_norms, noise, riesz_s, directions }
     }
 
-    /// What a pair's cosine is in a simplex, but for its sign.
+    /// The magnitude of the cosine of any pair in a simplex.
     fn simplex(&self) -> f64 {
         1.0 / (self.directions as f64 - 1.0)
     }
 
-    pub(super) fn tile(&self, tile: &Tile<'_>, buffers: &mut Buffers) -> Part {
-        let mut part = Part::default();
+    pub(super) fn tile(&self, tile: &Tile<'_>, buffers: &mut Buffers) -> AngleSums {
+        let mut part = AngleSums::default();
         pulp::Arch::new().dispatch(Sweep { task: self, tile, buffers, part: &mut part });
         part
     }
 
     #[inline(always)]
-    fn row(&self, i: usize, first: usize, products: &[f64], all: bool, buffers: &mut Buffers, part: &mut Part) {
+    fn row(&self, i: usize, first: usize, products: &[f64], all: bool, buffers: &mut Buffers, part: &mut AngleSums) {
         let Buffers([cos, squared, values, errors]) = buffers;
         let mut count = products.len();
         let (cos, squared) = (&mut cos[..count], &mut squared[..count]);
@@ -197,7 +197,7 @@ impl<'a> Task<'a> {
 
     /// Distances, whose errors are the square root of their noise where that hides them.
     #[inline(always)]
-    fn distances(&self, squared: &[f64], values: &mut [f64], noise: &[f64], part: &mut Part) {
+    fn distances(&self, squared: &[f64], values: &mut [f64], noise: &[f64], part: &mut AngleSums) {
         let mut least = f64::INFINITY;
         for (value, &squared) in values.iter_mut().zip(squared) {
             *value = squared.sqrt();
@@ -250,7 +250,7 @@ impl<'a> Task<'a> {
         ScaledMoments { ln_scale, moments: Moments::of(values) }
     }
 
-    pub(super) fn finish(&self, part: &Part) -> Angles {
+    pub(super) fn finish(&self, part: &AngleSums) -> Angles {
         let pairs = part.cos.count;
         Angles {
             points: self.directions,
@@ -273,12 +273,12 @@ impl<'a> Task<'a> {
     }
 }
 
-/// The sweep of a tile. A closure of this size would not be inlined where the instructions are chosen.
+/// The sweep of a tile. A closure of this size would not be inlined into the function that chooses the instructions.
 struct Sweep<'a> {
     task: &'a Task<'a>,
     tile: &'a Tile<'a>,
     buffers: &'a mut Buffers,
-    part: &'a mut Part,
+    part: &'a mut AngleSums,
 }
 
 impl WithSimd for Sweep<'_> {

@@ -1,18 +1,18 @@
 //! Quantiles of many positive numbers.
 
-/// Bits of the significand that tell bins apart.
+/// How many bits of the significand are part of a bin's number.
 const BIN_BITS: u32 = 9;
 
-/// The least value that has a bin of its own, by exponent.
+/// The exponent of the smallest value with a bin of its own.
 const LEAST_EXPONENT: i32 = -192;
 
-/// Powers of two that bins cover.
+/// How many powers of two the bins cover.
 const OCTAVES: usize = 256;
 
 /// The bits of the first bin's lower edge, in units of a bin.
 const FIRST: u64 = ((1023 + LEAST_EXPONENT) as u64) << BIN_BITS;
 
-/// Counts in bins of equal ratio, `2^-9` wide: sums of integers, so no order of adding matters.
+/// Counts in bins of equal ratio, `2^-9` wide. They are integers, so the order of additions does not matter.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Histogram(Vec<u64>);
 
@@ -21,7 +21,7 @@ impl Histogram {
         Self(vec![0; OCTAVES << BIN_BITS])
     }
 
-    /// Counts positive values; those beyond the bins in the outermost.
+    /// Counts positive values. Values beyond the bins count in the outermost ones.
     #[inline(always)]
     pub(super) fn add(&mut self, values: &[f64]) {
         for &x in values {
@@ -34,7 +34,7 @@ impl Histogram {
         self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine += theirs);
     }
 
-    /// The value of rank `rank`, counted from 0, values spread evenly over their bin.
+    /// The value of rank `rank`, counted from 0, as if values were spread evenly over their bin.
     fn at(&self, rank: u64) -> f64 {
         let mut below = 0;
         for (bin, &count) in self.0.iter().enumerate() {
@@ -50,7 +50,7 @@ impl Histogram {
     }
 }
 
-/// Non-negative numbers of which quantiles are asked.
+/// Non-negative numbers, for their quantiles.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distribution {
     /// How many of them are 0.
@@ -70,9 +70,9 @@ pub(super) enum Values {
 }
 
 impl Distribution {
-    /// The quantile `q` in `[0, 1]`, linear between the two values next to it; `None` of no values.
+    /// The quantile `q` in `[0, 1]`, linear between the two values next to it; `None` without values.
     ///
-    /// Exact of up to a million values, within 0.2 % of more.
+    /// It is exact for up to a million values, and within 0.2 % for more.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let last = (self.zeros + self.positive).checked_sub(1)?;
         let rank = q * last as f64;

@@ -9,7 +9,7 @@ use std::f64::consts::{LN_2, LOG2_E, SQRT_2};
 const LN_HIGH: f64 = f64::from_bits(LN_2.to_bits() & !0xffff_ffff);
 const LN_LOW: f64 = (LN_2 - LN_HIGH) + 2.319_046_813_846_299_6e-17;
 
-/// Adding it leaves an integer in the low bits of the sum.
+/// Added to a number, it leaves the nearest integer in the low bits of the sum.
 const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52
 
 /// `ln x` for normal `x > 0`, to about one unit in the last place.
@@ -94,7 +94,7 @@ pub(super) fn sum(values: &[f64], f: impl Fn(f64) -> f64) -> f64 {
     tail
 }
 
-/// The largest value; `−∞` of none.
+/// The largest value; `−∞` without values.
 #[inline(always)]
 pub(super) fn max(values: &[f64]) -> f64 {
     let mut lanes = [f64::NEG_INFINITY; LANES];
@@ -127,7 +127,7 @@ pub(super) fn squared_distance(x: &[f64], a: f64, y: &[f64], b: f64) -> f64 {
     lanes.iter().sum::<f64>() + tail
 }
 
-/// Moves the values for which `keep` holds to the front; how many they are.
+/// Moves the values for which `keep` holds to the front, and returns how many they are.
 #[inline(always)]
 pub(super) fn compact(values: &mut [f64], keep: impl Fn(usize, f64) -> bool) -> usize {
     let mut kept = 0;

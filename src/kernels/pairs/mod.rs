@@ -1,8 +1,8 @@
-//! All that is said of pairs of classes, in one sweep over tiles: nothing of size `K × K` is stored.
+//! Sums over all pairs of classes, in one sweep over tiles: nothing of size `K × K` is stored.
 //!
 //! A tile is one matrix product and one pass over its entries; tiles run in parallel and are merged in their order, so
-//! the number of threads changes no bit. Distances of near duplicates, which `‖a‖² + ‖b‖² − 2 a·b` would lose, are taken
-//! from differences.
+//! the number of threads changes no bit. Where `‖a‖² + ‖b‖² − 2 a·b` would lose the digits of a small distance, it is
+//! computed from differences.
 
 #![expect(clippy::inline_always, reason = "a call in loops over pairs would keep them from being vectorised")]
 
@@ -26,33 +26,34 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-/// Points of a side of a tile.
+/// How many points a side of a tile has.
 const TILE: usize = 256;
 
 /// Tiles that are swept before their results are merged: more than any machine's threads.
 const WAVE: usize = 512;
 
-/// Squared distances below this share of the sum of squared norms are taken from differences.
+/// Squared distances below this share of the sum of squared norms are computed from differences.
 const NEAR: f64 = 1e-3;
 
-/// Squared distances up to this many times what rounding makes between equal points are not told from 0: between six
-/// standard deviations in one dimension, and far more in several.
+/// Squared distances up to this many times the mean squared distance that rounding puts between equal points count as 0:
+/// about six standard deviations in one dimension, and far more in several.
 pub(crate) const UNRESOLVED: f64 = 32.0;
 
-/// Points, one a class: centred means or classifier rows.
+/// Points, one for each class: centred means or classifier rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Points<'a> {
     /// `D`.
     pub dim: usize,
     /// `K × D`, row-major, in units of `unit`.
     pub values: &'a [f64],
-    /// Their norms, `K`, in units of `unit`; 0 for a point that has no direction.
+    /// The norms of the points, `K`, in units of `unit`; 0 for a point without a direction.
     pub norms: &'a [f64],
     /// The unit, in feature units: a power of two that keeps squares in range.
     pub unit: f64,
-    /// What rounding left in them: the mean squared distance of each from the true point, `K`, in units of `unit` squared.
+    /// The noise that rounding leaves: the mean squared distance of each point from the true one, `K`, in units of `unit`
+    /// squared.
     pub noise: &'a [f64],
-    /// The largest share of it that lies along one direction: 1 is always right, `1/D` if it is alike in all.
+    /// The largest share of that noise along one direction: `1/D` if it is the same in all directions, and at most 1.
     pub along: f64,
 }
 
@@ -69,12 +70,12 @@ pub struct Variances<'a> {
     pub worst: usize,
 }
 
-/// What is known after a sweep.
+/// The result of a sweep.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sweep {
-    /// If variances were given.
+    /// Present if variances were given.
     pub cdnv: Option<Cdnv>,
-    /// If the exponent of the Riesz energy was given.
+    /// Present if the exponent of the Riesz energy was given.
     pub angles: Option<Angles>,
 }
 
@@ -94,7 +95,7 @@ impl<'a> Points<'a> {
         &self.values[k * self.dim..][..self.dim]
     }
 
-    /// The share of the sum of squared norms up to which a squared distance is rounding: `4 D ε`.
+    /// A squared distance up to this share of the sum of squared norms is rounding: `4 D ε`.
     fn tolerance(&self) -> f64 {
         4.0 * self.dim as f64 * f64::EPSILON
     }
@@ -112,7 +113,7 @@ pub fn sweep(points: &Points<'_>, variances: Option<&Variances<'_>>, riesz_s: Op
     let cdnv = variances.map(|variances| cdnv::Task::new(points, variances));
     let angles = riesz_s.map(|s| angles::Task::new(points, s));
     let mut cdnv_total = cdnv.as_ref().map(cdnv::Task::total);
-    let mut angles_total = angles::Part::default();
+    let mut angles_total = angles::AngleSums::default();
     let idle: Mutex<Vec<Scratch>> = Mutex::default();
     let blocks = points.len().div_ceil(TILE);
     let tiles: Vec<(usize, usize)> = (0..blocks).flat_map(|a| (a..blocks).map(move |b| (a, b))).collect();
@@ -171,7 +172,7 @@ impl Tile<'_> {
     }
 }
 
-/// What a thread needs for a tile.
+/// The memory of a thread for a tile.
 struct Scratch {
     products: Vec<f64>,
     buffers: Buffers,
@@ -179,7 +180,7 @@ struct Scratch {
     counts: Option<distribution::Histogram>,
 }
 
-/// Room for a row of a tile, several times.
+/// Memory for several rows of a tile.
 struct Buffers([[f64; TILE]; 4]);
 
 impl Scratch {

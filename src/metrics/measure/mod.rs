@@ -1,4 +1,4 @@
-//! All metrics of a group.
+//! All metrics of a group, and what is asked for beside them.
 
 #[cfg(test)]
 mod tests;
@@ -6,9 +6,10 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::catalogue::Card;
-use super::group::Group;
+use super::context::MetricContext;
+use super::nc1::classes;
 use super::outcome::Outcome;
-use super::{ClassRow, Evidence, Extras, Measured, Measurements, Options, Pair, Selection, nc1};
+use super::{ClassRow, Evidence, Extras, Measured, Measurements, Options, Pair, Selection};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::state::DecisionCounts;
@@ -20,7 +21,7 @@ use crate::state::DecisionCounts;
 /// # Errors
 ///
 /// [`Data`](crate::error::ErrorKind::Data) if the classifier or the out-of-distribution mean is not of the statistics'
-/// shape; [`Internal`](crate::error::ErrorKind::Internal) if the linear algebra fails.
+/// shape.
 pub fn measure(
     evidence: &Evidence<'_>,
     options: &Options,
@@ -44,9 +45,9 @@ pub fn measure(
         let metrics = selection.cards().map(|card| measured(card, Outcome::null("no_rows"))).collect();
         return Ok(Measurements { metrics, ..Measurements::default() });
     }
-    let group = Group::new(evidence, options, selection, extras);
-    let outcomes = selection.cards().map(|card| Ok((card, group.outcome(card)?))).collect::<Result<Vec<_>>>()?;
-    let (mut accuracy, mut flags) = group.accuracy();
+    let context = MetricContext::new(evidence, options, selection, extras);
+    let outcomes: Vec<_> = selection.cards().map(|card| (card, card.outcome(&context))).collect();
+    let (mut accuracy, mut flags) = context.accuracy();
     let metrics = outcomes.into_iter().map(|(card, outcome)| judged(card, outcome, &mut accuracy)).collect();
     if statistics.counts.contains(&1) {
         flags.push("singleton_classes");
@@ -59,21 +60,21 @@ pub fn measure(
         flags,
         accuracy,
         metrics,
-        per_class: if extras.per_class { class_rows(&group) } else { Vec::new() },
-        worst_pairs: worst_pairs(&group),
+        per_class: if extras.per_class { class_rows(&context) } else { Vec::new() },
+        worst_pairs: worst_pairs(&context),
     })
 }
 
-/// A relative error above it is told beside the number, by [`ROUNDED`].
+/// A number with a relative error above this carries the remark [`ROUNDED`].
 const ROUNDING: f64 = 1e-6;
 
 /// The remark on a number that rounding may have moved by more than 1e-6 of it; `accuracy` says by how much.
 pub const ROUNDED: &str = "rounding_above_1e-6";
 
-/// One below it is not worth a word.
+/// A relative error below this is not reported.
 const NEGLIGIBLE: f64 = 1e-7;
 
-/// Adds what is known of the number's error to `accuracy`, and to its flags if it is worth a remark.
+/// Adds the estimated error of the number to `accuracy`, and a remark on it to the flags if it is large.
 fn judged(card: &Card, mut outcome: Outcome, accuracy: &mut BTreeMap<&'static str, f64>) -> Measured {
     if let Ok(value) = outcome.value {
         let relative = outcome.error / value.abs();
@@ -94,13 +95,19 @@ fn judged(card: &Card, mut outcome: Outcome, accuracy: &mut BTreeMap<&'static st
 
 fn measured(card: &Card, outcome: Outcome) -> Measured {
     let Outcome { value, floor, flags, counts, .. } = outcome;
+    // Every test that measures checks the card too.
+    let on_card = match value {
+        Ok(value) => card.range.contains(value),
+        Err(reason) => card.nulls.contains(&reason),
+    };
+    debug_assert!(on_card, "{} is {value:?}, which its card does not say", card.key);
     Measured { key: card.key, value: value.ok(), floor, reason: value.err(), flags, counts }
 }
 
 /// The pairs hardest to tell apart, worst first.
-fn worst_pairs(group: &Group<'_>) -> Vec<Pair> {
-    let labels = &group.evidence.statistics.labels;
-    let pairs = group.cdnv.iter().flat_map(|cdnv| &cdnv.worst);
+fn worst_pairs(context: &MetricContext<'_>) -> Vec<Pair> {
+    let labels = &context.evidence.statistics.labels;
+    let pairs = context.cdnv.iter().flat_map(|cdnv| &cdnv.worst);
     pairs
         .map(|pair| Pair {
             first: labels[pair.classes.0].clone(),
@@ -112,27 +119,27 @@ fn worst_pairs(group: &Group<'_>) -> Vec<Pair> {
 }
 
 /// One row a class.
-fn class_rows(group: &Group<'_>) -> Vec<ClassRow> {
-    let Evidence { statistics, head, .. } = *group.evidence;
-    let means = &group.means.vectors;
-    let duality = group.duality();
+fn class_rows(context: &MetricContext<'_>) -> Vec<ClassRow> {
+    let Evidence { statistics, head, .. } = *context.evidence;
+    let means = &context.means.vectors;
+    let alignment = context.alignment();
     (0..statistics.classes())
         .map(|class| {
             let label = &statistics.labels[class];
-            let tally = tally(group, label);
+            let tally = tally(context, label);
             let with_head = tally.filter(|_| head.is_some());
-            let worst = group.cdnv.as_ref().and_then(|cdnv| nc1::cdnv_class_worst(cdnv, class));
+            let worst = context.cdnv.as_ref().and_then(|cdnv| classes::cdnv_worst(cdnv, class));
             ClassRow {
                 label: label.clone(),
                 count: statistics.counts[class],
-                variance: nc1::class_variance(statistics, class, group.options).ok(),
+                variance: classes::variance(statistics, class, context.options).ok(),
                 distance: means.norms[class] * means.unit,
-                snr: nc1::class_snr(statistics, &means.points(), class, group.options).ok(),
-                cdnv_mean: group.cdnv.as_ref().and_then(|cdnv| nc1::cdnv_class_mean(cdnv, class).ok()),
+                snr: classes::snr(statistics, &means.points(), class, context.options).ok(),
+                cdnv_mean: context.cdnv.as_ref().and_then(|cdnv| classes::cdnv_mean(cdnv, class).ok()),
                 cdnv_worst: worst.map(|(cdnv, _)| cdnv),
                 worst_neighbour: worst.map(|(_, other)| statistics.labels[other].clone()),
-                cos_head: duality.and_then(|duality| duality.cosines[class]),
-                dot_head: duality.map(|duality| duality.dots[class]),
+                cos_head: alignment.and_then(|alignment| alignment.cosines[class]),
+                dot_head: alignment.map(|alignment| alignment.dots[class]),
                 agreements: with_head.map(|tally| tally.agreements),
                 decisions: tally.map(|tally| tally.rows),
                 ncc_hits: tally.map(|tally| tally.ncc_right),
@@ -142,8 +149,8 @@ fn class_rows(group: &Group<'_>) -> Vec<ClassRow> {
         .collect()
 }
 
-/// The decisions on the rows of a class.
-fn tally<'a>(group: &Group<'a>, label: &Label) -> Option<&'a DecisionCounts> {
-    let decisions = group.findings(|findings| findings.decisions.as_ref())?;
+/// The decisions on rows of this class.
+fn tally<'a>(context: &MetricContext<'a>, label: &Label) -> Option<&'a DecisionCounts> {
+    let decisions = context.findings(|findings| findings.decisions.as_ref())?;
     decisions.labels.binary_search(label).ok().and_then(|at| decisions.tallies.get(at))
 }

@@ -1,7 +1,7 @@
 //! NC1 of rounded rows against NC1 of the rows themselves: the same formulas on statistics of two passes in `f64`.
 
-use super::tests::{cdnv_of, means_of, numbers, rotation, times};
-use super::{Pinv, Vci, cdnv_mean, pinv, trace_ratio, vci};
+use super::tests::{cdnv_of, means_of, numbers, rotation, times, trace_ratio_of};
+use super::{Pinv, Vci, cdnv};
 use crate::kernels::pairs::Cdnv;
 use crate::linalg;
 use crate::metrics::fixture::statistics;
@@ -51,10 +51,10 @@ fn found(statistics: &Statistics) -> Found {
     let options = Options::default();
     let means = means_of(statistics);
     Found {
-        pinv: pinv(statistics, &means.points(), F32, &options).unwrap(),
-        vci: vci(statistics, F32, &options).unwrap(),
+        pinv: Pinv::of(statistics, &means.points(), F32, &options).unwrap(),
+        vci: Vci::of(statistics, F32, &options).unwrap(),
         cdnv: cdnv_of(statistics, &options),
-        trace_ratio: trace_ratio(statistics, &means.points(), &options).unwrap(),
+        trace_ratio: trace_ratio_of(statistics, &means.points(), &options).unwrap(),
     }
 }
 
@@ -78,7 +78,7 @@ fn check(name: &str, dim: usize, rows: &[f64], labels: &[u32], limit: f64) {
     for (key, a, b) in [
         ("nc1_pinv", a.pinv.value, b.pinv.value),
         ("nc1_vci", a.vci.value, b.vci.value),
-        ("nc1_cdnv", cdnv_mean(&a.cdnv).unwrap(), cdnv_mean(&b.cdnv).unwrap()),
+        ("nc1_cdnv", cdnv::mean(&a.cdnv).unwrap(), cdnv::mean(&b.cdnv).unwrap()),
         ("nc1_trace_ratio", a.trace_ratio, b.trace_ratio),
     ] {
         let error = (a / b - 1.0).abs();

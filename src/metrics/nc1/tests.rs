@@ -1,9 +1,10 @@
-use super::*;
-use crate::kernels::pairs::{Variances, sweep};
+use super::{Pinv, Traces, Vci, cdnv, classes};
+use crate::kernels::pairs::{Cdnv, Points, Variances, sweep};
 use crate::linalg;
-use crate::metrics::Centring;
 use crate::metrics::fixture::{assert_close, centred, golden, golden_rows, statistics};
 use crate::metrics::vectors::Vectors;
+use crate::metrics::{Centring, Normaliser, Options, Value};
+use crate::state::Statistics;
 
 const F64: u32 = 53;
 
@@ -13,17 +14,25 @@ pub(super) fn means_of(statistics: &Statistics) -> Vectors {
 }
 
 pub(super) fn cdnv_of(statistics: &Statistics, options: &Options) -> Cdnv {
-    let used = varied(statistics, options);
+    let used = classes::with_variance(statistics, options);
     let variances = Variances { values: &statistics.variances, used: &used, exponent: options.cdnv_exponent, worst: 3 };
     sweep(&means_of(statistics).points(), Some(&variances), None).cdnv.unwrap()
 }
 
+pub(super) fn trace_ratio_of(statistics: &Statistics, means: &Points<'_>, options: &Options) -> Value {
+    Traces::of(statistics, means, options).and_then(Traces::ratio)
+}
+
+fn within_fraction_of(statistics: &Statistics, means: &Points<'_>, options: &Options) -> Value {
+    Traces::of(statistics, means, options).and_then(Traces::within_fraction)
+}
+
 fn pinv_of(statistics: &Statistics) -> Result<Pinv, &'static str> {
-    pinv(statistics, &means_of(statistics).points(), F64, &Options::default())
+    Pinv::of(statistics, &means_of(statistics).points(), F64, &Options::default())
 }
 
 fn vci_of(statistics: &Statistics) -> Value {
-    vci(statistics, F64, &Options::default()).map(|vci| vci.value)
+    Vci::of(statistics, F64, &Options::default()).map(|vci| vci.value)
 }
 
 /// Values between −1 and 1.
@@ -65,23 +74,23 @@ fn golden_values() {
     let (statistics, options) = (golden(), Options::default());
     let means = means_of(&statistics);
     let means = means.points();
-    let nc1 = pinv(&statistics, &means, F64, &options).unwrap();
+    let nc1 = Pinv::of(&statistics, &means, F64, &options).unwrap();
     assert_close(nc1.value, 0.1033908142680865, 1e-12);
     assert_eq!((nc1.rank, nc1.flags()), (3, vec![]));
     assert_eq!((nc1.value_f64, nc1.value_reference_f32), (Some(nc1.value), Some(nc1.value)));
-    assert_close(trace_ratio(&statistics, &means, &options).unwrap(), 0.02088789252071388, 1e-12);
-    assert_close(within_fraction(&statistics, &means, &options).unwrap(), 0.02046051547260373, 1e-12);
-    assert_close(vci(&statistics, F64, &options).unwrap().value, 0.08905277954600843, 1e-12);
+    assert_close(trace_ratio_of(&statistics, &means, &options).unwrap(), 0.02088789252071388, 1e-12);
+    assert_close(within_fraction_of(&statistics, &means, &options).unwrap(), 0.02046051547260373, 1e-12);
+    assert_close(Vci::of(&statistics, F64, &options).unwrap().value, 0.08905277954600843, 1e-12);
     for (class, v) in [0.13194444444444445, 0.2177734375, 0.17125, 0.17925347222222224].into_iter().enumerate() {
-        assert_close(class_variance(&statistics, class, &options).unwrap(), v, 1e-12);
+        assert_close(classes::variance(&statistics, class, &options).unwrap(), v, 1e-12);
     }
     let cdnv = cdnv_of(&statistics, &options);
-    assert_close(cdnv_mean(&cdnv).unwrap(), 0.012875333731516095, 1e-12);
-    assert_close(cdnv_strict(&cdnv).unwrap(), 0.012875333731516095, 1e-12);
-    assert_close(cdnv_log10_mean(&cdnv).unwrap(), -2.0361625776870955, 1e-12);
-    assert_close(cdnv_max(&cdnv).unwrap(), 0.04202872000699472, 1e-12);
+    assert_close(cdnv::mean(&cdnv).unwrap(), 0.012875333731516095, 1e-12);
+    assert_close(cdnv::strict_mean(&cdnv).unwrap(), 0.012875333731516095, 1e-12);
+    assert_close(cdnv::log10_mean(&cdnv).unwrap(), -2.0361625776870955, 1e-12);
+    assert_close(cdnv::max(&cdnv).unwrap(), 0.04202872000699472, 1e-12);
     let squared = cdnv_of(&statistics, &Options { cdnv_exponent: 2.0, ..options });
-    assert_close(cdnv_mean(&squared).unwrap(), 0.0019315756304041044, 1e-12);
+    assert_close(cdnv::mean(&squared).unwrap(), 0.0019315756304041044, 1e-12);
 }
 
 #[test]
@@ -90,12 +99,12 @@ fn options_change_what_they_say() {
     let means = means_of(&statistics);
     let means = means.points();
     let default = Options::default();
-    let nc1 = |options: Options| pinv(&statistics, &means, F64, &options).map(|nc1| nc1.value);
+    let nc1 = |options: Options| Pinv::of(&statistics, &means, F64, &options).map(|nc1| nc1.value);
     let plain = nc1(default).unwrap();
     assert_close(nc1(Options { divide_by_k: false, ..default }).unwrap(), 4.0 * plain, 1e-14);
     let unbiased = Options { normaliser: Normaliser::RowsLessClasses, ..default };
     assert_close(nc1(unbiased).unwrap(), 18.0 / 14.0 * plain, 1e-14);
-    let ratio = |options| trace_ratio(&statistics, &means, &options).unwrap();
+    let ratio = |options| trace_ratio_of(&statistics, &means, &options).unwrap();
     assert_close(ratio(unbiased), 18.0 / 14.0 * ratio(default), 1e-14);
     let balanced = Options { normaliser: Normaliser::Balanced, ..default };
     let between = statistics.variances.iter().zip(&statistics.counts).map(|(v, &n)| v * n as f64).sum::<f64>()
@@ -103,7 +112,7 @@ fn options_change_what_they_say() {
         / ratio(default);
     assert_close(ratio(balanced), statistics.variances.iter().sum::<f64>() / 4.0 / between, 1e-14);
     assert_eq!(nc1(balanced), Err("needs_per_class_scatter"));
-    assert_eq!(vci(&statistics, F64, &balanced), Err("needs_per_class_scatter"));
+    assert_eq!(Vci::of(&statistics, F64, &balanced), Err("needs_per_class_scatter"));
 }
 
 #[test]
@@ -130,9 +139,9 @@ fn invariances() {
         [
             pinv_of(&statistics).unwrap().value,
             vci_of(&statistics).unwrap(),
-            trace_ratio(&statistics, &means.points(), &options).unwrap(),
-            cdnv_mean(&cdnv_of(&statistics, &options)).unwrap(),
-            cdnv_quantile(&cdnv_of(&statistics, &options), 0.9).unwrap(),
+            trace_ratio_of(&statistics, &means.points(), &options).unwrap(),
+            cdnv::mean(&cdnv_of(&statistics, &options)).unwrap(),
+            cdnv::quantile(&cdnv_of(&statistics, &options), 0.9).unwrap(),
         ]
     };
     let plain = make(&rows);
@@ -176,7 +185,7 @@ fn vci_keeps_its_digits_where_one_minus_a_trace_loses_them() {
         let statistics = statistics(dim, &rows, &labels);
         let ratio = |j: usize| 1.0 / axes as f64 / (spread * spread * ((j + 1) * (j + 1)) as f64 / dim as f64);
         let expected = (0..axes).map(|j| 1.0 / (1.0 + ratio(j))).sum::<f64>() / axes as f64;
-        let found = vci(&statistics, F64, &Options::default()).unwrap();
+        let found = Vci::of(&statistics, F64, &Options::default()).unwrap();
         assert_eq!(found.rank, axes);
         assert_close(found.value, expected, 1e-9);
         // NC1: (1/K) Σ Σ_W,jj / (1/axes)
@@ -215,10 +224,10 @@ fn directions_without_variation_are_taken_out() {
         let dropped: Vec<f64> = rows.chunks(dim).flat_map(|row| row[..dim - 1].to_vec()).collect();
         let fewer = statistics(dim - 1, &dropped, &labels);
         let options = Options::default();
-        let (a, b) = (vci(&full, 24, &options).unwrap(), vci(&fewer, 24, &options).unwrap());
+        let (a, b) = (Vci::of(&full, 24, &options).unwrap(), Vci::of(&fewer, 24, &options).unwrap());
         assert_eq!((a.rank, b.rank), (dim - 1, dim - 1));
         assert_close(a.value, b.value, 1e-6);
-        assert_eq!(pinv(&full, &means_of(&full).points(), 24, &options).unwrap().rank, dim - 1);
+        assert_eq!(Pinv::of(&full, &means_of(&full).points(), 24, &options).unwrap().rank, dim - 1);
     }
 }
 
@@ -235,7 +244,7 @@ fn dependent_means_do_not_count_twice() {
         *x += 0.01 * noise[at % dim + at / dim / 4 * dim];
     }
     let statistics = statistics(dim, &rows, &labels);
-    let found = vci(&statistics, F64, &Options::default()).unwrap();
+    let found = Vci::of(&statistics, F64, &Options::default()).unwrap();
     assert_eq!(found.rank, 1);
     assert!(found.value < 1e-3);
     let nc1 = pinv_of(&statistics).unwrap();
@@ -266,9 +275,9 @@ fn what_cannot_be_computed_says_why() {
         [
             pinv_of(statistics).map(|nc1| nc1.value),
             vci_of(statistics),
-            trace_ratio(statistics, &means.points(), &options),
-            within_fraction(statistics, &means.points(), &options),
-            cdnv_mean(&cdnv_of(statistics, &options)),
+            trace_ratio_of(statistics, &means.points(), &options),
+            within_fraction_of(statistics, &means.points(), &options),
+            cdnv::mean(&cdnv_of(statistics, &options)),
         ]
     };
     let single = statistics(3, &rows[..9], &labels[..3]);
@@ -283,17 +292,17 @@ fn what_cannot_be_computed_says_why() {
     // Full collapse.
     let collapsed = statistics(1, &[1.0, 1.0, 2.0, 2.0], &[0, 0, 1, 1]);
     assert_eq!(everything(&collapsed), [Ok(0.0), Err("within_singular"), Ok(0.0), Ok(0.0), Ok(0.0)]);
-    assert_eq!(cdnv_log10_mean(&cdnv_of(&collapsed, &options)), Err("zero_within"));
-    assert_eq!(class_snr(&collapsed, &means_of(&collapsed).points(), 0, &options), Err("zero_within"));
+    assert_eq!(cdnv::log10_mean(&cdnv_of(&collapsed, &options)), Err("zero_within"));
+    assert_eq!(classes::snr(&collapsed, &means_of(&collapsed).points(), 0, &options), Err("zero_within"));
     // Singletons.
     let singletons = statistics(2, &[1.0, 1.0, 2.0, 0.0], &[0, 1]);
-    assert_eq!(cdnv_mean(&cdnv_of(&singletons, &options)), Err("too_few_rows"));
-    assert_eq!(class_variance(&singletons, 0, &options), Err("too_few_rows"));
+    assert_eq!(cdnv::mean(&cdnv_of(&singletons, &options)), Err("too_few_rows"));
+    assert_eq!(classes::variance(&singletons, 0, &options), Err("too_few_rows"));
     let all = Options { min_count: Some(1), ..options };
-    assert_eq!(cdnv_mean(&cdnv_of(&singletons, &all)), Ok(0.0));
+    assert_eq!(cdnv::mean(&cdnv_of(&singletons, &all)), Ok(0.0));
     let unbiased = Options { normaliser: Normaliser::RowsLessClasses, ..options };
     let means = means_of(&singletons);
-    assert_eq!(trace_ratio(&singletons, &means.points(), &unbiased), Err("no_degrees_of_freedom"));
+    assert_eq!(trace_ratio_of(&singletons, &means.points(), &unbiased), Err("no_degrees_of_freedom"));
     assert_eq!(pinv_of(&singletons).unwrap().flags(), ["singleton_classes"]);
     // No scatter.
     let mut sums = golden();
@@ -307,11 +316,11 @@ fn duplicate_means_are_counted_and_left_out() {
     let statistics = statistics(1, &rows, &[0, 0, 1, 1, 2, 2]);
     let cdnv = cdnv_of(&statistics, &Options::default());
     // v = 1 each, d² = 25 for two pairs.
-    assert_close(cdnv_mean(&cdnv).unwrap(), 1.0 / 25.0, 1e-14);
-    assert_eq!(cdnv_strict(&cdnv), Err("degenerate_pairs"));
-    assert_eq!((cdnv.pairs, cdnv.degenerate, cdnv_flags(&cdnv)), (2, 1, vec!["degenerate_pairs"]));
-    assert_close(cdnv_class_mean(&cdnv, 0).unwrap(), 1.0 / 25.0, 1e-14);
-    assert_eq!(cdnv_class_worst(&cdnv, 1).unwrap().1, 2);
+    assert_close(cdnv::mean(&cdnv).unwrap(), 1.0 / 25.0, 1e-14);
+    assert_eq!(cdnv::strict_mean(&cdnv), Err("degenerate_pairs"));
+    assert_eq!((cdnv.pairs, cdnv.degenerate), (2, 1));
+    assert_close(classes::cdnv_mean(&cdnv, 0).unwrap(), 1.0 / 25.0, 1e-14);
+    assert_eq!(classes::cdnv_worst(&cdnv, 1).unwrap().1, 2);
     assert_eq!(pinv_of(&statistics).unwrap().rank, 1);
 }
 
@@ -323,7 +332,7 @@ fn two_classes_and_more_classes_than_dimensions() {
     assert_close(vci_of(&two).unwrap(), 0.2, 1e-14);
     let (rows, labels) = random(30, 4, 10, 0.3);
     let many = statistics(4, &rows, &labels);
-    assert_eq!((pinv_of(&many).unwrap().rank, vci(&many, F64, &Options::default()).unwrap().rank), (4, 4));
+    assert_eq!((pinv_of(&many).unwrap().rank, Vci::of(&many, F64, &Options::default()).unwrap().rank), (4, 4));
     // VCI by its definition, which is good enough away from collapse.
     let (dim, n) = (4, many.rows() as f64);
     // Equal counts: both centres are the same.
@@ -341,7 +350,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
     let statistics = statistics(20, &rows, &labels);
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| (pinv_of(&statistics).unwrap(), vci(&statistics, F64, &Options::default()).unwrap()))
+        pool.install(|| (pinv_of(&statistics).unwrap(), Vci::of(&statistics, F64, &Options::default()).unwrap()))
     };
     let one = run(1);
     assert_eq!(one, run(2));

@@ -6,14 +6,14 @@ use crate::metrics::noise::{SIGNIFICANT, along, of_means, of_rows, significant_o
 use crate::metrics::{Normaliser, Options, finite};
 use crate::state::Statistics;
 
-/// `nc1_vci` and what it stands on.
+/// `nc1_vci` and the directions that it is made of.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Vci {
+pub(in crate::metrics) struct Vci {
     /// The value.
     pub value: f64,
     /// `rank(Σ_B)`.
     pub rank: usize,
-    /// What the rank would be of means in general position: `K − 1`, or the dimensions that vary if they are fewer.
+    /// The rank that means in general position have: `K − 1`, or the number of dimensions that vary if that is less.
     pub full_rank: usize,
     /// Directions that were left out because rounding alone could make what varies along them within classes.
     pub dropped: usize,
@@ -23,72 +23,76 @@ pub struct Vci {
     pub(in crate::metrics) directions: Vec<f64>,
     /// The largest eigenvalue of the scaled `Σ_B`.
     pub(in crate::metrics) strength: f64,
-    /// The trace of what rounding to the grid adds to `Σ_W`, in units of `Σ_W`, over the directions without differences
-    /// of means.
+    /// The trace of what rounding to the grid adds to `Σ_W`, in units of `Σ_W`, over the directions in which means do not
+    /// differ.
     pub(in crate::metrics) hidden: f64,
 }
 
-/// `nc1_vci`, `1 − tr(Σ_T⁺ Σ_B) / rank(Σ_B)` with the weighted `Σ_B` (Xu & Liu 2023). No unit; `[0, 1]`, lower is more
-/// collapsed, 0 at full collapse. Invariant to invertible linear maps of the features.
-///
-/// ```text
-/// mean_r 1/(1 + λ_r),   √λ_r the singular values of L⁻¹ C_wᵀ diag(√(n_k/N)),   L Lᵀ = Σ_W = S_W/N
-/// ```
-///
-/// since a difference from 1 cancels exactly where features collapse. Features are scaled so that `Σ_W` has a unit
-/// diagonal. `r` runs over the directions in which means differ by more than rounding makes of equal ones,
-/// `s_r² > max(4 ν_r, (D ε s_1)²)` (more than 4 for `D > K`) for singular values `s_r` of the means. Of all other directions those are taken out
-/// first in which rows agree up to rounding, as after layer normalisation: eigenvectors of `Σ_W`, restricted to them, up to
-/// `max(D ε, 4 ν)`. The normaliser of `Σ_W` is `N`, whatever the options say: `Σ_T` is the covariance of all rows.
-///
-/// # Errors
-///
-/// `single_class`, `no_scatter`, `needs_per_class_scatter` (if every class is to count the same), `zero_between` if all
-/// means are equal up to rounding, `within_singular` if in some direction means vary, and rows within classes do not by more
-/// than rounding to the grid makes, `out_of_range`.
-pub fn vci(statistics: &Statistics, significand_bits: u32, options: &Options) -> Result<Vci, &'static str> {
-    if statistics.classes() < 2 {
-        return Err("single_class");
-    }
-    if options.normaliser == Normaliser::Balanced {
-        return Err("needs_per_class_scatter");
-    }
-    let scatter = statistics.scatter.as_ref().ok_or("no_scatter")?;
-    let scaled = Scaled::new(statistics, scatter, significand_bits)?;
-    let between = scaled.between(statistics)?;
-    let rest = scaled.rest(statistics, &between)?;
-    if statistics.rows() < (statistics.classes() + rest.size) as u64 {
-        return Err("within_singular"); // N − K rows too few to span what is left
-    }
-    let (ratios, directions) = scaled.ratios(between.means, &rest)?;
-    let directions = scaled.spread(&directions, statistics.dim);
-    let varies = |x: &[f64]| SIGNIFICANT * along(x, &statistics.rounding) < 1.0;
-    if !directions.chunks_exact(statistics.dim).all(varies) {
-        return Err("within_singular");
-    }
-    let width = scaled.dimensions.len();
-    Ok(Vci {
-        value: finite(ratios.iter().map(|ratio| 1.0 / (1.0 + ratio)).sum::<f64>() / between.rank as f64)?,
-        rank: between.rank,
-        full_rank: width.min(statistics.classes() - 1),
-        dropped: width - rest.size,
-        ratios,
-        directions,
-        strength: between.strength,
-        hidden: rest.hidden,
-    })
-}
-
 impl Vci {
+    /// `nc1_vci`, `1 − tr(Σ_T⁺ Σ_B) / rank(Σ_B)` with the weighted `Σ_B` (Xu & Liu 2023). No unit; `[0, 1]`, lower is more
+    /// collapsed, 0 at full collapse. Invariant to invertible linear maps of the features.
+    ///
+    /// ```text
+    /// mean_r 1/(1 + λ_r),   √λ_r the singular values of L⁻¹ C_wᵀ diag(√(n_k/N)),   L Lᵀ = Σ_W = S_W/N
+    /// ```
+    ///
+    /// since a difference from 1 cancels exactly where features collapse. Features are scaled so that `Σ_W` has a unit
+    /// diagonal. `r` runs over the directions in which means differ by more than rounding makes of equal ones,
+    /// `s_r² > max(4 ν_r, (D ε s_1)²)` (more than 4 for `D > K`) for singular values `s_r` of the means. Of all other directions those are taken out
+    /// first in which rows agree up to rounding, as after layer normalisation: eigenvectors of `Σ_W`, restricted to them, up to
+    /// `max(D ε, 4 ν)`. The normaliser of `Σ_W` is `N`, whatever the options say: `Σ_T` is the covariance of all rows.
+    ///
+    /// # Errors
+    ///
+    /// `single_class`, `no_scatter`, `needs_per_class_scatter` (if every class is to count the same), `zero_between` if all
+    /// means are equal up to rounding, `within_singular` if in some direction means vary, and rows within classes do not by more
+    /// than rounding to the grid makes, `out_of_range`.
+    pub(in crate::metrics) fn of(
+        statistics: &Statistics,
+        significand_bits: u32,
+        options: &Options,
+    ) -> Result<Self, &'static str> {
+        if statistics.classes() < 2 {
+            return Err("single_class");
+        }
+        if options.normaliser == Normaliser::Balanced {
+            return Err("needs_per_class_scatter");
+        }
+        let scatter = statistics.scatter.as_ref().ok_or("no_scatter")?;
+        let scaled = Scaled::new(statistics, scatter, significand_bits)?;
+        let between = scaled.between(statistics)?;
+        let rest = scaled.rest(statistics, &between)?;
+        if statistics.rows() < (statistics.classes() + rest.size) as u64 {
+            return Err("within_singular"); // N − K rows too few to span what is left
+        }
+        let (ratios, directions) = scaled.ratios(between.means, &rest)?;
+        let directions = scaled.spread(&directions, statistics.dim);
+        let varies = |x: &[f64]| SIGNIFICANT * along(x, &statistics.rounding) < 1.0;
+        if !directions.chunks_exact(statistics.dim).all(varies) {
+            return Err("within_singular");
+        }
+        let width = scaled.dimensions.len();
+        Ok(Self {
+            value: finite(ratios.iter().map(|ratio| 1.0 / (1.0 + ratio)).sum::<f64>() / between.rank as f64)?,
+            rank: between.rank,
+            full_rank: width.min(statistics.classes() - 1),
+            dropped: width - rest.size,
+            ratios,
+            directions,
+            strength: between.strength,
+            hidden: rest.hidden,
+        })
+    }
+
     /// `directions_dropped` if some were left out, `rank_lowered` if means differ in fewer directions than as many means
     /// in general position do.
-    pub fn flags(&self) -> Vec<&'static str> {
+    pub(super) fn flags(&self) -> Vec<&'static str> {
         let flags = [("directions_dropped", self.dropped > 0), ("rank_lowered", self.rank < self.full_rank)];
         flags.into_iter().filter(|(_, raised)| *raised).map(|(flag, _)| flag).collect()
     }
 
-    /// What the flags are about: how many directions were left out, the rank, and what it would be in general.
-    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+    /// The counts that belong to the flags: the directions left out, the rank, and the rank in general.
+    pub(super) fn counts(&self) -> Vec<(&'static str, u64)> {
         let counts = [("directions_dropped", self.dropped), ("rank", self.rank), ("full_rank", self.full_rank)];
         let counted = counts.into_iter().filter(|(_, count)| *count > 0 && !self.flags().is_empty());
         counted.map(|(what, count)| (what, count as u64)).collect()
@@ -130,17 +134,17 @@ struct Between {
     rank: usize,
     /// The largest eigenvalue.
     strength: f64,
-    /// They, rank × d, orthonormal.
+    /// The directions, rank × d, orthonormal.
     vectors: Vec<f64>,
-    /// The same at the length of what means differ along them: `Σ_B` is the Gram matrix.
+    /// The same, each as long as means differ along it: `Σ_B` is their Gram matrix.
     means: Vec<f64>,
 }
 
-/// What is left without the directions in which nothing varies.
+/// The directions that are left without those in which nothing varies.
 struct Rest {
     /// How many directions.
     size: usize,
-    /// They, size × d; `None` if none is missing: then they are the axes.
+    /// The directions, size × d; `None` if none was taken out, and they are the axes.
     basis: Option<Vec<f64>>,
     /// See [`Vci`].
     hidden: f64,
@@ -179,7 +183,7 @@ impl Scaled {
         Ok(Self { dimensions, deviations, within, means, row_noise, mean_noise })
     }
 
-    /// What rounding to the grid alone adds to variances of features, in units of those within classes.
+    /// The variances that rounding makes, in units of the features' variances within classes.
     fn share(&self, noise: &[f64]) -> Vec<f64> {
         self.dimensions.iter().zip(&self.deviations).map(|(&j, deviation)| noise[j] / (deviation * deviation)).collect()
     }
@@ -234,8 +238,8 @@ impl Scaled {
         Ok(Rest { size, basis: (size < width).then_some(basis), hidden })
     }
 
-    /// `Σ_W` restricted to the directions in which means do not differ, and `kept` along those in which they do: more than
-    /// what may be taken out has.
+    /// `Σ_W` restricted to the directions in which means do not differ. Along those in which they do, its eigenvalue is `kept`,
+    /// which is more than that of any direction that may be taken out.
     fn restricted(&self, between: &Between, kept: f64) -> Vec<f64> {
         let width = self.dimensions.len();
         let v = &between.vectors;

@@ -9,14 +9,14 @@ use super::{FirstPass, differ_in_length};
 use crate::archive::{Archive, Decoded, Key, Policy, Skipped, is_damage};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
-use crate::grid::Profile;
+use crate::kernels::{Profile, Workspace};
 use crate::metrics::{OodMean, Options};
 use crate::pipeline::digest;
 use crate::pipeline::evaluate::{Evaluation, FurtherRows};
-use crate::pipeline::memory::{Meter, classes_bytes, held, metric_bytes};
+use crate::pipeline::memory::{Meter, classes_bytes, held};
 use crate::pipeline::scan::{Place, Watch, scan, scan_until};
-use crate::state::{Accumulate, Chunk, ClassSums, Scatter, Shifts, Statistics};
-use crate::store::{self, Entry};
+use crate::state::{Accumulate, Chunk, ClassSums, Shifts, State};
+use crate::store::{GroupState, LedgerEntry};
 
 /// How rows are rounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,115 +28,53 @@ pub struct Rounding {
 }
 
 impl Rounding {
-    pub(in crate::pipeline) fn profile(self, batch: &Batch<'_>) -> Result<Profile> {
+    pub(in crate::pipeline) fn profile(self, batch: &Batch<'_>, workspace: &mut Workspace) -> Result<Profile> {
         match self.exponent {
-            Some(exponent) => Profile::with_exponent(batch, exponent),
-            None => Ok(Profile::of(batch, self.extra_bits)),
+            Some(exponent) => Profile::with_exponent(batch, exponent, workspace),
+            None => Profile::of(batch, self.extra_bits, workspace),
         }
     }
 
     /// Adds all rows of a chunk, whatever their groups.
-    pub(in crate::pipeline) fn add<S: Accumulate>(self, chunk: &Decoded, state: &mut S, shifts: &Shifts) -> Result<()> {
+    pub(in crate::pipeline) fn add(
+        self,
+        chunk: &Decoded,
+        state: &mut State,
+        shifts: &Shifts,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
         let batch = chunk.finite_batch()?;
-        let profile = self.profile(&batch)?;
-        state.update(&Chunk { batch, profile: &profile }, None, shifts)
-    }
-}
-
-/// A state that numbers can be made of.
-pub(in crate::pipeline) trait Present: Accumulate + store::Kept + Send + Sync {
-    fn statistics(&self) -> Result<Statistics>;
-
-    /// What grows with the classes.
-    fn class_sums(&self) -> &ClassSums;
-}
-
-impl Present for ClassSums {
-    fn class_sums(&self) -> &ClassSums {
-        self
-    }
-
-    fn statistics(&self) -> Result<Statistics> {
-        self.statistics()
-    }
-}
-
-impl Present for Scatter {
-    fn class_sums(&self) -> &ClassSums {
-        self.sums()
-    }
-
-    fn statistics(&self) -> Result<Statistics> {
-        self.statistics()
-    }
-}
-
-/// What was seen of a group.
-pub(in crate::pipeline) struct Gathered<S> {
-    pub(in crate::pipeline) state: S,
-    pub(in crate::pipeline) skipped: Skipped,
-    /// `D`; 0 before the first row.
-    pub(in crate::pipeline) dim: usize,
-    /// Rows by the significand bits of their features.
-    precisions: BTreeMap<u32, u64>,
-}
-
-impl<S: Present> Gathered<S> {
-    fn new() -> Self {
-        Self { state: S::identity(), skipped: Skipped::default(), dim: 0, precisions: BTreeMap::new() }
-    }
-
-    /// The significand bits of the most precise features.
-    pub(in crate::pipeline) fn significand_bits(&self) -> u32 {
-        self.precisions.last_key_value().map_or(0, |(&bits, _)| bits)
-    }
-
-    /// Bytes that its metrics take, its statistics included.
-    pub(in crate::pipeline) fn metric_bytes(&self, scatter: bool) -> u64 {
-        metric_bytes(self.state.class_sums().classes() as u64, self.dim as u64, scatter)
-    }
-
-    /// What a file has kept of a group.
-    pub(in crate::pipeline) fn read(group: &store::Group) -> Result<Self> {
-        let state: S = group.decode()?;
-        let precisions = group.rows_of_bits().filter(|&(_, rows)| rows > 0).collect();
-        let dim = if state.rows() > 0 { state.dim() } else { 0 };
-        Ok(Self { state, skipped: group.skipped.clone(), dim, precisions })
-    }
-
-    /// What a file keeps of it.
-    pub(in crate::pipeline) fn kept(&self) -> Result<store::Group> {
-        let precisions: Vec<(u32, u64)> = self.precisions.iter().map(|(&bits, &rows)| (bits, rows)).collect();
-        store::Group::new(&self.state, self.skipped.clone(), &precisions)
-    }
-
-    fn check_dim(&mut self, dim: usize) -> Result<()> {
-        if self.dim != 0 && self.dim != dim {
-            return Err(differ_in_length(self.dim, dim));
-        }
-        self.dim = dim;
+        let profile = self.profile(&batch, workspace)?;
+        state.update(&Chunk { batch, profile: &profile }, None, shifts, workspace)?;
+        workspace.recycle(profile);
         Ok(())
     }
+}
 
-    pub(in crate::pipeline) fn merge(&mut self, other: &Self) -> Result<()> {
-        if other.dim != 0 {
-            self.check_dim(other.dim)?;
-        }
-        self.skipped.add(&other.skipped);
-        for (&bits, rows) in &other.precisions {
-            *self.precisions.entry(bits).or_default() += rows;
-        }
-        self.state.merge(&other.state)
+/// Refuses rows of another length than those of the group.
+fn check_dim(group: &GroupState, dim: usize) -> Result<()> {
+    match group.state.dim() {
+        0 => Ok(()),
+        known if known == dim => Ok(()),
+        known => Err(differ_in_length(known, dim)),
     }
+}
+
+/// Adds rows that were counted elsewhere to those of a group.
+pub(in crate::pipeline) fn merge(group: &mut GroupState, other: &GroupState) -> Result<()> {
+    if other.state.dim() != 0 {
+        check_dim(group, other.state.dim())?;
+    }
+    group.merge(other)
 }
 
 /// The classes that `--min-count` and `--max-count` leave.
-pub(in crate::pipeline) struct Kept {
+pub(in crate::pipeline) struct KeptClasses {
     classes: BTreeMap<Key, BTreeSet<Label>>,
     dropped: BTreeMap<Key, u64>,
 }
 
-impl Kept {
+impl KeptClasses {
     /// How many classes of the group were left out.
     pub(in crate::pipeline) fn dropped(&self, key: &Key) -> u64 {
         self.dropped.get(key).copied().unwrap_or(0)
@@ -198,7 +136,7 @@ impl FirstPass {
         sound: &[bool],
         options: &Options,
         watch: &Watch,
-    ) -> Result<Option<Kept>> {
+    ) -> Result<Option<KeptClasses>> {
         let (least, most) = (options.min_count.unwrap_or(1), options.max_count.unwrap_or(u64::MAX));
         if least <= 1 && most == u64::MAX {
             return Ok(None);
@@ -206,7 +144,7 @@ impl FirstPass {
         let units: Vec<usize> = (0..sound.len()).filter(|&unit| sound[unit]).collect();
         let counts = self.archive.count_labels(&units)?;
         watch.check()?;
-        let mut kept = Kept { classes: BTreeMap::new(), dropped: BTreeMap::new() };
+        let mut kept = KeptClasses { classes: BTreeMap::new(), dropped: BTreeMap::new() };
         for (key, classes) in counts {
             let all = classes.len();
             let classes: BTreeSet<Label> =
@@ -219,54 +157,54 @@ impl FirstPass {
 }
 
 /// What a worker, or all of them, made of some units.
-pub(in crate::pipeline) struct Counted<S> {
-    pub(in crate::pipeline) groups: BTreeMap<Key, Gathered<S>>,
+pub(in crate::pipeline) struct Counted {
+    pub(in crate::pipeline) groups: BTreeMap<Key, GroupState>,
     /// What the ledger says of each unit, by its position in the list of units; empty if no ledger is kept.
-    pub(in crate::pipeline) entries: BTreeMap<usize, Entry>,
+    pub(in crate::pipeline) entries: BTreeMap<usize, LedgerEntry>,
     /// How many of the units were read.
     pub(in crate::pipeline) units: usize,
 }
 
 /// The states of all groups of these units.
-pub(in crate::pipeline) fn accumulate<S: Present>(
+pub(in crate::pipeline) fn accumulate(
     first_pass: &FirstPass,
     units: &[usize],
-    kept: Option<&Kept>,
+    kept: Option<&KeptClasses>,
     watch: &Watch,
-) -> Result<BTreeMap<Key, Gathered<S>>> {
+) -> Result<BTreeMap<Key, GroupState>> {
     first_pass.meter.set(0);
     let counted = count(first_pass, units, kept, false, watch, None)?;
     watch.check()?;
-    first_pass.meter.set(counted.groups.values().map(|group: &Gathered<S>| held(group.state.class_sums())).sum());
+    first_pass.meter.set(counted.groups.values().map(|group| held(group.state.class_sums())).sum());
     Ok(counted.groups)
 }
 
 /// The same up to a pause, with the ledger.
-pub(in crate::pipeline) fn accumulate_until<S: Present>(
+pub(in crate::pipeline) fn accumulate_until(
     first_pass: &FirstPass,
     units: &[usize],
     watch: &Watch,
     pause: &(dyn Fn() -> bool + Sync),
-) -> Result<Counted<S>> {
+) -> Result<Counted> {
     count(first_pass, units, None, true, watch, Some(pause))
 }
 
-fn count<S: Present>(
+fn count(
     first_pass: &FirstPass,
     units: &[usize],
-    kept: Option<&Kept>,
+    kept: Option<&KeptClasses>,
     ledger: bool,
     watch: &Watch,
     pause: Option<&(dyn Fn() -> bool + Sync)>,
-) -> Result<Counted<S>> {
+) -> Result<Counted> {
     let shifts = ShiftTables::default();
     let bits = first_pass.archive.significand_bits();
-    let look = |worker: &mut Counted<S>, place: Place, chunk: &Decoded| {
+    let look = |(worker, workspace): &mut (Counted, Workspace), place: Place, chunk: &Decoded| {
         let batch = chunk.finite_batch()?;
-        let profile = first_pass.rounding.profile(&batch)?;
-        let mut entry = Entry::default();
+        let profile = first_pass.rounding.profile(&batch, workspace)?;
+        let mut entry = LedgerEntry::default();
         for part in &chunk.parts {
-            let group = worker.groups.entry(part.key.clone()).or_insert_with(Gathered::new);
+            let group = worker.groups.entry(part.key.clone()).or_insert_with(|| GroupState::new(first_pass.scatter));
             group.skipped.add(&part.skipped);
             entry.skipped += part.skipped.total();
             let filtered = kept.map(|kept| kept.rows(chunk, &part.key, part.rows.as_deref()));
@@ -278,13 +216,16 @@ fn count<S: Present>(
                 continue;
             }
             entry.used += used as u64;
-            group.check_dim(chunk.dim)?;
-            *group.precisions.entry(bits).or_default() += used as u64;
-            let before = group.state.class_sums().classes();
+            check_dim(group, chunk.dim)?;
+            group.precisions.count(bits, used as u64)?;
+            let (before, wide) = (group.state.class_sums().classes(), group.state.class_sums().wide_bytes());
             room_for(&first_pass.meter, chunk, rows, group.state.class_sums())?;
-            group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts.of(&part.key))?;
-            first_pass.meter.grow(classes_bytes(&group.state.class_sums().labels()[before..], chunk.dim));
+            group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts.of(&part.key), workspace)?;
+            let sums = group.state.class_sums();
+            let widened = sums.wide_bytes().saturating_sub(wide) as u64;
+            first_pass.meter.grow(classes_bytes(&sums.labels()[before..], chunk.dim) + widened);
         }
+        workspace.recycle(profile);
         if ledger {
             let unit = worker.entries.entry(place.unit).or_default();
             unit.used += entry.used;
@@ -294,18 +235,20 @@ fn count<S: Present>(
         Ok(())
     };
     let new = || Counted { groups: BTreeMap::new(), entries: BTreeMap::new(), units: 0 };
+    let worker = || (new(), first_pass.device.workspace());
     let (workers, read) =
-        scan_until(&first_pass.archive, units, first_pass.threads, watch, pause, new, |worker, place, chunk| {
+        scan_until(&first_pass.archive, units, first_pass.threads, watch, pause, worker, |worker, place, chunk| {
             look(worker, place, chunk).map_err(|error| at_row(error, &first_pass.archive, units[place.unit], chunk))
         })?;
+    let workers = workers.into_iter().map(|(counted, _)| counted);
     let mut all = new();
     all.units = read;
-    // A unit of which no row was asked for was read all the same.
-    all.entries.extend((0..if ledger { read } else { 0 }).map(|unit| (unit, Entry::default())));
+    // A unit without a wanted row was read all the same.
+    all.entries.extend((0..if ledger { read } else { 0 }).map(|unit| (unit, LedgerEntry::default())));
     for worker in workers {
         for (key, group) in worker.groups {
             match all.groups.get_mut(&key) {
-                Some(merged) => merged.merge(&group).map_err(|error| first_pass.locate(error, &key))?,
+                Some(merged) => merge(merged, &group).map_err(|error| first_pass.locate(error, &key))?,
                 None => {
                     all.groups.insert(key, group);
                 }
@@ -336,35 +279,39 @@ fn room_for(meter: &Meter, chunk: &Decoded, rows: Option<&[u32]>, state: &ClassS
 
 /// The mean that stands for the out-of-distribution rows, for each key that they have.
 pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
+    type Groups = BTreeMap<Key, GroupState>;
     let Some(FurtherRows { archive, .. }) = &plan.ood else { return Ok(BTreeMap::new()) };
     let units: Vec<usize> = (0..archive.units().len()).collect();
     let one_class = [Label::Int(0)];
     let shifts = ShiftTables::default();
-    let look = |groups: &mut BTreeMap<Key, Gathered<ClassSums>>, chunk: &Decoded| {
+    let look = |(groups, workspace): &mut (Groups, Workspace), chunk: &Decoded| {
         let mut batch = chunk.finite_batch()?;
         let codes = vec![0; chunk.codes.len()];
         if plan.job.options.ood_mean == OodMean::Rows {
             batch = Batch::of_finite(chunk.dim, batch.features(), &codes, &one_class)?;
         }
-        let profile = plan.job.rounding.profile(&batch)?;
+        let profile = plan.job.rounding.profile(&batch, workspace)?;
         for part in &chunk.parts {
-            let group = groups.entry(part.key.clone()).or_insert_with(Gathered::new);
+            let group = groups.entry(part.key.clone()).or_insert_with(|| GroupState::new(false));
             group.skipped.add(&part.skipped);
             if part.rows.as_ref().map_or(batch.rows(), Vec::len) > 0 {
-                group.check_dim(chunk.dim)?;
-                group.state.update(&Chunk { batch, profile: &profile }, part.rows.as_deref(), &shifts.of(&part.key))?;
+                check_dim(group, chunk.dim)?;
+                let chunk = Chunk { batch, profile: &profile };
+                group.state.update(&chunk, part.rows.as_deref(), &shifts.of(&part.key), workspace)?;
             }
         }
+        workspace.recycle(profile);
         Ok(())
     };
-    let workers = scan(archive, &units, plan.threads, watch, BTreeMap::new, |groups, place, chunk| {
-        look(groups, chunk).map_err(|error| at_row(error, archive, place.unit, chunk))
+    let worker = || (Groups::new(), plan.job.device.workspace());
+    let workers = scan(archive, &units, plan.threads, watch, worker, |worker, place, chunk| {
+        look(worker, chunk).map_err(|error| at_row(error, archive, place.unit, chunk))
     })?;
-    let mut merged: BTreeMap<Key, Gathered<ClassSums>> = BTreeMap::new();
-    for (key, group) in workers.into_iter().flatten() {
-        merged.entry(key).or_insert_with(Gathered::new).merge(&group)?;
+    let mut merged = Groups::new();
+    for (key, group) in workers.into_iter().flat_map(|(groups, _)| groups) {
+        merge(merged.entry(key).or_insert_with(|| GroupState::new(false)), &group)?;
     }
-    if merged.values().all(|group| group.dim == 0) {
+    if merged.values().all(|group| group.state.dim() == 0) {
         let mut skipped = Skipped::default();
         for group in merged.values() {
             skipped.add(&group.skipped);
@@ -379,7 +326,7 @@ pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result
         });
     }
     let mut means = BTreeMap::new();
-    for (key, group) in merged.into_iter().filter(|(_, group)| group.dim > 0) {
+    for (key, group) in merged.into_iter().filter(|(_, group)| group.state.dim() > 0) {
         means.insert(key, group.state.statistics()?.mean_of_means());
     }
     Ok(means)

@@ -3,7 +3,7 @@
 mod count;
 
 pub use count::Rounding;
-pub(super) use count::{Counted, Gathered, Present, accumulate, accumulate_until, at_row, ood_means};
+pub(super) use count::{Counted, accumulate, accumulate_until, at_row, merge, ood_means};
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,21 @@ use rayon::prelude::*;
 use crate::archive::{Archive, Key, LabelsSeen, Policy, Request, Unit, is_damage, pooled_summary};
 use crate::batch::Label;
 use crate::error::{Error, Result};
+use crate::kernels::Device;
 use crate::pipeline::group_batches::group_batches;
 use crate::pipeline::heads::{Candidate, Labels};
 use crate::pipeline::memory::{Meter, metric_bytes};
-use crate::state::{ClassSums, Scatter};
+use crate::pipeline::provenance::{of_rows, provenance};
+use crate::state::{Scatter, State};
+use crate::store::locate;
 
-/// Rows that states are made of: the files are open, and nothing but footers has been read.
+/// A first pass that is planned: files are open, and only their footers have been read.
 #[derive(Debug)]
 pub(in crate::pipeline) struct FirstPass {
     pub(in crate::pipeline) archive: Archive,
     pub(in crate::pipeline) request: Request,
     pub(in crate::pipeline) rounding: Rounding,
+    pub(in crate::pipeline) device: Device,
     /// Whether second moments are kept.
     pub(in crate::pipeline) scatter: bool,
     /// `D` of each file of the archive; 0 where it has no row.
@@ -85,6 +89,7 @@ impl FirstPass {
         archive: Archive,
         request: Request,
         rounding: Rounding,
+        device: Device,
         scatter: bool,
         threads: usize,
         memory: u64,
@@ -97,6 +102,7 @@ impl FirstPass {
             archive,
             request,
             rounding,
+            device,
             scatter,
             dims,
             group_batches: Vec::new(),
@@ -225,7 +231,7 @@ impl FirstPass {
         self.group_batches = group_batches(&self.archive, &self.dims, budget, |rows, dim| {
             // No more classes than rows; and a group seldom has more than one class in eight rows.
             let classes = (rows / 8 + 1) as usize;
-            (if with_scatter { Scatter::bytes(classes, dim) } else { ClassSums::bytes(classes, dim) }) as u64
+            State::bytes(with_scatter, classes, dim) as u64
         });
         Ok(())
     }
@@ -246,50 +252,10 @@ impl FirstPass {
     }
 
     /// What the records say of the rows.
-    pub(in crate::pipeline) fn settings(&self) -> BTreeMap<&'static str, String> {
-        let mut settings = BTreeMap::new();
-        settings.insert("group_by", self.request.group_by.join(","));
-        settings.insert("where", filters(&self.request));
-        settings.insert("features", self.archive.features().name.clone());
-        settings.insert("dtype", self.request.dtype.map_or(String::new(), |dtype| dtype.name().to_owned()));
-        settings.insert("pooled", pooled_summary(&self.archive.pooled_names()));
-        settings.insert("labels", self.archive.labels().map_or(String::new(), |column| column.name.clone()));
-        settings.insert("grid", self.rounding.exponent.map_or("chunk".to_owned(), |e| e.to_string()));
-        settings.insert("extra_bits", self.rounding.extra_bits.to_string());
-        settings.insert("ignore_label", self.request.ignore_label.clone().unwrap_or_default());
-        settings
+    pub(in crate::pipeline) fn of_rows(&self) -> BTreeMap<&'static str, String> {
+        let provenance = provenance(&self.archive, &self.request, self.rounding, self.scatter);
+        of_rows(&provenance, pooled_summary(&self.archive.pooled_names()))
     }
-}
-
-/// The filters in one order, whatever the order in which they were typed; one with a blank or a quote stands in quotes,
-/// and quotes in it are doubled.
-pub(in crate::pipeline) fn filters(request: &Request) -> String {
-    let mut filters: Vec<String> = request.filters.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    filters.sort();
-    filters.dedup();
-    let quoted = |filter: String| {
-        let plain = !filter.contains([' ', '\'']);
-        if plain { filter } else { format!("'{}'", filter.replace('\'', "''")) }
-    };
-    filters.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
-}
-
-/// What [`filters`] wrote.
-pub(in crate::pipeline) fn parse_filters(text: &str) -> Vec<(String, String)> {
-    let (mut filters, mut filter) = (Vec::new(), String::new());
-    let mut quoted = false;
-    let mut characters = text.chars().peekable();
-    while let Some(c) = characters.next() {
-        match c {
-            '\'' if quoted && characters.next_if_eq(&'\'').is_some() => filter.push('\''),
-            '\'' => quoted = !quoted,
-            ' ' if !quoted => filters.push(std::mem::take(&mut filter)),
-            c => filter.push(c),
-        }
-    }
-    filters.push(filter);
-    let pair = |filter: String| filter.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
-    filters.into_iter().filter_map(pair).collect()
 }
 
 /// Bytes of the columns read, as stored.
@@ -300,25 +266,4 @@ pub(in crate::pipeline) fn bytes(archive: &Archive) -> u64 {
 /// The keys of a group with their names.
 pub(in crate::pipeline) fn named(names: &[String], key: &Key) -> Vec<(String, Label)> {
     names.iter().cloned().zip(key.iter().cloned()).collect()
-}
-
-/// Says which group an error is about.
-pub(in crate::pipeline) fn locate(error: Error, names: &[String], key: &Key) -> Error {
-    names.iter().zip(key).fold(error, |error, (name, value)| error.with("group", format!("{name}={value}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_are_read_as_they_were_written() {
-        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let pairs = vec![pair("a", "it's b=c"), pair("b", ""), pair("c", "' '"), pair("d", "plain")];
-        let typed = pairs.iter().rev().cloned().chain([pair("d", "plain")]).collect();
-        let request = Request { filters: typed, ..Request::default() };
-        assert_eq!(filters(&request), "'a=it''s b=c' b= 'c='' ''' d=plain");
-        assert_eq!(parse_filters(&filters(&request)), pairs);
-        assert!(parse_filters("").is_empty());
-    }
 }

@@ -7,7 +7,8 @@ use super::{Candidate, HeadRules, Heads, Labels, Service};
 use crate::archive::{HeadPath, HeadSource, Key, Outline, Policy, Spellings, escaped};
 use crate::batch::Label;
 use crate::error::{Error, Result, nearest};
-use crate::pipeline::first_pass::{locate, named};
+use crate::pipeline::first_pass::named;
+use crate::store::locate;
 
 /// Reasons for which a group has no head.
 const NOT_FOR_GROUP: &str = "head_not_for_group";
@@ -30,13 +31,13 @@ pub(in crate::pipeline) fn check_keys(source: &HeadSource, rules: &HeadRules, gr
         })
     };
     if let Some(key) = source.keys().into_iter().find(unknown) {
-        let error = Error::usage("the head's path names a key that makes no groups").with("key", escaped(key));
+        let error = Error::usage("the head's path names a key that is not in --group-by").with("key", escaped(key));
         return Err(advise(error, key, &|near| format!("{{{near}}}")));
     }
     let mut wanted = rules.only_for.iter().map(|(key, _)| key.as_str());
     match wanted.find(unknown) {
         Some(key) => {
-            let error = Error::usage("--head-for names a key that makes no groups").with("key", escaped(key));
+            let error = Error::usage("--head-for names a key that is not in --group-by").with("key", escaped(key));
             Err(advise(error, key, &|near| format!("--head-for {near}=…")))
         }
         None => Ok(()),
@@ -49,14 +50,14 @@ fn tells_layers(key: &str) -> bool {
     ["layer", "block", "depth", "module", "hook"].iter().any(|word| key.contains(word))
 }
 
-/// Whether a key looks like one that tells apart training's moments or models, each of which has a head of its own.
+/// Whether a key looks like an epoch, a step or a model, each of which has a head of its own.
 fn tells_models(key: &str) -> bool {
     let key = key.to_lowercase();
     let words = ["epoch", "step", "iter", "checkpoint", "ckpt", "run", "seed", "model", "trial", "fold"];
     words.iter().any(|word| key.contains(word))
 }
 
-/// The keys that tell layers apart, of which neither the head's path nor `--head-for` speaks.
+/// The keys that name layers and appear neither in the head's path nor in `--head-for`.
 pub(super) fn unsaid_layers(source: &HeadSource, rules: &HeadRules, group_by: &[String]) -> Vec<usize> {
     let said = |name: &String| {
         source.keys().iter().any(|key| key == name) || rules.only_for.iter().any(|(key, _)| key == name)

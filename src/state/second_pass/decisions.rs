@@ -1,4 +1,4 @@
-//! Which rows the classifier and the nearest class centre decide alike, and which they get right.
+//! Counts of rows on which the classifier and the nearest class centre agree, and of rows that each gets right.
 
 use crate::batch::Label;
 
@@ -17,7 +17,7 @@ pub struct DecisionCounts {
     pub agreements: u64,
     /// The same with the bias left out.
     pub agreements_no_bias: u64,
-    /// Rows whose two nearest centres are at the same distance, as far as what rounding left in the means lets one tell.
+    /// Rows whose two nearest centres are at the same distance, within the noise that rounding leaves in the means.
     pub ties: u64,
 }
 
@@ -39,7 +39,7 @@ impl DecisionCounts {
 pub struct Decisions {
     /// The classes, in the order of the statistics that made the centres.
     pub labels: Vec<Label>,
-    /// One a class.
+    /// One entry for each class.
     pub tallies: Vec<DecisionCounts>,
     /// Rows of classes that have no centre; they are not decided.
     pub unseen: u64,

@@ -1,12 +1,14 @@
 //! The second read: every row, once means and classifier are known.
 
 use std::collections::HashMap;
+use std::mem::take;
 
 mod decisions;
 mod result;
 mod score_histogram;
 mod spec;
 mod state;
+mod train;
 
 pub use decisions::{DecisionCounts, Decisions};
 pub use result::{SecondPassResult, Separation};
@@ -20,12 +22,12 @@ use super::Head;
 use crate::batch::{Batch, Features};
 use crate::error::{Error, Result};
 use crate::grid::{Value, vectorised};
-use crate::kernels::Projection;
 use crate::kernels::dot::{dot, squared_distance};
-use crate::kernels::lines::{Lines, unit_distance};
-use crate::kernels::nearest::{Candidates, Choice, Offsets, TILE_ROWS};
+use crate::kernels::lines::Lines;
+use crate::kernels::nearest::{Candidates, Choice, Offsets};
+use crate::kernels::{Projection, Workspace};
 
-/// Looks at rows one by one and answers what the spec asks. It holds nothing of size `K × D` of its own, and workers share it.
+/// Looks at rows one by one and finds what the spec asks for. It owns nothing of size `K × D`, and workers share it.
 #[derive(Debug)]
 pub struct SecondPass<'a> {
     spec: SecondPassSpec<'a>,
@@ -33,9 +35,17 @@ pub struct SecondPass<'a> {
     /// Rule 0 is the classifier's choice, the last one the same without bias.
     logits: Option<Candidates<'a>>,
     lines: Option<Lines<'a>>,
-    /// For each class its place among the lines.
+    /// The place of each class among the lines.
     places: Vec<Option<usize>>,
     degenerate_pairs: u64,
+}
+
+/// The rows of a batch that are looked at.
+struct Labelled<'a> {
+    batch: &'a Batch<'a>,
+    rows: &'a [u32],
+    /// The class of each row, an index into the statistics; `None` if it has no centre.
+    classes: Vec<Option<usize>>,
 }
 
 /// What each row of a block has chosen.
@@ -46,11 +56,11 @@ struct Choices {
 }
 
 impl<'a> SecondPass<'a> {
-    /// Prepares to answer.
+    /// Prepares what the spec asks for.
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if a question needs a classifier and there is none;
+    /// [`Usage`](crate::error::ErrorKind::Usage) if the spec asks for something that needs a classifier without having one;
     /// [`Internal`](crate::error::ErrorKind::Internal) if there is no class, or classifier, subspace and classes differ
     /// in shape.
     pub fn new(spec: &SecondPassSpec<'a>) -> Result<Self> {
@@ -93,11 +103,11 @@ impl<'a> SecondPass<'a> {
         Ok(Self { spec, centres, logits, lines, places, degenerate_pairs })
     }
 
-    /// Looks at rows of a batch, all or the ones listed, and adds what it sees to `seen`; to `each`, if given, one
-    /// verdict a row, in order.
+    /// Looks at rows of a batch, all or the ones listed, and adds them to `seen`. Appends one verdict for each row to
+    /// `each`, if given.
     ///
-    /// Rows whose class has no centre are counted as unseen: neither tallies nor NECO's separation hold them, though
-    /// their verdicts are given.
+    /// Rows whose class has no centre are counted as unseen. They get verdicts, but count neither in the tallies nor in
+    /// NECO's separation.
     ///
     /// # Errors
     ///
@@ -110,6 +120,7 @@ impl<'a> SecondPass<'a> {
         rows: Option<&[u32]>,
         seen: &mut SecondPassState,
         each: Option<&mut Vec<Verdict>>,
+        workspace: &mut Workspace,
     ) -> Result<()> {
         if batch.dim() != self.spec.statistics.dim {
             return Err(Error::data("rows and class means differ in dimension")
@@ -122,23 +133,23 @@ impl<'a> SecondPass<'a> {
             everything = (0..batch.rows() as u32).collect();
             &everything
         };
-        let classes = self.classes_of(batch, rows);
+        let rows = Labelled { batch, rows, classes: self.classes_of(batch, rows) };
         if role != Role::Train {
-            self.add_eval_rows(role, batch, rows, &classes, seen, each)?;
+            self.add_eval_rows(role, &rows, seen, each, workspace)?;
         } else if let Some(each) = each {
-            each.resize(each.len() + rows.len(), Verdict::default());
+            each.resize(each.len() + rows.rows.len(), Verdict::default());
         }
         if matches!(role, Role::Train | Role::TrainAndEval) && (self.lines.is_some() || self.spec.hug_intra) {
-            self.add_train_rows(batch, rows, &classes, seen)?;
+            self.add_train_rows(&rows, seen, workspace)?;
         }
         Ok(())
     }
 
-    /// What all rows say together; `seen` is everything that was looked at.
+    /// The result over all rows; `seen` holds everything that was looked at.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the group's own rows are not those that made the statistics.
+    /// [`Data`](crate::error::ErrorKind::Data) if the group's own rows are not those that the statistics were made of.
     pub fn finish(&self, seen: &SecondPassState) -> Result<SecondPassResult> {
         let statistics = self.spec.statistics;
         let decisions = self.spec.decisions.then(|| {
@@ -197,21 +208,22 @@ impl<'a> SecondPass<'a> {
     fn add_eval_rows(
         &self,
         role: Role,
-        batch: &Batch<'_>,
-        rows: &[u32],
-        classes: &[Option<usize>],
+        rows: &Labelled<'_>,
         seen: &mut SecondPassState,
         mut each: Option<&mut Vec<Verdict>>,
+        workspace: &mut Workspace,
     ) -> Result<()> {
+        let Labelled { batch, rows, classes } = rows;
         let (decided, dim) = (role != Role::Ood, batch.dim());
         if decided {
             seen.tallies.resize(self.spec.statistics.classes(), DecisionCounts::default());
             seen.unseen += classes.iter().filter(|class| class.is_none()).count() as u64;
         }
-        let mut values = Vec::new();
-        for (rows, classes) in rows.chunks(TILE_ROWS).zip(classes.chunks(TILE_ROWS)) {
+        let mut values = take(&mut workspace.wide_rows);
+        let at_a_time = workspace.kernels.rows_at_a_time(dim).max(1);
+        for (rows, classes) in rows.chunks(at_a_time).zip(classes.chunks(at_a_time)) {
             widen(batch, rows, &mut values);
-            let choices = self.choices(&values, decided, each.is_some());
+            let choices = self.choices(&values, decided, each.is_some(), workspace)?;
             for (i, ((row, x), class)) in rows.iter().zip(values.chunks_exact(dim)).zip(classes).enumerate() {
                 let neco = self.spec.projection.map(|projection| self.neco(projection, x, &choices, i));
                 if neco.is_some_and(|score| !score.is_finite()) {
@@ -233,21 +245,24 @@ impl<'a> SecondPass<'a> {
                 }
             }
         }
+        workspace.wide_rows = values;
         Ok(())
     }
 
-    /// What the rows of a block choose, as far as anybody asks.
-    fn choices(&self, values: &[f64], decided: bool, each: bool) -> Choices {
+    /// What the rows of a block choose, as far as the spec asks for it.
+    fn choices(&self, values: &[f64], decided: bool, each: bool, workspace: &mut Workspace) -> Result<Choices> {
         let asked = decided || each;
-        let nearest =
-            self.centres.as_ref().filter(|_| asked).map(|centres| centres.choose(values, each).swap_remove(0));
+        let mut choices = Choices { nearest: None, logits: None };
+        if let Some(centres) = self.centres.as_ref().filter(|_| asked) {
+            choices.nearest = Some(centres.choose(values, each, workspace)?.swap_remove(0));
+        }
         let wanted = asked && self.spec.decisions || self.spec.max_logit;
-        let logits = self.logits.as_ref().filter(|_| wanted).map(|logits| {
-            let mut rules = logits.choose(values, each);
+        if let Some(logits) = self.logits.as_ref().filter(|_| wanted) {
+            let mut rules = logits.choose(values, each, workspace)?;
             let no_bias = rules.pop().unwrap_or_default();
-            [rules.pop().unwrap_or_else(|| no_bias.clone()), no_bias]
-        });
-        Choices { nearest, logits }
+            choices.logits = Some([rules.pop().unwrap_or_else(|| no_bias.clone()), no_bias]);
+        }
+        Ok(choices)
     }
 
     fn neco(&self, projection: &Projection, x: &[f64], choices: &Choices, i: usize) -> f64 {
@@ -299,66 +314,6 @@ impl<'a> SecondPass<'a> {
         let distances = squared_distance(&y, a).sqrt() + squared_distance(&y, b).sqrt();
         (dot(&between, &both) / distances).max(0.0)
     }
-
-    fn add_train_rows(
-        &self,
-        batch: &Batch<'_>,
-        rows: &[u32],
-        classes: &[Option<usize>],
-        seen: &mut SecondPassState,
-    ) -> Result<()> {
-        seen.own.resize(self.spec.statistics.classes(), TrainRows::default());
-        // Class by class, so that the lines from a class's mean serve all its rows.
-        let mut of_class: Vec<(usize, u32)> =
-            classes.iter().zip(rows).filter_map(|(class, &row)| Some(((*class)?, row))).collect();
-        of_class.sort_unstable();
-        let mut values = Vec::new();
-        for group in of_class.chunk_by(|a, b| a.0 == b.0) {
-            let class = group[0].0;
-            let own = &mut seen.own[class];
-            own.rows += group.len() as u64;
-            for tile in group.chunks(TILE_ROWS) {
-                let tile: Vec<u32> = tile.iter().map(|&(_, row)| row).collect();
-                widen(batch, &tile, &mut values);
-                let out_of_range = |row: u32| Error::data("a row is out of range for its class").with("row", row);
-                if self.spec.hug_intra {
-                    self.add_distances(class, &values, own);
-                }
-                if let (Some(lines), Some(place)) = (&self.lines, self.places[class]) {
-                    self.centre(class, &mut values);
-                    for (&row, spread) in tile.iter().zip(lines.spread(place, &values)) {
-                        if !spread.is_finite() {
-                            return Err(out_of_range(row));
-                        }
-                        own.spread.add(spread);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn add_distances(&self, class: usize, values: &[f64], own: &mut TrainRows) {
-        let Some(head) = self.spec.head else { return };
-        let dim = self.spec.statistics.dim;
-        for x in values.chunks_exact(dim) {
-            match unit_distance(x, weights(head, class, dim)) {
-                Some(distance) => own.distances.add(distance),
-                None => own.zero_rows += 1,
-            }
-        }
-    }
-
-    /// Takes the class's mean off rows.
-    fn centre(&self, class: usize, values: &mut [f64]) {
-        let statistics = self.spec.statistics;
-        let offset = statistics.offset(class);
-        for row in values.chunks_exact_mut(statistics.dim) {
-            for ((x, origin), offset) in row.iter_mut().zip(&statistics.origin).zip(offset) {
-                *x = (*x - origin) - offset;
-            }
-        }
-    }
 }
 
 impl Choices {
@@ -388,7 +343,7 @@ fn weights(head: &Head, class: usize, dim: usize) -> &[f64] {
     &head.weights[class * dim..][..dim]
 }
 
-/// Makes `wide` these rows of a batch, rows × D.
+/// Fills `wide` with these rows of a batch, rows × D.
 fn widen(batch: &Batch<'_>, rows: &[u32], wide: &mut Vec<f64>) {
     fn gather<T: Value>(values: &[T], dim: usize, rows: &[u32], wide: &mut [f64]) {
         vectorised(

@@ -8,16 +8,16 @@ pub struct SecondPassResult {
     /// Nearest centres and the classifier's choices, over the rows of the decisions.
     pub decisions: Option<Decisions>,
     /// Mean over ordered pairs of the variance along the line between two means over their squared distance
-    /// (`nc1_cdnv_directional`), over the group's own rows. `None` also where no two means are apart.
+    /// (`nc1_cdnv_directional`), over the group's own rows. `None` also if no two means are apart.
     pub directional: Option<f64>,
     /// Unordered pairs of means too near to each other for a line, which `directional` leaves out.
     pub directional_degenerate_pairs: u64,
-    /// `Σ_k mean_{i in k} ‖x̂_i − ŵ_k‖`, over the group's own rows. `None` also where all rows are left out.
+    /// `Σ_k mean_{i in k} ‖x̂_i − ŵ_k‖`, over the group's own rows. `None` also if all rows are left out.
     pub hug_intra: Option<f64>,
     /// Rows that `hug_intra` leaves out, because they or their class's weights are zero.
     pub hug_zero_rows: u64,
-    /// How NECO scores separate the rows of the decisions from the out-of-distribution rows; `None` also where there
-    /// are none of either.
+    /// How well NECO scores separate the rows of the decisions from the out-of-distribution rows; `None` also without
+    /// rows of either kind.
     pub neco: Option<Separation>,
 }
 

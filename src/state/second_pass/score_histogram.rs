@@ -4,8 +4,8 @@ use super::Separation;
 
 /// Scores in order, each with how often it occurred.
 ///
-/// Scores are told apart to the last bit until more than `LIMIT` are different; then as many low bits are dropped as it
-/// takes, which merges scores that are near to each other relative to their size. How many is a function of the
+/// Scores are kept to the last bit until more than `LIMIT` are different. Then just enough low bits are dropped, which
+/// merges scores that are near to each other relative to their size. How many bits are dropped is a function of the
 /// multiset alone, so merging is associative and commutative, bit for bit.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ScoreHistogram<const LIMIT: usize = { 1 << 20 }> {
@@ -45,7 +45,7 @@ impl<const LIMIT: usize> ScoreHistogram<LIMIT> {
         (settled.level, settled.bins)
     }
 
-    /// What [`parts`](Self::parts) said; `None` if it is no multiset of scores.
+    /// The histogram that [`parts`](Self::parts) returned; `None` if these cannot be its parts.
     pub(super) fn from_parts(level: u32, bins: Vec<(u64, u64)>) -> Option<Self> {
         let ascending = bins.windows(2).all(|pair| pair[0].0 < pair[1].0);
         let fits =
@@ -53,7 +53,7 @@ impl<const LIMIT: usize> ScoreHistogram<LIMIT> {
         (ascending && fits).then(|| Self { level, bins, fresh: Vec::new() })
     }
 
-    /// Brings what is fresh into the bins.
+    /// Moves fresh keys into the bins.
     fn settle(&mut self) {
         self.fresh.sort_unstable();
         let fresh: Vec<(u64, u64)> = self.fresh.drain(..).map(|key| (key >> self.level, 1)).collect();
@@ -96,8 +96,7 @@ impl<const LIMIT: usize> PartialEq for ScoreHistogram<LIMIT> {
 /// How well scores tell `positive` rows, which should have the larger ones, from `negative` rows. `None` if either has
 /// no rows.
 ///
-/// Counts are exact; scores that are not told apart any more count as equal, half for and half against. Each score may be
-/// off by `error`.
+/// Counts are exact; scores that were merged count as equal, half for and half against. Each score may be off by `error`.
 pub(super) fn separate<const LIMIT: usize>(
     positive: &ScoreHistogram<LIMIT>,
     negative: &ScoreHistogram<LIMIT>,
@@ -183,7 +182,7 @@ fn score(key: u64) -> f64 {
     f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
 }
 
-/// Both lists in one, equal keys together.
+/// Merges both lists, and adds the counts of equal keys.
 fn merged(a: &[(u64, u64)], b: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let mut all: Vec<(u64, u64)> = Vec::with_capacity(a.len() + b.len());
     let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());

@@ -1,23 +1,23 @@
-//! What a second read can be asked, and what it answers of one row.
+//! What a second read is asked for, and what it finds for one row.
 
 use crate::kernels::Projection;
 use crate::state::{Head, Statistics};
 
-/// What a second read asks of every row.
+/// What a second read is asked for.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent questions, each asked or not")]
 pub struct SecondPassSpec<'a> {
-    /// The classes: the centres of the nearest-centre rule, and the only ones that any row can be put into.
+    /// The classes. Their means are the centres of the nearest-centre rule, and every row is put into one of them.
     pub statistics: &'a Statistics,
     /// The classifier of these classes.
     pub head: Option<&'a Head>,
-    /// Whether the classifier decides with its bias, where it has one.
+    /// Whether the classifier decides with its bias, if it has one.
     pub use_bias: bool,
-    /// Nearest centres, and the classifier's choices if there is one.
+    /// Whether to find nearest centres, and the classifier's choices if there is one.
     pub decisions: bool,
-    /// Variances along the lines between the means of classes with at least so many rows.
+    /// Asks for variances along the lines between the means of classes with at least this many rows.
     pub directional: Option<u64>,
-    /// Distances of unit rows to their unit weights; needs a classifier.
+    /// Whether to measure distances of unit rows from their unit weights; needs a classifier.
     pub hug_intra: bool,
     /// NECO's subspace.
     pub projection: Option<&'a Projection>,
@@ -28,17 +28,17 @@ pub struct SecondPassSpec<'a> {
 /// Whose rows a second read looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The group's own rows, where decisions are made on others: `directional`, `hug_intra`.
+    /// The group's own rows, if decisions are made on other rows: `directional`, `hug_intra`.
     Train,
     /// Rows of the decisions: NC4, and NECO's positives.
     Eval,
     /// The group's own rows, on which decisions are made too.
     TrainAndEval,
-    /// Out-of-distribution rows, whose labels say nothing: NECO's negatives.
+    /// Out-of-distribution rows, whose labels are ignored: NECO's negatives.
     Ood,
 }
 
-/// What was found of one row.
+/// What a second read finds for one row.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Verdict {
     /// The nearest centre; its margin is how much farther the second one is, in feature units.

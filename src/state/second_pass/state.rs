@@ -1,4 +1,4 @@
-//! What workers of a second read have seen so far.
+//! What a worker of a second read has found so far.
 
 use super::decisions::DecisionCounts;
 use super::score_histogram::ScoreHistogram;
@@ -7,7 +7,8 @@ use crate::kernels::ExactSum;
 
 /// A part of a second read, filled by [`SecondPass::update`](super::SecondPass::update).
 ///
-/// Counts and exact sums: merging is associative and commutative, bit for bit, and equality is that of the rows seen.
+/// It holds counts and exact sums: merging is associative and commutative, bit for bit, and states of the same rows are
+/// equal.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SecondPassState {
     /// Decisions by class; empty before the first.
@@ -55,7 +56,7 @@ impl SecondPassState {
     }
 }
 
-/// For what leaves the process between two stages of a query: little-endian, lengths before what they count.
+/// Bytes, for passing states between processes in a query: little-endian, each length before its items.
 impl SecondPassState {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
@@ -93,11 +94,11 @@ impl SecondPassState {
         out
     }
 
-    /// What [`encode`](Self::encode) wrote.
+    /// The state that [`encode`](Self::encode) wrote.
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the bytes are none.
+    /// [`Data`](crate::error::ErrorKind::Data) if the bytes are damaged.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let mut input = Input(bytes);
         let decoded = (|| {
@@ -144,7 +145,7 @@ impl Input<'_> {
         Some(u64::from_le_bytes(self.take()?))
     }
 
-    /// As many items, of at least `size` bytes each, as the next number says; none if there are not so many bytes.
+    /// Reads a number, and then that many items of at least `size` bytes each; `None` if there are too few bytes.
     fn many<T>(&mut self, size: u64, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let count = self.number()?;
         if count.checked_mul(size).is_none_or(|bytes| bytes > self.0.len() as u64) {

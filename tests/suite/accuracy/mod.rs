@@ -12,6 +12,7 @@ mod table;
 use std::collections::BTreeMap;
 
 use judge::{Verdict, judge};
+use nckit::kernels::Workspace;
 use nckit::metrics::{Evidence, Extras, Measurements, Selection, cards, measure, neco_projection};
 use nckit::state::{Head, Merge, Role, Scatter, SecondPass, SecondPassSpec, SecondPassState, Shifts, Statistics};
 use sets::{Set, Size};
@@ -80,9 +81,9 @@ fn found(set: &Set, truth: &Truth, head: &Head, outside: &Truth, old: bool) -> O
         let pass = SecondPass::new(&questions).unwrap();
         let mut seen = SecondPassState::default();
         for rows in &set.rows {
-            pass.update(Role::TrainAndEval, &rows.batch(), None, &mut seen, None).unwrap();
+            pass.update(Role::TrainAndEval, &rows.batch(), None, &mut seen, None, &mut Workspace::default()).unwrap();
         }
-        pass.update(Role::Ood, &set.outside.batch(), None, &mut seen, None).unwrap();
+        pass.update(Role::Ood, &set.outside.batch(), None, &mut seen, None, &mut Workspace::default()).unwrap();
         pass.finish(&seen).unwrap()
     });
     let ood_mean = crate::accuracy::statistics(std::slice::from_ref(&set.outside))?.mean_of_means();

@@ -27,54 +27,6 @@ use tempfile::TempDir;
 
 use crate::rows::Random;
 
-/// All faults there are. What each promises stands where it is tested.
-const FAULTS: [(u32, &str); 44] = [
-    (1, "the process is killed"),
-    (2, "interrupt and termination"),
-    (3, "the disk is full"),
-    (4, "the output cannot be written"),
-    (5, "two writers of one state"),
-    (6, "the output exists"),
-    (7, "a file is cut"),
-    (8, "bits of pages rot"),
-    (9, "a file changes"),
-    (10, "a file vanishes or appears"),
-    (11, "the same rows under two names"),
-    (12, "the same rows in two states"),
-    (13, "values that are not finite"),
-    (14, "nulls"),
-    (15, "labels that are no classes"),
-    (16, "labels of other types"),
-    (17, "rows of different length"),
-    (18, "groups of different length"),
-    (19, "no rows, one class, singletons, gaps, equal features, many classes"),
-    (20, "a head that does not fit"),
-    (21, "states that differ"),
-    (22, "a newer version of the state file"),
-    (23, "a damaged state file"),
-    (24, "names of strangers"),
-    (25, "SQL that writes"),
-    (26, "sizes that lie"),
-    (27, "the limit of memory"),
-    (28, "bits of footers and page headers rot"),
-    (29, "a schema that is nested without end, or claims columns that are not there"),
-    (30, "more row groups than can be numbered"),
-    (31, "classes, labels and footers without end"),
-    (32, "many files of one size"),
-    (33, "threads without end"),
-    (34, "the limit of address space"),
-    (40, "a COPY that fails"),
-    (41, "standard output that takes nothing"),
-    (42, "outputs that are one file, or an input, or another process's"),
-    (43, "an output is replaced"),
-    (44, "the disk is full, for every output"),
-    (45, "files of others beside an output"),
-    (46, "pipes and devices as outputs"),
-    (47, "a lock that is a link"),
-    (48, "text that commands a terminal"),
-    (49, "places that cannot be outputs"),
-];
-
 #[test]
 fn every_fault_has_a_test() {
     let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite");
@@ -82,7 +34,13 @@ fn every_fault_has_a_test() {
     // Those of SQL stand beside the command.
     let files = faults.chain([suite.join("sql_cli.rs")]);
     let text: String = files.map(|file| fs::read_to_string(file).unwrap()).collect();
-    for (number, fault) in FAULTS {
+    // The rows of the page's table: number, fault, what happens.
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md")).unwrap();
+    let cells = page.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+    let faults: Vec<(u32, String)> =
+        cells.filter_map(|cells| Some((cells.get(1)?.parse().ok()?, cells.get(2)?.to_string()))).collect();
+    assert!(faults.len() > 40, "the page lists only {} faults", faults.len());
+    for (number, fault) in faults {
         assert!(text.contains(&format!("fn fault_{number:02}_")), "no test of fault {number}: {fault}");
     }
 }

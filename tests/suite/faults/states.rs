@@ -1,5 +1,6 @@
 //! State files that differ, are newer, or damaged; and the arithmetic of ledgers.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,7 +9,7 @@ use arrow::datatypes::i256;
 use nckit::batch::Label;
 use nckit::error::ErrorKind;
 use nckit::grid::ExponentRows;
-use nckit::state::{Parts, Scatter};
+use nckit::state::RawState;
 use nckit::store::StateFile;
 
 use super::{Place, ints, vectors};
@@ -60,6 +61,48 @@ fn fault_21_states_merge_where_the_arithmetic_allows_it() {
         let text = place.fail(65, &["merge", "base.ncst", &format!("{name}.ncst"), "-o", "x.ncst"]);
         assert!(text.contains(difference), "{name}: {text}");
         assert!(!place.path("x.ncst").exists());
+    }
+}
+
+/// Rows beside states of several grids are rounded as beside the best of them, and it is said how.
+#[test]
+fn fault_21_rows_beside_states_of_several_grids() {
+    let place = Place::new();
+    place.write("ood.parquet", 9, 60, 8, 40);
+    let ways =
+        [("coarse", "--grid=-1"), ("fine", "--grid=-4"), ("chunk", "--extra-bits=0"), ("bits", "--extra-bits=7")];
+    for (tag, (name, way)) in (20..).zip(ways) {
+        place.write(&format!("in/run={name}/a.parquet"), tag, 150, 8, 40);
+        let only = format!("--where=run={name}");
+        place.succeed(&["accumulate", "in", "--group-by=run", &only, way, "-q", "-o", &format!("{name}.ncst")]);
+    }
+    let finish = |names: &[&str]| {
+        let states: Vec<String> = names.iter().map(|name| format!("{name}.ncst")).collect();
+        let states: Vec<&str> = states.iter().map(String::as_str).collect();
+        let output = place.run(&[&["finish", "--ood=ood.parquet", "--format=json"], &states[..]].concat());
+        assert!(output.status.success(), "{}", super::said(&output));
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let groups = said["groups"].as_array().unwrap().clone();
+        let nc5 = |group: &serde_json::Value| group["metrics"]["nc5_ortho_dev"]["value"].as_f64().unwrap();
+        let of = |group: &serde_json::Value| group["key"]["run"].as_str().unwrap().to_owned();
+        let nc5: BTreeMap<String, f64> = groups.iter().map(|group| (of(group), nc5(group))).collect();
+        (nc5, String::from_utf8(output.stderr).unwrap())
+    };
+    let alone: BTreeMap<&str, f64> = ways.map(|(name, _)| (name, finish(&[name]).0[name])).into();
+    for (names, best, note) in [
+        (["coarse", "fine"], "fine", "(grid -1 | -4, extra_bits 0): --ood is rounded with --grid -4"),
+        (["fine", "chunk"], "chunk", "(grid -4 | chunk, extra_bits 0): --ood is rounded on each chunk's own grid"),
+        (["chunk", "bits"], "bits", "(grid chunk, extra_bits 0 | 7): --ood is rounded on each chunk's own grid with"),
+    ] {
+        let (merged, said) = finish(&names);
+        let other = if names[0] == best { names[1] } else { names[0] };
+        assert_eq!(merged[best].to_bits(), alone[best].to_bits(), "{names:?}");
+        // A few bits more change nothing that single precision holds.
+        let differs = merged[other].to_bits() != alone[other].to_bits();
+        assert_eq!(differs, best != "bits", "{names:?}");
+        assert!(said.contains(note), "{names:?}: {said}");
+        assert_eq!(finish(&[names[1], names[0]]).0, merged, "{names:?}");
+        assert!(!finish(&[best]).1.contains("--ood is rounded"));
     }
 }
 
@@ -195,13 +238,14 @@ fn fault_22_this_version_writes_the_same_bytes() {
 #[test]
 fn fault_22_old_versions_stay_readable() {
     let state = StateFile::read(&golden("v1.ncst")).unwrap();
-    let groups: Vec<_> = state.groups.values().map(|group| (group.rows(), group.significand_bits())).collect();
+    let groups: Vec<_> =
+        state.groups.values().map(|group| (group.rows(), group.precisions.significand_bits())).collect();
     assert_eq!((state.shapes().unwrap(), groups), (vec![(3, 4), (3, 4)], vec![(58, 24), (58, 24)]));
     assert_eq!(state.groups.values().map(|group| group.skipped.total()).sum::<u64>(), 4);
     assert_eq!(state.ledger.units(), 4);
     let said: serde_json::Value = serde_json::from_slice(&fs::read(golden("v1.json")).unwrap()).unwrap();
     for (at, group) in state.groups.values().enumerate() {
-        let statistics = group.decode::<Scatter>().unwrap().statistics().unwrap();
+        let statistics = group.decode(true).unwrap().state.statistics().unwrap();
         let said = &said["groups"][at];
         let near = |found: f64, said: &serde_json::Value| (found / said.as_f64().unwrap() - 1.0).abs() < 1e-14;
         for (k, j) in (0..3).flat_map(|k| (0..4).map(move |j| (k, j))) {
@@ -279,7 +323,7 @@ fn fault_22_the_format_is_as_described() {
     let read: serde_json::Value = serde_json::from_str(&read(&place.path("x.ncst"))).unwrap();
     assert_eq!(read["groups"][0]["rows"], 146);
     let state = StateFile::read(&place.path("x.ncst")).unwrap();
-    let statistics = state.groups.values().next().unwrap().decode::<Scatter>().unwrap().statistics().unwrap();
+    let statistics = state.groups.values().next().unwrap().decode(true).unwrap().state.statistics().unwrap();
     for (k, j) in (0..4).flat_map(|k| (0..8).map(move |j| (k, j))) {
         let said = read["groups"][0]["means"][k][j].as_f64().unwrap();
         assert!((statistics.mean(k)[j] - said).abs() <= 4.0 * f64::EPSILON * said.abs().max(8.0), "{k}, {j}");
@@ -346,18 +390,18 @@ fn fault_23_what_is_tampered_with_is_refused_or_sound() {
 }
 
 /// The finest grid of a dimension alone, with so many rows.
-fn history(parts: &mut Parts, j: usize, rows: u64) {
+fn history(parts: &mut RawState, j: usize, rows: u64) {
     let tallies = &mut parts.history[j];
     tallies.truncate(1);
     tallies[0] = ExponentRows { rows, changed: rows, ..tallies[0] };
 }
 
-fn residuals(parts: &mut Parts, low: impl Fn(usize, i128) -> i128) {
+fn residuals(parts: &mut RawState, low: impl Fn(usize, i128) -> i128) {
     parts.low = (0..parts.low.len()).map(|at| low(at, parts.low.get(at))).collect();
 }
 
 /// Products of three dimensions, as their correlations are.
-fn correlate(parts: &mut Parts, correlations: [f64; 3]) {
+fn correlate(parts: &mut RawState, correlations: [f64; 3]) {
     let gram = parts.gram.as_mut().unwrap();
     let root = [0, 3, 5].map(|at| (gram[at] as f64).sqrt());
     for ((at, i, j), r) in [(1, 0, 1), (2, 0, 2), (4, 1, 2)].into_iter().zip(correlations) {
@@ -366,7 +410,7 @@ fn correlate(parts: &mut Parts, correlations: [f64; 3]) {
 }
 
 /// The first class loses all rows but one, and keeps what it sums up to.
-fn shrink(parts: &mut Parts) {
+fn shrink(parts: &mut RawState) {
     parts.counts[0] = 1;
     parts.sums[..3].fill(0);
     residuals(parts, |at, low| if at < 3 { 0 } else { low });
@@ -375,7 +419,7 @@ fn shrink(parts: &mut Parts) {
 }
 
 /// What is forged, what the state is refused for, and how it is done.
-type Forgery = (&'static str, &'static str, fn(&mut Parts));
+type Forgery = (&'static str, &'static str, fn(&mut RawState));
 
 /// Parts of a sound state that are changed.
 const FORGERIES: [Forgery; 14] = [
@@ -414,9 +458,9 @@ fn fault_23_forged_states_are_refused() {
     place.write_columns("a.parquet", &[("feature", vectors(values, 3)), ("label", ints(labels))], 60);
     place.succeed(&["accumulate", "a.parquet", "-o", "x.ncst", "-q"]);
     let file = StateFile::read(&place.path("x.ncst")).unwrap();
-    let state: Scatter = file.groups.values().next().unwrap().decode().unwrap();
-    let parts = state.to_parts().unwrap();
-    assert!(parts.clone().into_scatter().unwrap() == state);
+    let state = file.groups.values().next().unwrap().decode(true).unwrap().state;
+    let parts = state.to_raw().unwrap();
+    assert_eq!(parts.clone().into_scatter().unwrap().to_raw().unwrap(), parts);
     let mut possible = parts.clone();
     correlate(&mut possible, [0.9, 0.9, 0.9]);
     assert!(possible.into_scatter().is_ok(), "some rows may have that");
@@ -428,7 +472,7 @@ fn fault_23_forged_states_are_refused() {
         let detail = super::fact(&error, "detail");
         assert!(detail.contains(why), "{name}: {detail}");
         if why != "scatter" {
-            assert!(Parts { gram: None, ..forged }.into_class_sums().is_err(), "{name}, without the scatter");
+            assert!(RawState { gram: None, ..forged }.into_class_sums().is_err(), "{name}, without the scatter");
         }
     }
 }

@@ -93,7 +93,7 @@ fn a_doubtful_number_is_noted_with_its_column_and_row() {
     assert!(line.contains("row ") && line.contains("part="), "{line}");
     // What is made of it is doubtful too, though it is another number.
     let (_, noted) = said(&format!("SELECT ln(nc1_pinv(x, label, -8)) AS l FROM {from}"));
-    assert!(noted.contains("nc1_pinv, of which the result is made, 1 number: rounding error"), "{noted}");
+    assert!(noted.contains("nc1_pinv, from which the result is computed, 1 number: rounding error"), "{noted}");
     let (_, noted) = said(&format!("SELECT nc_measure(x, label, -8) AS m FROM {from}"));
     assert!(noted.contains("m.nc1_pinv") && !noted.contains("m.nc2_norm_mean"), "{noted}");
     let state = format!("SELECT nc_state(x, label, -8) AS s FROM {from}");

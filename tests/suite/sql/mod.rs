@@ -1,5 +1,6 @@
 //! SQL has the bits of `measure`, whatever the query makes of its rows on the way.
 
+#[cfg(feature = "cli")]
 mod beside;
 mod clauses;
 mod same_bits;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use nckit::archive::{HeadSource, Request};
-use nckit::pipeline::{Job, Plan, Watch};
+use nckit::pipeline::Job;
 use nckit::report::Report;
 use nckit::sql::ArchiveTable;
 
@@ -73,5 +74,5 @@ pub(crate) fn job(inputs: Vec<String>, request: Request, metrics: &[&str]) -> Re
 
 fn run(inputs: Vec<String>, request: Request, head: Option<HeadSource>, metrics: &[&str]) -> Report {
     let job = Job { head, ..plain_job(inputs, request, metrics) };
-    Plan::new(job).unwrap().run(&Watch::default()).unwrap()
+    job.run().unwrap()
 }

@@ -14,7 +14,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use nckit::archive::{HeadSource, Request};
 use nckit::error::{Error, ErrorKind};
-use nckit::pipeline::{Job, Plan, RowSource, Watch};
+use nckit::pipeline::{Job, RowSource};
 
 use crate::goldens::plain_job;
 
@@ -185,7 +185,7 @@ fn out_of_distribution_rows() {
         ood: Some(rows("ood")),
         ..plain_job(vec![data("hive")], request, &["nc5"])
     };
-    let expected = Plan::new(job).unwrap().run(&Watch::default()).unwrap();
+    let expected = job.run().unwrap();
     let state = |split: &str| {
         format!(
             "(SELECT nc_state(feature, label) FROM features WHERE epoch = 53 AND layer = 'h3' AND split = '{split}')"
@@ -294,8 +294,8 @@ fn what_cannot_be_is_refused_in_words() {
     let context = session(2, 8192);
     for (sql, words) in [
         ("SELECT nc1_pinv(DISTINCT feature, label) FROM features", "DISTINCT"),
-        ("SELECT nc1_pinv(label, feature) FROM features", "the first argument is no vector"),
-        ("SELECT nc1_pinv(feature, feature) FROM features", "the second argument is no label"),
+        ("SELECT nc1_pinv(label, feature) FROM features", "the first argument is not a vector"),
+        ("SELECT nc1_pinv(feature, feature) FROM features", "the second argument is not a label"),
         ("SELECT nc1_pinv(feature) FROM features", "takes a vector and a label"),
         ("SELECT nc3_cos_mean(feature, label) FROM features", "nc3_cos_mean(feature, label, head"),
         ("SELECT nc1_pinv_of(feature) FROM features", "nc1_pinv_of(state)"),

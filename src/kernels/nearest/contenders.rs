@@ -1,0 +1,34 @@
+//! Lists of candidates, one after the other.
+
+/// For each row, and for each rule of choice within a row, the candidates that may be chosen.
+#[derive(Debug, Default)]
+pub struct Contenders {
+    candidates: Vec<u32>,
+    /// Where each list ends.
+    ends: Vec<usize>,
+}
+
+impl Contenders {
+    /// Forgets all lists.
+    pub(super) fn clear(&mut self) {
+        self.candidates.clear();
+        self.ends.clear();
+    }
+
+    /// Adds a list, ascending.
+    pub fn push(&mut self, candidates: impl IntoIterator<Item = u32>) {
+        self.candidates.extend(candidates);
+        self.ends.push(self.candidates.len());
+    }
+
+    /// How many lists there are.
+    pub(super) fn lists(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// One of the lists.
+    pub(super) fn list(&self, at: usize) -> &[u32] {
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.candidates[start..self.ends[at]]
+    }
+}

@@ -1,0 +1,318 @@
+//! Which candidate a row belongs to: the exact answer, mostly by ordinary matrix products.
+//!
+//! A product of a tile of rows with a tile of candidates gives every score to within a bound that is known. Where that
+//! leaves one candidate, the answer is certain; where it leaves several, their scores are taken exactly. So a decision
+//! depends on the numbers alone: not on tiles, threads, order of summation or fused operations.
+
+mod alike;
+mod contenders;
+mod race;
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef};
+
+use self::alike::{alike, join};
+pub use self::contenders::Contenders;
+use self::race::Race;
+use super::dot::{dot, norm};
+use super::exact_sum::ExactSum;
+use crate::error::{Error, Result};
+use crate::grid::vectorised;
+use crate::kernels::Workspace;
+
+/// Rows of a tile: their scores with a tile of candidates take 4 MiB, which stay in cache.
+pub(super) const TILE_ROWS: usize = 256;
+
+/// Candidates of a tile.
+const TILE_CANDIDATES: usize = 2048;
+
+/// What is added to the inner product of row and candidate.
+#[derive(Clone, Copy, Debug)]
+pub enum Offsets<'a> {
+    /// Nothing.
+    None,
+    /// One number for each candidate, `K`.
+    Given(&'a [f64]),
+    /// `−½ ‖v_k‖²`, which makes the largest score the nearest candidate.
+    HalfSquares,
+}
+
+/// `K` vectors, from which a row chooses the one of the largest score, `(x − origin) · v_k + o_k`.
+#[derive(Debug)]
+pub struct Candidates<'a> {
+    dim: usize,
+    vectors: &'a [f64],
+    origin: Option<&'a [f64]>,
+    norms: Vec<f64>,
+    /// How far each vector may lie from the true one; `None` if the vectors are exact.
+    errors: Option<Vec<f64>>,
+    rules: Vec<Rule<'a>>,
+}
+
+/// Scores count as different if they differ by more than this many times the error that the vectors cause in them.
+const DEVIATIONS: f64 = 3.0;
+
+/// Bounds on scores allow each vector to be off by this many times its error: as far as vectors count as one, and scores
+/// as equal.
+const BLUR: f64 = 6.0;
+
+/// One rule of choice, and what it needs for each candidate.
+#[derive(Debug)]
+struct Rule<'a> {
+    offsets: Offsets<'a>,
+    /// The offsets, rounded.
+    rounded: Vec<f64>,
+    /// The bound on the error of a score, without the part that is proportional to `‖x‖ ‖v_k‖`.
+    slack: Vec<f64>,
+    /// For each candidate the first one with the same vector and offset.
+    alike: Vec<u32>,
+}
+
+/// The choice of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The candidate of the largest score; the first of equals.
+    pub best: u32,
+    /// The best of the others, if asked for and there is one; the first of equals.
+    pub second: Option<u32>,
+    /// Whether another candidate has the same score as the best: exactly, or within the errors of the vectors.
+    pub tied: bool,
+}
+
+impl<'a> Candidates<'a> {
+    /// Prepares to choose among the rows of `vectors`, `K × D`, by one rule for each kind of offsets. `origin` is
+    /// subtracted from each row first: so a large offset that rows and candidates share costs no digits.
+    ///
+    /// All numbers are finite, and `K` is at least 1.
+    pub fn new(dim: usize, vectors: &'a [f64], origin: Option<&'a [f64]>, offsets: &[Offsets<'a>]) -> Self {
+        let norms: Vec<f64> = vectors.chunks_exact(dim).map(norm).collect();
+        let rules = offsets.iter().map(|&offsets| Rule::new(dim, vectors, offsets)).collect();
+        Self { dim, vectors, origin, norms, errors: None, rules }
+    }
+
+    /// The same for vectors that are means and may each lie as far from the true mean as `errors`, `K`, says; only for the
+    /// rule of the nearest. Vectors that lie within these errors of each other count as one, and the first of them is
+    /// chosen. A row is tied if the errors could make another vector the nearest.
+    #[must_use]
+    pub fn off_by(mut self, errors: Vec<f64>) -> Self {
+        for rule in &mut self.rules {
+            join(self.dim, self.vectors, &errors, &mut rule.alike);
+            let blurs = errors.iter().zip(&self.norms).map(|(error, norm)| BLUR * error * norm);
+            rule.slack.iter_mut().zip(blurs).for_each(|(slack, blur)| *slack += blur);
+        }
+        self.errors = Some(errors);
+        self
+    }
+
+    /// `D`.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// `K`.
+    pub fn len(&self) -> usize {
+        self.norms.len()
+    }
+
+    /// Whether there is no candidate.
+    pub fn is_empty(&self) -> bool {
+        self.norms.is_empty()
+    }
+
+    /// How many rules of choice there are, one for each kind of offsets.
+    pub fn rules(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// What each row chooses, for each kind of offsets. `rows` is rows × D, row-major, finite.
+    ///
+    /// # Errors
+    ///
+    /// Those of the [kernels](crate::kernels::Kernels).
+    pub fn choose(&self, rows: &[f64], second: bool, workspace: &mut Workspace) -> Result<Vec<Vec<Choice>>> {
+        let places = if second { 2 } else { 1 };
+        let Workspace { kernels, contenders, .. } = workspace;
+        contenders.clear();
+        kernels.contenders(self, rows, places, contenders)?;
+        let count = rows.len() / self.dim;
+        if contenders.lists() != count * self.rules.len() {
+            return Err(Error::internal("the kernels have not looked at every row"));
+        }
+        let decide = |(at, rule): (usize, &Rule<'_>)| {
+            let list = |row: usize| contenders.list(row * self.rules.len() + at);
+            rows.chunks_exact(self.dim).enumerate().map(|(i, row)| self.decide(rule, list(i), places, row)).collect()
+        };
+        Ok(self.rules.iter().enumerate().map(decide).collect())
+    }
+
+    /// Bounds the scores of a tile of rows, at most [`TILE_ROWS`], by a matrix product for each tile of candidates.
+    pub(super) fn bound_scores(&self, rows: &[f64], places: usize, scratch: &mut TileScratch, lists: &mut Contenders) {
+        let dim = self.dim;
+        let TileScratch { shifted, scores, races } = scratch;
+        let about_origin = match self.origin {
+            Some(origin) => {
+                shifted.resize(rows.len(), 0.0);
+                shift(rows, origin, shifted);
+                shifted.as_slice()
+            }
+            None => rows,
+        };
+        let count = rows.len() / dim;
+        let lengths: Vec<f64> = about_origin.chunks_exact(dim).map(norm).collect();
+        let blur = self.errors.iter().flatten().fold(0.0, |most: f64, error| most.max(BLUR * error));
+        races.resize_with(count * self.rules.len(), Race::default);
+        for race in races.iter_mut() {
+            race.start(places);
+        }
+        scores.resize(scores.len().max(count * TILE_CANDIDATES.min(self.norms.len())), 0.0);
+        for (tile, vectors) in self.vectors.chunks(TILE_CANDIDATES * dim).enumerate() {
+            let (first, width) = (tile * TILE_CANDIDATES, vectors.len() / dim);
+            let scores = &mut scores[..count * width];
+            matmul(
+                MatMut::from_row_major_slice_mut(scores, count, width),
+                Accum::Replace,
+                MatRef::from_row_major_slice(about_origin, count, dim),
+                MatRef::from_row_major_slice(vectors, width, dim).transpose(),
+                1.0,
+                faer::Par::Seq,
+            );
+            for (rule, races) in self.rules.iter().zip(races.chunks_exact_mut(count)) {
+                let of_tile = first..first + width;
+                let (norms, offsets) = (&self.norms[of_tile.clone()], &rule.rounded[of_tile.clone()]);
+                let slack = &rule.slack[of_tile];
+                for ((race, scores), &length) in races.iter_mut().zip(scores.chunks_exact(width)).zip(&lengths) {
+                    let (slope, blur) = (length * relative_error(dim), length * blur);
+                    for k in 0..width {
+                        race.enter((first + k) as u32, scores[k] + offsets[k], slope * norms[k] + (slack[k] + blur));
+                    }
+                }
+            }
+        }
+        for row in 0..count {
+            for races in races.chunks_exact(count) {
+                lists.push(races[row].left());
+            }
+        }
+    }
+
+    /// Decides among the candidates that are left of a row, in ascending order.
+    fn decide(&self, rule: &Rule<'_>, left: &[u32], places: usize, row: &[f64]) -> Choice {
+        if let &[best] = left {
+            return Choice { best, second: None, tied: false };
+        }
+        // Equal candidates have the same score, which is computed once.
+        let mut scored: Vec<(u32, ExactSum)> = Vec::new();
+        let mut entries: Vec<(u32, usize)> = Vec::new();
+        let mut known = HashMap::new();
+        for &class in left {
+            let speaker = rule.alike[class as usize];
+            let at = *known.entry(speaker).or_insert_with(|| {
+                scored.push((speaker, self.exact_score(rule, speaker as usize, row)));
+                scored.len() - 1
+            });
+            entries.push((class, at));
+        }
+        let compare = |a: usize, b: usize| if a == b { Ordering::Equal } else { scored[a].1.compare(&scored[b].1) };
+        // The best of the entries, the first of equals: entries are in order of class.
+        let champion = |except: Option<u32>| {
+            entries
+                .iter()
+                .filter(|entry| Some(entry.0) != except)
+                .copied()
+                .reduce(|best, entry| if compare(entry.1, best.1) == Ordering::Greater { entry } else { best })
+        };
+        let Some(best) = champion(None) else { return Choice { best: 0, second: None, tied: false } };
+        let same = |entry: &(u32, usize)| {
+            compare(entry.1, best.1) == Ordering::Equal || self.as_near(row, entry.0 as usize, best.0 as usize)
+        };
+        let tied = entries.iter().any(|entry| entry.0 != best.0 && same(entry));
+        let second = if places > 1 { champion(Some(best.0)).map(|entry| entry.0) } else { None };
+        Choice { best: best.0, second, tied }
+    }
+
+    /// Whether, within the errors of two vectors, either could be the nearer one. Compares
+    /// `½ |‖y − a‖² − ‖y − b‖²| = ½ |(a − b) · ((y − a) + (y − b))|` with its error, `‖y − a‖ e_a + ‖y − b‖ e_b`.
+    fn as_near(&self, row: &[f64], a: usize, b: usize) -> bool {
+        let Some(errors) = &self.errors else { return false };
+        let vector = |k: usize| &self.vectors[k * self.dim..][..self.dim];
+        let y = |j: usize| row[j] - self.origin.map_or(0.0, |origin| origin[j]);
+        let (mut apart, mut to_a, mut to_b) = (0.0, 0.0, 0.0);
+        for (j, (a, b)) in vector(a).iter().zip(vector(b)).enumerate() {
+            let (from_a, from_b) = (y(j) - a, y(j) - b);
+            apart += (a - b) * (from_a + from_b);
+            to_a += from_a * from_a;
+            to_b += from_b * from_b;
+        }
+        0.5 * apart.abs() <= DEVIATIONS * (to_a.sqrt() * errors[a] + to_b.sqrt() * errors[b])
+    }
+
+    /// Twice the score.
+    fn exact_score(&self, rule: &Rule<'_>, class: usize, row: &[f64]) -> ExactSum {
+        let vector = &self.vectors[class * self.dim..][..self.dim];
+        let mut score = ExactSum::default();
+        row.iter().zip(vector).for_each(|(&x, &v)| score.add_product(x, v, 1));
+        if let Some(origin) = self.origin {
+            origin.iter().zip(vector).for_each(|(&origin, &v)| score.add_product(-origin, v, 1));
+        }
+        match rule.offsets {
+            Offsets::None => {}
+            Offsets::Given(offsets) => score.add_product(offsets[class], 1.0, 1),
+            Offsets::HalfSquares => vector.iter().for_each(|&v| score.add_product(-v, v, 0)),
+        }
+        score
+    }
+}
+
+impl<'a> Rule<'a> {
+    fn new(dim: usize, vectors: &'a [f64], offsets: Offsets<'a>) -> Self {
+        let candidates = vectors.chunks_exact(dim);
+        let rounded: Vec<f64> = match offsets {
+            Offsets::None => vec![0.0; candidates.len()],
+            Offsets::Given(offsets) => offsets.to_vec(),
+            Offsets::HalfSquares => candidates.clone().map(|vector| -0.5 * dot(vector, vector)).collect(),
+        };
+        // Products that underflow lose at most 2^-1074 each, whatever their size.
+        let underflow = dim as f64 * f64::MIN_POSITIVE;
+        let slack = rounded.iter().map(|offset| offset.abs() * relative_error(dim) + underflow).collect();
+        Self { offsets, slack, alike: alike(dim, vectors, &rounded), rounded }
+    }
+}
+
+/// A bound on the error of a computed score, relative to `‖x − origin‖ ‖v_k‖ + |o_k|`.
+///
+/// A product of length `D`, summed in any order and fused or not, is off by at most `D u / (1 − D u)` of the sum of
+/// magnitudes (Higham 2002, 3.5), which is at most the product of the norms; the rounding of `x − origin`, of the
+/// offset, of the last addition, of the norms and of the bound itself add a few more `u = ε / 2`.
+fn relative_error(dim: usize) -> f64 {
+    (dim as f64 + 8.0) * 0.51 * f64::EPSILON
+}
+
+/// The memory of a tile, which may take some mebibytes.
+#[derive(Debug, Default)]
+pub(super) struct TileScratch {
+    shifted: Vec<f64>,
+    scores: Vec<f64>,
+    /// All rows under the first rule, then all under the next.
+    races: Vec<Race>,
+}
+
+/// `x − origin` of every row.
+fn shift(rows: &[f64], origin: &[f64], shifted: &mut [f64]) {
+    let dim = origin.len();
+    vectorised(
+        #[inline(always)]
+        || {
+            for (shifted, row) in shifted.chunks_exact_mut(dim).zip(rows.chunks_exact(dim)) {
+                for j in 0..dim {
+                    shifted[j] = row[j] - origin[j];
+                }
+            }
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! The golden fixture whole, and what all tests of measuring share.
+
+mod cards;
+mod missing;
+mod per_class;
+mod shapes;
+
+use super::*;
+use crate::metrics::fixture::{GOLDEN_OOD, assert_close, golden, golden_head, statistics};
+use crate::metrics::{Centring, NecoDim, Normaliser, cards};
+use crate::state::{Decisions, Head, SecondPassResult, Separation, Statistics};
+
+fn select(words: &[&str]) -> Selection {
+    Selection::parse(&words.iter().map(ToString::to_string).collect::<Vec<String>>()).unwrap()
+}
+
+/// All there is, the two metrics that cost a read of their own among it.
+fn everything() -> Selection {
+    select(&["nc1", "nc1_cdnv_directional", "nc2", "gnc2", "hug", "hug_intra", "nc3", "nc4", "nc5", "mse"])
+}
+
+fn bare(statistics: &Statistics) -> Evidence<'_> {
+    Evidence { statistics, significand_bits: 53, head: None, findings: None, ood_mean: None, dropped_classes: 0 }
+}
+
+fn run(evidence: &Evidence<'_>, options: &Options, words: &[&str]) -> Measurements {
+    let selection = if words.is_empty() { everything() } else { select(words) };
+    measure(evidence, options, &selection, Extras::default()).unwrap()
+}
+
+#[track_caller]
+fn found<'a>(measurements: &'a Measurements, key: &str) -> &'a Measured {
+    measurements.metrics.iter().find(|metric| metric.key == key).unwrap()
+}
+
+#[track_caller]
+fn number(measurements: &Measurements, key: &str) -> f64 {
+    let metric = found(measurements, key);
+    metric.value.unwrap_or_else(|| panic!("{key}: {:?}", metric.reason))
+}
+
+fn reason(measurements: &Measurements, key: &str) -> Option<&'static str> {
+    let metric = found(measurements, key);
+    assert_eq!(metric.value.is_none(), metric.reason.is_some(), "{key}");
+    metric.reason
+}
+
+/// The decisions of METRICS 6: hits [3, 4, 5, 0] with a bias and without; the nearest mean is always right.
+fn golden_findings() -> SecondPassResult {
+    let tally = |(rows, hits): (u64, u64)| DecisionCounts {
+        rows,
+        ncc_right: rows,
+        classifier_right: hits,
+        both_right: hits,
+        agreements: hits,
+        agreements_no_bias: hits,
+        ties: 0,
+    };
+    SecondPassResult {
+        decisions: Some(Decisions {
+            labels: (0..4).map(Label::Int).collect(),
+            tallies: [(3, 3), (4, 4), (5, 5), (6, 0)].map(tally).to_vec(),
+            unseen: 0,
+        }),
+        directional: Some(0.004_132_401_268_602_664),
+        hug_intra: Some(3.182_398_268_736_244),
+        neco: Some(Separation { auroc: 0.75, fpr95: 0.5, auroc_error: 0.0, fpr95_error: 0.0 }),
+        ..SecondPassResult::default()
+    }
+}
+
+#[test]
+fn the_golden_fixture() {
+    let (statistics, head, findings) = (golden(), golden_head(), golden_findings());
+    let evidence =
+        Evidence { head: Some(&head), findings: Some(&findings), ood_mean: Some(&GOLDEN_OOD), ..bare(&statistics) };
+    let options = Options { neco_dim: NecoDim::Axes(2), ..Options::default() };
+    let all = run(&evidence, &options, &[]);
+    for (key, expected) in [
+        ("nc1_pinv", 0.103_390_814_268_086_5),
+        ("nc1_svd", 0.103_390_814_268_086_5),
+        ("nc1_trace_ratio", 0.020_887_892_520_713_88),
+        ("nc1_within_fraction", 0.020_460_515_472_603_73),
+        ("nc1_cdnv", 0.012_875_333_731_516_095),
+        ("nc1_cdnv_strict", 0.012_875_333_731_516_095),
+        ("nc1_cdnv_log10_mean", -2.036_162_577_687_095_5),
+        ("nc1_cdnv_max", 0.042_028_720_006_994_72),
+        ("nc1_cdnv_directional", 0.004_132_401_268_602_664),
+        ("nc1_vci", 0.089_052_779_546_008_43),
+        ("nc2_norm_mean", 2.793_423_253_165_620_2),
+        ("nc2_norm_var", 0.939_156_850_152_767_4),
+        ("nc2_log_norm_mean", 0.968_204_648_227_895_8),
+        ("nc2_log_norm_var", 0.179_654_593_885_812_04),
+        ("nc2_log_norm_cv", 0.437_776_051_797_719_45),
+        ("nc2_equinorm_cv", 0.346_922_383_316_950_8),
+        ("nc2_equinorm_cv_weights", 0.123_630_497_192_715_06),
+        ("nc2_cos_mean", -0.287_501_296_231_264_36),
+        ("nc2_equiangular_std", 0.455_068_627_325_688_6),
+        ("nc2_max_angle", 0.304_723_317_322_760_03),
+        ("nc2_cos_mean_weights", -0.326_290_452_202_217_6),
+        ("nc2_equiangular_std_weights", 0.362_863_940_789_941_7),
+        ("nc2_max_angle_weights", 0.325_505_392_116_199_17),
+        ("nc2_interference_mean", -2.835_860_369_646_990_6),
+        ("nc2_interference_var", 8.006_002_865_295_809),
+        ("nc2_etf_error", 0.570_044_957_183_104),
+        ("nc2_etf_error_weights", 0.505_767_382_657_678_7),
+        ("nc2_of_error", 0.679_422_440_247_108_2),
+        ("nc2_participation_ratio", 2.104_341_228_092_346),
+        ("gnc2_distance_mean", 1.562_534_071_581_622_5),
+        ("gnc2_distance_var", 0.133_489_867_609_086_32),
+        ("gnc2_log_energy_mean", -0.406_220_837_940_050_87),
+        ("gnc2_log_energy_var", 0.096_653_824_969_221_72),
+        ("gnc2_riesz_mean", 0.576_501_848_038_057_8),
+        ("gnc2_min_distance", 0.750_556_153_873_707_4),
+        ("nc3_self_duality_sq", 0.602_369_316_816_863_7),
+        ("nc3_duality_error", 0.759_205_151_683_109_9),
+        ("nc3_dot_mean", 4.780_208_333_333_333),
+        ("nc3_dot_var", 8.907_185_646_339_7),
+        ("unc3_dot_var", 8.907_185_646_339_7),
+        ("nc3_cos_mean", 0.683_576_358_827_386_1),
+        ("nc3_cos_var", 0.154_195_026_898_580_86),
+        ("unc3_cos_cv", 0.574_444_597_142_804_2),
+        ("nc3_dist_mean", 0.694_598_189_339_063_3),
+        ("nc3_dist_var", 0.200_507_516_949_496_9),
+        ("nc3_bias_collapse", 7.909_469_581_821_224),
+        ("nc4_agreement", 2.0 / 3.0),
+        ("nc4_agreement_macro", 0.75),
+        ("nc4_agreement_no_bias", 2.0 / 3.0),
+        ("nc4_mismatch", 1.0 / 3.0),
+        ("ncc_accuracy", 1.0),
+        ("classifier_accuracy", 2.0 / 3.0),
+        ("nc5_ortho_dev", 0.566_119_158_736_322_6),
+        ("nc5_neco_auroc", 0.75),
+        ("nc5_neco_fpr95", 0.5),
+        ("hug_inter", 0.576_501_848_038_057_8),
+        ("hug_inter_weights", 0.405_287_335_382_904),
+        ("hug_intra", 3.182_398_268_736_244),
+        ("mse_nc1", 0.028_074_235_159_616_337),
+        ("mse_nc23", 0.010_179_414_791_519_492),
+        ("mse_perp", 57.590_769_263_098_64),
+    ] {
+        assert_close(number(&all, key), expected, 1e-12);
+    }
+    assert_eq!(found(&all, "mse_nc1").flags, ["unbalanced"]);
+    assert_eq!((all.classes, &all.flags[..]), (4, &[][..]));
+    assert!(all.metrics.iter().all(|metric| metric.value.is_some()));
+}
+
+#[test]
+fn conventions_of_the_golden_fixture() {
+    let (statistics, head) = (golden(), golden_head());
+    let evidence = Evidence { head: Some(&head), ..bare(&statistics) };
+    let squared = Options { cdnv_exponent: 2.0, riesz_s: 1.0, ..Options::default() };
+    let all = run(&evidence, &squared, &["nc1", "gnc2", "hug"]);
+    assert_close(number(&all, "nc1_cdnv"), 0.001_931_575_630_404_104_4, 1e-12);
+    assert_close(number(&all, "gnc2_riesz_mean"), 0.705_493_342_805_818_1, 1e-12);
+    assert_close(number(&all, "gnc2_riesz_var"), 0.078_780_991_294_730_11, 1e-12);
+    assert_close(number(&all, "hug_inter"), 0.576_501_848_038_057_8, 1e-12);
+    assert_close(number(&all, "hug_inter_weights"), 0.405_287_335_382_904, 1e-12);
+    let sample = Options { centring: Centring::Sample, ..Options::default() };
+    let all = run(&evidence, &sample, &["nc3_bias_collapse"]);
+    assert_close(number(&all, "nc3_bias_collapse"), 8.018_715_148_399_576, 1e-12);
+    // Σ_W over n − K for n: N/(N − K) = 18/14.
+    let unbiased = Options { normaliser: Normaliser::RowsLessClasses, ..Options::default() };
+    let all = run(&evidence, &unbiased, &["nc1", "mse"]);
+    assert_close(number(&all, "nc1_trace_ratio"), 0.020_887_892_520_713_88 * 18.0 / 14.0, 1e-12);
+    assert_close(number(&all, "nc1_pinv"), 0.103_390_814_268_086_5 * 18.0 / 14.0, 1e-12);
+    assert!(number(&all, "mse_nc1") > 0.028_1);
+    let sum = Options { divide_by_k: false, ..Options::default() };
+    let all = run(&evidence, &sum, &["nc1_pinv"]);
+    assert_close(number(&all, "nc1_pinv"), 0.103_390_814_268_086_5 * 4.0, 1e-12);
+    // The mean of v_k over that of ‖c_k‖².
+    let balanced = Options { normaliser: Normaliser::Balanced, ..Options::default() };
+    let all = run(&evidence, &balanced, &["nc1", "nc2_interference_mean", "mse"]);
+    let variance = statistics.variances.iter().sum::<f64>() / 4.0;
+    let between = -3.0 * number(&all, "nc2_interference_mean");
+    assert_close(number(&all, "nc1_trace_ratio"), variance / between, 1e-12);
+    for key in ["nc1_pinv", "nc1_svd", "nc1_vci", "mse_nc1", "mse_nc23", "mse_perp"] {
+        assert_eq!(reason(&all, key), Some("needs_per_class_scatter"), "{key}");
+    }
+}
+
+#[test]
+fn the_default_is_each_of_its_keys_once_in_the_catalogue_s_order() {
+    let statistics = golden();
+    let all = measure(&bare(&statistics), &Options::default(), &Selection::default(), Extras::default()).unwrap();
+    let keys: Vec<&str> = all.metrics.iter().map(|metric| metric.key).collect();
+    let expected: Vec<&str> = cards().iter().filter(|card| !card.by_name_only).map(|card| card.key).collect();
+    assert_eq!(keys, expected);
+}

@@ -1,0 +1,176 @@
+//! From states to numbers.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StructArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Field, Fields};
+use rayon::prelude::*;
+
+use crate::archive::StoredHead;
+use crate::error::{Error, Result};
+use crate::metrics::{Card, Evidence, Extras, Measurements, Need, OodMean, Selection, cards, measure};
+use crate::sql::functions::remarks::{self, Remarks};
+use crate::sql::settings::Settings;
+use crate::sql::settings::budget::Budget;
+use crate::sql::values::head;
+use crate::sql::values::summary::Summary;
+use crate::state::Statistics;
+
+/// What a metric is made of in SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sql) enum MetricInput {
+    /// A state.
+    State,
+    /// A state and a head.
+    StateAndHead,
+    /// A state and one of out-of-distribution rows.
+    StateAndOutside,
+    /// Decisions on rows.
+    Decisions,
+    /// Rows of a second pass, whose state SQL does not keep.
+    Rows,
+}
+
+impl MetricInput {
+    pub(in crate::sql) fn of(card: &Card) -> Self {
+        let needs = |need| card.needs.contains(&need);
+        if needs(Need::Decisions) {
+            Self::Decisions
+        } else if needs(Need::Directional) || needs(Need::HugIntra) || needs(Need::Neco) {
+            Self::Rows
+        } else if needs(Need::OodMean) {
+            Self::StateAndOutside
+        } else if needs(Need::Head) {
+            Self::StateAndHead
+        } else {
+            Self::State
+        }
+    }
+}
+
+/// Whether a metric stands on the scatter.
+pub(in crate::sql) fn needs_scatter(card: &Card) -> bool {
+    card.needs.contains(&Need::Scatter)
+}
+
+/// The statistics of a state, classes outside `nc.min_count` and `nc.max_count` left out, and how many those were.
+pub(in crate::sql) fn statistics(summary: &Summary, settings: &Settings) -> Result<(Statistics, u64)> {
+    let statistics = summary.state.statistics()?;
+    let options = &settings.options;
+    if options.min_count.is_none() && options.max_count.is_none() {
+        return Ok((statistics, 0));
+    }
+    let range = options.min_count.unwrap_or(1)..=options.max_count.unwrap_or(u64::MAX);
+    let kept = statistics.retain(|class| range.contains(&statistics.counts[class]));
+    let dropped = (statistics.classes() - kept.classes()) as u64;
+    Ok((kept, dropped))
+}
+
+/// Matrices of `D × D` numbers that metrics are made in: `Σ_W` as it is and normalised, its factors, and room to make them.
+const MATRICES: usize = 5;
+
+/// Bytes that the metrics of a state are made in, beside the state.
+pub(in crate::sql) fn workspace(summary: &Summary) -> u64 {
+    let sums = summary.class_sums();
+    let (classes, dim) = (sums.classes(), sums.dim());
+    let matrices = if summary.state.has_scatter() { MATRICES * dim * dim } else { 0 };
+    // The means as they are and centred.
+    (8 * (matrices + 2 * classes * dim)) as u64
+}
+
+/// The metrics of these keys.
+pub(in crate::sql) fn measurements(
+    summary: &Summary,
+    keys: &[&'static str],
+    head: Option<&StoredHead>,
+    outside: Option<&Summary>,
+    extras: Extras,
+    settings: &Settings,
+) -> Result<Measurements> {
+    let _held = Budget::of(settings).hold(workspace(summary), settings.memory)?;
+    let (statistics, dropped_classes) = statistics(summary, settings)?;
+    let head = head.map(|head| head::for_classes(head, &statistics, settings)).transpose()?;
+    let outside = outside.map(|outside| outside.state.statistics()).transpose()?;
+    let ood_mean = outside.map(|outside| match settings.options.ood_mean {
+        OodMean::Classes => outside.mean_of_means(),
+        OodMean::Rows => outside.mean_of_rows(),
+    });
+    let evidence = Evidence {
+        statistics: &statistics,
+        significand_bits: summary.significand_bits,
+        head: head.as_ref(),
+        findings: None,
+        ood_mean: ood_mean.as_deref(),
+        dropped_classes,
+    };
+    let selection: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
+    measure(&evidence, &settings.options, &Selection::parse(&selection)?, extras)
+}
+
+/// The keys of all metrics that a state makes, a head and out-of-distribution rows beside it or not.
+pub(in crate::sql) fn keys_of_states() -> Vec<&'static str> {
+    let of_state = |card: &&Card| !matches!(MetricInput::of(card), MetricInput::Decisions | MetricInput::Rows);
+    cards().iter().filter(of_state).map(|card| card.key).collect()
+}
+
+/// The fields of a [`table`].
+pub(in crate::sql) fn table_fields(keys: &[&'static str]) -> Fields {
+    let shapes = ["rows", "classes", "dim"].map(|name| Field::new(name, DataType::Int64, true));
+    let metrics = keys.iter().map(|&key| Field::new(key, DataType::Float64, true));
+    let shaped = shapes.into_iter().chain(metrics).map(Arc::new);
+    shaped.chain(remarks::fields().iter().cloned()).collect()
+}
+
+/// A state, with the head and the state of out-of-distribution rows beside it.
+pub(in crate::sql) type Beside<'a> = (Option<&'a Summary>, Option<&'a StoredHead>, Option<&'a Summary>);
+
+/// Metrics of several states, one struct each: its shape, its metrics, and what is remarked. A state of no rows is null.
+pub(in crate::sql) fn table(keys: &[&'static str], states: &[Beside<'_>], settings: &Settings) -> Result<StructArray> {
+    let made = states.par_iter().map(|&(summary, head, outside)| {
+        let summary = summary.filter(|summary| summary.class_sums().rows() > 0);
+        summary.map(|summary| row(keys, summary, head, outside, settings)).transpose()
+    });
+    let rows: Vec<Option<Row>> = made.collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
+    let shapes = (0..3).map(|at| {
+        Arc::new(rows.iter().map(|row| row.as_ref().map(|row| row.shape[at])).collect::<Int64Array>()) as ArrayRef
+    });
+    let metrics = (0..keys.len()).map(|at| {
+        Arc::new(rows.iter().map(|row| row.as_ref().and_then(|row| row.values[at])).collect::<Float64Array>())
+            as ArrayRef
+    });
+    let mut beside = Remarks::new();
+    rows.iter().try_for_each(|row| beside.append(row.as_ref().map(|row| &row.measured)))?;
+    let valid = NullBuffer::from(rows.iter().map(Option::is_some).collect::<Vec<_>>());
+    StructArray::try_new(table_fields(keys), shapes.chain(metrics).chain(beside.finish()).collect(), Some(valid))
+        .map_err(|error| Error::internal("cannot build the columns of metrics").caused_by(error))
+}
+
+struct Row {
+    shape: [i64; 3],
+    values: Vec<Option<f64>>,
+    measured: Measurements,
+}
+
+fn row(
+    keys: &[&'static str],
+    summary: &Summary,
+    head: Option<&StoredHead>,
+    outside: Option<&Summary>,
+    settings: &Settings,
+) -> Result<Row> {
+    let measured = measurements(summary, keys, head, outside, Extras::default(), settings)?;
+    let sums = summary.class_sums();
+    let shape = [sums.rows(), measured.classes, sums.dim() as u64].map(|number| number as i64);
+    let value = |key: &&str| measured.metrics.iter().find(|metric| metric.key == *key).and_then(|metric| metric.value);
+    let values = keys.iter().map(value).collect();
+    // Who asks for everything has the remarks beside the numbers.
+    settings.doubts.note(&measured, keys.len() < keys_of_states().len());
+    Ok(Row { shape, values, measured })
+}
+
+/// One metric of several states.
+pub(in crate::sql) fn metric(key: &'static str, states: &[Beside<'_>], settings: &Settings) -> Result<ArrayRef> {
+    let made = table(&[key], states, settings)?;
+    made.column_by_name(key).cloned().ok_or_else(|| Error::internal("the metric is missing from its own table"))
+}

@@ -1,0 +1,118 @@
+//! A session with everything registered: what `nckit sql` runs queries in.
+
+pub(super) mod clauses;
+pub(super) mod copy;
+pub(super) mod nesting;
+pub(super) mod query;
+pub(super) mod register;
+
+use std::sync::Arc;
+
+use datafusion::catalog::{DynamicFileCatalog, UrlTableFactory};
+use datafusion::common::TableReference;
+use datafusion::common::config::ConfigExtension as _;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use serde_json::Value;
+
+use crate::archive::{Policy, escaped};
+use crate::error::Result;
+use crate::sql::error::explain;
+use crate::sql::session::register::register;
+use crate::sql::settings::doubts::Doubts;
+use crate::sql::settings::{Pool, Settings};
+use crate::sql::sources::paths::{self, PathTables};
+
+/// What a session is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// Partitions of a query that run at once; 0 is one a core.
+    pub threads: usize,
+    /// Bytes that the states of a query, what is read for it and the operators of its plan may take together; `None` is no
+    /// limit. What a function makes of a row, as `repeat` and `array_repeat` do, is not counted.
+    pub memory: Option<u64>,
+    /// Names of tables and the files, directories or patterns that they stand for.
+    pub tables: Vec<(String, String)>,
+}
+
+/// A session that knows all functions, reads tables straight from paths (`FROM 'archive/**/*.parquet'`), and has these
+/// tables.
+///
+/// Parquet is read by the archive's reader, whether it holds vectors, stored states or anything else; its hive keys are columns.
+/// CSV and JSON (by their extensions: csv, tsv, json, ndjson, jsonl) are read by DataFusion's.
+///
+/// Memory comes out of one pool, first come, first served: sorts, joins and aggregations of plain values go on in files below
+/// the system's directory for temporary files once it is full (`SET datafusion.runtime.temp_directory = 'DIR'`, at most
+/// `max_temp_directory_size`, 100 GB), and whatever cannot do so fails. States never do.
+///
+/// # Errors
+///
+/// Those of opening the tables.
+///
+/// ```
+/// use nckit::sql::{SessionOptions, session};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let context = session(&SessionOptions::default()).await?;
+/// let query = "SELECT layer, nc1_cdnv(feature, label) FROM 'tests/data/digits/hive' WHERE epoch = 4000 GROUP BY layer";
+/// assert_eq!(context.sql(query).await?.count().await?, 3);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+pub async fn session(options: &SessionOptions) -> Result<SessionContext> {
+    let mut config = SessionConfig::new().with_information_schema(true);
+    if options.threads > 0 {
+        config = config.with_target_partitions(options.threads);
+    }
+    let mut runtime = RuntimeEnvBuilder::new();
+    let pool = options.memory.map(|memory| Arc::new(GreedyMemoryPool::new(memory as usize)) as Arc<dyn MemoryPool>);
+    if let Some(pool) = &pool {
+        runtime = runtime.with_memory_pool(pool.clone());
+    }
+    let runtime = runtime.build_arc().map_err(explain)?;
+    let state =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    let factory: Arc<dyn UrlTableFactory> = Arc::new(PathTables { session: state.clone() });
+    let catalogs = Arc::new(DynamicFileCatalog::new(state.catalog_list().clone(), factory));
+    let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(catalogs).build();
+    let context = SessionContext::new_with_state(state);
+    register(&context);
+    if let Some(memory) = options.memory {
+        let key = format!("{}.memory", Settings::PREFIX);
+        let state = context.state_ref();
+        state.write().config_mut().options_mut().set(&key, &memory.to_string()).map_err(explain)?;
+    }
+    if let Some(pool) = pool {
+        let state = context.state_ref();
+        let mut state = state.write();
+        if let Some(settings) = state.config_mut().options_mut().extensions.get_mut::<Settings>() {
+            settings.pool = Pool::from(pool);
+        }
+    }
+    for (name, path) in &options.tables {
+        let table = paths::open(path, &context.state()).await.map_err(|error| error.with("table", escaped(name)))?;
+        context.register_table(TableReference::bare(name.as_str()), table).map_err(explain)?;
+    }
+    Ok(context)
+}
+
+/// What is to be said of the numbers that a session's queries make, from now on.
+pub fn doubts(context: &SessionContext) -> Doubts {
+    Settings::of(context.state().config_options()).doubts
+}
+
+/// The conventions of a session's numbers, and the rules for its rows.
+pub fn conventions(context: &SessionContext) -> Vec<(String, Value)> {
+    let settings = Settings::of(context.state().config_options());
+    let skips = |policy| if policy == Policy::Skip { "skip" } else { "fail" };
+    let rules = [
+        ("extra_bits", settings.extra_bits.into()),
+        ("nulls", skips(settings.nulls).into()),
+        ("nonfinite", skips(settings.nonfinite).into()),
+    ];
+    settings.options.describe().into_iter().chain(rules).map(|(name, value)| (name.to_owned(), value)).collect()
+}

@@ -1,0 +1,215 @@
+//! Tables straight from paths: `FROM 'digits/hive'`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider, UrlTableFactory};
+use datafusion::common::Result as SqlResult;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::execution::SessionState;
+
+use crate::archive::{escaped, matches};
+use crate::error::{Error, Result};
+use crate::sql::error::explain;
+use crate::sql::error::external;
+use crate::sql::sources::archive_table::ArchiveTable;
+use crate::sql::sources::state_file;
+use crate::store::StateFile;
+
+/// Makes a table of a name that no table has, if it is a path.
+#[derive(Debug)]
+pub(in crate::sql) struct PathTables {
+    /// What text files are looked at with.
+    pub(in crate::sql) session: SessionState,
+}
+
+#[async_trait]
+impl UrlTableFactory for PathTables {
+    async fn try_new(&self, name: &str) -> SqlResult<Option<Arc<dyn TableProvider>>> {
+        if !is_path(name) {
+            return Ok(None);
+        }
+        open(name, &self.session).await.map(Some).map_err(external)
+    }
+}
+
+/// Whether a name is meant as a path: it looks like one, or something is there.
+fn is_path(name: &str) -> bool {
+    name.contains(['/', '\\', '.', '*', '?', '[']) || Path::new(name).exists()
+}
+
+/// Opens what a path leads to: Parquet by the archive's reader, CSV and JSON by DataFusion's, a state file as its groups.
+pub(in crate::sql) async fn open(path: &str, session: &dyn Session) -> Result<Arc<dyn TableProvider>> {
+    match text_format(path) {
+        Some((format, extension)) => text_table(path, format, &extension, session)
+            .await
+            .map_err(|error| error.with_default("file", escaped(path))),
+        None if StateFile::is_at(Path::new(path)) => Ok(Arc::new(state_file::open(Path::new(path))?)),
+        None => Ok(Arc::new(ArchiveTable::open(&[path.to_owned()])?)),
+    }
+}
+
+/// The format of files that are text, by their extension, and the extension as it is written.
+fn text_format(path: &str) -> Option<(Arc<dyn FileFormat>, String)> {
+    let extension = Path::new(path).extension()?.to_str()?;
+    let csv = |delimiter: u8| Arc::new(CsvFormat::default().with_has_header(true).with_delimiter(delimiter));
+    let format: Arc<dyn FileFormat> = match extension.to_ascii_lowercase().as_str() {
+        "csv" => csv(b','),
+        "tsv" => csv(b'\t'),
+        "ndjson" | "jsonl" => Arc::new(JsonFormat::default()),
+        "json" => Arc::new(JsonFormat::default().with_newline_delimited(false)),
+        _ => return None,
+    };
+    Some((format, extension.to_owned()))
+}
+
+async fn text_table(
+    path: &str,
+    format: Arc<dyn FileFormat>,
+    extension: &str,
+    session: &dyn Session,
+) -> Result<Arc<dyn TableProvider>> {
+    let urls = files(path)?.iter().map(|file| url_of_file(file)).collect::<Result<Vec<_>>>()?;
+    let options = ListingOptions::new(format).with_file_extension(extension);
+    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
+    let config = config.infer_schema(session).await.map_err(explain)?;
+    let table = ListingTable::try_new(config).map_err(explain)?;
+    Ok(Arc::new(table))
+}
+
+/// The files of a path or a pattern, in the order of their names.
+fn files(path: &str) -> Result<Vec<PathBuf>> {
+    if Path::new(path).exists() {
+        return Ok(vec![PathBuf::from(path)]);
+    }
+    let missing = || Error::missing("no such file or directory").with("file", escaped(path));
+    if !path.contains(['*', '?', '[']) {
+        return Err(missing());
+    }
+    let files = matches(path)?;
+    if files.is_empty() { Err(missing()) } else { Ok(files) }
+}
+
+/// The URL of a file that is there, links resolved.
+fn url_of_file(file: &Path) -> Result<ListingTableUrl> {
+    let failed = |error: std::io::Error| {
+        let file = escaped(&file.to_string_lossy());
+        Error::io("cannot open").with("file", file).with("detail", &error).caused_by(error)
+    };
+    let absolute = file.canonicalize().map_err(failed)?;
+    if absolute.is_dir() {
+        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    }
+    url(&absolute, false)
+}
+
+/// The URL of a path from the root, every unusual character encoded: what a path says is a name and never a pattern.
+pub(in crate::sql) fn url(absolute: &Path, is_folder: bool) -> Result<ListingTableUrl> {
+    let no_text = || {
+        Error::io("SQL can only read files whose names are UTF-8").with("file", escaped(&absolute.to_string_lossy()))
+    };
+    let mut encoded = String::from("file://");
+    for byte in absolute.to_str().ok_or_else(no_text)?.bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'~' => encoded.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
+            _ => encoded.extend(["%", &format!("{byte:02X}")]),
+        }
+    }
+    if is_folder {
+        encoded.push('/');
+    }
+    ListingTableUrl::parse(&encoded).map_err(explain)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::sql::{SessionOptions, session};
+
+    fn run(sql: &str, tables: &[(&str, &str)]) -> Result<String> {
+        let tables = tables.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect();
+        let options = SessionOptions { threads: 2, memory: None, tables };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        runtime.block_on(async {
+            let context = session(&options).await?;
+            let rows = context.sql(sql).await.map_err(explain)?.collect().await.map_err(explain)?;
+            let shown = rows.iter().filter(|batch| batch.num_rows() > 0).map(|batch| {
+                let value = arrow::util::display::array_value_to_string(batch.column(0), 0).unwrap();
+                assert_eq!(batch.num_rows(), 1);
+                value
+            });
+            Ok(shown.collect())
+        })
+    }
+
+    #[test]
+    fn paths_are_tables() {
+        let one = |from: &str| run(&format!("SELECT count(*) FROM {from}"), &[]).unwrap();
+        assert_eq!(one("'tests/data/digits/flat/h3_final.parquet'"), "2097");
+        assert_eq!(one("'tests/data/digits/hive' WHERE split = 'train' AND epoch = 9"), "1257");
+        assert_eq!(one("'tests/data/digits/hive/epoch=*/layer=h3/split=ood/*.parquet'"), "1500");
+        assert_eq!(one("'tests/data/digits/classifier/epoch=0/classifier.parquet'"), "10");
+        assert_eq!(one("\"tests/data/digits/flat\" a JOIN 'tests/data/digits/flat' b USING (label) WHERE false"), "0");
+    }
+
+    #[test]
+    fn text_files_are_tables() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.to_str().unwrap().replace('\'', "''")
+        };
+        let csv = put("a b*[1]?#%.csv", "run,lr\nx,0.5\n");
+        let tsv = put("it's.TSV", "run\tlr\nx\t0.25\n");
+        let json = put("a.json", "[{\"run\": \"x\", \"lr\": 0.125}]");
+        let lines = put("a.ndjson", "{\"run\": \"x\", \"lr\": 2.5}\n");
+        for (path, lr) in [(csv, "0.5"), (tsv, "0.25"), (json, "0.125"), (lines, "2.5")] {
+            assert_eq!(run(&format!("SELECT lr FROM '{path}' WHERE run = 'x'"), &[]).unwrap(), lr, "{path}");
+        }
+        put("part-1.csv", "n\n1\n");
+        put("part-2.csv", "n\n2\n");
+        let pattern = folder.path().join("part-*.csv");
+        assert_eq!(run(&format!("SELECT sum(n) FROM '{}'", pattern.display()), &[]).unwrap(), "3");
+    }
+
+    #[test]
+    fn names_are_never_read_as_sql() {
+        let folder = tempfile::tempdir().unwrap();
+        let hostile = folder.path().join("'; COPY (select 1) TO 'x");
+        fs::create_dir(&hostile).unwrap();
+        fs::copy("tests/data/digits/flat/h3_final.parquet", hostile.join("a.parquet")).unwrap();
+        let hostile = hostile.to_str().unwrap();
+        let name = "t\"; DROP TABLE t; --";
+        let of = format!("SELECT count(*) FROM \"{}\"", name.replace('"', "\"\""));
+        assert_eq!(run(&of, &[(name, hostile)]).unwrap(), "2097");
+        let of = format!("SELECT count(*) FROM '{}'", hostile.replace('\'', "''"));
+        assert_eq!(run(&of, &[]).unwrap(), "2097");
+        assert!(!std::path::Path::new("x").exists());
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_with_its_name() {
+        for (from, kind, hint) in [
+            ("'no/such.parquet'", ErrorKind::Missing, "no/such.parquet"),
+            ("'no/such.csv'", ErrorKind::Missing, "no/such.csv"),
+            ("'tests/data/*.nothing'", ErrorKind::Missing, "tests/data/*.nothing"),
+            ("'tests/data/digits/README.md'", ErrorKind::Data, "README.md"),
+            ("nothing", ErrorKind::Usage, "--table nothing=PATH"),
+        ] {
+            let error = run(&format!("SELECT count(*) FROM {from}"), &[]).unwrap_err();
+            let said = format!("{error} {}", error.advice().unwrap_or_default());
+            assert!(error.kind() == kind && said.contains(hint), "{from}: {:?} {said}", error.kind());
+        }
+        let error = run("SELECT 1", &[("t", "no/such/archive")]).unwrap_err();
+        assert_eq!((error.kind(), error.fact("table")), (ErrorKind::Missing, Some("t")));
+    }
+}

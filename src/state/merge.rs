@@ -1,0 +1,320 @@
+//! How class sums are added, taken apart and brought to canonical form.
+
+use std::sync::OnceLock;
+
+use arrow::datatypes::i256;
+
+use super::ClassSums;
+use super::class::{Class, Moves, Sign, out_of_range};
+use super::class_sums::MAX_ROWS;
+use crate::batch::Label;
+use crate::error::{Error, Result};
+use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_right, vectorised};
+
+impl ClassSums {
+    /// A grid on which both states are exact.
+    pub(super) fn common_grid(&self, other: &Self) -> Result<Grid> {
+        match (self.dim, other.dim) {
+            (_, 0) => Ok(self.grid.clone()),
+            (0, _) => Ok(other.grid.clone()),
+            (mine, theirs) if mine == theirs => Ok(self.grid.common(&other.grid)),
+            (mine, theirs) => {
+                Err(Error::data("states of different dimension").with("detail", format!("D = {mine} and D = {theirs}")))
+            }
+        }
+    }
+
+    fn class(&self, k: usize, left: &[u32], squares_left: u32) -> Result<Class> {
+        let row = k * self.dim..(k + 1) * self.dim;
+        let widened = |values: &[i64]| -> Result<Vec<i128>> {
+            let moved = |(&value, &bits): (&i64, &u32)| narrow(value.into(), bits).ok_or_else(out_of_range);
+            values.iter().zip(left).map(moved).collect()
+        };
+        Ok(Class {
+            n: self.counts[k],
+            c: widened(&self.shifts[row.clone()])?,
+            s: widened(&self.sums[row])?,
+            t: shift_left(self.squares[k], squares_left).ok_or_else(out_of_range)?,
+        })
+    }
+
+    fn put(&mut self, k: usize, class: &Class) -> Result<()> {
+        let row = k * self.dim..(k + 1) * self.dim;
+        for (to, &c) in self.shifts[row.clone()].iter_mut().zip(&class.c) {
+            *to = if fits_shift(c) { c as i64 } else { return Err(out_of_range()) };
+        }
+        for (to, &s) in self.sums[row].iter_mut().zip(&class.s) {
+            *to = i64::try_from(s).map_err(|_| out_of_range())?;
+        }
+        self.counts[k] = class.n;
+        self.squares[k] = shift_left(class.t, 0).ok_or_else(out_of_range)?;
+        Ok(())
+    }
+
+    /// Adds the rows of `other` or takes them away. The caller has already moved second moments to `grid`.
+    pub(super) fn absorb(&mut self, other: &Self, grid: &Grid, sign: Sign, moves: &mut impl Moves) -> Result<()> {
+        if other.dim == 0 {
+            return Ok(());
+        }
+        if self.dim == 0 {
+            self.dim = other.dim;
+            self.grid = grid.clone();
+            self.history = History::of(&Grid::new(vec![None; grid.dim()]), 0, &vec![0; grid.dim()]);
+        }
+        if sign == Sign::Plus && self.rows().checked_add(other.rows()).is_none_or(|rows| rows > MAX_ROWS) {
+            return Err(Error::data("more rows than can be counted"));
+        }
+        self.refine(grid, moves)?;
+        let left = other.grid.shifts_to(grid);
+        let squares_left = 2 * finest_shift(&other.grid, grid);
+        let near = left.iter().all(|&bits| bits < 63);
+        let weights = grid.weights();
+        for k in 0..other.classes() {
+            let known = self.position(&other.labels[k]);
+            let mine = known.unwrap_or(self.classes());
+            match known {
+                Some(mine) if near && sign == Sign::Plus && self.add_aligned(mine, other, k, &left, squares_left) => {}
+                Some(mine) => {
+                    let theirs = other.class(k, &left, squares_left)?;
+                    self.combine(mine, theirs, &weights, sign, moves)?;
+                }
+                None if sign == Sign::Minus => return Err(not_contained(&other.labels[k])),
+                None => self.append(other, k, (&left, squares_left), &weights, moves)?,
+            }
+            self.low.add(mine * self.dim, &other.low, k * self.dim, &left, sign)?;
+        }
+        match sign {
+            Sign::Plus => {
+                self.rows += other.rows;
+                self.history.add(&other.history);
+            }
+            Sign::Minus => {
+                self.rows -= other.rows;
+                self.history.subtract(&other.history)?;
+                self.drop_empty()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds class `k` of `other`, moved left by fewer than 63 bits, to a class with the same shift. Returns `false` and
+    /// does nothing if the shifts differ or a sum would overflow.
+    fn add_aligned(&mut self, mine: usize, other: &Self, k: usize, left: &[u32], squares_left: u32) -> bool {
+        let (dim, to, from) = (self.dim, mine * self.dim, k * self.dim);
+        let square = shift_left(other.squares[k], squares_left)
+            .and_then(|theirs| self.squares[mine].checked_add(theirs))
+            .and_then(|square| shift_left(square, 0));
+        let Some(square) = square else { return false };
+        let (shifts, sums) = (&self.shifts[to..][..dim], &mut self.sums[to..][..dim]);
+        let (their_shifts, their_sums, left) = (&other.shifts[from..][..dim], &other.sums[from..][..dim], &left[..dim]);
+        let aligned = vectorised(
+            #[inline(always)]
+            || {
+                // Bits that differ between the shifts, or that moving left loses.
+                let (mut wrong, mut overflow) = (0, 0);
+                for j in 0..dim {
+                    let (shift, sum) = (their_shifts[j] << left[j], their_sums[j] << left[j]);
+                    wrong |= (shift ^ shifts[j]) | ((shift >> left[j]) ^ their_shifts[j]);
+                    wrong |= (sum >> left[j]) ^ their_sums[j];
+                    let total = sums[j].wrapping_add(sum);
+                    overflow |= (sums[j] ^ total) & (sum ^ total);
+                }
+                if wrong != 0 || overflow < 0 {
+                    return false;
+                }
+                for j in 0..dim {
+                    sums[j] += their_sums[j] << left[j];
+                }
+                true
+            },
+        );
+        if aligned {
+            self.squares[mine] = square;
+            self.counts[mine] += other.counts[k];
+        }
+        aligned
+    }
+
+    /// The same for any shifts; a sum that would overflow is first taken about the mean of both.
+    fn combine(
+        &mut self,
+        mine: usize,
+        mut theirs: Class,
+        weights: &[u32],
+        sign: Sign,
+        moves: &mut impl Moves,
+    ) -> Result<()> {
+        let mut ours = self.class(mine, &vec![0; self.dim], 0)?;
+        theirs.move_to(&ours.c.clone(), weights, sign, moves)?;
+        let add = |(&a, &b): (&i128, &i128)| match sign {
+            Sign::Plus => a.checked_add(b).ok_or_else(out_of_range),
+            Sign::Minus => a.checked_sub(b).ok_or_else(out_of_range),
+        };
+        let n = match sign {
+            Sign::Plus => ours.n.checked_add(theirs.n),
+            Sign::Minus => ours.n.checked_sub(theirs.n),
+        };
+        let n = n.ok_or_else(|| not_contained(&self.labels[mine]))?;
+        let mut together = Class {
+            n,
+            c: ours.c.clone(),
+            s: ours.s.iter().zip(&theirs.s).map(add).collect::<Result<_>>()?,
+            t: i256::ZERO,
+        };
+        if n > 0 && together.s.iter().any(|&s| i64::try_from(s).is_err()) {
+            let centre = together.centre(&vec![0; self.dim])?;
+            ours.move_to(&centre, weights, Sign::Plus, moves)?;
+            theirs.move_to(&centre, weights, sign, moves)?;
+            together.s = ours.s.iter().zip(&theirs.s).map(add).collect::<Result<_>>()?;
+            together.c = centre;
+        }
+        let t = match sign {
+            Sign::Plus => ours.t.checked_add(theirs.t),
+            Sign::Minus => ours.t.checked_sub(theirs.t),
+        };
+        together.t = t.ok_or_else(out_of_range)?;
+        if together.t.is_negative() || (n == 0 && (together.t != i256::ZERO || together.s.iter().any(|&s| s != 0))) {
+            return Err(not_contained(&self.labels[mine]));
+        }
+        self.put(mine, &together)
+    }
+
+    /// Adds a class that is not there yet, its integers moved left by these bits.
+    fn append(
+        &mut self,
+        other: &Self,
+        k: usize,
+        (left, squares_left): (&[u32], u32),
+        weights: &[u32],
+        moves: &mut impl Moves,
+    ) -> Result<()> {
+        let mine = self.classes();
+        if squares_left == 0 && left.iter().all(|&bits| bits == 0) {
+            let theirs = k * self.dim..(k + 1) * self.dim;
+            self.counts.push(other.counts[k]);
+            self.squares.push(other.squares[k]);
+            self.shifts.extend_from_slice(&other.shifts[theirs.clone()]);
+            self.sums.extend_from_slice(&other.sums[theirs]);
+        } else {
+            let mut class = other.class(k, left, squares_left)?;
+            class.centre_if_large(weights, moves)?;
+            self.counts.push(0);
+            self.squares.push(i256::ZERO);
+            self.shifts.resize((mine + 1) * self.dim, 0);
+            self.sums.resize((mine + 1) * self.dim, 0);
+            self.put(mine, &class)?;
+        }
+        self.low.resize((mine + 1) * self.dim);
+        if let Some(index) = self.index.get_mut() {
+            index.insert(other.labels[k].clone(), mine);
+        }
+        self.labels.push(other.labels[k].clone());
+        Ok(())
+    }
+
+    /// Moves all integers to a finer grid.
+    fn refine(&mut self, grid: &Grid, moves: &mut impl Moves) -> Result<()> {
+        let left = self.grid.shifts_to(grid);
+        let squares_left = 2 * finest_shift(&self.grid, grid);
+        self.grid = grid.clone();
+        if left.iter().all(|&bits| bits == 0) && squares_left == 0 {
+            return Ok(());
+        }
+        let weights = grid.weights();
+        for k in 0..self.classes() {
+            let mut class = self.class(k, &left, squares_left)?;
+            class.centre_if_large(&weights, moves)?;
+            self.put(k, &class)?;
+        }
+        self.low.refine(&left)
+    }
+
+    fn drop_empty(&mut self) -> Result<()> {
+        let (empty, kept): (Vec<usize>, Vec<usize>) = (0..self.classes()).partition(|&k| self.counts[k] == 0);
+        let left_over = |&&k: &&usize| (k * self.dim..(k + 1) * self.dim).any(|at| self.low.get(at) != 0);
+        if let Some(&k) = empty.iter().find(left_over) {
+            return Err(not_contained(&self.labels[k]));
+        }
+        if !empty.is_empty() {
+            self.select(&kept);
+        }
+        if !self.history.covers_at_most(self.rows()) {
+            return Err(Error::data("the rows to be subtracted are not in the state"));
+        }
+        if kept.is_empty() {
+            *self = Self::default();
+        }
+        Ok(())
+    }
+
+    /// Keeps the classes at these positions, in this order.
+    fn select(&mut self, order: &[usize]) {
+        let dim = self.dim;
+        let rows = |values: &[i64]| order.iter().flat_map(|&k| &values[k * dim..][..dim]).copied().collect();
+        self.shifts = rows(&self.shifts);
+        self.sums = rows(&self.sums);
+        self.low.select(order, dim);
+        self.labels = order.iter().map(|&k| self.labels[k].clone()).collect();
+        self.counts = order.iter().map(|&k| self.counts[k]).collect();
+        self.squares = order.iter().map(|&k| self.squares[k]).collect();
+        self.index = OnceLock::new();
+    }
+
+    /// The canonical form: the grid of the history, classes in label order, `c` the rounded mean.
+    ///
+    /// `moves` is called for every move on the grid that this state has now, before it coarsens.
+    pub(super) fn canonical_with(&self, moves: &mut impl Moves) -> Result<Self> {
+        let mut state = self.clone();
+        let target = state.history.grid();
+        let coarser = target.shifts_to(&state.grid);
+        let weights = state.grid.weights();
+        let mut order: Vec<usize> = (0..state.classes()).collect();
+        order.sort_unstable_by(|&a, &b| state.labels[a].cmp(&state.labels[b]));
+        for &k in &order {
+            let mut class = state.class(k, &vec![0; state.dim], 0)?;
+            class.move_to(&class.centre(&coarser)?, &weights, Sign::Plus, moves)?;
+            state.put(k, &class)?;
+        }
+        state.select(&order);
+        state.coarsen(&target, &coarser)?;
+        Ok(state)
+    }
+
+    fn coarsen(&mut self, target: &Grid, coarser: &[u32]) -> Result<()> {
+        let broken = || Error::internal("a state does not lie on the grid of its history");
+        let squares_right = 2 * finest_shift(target, &self.grid);
+        for values in [&mut self.shifts, &mut self.sums] {
+            for row in values.chunks_exact_mut(self.dim.max(1)) {
+                for ((value, &bits), &to) in row.iter_mut().zip(coarser).zip(target.exponents()) {
+                    if to.is_none() && *value != 0 {
+                        return Err(broken());
+                    }
+                    *value = divide((*value).into(), bits).ok_or_else(broken)? as i64;
+                }
+            }
+        }
+        let right: Vec<_> = coarser.iter().zip(target.exponents()).map(|(&bits, to)| to.map(|_| bits)).collect();
+        self.low = self.low.coarsen(&right).ok_or_else(broken)?;
+        for square in &mut self.squares {
+            *square = shift_right(*square, squares_right).ok_or_else(broken)?;
+        }
+        self.grid = target.clone();
+        Ok(())
+    }
+}
+
+fn fits_shift(c: i128) -> bool {
+    c.unsigned_abs() < 1 << VALUE_BITS
+}
+
+/// By how many bits the finest step of `from` lies above that of `to`.
+fn finest_shift(from: &Grid, to: &Grid) -> u32 {
+    match (from.finest(), to.finest()) {
+        (Some(from), Some(to)) => (i32::from(from) - i32::from(to)) as u32,
+        _ => 0,
+    }
+}
+
+fn not_contained(label: &Label) -> Error {
+    Error::data("the rows to be subtracted are not in the state").with("class", label)
+}

@@ -1,16 +1,18 @@
-//! From inputs to files: directories, globs, hive keys, names.
+//! Finds the files that inputs lead to, their names and their hive keys.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
-use super::foreign::{self, LOOKED_AT, TEXT};
+use super::damage::damaged;
+use super::escape::escaped;
+use super::foreign::{self, TEXT};
+use super::formats::{self, HEAD, TAIL};
+use super::passed::Passed;
 use super::pattern::{self, Ways, is_marker, is_pattern, unlistable};
-use super::source::damaged;
-use super::{Passed, escaped};
+use super::read_at::{kind_of, not_a_file};
 use crate::error::{Error, Result};
 
 /// A file that an input leads to.
@@ -23,12 +25,12 @@ pub(super) struct Found {
     pub(super) keys: BTreeMap<String, String>,
 }
 
-/// What inputs lead to.
+/// What the inputs lead to.
 #[derive(Debug, Default)]
 pub(super) struct Discovered {
     /// The files, in the order of their names.
     pub(super) files: Vec<Found>,
-    /// What is not read.
+    /// What was passed over.
     pub(super) passed: Vec<Passed>,
     /// What the user should know.
     pub(super) warnings: Vec<String>,
@@ -42,19 +44,16 @@ struct Search {
     warnings: Vec<String>,
 }
 
-/// What Parquet begins and ends with.
-const MAGIC: &[u8; 4] = b"PAR1";
-
 /// All files that the inputs lead to.
 ///
-/// A file reached twice is one file, unless its hive keys differ: then somebody has to say which group it is.
+/// A file that is reached twice counts once, unless its hive keys differ; then the duplicate is reported later.
 pub(super) fn discover(inputs: &[String]) -> Result<Discovered> {
     let mut search = Search::default();
     for input in inputs {
         search.expand(input).map_err(|error| error.with_default("input", escaped(input)))?;
     }
     let Search { mut found, passed, mut warnings } = search;
-    // Which of several names stays must not depend on the order of the inputs: the longest one.
+    // The longest of several names stays, so that the order of the inputs does not matter.
     found.sort_by(|a, b| {
         let depth = |file: &Found| file.name.split('/').count();
         (&a.canonical, depth(b), &a.shown).cmp(&(&b.canonical, depth(a), &b.shown))
@@ -78,8 +77,8 @@ pub(super) fn discover(inputs: &[String]) -> Result<Discovered> {
     Ok(Discovered { files, passed, warnings })
 }
 
-/// What lies at a path, as far as reading it goes.
-enum Seen {
+/// What lies at a path.
+enum Content {
     Data,
     /// Something else, as `a NumPy array (.npy)`, and what to do with it.
     Other(String, Option<String>),
@@ -94,14 +93,14 @@ impl Search {
                 self.walk(path, path.components().count(), &mut Ways::default())?;
                 return self.check_found(before, "the directory holds no Parquet file");
             }
-            Ok(metadata) if !metadata.is_file() => return Err(no_file(&metadata)),
+            Ok(metadata) if !metadata.is_file() => return Err(not_a_file(&metadata)),
             Ok(_) => return self.push(path, path.components().count() - 1),
             // A pattern can be too long for a file name, or pass through a file.
             Err(error) if is_pattern(input) || error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(Error::io("cannot open").with("detail", error.kind()).caused_by(error)),
         }
         if let Some(help) = foreign::fetching(input) {
-            return Err(Error::usage("only files of this machine are read").help(help));
+            return Err(Error::usage("only local files can be read").help(help));
         }
         if !is_pattern(input) {
             return Err(Error::missing("no such file or directory"));
@@ -111,12 +110,12 @@ impl Search {
         let before = (self.found.len(), self.passed.len());
         let matches: BTreeSet<PathBuf> = pattern::matches(input)?.into_iter().collect();
         for path in &matches {
-            // What lies in a directory that matches is found there.
+            // The walk through the directory that matches finds it.
             if path.ancestors().skip(1).any(|above| matches.contains(above)) {
                 continue;
             }
             if is_marker(path) && !names_markers {
-                self.pass(path, "by its name no data", true);
+                self.pass(path, "metadata by its name", true);
             } else if path.is_dir() {
                 self.walk(path, fixed, &mut Ways::default())?;
             } else {
@@ -146,9 +145,9 @@ impl Search {
 
     /// Adds what lies in a directory or matches a pattern, if it is data.
     fn take(&mut self, path: &Path, fixed: usize) -> Result<()> {
-        match seen(path).map_err(|error| error.with("file", escaped(&path.to_string_lossy())))? {
-            Seen::Data => self.push(path, fixed)?,
-            Seen::Other(what, help) => {
+        match content(path).map_err(|error| error.with("file", escaped(&path.to_string_lossy())))? {
+            Content::Data => self.push(path, fixed)?,
+            Content::Other(what, help) => {
                 self.pass(path, &what, false);
                 if let (Some(passed), Some(help)) = (self.passed.last_mut(), help) {
                     passed.help = help;
@@ -165,11 +164,11 @@ impl Search {
         {
             self.warnings.push(format!("{shown} is {table}: rows that it has replaced or deleted are read too"));
         }
-        // What its writer keeps beside data is no news, but data that somebody has set aside by its name is.
+        // Metadata of writers is expected. Data that somebody has hidden by its name is worth a note.
         let named = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_'));
         let metadata = ["_metadata", "_common_metadata"].iter().any(|known| path.ends_with(known));
-        let data = named && !metadata && path.is_file() && matches!(seen(path), Ok(Seen::Data));
-        self.pass(path, if data { "Parquet, but no data by its name" } else { "by its name no data" }, !data);
+        let data = named && !metadata && path.is_file() && matches!(content(path), Ok(Content::Data));
+        self.pass(path, if data { "Parquet, but hidden by its name" } else { "metadata by its name" }, !data);
     }
 
     fn pass(&mut self, path: &Path, reason: &str, expected: bool) {
@@ -177,7 +176,7 @@ impl Search {
         self.passed.push(Passed { file, reason: reason.to_owned(), expected, help: String::new() });
     }
 
-    /// Says what there is instead, if an input has led to no file.
+    /// Fails if an input has led to no file, and says what was found in its place.
     fn check_found(&self, (found, passed): (usize, usize), message: &str) -> Result<()> {
         if self.found.len() > found {
             return Ok(());
@@ -194,63 +193,45 @@ impl Search {
     }
 }
 
-/// What cannot be read twice, and may keep whoever opens it waiting.
-pub(super) fn no_file(metadata: &fs::Metadata) -> Error {
-    Error::usage("not a file that can be read more than once")
-        .with("detail", format!("it is {}", special(metadata)))
-        .help("write the rows to a file, and name that")
-}
-
-fn special(metadata: &fs::Metadata) -> &'static str {
-    let kind = metadata.file_type();
-    match () {
-        () if kind.is_dir() => "a directory",
-        () if kind.is_fifo() => "a FIFO",
-        () if kind.is_socket() => "a socket",
-        () => "a device",
-    }
-}
-
-/// Looks into a file, unless its name says what it is.
-fn seen(path: &Path) -> Result<Seen> {
+/// What a file holds, by its name or else by its first and last bytes.
+fn content(path: &Path) -> Result<Content> {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    let named_data = extension.is_some_and(|extension| ["parquet", "pq", "parq"].contains(&extension.as_str()));
+    let named_data = extension.is_some_and(|extension| formats::is_named(&extension));
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
-        // A link of that name to nothing is data that is missing.
-        Err(_) if named_data => return Ok(Seen::Data),
-        Err(error) => return Ok(Seen::Other(format!("not to be opened ({})", error.kind()), None)),
+        // A broken link with that name is missing data.
+        Err(_) if named_data => return Ok(Content::Data),
+        Err(error) => return Ok(Content::Other(format!("cannot be opened ({})", error.kind()), None)),
     };
     if !metadata.is_file() {
-        let other = Seen::Other(special(&metadata).to_owned(), None);
-        return if named_data { Err(no_file(&metadata)) } else { Ok(other) };
+        let other = Content::Other(kind_of(&metadata).to_owned(), None);
+        return if named_data { Err(not_a_file(&metadata)) } else { Ok(other) };
     }
     if named_data {
-        return Ok(Seen::Data);
+        return Ok(Content::Data);
     }
     let looked = look(path);
     let (head, tail) = match looked {
         Ok(looked) => looked,
-        Err(error) => return Ok(Seen::Other(format!("not to be opened ({})", error.kind()), None)),
+        Err(error) => return Ok(Content::Other(format!("cannot be opened ({})", error.kind()), None)),
     };
-    // One end alone is a file that was damaged, and that is for the reader to say.
-    if head.starts_with(MAGIC) || tail.ends_with(MAGIC) || tail.ends_with(b"PARE") {
-        return Ok(Seen::Data);
+    if formats::recognise(&head, &tail).is_some() {
+        return Ok(Content::Data);
     }
     let shown = escaped(&path.to_string_lossy());
     Ok(match foreign::recognise(&head, metadata.len(), &shown) {
-        Some(foreign) => Seen::Other(foreign.what.to_owned(), Some(foreign.help)),
-        None if head.is_empty() => Seen::Other("empty".to_owned(), None),
-        None => Seen::Other("not Parquet".to_owned(), None),
+        Some(foreign) => Content::Other(foreign.what.to_owned(), Some(foreign.help)),
+        None if head.is_empty() => Content::Other("empty".to_owned(), None),
+        None => Content::Other("not Parquet".to_owned(), None),
     })
 }
 
-/// The error of a file in another format than Parquet, with that format's name if it is known.
+/// Adds to the error of a damaged file which other format it has, if that is known.
 pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
     let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
     let head = look(path).map(|(head, _)| head).unwrap_or_default();
     let known = foreign::recognise(&head, size, shown).filter(|foreign| foreign.what != TEXT);
-    match known.filter(|_| !head.starts_with(MAGIC) && !MAGIC.starts_with(&head)) {
+    match known.filter(|_| formats::recognise(&head, &[]).is_none()) {
         Some(foreign) => damaged(format!("it is {}", foreign.what)).help(foreign.help),
         None => error,
     }
@@ -260,10 +241,10 @@ pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
 fn look(path: &Path) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let mut file = fs::File::open(path)?;
     let (mut head, mut tail) = (Vec::new(), Vec::new());
-    (&mut file).take(LOOKED_AT as u64).read_to_end(&mut head)?;
+    (&mut file).take(HEAD as u64).read_to_end(&mut head)?;
     let end = file.seek(SeekFrom::End(0))?;
-    file.seek(SeekFrom::Start(end.saturating_sub(4)))?;
-    file.take(4).read_to_end(&mut tail)?;
+    file.seek(SeekFrom::Start(end.saturating_sub(TAIL as u64)))?;
+    file.take(TAIL as u64).read_to_end(&mut tail)?;
     Ok((head, tail))
 }
 
@@ -298,7 +279,7 @@ pub(super) fn hive(part: &str) -> Option<(String, String)> {
     (!key.is_empty()).then(|| (percent_decoded(key), percent_decoded(value)))
 }
 
-/// `%2F` as `/`; what is no such code, or makes no text, stays as it is.
+/// Decodes `%2F` to `/`. Malformed codes stay as they are, and so does text that is not UTF-8 after decoding.
 fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -315,7 +296,7 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
 
-/// Two files of one name take more of their canonical paths, until all names differ.
+/// Lengthens equal names by more of the canonical paths until all names differ.
 fn distinguish(files: &mut [Found]) {
     loop {
         let mut times: HashMap<&str, u32> = HashMap::new();
@@ -344,7 +325,7 @@ fn distinguish(files: &mut [Found]) {
     }
 }
 
-/// Text in which numbers are ordered as numbers: `part-2` before `part-10`.
+/// Compares text with numbers ordered as numbers: `part-2` before `part-10`.
 pub(super) fn natural(a: &str, b: &str) -> Ordering {
     let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
     while let (Some(&p), Some(&q)) = (x.first(), y.first()) {

@@ -1,28 +1,28 @@
-//! The same bytes under two names.
+//! Finds files with the same content under two names.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, Read};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::file::Pinned;
-use crate::error::{Error, ErrorKind, Result};
+use super::catalogue::Pinned;
+use super::read_at::{self, ReadAt};
+use crate::error::{Error, Result};
 
-/// Bytes that are read at a time, and first of every file: most files differ in them.
+/// Bytes that are read at a time. Most files differ in the first step.
 const STEP: usize = 64 << 10;
 
-/// Finds the same bytes under two names. Size and footer nominate, then a digest of each file does; equal means equal
-/// bytes.
+/// Refuses files with the same content. Files of equal size and fingerprint are compared by a digest, and those of equal
+/// digest byte by byte.
 pub(super) fn refuse_duplicates<'a>(files: impl Iterator<Item = Pinned<'a>>) -> Result<()> {
-    let mut alike: BTreeMap<(u64, u64), Group<'_>> = BTreeMap::new();
+    let mut alike: BTreeMap<(u64, u64), Alike<'_>> = BTreeMap::new();
     for (at, file) in files.enumerate() {
-        alike.entry((file.stamp.size, file.footer_hash)).or_default().push((at, file));
+        alike.entry((file.version.size, file.footer_hash)).or_default().push((at, file));
     }
-    // Nobody knows the key of the digest, so nobody can make files that share one.
+    // The key of the digest is random, so nobody can craft files that collide.
     let key = RandomState::new();
-    let mut groups: Vec<Group<'_>> = alike.into_values().filter(|files| files.len() > 1).collect();
+    let mut groups: Vec<Alike<'_>> = alike.into_values().filter(|files| files.len() > 1).collect();
     for length in [STEP as u64, u64::MAX] {
         groups = split(groups, |file| digest(&key, file, length))?;
     }
@@ -49,14 +49,14 @@ pub(super) fn refuse_duplicates<'a>(files: impl Iterator<Item = Pinned<'a>>) -> 
     }
 }
 
-type Group<'a> = Vec<(usize, Pinned<'a>)>;
+type Alike<'a> = Vec<(usize, Pinned<'a>)>;
 
-/// Parts groups by a digest of each file, many at a time; who is alone has no duplicate.
-fn split(groups: Vec<Group<'_>>, digest: impl Fn(&Pinned<'_>) -> Result<u64> + Sync) -> Result<Vec<Group<'_>>> {
+/// Splits groups by a digest of each file, many at a time, and drops files that are alone.
+fn split(groups: Vec<Alike<'_>>, digest: impl Fn(&Pinned<'_>) -> Result<u64> + Sync) -> Result<Vec<Alike<'_>>> {
     let mut parted = Vec::new();
     for group in groups {
         let digests: Vec<Result<u64>> = group.par_iter().map(|(_, file)| digest(file)).collect();
-        let mut alike: BTreeMap<u64, Group<'_>> = BTreeMap::new();
+        let mut alike: BTreeMap<u64, Alike<'_>> = BTreeMap::new();
         for (file, digest) in group.into_iter().zip(digests) {
             alike.entry(digest?).or_default().push(file);
         }
@@ -65,39 +65,53 @@ fn split(groups: Vec<Group<'_>>, digest: impl Fn(&Pinned<'_>) -> Result<u64> + S
     Ok(parted)
 }
 
-/// A digest of a file's first `length` bytes. It leaves out the length of the file, which is the same in a group.
+/// A digest of a file's first `length` bytes; files of a group have the same size.
 fn digest(key: &RandomState, file: &Pinned<'_>, length: u64) -> Result<u64> {
-    let mut bytes = open(file)?.take(length.min(file.stamp.size));
-    let (mut hasher, mut step) = (key.build_hasher(), vec![0; STEP.min(file.stamp.size as usize)]);
-    loop {
-        match bytes.read(&mut step).map_err(|error| unreadable(file, error))? {
-            0 => return Ok(hasher.finish()),
-            read => hasher.write(&step[..read]),
-        }
+    let mut steps = Steps::open(file, length)?;
+    let mut hasher = key.build_hasher();
+    while let Some(step) = steps.next()? {
+        hasher.write(step);
     }
+    Ok(hasher.finish())
 }
 
 fn equal_bytes(a: &Pinned<'_>, b: &Pinned<'_>) -> Result<bool> {
-    let (mut left, mut right) = (open(a)?, open(b)?);
-    let (mut x, mut y) = (Vec::new(), Vec::new());
+    let (mut left, mut right) = (Steps::open(a, u64::MAX)?, Steps::open(b, u64::MAX)?);
     loop {
-        x.clear();
-        y.clear();
-        (&mut left).take(STEP as u64).read_to_end(&mut x).map_err(|error| unreadable(a, error))?;
-        (&mut right).take(STEP as u64).read_to_end(&mut y).map_err(|error| unreadable(b, error))?;
-        if x != y {
-            return Ok(false);
-        }
-        if x.is_empty() {
-            return Ok(true);
+        match (left.next()?, right.next()?) {
+            (None, None) => return Ok(true),
+            (left, right) if left != right => return Ok(false),
+            _ => {}
         }
     }
 }
 
-fn open(file: &Pinned<'_>) -> Result<fs::File> {
-    fs::File::open(file.path).map_err(|error| unreadable(file, error))
+/// The bytes of a file, step by step.
+struct Steps<'a> {
+    file: &'a Pinned<'a>,
+    bytes: Arc<dyn ReadAt>,
+    at: u64,
+    end: u64,
+    buffer: Vec<u8>,
 }
 
-fn unreadable(file: &Pinned<'_>, error: io::Error) -> Error {
-    Error::new(ErrorKind::Io, "cannot read").with("file", file.shown).with("detail", error.kind()).caused_by(error)
+impl<'a> Steps<'a> {
+    /// The first `length` bytes of a file, or all of them.
+    fn open(file: &'a Pinned<'a>, length: u64) -> Result<Self> {
+        let (bytes, version) = read_at::open(file.path).map_err(|error| error.with("file", file.shown))?;
+        Ok(Self { file, bytes, at: 0, end: length.min(version.size), buffer: vec![0; STEP] })
+    }
+
+    fn next(&mut self) -> Result<Option<&[u8]>> {
+        let step = (self.end - self.at).min(STEP as u64);
+        if step == 0 {
+            return Ok(None);
+        }
+        let buffer = &mut self.buffer[..step as usize];
+        self.bytes.read_at(self.at, buffer).map_err(|error| {
+            Error::io("cannot read").with("file", self.file.shown).with("detail", error.kind()).caused_by(error)
+        })?;
+        self.at += step;
+        Ok(Some(buffer))
+    }
 }

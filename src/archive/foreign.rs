@@ -1,8 +1,8 @@
-//! What a file is that is not Parquet: by its first bytes, and what to do with it.
+//! Recognises files of other formats by their first bytes, and says how to convert them.
 
 use std::fmt::Write as _;
 
-/// A file that is something else.
+/// A file of another format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Foreign {
     /// What it is, as `a NumPy array (.npy)`.
@@ -11,69 +11,66 @@ pub(super) struct Foreign {
     pub(super) help: String,
 }
 
-/// What text is called that is nothing in particular.
+/// The name of text that is not a table or JSON.
 pub(super) const TEXT: &str = "text";
 
-/// So many bytes from the beginning tell what a file is.
-pub(super) const LOOKED_AT: usize = 512;
-
-/// How a kind of file is told, and what is done with it.
-struct Kind {
-    /// What it begins with, and at which byte.
+/// A format that is recognised but not read.
+struct ForeignKind {
+    /// Where its magic bytes lie, and what they are.
     magic: (usize, &'static [u8]),
     what: &'static str,
-    way: Way,
+    way: Remedy,
 }
 
-/// The way from a file to Parquet, or to what was meant.
+/// How to convert a file, or what else to do.
 #[derive(Clone, Copy)]
-enum Way {
+enum Remedy {
     /// Imports, and statements that give `rows`, in which `FILE` is the file.
     Python(&'static str, &'static str),
     /// A sentence.
     Words(&'static str),
 }
 
-const NPZ: (&str, Way) = (
+const NPZ: (&str, Remedy) = (
     "NumPy arrays (.npz)",
-    Way::Python(
+    Remedy::Python(
         "numpy as np",
         "z = np.load(FILE)\nrows = {\"feature\": list(z[\"features\"]), \"label\": z[\"labels\"]}",
     ),
 );
-const TORCH: (&str, Way) = (
+const TORCH: (&str, Remedy) = (
     "a PyTorch file (.pt)",
-    Way::Python(
+    Remedy::Python(
         "torch",
         "t = torch.load(FILE, map_location=\"cpu\")\n\
          x, y = t[\"features\"].float().numpy(), t[\"labels\"].numpy()\n\
          rows = {\"feature\": list(x), \"label\": y}",
     ),
 );
-const SAFETENSORS: (&str, Way) = (
+const SAFETENSORS: (&str, Remedy) = (
     "a safetensors file",
-    Way::Python(
+    Remedy::Python(
         "safetensors.numpy as st",
         "t = st.load_file(FILE)\nrows = {\"feature\": list(t[\"features\"]), \"label\": t[\"labels\"]}",
     ),
 );
-const JSON: (&str, Way) = ("JSON", Way::Python("pyarrow.json as js", "rows = js.read_json(FILE).to_pydict()"));
-const CSV: (&str, Way) = (
+const JSON: (&str, Remedy) = ("JSON", Remedy::Python("pyarrow.json as js", "rows = js.read_json(FILE).to_pydict()"));
+const CSV: (&str, Remedy) = (
     "a table in text (CSV)",
-    Way::Python(
+    Remedy::Python(
         "pandas as pd",
         "t = pd.read_csv(FILE)\n\
          x = t.drop(columns=\"label\").to_numpy(\"float32\")\n\
          rows = {\"feature\": list(x), \"label\": t[\"label\"]}",
     ),
 );
-const UNPACK: Way = Way::Words("unpack it first; Parquet is compressed inside of the file");
+const UNPACK: Remedy = Remedy::Words("unpack it first; Parquet is compressed inside of the file");
 
-const KINDS: [Kind; 24] = [
+const KINDS: [ForeignKind; 24] = [
     kind(
         (0, b"\x93NUMPY"),
         "a NumPy array (.npy)",
-        Way::Python(
+        Remedy::Python(
             "numpy as np",
             "x, y = np.load(FILE), np.load(\"labels.npy\")\nrows = {\"feature\": list(x), \"label\": y}",
         ),
@@ -81,27 +78,27 @@ const KINDS: [Kind; 24] = [
     kind(
         (0, b"\x89NCST\r\n\n"),
         "an nckit state file",
-        Way::Words("nckit finish FILE measures it, and nckit merge adds states up"),
+        Remedy::Words("nckit finish FILE measures it, and nckit merge adds states up"),
     ),
     kind(
         (0, b"ARROW1\0\0"),
         "an Arrow IPC file (Feather)",
-        Way::Python("pyarrow.ipc", "rows = pa.ipc.open_file(FILE).read_all().to_pydict()"),
+        Remedy::Python("pyarrow.ipc", "rows = pa.ipc.open_file(FILE).read_all().to_pydict()"),
     ),
     kind(
         (0, b"\xff\xff\xff\xff"),
         "an Arrow IPC stream",
-        Way::Python("pyarrow.ipc", "rows = pa.ipc.open_stream(FILE).read_all().to_pydict()"),
+        Remedy::Python("pyarrow.ipc", "rows = pa.ipc.open_stream(FILE).read_all().to_pydict()"),
     ),
     kind(
         (0, b"FEA1"),
         "a Feather file of the first version",
-        Way::Python("pyarrow.feather as fe", "rows = fe.read_table(FILE).to_pydict()"),
+        Remedy::Python("pyarrow.feather as fe", "rows = fe.read_table(FILE).to_pydict()"),
     ),
     kind(
         (0, b"\x89HDF\r\n\x1a\n"),
         "an HDF5 file",
-        Way::Python(
+        Remedy::Python(
             "h5py",
             "f = h5py.File(FILE)\nrows = {\"feature\": list(f[\"features\"][:]), \"label\": f[\"labels\"][:]}",
         ),
@@ -118,41 +115,49 @@ const KINDS: [Kind; 24] = [
     kind((0, b"BZh"), "compressed with bzip2", UNPACK),
     kind((0, b"\x04\x22\x4d\x18"), "compressed with lz4", UNPACK),
     kind((257, b"ustar"), "a tar archive", UNPACK),
-    kind((0, b"ORC"), "an ORC file", Way::Python("pyarrow.orc as orc", "rows = orc.read_table(FILE).to_pydict()")),
-    kind((0, b"Obj\x01"), "an Avro file", Way::Words("write the rows to Parquet with the tool that wrote this file")),
+    kind((0, b"ORC"), "an ORC file", Remedy::Python("pyarrow.orc as orc", "rows = orc.read_table(FILE).to_pydict()")),
+    kind(
+        (0, b"Obj\x01"),
+        "an Avro file",
+        Remedy::Words("write the rows to Parquet with the tool that wrote this file"),
+    ),
     kind(
         (0, b"SQLite format 3\0"),
         "an SQLite database",
-        Way::Words("write the rows to Parquet, as duckdb's COPY … TO 'rows.parquet' does"),
+        Remedy::Words("write the rows to Parquet, as duckdb's COPY … TO 'rows.parquet' does"),
     ),
     kind(
         (8, b"DUCK"),
         "a DuckDB database",
-        Way::Words("write the rows to Parquet, as duckdb's COPY … TO 'rows.parquet' does"),
+        Remedy::Words("write the rows to Parquet, as duckdb's COPY … TO 'rows.parquet' does"),
     ),
     kind(
         (0, b"version https://git-lfs"),
         "a pointer of Git LFS, not the file itself",
-        Way::Words("git lfs pull fetches the files themselves"),
+        Remedy::Words("git lfs pull fetches the files themselves"),
     ),
-    kind((0, b"<!DOCTYPE"), "a web page", Way::Words("a download has failed: look into the file, and fetch it again")),
-    kind((0, b"<html"), "a web page", Way::Words("a download has failed: look into the file, and fetch it again")),
+    kind(
+        (0, b"<!DOCTYPE"),
+        "a web page",
+        Remedy::Words("a download has failed: look into the file, and fetch it again"),
+    ),
+    kind((0, b"<html"), "a web page", Remedy::Words("a download has failed: look into the file, and fetch it again")),
 ];
-const PICKLE: (&str, Way) = (
+const PICKLE: (&str, Remedy) = (
     "a Python pickle",
-    Way::Python(
+    Remedy::Python(
         "pickle",
         "d = pickle.load(open(FILE, \"rb\"))\nrows = {\"feature\": list(d[\"features\"]), \"label\": d[\"labels\"]}",
     ),
 );
 
-const fn kind(magic: (usize, &'static [u8]), what: &'static str, way: Way) -> Kind {
-    Kind { magic, what, way }
+const fn kind(magic: (usize, &'static [u8]), what: &'static str, way: Remedy) -> ForeignKind {
+    ForeignKind { magic, what, way }
 }
 
-/// What a file is that begins so, `size` bytes long; `None` if that is not known.
+/// Recognises a file of `size` bytes by how it begins; `None` if that is not known.
 pub(super) fn recognise(head: &[u8], size: u64, shown: &str) -> Option<Foreign> {
-    let begins = |kind: &&Kind| head.get(kind.magic.0..).is_some_and(|rest| rest.starts_with(kind.magic.1));
+    let begins = |kind: &&ForeignKind| head.get(kind.magic.0..).is_some_and(|rest| rest.starts_with(kind.magic.1));
     let (what, way) = match KINDS.iter().find(begins) {
         Some(kind) => (kind.what, kind.way),
         None => zip(head).or_else(|| safetensors(head, size)).or_else(|| text(head))?,
@@ -161,7 +166,7 @@ pub(super) fn recognise(head: &[u8], size: u64, shown: &str) -> Option<Foreign> 
 }
 
 /// A zip file, by the name of its first member.
-fn zip(head: &[u8]) -> Option<(&'static str, Way)> {
+fn zip(head: &[u8]) -> Option<(&'static str, Remedy)> {
     if !head.starts_with(b"PK\x03\x04") {
         return None;
     }
@@ -174,14 +179,14 @@ fn zip(head: &[u8]) -> Option<(&'static str, Way)> {
     })
 }
 
-/// A length, and a header in JSON that is so long.
-fn safetensors(head: &[u8], size: u64) -> Option<(&'static str, Way)> {
+/// Safetensors: the length of a header, then the header in JSON.
+fn safetensors(head: &[u8], size: u64) -> Option<(&'static str, Remedy)> {
     let (length, header) = head.split_first_chunk::<8>()?;
     (header.starts_with(b"{") && u64::from_le_bytes(*length) < size).then_some(SAFETENSORS)
 }
 
-/// Text, if the head is any.
-fn text(head: &[u8]) -> Option<(&'static str, Way)> {
+/// Recognises text: JSON, a table or anything else.
+fn text(head: &[u8]) -> Option<(&'static str, Remedy)> {
     let head = match std::str::from_utf8(head) {
         Ok(text) => text,
         // A character may be cut at the end.
@@ -205,10 +210,10 @@ fn text(head: &[u8]) -> Option<(&'static str, Way)> {
                 Some(marks) => marks == columns(first) || (third.is_none() && marks > 0 && marks < columns(first)),
             }
     });
-    Some(if is_table { CSV } else { (TEXT, Way::Words("nckit reads Parquet files")) })
+    Some(if is_table { CSV } else { (TEXT, Remedy::Words("nckit reads Parquet files")) })
 }
 
-impl Way {
+impl Remedy {
     fn help(self, shown: &str) -> String {
         let (imports, statements) = match self {
             Self::Words(words) => return words.replace("FILE", shown),
@@ -228,7 +233,7 @@ impl Way {
     }
 }
 
-/// How files at an address are fetched; `None` if the input is no address.
+/// How to fetch the files at an address; `None` if the input is not an address.
 pub(super) fn fetching(input: &str) -> Option<String> {
     let (scheme, rest) = input.split_once("://")?;
     if scheme.is_empty() || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) {

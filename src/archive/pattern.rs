@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use glob::{MatchOptions, Pattern};
 
-use super::escaped;
+use super::escape::escaped;
 use crate::error::{Error, Result};
 
 /// How often one directory may be entered by different ways: links to other groups are few, and links from every

@@ -1,11 +1,11 @@
-//! What files of one group differ in, though nothing parts them: epochs, layers, runs or splits that become one number.
+//! Finds what is pooled into one group without the user asking for it: epochs, layers, runs or splits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::discover::{hive_keys, natural};
+use super::escape::escaped;
 use super::keys::same_number;
-use super::{Archive, escaped};
-use crate::batch::Label;
+use super::opened::Archive;
 
 /// Something in which rows of one group differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(crate) struct Pooled {
     pub(crate) place: PooledBy,
 }
 
-/// Where it says so.
+/// Where the values were found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PooledBy {
     /// A hive key.
@@ -28,7 +28,7 @@ pub(crate) enum PooledBy {
     Column,
 }
 
-/// Words before a number that counts pieces of one thing. All other words are taken to name things that differ.
+/// Words before a number that counts pieces of one thing. Other words before a number are taken for keys.
 const PIECES: [&str; 34] = [
     "part",
     "parts",
@@ -81,17 +81,16 @@ const SPLITS: [(&str, &str); 11] = [
     ("ood", "ood"),
 ];
 
-/// Columns whose values one would not pool without meaning to.
+/// Columns whose values are rarely pooled on purpose.
 pub(super) const KEY_COLUMNS: [&str; 12] =
     ["epoch", "layer", "split", "run", "seed", "step", "iteration", "checkpoint", "fold", "model", "trial", "subset"];
 
 /// Hive keys as they are written in a path.
 type Keys = BTreeMap<String, String>;
 
-/// What files of these [names](super::File::name) differ in within their groups; keys that are filtered are as the user
-/// wants them.
+/// What files of these [names](super::File::name) differ in within their groups, apart from keys that are filtered.
 pub(crate) fn pooled(names: &BTreeSet<&str>, group_by: &[String], filtered: &BTreeSet<&str>) -> Vec<Pooled> {
-    // Keys that no path has may part files whose names differ.
+    // Keys that are not in the paths may separate files whose names differ.
     let mut by_path = true;
     let mut groups: BTreeMap<Vec<Option<String>>, Vec<(&str, Keys)>> = BTreeMap::new();
     for &name in names {
@@ -125,7 +124,7 @@ pub(crate) fn pooled(names: &BTreeSet<&str>, group_by: &[String], filtered: &BTr
     pooled.collect()
 }
 
-/// The components of a name that are no hive keys.
+/// The components of a name that are not hive keys.
 fn without_keys(name: &str) -> String {
     let (directories, file) = name.rsplit_once('/').unwrap_or(("", name));
     let plain = directories.split('/').filter(|part| !part.is_empty() && !part.contains('='));
@@ -138,7 +137,7 @@ fn numbered(names: &[String]) -> BTreeMap<String, BTreeSet<String>> {
     for name in names {
         let digits = |c: char| c.is_ascii_digit();
         let template = name.split(|c| !digits(c)).filter(|run| !run.is_empty()).fold(name.clone(), |rest, run| {
-            // One run after the other, from the left: what is replaced holds no digit any more.
+            // From left to right: replaced runs contain no digits.
             rest.replacen(run, "#", 1)
         });
         alike.entry(template).or_default().push(name.split(|c| !digits(c)).filter(|run| !run.is_empty()).collect());
@@ -181,7 +180,7 @@ fn splits(names: &[String]) -> Option<(String, BTreeSet<String>)> {
 }
 
 impl Pooled {
-    /// What is pooled, and what parts it.
+    /// What is pooled, and how to separate it.
     pub(crate) fn describe(&self) -> String {
         const SHOWN: usize = 6;
         let Self { key, values, place } = self;
@@ -215,20 +214,17 @@ pub(crate) fn summary(pooled: &[Pooled]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// The least and the greatest value of columns with the names of keys, over the row groups of each group.
-pub(super) type Ranges = BTreeMap<String, BTreeMap<Vec<Label>, (Label, Label)>>;
-
 impl Archive {
     /// What the files read differ in by their names, within their groups.
     pub(crate) fn pooled_names(&self) -> Vec<Pooled> {
-        let names = self.units.iter().map(|unit| self.files[unit.file].name.as_str()).collect();
+        let names = self.units.iter().map(|unit| self.catalogue.files[unit.file].name.as_str()).collect();
         pooled(&names, &self.group_by, &self.filters.iter().map(|filter| filter.name.as_str()).collect())
     }
 
-    /// The values of a key, if there are others than those wanted, as far as paths and statistics tell.
+    /// The values of a key, if paths or statistics show others than those wanted.
     pub(crate) fn beyond(&self, key: &str, wanted: &[&str]) -> Option<Vec<String>> {
         let wanted = |value: &str| wanted.iter().any(|wanted| *wanted == value || same_number(wanted, value));
-        let in_paths = self.units.iter().filter_map(|unit| self.files[unit.file].keys.get(key));
+        let in_paths = self.units.iter().filter_map(|unit| self.catalogue.files[unit.file].keys.get(key));
         let in_paths: BTreeSet<&String> = in_paths.collect();
         if in_paths.iter().any(|value| !wanted(value)) {
             return Some(in_paths.into_iter().map(|value| escaped(value)).collect());

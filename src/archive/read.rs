@@ -1,50 +1,48 @@
 //! Reading a unit, chunk by chunk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use super::chunk::{Position, Standing, Standings, assemble};
-use super::keys::Grouping;
-use super::scalars::{Coded, ScalarReader};
-use super::source::{Source, damaged};
-use super::vectors::VectorReader;
-use super::{Archive, Decoded, File, Key, Unit, chunk_rows};
+use super::chunk::{Position, assemble};
+use super::codes::{Coded, coded, coded_any};
+use super::container::Strings;
+use super::damage::damaged;
+use super::escape::escaped;
+use super::file_columns::FileColumns;
+use super::grouping::Grouping;
+use super::opened::Archive;
+use super::rows::{Decoded, chunk_rows};
+use super::unit_rows::UnitRows;
 use crate::batch::Label;
 use crate::error::{Error, Result};
+
+impl Archive {
+    /// Opens a unit, if its file still is what was planned.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file has changed or is damaged.
+    pub fn read(&self, unit: usize) -> Result<UnitReader<'_>> {
+        UnitReader::open(self, unit)
+    }
+}
 
 /// A unit being read.
 #[derive(Debug)]
 pub struct UnitReader<'a> {
-    rows: Rows<'a>,
-    vectors: VectorReader,
+    archive: &'a Archive,
+    columns: &'a FileColumns,
+    rows: UnitRows,
     dim: usize,
 }
 
-/// The rows of a unit without their vectors, and where they lie.
-#[derive(Debug)]
-struct Rows<'a> {
-    archive: &'a Archive,
-    unit: &'a Unit,
-    file: &'a File,
-    source: Source,
-    /// `None` if neither labels nor keys are columns.
-    scalars: Option<ScalarReader>,
-    /// The unit's first row in its file.
-    first: u64,
-    done: u64,
-}
-
 impl<'a> UnitReader<'a> {
-    pub(super) fn open(archive: &'a Archive, unit: usize) -> Result<Self> {
-        let at = &archive.units()[unit];
-        let dim = archive.file_dim(at.file)?.unwrap_or(0);
-        let rows = chunk_rows(dim);
-        let (rows, footer) = Rows::open(archive, unit, rows)?;
-        let columns = &rows.file.columns;
-        let size = (dim, chunk_rows(dim));
-        let vectors =
-            VectorReader::open(&rows.source, &footer.arrow, at.row_group, columns.features, columns.vectors, size)
-                .map_err(|error| rows.locate(error))?;
-        Ok(Self { rows, vectors, dim })
+    fn open(archive: &'a Archive, unit: usize) -> Result<Self> {
+        let unit = &archive.units()[unit];
+        let dim = archive.file_dim(unit.file)?.unwrap_or(0);
+        let columns = &archive.columns[unit.file];
+        let (vectors, roots) = ([(&columns.features, dim)], columns.scalars());
+        let rows = UnitRows::open(&archive.catalogue, unit, &vectors, roots, chunk_rows(dim), Strings::Dictionary)?;
+        Ok(Self { archive, columns, rows, dim })
     }
 
     /// The next chunk that holds rows which are asked for; `None` after the last one, when the file has been found
@@ -56,140 +54,59 @@ impl<'a> UnitReader<'a> {
     /// that is damaged or has changed.
     #[expect(clippy::should_implement_trait, reason = "an iterator would have to say what comes after an error")]
     pub fn next(&mut self) -> Result<Option<Decoded>> {
+        let catalogue = &self.archive.catalogue;
         while let Some(count) = self.rows.left(chunk_rows(self.dim)) {
-            let decoded = self.decode(count).map_err(|error| self.rows.locate(error))?;
-            self.rows.done += count as u64;
+            let decoded = self.decode(count).map_err(|error| self.rows.locate(catalogue, error))?;
+            self.rows.advance(count);
             if !decoded.parts.is_empty() {
                 return Ok(Some(decoded));
             }
         }
-        let more = self.vectors.is_at_end().map(|end| !end);
-        more.and_then(|more| self.rows.finish(more)).map_err(|error| self.rows.locate(error))?;
+        self.rows.finish(catalogue).map_err(|error| self.rows.locate(catalogue, error))?;
         Ok(None)
     }
 
     fn decode(&mut self, count: usize) -> Result<Decoded> {
-        let position = Position { base: self.rows.done, in_file: self.rows.first + self.rows.done };
-        let rules = &self.rows.archive.rules;
-        if let Some(values) = self.rows.archive.spare() {
-            self.vectors.reuse(values);
+        let base = self.rows.done();
+        let position = Position { base, in_file: self.rows.unit().first + base };
+        let archive = self.archive;
+        if let Some(values) = self.archive.spare() {
+            self.rows.reuse(0, values);
         }
-        let vectors = self.vectors.next(count, position.base);
-        let vectors = vectors.map_err(|error| error.with_default("column", &rules.features))?;
-        let (labels, grouping) = self.rows.next(count)?;
-        assemble(rules, self.dim, position, vectors, labels, grouping)
+        let vectors = self.rows.vectors(0, count, 0);
+        let vectors = vectors.map_err(|error| error.with_default("column", escaped(&archive.features.name)))?;
+        let (labels, grouping) = labels_and_groups(self.archive, self.columns, &mut self.rows, count)?;
+        assemble(&archive.policy, self.dim, position, vectors, labels, grouping)
     }
 }
 
-impl<'a> Rows<'a> {
-    fn open(archive: &'a Archive, unit: usize, rows: usize) -> Result<(Self, std::sync::Arc<super::file::Footer>)> {
-        let first = archive.starts[unit];
-        let unit = &archive.units()[unit];
-        let file = &archive.files()[unit.file];
-        let (source, footer) = archive.footer(unit.file)?;
-        let mut this = Self { archive, unit, file, source, scalars: None, first, done: 0 };
-        let roots = file.columns.scalars();
-        let any = file.columns.labels.filter(|_| archive.rules.any_labels);
-        if !roots.is_empty() {
-            let opened = ScalarReader::open(&this.source, &footer.arrow, unit.row_group, (roots, any), rows);
-            this.scalars = Some(opened.map_err(|error| this.locate(error))?);
-        }
-        Ok((this, footer))
+/// Labels and groups of the next `count` rows.
+pub(super) fn labels_and_groups(
+    archive: &Archive,
+    columns: &FileColumns,
+    rows: &mut UnitRows,
+    count: usize,
+) -> Result<(Coded, Grouping)> {
+    let any_labels = archive.policy.any_labels;
+    let base = rows.done();
+    let mut columns_read = HashMap::new();
+    for (root, array) in rows.arrays(count, &columns.twins)? {
+        // In a column whose values only tell rows apart, no value is refused.
+        let any = any_labels && columns.labels == Some(root);
+        let coded = if any { coded_any(&array) } else { coded(&array, base) };
+        columns_read.insert(root, coded.map_err(|error| error.with("column", rows.name(root)))?);
     }
-
-    /// How many rows the next chunk has; `None` after the last one.
-    fn left(&self, most: usize) -> Option<usize> {
-        let left = self.unit.rows - self.done;
-        (left > 0).then(|| left.min(most as u64) as usize)
+    let grouping = Grouping::new(&archive.group_by, columns, &archive.filters, &columns_read, count, base)?;
+    if let Some(key) = &rows.unit().key
+        && grouping.keys.iter().any(|found| found != key)
+    {
+        return Err(damaged("the statistics of a group column contradict its rows"));
     }
-
-    /// Labels and groups of the next `count` rows.
-    fn next(&mut self, count: usize) -> Result<(Coded, Grouping)> {
-        let columns = &self.file.columns;
-        let mut coded = match &mut self.scalars {
-            Some(scalars) => scalars.next(count, self.done)?,
-            None => HashMap::new(),
-        };
-        for twin in &columns.twins {
-            let column = coded.get(&twin.root).ok_or_else(|| Error::internal("a key's column was not read"))?;
-            twin.check(column, self.done)?;
-        }
-        let grouping = Grouping::new(&self.archive.group_by, columns, &self.archive.filters, &coded, count, self.done)?;
-        if let Some(key) = &self.unit.key
-            && grouping.keys.iter().any(|found| found != key)
-        {
-            return Err(damaged("the statistics of a group column contradict its rows"));
-        }
-        let any = self.archive.rules.any_labels;
-        let labels = match columns.labels {
-            Some(root) => coded.remove(&root).ok_or_else(|| Error::internal("the labels were not read"))?,
-            None if any => Coded::unlabelled(count),
-            None => Coded { codes: vec![0; count], values: vec![Label::Int(0)] },
-        };
-        let labels = if any { labels.with_nulls_as_class() } else { labels };
-        Ok((labels, grouping))
-    }
-
-    /// Nothing may be left, and the file must be what it was.
-    fn finish(&mut self, more: bool) -> Result<()> {
-        let end = self.scalars.as_mut().map_or(Ok(true), ScalarReader::is_at_end)?;
-        if more || !end {
-            return Err(damaged("there are more rows than the footer says"));
-        }
-        self.file.pinned().check_unchanged(&self.source)
-    }
-
-    /// Says where an error arose; its row, if any, is counted within the row group.
-    fn locate(&self, error: Error) -> Error {
-        let row: Option<u64> = error.fact("row").and_then(|row| row.parse().ok());
-        let error = error.with_default("file", &self.file.shown).with_default("row group", self.unit.row_group);
-        match row {
-            Some(row) => error.with_default("row in file", self.first + row),
-            None => error,
-        }
-    }
-}
-
-/// Rows that are read at a time where only labels are.
-const LABEL_ROWS: usize = 1 << 16;
-
-/// Counts the labels of a unit.
-pub(super) fn count_labels(archive: &Archive, unit: usize, each: &mut dyn FnMut(&Key, &Label, u64)) -> Result<()> {
-    let (mut rows, _) = Rows::open(archive, unit, LABEL_ROWS)?;
-    let mut counts: BTreeMap<Key, BTreeMap<Label, u64>> = BTreeMap::new();
-    while let Some(count) = rows.left(LABEL_ROWS) {
-        let counted = count_chunk(&mut rows, count, &mut counts);
-        counted.map_err(|error| rows.locate(error))?;
-        rows.done += count as u64;
-    }
-    rows.finish(false).map_err(|error| rows.locate(error))?;
-    for (key, labels) in &counts {
-        for (label, &count) in labels {
-            each(key, label, count);
-        }
-    }
-    Ok(())
-}
-
-fn count_chunk(rows: &mut Rows<'_>, count: usize, counts: &mut BTreeMap<Key, BTreeMap<Label, u64>>) -> Result<()> {
-    let (labels, grouping) = rows.next(count)?;
-    let standings = Standings::new(&rows.archive.rules, &labels);
-    let mut here = vec![0_u64; grouping.keys.len() * labels.values.len()];
-    for row in 0..count {
-        let Some(group) = grouping.of(row) else { continue };
-        let standing = standings.of(row).map_err(|error| error.with("row", rows.done + row as u64))?;
-        if standing == Standing::Used {
-            here[group * labels.values.len() + labels.codes[row] as usize] += 1;
-        }
-    }
-    for (group, key) in grouping.keys.iter().enumerate() {
-        let known = counts.entry(key.clone()).or_default();
-        for (code, label) in labels.values.iter().enumerate() {
-            match here[group * labels.values.len() + code] {
-                0 => {}
-                count => *known.entry(label.clone()).or_default() += count,
-            }
-        }
-    }
-    Ok(())
+    let labels = match columns.labels {
+        Some(root) => columns_read.remove(&root).ok_or_else(|| Error::internal("the labels were not read"))?,
+        None if any_labels => Coded::unlabelled(count),
+        None => Coded { codes: vec![0; count], values: vec![Label::Int(0)] },
+    };
+    let labels = if any_labels { labels.with_nulls_as_class() } else { labels };
+    Ok((labels, grouping))
 }

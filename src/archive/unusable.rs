@@ -1,12 +1,13 @@
-//! Columns that are there and cannot be used: what they are, and how they can be after all.
+//! Errors about columns that cannot be used: their types, and how to use them after all.
 
 use arrow::datatypes::{DataType, Field};
 
-use super::escaped;
-use super::schema::{LABEL_NAMES, Schema, label_kind, list};
+use super::codes::label_kind;
+use super::escape::escaped;
+use super::schema::{LABEL_NAMES, Schema, list};
 use crate::error::Error;
 
-/// So many columns of single floats, side by side, are the elements of a vector.
+/// From this many columns of single floats on, they are taken for the elements of a vector.
 const ELEMENTS: usize = 4;
 
 /// The error of a file in which no column holds vectors.
@@ -17,10 +18,10 @@ pub(super) fn features(schema: &Schema<'_>) -> Error {
     error.help(hint.unwrap_or_else(|| "vectors are lists of floats, or fixed_size_binary and --dtype".to_owned()))
 }
 
-/// The error of a column that was named, and holds no vectors.
+/// The error of a named column that does not hold vectors.
 pub(super) fn feature(schema: &Schema<'_>, root: usize) -> Error {
     let error = Error::usage("the column holds no vectors of f16, f32 or f64")
-        .with("column", escaped(schema.field(root).name()))
+        .with("column", escaped(&schema.column(root).name))
         .with("type", schema.kind(root));
     error.help(
         hint(schema, root)
@@ -49,16 +50,16 @@ fn typed(schema: &Schema<'_>) -> String {
     list(&typed.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// How the values of a column become vectors.
+/// How to get vectors from a column.
 fn hint(schema: &Schema<'_>, root: usize) -> Option<String> {
-    let field = schema.field(root);
-    let name = quoted(field.name());
-    Some(match field.data_type() {
+    let column = schema.column(root);
+    let name = quoted(&column.name);
+    Some(match &column.data_type {
         DataType::FixedSizeBinary(_) => {
             schema.plain_bytes(root)?;
             format!(
                 "if its bytes are numbers, say of which type: --features {} --dtype f32 (or f16, bf16, f64)",
-                escaped(field.name())
+                escaped(&column.name)
             )
         }
         DataType::Binary => {
@@ -81,7 +82,7 @@ fn hint(schema: &Schema<'_>, root: usize) -> Option<String> {
 fn elements(schema: &Schema<'_>) -> Option<String> {
     let names = schema.names();
     let floats: Vec<&str> =
-        (0..names.len()).filter(|&root| schema.field(root).data_type().is_floating()).map(|root| names[root]).collect();
+        (0..names.len()).filter(|&root| schema.column(root).data_type.is_floating()).map(|root| names[root]).collect();
     let (first, last) = (floats.first()?, floats.last()?);
     (floats.len() >= ELEMENTS).then(|| in_sql(schema, &format!("make_array({}, …, {})", quoted(first), quoted(last))))
 }
@@ -90,20 +91,20 @@ fn is_vector(field: &Field) -> bool {
     matches!(field.data_type(), DataType::List(item) if item.data_type().is_floating())
 }
 
-/// A query that makes vectors of what is no vector column.
+/// A query that makes vectors from other columns.
 fn in_sql(schema: &Schema<'_>, vectors: &str) -> String {
     let names = schema.names();
     let label = LABEL_NAMES.iter().find(|label| {
         names
             .iter()
             .position(|name| name == *label)
-            .is_some_and(|root| label_kind(schema.field(root).data_type()).is_some())
+            .is_some_and(|root| label_kind(&schema.column(root).data_type).is_some())
     });
     let label = label.map_or("label", |label| label);
     format!("in nckit sql it is a vector: SELECT nc1_pinv({vectors}, {label}) FROM 'FILE'")
 }
 
-/// A name as SQL wants it: in quotes, unless it is plain and in small letters.
+/// A name in SQL: quoted unless it is plain and in lower case.
 fn quoted(name: &str) -> String {
     let plain =
         name.chars().enumerate().all(|(at, c)| c == '_' || c.is_ascii_lowercase() || (at > 0 && c.is_ascii_digit()));

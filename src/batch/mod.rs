@@ -78,7 +78,8 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Checks shapes, codes and values.
+    /// Checks shapes, codes and values, and leaves labels as they are: rows of any label may shape a grid, or be measured
+    /// as out-of-distribution. Readers refuse rows of labels that are no [classes](Label::is_class), and so do state files.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
 use super::Rounding;
-use crate::archive::{Archive, Decoded, Part, Skipped, Values, chunk_rows};
+use crate::archive::{Archive, Decoded, GroupRows, Skipped, Values, chunk_rows};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::kernels::Workspace;
@@ -136,7 +136,7 @@ fn made() -> Decoded {
     };
     let codes: Vec<u32> = (0..rows as u32).map(|row| row * 7 % classes).collect();
     let values = codes.iter().flat_map(|&code| vec![code as f32; DIM]).map(|mean| mean + next()).collect();
-    let part = Part { key: Vec::new(), rows: None, skipped: Skipped::default() };
+    let part = GroupRows { key: Vec::new(), rows: None, skipped: Skipped::default() };
     Decoded {
         dim: DIM,
         values: Values::F32(values),

@@ -9,7 +9,7 @@ use super::first_pass::{self, bytes};
 use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
 use super::scan::Watch;
 use super::{Job, RowSource, ScoreSink};
-use crate::archive::{Archive, Column, Key, Naming, Request, Skipped, Spellings, escaped};
+use crate::archive::{Archive, ColumnChoice, Key, Naming, Request, Skipped, Spellings, escaped};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::metrics::{Evidence, Needs, OodMean, measure};
@@ -108,7 +108,7 @@ impl Evaluation {
     ///
     /// Those of [`Archive::open`]; [`Usage`](crate::error::ErrorKind::Usage) for a head whose path names a key that makes
     /// no groups, or scores of no rows.
-    pub(super) fn new(job: Job, own: bool, labels: Option<&Column>) -> Result<Self> {
+    pub(super) fn new(job: Job, own: bool, labels: Option<&ColumnChoice>) -> Result<Self> {
         let open = |source: &Option<RowSource>, request: &Request| {
             source.as_ref().map(|source| FurtherRows::open(source, request)).transpose()
         };

@@ -172,7 +172,7 @@ fn files_are_known_by_what_is_in_them() {
     // What was set aside by its name is news.
     fs::copy(place.path("in/a.parquet"), place.path("in/_more.parquet")).unwrap();
     let said = notes(&place, &measure(&["in"]));
-    assert!(said.contains("Parquet, but no data by its name"), "{said}");
+    assert!(said.contains("Parquet, but hidden by its name"), "{said}");
     // A cut file is no other file, whatever it is called.
     let bytes = fs::read(place.path("in/c")).unwrap();
     fs::write(place.path("in/c"), &bytes[..bytes.len() - 3]).unwrap();
@@ -568,7 +568,7 @@ fn what_is_no_parquet_is_named_with_the_way_to_parquet() {
         ("https://host/x.parquet", "curl -LO"),
     ] {
         let said = place.fail(2, &["measure", input]);
-        assert!(said.contains("only files of this machine") && said.contains(help), "{said}");
+        assert!(said.contains("only local files can be read") && said.contains(help), "{said}");
     }
 }
 

@@ -27,6 +27,46 @@ const OWNERS: [(&str, &[&str]); 11] = [
     ("safetensors", &["archive"]),
 ];
 
+/// From the bottom of `archive` to its top; `mod` names them all.
+const ARCHIVE: [&str; 36] = [
+    "escape",
+    "dtype",
+    "damage",
+    "read_at",
+    "passed",
+    "request",
+    "rows",
+    "codes",
+    "row_policy",
+    "vectors",
+    "container",
+    "parquet",
+    "rows_format",
+    "formats",
+    "foreign",
+    "pattern",
+    "discover",
+    "schema",
+    "keys",
+    "unusable",
+    "choose",
+    "open_files",
+    "catalogue",
+    "file_columns",
+    "grouping",
+    "head",
+    "duplicates",
+    "unit_rows",
+    "chunk",
+    "opened",
+    "pooling",
+    "planner",
+    "plan",
+    "read",
+    "labels",
+    "table",
+];
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -44,12 +84,12 @@ fn room(path: &Path, root: &Path) -> String {
     Path::new(first).file_stem().unwrap().to_str().unwrap().to_owned()
 }
 
-/// The rooms that a line of code names: `crate::state`, and each of `crate::{batch, state::Merge}`.
-fn rooms_named(code: &str) -> Vec<String> {
+/// What code names after a prefix as `crate::`: `state` in `crate::state`, and each of `crate::{batch, state::Merge}`.
+fn named_after(prefix: &str, code: &str) -> Vec<String> {
     let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let mut named = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = &code[at + "crate::".len()..];
+    for (at, _) in code.match_indices(prefix) {
+        let rest = &code[at + prefix.len()..];
         if let Some(group) = rest.strip_prefix('{') {
             let mut depth = 0;
             let mut start = true;
@@ -102,7 +142,7 @@ fn folder(path: &Path, root: &Path) -> Option<String> {
 fn offences(room: &str, text: &str) -> Vec<String> {
     let Some(own) = ROOMS.iter().position(|known| *known == room) else { return Vec::new() };
     let text = code(text);
-    let below = rooms_named(&text)
+    let below = named_after("crate::", &text)
         .into_iter()
         .filter(|named| ROOMS.iter().position(|known| known == named).is_some_and(|other| other > own))
         .map(|named| format!("{room} imports {named}"));
@@ -142,6 +182,86 @@ fn rooms_import_only_from_rooms_above() {
         })
         .collect();
     assert!(all.is_empty(), "{}", all.join("\n"));
+}
+
+/// The names that `archive` hands on, and the modules that they come from.
+fn handed_on(text: &str) -> Vec<(String, String)> {
+    let lines = code(text).replace('\n', " ");
+    let uses = lines.split(';').filter_map(|line| line.rsplit_once("use ").map(|(_, path)| path.trim().to_owned()));
+    let mut known = Vec::new();
+    for path in uses.filter(|path| !path.starts_with("crate::")) {
+        let Some((module, names)) = path.split_once("::") else { continue };
+        for name in names.trim_matches(['{', '}']).split(',') {
+            let name = name.rsplit(" as ").next().unwrap_or(name).trim();
+            known.push((name.to_owned(), module.to_owned()));
+        }
+    }
+    known
+}
+
+/// What a file of `archive` may not import or know. Its path begins below `archive`.
+fn archive_offences(path: &Path, text: &str, handed_on: &[(String, String)]) -> Vec<String> {
+    let parts: Vec<&str> = path.iter().map(|part| part.to_str().unwrap()).collect();
+    let own = parts[0].trim_end_matches(".rs");
+    let text = code(text);
+    let is_crate = |at: usize| !text[..at].ends_with(|c: char| c == ':' || c == '_' || c.is_alphanumeric());
+    let mut offences = Vec::new();
+    if own != "parquet" && path != Path::new("head/parquet.rs") {
+        let known = text.match_indices("parquet::").any(|(at, _)| is_crate(at));
+        offences.extend(known.then(|| format!("{own} knows parquet")));
+    }
+    let Some(place) = ARCHIVE.iter().position(|known| *known == own) else { return offences };
+    let depth = parts.len() - usize::from(path.ends_with("mod.rs"));
+    let named = [named_after("crate::archive::", &text), named_after(&"super::".repeat(depth), &text)].concat();
+    for name in named {
+        let module = handed_on.iter().find(|(known, _)| *known == name).map_or(&name, |(_, module)| module);
+        if ARCHIVE.iter().position(|known| known == module).is_some_and(|other| other > place) {
+            offences.push(format!("{own} imports {module}"));
+        }
+    }
+    offences
+}
+
+#[test]
+fn modules_of_the_archive_import_only_from_modules_below() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/archive");
+    let handed_on = handed_on(&fs::read_to_string(root.join("mod.rs")).unwrap());
+    assert!(handed_on.contains(&("pooled_summary".to_owned(), "pooling".to_owned())), "{handed_on:?}");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut seen = Vec::new();
+    let mut all = Vec::new();
+    for path in &files {
+        let below = path.strip_prefix(&root).unwrap();
+        // Tests may look at everything.
+        if below.ends_with("tests.rs") || below == Path::new("mod.rs") {
+            continue;
+        }
+        seen.push(room(path, &root));
+        let offences = archive_offences(below, &fs::read_to_string(path).unwrap(), &handed_on);
+        all.extend(offences.into_iter().map(|offence| format!("{}: {offence}", path.display())));
+    }
+    assert!(all.is_empty(), "{}", all.join("\n"));
+    for module in ARCHIVE {
+        assert!(seen.iter().any(|found| found == module), "there is no module {module}");
+    }
+    for module in seen {
+        assert!(ARCHIVE.contains(&module.as_str()), "{module} has no place in the order");
+    }
+}
+
+#[test]
+fn offences_in_the_archive_are_seen() {
+    let handed_on = [("Archive".to_owned(), "opened".to_owned())];
+    let offences = |path: &str, text: &str| archive_offences(Path::new(path), text, &handed_on);
+    assert_eq!(offences("keys.rs", "use super::planner::Planner;"), ["keys imports planner"]);
+    assert_eq!(offences("keys.rs", "use super::{Archive, dtype::Dtype};"), ["keys imports opened"]);
+    assert_eq!(offences("parquet/file.rs", "use crate::archive::discover::Found;"), ["parquet imports discover"]);
+    assert_eq!(offences("parquet/pages/mod.rs", "use super::super::discover::Found;"), ["parquet imports discover"]);
+    assert_eq!(offences("plan.rs", "let x = parquet::basic::Type::FLOAT;"), ["plan knows parquet"]);
+    assert!(offences("plan.rs", "use super::parquet::footer;\nuse super::planner::Planner;").is_empty());
+    assert!(offences("parquet/pages/mod.rs", "use super::source::Source;\nuse parquet::basic::Type;").is_empty());
+    assert!(offences("head/parquet.rs", "use parquet::arrow::ProjectionMask;").is_empty());
 }
 
 /// Lines of the command line that name SQL without its feature: `#[cfg]` stands on one of the three lines before.

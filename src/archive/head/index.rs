@@ -29,7 +29,7 @@ pub(super) fn find(path: &Path, key: Option<&str>) -> Result<Places> {
     let mut text = String::new();
     file.take(LIMIT).read_to_string(&mut text).map_err(|error| super::unreadable(path, error))?;
     let files = files(&text).ok_or_else(|| {
-        Error::usage("the head is no index of tensors")
+        Error::usage("the head is not an index of tensors")
             .with("file", path.display())
             .help("heads are .parquet, .safetensors or .npy; names of classes go to --class-names")
     })?;

@@ -24,7 +24,7 @@ use crate::batch::Label;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::Head;
 
-/// A classifier as its file describes it: its shape, and what its rows are called, without their numbers.
+/// The shape of a classifier and the names of its rows, without its numbers.
 #[derive(Clone, Debug)]
 pub struct Outline {
     path: HeadPath,
@@ -45,9 +45,9 @@ pub struct StoredHead {
     bias: Option<Elements>,
 }
 
-/// What a file of any format holds.
+/// The parts of a head, read from a file of any format.
 #[derive(Debug)]
-struct Parts {
+struct HeadParts {
     weights: Tensor,
     bias: Option<Tensor>,
     labels: Option<Vec<Label>>,
@@ -61,10 +61,10 @@ enum Wanted {
     Numbers,
 }
 
-impl Parts {
+impl HeadParts {
     fn read(path: &HeadPath, transposed: bool, wanted: Wanted) -> Result<Self> {
         match path.format()? {
-            source::Format::Parquet => parquet::read(&path.weights, transposed, wanted),
+            source::Format::Parquet => self::parquet::read(&path.weights, transposed, wanted),
             source::Format::Safetensors => safetensors::read(&path.weights, path.key.as_deref(), wanted),
             source::Format::Index => {
                 let index::Places { weights, bias } = index::find(&path.weights, path.key.as_deref())?;
@@ -83,7 +83,7 @@ impl Outline {
     ///
     /// Those of [`StoredHead::read`], but for rows of a Parquet file that differ from its first one.
     pub fn read(path: &HeadPath, transposed: bool) -> Result<Self> {
-        Parts::read(path, transposed, Wanted::Shape)
+        HeadParts::read(path, transposed, Wanted::Shape)
             .and_then(|parts| Self::new(path, &parts.weights, parts.bias.as_ref(), parts.labels, transposed))
             .map_err(|error| error.with_default("file", path.weights.display()))
     }
@@ -126,7 +126,7 @@ impl Outline {
         self.dim
     }
 
-    /// Whether nothing but convention says which of its sides is which.
+    /// Whether its shape does not show which side is the classes.
     pub fn is_square(&self) -> bool {
         self.rows == self.dim && self.row_of.is_none() && !self.transposed
     }
@@ -146,7 +146,7 @@ impl Outline {
                 .with("head", self.shape())
                 .with("features", features),
         );
-        // Fewer classes than the head has rows are no fault, so only the width decides whether the other way fits.
+        // Fewer classes than rows are fine, so only the width decides whether the other orientation fits.
         let fits = self.rows == dim && self.dim >= classes.unwrap_or(1) && self.row_of.is_none();
         Err(if fits { error.help(other_way(self.transposed)) } else { error })
     }
@@ -162,7 +162,7 @@ impl Outline {
 }
 
 impl StoredHead {
-    /// Reads a head; of a `.safetensors` file no more than its own tensors.
+    /// Reads a head; of a `.safetensors` file only its own tensors.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl StoredHead {
     /// - [`Data`](ErrorKind::Data) if the file is damaged, or weights and bias are not `class × dim` and `class`.
     pub fn read(path: &HeadPath, transposed: bool) -> Result<Self> {
         let read = || {
-            let Parts { weights, bias, labels } = Parts::read(path, transposed, Wanted::Numbers)?;
+            let HeadParts { weights, bias, labels } = HeadParts::read(path, transposed, Wanted::Numbers)?;
             let outline = Outline::new(path, &weights, bias.as_ref(), labels, transposed)?;
             Ok(Self { outline, weights: weights.elements, bias: bias.map(|bias| bias.elements) })
         };
@@ -256,7 +256,7 @@ fn open(path: &Path) -> Result<(File, u64)> {
         _ => unreadable(path, error),
     })?;
     if !metadata.is_file() {
-        return Err(Error::missing("the head is no file").with("file", path.display()));
+        return Err(Error::missing("the head is not a file").with("file", path.display()));
     }
     let file = File::open(path).map_err(|error| unreadable(path, error))?;
     Ok((file, metadata.len()))

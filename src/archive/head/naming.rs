@@ -281,7 +281,7 @@ fn distinct(labels: &[Label], rows: Vec<usize>) -> Result<Vec<usize>> {
     Ok(rows)
 }
 
-/// It is not clear which row is whose: what there is, how it could be read, and the flag that decides.
+/// The error if it is not clear which row belongs to which class: says what there is, and which flag decides.
 fn unclear(outline: &Outline, labels: &BTreeSet<Label>, stranger: Option<&Label>) -> Error {
     let message = if labels.len() > outline.rows {
         "the head has fewer rows than there are classes"

@@ -5,24 +5,24 @@ use std::io::Read;
 use std::path::Path;
 
 use super::elements::{Element, Elements, Tensor};
-use super::{Parts, Wanted, damaged, open, unreadable};
+use super::{HeadParts, Wanted, damaged, open, unreadable};
 use crate::error::{Error, Result};
 
 /// What `numpy` itself refuses to read without being told that the file is trusted.
 const HEADER_LIMIT: u64 = 10_000;
 
 /// Weights from one file, the bias from another.
-pub(super) fn read(weights: &Path, bias: Option<&Path>, wanted: Wanted) -> Result<Parts> {
+pub(super) fn read(weights: &Path, bias: Option<&Path>, wanted: Wanted) -> Result<HeadParts> {
     let bias = bias.map(|bias| array(bias, wanted)).transpose()?;
-    Ok(Parts { weights: array(weights, wanted)?, bias, labels: None })
+    Ok(HeadParts { weights: array(weights, wanted)?, bias, labels: None })
 }
 
 fn array(path: &Path, wanted: Wanted) -> Result<Tensor> {
     let (mut file, len) = open(path)?;
     let (text, start) = header_text(&mut file, path)?;
-    let header = Header::parse(&text).ok_or_else(|| damaged(path, "its header is no .npy header"))?;
+    let header = Header::parse(&text).ok_or_else(|| damaged(path, "its header is not a .npy header"))?;
     let (element, big_endian) = header.element().ok_or_else(|| {
-        Error::data("the head has a type that is no real floating-point number")
+        Error::data("the type of the head is not a real floating-point type")
             .with("file", path.display())
             .with("type", &header.descr)
     })?;
@@ -64,7 +64,7 @@ fn header_text(file: &mut File, path: &Path) -> Result<(String, u64)> {
     if length > HEADER_LIMIT {
         return Err(damaged(path, format!("its header of {length} bytes is too long")));
     }
-    let text = String::from_utf8(bytes(file, length)?).map_err(|_| damaged(path, "its header is no text"))?;
+    let text = String::from_utf8(bytes(file, length)?).map_err(|_| damaged(path, "its header is not text"))?;
     Ok((text, 8 + width + length))
 }
 

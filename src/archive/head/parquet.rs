@@ -9,10 +9,9 @@ use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
-use super::super::scalars::labels;
-use super::super::schema::label_kind;
 use super::elements::{Element, Elements, Tensor};
-use super::{Parts, Wanted, damaged, open, unreadable};
+use super::{HeadParts, Wanted, damaged, open, unreadable};
+use crate::archive::codes::{label_kind, labels};
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -23,11 +22,11 @@ const COLUMNS: [&str; 3] = ["class", "weight", "bias"];
 const BATCH: usize = 1024;
 
 /// Reads weights, and classes and biases where there are such columns; for the shape no more than one row of weights.
-pub(super) fn read(path: &Path, transposed: bool, wanted: Wanted) -> Result<Parts> {
+pub(super) fn read(path: &Path, transposed: bool, wanted: Wanted) -> Result<HeadParts> {
     let (file, _) = open(path)?;
     // The decoder of damaged files may panic.
     let parts = catch_unwind(AssertUnwindSafe(|| {
-        let mut rows = Rows::default();
+        let mut rows = ReadRows::default();
         match wanted {
             Wanted::Numbers => rows.read(path, &file, &COLUMNS, None)?,
             Wanted::Shape => {
@@ -42,25 +41,25 @@ pub(super) fn read(path: &Path, transposed: bool, wanted: Wanted) -> Result<Part
 
 /// What was read so far.
 #[derive(Default)]
-struct Rows {
+struct ReadRows {
     count: usize,
     /// Rows of the file.
     total: usize,
     labels: Option<Vec<Label>>,
-    weights: Column,
-    bias: Option<Column>,
+    weights: NumberColumn,
+    bias: Option<NumberColumn>,
 }
 
 /// Numbers of one type.
 #[derive(Default)]
-struct Column {
+struct NumberColumn {
     element: Option<Element>,
     /// Numbers a row, once there is a row.
     width: Option<usize>,
     bytes: Vec<u8>,
 }
 
-impl Rows {
+impl ReadRows {
     /// Reads these columns of all rows, or of the first few.
     fn read(&mut self, path: &Path, file: &File, columns: &[&str], limit: Option<usize>) -> Result<()> {
         let file = file.try_clone().map_err(|error| unreadable(path, error))?;
@@ -87,7 +86,7 @@ impl Rows {
             self.push(&batch.map_err(|error| damaged(path, error))?)?;
         }
         if self.count != limit.unwrap_or(self.total).min(self.total) {
-            return Err(damaged(path, "it holds another number of rows than it says"));
+            return Err(damaged(path, "its number of rows is not what it says"));
         }
         Ok(())
     }
@@ -119,13 +118,13 @@ impl Rows {
         Ok(())
     }
 
-    fn parts(self, transposed: bool) -> Result<Parts> {
+    fn parts(self, transposed: bool) -> Result<HeadParts> {
         if transposed && (self.labels.is_some() || self.bias.is_some()) {
             return Err(Error::usage("a head with a column `class` or `bias` has one row a class")
                 .help("leave --head-transposed out"));
         }
         let width = self.weights.width.unwrap_or(0);
-        Ok(Parts {
+        Ok(HeadParts {
             weights: self.weights.tensor(vec![self.total, width]),
             bias: self.bias.map(|bias| bias.tensor(vec![self.total])),
             labels: self.labels,
@@ -133,7 +132,7 @@ impl Rows {
     }
 }
 
-impl Column {
+impl NumberColumn {
     fn push_lists<O: OffsetSizeTrait>(&mut self, array: &ArrayRef, base: usize) -> Result<()> {
         let lists = array.as_list::<O>();
         let offsets = lists.value_offsets();
@@ -174,7 +173,7 @@ impl Column {
                 extend::<Float64Type, 8>(bytes, array, f64::to_le_bytes);
             }
             other => {
-                return Err(Error::data("the head has a type that is no floating-point number")
+                return Err(Error::data("the type of the head is not a floating-point type")
                     .with("column", name)
                     .with("type", other));
             }

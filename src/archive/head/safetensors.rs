@@ -8,7 +8,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use super::elements::{Element, Elements, Tensor};
-use super::{Parts, Wanted, damaged, open, shape, unreadable};
+use super::{HeadParts, Wanted, damaged, open, shape, unreadable};
 use crate::archive::escaped;
 use crate::error::{Error, Result, nearest};
 
@@ -19,12 +19,12 @@ const HEADER_LIMIT: u64 = 100_000_000;
 const LISTED: usize = 12;
 
 /// The tensors `KEY.weight` and `KEY.bias`, or `KEY` itself; without a key the only matrix and its bias.
-pub(super) fn read(path: &Path, key: Option<&str>, wanted: Wanted) -> Result<Parts> {
+pub(super) fn read(path: &Path, key: Option<&str>, wanted: Wanted) -> Result<HeadParts> {
     let mut file = File::open(path)?;
     let name = file.find(key)?;
     let bias = bias_of(&name).filter(|bias| file.metadata.info(bias).is_some());
     let bias = bias.map(|bias| file.tensor(&bias, wanted)).transpose()?;
-    Ok(Parts { bias, weights: file.tensor(&name, wanted)?, labels: None })
+    Ok(HeadParts { bias, weights: file.tensor(&name, wanted)?, labels: None })
 }
 
 /// One tensor, by its whole name.
@@ -122,7 +122,7 @@ impl File {
     fn tensor(&mut self, name: &str, wanted: Wanted) -> Result<Tensor> {
         let info = self.metadata.info(name).ok_or_else(|| damaged(&self.path, "a tensor has no entry"))?;
         let element = element(info.dtype).ok_or_else(|| {
-            Error::data("the head has a type that is no floating-point number of 16 bits or more")
+            Error::data("the type of the head is not a floating-point type of 16 bits or more")
                 .with("tensor", escaped(name))
                 .with("type", format!("{:?}", info.dtype))
         })?;

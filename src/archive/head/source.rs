@@ -66,7 +66,7 @@ impl HeadSource {
         template::keys(&self.text)
     }
 
-    /// The head of the group of this key. What is a file as a whole is a file, whatever colons it has.
+    /// The head of the group of this key. A path that exists as a whole is a file, even with colons in it.
     ///
     /// A number stands in the path as directories write it (`spellings`), or, where there is no such file, without
     /// leading zeros.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::discover::hive;
+use crate::archive::discover::hive;
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -182,7 +182,7 @@ fn fill(
     Ok(filled)
 }
 
-/// A number with leading zeros; what is no number as it is.
+/// Pads a number with leading zeros; other text stays as it is.
 fn padded(value: &str, width: usize) -> String {
     value.parse::<i128>().map_or_else(|_| value.to_owned(), |number| format!("{number:0width$}"))
 }

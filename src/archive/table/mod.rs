@@ -4,17 +4,15 @@ mod open;
 mod read;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
-use super::file::{Footers, Pinned, Stamp};
+use super::catalogue::{Catalogue, VectorColumn};
 use super::keys::Twin;
-use super::schema::{Dtype, VectorType};
+use super::rows::Unit;
 use crate::batch::Label;
-use crate::error::Result;
 use crate::grid::Grid;
 
 pub use read::TableReader;
@@ -22,11 +20,14 @@ pub use read::TableReader;
 /// Files of one schema with all their columns, opened and planned: only their footers have been read.
 #[derive(Debug)]
 pub struct Table {
+    catalogue: Catalogue,
+    /// What is read of each file.
     files: Vec<TableFile>,
-    units: Vec<TableUnit>,
+    units: Vec<Unit>,
+    /// The values of columns that are constant within a unit, by column, if the path or statistics show them.
+    constants: Vec<BTreeMap<usize, Label>>,
     columns: Vec<TableColumn>,
     warnings: Vec<String>,
-    footers: Footers,
 }
 
 /// A column of a table.
@@ -43,34 +44,13 @@ pub struct TableColumn {
     pub is_label: bool,
 }
 
-/// One row group of one file.
-#[derive(Clone, Debug)]
-pub struct TableUnit {
-    file: usize,
-    row_group: usize,
-    /// The unit's first row in its file.
-    first: u64,
-    /// Its rows.
-    pub rows: u64,
-    /// Bytes of all its columns, as stored.
-    pub bytes: u64,
-    /// The values of columns in which all its rows agree, as far as path or column statistics tell, by column.
-    pub constants: BTreeMap<usize, Label>,
-}
-
-/// A file of a table.
+/// What is read of one file.
 #[derive(Debug)]
 struct TableFile {
-    path: PathBuf,
-    shown: String,
-    stamp: Stamp,
-    footer_hash: u64,
     /// Where each column is.
     places: Vec<Place>,
-    /// Columns that have the name of a key in the path, where statistics do not show that both agree.
+    /// Columns that repeat a key of the path, unless statistics show already that both agree.
     twins: Vec<Twin>,
-    /// `D` of each vector column, where it had to be read from the file.
-    dims: Vec<OnceLock<Option<usize>>>,
 }
 
 /// Where a file has the values of a column.
@@ -78,9 +58,9 @@ struct TableFile {
 enum Place {
     /// In its path; `None` is null.
     Key(Option<Label>),
-    /// In a column of vectors, at a root of the schema; `D` where the schema tells.
-    Vectors { root: usize, vectors: VectorType, dim: Option<usize> },
-    /// In any other column.
+    /// In a column of vectors.
+    Vectors(VectorColumn),
+    /// In any other column, by its position in the file.
     Root(usize),
 }
 
@@ -106,41 +86,34 @@ pub struct TableRows {
     pub grids: Vec<Vec<ChunkGrid>>,
 }
 
-/// The grid of a chunk: what its rows have to be rounded with, wherever they go.
+/// The grid of a chunk, which its rows are rounded with wherever a query takes them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChunkGrid {
-    /// Rows of the chunk, those included that are no well-formed rows.
+    /// Rows of the chunk, those left out included.
     pub rows: usize,
     /// The grid of its well-formed rows; `None` if it has none.
     pub grid: Option<Grid>,
 }
 
 impl Table {
-    /// Finds the files and their columns; inputs are those of [`Archive::open`](super::Archive::open). Columns of
-    /// fixed-size binary are vectors if `dtypes` names them with the type of their numbers.
-    ///
-    /// # Errors
-    ///
-    /// [`Missing`](crate::error::ErrorKind::Missing) if there is no file;
-    /// [`Data`](crate::error::ErrorKind::Data) for files that are damaged, disagree in their columns, or hold the same
-    /// bytes under two names.
-    pub fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Self> {
-        open::open(inputs, dtypes)
-    }
-
     /// The columns: those of the files, then the hive keys.
     pub fn columns(&self) -> &[TableColumn] {
         &self.columns
     }
 
     /// The row groups: by file, in the order of names, then by row group.
-    pub fn units(&self) -> &[TableUnit] {
+    pub fn units(&self) -> &[Unit] {
         &self.units
+    }
+
+    /// The values of columns that are constant within a unit, by column, if the path or statistics show them.
+    pub fn constants(&self, unit: usize) -> &BTreeMap<usize, Label> {
+        &self.constants[unit]
     }
 
     /// Where its files are opened.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(|file| file.path.as_path())
+        self.catalogue.files.iter().map(|file| file.path.as_path())
     }
 
     /// What the user should know, as files named twice.
@@ -151,29 +124,14 @@ impl Table {
     /// A unit's file, as it was named, and its row group: for people.
     pub fn place(&self, unit: usize) -> (&str, usize) {
         let unit = &self.units[unit];
-        (&self.files[unit.file].shown, unit.row_group)
+        (&self.catalogue.files[unit.file].shown, unit.row_group)
     }
 
-    /// `D` of a unit's vectors in a column, where the schema of its file tells.
+    /// `D` of a unit's vectors in a column, if its type fixes it.
     pub fn dim(&self, unit: usize, column: usize) -> Option<usize> {
-        match self.files[self.units[unit].file].places[column] {
-            Place::Vectors { dim, .. } => dim,
+        match &self.files[self.units[unit].file].places[column] {
+            Place::Vectors(vectors) => vectors.dim,
             Place::Key(_) | Place::Root(_) => None,
         }
-    }
-
-    /// Opens a unit, if its file still is what was planned.
-    ///
-    /// # Errors
-    ///
-    /// [`Data`](crate::error::ErrorKind::Data) if the file has changed or is damaged.
-    pub fn read(self: &Arc<Self>, unit: usize, wanted: &Wanted) -> Result<TableReader> {
-        TableReader::open(self.clone(), unit, wanted)
-    }
-}
-
-impl TableFile {
-    fn pinned(&self) -> Pinned<'_> {
-        Pinned { path: &self.path, shown: &self.shown, stamp: self.stamp, footer_hash: self.footer_hash }
     }
 }

@@ -1,117 +1,110 @@
 //! From inputs to columns and units.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
-use parquet::file::metadata::ParquetMetaData;
 
-use super::{Place, Table, TableColumn, TableFile, TableUnit};
+use super::{Place, Table, TableColumn, TableFile};
+use crate::archive::catalogue::{Catalogue, File, Pinned, VectorColumn, units};
+use crate::archive::choose::check_dtypes;
+use crate::archive::codes::label_kind;
+use crate::archive::container::Container;
 use crate::archive::discover::{Discovered, Found, discover};
+use crate::archive::dtype::{Dtype, ElementType};
 use crate::archive::duplicates::refuse_duplicates;
-use crate::archive::file::{Footers, Pinned};
-use crate::archive::keys::{self, Hive, Twin};
-use crate::archive::plan::{Opened, has_rows, open_all, passed_without_rows, present, readable};
-use crate::archive::schema::{Dtype, Element, Schema, check_dtypes, first_leaves, label_kind, leaves};
-use crate::archive::{escaped, passed_over};
+use crate::archive::escaped;
+use crate::archive::keys::{Hive, Twin};
+use crate::archive::open_files::{OpenedFile, open_all, passed_without_rows};
+use crate::archive::passed::passed_over;
+use crate::archive::planner::present;
+use crate::archive::schema::Schema;
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
-pub(super) fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
+impl Table {
+    /// Finds the files and their columns; inputs are those of [`Archive::open`](crate::archive::Archive::open). Columns of
+    /// fixed-size binary are vectors if `dtypes` names them with the type of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`](crate::error::ErrorKind::Missing) if there is no file;
+    /// [`Data`](crate::error::ErrorKind::Data) for files that are damaged, disagree in their columns, or hold the same
+    /// bytes under two names.
+    pub fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Self> {
+        open(inputs, dtypes)
+    }
+}
+
+fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
     if inputs.is_empty() {
         return Err(Error::usage("no input"));
     }
     let Discovered { files: found, mut passed, mut warnings } = discover(inputs)?;
     let mut hive = Hive::of(&found);
     let opened = open_all(found)?;
-    // A table without a row has the columns of its first file.
-    let (mut filled, empty): (Vec<Opened>, Vec<Opened>) =
-        opened.into_iter().partition(|(_, _, footer)| has_rows(footer));
+    // A table without rows has the columns of its first file.
+    let (mut filled, empty): (Vec<_>, Vec<_>) = opened.into_iter().partition(|(_, file)| file.has_rows());
     let mut empty = empty.into_iter();
     if filled.is_empty() {
         filled.extend(empty.next());
     }
-    for (found, ..) in empty {
+    for (found, _) in empty {
         hive.forget(&found);
         passed.push(passed_without_rows(found));
     }
     let opened = filled;
     warnings.extend(passed_over(&passed).map(|text| format!("passed {text}")));
     let columns =
-        Columns::of(&opened, &hive, dtypes).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
-    let (mut files, mut units) = (Vec::with_capacity(opened.len()), Vec::new());
-    for (found, stamp, footer) in opened {
-        let schema = Schema::new(&footer, dtypes);
-        let metadata = footer.parquet();
+        TableLayout::of(&opened, &hive, dtypes).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
+    let (mut entries, mut files, mut constants, mut all) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (found, file) in opened {
+        let container = &*file.container;
+        let schema = Schema::new(container.columns(), dtypes);
         let (places, twins) = columns
-            .places(&schema, metadata, &found, &hive)
+            .places(&schema, container, &found, &hive)
             .map_err(|error| error.with_default("file", &found.shown))?;
-        let roots: Vec<usize> = places.iter().filter_map(Place::root).collect();
-        let read = leaves(metadata, &roots);
-        let first_leaf = first_leaves(metadata);
-        readable(metadata, &read).map_err(|error| error.with_default("file", &found.shown))?;
-        let mut rows = 0;
-        for (row_group, group) in metadata.row_groups().iter().enumerate() {
-            let first = rows;
-            // The footer's counts were checked when it was read.
-            let here = group.num_rows() as u64;
-            rows += here;
-            if here == 0 {
-                continue;
-            }
-            let constant = |(column, place): (usize, &Place)| {
+        let read: Vec<usize> = places.iter().filter_map(Place::root).collect();
+        container.check_readable(&read).map_err(|error| error.with_default("file", &found.shown))?;
+        for mut unit in units(container, files.len(), &read) {
+            let known = |(column, place): (usize, &Place)| {
                 let value = match place {
                     Place::Key(label) => label.clone(),
-                    Place::Vectors { .. } => None,
-                    Place::Root(root) => {
-                        let leaf = *first_leaf.get(root)?;
-                        keys::constant(group, leaf, schema.field(*root).data_type())
-                    }
+                    Place::Vectors(_) => None,
+                    Place::Root(root) => container.constant(unit.row_group, *root),
                 };
                 value.map(|value| (column, value))
             };
-            let bytes = |&leaf: &usize| u64::try_from(group.column(leaf).compressed_size()).unwrap_or(0);
-            units.push(TableUnit {
-                file: files.len(),
-                row_group,
-                first,
-                rows: here,
-                bytes: read.iter().map(bytes).fold(0, u64::saturating_add),
-                constants: places.iter().enumerate().filter_map(constant).collect(),
-            });
+            constants.push(places.iter().enumerate().filter_map(known).collect());
+            // There are no group keys: queries group the rows.
+            unit.key = Some(Vec::new());
+            all.push(unit);
         }
-        files.push(TableFile {
-            path: found.path,
-            shown: found.shown,
-            stamp,
-            footer_hash: footer.hash,
-            dims: places.iter().map(|_| OnceLock::new()).collect(),
-            places,
-            twins,
-        });
+        entries.push(File::new(found, &file));
+        files.push(TableFile { places, twins });
     }
-    refuse_duplicates_of_keys(&files)?;
+    refuse_duplicates_of_keys(&entries, &files)?;
     let columns = columns.table_columns(&files);
-    Ok(Table { files, units, columns, warnings, footers: Footers::default() })
+    Ok(Table { catalogue: Catalogue::new(entries), files, units: all, constants, columns, warnings })
 }
 
-/// The same content under other keys makes other rows.
-fn refuse_duplicates_of_keys(files: &[TableFile]) -> Result<()> {
+/// Refuses equal files, unless their keys differ: then their rows differ too.
+fn refuse_duplicates_of_keys(entries: &[File], files: &[TableFile]) -> Result<()> {
     let mut keyed: BTreeMap<Vec<Option<&Label>>, Vec<Pinned<'_>>> = BTreeMap::new();
-    for file in files {
+    for (entry, file) in entries.iter().zip(files) {
         let mut key = Vec::new();
         for place in &file.places {
             if let Place::Key(label) = place {
                 key.push(label.as_ref());
             }
         }
-        keyed.entry(key).or_default().push(file.pinned());
+        keyed.entry(key).or_default().push(entry.pinned());
     }
     keyed.into_values().try_for_each(|files| refuse_duplicates(files.into_iter()))
 }
 
-/// What the first file has, which all others must have too.
-struct Columns {
+/// The columns of the first file, which all others must have too.
+struct TableLayout {
     files: Vec<FileColumn>,
     /// Hive keys and the kind of their values.
     keys: Vec<(String, LabelKind)>,
@@ -119,34 +112,34 @@ struct Columns {
 
 struct FileColumn {
     name: String,
-    kind: Kind,
+    kind: ColumnKind,
 }
 
 #[derive(PartialEq)]
-enum Kind {
-    Vectors(Element),
+enum ColumnKind {
+    Vectors(ElementType),
     Other(DataType),
 }
 
-impl Kind {
+impl ColumnKind {
     fn of(schema: &Schema<'_>, root: usize) -> Self {
         match schema.vectors(root) {
             Some(vectors) => Self::Vectors(vectors.element()),
-            None => Self::Other(schema.field(root).data_type().clone()),
+            None => Self::Other(schema.column(root).data_type.clone()),
         }
     }
 }
 
-impl Columns {
-    fn of(opened: &[Opened], hive: &Hive, dtypes: &[(String, Dtype)]) -> Result<Self> {
-        let (first, _, footer) = &opened[0];
-        let schema = Schema::new(footer, dtypes);
+impl TableLayout {
+    fn of(opened: &[(Found, OpenedFile)], hive: &Hive, dtypes: &[(String, Dtype)]) -> Result<Self> {
+        let (first, file) = &opened[0];
+        let schema = Schema::new(file.container.columns(), dtypes);
         check_dtypes(&schema, dtypes)?;
         let mut files = Vec::new();
         let mut keys: BTreeMap<&str, LabelKind> = BTreeMap::new();
         for name in hive.names() {
             if !first.keys.contains_key(name) {
-                let other = opened.iter().map(|(found, ..)| found).find(|found| found.keys.contains_key(name));
+                let other = opened.iter().map(|(found, _)| found).find(|found| found.keys.contains_key(name));
                 return Err(Error::data("files differ in the hive keys of their paths")
                     .with("key", escaped(name))
                     .with("file", &first.shown)
@@ -156,9 +149,9 @@ impl Columns {
         }
         for name in schema.names() {
             let root = schema.position(name)?;
-            // A path says which group a file is; a column of the same name says the same, which is checked.
+            // A column that repeats a key is checked against the path and left out.
             if let Some(root) = root.filter(|_| !keys.contains_key(name)) {
-                files.push(FileColumn { name: name.to_owned(), kind: Kind::of(&schema, root) });
+                files.push(FileColumn { name: name.to_owned(), kind: ColumnKind::of(&schema, root) });
             }
         }
         Ok(Self { files, keys: keys.into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect() })
@@ -167,27 +160,27 @@ impl Columns {
     fn places(
         &self,
         schema: &Schema<'_>,
-        metadata: &ParquetMetaData,
+        container: &dyn Container,
         found: &Found,
         hive: &Hive,
     ) -> Result<(Vec<Place>, Vec<Twin>)> {
         let mut twins = Vec::new();
         for (key, value) in &found.keys {
             if let Some(twin) = Twin::find(key, value, schema)?
-                && !twin.is_settled(metadata, schema)?
+                && !twin.is_settled(container)?
             {
                 twins.push(twin);
             }
         }
         let in_file = self.files.iter().map(|column| {
             let root = present(schema, &column.name)?;
-            if Kind::of(schema, root) != column.kind {
+            if ColumnKind::of(schema, root) != column.kind {
                 return Err(Error::data("files differ in the type of a column")
                     .with("column", escaped(&column.name))
                     .with("found", schema.kind(root)));
             }
             Ok(match schema.vectors(root) {
-                Some(vectors) => Place::Vectors { root, vectors, dim: schema.dim(root) },
+                Some(kind) => Place::Vectors(VectorColumn::new(root, kind, schema.dim(root))),
                 None => Place::Root(root),
             })
         });
@@ -202,10 +195,10 @@ impl Columns {
         let in_files = self.files.into_iter().enumerate().map(|(at, column)| {
             let FileColumn { name, kind } = column;
             match kind {
-                Kind::Vectors(element) => {
+                ColumnKind::Vectors(element) => {
                     let item = Arc::new(Field::new_list_field(element.data_type(), true));
-                    let dim = |file: &TableFile| match file.places[at] {
-                        Place::Vectors { dim, .. } => dim.and_then(|dim| i32::try_from(dim).ok()),
+                    let dim = |file: &TableFile| match &file.places[at] {
+                        Place::Vectors(vectors) => vectors.dim.and_then(|dim| i32::try_from(dim).ok()),
                         _ => None,
                     };
                     let first = dim(&files[0]);
@@ -215,7 +208,7 @@ impl Columns {
                     };
                     TableColumn { name, data_type, is_vector: true, is_label: false }
                 }
-                Kind::Other(data_type) => {
+                ColumnKind::Other(data_type) => {
                     let is_label = label_kind(&data_type).is_some();
                     TableColumn { name, data_type, is_vector: false, is_label }
                 }
@@ -235,7 +228,8 @@ impl Place {
     pub(super) fn root(&self) -> Option<usize> {
         match self {
             Self::Key(_) => None,
-            Self::Vectors { root, .. } | Self::Root(root) => Some(*root),
+            Self::Vectors(vectors) => Some(vectors.root),
+            Self::Root(root) => Some(*root),
         }
     }
 }

@@ -1,21 +1,20 @@
 //! Reading a unit of a table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, FixedSizeListArray, Int64Array, LargeListArray, PrimitiveArray, RecordBatch, StringArray, new_null_array,
+    ArrayRef, FixedSizeListArray, Int64Array, LargeListArray, PrimitiveArray, StringArray, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float16Type, Float32Type, Float64Type};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
-use super::{ChunkGrid, Place, Table, TableRows, TableUnit, Wanted};
-use crate::archive::batches::{batches, first_length};
-use crate::archive::file::Footer;
-use crate::archive::scalars::{Coded, NULL, coded};
-use crate::archive::source::{Source, damaged};
-use crate::archive::vectors::{Fault, VectorReader, Vectors};
+use super::{ChunkGrid, Place, Table, TableRows, Wanted};
+use crate::archive::codes::{Coded, NULL, coded};
+use crate::archive::container::Strings;
+use crate::archive::row_policy::{RowDefect, counts_towards_grid};
+use crate::archive::unit_rows::UnitRows;
+use crate::archive::vectors::Vectors;
 use crate::archive::{Values, chunk_rows, escaped};
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
@@ -29,14 +28,11 @@ const SCALAR_ROWS: usize = 1 << 16;
 #[derive(Debug)]
 pub struct TableReader {
     table: Arc<Table>,
-    unit: TableUnit,
     wanted: Wanted,
-    source: Source,
+    rows: UnitRows,
     vectors: Vec<Stream>,
-    others: Option<Others>,
     /// Rows of a step: whole chunks of every vector column.
     step: usize,
-    done: u64,
     /// For the grids of chunks.
     workspace: Workspace,
 }
@@ -45,79 +41,49 @@ pub struct TableReader {
 #[derive(Debug)]
 struct Stream {
     column: usize,
-    reader: VectorReader,
     dim: usize,
     chunk: usize,
 }
 
-/// All other columns being read.
-#[derive(Debug)]
-struct Others {
-    batches: ParquetRecordBatchReader,
-    roots: Vec<usize>,
+impl Table {
+    /// Opens a unit, if its file still is what was planned.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file has changed or is damaged.
+    pub fn read(self: &Arc<Self>, unit: usize, wanted: &Wanted) -> Result<TableReader> {
+        TableReader::open(self.clone(), unit, wanted)
+    }
+
+    fn name(&self, column: usize) -> String {
+        escaped(&self.columns[column].name)
+    }
 }
 
 impl TableReader {
-    pub(super) fn open(table: Arc<Table>, unit: usize, wanted: &Wanted) -> Result<Self> {
-        let unit = table.units[unit].clone();
-        let (source, footer) = table.footers.open(unit.file, &table.files[unit.file].pinned())?;
-        let mut this = Self {
-            table,
-            unit,
-            wanted: wanted.clone(),
-            source,
-            vectors: Vec::new(),
-            others: None,
-            step: SCALAR_ROWS,
-            done: 0,
-            workspace: Workspace::default(),
-        };
-        this.open_columns(&footer).map_err(|error| this.locate(error))?;
-        Ok(this)
-    }
-
-    fn open_columns(&mut self, footer: &Footer) -> Result<()> {
-        let pairs = self.wanted.grids.iter().flat_map(|&(vectors, label)| [vectors, label]);
-        let mut columns: Vec<usize> = self.wanted.columns.iter().copied().chain(pairs).collect();
-        columns.sort_unstable();
-        columns.dedup();
-        let mut roots = Vec::new();
-        let table = self.table.clone();
+    fn open(table: Arc<Table>, unit: usize, wanted: &Wanted) -> Result<Self> {
+        let unit = &table.units[unit];
+        let file = &table.files[unit.file];
+        let pairs = wanted.grids.iter().flat_map(|&(vectors, label)| [vectors, label]);
+        let columns: BTreeSet<usize> = wanted.columns.iter().copied().chain(pairs).collect();
+        let mut roots: BTreeSet<usize> = file.twins.iter().map(|twin| twin.root).collect();
+        let (mut streams, mut vectors) = (Vec::new(), Vec::new());
         for column in columns {
-            match table.files[self.unit.file].places[column] {
+            match &file.places[column] {
                 Place::Key(_) => {}
-                Place::Root(root) => roots.push(root),
-                Place::Vectors { root, vectors, dim } => {
-                    let dim = dim.map_or_else(|| self.length(column, root, footer), Ok)?;
-                    let chunk = chunk_rows(dim);
-                    let row_group = self.unit.row_group;
-                    let size = (dim, chunk);
-                    let reader = VectorReader::open(&self.source, &footer.arrow, row_group, root, vectors, size)?;
-                    self.vectors.push(Stream { column, reader, dim, chunk });
+                Place::Root(root) => drop(roots.insert(*root)),
+                Place::Vectors(found) => {
+                    let dim = table.catalogue.dim(unit.file, found);
+                    let dim = dim.map_err(|error| error.with_default("column", table.name(column)))?.unwrap_or(0);
+                    streams.push(Stream { column, dim, chunk: chunk_rows(dim) });
+                    vectors.push((found, dim));
                 }
             }
         }
-        if let Some(largest) = self.vectors.iter().map(|stream| stream.chunk).max() {
-            self.step = largest;
-        }
-        roots.extend(table.files[self.unit.file].twins.iter().map(|twin| twin.root));
-        if !roots.is_empty() {
-            roots.sort_unstable();
-            roots.dedup();
-            self.others = Some(Others::open(&self.source, footer, self.unit.row_group, roots, self.step)?);
-        }
-        Ok(())
-    }
-
-    /// `D` of a column whose schema does not tell, from the file's first vector; 0 if it has none.
-    fn length(&self, column: usize, root: usize, footer: &Footer) -> Result<usize> {
-        let known = &self.table.files[self.unit.file].dims[column];
-        if let Some(dim) = known.get() {
-            return Ok(dim.unwrap_or(0));
-        }
-        let dim = first_length(&self.source, &footer.arrow, root)
-            .map_err(|error| error.with_default("column", self.name(column)))?;
-        Ok(known.get_or_init(|| dim).unwrap_or(0))
+        let step = streams.iter().map(|stream| stream.chunk).max().unwrap_or(SCALAR_ROWS);
+        let roots = roots.into_iter().collect();
+        let rows = UnitRows::open(&table.catalogue, unit, &vectors, roots, step, Strings::Plain)?;
+        Ok(Self { wanted: wanted.clone(), rows, vectors: streams, step, workspace: Workspace::default(), table })
     }
 
     /// The next rows; `None` after the last ones, when the file has been found unchanged. After an error the reader is of
@@ -126,65 +92,37 @@ impl TableReader {
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) with file, row group and row for vectors of the wrong length, labels that
-    /// are none, and a file that is damaged or has changed.
+    /// cannot be read, and a file that is damaged or has changed.
     #[expect(clippy::should_implement_trait, reason = "an iterator would have to say what comes after an error")]
     pub fn next(&mut self) -> Result<Option<TableRows>> {
-        let left = self.unit.rows - self.done;
-        if left == 0 {
-            self.finish().map_err(|error| self.locate(error))?;
+        let Some(rows) = self.rows.left(self.step) else {
+            self.rows.finish(&self.table.catalogue).map_err(|error| self.locate(error))?;
             return Ok(None);
-        }
-        let rows = left.min(self.step as u64) as usize;
+        };
         let read = self.read(rows).map_err(|error| self.locate(error))?;
-        self.done += rows as u64;
+        self.rows.advance(rows);
         Ok(Some(read))
     }
 
     fn read(&mut self, rows: usize) -> Result<TableRows> {
-        let mut arrays: HashMap<usize, ArrayRef> = HashMap::new();
         let table = self.table.clone();
-        let file = &table.files[self.unit.file];
-        if let Some(others) = &mut self.others {
-            let batch = others.next(&self.source, rows)?;
-            for twin in &file.twins {
-                let at = others.roots.binary_search(&twin.root);
-                let at = at.map_err(|_| Error::internal("a key's column was not read"))?;
-                twin.check(&coded(batch.column(at), self.done)?, self.done)?;
-            }
-            let places = file.places.iter().enumerate();
-            for (column, root) in places.filter_map(|(column, place)| Some((column, place.root()?))) {
-                if let Ok(at) = others.roots.binary_search(&root) {
-                    arrays.insert(column, batch.column(at).clone());
-                }
-            }
-        }
-        for (column, place) in file.places.iter().enumerate() {
-            if let Place::Key(label) = place {
-                let array = match label {
-                    Some(label) => constant(label, rows)?,
-                    None => new_null_array(&table.columns[column].data_type, rows),
-                };
-                arrays.insert(column, array);
-            }
-        }
+        let base = self.rows.done();
+        let mut arrays = self.arrays(&table, rows)?;
         let mut grids = vec![Vec::new(); self.wanted.grids.len()];
-        for stream in &mut self.vectors {
+        for (at, stream) in self.vectors.iter().enumerate() {
             let pairs = self.wanted.grids.iter().zip(&mut grids).filter(|((vectors, _), _)| *vectors == stream.column);
             let mut pairs: Vec<(Coded, &mut Vec<ChunkGrid>)> = pairs
                 .map(|((_, label), grids)| {
-                    let name = || escaped(&table.columns[*label].name);
                     let labels = arrays.get(label).ok_or_else(|| Error::internal("the labels were not read"))?;
-                    let labels = coded(labels, self.done).map_err(|error| error.with_default("column", name()))?;
-                    Ok((labels, grids))
+                    let labels = coded(labels, base).map_err(|error| error.with_default("column", table.name(*label)));
+                    Ok((labels?, grids))
                 })
                 .collect::<Result<_>>()?;
             let mut read: Option<Vectors> = None;
             for start in (0..rows).step_by(stream.chunk) {
                 let count = stream.chunk.min(rows - start);
-                let vectors = stream
-                    .reader
-                    .next(count, self.done + start as u64)
-                    .map_err(|error| error.with_default("column", escaped(&table.columns[stream.column].name)))?;
+                let vectors = self.rows.vectors(at, count, start);
+                let vectors = vectors.map_err(|error| error.with_default("column", table.name(stream.column)))?;
                 for (labels, grids) in &mut pairs {
                     let grid =
                         chunk_grid(&vectors, stream.dim, (labels, start), self.wanted.extra_bits, &mut self.workspace)?;
@@ -206,47 +144,25 @@ impl TableReader {
         Ok(TableRows { rows, columns, grids })
     }
 
-    /// Nothing may be left, and the file must be what it was.
-    fn finish(&mut self) -> Result<()> {
-        let mut ended = true;
-        for stream in &mut self.vectors {
-            ended &= stream.reader.is_at_end()?;
+    /// The next rows of all columns but vectors, by column.
+    fn arrays(&mut self, table: &Table, rows: usize) -> Result<HashMap<usize, ArrayRef>> {
+        let file = &table.files[self.rows.unit().file];
+        let read = self.rows.arrays(rows, &file.twins)?;
+        let mut arrays = HashMap::new();
+        for (column, place) in file.places.iter().enumerate() {
+            let array = match place {
+                Place::Key(Some(label)) => Some(constant(label, rows)?),
+                Place::Key(None) => Some(new_null_array(&table.columns[column].data_type, rows)),
+                Place::Root(root) => read.get(root).cloned(),
+                Place::Vectors(_) => None,
+            };
+            arrays.extend(array.map(|array| (column, array)));
         }
-        if let Some(others) = &mut self.others {
-            ended &= self.source.guarded(|| others.batches.next().transpose())?.is_none();
-        }
-        if !ended {
-            return Err(damaged("there are more rows than the footer says"));
-        }
-        self.table.files[self.unit.file].pinned().check_unchanged(&self.source)
+        Ok(arrays)
     }
 
-    fn name(&self, column: usize) -> String {
-        escaped(&self.table.columns[column].name)
-    }
-
-    /// Says where an error arose; its row, if any, is counted within the row group.
     fn locate(&self, error: Error) -> Error {
-        let row: Option<u64> = error.fact("row").and_then(|row| row.parse().ok());
-        let error = error
-            .with_default("file", &self.table.files[self.unit.file].shown)
-            .with_default("row group", self.unit.row_group);
-        match row {
-            Some(row) => error.with_default("row in file", self.unit.first + row),
-            None => error,
-        }
-    }
-}
-
-impl Others {
-    fn open(source: &Source, footer: &Footer, row_group: usize, roots: Vec<usize>, rows: usize) -> Result<Self> {
-        let batches = batches(source, &footer.arrow, (row_group, 0), &roots, rows, None)?;
-        Ok(Self { batches, roots })
-    }
-
-    fn next(&mut self, source: &Source, rows: usize) -> Result<RecordBatch> {
-        let batch = source.guarded(|| self.batches.next().transpose())?;
-        batch.filter(|batch| batch.num_rows() == rows).ok_or_else(|| damaged("rows are missing"))
+        self.rows.locate(&self.table.catalogue, error)
     }
 }
 
@@ -254,7 +170,7 @@ impl Others {
 fn constant(label: &Label, rows: usize) -> Result<ArrayRef> {
     Ok(match label {
         Label::Int(value) => {
-            let value = i64::try_from(*value).map_err(|_| Error::internal("a hive key is no i64"))?;
+            let value = i64::try_from(*value).map_err(|_| Error::internal("a hive key does not fit an i64"))?;
             Arc::new(Int64Array::from_value(value, rows))
         }
         Label::Text(value) => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows))),
@@ -277,12 +193,15 @@ fn chunk_grid(
         workspace.recycle(profile);
         Ok(Some(grid))
     };
-    if vectors.faults.is_empty() && !codes.contains(&NULL) {
+    if vectors.defects.is_empty() && !codes.contains(&NULL) {
         return if codes.is_empty() || dim == 0 { Ok(None) } else { profile(vectors.values.features(), codes) };
     }
-    let mut faults = vectors.faults.iter().map(|&(row, _)| row as usize).peekable();
-    let kept: Vec<usize> =
-        (0..codes.len()).filter(|&row| faults.next_if_eq(&row).is_none() && codes[row] != NULL).collect();
+    let mut defects = vectors.defects.iter().peekable();
+    let mut counts = |row: &usize| {
+        let defect = defects.next_if(|(at, _)| *at as usize == *row).map(|&(_, defect)| defect);
+        counts_towards_grid(codes[*row], defect)
+    };
+    let kept: Vec<usize> = (0..codes.len()).filter(|row| counts(row)).collect();
     if kept.is_empty() {
         return Ok(None);
     }
@@ -310,12 +229,12 @@ fn append(to: &mut Vectors, from: Vectors, start: usize) -> Result<()> {
         (Values::F64(to), Values::F64(from)) => to.extend(from),
         _ => return Err(Error::internal("the chunks of a column differ in type")),
     }
-    to.faults.extend(from.faults.into_iter().map(|(row, fault)| (row + start as u32, fault)));
+    to.defects.extend(from.defects.into_iter().map(|(row, defect)| (row + start as u32, defect)));
     Ok(())
 }
 
 fn vector_array(vectors: Vectors, dim: usize, rows: usize, data_type: &DataType) -> Result<ArrayRef> {
-    let null = vectors.faults.iter().filter(|(_, fault)| *fault == Fault::Null).map(|&(row, _)| row as usize);
+    let null = vectors.defects.iter().filter(|(_, defect)| *defect == RowDefect::Null).map(|&(row, _)| row as usize);
     let mut valid = vec![true; rows];
     null.for_each(|row| valid[row] = false);
     let nulls = valid.contains(&false).then(|| NullBuffer::from(valid));
@@ -340,7 +259,7 @@ fn list<T: ArrowPrimitiveType>(
             let offsets = OffsetBuffer::from_repeated_length(dim, rows);
             LargeListArray::try_new(item.clone(), offsets, items, nulls).map(|array| Arc::new(array) as ArrayRef)
         }
-        other => return Err(Error::internal("vectors are no lists").with("type", other)),
+        other => return Err(Error::internal("vectors are not lists").with("type", other)),
     };
     made.map_err(|error| Error::internal("an array of vectors cannot be made").caused_by(error))
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::archive::{Archive, Key, Policy, Request, Seen, Unit, is_damage, pooled_summary};
+use crate::archive::{Archive, Key, LabelsSeen, Policy, Request, Unit, is_damage, pooled_summary};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::kernels::Device;
@@ -149,7 +149,7 @@ impl FirstPass {
         let last = units.len().saturating_sub(1);
         let read = |&unit: &usize| all_labels || units[unit].key.is_none() || unit == 0 || unit == last;
         let seen = |&unit: &usize| match self.archive.seen_in(unit) {
-            Err(error) if is_damage(&error) && self.request.bad_files == Policy::Skip => Ok((unit, Seen::new())),
+            Err(error) if is_damage(&error) && self.request.bad_files == Policy::Skip => Ok((unit, LabelsSeen::new())),
             seen => seen.map(|seen| (unit, seen)),
         };
         let mut dims: BTreeMap<Key, usize> = BTreeMap::new();
@@ -163,7 +163,7 @@ impl FirstPass {
         let mut labels = Labels::of(self.archive.label_kind());
         // A few at a time: what many units have in common is kept once.
         for few in (0..units.len()).filter(read).collect::<Vec<_>>().chunks(FEW) {
-            let looked: Vec<Result<(usize, Seen)>> = few.par_iter().map(seen).collect();
+            let looked: Vec<Result<(usize, LabelsSeen)>> = few.par_iter().map(seen).collect();
             for seen in looked {
                 let (unit, seen) = seen?;
                 let probe = unit == 0 || unit == last;

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
 
-use crate::archive::{Dtype, Table, TableUnit, Wanted};
+use crate::archive::{Dtype, Table, Wanted};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::sql::settings::Settings;
@@ -88,8 +88,8 @@ impl ArchiveTable {
 
     /// Whether all rows of every unit agree in these columns, as they do in hive keys.
     fn are_constant(&self, columns: &[usize]) -> bool {
-        let mut units = self.table.units().iter();
-        units.all(|unit| columns.iter().all(|column| unit.constants.contains_key(column)))
+        let mut units = 0..self.table.units().len();
+        units.all(|unit| columns.iter().all(|column| self.table.constants(unit).contains_key(column)))
     }
 
     /// The units in which a row may pass the filters, as far as their constants tell.
@@ -101,9 +101,9 @@ impl ArchiveTable {
                 tests.push((columns, session.create_physical_expr(unnormalize_col(filter.clone()), &schema)?));
             }
         }
-        let may_pass = |unit: &TableUnit| -> SqlResult<bool> {
+        let may_pass = |unit: usize| -> SqlResult<bool> {
             for (columns, test) in &tests {
-                if columns.iter().all(|column| unit.constants.contains_key(column)) {
+                if columns.iter().all(|column| self.table.constants(unit).contains_key(column)) {
                     let value = test.evaluate(&self.row(unit)?)?.into_array(1)?;
                     let value = value.as_boolean();
                     if value.is_null(0) || !value.value(0) {
@@ -114,18 +114,18 @@ impl ArchiveTable {
             Ok(true)
         };
         let mut kept = Vec::new();
-        for (at, unit) in self.table.units().iter().enumerate() {
+        for unit in 0..self.table.units().len() {
             if may_pass(unit)? {
-                kept.push(at);
+                kept.push(unit);
             }
         }
         Ok(kept)
     }
 
     /// A row of a unit's constants; nulls in other columns.
-    fn row(&self, unit: &TableUnit) -> SqlResult<RecordBatch> {
+    fn row(&self, unit: usize) -> SqlResult<RecordBatch> {
         let column = |(at, field): (usize, &Arc<Field>)| -> SqlResult<ArrayRef> {
-            let value = match unit.constants.get(&at) {
+            let value = match self.table.constants(unit).get(&at) {
                 None => return Ok(new_null_array(field.data_type(), 1)),
                 Some(Label::Bool(value)) => ScalarValue::Boolean(Some(*value)),
                 Some(Label::Int(value)) => ScalarValue::Decimal128(Some(*value), 38, 0),

@@ -74,7 +74,7 @@ impl ArchiveScan {
         for units in &self.partitions {
             let mut groups: BTreeMap<Vec<&Label>, usize> = BTreeMap::new();
             for &unit in units {
-                let constants = &self.table.units()[unit].constants;
+                let constants = self.table.constants(unit);
                 let key = columns.iter().map(|column| constants.get(column)).collect::<Option<_>>()?;
                 let dim = vectors.iter().map(|&vector| self.table.dim(unit, vector)).collect::<Option<Vec<_>>>()?;
                 let known = groups.entry(key).or_default();

@@ -8,7 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{ArrowNativeType, ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type};
 use half::f16;
 
-use crate::archive::{NO_LABEL, Policy, code_labels};
+use crate::archive::{NO_LABEL, RowAdvice, RowCheck, RowDefect, RowPolicy, RowStatus, code_labels};
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
 use crate::kernels::{Profile, Workspace};
@@ -108,38 +108,21 @@ impl LabelledRows {
         let (codes, classes) = codes(labels)?;
         let vectors = Vectors::of(features)?;
         let all_finite = vectors.all_finite();
-        let negative: Vec<bool> =
-            classes.iter().map(|label| matches!(label, Label::Int(value) if *value < 0)).collect();
+        let policy = row_policy(settings);
+        let check = RowCheck::new(&policy, &codes, &classes);
         let mut kept = Vec::with_capacity(rows);
         let (mut nulls, mut nonfinite) = (Vec::new(), Vec::new());
-        for (row, &code) in codes.iter().enumerate() {
+        for row in 0..rows {
             if filter.is_some_and(|filter| filter.is_null(row) || !filter.value(row)) {
                 continue;
             }
-            if code == NO_LABEL || vectors.is_null(row) {
-                if settings.nulls == Policy::Fail {
-                    let what = if code == NO_LABEL { "null label" } else { "null in a feature vector" };
-                    return Err(Error::data(what)
-                        .help("leave such rows out by WHERE … IS NOT NULL, or count them by SET nc.nulls = 'skip'"));
-                }
-                nulls.push(row as u32);
-            } else if !all_finite && let Some(dimension) = vectors.not_finite(row) {
-                if settings.nonfinite == Policy::Fail {
-                    return Err(Error::data("feature is not finite")
-                        .with("dimension", dimension)
-                        .with("class", &classes[code as usize])
-                        .help("SET nc.nonfinite = 'skip' leaves such rows out and counts them"));
-                }
-                nonfinite.push(row as u32);
-            } else if negative[code as usize] {
-                let label = &classes[code as usize];
-                return Err(Error::data("negative label")
-                    .with("label", label)
-                    .help(format!("leave such rows out: WHERE label <> {label}")));
-            } else if vectors.dims[row] == 0 {
-                return Err(Error::data("a feature vector is empty"));
-            } else {
-                kept.push(row as u32);
+            match check.status(row, vectors.defect(row, all_finite))? {
+                RowStatus::Null => nulls.push(row as u32),
+                RowStatus::NonFinite => nonfinite.push(row as u32),
+                RowStatus::Used if vectors.dims[row] == 0 => return Err(Error::data("a feature vector is empty")),
+                RowStatus::Used => kept.push(row as u32),
+                // No label is ignored here: queries leave rows out by WHERE.
+                RowStatus::Ignored => {}
             }
         }
         let significand_bits = match vectors.values {
@@ -237,6 +220,24 @@ impl LabelledRows {
     }
 }
 
+/// What queries can do about rows that cannot be used.
+const ADVICE: RowAdvice = RowAdvice {
+    nulls: "leave such rows out by WHERE … IS NOT NULL, or count them by SET nc.nulls = 'skip'",
+    nonfinite: "SET nc.nonfinite = 'skip' leaves such rows out and counts them",
+    negative: |label| format!("leave such rows out: WHERE label <> {label}"),
+};
+
+fn row_policy(settings: &Settings) -> RowPolicy {
+    RowPolicy {
+        nulls: settings.nulls,
+        nonfinite: settings.nonfinite,
+        ignored: None,
+        any_labels: false,
+        columns: None,
+        advice: &ADVICE,
+    }
+}
+
 /// Rows without a grid under `nc.require_grid`.
 pub(in crate::sql) fn no_grid() -> Error {
     Error::usage("rows bring no grid along, and nc.require_grid is set").help(
@@ -320,15 +321,27 @@ impl Vectors {
         }
     }
 
-    /// The first dimension of a row that is not finite.
-    fn not_finite(&self, row: usize) -> Option<usize> {
-        let range = self.starts[row]..self.starts[row] + self.dims[row];
-        match &self.values {
-            Floats::F16(values) => values[range].iter().position(|value| !value.is_finite()),
-            Floats::F32(values) => values[range].iter().position(|value| !value.is_finite()),
-            Floats::F64(values) => values[range].iter().position(|value| !value.is_finite()),
+    /// What is wrong with the vector of a row; `all_finite` if no value of the array is a NaN or an infinity.
+    fn defect(&self, row: usize, all_finite: bool) -> Option<RowDefect> {
+        if self.is_null(row) {
+            return Some(RowDefect::Null);
         }
+        if all_finite {
+            return None;
+        }
+        let range = self.starts[row]..self.starts[row] + self.dims[row];
+        let (dimension, value) = match &self.values {
+            Floats::F16(values) => first_nonfinite(&values[range]),
+            Floats::F32(values) => first_nonfinite(&values[range]),
+            Floats::F64(values) => first_nonfinite(&values[range]),
+        }?;
+        Some(RowDefect::NonFinite { dimension, value })
     }
+}
+
+/// The first dimension that is not finite, and what it holds.
+fn first_nonfinite<T: Copy + Into<f64>>(vector: &[T]) -> Option<(usize, f64)> {
+    vector.iter().map(|&value| value.into()).enumerate().find(|(_, value)| !value.is_finite())
 }
 
 fn gather<T: Copy>(values: &[T], starts: impl Iterator<Item = usize>, dim: usize) -> Vec<T> {

@@ -211,7 +211,7 @@ fn fixed_size_binary_is_never_chosen_by_itself() {
         files.error(&Request { features: Some(column.into()), dtype: Some(dtype), ..Request::default() })
     };
     assert!(asked("v", Dtype::F32).advice().unwrap().contains("--dtype f16 or bf16"), "{:?}", asked("v", Dtype::F32));
-    assert!(asked("w", Dtype::F64).advice().unwrap().contains("leave --dtype away"));
+    assert!(asked("w", Dtype::F64).advice().unwrap().contains("leave --dtype out"));
     assert_kind(&files.error(&Request { dtype: Some(Dtype::F32), ..Request::default() }), ErrorKind::Usage);
 }
 

@@ -1,10 +1,8 @@
-//! The bytes of one file, and what its pages may claim before they are believed.
+//! The bytes of a Parquet file; checks page headers before parquet decodes the pages.
 
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::fs;
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,15 +13,14 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::thrift::{self, Malformed};
+use crate::archive::damage::damaged;
+use crate::archive::read_at::ReadAt;
 use crate::error::{Error, Result};
-
-/// The message of every error that says that a file is no Parquet, or damaged.
-pub(super) const DAMAGED: &str = "not a Parquet file, or a damaged one";
 
 /// Pages are a mebibyte in practice, and `i32::MAX` bytes in the format.
 const PAGE_LIMIT: u64 = 1 << 30;
 
-/// Pages up to here are taken whatever the footer says of their column.
+/// Pages up to this size are accepted whatever the footer says about their column.
 const PAGE_ALWAYS: u64 = 64 << 20;
 
 /// Headers carry statistics, whose values may be long; they end well before this.
@@ -31,12 +28,11 @@ const HEADER_LIMIT: usize = 16 << 20;
 
 /// One open file, read by position: readers of several columns share it without moving each other.
 #[derive(Clone, Debug)]
-pub(super) struct Source(Arc<Inner>);
+pub(super) struct ParquetBytes(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    file: fs::File,
-    size: u64,
+    bytes: Arc<dyn ReadAt>,
     guard: Mutex<Guard>,
     buffers: Buffers,
 }
@@ -44,13 +40,13 @@ struct Inner {
 /// Memory of pages that have been read, for the next ones.
 type Buffers = Arc<Mutex<Vec<Vec<u8>>>>;
 
-/// Pages of this many bytes are read into memory that is kept: less is no gain, and more is no page of most writers.
+/// Pages of this size are read into memory that is reused: for smaller ones it does not pay, and larger ones are rare.
 const KEPT_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=4 << 20;
 
 /// Buffers that are kept; a page is mostly gone before the next one is read.
 const KEPT_BUFFERS: usize = 4;
 
-/// A page in memory that goes back where it came from.
+/// A page in memory that is returned to the pool when it is dropped.
 struct Lent {
     buffer: Vec<u8>,
     length: usize,
@@ -75,13 +71,13 @@ impl Drop for Lent {
 /// Where page headers are expected, and why one was refused.
 #[derive(Debug, Default)]
 struct Guard {
-    expected: HashMap<u64, Column>,
+    expected: HashMap<u64, ChunkClaims>,
     refusal: Option<Error>,
 }
 
-/// What the footer says of a column of a row group.
+/// What the footer claims about a column of a row group.
 #[derive(Clone, Copy, Debug)]
-struct Column {
+struct ChunkClaims {
     start: u64,
     end: u64,
     uncompressed: u64,
@@ -93,15 +89,10 @@ struct Column {
     compressed: bool,
 }
 
-impl Source {
-    /// Takes an open file of `size` bytes.
-    pub(super) fn new(file: fs::File, size: u64) -> Self {
-        Self(Arc::new(Inner { file, size, guard: Mutex::default(), buffers: Buffers::default() }))
-    }
-
-    /// The file.
-    pub(super) fn file(&self) -> &fs::File {
-        &self.0.file
+impl ParquetBytes {
+    /// Reads the content of a file.
+    pub(super) fn new(bytes: Arc<dyn ReadAt>) -> Self {
+        Self(Arc::new(Inner { bytes, guard: Mutex::default(), buffers: Buffers::default() }))
     }
 
     /// Bytes from `start`.
@@ -125,9 +116,9 @@ impl Source {
 
     /// Reads to the beginning of `bytes`, which becomes longer if it is too short.
     fn read(&self, start: u64, length: u64, bytes: &mut Vec<u8>) -> Result<()> {
-        let inside = start.checked_add(length).is_some_and(|end| end <= self.0.size);
+        let inside = start.checked_add(length).is_some_and(|end| end <= self.0.bytes.size());
         if !inside {
-            return Err(damaged(format!("{length} bytes from {start} are not in a file of {}", self.0.size)));
+            return Err(damaged(format!("{length} bytes from {start} are not in a file of {}", self.0.bytes.size())));
         }
         let length = length as usize;
         if bytes.len() < length {
@@ -139,7 +130,7 @@ impl Source {
 
     /// Fills a buffer with the bytes from `start`.
     pub(super) fn fill(&self, start: u64, buffer: &mut [u8]) -> Result<()> {
-        match self.0.file.read_exact_at(buffer, start) {
+        match self.0.bytes.read_at(start, buffer) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(damaged("the file became shorter")),
             Err(error) => Err(Error::io("cannot read").caused_by(error)),
@@ -150,7 +141,7 @@ impl Source {
     pub(super) fn expect(&self, row_group: &RowGroupMetaData, leaves: &[usize]) -> Result<()> {
         let mut guard = self.guard();
         for &leaf in leaves {
-            let column = Column::new(row_group.column(leaf), self.0.size)?;
+            let column = ChunkClaims::new(row_group.column(leaf), self.0.bytes.size())?;
             guard.expected.insert(column.start, column);
         }
         Ok(())
@@ -158,17 +149,17 @@ impl Source {
 
     /// Whether the first page of a column carries a checksum.
     pub(super) fn checksum(&self, chunk: &ColumnChunkMetaData) -> Result<bool> {
-        let mut column = Column::new(chunk, self.0.size)?;
+        let mut column = ChunkClaims::new(chunk, self.0.bytes.size())?;
         Ok(self.header(column.start, &mut column)?.checksum)
     }
 
     /// The headers of a column's pages.
     pub(super) fn headers(&self, chunk: &ColumnChunkMetaData) -> Result<Headers> {
-        let column = Column::new(chunk, self.0.size)?;
+        let column = ChunkClaims::new(chunk, self.0.bytes.size())?;
         Ok(Headers { source: self.clone(), at: column.start, column })
     }
 
-    /// Runs what parquet does with this file. It may panic on damaged bytes, and its errors lose what we know better.
+    /// Runs code of parquet on this file. It may panic on damaged bytes; errors that were kept aside replace its own.
     pub(super) fn guarded<T, E: Display>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T> {
         let outcome = guarded(work);
         match self.guard().refusal.take() {
@@ -182,7 +173,7 @@ impl Source {
         self.0.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an error for [`guarded`](Self::guarded), and makes one of parquet's of it.
+    /// Keeps an error for [`guarded`](Self::guarded), and converts it for parquet.
     pub(super) fn refuse(&self, error: Error) -> ParquetError {
         let text = error.to_string();
         self.guard().refusal.get_or_insert(error);
@@ -201,7 +192,7 @@ impl Source {
     }
 
     /// The page header at `start`, whose values are counted.
-    fn header(&self, start: u64, column: &mut Column) -> Result<thrift::PageHeader> {
+    fn header(&self, start: u64, column: &mut ChunkClaims) -> Result<thrift::PageHeader> {
         let most = column.end - start;
         let mut length = most.min(4096);
         let header = loop {
@@ -221,8 +212,8 @@ impl Source {
 /// The headers of a column's pages, one after the other.
 #[derive(Debug)]
 pub(super) struct Headers {
-    source: Source,
-    column: Column,
+    source: ParquetBytes,
+    column: ChunkClaims,
     at: u64,
 }
 
@@ -239,7 +230,7 @@ impl Headers {
     }
 }
 
-impl Column {
+impl ChunkClaims {
     fn new(chunk: &ColumnChunkMetaData, size: u64) -> Result<Self> {
         let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
         let range = (u64::try_from(start).ok())
@@ -266,7 +257,7 @@ impl Column {
         })
     }
 
-    /// Takes note of the page whose header begins at `start`, if it can be one.
+    /// Checks the header of the page at `start` and counts its values.
     fn admit(&mut self, header: &thrift::PageHeader, start: u64) -> Result<()> {
         let claim = |what: &str, value: i64| Err(damaged(format!("a page claims {value} {what}")));
         let Ok(uncompressed) = u64::try_from(header.uncompressed) else {
@@ -306,7 +297,7 @@ impl Column {
     }
 }
 
-/// Runs what parquet does with damaged bytes, which may be a panic.
+/// Runs code of parquet, which may panic on damaged bytes.
 pub(super) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T> {
     // What the closure held is not used again after an error.
     match catch_unwind(AssertUnwindSafe(work)) {
@@ -318,11 +309,6 @@ pub(super) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Res
     }
 }
 
-/// The error of a file that is none, or damaged.
-pub(super) fn damaged(detail: impl Display) -> Error {
-    Error::data(DAMAGED).with("detail", super::escaped(&detail.to_string()))
-}
-
 fn reserve(length: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes
@@ -331,13 +317,13 @@ fn reserve(length: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl Length for Source {
+impl Length for ParquetBytes {
     fn len(&self) -> u64 {
-        self.0.size
+        self.0.bytes.size()
     }
 }
 
-impl ChunkReader for Source {
+impl ChunkReader for ParquetBytes {
     type T = BufReader<At>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
@@ -353,13 +339,16 @@ impl ChunkReader for Source {
 /// A position in a file.
 #[derive(Debug)]
 pub(super) struct At {
-    source: Source,
+    source: ParquetBytes,
     at: u64,
 }
 
 impl Read for At {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.0.file.read_at(buffer, self.at)?;
+        let bytes = &self.source.0.bytes;
+        let left = bytes.size().saturating_sub(self.at);
+        let read = (buffer.len() as u64).min(left) as usize;
+        bytes.read_at(self.at, &mut buffer[..read])?;
         self.at += read as u64;
         Ok(read)
     }

@@ -1,8 +1,8 @@
-//! Levels, which say where rows begin and what is null: here that nothing is but what was known before.
+//! Checks that levels carry no information: no nulls, and `D` elements per row.
 
 use super::runs::{Run, bits_at, run_at};
 
-/// Whether the first `count` levels, of values up to `most`, are all `most`: nothing is null.
+/// Whether the first `count` levels, of values up to `most`, are all `most`, so that there are no nulls.
 pub(super) fn all_defined(bytes: &[u8], count: usize, most: u8) -> bool {
     let width = width(most);
     // `most` side by side; bits that no level takes are 0.

@@ -1,4 +1,4 @@
-//! The vectors of a unit by way of Arrow: whatever Parquet can hold, with the words for what is wrong with it.
+//! Reads the vectors of a row group as Arrow arrays: everything that Parquet can hold.
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
 use arrow::datatypes::{Fields, Float16Type, Float32Type, Float64Type};
@@ -8,11 +8,15 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 
-use super::Values;
+use super::leaves::leaves;
+use super::nonfinite::find_nonfinite;
 use super::pages::{CheckedGroup, Float};
-use super::schema::{Dtype, Element, VectorType, leaves};
-use super::source::{Source, damaged};
-use super::vectors::{Fault, Vectors, find_nonfinite};
+use super::parquet_bytes::ParquetBytes;
+use crate::archive::Values;
+use crate::archive::damage::damaged;
+use crate::archive::dtype::{Dtype, ElementType, VectorType};
+use crate::archive::row_policy::RowDefect;
+use crate::archive::vectors::Vectors;
 use crate::error::{Error, Result};
 
 /// Arrow batches of this many bytes stay in the cache while they are taken apart.
@@ -22,7 +26,7 @@ const BATCH_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Batches {
     reader: ParquetRecordBatchReader,
-    source: Source,
+    source: ParquetBytes,
     vectors: VectorType,
     dim: usize,
 }
@@ -33,7 +37,7 @@ impl Batches {
     ///
     /// `chunk` is a power of two: all calls of [`next`](Self::next) but the last ask for so many rows.
     pub(super) fn open(
-        source: &Source,
+        source: &ParquetBytes,
         metadata: &ArrowReaderMetadata,
         (row_group, skipped): (usize, usize),
         root: usize,
@@ -49,13 +53,13 @@ impl Batches {
     /// The next `rows` rows, the first of which is `base` of the row group.
     pub(super) fn next(&mut self, rows: usize, base: u64) -> Result<Vectors> {
         match self.vectors {
-            VectorType::List(Element::F16) => {
+            VectorType::List(ElementType::F16) => {
                 self.take(rows, Values::F16, |taken, batch| taken.lists::<Float16Type>(batch, base))
             }
-            VectorType::List(Element::F32) => {
+            VectorType::List(ElementType::F32) => {
                 self.take(rows, Values::F32, |taken, batch| taken.lists::<Float32Type>(batch, base))
             }
-            VectorType::List(Element::F64) => {
+            VectorType::List(ElementType::F64) => {
                 self.take(rows, Values::F64, |taken, batch| taken.lists::<Float64Type>(batch, base))
             }
             VectorType::Bytes { dtype: Dtype::F16, .. } => self.numbers(rows, Values::F16, f16::from_le_bytes),
@@ -97,15 +101,15 @@ impl Batches {
         wrap: impl FnOnce(Vec<V>) -> Values,
         append: impl Fn(&mut Taken<V>, &ArrayRef) -> Result<()>,
     ) -> Result<Vectors> {
-        let mut taken = Taken { dim: self.dim, rows: 0, values: Vec::new(), faults: Vec::new() };
+        let mut taken = Taken { dim: self.dim, rows: 0, values: Vec::new(), defects: Vec::new() };
         while taken.rows < rows {
             let left = rows - taken.rows;
             let batch = self.batch()?.filter(|batch| !batch.is_empty() && batch.len() <= left);
             let batch = batch.ok_or_else(|| damaged("rows are missing"))?;
             append(&mut taken, &batch)?;
-            find_nonfinite(&taken.values[taken.rows * self.dim..], self.dim, taken.rows, &mut taken.faults);
+            find_nonfinite(&taken.values[taken.rows * self.dim..], self.dim, taken.rows, &mut taken.defects);
             if taken.rows == 0 {
-                // By now some rows have been seen to be so long; no schema alone can ask for this memory.
+                // Memory for the whole chunk is taken only after a row of this length was seen: a schema alone may lie.
                 let more = (left - batch.len()).saturating_mul(self.dim);
                 taken.values.try_reserve_exact(more).map_err(|error| {
                     let bytes = more.saturating_mul(size_of::<V>());
@@ -114,12 +118,16 @@ impl Batches {
             }
             taken.rows += batch.len();
         }
-        Ok(Vectors { values: wrap(taken.values), faults: taken.faults })
+        Ok(Vectors { values: wrap(taken.values), defects: taken.defects })
     }
 }
 
 /// The length of the first vector of a file that is not null; an error says in which row group it arose.
-pub(super) fn first_length(source: &Source, metadata: &ArrowReaderMetadata, root: usize) -> Result<Option<usize>> {
+pub(super) fn first_length(
+    source: &ParquetBytes,
+    metadata: &ArrowReaderMetadata,
+    root: usize,
+) -> Result<Option<usize>> {
     for row_group in 0..metadata.metadata().num_row_groups() {
         let length = first_length_of(source, metadata, row_group, root)
             .map_err(|error| error.with_default("row group", row_group))?;
@@ -131,7 +139,7 @@ pub(super) fn first_length(source: &Source, metadata: &ArrowReaderMetadata, root
 }
 
 fn first_length_of(
-    source: &Source,
+    source: &ParquetBytes,
     metadata: &ArrowReaderMetadata,
     row_group: usize,
     root: usize,
@@ -153,7 +161,7 @@ fn first_length_of(
 /// Reads the columns at `roots`, which ascend, from row `skipped` of a row group on, `rows` rows at a time, as the types
 /// in `hint` or those of the schema.
 pub(super) fn batches(
-    source: &Source,
+    source: &ParquetBytes,
     metadata: &ArrowReaderMetadata,
     (row_group, skipped): (usize, usize),
     roots: &[usize],
@@ -179,7 +187,7 @@ struct Taken<V> {
     /// Rows of the batches before this one.
     rows: usize,
     values: Vec<V>,
-    faults: Vec<(u32, Fault)>,
+    defects: Vec<(u32, RowDefect)>,
 }
 
 impl<V: Float> Taken<V> {
@@ -206,7 +214,7 @@ impl<V: Float> Taken<V> {
             }
             self.values.extend_from_slice(&items.values()[range(row)]);
             if range(row).any(|at| items.is_null(at)) {
-                self.faults.push(((self.rows + row) as u32, Fault::Null));
+                self.defects.push(((self.rows + row) as u32, RowDefect::Null));
             }
         }
         Ok(())
@@ -227,6 +235,6 @@ impl<V: Float> Taken<V> {
 
     fn push_null(&mut self, row: usize) {
         self.values.resize(self.values.len() + self.dim, V::default());
-        self.faults.push(((self.rows + row) as u32, Fault::Null));
+        self.defects.push(((self.rows + row) as u32, RowDefect::Null));
     }
 }

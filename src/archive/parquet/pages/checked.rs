@@ -1,7 +1,7 @@
-//! Pages on their way to the Arrow reader, which believes what their headers say: here that is compared with their bytes.
+//! Checks pages for the Arrow reader, which trusts their headers.
 //!
-//! A page whose checksum is right may still be read in another way than it was written, if a bit of its header or of the
-//! schema has flipped. Then levels and values do not fill it any more.
+//! A page may be decoded wrongly even though its checksum is right, if a bit of its header or of the schema has flipped. Then
+//! levels and values no longer fill the page exactly.
 
 use std::sync::Arc;
 
@@ -15,13 +15,14 @@ use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::levels;
 use super::runs::{Run, run_at};
-use crate::archive::source::{Source, damaged};
+use crate::archive::damage::damaged;
+use crate::archive::parquet::parquet_bytes::ParquetBytes;
 
 /// A row group whose pages are checked.
-pub(in crate::archive) struct CheckedGroup<'a> {
-    pub(in crate::archive) source: &'a Source,
-    pub(in crate::archive) metadata: &'a ParquetMetaData,
-    pub(in crate::archive) row_group: usize,
+pub(in crate::archive::parquet) struct CheckedGroup<'a> {
+    pub(in crate::archive::parquet) source: &'a ParquetBytes,
+    pub(in crate::archive::parquet) metadata: &'a ParquetMetaData,
+    pub(in crate::archive::parquet) row_group: usize,
 }
 
 impl CheckedGroup<'_> {
@@ -40,7 +41,7 @@ impl RowGroups for CheckedGroup<'_> {
         let descriptor = column.column_descr();
         let reader = SerializedPageReader::new(Arc::new(self.source.clone()), column, self.num_rows(), None)?;
         let level = |most| u8::try_from(most).map_err(|_| ParquetError::General("nested too deep".to_owned()));
-        let column = Column {
+        let column = ColumnShape {
             repetition: level(descriptor.max_rep_level())?,
             definition: level(descriptor.max_def_level())?,
             values: Fixed::of(descriptor.physical_type(), descriptor.type_length()),
@@ -53,7 +54,7 @@ impl RowGroups for CheckedGroup<'_> {
             left: self.num_rows(),
             skipped: false,
         };
-        Ok(Box::new(One(Some(pages))))
+        Ok(Box::new(OneColumn(Some(pages))))
     }
 
     fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
@@ -66,9 +67,9 @@ impl RowGroups for CheckedGroup<'_> {
 }
 
 /// The pages of one column of one row group.
-struct One(Option<CheckedPages>);
+struct OneColumn(Option<CheckedPages>);
 
-impl Iterator for One {
+impl Iterator for OneColumn {
     type Item = Read<Box<dyn PageReader>>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -76,12 +77,12 @@ impl Iterator for One {
     }
 }
 
-impl PageIterator for One {}
+impl PageIterator for OneColumn {}
 
 struct CheckedPages {
-    reader: SerializedPageReader<Source>,
-    source: Source,
-    column: Column,
+    reader: SerializedPageReader<ParquetBytes>,
+    source: ParquetBytes,
+    column: ColumnShape,
     /// Rows that have begun.
     rows: usize,
     /// Rows of the row group.
@@ -92,7 +93,7 @@ struct CheckedPages {
 
 /// What the schema says of the values of a column.
 #[derive(Clone, Copy, Debug)]
-struct Column {
+struct ColumnShape {
     /// The highest repetition level.
     repetition: u8,
     /// The highest definition level.
@@ -137,7 +138,7 @@ impl Fixed {
     }
 }
 
-impl Column {
+impl ColumnShape {
     /// Whether values of that encoding fill the rest of a page.
     fn values_fill(self, encoding: Encoding, bytes: &[u8], count: usize) -> bool {
         match (encoding, self.values) {
@@ -197,7 +198,7 @@ fn delta_count(bytes: &[u8]) -> Option<u64> {
 }
 
 /// A page's levels, and what is behind them.
-struct Parts {
+struct PageParts {
     repetition: Option<Bytes>,
     definition: Option<Bytes>,
     values: Bytes,
@@ -215,7 +216,7 @@ impl CheckedPages {
                 let mut values = buf.clone();
                 let repetition = first(&mut values, count, self.column.repetition, *rep_level_encoding)?;
                 let definition = first(&mut values, count, self.column.definition, *def_level_encoding)?;
-                (Parts { repetition, definition, values }, *encoding, count)
+                (PageParts { repetition, definition, values }, *encoding, count)
             }
             Page::DataPageV2 {
                 buf, num_values, encoding, num_rows, rep_levels_byte_len, def_levels_byte_len, ..
@@ -236,7 +237,7 @@ impl CheckedPages {
                     None => count,
                 };
                 (rows == *num_rows as usize).then_some(())?;
-                (Parts { repetition, definition, values }, *encoding, count)
+                (PageParts { repetition, definition, values }, *encoding, count)
             }
         };
         self.rows += match &parts.repetition {

@@ -1,8 +1,8 @@
-//! Thrift's compact protocol, walked without building anything.
+//! Walks through Thrift's compact protocol without building anything.
 //!
-//! Footers and page headers say how much comes after them, and a decoder that believes them allocates before it looks.
-//! This walk meets every element that a list claims to have, so a lie ends it before anything was allocated. It takes a
-//! field only with the type that it has in the format, and only once: other readers take whatever stands there.
+//! Lists in footers and page headers give their length, and a decoder that trusts it allocates first. This walk visits every
+//! element, so a false length fails before anything is allocated. A field is accepted only once and only with its type in
+//! the format; other readers are less strict.
 
 /// The bytes are not what they claim to be, or end too early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
-//! The vectors of a unit straight from its pages.
+//! Reads the vectors of a row group straight from its pages.
 //!
-//! Nearly everywhere no row and no element is null, and all rows have `D` elements. Then levels say nothing that is not
-//! known: they are checked run by run, and the values are taken as they lie. Anything else is left to the Arrow reader,
-//! which is slower by far and knows all there is to know; it also finds the words for what is wrong.
+//! Almost always there are no nulls, and all rows have `D` elements. Then levels carry no information: they are checked run
+//! by run, and the values are copied as they are. Everything else is left to the Arrow reader, which is much slower but
+//! complete, and which words the errors.
 //!
-//! Pages come through parquet's reader, but for those whose values are in the file as they will be in memory: PLAIN,
-//! neither compressed nor with a checksum. These are read to where they are used, without a copy between.
+//! Pages come through parquet's reader, except those whose values look the same in the file as in memory: PLAIN, without
+//! compression and checksum. These are read directly to where they are used.
 
 mod checked;
 mod levels;
@@ -22,7 +22,7 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 
-use super::source::{Headers, Source};
+use super::parquet_bytes::{Headers, ParquetBytes};
 use super::thrift::Levels;
 use crate::error::{Error, Result};
 pub(super) use checked::CheckedGroup;
@@ -31,10 +31,10 @@ use levels::{all_defined, rows_of};
 pub(super) use values::Float;
 use values::Indices;
 
-/// Reads pages whose levels say nothing.
+/// Reads pages whose levels carry no information.
 pub(super) struct Pages<V> {
-    reader: SerializedPageReader<Source>,
-    source: Source,
+    reader: SerializedPageReader<ParquetBytes>,
+    source: ParquetBytes,
     /// The headers of pages to come, where pages are not compressed.
     headers: Option<Headers>,
     shape: Shape,
@@ -60,13 +60,13 @@ struct Shape {
 
 /// What is left of a data page.
 struct DataPage {
-    values: Values,
+    values: PageValues,
     /// Stored values.
     count: usize,
     taken: usize,
 }
 
-enum Values {
+enum PageValues {
     /// PLAIN, still in the file, from this byte on.
     InFile(u64),
     Plain(Bytes),
@@ -76,7 +76,7 @@ enum Values {
 
 /// Why there are no values.
 enum Stop {
-    /// Levels or values are not so plain that they can be taken as they are.
+    /// The Arrow reader has to decode this page.
     Unusual,
     Failed(Error),
 }
@@ -98,8 +98,13 @@ const FILE_BLOCK_BYTES: usize = 256 << 10;
 impl<V: Float> Pages<V> {
     /// Begins to read a leaf of a row group, of vectors of `dim` elements.
     ///
-    /// `None` if the column is not of a kind that is read here, or says that it has nulls.
-    pub(super) fn open(source: &Source, row_group: &RowGroupMetaData, leaf: usize, dim: usize) -> Result<Option<Self>> {
+    /// `None` if pages of this type are not read directly, or if the statistics report nulls.
+    pub(super) fn open(
+        source: &ParquetBytes,
+        row_group: &RowGroupMetaData,
+        leaf: usize,
+        dim: usize,
+    ) -> Result<Option<Self>> {
         let column = row_group.column(leaf);
         let descriptor = column.column_descr();
         let width = usize::try_from(descriptor.type_length()).unwrap_or(0);
@@ -158,9 +163,9 @@ impl<V: Float> Pages<V> {
             let Some(page) = &mut self.page else { return Err(Stop::Unusual) };
             let count = ((elements - filled) / lanes).min(page.count - page.taken);
             let end = filled + count * lanes;
-            // Once some rows have been seen to be so long there is memory for all; no schema alone can ask for it.
+            // Memory for the whole chunk is taken only after a row of this length was seen: a schema alone may lie.
             grow(out, if filled < dim { end } else { elements })?;
-            let block = if matches!(page.values, Values::InFile(_)) { FILE_BLOCK_BYTES } else { BLOCK_BYTES };
+            let block = if matches!(page.values, PageValues::InFile(_)) { FILE_BLOCK_BYTES } else { BLOCK_BYTES };
             for part in out[filled..end].chunks_mut((block / V::BYTES / lanes).max(1) * lanes) {
                 page.fill(part, lanes, &self.source, self.dictionary.as_deref())?;
                 finite &= V::all_finite(part);
@@ -184,11 +189,11 @@ impl<V: Float> Pages<V> {
         Ok(true)
     }
 
-    /// The next page, if its values lie in the file as they are, with no checksum that had to be looked at.
+    /// The next page, if its values can be read directly from the file: PLAIN, uncompressed, without a checksum.
     fn page_in_file(&mut self) -> Taken<Option<DataPage>> {
         let Some(headers) = &mut self.headers else { return Ok(None) };
-        // Whatever is odd is left to parquet, which has its own mind about it, and so is the rest of the column: where
-        // its pages begin is not known any more.
+        // A header that parquet may read in another way is left to parquet, and so is the rest of the column, since the
+        // next offset is uncertain.
         let Some((header, start)) = headers.next().ok().flatten().filter(|(header, _)| !header.odd) else {
             self.headers = None;
             return Ok(None);
@@ -206,7 +211,7 @@ impl<V: Float> Pages<V> {
         let Self { reader, source, .. } = self;
         source.guarded(|| reader.skip_next_page())?;
         self.at += count as u64;
-        Ok(Some(DataPage { values: Values::InFile(start + before), count, taken: 0 }))
+        Ok(Some(DataPage { values: PageValues::InFile(start + before), count, taken: 0 }))
     }
 
     /// Checks the levels of a data page; keeps a dictionary.
@@ -247,17 +252,17 @@ impl<V: Float> Pages<V> {
         let bytes = levels.bytes;
         let whole = count.checked_mul(self.shape.lanes * V::BYTES) == Some(bytes.len());
         let values = match encoding {
-            Encoding::PLAIN if whole => Values::Plain(bytes),
-            Encoding::BYTE_STREAM_SPLIT if whole && self.shape.lists => Values::Split(bytes),
+            Encoding::PLAIN if whole => PageValues::Plain(bytes),
+            Encoding::BYTE_STREAM_SPLIT if whole && self.shape.lists => PageValues::Split(bytes),
             Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY if indices_fill(&bytes, count) => {
-                Values::Dictionary(Indices::new(bytes).ok_or(Stop::Unusual)?)
+                PageValues::Dictionary(Indices::new(bytes).ok_or(Stop::Unusual)?)
             }
             _ => return Err(Stop::Unusual),
         };
         Ok(Some(DataPage { values, count, taken: 0 }))
     }
 
-    /// Takes the levels of `count` values off a page and checks that they say nothing.
+    /// Takes the levels of `count` values off a page and checks that they carry no information.
     fn check_levels(&self, page: &mut LevelBytes, count: usize) -> Taken<()> {
         let Shape { lists, stored, defined, .. } = self.shape;
         let (repetition, definition) = match page.kind {
@@ -301,16 +306,18 @@ impl DataPage {
         &mut self,
         values: &mut [V],
         lanes: usize,
-        source: &Source,
+        source: &ParquetBytes,
         dictionary: Option<&[V]>,
     ) -> Taken<()> {
         let (first, width) = (self.taken, lanes * V::BYTES);
         self.taken += values.len() / lanes;
         match &mut self.values {
-            Values::InFile(start) => V::fill_plain(values, |out| source.fill(*start + (first * width) as u64, out))?,
-            Values::Plain(bytes) => fill_plain(values, &bytes[first * width..self.taken * width]),
-            Values::Split(bytes) => V::fill_split(values, bytes, self.count, first),
-            Values::Dictionary(indices) => {
+            PageValues::InFile(start) => {
+                V::fill_plain(values, |out| source.fill(*start + (first * width) as u64, out))?;
+            }
+            PageValues::Plain(bytes) => fill_plain(values, &bytes[first * width..self.taken * width]),
+            PageValues::Split(bytes) => V::fill_split(values, bytes, self.count, first),
+            PageValues::Dictionary(indices) => {
                 usual(dictionary.and_then(|dictionary| indices.fill(values, lanes, dictionary)).is_some())?;
             }
         }

@@ -1,6 +1,7 @@
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
+use std::{fs, io};
 
 use arrow::array::{
     ArrayRef, FixedSizeBinaryArray, FixedSizeListArray, Float16Array, Float32Array, Float64Array, ListArray,
@@ -13,9 +14,13 @@ use parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use proptest::prelude::*;
 
-use super::super::file::{Footer, footer, open};
-use super::super::schema::{Dtype, Schema};
+use super::super::file::ParquetFile;
+use super::super::parquet_bytes::ParquetBytes;
 use super::*;
+use crate::archive::container::Container as _;
+use crate::archive::dtype::Dtype;
+use crate::archive::read_at::{ReadAt, Version, open};
+use crate::archive::schema::Schema;
 
 /// splitmix64, Steele et al. 2014.
 struct Random(u64);
@@ -38,7 +43,28 @@ impl Random {
     }
 }
 
-/// What was read of a row group: bits of values and faults of each chunk, and whether that was all.
+/// A file in memory, whose content never changes.
+#[derive(Debug)]
+struct Memory(Vec<u8>);
+
+impl ReadAt for Memory {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let start = offset as usize;
+        let bytes = self.0.get(start..start + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn version(&self) -> io::Result<Version> {
+        Ok(Version { size: self.size(), modified: SystemTime::UNIX_EPOCH, tag: [0; 4] })
+    }
+}
+
+/// What was read of a row group: bits of values and defects of each chunk, and whether that was all.
 type Rows = Vec<(Vec<u64>, String)>;
 
 struct Read {
@@ -48,60 +74,62 @@ struct Read {
 
 /// Reads a row group of the first column in chunks of so many rows.
 fn read(
-    source: &Source,
-    footer: &Footer,
+    source: &ParquetBytes,
+    file: &ParquetFile,
     row_group: usize,
     dim: usize,
     chunk: usize,
     arrow_only: bool,
 ) -> Result<Read> {
-    let vectors = Schema::new(footer, &[("feature".to_owned(), Dtype::F32)]).vectors(0).expect("a column of vectors");
-    let mut reader = VectorReader::open(source, &footer.arrow, row_group, 0, vectors, (dim, chunk))?;
+    let dtypes = [("feature".to_owned(), Dtype::F32)];
+    let vectors = Schema::new(file.columns(), &dtypes).vectors(0).expect("a column of vectors");
+    let unit = file.row_group(source.clone(), row_group);
+    let mut reader = VectorReader::open(&unit, 0, vectors, (dim, chunk))?;
     if arrow_only {
         reader.batches()?;
     }
-    let mut left = footer.parquet().row_group(row_group).num_rows() as usize;
+    let mut left = file.rows(row_group) as usize;
     let mut chunks = Vec::new();
     let mut all = || {
         while left > 0 {
             let rows = left.min(chunk);
-            let Vectors { values, faults } = reader.next(rows, reader.done as u64)?;
+            let Vectors { values, defects } = reader.next(rows, reader.done as u64)?;
             let bits = match values {
                 Values::F16(values) => values.iter().map(|x| x.to_bits().into()).collect(),
                 Values::F32(values) => values.iter().map(|x| x.to_bits().into()).collect(),
                 Values::F64(values) => values.iter().map(|x| x.to_bits()).collect(),
             };
-            chunks.push((bits, format!("{faults:?}")));
+            chunks.push((bits, format!("{defects:?}")));
             left -= rows;
         }
         reader.is_at_end()
     };
     let rows = all().map(|end| (std::mem::take(&mut chunks), end));
-    Ok(Read { rows, from_pages: !matches!(reader.way, Way::Batches(_)) })
+    Ok(Read { rows, from_pages: !matches!(reader.route, Route::Batches(_)) })
 }
 
 /// Reads all row groups both ways; `Some(true)` if all came from pages, `None` if the file could not be read.
-fn same_both_ways(path: &Path, dim: usize, chunk: usize) -> Option<bool> {
-    let (source, stamp) = open(path).unwrap();
-    let footer = footer(&source, stamp.size).ok()?;
+fn same_both_ways(name: &Path, bytes: Arc<dyn ReadAt>, dim: usize, chunk: usize) -> Option<bool> {
+    let source = ParquetBytes::new(bytes);
+    let file = ParquetFile::open(&source).ok()?;
     let mut from_pages = true;
     let mut whole = true;
-    for row_group in 0..footer.parquet().num_row_groups() {
-        let fast = read(&source, &footer, row_group, dim, chunk, false);
-        let slow = read(&source, &footer, row_group, dim, chunk, true);
+    for row_group in 0..file.units() {
+        let fast = read(&source, &file, row_group, dim, chunk, false);
+        let slow = read(&source, &file, row_group, dim, chunk, true);
         match (fast, slow) {
             (Ok(fast), Ok(slow)) => {
                 match (&fast.rows, &slow.rows) {
-                    (Ok(fast), Ok(slow)) => assert!(fast == slow, "{} {row_group}", path.display()),
+                    (Ok(fast), Ok(slow)) => assert!(fast == slow, "{} {row_group}", name.display()),
                     (Err(_), Err(_)) => whole = false,
                     (fast, slow) => {
-                        panic!("{} {row_group}: {:?} {:?}", path.display(), fast.as_ref().err(), slow.as_ref().err())
+                        panic!("{} {row_group}: {:?} {:?}", name.display(), fast.as_ref().err(), slow.as_ref().err())
                     }
                 }
                 from_pages &= fast.from_pages;
             }
             (Err(_), Err(_)) => whole = false,
-            (fast, slow) => panic!("{} {row_group}: {:?} {:?}", path.display(), fast.err(), slow.err()),
+            (fast, slow) => panic!("{} {row_group}: {:?} {:?}", name.display(), fast.err(), slow.err()),
         }
     }
     whole.then_some(from_pages)
@@ -120,34 +148,46 @@ fn corpus() -> Vec<PathBuf> {
 fn files_of_pyarrow_are_read_from_pages() {
     for path in corpus() {
         for chunk in [1, 16, 64, 2048] {
-            let from_pages = same_both_ways(&path, 19, chunk);
+            let from_pages = same_both_ways(&path, open(&path).unwrap().0, 19, chunk);
             let name = path.file_stem().unwrap().to_str().unwrap();
             assert_eq!(from_pages, Some(!name.starts_with("null")), "{name} {chunk}");
         }
         // Rows of another length are told by the Arrow reader.
-        assert_ne!(same_both_ways(&path, 20, 16), Some(true), "{}", path.display());
+        assert_ne!(same_both_ways(&path, open(&path).unwrap().0, 20, 16), Some(true), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_file_in_memory_is_read_as_the_file_itself() {
+    for path in corpus() {
+        let memory: Arc<dyn ReadAt> = Arc::new(Memory(fs::read(&path).unwrap()));
+        let [on_disk, in_memory] = [open(&path).unwrap().0, memory].map(|bytes| {
+            let source = ParquetBytes::new(bytes);
+            let file = ParquetFile::open(&source).unwrap();
+            let read = |row_group| read(&source, &file, row_group, 19, 16, false).unwrap().rows.unwrap();
+            let rows: Vec<_> = (0..file.units()).map(read).collect();
+            (file.fingerprint(), rows)
+        });
+        assert!(on_disk.1.iter().any(|(rows, end)| *end && !rows.is_empty()) && on_disk == in_memory);
     }
 }
 
 #[test]
 fn damaged_pages_are_read_as_arrow_reads_them() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("a.parquet");
     let mut random = Random(3);
     let mut outcomes = [0; 3];
     for original in corpus() {
         let bytes = fs::read(&original).unwrap();
-        let (source, stamp) = open(&original).unwrap();
-        let footer = footer(&source, stamp.size).unwrap();
+        let source = ParquetBytes::new(Arc::new(Memory(bytes.clone())));
+        let file = ParquetFile::open(&source).unwrap();
         for trial in 0..60 {
-            let group = footer.parquet().row_group(random.below(footer.parquet().num_row_groups()));
+            let group = file.metadata().row_group(random.below(file.units()));
             let (start, length) = group.column(0).byte_range();
             // Half of them near the beginning, where headers, dictionaries and levels are.
             let reach = if trial % 2 == 0 { length as usize } else { (length as usize).min(300) };
             let mut damaged = bytes.clone();
             damaged[start as usize + random.below(reach)] ^= 1 << random.below(8);
-            fs::write(&path, damaged).unwrap();
-            let outcome = same_both_ways(&path, 19, 32);
+            let outcome = same_both_ways(&original, Arc::new(Memory(damaged)), 19, 32);
             outcomes[match outcome {
                 None => 0,
                 Some(false) => 1,
@@ -241,7 +281,7 @@ proptest! {
         let path = directory.path().join("a.parquet");
         let (dim, arrow_may) = write(&mut random, &path);
         for chunk in [1, 8, 1 << random.below(9)] {
-            let from_pages = same_both_ways(&path, dim, chunk);
+            let from_pages = same_both_ways(&path, open(&path).unwrap().0, dim, chunk);
             prop_assert!(from_pages == Some(true) || arrow_may && from_pages.is_some(), "{:?}", from_pages);
         }
     }

@@ -9,7 +9,9 @@ use super::runs::{Run, bits_at, run_at};
 use crate::grid::vectorised;
 
 /// A type that vectors are stored in.
-pub(in crate::archive) trait Float: ArrowNativeType + FromBytes + IntoBytes {
+pub(in crate::archive::parquet) trait Float:
+    ArrowNativeType + FromBytes + IntoBytes
+{
     /// Its bytes.
     const BYTES: usize;
     /// Whether it is neither a NaN nor an infinity.

@@ -1,18 +1,15 @@
-//! Labels and group columns: single values, as codes into the values that a chunk holds.
+//! Columns of single values, as labels and group keys are, encoded as codes into their distinct values.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{
-    DataType, Field, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    DataType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader};
 
-use super::batches::batches;
-use super::source::{Source, damaged};
-use crate::batch::Label;
+use super::damage::damaged;
+use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
 /// The code of a null.
@@ -24,54 +21,14 @@ pub(super) struct Coded {
     pub(super) codes: Vec<u32>,
     pub(super) values: Vec<Label>,
 }
-
-/// Reads the single-valued columns of a unit, some rows at a time.
-#[derive(Debug)]
-pub(super) struct ScalarReader {
-    batches: ParquetRecordBatchReader,
-    source: Source,
-    roots: Vec<usize>,
-    /// A column whose values only tell rows apart.
-    any: Option<usize>,
-}
-
-impl ScalarReader {
-    /// Reads the columns at `roots`, which ascend, in steps of `rows` rows; in that at `any` no value is refused.
-    pub(super) fn open(
-        source: &Source,
-        metadata: &ArrowReaderMetadata,
-        row_group: usize,
-        (roots, any): (Vec<usize>, Option<usize>),
-        rows: usize,
-    ) -> Result<Self> {
-        // Texts are long and few: each stays where it is, once.
-        let kept = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        let fields = metadata.schema().fields().iter().map(|field| match field.data_type() {
-            DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(kept.clone())),
-            _ => field.clone(),
-        });
-        let batches = batches(source, metadata, (row_group, 0), &roots, rows, Some(&fields.collect()))?;
-        Ok(Self { batches, source: source.clone(), roots, any })
-    }
-
-    /// The next `rows` rows of every column, with its root; the first row is `base` of the row group.
-    pub(super) fn next(&mut self, rows: usize, base: u64) -> Result<HashMap<usize, Coded>> {
-        let Self { batches, source, roots, any } = self;
-        let batch = source.guarded(|| batches.next().transpose())?;
-        let batch = batch.filter(|batch| batch.num_rows() == rows).ok_or_else(|| damaged("rows are missing"))?;
-        let named = batch.schema_ref().fields().iter().zip(batch.columns());
-        let encode = |(&root, (field, column)): (&usize, (&Arc<Field>, &ArrayRef))| {
-            let coded = if *any == Some(root) { coded_any(column) } else { coded(column, base) };
-            let coded = coded.map_err(|error| error.with("column", super::escaped(field.name())))?;
-            Ok((root, coded))
-        };
-        roots.iter().zip(named).map(encode).collect()
-    }
-
-    /// Whether there is nothing more.
-    pub(super) fn is_at_end(&mut self) -> Result<bool> {
-        let Self { batches, source, .. } = self;
-        Ok(source.guarded(|| batches.next().transpose())?.is_none())
+/// The kind of label that a type makes; `None` if its values cannot be labels.
+pub(super) fn label_kind(kind: &DataType) -> Option<LabelKind> {
+    match kind {
+        DataType::Boolean => Some(LabelKind::Bool),
+        DataType::Utf8 => Some(LabelKind::Text),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => Some(LabelKind::Int),
+        kind if kind.is_integer() => Some(LabelKind::Int),
+        _ => None,
     }
 }
 
@@ -136,8 +93,8 @@ pub(super) fn coded(array: &ArrayRef, base: u64) -> Result<Coded> {
     }
 }
 
-/// The labels of an array of which any will do: floats that are no certain integer are what they are written as.
-fn coded_any(array: &ArrayRef) -> Result<Coded> {
+/// The labels of an array whose values need not be classes: a float that is not an exact integer becomes its text.
+pub(super) fn coded_any(array: &ArrayRef) -> Result<Coded> {
     if !array.data_type().is_floating() {
         return coded(array, 0);
     }
@@ -153,18 +110,18 @@ fn coded_any(array: &ArrayRef) -> Result<Coded> {
     Ok(coder.coded)
 }
 
-/// The class of rows without a label, where any will do: no label of the other values' kind is like it.
+/// The class of rows without a label. It differs from all labels of the kind of the other values.
 fn unlabelled(values: &[Label]) -> Label {
     if values.iter().any(|value| matches!(value, Label::Bool(_))) { Label::Int(0) } else { Label::Bool(false) }
 }
 
 impl Coded {
-    /// So many rows without a label, as one class.
+    /// `rows` rows without a label, as one class.
     pub(super) fn unlabelled(rows: usize) -> Self {
         Self { codes: vec![0; rows], values: vec![unlabelled(&[])] }
     }
 
-    /// Makes a class of the nulls.
+    /// Makes the nulls a class of their own.
     pub(super) fn with_nulls_as_class(mut self) -> Self {
         if self.codes.contains(&NULL) {
             let class = self.values.len() as u32;
@@ -183,7 +140,7 @@ fn primitive<T: ArrowPrimitiveType>(
     let mut coder = Coder::default();
     for (row, value) in array.iter().enumerate() {
         let converted = value.map(|value| convert(value).ok_or(value)).transpose().map_err(|value| {
-            Error::data("a label in a float column is no integer that its type tells from all others")
+            Error::data("float label is not an exactly representable integer")
                 .with("row", base + row as u64)
                 .with("label", format!("{value:?}"))
         })?;
@@ -192,7 +149,7 @@ fn primitive<T: ArrowPrimitiveType>(
     Ok(coder.coded)
 }
 
-/// Up to here a float of the type is no rounding of another integer: `2^p`, exclusive.
+/// Below `2^p` a float of the type represents integers exactly.
 fn limit<T: ArrowPrimitiveType>() -> f64 {
     match T::DATA_TYPE {
         DataType::Float16 => 2048.0,
@@ -205,7 +162,7 @@ fn integer(value: f64, limit: f64) -> Option<i128> {
     (value.abs() < limit && value.fract() == 0.0).then_some(value as i128)
 }
 
-/// Gives values codes in the order in which they come.
+/// Numbers values in the order of their first rows.
 struct Coder<T> {
     known: HashMap<T, u32>,
     last: Option<(T, u32)>,
@@ -225,7 +182,7 @@ impl<T: Copy + Eq + std::hash::Hash> Coder<T> {
             return;
         };
         let code = match self.last {
-            // Sorted files repeat themselves.
+            // In sorted files a value mostly repeats the one before.
             Some((last, code)) if last == value => code,
             _ => *self.known.entry(value).or_insert_with(|| {
                 self.coded.values.push(label(&value));
@@ -239,6 +196,8 @@ impl<T: Copy + Eq + std::hash::Hash> Coder<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use arrow::array::{BooleanArray, Float32Array, Float64Array, Int64Array, StringArray, UInt64Array};
 
     use super::*;
@@ -260,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_that_are_no_certain_integer_are_refused() {
+    fn floats_that_are_not_exact_integers_are_refused() {
         let two_53 = 9_007_199_254_740_992.0_f64;
         for value in [3.5, f64::NAN, f64::INFINITY, two_53, -two_53, f64::from_bits(1)] {
             let error = coded(&(Arc::new(Float64Array::from(vec![1.0, value])) as ArrayRef), 0).unwrap_err();

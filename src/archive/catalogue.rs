@@ -1,0 +1,263 @@
+//! The catalogue: the files of an archive, their units, and how they are known again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use super::container::{Container, Format};
+use super::discover::Found;
+use super::dtype::VectorType;
+use super::open_files::OpenedFile;
+use super::read_at::{self, ReadAt, Version};
+use super::rows::Unit;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A file of an archive.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Where it is opened.
+    pub path: PathBuf,
+    /// The path as the input named it, control characters escaped: for people.
+    pub shown: String,
+    /// The path below the input's root, control characters escaped: the same wherever the archive lies.
+    ///
+    /// Names of one archive are distinct.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// When it was last written.
+    pub modified: SystemTime,
+    /// The fingerprint of its container: in Parquet, FNV-1a of the footer's bytes.
+    pub footer_hash: u64,
+    /// The hive keys of its path, as written.
+    pub keys: BTreeMap<String, String>,
+    /// Bytes of memory that its container takes.
+    pub(super) memory: u64,
+    pub(super) version: Version,
+    pub(super) format: &'static dyn Format,
+}
+
+/// A planned file, as ledgers keep it, to be found again in a later run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Where it is opened, from the root of the file system.
+    pub path: PathBuf,
+    /// [`File::shown`].
+    pub shown: String,
+    /// [`File::name`].
+    pub name: String,
+    /// [`File::keys`].
+    pub keys: BTreeMap<String, String>,
+    /// [`File::size`].
+    pub size: u64,
+    /// [`File::modified`].
+    pub modified: SystemTime,
+    /// [`File::footer_hash`].
+    pub footer_hash: u64,
+}
+
+/// The message of all errors about a file that has changed since it was planned.
+pub(super) const CHANGED: &str = "the file has changed since the plan was made";
+/// What must be true of a file when it is opened again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pinned<'a> {
+    pub(super) path: &'a Path,
+    pub(super) shown: &'a str,
+    pub(super) version: Version,
+    pub(super) footer_hash: u64,
+    pub(super) format: &'static dyn Format,
+}
+
+/// The files of an archive or a table, and the containers of those that are being read.
+#[derive(Debug)]
+pub(super) struct Catalogue {
+    pub(super) files: Vec<File>,
+    containers: Containers,
+}
+
+/// A column of vectors in one file.
+#[derive(Clone, Debug)]
+pub(super) struct VectorColumn {
+    /// Its position in the file.
+    pub(super) root: usize,
+    pub(super) kind: VectorType,
+    /// `D`, if the type of the column fixes it.
+    pub(super) dim: Option<usize>,
+    /// `D` of the first vector, once it has been read; `None` inside if there is no vector.
+    first_length: OnceLock<Option<usize>>,
+}
+
+impl VectorColumn {
+    pub(super) fn new(root: usize, kind: VectorType, dim: Option<usize>) -> Self {
+        Self { root, kind, dim, first_length: OnceLock::new() }
+    }
+}
+
+impl Catalogue {
+    pub(super) fn new(files: Vec<File>) -> Self {
+        Self { files, containers: Containers::default() }
+    }
+
+    /// A file, opened again, and its container.
+    pub(super) fn open(&self, file: usize) -> Result<(Arc<dyn ReadAt>, Arc<dyn Container>)> {
+        self.containers.open(file, &self.files[file].pinned())
+    }
+
+    /// `D` of a column of a file, from its schema or its first vector; `None` if it holds no vector.
+    pub(super) fn dim(&self, file: usize, column: &VectorColumn) -> Result<Option<usize>> {
+        if column.dim.is_some() {
+            return Ok(column.dim);
+        }
+        if let Some(&dim) = column.first_length.get() {
+            return Ok(dim);
+        }
+        let (bytes, container) = self.open(file)?;
+        let dim = container.first_length(&bytes, column.root);
+        let dim = dim.map_err(|error| error.with_default("file", &self.files[file].shown))?;
+        Ok(*column.first_length.get_or_init(|| dim))
+    }
+}
+
+/// The units of a file that have rows, in order; `columns` of them are read.
+pub(super) fn units(container: &dyn Container, file: usize, columns: &[usize]) -> impl Iterator<Item = Unit> {
+    let mut first = 0;
+    let unit = move |row_group: usize| {
+        let rows = container.rows(row_group);
+        first += rows;
+        Unit {
+            file,
+            row_group,
+            first: first - rows,
+            rows,
+            bytes: container.stored_bytes(row_group, columns),
+            text_bytes: container.text_bytes(row_group, columns),
+            key: None,
+        }
+    };
+    (0..container.units()).map(unit).filter(|unit| unit.rows > 0)
+}
+
+impl File {
+    /// The entry of a file that has been opened.
+    pub(super) fn new(found: Found, file: &OpenedFile) -> Self {
+        let OpenedFile { version, format, container } = file;
+        Self {
+            path: found.path,
+            shown: found.shown,
+            name: found.name,
+            size: version.size,
+            modified: version.modified,
+            footer_hash: container.fingerprint(),
+            keys: found.keys,
+            memory: container.memory(),
+            version: *version,
+            format: *format,
+        }
+    }
+
+    pub(super) fn pinned(&self) -> Pinned<'_> {
+        Pinned {
+            path: &self.path,
+            shown: &self.shown,
+            version: self.version,
+            footer_hash: self.footer_hash,
+            format: self.format,
+        }
+    }
+
+    /// What has to be kept to plan it again.
+    pub fn planned(&self) -> io::Result<Planned> {
+        Ok(Planned {
+            path: std::path::absolute(&self.path)?,
+            shown: self.shown.clone(),
+            name: self.name.clone(),
+            keys: self.keys.clone(),
+            size: self.size,
+            modified: self.modified,
+            footer_hash: self.footer_hash,
+        })
+    }
+}
+
+/// A file that was opened again.
+struct Reopened {
+    bytes: Arc<dyn ReadAt>,
+    /// If it had to be read to check that the file has not changed.
+    container: Option<Arc<dyn Container>>,
+}
+
+impl Pinned<'_> {
+    /// Opens the file and checks that it has not changed; reads its container only if the version alone does not show that.
+    fn reopen(&self) -> Result<Reopened> {
+        let changed = |what: &str| Error::data(CHANGED).with("detail", what);
+        let (bytes, version) = read_at::open(self.path).map_err(|error| match error.kind() {
+            ErrorKind::Missing => changed("it is gone"),
+            _ => error,
+        })?;
+        if version == self.version {
+            return Ok(Reopened { bytes, container: None });
+        }
+        if version.size != self.version.size || version.modified != self.version.modified {
+            return Err(changed("size or time of writing"));
+        }
+        // Perhaps a copy with the same times, or only its mode or links have changed.
+        let container = self.format.open(&bytes).map_err(|_| changed("its footer"))?;
+        if container.fingerprint() != self.footer_hash {
+            return Err(changed("its footer"));
+        }
+        Ok(Reopened { bytes, container: Some(container) })
+    }
+
+    /// Checks that the file was not changed while it was read from `bytes`.
+    pub(super) fn check_unchanged(&self, bytes: &dyn ReadAt) -> Result<()> {
+        let planned = (self.version.size, self.version.modified);
+        if !bytes.version().is_ok_and(|now| (now.size, now.modified) == planned) {
+            return Err(Error::data(CHANGED).with("detail", "it was written to while it was read"));
+        }
+        self.reopen().map(drop)
+    }
+}
+
+/// The containers of the files that are being read, each made once.
+#[derive(Debug, Default)]
+pub(super) struct Containers(Mutex<VecDeque<(usize, Arc<dyn Container>)>>);
+
+/// Containers that are kept: one for each file that threads are likely to be in, since all of them may not fit in memory.
+const CONTAINERS: usize = 64;
+
+/// Bytes of containers beyond which only the last one is kept.
+pub(super) const CONTAINER_BYTES: u64 = 16 << 20;
+
+impl Containers {
+    /// File number `file`, opened again, and its container.
+    pub(super) fn open(&self, file: usize, pinned: &Pinned<'_>) -> Result<(Arc<dyn ReadAt>, Arc<dyn Container>)> {
+        let place = |error: Error| error.with_default("file", pinned.shown);
+        let Reopened { bytes, container } = pinned.reopen().map_err(place)?;
+        if let Some(container) = container {
+            return Ok((bytes, container));
+        }
+        let cached = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, container)) = cached().iter().find(|(known, _)| *known == file) {
+            return Ok((bytes, container.clone()));
+        }
+        let container = pinned.format.open(&bytes).map_err(place)?;
+        if container.fingerprint() != pinned.footer_hash {
+            return Err(place(Error::data(CHANGED).with("detail", "its footer")));
+        }
+        let mut containers = cached();
+        if !containers.iter().any(|(known, _)| *known == file) {
+            containers.truncate(CONTAINERS - 1);
+            containers.push_front((file, container.clone()));
+            let mut kept = 0_u64;
+            let fit = containers.iter().take_while(|(_, container)| {
+                kept = kept.saturating_add(container.memory());
+                kept <= CONTAINER_BYTES
+            });
+            let fit = fit.count().max(1);
+            containers.truncate(fit);
+        }
+        Ok((bytes, container))
+    }
+}

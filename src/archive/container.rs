@@ -1,0 +1,173 @@
+//! What every format of files has to offer: columns, and units of rows that are read in chunks.
+//!
+//! Nothing above these traits knows a format. One is added as `docs/adding-a-format.md` describes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+
+use super::dtype::VectorType;
+use super::read_at::ReadAt;
+use super::rows::Values;
+use super::vectors::Vectors;
+use crate::batch::Label;
+use crate::error::Result;
+
+/// A format of files.
+pub(super) trait Format: fmt::Debug + Sync {
+    /// Extensions, in small letters, of files that are of this format whatever is in them.
+    fn extensions(&self) -> &'static [&'static str];
+
+    /// Whether a file with these first and last bytes is of this format, or was before it was damaged.
+    fn recognises(&self, head: &[u8], tail: &[u8]) -> bool;
+
+    /// Bytes of memory that [`open`](Self::open) takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file is damaged.
+    fn memory(&self, bytes: &Arc<dyn ReadAt>) -> Result<u64>;
+
+    /// Reads what a file says of its rows, and no rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file is damaged.
+    fn open(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>>;
+}
+
+/// What a file says of its columns and units. It holds no open file, so that those of many files can be kept.
+pub(super) trait Container: fmt::Debug + Send + Sync {
+    /// A hash of whatever describes the content, as a footer does. Ledgers keep it, together with size and time of
+    /// writing, so it has to stay the same in every version of this crate.
+    fn fingerprint(&self) -> u64;
+
+    /// Bytes of memory that this takes.
+    fn memory(&self) -> u64;
+
+    /// The columns, in the order of the file.
+    fn columns(&self) -> &[StoredColumn];
+
+    /// How many units the file has: what one thread reads at a time and a ledger counts. A chunk lies within one unit,
+    /// so results depend on where units begin. Formats without row groups have units of one fixed number of rows.
+    fn units(&self) -> usize;
+
+    /// The rows of a unit; they add up to no more than `u64::MAX`.
+    fn rows(&self, unit: usize) -> u64;
+
+    /// Bytes of some columns of a unit, as stored.
+    fn stored_bytes(&self, unit: usize, columns: &[usize]) -> u64;
+
+    /// Bytes of the strings among some columns of a unit, before compression.
+    fn text_bytes(&self, unit: usize, columns: &[usize]) -> u64;
+
+    /// The least and the greatest value of a column in a unit, nulls aside, if that is known without reading rows.
+    fn range(&self, unit: usize, column: usize) -> Option<(Label, Label)>;
+
+    /// The one value that a column has in every row of a unit, if that is known without reading rows.
+    fn constant(&self, unit: usize, column: usize) -> Option<Label>;
+
+    /// Fails if these columns cannot be read, as for a compression that is not supported.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) with the column.
+    fn check_readable(&self, columns: &[usize]) -> Result<()>;
+
+    /// Whether a checksum protects the values of a column.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file is damaged.
+    fn has_checksums(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<bool>;
+
+    /// The length of the first vector in a column that is not null; for columns whose type does not say it.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) with the unit if the vector is empty or the file is damaged.
+    fn first_length(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<Option<usize>>;
+
+    /// Opens a unit. `bytes` is the file that this container was made from, or one of the same content.
+    fn open_unit(&self, bytes: &Arc<dyn ReadAt>, unit: usize) -> Box<dyn OpenUnit>;
+}
+
+/// A column of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct StoredColumn {
+    pub(super) name: String,
+    /// The type of its arrays. Vectors are lists of any kind, or fixed-size binary.
+    pub(super) data_type: DataType,
+    /// The type that its writer gave it, which may say more: that lists have a fixed size, or that strings are in a
+    /// dictionary.
+    pub(super) written_type: DataType,
+    /// Whether a column of fixed-size binary may hold numbers: it is no UUID, decimal or interval.
+    pub(super) is_plain: bool,
+}
+
+/// A unit whose rows are being read.
+pub(super) trait OpenUnit: fmt::Debug + Send {
+    /// Reads a column of vectors of `dim` elements; `dim` is 0 if the column holds no vector.
+    ///
+    /// `chunk` is a power of two: all calls of [`VectorStream::next`] but the last ask for so many rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file is damaged.
+    fn vectors(&self, column: usize, kind: VectorType, dim: usize, chunk: usize) -> Result<Box<dyn VectorStream>>;
+
+    /// Reads columns of any type, which ascend, `rows` rows at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file is damaged.
+    fn arrays(&self, columns: &[usize], rows: usize, strings: Strings) -> Result<Box<dyn ArrayStream>>;
+}
+
+/// How strings are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strings {
+    /// As arrays of `Utf8`.
+    Plain,
+    /// As dictionaries of `Int32` and `Utf8`, in which a string that repeats itself is held once, or else as `Utf8`.
+    Dictionary,
+}
+
+/// The vectors of a unit, in order.
+pub(super) trait VectorStream: fmt::Debug + Send {
+    /// The next `rows` rows, the first of which is row `base` of the unit.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) with the row for a vector of another length, and if the file is damaged.
+    fn next(&mut self, rows: usize, base: u64) -> Result<Vectors>;
+
+    /// Takes memory for the next rows.
+    fn reuse(&mut self, values: Values);
+
+    /// Whether all rows have been read.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file is damaged.
+    fn is_at_end(&mut self) -> Result<bool>;
+}
+
+/// Columns of a unit as arrays, in order.
+pub(super) trait ArrayStream: fmt::Debug + Send {
+    /// The next `rows` rows of each column.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file is damaged or has fewer rows.
+    fn next(&mut self, rows: usize) -> Result<Vec<ArrayRef>>;
+
+    /// Whether all rows have been read.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file is damaged.
+    fn is_at_end(&mut self) -> Result<bool>;
+}

@@ -1,0 +1,137 @@
+//! Opening files, many at a time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::container::{Container, Format};
+use super::damage::is_damage;
+use super::discover::{Found, explained};
+use super::formats;
+use super::passed::Passed;
+use super::read_at::{self, ReadAt, Version};
+use super::request::Policy;
+use crate::error::{Error, Result};
+
+/// A file of which everything but its rows has been read.
+#[derive(Debug)]
+pub(super) struct OpenedFile {
+    pub(super) version: Version,
+    pub(super) format: &'static dyn Format,
+    pub(super) container: Arc<dyn Container>,
+}
+
+impl OpenedFile {
+    /// Whether the file has rows; without rows it need not agree with other files.
+    pub(super) fn has_rows(&self) -> bool {
+        (0..self.container.units()).any(|unit| self.container.rows(unit) > 0)
+    }
+}
+
+/// A file whose format is known and whose container has not been read.
+struct Begun {
+    bytes: Arc<dyn ReadAt>,
+    version: Version,
+    format: &'static dyn Format,
+    /// Bytes that its container takes.
+    memory: u64,
+}
+
+impl Begun {
+    fn open(found: &Found, most: Option<u64>) -> Result<Self> {
+        let (bytes, version) = read_at::open(&found.path)?;
+        let format = formats::of(&bytes)?;
+        let memory = format.memory(&bytes)?;
+        if most.is_some_and(|most| memory > most) {
+            return Err(too_large(memory, most));
+        }
+        Ok(Self { bytes, version, format, memory })
+    }
+
+    fn finish(self) -> Result<OpenedFile> {
+        let Self { bytes, version, format, .. } = self;
+        Ok(OpenedFile { version, format, container: format.open(&bytes)? })
+    }
+}
+
+/// The note about a file without rows.
+pub(super) fn passed_without_rows(found: Found) -> Passed {
+    Passed { file: found.shown, reason: "without rows".to_owned(), ..Passed::default() }
+}
+
+/// Files that are open at once.
+const FILES_AT_ONCE: usize = 128;
+
+/// Opens files, many at a time, and hands them on in order. Containers that are held together take at most `memory` bytes.
+pub(super) fn open_each(
+    found: Vec<Found>,
+    memory: Option<u64>,
+    mut each: impl FnMut(Found, Result<OpenedFile>) -> Result<()>,
+) -> Result<()> {
+    let mut found = found.into_iter();
+    loop {
+        let batch: Vec<Found> = found.by_ref().take(FILES_AT_ONCE).collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let open = |found: Found| {
+            let begun = Begun::open(&found, memory);
+            (found, begun)
+        };
+        let mut rest: VecDeque<_> = batch.into_par_iter().map(open).collect::<Vec<_>>().into();
+        while !rest.is_empty() {
+            let mut taken = 0_u64;
+            let fit = rest.iter().take_while(|(_, begun)| {
+                taken = taken.saturating_add(begun.as_ref().map_or(0, |begun| begun.memory));
+                memory.is_none_or(|memory| taken <= memory)
+            });
+            let fit = fit.count();
+            let finish = |(found, begun): (Found, Result<Begun>)| (found, begun.and_then(Begun::finish));
+            let outcomes: Vec<_> = rest.drain(..fit).collect::<Vec<_>>().into_par_iter().map(finish).collect();
+            outcomes.into_iter().try_for_each(|(found, outcome)| each(found, outcome))?;
+        }
+    }
+}
+
+fn too_large(bytes: u64, memory: Option<u64>) -> Error {
+    Error::resource("the footer of a file needs more memory than the run may use")
+        .with("needed", format!("{bytes} bytes"))
+        .with("allowed", format!("{} bytes", memory.unwrap_or(u64::MAX)))
+        .help(format!("--memory {}MiB", bytes.div_ceil(1 << 20)))
+}
+
+/// Decides what becomes of a file that was opened: `None`, and an entry in `bad_files`, if it is damaged and the policy
+/// skips such files.
+pub(super) fn good(
+    found: Found,
+    outcome: Result<OpenedFile>,
+    policy: Policy,
+    bad_files: &mut Vec<(String, String)>,
+) -> Result<Option<(Found, OpenedFile)>> {
+    let explain = |error| if is_damage(&error) { explained(error, &found.path, &found.shown) } else { error };
+    match outcome.map_err(explain) {
+        Ok(file) => Ok(Some((found, file))),
+        Err(error) if policy == Policy::Skip && is_damage(&error) => {
+            let reason = error.fact("detail").unwrap_or(error.message()).to_owned();
+            bad_files.push((found.shown, reason));
+            Ok(None)
+        }
+        Err(error) => {
+            // The error of a file in a known other format has advice already.
+            let damage = is_damage(&error) && error.advice().is_none();
+            let error = error.with("file", found.shown);
+            Err(if damage { error.help("--on-bad-file skip leaves such files out and lists them") } else { error })
+        }
+    }
+}
+
+/// Opens files that must all be sound.
+pub(super) fn open_all(found: Vec<Found>) -> Result<Vec<(Found, OpenedFile)>> {
+    let mut opened = Vec::with_capacity(found.len());
+    open_each(found, None, |found, outcome| {
+        opened.extend(good(found, outcome, Policy::Fail, &mut Vec::new())?);
+        Ok(())
+    })?;
+    Ok(opened)
+}

@@ -1,0 +1,164 @@
+//! The archive: its files, columns and units.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::catalogue::{CONTAINER_BYTES, Catalogue, File};
+use super::dtype::ElementType;
+use super::escape::escaped;
+use super::file_columns::FileColumns;
+use super::head::Spellings;
+use super::keys::Filter;
+use super::passed::{Passed, passed_over};
+use super::row_policy::RowPolicy;
+use super::rows::{Decoded, Unit, Values};
+use crate::batch::{Label, LabelKind};
+use crate::error::Result;
+
+/// A column that was chosen, and why: for people.
+#[derive(Clone, Debug)]
+pub struct ColumnChoice {
+    /// Its name, as stored.
+    pub name: String,
+    /// Its type, as `fixed_size_list<f32>` or `int32`.
+    pub kind: String,
+    /// Why it was chosen, as `only vector column`.
+    pub why: &'static str,
+}
+
+/// The least and the greatest value of columns by name, over the units of each group.
+pub(super) type Ranges = BTreeMap<String, BTreeMap<Vec<Label>, (Label, Label)>>;
+
+/// Files of one schema, opened and planned: only their footers have been read.
+#[derive(Debug)]
+pub struct Archive {
+    pub(super) catalogue: Catalogue,
+    /// The columns of each file.
+    pub(super) columns: Vec<FileColumns>,
+    pub(super) units: Vec<Unit>,
+    pub(super) features: ColumnChoice,
+    pub(super) element: ElementType,
+    pub(super) labels: Option<ColumnChoice>,
+    pub(super) label_kind: LabelKind,
+    pub(super) group_by: Vec<String>,
+    pub(super) filters: Vec<Filter>,
+    pub(super) policy: RowPolicy,
+    pub(super) bad_files: Vec<(String, String)>,
+    pub(super) bad_names: Vec<String>,
+    pub(super) passed: Vec<Passed>,
+    pub(super) ranges: Ranges,
+    pub(super) warnings: Vec<String>,
+    /// Memory of chunks that were given back.
+    pub(super) spare: Mutex<Vec<Values>>,
+}
+
+/// Chunks whose memory is kept, a few a thread.
+const SPARE: usize = 32;
+
+impl Archive {
+    /// The files, in the order of their names.
+    pub fn files(&self) -> &[File] {
+        &self.catalogue.files
+    }
+
+    /// The units: by file, then in the order of the file, whatever the order of the inputs.
+    pub fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    /// The keys that make the groups, in the order asked for.
+    pub fn keys(&self) -> &[String] {
+        &self.group_by
+    }
+
+    /// `D`, if the schemas of all files fix it to the same value.
+    pub fn dim(&self) -> Option<usize> {
+        let first = self.columns.first()?.features.dim?;
+        self.columns.iter().all(|columns| columns.features.dim == Some(first)).then_some(first)
+    }
+
+    /// `D` of a file's vectors, from its schema or its first vector; `None` if it holds no vector.
+    pub fn file_dim(&self, file: usize) -> Result<Option<usize>> {
+        let dim = self.catalogue.dim(file, &self.columns[file].features);
+        dim.map_err(|error| error.with_default("column", escaped(&self.features.name)))
+    }
+
+    /// The column of the vectors.
+    pub fn features(&self) -> &ColumnChoice {
+        &self.features
+    }
+
+    /// The column of the labels; `None` if all rows are of the one class 0.
+    pub fn labels(&self) -> Option<&ColumnChoice> {
+        self.labels.as_ref()
+    }
+
+    /// Bytes that footers take while rows are read by so many threads: those in use, and those kept for the next.
+    pub fn footer_memory(&self, threads: usize) -> u64 {
+        let largest = self.catalogue.files.iter().map(|file| file.memory).max().unwrap_or(0);
+        let all: u64 = self.catalogue.files.iter().map(|file| file.memory).sum();
+        (largest * threads as u64 + CONTAINER_BYTES.max(largest)).min(all)
+    }
+
+    /// The type of the labels.
+    pub fn label_kind(&self) -> LabelKind {
+        self.label_kind
+    }
+
+    /// The significand bits of the stored features: 11, 24 or 53.
+    pub fn significand_bits(&self) -> u32 {
+        self.element.significand_bits()
+    }
+
+    /// Inputs left out under [`bad_files`](super::Request::bad_files), with the reason.
+    pub fn bad_files(&self) -> &[(String, String)] {
+        &self.bad_files
+    }
+
+    /// The [names](File::name) of these inputs.
+    pub fn bad_names(&self) -> &[String] {
+        &self.bad_names
+    }
+
+    /// What was passed over in the search for files, files without rows included.
+    pub fn passed(&self) -> &[Passed] {
+        &self.passed
+    }
+
+    /// The same in one line, `over 3 files (2 × text, 1 × empty)`; `None` if all of it is expected.
+    pub fn passed_text(&self) -> Option<String> {
+        passed_over(&self.passed)
+    }
+
+    /// What the user should know, as files named twice.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether the pages of a file carry checksums, from the first one of its vectors.
+    pub fn checksums(&self, file: usize) -> Result<bool> {
+        let (bytes, container) = self.catalogue.open(file)?;
+        let found = container.has_checksums(&bytes, self.columns[file].features.root);
+        found.map_err(|error| error.with_default("file", &self.catalogue.files[file].shown))
+    }
+
+    /// Numbers as the directories of the files write them.
+    pub fn spellings(&self) -> Spellings {
+        Spellings::of(
+            self.catalogue.files.iter().flat_map(|file| &file.keys).map(|(key, value)| (key.as_str(), value.as_str())),
+        )
+    }
+
+    /// Takes back a chunk, whose memory serves the next one.
+    pub fn recycle(&self, chunk: Decoded) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE {
+            spare.push(chunk.values);
+        }
+    }
+
+    /// The memory of a chunk that was taken back.
+    pub(super) fn spare(&self) -> Option<Values> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+}

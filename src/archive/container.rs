@@ -103,7 +103,7 @@ pub(super) struct StoredColumn {
     /// The type that its writer gave it, which may say more: that lists have a fixed size, or that strings are in a
     /// dictionary.
     pub(super) written_type: DataType,
-    /// Whether a column of fixed-size binary may hold numbers: it is no UUID, decimal or interval.
+    /// Whether a column of fixed-size binary may hold numbers; UUIDs, decimals and intervals do not.
     pub(super) is_plain: bool,
 }
 

@@ -65,7 +65,7 @@ pub(super) fn is_marker(path: &Path) -> bool {
 ///
 /// # Errors
 ///
-/// [`Usage`](crate::error::ErrorKind::Usage) for what is no pattern; [`Io`](crate::error::ErrorKind::Io) for a directory
+/// [`Usage`](crate::error::ErrorKind::Usage) for a malformed pattern; [`Io`](crate::error::ErrorKind::Io) for a directory
 /// that cannot be listed.
 pub(crate) fn matches(pattern: &str) -> Result<Vec<PathBuf>> {
     let mut start = PathBuf::new();
@@ -131,7 +131,7 @@ fn descend(at: &Path, parts: &[Part], ways: &mut Ways, found: &mut BTreeSet<Path
     }
 }
 
-/// What lies in a directory; nothing where there is none.
+/// The entries of a directory; empty if it does not exist.
 fn listed(directory: &Path) -> Result<Vec<PathBuf>> {
     let here = directory.as_os_str().is_empty();
     let entries = match fs::read_dir(if here { Path::new(".") } else { directory }) {

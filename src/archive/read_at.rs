@@ -70,7 +70,7 @@ impl ReadAt for LocalFile {
 ///
 /// # Errors
 ///
-/// [`Missing`](crate::error::ErrorKind::Missing) if there is none, and [`Usage`](crate::error::ErrorKind::Usage) if it is
+/// [`Missing`](crate::error::ErrorKind::Missing) if it does not exist, and [`Usage`](crate::error::ErrorKind::Usage) if it is
 /// a directory, a FIFO or a device.
 pub(super) fn open(path: &Path) -> Result<(Arc<dyn ReadAt>, Version)> {
     let failed = |error: io::Error| match error.kind() {

@@ -77,7 +77,7 @@ struct Header {
 }
 
 impl Header {
-    /// Reads the dictionary's three keys, in any order. Whatever else a header may hold (structured types) is no head.
+    /// Reads the dictionary's three keys, in any order. Other headers, as of structured types, are refused.
     fn parse(text: &str) -> Option<Self> {
         let (mut descr, mut column_major, mut shape) = (None, None, None);
         let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();

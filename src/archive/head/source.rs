@@ -73,7 +73,7 @@ impl HeadSource {
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if the group has no such key, a value is no name of one file or
+    /// [`Usage`](crate::error::ErrorKind::Usage) if the group has no such key, a value is not the name of one file or
     /// directory, or directories write a number in two ways and there is a file for each.
     pub fn fill(&self, key: &[(String, Label)], spellings: &Spellings) -> Result<HeadPath> {
         let written = (0..spellings.ways(key)).map(|way| self.filled(key, Spelling::Written(spellings, way)));

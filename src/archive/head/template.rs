@@ -136,7 +136,7 @@ pub(super) fn fill_path(text: &str, key: &[(String, Label)], spelling: Spelling<
             return Err(Error::usage("a value cannot stand in the path of a head")
                 .with("key", escaped(name))
                 .with("value", format!("\"{}\"", escaped(value)))
-                .with("detail", "it is no name of one file or directory")
+                .with("detail", "it is not the name of one file or directory")
                 .help(format!("name the head without {{{}}}; --head-for says where it belongs", escaped(name))));
         }
         Ok(())

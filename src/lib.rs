@@ -8,59 +8,60 @@
 //! # The flow
 //!
 //! ```text
-//! archive ─▶ batch ─▶ state ─▶ merge ─▶ linalg ─▶ metrics ─▶ report
-//! Parquet    N×D      update   monoid   faer      NC1…NC5    table, JSON, CSV, Parquet
-//!            └───── map ────┘└ reduce ┘└────────── present ────────────┘
+//! archive ─▶ batch ─▶ state ─▶ merge ─▶ statistics ─▶ metrics ─▶ report
+//! Parquet    N×D      update   add      linalg        NC1…NC5    table, JSON, CSV, Parquet
+//!            └───── map ────┘└ reduce ┘└────────────── finish ────────────┘
 //! ```
 //!
-//! The state is the only thing that crosses a thread, a process or a machine. It is made of integers: every row is
-//! rounded once, to a grid that only its own chunk of the file decides, and from there on all arithmetic is exact. So
-//! merging is addition, and equal rows give equal bits, whatever the order, the threads, the batches or the shards. The
-//! one rounding's share in every number is estimated and reported beside it.
+//! Only states cross a thread, a process or a machine. A state is made of integers: the program rounds every row once, to
+//! a grid that the row's own chunk of the file decides, and all arithmetic after that is exact. So merging is addition,
+//! and equal rows give equal bits, whatever the order, the threads, the batches or the shards. The report estimates, beside
+//! each number, how much of it that one rounding may have changed. `docs/design.md` explains this in two pages.
 //!
 //! # The rooms
 //!
-//! A room imports only from rooms above it.
+//! A room imports only from rooms above it; `tests/suite/layering.rs` checks that.
 //!
 //! | room | purpose |
 //! |---|---|
 //! | [`error`] | one opaque error: whose fault, what, where, what mends it |
-//! | [`batch`] | labelled rows in memory, checked once at the rim |
-//! | [`grid`] | the fixed-point grid, how a chunk's is chosen, and the exact integers on it |
+//! | [`batch`] | labelled rows in memory, checked once |
+//! | [`grid`] | the fixed-point grid, how a chunk chooses its own, and the exact integers on it |
 //! | [`kernels`] | what hardware does: rounding, exact Gram matrices, nearest centres, sweeps over pairs; a worker's workspace |
-//! | [`state`] | the laws of merging, and the states that obey them |
+//! | [`state`] | the laws of merging, the state of the first pass, and the second pass |
 //! | [`linalg`] | eigenvalues, solves and products of small dense matrices |
-//! | [`metrics`] | one formula, one pure function of states |
+//! | [`metrics`] | one formula, one function of statistics; the catalogue of all of them |
 //! | [`archive`] | which files, which columns, which groups, which head; the only reader |
-//! | [`store`] | state files and what is written whole or not at all |
-//! | [`report`] | named numbers with reasons, and their forms |
-//! | `sql` | one adapter for every state, one for every metric, with the feature `sql` |
+//! | [`store`] | state files, and outputs that are written whole or not at all |
+//! | [`report`] | named numbers with reasons, and the forms in which they are written |
+//! | `sql` | DataFusion's view: functions, aggregates, tables (feature `sql`) |
 //! | [`pipeline`] | a job becomes a plan, a plan runs, a run gives a report |
-//! | `cli` | what was typed becomes a job, with the feature `cli` |
+//! | `cli` | what was typed becomes a job (feature `cli`) |
+//!
+//! # Where to find …
+//!
+//! | question | start at |
+//! |---|---|
+//! | the formula of a metric | [`metrics`], `catalogue`: each card names its function |
+//! | which rows are used, refused or left out | `archive/row_policy.rs`; whole classes (`--min-count`): `pipeline/first_pass/count.rs`, and for states that exist already `pipeline/finish.rs` |
+//! | where a page of Parquet is decoded | `archive/parquet/pages` |
+//! | where a new format of files goes | `archive/container.rs`, `docs/adding-a-format.md` |
+//! | what SQL makes of `nc1_pinv(feature, label)` | `sql/functions/catalogue.rs`; it becomes `nc1_pinv_of(nc_state(feature, label))` in `sql/aggregates/of_rows.rs` |
+//! | where a device takes over | [`kernels::Device`], [`kernels::Kernels`] |
+//! | what a state file holds, byte by byte | `store/format.rs`, `docs/state-file.md` |
+//! | what happens to damaged input | `docs/faults.md` |
 //!
 //! # Invariants
 //!
-//! - No result depends on threads, order, or how rows were batched; nothing but the reader decides what a chunk is.
-//! - Memory depends on classes, dimensions, threads and the groups open at once, never on the number of rows. Nothing is
+//! - No result depends on threads, order, or how rows were batched. The reader alone decides what a chunk is.
+//! - Memory depends on classes, dimensions, threads and the groups open at once, never on the number of rows. No array is
 //!   K×K, except where K < D.
-//! - What works on rows is chosen once for a run, by [`kernels::Device`]; each worker owns a [`kernels::Workspace`], and
-//!   nothing keeps memory behind a caller's back.
-//! - Only [`linalg`] and [`kernels`] know faer; nothing above [`archive`] knows Parquet, [`report`] excepted, which
-//!   writes it; only `sql` and the command that opens it know DataFusion, and all else builds without it.
-//! - A number that cannot be had is absent, with a reason. Rows are used, left out by the user's own flag and counted,
-//!   or the run fails and says where.
-//!
-//! # Choices that are not the obvious ones
-//!
-//! - A dimension that is constant within the classes of a chunk is rounded 36 bits below its largest value, whatever
-//!   the stored type: the rounding error is shared by all rows, and no average takes it away.
-//! - No step of a chunk is more than 32 bits finer than the coarsest, so that one short chunk of tiny values cannot push
-//!   the exact sums out of range.
-//! - `nc1_pinv` takes singular values of the centred means, not eigenvalues of `Σ_B`: one path for any K and D, nothing
-//!   K×K, and twice the digits on steep spectra.
-//! - The out-of-distribution mean is the mean of class means where there are labels, as the reference has it.
-//! - Groups are read in batches whose states fit into memory together, with a barrier between them: simpler than counting
-//!   each group's outstanding chunks, and free as long as a batch is much longer than a chunk.
+//! - [`kernels::Device`] is chosen once for a run. Each worker owns a [`kernels::Workspace`], and no function keeps memory
+//!   between calls in any other place.
+//! - Only [`linalg`] and [`kernels`] know faer. Only [`archive`] reads Parquet, and only [`report`] writes it. Only `sql`
+//!   and its command know DataFusion; all else builds without it.
+//! - A number that cannot be computed is absent and has a reason. Rows are used, left out by the user's own flag and
+//!   counted, or the run fails and says where.
 //!
 //! # Symbols
 //!

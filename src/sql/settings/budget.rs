@@ -137,8 +137,7 @@ mod tests {
     #[test]
     fn states_share_the_pool_with_the_operators_of_the_plan() {
         let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(100));
-        let mut settings = Settings::default();
-        settings.pool = Pool::from(pool.clone());
+        let settings = Settings { pool: Pool::from(pool.clone()), ..Settings::default() };
         let budget = Budget::of(&settings);
         let mut held = budget.hold(40, None).unwrap();
         assert_eq!(pool.reserved(), 40);

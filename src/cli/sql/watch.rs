@@ -22,7 +22,7 @@ const SLACK: u64 = 64 << 20;
 pub(super) struct Watch {
     stop: Arc<AtomicBool>,
     terminated: Arc<AtomicBool>,
-    /// Whether no statement runs; then an interrupt ends the program at once.
+    /// Whether a shell waits for a statement; then an interrupt ends the program at once.
     idle: Arc<AtomicBool>,
     /// The terminal's settings before the prompt changed them; only a shell sets them.
     terminal: Arc<OnceLock<String>>,
@@ -35,7 +35,7 @@ impl Watch {
     pub(super) fn begin(memory: Option<u64>) -> Result<Self> {
         let flag = |set| Arc::new(AtomicBool::new(set));
         let watch =
-            Self { stop: flag(false), terminated: flag(false), idle: flag(true), terminal: Arc::default(), memory };
+            Self { stop: flag(false), terminated: flag(false), idle: flag(false), terminal: Arc::default(), memory };
         let register = || {
             use signal_hook::consts::{SIGINT, SIGTERM};
             signal_hook::flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&watch.idle))?;
@@ -54,12 +54,14 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Saves the terminal's settings, so that they can be restored at the end.
+    /// To be called before the first prompt of a shell. Saves the terminal's settings, so that they can be restored at the
+    /// end.
     pub(super) fn at_a_terminal(&self) {
         let shown = Command::new("stty").arg("-g").stdin(Stdio::inherit()).stderr(Stdio::null()).output();
         let settings = shown.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
         // It is set only once.
         let _ = self.terminal.set(settings.trim().to_owned());
+        self.idle();
     }
 
     /// To be called when a statement begins.
@@ -67,9 +69,10 @@ impl Watch {
         self.idle.store(false, Ordering::Relaxed);
     }
 
-    /// To be called when it has ended.
+    /// To be called when it has ended. Outside a shell the program goes on to the next statement, or to its end, and a
+    /// signal must not end it before it has removed outputs that it reserved.
     pub(super) fn idle(&self) {
-        if !self.terminated.load(Ordering::Relaxed) {
+        if self.terminal.get().is_some() && !self.terminated.load(Ordering::Relaxed) {
             self.stop.store(false, Ordering::Relaxed);
             self.idle.store(true, Ordering::Relaxed);
         }

@@ -229,8 +229,8 @@ mod tests {
 
     #[test]
     fn every_word_on_a_card_has_one_meaning_and_every_word_is_on_a_card() {
-        let listed: [(&[Remark], fn(&Card) -> &'static [&'static str]); 2] =
-            [(reasons(), |card| card.nulls), (flags(), |card| card.flags)];
+        type Words = fn(&Card) -> &'static [&'static str];
+        let listed: [(&[Remark], Words); 2] = [(reasons(), |card| card.nulls), (flags(), |card| card.flags)];
         for (remarks, on_card) in listed {
             for card in cards() {
                 for word in on_card(card) {

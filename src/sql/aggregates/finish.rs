@@ -15,7 +15,7 @@ use crate::sql::values::summary::Summary;
 
 /// A group of rows, and the head that came with them.
 #[derive(Default)]
-pub(in crate::sql) struct RowGroup {
+pub(in crate::sql) struct GroupedRows {
     pub(in crate::sql) summary: Summary,
     pub(in crate::sql) head: Option<HeadPlace>,
     /// The memory of the session that it holds until it is dropped.
@@ -25,14 +25,14 @@ pub(in crate::sql) struct RowGroup {
 /// What is made of a group once all its rows are in.
 pub(in crate::sql) trait Finish: Send + Sync + 'static {
     /// The values of groups, one a row, each with the head that came with its rows.
-    fn finish(&self, groups: &[RowGroup]) -> Result<ArrayRef>;
+    fn finish(&self, groups: &[GroupedRows]) -> Result<ArrayRef>;
 }
 
 /// Groups become states.
 pub(in crate::sql) struct ToStates;
 
 impl Finish for ToStates {
-    fn finish(&self, groups: &[RowGroup]) -> Result<ArrayRef> {
+    fn finish(&self, groups: &[GroupedRows]) -> Result<ArrayRef> {
         Ok(Arc::new(state_column::encode(groups.iter().map(|group| Some(&group.summary)))?))
     }
 }
@@ -44,7 +44,7 @@ pub(in crate::sql) struct ToMetric {
 }
 
 impl Finish for ToMetric {
-    fn finish(&self, groups: &[RowGroup]) -> Result<ArrayRef> {
+    fn finish(&self, groups: &[GroupedRows]) -> Result<ArrayRef> {
         let heads = heads(groups)?;
         metric(self.key, &beside(groups, &heads), &self.settings)
     }
@@ -56,17 +56,17 @@ pub(in crate::sql) struct ToMeasurements {
 }
 
 impl Finish for ToMeasurements {
-    fn finish(&self, groups: &[RowGroup]) -> Result<ArrayRef> {
+    fn finish(&self, groups: &[GroupedRows]) -> Result<ArrayRef> {
         let heads = heads(groups)?;
         Ok(Arc::new(table(&keys_of_states(), &beside(groups, &heads), &self.settings)?))
     }
 }
 
-fn heads(groups: &[RowGroup]) -> Result<Vec<Option<Arc<StoredHead>>>> {
+fn heads(groups: &[GroupedRows]) -> Result<Vec<Option<Arc<StoredHead>>>> {
     let mut library = Library::default();
     groups.iter().map(|group| group.head.as_ref().map(|head| library.read(head)).transpose()).collect()
 }
 
-fn beside<'a>(groups: &'a [RowGroup], heads: &'a [Option<Arc<StoredHead>>]) -> Vec<Beside<'a>> {
+fn beside<'a>(groups: &'a [GroupedRows], heads: &'a [Option<Arc<StoredHead>>]) -> Vec<Beside<'a>> {
     groups.iter().zip(heads).map(|(group, head)| (Some(&group.summary), head.as_deref(), None)).collect()
 }

@@ -10,7 +10,7 @@ use datafusion::logical_expr::EmitTo;
 use crate::error::{Error, Result};
 use crate::kernels::Workspace;
 use crate::sql::aggregates::accumulator::Aggregation;
-use crate::sql::aggregates::finish::{Finish, RowGroup};
+use crate::sql::aggregates::finish::{Finish, GroupedRows};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
 use crate::sql::values::head::{self, HeadPlace};
@@ -20,14 +20,14 @@ use crate::sql::values::summary::Summary;
 use crate::state::{Accumulate, Shifts};
 
 /// Accumulates groups. Arguments are a vector, a label, then in any order a head and what rounds the rows.
-pub(in crate::sql) struct Groups {
+pub(in crate::sql) struct RowAggregation {
     scatter: bool,
     /// Whether the partial states carry a head.
     takes_head: bool,
     settings: Settings,
     budget: Budget,
     finish: Box<dyn Finish>,
-    groups: Vec<RowGroup>,
+    groups: Vec<GroupedRows>,
     /// The shifts of the classes of each group.
     shifts: Vec<Shifts>,
     workspace: Workspace,
@@ -42,7 +42,7 @@ fn held_bytes(summary: &Summary) -> u64 {
 /// Bytes of a class's shift beside its values and its label.
 const SHIFT: usize = 96;
 
-impl Groups {
+impl RowAggregation {
     pub(in crate::sql) fn new(
         scatter: bool,
         takes_head: bool,
@@ -70,8 +70,8 @@ impl Groups {
     }
 }
 
-impl Aggregation for Groups {
-    type Group = RowGroup;
+impl Aggregation for RowAggregation {
+    type Group = GroupedRows;
 
     const RETRACTS: bool = true;
 
@@ -82,7 +82,7 @@ impl Aggregation for Groups {
 
     fn resize(&mut self, groups: usize) {
         let scatter = self.scatter;
-        self.groups.resize_with(groups, || RowGroup { summary: Summary::new(scatter), ..RowGroup::default() });
+        self.groups.resize_with(groups, || GroupedRows { summary: Summary::new(scatter), ..GroupedRows::default() });
         self.shifts.resize_with(groups, Shifts::default);
     }
 
@@ -169,16 +169,16 @@ impl Aggregation for Groups {
         self.note(0)
     }
 
-    fn take(&mut self, emit_to: EmitTo) -> Vec<RowGroup> {
+    fn take(&mut self, emit_to: EmitTo) -> Vec<GroupedRows> {
         emit_to.take_needed(&mut self.shifts);
         emit_to.take_needed(&mut self.groups)
     }
 
-    fn groups(&self) -> &[RowGroup] {
+    fn groups(&self) -> &[GroupedRows] {
         &self.groups
     }
 
-    fn partial(&self, groups: &[RowGroup]) -> Result<Vec<ArrayRef>> {
+    fn partial(&self, groups: &[GroupedRows]) -> Result<Vec<ArrayRef>> {
         // The columns are made while the groups are still there.
         let bytes = groups.iter().map(|group| group.summary.bytes()).sum();
         let _columns = self.budget.hold(bytes, self.settings.memory)?;
@@ -190,7 +190,7 @@ impl Aggregation for Groups {
         Ok(columns)
     }
 
-    fn finish(&self, groups: &[RowGroup]) -> Result<ArrayRef> {
+    fn finish(&self, groups: &[GroupedRows]) -> Result<ArrayRef> {
         self.finish.finish(groups)
     }
 
@@ -198,7 +198,7 @@ impl Aggregation for Groups {
         // What a pool of the session holds is not reported again: see `Budget`.
         let states: u64 =
             if self.budget.is_pooled() { 0 } else { self.groups.iter().map(|group| held_bytes(&group.summary)).sum() };
-        states as usize + self.groups.len() * (size_of::<RowGroup>() + size_of::<Shifts>())
+        states as usize + self.groups.len() * (size_of::<GroupedRows>() + size_of::<Shifts>())
     }
 }
 
@@ -262,7 +262,7 @@ fn rounding(arguments: &[ArrayRef]) -> Result<Rounding<'_>> {
 struct NoFinish;
 
 impl Finish for NoFinish {
-    fn finish(&self, _: &[RowGroup]) -> Result<ArrayRef> {
+    fn finish(&self, _: &[GroupedRows]) -> Result<ArrayRef> {
         Err(Error::internal("a partial state was asked for its final value"))
     }
 }

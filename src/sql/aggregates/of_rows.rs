@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::metrics::{Card, card, cards};
 use crate::sql::aggregates::accumulator::{ManyGroups, OneGroup};
 use crate::sql::aggregates::finish::{Finish, ToMeasurements, ToMetric, ToStates};
-use crate::sql::aggregates::groups::Groups;
+use crate::sql::aggregates::groups::RowAggregation;
 use crate::sql::error::external;
 use crate::sql::functions::catalogue;
 use crate::sql::functions::evaluate::{MetricInput, keys_of_states, needs_scatter, table_fields};
@@ -136,7 +136,7 @@ impl RowAggregate {
         }
     }
 
-    fn groups(&self, args: &AccumulatorArgs<'_>) -> SqlResult<Groups> {
+    fn groups(&self, args: &AccumulatorArgs<'_>) -> SqlResult<RowAggregation> {
         if args.is_distinct {
             return distinct(&self.name);
         }
@@ -145,7 +145,7 @@ impl RowAggregate {
             Output::Metric(key) => Box::new(ToMetric { key, settings: self.settings.clone() }),
             Output::Measurements => Box::new(ToMeasurements { settings: self.settings.clone() }),
         };
-        Ok(Groups::new(self.scatter, self.takes_head(), self.settings.clone(), self.budget.clone(), finish))
+        Ok(RowAggregation::new(self.scatter, self.takes_head(), self.settings.clone(), self.budget.clone(), finish))
     }
 
     fn usage(&self) -> String {

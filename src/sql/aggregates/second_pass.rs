@@ -338,7 +338,7 @@ fn check_kind(statistics: &Statistics, batch: &Batch<'_>) -> Result<()> {
     }
 }
 
-/// Groups as columns: their states, their heads, what was seen.
+/// The partial states of groups as columns: their states, their heads, what was seen.
 fn partial_states(groups: &[SecondPassGroup]) -> Result<Vec<ArrayRef>> {
     let context = |group: &SecondPassGroup| group.context.clone();
     let states: Vec<_> = groups.iter().map(|group| context(group).map(|context| context.state.clone())).collect();

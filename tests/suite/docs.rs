@@ -72,7 +72,13 @@ fn made(name: &str) -> String {
         "flags" => remarks(flags()),
         "common_flags" => remarks(common_flags()),
         "group_flags" => remarks(group_flags()),
-        "papers" => papers().iter().map(|paper| format!("- **{}**: {}\n", paper.name, paper.reference)).collect(),
+        "papers" => {
+            let mut text = String::new();
+            for paper in papers() {
+                writeln!(text, "- **{}**: {}", paper.name, paper.reference).unwrap();
+            }
+            text
+        }
         name => family(Family::ALL.into_iter().find(|family| family.name() == name).expect(name)),
     }
 }

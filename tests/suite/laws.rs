@@ -13,7 +13,9 @@ use crate::rows::{Random, Rows, Stored, chunks};
 /// All chunks, one after the other, about one table of shifts.
 fn whole<S: Accumulate>(chunks: &[Rows]) -> S {
     let (mut state, shifts, mut workspace) = (S::identity(), Shifts::default(), Workspace::default());
-    chunks.iter().for_each(|rows| rows.add_to(&mut state, &shifts, &mut workspace));
+    for rows in chunks {
+        rows.add_to(&mut state, &shifts, &mut workspace);
+    }
     state
 }
 

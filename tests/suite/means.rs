@@ -8,7 +8,9 @@ use crate::rows::{Random, Rows, Stored, chunks};
 
 fn statistics(chunks: &[Rows]) -> Statistics {
     let (mut state, shifts, mut workspace) = (ClassSums::identity(), Shifts::default(), Workspace::default());
-    chunks.iter().for_each(|rows| rows.add_to(&mut state, &shifts, &mut workspace));
+    for rows in chunks {
+        rows.add_to(&mut state, &shifts, &mut workspace);
+    }
     state.statistics().unwrap()
 }
 

@@ -307,7 +307,7 @@ fn states_of_the_digits_are_those_of_plain_loops() {
             threads: 2,
             memory: 1 << 30,
         };
-        let saving = Saving { path: path.to_owned(), every: std::time::Duration::from_secs(60) };
+        let saving = Saving::new(path);
         CheckpointedPass::begin(&task, None).unwrap().run(&Watch::default(), &saving).unwrap();
         std::fs::read(path).unwrap()
     };

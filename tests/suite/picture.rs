@@ -53,16 +53,10 @@ fn picture() -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 300\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <style>text{fill:#57606a}path{fill:none;stroke-width:2}.grid{stroke:#8b949e;stroke-opacity:.3}</style>\n",
     );
-    for power in -4..=1 {
-        let at = y(10_f64.powi(power));
+    for value in [1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0] {
+        let at = y(value);
         writeln!(svg, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>").unwrap();
-        writeln!(
-            svg,
-            "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">10<tspan dy=\"-4\" font-size=\"9\">{power}</tspan></text>",
-            LEFT - 8.0,
-            at + 4.0
-        )
-        .unwrap();
+        writeln!(svg, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{value}</text>", LEFT - 8.0, at + 4.0).unwrap();
     }
     for &epoch in &epochs {
         writeln!(svg, "<text x=\"{:.1}\" y=\"274\" text-anchor=\"middle\">{epoch}</text>", x(epoch)).unwrap();

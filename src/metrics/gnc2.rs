@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(riesz_ln_mean(&same).value, Err("degenerate_pairs"));
         assert!(min_distance(&same).value.unwrap() < 1e-15);
         let some = geometry(2, &[1.0, 1.0, 2.0, 2.0, 0.0, 0.0, 0.0, -1.0], 2.0);
-        let outcome = log_energy_mean(&some);
+        let outcome = log_energy_var(&some);
         assert_eq!(outcome.flags, ["zero_norm_classes", "degenerate_pairs"]);
         assert!(outcome.value.is_ok());
     }

@@ -1,4 +1,4 @@
-//! One formula, one pure function of states.
+//! The metrics: each is a card in the catalogue, and the card names the pure function that computes it.
 
 mod accuracy;
 mod catalogue;
@@ -24,7 +24,8 @@ mod spectrum;
 mod vectors;
 
 pub use catalogue::{
-    Card, Direction, Family, Need, Paper, Range, Remark, card, cards, common_flags, flags, group_flags, papers, reasons,
+    Card, Direction, Family, Need, Paper, Remark, ValueRange, card, cards, common_flags, flags, group_flags, papers,
+    reasons,
 };
 pub use measure::{ROUNDED, measure};
 pub use nc4::of_decisions;
@@ -39,21 +40,21 @@ use crate::state::{Findings, Head, Statistics};
 /// A metric's number, finite, or the machine-readable reason why there is none.
 pub type Value = std::result::Result<f64, &'static str>;
 
-/// A number that may have left the range of `f64`.
+/// The number, or `out_of_range` if it has left the range of `f64`.
 fn finite(x: f64) -> Value {
     if x.is_finite() { Ok(x) } else { Err("out_of_range") }
 }
 
-/// All that is known of a group of rows when its metrics are made.
+/// What the metrics of a group of rows are made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
-    /// The classes; those under `--min-count` and over `--max-count` as typed are not among them any more.
+    /// The classes, without those that `--min-count` and `--max-count` leave out.
     pub statistics: &'a Statistics,
     /// Significand bits of the stored features: 11, 24 or 53.
     pub significand_bits: u32,
     /// The classifier of these classes.
     pub head: Option<&'a Head>,
-    /// What a second read found, where one was made.
+    /// What a second read of the rows found, if there was one.
     pub findings: Option<&'a Findings>,
     /// The mean that stands for the out-of-distribution rows ([`OodMean`]), `D`.
     pub ood_mean: Option<&'a [f64]>,
@@ -61,7 +62,7 @@ pub struct Evidence<'a> {
     pub dropped_classes: u64,
 }
 
-/// What is asked for besides the metrics themselves.
+/// What to make besides the metrics themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extras {
     /// Whether to fill [`Measurements::per_class`].
@@ -70,30 +71,30 @@ pub struct Extras {
     pub worst_pairs: usize,
 }
 
-/// What the metrics selected stand on.
+/// What a run must accumulate and read for the metrics selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a piece of work of its own")]
 pub struct Needs {
     /// The pooled scatter, `D × D`.
     pub scatter: bool,
-    /// Nearest centres and the classifier's choices (NC4), over the rows of the decisions.
+    /// Nearest class means and the classifier's choices (NC4), over the rows that are decided.
     pub decisions: bool,
     /// Variances along the lines between means, over the group's own rows.
     pub directional: bool,
     /// Distances of unit rows to their unit weights, over the group's own rows.
     pub hug_intra: bool,
-    /// NECO scores, over the rows of the decisions and the out-of-distribution rows.
+    /// NECO scores, over the rows that are decided and the out-of-distribution rows.
     pub neco: bool,
 }
 
-/// All that was made of a group.
+/// The metrics of a group, and what was asked for besides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measurements {
-    /// `K`, classes used by metrics that leave none out.
+    /// `K`, the classes of a metric that leaves none out.
     pub classes: u64,
     /// Remarks that concern the whole group.
     pub flags: Vec<&'static str>,
-    /// Relative accuracy that rounding left, by metric key or quantity; metrics for which it is negligible are missing.
+    /// Estimated relative rounding errors, by metric key or quantity; negligible ones are missing.
     pub accuracy: std::collections::BTreeMap<&'static str, f64>,
     /// The metrics selected, in the catalogue's order.
     pub metrics: Vec<Measured>,
@@ -106,22 +107,22 @@ pub struct Measurements {
 /// A metric's number, or why there is none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
-    /// The key of METRICS, `nc1_pinv`.
+    /// The key of its card, `nc1_pinv`.
     pub key: &'static str,
-    /// The number; `None` says why in `reason`.
+    /// The number; where it is `None`, `reason` says why.
     pub value: Option<f64>,
-    /// The least value that data of these shapes can attain, where that is known; under the flag `random_baseline`, what
-    /// random directions attain.
+    /// The least value that data of these shapes can attain, where that is known; with the flag `random_baseline`, the
+    /// value of random directions.
     pub floor: Option<f64>,
     /// Machine-readable: `no_head`, `single_class`, `zero_between`, …
     pub reason: Option<&'static str>,
     /// Machine-readable remarks: `singleton_classes`, `pinv_tolerance_sensitive`, …
     pub flags: Vec<&'static str>,
-    /// What remarks are about, counted: `directions_dropped` and the `rank` that is left, `degenerate_pairs`, …
+    /// Counts that belong to the remarks: `directions_dropped` and the `rank` that is left, `degenerate_pairs`, …
     pub counts: Vec<(&'static str, u64)>,
 }
 
-/// What `--per-class` says of a class. `None` where the metric does not apply or was not asked for.
+/// The numbers of one class, for `--per-class`; `None` where one does not apply or was not asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassRow {
     /// The class.
@@ -146,7 +147,7 @@ pub struct ClassRow {
     pub dot_head: Option<f64>,
     /// Rows on which classifier and nearest centre agree.
     pub agreements: Option<u64>,
-    /// Rows of the decisions of this class.
+    /// Rows of this class that were decided.
     pub decisions: Option<u64>,
     /// Rows that the nearest centre gets right.
     pub ncc_hits: Option<u64>,

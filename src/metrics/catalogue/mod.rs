@@ -39,7 +39,7 @@ mod range;
 mod remarks;
 
 pub use papers::{Paper, papers};
-pub use range::Range;
+pub use range::ValueRange;
 pub use remarks::{Remark, common_flags, flags, group_flags, reasons};
 
 pub(super) use formula::Formula;
@@ -158,7 +158,7 @@ pub struct Card {
     /// Its value at full collapse; empty where there is none.
     pub ideal: &'static str,
     /// The values that it can take, under all options.
-    pub range: Range,
+    pub range: ValueRange,
     /// Its unit; empty for a pure number.
     pub unit: &'static str,
     /// The paper that defines it.
@@ -229,9 +229,7 @@ mod tests {
 
     #[test]
     fn every_word_on_a_card_has_one_meaning_and_every_word_is_on_a_card() {
-        let listed: [(&[Remark], fn(&Card) -> &'static [&'static str]); 2] =
-            [(reasons(), |card| card.nulls), (flags(), |card| card.flags)];
-        for (remarks, on_card) in listed {
+        let check = |remarks: &[Remark], on_card: fn(&Card) -> &'static [&'static str]| {
             for card in cards() {
                 for word in on_card(card) {
                     let meanings = remarks.iter().filter(|remark| remark.word == *word).count();
@@ -242,7 +240,9 @@ mod tests {
             for remark in remarks {
                 assert!(cards().iter().any(|card| on_card(card).contains(&remark.word)), "{}", remark.word);
             }
-        }
+        };
+        check(reasons(), |card| card.nulls);
+        check(flags(), |card| card.flags);
         for paper in papers() {
             assert!(cards().iter().any(|card| card.source == *paper), "{}", paper.name);
         }

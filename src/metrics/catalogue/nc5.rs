@@ -24,12 +24,12 @@ cards! {
     "mse_nc1" = Group(mse::nc1), Mse, HAN,
         "part of the regularised MSE loss of the least-squares classifier that is due to Σ_W",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Scatter]
-        null [single_class no_scatter filter_after_pooling needs_per_class_scatter no_degrees_of_freedom singular out_of_range]
+        null [single_class no_scatter filter_after_pooling needs_per_class_scatter no_degrees_of_freedom singular]
         flags [unbalanced];
     "mse_nc23" = Group(mse::nc23), Mse, HAN,
         "part of the loss of the least-squares classifier that is due to the class means",
         Lower, ideal "", range NOT_NEGATIVE, unit "", needs [Scatter]
-        null [single_class no_scatter filter_after_pooling needs_per_class_scatter no_degrees_of_freedom singular out_of_range]
+        null [single_class no_scatter filter_after_pooling needs_per_class_scatter no_degrees_of_freedom singular]
         flags [unbalanced];
     "mse_perp" = Group(mse::perp), Mse, HAN,
         "part of the loss that is due to the classifier not being the least-squares one",

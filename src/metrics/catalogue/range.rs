@@ -5,7 +5,7 @@ use std::fmt;
 
 /// The least and the largest value that a metric can take, infinite where there is no bound.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Range {
+pub struct ValueRange {
     /// The least value.
     pub least: f64,
     /// The largest value.
@@ -13,13 +13,13 @@ pub struct Range {
 }
 
 /// All numbers.
-pub(super) const ANY: Range = Range::new(f64::NEG_INFINITY, f64::INFINITY);
+pub(super) const ANY: ValueRange = ValueRange::new(f64::NEG_INFINITY, f64::INFINITY);
 /// 0 and above.
-pub(super) const NOT_NEGATIVE: Range = Range::new(0.0, f64::INFINITY);
+pub(super) const NOT_NEGATIVE: ValueRange = ValueRange::new(0.0, f64::INFINITY);
 /// From 0 to 1.
-pub(super) const FRACTION: Range = Range::new(0.0, 1.0);
+pub(super) const FRACTION: ValueRange = ValueRange::new(0.0, 1.0);
 
-impl Range {
+impl ValueRange {
     pub(super) const fn new(least: f64, most: f64) -> Self {
         Self { least, most }
     }
@@ -31,7 +31,7 @@ impl Range {
     }
 }
 
-impl fmt::Display for Range {
+impl fmt::Display for ValueRange {
     /// `[0, √2]`, `[0, ∞)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (open, close) =
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn ranges_in_the_notation_of_papers() {
-        let text = |least, most| Range::new(least, most).to_string();
+        let text = |least, most| ValueRange::new(least, most).to_string();
         assert_eq!([ANY.to_string(), NOT_NEGATIVE.to_string(), FRACTION.to_string()], ["(−∞, ∞)", "[0, ∞)", "[0, 1]"]);
         assert_eq!([text(0.0, SQRT_2), text(-LN_2, 0.25), text(-1.0, 1.0)], ["[0, √2]", "[−ln 2, 0.25]", "[−1, 1]"]);
     }

@@ -21,7 +21,7 @@ static REASONS: &[Remark] = remarks! {
     no_rows: "no class has rows, or the second read of the rows, which the metric needs, was not made or found none";
     no_head: "there is no classifier";
     no_ood: "there are no out-of-distribution rows";
-    no_decisions: "no rows were decided: the second read was not made, or its scores were not";
+    no_decisions: "no rows were decided or scored, since there was no second read of them";
     no_scatter: "the pooled scatter was not accumulated";
     filter_after_pooling: "classes were left out by size after the scatter had been pooled over all of them";
     needs_per_class_scatter: "`normaliser = balanced` needs a scatter of each class, which is never kept";

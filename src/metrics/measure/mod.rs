@@ -1,4 +1,4 @@
-//! All metrics of a group.
+//! All metrics of a group, and what is asked for beside them.
 
 #[cfg(test)]
 mod tests;
@@ -65,16 +65,16 @@ pub fn measure(
     })
 }
 
-/// A relative error above it is told beside the number, by [`ROUNDED`].
+/// A number with a relative error above this carries the remark [`ROUNDED`].
 const ROUNDING: f64 = 1e-6;
 
 /// The remark on a number that rounding may have moved by more than 1e-6 of it; `accuracy` says by how much.
 pub const ROUNDED: &str = "rounding_above_1e-6";
 
-/// One below it is not worth a word.
+/// A relative error below this is not reported.
 const NEGLIGIBLE: f64 = 1e-7;
 
-/// Adds what is known of the number's error to `accuracy`, and to its flags if it is worth a remark.
+/// Adds the estimated error of the number to `accuracy`, and a remark on it to the flags if it is large.
 fn judged(card: &Card, mut outcome: Outcome, accuracy: &mut BTreeMap<&'static str, f64>) -> Measured {
     if let Ok(value) = outcome.value {
         let relative = outcome.error / value.abs();
@@ -95,6 +95,12 @@ fn judged(card: &Card, mut outcome: Outcome, accuracy: &mut BTreeMap<&'static st
 
 fn measured(card: &Card, outcome: Outcome) -> Measured {
     let Outcome { value, floor, flags, counts, .. } = outcome;
+    // Every test that measures checks the card too.
+    let on_card = match value {
+        Ok(value) => card.range.contains(value),
+        Err(reason) => card.nulls.contains(&reason),
+    };
+    debug_assert!(on_card, "{} is {value:?}, which its card does not say", card.key);
     Measured { key: card.key, value: value.ok(), floor, reason: value.err(), flags, counts }
 }
 
@@ -143,7 +149,7 @@ fn class_rows(context: &MetricContext<'_>) -> Vec<ClassRow> {
         .collect()
 }
 
-/// The decisions on the rows of a class.
+/// The decisions on rows of this class.
 fn tally<'a>(context: &MetricContext<'a>, label: &Label) -> Option<&'a Tally> {
     let decisions = context.findings(|findings| findings.decisions.as_ref())?;
     decisions.labels.binary_search(label).ok().and_then(|at| decisions.tallies.get(at))

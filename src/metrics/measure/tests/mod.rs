@@ -1,5 +1,6 @@
 //! The golden fixture whole, and what all tests of measuring share.
 
+mod cards;
 mod missing;
 mod per_class;
 mod shapes;

@@ -1,4 +1,4 @@
-//! What rounding to the grid left of each number: estimates of about one standard deviation (METRICS 4.7).
+//! Estimates of what rounding to the grid does to each number, about one standard deviation.
 //!
 //! `Γ_j` is the mean squared rounding error of dimension `j`: over all rows in bias terms, over the rows that rounding
 //! changed in random (square-root) terms, since on sparse data the noise sits on the large rows.
@@ -14,7 +14,7 @@ use crate::kernels::pairs::{Angles, Cdnv, Points};
 use crate::linalg;
 use crate::state::Statistics;
 
-/// What estimates are made of; numbers that were not asked for are `None`.
+/// What the estimates are made from; numbers that were not asked for are `None`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Inputs<'a> {
     /// The classes.
@@ -39,7 +39,7 @@ pub(super) struct Inputs<'a> {
     pub energy: Option<&'a Angles>,
 }
 
-/// A share of the variance that rounding in the stored type makes, above which NC1 says little.
+/// NC1 says little where rounding in the stored type makes more than this share of the variance.
 const FLOOR: f64 = 0.1;
 
 /// Relative accuracy by metric key or quantity, and flags that concern the whole group.
@@ -50,10 +50,10 @@ const FLOOR: f64 = 0.1;
 /// | `variance_max` | the within-class variance of the worst dimension; needs the scatter |
 /// | `class_variance_max` | the variance of the worst class of two or more rows |
 /// | `means_max` | the centred mean of the worst class |
-/// | `quantisation_floor` | no accuracy: the share of the classes' variance that the stored type's rounding makes |
+/// | `quantisation_floor` | the share of the classes' variance that the stored type's rounding makes; not an accuracy |
 ///
 /// A number that is 0 has no relative accuracy, and is left out. Flags: `at_quantisation_floor`,
-/// and `zero_variance_classes` if two or more rows of a class are all equal, which at the floor may be rounding.
+/// and `zero_variance_classes` if all rows of a class of two or more are equal, which rounding may have done.
 pub(super) fn estimate(inputs: &Inputs<'_>) -> (BTreeMap<&'static str, f64>, Vec<&'static str>) {
     let statistics = inputs.statistics;
     let noise = GridNoise::of(statistics);

@@ -1,4 +1,4 @@
-//! Statistics for tests, made as users make them: by updating a state with rows.
+//! Statistics for tests. They are made by updating a state with rows, as users make them.
 
 use crate::batch::{Batch, Features, Label};
 use crate::grid::Profile;

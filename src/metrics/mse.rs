@@ -51,7 +51,7 @@ pub(super) struct Decomposition {
     pub errors: [f64; 3],
 }
 
-/// Above this relative error the least-squares classifier is none.
+/// Above this relative error, the least-squares classifier is taken not to exist.
 const UNSOLVED: f64 = 0.1;
 
 /// Decomposes the loss; `within` is `Σ_W`, `lambda` half of the weight decay.
@@ -68,7 +68,7 @@ const UNSOLVED: f64 = 0.1;
 ///
 /// # Errors
 ///
-/// `singular` if `A` is not positive definite in floating point, or so nearly singular that nothing of the solution holds.
+/// `singular` if `A` is not positive definite in floating point, or so nearly singular that the solution has no digits.
 pub(super) fn decompose(
     statistics: &Statistics,
     within: &[f64],
@@ -132,7 +132,7 @@ fn size(x: &[f64]) -> f64 {
     dot(x, x).sqrt()
 }
 
-/// What rounding leaves in `A` and in the means, and how `A⁻¹` enlarges it.
+/// The rounding noise in `A` and in the means, and how `A⁻¹` enlarges it.
 struct SystemNoise<'a> {
     within: &'a [f64],
     rows: f64,
@@ -145,7 +145,7 @@ struct SystemNoise<'a> {
     means: f64,
 }
 
-/// What that makes of a matrix `X`, `K × D`, in `½ tr(X A Xᵀ)`.
+/// What that noise does to `½ tr(X A Xᵀ)` for a matrix `X`, `K × D`.
 struct Moved {
     /// Its error.
     error: f64,
@@ -174,8 +174,8 @@ impl<'a> SystemNoise<'a> {
         }
     }
 
-    /// To first order the bias and the random part of `Γ` in `X A Xᵀ` and in the solution, and the noise of means; to
-    /// second order what lies where `A` is small, in which rounding is all that there is.
+    /// To first order, the bias and the random part of `Γ` in `X A Xᵀ` and in the solution, and the noise of means; to second
+    /// order, what lies in directions in which `A` is small and holds rounding alone.
     fn moves(&self, x: &[f64], gram: &[f64], statistics: &Statistics) -> Moved {
         let dim = statistics.dim;
         let images = linalg::product(gram, self.within, dim, dim);
@@ -198,7 +198,7 @@ impl<'a> SystemNoise<'a> {
 }
 
 impl Moved {
-    /// What `Γ` makes of `tr(X A Yᵀ)`.
+    /// What `Γ` does to `tr(X A Yᵀ)`.
     fn beside(&self, other: &Self) -> f64 {
         (self.noise * other.noise).sqrt()
             + ((self.spread * other.noise).sqrt() + (other.spread * self.noise).sqrt()) / self.rows.sqrt()

@@ -72,8 +72,8 @@ fn mean_cosine(statistics: &Statistics, ood_mean: &[f64], options: &Options) -> 
     Ok((cosines.iter().sum::<f64>() / cosines.len() as f64, statistics.classes() - cosines.len()))
 }
 
-/// How far rounding may have moved it: by the angles that the means, and `o`, may have turned by. `o` is taken to be as
-/// good as the worst mean.
+/// How far rounding may have moved [`mean_cosine`]: by the angles that it may have turned the means and `o` by. `o` is taken
+/// to be as exact as the least exact mean.
 fn mean_cosine_error(statistics: &Statistics, ood_mean: &[f64], options: &Options) -> f64 {
     let shift = shift(statistics, options);
     let size = |x: &[f64]| x.iter().fold(0.0, |size: f64, x| size.hypot(*x));
@@ -88,7 +88,7 @@ fn mean_cosine_error(statistics: &Statistics, ood_mean: &[f64], options: &Option
     turned + angles.iter().sum::<f64>() / angles.len().max(1) as f64 + arithmetic(statistics.dim)
 }
 
-/// What is taken off all means.
+/// The vector that is taken off all means: `μ_G` if `ood_centred`, else 0.
 fn shift(statistics: &Statistics, options: &Options) -> Vec<f64> {
     if !options.ood_centred {
         return vec![0.0; statistics.dim];
@@ -101,13 +101,14 @@ fn less(x: &[f64], shift: &[f64]) -> Vec<f64> {
     x.iter().zip(shift).map(|(x, shift)| x - shift).collect()
 }
 
-/// The mean of a class less the shift, which goes against the origin first: both are far from 0 where the means are.
+/// The mean of a class less the shift. The shift is taken off the origin first, since both are far from 0 where the means
+/// are.
 fn shifted(statistics: &Statistics, class: usize, shift: &[f64]) -> Vec<f64> {
     let offset = statistics.offset(class).iter().zip(&statistics.origin).zip(shift);
     offset.map(|((offset, origin), shift)| (origin - shift) + offset).collect()
 }
 
-/// The vector at length 1; `None` if it has none.
+/// The vector at length 1; `None` if its length is 0.
 fn direction(vector: &[f64]) -> Option<Vec<f64>> {
     // Scaled first, so that squares neither vanish nor overflow.
     let largest = vector.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
@@ -123,9 +124,9 @@ fn direction(vector: &[f64]) -> Option<Vec<f64>> {
 ///
 /// # Errors
 ///
-/// The reason why there is none: `no_scatter`, `zero_variance` if all rows are equal, `neco_dim_above_dim` if more axes
-/// are asked for than there are dimensions, `not_converged`, and `neco_all_axes` if the axes hold all of the variance, or
-/// all but rounding: then every score is 1, and tells nothing.
+/// `no_scatter`, `zero_variance` if all rows are equal, `neco_dim_above_dim` if more axes are asked for than there are
+/// dimensions, `not_converged`, and `neco_all_axes` if the axes hold all of the variance, or all but rounding: then every
+/// score is 1.
 pub fn neco_projection(statistics: &Statistics, options: &Options) -> Result<Projection, &'static str> {
     let dim = statistics.dim;
     let mean = centre(statistics, Centring::Sample);
@@ -178,11 +179,11 @@ pub fn neco_projection(statistics: &Statistics, options: &Options) -> Result<Pro
     })
 }
 
-/// What rounding leaves in the scaled covariance.
+/// The rounding noise in the scaled covariance.
 struct OfCovariance {
-    /// Variance that it adds, over all directions.
+    /// The variance that rounding adds, over all directions.
     bias: f64,
-    /// The norm of all that it changes.
+    /// The norm of all that rounding changes.
     whole: f64,
 }
 
@@ -195,7 +196,7 @@ fn of_covariance(statistics: &Statistics, scale: &[f64], variances: &[f64]) -> O
     OfCovariance { bias, whole: bias + 2.0 * random.sqrt() }
 }
 
-/// Whether the share that was asked for falls to that many axes whatever rounding did.
+/// Whether the share that was asked for takes that many axes whatever rounding did.
 fn certain(options: &Options, variances: &[f64], axes: usize, noise: f64) -> bool {
     let NecoDim::Fraction(share) = options.neco_dim else { return axes > 0 };
     let wanted = share * variances.iter().sum::<f64>();
@@ -203,7 +204,7 @@ fn certain(options: &Options, variances: &[f64], axes: usize, noise: f64) -> boo
     axes > 0 && explained(axes) - wanted > noise && wanted - explained(axes - 1) > noise
 }
 
-/// `Σ_T`, `D × D`; `mean` is that of all rows, relative to the origin. `None` without the scatter.
+/// `Σ_T`, `D × D`; `mean` is the mean of all rows, relative to the origin. `None` without the scatter.
 fn total_covariance(statistics: &Statistics, mean: &[f64]) -> Option<Vec<f64>> {
     let rows = statistics.rows() as f64;
     let within = statistics.scatter.as_ref()?;

@@ -1,14 +1,14 @@
-//! How much of a variance may be nothing but rounding.
+//! How much variance rounding alone can make.
 
 use crate::grid::power_of_two;
 use crate::state::Statistics;
 
-/// A variance of rows along a direction counts if it is more than this many times what rounding makes there: the largest
-/// eigenvalue of a covariance that is nothing but noise stays below (Marchenko & Pastur 1967).
+/// A variance of rows along a direction counts if it is more than this many times the variance that rounding makes there.
+/// The largest eigenvalue of a covariance of noise alone stays below that (Marchenko & Pastur 1967).
 pub(super) const SIGNIFICANT: f64 = 4.0;
 
-/// The same of a variance of class means: that of fewer classes than dimensions gathers the noise of all dimensions in
-/// fewer directions, `(1 + √(D/K))²` times as much at most.
+/// The same for a variance of class means. Fewer classes than dimensions gather the noise of all dimensions in fewer
+/// directions, at most `(1 + √(D/K))²` times as much.
 pub(super) fn significant_of_means(classes: usize, dim: usize) -> f64 {
     SIGNIFICANT.max((1.0 + (dim as f64 / classes as f64).sqrt()).powi(2))
 }
@@ -45,7 +45,7 @@ pub(super) fn of_rows(statistics: &Statistics, significand_bits: u32) -> Vec<f64
 /// leaves in them (`Γ_j/n_k`) and their own rounding to `f64`.
 ///
 /// With `significand_bits`, also what rounding to the stored type left in them before they were stored, where that is
-/// more. As data the stored values are exact; but this much of a variance is there without anybody's having meant it.
+/// more: the stored values are exact as data, but nobody meant this part of their variance.
 pub(super) fn of_means(
     statistics: &Statistics,
     significand_bits: Option<u32>,

@@ -26,10 +26,10 @@ pub enum Normaliser {
     Balanced,
 }
 
-/// Which mean stands for the out-of-distribution rows.
+/// Which mean represents the out-of-distribution rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OodMean {
-    /// The unweighted mean of their class means, as the reference takes it; unlabelled rows are one class.
+    /// The unweighted mean of their class means, as in the reference implementation; unlabelled rows are one class.
     Classes,
     /// The mean of all rows.
     Rows,
@@ -111,7 +111,7 @@ impl Default for Options {
     }
 }
 
-/// What `--option` knows, and what each takes.
+/// The names that `--option` knows, and what each takes.
 const KEYS: [(&str, &str); 15] = [
     ("centring", "class or sample"),
     ("normaliser", "n, n-k or balanced"),
@@ -135,7 +135,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) for a key that is none, or a value that it does not take.
+    /// [`Usage`](crate::error::ErrorKind::Usage) for an unknown key, or a value that the option does not take.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let Some((_, takes)) = KEYS.iter().find(|(known, _)| *known == key) else {
             let keys: Vec<&str> = KEYS.iter().map(|(key, _)| *key).collect();
@@ -201,7 +201,7 @@ impl Options {
         Some(())
     }
 
-    /// Every convention under its name in [`set`](Self::set), in the words of `set`; a number that is not set is null.
+    /// The name and value of every convention, as [`set`](Self::set) takes them; a number that is not set is null.
     pub fn describe(&self) -> Vec<(&'static str, Value)> {
         KEYS.iter().map(|&(key, _)| (key, self.value(key))).collect()
     }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result, did_you_mean};
 /// The metrics that were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
-    /// One a card of the catalogue.
+    /// One for each card of the catalogue.
     choices: Vec<Choice>,
 }
 
@@ -21,21 +21,21 @@ enum Choice {
 }
 
 impl Default for Selection {
-    /// All that cost no read of their own.
+    /// All metrics that cost no read of their own.
     fn default() -> Self {
         Self::of(|card| if card.by_name_only { Choice::Left } else { Choice::Taken })
     }
 }
 
 impl Selection {
-    /// The metrics of these families and keys; of no word, the default.
+    /// The metrics of these families and keys; the default if there are no words.
     ///
     /// A word may hold several, separated by commas. A family leaves out what costs a read of its own
     /// ([`Card::by_name_only`]).
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) for a word that is neither, with those like it.
+    /// [`Usage`](crate::error::ErrorKind::Usage) for a word that is neither, with similar ones as advice.
     pub fn parse(words: &[String]) -> Result<Self> {
         let words: Vec<&str> = words.iter().flat_map(|word| word.split(',')).map(str::trim).collect();
         let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
@@ -81,10 +81,10 @@ impl Selection {
         cards().iter().zip(&self.choices).filter(|(_, choice)| **choice != Choice::Left).map(|(card, _)| card)
     }
 
-    /// What a run must do, given what it has: a classifier, out-of-distribution rows, rows to decide.
+    /// What a run must do, given its inputs: a classifier, out-of-distribution rows, rows to decide.
     ///
-    /// A metric that cannot be made for want of an input asks for nothing. `--per-class` shows decisions, so it asks for
-    /// them where there is a classifier; the nearest centre alone is decided only for `ncc_accuracy` by name.
+    /// A metric that lacks an input asks for nothing. `--per-class` shows decisions, so it asks for them where there is a
+    /// classifier; without one, rows are decided only if `ncc_accuracy` was asked for by its key.
     pub fn needs(
         &self,
         has_head: bool,
@@ -98,7 +98,7 @@ impl Selection {
             Need::OodMean => has_ood,
             Need::Decisions => has_decisions,
             Need::Neco => has_ood && has_decisions && (has_head || !options.neco_max_logit),
-            // Per-class scatter is never kept, so nothing is made of the pooled one under that convention.
+            // That convention needs the scatter of each class, which is never kept, and has no use for the pooled one.
             Need::Scatter => options.normaliser != Normaliser::Balanced,
             Need::Pairs | Need::Directional | Need::HugIntra => true,
         };

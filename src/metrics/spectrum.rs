@@ -28,7 +28,7 @@ pub fn spectrum(statistics: &Statistics, options: &Options) -> Result<Spectrum> 
         (_, None) => Err("no_scatter"),
         (Ok(divisor), Some(scatter)) => {
             let values = linalg::symmetric_eigen(scatter, statistics.dim)?.values;
-            // Rounding leaves negative ones where the scatter has no full rank.
+            // Rounding makes some negative where the scatter does not have full rank.
             Ok(descending(values.into_iter().map(|value| (value / divisor).max(0.0))))
         }
     };

@@ -22,7 +22,7 @@ pub(super) struct Vectors {
 }
 
 impl Vectors {
-    /// Vectors that were made by subtraction of values up to `scale` in norm: what is left of equal ones is rounding.
+    /// Vectors that are differences of values up to `scale` in norm: the difference of equal values is rounding alone.
     pub(super) fn new(dim: usize, mut values: Vec<f64>, scale: f64) -> Self {
         let largest = values.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
         let unit = if largest > 0.0 { 2.0_f64.powi(largest.log2().floor().clamp(-1000.0, 1000.0) as i32) } else { 1.0 };
@@ -58,8 +58,7 @@ impl Vectors {
         vectors
     }
 
-    /// Accounts for what rounding left in the class means; a mean that is no farther from the centre than that has no
-    /// direction.
+    /// Adds the rounding noise of the class means; a mean that lies within that noise of the centre has no direction.
     fn add_noise(&mut self, statistics: &Statistics) {
         let classes = statistics.classes() as f64;
         let by_dimension = noise::of_means(statistics, None, |_| 1.0 / classes);
@@ -83,7 +82,7 @@ impl Vectors {
         self.noise.iter().zip(&self.norms).map(|(noise, norm)| noise.sqrt() + arithmetic * norm).collect()
     }
 
-    /// What a sweep over pairs takes.
+    /// The vectors as the points of a sweep over pairs.
     pub(super) fn points(&self) -> Points<'_> {
         Points {
             dim: self.dim,
@@ -105,7 +104,7 @@ impl Vectors {
         &self.values[k * self.dim..][..self.dim]
     }
 
-    /// Vector `k` at length 1; `None` if it has none.
+    /// Vector `k` at length 1; `None` if its length is 0.
     pub(super) fn unit_row(&self, k: usize) -> Option<impl Iterator<Item = f64> + '_> {
         let norm = self.norms[k];
         (norm > 0.0).then(|| self.row(k).iter().map(move |x| x / norm))
@@ -134,13 +133,13 @@ impl Vectors {
         sum
     }
 
-    /// Whether the `K × K` products are no larger than the `D × D` Gram, and to be preferred: where a simplex can be
-    /// attained (`K ≤ D + 1`) the closed forms cancel near it.
+    /// Whether to use the `K × K` products in place of closed forms over the `D × D` Gram matrix, which cancel near a simplex:
+    /// a simplex takes `K ≤ D + 1`, and then the products are the smaller matrix, about.
     pub(super) fn few(&self) -> bool {
         self.len() <= self.dim + 1
     }
 
-    /// `X Xᵀ` if that is the smaller one, else `Xᵀ X`: the same norm, trace and eigenvalues but for zeros.
+    /// The smaller of `X Xᵀ` and `Xᵀ X`; both have the same norm and trace, and the same eigenvalues besides zeros.
     pub(super) fn smaller_gram(&self) -> Vec<f64> {
         if self.few() { linalg::outer_gram(&self.values, self.dim) } else { linalg::gram(&self.values, self.dim) }
     }

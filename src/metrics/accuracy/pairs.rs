@@ -1,6 +1,6 @@
 //! Estimates of metrics over pairs of classes.
 //!
-//! What the noise of means leaves in pairs adds up here as if all pairs erred alike, for those of one class do.
+//! The noise of means adds up over pairs as if all pairs erred in the same direction, since those of one class do.
 
 use std::f64::consts::LN_10;
 
@@ -10,7 +10,7 @@ use crate::kernels::pairs::{Angles, Cdnv, Moments, ScaledMoments};
 type Estimates = Vec<(&'static str, Option<f64>)>;
 
 impl GridNoise<'_> {
-    /// Of all metrics made of `V_ij`.
+    /// Of all metrics that are statistics of `V_ij`.
     pub(super) fn of_cdnv(&self, cdnv: &Cdnv, inputs: &Inputs<'_>) -> Estimates {
         let mean = self.cdnv_mean(cdnv, inputs).map(|error| error + cdnv.mean_error);
         let quantile = |q: f64| {
@@ -64,7 +64,7 @@ impl GridNoise<'_> {
         let mut varied = self.varied(cdnv, inputs);
         let share = |(v, error): (f64, f64)| if v > 0.0 { error / v } else { f64::INFINITY };
         varied.sort_by(|&a, &b| share(b).total_cmp(&share(a)));
-        // Pairs without any variance have no error to speak of: V is 0.
+        // In a pair without any variance V is 0, and has no relative error.
         let others = varied.iter().skip(1).copied().map(share).find(|share| share.is_finite())?;
         let (v, error) = varied[0];
         let with_worst = varied[1..].iter().filter(|(other, _)| v + other > 0.0);

@@ -14,10 +14,10 @@ pub(in crate::metrics) struct Pinv {
     pub value: f64,
     /// Eigenvalues of `Σ_B` kept.
     pub rank: usize,
-    /// How many there are of means in general position: `K − 1`, or the dimensions along which means differ by more than
-    /// rounding if they are fewer.
+    /// How many eigenvalues means in general position have: `K − 1`, or the number of dimensions along which means differ by
+    /// more than rounding if that is less.
     pub full_rank: usize,
-    /// Eigenvalues above `D ε l_1` that were left out all the same, since rounding alone could make them.
+    /// Eigenvalues above `D ε l_1` that were left out nevertheless, since rounding alone could make them.
     pub dropped: usize,
     /// The largest eigenvalue over the least one kept.
     pub condition: f64,
@@ -27,7 +27,7 @@ pub(in crate::metrics) struct Pinv {
     pub value_f64: Option<f64>,
     /// The value with the cut-off `D ε` of `f32` alone, the reference's default.
     pub value_reference_f32: Option<f64>,
-    /// Classes of one row: their scatter is 0, which makes the value too small.
+    /// Classes of one row, whose scatter is 0, which makes the value too small.
     pub singleton_classes: usize,
     /// The eigenvalues kept, descending; units of the points squared.
     pub(in crate::metrics) eigenvalues: Vec<f64>,

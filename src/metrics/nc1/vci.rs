@@ -13,7 +13,7 @@ pub(in crate::metrics) struct Vci {
     pub value: f64,
     /// `rank(Σ_B)`.
     pub rank: usize,
-    /// What the rank would be of means in general position: `K − 1`, or the dimensions that vary if they are fewer.
+    /// The rank that means in general position have: `K − 1`, or the number of dimensions that vary if that is less.
     pub full_rank: usize,
     /// Directions that were left out because rounding alone could make what varies along them within classes.
     pub dropped: usize,
@@ -23,8 +23,8 @@ pub(in crate::metrics) struct Vci {
     pub(in crate::metrics) directions: Vec<f64>,
     /// The largest eigenvalue of the scaled `Σ_B`.
     pub(in crate::metrics) strength: f64,
-    /// The trace of what rounding to the grid adds to `Σ_W`, in units of `Σ_W`, over the directions without differences
-    /// of means.
+    /// The trace of what rounding to the grid adds to `Σ_W`, in units of `Σ_W`, over the directions in which means do not
+    /// differ.
     pub(in crate::metrics) hidden: f64,
 }
 
@@ -91,7 +91,7 @@ impl Vci {
         flags.into_iter().filter(|(_, raised)| *raised).map(|(flag, _)| flag).collect()
     }
 
-    /// What the flags are about: how many directions were left out, the rank, and what it would be in general.
+    /// The counts that belong to the flags: the directions left out, the rank, and the rank in general.
     pub(super) fn counts(&self) -> Vec<(&'static str, u64)> {
         let counts = [("directions_dropped", self.dropped), ("rank", self.rank), ("full_rank", self.full_rank)];
         let counted = counts.into_iter().filter(|(_, count)| *count > 0 && !self.flags().is_empty());
@@ -134,17 +134,17 @@ struct Between {
     rank: usize,
     /// The largest eigenvalue.
     strength: f64,
-    /// They, rank × d, orthonormal.
+    /// The directions, rank × d, orthonormal.
     vectors: Vec<f64>,
-    /// The same at the length of what means differ along them: `Σ_B` is the Gram matrix.
+    /// The same, each as long as means differ along it: `Σ_B` is their Gram matrix.
     means: Vec<f64>,
 }
 
-/// What is left without the directions in which nothing varies.
+/// The directions that are left without those in which nothing varies.
 struct Rest {
     /// How many directions.
     size: usize,
-    /// They, size × d; `None` if none is missing: then they are the axes.
+    /// The directions, size × d; `None` if none was taken out, and they are the axes.
     basis: Option<Vec<f64>>,
     /// See [`Vci`].
     hidden: f64,
@@ -183,7 +183,7 @@ impl Scaled {
         Ok(Self { dimensions, deviations, within, means, row_noise, mean_noise })
     }
 
-    /// What rounding to the grid alone adds to variances of features, in units of those within classes.
+    /// The variances that rounding makes, in units of the features' variances within classes.
     fn share(&self, noise: &[f64]) -> Vec<f64> {
         self.dimensions.iter().zip(&self.deviations).map(|(&j, deviation)| noise[j] / (deviation * deviation)).collect()
     }
@@ -238,8 +238,8 @@ impl Scaled {
         Ok(Rest { size, basis: (size < width).then_some(basis), hidden })
     }
 
-    /// `Σ_W` restricted to the directions in which means do not differ, and `kept` along those in which they do: more than
-    /// what may be taken out has.
+    /// `Σ_W` restricted to the directions in which means do not differ. Along those in which they do, its eigenvalue is `kept`,
+    /// which is more than that of any direction that may be taken out.
     fn restricted(&self, between: &Between, kept: f64) -> Vec<f64> {
         let width = self.dimensions.len();
         let v = &between.vectors;

@@ -77,7 +77,7 @@ pub(in crate::metrics) fn pair_products(vectors: &Vectors) -> Option<(f64, f64)>
     Some(((dot(&mean, &mean) + shift) * square, (second - shift * shift).max(0.0) * square * square))
 }
 
-/// What a structure `S` of the classes should be, up to scale.
+/// The ideal of a structure `S` of the classes, up to scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::metrics) enum Frame {
     /// `P = I − 11ᵀ/K`, the simplex equiangular tight frame.

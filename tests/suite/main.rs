@@ -6,6 +6,7 @@ mod cli;
 mod damage;
 mod definition;
 mod directions;
+mod docs;
 mod exact;
 mod faults;
 mod goldens;

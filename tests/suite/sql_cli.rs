@@ -112,7 +112,7 @@ fn errors_say_what_and_whose_fault() {
         (2, "SELEC 1".into(), "Line: 1"),
         (2, from("nc1_pinv(features, label)"), "did you mean feature?"),
         (2, from("nc1_pinf(feature, label)"), "did you mean nc1_pinv?"),
-        (2, from("nc1_pinv(label, feature)"), "no vector"),
+        (2, from("nc1_pinv(label, feature)"), "not a vector"),
         (2, from("nc1_pinv(feature)"), "nc1_pinv(feature, label [, grid])"),
         (2, from("layer, nc1_pinv(feature, label)"), "GROUP BY"),
         (2, from("nc1_pinv(DISTINCT feature, label)"), "DISTINCT"),

@@ -229,9 +229,7 @@ mod tests {
 
     #[test]
     fn every_word_on_a_card_has_one_meaning_and_every_word_is_on_a_card() {
-        type Words = fn(&Card) -> &'static [&'static str];
-        let listed: [(&[Remark], Words); 2] = [(reasons(), |card| card.nulls), (flags(), |card| card.flags)];
-        for (remarks, on_card) in listed {
+        let check = |remarks: &[Remark], on_card: fn(&Card) -> &'static [&'static str]| {
             for card in cards() {
                 for word in on_card(card) {
                     let meanings = remarks.iter().filter(|remark| remark.word == *word).count();
@@ -242,7 +240,9 @@ mod tests {
             for remark in remarks {
                 assert!(cards().iter().any(|card| on_card(card).contains(&remark.word)), "{}", remark.word);
             }
-        }
+        };
+        check(reasons(), |card| card.nulls);
+        check(flags(), |card| card.flags);
         for paper in papers() {
             assert!(cards().iter().any(|card| card.source == *paper), "{}", paper.name);
         }

@@ -27,6 +27,18 @@ fn scaled(statistics: &Statistics, factor: f64) -> Statistics {
     }
 }
 
+/// Three means on a slanted line in the plane, and rows that vary in both directions.
+fn slanted_line() -> Statistics {
+    let about = [(0.25, 0.25), (-0.25, -0.25), (0.5, -0.5), (-0.5, 0.5)];
+    let rows: Vec<f64> = (0..12)
+        .flat_map(|row| {
+            let (mean, (x, y)) = (f64::from(row / 4), about[row as usize % 4]);
+            [mean + x, mean + y]
+        })
+        .collect();
+    made(2, &rows, &(0..12).map(|row| row / 4).collect::<Vec<u32>>())
+}
+
 fn some_statistics() -> Vec<Statistics> {
     let sums_alone = Statistics { scatter: None, ..golden() };
     // The mean of the first class is known less well than it is far from the centre.
@@ -50,10 +62,10 @@ fn some_statistics() -> Vec<Statistics> {
         // Means at right angles, so that a mean cosine is 0; means of length 1, so that a mean logarithm is.
         made(2, &[3.0, 1.0, 3.0, -1.0, -3.0, 1.0, -3.0, -1.0], &[0, 0, 1, 1]),
         made(2, &[1.0, 1.0, 1.0, -1.0, -1.0, 1.0, -1.0, -1.0], &[0, 0, 1, 1]),
-        // As many pairs of cosine 1 as of cosine −1; a mean of 0 beside another; means on a line in the plane.
+        // As many pairs of cosine 1 as of cosine −1; a mean of 0 beside another; means on a line.
         made(1, &[0.5, 1.5, 1.5, 2.5, 2.5, 3.5, -6.5, -5.5], &[0, 0, 1, 1, 2, 2, 3, 3]),
         made(2, &[1.0, 0.0, -1.0, 0.0, 3.0, 1.0, 3.0, -1.0], &[0, 0, 1, 1]),
-        made(2, &[1.0, 0.5, 1.5, -0.5, 2.0, 0.5, 2.5, -0.5, 3.0, 0.5, 3.5, -0.5], &[0, 0, 1, 1, 2, 2]),
+        slanted_line(),
         made(4, &[1.0, 2.0, 0.5, 0.0, 0.0, 1.0, 1.0, 3.0, 2.0, 2.0, 1.0, 0.5, 0.25, 1.0, 0.0, 4.0], &[0, 0, 1, 1]),
         simplex(6),
         made(2, &many, &(0..30).map(|row| row / 3).collect::<Vec<u32>>()),
@@ -143,20 +155,18 @@ fn all_measurements(mut see: impl FnMut(&Measured)) {
     };
     for statistics in some_statistics() {
         for head in some_heads(&statistics) {
+            let evidence = Evidence { head: head.as_ref(), dropped_classes: 1, ..bare(&statistics) };
             for (findings, ood_mean) in some_findings(statistics.dim) {
-                let evidence = Evidence {
-                    head: head.as_ref(),
-                    findings: findings.as_ref(),
-                    ood_mean: ood_mean.as_deref(),
-                    dropped_classes: 1,
-                    ..bare(&statistics)
-                };
-                for options in some_options() {
-                    look(&evidence, &options, &everything());
-                }
-                // Nearest means alone are decided for those who name their accuracy.
-                look(&evidence, &Options::default(), &select(&["ncc_accuracy"]));
+                let evidence = Evidence { findings: findings.as_ref(), ood_mean: ood_mean.as_deref(), ..evidence };
+                look(&evidence, &Options::default(), &everything());
             }
+            // Options do not change what was found, but what there is without it.
+            let ood_mean = vec![1.5; statistics.dim];
+            for options in some_options() {
+                look(&Evidence { ood_mean: Some(&ood_mean), ..evidence }, &options, &everything());
+            }
+            // Nearest means alone are decided for those who name their accuracy.
+            look(&evidence, &Options::default(), &select(&["ncc_accuracy"]));
         }
     }
 }

@@ -15,8 +15,8 @@
 //!
 //! Only states cross a thread, a process or a machine. A state is made of integers: the program rounds every row once, to
 //! a grid that the row's own chunk of the file decides, and all arithmetic after that is exact. So merging is addition,
-//! and equal rows give equal bits, whatever the order, the threads, the batches or the shards. The report estimates, beside
-//! each number, how much of it that one rounding may have changed. `docs/design.md` explains this in two pages.
+//! and equal rows give equal bits, whatever the order, the threads, the batches or the shards. Where that one rounding may
+//! have changed a number, the report estimates beside it by how much. `docs/design.md` explains this in two pages.
 //!
 //! # The rooms
 //!
@@ -42,11 +42,11 @@
 //!
 //! | question | start at |
 //! |---|---|
-//! | the formula of a metric | [`metrics`], `catalogue`: each card names its function |
-//! | which rows are used, refused or left out | `archive/row_policy.rs`; whole classes (`--min-count`): `pipeline/first_pass/count.rs`, and for states that exist already `pipeline/finish.rs` |
-//! | where a page of Parquet is decoded | `archive/parquet/pages` |
+//! | the formula of a metric | `metrics/catalogue/`, a file a family: each card names its function |
+//! | which rows are used, refused or left out | `archive/row_policy.rs`; whole classes (`--min-count`): `pipeline/first_pass/count.rs`, for states that exist already `pipeline/finish.rs`, in SQL `sql/functions/evaluate.rs` |
+//! | where a page of Parquet is decoded | `archive/parquet/pages`; pages with nulls and rare encodings: `archive/parquet/batches.rs` |
 //! | where a new format of files goes | `archive/container.rs`, `docs/adding-a-format.md` |
-//! | what SQL makes of `nc1_pinv(feature, label)` | `sql/functions/catalogue.rs`; it becomes `nc1_pinv_of(nc_state(feature, label))` in `sql/aggregates/of_rows.rs` |
+//! | what SQL makes of `nc1_pinv(feature, label)` | `sql/aggregates/of_rows.rs` (`simplify`): it becomes `nc1_pinv_of(nc_state(feature, label))`, which `sql/functions/of_state.rs` hands to `metrics::measure` |
 //! | where a device takes over | [`kernels::Device`], [`kernels::Kernels`] |
 //! | what a state file holds, byte by byte | `store/format.rs`, `docs/state-file.md` |
 //! | what happens to damaged input | `docs/faults.md` |
@@ -55,10 +55,11 @@
 //!
 //! - No result depends on threads, order, or how rows were batched. The reader alone decides what a chunk is.
 //! - Memory depends on classes, dimensions, threads and the groups open at once, never on the number of rows. No array is
-//!   K×K, except where K < D.
-//! - [`kernels::Device`] is chosen once for a run. Each worker owns a [`kernels::Workspace`], and no function keeps memory
-//!   between calls in any other place.
-//! - Only [`linalg`] and [`kernels`] know faer. Only [`archive`] reads Parquet, and only [`report`] writes it. Only `sql`
+//!   K×K, except where K ≤ D + 1.
+//! - [`kernels::Device::detect`] alone chooses a device, and a job keeps the choice. Each worker owns a
+//!   [`kernels::Workspace`], and no function keeps memory between calls in any other place.
+//! - Only [`linalg`] and [`kernels`] know faer. Only [`archive`] reads Parquet, and only [`report`] writes it
+//!   (`COPY` in SQL is DataFusion's). Only `sql`
 //!   and its command know DataFusion; all else builds without it.
 //! - A number that cannot be computed is absent and has a reason. Rows are used, left out by the user's own flag and
 //!   counted, or the run fails and says where.

@@ -1,4 +1,4 @@
-//! The catalogue: the files of an archive, their units, and how they are known again.
+//! The catalogue: the files of an archive, their units, and how a later run recognises them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

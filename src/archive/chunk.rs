@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::codes::Coded;
 use super::grouping::Grouping;
 use super::row_policy::{RowCheck, RowPolicy, RowStatus, counts_towards_grid};
-use super::rows::{Decoded, GroupRows, Skipped, Values};
+use super::rows::{DecodedChunk, GroupRows, Skipped, Values};
 use super::vectors::Vectors;
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ pub(super) fn assemble(
     vectors: Vectors,
     labels: Coded,
     grouping: Grouping,
-) -> Result<Decoded> {
+) -> Result<DecodedChunk> {
     let rows = labels.codes.len();
     let check = RowCheck::new(policy, &labels.codes, &labels.values);
     let mut defects = vectors.defects.iter().copied().peekable();
@@ -70,7 +70,7 @@ pub(super) fn assemble(
         .map(|((key, rows), skipped)| GroupRows { key, rows: (rows.len() < all).then_some(rows), skipped })
         .collect();
     parts.sort_by(|a, b| a.key.cmp(&b.key));
-    Ok(Decoded { dim: dim.max(1), values, codes, classes, file_rows, parts })
+    Ok(DecodedChunk { dim: dim.max(1), values, codes, classes, file_rows, parts })
 }
 
 /// Keeps these rows of `dim` values; `rows` ascend.

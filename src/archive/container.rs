@@ -20,7 +20,7 @@ pub(super) trait Format: fmt::Debug + Sync {
     /// Extensions, in small letters, of files that are of this format whatever is in them.
     fn extensions(&self) -> &'static [&'static str];
 
-    /// Whether a file with these first and last bytes is of this format, or was before it was damaged.
+    /// Whether a file with these first and last bytes looks like this format, even if it is damaged.
     fn recognises(&self, head: &[u8], tail: &[u8]) -> bool;
 
     /// Bytes of memory that [`open`](Self::open) takes.
@@ -50,7 +50,7 @@ pub(super) trait Container: fmt::Debug + Send + Sync {
     /// The columns, in the order of the file.
     fn columns(&self) -> &[StoredColumn];
 
-    /// How many units the file has: what one thread reads at a time and a ledger counts. A chunk lies within one unit,
+    /// How many units the file has. One thread reads a unit, and a ledger counts it as one entry. A chunk lies within one unit,
     /// so results depend on where units begin. Formats without row groups have units of one fixed number of rows.
     fn units(&self) -> usize;
 

@@ -1,6 +1,6 @@
 //! The archive: finds files, chooses columns, lists units of rows, and reads them chunk by chunk.
 //!
-//! `container` is the seam to formats of files and `read_at` the seam to their bytes; `parquet` is the one format.
+//! `container` is the interface to formats of files, `read_at` the one to their bytes; `parquet` is the only format.
 //! Above them, `plan` makes an `Archive` of inputs, `read` gives its chunks, and `table` shows the same files to
 //! SQL. `row_policy` says which rows are used.
 
@@ -61,7 +61,7 @@ pub use read::UnitReader;
 pub use request::{Key, Policy, Request};
 #[cfg(feature = "sql")]
 pub(crate) use row_policy::{RowAdvice, RowCheck, RowDefect, RowPolicy, RowStatus};
-pub use rows::{Decoded, GroupRows, Skipped, Unit, Values, chunk_rows};
+pub use rows::{DecodedChunk, GroupRows, Skipped, Unit, Values, chunk_rows};
 pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, Wanted};
 
 /// The code of a row without a label in [`code_labels`].

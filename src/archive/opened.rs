@@ -11,7 +11,7 @@ use super::head::Spellings;
 use super::keys::Filter;
 use super::passed::{Passed, passed_over};
 use super::row_policy::RowPolicy;
-use super::rows::{Decoded, Unit, Values};
+use super::rows::{DecodedChunk, Unit, Values};
 use crate::batch::{Label, LabelKind};
 use crate::error::Result;
 
@@ -150,7 +150,7 @@ impl Archive {
     }
 
     /// Takes back a chunk, whose memory serves the next one.
-    pub fn recycle(&self, chunk: Decoded) {
+    pub fn recycle(&self, chunk: DecodedChunk) {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() < SPARE {
             spare.push(chunk.values);

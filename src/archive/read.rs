@@ -10,7 +10,7 @@ use super::escape::escaped;
 use super::file_columns::FileColumns;
 use super::grouping::Grouping;
 use super::opened::Archive;
-use super::rows::{Decoded, chunk_rows};
+use super::rows::{DecodedChunk, chunk_rows};
 use super::unit_rows::UnitRows;
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -53,7 +53,7 @@ impl<'a> UnitReader<'a> {
     /// [`Data`](crate::error::ErrorKind::Data) with file, row group and row for what cannot be used, and for a file
     /// that is damaged or has changed.
     #[expect(clippy::should_implement_trait, reason = "an iterator would have to say what comes after an error")]
-    pub fn next(&mut self) -> Result<Option<Decoded>> {
+    pub fn next(&mut self) -> Result<Option<DecodedChunk>> {
         let catalogue = &self.archive.catalogue;
         while let Some(count) = self.rows.left(chunk_rows(self.dim)) {
             let decoded = self.decode(count).map_err(|error| self.rows.locate(catalogue, error))?;
@@ -66,7 +66,7 @@ impl<'a> UnitReader<'a> {
         Ok(None)
     }
 
-    fn decode(&mut self, count: usize) -> Result<Decoded> {
+    fn decode(&mut self, count: usize) -> Result<DecodedChunk> {
         let base = self.rows.done();
         let position = Position { base, in_file: self.rows.unit().first + base };
         let archive = self.archive;

@@ -41,7 +41,7 @@ pub enum Values {
 /// Rows outside the filters and rows of the ignored label are included, since they count towards the grid, but they are in
 /// no group. A chunk may have no rows at all if all were left out; then `dim` has no meaning.
 #[derive(Clone, Debug)]
-pub struct Decoded {
+pub struct DecodedChunk {
     /// `D`.
     pub dim: usize,
     /// Rows × D, row-major, all finite.
@@ -67,7 +67,7 @@ pub struct GroupRows {
     pub skipped: Skipped,
 }
 
-impl Decoded {
+impl DecodedChunk {
     /// The rows as a batch.
     ///
     /// # Errors

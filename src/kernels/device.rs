@@ -83,7 +83,7 @@ impl Device {
 
     /// The device for a run whose user names none: the CPU.
     ///
-    /// This is the one place where a device is chosen.
+    /// Every run, query and accumulator that is not given a device asks this function, and no other place chooses one.
     pub fn detect() -> Self {
         Self::new("cpu", || Box::<Cpu>::default())
     }

@@ -29,7 +29,7 @@ pub enum Normaliser {
 /// Which mean represents the out-of-distribution rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OodMean {
-    /// The unweighted mean of their class means, as in the reference implementation; unlabelled rows are one class.
+    /// The unweighted mean of their class means, as in the Python package `neural_collapse`; unlabelled rows are one class.
     Classes,
     /// The mean of all rows.
     Rows,
@@ -53,7 +53,8 @@ pub enum NecoDenominator {
     Raw,
 }
 
-/// Conventions; the default is the reference's where there is one.
+/// Conventions. The defaults are those of the Python package `neural_collapse` (rhubarbwu/neural-collapse) where it has
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a convention of its own, set by its own name")]
 pub struct Options {

@@ -34,7 +34,7 @@ impl Outcome {
         number.ok_or(reason).into()
     }
 
-    /// With a floor.
+    /// Sets the least attainable value.
     #[must_use]
     pub(super) fn floor(mut self, floor: Option<f64>) -> Self {
         self.floor = floor;
@@ -50,7 +50,7 @@ impl Outcome {
         self
     }
 
-    /// With a remark, if `holds`.
+    /// Adds a remark if `holds`.
     #[must_use]
     pub(super) fn flag_if(mut self, holds: bool, flag: &'static str) -> Self {
         if holds {

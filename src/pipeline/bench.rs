@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
 use super::Rounding;
-use crate::archive::{Archive, Decoded, GroupRows, Skipped, Values, chunk_rows};
+use crate::archive::{Archive, DecodedChunk, GroupRows, Skipped, Values, chunk_rows};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::kernels::Workspace;
@@ -102,12 +102,12 @@ pub fn bench(archive: Option<&Archive>) -> Result<Bench> {
     Ok(Bench { rows, dim, classes: chunk.classes.len(), bytes, stages })
 }
 
-fn first_chunk(archive: &Archive) -> Result<Decoded> {
+fn first_chunk(archive: &Archive) -> Result<DecodedChunk> {
     archive.read(0)?.next()?.filter(|chunk| !chunk.codes.is_empty()).ok_or_else(|| Error::missing("no row is usable"))
 }
 
 /// Seconds to add a chunk to a state, with or without a scatter matrix, that has it already.
-fn add(chunk: &Decoded, scatter: bool) -> Result<f64> {
+fn add(chunk: &DecodedChunk, scatter: bool) -> Result<f64> {
     let (mut state, shifts, mut workspace) = (State::new(scatter), Shifts::default(), Workspace::default());
     best(&mut || Rounding::default().add(chunk, &mut state, &shifts, &mut workspace))
 }
@@ -127,7 +127,7 @@ fn unreadable(error: std::io::Error) -> Error {
 }
 
 /// Rows of pseudo-random numbers about ten means.
-fn made() -> Decoded {
+fn made() -> DecodedChunk {
     let (rows, classes) = (chunk_rows(DIM), 10_u32);
     let mut state = 1_u64;
     let mut next = || {
@@ -137,7 +137,7 @@ fn made() -> Decoded {
     let codes: Vec<u32> = (0..rows as u32).map(|row| row * 7 % classes).collect();
     let values = codes.iter().flat_map(|&code| vec![code as f32; DIM]).map(|mean| mean + next()).collect();
     let part = GroupRows { key: Vec::new(), rows: None, skipped: Skipped::default() };
-    Decoded {
+    DecodedChunk {
         dim: DIM,
         values: Values::F32(values),
         codes,

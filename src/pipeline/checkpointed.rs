@@ -27,7 +27,7 @@ pub struct Saving {
 }
 
 impl Saving {
-    /// How often the state is written unless somebody wants it otherwise.
+    /// How often the state is written by default.
     pub const EVERY: Duration = Duration::from_mins(1);
 
     /// Writes the state to this file, as often as `nckit accumulate` does by default.

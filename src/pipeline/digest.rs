@@ -2,7 +2,7 @@
 
 use arrow::datatypes::ToByteSlice;
 
-use crate::archive::{Decoded, Values};
+use crate::archive::{DecodedChunk, Values};
 use crate::batch::Label;
 
 /// An odd number without pattern: the golden ratio in 64 bits.
@@ -11,7 +11,7 @@ const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 /// The share of a chunk in its unit's digest: chunks are hashed in any order, and their shares are added, wrapping.
 ///
 /// Ledgers keep it, so it is the same in every version of this crate.
-pub(super) fn share(chunk: &Decoded, number: usize) -> u64 {
+pub(super) fn share(chunk: &DecodedChunk, number: usize) -> u64 {
     let values = match &chunk.values {
         Values::F16(values) => hash(values.as_slice().to_byte_slice()),
         Values::F32(values) => hash(values.as_slice().to_byte_slice()),
@@ -62,8 +62,8 @@ fn u64_of(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn chunk(values: &[f32], codes: &[u32], classes: &[i128]) -> Decoded {
-        Decoded {
+    fn chunk(values: &[f32], codes: &[u32], classes: &[i128]) -> DecodedChunk {
+        DecodedChunk {
             dim: 2,
             values: Values::F32(values.to_vec()),
             codes: codes.to_vec(),

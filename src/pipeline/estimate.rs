@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::first_pass::{FirstPass, Summary};
-use crate::archive::Decoded;
+use crate::archive::DecodedChunk;
 use crate::error::Result;
 use crate::kernels::gram::{self, Par};
 use crate::linalg::symmetric_eigen;
@@ -43,7 +43,7 @@ impl FirstPass {
     }
 
     fn sample(&self) -> Result<Option<Sample>> {
-        let decode = || -> Result<(Option<Decoded>, f64)> {
+        let decode = || -> Result<(Option<DecodedChunk>, f64)> {
             let start = Instant::now();
             let chunk = self.archive.read(0)?.next()?;
             Ok((chunk, start.elapsed().as_secs_f64()))

@@ -148,8 +148,8 @@ impl Finish {
         report(evaluation, of_rows, groups, left_out.collect())
     }
 
-    /// Leaves classes with too few or too many rows out of numbers that were pooled over all: what needs the scatter has a
-    /// reason instead of a value then, unless no class had any.
+    /// Leaves out the classes under `--min-count` and over `--max-count`. The scatter of a state is summed over all classes, so
+    /// it goes once a class with scatter is left out, and metrics that need it are null.
     fn leave_out(&self, group: &mut GroupEvidence) {
         let options = &self.evaluation.job.options;
         let counts = options.min_count.unwrap_or(1)..=options.max_count.unwrap_or(u64::MAX);

@@ -19,9 +19,9 @@ use crate::store::locate;
 pub struct HeadRules {
     /// Which row is which class, and what classes are called.
     pub naming: Naming,
-    /// `(key, value)` of groups that get a head: different keys are and, the same key twice is or. Empty is all groups.
+    /// `(key, value)` of groups that get a head: every key named has to match, in one of the values given for it. Empty is all groups.
     pub only_for: Vec<(String, String)>,
-    /// What becomes of a group whose head is not there: an error, or no number that needs one.
+    /// What happens to a group whose head is missing: the run fails, or metrics that need a head are null.
     pub missing: Policy,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The first read makes a state of every group ([`CheckpointedPass`] keeps them in a file); a second one, of the same rows or
 //! others, is made only for metrics that need means or classifier beside each row. Groups are taken in batches that fit
-//! into memory, and a wave's states are gone before the next begins. Measuring is both in one process, and [`Finish`] is
+//! into memory, and the states of a batch are gone before the next begins. Measuring is both in one process, and [`Finish`] is
 //! the second half alone.
 
 mod accumulator;

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::archive::{Archive, Decoded};
+use crate::archive::{Archive, DecodedChunk};
 use crate::error::{Error, Result};
 
 /// How far a run has come, and whether it should stop.
@@ -47,7 +47,7 @@ pub(super) fn scan<W: Send>(
     threads: usize,
     watch: &Watch,
     worker: impl Fn() -> W + Sync,
-    look: impl Fn(&mut W, Place, &Decoded) -> Result<()> + Sync,
+    look: impl Fn(&mut W, Place, &DecodedChunk) -> Result<()> + Sync,
 ) -> Result<Vec<W>> {
     let (workers, _) = scan_until(archive, units, threads, watch, None, worker, look)?;
     if watch.stop.load(Ordering::Relaxed) { Err(Error::interrupted("stopped before the end")) } else { Ok(workers) }
@@ -66,7 +66,7 @@ pub(super) fn scan_until<W: Send>(
     watch: &Watch,
     pause: Option<&(dyn Fn() -> bool + Sync)>,
     worker: impl Fn() -> W + Sync,
-    look: impl Fn(&mut W, Place, &Decoded) -> Result<()> + Sync,
+    look: impl Fn(&mut W, Place, &DecodedChunk) -> Result<()> + Sync,
 ) -> Result<(Vec<W>, usize)> {
     let queue = Queue { units: units.len(), threads, state: Mutex::default(), changed: Condvar::new(), watch, pause };
     let work = || {
@@ -119,7 +119,7 @@ fn read_unit<W>(
     position: usize,
     queue: &Queue<'_>,
     worker: &mut W,
-    look: &impl Fn(&mut W, Place, &Decoded) -> Result<()>,
+    look: &impl Fn(&mut W, Place, &DecodedChunk) -> Result<()>,
 ) {
     let start = Place { unit: position, chunk: 0 };
     let Some(mut reader) = queue.attempt(start, || archive.read(unit)) else { return };
@@ -147,7 +147,7 @@ fn read_unit<W>(
 
 enum Task {
     Unit(usize),
-    Chunk(Place, Box<Decoded>),
+    Chunk(Place, Box<DecodedChunk>),
 }
 
 struct Queue<'a> {
@@ -165,7 +165,7 @@ struct Pending {
     next_unit: usize,
     /// Workers with a unit open.
     readers: usize,
-    chunks: VecDeque<(Place, Box<Decoded>)>,
+    chunks: VecDeque<(Place, Box<DecodedChunk>)>,
     /// The failure of the earliest place so far.
     failure: Option<(Place, Error)>,
     aborted: bool,
@@ -206,7 +206,7 @@ impl Queue<'_> {
     }
 
     /// Gives a chunk to a worker without a unit, or back.
-    fn offer(&self, place: Place, chunk: Decoded) -> Option<Decoded> {
+    fn offer(&self, place: Place, chunk: DecodedChunk) -> Option<DecodedChunk> {
         let mut pending = self.lock();
         if pending.chunks.len() >= self.threads - pending.readers {
             return Some(chunk);

@@ -7,7 +7,7 @@ use super::ScoreSink;
 use super::evaluate::{Evaluation, GroupEvidence, TrainUnits};
 use super::first_pass::at_row;
 use super::scan::{Place, Watch, scan};
-use crate::archive::{Archive, Decoded, Key};
+use crate::archive::{Archive, DecodedChunk, Key};
 use crate::error::Result;
 use crate::kernels::{Projection, Workspace};
 use crate::metrics::neco_projection;
@@ -128,7 +128,7 @@ impl Evaluation {
         rows.keys.iter().enumerate().for_each(|(at, key)| by_key.entry(key).or_default().push(at));
         let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| by_key.contains_key(key));
         let units: Vec<usize> = rows.units.iter().copied().filter(serves).collect();
-        let look = |(seen, workspace): &mut (SeenGroups, Workspace), place: Place, chunk: &Decoded| {
+        let look = |(seen, workspace): &mut (SeenGroups, Workspace), place: Place, chunk: &DecodedChunk| {
             let batch = chunk.finite_batch()?;
             for part in &chunk.parts {
                 for &group in by_key.get(&part.key).into_iter().flatten() {
@@ -170,7 +170,7 @@ impl GroupEvidence {
         &self,
         role: Role,
         file: &str,
-        (chunk, rows): (&Decoded, Option<&[u32]>),
+        (chunk, rows): (&DecodedChunk, Option<&[u32]>),
         verdicts: &[Verdict],
         score: ScoreSink<'_>,
     ) -> Result<()> {

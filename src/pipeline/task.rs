@@ -1,4 +1,4 @@
-//! What is to be counted, and how a state knows it again.
+//! What is to be counted, and how a state recognises it later.
 
 use std::path::Path;
 

@@ -16,7 +16,7 @@ pub(super) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-/// What DataFusion failed of, as an error of this crate.
+/// Turns an error of DataFusion into an error of this crate.
 ///
 /// An error that came from this crate keeps its kind, its facts and its help, whatever it was wrapped in. What is wrong
 /// with a statement is [`Usage`](ErrorKind::Usage), what is wrong with rows is [`Data`](ErrorKind::Data).

@@ -1,4 +1,4 @@
-//! One adapter for every state, one for every metric: what DataFusion sees of this crate.
+//! States and metrics as DataFusion functions, aggregates and tables.
 //!
 //! | function | what it makes |
 //! |---|---|
@@ -19,9 +19,9 @@
 //! | `nc_decisions(feature, label, state [, head])` | decisions of nearest centre and classifier on rows |
 //! | `<key>_of(decisions)`, `<key>(feature, label, state, head)` | a metric of NC4 |
 //! | `nc1_cdnv_directional(feature, label, state)`, `hug_intra(feature, label, state, head)` | of the rows that made the state |
-//! | `nc5_neco_auroc(feature, label, state, is_outside [, head])` | NECO, and `nc5_neco_fpr95` |
+//! | `nc5_neco_auroc(feature, label, state, is_out_of_distribution [, head])` | NECO, and `nc5_neco_fpr95` |
 //! | `nc_head(path [, key [, transposed]])` | a classifier; a plain path is one too |
-//! | `nc_share(x)` | a value that rows share which it is joined with: for states of several groups beside rows |
+//! | `nc_share(x)` | a value that is joined to many rows, without a copy for each of them |
 //!
 //! A metric without a value is null. Conventions are [`Settings`], `SET nc.centring = 'sample'`; which row of a head is
 //! which class is one of them, `SET nc.head_rows = 'one-based'`. `nc_measure` and `nc_measure_of` say beside the metrics

@@ -1,15 +1,17 @@
-//! A room imports only from rooms above it, and faer stays where it belongs.
+//! A room imports only from rooms before it in this list, and some packages are known to their owners alone.
+//!
+//! The tables of `lib.rs` show the same order, from top to bottom.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the bottom of the import graph to its top; `main` and `lib` may see all.
+/// In the order of imports: each room may import from those before it. `main` and `lib` may see all.
 const ROOMS: [&str; 13] = [
     "error", "batch", "grid", "kernels", "state", "linalg", "metrics", "archive", "store", "report", "sql", "pipeline",
     "cli",
 ];
 
-/// Inside `sql`, from the bottom to the top; `sql` itself, which registers everything, may see all.
+/// The same inside `sql`. `sql` itself may see all.
 const SQL: [&str; 8] = ["error", "settings", "values", "functions", "aggregates", "sources", "rules", "session"];
 
 /// Rooms that may know a package which is not for everybody.
@@ -27,7 +29,7 @@ const OWNERS: [(&str, &[&str]); 11] = [
     ("safetensors", &["archive"]),
 ];
 
-/// From the bottom of `archive` to its top; `mod` names them all.
+/// The same inside `archive`; its `mod` names them all.
 const ARCHIVE: [&str; 36] = [
     "escape",
     "dtype",
@@ -223,7 +225,7 @@ fn archive_offences(path: &Path, text: &str, handed_on: &[(String, String)]) -> 
 }
 
 #[test]
-fn modules_of_the_archive_import_only_from_modules_below() {
+fn modules_of_the_archive_import_only_from_modules_before_them() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/archive");
     let handed_on = handed_on(&fs::read_to_string(root.join("mod.rs")).unwrap());
     assert!(handed_on.contains(&("pooled_summary".to_owned(), "pooling".to_owned())), "{handed_on:?}");

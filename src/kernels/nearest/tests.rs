@@ -54,7 +54,7 @@ fn more_candidates_and_rows_than_a_tile() {
     }
 }
 
-/// The reference's own expansion puts a row that sits on the second mean into the first class.
+/// The usual expansion `‖x‖² − 2 x·μ + ‖μ‖²` puts a row that sits on the second mean into the first class.
 #[test]
 fn a_large_common_offset_costs_no_digits() {
     let dim = 5;

@@ -10,15 +10,15 @@ use crate::metrics::outcome::Outcome;
 /// The function that makes a metric, by what it is a function of.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::metrics) enum Formula {
-    /// Of all that is known of a group.
+    /// Takes the whole context of a group.
     Group(fn(&MetricContext<'_>) -> Outcome),
-    /// Of the centred class means.
+    /// Takes the centred class means.
     Means(fn(&Geometry) -> Outcome),
-    /// Of the classifier's rows.
+    /// Takes the classifier's rows.
     Weights(fn(&Geometry) -> Outcome),
-    /// Of the classifier's rows beside the centred class means.
+    /// Takes the classifier's rows and the centred class means.
     Duality(fn(&nc3::Duality<'_>) -> Outcome),
-    /// Of the decisions on rows.
+    /// Takes the decisions on rows.
     Decisions(fn(&Decided) -> Outcome),
 }
 

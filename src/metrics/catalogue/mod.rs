@@ -1,5 +1,5 @@
-//! What every metric is: a card for each, in the order in which records show them, and one file of cards a family or
-//! two.
+//! What every metric is: a card for each, in the order in which records show them, and a file for each family. `gnc2`
+//! also holds HUG, `nc5` also MSE.
 //!
 //! A card names the function that makes its metric, so a card without a formula does not compile.
 

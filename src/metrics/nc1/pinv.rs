@@ -25,7 +25,7 @@ pub(in crate::metrics) struct Pinv {
     pub cut_off: f64,
     /// The value with the cut-off `D ε` of `f64` alone; `None` if it leaves the range of numbers.
     pub value_f64: Option<f64>,
-    /// The value with the cut-off `D ε` of `f32` alone, the reference's default.
+    /// The value with the cut-off `D ε` of `f32` alone, the default of the Python package `neural_collapse`.
     pub value_reference_f32: Option<f64>,
     /// Classes of one row, whose scatter is 0, which makes the value too small.
     pub singleton_classes: usize,

@@ -256,7 +256,7 @@ fn tiny_eigenvalues_are_told() {
     let (dim, axes) = (3, 2);
     let (mut rows, labels) = cross(dim, axes, |_| 0.25);
     rows.chunks_mut(dim).for_each(|row| row[1] *= 2_f64.powi(-12));
-    // Along the second axis Σ_B is 2^-24 of the first: kept in f64, dropped at the reference's cut-off in f32.
+    // Along the second axis Σ_B is 2^-24 of the first: kept in f64, dropped at the cut-off of `neural_collapse` in f32.
     let statistics = statistics(dim, &rows, &labels);
     let nc1 = pinv_of(&statistics).unwrap();
     assert_eq!(nc1.rank, 2);

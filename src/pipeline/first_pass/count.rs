@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::{FirstPass, differ_in_length};
-use crate::archive::{Archive, Decoded, Key, Policy, Skipped, is_damage};
+use crate::archive::{Archive, DecodedChunk, Key, Policy, Skipped, is_damage};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
 use crate::kernels::{Profile, Workspace};
@@ -38,7 +38,7 @@ impl Rounding {
     /// Adds all rows of a chunk, whatever their groups.
     pub(in crate::pipeline) fn add(
         self,
-        chunk: &Decoded,
+        chunk: &DecodedChunk,
         state: &mut State,
         shifts: &Shifts,
         workspace: &mut Workspace,
@@ -81,7 +81,7 @@ impl KeptClasses {
     }
 
     /// The rows of a part that are of a class kept.
-    fn rows(&self, chunk: &Decoded, key: &Key, rows: Option<&[u32]>) -> Vec<u32> {
+    fn rows(&self, chunk: &DecodedChunk, key: &Key, rows: Option<&[u32]>) -> Vec<u32> {
         let kept: Vec<bool> = match self.classes.get(key) {
             Some(classes) => chunk.classes.iter().map(|label| classes.contains(label)).collect(),
             None => vec![false; chunk.classes.len()],
@@ -130,7 +130,7 @@ impl FirstPass {
         Ok((sound, reasons))
     }
 
-    /// Counts classes by reading labels alone, if some are to be left out.
+    /// Finds the classes that `--min-count` and `--max-count` keep, by reading labels alone; `None` if neither is given.
     pub(in crate::pipeline) fn count_classes(
         &self,
         sound: &[bool],
@@ -199,7 +199,7 @@ fn count(
 ) -> Result<Counted> {
     let shifts = ShiftTables::default();
     let bits = first_pass.archive.significand_bits();
-    let look = |(worker, workspace): &mut (Counted, Workspace), place: Place, chunk: &Decoded| {
+    let look = |(worker, workspace): &mut (Counted, Workspace), place: Place, chunk: &DecodedChunk| {
         let batch = chunk.finite_batch()?;
         let profile = first_pass.rounding.profile(&batch, workspace)?;
         let mut entry = LedgerEntry::default();
@@ -265,7 +265,7 @@ fn count(
 }
 
 /// Whether there is memory for the classes of these rows that a state does not have yet.
-fn room_for(meter: &Meter, chunk: &Decoded, rows: Option<&[u32]>, state: &ClassSums) -> Result<()> {
+fn room_for(meter: &Meter, chunk: &DecodedChunk, rows: Option<&[u32]>, state: &ClassSums) -> Result<()> {
     let all = classes_bytes(&chunk.classes, chunk.dim);
     if meter.check_growth(all).is_ok() {
         return Ok(());
@@ -284,7 +284,7 @@ pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result
     let units: Vec<usize> = (0..archive.units().len()).collect();
     let one_class = [Label::Int(0)];
     let shifts = ShiftTables::default();
-    let look = |(groups, workspace): &mut (Groups, Workspace), chunk: &Decoded| {
+    let look = |(groups, workspace): &mut (Groups, Workspace), chunk: &DecodedChunk| {
         let mut batch = chunk.finite_batch()?;
         let codes = vec![0; chunk.codes.len()];
         if plan.job.options.ood_mean == OodMean::Rows {
@@ -333,7 +333,7 @@ pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result
 }
 
 /// Says where the row of a chunk is in its file.
-pub(in crate::pipeline) fn at_row(error: Error, archive: &Archive, unit: usize, chunk: &Decoded) -> Error {
+pub(in crate::pipeline) fn at_row(error: Error, archive: &Archive, unit: usize, chunk: &DecodedChunk) -> Error {
     let unit = &archive.units()[unit];
     let row = error.fact("row").and_then(|row| row.parse::<usize>().ok()).and_then(|row| chunk.file_rows.get(row));
     let error = match row {

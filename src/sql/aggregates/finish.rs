@@ -10,20 +10,20 @@ use crate::sql::functions::evaluate::{Beside, keys_of_states, metric, table};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Held;
 use crate::sql::values::head::{HeadPlace, Library};
+use crate::sql::values::sql_state::SqlState;
 use crate::sql::values::state_column;
-use crate::sql::values::summary::Summary;
 
 /// A group of rows, and the head that came with them.
 #[derive(Default)]
 pub(in crate::sql) struct GroupedRows {
-    pub(in crate::sql) summary: Summary,
+    pub(in crate::sql) summary: SqlState,
     pub(in crate::sql) head: Option<HeadPlace>,
     /// The memory of the session that it holds until it is dropped.
     pub(in crate::sql) held: Option<Held>,
 }
 
 /// What is made of a group once all its rows are in.
-pub(in crate::sql) trait Finish: Send + Sync + 'static {
+pub(in crate::sql) trait FinishGroups: Send + Sync + 'static {
     /// The values of groups, one a row, each with the head that came with its rows.
     fn finish(&self, groups: &[GroupedRows]) -> Result<ArrayRef>;
 }
@@ -31,7 +31,7 @@ pub(in crate::sql) trait Finish: Send + Sync + 'static {
 /// Groups become states.
 pub(in crate::sql) struct ToStates;
 
-impl Finish for ToStates {
+impl FinishGroups for ToStates {
     fn finish(&self, groups: &[GroupedRows]) -> Result<ArrayRef> {
         Ok(Arc::new(state_column::encode(groups.iter().map(|group| Some(&group.summary)))?))
     }
@@ -43,7 +43,7 @@ pub(in crate::sql) struct ToMetric {
     pub(in crate::sql) settings: Settings,
 }
 
-impl Finish for ToMetric {
+impl FinishGroups for ToMetric {
     fn finish(&self, groups: &[GroupedRows]) -> Result<ArrayRef> {
         let heads = heads(groups)?;
         metric(self.key, &beside(groups, &heads), &self.settings)
@@ -55,7 +55,7 @@ pub(in crate::sql) struct ToMeasurements {
     pub(in crate::sql) settings: Settings,
 }
 
-impl Finish for ToMeasurements {
+impl FinishGroups for ToMeasurements {
     fn finish(&self, groups: &[GroupedRows]) -> Result<ArrayRef> {
         let heads = heads(groups)?;
         Ok(Arc::new(table(&keys_of_states(), &beside(groups, &heads), &self.settings)?))

@@ -10,13 +10,13 @@ use datafusion::logical_expr::EmitTo;
 use crate::error::{Error, Result};
 use crate::kernels::Workspace;
 use crate::sql::aggregates::accumulator::Aggregation;
-use crate::sql::aggregates::finish::{Finish, GroupedRows};
+use crate::sql::aggregates::finish::{FinishGroups, GroupedRows};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
 use crate::sql::values::head::{self, HeadPlace};
-use crate::sql::values::rows::{LabelledRows, Rounded, Rounding};
+use crate::sql::values::rows::{GridChoice, LabelledRows, RoundedChunk};
+use crate::sql::values::sql_state::SqlState;
 use crate::sql::values::state_column::{self, States};
-use crate::sql::values::summary::Summary;
 use crate::state::{Accumulate, Shifts};
 
 /// Accumulates groups. Arguments are a vector, a label, then in any order a head and what rounds the rows.
@@ -26,7 +26,7 @@ pub(in crate::sql) struct RowAggregation {
     takes_head: bool,
     settings: Settings,
     budget: Budget,
-    finish: Box<dyn Finish>,
+    finish: Box<dyn FinishGroups>,
     groups: Vec<GroupedRows>,
     /// The shifts of the classes of each group.
     shifts: Vec<Shifts>,
@@ -34,7 +34,7 @@ pub(in crate::sql) struct RowAggregation {
 }
 
 /// Bytes that a group holds, the shifts of its classes among them.
-fn held_bytes(summary: &Summary) -> u64 {
+fn held_bytes(summary: &SqlState) -> u64 {
     let sums = summary.class_sums();
     summary.bytes() + (sums.classes() * (8 * sums.dim() + SHIFT) + sums.text_bytes()) as u64
 }
@@ -48,7 +48,7 @@ impl RowAggregation {
         takes_head: bool,
         settings: Settings,
         budget: Budget,
-        finish: Box<dyn Finish>,
+        finish: Box<dyn FinishGroups>,
     ) -> Self {
         Self {
             scatter,
@@ -82,7 +82,7 @@ impl Aggregation for RowAggregation {
 
     fn resize(&mut self, groups: usize) {
         let scatter = self.scatter;
-        self.groups.resize_with(groups, || GroupedRows { summary: Summary::new(scatter), ..GroupedRows::default() });
+        self.groups.resize_with(groups, || GroupedRows { summary: SqlState::new(scatter), ..GroupedRows::default() });
         self.shifts.resize_with(groups, Shifts::default);
     }
 
@@ -103,7 +103,7 @@ impl Aggregation for RowAggregation {
         let rounding = rounding(rest)?;
         let mut touched = BTreeSet::new();
         rows.each_chunk(&rounding, settings, workspace, |rounded, workspace| {
-            let Rounded { chunk, rows: places, own_grid } = rounded;
+            let RoundedChunk { chunk, rows: places, own_grid } = rounded;
             let mut members: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
             for (at, &row) in places.iter().enumerate() {
                 members.entry(group_of(row as usize)).or_default().push(at as u32);
@@ -224,7 +224,7 @@ pub(in crate::sql) fn differ_in_length(expected: usize, found: usize) -> Error {
         .help("add the column that tells them apart to GROUP BY, or leave some out by WHERE")
 }
 
-fn check_kind(summary: &Summary, batch: &crate::batch::Batch<'_>) -> Result<()> {
+fn check_kind(summary: &SqlState, batch: &crate::batch::Batch<'_>) -> Result<()> {
     let found = batch.codes().first().map(|&code| batch.classes()[code as usize].kind());
     match (summary.class_sums().label_kind(), found) {
         (Some(known), Some(found)) if known != found => {
@@ -235,10 +235,10 @@ fn check_kind(summary: &Summary, batch: &crate::batch::Batch<'_>) -> Result<()> 
 }
 
 /// What rounds the rows, from the arguments after the label.
-fn rounding(arguments: &[ArrayRef]) -> Result<Rounding<'_>> {
+fn rounding(arguments: &[ArrayRef]) -> Result<GridChoice<'_>> {
     for argument in arguments {
         if argument.data_type() == &crate::sql::values::grid_column::data_type() {
-            return Ok(Rounding::Carried(argument));
+            return Ok(GridChoice::Carried(argument));
         }
         if argument.data_type() == &DataType::Int64 {
             let exponents = argument.as_primitive::<Int64Type>();
@@ -246,22 +246,22 @@ fn rounding(arguments: &[ArrayRef]) -> Result<Rounding<'_>> {
             if exponents.null_count() > 0 || exponents.values().iter().any(|&exponent| Some(exponent) != first) {
                 return Err(Error::usage("the grid's exponent is one integer for all rows"));
             }
-            let Some(first) = first else { return Ok(Rounding::Own) };
+            let Some(first) = first else { return Ok(GridChoice::Own) };
             let exponent = i16::try_from(first).ok().filter(|e| crate::grid::EXPONENTS.contains(e));
-            return exponent.map(Rounding::Exponent).ok_or_else(|| {
+            return exponent.map(GridChoice::Exponent).ok_or_else(|| {
                 Error::usage("the grid's exponent is out of range")
                     .with("exponent", first)
                     .with("range", format!("{:?}", crate::grid::EXPONENTS))
             });
         }
     }
-    Ok(Rounding::Own)
+    Ok(GridChoice::Own)
 }
 
 /// For rows that only become partial states.
 struct NoFinish;
 
-impl Finish for NoFinish {
+impl FinishGroups for NoFinish {
     fn finish(&self, _: &[GroupedRows]) -> Result<ArrayRef> {
         Err(Error::internal("a partial state was asked for its final value"))
     }

@@ -18,8 +18,8 @@ use crate::sql::aggregates::of_rows::distinct;
 use crate::sql::functions::catalogue;
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::{Budget, Held};
+use crate::sql::values::sql_state::SqlState;
 use crate::sql::values::state_column::{self, States};
-use crate::sql::values::summary::Summary;
 
 /// The aggregate of states.
 #[derive(Clone, Debug)]
@@ -119,7 +119,7 @@ struct Merged {
 
 #[derive(Debug, Default)]
 struct MergedGroup {
-    summary: Summary,
+    summary: SqlState,
     held: Option<Held>,
 }
 

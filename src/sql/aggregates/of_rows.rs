@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 use crate::error::Error;
 use crate::metrics::{Card, card, cards};
 use crate::sql::aggregates::accumulator::{ManyGroups, OneGroup};
-use crate::sql::aggregates::finish::{Finish, ToMeasurements, ToMetric, ToStates};
+use crate::sql::aggregates::finish::{FinishGroups, ToMeasurements, ToMetric, ToStates};
 use crate::sql::aggregates::groups::RowAggregation;
 use crate::sql::error::external;
 use crate::sql::functions::catalogue;
@@ -140,7 +140,7 @@ impl RowAggregate {
         if args.is_distinct {
             return distinct(&self.name);
         }
-        let finish: Box<dyn Finish> = match self.output {
+        let finish: Box<dyn FinishGroups> = match self.output {
             Output::State => Box::new(ToStates),
             Output::Metric(key) => Box::new(ToMetric { key, settings: self.settings.clone() }),
             Output::Measurements => Box::new(ToMeasurements { settings: self.settings.clone() }),
@@ -166,7 +166,7 @@ pub(in crate::sql) fn distinct<T>(name: &str) -> SqlResult<T> {
 }
 
 /// A name that tells calls apart whose vectors or labels are cast to different types: DataFusion leaves casts out of names,
-/// and a plan with two columns of one name is none.
+/// and DataFusion rejects a plan with two columns of one name.
 pub(in crate::sql) fn with_casts(name: String, args: &[Expr]) -> String {
     let is_cast = |part: &Expr| matches!(part, Expr::Cast(_) | Expr::TryCast(_));
     let casts: Vec<String> = args

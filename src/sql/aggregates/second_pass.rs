@@ -230,7 +230,7 @@ struct SecondPassGroup {
     seen: SecondPassState,
 }
 
-/// Judges rows, group by group.
+/// Makes the second pass over the rows of each group.
 struct SecondPassGroups {
     function: SecondPassAggregate,
     contexts: Vec<Arc<Context>>,

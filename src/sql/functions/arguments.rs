@@ -12,8 +12,8 @@ use datafusion::scalar::ScalarValue;
 use crate::archive::StoredHead;
 use crate::error::{Error, Result};
 use crate::sql::values::head::{self, Library};
+use crate::sql::values::sql_state::SqlState;
 use crate::sql::values::state_column::{self, States};
-use crate::sql::values::summary::Summary;
 
 /// Arguments as arrays, constants as arrays of one row.
 pub(in crate::sql) struct Arguments {
@@ -67,7 +67,7 @@ impl Arguments {
         states.map(|(array, _)| array.to_data().get_slice_memory_size().unwrap_or_default() as u64).sum()
     }
 
-    pub(in crate::sql) fn states(&self, argument: usize) -> Result<Vec<Option<Summary>>> {
+    pub(in crate::sql) fn states(&self, argument: usize) -> Result<Vec<Option<SqlState>>> {
         let (array, at) = self.at(argument);
         let states = States::of(array)?;
         (0..self.rows).map(|row| states.get(at(row))).collect()

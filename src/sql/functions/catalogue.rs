@@ -1,4 +1,4 @@
-//! What there is to be called: for those who ask.
+//! Names, signatures and summaries of all functions, for `SHOW FUNCTIONS` and the shell.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

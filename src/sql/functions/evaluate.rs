@@ -14,7 +14,7 @@ use crate::sql::functions::remarks::{self, Remarks};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
 use crate::sql::values::head;
-use crate::sql::values::summary::Summary;
+use crate::sql::values::sql_state::SqlState;
 use crate::state::Statistics;
 
 /// What a metric is made of in SQL.
@@ -55,7 +55,7 @@ pub(in crate::sql) fn needs_scatter(card: &Card) -> bool {
 }
 
 /// The statistics of a state, classes outside `nc.min_count` and `nc.max_count` left out, and how many those were.
-pub(in crate::sql) fn statistics(summary: &Summary, settings: &Settings) -> Result<(Statistics, u64)> {
+pub(in crate::sql) fn statistics(summary: &SqlState, settings: &Settings) -> Result<(Statistics, u64)> {
     let statistics = summary.state.statistics()?;
     let options = &settings.options;
     if options.min_count.is_none() && options.max_count.is_none() {
@@ -71,7 +71,7 @@ pub(in crate::sql) fn statistics(summary: &Summary, settings: &Settings) -> Resu
 const MATRICES: usize = 5;
 
 /// Bytes that the metrics of a state are made in, beside the state.
-pub(in crate::sql) fn workspace(summary: &Summary) -> u64 {
+pub(in crate::sql) fn workspace(summary: &SqlState) -> u64 {
     let sums = summary.class_sums();
     let (classes, dim) = (sums.classes(), sums.dim());
     let matrices = if summary.state.has_scatter() { MATRICES * dim * dim } else { 0 };
@@ -81,10 +81,10 @@ pub(in crate::sql) fn workspace(summary: &Summary) -> u64 {
 
 /// The metrics of these keys.
 pub(in crate::sql) fn measurements(
-    summary: &Summary,
+    summary: &SqlState,
     keys: &[&'static str],
     head: Option<&StoredHead>,
-    outside: Option<&Summary>,
+    outside: Option<&SqlState>,
     extras: Extras,
     settings: &Settings,
 ) -> Result<Measurements> {
@@ -123,9 +123,9 @@ pub(in crate::sql) fn table_fields(keys: &[&'static str]) -> Fields {
 }
 
 /// A state, with the head and the state of out-of-distribution rows beside it.
-pub(in crate::sql) type Beside<'a> = (Option<&'a Summary>, Option<&'a StoredHead>, Option<&'a Summary>);
+pub(in crate::sql) type Beside<'a> = (Option<&'a SqlState>, Option<&'a StoredHead>, Option<&'a SqlState>);
 
-/// Metrics of several states, one struct each: its shape, its metrics, and what is remarked. A state of no rows is null.
+/// Metrics of several states, one struct each: its shape, its metrics, and their remarks. A state of no rows is null.
 pub(in crate::sql) fn table(keys: &[&'static str], states: &[Beside<'_>], settings: &Settings) -> Result<StructArray> {
     let made = states.par_iter().map(|&(summary, head, outside)| {
         let summary = summary.filter(|summary| summary.class_sums().rows() > 0);
@@ -154,9 +154,9 @@ struct Row {
 
 fn row(
     keys: &[&'static str],
-    summary: &Summary,
+    summary: &SqlState,
     head: Option<&StoredHead>,
-    outside: Option<&Summary>,
+    outside: Option<&SqlState>,
     settings: &Settings,
 ) -> Result<Row> {
     let measured = measurements(summary, keys, head, outside, Extras::default(), settings)?;
@@ -164,7 +164,7 @@ fn row(
     let shape = [sums.rows(), measured.classes, sums.dim() as u64].map(|number| number as i64);
     let value = |key: &&str| measured.metrics.iter().find(|metric| metric.key == *key).and_then(|metric| metric.value);
     let values = keys.iter().map(value).collect();
-    // Who asks for everything has the remarks beside the numbers.
+    // A query for all metrics shows the remarks itself.
     settings.doubts.note(&measured, keys.len() < keys_of_states().len());
     Ok(Row { shape, values, measured })
 }

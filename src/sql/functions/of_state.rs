@@ -22,8 +22,8 @@ use crate::sql::functions::{remarks, tables};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
 use crate::sql::values::head;
+use crate::sql::values::sql_state::SqlState;
 use crate::sql::values::state_column;
-use crate::sql::values::summary::Summary;
 
 /// A function whose first argument is a state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -173,7 +173,7 @@ impl StateFunction {
 
 /// A call of one of the functions: a state a row, and what stands beside it.
 struct Call<'a> {
-    states: Vec<Option<Summary>>,
+    states: Vec<Option<SqlState>>,
     arguments: &'a Arguments,
     settings: &'a Settings,
 }
@@ -263,13 +263,13 @@ impl Call<'_> {
         vec![None; self.states.len()]
     }
 
-    fn beside<'a>(&'a self, heads: &'a [Option<Arc<StoredHead>>], outside: &'a [Option<Summary>]) -> Vec<Beside<'a>> {
+    fn beside<'a>(&'a self, heads: &'a [Option<Arc<StoredHead>>], outside: &'a [Option<SqlState>]) -> Vec<Beside<'a>> {
         let row = |row: usize| (self.states[row].as_ref(), heads[row].as_deref(), outside[row].as_ref());
         (0..self.states.len()).map(row).collect()
     }
 
     /// Makes something of each state that has rows, many at a time; null for the others.
-    fn each<T: Send>(&self, make: impl Fn(usize, &Summary) -> Result<T> + Sync) -> Result<Vec<Option<T>>> {
+    fn each<T: Send>(&self, make: impl Fn(usize, &SqlState) -> Result<T> + Sync) -> Result<Vec<Option<T>>> {
         let made = self.states.par_iter().enumerate().map(|(row, state)| {
             let state = state.as_ref().filter(|state| state.class_sums().rows() > 0);
             state.map(|state| make(row, state)).transpose()

@@ -25,7 +25,7 @@ use crate::sql::settings::budget::Budget;
 use crate::sql::values::grid_column;
 use crate::sql::values::rows::no_grid;
 
-/// See the module.
+/// Binds each aggregate of rows to the session's settings and to the grids of its rows.
 #[derive(Debug)]
 pub(in crate::sql) struct BindAggregates;
 

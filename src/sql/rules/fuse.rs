@@ -17,8 +17,8 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use crate::sql::functions::arguments::Arguments;
 use crate::sql::functions::of_state::{StateFunction, metric_call};
 
-/// Calls of several metrics of the same arguments in one projection become fields of one call, which common
-/// subexpressions are then found to be: a state is decoded once, and what metrics have in common is made once.
+/// Turns the calls of several metrics of the same arguments in one projection into fields of one call. DataFusion then
+/// evaluates that call once, so a state is decoded once, and the work that metrics share is done once.
 #[derive(Debug)]
 pub(in crate::sql) struct FuseMetrics;
 

@@ -13,9 +13,9 @@ use crate::sql::sources::archive_table::ArchiveTable;
 use crate::sql::values::grid_column;
 use crate::sql::values::rows::is_vector;
 
-/// A plan whose output has one more column, and that column: the grids of the rows whose vector and label are the columns
-/// at these positions of the output. The plan itself, unchanged, where the two columns are not those of one archive, or
-/// rows are made anew on the way.
+/// Adds the hidden grid column to the output of a plan, for the rows whose vector and label are the columns at these
+/// positions. Returns the new plan and the column; `None` if the two columns are not from one archive, or if the plan
+/// makes new rows on the way.
 ///
 /// `names` numbers the columns of a query, so that no two have one name.
 pub(in crate::sql) fn propagate_grid(

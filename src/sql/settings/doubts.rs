@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::metrics::Measurements;
 
-/// A relative error that rounding left, above which it is said.
+/// Relative errors by rounding above this are reported.
 const DOUBTFUL: f64 = 1e-6;
 
 /// Numbers that are remembered; of more, only the worst error of their metric is.

@@ -10,8 +10,8 @@ use datafusion::datasource::MemTable;
 
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
+use crate::sql::values::sql_state::SqlState;
 use crate::sql::values::state_column;
-use crate::sql::values::summary::Summary;
 use crate::store::{EncodedGroup, StateFile};
 
 /// The table of a state file that `nckit accumulate` or `nckit merge` wrote: a column for each key of its groups, then
@@ -36,7 +36,7 @@ pub(in crate::sql) fn open(path: &Path) -> Result<MemTable> {
     }
     let with_scatter = file.provenance.scatter;
     let summaries = file.groups.values().map(|group| summary(group, with_scatter));
-    let summaries: Vec<Summary> = summaries.collect::<Result<_>>().map_err(located)?;
+    let summaries: Vec<SqlState> = summaries.collect::<Result<_>>().map_err(located)?;
     let states = state_column::encode(summaries.iter().map(Some)).map_err(located)?;
     fields.push(Field::new("state", state_column::data_type(), true));
     arrays.push(Arc::new(states));
@@ -48,9 +48,9 @@ pub(in crate::sql) fn open(path: &Path) -> Result<MemTable> {
     MemTable::try_new(schema, vec![vec![batch]]).map_err(|error| failed(error.to_string()))
 }
 
-fn summary(group: &EncodedGroup, with_scatter: bool) -> Result<Summary> {
+fn summary(group: &EncodedGroup, with_scatter: bool) -> Result<SqlState> {
     let group = group.decode(with_scatter)?;
-    Ok(Summary {
+    Ok(SqlState {
         state: group.state,
         significand_bits: group.precisions.significand_bits(),
         own_grid: false,

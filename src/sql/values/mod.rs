@@ -6,5 +6,5 @@ pub(super) mod grid_column;
 pub(super) mod head;
 pub(super) mod rows;
 pub(super) mod shared;
+pub(super) mod sql_state;
 pub(super) mod state_column;
-pub(super) mod summary;

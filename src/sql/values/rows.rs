@@ -37,7 +37,7 @@ pub(in crate::sql) fn is_label(data_type: &DataType) -> bool {
 }
 
 /// What rounds the rows of a batch.
-pub(in crate::sql) enum Rounding<'a> {
+pub(in crate::sql) enum GridChoice<'a> {
     /// The grid that each row brings along; a row that brings none is rounded as under [`Own`](Self::Own).
     Carried(&'a ArrayRef),
     /// One step `2^exponent` for all.
@@ -66,7 +66,7 @@ pub(in crate::sql) struct LabelledRows {
 }
 
 /// Rows that are rounded together.
-pub(in crate::sql) struct Rounded<'a> {
+pub(in crate::sql) struct RoundedChunk<'a> {
     pub(in crate::sql) chunk: Chunk<'a>,
     /// The row of the batch that each row of the chunk is.
     pub(in crate::sql) rows: &'a [u32],
@@ -159,14 +159,14 @@ impl LabelledRows {
     /// Hands the rows on, chunk by chunk, all rows of a chunk of equal `D` at a time.
     pub(in crate::sql) fn each_chunk(
         &self,
-        rounding: &Rounding<'_>,
+        rounding: &GridChoice<'_>,
         settings: &Settings,
         workspace: &mut Workspace,
-        mut each: impl FnMut(&Rounded<'_>, &mut Workspace) -> Result<()>,
+        mut each: impl FnMut(&RoundedChunk<'_>, &mut Workspace) -> Result<()>,
     ) -> Result<()> {
         let grids = match rounding {
-            Rounding::Carried(column) => Some(grid_column::decode(column)?),
-            Rounding::Exponent(_) | Rounding::Own => None,
+            GridChoice::Carried(column) => Some(grid_column::decode(column)?),
+            GridChoice::Exponent(_) | GridChoice::Own => None,
         };
         let chunk_of = |row: u32| grids.as_ref().and_then(|grids: &Grids| grids.of_row[row as usize]);
         let key = |row: &u32| (self.dims[*row as usize], chunk_of(*row));
@@ -186,15 +186,15 @@ impl LabelledRows {
             self.with_features(*dim, rows, |features| {
                 let batch = Batch::of_finite(*dim, features, &codes, &self.classes)?;
                 let profile = match (rounding, found) {
-                    (Rounding::Exponent(exponent), _) => Profile::with_exponent(&batch, *exponent, workspace)?,
+                    (GridChoice::Exponent(exponent), _) => Profile::with_exponent(&batch, *exponent, workspace)?,
                     (_, Some((grid, _))) => Profile::on(&batch, grid.clone(), workspace)?,
                     (_, None) => Profile::of(&batch, settings.extra_bits, workspace)?,
                 };
-                let own_grid = !matches!(rounding, Rounding::Exponent(_)) && found.is_none();
+                let own_grid = !matches!(rounding, GridChoice::Exponent(_)) && found.is_none();
                 if own_grid && settings.require_grid {
                     return Err(no_grid());
                 }
-                each(&Rounded { chunk: Chunk { batch, profile: &profile }, rows, own_grid }, workspace)?;
+                each(&RoundedChunk { chunk: Chunk { batch, profile: &profile }, rows, own_grid }, workspace)?;
                 workspace.recycle(profile);
                 Ok(())
             })
@@ -372,7 +372,7 @@ mod tests {
 
     fn sums(rows: &LabelledRows) -> Vec<(usize, Vec<u32>, f64)> {
         let mut seen = Vec::new();
-        rows.each_chunk(&Rounding::Own, &Settings::default(), &mut Workspace::default(), |rounded, _| {
+        rows.each_chunk(&GridChoice::Own, &Settings::default(), &mut Workspace::default(), |rounded, _| {
             let Features::F32(values) = rounded.chunk.batch.features() else { unreachable!() };
             let sum = values.iter().map(|&value| f64::from(value)).sum();
             seen.push((rounded.chunk.batch.dim(), rounded.rows.to_vec(), sum));

@@ -36,7 +36,7 @@ use arrow::datatypes::{
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::grid::ExponentRows;
-use crate::sql::values::summary::Summary;
+use crate::sql::values::sql_state::SqlState;
 use crate::state::{Low, RawState};
 
 /// The version of the layout that is written; those before it are read.
@@ -98,7 +98,7 @@ pub(in crate::sql) fn is_state(data_type: &DataType) -> bool {
 }
 
 /// States as an array; a state of no rows is null.
-pub(in crate::sql) fn encode<'a>(states: impl IntoIterator<Item = Option<&'a Summary>>) -> Result<StructArray> {
+pub(in crate::sql) fn encode<'a>(states: impl IntoIterator<Item = Option<&'a SqlState>>) -> Result<StructArray> {
     let mut columns = Builders::default();
     for summary in states {
         match summary.filter(|summary| !summary.is_empty()) {
@@ -152,7 +152,7 @@ impl Default for Builders {
 }
 
 impl Builders {
-    fn append(&mut self, state: &Summary, parts: &RawState) {
+    fn append(&mut self, state: &SqlState, parts: &RawState) {
         self.valid.push(true);
         self.version.append_value(VERSION);
         self.grid.append_value(if state.own_grid { "own" } else { "chunk" });
@@ -289,7 +289,7 @@ impl States {
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) for a state of another version, or one that contradicts itself.
-    pub(in crate::sql) fn get(&self, row: usize) -> Result<Option<Summary>> {
+    pub(in crate::sql) fn get(&self, row: usize) -> Result<Option<SqlState>> {
         let Some(columns) =
             self.columns.as_ref().filter(|_| self.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)))
         else {
@@ -326,7 +326,7 @@ impl States {
             0 if dim == 0 => 0,
             _ => return Err(broken("significand_bits")),
         };
-        Ok(Some(Summary {
+        Ok(Some(SqlState {
             state,
             significand_bits,
             own_grid: match columns.text("grid")? {

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_bytes_are_refused_or_are_other_sightings() {
+    fn damaged_bytes_are_refused_or_are_another_state() {
         let bytes = partial().encode();
         for length in 0..bytes.len() {
             assert!(SecondPassState::decode(&bytes[..length]).is_err(), "{length}");

@@ -1,4 +1,4 @@
-//! Names of strangers, sizes that lie, memory that ends.
+//! Hostile names, wrong sizes, and the limit of memory.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Which files are found, what they are called, and how they are known again.
+//! Which files are found, what they are called, and how a later run recognises them.
 
 use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};

@@ -14,7 +14,7 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
-use nckit::archive::{Archive, Decoded, Request, Values};
+use nckit::archive::{Archive, DecodedChunk, Request, Values};
 use nckit::batch::Label;
 use nckit::error::{Error, ErrorKind, Result};
 use parquet::arrow::ArrowWriter;
@@ -60,7 +60,7 @@ impl Files {
     }
 
     /// All chunks of all units.
-    fn read(&self, request: &Request) -> Result<Vec<Decoded>> {
+    fn read(&self, request: &Request) -> Result<Vec<DecodedChunk>> {
         self.open(request).and_then(|archive| read(&archive))
     }
 
@@ -70,7 +70,7 @@ impl Files {
     }
 }
 
-fn read(archive: &Archive) -> Result<Vec<Decoded>> {
+fn read(archive: &Archive) -> Result<Vec<DecodedChunk>> {
     let mut chunks = Vec::new();
     for unit in 0..archive.units().len() {
         let mut reader = archive.read(unit)?;
@@ -83,7 +83,7 @@ fn read(archive: &Archive) -> Result<Vec<Decoded>> {
 }
 
 /// The one chunk of an archive.
-fn only(chunks: Result<Vec<Decoded>>) -> Decoded {
+fn only(chunks: Result<Vec<DecodedChunk>>) -> DecodedChunk {
     let mut chunks = chunks.unwrap();
     assert_eq!(chunks.len(), 1);
     chunks.remove(0)
@@ -112,7 +112,7 @@ fn texts(values: &[&str]) -> ArrayRef {
     Arc::new(StringArray::from(values.to_vec()))
 }
 
-fn labels_of(chunk: &Decoded) -> Vec<Label> {
+fn labels_of(chunk: &DecodedChunk) -> Vec<Label> {
     chunk.codes.iter().map(|&code| chunk.classes[code as usize].clone()).collect()
 }
 

@@ -5,7 +5,7 @@ use crate::state::{ClassSums, Merge, Scatter, State};
 
 /// A mergeable summary of labelled rows.
 #[derive(Clone, Debug, Default)]
-pub(in crate::sql) struct Summary {
+pub(in crate::sql) struct SqlState {
     /// The rows used.
     pub(in crate::sql) state: State,
     /// Significand bits of the features: 11, 24 or 53; 0 before the first row.
@@ -18,7 +18,7 @@ pub(in crate::sql) struct Summary {
     pub(in crate::sql) skipped_nonfinite: u64,
 }
 
-impl Summary {
+impl SqlState {
     /// The summary of no rows; `scatter` says whether a scatter matrix is kept of those that come.
     pub(in crate::sql) fn new(scatter: bool) -> Self {
         Self { state: State::new(scatter), ..Self::default() }
@@ -92,8 +92,8 @@ impl Summary {
 }
 
 /// Classes of one state are all integers, all strings or all booleans.
-fn check_kinds(mine: &Summary, theirs: &Summary) -> Result<()> {
-    let kind = |summary: &Summary| summary.class_sums().label_kind();
+fn check_kinds(mine: &SqlState, theirs: &SqlState) -> Result<()> {
+    let kind = |summary: &SqlState| summary.class_sums().label_kind();
     match (kind(mine), kind(theirs)) {
         (Some(mine), Some(theirs)) if mine != theirs => {
             Err(Error::data("the labels of two states differ in type").with("detail", format!("{mine} and {theirs}")))

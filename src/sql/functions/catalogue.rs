@@ -86,7 +86,7 @@ static FUNCTIONS: LazyLock<Vec<Function>> = LazyLock::new(|| {
 });
 
 /// Signatures and summaries of the functions that are not one metric.
-const FIXED: [(&str, &str); 15] = [
+const FIXED: &[(&str, &str)] = &[
     ("nc_state(feature, label [, grid])", "aggregate: the state of labelled rows, with the scatter"),
     ("nc_moments(feature, label [, grid])", "aggregate: the state without the scatter, class sums only"),
     ("nc_merge(state)", "aggregate: one state of several"),

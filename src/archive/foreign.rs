@@ -185,6 +185,15 @@ fn safetensors(head: &[u8], size: u64) -> Option<(&'static str, Remedy)> {
     (header.starts_with(b"{") && u64::from_le_bytes(*length) < size).then_some(SAFETENSORS)
 }
 
+/// Whether text begins as an object or an array does in JSON; a section of a TOML file begins as `[name]`.
+fn is_json(text: &str) -> bool {
+    let rest = |open: char| text.strip_prefix(open).map(str::trim_start);
+    let in_array = |text: &str| {
+        text.starts_with(['{', '[', '"', '-', ']']) || text.starts_with(|c: char| c.is_ascii_digit()) || text.is_empty()
+    };
+    rest('{').is_some_and(|text| text.starts_with(['"', '}']) || text.is_empty()) || rest('[').is_some_and(in_array)
+}
+
 /// Recognises text: JSON, a table or anything else.
 fn text(head: &[u8]) -> Option<(&'static str, Remedy)> {
     let head = match std::str::from_utf8(head) {
@@ -198,7 +207,7 @@ fn text(head: &[u8]) -> Option<(&'static str, Remedy)> {
     }
     let mut lines = head.lines();
     let (first, second, third) = (lines.next()?, lines.next(), lines.next());
-    if head.starts_with(['{', '[']) {
+    if is_json(head) {
         return Some(JSON);
     }
     let is_table = [',', '\t', ';'].iter().any(|&mark| {
@@ -284,6 +293,8 @@ mod tests {
             (b"\x80\x04\x95".to_vec(), Some("a Python pickle")),
             (b"a,b,label\n1,2,0\n3,4,1\n".to_vec(), Some("a table in text (CSV)")),
             (b"{\"feature\": [1.0]}\n".to_vec(), Some("JSON")),
+            (b"[\n  {\"feature\": [1.0]}\n]".to_vec(), Some("JSON")),
+            (b"[package]\nname = \"x\"\n".to_vec(), Some("text")),
             ("Hello, world\nand é".as_bytes()[..17].to_vec(), Some("text")),
             (b"\x01\x02\x03\x04\x05\x06\x07\x08\x09".to_vec(), None),
             (b"".to_vec(), None),

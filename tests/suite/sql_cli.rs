@@ -49,6 +49,28 @@ fn a_pipe_gets_the_same_numbers_as_from_measure() {
 }
 
 #[test]
+fn a_table_says_which_files_it_passes_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("archive");
+    fs::create_dir(&archive).unwrap();
+    fs::copy("tests/data/digits/flat/h3_final.parquet", archive.join("a.parquet")).unwrap();
+    fs::write(archive.join("b.npy"), b"\x93NUMPY\x01\0v\0{'descr'").unwrap();
+    let path = archive.to_str().unwrap();
+    let from_path = format!("SELECT count(*) AS n FROM '{path}' a, '{path}' b WHERE a.label > b.label");
+    let table = format!("t={path}");
+    for arguments in
+        [vec!["-c", &from_path], vec!["-c", "SELECT 1 AS n; SELECT count(*) AS n FROM t", "--table", &table]]
+    {
+        let output = sql(&arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said.matches("passed over").count(), 1, "{said}");
+        assert!(said.contains("b.npy (a NumPy array (.npy))"), "{said}");
+    }
+    assert!(sql(&["-q", "-c", &from_path]).stderr.is_empty());
+}
+
+#[test]
 fn statements_come_from_everywhere() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.sql");

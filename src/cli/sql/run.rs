@@ -80,6 +80,7 @@ impl Runner {
             self.leave_behind()?;
         }
         self.watch.idle();
+        doubts.take_warnings().iter().for_each(|warning| console.warn(warning));
         remarks.tell(console);
         result
     }

@@ -76,7 +76,8 @@ pub async fn session(options: &SessionOptions) -> Result<SessionContext> {
     let runtime = runtime.build_arc().map_err(explain)?;
     let state =
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
-    let factory: Arc<dyn UrlTableFactory> = Arc::new(PathTables { session: state.clone() });
+    let doubts = Doubts::default();
+    let factory: Arc<dyn UrlTableFactory> = Arc::new(PathTables { session: state.clone(), doubts: doubts.clone() });
     let catalogs = Arc::new(DynamicFileCatalog::new(state.catalog_list().clone(), factory));
     let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(catalogs).build();
     let context = SessionContext::new_with_state(state);
@@ -86,15 +87,15 @@ pub async fn session(options: &SessionOptions) -> Result<SessionContext> {
         let state = context.state_ref();
         state.write().config_mut().options_mut().set(&key, &memory.to_string()).map_err(explain)?;
     }
-    if let Some(pool) = pool {
-        let state = context.state_ref();
-        let mut state = state.write();
-        if let Some(settings) = state.config_mut().options_mut().extensions.get_mut::<Settings>() {
+    if let Some(settings) = context.state_ref().write().config_mut().options_mut().extensions.get_mut::<Settings>() {
+        settings.doubts = doubts.clone();
+        if let Some(pool) = pool {
             settings.pool = Pool::from(pool);
         }
     }
     for (name, path) in &options.tables {
-        let table = paths::open(path, &context.state()).await.map_err(|error| error.with("table", escaped(name)))?;
+        let table =
+            paths::open(path, &context.state(), &doubts).await.map_err(|error| error.with("table", escaped(name)))?;
         context.register_table(TableReference::bare(name.as_str()), table).map_err(explain)?;
     }
     Ok(context)

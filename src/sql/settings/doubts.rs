@@ -1,4 +1,5 @@
-//! What is to be said beside the numbers of a query: estimated rounding errors, and remarks of the metrics.
+//! What is to be said beside the numbers of a query: estimated rounding errors, remarks of the metrics, and warnings of
+//! the tables that it read.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +34,8 @@ struct Inner {
     /// How many of each metric have a rounding error above 1e-6, and the worst of them.
     made: HashMap<&'static str, (u64, Doubt)>,
     numbers: usize,
+    /// What tables warned of since they were last taken, each once.
+    warnings: Vec<String>,
 }
 
 impl Doubts {
@@ -40,9 +43,26 @@ impl Doubts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets everything: another query begins.
+    /// Forgets all numbers: another query begins. Warnings stay until they are taken.
     pub fn clear(&self) {
-        *self.inner() = Inner::default();
+        let mut inner = self.inner();
+        let warnings = std::mem::take(&mut inner.warnings);
+        *inner = Inner { warnings, ..Inner::default() };
+    }
+
+    /// Remembers what a table warned of when it was opened.
+    pub(in crate::sql) fn warn(&self, warnings: &[String]) {
+        let mut inner = self.inner();
+        for warning in warnings {
+            if !inner.warnings.contains(warning) {
+                inner.warnings.push(warning.clone());
+            }
+        }
+    }
+
+    /// Takes what tables warned of, each warning once.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.inner().warnings)
     }
 
     /// Remembers the numbers of a group that are doubtful, and the numbers whose metrics have remarks, unless the

@@ -16,6 +16,7 @@ use crate::archive::{escaped, matches};
 use crate::error::{Error, Result};
 use crate::sql::error::explain;
 use crate::sql::error::external;
+use crate::sql::settings::doubts::Doubts;
 use crate::sql::sources::archive_table::ArchiveTable;
 use crate::sql::sources::state_file;
 use crate::store::StateFile;
@@ -25,6 +26,8 @@ use crate::store::StateFile;
 pub(in crate::sql) struct PathTables {
     /// What text files are looked at with.
     pub(in crate::sql) session: SessionState,
+    /// Where warnings of tables go.
+    pub(in crate::sql) doubts: Doubts,
 }
 
 #[async_trait]
@@ -33,7 +36,7 @@ impl UrlTableFactory for PathTables {
         if !is_path(name) {
             return Ok(None);
         }
-        open(name, &self.session).await.map(Some).map_err(external)
+        open(name, &self.session, &self.doubts).await.map(Some).map_err(external)
     }
 }
 
@@ -43,13 +46,17 @@ fn is_path(name: &str) -> bool {
 }
 
 /// Opens what a path leads to: Parquet by the archive's reader, CSV and JSON by DataFusion's, a state file as its groups.
-pub(in crate::sql) async fn open(path: &str, session: &dyn Session) -> Result<Arc<dyn TableProvider>> {
+pub(in crate::sql) async fn open(path: &str, session: &dyn Session, doubts: &Doubts) -> Result<Arc<dyn TableProvider>> {
     match text_format(path) {
         Some((format, extension)) => text_table(path, format, &extension, session)
             .await
             .map_err(|error| error.with_default("file", escaped(path))),
         None if StateFile::is_at(Path::new(path)) => Ok(Arc::new(state_file::open(Path::new(path))?)),
-        None => Ok(Arc::new(ArchiveTable::open(&[path.to_owned()])?)),
+        None => {
+            let table = ArchiveTable::open(&[path.to_owned()])?;
+            doubts.warn(table.archive().warnings());
+            Ok(Arc::new(table))
+        }
     }
 }
 

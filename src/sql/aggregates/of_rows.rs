@@ -83,7 +83,7 @@ impl RowAggregate {
             MetricInput::State | MetricInput::StateAndHead => {
                 Some(Self::new(card.key, Output::Metric(card.key), needs_scatter(card)))
             }
-            MetricInput::StateAndOutside | MetricInput::Decisions | MetricInput::Rows => None,
+            MetricInput::StateAndOod | MetricInput::Decisions | MetricInput::Rows => None,
         };
         let states = [
             Self::new("nc_state", Output::State, true),

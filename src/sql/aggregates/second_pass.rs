@@ -93,18 +93,18 @@ impl SecondPassAggregate {
     }
 
     /// Whether an argument says which rows are out of distribution.
-    fn takes_outside(&self) -> bool {
+    fn takes_ood(&self) -> bool {
         self.needs(Need::Neco)
     }
 
     fn needs_head(&self) -> bool {
-        self.needs(Need::HugIntra) || (self.needs(Need::Head) && !self.takes_outside())
+        self.needs(Need::HugIntra) || (self.needs(Need::Head) && !self.takes_ood())
     }
 
     fn usage(&self) -> String {
-        let outside = if self.takes_outside() { ", is_out_of_distribution" } else { "" };
+        let ood = if self.takes_ood() { ", is_out_of_distribution" } else { "" };
         let head = if self.needs_head() { ", head" } else { " [, head]" };
-        format!("{}(feature, label, state{outside}{head})", self.name)
+        format!("{}(feature, label, state{ood}{head})", self.name)
     }
 }
 
@@ -129,10 +129,10 @@ impl AggregateUDFImpl for SecondPassAggregate {
         check_rows(&self.name, &usage, types)?;
         let mut rest = types[2..].iter();
         let state = rest.next().is_some_and(|state| state_column::is_state(shared(state)));
-        let outside = !self.takes_outside() || rest.next() == Some(&DataType::Boolean);
+        let ood = !self.takes_ood() || rest.next() == Some(&DataType::Boolean);
         let head = rest.next();
         let fits = head.map_or(!self.needs_head(), |head| head::is_head(shared(head)) || head == &DataType::Null);
-        if state && outside && fits && rest.next().is_none() {
+        if state && ood && fits && rest.next().is_none() {
             Ok(types.to_vec())
         } else {
             plan_err!("{} takes other arguments: {usage}", self.name)
@@ -258,7 +258,7 @@ impl SecondPassGroups {
         let place = head.map(head::decode).transpose()?.flatten().and_then(|mut places| places.pop().flatten());
         let stored = place.map(|place| Library::default().read(&place)).transpose()?;
         let classifier = stored.map(|head| head::for_classes(&head, &statistics, settings)).transpose()?;
-        let projection = if self.function.takes_outside() {
+        let projection = if self.function.takes_ood() {
             let reason = |reason| Error::data("NECO's subspace cannot be made of the state").with("reason", reason);
             Some(neco_projection(&statistics, &settings.options).map_err(reason)?)
         } else {
@@ -306,7 +306,7 @@ impl SecondPassGroups {
 
     fn metric(&self, key: &'static str, group: &SecondPassGroup) -> Result<Option<f64>> {
         let Some((context, findings)) = self.findings(group)? else { return Ok(None) };
-        if self.function.takes_outside() {
+        if self.function.takes_ood() {
             let separation = findings.neco.as_ref();
             return Ok(separation.map(|found| if key == "nc5_neco_auroc" { found.auroc } else { found.fpr95 }));
         }
@@ -380,8 +380,8 @@ impl Aggregation for SecondPassGroups {
         let [features, labels, states, rest @ ..] = values else {
             return Err(Error::internal("a second pass without a state"));
         };
-        let (outside, rest) = if self.function.takes_outside() { (rest.first(), &rest[1..]) } else { (None, rest) };
-        let outside = outside.map(AsArray::as_boolean);
+        let (ood, rest) = if self.function.takes_ood() { (rest.first(), &rest[1..]) } else { (None, rest) };
+        let ood = ood.map(AsArray::as_boolean);
         let states = Shared::of(states)?;
         let heads = rest.first().filter(|head| head.data_type() != &DataType::Null).map(Shared::of).transpose()?;
         let rows = LabelledRows::of(features, labels, filter, &self.function.settings)?;
@@ -390,9 +390,9 @@ impl Aggregation for SecondPassGroups {
         for &row in rows.kept() {
             let at = row as usize;
             let Some(state) = states.position(at) else { continue };
-            let is_outside = outside.is_some_and(|outside| outside.is_valid(at) && outside.value(at));
+            let is_ood = ood.is_some_and(|ood| ood.is_valid(at) && ood.value(at));
             let head = heads.as_ref().and_then(|heads| heads.position(at));
-            parts.entry((state, head, group_of(at), is_outside)).or_default().push(row);
+            parts.entry((state, head, group_of(at), is_ood)).or_default().push(row);
         }
         let mut contexts: BTreeMap<(u32, Option<u32>), Arc<Context>> = BTreeMap::new();
         for &(state, head, ..) in parts.keys() {
@@ -407,11 +407,11 @@ impl Aggregation for SecondPassGroups {
         for (key, context) in &contexts {
             passes.insert(*key, SecondPass::new(&self.spec(context))?);
         }
-        for ((state, head, group, is_outside), members) in parts {
+        for ((state, head, group, is_ood), members) in parts {
             let key = (state, head);
             let (Some(context), Some(pass)) = (contexts.get(&key), passes.get(&key)) else { continue };
             self.enter(group, context)?;
-            let role = match (is_outside, self.function.needs(Need::Decisions) || self.function.takes_outside()) {
+            let role = match (is_ood, self.function.needs(Need::Decisions) || self.function.takes_ood()) {
                 (true, _) => Role::Ood,
                 (false, true) => Role::Eval,
                 (false, false) => Role::Train,
@@ -421,7 +421,7 @@ impl Aggregation for SecondPassGroups {
                 if batch.dim() != context.statistics.dim {
                     return Err(differ_in_length(context.statistics.dim, batch.dim()));
                 }
-                if !is_outside {
+                if !is_ood {
                     check_kind(&context.statistics, batch)?;
                 }
                 pass.update(role, batch, None, seen, None, workspace)

@@ -123,7 +123,7 @@ fn of_metric(card: &Card) -> Vec<Function> {
     match MetricInput::of(card) {
         MetricInput::State => vec![aggregate("feature, label [, grid]"), of("state")],
         MetricInput::StateAndHead => vec![aggregate("feature, label, head [, grid]"), of("state, head")],
-        MetricInput::StateAndOutside => vec![of("state, state of out-of-distribution rows")],
+        MetricInput::StateAndOod => vec![of("state, state of out-of-distribution rows")],
         MetricInput::Decisions if needs(Need::Head) => vec![aggregate("feature, label, state, head"), of("decisions")],
         MetricInput::Decisions => vec![aggregate("feature, label, state [, head]"), of("decisions")],
         MetricInput::Rows if needs(Need::Neco) => {

@@ -25,7 +25,7 @@ pub(in crate::sql) enum MetricInput {
     /// A state and a head.
     StateAndHead,
     /// A state and one of out-of-distribution rows.
-    StateAndOutside,
+    StateAndOod,
     /// Decisions on rows.
     Decisions,
     /// Rows of a second pass, whose state SQL does not keep.
@@ -40,7 +40,7 @@ impl MetricInput {
         } else if needs(Need::Directional) || needs(Need::HugIntra) || needs(Need::Neco) {
             Self::Rows
         } else if needs(Need::OodMean) {
-            Self::StateAndOutside
+            Self::StateAndOod
         } else if needs(Need::Head) {
             Self::StateAndHead
         } else {
@@ -84,17 +84,17 @@ pub(in crate::sql) fn measurements(
     summary: &SqlState,
     keys: &[&'static str],
     head: Option<&StoredHead>,
-    outside: Option<&SqlState>,
+    ood: Option<&SqlState>,
     extras: Extras,
     settings: &Settings,
 ) -> Result<Measurements> {
     let _held = Budget::of(settings).hold(workspace(summary), settings.memory)?;
     let (statistics, dropped_classes) = statistics(summary, settings)?;
     let head = head.map(|head| head::for_classes(head, &statistics, settings)).transpose()?;
-    let outside = outside.map(|outside| outside.state.statistics()).transpose()?;
-    let ood_mean = outside.map(|outside| match settings.options.ood_mean {
-        OodMean::Classes => outside.mean_of_means(),
-        OodMean::Rows => outside.mean_of_rows(),
+    let ood = ood.map(|ood| ood.state.statistics()).transpose()?;
+    let ood_mean = ood.map(|ood| match settings.options.ood_mean {
+        OodMean::Classes => ood.mean_of_means(),
+        OodMean::Rows => ood.mean_of_rows(),
     });
     let evidence = Evidence {
         statistics: &statistics,
@@ -127,9 +127,9 @@ pub(in crate::sql) type Beside<'a> = (Option<&'a SqlState>, Option<&'a StoredHea
 
 /// Metrics of several states, one struct each: its shape, its metrics, and their remarks. A state of no rows is null.
 pub(in crate::sql) fn table(keys: &[&'static str], states: &[Beside<'_>], settings: &Settings) -> Result<StructArray> {
-    let made = states.par_iter().map(|&(summary, head, outside)| {
+    let made = states.par_iter().map(|&(summary, head, ood)| {
         let summary = summary.filter(|summary| summary.class_sums().rows() > 0);
-        summary.map(|summary| row(keys, summary, head, outside, settings)).transpose()
+        summary.map(|summary| row(keys, summary, head, ood, settings)).transpose()
     });
     let rows: Vec<Option<Row>> = made.collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
     let shapes = (0..3).map(|at| {
@@ -156,10 +156,10 @@ fn row(
     keys: &[&'static str],
     summary: &SqlState,
     head: Option<&StoredHead>,
-    outside: Option<&SqlState>,
+    ood: Option<&SqlState>,
     settings: &Settings,
 ) -> Result<Row> {
-    let measured = measurements(summary, keys, head, outside, Extras::default(), settings)?;
+    let measured = measurements(summary, keys, head, ood, Extras::default(), settings)?;
     let sums = summary.class_sums();
     let shape = [sums.rows(), measured.classes, sums.dim() as u64].map(|number| number as i64);
     let value = |key: &&str| measured.metrics.iter().find(|metric| metric.key == *key).and_then(|metric| metric.value);

@@ -73,10 +73,7 @@ impl StateFunction {
     /// All functions of states.
     pub(in crate::sql) fn all() -> Vec<Self> {
         let metrics = cards().iter().filter(|card| {
-            matches!(
-                MetricInput::of(card),
-                MetricInput::State | MetricInput::StateAndHead | MetricInput::StateAndOutside
-            )
+            matches!(MetricInput::of(card), MetricInput::State | MetricInput::StateAndHead | MetricInput::StateAndOod)
         });
         let others = [
             Self::of_all(),
@@ -108,7 +105,7 @@ impl StateFunction {
         let more = match &self.output {
             Output::Metric(key) => match card(key).map(MetricInput::of) {
                 Some(MetricInput::StateAndHead) => ", head",
-                Some(MetricInput::StateAndOutside) => ", state of out-of-distribution rows",
+                Some(MetricInput::StateAndOod) => ", state of out-of-distribution rows",
                 _ => "",
             },
             Output::Metrics(_) => " [, head [, state of out-of-distribution rows]]",
@@ -131,7 +128,7 @@ impl StateFunction {
             && match (&self.output, rest) {
                 (Output::Metric(key), rest) => match (card(key).map(MetricInput::of), rest) {
                     (Some(MetricInput::StateAndHead), [one]) => head(one),
-                    (Some(MetricInput::StateAndOutside), [one]) => state_column::is_state(one),
+                    (Some(MetricInput::StateAndOod), [one]) => state_column::is_state(one),
                     (_, rest) => rest.is_empty(),
                 },
                 (Output::Spectrum | Output::Classes | Output::Metrics(_), []) => true,
@@ -182,9 +179,8 @@ impl Call<'_> {
     fn metric(&self, key: &'static str) -> Result<ArrayRef> {
         let source = card(key).map(MetricInput::of);
         let heads = if source == Some(MetricInput::StateAndHead) { self.arguments.heads(1)? } else { self.none() };
-        let outside =
-            if source == Some(MetricInput::StateAndOutside) { self.arguments.states(1)? } else { self.none() };
-        evaluate::metric(key, &self.beside(&heads, &outside), self.settings)
+        let ood = if source == Some(MetricInput::StateAndOod) { self.arguments.states(1)? } else { self.none() };
+        evaluate::metric(key, &self.beside(&heads, &ood), self.settings)
     }
 
     fn metrics(&self, keys: &[&'static str]) -> Result<ArrayRef> {
@@ -192,14 +188,14 @@ impl Call<'_> {
         let sources = |wanted| keys.iter().any(|key| card(key).map(MetricInput::of) == Some(wanted));
         let more = arguments.count() > 1;
         // A lone second argument is the one that the metrics stand on.
-        let second_is_state = more && !sources(MetricInput::StateAndHead) && sources(MetricInput::StateAndOutside);
+        let second_is_state = more && !sources(MetricInput::StateAndHead) && sources(MetricInput::StateAndOod);
         let heads = if more && !second_is_state { arguments.heads(1)? } else { self.none() };
-        let outside = match (second_is_state, arguments.count()) {
+        let ood = match (second_is_state, arguments.count()) {
             (true, _) => arguments.states(1)?,
             (false, 3) => arguments.states(2)?,
             _ => self.none(),
         };
-        Ok(Arc::new(evaluate::table(keys, &self.beside(&heads, &outside), self.settings)?))
+        Ok(Arc::new(evaluate::table(keys, &self.beside(&heads, &ood), self.settings)?))
     }
 
     fn reasons(&self) -> Result<ArrayRef> {
@@ -263,8 +259,8 @@ impl Call<'_> {
         vec![None; self.states.len()]
     }
 
-    fn beside<'a>(&'a self, heads: &'a [Option<Arc<StoredHead>>], outside: &'a [Option<SqlState>]) -> Vec<Beside<'a>> {
-        let row = |row: usize| (self.states[row].as_ref(), heads[row].as_deref(), outside[row].as_ref());
+    fn beside<'a>(&'a self, heads: &'a [Option<Arc<StoredHead>>], ood: &'a [Option<SqlState>]) -> Vec<Beside<'a>> {
+        let row = |row: usize| (self.states[row].as_ref(), heads[row].as_deref(), ood[row].as_ref());
         (0..self.states.len()).map(row).collect()
     }
 
@@ -283,12 +279,12 @@ impl Call<'_> {
         let (states, arguments) = (&self.states, self.arguments);
         let keys = arguments.texts(1)?;
         let heads = if arguments.count() > 2 { arguments.heads(2)? } else { self.none() };
-        let outside = if arguments.count() > 3 { arguments.states(3)? } else { self.none() };
+        let ood = if arguments.count() > 3 { arguments.states(3)? } else { self.none() };
         let each = (0..states.len()).into_par_iter().map(|row| {
             let (Some(state), Some(key)) = (&states[row], &keys[row]) else { return Ok(None) };
             let key = card(key).ok_or_else(|| unknown(key))?.key;
-            let (head, outside) = (heads[row].as_deref(), outside[row].as_ref());
-            Ok(Some(of(&measurements(state, &[key], head, outside, Extras::default(), self.settings)?)))
+            let (head, ood) = (heads[row].as_deref(), ood[row].as_ref());
+            Ok(Some(of(&measurements(state, &[key], head, ood, Extras::default(), self.settings)?)))
         });
         // An error is the same whichever thread comes first.
         each.collect::<Vec<_>>().into_iter().collect()

@@ -180,7 +180,7 @@ impl<'a> SecondPass<'a> {
             directional_degenerate_pairs: self.degenerate_pairs,
             hug_intra: (!hug_means.is_empty()).then(|| hug_means.iter().sum()),
             hug_zero_rows: seen.own.iter().map(|own| own.zero_rows).sum(),
-            neco: separate(&seen.inside, &seen.outside, self.spec.projection.map_or(0.0, |axes| axes.error)),
+            neco: separate(&seen.eval, &seen.ood, self.spec.projection.map_or(0.0, |axes| axes.error)),
         })
     }
 
@@ -232,10 +232,10 @@ impl<'a> SecondPass<'a> {
                 let scores = match (decided, *class) {
                     (true, Some(class)) => {
                         choices.count(i, class, &mut seen.tallies[class]);
-                        Some(&mut seen.inside)
+                        Some(&mut seen.eval)
                     }
                     (true, None) => None,
-                    (false, _) => Some(&mut seen.outside),
+                    (false, _) => Some(&mut seen.ood),
                 };
                 if let (Some(scores), Some(score)) = (scores, neco) {
                     scores.add(score);

@@ -18,9 +18,9 @@ pub struct SecondPassState {
     /// The group's own rows by class; empty before the first.
     pub(super) own: Vec<TrainRows>,
     /// NECO scores of the rows of the decisions.
-    pub(super) inside: ScoreHistogram,
+    pub(super) eval: ScoreHistogram,
     /// NECO scores of the out-of-distribution rows.
-    pub(super) outside: ScoreHistogram,
+    pub(super) ood: ScoreHistogram,
 }
 
 /// The group's own rows of one class.
@@ -51,8 +51,8 @@ impl SecondPassState {
             mine.distances.merge(&theirs.distances);
             mine.zero_rows += theirs.zero_rows;
         }
-        self.inside.merge(&other.inside);
-        self.outside.merge(&other.outside);
+        self.eval.merge(&other.eval);
+        self.ood.merge(&other.ood);
     }
 }
 
@@ -82,7 +82,7 @@ impl SecondPassState {
                 out.extend(bins.iter().flat_map(|bin| bin.to_le_bytes()));
             }
         }
-        for scores in [&self.inside, &self.outside] {
+        for scores in [&self.eval, &self.ood] {
             let (level, bins) = scores.parts();
             put(&mut out, level.into());
             put(&mut out, bins.len() as u64);
@@ -126,7 +126,7 @@ impl SecondPassState {
                 let level = u32::try_from(input.number()?).ok()?;
                 ScoreHistogram::from_parts(level, input.many(16, |input| Some((input.number()?, input.number()?)))?)
             };
-            Some(Self { tallies, unseen, own, inside: scores()?, outside: scores()? })
+            Some(Self { tallies, unseen, own, eval: scores()?, ood: scores()? })
         })();
         decoded.filter(|_| input.0.is_empty()).ok_or_else(|| Error::data("a part of a second read is damaged"))
     }
@@ -168,9 +168,9 @@ mod tests {
         seen.own = vec![TrainRows::default(), TrainRows { rows: 7, zero_rows: 2, ..TrainRows::default() }];
         for x in [1e300, -1e-300, 0.1] {
             seen.own[1].spread.add(x);
-            seen.inside.add(x);
+            seen.eval.add(x);
         }
-        seen.outside.add(-0.5);
+        seen.ood.add(-0.5);
         seen
     }
 

@@ -49,7 +49,9 @@ pub use catalogue::{File, Planned};
 pub use damage::is_damage;
 pub(crate) use discover::hive_keys;
 pub use dtype::Dtype;
-pub(crate) use escape::{commands_terminal, escaped};
+#[cfg(feature = "cli")]
+pub(crate) use escape::commands_terminal;
+pub(crate) use escape::escaped;
 pub use head::{ClassNames, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
 pub use labels::{LabelCounts, LabelsSeen};
 pub use opened::{Archive, ColumnChoice};

@@ -101,7 +101,7 @@ impl<'a> RowCheck<'a> {
             None => Ok(RowStatus::Used),
             Some(RowDefect::Null) => skip(self.policy.nulls, RowStatus::Null, || self.null(false)),
             Some(RowDefect::NonFinite { dimension, value }) => {
-                skip(self.policy.nonfinite, RowStatus::NonFinite, || self.not_finite(dimension, value))
+                skip(self.policy.nonfinite, RowStatus::NonFinite, || self.not_finite(code, dimension, value))
             }
         }
     }
@@ -116,11 +116,14 @@ impl<'a> RowCheck<'a> {
         self.with_column(error, true).help((self.policy.advice.negative)(label))
     }
 
-    fn not_finite(&self, dimension: usize, value: f64) -> Error {
-        self.with_column(Error::data("feature is not finite"), false)
-            .with("dimension", dimension)
-            .with("found", value)
-            .help(self.policy.advice.nonfinite)
+    fn not_finite(&self, code: u32, dimension: usize, value: f64) -> Error {
+        let error = self.with_column(Error::data("feature is not finite"), false);
+        // Where no column is named, no file and row will be: the class leads to the row.
+        let error = match self.policy.columns {
+            Some(_) => error,
+            None => error.with("class", &self.classes[code as usize]),
+        };
+        error.with("dimension", dimension).with("found", value).help(self.policy.advice.nonfinite)
     }
 
     fn with_column(&self, error: Error, is_label: bool) -> Error {

@@ -216,11 +216,11 @@ fn count(
                 continue;
             }
             entry.used += used as u64;
-            check_dim(group, chunk.dim)?;
+            let shifts = shifts.of(&part.key, chunk.dim)?;
             group.precisions.count(bits, used as u64)?;
             let (before, wide) = (group.state.class_sums().classes(), group.state.class_sums().wide_bytes());
             room_for(&first_pass.meter, chunk, rows, group.state.class_sums())?;
-            group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts.of(&part.key), workspace)?;
+            group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts, workspace)?;
             let sums = group.state.class_sums();
             let widened = sums.wide_bytes().saturating_sub(wide) as u64;
             first_pass.meter.grow(classes_bytes(&sums.labels()[before..], chunk.dim) + widened);
@@ -295,9 +295,9 @@ pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result
             let group = groups.entry(part.key.clone()).or_insert_with(|| GroupState::new(false));
             group.skipped.add(&part.skipped);
             if part.rows.as_ref().map_or(batch.rows(), Vec::len) > 0 {
-                check_dim(group, chunk.dim)?;
+                let shifts = shifts.of(&part.key, chunk.dim)?;
                 let chunk = Chunk { batch, profile: &profile };
-                group.state.update(&chunk, part.rows.as_deref(), &shifts.of(&part.key), workspace)?;
+                group.state.update(&chunk, part.rows.as_deref(), &shifts, workspace)?;
             }
         }
         workspace.recycle(profile);
@@ -345,11 +345,28 @@ pub(in crate::pipeline) fn at_row(error: Error, archive: &Archive, unit: usize, 
 
 /// A table of shifts for every group.
 #[derive(Default)]
-struct ShiftTables(Mutex<BTreeMap<Key, Arc<Shifts>>>);
+struct ShiftTables(Mutex<BTreeMap<Key, (usize, Arc<Shifts>)>>);
 
 impl ShiftTables {
-    fn of(&self, key: &Key) -> Arc<Shifts> {
+    /// The table of a group whose rows have this length, whichever worker has counted rows of it before.
+    fn of(&self, key: &Key, dim: usize) -> Result<Arc<Shifts>> {
         let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.entry(key.clone()).or_default().clone()
+        let (known, shifts) = tables.entry(key.clone()).or_insert_with(|| (dim, Arc::default()));
+        if *known == dim { Ok(shifts.clone()) } else { Err(differ_in_length(*known, dim)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_find_rows_of_different_length_in_one_group() {
+        let (tables, key) = (ShiftTables::default(), vec![Label::Int(3)]);
+        let first = tables.of(&key, 6).unwrap();
+        assert!(Arc::ptr_eq(&first, &tables.of(&key, 6).unwrap()));
+        let error = tables.of(&key, 5).unwrap_err();
+        assert_eq!((error.fact("expected"), error.fact("found")), (Some("6"), Some("5")));
+        assert!(tables.of(&vec![Label::Int(4)], 5).is_ok());
     }
 }

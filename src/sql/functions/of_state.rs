@@ -129,6 +129,7 @@ impl StateFunction {
                 (Output::Metric(key), rest) => match (card(key).map(MetricInput::of), rest) {
                     (Some(MetricInput::StateAndHead), [one]) => head(one),
                     (Some(MetricInput::StateAndOod), [one]) => state_column::is_state(one),
+                    (Some(MetricInput::StateAndHead | MetricInput::StateAndOod), _) => false,
                     (_, rest) => rest.is_empty(),
                 },
                 (Output::Spectrum | Output::Classes | Output::Metrics(_), []) => true,

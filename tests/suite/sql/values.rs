@@ -298,6 +298,8 @@ fn what_cannot_be_is_refused_in_words() {
         ("SELECT nc1_pinv(feature, feature) FROM features", "the second argument is not a label"),
         ("SELECT nc1_pinv(feature) FROM features", "takes a vector and a label"),
         ("SELECT nc3_cos_mean(feature, label) FROM features", "nc3_cos_mean(feature, label, head"),
+        ("SELECT nc3_cos_mean_of(nc_state(feature, label)) FROM features", "nc3_cos_mean_of(state, head)"),
+        ("SELECT nc5_ortho_dev_of(nc_state(feature, label)) FROM features", "state of out-of-distribution rows"),
         ("SELECT nc1_pinv_of(feature) FROM features", "nc1_pinv_of(state)"),
         ("SELECT nc_merge(feature) FROM features", "takes a state"),
         ("SELECT nc1_pinv(feature, label) FROM features WHERE epoch = 4000", "differ in length"),

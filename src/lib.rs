@@ -43,7 +43,7 @@
 //! | question | start at |
 //! |---|---|
 //! | the formula of a metric | `metrics/catalogue/`, a file a family: each card names its function |
-//! | which rows are used, refused or left out | `archive/row_policy.rs`; whole classes (`--min-count`): `pipeline/first_pass/count.rs`, for states that exist already `pipeline/finish.rs`, in SQL `sql/functions/evaluate.rs` |
+//! | which rows are used, refused or left out | `archive/row_policy.rs`; whole classes (`--min-count`): `metrics/options.rs`, asked by `pipeline/first_pass/count.rs`, and by `pipeline/finish.rs` and SQL for states that exist already |
 //! | where a page of Parquet is decoded | `archive/parquet/pages`; pages with nulls and rare encodings: `archive/parquet/batches.rs` |
 //! | where a new format of files goes | `archive/container.rs`, `docs/adding-a-format.md` |
 //! | what SQL makes of `nc1_pinv(feature, label)` | `sql/aggregates/of_rows.rs` (`simplify`): it becomes `nc1_pinv_of(nc_state(feature, label))`, which `sql/functions/of_state.rs` hands to `metrics::measure` |

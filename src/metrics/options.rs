@@ -1,8 +1,11 @@
 //! The conventions that decide a number.
 
+use std::ops::RangeInclusive;
+
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::state::Statistics;
 
 /// Which mean the class means are centred with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -132,6 +135,28 @@ const KEYS: [(&str, &str); 15] = [
 ];
 
 impl Options {
+    /// How many rows a class has to have to be used.
+    pub fn class_counts(&self) -> RangeInclusive<u64> {
+        self.min_count.unwrap_or(1)..=self.max_count.unwrap_or(u64::MAX)
+    }
+
+    /// How many rows a class needs at least to have a variance.
+    pub fn variance_count(&self) -> u64 {
+        self.min_count.unwrap_or(2)
+    }
+
+    /// Leaves out the classes that are not to be used, and says how many. The scatter of a state is summed over all classes,
+    /// so it goes once a class with scatter is left out, and metrics that need it are null.
+    pub fn select_classes(&self, statistics: Statistics) -> (Statistics, u64) {
+        let counts = self.class_counts();
+        if statistics.counts.iter().all(|n| counts.contains(n)) {
+            return (statistics, 0);
+        }
+        let kept = statistics.retain(|class| counts.contains(&statistics.counts[class]));
+        let dropped = (statistics.classes() - kept.classes()) as u64;
+        (kept, dropped)
+    }
+
     /// Sets one convention from its name and value as typed.
     ///
     /// # Errors

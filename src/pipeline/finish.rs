@@ -134,13 +134,10 @@ impl Finish {
         for batch in self.group_batches() {
             watch.check()?;
             let numbers = |&(key, group): &(&Key, &EncodedGroup)| -> Result<GroupEvidence> {
-                group_evidence(self.decode(key, group)?, 0, key.clone(), evaluation)
+                group_evidence(self.decode(key, group)?, 0, key.clone(), evaluation).map(|group| self.leave_out(group))
             };
             let batch: Vec<Result<GroupEvidence>> = batch.par_iter().map(numbers).collect();
-            let mut batch: Vec<GroupEvidence> = batch.into_iter().collect::<Result<_>>()?;
-            for group in &mut batch {
-                self.leave_out(group);
-            }
+            let batch: Vec<GroupEvidence> = batch.into_iter().collect::<Result<_>>()?;
             groups.extend(evaluation.evaluate(batch, None, &ood_means, watch, &mut *score)?);
         }
         let of_rows = of_rows(&states.provenance, pooled_summary(&self.pooled()));
@@ -148,18 +145,12 @@ impl Finish {
         report(evaluation, of_rows, groups, left_out.collect())
     }
 
-    /// Leaves out the classes under `--min-count` and over `--max-count`. The scatter of a state is summed over all classes, so
-    /// it goes once a class with scatter is left out, and metrics that need it are null.
-    fn leave_out(&self, group: &mut GroupEvidence) {
-        let options = &self.evaluation.job.options;
-        let counts = options.min_count.unwrap_or(1)..=options.max_count.unwrap_or(u64::MAX);
-        let all = (group.statistics.classes() as u64, group.statistics.rows());
-        if group.statistics.counts.iter().all(|n| counts.contains(n)) {
-            return;
-        }
-        group.statistics = group.statistics.retain(|class| counts.contains(&group.statistics.counts[class]));
-        group.dropped_classes = all.0 - group.statistics.classes() as u64;
-        group.skipped.filtered += all.1 - group.statistics.rows();
+    /// Leaves out the classes under `--min-count` and over `--max-count`, and counts them with their rows.
+    fn leave_out(&self, mut group: GroupEvidence) -> GroupEvidence {
+        let rows = group.statistics.rows();
+        let (statistics, dropped_classes) = self.evaluation.job.options.select_classes(group.statistics);
+        group.skipped.filtered += rows - statistics.rows();
+        GroupEvidence { statistics, dropped_classes, ..group }
     }
 
     /// Groups whose numbers fit into half of the memory, together.

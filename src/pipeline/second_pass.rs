@@ -87,7 +87,7 @@ impl Evaluation {
             head: group.head.as_ref(),
             use_bias: options.use_bias,
             decisions: needs.decisions,
-            directional: needs.directional.then(|| options.min_count.unwrap_or(2)),
+            directional: needs.directional.then(|| options.variance_count()),
             hug_intra: needs.hug_intra && group.head.is_some(),
             projection,
             max_logit: options.neco_max_logit,

@@ -7,7 +7,7 @@ use crate::state::Statistics;
 
 /// Whether each class has enough rows for a variance: two, unless `min_count` says otherwise.
 pub(in crate::metrics) fn with_variance(statistics: &Statistics, options: &Options) -> Vec<bool> {
-    let least = options.min_count.unwrap_or(2);
+    let least = options.variance_count();
     statistics.counts.iter().map(|&count| count >= least).collect()
 }
 
@@ -17,7 +17,7 @@ pub(in crate::metrics) fn with_variance(statistics: &Statistics, options: &Optio
 ///
 /// `too_few_rows` if the class is not among those [`with_variance`].
 pub(in crate::metrics) fn variance(statistics: &Statistics, class: usize, options: &Options) -> Value {
-    if statistics.counts[class] < options.min_count.unwrap_or(2) {
+    if statistics.counts[class] < options.variance_count() {
         return Err("too_few_rows");
     }
     finite(statistics.variances[class])

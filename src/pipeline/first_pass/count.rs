@@ -137,18 +137,18 @@ impl FirstPass {
         options: &Options,
         watch: &Watch,
     ) -> Result<Option<KeptClasses>> {
-        let (least, most) = (options.min_count.unwrap_or(1), options.max_count.unwrap_or(u64::MAX));
-        if least <= 1 && most == u64::MAX {
+        let counts = options.class_counts();
+        if *counts.start() <= 1 && *counts.end() == u64::MAX {
             return Ok(None);
         }
         let units: Vec<usize> = (0..sound.len()).filter(|&unit| sound[unit]).collect();
-        let counts = self.archive.count_labels(&units)?;
+        let found = self.archive.count_labels(&units)?;
         watch.check()?;
         let mut kept = KeptClasses { classes: BTreeMap::new(), dropped: BTreeMap::new() };
-        for (key, classes) in counts {
+        for (key, classes) in found {
             let all = classes.len();
             let classes: BTreeSet<Label> =
-                classes.into_iter().filter(|(_, n)| (least..=most).contains(n)).map(|(label, _)| label).collect();
+                classes.into_iter().filter(|(_, n)| counts.contains(n)).map(|(label, _)| label).collect();
             kept.dropped.insert(key.clone(), (all - classes.len()) as u64);
             kept.classes.insert(key, classes);
         }

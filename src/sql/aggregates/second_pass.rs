@@ -277,7 +277,7 @@ impl SecondPassGroups {
             head: context.classifier.as_ref(),
             use_bias: options.use_bias,
             decisions: self.function.needs(Need::Decisions),
-            directional: self.function.needs(Need::Directional).then(|| options.min_count.unwrap_or(2)),
+            directional: self.function.needs(Need::Directional).then(|| options.variance_count()),
             hug_intra: self.function.needs(Need::HugIntra) && context.classifier.is_some(),
             projection: context.projection.as_ref(),
             max_logit: options.neco_max_logit,

@@ -56,15 +56,7 @@ pub(in crate::sql) fn needs_scatter(card: &Card) -> bool {
 
 /// The statistics of a state, classes outside `nc.min_count` and `nc.max_count` left out, and how many those were.
 pub(in crate::sql) fn statistics(summary: &SqlState, settings: &Settings) -> Result<(Statistics, u64)> {
-    let statistics = summary.state.statistics()?;
-    let options = &settings.options;
-    if options.min_count.is_none() && options.max_count.is_none() {
-        return Ok((statistics, 0));
-    }
-    let range = options.min_count.unwrap_or(1)..=options.max_count.unwrap_or(u64::MAX);
-    let kept = statistics.retain(|class| range.contains(&statistics.counts[class]));
-    let dropped = (statistics.classes() - kept.classes()) as u64;
-    Ok((kept, dropped))
+    Ok(settings.options.select_classes(summary.state.statistics()?))
 }
 
 /// Matrices of `D × D` numbers that metrics are made in: `Σ_W` as it is and normalised, its factors, and room to make them.

@@ -85,7 +85,7 @@ pub(super) struct VectorColumn {
     pub(super) kind: VectorType,
     /// `D`, if the type of the column fixes it.
     pub(super) dim: Option<usize>,
-    /// `D` of the first vector, once it has been read; `None` inside if there is no vector.
+    /// `D` of the first vector, once the column has been looked at; the inner `None` stands for a column without vectors.
     first_length: OnceLock<Option<usize>>,
 }
 
@@ -105,7 +105,7 @@ impl Catalogue {
         self.containers.open(file, &self.files[file].pinned())
     }
 
-    /// `D` of a column of a file, from its schema or its first vector; `None` if it holds no vector.
+    /// `D` of a column of a file, from its schema or its first vector; `None` if all its vectors are null.
     pub(super) fn dim(&self, file: usize, column: &VectorColumn) -> Result<Option<usize>> {
         if column.dim.is_some() {
             return Ok(column.dim);

@@ -38,7 +38,7 @@ pub(super) trait Format: fmt::Debug + Sync {
     fn open(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>>;
 }
 
-/// What a file says of its columns and units. It holds no open file, so that those of many files can be kept.
+/// What a file says of its columns and units. The file itself may be closed, so containers of many files can be kept.
 pub(super) trait Container: fmt::Debug + Send + Sync {
     /// A hash of whatever describes the content, as a footer does. Ledgers keep it, together with size and time of
     /// writing, so it has to stay the same in every version of this crate.
@@ -109,7 +109,7 @@ pub(super) struct StoredColumn {
 
 /// A unit whose rows are being read.
 pub(super) trait OpenUnit: fmt::Debug + Send {
-    /// Reads a column of vectors of `dim` elements; `dim` is 0 if the column holds no vector.
+    /// Reads a column of vectors of `dim` elements; `dim` is 0 if all vectors of the column are null.
     ///
     /// `chunk` is a power of two: all calls of [`VectorStream::next`] but the last ask for so many rows.
     ///

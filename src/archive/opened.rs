@@ -77,7 +77,7 @@ impl Archive {
         self.columns.iter().all(|columns| columns.features.dim == Some(first)).then_some(first)
     }
 
-    /// `D` of a file's vectors, from its schema or its first vector; `None` if it holds no vector.
+    /// `D` of a file's vectors, from its schema or its first vector; `None` if all of them are null.
     pub fn file_dim(&self, file: usize) -> Result<Option<usize>> {
         let dim = self.catalogue.dim(file, &self.columns[file].features);
         dim.map_err(|error| error.with_default("column", escaped(&self.features.name)))

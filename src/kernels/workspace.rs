@@ -8,9 +8,9 @@ use super::{Device, Kernels, Profile};
 
 /// The kernels of one worker and its memory, which is allocated once and not for every chunk.
 ///
-/// Each worker makes one, uses it for all its chunks, and passes it to whatever works on rows. It holds nothing that any
-/// result depends on. `Job::device` and
-/// `Task::device` make those of the command line; SQL, `Accumulator` and tests make `Workspace::default()`.
+/// Each worker makes one, uses it for all its chunks, and passes it to whatever works on rows. No result depends on what it
+/// holds. `Job::device` and `Task::device` make those of the command line; SQL, `Accumulator` and tests make
+/// `Workspace::default()`.
 pub struct Workspace {
     pub(crate) kernels: Box<dyn Kernels>,
     /// Class means of a profile, classes × D.

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
+use super::task::{identity, source_file};
 use super::{digest, provenance};
-use crate::archive::{Archive, Policy, Request, Unit};
+use crate::archive::{Archive, Policy, Request};
 use crate::error::{ErrorKind, Result};
 use crate::store::{Filters, LedgerEntry, SourceFile, StateFile};
 
@@ -62,27 +63,25 @@ impl Found {
             Err(error) => return Err(error),
         };
         for file in archive.files() {
-            let source = SourceFile { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash };
-            self.files.entry(file.name.clone()).or_insert_with(|| (source, BTreeMap::new()));
+            self.files.entry(file.name.clone()).or_insert_with(|| (source_file(file), BTreeMap::new()));
         }
         self.damaged.extend(archive.bad_files().iter().map(|(file, reason)| format!("{file}: {reason}")));
         // A file that has changed need not be read to be told.
-        let wanted = |unit: &Unit| {
-            let file = &archive.files()[unit.file];
-            let source = SourceFile { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash };
-            deep && state.ledger.contains(&source, u32::try_from(unit.row_group).unwrap_or(u32::MAX))
+        let wanted = |unit: usize| {
+            let (source, row_group) = identity(&archive, unit);
+            deep && state.ledger.contains(&source, row_group)
         };
         let digest = |unit: usize| {
-            if wanted(&archive.units()[unit]) { digest_of(&archive, unit).map(Some) } else { Ok(None) }
+            if wanted(unit) { digest_of(&archive, unit).map(Some) } else { Ok(None) }
         };
         let digests: Vec<Result<Option<u64>>> = (0..archive.units().len()).into_par_iter().map(digest).collect();
-        for (unit, digest) in archive.units().iter().zip(digests) {
-            let name = &archive.files()[unit.file].name;
-            let Some((_, row_groups)) = self.files.get_mut(name) else { continue };
-            let digests = row_groups.entry(u32::try_from(unit.row_group).unwrap_or(u32::MAX)).or_default();
+        for (unit, digest) in digests.into_iter().enumerate() {
+            let (SourceFile { name, .. }, row_group) = identity(&archive, unit);
+            let Some((_, row_groups)) = self.files.get_mut(&name) else { continue };
+            let digests = row_groups.entry(row_group).or_default();
             match digest {
                 Ok(digest) => digests.extend(digest),
-                Err(error) => drop(self.damaged.insert(format!("{name}: row group {}: {error}", unit.row_group))),
+                Err(error) => drop(self.damaged.insert(format!("{name}: row group {row_group}: {error}"))),
             }
         }
         Ok(())

@@ -34,8 +34,8 @@ impl FirstPass {
         let Some(sample) = self.sample()? else { return Ok(Duration::ZERO) };
         let first = summary.rows as f64 / sample.rows * (sample.decode + sample.add);
         let more = summary.passes.saturating_sub(1) as f64 * summary.rows as f64;
-        let pass = sample.dim * sample.classes * sample.product;
-        let second = more * (sample.decode / sample.rows + pass);
+        let decision = sample.dim * sample.classes * sample.product;
+        let second = more * (sample.decode / sample.rows + decision);
         let units = self.archive.units().len().max(1) as f64;
         // A unit is decoded by one thread, whose chunks the others work on.
         let decoding = summary.rows as f64 / sample.rows * sample.decode / units.min(self.threads as f64);

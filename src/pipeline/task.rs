@@ -5,7 +5,7 @@ use std::path::Path;
 use super::job::texts;
 use super::provenance::provenance;
 use super::{Resources, Rounding};
-use crate::archive::{Archive, Request};
+use crate::archive::{Archive, File, Request};
 use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
 use crate::store::{Provenance, SourceFile};
@@ -67,10 +67,14 @@ impl Task {
 /// How the ledger knows a unit.
 pub(super) fn identity(archive: &Archive, unit: usize) -> (SourceFile, u32) {
     let unit = &archive.units()[unit];
-    let file = &archive.files()[unit.file];
     // No format of files counts row groups further than that.
     let row_group = u32::try_from(unit.row_group).unwrap_or(u32::MAX);
-    (SourceFile { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash }, row_group)
+    (source_file(&archive.files()[unit.file]), row_group)
+}
+
+/// How the ledger knows a file.
+pub(super) fn source_file(file: &File) -> SourceFile {
+    SourceFile { name: file.name.clone(), size: file.size, footer_hash: file.footer_hash }
 }
 
 /// Which units are of a shard: parts of about equal bytes, one after the other.

@@ -38,7 +38,7 @@ fn number(made: &Measurements, key: &str) -> f64 {
 }
 
 fn metric<'a>(made: &'a Measurements, key: &str) -> &'a Measured {
-    made.metrics.iter().find(|metric| metric.key == key).unwrap()
+    made.metric(key).unwrap()
 }
 
 fn flags(made: &Measurements, key: &str) -> Vec<&'static str> {

@@ -98,7 +98,7 @@ fn metrics(name: &str, truth: &Truth, found: &Statistics, chunks: &[Rows]) -> Wo
     let keys = ["nc1_pinv", "nc1_trace_ratio", "nc1_cdnv", "nc1_vci"].map(ToString::to_string);
     let selection = Selection::parse(&keys[..if found.dim < 1000 { 4 } else { 3 }]).unwrap();
     let made = measure(&evidence, &Options::default(), &selection, Extras::default()).unwrap();
-    let metric = |key: &str| made.metrics.iter().find(|metric| metric.key == key).unwrap();
+    let metric = |key: &str| made.metric(key).unwrap();
     let mut see = |key: &str, truth: f64| {
         let value = metric(key).value.unwrap();
         worst.see(value, truth, made.accuracy.get(key).map_or(0.0, |estimate| estimate * value));
@@ -119,7 +119,7 @@ fn metrics(name: &str, truth: &Truth, found: &Statistics, chunks: &[Rows]) -> Wo
     }
     // VCI leaves out directions in which rows vary by less than eight roundings of the stored type.
     let resolved = made.accuracy["quantisation_floor"] < 1.0 / 64.0;
-    let vci = made.metrics.iter().find(|metric| metric.key == "nc1_vci" && metric.value.is_some());
+    let vci = made.metric("nc1_vci").filter(|metric| metric.value.is_some());
     if vci.is_some_and(|vci| resolved && !vci.flags.contains(&"directions_dropped"))
         && let Some(expected) = truth.vci()
     {

@@ -82,7 +82,7 @@ cards! {
         Lower, ideal "0", range ValueRange::new(0.0, 2.0), unit "", needs [Head Pairs]
         null [no_head single_class zero_weights too_few_directions] flags [zero_norm_classes degenerate_pairs];
     "nc2_interference_mean" = Means(nc2::interference_mean), Nc2, WU,
-        "mean over pairs of c_i·c_j; with class centring −mean ‖c_k‖²/(K−1), so it says nothing about angles",
+        "mean over pairs of c_i·c_j; with class centring it is −mean ‖c_k‖²/(K−1) whatever the angles",
         None, ideal "", range ANY, unit SQUARE, needs []
         null [single_class zero_between] flags [];
     "nc2_interference_var" = Means(nc2::interference_var), Nc2, WU,

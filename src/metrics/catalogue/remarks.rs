@@ -21,7 +21,7 @@ static REASONS: &[Remark] = remarks! {
     no_rows: "no class has rows, or the second read of the rows, which the metric needs, was not made or found none";
     no_head: "there is no classifier";
     no_ood: "there are no out-of-distribution rows";
-    no_decisions: "no rows were decided or scored, since there was no second read of them";
+    no_decisions: "the rows were read once only, so none was decided or scored";
     no_scatter: "the pooled scatter was not accumulated";
     filter_after_pooling: "classes were left out by size after the scatter had been pooled over all of them";
     needs_per_class_scatter: "`normaliser = balanced` needs a scatter of each class, which is never kept";
@@ -31,7 +31,7 @@ static REASONS: &[Remark] = remarks! {
     too_few_directions: "fewer than two vectors have a direction";
     degenerate_pairs: "all pairs have equal means or directions, up to rounding; for `nc1_cdnv_strict`, one pair has";
     zero_between: "all class means are equal, up to rounding";
-    zero_within: "no class has variability, so that there is no logarithm";
+    zero_within: "all classes have variance 0, whose logarithm is infinite";
     zero_variance: "all rows are equal";
     zero_means: "all class means are 0";
     zero_weights: "all rows of the classifier are 0";

@@ -25,10 +25,9 @@ use crate::sql::functions::evaluate::{MetricInput, keys_of_states, needs_scatter
 use crate::sql::functions::of_state::StateFunction;
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
-use crate::sql::values::grid_column;
-use crate::sql::values::head;
 use crate::sql::values::rows::{is_label, is_vector};
 use crate::sql::values::state_column;
+use crate::sql::values::{grid_column, head};
 
 /// An aggregate of labelled rows.
 #[derive(Clone, Debug)]

@@ -25,8 +25,7 @@ use crate::sql::aggregates::groups::differ_in_length;
 use crate::sql::aggregates::of_rows::{check_rows, distinct, with_casts};
 use crate::sql::functions::catalogue;
 use crate::sql::functions::decisions::DecisionsFunction;
-use crate::sql::functions::evaluate;
-use crate::sql::functions::evaluate::MetricInput;
+use crate::sql::functions::evaluate::{self, MetricInput};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::{Budget, Held};
 use crate::sql::values::decisions;
@@ -321,7 +320,7 @@ impl SecondPassGroups {
         let selection = Selection::parse(&[key.to_owned()])?;
         let made = measure(&evidence, &self.function.settings.options, &selection, Extras::default())?;
         self.function.settings.doubts.note(&made, true);
-        Ok(made.metrics.first().and_then(|metric| metric.value))
+        Ok(made.value(key))
     }
 }
 
@@ -336,28 +335,6 @@ fn check_kind(statistics: &Statistics, batch: &Batch<'_>) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// The partial states of groups as columns: their states, their heads, what was seen.
-fn partial_states(groups: &[SecondPassGroup]) -> Result<Vec<ArrayRef>> {
-    let context = |group: &SecondPassGroup| group.context.clone();
-    let states: Vec<_> = groups.iter().map(|group| context(group).map(|context| context.state.clone())).collect();
-    let states = states.iter().map(|state| match state {
-        Some(state) => States::of(state)?.get(0),
-        None => Ok(None),
-    });
-    let states = states.collect::<Result<Vec<_>>>()?;
-    let place = |group: &SecondPassGroup| -> Result<Option<HeadPlace>> {
-        let Some(head) = context(group).and_then(|context| context.head.clone()) else { return Ok(None) };
-        Ok(head::decode(&head)?.and_then(|mut places| places.pop().flatten()))
-    };
-    let heads: Vec<Option<HeadPlace>> = groups.iter().map(place).collect::<Result<_>>()?;
-    let seen = groups.iter().map(|group| group.context.as_ref().map(|_| group.seen.encode()));
-    Ok(vec![
-        Arc::new(state_column::encode(states.iter().map(Option::as_ref))?),
-        head::encode(heads.iter().map(Option::as_ref))?,
-        Arc::new(seen.collect::<BinaryArray>()),
-    ])
 }
 
 impl Aggregation for SecondPassGroups {
@@ -455,7 +432,24 @@ impl Aggregation for SecondPassGroups {
     }
 
     fn partial(&self, groups: &[SecondPassGroup]) -> Result<Vec<ArrayRef>> {
-        partial_states(groups)
+        let context = |group: &SecondPassGroup| group.context.clone();
+        let states: Vec<_> = groups.iter().map(|group| context(group).map(|context| context.state.clone())).collect();
+        let states = states.iter().map(|state| match state {
+            Some(state) => States::of(state)?.get(0),
+            None => Ok(None),
+        });
+        let states = states.collect::<Result<Vec<_>>>()?;
+        let place = |group: &SecondPassGroup| -> Result<Option<HeadPlace>> {
+            let Some(head) = context(group).and_then(|context| context.head.clone()) else { return Ok(None) };
+            Ok(head::decode(&head)?.and_then(|mut places| places.pop().flatten()))
+        };
+        let heads: Vec<Option<HeadPlace>> = groups.iter().map(place).collect::<Result<_>>()?;
+        let seen = groups.iter().map(|group| group.context.as_ref().map(|_| group.seen.encode()));
+        Ok(vec![
+            Arc::new(state_column::encode(states.iter().map(Option::as_ref))?),
+            head::encode(heads.iter().map(Option::as_ref))?,
+            Arc::new(seen.collect::<BinaryArray>()),
+        ])
     }
 
     fn finish(&self, groups: &[SecondPassGroup]) -> Result<ArrayRef> {

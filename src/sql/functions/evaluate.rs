@@ -154,8 +154,7 @@ fn row(
     let measured = measurements(summary, keys, head, ood, Extras::default(), settings)?;
     let sums = summary.class_sums();
     let shape = [sums.rows(), measured.classes, sums.dim() as u64].map(|number| number as i64);
-    let value = |key: &&str| measured.metrics.iter().find(|metric| metric.key == *key).and_then(|metric| metric.value);
-    let values = keys.iter().map(value).collect();
+    let values = keys.iter().map(|key| measured.value(key)).collect();
     // A query for all metrics shows the remarks itself.
     settings.doubts.note(&measured, keys.len() < keys_of_states().len());
     Ok(Row { shape, values, measured })

@@ -13,8 +13,7 @@ use datafusion::scalar::ScalarValue;
 
 use crate::archive::{HeadSource, Spellings};
 use crate::error::{Error, Result};
-use crate::sql::error::explain;
-use crate::sql::error::external;
+use crate::sql::error::{explain, external};
 use crate::sql::sources::archive_table::ArchiveTable;
 use crate::sql::sources::paths::url;
 use crate::store::{Staged, refuse_inputs};

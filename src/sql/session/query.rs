@@ -20,9 +20,8 @@ use crate::error::{Error, Result};
 use crate::sql::error::external;
 use crate::sql::error::{explain, explain_plan, missing_table};
 use crate::sql::functions::catalogue;
-use crate::sql::session::clauses;
-use crate::sql::session::copy;
 use crate::sql::session::nesting;
+use crate::sql::session::{clauses, copy};
 use crate::store::Staged;
 
 /// A statement, parsed and not planned yet.

@@ -14,8 +14,7 @@ use datafusion::execution::SessionState;
 
 use crate::archive::{escaped, matches};
 use crate::error::{Error, Result};
-use crate::sql::error::explain;
-use crate::sql::error::external;
+use crate::sql::error::{explain, external};
 use crate::sql::settings::doubts::Doubts;
 use crate::sql::sources::archive_table::ArchiveTable;
 use crate::sql::sources::state_file;

@@ -5,8 +5,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 
 use crate::archive::escaped;
-use crate::sql::values::head;
-use crate::sql::values::state_column;
+use crate::sql::values::{head, state_column};
 
 /// What a value is, if it is a state (`state(N=1257, K=10, D=64)`), decisions or a head; `None` for any other.
 pub fn describe(array: &ArrayRef, row: usize) -> Option<String> {

@@ -23,7 +23,7 @@ fn measured(recipe: &Recipe, options: Options) -> (Measurements, Vec<(&'static s
 }
 
 fn value(found: &Measurements, key: &str) -> (Option<f64>, Option<&'static str>, Vec<&'static str>) {
-    let metric = found.metrics.iter().find(|metric| metric.key == key).unwrap();
+    let metric = found.metric(key).unwrap();
     (metric.value, metric.reason, metric.flags.clone())
 }
 

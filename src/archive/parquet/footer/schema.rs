@@ -153,7 +153,7 @@ impl<'a> SchemaElement<'a> {
 enum Logical {
     /// The converted type of this number.
     As(i32),
-    /// There is no such converted type.
+    /// A logical type without a converted twin: it stands alone.
     Alone,
     /// Several converted types, or none, may stand beside it.
     Other,

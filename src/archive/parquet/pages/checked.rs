@@ -260,8 +260,8 @@ impl CheckedPages {
 /// The levels of a page, where it stores any that are to be counted.
 type Levels = Option<Bytes>;
 
-/// Takes the levels off the beginning of a page of the first version. `None` inside if there are no levels, or if they are
-/// stored in the deprecated bit-packed encoding, whose levels are not counted.
+/// Takes the levels off the beginning of a page of the first version. The inner `None` stands for a page without levels, or
+/// with levels in the deprecated bit-packed encoding, which are not counted.
 fn first(bytes: &mut Bytes, count: usize, most: u8, encoding: Encoding) -> Option<Levels> {
     if most == 0 {
         return Some(None);

@@ -2,7 +2,7 @@
 
 use super::runs::{Run, bits_at, run_at};
 
-/// Whether the first `count` levels, of values up to `most`, are all `most`, so that there are no nulls.
+/// Whether the first `count` levels, of values up to `most`, are all `most`: every value is there.
 pub(super) fn all_defined(bytes: &[u8], count: usize, most: u8) -> bool {
     let width = width(most);
     // `most` side by side; bits that no level takes are 0.

@@ -5,7 +5,7 @@ mod sums;
 use pulp::{Simd, WithSimd};
 use rayon::slice::ParallelSliceMut;
 
-use self::sums::{ClassPairs, Errors, Worst};
+use self::sums::{ClassPairs, PairSums};
 pub(super) use self::sums::{SweepSums, TileSums};
 use super::distribution::{Distribution, Histogram, Values};
 use super::lanes::{compact, exp, ln, max, squared_distance, sum};
@@ -101,27 +101,14 @@ impl<'a> Task<'a> {
     }
 
     pub(super) fn total(&self) -> SweepSums {
-        SweepSums {
-            sums: ClassPairs::new(self.points.len()),
-            ln: 0.0,
-            positive: 0,
-            degenerate: 0,
-            errors: Errors::default(),
-            values: Vec::new(),
-            worst: Worst::new(self.worst),
-        }
+        SweepSums { by_class: ClassPairs::new(self.points.len()), all: PairSums::new(self.worst) }
     }
 
     pub(super) fn tile(&self, tile: &Tile<'_>, buffers: &mut Buffers, counts: &mut Option<Histogram>) -> TileSums {
         let mut part = TileSums {
             rows: ClassPairs::new(tile.rows.len()),
             cols: ClassPairs::new(tile.cols.len()),
-            ln: 0.0,
-            positive: 0,
-            degenerate: 0,
-            errors: Errors::default(),
-            values: Vec::new(),
-            worst: Worst::new(self.worst),
+            all: PairSums::new(self.worst),
         };
         pulp::Arch::new().dispatch(Sweep { task: self, tile, buffers, counts, part: &mut part });
         part
@@ -144,12 +131,12 @@ impl<'a> Task<'a> {
         let (squared, inverse, cdnv) = (&mut squared[..count], &mut inverse[..count], &mut cdnv[..count]);
         let errors = &mut errors[..count];
         let degenerate = self.squared_distances(i, first, products, squared, inverse);
-        part.degenerate += degenerate;
+        part.all.degenerate += degenerate;
         let (mine, noise) = (self.points.noise[i], &self.points.noise[first..][..count]);
         for j in 0..count {
             errors[j] = inverse[j] * 2.0 * self.points.error((mine + noise[j]) / squared[j]);
         }
-        part.errors.plain += sum(errors, |error| error);
+        part.all.errors.plain += sum(errors, |error| error);
 
         // `inverse` holds 1 for a pair that counts, else 0.
         let (cols, variance) = (&mut part.cols, self.variances[i]);
@@ -175,7 +162,7 @@ impl<'a> Task<'a> {
         for (error, v) in errors.iter_mut().zip(&*cdnv) {
             *error *= v;
         }
-        part.errors.weighted += sum(errors, |error| error);
+        part.all.errors.weighted += sum(errors, |error| error);
         part.rows.cdnv[row] += sum(cdnv, |v| v);
         part.rows.inverse[row] += sum(inverse, |x| x);
         let largest = max(cdnv);
@@ -183,17 +170,17 @@ impl<'a> Task<'a> {
             part.rows.worst[row] = largest;
             part.rows.neighbour[row] = (first + j) as u64;
         }
-        if largest >= part.worst.threshold {
+        if largest >= part.all.worst.threshold {
             for j in 0..count {
                 if inverse[j] > 0.0 {
                     let distance = squared[j].sqrt() * self.points.unit;
-                    part.worst.push(WorstPair { classes: (i, first + j), cdnv: cdnv[j], distance });
+                    part.all.worst.push(WorstPair { classes: (i, first + j), cdnv: cdnv[j], distance });
                 }
             }
         }
         let positive = compact(cdnv, |_, v| v > 0.0);
-        part.ln += sum(&cdnv[..positive], |v| ln(v.max(f64::MIN_POSITIVE)));
-        part.positive += positive as u64;
+        part.all.ln += sum(&cdnv[..positive], |v| ln(v.max(f64::MIN_POSITIVE)));
+        part.all.positive += positive as u64;
         &cdnv[..positive]
     }
 
@@ -259,7 +246,8 @@ impl<'a> Task<'a> {
     }
 
     pub(super) fn finish(&self, total: SweepSums, counts: impl Iterator<Item = Histogram>) -> Cdnv {
-        let SweepSums { sums, ln, positive, degenerate, errors, mut values, mut worst } = total;
+        let SweepSums { by_class: sums, all } = total;
+        let PairSums { ln, positive, degenerate, errors, mut values, mut worst } = all;
         // In units of the points up to here.
         let inverse_factor = self.points.unit.powf(-2.0 * self.exponent);
         let factor = self.points.unit * self.points.unit * inverse_factor;
@@ -326,7 +314,7 @@ impl WithSimd for Sweep<'_> {
                 let positive = task.row(i, cols.start, products, place, buffers, part);
                 match counts {
                     Some(histogram) => histogram.add(positive),
-                    None => part.values.extend_from_slice(positive),
+                    None => part.all.values.extend_from_slice(positive),
                 }
             }
         }

@@ -8,23 +8,23 @@ use super::WorstPair;
 pub(in crate::kernels::pairs) struct TileSums {
     pub(super) rows: ClassPairs,
     pub(super) cols: ClassPairs,
+    pub(super) all: PairSums,
+}
+
+/// What the tiles of a sweep add up to.
+pub(in crate::kernels::pairs) struct SweepSums {
+    pub(super) by_class: ClassPairs,
+    pub(super) all: PairSums,
+}
+
+/// What pairs add up to, whichever classes they are of.
+pub(super) struct PairSums {
     /// `Σ ln V` over `positive` pairs.
     pub(super) ln: f64,
     pub(super) positive: u64,
     pub(super) degenerate: u64,
     pub(super) errors: Errors,
     /// All values of `V`, if they are kept for exact quantiles.
-    pub(super) values: Vec<f64>,
-    pub(super) worst: Worst,
-}
-
-/// What the tiles of a sweep add up to.
-pub(in crate::kernels::pairs) struct SweepSums {
-    pub(super) sums: ClassPairs,
-    pub(super) ln: f64,
-    pub(super) positive: u64,
-    pub(super) degenerate: u64,
-    pub(super) errors: Errors,
     pub(super) values: Vec<f64>,
     pub(super) worst: Worst,
 }
@@ -39,8 +39,20 @@ pub(super) struct Errors {
 
 impl SweepSums {
     pub(in crate::kernels::pairs) fn merge(&mut self, rows: &Range<usize>, cols: &Range<usize>, part: TileSums) {
-        self.sums.merge(rows.start, &part.rows);
-        self.sums.merge(cols.start, &part.cols);
+        self.by_class.merge(rows.start, &part.rows);
+        self.by_class.merge(cols.start, &part.cols);
+        self.all.merge(part.all);
+    }
+}
+
+impl PairSums {
+    /// No pairs, and room for so many of the worst.
+    pub(super) fn new(worst: usize) -> Self {
+        let (errors, worst) = (Errors::default(), Worst::new(worst));
+        Self { ln: 0.0, positive: 0, degenerate: 0, errors, values: Vec::new(), worst }
+    }
+
+    fn merge(&mut self, part: Self) {
         self.ln += part.ln;
         self.positive += part.positive;
         self.degenerate += part.degenerate;

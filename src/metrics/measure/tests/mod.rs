@@ -30,7 +30,7 @@ fn run(evidence: &Evidence<'_>, options: &Options, words: &[&str]) -> Measuremen
 
 #[track_caller]
 fn found<'a>(measurements: &'a Measurements, key: &str) -> &'a Measured {
-    measurements.metrics.iter().find(|metric| metric.key == key).unwrap()
+    measurements.metric(key).unwrap()
 }
 
 #[track_caller]

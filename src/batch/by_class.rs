@@ -90,6 +90,11 @@ impl ByClass {
         })
     }
 
+    /// The code that each class has in the batch.
+    pub fn codes(&self) -> &[u32] {
+        &self.codes
+    }
+
     /// How many rows each class has: at least one.
     pub fn counts(&self) -> &[u64] {
         &self.counts

@@ -8,6 +8,8 @@ mod label;
 pub use by_class::ByClass;
 pub use label::{Label, LabelKind};
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use half::f16;
 
 use crate::error::{Error, Result};
@@ -71,6 +73,7 @@ impl Features<'_> {
 /// `codes[i]` is an index into `classes`. The order of `classes` has no meaning and may differ from batch to batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
+    id: u64,
     dim: usize,
     features: Features<'a>,
     codes: &'a [u32],
@@ -112,7 +115,14 @@ impl<'a> Batch<'a> {
         if let Some(row) = codes.iter().position(|&code| code as usize >= classes.len()) {
             return Err(Error::data("a row's class code has no class").with("row", row).with("code", codes[row]));
         }
-        Ok(Self { dim, features, codes, classes })
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Ok(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), dim, features, codes, classes })
+    }
+
+    /// A number that copies of this batch share, and no other batch of the process has. A device that holds rows knows by it
+    /// whether they are those of a batch.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// `N`, the number of rows.

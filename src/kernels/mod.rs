@@ -19,7 +19,7 @@ pub(crate) mod quantise;
 mod workspace;
 
 pub use cpu::Cpu;
-pub use device::{Device, Kernels};
+pub use device::{Device, DeviceSums, Kernels, MAX_LEFT, SlotRows, SumsId, TakenSums};
 pub use exact_sum::ExactSum;
 pub use profile::Profile;
 pub use projection::Projection;

@@ -9,12 +9,12 @@ use super::progress::{Stopping, watched};
 use super::stdout;
 use crate::archive::Archive;
 use crate::error::{Error, Result};
+use crate::kernels::Device;
 use crate::pipeline::{Plan, Resources, Rounding, Summary};
 
 pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&args.input.inputs, args.input.request()?, args.exactness.rounding(), parts, &args.machine)?;
-    let device = job.device.name();
     let mut targets = Targets::new(&args.outputs)?;
     use_threads(&args.machine, true, console)?;
     let plan = Plan::new(job)?;
@@ -38,14 +38,22 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     console.fact("plan", &plan_text(&summary));
     plan.notes().iter().for_each(|note| console.warn(note));
     console.detail("memory", &memory_text(&summary));
-    console.detail("device", device);
+    console.detail("device", plan.device().name());
 
     let start = Instant::now();
     let report = watched(display, summary.bytes, Stopping::AtOnce, |watch| {
         targets.scored(&args.input.group_by, plan.archive().label_kind(), |score| plan.run_scored(watch, score))
     })?;
+    warn_of_failure(plan.device(), console);
     time(start, summary.bytes, console);
     targets.write(&report, display, console)
+}
+
+/// Says that the CPU did the work of a device that failed.
+pub(super) fn warn_of_failure(device: &Device, console: &Console) {
+    if let Some(failure) = device.failure() {
+        console.warn(&format!("the CPU did the work: {failure}"));
+    }
 }
 
 /// The plan in one line.

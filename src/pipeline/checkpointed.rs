@@ -15,6 +15,7 @@ use super::scan::Watch;
 use super::task::{Task, identity, shard_of};
 use crate::archive::{Archive, File, Key, Planned, Pooled};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::Device;
 use crate::store::{Difference, GroupState, Groups, Ledger, StateFile, Unfinished, or_none};
 
 /// Where the state goes.
@@ -152,6 +153,11 @@ impl CheckpointedPass {
     /// The archive.
     pub fn archive(&self) -> &Archive {
         &self.first_pass.archive
+    }
+
+    /// The device that works on the rows.
+    pub fn device(&self) -> &Device {
+        &self.first_pass.device
     }
 
     /// What the user should know before rows are read: what is pooled.

@@ -13,6 +13,7 @@ use super::memory::metric_bytes;
 use super::{HeadSummary, Job, Summary, Watch, estimate};
 use crate::archive::{Archive, Key, Pooled, Skipped};
 use crate::error::{Error, Result};
+use crate::kernels::Device;
 use crate::report::{GroupReport, Report, Scored};
 use crate::store::GroupState;
 
@@ -46,6 +47,7 @@ impl Plan {
             evaluation.settle_heads(&groups, labels, &first_pass.archive.spellings())?;
         }
         let threads = first_pass.threads;
+        evaluation.job.device = first_pass.device.clone();
         Ok(Self { first_pass, evaluation: Evaluation { threads, ..evaluation } })
     }
 
@@ -61,6 +63,11 @@ impl Plan {
     /// Those of the first chunk.
     pub fn estimate(&self) -> Result<Duration> {
         self.first_pass.estimate(&self.summary())
+    }
+
+    /// The device that works on the rows.
+    pub fn device(&self) -> &Device {
+        &self.first_pass.device
     }
 
     /// What is known of the heads, if there are any.

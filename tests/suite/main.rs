@@ -7,6 +7,7 @@ mod archives;
 mod cli;
 mod damage;
 mod definition;
+mod device_sums;
 mod directions;
 mod docs;
 mod exact;

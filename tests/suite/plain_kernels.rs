@@ -23,7 +23,7 @@ use crate::rows::{Random, Rows, Stored, chunks};
 struct Plain;
 
 fn plain() -> Device {
-    Device::new("plain loops", || Box::new(Plain))
+    Device::new("plain loops", true, || Box::new(Plain))
 }
 
 /// All values in `f64`, row by row.

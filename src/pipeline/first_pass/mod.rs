@@ -6,6 +6,7 @@ pub use count::Rounding;
 pub(super) use count::{Counted, accumulate, accumulate_until, at_row, merge, ood_means};
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rayon::prelude::*;
 
@@ -78,6 +79,10 @@ const TEXT_COPIES: u64 = 3;
 /// Bytes that a text of a chunk takes beside itself, as a label and where it is looked up.
 const TEXT_BYTES: u64 = 120;
 
+/// About as many values one core decodes and adds to class sums in a second, and as many products it adds to a Gram matrix.
+const VALUES_PER_SECOND: f64 = 4e8;
+const PRODUCTS_PER_SECOND: f64 = 2e10;
+
 impl FirstPass {
     /// Plans to read an archive on so many threads, with so many bytes of memory.
     ///
@@ -112,7 +117,19 @@ impl FirstPass {
         };
         first_pass.check_dims()?;
         first_pass.fit_memory()?;
+        first_pass.device = first_pass.device.decided(first_pass.rough_time());
         Ok(first_pass)
+    }
+
+    /// About how long the CPU takes for the rows, from their number alone.
+    fn rough_time(&self) -> Duration {
+        let of_unit = |unit: &Unit| {
+            let (rows, dim) = (unit.rows as f64, self.dims[unit.file] as f64);
+            let products = if self.scatter { rows * dim * dim / 2.0 } else { 0.0 };
+            rows * dim / VALUES_PER_SECOND + products / PRODUCTS_PER_SECOND
+        };
+        let seconds: f64 = self.archive.units().iter().map(of_unit).sum();
+        Duration::from_secs_f64(seconds / self.threads as f64)
     }
 
     /// One read of all units, in numbers.

@@ -13,10 +13,14 @@ use nckit::grid::{Grid, RESIDUAL_BITS, Spread, wide};
 use nckit::kernels::gram::{GramSum, packed_column, packed_len};
 use nckit::kernels::nearest::{Candidates, Contenders};
 use nckit::kernels::{
-    Cpu, DeviceSums, Kernels, MAX_LEFT, Profile, ShiftedRows, SlotRows, SumsId, TakenSums, TooFar, Totals, Workspace,
+    Cpu, Device, DeviceSums, Kernels, MAX_LEFT, Profile, ShiftedRows, SlotRows, SumsId, TakenSums, TooFar, Totals,
+    Workspace, is_device_failure,
 };
+use nckit::pipeline::Job;
 use nckit::state::{Chunk, DeviceParts, Merge, Shifts, State, StatesByKey};
 
+use crate::goldens;
+use crate::plain_kernels::state_file;
 use crate::rows::{Random, Rows, Stored, chunks};
 
 /// Adds rows up in plain loops, and measures chunks on the CPU without telling their means.
@@ -28,9 +32,9 @@ pub(crate) struct PlainDevice {
     is_required: bool,
     /// Rows that were added here, and not by the CPU.
     pub(crate) added: Arc<AtomicUsize>,
-    /// The call of `add` that fails, if one does.
-    fails_at: Option<usize>,
-    calls: usize,
+    /// The call of `add`, of all workers together, that fails.
+    fails_at: usize,
+    calls: Arc<AtomicUsize>,
 }
 
 struct PlainSums {
@@ -41,8 +45,8 @@ struct PlainSums {
 
 impl PlainDevice {
     pub(crate) fn new(memory: usize) -> Self {
-        let (added, fails_at) = (Arc::default(), None);
-        Self { cpu: Cpu::default(), sums: Vec::new(), memory, is_required: false, added, fails_at, calls: 0 }
+        let (added, calls) = (Arc::default(), Arc::default());
+        Self { cpu: Cpu::default(), sums: Vec::new(), memory, is_required: false, added, fails_at: usize::MAX, calls }
     }
 
     fn used(&self) -> usize {
@@ -91,8 +95,7 @@ impl DeviceSums for PlainDevice {
     }
 
     fn add(&mut self, sums: SumsId, rows: &SlotRows<'_>, long: &mut Vec<u32>) -> Result<()> {
-        self.calls += 1;
-        if Some(self.calls) == self.fails_at {
+        if self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.fails_at {
             return Err(Error::io("the device failed").with("device", "plain loops"));
         }
         let SlotRows { batch, profile, order, slots, left } = *rows;
@@ -254,6 +257,44 @@ fn chunks_that_do_not_fit_begin_new_sums_or_go_to_the_cpu() {
         let (found, added) = grouped(&chunks, 1, scatter, Some(PlainDevice::new(100)));
         assert_eq!(found, expected);
         assert!(added > 120 * 12, "{added} rows were added on the device");
+    }
+}
+
+/// A device that fails when rows are added for the n-th time, and how many rows it has added.
+fn failing(at: usize, is_required: bool) -> (Device, Arc<AtomicUsize>) {
+    let (added, calls) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let counter = added.clone();
+    let open = move || -> Box<dyn Kernels> {
+        let (added, calls) = (counter.clone(), calls.clone());
+        Box::new(PlainDevice { fails_at: at, is_required, added, calls, ..PlainDevice::new(10_000) })
+    };
+    (Device::new("plain loops", is_required, open), added)
+}
+
+#[test]
+fn a_device_that_fails_loses_no_row_and_counts_none_twice() {
+    for scatter in [false, true] {
+        let expected = state_file(Device::cpu(), scatter, None).unwrap();
+        let (sound, added) = failing(usize::MAX, true);
+        assert!(state_file(sound.clone(), scatter, None).unwrap() == expected);
+        assert!(added.load(Ordering::Relaxed) > 0 && sound.failure().is_none());
+        for at in 1..5 {
+            let (replaced, _) = failing(at, false);
+            assert!(state_file(replaced.clone(), scatter, None).unwrap() == expected, "{at}");
+            assert!(replaced.failure().is_some(), "{at}");
+            let error = state_file(failing(at, true).0, scatter, None).unwrap_err();
+            assert!(is_device_failure(&error), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_report_is_the_same_on_a_device_that_fails() {
+    let job =
+        |device: Device| Job { device, ..goldens::job("h3", Some("classifier/epoch={epoch}/classifier.parquet")) };
+    let expected = job(Device::cpu()).run().unwrap();
+    for at in [1, 2, usize::MAX] {
+        assert!(job(failing(at, false).0).run().unwrap() == expected, "{at}");
     }
 }
 

@@ -21,7 +21,7 @@ mod workspace;
 
 pub use cpu::Cpu;
 pub use device::{
-    Device, DeviceChoice, DeviceSums, Kernels, MAX_LEFT, SlotRows, SumsId, TakenSums, is_device_failure,
+    ChunkShape, Device, DeviceChoice, DeviceSums, Kernels, MAX_LEFT, SlotRows, SumsId, TakenSums, is_device_failure,
     lacks_device_memory,
 };
 pub use exact_sum::ExactSum;

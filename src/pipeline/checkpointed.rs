@@ -15,7 +15,6 @@ use super::scan::Watch;
 use super::task::{Task, identity, shard_of};
 use crate::archive::{Archive, File, Key, Planned, Pooled};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::Device;
 use crate::store::{Difference, GroupState, Groups, Ledger, StateFile, Unfinished, or_none};
 
 /// Where the state goes.
@@ -155,9 +154,9 @@ impl CheckpointedPass {
         &self.first_pass.archive
     }
 
-    /// The device that works on the rows.
-    pub fn device(&self) -> &Device {
-        &self.first_pass.device
+    /// How the device has failed whose work the CPU did.
+    pub fn device_failures(&self) -> Vec<&str> {
+        self.first_pass.device.failure().into_iter().collect()
     }
 
     /// What the user should know before rows are read: what is pooled.

@@ -47,7 +47,9 @@ impl Plan {
             evaluation.settle_heads(&groups, labels, &first_pass.archive.spellings())?;
         }
         let threads = first_pass.threads;
-        evaluation.job.device = first_pass.device.clone();
+        if first_pass.device.is_offload() {
+            evaluation.job.device = first_pass.device.clone();
+        }
         Ok(Self { first_pass, evaluation: Evaluation { threads, ..evaluation } })
     }
 
@@ -65,9 +67,12 @@ impl Plan {
         self.first_pass.estimate(&self.summary())
     }
 
-    /// The device that works on the rows.
-    pub fn device(&self) -> &Device {
-        &self.first_pass.device
+    /// How devices have failed whose work the CPU did.
+    pub fn device_failures(&self) -> Vec<&str> {
+        let devices = [Some(&self.first_pass.device), self.evaluation.device.get()];
+        let mut failures: Vec<&str> = devices.into_iter().flatten().filter_map(Device::failure).collect();
+        failures.dedup();
+        failures
     }
 
     /// What is known of the heads, if there are any.

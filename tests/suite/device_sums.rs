@@ -256,7 +256,7 @@ fn chunks_that_do_not_fit_begin_new_sums_or_go_to_the_cpu() {
         let expected = grouped(&chunks, 1, scatter, None).0;
         let (found, added) = grouped(&chunks, 1, scatter, Some(PlainDevice::new(100)));
         assert_eq!(found, expected);
-        assert!(added > 120 * 12, "{added} rows were added on the device");
+        assert!(added > 120 * 10, "{added} rows were added on the device");
     }
 }
 

@@ -21,11 +21,25 @@ struct Inner {
     name: String,
     /// `None` is the CPU.
     open: Option<Box<Open>>,
+    devices: Vec<CudaDevice>,
     is_required: bool,
     /// Whether [`Device::decided`] may still choose another.
     is_open: bool,
     /// What a worker's kernels said when the device failed.
     failure: OnceLock<String>,
+}
+
+/// The largest chunks of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkShape {
+    /// Rows.
+    pub rows: usize,
+    /// `D`.
+    pub dim: usize,
+    /// Bytes of a value: 2, 4 or 8.
+    pub value_bytes: usize,
+    /// Whether a scatter matrix is kept.
+    pub gram: bool,
 }
 
 /// A device pays where the CPU takes longer than this.
@@ -39,21 +53,21 @@ impl Device {
         is_required: bool,
         open: impl Fn() -> Box<dyn Kernels> + Send + Sync + 'static,
     ) -> Self {
-        Self::of(name.into(), Some(Box::new(open)), is_required, false)
+        Self::of(name.into(), Some(Box::new(open)), Vec::new(), is_required, false)
     }
 
     /// The CPU.
     pub fn cpu() -> Self {
-        Self::of("cpu".to_owned(), None, false, false)
+        Self::of("cpu".to_owned(), None, Vec::new(), false, false)
     }
 
     /// The device for work whose user names none: the CPU, unless [`decided`](Self::decided) finds that another pays.
     pub fn detect() -> Self {
-        Self::of("cpu".to_owned(), None, false, true)
+        Self::of("cpu".to_owned(), None, Vec::new(), false, true)
     }
 
-    fn of(name: String, open: Option<Box<Open>>, is_required: bool, is_open: bool) -> Self {
-        Self(Arc::new(Inner { name, open, is_required, is_open, failure: OnceLock::new() }))
+    fn of(name: String, open: Option<Box<Open>>, devices: Vec<CudaDevice>, is_required: bool, is_open: bool) -> Self {
+        Self(Arc::new(Inner { name, open, devices, is_required, is_open, failure: OnceLock::new() }))
     }
 
     /// The device that was asked for.
@@ -66,7 +80,7 @@ impl Device {
             DeviceChoice::Auto => Ok(Self::detect()),
             DeviceChoice::Cpu => Ok(Self::cpu()),
             DeviceChoice::Cuda(which) => {
-                let devices = cuda::open(which).map_err(|absent| {
+                let devices = cuda::open(which, true).map_err(|absent| {
                     Error::usage("there is no such device").with("device", choice).with("detail", absent)
                 })?;
                 Ok(Self::cuda(devices, true))
@@ -82,11 +96,11 @@ impl Device {
         if !self.0.is_open {
             return self.clone();
         }
-        let cpu = |why: String| Self::of(format!("cpu ({why})"), None, false, false);
+        let cpu = |why: String| Self::of(format!("cpu: {why}"), None, Vec::new(), false, false);
         if on_cpu < LONG {
             return cpu(format!("the work takes less than {} s", LONG.as_secs()));
         }
-        match cuda::open(None) {
+        match cuda::open(None, false) {
             Ok(devices) => Self::cuda(devices, false),
             Err(absent) => cpu(absent.to_string()),
         }
@@ -94,11 +108,20 @@ impl Device {
 
     /// Workers are spread over these devices, of which there is at least one.
     fn cuda(devices: Vec<CudaDevice>, is_required: bool) -> Self {
-        let names: Vec<String> = devices.iter().map(ToString::to_string).collect();
-        let next = AtomicUsize::new(0);
-        Self::new(names.join(", "), is_required, move || {
-            devices[next.fetch_add(1, Ordering::Relaxed) % devices.len()].session(is_required)
-        })
+        let names: Vec<String> =
+            devices.iter().map(|device| format!("cuda:{}, {}", device.ordinal(), device.name())).collect();
+        let (next, workers) = (AtomicUsize::new(0), devices.clone());
+        let open = move || workers[next.fetch_add(1, Ordering::Relaxed) % workers.len()].session();
+        Self::of(names.join("; "), Some(Box::new(open)), devices, is_required, false)
+    }
+
+    /// Bytes that so many workers take on a device at most, without class sums, and how many are free there; `None` on the
+    /// CPU, or if the device does not tell.
+    pub fn memory(&self, shape: &ChunkShape, workers: usize) -> Option<(u64, u64)> {
+        let ChunkShape { rows, dim, value_bytes, gram } = *shape;
+        let free = self.0.devices.iter().filter_map(|device| device.memory().ok()).map(|(free, _)| free).min()?;
+        let each = cuda::session_bytes(rows, dim, value_bytes, gram) + cuda::sums_bytes(0, dim, gram);
+        Some((workers.div_ceil(self.0.devices.len()) as u64 * each, free))
     }
 
     /// What people call it; with the reason where the program chose it.

@@ -6,6 +6,7 @@
 
 pub mod cholesky;
 mod cpu;
+pub mod cuda;
 mod device;
 pub mod dot;
 mod exact_sum;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::args::{Accumulate, Display};
 use super::console::{Console, bytes, count, counted};
 use super::measure::{
-    describe_columns, device_text, dry_run, memory_text, plan_text, time, use_threads, warn_of_failure,
+    describe_columns, device_text, dry_run, memory_text, plan_text, time, use_threads, warn_of_failures,
 };
 use super::progress::{Stopping, watched};
 use crate::archive::commands_terminal;

@@ -6,7 +6,7 @@
 
 pub mod cholesky;
 mod cpu;
-mod cuda;
+pub mod cuda;
 mod device;
 pub mod dot;
 mod exact_sum;

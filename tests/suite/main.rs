@@ -5,6 +5,8 @@ mod accuracy;
 mod archives;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod damage;
 mod definition;
 mod device_sums;

@@ -47,7 +47,7 @@
 //! | where a page of Parquet is decoded | `archive/parquet/pages`; pages with nulls and rare encodings: `archive/parquet/batches.rs` |
 //! | where a new format of files goes | `archive/container.rs`, `docs/adding-a-format.md` |
 //! | what SQL makes of `nc1_pinv(feature, label)` | `sql/aggregates/of_rows.rs` (`simplify`): it becomes `nc1_pinv_of(nc_state(feature, label))`, which `sql/functions/of_state.rs` hands to `metrics::measure` |
-//! | where a device takes over | [`kernels::Device`], [`kernels::Kernels`] |
+//! | where a device takes over | [`kernels::Kernels`], [`kernels::DeviceSums`]; which rows go there: `state/device_parts.rs`; the CUDA kernels: `kernels/cuda`, `docs/gpu.md` |
 //! | what a state file holds, byte by byte | `store/format.rs`, `docs/state-file.md` |
 //! | what happens to damaged input | `docs/faults.md` |
 //!
@@ -56,8 +56,8 @@
 //! - No result depends on threads, order, or how rows were batched. The reader alone decides what a chunk is.
 //! - Memory depends on classes, dimensions, threads and the groups open at once, never on the number of rows. No array is
 //!   K×K, except where K ≤ D + 1.
-//! - [`kernels::Device::detect`] alone chooses a device, and a job keeps the choice. Each worker owns a
-//!   [`kernels::Workspace`], and no function keeps memory between calls in any other place.
+//! - A [`kernels::Device`] is chosen once for a run. Each worker owns a [`kernels::Workspace`], and no function keeps memory
+//!   between calls in any other place.
 //! - Only [`linalg`] and [`kernels`] know faer. Only [`archive`] reads Parquet, and only [`report`] writes it
 //!   (`COPY` in SQL is DataFusion's). Only `sql`
 //!   and its command know DataFusion; all else builds without it.

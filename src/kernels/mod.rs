@@ -2,7 +2,7 @@
 //! triangular factors.
 //!
 //! [`Kernels`] is the part of it that a device may take over: the work on chunks of rows. A worker reaches it through its
-//! [`Workspace`], and [`Device::detect`] is where a run's device is chosen.
+//! [`Workspace`], which the [`Device`] of a run opens.
 
 pub mod cholesky;
 mod cpu;

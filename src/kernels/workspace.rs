@@ -9,8 +9,7 @@ use super::{Device, Kernels, Profile};
 /// The kernels of one worker and its memory, which is allocated once and not for every chunk.
 ///
 /// Each worker makes one, uses it for all its chunks, and passes it to whatever works on rows. No result depends on what it
-/// holds. `Job::device` and `Task::device` make those of the command line; SQL, `Accumulator` and tests make
-/// `Workspace::default()`.
+/// holds. The [`Device`] of a job, a task or an SQL session makes them; `Accumulator` and tests make `Workspace::default()`.
 pub struct Workspace {
     pub(crate) kernels: Box<dyn Kernels>,
     /// Class means of a profile, classes × D.
@@ -50,10 +49,10 @@ impl Workspace {
     }
 }
 
-/// On the device that [`Device::detect`] chooses.
+/// On the CPU.
 impl Default for Workspace {
     fn default() -> Self {
-        Device::detect().workspace()
+        Device::cpu().workspace()
     }
 }
 

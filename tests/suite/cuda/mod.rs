@@ -1,4 +1,6 @@
 //! The kernels of NVIDIA devices, on an emulated driver. Everything equals the CPU's to the last bit.
 
 pub(crate) mod emulator;
+#[cfg(all(feature = "cli", feature = "sql"))]
+mod program;
 mod spread;

@@ -259,6 +259,43 @@ fn choices_are_those_among_all_candidates() {
     }
 }
 
+/// Centres that count as one with their neighbours, in chains far longer than their errors reach: which of them bounds on
+/// scores leave must not matter.
+#[test]
+fn chains_of_centres_are_chosen_as_among_all_candidates() {
+    let (mut cpu, mut loops) = (Device::detect().workspace(), plain().workspace());
+    let mut random = Random::new(3);
+    for case in 0..120 {
+        let dim = 1 + random.below(5);
+        let (scale, far) =
+            [(1.0, 1.0), (1e-3, 1.0), (1e160, 1.0), (1e-170, 1.0), (1.0, 1e160), (1e-150, 1e40)][case % 6];
+        let error = 0.02 * scale;
+        let mut vectors = Vec::new();
+        for _ in 0..1 + random.below(4) {
+            let begin: Vec<f64> = (0..dim).map(|_| scale * random.normal()).collect();
+            let along: Vec<f64> = (0..dim).map(|_| random.normal()).collect();
+            let length = along.iter().map(|x| x * x).sum::<f64>().sqrt();
+            // Steps of a few errors: some chains are whole, some are broken.
+            let step = error * (1.0 + 8.0 * random.uniform()) / length;
+            for link in 0..1 + random.below(30) {
+                vectors.extend((0..dim).map(|j| begin[j] + f64::from(link as u32) * step * along[j]));
+            }
+        }
+        let count = vectors.len() / dim;
+        let mut order: Vec<usize> = (0..count).collect();
+        random.shuffle(&mut order);
+        let vectors: Vec<f64> = order.iter().flat_map(|&k| vectors[k * dim..][..dim].to_vec()).collect();
+        let rows: Vec<f64> = (0..50 * dim).map(|_| 1.5 * scale * far * random.normal()).collect();
+        let origin = vec![0.0; dim];
+        let candidates = Candidates::new(dim, &vectors, Some(&origin), &[Offsets::HalfSquares]);
+        let candidates = candidates.off_by((0..count).map(|_| error * random.uniform()).collect());
+        for second in [false, true] {
+            let found = candidates.choose(&rows, second, &mut cpu).unwrap();
+            assert_eq!(found, candidates.choose(&rows, second, &mut loops).unwrap(), "{case}");
+        }
+    }
+}
+
 type Judged = (Vec<u64>, Vec<Verdict>);
 
 /// A report, and every row of its decisions and out-of-distribution rows.

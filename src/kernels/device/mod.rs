@@ -49,9 +49,9 @@ pub trait Kernels: Send + Sync {
 
     /// Pushes one list of candidates for each row and, within a row, for each rule of choice.
     ///
-    /// `rows` is rows × D, row-major, finite. A list holds, in ascending order, every candidate whose score may be among
-    /// the `places` largest or too near to them to be told apart, as [`Candidates`] defines it. It may hold more: the
-    /// choice among them is exact, and is made on the CPU.
+    /// `rows` is rows × D, row-major, finite. A list holds, in ascending order, every representative whose score may be
+    /// among the `places` largest of all representatives or too near to them to be told apart, as [`Candidates`] defines
+    /// it. It may hold more: the choice among them is exact, and is made on the CPU.
     fn contenders(
         &mut self,
         candidates: &Candidates<'_>,

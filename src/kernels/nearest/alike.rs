@@ -30,7 +30,7 @@ pub(super) fn alike(dim: usize, vectors: &[f64], offsets: &[f64]) -> Vec<u32> {
     offsets.iter().enumerate().map(first_alike).collect()
 }
 
-/// Joins candidates that lie within their errors of each other: the first of them stands for all.
+/// Joins candidates that lie within their errors of each other: the first of them represents all.
 pub(super) fn join(dim: usize, vectors: &[f64], errors: &[f64], alike: &mut [u32]) {
     let vector = |k: usize| &vectors[k * dim..][..dim];
     // Vectors that are near to each other have near projections on any line.
@@ -53,7 +53,16 @@ pub(super) fn join(dim: usize, vectors: &[f64], errors: &[f64], alike: &mut [u32
     (0..alike.len()).for_each(|k| alike[k] = root(alike, k) as u32);
 }
 
-/// The candidate that stands for `k`.
+/// For each candidate that represents others the first of these.
+pub(super) fn seconds(alike: &[u32]) -> HashMap<u32, u32> {
+    let mut seconds = HashMap::new();
+    for (k, &first) in (0..).zip(alike).filter(|&(k, &first)| k != first) {
+        seconds.entry(first).or_insert(k);
+    }
+    seconds
+}
+
+/// The candidate that represents `k`.
 fn root(alike: &[u32], mut k: usize) -> usize {
     while alike[k] as usize != k {
         k = alike[k] as usize;

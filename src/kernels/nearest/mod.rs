@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef};
 
-use self::alike::{alike, join};
+use self::alike::{alike, join, seconds};
 pub use self::contenders::Contenders;
 use self::race::Race;
 use super::dot::{dot, norm};
@@ -41,6 +41,10 @@ pub enum Offsets<'a> {
 }
 
 /// `K` vectors, from which a row chooses the one of the largest score, `(x − origin) · v_k + o_k`.
+///
+/// Some candidates count as one: those of the same bits, and means that lie within their errors of each other. The first
+/// of them represents them all. Only representatives compete, each with its own score: so a choice is a function of the
+/// numbers alone, however many candidates the kernels leave.
 #[derive(Debug)]
 pub struct Candidates<'a> {
     dim: usize,
@@ -67,8 +71,10 @@ struct Rule<'a> {
     rounded: Vec<f64>,
     /// The bound on the error of a score, without the part that is proportional to `‖x‖ ‖v_k‖`.
     slack: Vec<f64>,
-    /// For each candidate the first one with the same vector and offset.
+    /// For each candidate the one that represents it: the first of those that count as one.
     alike: Vec<u32>,
+    /// For each representative of several candidates the next of them.
+    seconds: HashMap<u32, u32>,
 }
 
 /// The choice of a row.
@@ -76,9 +82,11 @@ struct Rule<'a> {
 pub struct Choice {
     /// The candidate of the largest score; the first of equals.
     pub best: u32,
-    /// The best of the others, if asked for and there is one; the first of equals.
+    /// The best of the others, if asked for and there is one; the first of equals. A candidate that counts as one with
+    /// the best is as good as it.
     pub second: Option<u32>,
-    /// Whether another candidate has the same score as the best: exactly, or within the errors of the vectors.
+    /// Whether another candidate counts as one with the best, or has the same score: exactly, or within the errors of the
+    /// vectors.
     pub tied: bool,
 }
 
@@ -94,14 +102,16 @@ impl<'a> Candidates<'a> {
     }
 
     /// The same for vectors that are means and may each lie as far from the true mean as `errors`, `K`, says; only for the
-    /// rule of the nearest. Vectors that lie within these errors of each other count as one, and the first of them is
-    /// chosen. A row is tied if the errors could make another vector the nearest.
+    /// rule of the nearest. Vectors that lie within these errors of each other count as one, and so do all vectors of a
+    /// chain whose neighbours do: the first of them represents them, and is chosen. A row is tied if the errors could make
+    /// another representative the nearest.
     #[must_use]
     pub fn off_by(mut self, errors: Vec<f64>) -> Self {
         for rule in &mut self.rules {
             join(self.dim, self.vectors, &errors, &mut rule.alike);
             let blurs = errors.iter().zip(&self.norms).map(|(error, norm)| BLUR * error * norm);
             rule.slack.iter_mut().zip(blurs).for_each(|(slack, blur)| *slack += blur);
+            rule.seconds = seconds(&rule.alike);
         }
         self.errors = Some(errors);
         self
@@ -145,7 +155,8 @@ impl<'a> Candidates<'a> {
             let list = |row: usize| contenders.list(row * self.rules.len() + at);
             rows.chunks_exact(self.dim).enumerate().map(|(i, row)| self.decide(rule, list(i), places, row)).collect()
         };
-        Ok(self.rules.iter().enumerate().map(decide).collect())
+        let choices: Option<_> = self.rules.iter().enumerate().map(decide).collect();
+        choices.ok_or_else(|| Error::internal("the kernels have left no candidate of a row"))
     }
 
     /// Bounds the scores of a tile of rows, at most [`TILE_ROWS`], by a matrix product for each tile of candidates.
@@ -182,11 +193,11 @@ impl<'a> Candidates<'a> {
             for (rule, races) in self.rules.iter().zip(races.chunks_exact_mut(count)) {
                 let of_tile = first..first + width;
                 let (norms, offsets) = (&self.norms[of_tile.clone()], &rule.rounded[of_tile.clone()]);
-                let slack = &rule.slack[of_tile];
+                let (slack, alike) = (&rule.slack[of_tile.clone()], &rule.alike[of_tile]);
                 for ((race, scores), &length) in races.iter_mut().zip(scores.chunks_exact(width)).zip(&lengths) {
                     let (slope, blur) = (length * relative_error(dim), length * blur);
-                    for k in 0..width {
-                        race.enter((first + k) as u32, scores[k] + offsets[k], slope * norms[k] + (slack[k] + blur));
+                    for k in (0..width).filter(|&k| alike[k] as usize == first + k) {
+                        race.enter(alike[k], scores[k] + offsets[k], slope * norms[k] + (slack[k] + blur));
                     }
                 }
             }
@@ -198,39 +209,38 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// Decides among the candidates that are left of a row, in ascending order.
-    fn decide(&self, rule: &Rule<'_>, left: &[u32], places: usize, row: &[f64]) -> Choice {
-        if let &[best] = left {
-            return Choice { best, second: None, tied: false };
+    /// Decides among the representatives that are left of a row, in ascending order; `None` if none is left.
+    fn decide(&self, rule: &Rule<'_>, left: &[u32], places: usize, row: &[f64]) -> Option<Choice> {
+        let mut competitors = left.iter().copied().filter(|&class| rule.alike[class as usize] == class);
+        let first = competitors.next()?;
+        let (mut best, mut other, mut tied) = (first, None, false);
+        if let Some(next) = competitors.next() {
+            let scored: Vec<(u32, ExactSum)> = [first, next]
+                .into_iter()
+                .chain(competitors)
+                .map(|class| (class, self.exact_score(rule, class as usize, row)))
+                .collect();
+            // The best of them, and the first of equals: they are in order of class.
+            let champion = |except: Option<u32>| {
+                let others = scored.iter().filter(|entry| Some(entry.0) != except);
+                others.reduce(|best, entry| if entry.1.compare(&best.1) == Ordering::Greater { entry } else { best })
+            };
+            if let Some((class, score)) = champion(None) {
+                best = *class;
+                other = if places > 1 { champion(Some(best)).map(|(other, its)| (*other, its == score)) } else { None };
+                tied = scored
+                    .iter()
+                    .filter(|entry| entry.0 != best)
+                    .any(|entry| entry.1 == *score || self.as_near(row, entry.0 as usize, best as usize));
+            }
         }
-        // Equal candidates have the same score, which is computed once.
-        let mut scored: Vec<(u32, ExactSum)> = Vec::new();
-        let mut entries: Vec<(u32, usize)> = Vec::new();
-        let mut known = HashMap::new();
-        for &class in left {
-            let speaker = rule.alike[class as usize];
-            let at = *known.entry(speaker).or_insert_with(|| {
-                scored.push((speaker, self.exact_score(rule, speaker as usize, row)));
-                scored.len() - 1
-            });
-            entries.push((class, at));
-        }
-        let compare = |a: usize, b: usize| if a == b { Ordering::Equal } else { scored[a].1.compare(&scored[b].1) };
-        // The best of the entries, the first of equals: entries are in order of class.
-        let champion = |except: Option<u32>| {
-            entries
-                .iter()
-                .filter(|entry| Some(entry.0) != except)
-                .copied()
-                .reduce(|best, entry| if compare(entry.1, best.1) == Ordering::Greater { entry } else { best })
+        let alike = rule.seconds.get(&best).copied();
+        let second = match (alike, other) {
+            (Some(alike), Some((other, true))) => Some(alike.min(other)),
+            (Some(alike), _) => Some(alike),
+            (None, other) => other.map(|(other, _)| other),
         };
-        let Some(best) = champion(None) else { return Choice { best: 0, second: None, tied: false } };
-        let same = |entry: &(u32, usize)| {
-            compare(entry.1, best.1) == Ordering::Equal || self.as_near(row, entry.0 as usize, best.0 as usize)
-        };
-        let tied = entries.iter().any(|entry| entry.0 != best.0 && same(entry));
-        let second = if places > 1 { champion(Some(best.0)).map(|entry| entry.0) } else { None };
-        Choice { best: best.0, second, tied }
+        Some(Choice { best, second: second.filter(|_| places > 1), tied: tied || alike.is_some() })
     }
 
     /// Whether, within the errors of two vectors, either could be the nearer one. Compares
@@ -238,15 +248,22 @@ impl<'a> Candidates<'a> {
     fn as_near(&self, row: &[f64], a: usize, b: usize) -> bool {
         let Some(errors) = &self.errors else { return false };
         let vector = |k: usize| &self.vectors[k * self.dim..][..self.dim];
-        let y = |j: usize| row[j] - self.origin.map_or(0.0, |origin| origin[j]);
-        let (mut apart, mut to_a, mut to_b) = (0.0, 0.0, 0.0);
-        for (j, (a, b)) in vector(a).iter().zip(vector(b)).enumerate() {
-            let (from_a, from_b) = (y(j) - a, y(j) - b);
-            apart += (a - b) * (from_a + from_b);
-            to_a += from_a * from_a;
-            to_b += from_b * from_b;
-        }
-        0.5 * apart.abs() <= DEVIATIONS * (to_a.sqrt() * errors[a] + to_b.sqrt() * errors[b])
+        let measured = |unit: f64| {
+            let y = |j: usize| unit * row[j] - self.origin.map_or(0.0, |origin| unit * origin[j]);
+            let (mut apart, mut to_a, mut to_b) = (0.0, 0.0, 0.0);
+            for (j, (a, b)) in vector(a).iter().zip(vector(b)).enumerate() {
+                let (from_a, from_b) = (y(j) - unit * a, y(j) - unit * b);
+                apart += (unit * a - unit * b) * (from_a + from_b);
+                to_a += from_a * from_a;
+                to_b += from_b * from_b;
+            }
+            let error = to_a.sqrt() * (unit * errors[a]) + to_b.sqrt() * (unit * errors[b]);
+            (0.5 * f64::abs(apart), DEVIATIONS * error)
+        };
+        let (apart, error) = measured(1.0);
+        // In a larger unit no square leaves the range of `f64`.
+        let (apart, error) = if (apart + error).is_finite() { (apart, error) } else { measured(2f64.powi(-600)) };
+        apart <= error
     }
 
     /// Twice the score.
@@ -277,7 +294,8 @@ impl<'a> Rule<'a> {
         // Products that underflow lose at most 2^-1074 each, whatever their size.
         let underflow = dim as f64 * f64::MIN_POSITIVE;
         let slack = rounded.iter().map(|offset| offset.abs() * relative_error(dim) + underflow).collect();
-        Self { offsets, slack, alike: alike(dim, vectors, &rounded), rounded }
+        let alike = alike(dim, vectors, &rounded);
+        Self { offsets, slack, seconds: seconds(&alike), alike, rounded }
     }
 }
 

@@ -79,6 +79,8 @@ fn ties_go_to_the_first_and_are_told() {
     let choice = |best, second, tied| Choice { best, second: Some(second), tied };
     assert_eq!(choices[0], [choice(0, 1, true), choice(1, 3, true), choice(0, 1, false), choice(0, 1, true)]);
     assert_eq!(choices[1][0], choice(0, 1, true));
+    // The best is there twice, and between the two lies another that is as near.
+    assert_eq!(choose(&candidates, &[-2.0, 2.0], true)[0], [choice(1, 2, true)]);
     // Equal to the last bit: 0.1 + 0.2 against 0.3, which `f64` sums tell apart and exact ones too.
     let candidates = Candidates::new(2, &[1.0, 1.0, 3.0, 0.0], None, &[Offsets::None]);
     agree(&candidates, &[0.1, 0.2, 0.2, 0.4, 1.0, 2.0, 3.0, 6.0]);
@@ -101,10 +103,13 @@ fn what_the_errors_of_vectors_hide_is_a_tie() {
 }
 
 #[test]
-fn a_chain_of_vectors_that_are_one_has_one_speaker() {
+fn the_first_of_a_chain_represents_all() {
     let vectors: Vec<f64> = (0..9).rev().map(|k| f64::from(k) * 1e-9).collect();
     let candidates = Candidates::new(1, &vectors, None, &[Offsets::HalfSquares]).off_by(vec![1e-9; 9]);
     assert_eq!(candidates.rules[0].alike, [0; 9]);
+    // Though the row lies on the last of them, and the first is farther from it than the errors reach.
+    let choice = Choice { best: 0, second: Some(1), tied: true };
+    assert_eq!(choose(&candidates, &[0.0], true)[0], [choice]);
 }
 
 #[test]

@@ -53,6 +53,16 @@ impl Features<'_> {
         }
     }
 
+    /// How many bytes they take.
+    pub fn bytes(&self) -> usize {
+        self.len()
+            * match self {
+                Self::F16(_) => 2,
+                Self::F32(_) => 4,
+                Self::F64(_) => 8,
+            }
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -63,6 +63,9 @@ pub(super) struct Bench {
     /// The label column [default: one with a well-known name]
     #[arg(long, value_name = "COLUMN", requires = "input")]
     labels: Option<String>,
+    /// Measure these devices too: cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t, env = "NCKIT_DEVICE")]
+    pub(super) device: DeviceChoice,
 }
 
 impl Bench {

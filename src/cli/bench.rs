@@ -7,14 +7,16 @@ use super::console::{Console, bytes, count};
 use super::stdout;
 use crate::archive::Archive;
 use crate::error::Result;
-use crate::pipeline::bench;
+use crate::kernels::Device;
+use crate::pipeline::{Stage, bench};
 
 pub(super) fn run(args: &Bench, console: &Console) -> Result<()> {
     let archive = match &args.input {
         Some(input) => Some(Archive::open(std::slice::from_ref(input), &args.request())?),
         None => None,
     };
-    let measured = bench(archive.as_ref())?;
+    let device = Device::chosen(args.device)?;
+    let measured = bench(archive.as_ref(), &device)?;
     console.fact(
         "chunk",
         &format!(
@@ -25,14 +27,24 @@ pub(super) fn run(args: &Bench, console: &Console) -> Result<()> {
             bytes(measured.bytes)
         ),
     );
-    let speed = |seconds: f64| measured.bytes as f64 / seconds / 1e9;
+    let mut text = table(&measured.stages, measured.bytes);
+    for (name, stages) in &measured.on_devices {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{name}\n{}", table(stages, measured.bytes));
+    }
+    stdout::print(&text)
+}
+
+/// A line for each part: its speed, and that of what bounds it.
+fn table(stages: &[Stage], bytes: u64) -> String {
+    let speed = |seconds: f64| bytes as f64 / seconds / 1e9;
     let mut table = String::new();
-    for stage in &measured.stages {
+    for stage in stages {
         let share = 100.0 * stage.limit_seconds / stage.seconds;
         let (own, limit) = (speed(stage.seconds), speed(stage.limit_seconds));
         // Writing to a string cannot fail.
         let _ =
             writeln!(table, "{:<13} {own:>6.2} GB/s   {share:>3.0} % of {} ({limit:.2} GB/s)", stage.name, stage.limit);
     }
-    stdout::print(&table)
+    table
 }

@@ -21,8 +21,8 @@ mod workspace;
 
 pub use cpu::Cpu;
 pub use device::{
-    ChunkShape, Device, DeviceChoice, DeviceSums, Kernels, MAX_LEFT, SlotRows, SumsId, TakenSums, is_device_failure,
-    lacks_device_memory,
+    ChunkShape, ChunkTimes, Device, DeviceChoice, DeviceSums, Kernels, MAX_LEFT, SlotRows, SumsId, TakenSums,
+    is_device_failure, lacks_device_memory,
 };
 pub use exact_sum::ExactSum;
 pub use profile::Profile;

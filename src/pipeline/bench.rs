@@ -9,8 +9,8 @@ use super::Rounding;
 use crate::archive::{Archive, DecodedChunk, GroupRows, Skipped, Values, chunk_rows};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::kernels::Workspace;
 use crate::kernels::gram::{BLOCK_ROWS, Par, add_block, packed_len, plain_product};
+use crate::kernels::{ChunkTimes, Device, Workspace};
 use crate::state::{Shifts, State};
 
 /// A part of a run, and the simplest thing that does as much.
@@ -39,6 +39,8 @@ pub struct Bench {
     pub bytes: u64,
     /// Its parts.
     pub stages: Vec<Stage>,
+    /// The parts of the work of each device, by its name.
+    pub on_devices: Vec<(String, Vec<Stage>)>,
 }
 
 /// Each part is measured so often, and its best time counts: what else the machine does only adds.
@@ -47,19 +49,16 @@ const REPEATS: usize = 9;
 /// D of the vectors that are measured where there is no archive.
 const DIM: usize = 512;
 
-/// Measures the parts of a run on the first chunk of an archive, or on one of 512 dimensions and ten classes.
+/// Measures the parts of a run on the first chunk of an archive, or on one of 512 dimensions and ten classes, on one thread;
+/// and what a device takes for the same chunk.
 ///
 /// # Errors
 ///
 /// Those of the chunk.
-pub fn bench(archive: Option<&Archive>) -> Result<Bench> {
+pub fn bench(archive: Option<&Archive>, device: &Device) -> Result<Bench> {
     let chunk = archive.map_or_else(|| Ok(made()), first_chunk)?;
     let (rows, dim) = (chunk.codes.len(), chunk.dim);
-    let bytes = match &chunk.values {
-        Values::F16(values) => 2 * values.len(),
-        Values::F32(values) => 4 * values.len(),
-        Values::F64(values) => 8 * values.len(),
-    } as u64;
+    let bytes = chunk.finite_batch()?.features().bytes() as u64;
     let mut copy = vec![0_u8; bytes as usize];
     let from = copy.clone();
     let copying = best(&mut || {
@@ -99,7 +98,25 @@ pub fn bench(archive: Option<&Archive>) -> Result<Bench> {
     let seconds = decoding + add(&chunk, true)?;
     let limit = if archive.is_some() { "reading and a plain f64 product" } else { "a plain f64 product" };
     stages.push(Stage { name: "total", seconds, limit, limit_seconds: reading + product });
-    Ok(Bench { rows, dim, classes: chunk.classes.len(), bytes, stages })
+    let mut on_devices = Vec::new();
+    for (name, times) in device.times(&chunk.finite_batch()?)? {
+        on_devices.push((name, device_stages(&times, copying, decoding)));
+    }
+    Ok(Bench { rows, dim, classes: chunk.classes.len(), bytes, stages, on_devices })
+}
+
+/// The parts of a device's work. Uploads and kernels of different chunks overlap, and so does decoding.
+fn device_stages(times: &ChunkTimes, copying: f64, decoding: f64) -> Vec<Stage> {
+    let stage = |name, seconds, limit, limit_seconds| Stage { name, seconds, limit, limit_seconds };
+    let kernels = times.spread + times.rounding + times.gram;
+    let on_device = "copying on the device";
+    vec![
+        stage("upload", times.upload, "copying", copying),
+        stage("spread", times.spread, on_device, times.copy),
+        stage("class sums", times.rounding, on_device, times.copy),
+        stage("Gram", times.gram, "products alone", times.products),
+        stage("total", times.upload.max(kernels), "decoding or upload", times.upload.max(decoding)),
+    ]
 }
 
 fn first_chunk(archive: &Archive) -> Result<DecodedChunk> {

@@ -5,6 +5,7 @@
 #define NCKIT_EMULATED
 #include "device.h"
 
+#include "bench.cu"
 #include "map.cu"
 
 #include "blocks.h"
@@ -32,7 +33,7 @@ typedef unsigned long long Address;
 typedef void* Handle;
 
 static const std::vector<Entry> ENTRIES = {
-    ENTRY(factors), ENTRY(sigma), ENTRY(gram), ENTRY(fold), ENTRY(row_sums), ENTRY(guard),
+    ENTRY(factors), ENTRY(sigma), ENTRY(gram), ENTRY(fold), ENTRY(row_sums), ENTRY(guard), ENTRY(products),
     ENTRIES_FOR_TYPES(magnitudes), ENTRIES_FOR_TYPES(class_squares), ENTRIES_FOR_TYPES(totals),
     ENTRIES_FOR_TYPES(long_rows), ENTRIES_FOR_TYPES(round_rows)};
 

@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 
 use super::Absent;
+use crate::batch::Batch;
 use crate::error::Result;
-use crate::kernels::Kernels;
+use crate::kernels::{ChunkTimes, Kernels};
 
 /// A device, of which there is none.
 #[derive(Clone, Debug)]
@@ -32,6 +33,11 @@ impl CudaDevice {
 
     /// Its free and its total memory, in bytes.
     pub fn memory(&self) -> Result<(u64, u64)> {
+        match self.0 {}
+    }
+
+    /// How long a chunk takes.
+    pub fn times(&self, _chunk: &Batch<'_>) -> Result<ChunkTimes> {
         match self.0 {}
     }
 

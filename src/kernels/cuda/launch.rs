@@ -4,8 +4,10 @@
 //! the lengths of what it passes.
 #![expect(unsafe_code, reason = "a driver takes addresses without types or lengths")]
 
+mod bench;
 mod map;
 
+pub(super) use bench::BenchKernels;
 pub(super) use map::{Chunk, MapKernels, Planes, Rounding, Values};
 
 use std::marker::PhantomData;
@@ -108,6 +110,11 @@ impl Stream {
 
     fn bind(&self) -> Result<()> {
         self.check(self.stream.context().bind_to_thread())
+    }
+
+    /// Waits until all work is done.
+    pub(super) fn finish(&self) -> Result<()> {
+        self.check(self.stream.synchronize())
     }
 
     /// Fills memory with zeros.

@@ -11,6 +11,8 @@ use std::fmt;
 mod size;
 
 #[cfg(feature = "cuda")]
+mod bench;
+#[cfg(feature = "cuda")]
 mod held;
 #[cfg(feature = "cuda")]
 mod launch;

@@ -16,7 +16,7 @@ const LEAST_CAPABILITY: (i32, i32) = (8, 0);
 /// A device that can be used.
 #[derive(Clone)]
 pub struct CudaDevice {
-    opened: Arc<Opened>,
+    pub(super) opened: Arc<Opened>,
     required: bool,
 }
 

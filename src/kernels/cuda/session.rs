@@ -138,6 +138,11 @@ impl Work {
         Ok(stored)
     }
 
+    /// Sends the next batch whether it is on the device or not.
+    pub(super) fn forget(&mut self) {
+        self.loaded = None;
+    }
+
     fn outline(&mut self, batch: &Batch<'_>) -> Result<Vec<f64>> {
         let dim = batch.dim();
         self.vectors.reserve(&self.stream, VECTORS * dim)?;
@@ -150,7 +155,7 @@ impl Work {
         Ok(results.values(stream, dim)?.to_vec())
     }
 
-    fn spread(&mut self, batch: &Batch<'_>, order: &ByClass, freedom: usize) -> Result<Spread> {
+    pub(super) fn spread(&mut self, batch: &Batch<'_>, order: &ByClass, freedom: usize) -> Result<Spread> {
         let (dim, rows, classes) = (batch.dim(), order.rows().len(), order.counts().len());
         let mut starts = vec![0_u32];
         starts.extend(order.counts().iter().scan(0, |end, &count| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::cuda::{self, CudaDevice};
 use super::guarded::Guarded;
-use super::{Cpu, Kernels, Workspace, is_device_failure};
+use super::{Batch, Cpu, Kernels, Workspace, is_device_failure};
 use crate::error::{Error, Result};
 
 /// The device that a run works on: it opens [`Kernels`] for each worker.
@@ -40,6 +40,23 @@ pub struct ChunkShape {
     pub value_bytes: usize,
     /// Whether a scatter matrix is kept.
     pub gram: bool,
+}
+
+/// How long a device takes for a chunk, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ChunkTimes {
+    /// To pinned memory and from there to the device.
+    pub upload: f64,
+    /// A copy within the device.
+    pub copy: f64,
+    /// The spread of its values.
+    pub spread: f64,
+    /// Rounding, with class sums.
+    pub rounding: f64,
+    /// What the Gram matrix adds to that.
+    pub gram: f64,
+    /// As many products of integers of 8 bits as the Gram matrix needs, without anything else.
+    pub products: f64,
 }
 
 /// A device pays where the CPU takes longer than this.
@@ -108,8 +125,7 @@ impl Device {
 
     /// Workers are spread over these devices, of which there is at least one.
     fn cuda(devices: Vec<CudaDevice>, is_required: bool) -> Self {
-        let names: Vec<String> =
-            devices.iter().map(|device| format!("cuda:{}, {}", device.ordinal(), device.name())).collect();
+        let names: Vec<String> = devices.iter().map(name_of).collect();
         let (next, workers) = (AtomicUsize::new(0), devices.clone());
         let open = move || workers[next.fetch_add(1, Ordering::Relaxed) % workers.len()].session();
         Self::of(names.join("; "), Some(Box::new(open)), devices, is_required, false)
@@ -122,6 +138,16 @@ impl Device {
         let free = self.0.devices.iter().filter_map(|device| device.memory().ok()).map(|(free, _)| free).min()?;
         let each = cuda::session_bytes(rows, dim, value_bytes, gram) + cuda::sums_bytes(0, dim, gram);
         Some((workers.div_ceil(self.0.devices.len()) as u64 * each, free))
+    }
+
+    /// How long a device takes for a chunk, by the name of each device; none on the CPU.
+    ///
+    /// # Errors
+    ///
+    /// Those of the devices.
+    pub fn times(&self, chunk: &Batch<'_>) -> Result<Vec<(String, ChunkTimes)>> {
+        let named = |device: &CudaDevice| Ok((name_of(device), device.times(chunk)?));
+        self.0.devices.iter().map(named).collect()
     }
 
     /// What people call it; with the reason where the program chose it.
@@ -159,6 +185,10 @@ impl Device {
         }
         replaced
     }
+}
+
+fn name_of(device: &CudaDevice) -> String {
+    format!("cuda:{}, {}", device.ordinal(), device.name())
 }
 
 impl Default for Device {

@@ -4,7 +4,7 @@ mod choice;
 mod guarded;
 mod sums;
 
-pub use choice::{ChunkShape, Device, DeviceChoice};
+pub use choice::{ChunkShape, ChunkTimes, Device, DeviceChoice};
 pub use sums::{DeviceSums, MAX_LEFT, SlotRows, SumsId, TakenSums, is_device_failure, lacks_device_memory};
 
 use super::gram::GramSum;

@@ -226,3 +226,21 @@ fn killed_on_a_device_and_resumed_it_ends_in_the_same_bytes() {
     assert!(fs::read(place.path("x.ncst")).unwrap() == expected);
     assert!(killed > 0, "none was killed in time");
 }
+
+#[test]
+fn a_device_is_measured_beside_what_bounds_it() {
+    if folder().is_none() {
+        return;
+    }
+    let place = Place::new();
+    place.write("in.parquet", 1, 150, 8, 150);
+    let text = succeed(&place, &["bench", "in.parquet", "--device", "cuda", "-q"], &[]);
+    let (cpu, device) = text.split_once("\ncuda:0, emulated device 0\n").unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(cpu.lines().filter(|line| line.contains("GB/s")).count(), 5, "{text}");
+    for (line, limit) in
+        device.lines().zip(["copying", "copying on the device", "copying on the device", "products alone"])
+    {
+        assert!(line.contains(&format!("% of {limit} (")), "{text}");
+    }
+    assert_eq!(device.lines().count(), 5, "{text}");
+}

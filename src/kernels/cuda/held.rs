@@ -137,7 +137,8 @@ impl Work {
         let (left, weights) = (parcel.add(rows.left), parcel.add(&weights));
 
         // All memory is reserved before anything is added.
-        let (wide, part) = (padded(dim), part_rows(dim).min(count));
+        let wide = padded(dim);
+        let part = if held.gram.is_some() { part_rows(dim, self.device.plane_bytes).min(count) } else { count };
         if held.gram.is_some() {
             self.digits.reserve(stream, 3 * wide * padded(part))?;
             if self.gram.reserve(stream, wide * wide)? {

@@ -47,7 +47,7 @@
 //! | where a page of Parquet is decoded | `archive/parquet/pages`; pages with nulls and rare encodings: `archive/parquet/batches.rs` |
 //! | where a new format of files goes | `archive/container.rs`, `docs/adding-a-format.md` |
 //! | what SQL makes of `nc1_pinv(feature, label)` | `sql/aggregates/of_rows.rs` (`simplify`): it becomes `nc1_pinv_of(nc_state(feature, label))`, which `sql/functions/of_state.rs` hands to `metrics::measure` |
-//! | where a device takes over | [`kernels::Device`], [`kernels::Kernels`] |
+//! | where a device takes over | [`kernels::Device`], [`kernels::Kernels`]; NVIDIA's: [`kernels::cuda`] |
 //! | what a state file holds, byte by byte | `store/format.rs`, `docs/state-file.md` |
 //! | what happens to damaged input | `docs/faults.md` |
 //!

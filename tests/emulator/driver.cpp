@@ -393,12 +393,13 @@ EXPORT void nckit_emulator_set(const char* name, long long value) {
         if (!strcmp(SETTINGS[key].name, name)) mine->values[key] = value;
     mine->launches = mine->copies = mine->allocations = mine->products = 0;
 }
-// How many launches, copies or allocations this thread's machine has seen, or the bytes that are allocated.
+// How many launches, copies, allocations or products this thread's machine has seen, or the bytes that are allocated.
 EXPORT long long nckit_emulator_count(const char* what) {
     auto mine = machine();
     if (!strcmp(what, "launches")) return mine->launches;
     if (!strcmp(what, "copies")) return mine->copies;
     if (!strcmp(what, "allocations")) return mine->allocations;
+    if (!strcmp(what, "products")) return mine->products;
     return mine->used;
 }
 // The kernels, a line each, with the bytes of their parameters.

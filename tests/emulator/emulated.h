@@ -83,7 +83,8 @@ DEVICE u32 atomic_add(u32* at, u32 x) {
 }
 DEVICE void atomic_max(u64* at, u64 x) {
     emulator::check_aligned(at, 8);
-    if (*at < x) *at = x; // fibers do not interrupt each other
+    u64 before = __atomic_load_n(at, __ATOMIC_RELAXED);
+    while (before < x && !__atomic_compare_exchange_n(at, &before, x, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
 }
 DEVICE void copy16(void* to, const void* from) {
     emulator::check_aligned(to, 16), emulator::check_aligned(from, 16);

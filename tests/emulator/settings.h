@@ -34,11 +34,12 @@ struct Machine {
     std::atomic<long long> launches{0}, copies{0}, allocations{0}, products{0}, used{0};
     // The error that the device stays with.
     std::atomic<int> failed{0};
-    unsigned long long seed = 1;
+    std::atomic<unsigned long long> seed{1};
 
     unsigned random_below(unsigned n) {
-        seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-        return (unsigned)(seed >> 33) % n;
+        unsigned long long next = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+        seed = next;
+        return (unsigned)(next >> 33) % n;
     }
 };
 

@@ -3,8 +3,8 @@
 use arrow::datatypes::i256;
 
 use super::launch::{Chunk, Memory, Parcel, Pinned, Plain, Planes, Rounding, Stream, Values, View};
-use super::session::{Session, Work};
-use super::size::{BAND, LEFTS, MAX_DIM, bands, padded, part_rows, slot_capacity, slot_words};
+use super::session::{MAX_DIM, Session, Work};
+use super::size::{BAND, LEFTS, bands, padded, part_rows, slot_capacity, slot_words};
 use crate::error::{Error, Result};
 use crate::grid::power_of_two;
 use crate::kernels::gram::packed_len;

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use cudarc::driver::{CudaContext, DriverError, sys};
 
 use super::session::Session;
-use super::{Absent, launch, size, trial};
+use super::size::PLANE_BYTES;
+use super::{Absent, launch, trial};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernels;
 
 /// The compute capability that the kernels are compiled for.
 const LEAST_CAPABILITY: (i32, i32) = (8, 0);
+
+/// The digits of rows take at most this share of the device's memory.
+const PLANE_SHARE: usize = 64;
 
 /// A device that can be used.
 #[derive(Clone)]
@@ -67,7 +71,7 @@ fn open_one(ordinal: usize) -> Result<Opened, Absent> {
     }
     let count = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
     let multiprocessors = context.attribute(count).map_err(Absent::failed)?.max(1) as usize;
-    let plane_bytes = size::plane_bytes(context.total_mem().map_err(Absent::failed)?);
+    let plane_bytes = PLANE_BYTES.min(context.total_mem().map_err(Absent::failed)? / PLANE_SHARE);
     let map = launch::MapKernels::load(&context).map_err(Absent::failed)?;
     Ok(Opened { name, ordinal, context, multiprocessors, plane_bytes, map })
 }

@@ -12,26 +12,15 @@ pub(super) const LEFTS: usize = MAX_LEFT as usize + 1;
 /// Exponents this far apart share a sum of squares.
 pub(super) const BAND: u32 = 6;
 
-/// Sums of one block of the Gram matrix are exact for so many rows.
-pub(super) const SPAN_ROWS: usize = 1 << 15;
-
-/// The largest dimension, which a launch can still count in blocks.
-pub(super) const MAX_DIM: usize = 1 << 20;
-
-/// The digits of rows that go through the Gram matrix together take at most so many bytes, and at most this share of the
-/// device's memory. The Gram matrix is added to its sums after each such part of a chunk.
-const PLANE_BYTES: usize = 128 << 20;
-const PLANE_SHARE: usize = 64;
+/// The digits of rows that go through the Gram matrix together take at most so many bytes. The Gram matrix is added to its
+/// sums after each such part of a chunk.
+pub(super) const PLANE_BYTES: usize = 128 << 20;
 
 /// Products of a part are summed in 64 bits: so many rows are exact, `2^20 · 2^42 < 2^63`.
 const PART_ROWS: usize = 1 << 20;
 
-/// How many bytes the digits of a part may take on a device with so much memory.
-pub(super) fn plane_bytes(memory: usize) -> usize {
-    (memory / PLANE_SHARE).min(PLANE_BYTES)
-}
-
-/// How many rows of a chunk go through the Gram matrix together: a multiple of the rows of a block.
+/// How many rows of a chunk go through the Gram matrix together, where their digits may take so many bytes: a multiple of
+/// the rows of a block.
 pub(super) fn part_rows(dim: usize, plane_bytes: usize) -> usize {
     const BLOCK: usize = 128;
     let rows = (plane_bytes / (3 * padded(dim))).min(PART_ROWS);
@@ -88,9 +77,9 @@ mod tests {
     #[test]
     fn parts_are_whole_blocks_and_exact() {
         for dim in [1, 64, 65, 768, 4096, 100_000] {
-            let rows = part_rows(dim, plane_bytes(1 << 35));
+            let rows = part_rows(dim, PLANE_BYTES);
             assert!(rows % 128 == 0 && (128..=PART_ROWS).contains(&rows), "{dim}: {rows}");
         }
-        assert_eq!(part_rows(768, plane_bytes(64 << 20)), (1 << 20) / (3 * 768) / 128 * 128);
+        assert_eq!(part_rows(768, 1 << 20), (1 << 20) / (3 * 768) / 128 * 128);
     }
 }

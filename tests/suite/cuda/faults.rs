@@ -224,3 +224,19 @@ fn a_chunk_is_sent_once() {
     assert_eq!(copies(&mut |both| add(both)), 2);
     assert_eq!(copies(&mut |both| add(both)), 2);
 }
+
+/// Rounding and products go on while the caller does something else.
+#[test]
+fn adding_waits_for_the_marks_of_long_rows_alone() {
+    let Some(machine) = Machine::begin() else { return };
+    machine.set("order", 1);
+    let mut device = machine.device().session();
+    let mut parts = parts(64, 4, 3, 3, 3);
+    let (exponents, coarse) = grid(&mut parts[1]);
+    let mut both = Both::open(&mut *device, &exponents, true);
+    machine.set("order", 1);
+    both.add(&parts[1][0], &coarse);
+    assert_eq!(machine.count("products"), 0);
+    both.compare();
+    assert!(machine.count("products") > 0);
+}

@@ -113,6 +113,7 @@ void finish_copies(int but_latest) {
         groups.erase(groups.begin());
     }
 }
+bool is_spoilt() { return ++block->machine->products == block->machine->values[WRONG_MMA]; }
 static void trampoline() {
     block->kernel(block->args);
     running->is_done = true;

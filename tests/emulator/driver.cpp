@@ -228,12 +228,12 @@ API cuDeviceTotalMem_v2(size_t* bytes, int) {
     return OK;
 }
 API cuDeviceGetAttribute(int* value, int attribute, int) {
-    enum { MULTIPROCESSORS = 16, MAJOR = 75, MINOR = 76 };
+    enum { PROCESSORS = 16, MAJOR = 75, MINOR = 76 };
     long long capability = machine()->values[CAPABILITY];
     switch (attribute) {
     case MAJOR: *value = (int)(capability / 10); break;
     case MINOR: *value = (int)(capability % 10); break;
-    case MULTIPROCESSORS: *value = 3; break;
+    case PROCESSORS: *value = (int)machine()->values[MULTIPROCESSORS]; break;
     default: *value = 0;
     }
     return OK;
@@ -392,14 +392,15 @@ EXPORT void nckit_emulator_set(const char* name, long long value) {
     auto mine = machine();
     for (int key = 0; key < KEYS; ++key)
         if (!strcmp(SETTINGS[key].name, name)) mine->values[key] = value;
-    mine->launches = mine->copies = mine->allocations = 0;
+    mine->launches = mine->copies = mine->allocations = mine->products = 0;
 }
-// How many launches, copies or allocations this thread's machine has seen, or the bytes that are allocated.
+// How many launches, copies, allocations or products this thread's machine has seen, or the bytes that are allocated.
 EXPORT long long nckit_emulator_count(const char* what) {
     auto mine = machine();
     if (!strcmp(what, "launches")) return mine->launches;
     if (!strcmp(what, "copies")) return mine->copies;
     if (!strcmp(what, "allocations")) return mine->allocations;
+    if (!strcmp(what, "products")) return mine->products;
     return mine->used;
 }
 // The kernels, a line each, with the bytes of their parameters.

@@ -3,11 +3,13 @@
 //   devices (0)        how many there are; without any, the driver says so
 //   driver (12000)     the version of CUDA that the driver supports
 //   capability (80)    the compute capability of the devices, ten times the major number plus the minor one
+//   multiprocessors (3)
 //   memory (2^30)      the bytes of a device
 //   order (0)          0: everything happens at once and in order; 1: as late as it may, and backwards; 2: at random
 //   fail_launch (0)    the n-th launch fails, and the device with it
 //   fail_copy (0)      the same for copies between host and device
 //   fail_alloc (0)     the n-th allocation finds no memory, pinned ones included
+//   wrong_mma (0)      a sum of the n-th product on tensor cores is wrong
 //
 // The environment has them as NCKIT_EMU_DEVICES and so on. A thread that begins a machine of its own no longer looks there.
 #pragma once
@@ -22,20 +24,22 @@ struct Setting {
     const char* name;
     long long otherwise;
 };
-static const Setting SETTINGS[] = {{"devices", 0},     {"driver", 12000}, {"capability", 80}, {"memory", 1 << 30}, {"order", 0},
-                                   {"fail_launch", 0}, {"fail_copy", 0},  {"fail_alloc", 0}};
-enum Key { DEVICES, DRIVER, CAPABILITY, MEMORY, ORDER, FAIL_LAUNCH, FAIL_COPY, FAIL_ALLOC, KEYS };
+static const Setting SETTINGS[] = {{"devices", 0},     {"driver", 12000}, {"capability", 80}, {"multiprocessors", 3}, {"memory", 1 << 30},
+                                   {"order", 0},       {"fail_launch", 0}, {"fail_copy", 0},  {"fail_alloc", 0},
+                                   {"wrong_mma", 0}};
+enum Key { DEVICES, DRIVER, CAPABILITY, MULTIPROCESSORS, MEMORY, ORDER, FAIL_LAUNCH, FAIL_COPY, FAIL_ALLOC, WRONG_MMA, KEYS };
 
 struct Machine {
     long long values[KEYS];
-    std::atomic<long long> launches{0}, copies{0}, allocations{0}, used{0};
+    std::atomic<long long> launches{0}, copies{0}, allocations{0}, products{0}, used{0};
     // The error that the device stays with.
     std::atomic<int> failed{0};
-    unsigned long long seed = 1;
+    std::atomic<unsigned long long> seed{1};
 
     unsigned random_below(unsigned n) {
-        seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-        return (unsigned)(seed >> 33) % n;
+        unsigned long long next = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+        seed = next;
+        return (unsigned)(next >> 33) % n;
     }
 };
 

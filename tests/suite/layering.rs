@@ -15,7 +15,8 @@ const ROOMS: [&str; 13] = [
 const SQL: [&str; 8] = ["error", "settings", "values", "functions", "aggregates", "sources", "rules", "session"];
 
 /// Rooms that may know a package which is not for everybody.
-const OWNERS: [(&str, &[&str]); 11] = [
+const OWNERS: [(&str, &[&str]); 12] = [
+    ("cudarc", &["kernels"]),
     ("faer", &["kernels", "linalg"]),
     ("datafusion", &["sql", "cli"]),
     ("tokio", &["sql", "cli"]),

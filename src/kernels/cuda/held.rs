@@ -3,8 +3,8 @@
 use arrow::datatypes::i256;
 
 use super::launch::{Chunk, Memory, Parcel, Pinned, Plain, Planes, Rounding, Stream, Values, View};
-use super::session::{Session, Work};
-use super::size::{BAND, LEFTS, MAX_DIM, bands, padded, part_rows, slot_capacity, slot_words};
+use super::session::{MAX_DIM, Session, Work};
+use super::size::{BAND, LEFTS, bands, padded, part_rows, slot_capacity, slot_words};
 use crate::error::{Error, Result};
 use crate::grid::power_of_two;
 use crate::kernels::gram::packed_len;
@@ -137,7 +137,8 @@ impl Work {
         let (left, weights) = (parcel.add(rows.left), parcel.add(&weights));
 
         // All memory is reserved before anything is added.
-        let (wide, part) = (padded(dim), part_rows(dim).min(count));
+        let wide = padded(dim);
+        let part = if held.gram.is_some() { part_rows(dim, self.device.plane_bytes).min(count) } else { count };
         if held.gram.is_some() {
             self.digits.reserve(stream, 3 * wide * padded(part))?;
             if self.gram.reserve(stream, wide * wide)? {

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use cudarc::driver::{CudaContext, DriverError, sys};
 
 use super::session::Session;
+use super::size::PLANE_BYTES;
 use super::{Absent, launch, trial};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernels;
 
 /// The compute capability that the kernels are compiled for.
 const LEAST_CAPABILITY: (i32, i32) = (8, 0);
+
+/// The digits of rows take at most this share of the device's memory.
+const PLANE_SHARE: usize = 64;
 
 /// A device that can be used.
 #[derive(Clone)]
@@ -26,6 +30,8 @@ pub(super) struct Opened {
     pub(super) ordinal: usize,
     pub(super) context: Arc<CudaContext>,
     pub(super) multiprocessors: usize,
+    /// How many bytes the digits of rows may take.
+    pub(super) plane_bytes: usize,
     pub(super) map: launch::MapKernels,
 }
 
@@ -65,8 +71,9 @@ fn open_one(ordinal: usize) -> Result<Opened, Absent> {
     }
     let count = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
     let multiprocessors = context.attribute(count).map_err(Absent::failed)?.max(1) as usize;
+    let plane_bytes = PLANE_BYTES.min(context.total_mem().map_err(Absent::failed)? / PLANE_SHARE);
     let map = launch::MapKernels::load(&context).map_err(Absent::failed)?;
-    Ok(Opened { name, ordinal, context, multiprocessors, map })
+    Ok(Opened { name, ordinal, context, multiprocessors, plane_bytes, map })
 }
 
 /// Lets a device find sums that are known.
@@ -75,6 +82,7 @@ fn tried(device: Result<CudaDevice, Absent>) -> Result<CudaDevice, Absent> {
     match trial::is_right(&mut Session::new(device.opened.clone(), true)) {
         Ok(true) => Ok(device),
         Ok(false) => Err(Absent::Wrong { name: device.opened.name.clone() }),
+        Err(error) if error.kind() == ErrorKind::Internal => Err(Absent::Wrong { name: device.opened.name.clone() }),
         Err(error) => Err(Absent::Failed { detail: error.fact("detail").unwrap_or(error.message()).to_owned() }),
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::held::Held;
 use super::launch::{self, Chunk, Memory, Parcel, Pinned, Plain, Stream, Values, View};
 use super::opened::Opened;
-use super::size::MAX_DIM;
 use crate::batch::{Batch, ByClass, Features};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Spread, ceil_log2};
@@ -196,6 +195,9 @@ impl Work {
         Ok(Spread { largest, scale, deviation, sigma, hits, rows, freedom, about_first: None })
     }
 }
+
+/// The largest dimension whose blocks a launch can count.
+pub(super) const MAX_DIM: usize = 1 << 20;
 
 /// How many vectors of `D` doubles a session has.
 const VECTORS: usize = 6;

@@ -12,22 +12,18 @@ pub(super) const LEFTS: usize = MAX_LEFT as usize + 1;
 /// Exponents this far apart share a sum of squares.
 pub(super) const BAND: u32 = 6;
 
-/// Sums of one block of the Gram matrix are exact for so many rows.
-pub(super) const SPAN_ROWS: usize = 1 << 15;
-
-/// The largest dimension, which a launch can still count in blocks.
-pub(super) const MAX_DIM: usize = 1 << 20;
-
-/// The digits of a part of a chunk take about so many bytes, and the Gram matrix is added to its sums after each part.
-const PLANE_BYTES: usize = 128 << 20;
+/// The digits of rows that go through the Gram matrix together take at most so many bytes. The Gram matrix is added to its
+/// sums after each such part of a chunk.
+pub(super) const PLANE_BYTES: usize = 128 << 20;
 
 /// Products of a part are summed in 64 bits: so many rows are exact, `2^20 · 2^42 < 2^63`.
 const PART_ROWS: usize = 1 << 20;
 
-/// How many rows of a chunk go through the Gram matrix together: a multiple of the rows of a block.
-pub(super) fn part_rows(dim: usize) -> usize {
+/// How many rows of a chunk go through the Gram matrix together, where their digits may take so many bytes: a multiple of
+/// the rows of a block.
+pub(super) fn part_rows(dim: usize, plane_bytes: usize) -> usize {
     const BLOCK: usize = 128;
-    let rows = (PLANE_BYTES / (3 * padded(dim))).min(PART_ROWS);
+    let rows = (plane_bytes / (3 * padded(dim))).min(PART_ROWS);
     (rows / BLOCK * BLOCK).max(BLOCK)
 }
 
@@ -59,7 +55,7 @@ pub fn session_bytes(rows: usize, dim: usize, value_bytes: usize, gram: bool) ->
     // Features; rows, classes and the first row of each class, or slots; long rows; the sums of each class.
     let chunk = rows * dim * value_bytes as u64 + 13 * rows + 4 + rows * dim * 8;
     let vectors = 16 * 10 * dim;
-    let part = (part_rows(dim as usize) as u64).min(rows);
+    let part = (part_rows(dim as usize, PLANE_BYTES) as u64).min(rows);
     let wide = padded(dim as usize) as u64;
     let product = if gram { 3 * wide * padded(part as usize) as u64 + 8 * wide * wide + 4 * (part + dim) } else { 0 };
     chunk + vectors + product
@@ -81,9 +77,9 @@ mod tests {
     #[test]
     fn parts_are_whole_blocks_and_exact() {
         for dim in [1, 64, 65, 768, 4096, 100_000] {
-            let rows = part_rows(dim);
+            let rows = part_rows(dim, PLANE_BYTES);
             assert!(rows % 128 == 0 && (128..=PART_ROWS).contains(&rows), "{dim}: {rows}");
         }
-        assert_eq!(part_rows(768), PLANE_BYTES / (3 * 768) / 128 * 128);
+        assert_eq!(part_rows(768, 1 << 20), (1 << 20) / (3 * 768) / 128 * 128);
     }
 }

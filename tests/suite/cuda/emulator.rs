@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use libloading::{Library, Symbol};
+use libloading::Library;
 use nckit::kernels::cuda::{CudaDevice, open};
 
 /// The folder in which `libcuda.so` is the emulator: a program that finds it there runs on it.
@@ -67,24 +67,41 @@ fn build() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
+/// What the emulator offers beside the functions of a driver.
+struct Functions {
+    begin: extern "C" fn(),
+    set: extern "C" fn(*const c_char, c_longlong),
+    count: extern "C" fn(*const c_char) -> c_longlong,
+    entries: extern "C" fn() -> *const c_char,
+}
+
+fn functions() -> Option<&'static Functions> {
+    static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
+    let path = folder()?.join("libcuda.so");
+    let load = || {
+        #[expect(unsafe_code, reason = "the functions are those of `tests/emulator/driver.cpp`")]
+        // SAFETY: they have these types, do nothing when they are loaded, and stay, since the library is not dropped.
+        unsafe {
+            let library: &'static Library = Box::leak(Box::new(Library::new(path).unwrap()));
+            Functions {
+                begin: *library.get("nckit_emulator_begin").unwrap(),
+                set: *library.get("nckit_emulator_set").unwrap(),
+                count: *library.get("nckit_emulator_count").unwrap(),
+                entries: *library.get("nckit_emulator_entries").unwrap(),
+            }
+        }
+    };
+    Some(FUNCTIONS.get_or_init(load))
+}
+
 /// The emulated machine of this thread. No other thread of the process sees a device.
-pub(crate) struct Machine(&'static Library);
+pub(crate) struct Machine(&'static Functions);
 
 impl Machine {
     /// A machine with one device, and nothing in its memory.
     pub(crate) fn begin() -> Option<Self> {
-        static LIBRARY: OnceLock<Library> = OnceLock::new();
-        let path = folder()?.join("libcuda.so");
-        #[expect(unsafe_code, reason = "a library is loaded, whose initialisation does nothing")]
-        // SAFETY: as the reason says.
-        let library = LIBRARY.get_or_init(|| unsafe { Library::new(path) }.unwrap());
-        #[expect(unsafe_code, reason = "a function of C is called")]
-        // SAFETY: the emulator has this function.
-        unsafe {
-            let begin: Symbol<'_, unsafe extern "C" fn()> = library.get("nckit_emulator_begin").unwrap();
-            begin();
-        }
-        let machine = Self(library);
+        let machine = Self(functions()?);
+        (machine.0.begin)();
         machine.set("devices", 1);
         Some(machine)
     }
@@ -92,36 +109,21 @@ impl Machine {
     /// Changes a setting, and begins all counts again. `tests/emulator/settings.h` lists the settings.
     pub(crate) fn set(&self, name: &str, value: i64) {
         let name = CString::new(name).unwrap();
-        #[expect(unsafe_code, reason = "a function of C is called")]
-        // SAFETY: the emulator has this function, and the name ends with a zero.
-        unsafe {
-            let set: Symbol<'_, unsafe extern "C" fn(*const c_char, c_longlong)> =
-                self.0.get("nckit_emulator_set").unwrap();
-            set(name.as_ptr(), value);
-        }
+        (self.0.set)(name.as_ptr(), value);
     }
 
-    /// How many `launches`, `copies` or `allocations` there were, or the bytes that are `used`.
+    /// How many `launches`, `copies`, `allocations` or `products` there were, or how many bytes are `used`.
     pub(crate) fn count(&self, what: &str) -> i64 {
         let what = CString::new(what).unwrap();
-        #[expect(unsafe_code, reason = "a function of C is called")]
-        // SAFETY: the emulator has this function, and the name ends with a zero.
-        unsafe {
-            let count: Symbol<'_, unsafe extern "C" fn(*const c_char) -> c_longlong> =
-                self.0.get("nckit_emulator_count").unwrap();
-            count(what.as_ptr())
-        }
+        (self.0.count)(what.as_ptr())
     }
 
     /// The names of the kernels, a line each, with the bytes of their parameters.
     pub(crate) fn entries(&self) -> String {
-        #[expect(unsafe_code, reason = "a function of C is called")]
-        // SAFETY: the emulator has this function, and its text stays and ends with a zero.
-        unsafe {
-            let entries: Symbol<'_, unsafe extern "C" fn() -> *const c_char> =
-                self.0.get("nckit_emulator_entries").unwrap();
-            CStr::from_ptr(entries()).to_str().unwrap().to_owned()
-        }
+        #[expect(unsafe_code, reason = "a text of C is read")]
+        // SAFETY: the emulator keeps the text, which ends with a zero.
+        let entries = unsafe { CStr::from_ptr((self.0.entries)()) };
+        entries.to_str().unwrap().to_owned()
     }
 
     /// Its only device, which the CPU may replace.

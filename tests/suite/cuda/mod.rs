@@ -1,6 +1,9 @@
 //! The kernels of NVIDIA devices, on an emulated driver. Everything equals the CPU's to the last bit.
 
 pub(crate) mod emulator;
+mod faults;
 #[cfg(all(feature = "cli", feature = "sql"))]
 mod program;
+mod ptx;
 mod spread;
+mod sums;

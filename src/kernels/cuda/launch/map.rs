@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, DriverError, sys};
 use cudarc::nvrtc::Ptx;
 
-use super::super::size::{GRAM_TILE, LEFTS, SPAN_ROWS, padded, slot_words};
+use super::super::size::{GRAM_TILE, LEFTS, padded, slot_words};
 use super::{Arg, Stream, View, check_length};
 use crate::error::Result;
 
@@ -13,6 +13,9 @@ const PTX: &str = include_str!("../map.ptx");
 
 /// Bytes of shared memory of a block of `gram`: two stages of 2 sides, 3 digits, and lines of 64 positions and 16 bytes.
 const GRAM_SHARED: u32 = (2 * 2 * 3 * GRAM_TILE * (GRAM_TILE + 16)) as u32;
+
+/// Sums of one block of `gram` are exact for so many rows, and for as many again.
+const SPAN_ROWS: usize = 1 << 15;
 
 /// The threads of most blocks: 8 warps.
 const BLOCK: (u32, u32) = (32, 8);

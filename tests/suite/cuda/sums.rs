@@ -1,0 +1,297 @@
+//! Sums that a device keeps over many chunks, beside plain loops over 128 bits.
+
+use std::collections::HashMap;
+
+use arrow::datatypes::i256;
+use nckit::batch::{ByClass, Label};
+use nckit::error::{ErrorKind, Result};
+use nckit::grid::{Grid, RESIDUAL_BITS, wide};
+use nckit::kernels::gram::packed_len;
+use nckit::kernels::{Cpu, DeviceSums, Kernels, MAX_LEFT, Profile, SlotRows, SumsId, TakenSums, Workspace};
+
+use super::emulator::Machine;
+use super::spread::drawn;
+use crate::rows::{Random, Rows, Stored};
+
+const LEFTS: usize = MAX_LEFT as usize + 1;
+
+/// Sums as they are defined, one value after the other.
+struct Plain {
+    exponents: Vec<i16>,
+    shifts: Vec<f64>,
+    taken: TakenSums,
+}
+
+impl Plain {
+    fn open(exponents: &[i16], gram: bool) -> Self {
+        let dim = exponents.len();
+        let gram = gram.then(|| vec![0; packed_len(dim)]);
+        let taken = TakenSums { changed: vec![0; dim * LEFTS], gram, ..TakenSums::default() };
+        Self { exponents: exponents.to_vec(), shifts: Vec::new(), taken }
+    }
+
+    fn extend(&mut self, shifts: &[f64]) {
+        self.shifts.extend(shifts);
+        let (len, slots) = (self.shifts.len(), self.shifts.len() / self.exponents.len());
+        self.taken.sums.resize(len, 0);
+        self.taken.low.resize(len, 0);
+        self.taken.squares.resize(slots, i256::ZERO);
+    }
+
+    fn add(&mut self, rows: &SlotRows<'_>, values: &Rows, long: &mut Vec<u32>) {
+        let (dim, taken) = (self.exponents.len(), &mut self.taken);
+        let finest = self.exponents.iter().min().unwrap();
+        let steps: Vec<f64> = rows.profile.grid().steps();
+        for (&row, &class) in rows.order.rows().iter().zip(rows.order.classes()) {
+            let slot = rows.slots[class as usize] as usize;
+            let in_steps: Vec<f64> = values.row(row as usize).iter().zip(&steps).map(|(x, step)| x / step).collect();
+            let q: Vec<f64> = in_steps.iter().map(|x| x.round_ties_even()).collect();
+            let shift = &self.shifts[slot * dim..][..dim];
+            let delta: Vec<i128> = (0..dim).map(|j| q[j] as i128 - (shift[j] / steps[j]) as i128).collect();
+            if delta.iter().any(|delta| delta.abs() >= 1 << 21) {
+                long.push(row);
+                continue;
+            }
+            for j in 0..dim {
+                let (left, at) = (rows.left[j], slot * dim + j);
+                let residual = ((in_steps[j] - q[j]) * 2_f64.powi(RESIDUAL_BITS as i32)).round_ties_even() as i64;
+                taken.sums[at] += (delta[j] as i64) << left;
+                taken.low[at] += residual << left;
+                let weight = (self.exponents[j] - finest) as u32 + left;
+                let square: i256 = wide(delta[j] * delta[j], 2 * weight).unwrap();
+                taken.squares[slot] = taken.squares[slot].wrapping_add(square);
+                taken.changed[j * LEFTS + left as usize] += u64::from(q[j] != in_steps[j]);
+            }
+            if let Some(gram) = &mut taken.gram {
+                let moved: Vec<i128> = (0..dim).map(|j| delta[j] << rows.left[j]).collect();
+                let mut entries = gram.iter_mut();
+                for j in 0..dim {
+                    entries.by_ref().zip(&moved[j..]).for_each(|(entry, other)| *entry += moved[j] * other);
+                }
+            }
+        }
+    }
+}
+
+/// A chunk, its grid, and which of its rows are added.
+pub(super) struct Part {
+    pub(super) rows: Rows,
+    pub(super) profile: Profile,
+    selected: Option<Vec<u32>>,
+}
+
+impl Part {
+    fn new(rows: Rows, selected: Option<Vec<u32>>) -> Self {
+        let profile = rows.profile(&mut cpu());
+        Self { rows, profile, selected }
+    }
+
+    /// By how many bits the steps are coarser than those of sums.
+    pub(super) fn left(&self, exponents: &[i16]) -> Vec<u32> {
+        let own = self.profile.grid().exponents();
+        own.iter().zip(exponents).map(|(own, sums)| own.map_or(0, |own| (own - sums) as u32)).collect()
+    }
+
+    /// All of the rows, whose classes are the first slots of sums.
+    pub(super) fn with_rows<R>(&self, exponents: &[i16], act: impl FnOnce(&SlotRows<'_>) -> R) -> R {
+        let batch = self.rows.batch();
+        let (order, left) = (ByClass::of(&batch, None), self.left(exponents));
+        let slots: Vec<u32> = (0..order.counts().len() as u32).collect();
+        act(&SlotRows { batch: &batch, profile: &self.profile, order: &order, slots: &slots, left: &left })
+    }
+}
+
+/// The grid of sums that serves all of these chunks, some of which it makes finer, and a step that lies on the grids of
+/// all; 0 where only 0 does.
+pub(super) fn grid(parts: &mut [Part]) -> (Vec<i16>, Vec<f64>) {
+    let of = |parts: &[Part], j: usize| parts.iter().map(|part| part.profile.grid().exponents()[j]).collect::<Vec<_>>();
+    let dims = 0..parts[0].rows.dim;
+    let finest = |j: usize| of(parts, j).into_iter().flatten().min().unwrap_or(0) - (j % 3) as i16;
+    let exponents: Vec<i16> = dims.clone().map(finest).collect();
+    for Part { rows, profile, .. } in parts.iter_mut() {
+        let limited = |(own, sums): (&Option<i16>, &i16)| own.map(|own| own.min(sums + MAX_LEFT as i16));
+        let own = profile.grid().exponents().iter().zip(&exponents).map(limited).collect();
+        *profile = Profile::on(&rows.batch(), Grid::new(own), &mut cpu()).unwrap();
+    }
+    let coarse = |j: usize| of(parts, j).into_iter().collect::<Option<Vec<i16>>>();
+    let coarse = |j: usize| coarse(j).map_or(0.0, |all| 2_f64.powi((*all.iter().max().unwrap()).into()));
+    (exponents, dims.map(coarse).collect())
+}
+
+fn cpu() -> Workspace {
+    Workspace::new(Box::<Cpu>::default())
+}
+
+/// Does something again if the device had too little memory for it. Then nothing may have changed.
+fn insist<R>(mut act: impl FnMut() -> Result<R>) -> R {
+    act().unwrap_or_else(|error| {
+        assert_eq!((error.kind(), error.fact("device")), (ErrorKind::Resource, Some("emulated device 0")), "{error}");
+        act().unwrap()
+    })
+}
+
+/// Sums on the device, and the same in plain loops.
+pub(super) struct Both<'a> {
+    pub(super) device: &'a mut dyn Kernels,
+    pub(super) id: SumsId,
+    plain: Plain,
+    slots: HashMap<Label, u32>,
+}
+
+impl<'a> Both<'a> {
+    pub(super) fn open(device: &'a mut dyn Kernels, exponents: &[i16], gram: bool) -> Self {
+        let id = insist(|| device.device_sums().unwrap().open(exponents, gram));
+        Self { device, id, plain: Plain::open(exponents, gram), slots: HashMap::new() }
+    }
+
+    pub(super) fn sums(&mut self) -> &mut dyn DeviceSums {
+        self.device.device_sums().unwrap()
+    }
+
+    /// Adds a chunk, after slots for its new classes. Returns how many rows were long.
+    pub(super) fn add(&mut self, part: &Part, coarse: &[f64]) -> usize {
+        let batch = part.rows.batch();
+        let order = ByClass::of(&batch, part.selected.as_deref());
+        let mut shifts = Vec::new();
+        let mut slots = Vec::new();
+        for (&code, rows) in order.codes().iter().zip(order.each()) {
+            let next = self.slots.len() as u32;
+            let slot = *self.slots.entry(batch.classes()[code as usize].clone()).or_insert(next);
+            slots.push(slot);
+            if slot == next {
+                // Some classes lie so far from their shifts that all of their rows are long, or some.
+                let off = [0.0, 0.0, 0.0, 2_097_152.0, 1_900_000.0][slot as usize % 5];
+                let near = |(&x, &step): (&f64, &f64)| if step > 0.0 { ((x / step).round() + off) * step } else { 0.0 };
+                shifts.extend(part.rows.row(rows[0] as usize).iter().zip(coarse).map(near));
+            }
+        }
+        if !shifts.is_empty() {
+            let id = self.id;
+            insist(|| self.sums().extend(id, &shifts));
+            self.plain.extend(&shifts);
+        }
+        let left = part.left(&self.plain.exponents);
+        let rows = SlotRows { batch: &batch, profile: &part.profile, order: &order, slots: &slots, left: &left };
+        let (mut found, mut expected) = (vec![7], vec![7]);
+        let id = self.id;
+        insist(|| self.sums().add(id, &rows, &mut found));
+        self.plain.add(&rows, &part.rows, &mut expected);
+        assert_eq!(found, expected, "long rows");
+        found.len() - 1
+    }
+
+    pub(super) fn compare(mut self) {
+        let id = self.id;
+        let found = insist(|| self.sums().take(id));
+        let expected = self.plain.taken;
+        assert_eq!(found.sums, expected.sums);
+        assert_eq!(found.low, expected.low);
+        assert_eq!(found.squares, expected.squares);
+        assert_eq!(found.changed, expected.changed);
+        assert_eq!(found.gram, expected.gram);
+    }
+}
+
+/// Chunks whose steps differ by up to so many bits.
+pub(super) fn parts(rows: usize, dim: usize, classes: usize, seed: u64, bits: i32) -> [Vec<Part>; 3] {
+    let mut random = Random::new(seed);
+    let mut parts = [const { Vec::new() }; 3];
+    for (number, bits) in (0..).zip([0, bits, bits / 2]) {
+        for (parts, chunk) in parts.iter_mut().zip(drawn(rows, dim, classes, seed + number)) {
+            let selected = (number == 1).then(|| (0..rows as u32).filter(|_| !random.chance(3)).collect());
+            // f16 holds no large numbers.
+            let is_half = matches!(chunk.values, Stored::F16(_));
+            parts.push(Part::new(if is_half { chunk } else { chunk.scaled(2_f64.powi(bits)) }, selected));
+        }
+    }
+    parts
+}
+
+#[test]
+fn chunks_of_all_shapes_and_types() {
+    let Some(machine) = Machine::begin() else { return };
+    let mut long = 0;
+    for order in [0, 1, 2] {
+        machine.set("order", order);
+        let mut device = machine.device().session();
+        let shapes = [(1, 1, 1), (7, 5, 3), (64, 64, 4), (65, 63, 1), (130, 96, 90), (300, 130, 10), (140, 200, 7)];
+        for (rows, dim, classes) in shapes {
+            for mut parts in parts(rows, dim, classes, (rows * dim) as u64 + order as u64, 20) {
+                let (exponents, coarse) = grid(&mut parts);
+                for gram in [true, false] {
+                    let mut both = Both::open(&mut *device, &exponents, gram);
+                    long += parts.iter().map(|part| both.add(part, &coarse)).sum::<usize>();
+                    both.compare();
+                }
+            }
+        }
+    }
+    assert!(long > 100, "{long} long rows");
+}
+
+/// Rows of one class, all of whose values are integers, and shifts of 0.
+fn integers(rows: usize, values: &[f64]) -> Rows {
+    let dim = values.len();
+    let values = (0..rows).flat_map(|_| values.iter().map(|&x| x as f32)).collect();
+    Rows::new(dim, Stored::F32(values), &vec![0; rows])
+}
+
+/// Rows that fill the accumulators of a block: digits of −128 and the largest magnitudes, moved left as far as they may be.
+#[test]
+fn the_largest_values_fill_the_accumulators() {
+    let Some(machine) = Machine::begin() else { return };
+    machine.set("multiprocessors", 1);
+    let mut device = machine.device().session();
+    let row = [2_097_151.0, -2_097_151.0, -32_896.0, -98_432.0, 128.0, -128.0, 32_639.0];
+    // One tile, which two blocks share; and three tiles, each with one block for as many rows as it may have.
+    for (rows, dim) in [((1 << 15) + 1, 7), (1 << 15, 65)] {
+        let values: Vec<f64> = row.iter().copied().cycle().take(dim).collect();
+        let rows = integers(rows, &values);
+        let profile = Profile::with_exponent(&rows.batch(), 0, &mut cpu()).unwrap();
+        let part = Part { rows, profile, selected: None };
+        let exponents: Vec<i16> = (0..dim).map(|j| if j % 2 == 0 { -(MAX_LEFT as i16) } else { -3 }).collect();
+        let mut both = Both::open(&mut *device, &exponents, true);
+        assert_eq!(both.add(&part, &vec![0.0; dim]), 0);
+        both.compare();
+    }
+}
+
+/// A device with so little memory that a chunk goes through the Gram matrix in parts.
+#[test]
+fn chunks_in_parts() {
+    let Some(machine) = Machine::begin() else { return };
+    machine.set("memory", 64 << 20);
+    let mut device = machine.device().session();
+    // A part has 5,376 rows.
+    let mut parts = parts(11_000, 3, 20, 5, 2);
+    let (exponents, coarse) = grid(&mut parts[1]);
+    let mut both = Both::open(&mut *device, &exponents, true);
+    both.add(&parts[1][0], &coarse);
+    both.compare();
+}
+
+/// Sums of several groups take turns, and one's end is another's beginning.
+#[test]
+fn several_sums_at_once() {
+    let Some(machine) = Machine::begin() else { return };
+    machine.set("order", 2);
+    let mut device = machine.device().session();
+    let mut parts = parts(50, 9, 6, 11, 3);
+    let (exponents, coarse) = grid(&mut parts[2]);
+    let mut plain = Vec::new();
+    for (number, gram) in [(0, true), (1, false), (2, true)] {
+        let both = Both::open(&mut *device, &exponents, gram);
+        assert_eq!(both.id.0, number);
+        plain.push((both.plain, both.slots));
+    }
+    for (number, part) in [(2, 0), (0, 1), (2, 1), (1, 2), (0, 0)] {
+        let (kept, slots) = std::mem::replace(&mut plain[number], (Plain::open(&exponents, false), HashMap::new()));
+        let mut both = Both { device: &mut *device, id: SumsId(number), plain: kept, slots };
+        both.add(&parts[2][part], &coarse);
+        plain[number] = (both.plain, both.slots);
+    }
+    for (number, (plain, slots)) in plain.into_iter().enumerate() {
+        Both { device: &mut *device, id: SumsId(number), plain, slots }.compare();
+        assert_eq!(device.device_sums().unwrap().open(&exponents, false).unwrap(), SumsId(number));
+    }
+}

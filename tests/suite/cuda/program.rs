@@ -106,9 +106,9 @@ fn measure_finish_and_sql_give_the_same_output() {
     zipf(&place, "ood.parquet", (90, 20, 3), 4, 0);
     let weights: Vec<f64> = (0..6 * 20).map(|at| f64::from((at * 7) % 11) - 5.0).collect();
     place.write_columns("head.parquet", &[("weight", stored(&weights, 20, 4))], 10);
-    let further = ["--head=head.parquet", "--ood=ood.parquet", "--scores=scores.csv", "--format=json", "-q"];
+    let further = ["--head=head.parquet", "--ood=ood.parquet", "--scores=scores.parquet", "--format=json", "-q"];
     let measure = [&["measure", "in.parquet"][..], &further].concat();
-    let read = || fs::read(place.path("scores.csv")).unwrap();
+    let read = || fs::read(place.path("scores.parquet")).unwrap();
     let cpu = (place.succeed(&[&measure[..], &["--device=cpu"]].concat()), read());
     for order in ["0", "1", "2"] {
         let cuda = succeed(&place, &[&measure[..], &["--device=cuda"]].concat(), &[("NCKIT_EMU_ORDER", order)]);

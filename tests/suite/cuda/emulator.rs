@@ -11,8 +11,11 @@ use nckit::kernels::cuda::{CudaDevice, open};
 
 /// The folder in which `libcuda.so` is the emulator: a program that finds it there runs on it.
 ///
-/// `None` if there is no C++ compiler, which is said aloud, and fails if `NCKIT_REQUIRE_EMULATOR` is 1.
+/// `None` on a real device, or if there is no C++ compiler, which is said aloud, and fails if `NCKIT_REQUIRE_EMULATOR` is 1.
 pub(crate) fn folder() -> Option<&'static Path> {
+    if is_real() {
+        return None;
+    }
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(|| match build() {
         Ok(folder) => Some(folder),
@@ -24,6 +27,11 @@ pub(crate) fn folder() -> Option<&'static Path> {
         }
     });
     built.as_deref()
+}
+
+/// Whether the tests that need no emulator are to run on a device of this machine.
+fn is_real() -> bool {
+    std::env::var_os("NCKIT_REQUIRE_CUDA").is_some_and(|value| value == "1")
 }
 
 /// The sources of the kernels and of the emulator.
@@ -94,35 +102,43 @@ fn functions() -> Option<&'static Functions> {
     Some(FUNCTIONS.get_or_init(load))
 }
 
-/// The emulated machine of this thread. No other thread of the process sees a device.
-pub(crate) struct Machine(&'static Functions);
+/// The emulated machine of this thread: no other thread of the process sees a device. Or the machine itself.
+pub(crate) struct Machine(Option<&'static Functions>);
 
 impl Machine {
-    /// A machine with one device, and nothing in its memory.
+    /// An emulated machine with one device, and nothing in its memory.
     pub(crate) fn begin() -> Option<Self> {
-        let machine = Self(functions()?);
-        (machine.0.begin)();
+        let functions = functions()?;
+        (functions.begin)();
+        let machine = Self(Some(functions));
         machine.set("devices", 1);
         Some(machine)
+    }
+
+    /// The same; or this machine with its device, on which settings change nothing, if `NCKIT_REQUIRE_CUDA` is 1.
+    pub(crate) fn real_or_emulated() -> Option<Self> {
+        if is_real() { Some(Self(None)) } else { Self::begin() }
     }
 
     /// Changes a setting, and begins all counts again. `tests/emulator/settings.h` lists the settings.
     pub(crate) fn set(&self, name: &str, value: i64) {
         let name = CString::new(name).unwrap();
-        (self.0.set)(name.as_ptr(), value);
+        if let Some(functions) = self.0 {
+            (functions.set)(name.as_ptr(), value);
+        }
     }
 
     /// How many `launches`, `copies`, `allocations` or `products` there were, or how many bytes are `used`.
     pub(crate) fn count(&self, what: &str) -> i64 {
         let what = CString::new(what).unwrap();
-        (self.0.count)(what.as_ptr())
+        self.0.map_or(0, |functions| (functions.count)(what.as_ptr()))
     }
 
     /// The names of the kernels, a line each, with the bytes of their parameters.
     pub(crate) fn entries(&self) -> String {
         #[expect(unsafe_code, reason = "a text of C is read")]
         // SAFETY: the emulator keeps the text, which ends with a zero.
-        let entries = unsafe { CStr::from_ptr((self.0.entries)()) };
+        let entries = unsafe { CStr::from_ptr((self.0.unwrap().entries)()) };
         entries.to_str().unwrap().to_owned()
     }
 

@@ -1,8 +1,8 @@
-//! The kernels of NVIDIA devices, on an emulated driver. Everything equals the CPU's to the last bit.
+//! The kernels of NVIDIA devices, on an emulated driver, or on a device. Everything equals the CPU's to the last bit.
 
 pub(crate) mod emulator;
 mod faults;
-#[cfg(all(feature = "cli", feature = "sql"))]
+#[cfg(feature = "cli")]
 mod program;
 mod ptx;
 mod spread;

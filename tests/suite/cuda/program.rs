@@ -48,7 +48,7 @@ fn stored(values: &[f64], dim: usize, bytes: usize) -> ArrayRef {
 
 /// Writes rows about means of their classes, which come as Zipf's law has them; one row in `one_in` lies far out.
 fn zipf(place: &Place, name: &str, (rows, dim, classes): (usize, usize, usize), bytes: usize, one_in: usize) {
-    let mut random = Random::new(rows as u64);
+    let mut random = Random::new(name.bytes().map(u64::from).sum());
     let labels: Vec<i32> = (0..rows).map(|_| ((classes as f64).powf(random.uniform()) - 1.0) as i32).collect();
     let mut values = Vec::new();
     for &label in &labels {
@@ -118,6 +118,16 @@ fn measure_finish_and_sql_give_the_same_output() {
     let finish = [&["finish", "x.ncst", "--decisions=in.parquet"][..], &further].concat();
     let cpu = (place.succeed(&[&finish[..], &["--device=cpu"]].concat()), read());
     assert!((succeed(&place, &[&finish[..], &["--device=cuda:0"]].concat(), &[]), read()) == cpu);
+}
+
+#[cfg(feature = "sql")]
+#[test]
+fn queries_give_the_same_output() {
+    if folder().is_none() {
+        return;
+    }
+    let place = Place::new();
+    zipf(&place, "in.parquet", (700, 20, 6), 4, 200);
     let query = "SELECT label % 2 AS part, nc_state(feature, label, true) AS state, nc1_pinv(feature, label) AS nc1 \
                  FROM 'in.parquet' GROUP BY part ORDER BY part";
     let sql = ["sql", "-c", query, "--format=json", "-q"];
@@ -153,8 +163,10 @@ fn whoever_asks_for_a_device_that_is_not_there_learns_why() {
         &["measure", "in.parquet", "--device=cpu"],
         &[("NCKIT_DEVICE", "cuda"), ("NCKIT_EMU_DEVICES", "0")],
     );
-    let text = fail(&place, 2, &["sql", "-c", "SET nc.device = 'cuda'"], &[("NCKIT_EMU_DEVICES", "0")]);
-    assert!(text.contains("finds no device"), "{text}");
+    if cfg!(feature = "sql") {
+        let text = fail(&place, 2, &["sql", "-c", "SET nc.device = 'cuda'"], &[("NCKIT_EMU_DEVICES", "0")]);
+        assert!(text.contains("finds no device"), "{text}");
+    }
     // Small work is done at once.
     let text = said(&on_device(&place, &["measure", "in.parquet", "-v"], &[]));
     assert!(text.contains("cpu: the work takes less than 3 s"), "{text}");
@@ -243,4 +255,28 @@ fn a_device_is_measured_beside_what_bounds_it() {
         assert!(line.contains(&format!("% of {limit} (")), "{text}");
     }
     assert_eq!(device.lines().count(), 5, "{text}");
+}
+
+/// Archives for `benches/gpu.sh`, in the folder that `NCKIT_ARCHIVES` names.
+#[test]
+#[ignore = "writes some gigabytes"]
+fn archives_for_a_device() {
+    let folder = std::env::var("NCKIT_ARCHIVES").expect("NCKIT_ARCHIVES names a folder");
+    let (folder, place) = (Path::new(&folder), &Place::new());
+    for (archive, shape, bytes, one_in) in [
+        ("d512", (65_536, 512, 100), 4, 0),
+        ("d768", (43_691, 768, 1000), 4, 0),
+        ("d2048", (16_384, 2048, 1000), 4, 0),
+        ("zipf", (43_691, 256, 3000), 4, 0),
+        ("half", (43_691, 768, 100), 2, 0),
+        ("double", (16_384, 512, 100), 8, 0),
+        ("far", (43_691, 256, 100), 4, 100),
+    ] {
+        std::thread::scope(|scope| {
+            for part in 0..8 {
+                let path = folder.join(archive).join(format!("{part}.parquet"));
+                scope.spawn(move || zipf(place, path.to_str().unwrap(), shape, bytes, one_in));
+            }
+        });
+    }
 }

@@ -51,7 +51,7 @@ fn bits(spread: &Spread) -> Vec<u64> {
 
 #[test]
 fn chunks_of_all_shapes_and_types() {
-    let Some(machine) = Machine::begin() else { return };
+    let Some(machine) = Machine::real_or_emulated() else { return };
     for order in [0, 1, 2] {
         machine.set("order", order);
         let mut device = machine.device().session();
@@ -66,7 +66,7 @@ fn chunks_of_all_shapes_and_types() {
 
 #[test]
 fn doubles_of_any_size() {
-    let Some(machine) = Machine::begin() else { return };
+    let Some(machine) = Machine::real_or_emulated() else { return };
     let mut device = machine.device().session();
     let mut random = Random::new(1);
     for size in [1.7e308, 1e280, 1.0, 1e-280, 2.3e-308, 5e-310, 5e-324] {

@@ -209,7 +209,7 @@ pub(super) fn parts(rows: usize, dim: usize, classes: usize, seed: u64, bits: i3
 
 #[test]
 fn chunks_of_all_shapes_and_types() {
-    let Some(machine) = Machine::begin() else { return };
+    let Some(machine) = Machine::real_or_emulated() else { return };
     let mut long = 0;
     for order in [0, 1, 2] {
         machine.set("order", order);
@@ -239,7 +239,7 @@ fn integers(rows: usize, values: &[f64]) -> Rows {
 /// Rows that fill the accumulators of a block: digits of −128 and the largest magnitudes, moved left as far as they may be.
 #[test]
 fn the_largest_values_fill_the_accumulators() {
-    let Some(machine) = Machine::begin() else { return };
+    let Some(machine) = Machine::real_or_emulated() else { return };
     machine.set("multiprocessors", 1);
     let mut device = machine.device().session();
     let row = [2_097_151.0, -2_097_151.0, -32_896.0, -98_432.0, 128.0, -128.0, 32_639.0];
@@ -259,7 +259,7 @@ fn the_largest_values_fill_the_accumulators() {
 /// A device with so little memory that a chunk goes through the Gram matrix in parts.
 #[test]
 fn chunks_in_parts() {
-    let Some(machine) = Machine::begin() else { return };
+    let Some(machine) = Machine::real_or_emulated() else { return };
     machine.set("memory", 64 << 20);
     let mut device = machine.device().session();
     // A part has 5,376 rows.
@@ -273,7 +273,7 @@ fn chunks_in_parts() {
 /// Sums of several groups take turns, and one's end is another's beginning.
 #[test]
 fn several_sums_at_once() {
-    let Some(machine) = Machine::begin() else { return };
+    let Some(machine) = Machine::real_or_emulated() else { return };
     machine.set("order", 2);
     let mut device = machine.device().session();
     let mut parts = parts(50, 9, 6, 11, 3);

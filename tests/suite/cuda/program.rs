@@ -106,7 +106,8 @@ fn measure_finish_and_sql_give_the_same_output() {
     zipf(&place, "ood.parquet", (90, 20, 3), 4, 0);
     let weights: Vec<f64> = (0..6 * 20).map(|at| f64::from((at * 7) % 11) - 5.0).collect();
     place.write_columns("head.parquet", &[("weight", stored(&weights, 20, 4))], 10);
-    let further = ["--head=head.parquet", "--ood=ood.parquet", "--scores=scores.parquet", "--format=json", "-q"];
+    let further =
+        ["--head=head.parquet", "--ood=ood.parquet", "--scores=scores.parquet", "--overwrite", "--format=json", "-q"];
     let measure = [&["measure", "in.parquet"][..], &further].concat();
     let read = || fs::read(place.path("scores.parquet")).unwrap();
     let cpu = (place.succeed(&[&measure[..], &["--device=cpu"]].concat()), read());
@@ -128,7 +129,7 @@ fn queries_give_the_same_output() {
     }
     let place = Place::new();
     zipf(&place, "in.parquet", (700, 20, 6), 4, 200);
-    let query = "SELECT label % 2 AS part, nc_state(feature, label, true) AS state, nc1_pinv(feature, label) AS nc1 \
+    let query = "SELECT label % 2 AS part, nc_state(feature, label) AS state, nc1_pinv(feature, label) AS nc1 \
                  FROM 'in.parquet' GROUP BY part ORDER BY part";
     let sql = ["sql", "-c", query, "--format=json", "-q"];
     let cpu = place.succeed(&sql);
@@ -136,7 +137,7 @@ fn queries_give_the_same_output() {
 }
 
 #[test]
-fn whoever_asks_for_a_device_that_is_not_there_learns_why() {
+fn fault_50_whoever_asks_for_a_device_that_is_not_there_learns_why() {
     if folder().is_none() {
         return;
     }
@@ -176,7 +177,7 @@ fn whoever_asks_for_a_device_that_is_not_there_learns_why() {
 
 /// A device that fails, or that has no memory, at each point in turn.
 #[test]
-fn a_run_whose_device_fails_ends_cleanly() {
+fn fault_51_a_run_whose_device_fails_ends_cleanly() {
     if folder().is_none() {
         return;
     }

@@ -31,8 +31,8 @@ use crate::rows::Random;
 fn every_fault_has_a_test() {
     let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite");
     let faults = fs::read_dir(suite.join("faults")).unwrap().map(|entry| entry.unwrap().path());
-    // Those of SQL stand beside the command.
-    let files = faults.chain([suite.join("sql_cli.rs")]);
+    // Those of SQL and of devices stand beside their commands.
+    let files = faults.chain([suite.join("sql_cli.rs"), suite.join("cuda/program.rs")]);
     let text: String = files.map(|file| fs::read_to_string(file).unwrap()).collect();
     // The rows of the page's table: number, fault, what happens.
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md")).unwrap();

@@ -348,6 +348,7 @@ pub(super) struct Parcel<'a> {
 }
 
 /// Where an array lies in a parcel.
+#[derive(Clone, Copy)]
 pub(super) struct Place<T> {
     offset: usize,
     len: usize,
@@ -370,7 +371,7 @@ impl<'a> Parcel<'a> {
 }
 
 /// The bytes of features, and the number of their type among those that kernels are compiled for.
-pub(super) fn stored<'a>(features: Features<'a>) -> (&'a [u8], usize) {
+pub(super) fn stored(features: Features<'_>) -> (&[u8], usize) {
     match features {
         Features::F16(values) => (bytes_of(values), 0),
         Features::F32(values) => (bytes_of(values), 1),

@@ -38,7 +38,9 @@ fn build() -> Result<PathBuf, String> {
         let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.retain(|file| file.extension().is_some_and(|e| e == "h" || e == "cu" || e == "cpp"));
         files.sort();
-        files.iter().for_each(|file| crc.update(&fs::read(file).unwrap()));
+        for file in files {
+            crc.update(&fs::read(file).unwrap());
+        }
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{:08x}", crc.finalize()));
     let library = folder.join("libcuda.so");
@@ -125,9 +127,9 @@ impl Machine {
         let entries = unsafe { CStr::from_ptr((self.0.entries)()) };
         entries.to_str().unwrap().to_owned()
     }
+}
 
-    /// Its only device, which the CPU may replace.
-    pub(crate) fn device(&self) -> CudaDevice {
-        open(None, false).unwrap_or_else(|absent| panic!("{absent}")).remove(0)
-    }
+/// The only device of this thread's machine, which the CPU may replace.
+pub(crate) fn device() -> CudaDevice {
+    open(None, false).unwrap_or_else(|absent| panic!("{absent}")).remove(0)
 }

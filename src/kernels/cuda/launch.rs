@@ -112,6 +112,9 @@ impl Stream {
 
     /// Fills memory with zeros.
     pub(super) fn zero<T: Plain>(&self, to: View<'_, T>) -> Result<()> {
+        if to.len == 0 {
+            return Ok(());
+        }
         self.bind()?;
         // SAFETY: a view lies in memory of this device.
         self.check(unsafe { result::memset_d8_async(to.address, 0, to.bytes(), self.stream.cu_stream()) })
@@ -120,6 +123,9 @@ impl Stream {
     /// Copies values to the beginning of other memory.
     pub(super) fn copy<T: Plain>(&self, from: View<'_, T>, to: View<'_, T>) -> Result<()> {
         check_length(from.len <= to.len)?;
+        if from.len == 0 {
+            return Ok(());
+        }
         self.bind()?;
         // SAFETY: both lie in memory of this device, and there is room.
         self.check(unsafe {

@@ -297,3 +297,49 @@ fn several_sums_at_once() {
         assert_eq!(device.device_sums().unwrap().open(&exponents, false).unwrap(), SumsId(number));
     }
 }
+
+#[test]
+fn sums_of_no_rows_and_of_no_slots() {
+    let Some(_machine) = Machine::begin() else { return };
+    let mut device = device().session();
+    let sums = device.device_sums().unwrap();
+    for slots in [0, 2] {
+        let id = sums.open(&[3, -4], true).unwrap();
+        sums.extend(id, &vec![1.0; slots * 2]).unwrap();
+        let rows = integers(4, &[1.0, 2.0]);
+        let profile = Profile::with_exponent(&rows.batch(), 3, &mut cpu()).unwrap();
+        let (batch, mut long) = (rows.batch(), Vec::new());
+        let order = ByClass::of(&batch, Some(&[]));
+        let none = SlotRows { batch: &batch, profile: &profile, order: &order, slots: &[], left: &[0, 7] };
+        sums.add(id, &none, &mut long).unwrap();
+        let mut expected = Plain::open(&[3, -4], true);
+        expected.extend(&vec![1.0; slots * 2]);
+        assert_eq!(sums.take(id).unwrap(), expected.taken);
+    }
+}
+
+/// What no caller may ask for is refused, before a kernel reads or writes where it must not.
+#[test]
+fn rows_that_do_not_fit_are_refused() {
+    let Some(_machine) = Machine::begin() else { return };
+    let rows = integers(4, &[1.0, 2.0]);
+    let profile = Profile::with_exponent(&rows.batch(), 0, &mut cpu()).unwrap();
+    let batch = rows.batch();
+    let order = ByClass::of(&batch, None);
+    let fine = SlotRows { batch: &batch, profile: &profile, order: &order, slots: &[1], left: &[0, 24] };
+    let outcome = |rows: &SlotRows<'_>| {
+        let mut device = device().session();
+        let sums = device.device_sums().unwrap();
+        let id = sums.open(&[0, -24], true).unwrap();
+        sums.extend(id, &[0.0; 4]).unwrap();
+        sums.add(id, rows, &mut Vec::new()).map_err(|error| error.kind())
+    };
+    assert_eq!(outcome(&fine), Ok(()));
+    for (slots, left) in [(&[2][..], &[0, 24][..]), (&[], &[0, 24]), (&[1], &[0, 25]), (&[1], &[0])] {
+        assert_eq!(outcome(&SlotRows { slots, left, ..fine }), Err(ErrorKind::Internal), "{slots:?} {left:?}");
+    }
+    let other = integers(2, &[1.0, 2.0]);
+    assert_eq!(outcome(&SlotRows { batch: &other.batch(), ..fine }), Err(ErrorKind::Internal));
+    let other = integers(4, &[1.0, 2.0, 3.0]);
+    assert_eq!(outcome(&SlotRows { batch: &other.batch(), ..fine }), Err(ErrorKind::Internal));
+}

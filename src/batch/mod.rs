@@ -14,6 +14,9 @@ use half::f16;
 
 use crate::error::{Error, Result};
 
+/// The number of the next batch that is made.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
 /// The feature values of some rows, row-major, in the type in which they were stored.
 #[derive(Clone, Copy, Debug)]
 pub enum Features<'a> {
@@ -125,8 +128,7 @@ impl<'a> Batch<'a> {
         if let Some(row) = codes.iter().position(|&code| code as usize >= classes.len()) {
             return Err(Error::data("a row's class code has no class").with("row", row).with("code", codes[row]));
         }
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Ok(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), dim, features, codes, classes })
+        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), dim, features, codes, classes })
     }
 
     /// A number that copies of this batch share, and no other batch of the process has. A device that holds rows knows by it

@@ -119,6 +119,9 @@ impl Stream {
 
     /// Fills memory with zeros.
     pub(super) fn zero<T: Plain>(&self, to: View<'_, T>) -> Result<()> {
+        if to.len == 0 {
+            return Ok(());
+        }
         self.bind()?;
         // SAFETY: a view lies in memory of this device.
         self.check(unsafe { result::memset_d8_async(to.address, 0, to.bytes(), self.stream.cu_stream()) })
@@ -127,6 +130,9 @@ impl Stream {
     /// Copies values to the beginning of other memory.
     pub(super) fn copy<T: Plain>(&self, from: View<'_, T>, to: View<'_, T>) -> Result<()> {
         check_length(from.len <= to.len)?;
+        if from.len == 0 {
+            return Ok(());
+        }
         self.bind()?;
         // SAFETY: both lie in memory of this device, and there is room.
         self.check(unsafe {
@@ -355,6 +361,7 @@ pub(super) struct Parcel<'a> {
 }
 
 /// Where an array lies in a parcel.
+#[derive(Clone, Copy)]
 pub(super) struct Place<T> {
     offset: usize,
     len: usize,
@@ -377,7 +384,7 @@ impl<'a> Parcel<'a> {
 }
 
 /// The bytes of features, and the number of their type among those that kernels are compiled for.
-pub(super) fn stored<'a>(features: Features<'a>) -> (&'a [u8], usize) {
+pub(super) fn stored(features: Features<'_>) -> (&[u8], usize) {
     match features {
         Features::F16(values) => (bytes_of(values), 0),
         Features::F32(values) => (bytes_of(values), 1),

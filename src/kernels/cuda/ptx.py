@@ -1,7 +1,11 @@
 """Compiles the kernels beside this script to PTX: python3 ptx.py LIBNVRTC
 
-LIBNVRTC is libnvrtc.so.12 of the wheel nvidia-cuda-nvrtc-cu12==12.0.140. Its PTX needs a driver of CUDA 12.0 or later. The
-same sources always give the same bytes. The first line of each PTX file is the CRC-32 of its sources, which a test checks.
+LIBNVRTC is libnvrtc.so.12 of this wheel, which is a zip file:
+
+    pip download --no-deps nvidia-cuda-nvrtc-cu12==12.0.140
+
+The PTX needs a driver of CUDA 12.0 or later. The same sources always give the same bytes. The first line of each PTX file has
+the CRC-32 of its sources, device.h and the file of the same name, which a test checks.
 """
 import ctypes
 import pathlib

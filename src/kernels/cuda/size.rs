@@ -78,7 +78,7 @@ mod tests {
     fn parts_are_whole_blocks_and_exact() {
         for dim in [1, 64, 65, 768, 4096, 100_000] {
             let rows = part_rows(dim, PLANE_BYTES);
-            assert!(rows % 128 == 0 && (128..=PART_ROWS).contains(&rows), "{dim}: {rows}");
+            assert!(rows.is_multiple_of(128) && (128..=PART_ROWS).contains(&rows), "{dim}: {rows}");
         }
         assert_eq!(part_rows(768, 1 << 20), (1 << 20) / (3 * 768) / 128 * 128);
     }

@@ -49,8 +49,8 @@ pub(super) fn is_right(sums: &mut dyn DeviceSums) -> Result<bool> {
     let mut low = vec![0; 2 * DIM];
     let mut gram = Vec::with_capacity(packed_len(DIM));
     for j in 0..DIM {
-        for row in 0..ROWS {
-            let at = codes[row] as usize * DIM + j;
+        for (row, &code) in codes.iter().enumerate() {
+            let at = code as usize * DIM + j;
             sums[at] += integer(row, j) << left[j];
             low[at] += residual(row, j) << left[j];
         }

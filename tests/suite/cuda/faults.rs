@@ -2,10 +2,10 @@
 
 use nckit::batch::ByClass;
 use nckit::error::{Error, ErrorKind, Result};
-use nckit::kernels::cuda::{Absent, open, session_bytes, sums_bytes};
+use nckit::kernels::cuda::{Absent, CudaDevice, open, session_bytes, sums_bytes};
 use nckit::kernels::{Cpu, DeviceSums, Kernels, SlotRows, SumsId};
 
-use super::emulator::Machine;
+use super::emulator::{Machine, device};
 use super::spread::drawn;
 use super::sums::{Both, Part, grid, parts};
 
@@ -13,7 +13,9 @@ use super::sums::{Both, Part, grid, parts};
 fn why_there_is_no_device() {
     let reason = |settings: &[(&str, i64)], which: Option<usize>| {
         let machine = Machine::begin()?;
-        settings.iter().for_each(|(name, value)| machine.set(name, *value));
+        for (name, value) in settings {
+            machine.set(name, *value);
+        }
         Some(open(which, true).unwrap_err())
     };
     let Some(none) = reason(&[("devices", 0)], None) else { return };
@@ -48,7 +50,7 @@ fn one_of_several_devices() {
     let Some(machine) = Machine::begin() else { return };
     machine.set("devices", 3);
     let all = open(None, false).unwrap();
-    assert_eq!(all.iter().map(|device| device.ordinal()).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(all.iter().map(CudaDevice::ordinal).collect::<Vec<_>>(), [0, 1, 2]);
     let second = open(Some(1), true).unwrap();
     assert_eq!((second.len(), second[0].ordinal(), second[0].name()), (1, 1, "emulated device 1"));
     let (free, total) = second[0].memory().unwrap();
@@ -72,7 +74,7 @@ fn run(device: &mut dyn Kernels, parts: &mut [Part], between: &mut dyn FnMut()) 
 fn every_allocation_may_find_no_memory() {
     let Some(machine) = Machine::begin() else { return };
     machine.set("order", 2);
-    let opened = machine.device();
+    let opened = device();
     let mut parts = parts(40, 5, 30, 3, 3);
     let expected = |rows: &crate::rows::Rows| {
         let batch = rows.batch();
@@ -113,7 +115,7 @@ fn a_device_with_the_bytes_of_the_plan_has_enough() {
     for (rows, dim, classes) in [(40, 5, 30), (300, 70, 4), (5, 200, 5), (700, 1, 1)] {
         for (parts, bytes) in parts(rows, dim, classes, 3, 3).iter_mut().zip([4, 4, 8]) {
             machine.set("memory", 1 << 30);
-            let mut device = machine.device().session();
+            let mut device = device().session();
             let slots = classes;
             let needed = session_bytes(rows, dim, bytes, true) + sums_bytes(slots, dim, true);
             // Allocations are rounded up.
@@ -133,7 +135,7 @@ fn failing(kind: &str, count: &str) {
     for number in 1.. {
         let Some(machine) = Machine::begin() else { return };
         machine.set("order", number % 3);
-        let mut device = machine.device().session();
+        let mut device = device().session();
         machine.set(kind, number);
         let outcome = (|| -> Result<()> {
             device.spread(&batch, &order, &mut Vec::new())?;
@@ -142,7 +144,7 @@ fn failing(kind: &str, count: &str) {
             let (exponents, _) = grid(&mut parts[1]);
             let sums = device.device_sums().unwrap();
             let id = sums.open(&exponents, true)?;
-            sums.extend(id, &vec![0.0; 3 * 5])?;
+            sums.extend(id, &[0.0; 3 * 5])?;
             parts[1].iter().try_for_each(|part| add(sums, id, part, &exponents))?;
             sums.take(id).map(drop)
         })();
@@ -179,14 +181,16 @@ fn every_copy_may_fail() {
 #[test]
 fn a_wrong_product_is_seen() {
     let Some(machine) = Machine::begin() else { return };
-    let mut device = machine.device().session();
+    let mut device = device().session();
     // The first products of three warps that make entries of the lower triangle.
     for number in [1, 3, 8] {
         machine.set("wrong_mma", number);
         let mut parts = parts(64, 40, 3, 3, 3);
         let (exponents, coarse) = grid(&mut parts[1]);
         let mut both = Both::open(&mut *device, &exponents, true);
-        parts[1].iter().for_each(|part| drop(both.add(part, &coarse)));
+        for part in &parts[1] {
+            both.add(part, &coarse);
+        }
         let id = both.id;
         let error: Error = both.sums().take(id).map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
@@ -198,7 +202,7 @@ fn a_wrong_product_is_seen() {
 #[test]
 fn a_chunk_is_sent_once() {
     let Some(machine) = Machine::begin() else { return };
-    let mut device = machine.device().session();
+    let mut device = device().session();
     let mut parts = parts(64, 4, 3, 3, 3);
     let (exponents, coarse) = grid(&mut parts[1]);
     let part = &parts[1][0];
@@ -210,7 +214,7 @@ fn a_chunk_is_sent_once() {
         machine.count("copies")
     };
     // The features, other arrays, and the marks of long rows. A new batch is another one, though its values are the same.
-    assert_eq!(copies(&mut |both| drop(both.add(part, &coarse))), 3);
+    assert_eq!(copies(&mut |both| assert_eq!(both.add(part, &coarse), 0)), 3);
     let batch = part.rows.batch();
     let order = ByClass::of(&batch, None);
     let slots = vec![0; order.counts().len()];
@@ -230,7 +234,7 @@ fn a_chunk_is_sent_once() {
 fn adding_waits_for_the_marks_of_long_rows_alone() {
     let Some(machine) = Machine::begin() else { return };
     machine.set("order", 1);
-    let mut device = machine.device().session();
+    let mut device = device().session();
     let mut parts = parts(64, 4, 3, 3, 3);
     let (exponents, coarse) = grid(&mut parts[1]);
     let mut both = Both::open(&mut *device, &exponents, true);

@@ -9,7 +9,7 @@ use nckit::grid::{Grid, RESIDUAL_BITS, wide};
 use nckit::kernels::gram::packed_len;
 use nckit::kernels::{Cpu, DeviceSums, Kernels, MAX_LEFT, Profile, SlotRows, SumsId, TakenSums, Workspace};
 
-use super::emulator::Machine;
+use super::emulator::{Machine, device};
 use super::spread::drawn;
 use crate::rows::{Random, Rows, Stored};
 
@@ -213,7 +213,7 @@ fn chunks_of_all_shapes_and_types() {
     let mut long = 0;
     for order in [0, 1, 2] {
         machine.set("order", order);
-        let mut device = machine.device().session();
+        let mut device = device().session();
         let shapes = [(1, 1, 1), (7, 5, 3), (64, 64, 4), (65, 63, 1), (130, 96, 90), (300, 130, 10), (140, 200, 7)];
         for (rows, dim, classes) in shapes {
             for mut parts in parts(rows, dim, classes, (rows * dim) as u64 + order as u64, 20) {
@@ -241,7 +241,7 @@ fn integers(rows: usize, values: &[f64]) -> Rows {
 fn the_largest_values_fill_the_accumulators() {
     let Some(machine) = Machine::real_or_emulated() else { return };
     machine.set("multiprocessors", 1);
-    let mut device = machine.device().session();
+    let mut device = device().session();
     let row = [2_097_151.0, -2_097_151.0, -32_896.0, -98_432.0, 128.0, -128.0, 32_639.0];
     // One tile, which two blocks share; and three tiles, each with one block for as many rows as it may have.
     for (rows, dim) in [((1 << 15) + 1, 7), (1 << 15, 65)] {
@@ -249,7 +249,9 @@ fn the_largest_values_fill_the_accumulators() {
         let rows = integers(rows, &values);
         let profile = Profile::with_exponent(&rows.batch(), 0, &mut cpu()).unwrap();
         let part = Part { rows, profile, selected: None };
-        let exponents: Vec<i16> = (0..dim).map(|j| if j % 2 == 0 { -(MAX_LEFT as i16) } else { -3 }).collect();
+        // Squares carry where they move left by 10 bits within their band.
+        let finest = if dim == 7 { -(MAX_LEFT as i16) } else { -23 };
+        let exponents: Vec<i16> = (0..dim).map(|j| if j % 2 == 0 { finest } else { -3 }).collect();
         let mut both = Both::open(&mut *device, &exponents, true);
         assert_eq!(both.add(&part, &vec![0.0; dim]), 0);
         both.compare();
@@ -261,7 +263,7 @@ fn the_largest_values_fill_the_accumulators() {
 fn chunks_in_parts() {
     let Some(machine) = Machine::real_or_emulated() else { return };
     machine.set("memory", 64 << 20);
-    let mut device = machine.device().session();
+    let mut device = device().session();
     // A part has 5,376 rows.
     let mut parts = parts(11_000, 3, 20, 5, 2);
     let (exponents, coarse) = grid(&mut parts[1]);
@@ -275,7 +277,7 @@ fn chunks_in_parts() {
 fn several_sums_at_once() {
     let Some(machine) = Machine::real_or_emulated() else { return };
     machine.set("order", 2);
-    let mut device = machine.device().session();
+    let mut device = device().session();
     let mut parts = parts(50, 9, 6, 11, 3);
     let (exponents, coarse) = grid(&mut parts[2]);
     let mut plain = Vec::new();
@@ -294,4 +296,50 @@ fn several_sums_at_once() {
         Both { device: &mut *device, id: SumsId(number), plain, slots }.compare();
         assert_eq!(device.device_sums().unwrap().open(&exponents, false).unwrap(), SumsId(number));
     }
+}
+
+#[test]
+fn sums_of_no_rows_and_of_no_slots() {
+    let Some(_machine) = Machine::begin() else { return };
+    let mut device = device().session();
+    let sums = device.device_sums().unwrap();
+    for slots in [0, 2] {
+        let id = sums.open(&[3, -4], true).unwrap();
+        sums.extend(id, &vec![1.0; slots * 2]).unwrap();
+        let rows = integers(4, &[1.0, 2.0]);
+        let profile = Profile::with_exponent(&rows.batch(), 3, &mut cpu()).unwrap();
+        let (batch, mut long) = (rows.batch(), Vec::new());
+        let order = ByClass::of(&batch, Some(&[]));
+        let none = SlotRows { batch: &batch, profile: &profile, order: &order, slots: &[], left: &[0, 7] };
+        sums.add(id, &none, &mut long).unwrap();
+        let mut expected = Plain::open(&[3, -4], true);
+        expected.extend(&vec![1.0; slots * 2]);
+        assert_eq!(sums.take(id).unwrap(), expected.taken);
+    }
+}
+
+/// What no caller may ask for is refused, before a kernel reads or writes where it must not.
+#[test]
+fn rows_that_do_not_fit_are_refused() {
+    let Some(_machine) = Machine::begin() else { return };
+    let rows = integers(4, &[1.0, 2.0]);
+    let profile = Profile::with_exponent(&rows.batch(), 0, &mut cpu()).unwrap();
+    let batch = rows.batch();
+    let order = ByClass::of(&batch, None);
+    let fine = SlotRows { batch: &batch, profile: &profile, order: &order, slots: &[1], left: &[0, 24] };
+    let outcome = |rows: &SlotRows<'_>| {
+        let mut device = device().session();
+        let sums = device.device_sums().unwrap();
+        let id = sums.open(&[0, -24], true).unwrap();
+        sums.extend(id, &[0.0; 4]).unwrap();
+        sums.add(id, rows, &mut Vec::new()).map_err(|error| error.kind())
+    };
+    assert_eq!(outcome(&fine), Ok(()));
+    for (slots, left) in [(&[2][..], &[0, 24][..]), (&[], &[0, 24]), (&[1], &[0, 25]), (&[1], &[0])] {
+        assert_eq!(outcome(&SlotRows { slots, left, ..fine }), Err(ErrorKind::Internal), "{slots:?} {left:?}");
+    }
+    let other = integers(2, &[1.0, 2.0]);
+    assert_eq!(outcome(&SlotRows { batch: &other.batch(), ..fine }), Err(ErrorKind::Internal));
+    let other = integers(4, &[1.0, 2.0, 3.0]);
+    assert_eq!(outcome(&SlotRows { batch: &other.batch(), ..fine }), Err(ErrorKind::Internal));
 }

@@ -111,21 +111,38 @@ impl<K: Clone + Ord> DeviceParts<K> {
                 Err(error) if lacks_device_memory(&error) => error,
                 outcome => return outcome,
             };
-            // The sums that were not used for the longest time make room, and these ones last.
-            let others = self.parts.iter().filter(|(other, part)| *other != key && part.sums.is_some());
-            let oldest = others.min_by_key(|(_, part)| part.used).map(|(other, _)| other.clone());
-            let last = oldest.is_none();
-            let oldest = oldest.unwrap_or_else(|| key.clone());
-            let Some(part) = self.parts.get_mut(&oldest) else { return Err(error) };
-            part.settle(state_of(states, &oldest)?, workspace)?;
-            if last && emptied {
+            if self.make_room(Some(key), states, workspace)? {
+                continue;
+            }
+            // Nothing else is left on the device.
+            let Some(part) = self.parts.get_mut(key) else { return Err(error) };
+            part.settle(state_of(states, key)?, workspace)?;
+            if emptied {
                 if workspace.kernels.device_sums().is_some_and(|device| device.is_required()) {
                     return Err(error);
                 }
                 part.too_large = true;
             }
-            emptied |= last;
+            emptied = true;
         }
+    }
+
+    /// Completes the state whose sums were not used for the longest time, other than that of `key`, so that the device has
+    /// memory for something else. Returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`settle`](Self::settle).
+    pub fn make_room(
+        &mut self,
+        key: Option<&K>,
+        states: &mut impl StatesByKey<K>,
+        workspace: &mut Workspace,
+    ) -> Result<bool> {
+        let others = self.parts.iter_mut().filter(|(other, part)| Some(*other) != key && part.sums.is_some());
+        let Some((oldest, part)) = others.min_by_key(|(_, part)| part.used) else { return Ok(false) };
+        part.settle(state_of(states, oldest)?, workspace)?;
+        Ok(true)
     }
 
     /// Whether the device holds rows of that class for a state.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::cuda::{self, CudaDevice};
 use super::guarded::Guarded;
-use super::{Batch, Cpu, Kernels, Workspace, is_device_failure};
+use super::{Batch, Cpu, Kernels, Workspace, is_device_failure, lacks_device_memory};
 use crate::error::{Error, Result};
 
 /// The device that a run works on: it opens [`Kernels`] for each worker.
@@ -176,9 +176,10 @@ impl Device {
         self.0.failure.get().map(String::as_str)
     }
 
-    /// Whether the CPU takes over after this error: the device has failed and is not required.
+    /// Whether the CPU takes over after this error: the device has failed, or found no memory where nothing could make room,
+    /// and is not required.
     pub fn is_replaced_after(&self, error: &Error) -> bool {
-        let replaced = is_device_failure(error) && !self.0.is_required;
+        let replaced = (is_device_failure(error) || lacks_device_memory(error)) && !self.0.is_required;
         if replaced {
             // Several workers may see it fail; the first one says how.
             let _ = self.0.failure.set(error.to_string());

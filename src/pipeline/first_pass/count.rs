@@ -9,7 +9,7 @@ use super::{FirstPass, differ_in_length};
 use crate::archive::{Archive, DecodedChunk, Key, Policy, Skipped, is_damage};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
-use crate::kernels::{Device, Profile, Workspace};
+use crate::kernels::{Device, Profile, Workspace, lacks_device_memory};
 use crate::metrics::{OodMean, Options};
 use crate::pipeline::digest;
 use crate::pipeline::evaluate::{Evaluation, FurtherRows};
@@ -220,6 +220,22 @@ impl StatesByKey<Key> for BTreeMap<Key, GroupState> {
     }
 }
 
+/// Profiles a chunk. Sums on the device make room for it.
+fn profile(
+    rounding: Rounding,
+    batch: &Batch<'_>,
+    parts: &mut DeviceParts<Key>,
+    groups: &mut BTreeMap<Key, GroupState>,
+    workspace: &mut Workspace,
+) -> Result<Profile> {
+    loop {
+        match rounding.profile(batch, workspace) {
+            Err(error) if lacks_device_memory(&error) && parts.make_room(None, groups, workspace)? => {}
+            outcome => return outcome,
+        }
+    }
+}
+
 fn count(
     device: &Device,
     first_pass: &FirstPass,
@@ -234,7 +250,7 @@ fn count(
     let look = |worker: &mut Worker, place: Place, chunk: &DecodedChunk| {
         let Worker { counted, parts, workspace } = worker;
         let batch = chunk.finite_batch()?;
-        let profile = first_pass.rounding.profile(&batch, workspace)?;
+        let profile = profile(first_pass.rounding, &batch, parts, &mut counted.groups, workspace)?;
         let mut entry = LedgerEntry::default();
         for part in &chunk.parts {
             let key = &part.key;
@@ -349,7 +365,7 @@ fn ood_states(
         if plan.job.options.ood_mean == OodMean::Rows {
             batch = Batch::of_finite(chunk.dim, batch.features(), &codes, &one_class)?;
         }
-        let profile = plan.job.rounding.profile(&batch, workspace)?;
+        let profile = profile(plan.job.rounding, &batch, parts, groups, workspace)?;
         for part in &chunk.parts {
             let group = groups.entry(part.key.clone()).or_insert_with(|| GroupState::new(false));
             group.skipped.add(&part.skipped);

@@ -260,6 +260,26 @@ fn chunks_that_do_not_fit_begin_new_sums_or_go_to_the_cpu() {
     }
 }
 
+/// A class that comes with a finer chunk has a shift that does not lie on the grids of much coarser ones; and where a chunk
+/// is all zeros, no shift but 0 lies on its grid.
+#[test]
+fn shifts_lie_on_the_grid_of_every_chunk() {
+    let mut random = Random::new(8);
+    let mut chunk = |noise: f64, classes: i64, zero: usize| {
+        let labels: Vec<i64> = (0..90).map(|row| row % classes).collect();
+        let value = |at: usize| if at % 4 == zero { 0.0 } else { 5.0 + (at / 4 % 3) as f64 + noise * random.normal() };
+        Rows::new(4, Stored::F64((0..90 * 4).map(value).collect()), &labels)
+    };
+    let chunks = [(1.0, 2, 9), (2_f64.powi(-6), 3, 9), (2_f64.powi(12), 3, 9), (1.0, 3, 2), (1.0, 3, 9)];
+    let chunks = chunks.map(|(noise, classes, zero)| chunk(noise, classes, zero));
+    for scatter in [false, true] {
+        let expected = grouped(&chunks, 1, scatter, None).0;
+        let (found, added) = grouped(&chunks, 1, scatter, Some(PlainDevice::new(100)));
+        assert_eq!(found, expected);
+        assert!(added >= 180, "{added} rows were added on the device");
+    }
+}
+
 /// A device that fails when rows are added for the n-th time, and how many rows it has added.
 fn failing(at: usize, is_required: bool) -> (Device, Arc<AtomicUsize>) {
     let (added, calls) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());

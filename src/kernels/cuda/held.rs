@@ -3,7 +3,7 @@
 use arrow::datatypes::i256;
 
 use super::launch::{Chunk, Memory, Parcel, Pinned, Plain, Planes, Rounding, Stream, Values, View};
-use super::session::{MAX_DIM, Session, Work};
+use super::session::{MAX_DIM, Room, Session, Work};
 use super::size::{BAND, LEFTS, bands, padded, part_rows, slot_capacity, slot_words};
 use crate::error::{Error, Result};
 use crate::grid::power_of_two;
@@ -81,6 +81,43 @@ impl Held {
     }
 }
 
+/// Memory for the Gram matrix of a part of a chunk.
+pub(super) struct Product {
+    digits: Room<i8>,
+    /// All zeros between parts.
+    gram: Room<u64>,
+    row_sums: Room<u32>,
+    found: Room<u32>,
+}
+
+impl Product {
+    pub(super) fn new() -> Self {
+        Self { digits: Room::new(), gram: Room::new(), row_sums: Room::new(), found: Room::new() }
+    }
+
+    fn reserve(&mut self, stream: &Stream, dim: usize, rows: usize) -> Result<()> {
+        let (wide, rows) = (padded(dim), padded(rows));
+        self.digits.reserve(stream, 3 * wide * rows)?;
+        if self.gram.reserve(stream, wide * wide)? {
+            stream.zero(self.gram.get()?.view())?;
+        }
+        self.row_sums.reserve(stream, rows)?;
+        self.found.reserve(stream, dim)?;
+        Ok(())
+    }
+
+    fn planes(&self, dim: usize, rows: usize) -> Result<Planes<'_>> {
+        Ok(Planes {
+            dim,
+            rows,
+            digits: self.digits.get()?.view(),
+            gram: self.gram.get()?.view(),
+            row_sums: self.row_sums.get()?.view(),
+            found: self.found.view(dim)?,
+        })
+    }
+}
+
 /// Sums on the device by their number.
 fn find(held: &mut [Option<Held>], sums: SumsId) -> Result<&mut Held> {
     held.get_mut(sums.0).and_then(Option::as_mut).ok_or_else(|| Error::internal("the device holds no such sums"))
@@ -137,15 +174,9 @@ impl Work {
         let (left, weights) = (parcel.add(rows.left), parcel.add(&weights));
 
         // All memory is reserved before anything is added.
-        let wide = padded(dim);
         let part = if held.gram.is_some() { part_rows(dim, self.device.plane_bytes).min(count) } else { count };
         if held.gram.is_some() {
-            self.digits.reserve(stream, 3 * wide * padded(part))?;
-            if self.gram.reserve(stream, wide * wide)? {
-                stream.zero(self.gram.view(wide * wide)?)?;
-            }
-            self.row_sums.reserve(stream, padded(part))?;
-            self.found.reserve(stream, dim)?;
+            self.product.reserve(stream, dim, part)?;
         }
         self.is_long.reserve(stream, count)?;
         self.args.reserve(stream, parcel.bytes())?;
@@ -177,14 +208,7 @@ impl Work {
                 map.round_rows(stream, &chunk, &to, None)?;
                 continue;
             };
-            let planes = Planes {
-                dim,
-                rows,
-                digits: self.digits.get()?.view(),
-                gram: self.gram.view(wide * wide)?,
-                row_sums: self.row_sums.get()?.view(),
-                found: self.found.view(dim)?,
-            };
+            let planes = self.product.planes(dim, rows)?;
             map.round_rows(stream, &chunk, &to, Some(&planes))?;
             let multiprocessors = self.device.multiprocessors;
             map.gram(stream, &planes, multiprocessors, to.left, gram.view(), held.is_wrong.view())?;

@@ -36,10 +36,9 @@ KERNEL void factors(const double* largest, u32 dim, double* out) {
     u32 j = blockIdx.x * blockDim.x + threadIdx.x;
     if (j >= dim) return;
     double x = largest[j];
-    // A subnormal number has no exponent of its own: multiplied by 2^54 it is normal.
-    bool is_subnormal = x < 2.2250738585072014e-308;
-    u64 bits = bits_of(is_subnormal ? mul_rn(x, 18014398509481984.0) : x);
-    int exponent = (int)(bits >> 52) - (is_subnormal ? 1023 + 54 : 1023) + ((bits & 0xfffffffffffffull) != 0);
+    // That of a subnormal number is -1022 here too.
+    u64 bits = bits_of(x);
+    int exponent = (int)(bits >> 52) - 1023 + ((bits & 0xfffffffffffffull) != 0);
     exponent = exponent < -1022 ? -1022 : exponent > 1022 ? 1022 : exponent;
     out[j] = double_of((u64)(1023 - (x > 0.0 ? exponent : 0)) << 52);
 }

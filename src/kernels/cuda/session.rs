@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::held::Held;
+use super::held::{Held, Product};
 use super::launch::{self, Chunk, Memory, Parcel, Pinned, Plain, Stream, Values, View};
 use super::opened::Opened;
 use crate::batch::{Batch, ByClass, Features};
@@ -38,10 +38,7 @@ pub(super) struct Work {
     /// Largest magnitudes, factors, and the four totals of a spread, each D.
     vectors: Room<f64>,
     pub(super) is_long: Room<u8>,
-    pub(super) digits: Room<i8>,
-    pub(super) gram: Room<u64>,
-    pub(super) row_sums: Room<u32>,
-    pub(super) found: Room<u32>,
+    pub(super) product: Product,
     /// The sums that stay on the device.
     pub(super) held: Vec<Option<Held>>,
 }
@@ -50,6 +47,11 @@ pub(super) struct Work {
 pub(super) struct Room<T: Plain>(Option<Memory<T>>);
 
 impl<T: Plain> Room<T> {
+    /// No memory as yet.
+    pub(super) fn new() -> Self {
+        Self(None)
+    }
+
     /// Makes room for so many values. Returns whether the memory is new.
     pub(super) fn reserve(&mut self, stream: &Stream, len: usize) -> Result<bool> {
         if self.0.as_ref().is_some_and(|memory| memory.len() >= len) {
@@ -110,15 +112,12 @@ impl Work {
             staging: Staging { halves: [Host(None), Host(None)], turn: 0 },
             results: Host(None),
             loaded: None,
-            features: Room(None),
-            args: Room(None),
-            class_squares: Room(None),
-            vectors: Room(None),
-            is_long: Room(None),
-            digits: Room(None),
-            gram: Room(None),
-            row_sums: Room(None),
-            found: Room(None),
+            features: Room::new(),
+            args: Room::new(),
+            class_squares: Room::new(),
+            vectors: Room::new(),
+            is_long: Room::new(),
+            product: Product::new(),
             held: Vec::new(),
         })
     }

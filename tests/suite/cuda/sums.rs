@@ -343,3 +343,22 @@ fn rows_that_do_not_fit_are_refused() {
     let other = integers(4, &[1.0, 2.0, 3.0]);
     assert_eq!(outcome(&SlotRows { batch: &other.batch(), ..fine }), Err(ErrorKind::Internal));
 }
+
+/// Memory is replaced by more while the device has still to read it.
+#[test]
+fn memory_grows_while_work_waits() {
+    let Some(machine) = Machine::begin() else { return };
+    machine.set("order", 1);
+    let mut device = device().session();
+    let mut all: Vec<Part> = Vec::new();
+    for (rows, classes) in [(10, 2), (90, 30), (400, 120)] {
+        let [_, chunk, _] = drawn(rows, 6, classes, rows as u64);
+        all.push(Part::new(chunk, None));
+    }
+    let (exponents, coarse) = grid(&mut all);
+    let mut both = Both::open(&mut *device, &exponents, true);
+    for part in &all {
+        both.add(part, &coarse);
+    }
+    both.compare();
+}

@@ -7,6 +7,7 @@
 
 #include "bench.cu"
 #include "map.cu"
+#include "nearest.cu"
 
 #include "blocks.h"
 #include "entries.h"
@@ -19,6 +20,7 @@
 using namespace emulator;
 static const std::vector<Entry> ENTRIES = {
     ENTRY(factors), ENTRY(sigma), ENTRY(gram), ENTRY(fold), ENTRY(row_sums), ENTRY(guard), ENTRY(products),
+    ENTRY(round_vectors), ENTRY(tile_scores), ENTRY(select_candidates),
     ENTRIES_FOR_TYPES(magnitudes), ENTRIES_FOR_TYPES(class_squares), ENTRIES_FOR_TYPES(totals),
     ENTRIES_FOR_TYPES(long_rows), ENTRIES_FOR_TYPES(round_rows)};
 

@@ -72,6 +72,22 @@ DEVICE u32 warp_or(u32 x) {
     });
     return x;
 }
+struct Offered {
+    double mine;
+    u32 mask;
+    double other;
+};
+DEVICE double warp_other(double x, u32 mask) {
+    static char instruction;
+    Offered offered = {x, mask, 0.0};
+    emulator::warp_meets(&instruction, &offered, [](void** all) {
+        for (u32 lane = 0; lane < 32; ++lane) {
+            Offered& to = *(Offered*)all[lane];
+            to.other = ((Offered*)all[(lane ^ to.mask) % 32])->mine;
+        }
+    });
+    return offered.other;
+}
 DEVICE bool warp_any(bool x) { return warp_or(x) != 0; }
 DEVICE u64 atomic_add(u64* at, u64 x) {
     emulator::check_aligned(at, 8);
@@ -95,6 +111,10 @@ DEVICE u32 load32(const void* from) {
     u32 x;
     memcpy(&x, from, 4);
     return x;
+}
+DEVICE void store32(void* to, u32 x) {
+    emulator::check_aligned(to, 4);
+    memcpy(to, &x, 4);
 }
 DEVICE void copy_async16(void* to, const void* from) {
     emulator::check_aligned(to, 16), emulator::check_aligned(from, 16);

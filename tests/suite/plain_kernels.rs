@@ -20,7 +20,8 @@ use crate::rows::{Random, Rows, Stored, chunks};
 
 struct Plain;
 
-fn plain() -> Device {
+/// The device of plain loops.
+pub(crate) fn plain() -> Device {
     Device::new("plain loops", true, || Box::new(Plain))
 }
 
@@ -271,13 +272,13 @@ fn chains_of_centres_are_chosen_as_among_all_candidates() {
             [(1.0, 1.0), (1e-3, 1.0), (1e160, 1.0), (1e-170, 1.0), (1.0, 1e160), (1e-150, 1e40)][case % 6];
         let error = 0.02 * scale;
         let mut vectors = Vec::new();
-        for _ in 0..1 + random.below(4) {
+        for _ in 0..=random.below(4) {
             let begin: Vec<f64> = (0..dim).map(|_| scale * random.normal()).collect();
             let along: Vec<f64> = (0..dim).map(|_| random.normal()).collect();
             let length = along.iter().map(|x| x * x).sum::<f64>().sqrt();
             // Steps of a few errors: some chains are whole, some are broken.
             let step = error * (1.0 + 8.0 * random.uniform()) / length;
-            for link in 0..1 + random.below(30) {
+            for link in 0..=random.below(30) {
                 vectors.extend((0..dim).map(|j| begin[j] + f64::from(link as u32) * step * along[j]));
             }
         }
@@ -296,10 +297,11 @@ fn chains_of_centres_are_chosen_as_among_all_candidates() {
     }
 }
 
-type Judged = (Vec<u64>, Vec<Verdict>);
+/// Rows of a file and what was decided of them.
+pub(crate) type Judged = (Vec<u64>, Vec<Verdict>);
 
 /// A report, and every row of its decisions and out-of-distribution rows.
-fn run(job: Job) -> (Report, Vec<Judged>) {
+pub(crate) fn run(job: Job) -> (Report, Vec<Judged>) {
     let mut judged = Vec::new();
     let report = Plan::new(job)
         .unwrap()

@@ -35,11 +35,14 @@ DEVICE u64 warp_sum(u64 x) {
     for (int d = 16; d; d /= 2) x += __shfl_xor_sync(0xffffffffu, x, d);
     return x;
 }
+// What the lane has whose number differs by the bits of `mask`.
+DEVICE double warp_other(double x, u32 mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 DEVICE u64 atomic_add(u64* at, u64 x) { return atomicAdd(at, x); }
 DEVICE u32 atomic_add(u32* at, u32 x) { return atomicAdd(at, x); }
 DEVICE void atomic_max(u64* at, u64 x) { atomicMax(at, x); }
 DEVICE void copy16(void* to, const void* from) { *(uint4*)to = *(const uint4*)from; }
 DEVICE u32 load32(const void* from) { return *(const u32*)from; }
+DEVICE void store32(void* to, u32 x) { *(u32*)to = x; }
 // Copies from global to shared memory that go on while the thread works: `copy_wait<N>` waits for all of its groups of
 // copies but the last N.
 DEVICE void copy_async16(void* to, const void* from) {

@@ -6,6 +6,9 @@
 
 mod bench;
 mod map;
+mod nearest;
+
+pub(super) use nearest::{Bests, Bounded, NearestKernels, RoundedVectors};
 
 pub(super) use bench::BenchKernels;
 pub(super) use map::{Chunk, MapKernels, Planes, Rounding, Values};
@@ -197,6 +200,11 @@ fn failed(device: &str, error: DriverError) -> Error {
 
 fn check_length(fits: bool) -> Result<()> {
     if fits { Ok(()) } else { Err(Error::internal("memory of the device is shorter than a kernel expects")) }
+}
+
+/// How many blocks of so many threads or rows cover a length: at least one.
+fn blocks(length: usize, of: usize) -> u32 {
+    length.div_ceil(of).max(1) as u32
 }
 
 /// An argument of a kernel. The driver reads as many bytes as the parameter has; CUDA knows no host whose low bytes are

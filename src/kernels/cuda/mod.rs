@@ -1,10 +1,11 @@
 //! NVIDIA devices, through their driver.
 //!
 //! A device gives the same bits as the CPU: every result is an exact integer, or an `f64` whose operations `map.cu` lists in
-//! the CPU's order. The driver is looked for when somebody asks for a device, and nothing is linked.
+//! the CPU's order. For the second read, `nearest.cu` leaves few candidates of each row, among which the CPU decides exactly.
+//! The driver is looked for when somebody asks for a device, and nothing is linked.
 //!
-//! The kernels are compiled beforehand. `ptx.py` makes `map.ptx` of `map.cu`, and a test compares the two. The tests run the
-//! same source on an emulated driver, so no test needs a device.
+//! The kernels are compiled beforehand. `ptx.py` makes a PTX file of each `.cu` file, and a test compares the two. The tests
+//! run the same source on an emulated driver, so no test needs a device.
 
 use std::fmt;
 
@@ -12,6 +13,8 @@ mod size;
 
 #[cfg(feature = "cuda")]
 mod bench;
+#[cfg(feature = "cuda")]
+mod contenders;
 #[cfg(feature = "cuda")]
 mod held;
 #[cfg(feature = "cuda")]
@@ -30,7 +33,7 @@ mod absent;
 #[cfg(not(feature = "cuda"))]
 pub use absent::{CudaDevice, open};
 
-pub use size::{session_bytes, sums_bytes};
+pub use size::{contenders_bytes, session_bytes, sums_bytes};
 
 /// Why no device can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,6 +33,7 @@ pub(super) struct Opened {
     /// How many bytes the digits of rows may take.
     pub(super) plane_bytes: usize,
     pub(super) map: launch::MapKernels,
+    pub(super) nearest: launch::NearestKernels,
 }
 
 /// Opens one device by its number, or all that can be used.
@@ -73,13 +74,15 @@ fn open_one(ordinal: usize) -> Result<Opened, Absent> {
     let multiprocessors = context.attribute(count).map_err(Absent::failed)?.max(1) as usize;
     let plane_bytes = PLANE_BYTES.min(context.total_mem().map_err(Absent::failed)? / PLANE_SHARE);
     let map = launch::MapKernels::load(&context).map_err(Absent::failed)?;
-    Ok(Opened { name, ordinal, context, multiprocessors, plane_bytes, map })
+    let nearest = launch::NearestKernels::load(&context).map_err(Absent::failed)?;
+    Ok(Opened { name, ordinal, context, multiprocessors, plane_bytes, map, nearest })
 }
 
-/// Lets a device find sums that are known.
+/// Lets a device find sums and choices that are known.
 fn tried(device: Result<CudaDevice, Absent>) -> Result<CudaDevice, Absent> {
     let device = device?;
-    match trial::is_right(&mut Session::new(device.opened.clone(), true)) {
+    let mut session = Session::new(device.opened.clone(), true);
+    match trial::is_right(&mut session).and_then(|is_right| Ok(is_right && trial::chooses_right(&mut session)?)) {
         Ok(true) => Ok(device),
         Ok(false) => Err(Absent::Wrong { name: device.opened.name.clone() }),
         Err(error) if error.kind() == ErrorKind::Internal => Err(Absent::Wrong { name: device.opened.name.clone() }),

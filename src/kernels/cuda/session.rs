@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::contenders::{self, Nearest};
 use super::held::{Held, Product};
 use super::launch::{self, Chunk, Memory, Parcel, Pinned, Plain, Stream, Values, View};
 use super::opened::Opened;
+use super::size::near_rows;
 use crate::batch::{Batch, ByClass, Features};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Spread, ceil_log2};
@@ -41,6 +43,8 @@ pub(super) struct Work {
     pub(super) product: Product,
     /// The sums that stay on the device.
     pub(super) held: Vec<Option<Held>>,
+    /// The candidates that stay on the device.
+    pub(super) nearest: Nearest,
 }
 
 /// Memory of the device that grows. What it held is lost then.
@@ -119,6 +123,7 @@ impl Work {
             is_long: Room::new(),
             product: Product::new(),
             held: Vec::new(),
+            nearest: Nearest::new(),
         })
     }
 
@@ -274,7 +279,14 @@ impl Kernels for Session {
         places: usize,
         lists: &mut Contenders,
     ) -> Result<()> {
-        self.cpu.contenders(candidates, rows, places, lists)
+        let dim = candidates.dim();
+        for rows in rows.chunks(contenders::rows_at_a_time(candidates) * dim) {
+            match self.asked(dim, |work| work.contenders(candidates, rows, places))?.flatten() {
+                Some(found) => found.push_to(lists, &mut self.cpu, candidates, rows, places)?,
+                None => self.cpu.contenders(candidates, rows, places, lists)?,
+            }
+        }
+        Ok(())
     }
 
     fn device_sums(&mut self) -> Option<&mut dyn DeviceSums> {
@@ -286,6 +298,6 @@ impl Kernels for Session {
     }
 
     fn rows_at_a_time(&self, dim: usize) -> usize {
-        self.cpu.rows_at_a_time(dim)
+        near_rows(dim, 1)
     }
 }

@@ -47,6 +47,34 @@ pub(super) fn slot_capacity(slots: usize) -> usize {
     slots + slots / 2
 }
 
+/// Rows and candidates of a tile of scores.
+pub(super) const NEAR_TILE: usize = GRAM_TILE;
+
+/// How many candidates the device lists for a row at most.
+pub(super) const LIST: usize = 16;
+
+/// How many rows the device looks at together: a multiple of a tile. Of each row it keeps 20 bytes for each tile of
+/// candidates and rule.
+pub(super) fn near_rows(dim: usize, tiles: usize) -> usize {
+    const ROWS: usize = 1 << 13;
+    const VALUES: usize = 1 << 22;
+    const BYTES: usize = 64 << 20;
+    let rows = ROWS.min(VALUES / dim).min(BYTES / (20 * tiles.max(1)));
+    (rows / NEAR_TILE * NEAR_TILE).max(NEAR_TILE)
+}
+
+/// The bytes of a device that one worker takes to look for the candidates of rows, under so many rules of choice.
+///
+/// The host pins about as much beside it as the values of the rows take, at most 32 MiB.
+pub fn contenders_bytes(classes: usize, dim: usize, rules: usize) -> u64 {
+    let (wide, padded_classes) = (padded(dim), padded(classes));
+    let tiles = padded_classes / NEAR_TILE;
+    let rows = near_rows(dim, tiles * rules);
+    let candidates = 8 * classes * dim + 2 * padded_classes * wide + 8 * padded_classes * (4 + 2 * rules);
+    let of_rows = rows * (8 * dim + 2 * wide + 24 + 20 * tiles * rules + 4 * rules * (1 + LIST));
+    (candidates + of_rows) as u64
+}
+
 /// The bytes of a device that the buffers of one worker take for chunks of so many rows, whose values have so many bytes.
 ///
 /// The host pins about twice the bytes of a chunk beside it.
@@ -73,6 +101,15 @@ pub fn sums_bytes(slots: usize, dim: usize, gram: bool) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_of_rows_are_whole_tiles() {
+        for (dim, tiles) in [(1, 1), (64, 2), (768, 938), (4096, 16), (100_000, 1), (10, 1 << 20)] {
+            let rows = near_rows(dim, tiles);
+            assert!(rows.is_multiple_of(NEAR_TILE) && rows > 0, "{dim}, {tiles}: {rows}");
+        }
+        assert_eq!((near_rows(768, 1), near_rows(512, 938)), (5440, 3520));
+    }
 
     #[test]
     fn parts_are_whole_blocks_and_exact() {

@@ -1,9 +1,10 @@
-//! Sums whose values are known, which a device has to find before it is used.
+//! Sums and choices that are known, which a device has to find before it is used.
 
 use crate::batch::{Batch, ByClass, Features, Label};
 use crate::error::Result;
 use crate::kernels::gram::packed_len;
-use crate::kernels::{Cpu, DeviceSums, MAX_LEFT, Profile, SlotRows, Workspace};
+use crate::kernels::nearest::{Candidates, Contenders, Offsets};
+use crate::kernels::{Cpu, DeviceSums, Kernels, MAX_LEFT, Profile, SlotRows, Workspace};
 
 const ROWS: usize = 96;
 /// More than one tile of the Gram matrix, and no whole number of them.
@@ -60,4 +61,18 @@ pub(super) fn is_right(sums: &mut dyn DeviceSums) -> Result<bool> {
         }
     }
     Ok(long.is_empty() && found.sums == sums && found.low == low && found.gram == Some(gram))
+}
+
+/// Whether the device chooses each of some vectors as the nearest to itself, and no other.
+pub(super) fn chooses_right(kernels: &mut dyn Kernels) -> Result<bool> {
+    // Integers that two digits hold as they are, so that nothing blurs their scores.
+    let value = |at: usize| match at % DIM {
+        0 => 32_512.0,
+        j => (integer(4 * (at / DIM) + 2, j) % 32_513) as f64,
+    };
+    let vectors: Vec<f64> = (0..ROWS * DIM).map(value).collect();
+    let candidates = Candidates::new(DIM, &vectors, None, &[Offsets::HalfSquares]);
+    let mut lists = Contenders::default();
+    kernels.contenders(&candidates, &vectors, 1, &mut lists)?;
+    Ok(lists.lists() == ROWS && (0..ROWS).all(|row| lists.list(row) == [row as u32]))
 }

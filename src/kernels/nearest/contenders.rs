@@ -1,6 +1,6 @@
 //! Lists of candidates, one after the other.
 
-/// For each row, and for each rule of choice within a row, the candidates that may be chosen.
+/// For each row, and for each rule of choice within a row, the candidates that may be chosen, ascending.
 #[derive(Debug, Default)]
 pub struct Contenders {
     candidates: Vec<u32>,
@@ -10,7 +10,7 @@ pub struct Contenders {
 
 impl Contenders {
     /// Forgets all lists.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.candidates.clear();
         self.ends.clear();
     }
@@ -28,12 +28,12 @@ impl Contenders {
     }
 
     /// How many lists there are.
-    pub(in crate::kernels) fn lists(&self) -> usize {
+    pub fn lists(&self) -> usize {
         self.ends.len()
     }
 
-    /// One of the lists.
-    pub(super) fn list(&self, at: usize) -> &[u32] {
+    /// One of the lists, from 0 on; it panics if there is none.
+    pub fn list(&self, at: usize) -> &[u32] {
         let start = if at == 0 { 0 } else { self.ends[at - 1] };
         &self.candidates[start..self.ends[at]]
     }

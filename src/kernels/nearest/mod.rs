@@ -10,6 +10,7 @@ mod race;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef};
@@ -47,14 +48,18 @@ pub enum Offsets<'a> {
 /// numbers alone, however many candidates the kernels leave.
 #[derive(Debug)]
 pub struct Candidates<'a> {
+    id: u64,
     dim: usize,
-    vectors: &'a [f64],
-    origin: Option<&'a [f64]>,
-    norms: Vec<f64>,
+    pub(super) vectors: &'a [f64],
+    pub(super) origin: Option<&'a [f64]>,
+    pub(super) norms: Vec<f64>,
     /// How far each vector may lie from the true one; `None` if the vectors are exact.
     errors: Option<Vec<f64>>,
-    rules: Vec<Rule<'a>>,
+    pub(super) rules: Vec<Rule<'a>>,
 }
+
+/// The numbers of all candidates that were made.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Scores count as different if they differ by more than this many times the error that the vectors cause in them.
 const DEVIATIONS: f64 = 3.0;
@@ -65,14 +70,14 @@ const BLUR: f64 = 6.0;
 
 /// One rule of choice, and what it needs for each candidate.
 #[derive(Debug)]
-struct Rule<'a> {
+pub(super) struct Rule<'a> {
     offsets: Offsets<'a>,
     /// The offsets, rounded.
-    rounded: Vec<f64>,
-    /// The bound on the error of a score, without the part that is proportional to `‖x‖ ‖v_k‖`.
-    slack: Vec<f64>,
+    pub(super) rounded: Vec<f64>,
+    /// The bound on the error of a score, without the parts that are proportional to the norm of the row.
+    pub(super) slack: Vec<f64>,
     /// For each candidate the one that represents it: the first of those that count as one.
-    alike: Vec<u32>,
+    pub(super) alike: Vec<u32>,
     /// For each representative of several candidates the next of them.
     seconds: HashMap<u32, u32>,
 }
@@ -98,7 +103,7 @@ impl<'a> Candidates<'a> {
     pub fn new(dim: usize, vectors: &'a [f64], origin: Option<&'a [f64]>, offsets: &[Offsets<'a>]) -> Self {
         let norms: Vec<f64> = vectors.chunks_exact(dim).map(norm).collect();
         let rules = offsets.iter().map(|&offsets| Rule::new(dim, vectors, offsets)).collect();
-        Self { dim, vectors, origin, norms, errors: None, rules }
+        Self { id: NEXT.fetch_add(1, Relaxed), dim, vectors, origin, norms, errors: None, rules }
     }
 
     /// The same for vectors that are means and may each lie as far from the true mean as `errors`, `K`, says; only for the
@@ -113,8 +118,12 @@ impl<'a> Candidates<'a> {
             rule.slack.iter_mut().zip(blurs).for_each(|(slack, blur)| *slack += blur);
             rule.seconds = seconds(&rule.alike);
         }
-        self.errors = Some(errors);
-        self
+        Self { id: NEXT.fetch_add(1, Relaxed), errors: Some(errors), ..self }
+    }
+
+    /// A number that no other candidates of the process have. A device that holds candidates knows them by it.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// `D`.
@@ -159,6 +168,11 @@ impl<'a> Candidates<'a> {
         choices.ok_or_else(|| Error::internal("the kernels have left no candidate of a row"))
     }
 
+    /// By how much the errors of vectors may move a score, relative to the norm of the row.
+    pub(super) fn blur(&self) -> f64 {
+        self.errors.iter().flatten().fold(0.0, |most: f64, error| most.max(BLUR * error))
+    }
+
     /// Bounds the scores of a tile of rows, at most [`TILE_ROWS`], by a matrix product for each tile of candidates.
     pub(super) fn bound_scores(&self, rows: &[f64], places: usize, scratch: &mut TileScratch, lists: &mut Contenders) {
         let dim = self.dim;
@@ -173,7 +187,7 @@ impl<'a> Candidates<'a> {
         };
         let count = rows.len() / dim;
         let lengths: Vec<f64> = about_origin.chunks_exact(dim).map(norm).collect();
-        let blur = self.errors.iter().flatten().fold(0.0, |most: f64, error| most.max(BLUR * error));
+        let blur = self.blur();
         races.resize_with(count * self.rules.len(), Race::default);
         for race in races.iter_mut() {
             race.start(places);
@@ -304,7 +318,7 @@ impl<'a> Rule<'a> {
 /// A product of length `D`, summed in any order and fused or not, is off by at most `D u / (1 − D u)` of the sum of
 /// magnitudes (Higham 2002, 3.5), which is at most the product of the norms; the rounding of `x − origin`, of the
 /// offset, of the last addition, of the norms and of the bound itself add a few more `u = ε / 2`.
-fn relative_error(dim: usize) -> f64 {
+pub(super) fn relative_error(dim: usize) -> f64 {
     (dim as f64 + 8.0) * 0.51 * f64::EPSILON
 }
 

@@ -6,7 +6,7 @@ use cudarc::driver::{CudaContext, CudaFunction, CudaModule, DriverError, sys};
 use cudarc::nvrtc::Ptx;
 
 use super::super::size::{GRAM_TILE, LEFTS, padded, slot_words};
-use super::{Arg, Stream, View, check_length};
+use super::{Arg, Stream, View, blocks, check_length};
 use crate::error::Result;
 
 const PTX: &str = include_str!("../map.ptx");
@@ -331,9 +331,4 @@ impl Planes<'_> {
         check_length(self.digits.len >= 3 * wide * rows && self.gram.len >= wide * wide)?;
         check_length(self.row_sums.len >= rows && self.found.len >= self.dim && self.dim > 0 && self.rows > 0)
     }
-}
-
-/// How many blocks of so many threads or rows cover a length: at least one.
-fn blocks(length: usize, of: usize) -> u32 {
-    length.div_ceil(of).max(1) as u32
 }

@@ -50,7 +50,9 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
 
 /// Says that the CPU did the work of a device that failed.
 pub(super) fn warn_of_failures(failures: &[&str], console: &Console) {
-    failures.iter().for_each(|failure| console.warn(&format!("the CPU did the work: {failure}")));
+    for failure in failures {
+        console.warn(&format!("the CPU did the work: {failure}"));
+    }
 }
 
 /// The plan in one line.

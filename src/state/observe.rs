@@ -180,7 +180,7 @@ mod tests {
                         .update(&Chunk { batch, profile: &profile }, None, &Shifts::default(), &mut workspace)
                         .unwrap();
                     let mean = |code| profile.mean(code, &batch, &[]).unwrap().into_owned();
-                    let means: Vec<u64> = (0..5).flat_map(mean).map(|mean| mean.to_bits()).collect();
+                    let means: Vec<u64> = (0..5).flat_map(mean).map(f64::to_bits).collect();
                     (means, state.encode().unwrap())
                 });
                 assert!(others.iter().all(|other| *other == common), "{count} × {dim}");

@@ -10,7 +10,7 @@ use arrow::datatypes::i256;
 use nckit::batch::{Batch, ByClass, Features};
 use nckit::error::{Error, Result};
 use nckit::grid::{Grid, RESIDUAL_BITS, Spread, wide};
-use nckit::kernels::gram::{GramSum, packed_column, packed_len};
+use nckit::kernels::gram::{GramSum, packed_len};
 use nckit::kernels::nearest::{Candidates, Contenders};
 use nckit::kernels::{
     Cpu, Device, DeviceSums, Kernels, MAX_LEFT, Profile, ShiftedRows, SlotRows, SumsId, TakenSums, TooFar, Totals,
@@ -20,7 +20,7 @@ use nckit::pipeline::Job;
 use nckit::state::{Chunk, DeviceParts, Merge, Shifts, State, StatesByKey};
 
 use crate::goldens;
-use crate::plain_kernels::state_file;
+use crate::plain_kernels::{state_file, values};
 use crate::rows::{Random, Rows, Stored, chunks};
 
 /// Adds rows up in plain loops, and measures chunks on the CPU without telling their means.
@@ -37,11 +37,74 @@ pub(crate) struct PlainDevice {
     calls: Arc<AtomicUsize>,
 }
 
-struct PlainSums {
-    exponents: Vec<i16>,
+/// Sums as they are defined, one value after the other.
+pub(crate) struct PlainSums {
+    pub(crate) exponents: Vec<i16>,
     shifts: Vec<f64>,
-    taken: TakenSums,
+    pub(crate) taken: TakenSums,
 }
+
+impl PlainSums {
+    pub(crate) fn open(exponents: &[i16], gram: bool) -> Self {
+        let dim = exponents.len();
+        let gram = gram.then(|| vec![0; packed_len(dim)]);
+        let taken = TakenSums { changed: vec![0; dim * LEFTS], gram, ..TakenSums::default() };
+        Self { exponents: exponents.to_vec(), shifts: Vec::new(), taken }
+    }
+
+    pub(crate) fn extend(&mut self, shifts: &[f64]) {
+        self.shifts.extend(shifts);
+        let (len, slots) = (self.shifts.len(), self.shifts.len() / self.exponents.len());
+        self.taken.sums.resize(len, 0);
+        self.taken.low.resize(len, 0);
+        self.taken.squares.resize(slots, i256::ZERO);
+    }
+
+    pub(crate) fn add(&mut self, rows: &SlotRows<'_>, long: &mut Vec<u32>) {
+        let SlotRows { batch, profile, order, slots, left } = *rows;
+        let (dim, steps) = (batch.dim(), profile.grid().steps());
+        let values = values(batch.features());
+        let weights = Grid::new(self.exponents.iter().copied().map(Some).collect()).weights();
+        let taken = &mut self.taken;
+        for (&row, &class) in order.rows().iter().zip(order.classes()) {
+            let slot = slots[class as usize] as usize;
+            let row_values = &values[row as usize * dim..][..dim];
+            let in_steps: Vec<f64> = row_values.iter().zip(&steps).map(|(x, step)| x / step).collect();
+            let shift = self.shifts[slot * dim..][..dim].iter().zip(&steps).map(|(shift, step)| shift / step);
+            let delta: Vec<i128> = in_steps
+                .iter()
+                .zip(shift)
+                .map(|(x, shift)| {
+                    assert_eq!(shift, shift.round(), "a shift that does not lie on the grid of a chunk");
+                    x.round_ties_even() as i128 - shift as i128
+                })
+                .collect();
+            if delta.iter().any(|delta| delta.abs() >= 1 << 21) {
+                long.push(row);
+                continue;
+            }
+            let moved: Vec<i128> = delta.iter().zip(left).map(|(delta, left)| delta << left).collect();
+            for j in 0..dim {
+                let rest = in_steps[j] - in_steps[j].round_ties_even();
+                let low = (rest * 2_f64.powi(RESIDUAL_BITS as i32)).round_ties_even() as i64;
+                taken.changed[j * LEFTS + left[j] as usize] += u64::from(rest != 0.0);
+                taken.sums[slot * dim + j] += moved[j] as i64;
+                taken.low[slot * dim + j] += low << left[j];
+                let square = wide(delta[j] * delta[j], 2 * (weights[j] + left[j])).unwrap();
+                taken.squares[slot] = taken.squares[slot].wrapping_add(square);
+            }
+            if let Some(gram) = &mut taken.gram {
+                let mut entries = gram.iter_mut();
+                for j in 0..dim {
+                    entries.by_ref().zip(&moved[j..]).for_each(|(entry, other)| *entry += moved[j] * other);
+                }
+            }
+        }
+    }
+}
+
+/// How many values `left` may have.
+const LEFTS: usize = MAX_LEFT as usize + 1;
 
 impl PlainDevice {
     pub(crate) fn new(memory: usize) -> Self {
@@ -72,25 +135,14 @@ impl DeviceSums for PlainDevice {
 
     fn open(&mut self, exponents: &[i16], gram: bool) -> Result<SumsId> {
         self.check_memory(1)?;
-        let dim = exponents.len();
-        let taken = TakenSums {
-            changed: vec![0; dim * (MAX_LEFT as usize + 1)],
-            gram: gram.then(|| vec![0; packed_len(dim)]),
-            ..TakenSums::default()
-        };
-        self.sums.push(Some(PlainSums { exponents: exponents.to_vec(), shifts: Vec::new(), taken }));
+        self.sums.push(Some(PlainSums::open(exponents, gram)));
         Ok(SumsId(self.sums.len() - 1))
     }
 
     fn extend(&mut self, sums: SumsId, shifts: &[f64]) -> Result<()> {
         let new = shifts.len() / self.of(sums).exponents.len();
         self.check_memory(new)?;
-        let sums = self.of(sums);
-        sums.shifts.extend_from_slice(shifts);
-        let slots = sums.taken.squares.len() + new;
-        sums.taken.sums.resize(sums.shifts.len(), 0);
-        sums.taken.low.resize(sums.shifts.len(), 0);
-        sums.taken.squares.resize(slots, i256::ZERO);
+        self.of(sums).extend(shifts);
         Ok(())
     }
 
@@ -98,50 +150,9 @@ impl DeviceSums for PlainDevice {
         if self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.fails_at {
             return Err(Error::io("the device failed").with("device", "plain loops"));
         }
-        let SlotRows { batch, profile, order, slots, left } = *rows;
-        let dim = batch.dim();
-        let value = |row: u32, j: usize| match batch.features() {
-            Features::F16(values) => values[row as usize * dim + j].to_f64(),
-            Features::F32(values) => values[row as usize * dim + j].into(),
-            Features::F64(values) => values[row as usize * dim + j],
-        };
         let before = long.len();
-        let PlainSums { exponents, shifts, taken } = self.of(sums);
-        let weights = Grid::new(exponents.iter().copied().map(Some).collect()).weights();
-        for (&row, &class) in order.rows().iter().zip(order.classes()) {
-            let slot = slots[class as usize] as usize;
-            let steps: Vec<f64> = (0..dim)
-                .map(|j| value(row, j) * 2_f64.powi((-profile.grid().exponents()[j].unwrap_or(0)).into()))
-                .collect();
-            let delta: Vec<i128> = (0..dim)
-                .map(|j| {
-                    let shift =
-                        shifts[slot * dim + j] * 2_f64.powi((-profile.grid().exponents()[j].unwrap_or(0)).into());
-                    assert_eq!(shift, shift.round(), "a shift that does not lie on the grid of a chunk");
-                    steps[j].round_ties_even() as i128 - shift as i128
-                })
-                .collect();
-            if delta.iter().any(|delta| delta.abs() >= 1 << 21) {
-                long.push(row);
-                continue;
-            }
-            let moved: Vec<i128> = delta.iter().zip(left).map(|(delta, left)| delta << left).collect();
-            for j in 0..dim {
-                let rest = steps[j] - steps[j].round_ties_even();
-                let low = (rest * 2_f64.powi(RESIDUAL_BITS as i32)).round_ties_even() as i64;
-                taken.changed[j * (MAX_LEFT as usize + 1) + left[j] as usize] += u64::from(rest != 0.0);
-                taken.sums[slot * dim + j] += moved[j] as i64;
-                taken.low[slot * dim + j] += low << left[j];
-                let square = wide(moved[j] * moved[j], 2 * weights[j]).unwrap();
-                taken.squares[slot] = taken.squares[slot].checked_add(square).unwrap();
-                if let Some(gram) = &mut taken.gram {
-                    for i in j..dim {
-                        gram[packed_column(dim, j) + i - j] += moved[i] * moved[j];
-                    }
-                }
-            }
-        }
-        self.added.fetch_add(order.rows().len() - (long.len() - before), Ordering::Relaxed);
+        self.of(sums).add(rows, long);
+        self.added.fetch_add(rows.order.rows().len() - (long.len() - before), Ordering::Relaxed);
         Ok(())
     }
 
@@ -206,10 +217,10 @@ fn grouped(chunks: &[Rows], groups: usize, scatter: bool, device: Option<PlainDe
     for rows in chunks {
         let profile = rows.profile(&mut workspace);
         let chunk = Chunk { batch: rows.batch(), profile: &profile };
-        for group in 0..groups {
+        for (group, shifts) in shifts.iter().enumerate() {
             let members: Vec<u32> = (0..rows.len() as u32).filter(|row| *row as usize % groups == group).collect();
             let members = (groups > 1).then_some(members.as_slice());
-            parts.update(&group, &mut states, &chunk, members, &shifts[group], &mut workspace).unwrap();
+            parts.update(&group, &mut states, &chunk, members, shifts, &mut workspace).unwrap();
         }
         workspace.recycle(profile);
     }
@@ -248,7 +259,7 @@ fn chunks_that_do_not_fit_begin_new_sums_or_go_to_the_cpu() {
             let (row, j) = (place / 5, place % 5);
             let moved = if row % 4 == 2 && at > 6 { 50.0 } else { 0.0 };
             let zero = j == 3 && at % 3 != 1;
-            if zero { 0.0 } else { 2_f64.powi(scale) * (moved + (row % 4) as f64 + random.normal()) }
+            if zero { 0.0 } else { 2_f64.powi(scale) * (moved + f64::from(row % 4) + random.normal()) }
         });
         chunks.push(Rows::new(5, Stored::F64(values.collect()), &labels));
     }

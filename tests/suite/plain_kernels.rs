@@ -26,7 +26,7 @@ pub(crate) fn plain() -> Device {
 }
 
 /// All values in `f64`, row by row.
-fn values(features: Features<'_>) -> Vec<f64> {
+pub(crate) fn values(features: Features<'_>) -> Vec<f64> {
     match features {
         Features::F16(values) => values.iter().map(|x: &f16| x.to_f64()).collect(),
         Features::F32(values) => values.iter().map(|&x| x.into()).collect(),

@@ -14,10 +14,10 @@ use nckit::kernels::cuda::{CudaDevice, open};
 ///
 /// `None` on a real device, or if there is no C++ compiler, which is said aloud, and fails if `NCKIT_REQUIRE_EMULATOR` is 1.
 pub(crate) fn folder() -> Option<&'static Path> {
+    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     if is_real() {
         return None;
     }
-    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(|| match build() {
         Ok(folder) => Some(folder),
         Err(why) => {

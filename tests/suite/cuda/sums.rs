@@ -2,76 +2,15 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::i256;
 use nckit::batch::{ByClass, Label};
 use nckit::error::{ErrorKind, Result};
-use nckit::grid::{Grid, RESIDUAL_BITS, wide};
-use nckit::kernels::gram::packed_len;
-use nckit::kernels::{Cpu, DeviceSums, Kernels, MAX_LEFT, Profile, SlotRows, SumsId, TakenSums, Workspace};
+use nckit::grid::Grid;
+use nckit::kernels::{Cpu, DeviceSums, Kernels, MAX_LEFT, Profile, SlotRows, SumsId, Workspace};
 
 use super::emulator::{Machine, device};
 use super::spread::drawn;
+use crate::device_sums::PlainSums;
 use crate::rows::{Random, Rows, Stored};
-
-const LEFTS: usize = MAX_LEFT as usize + 1;
-
-/// Sums as they are defined, one value after the other.
-struct Plain {
-    exponents: Vec<i16>,
-    shifts: Vec<f64>,
-    taken: TakenSums,
-}
-
-impl Plain {
-    fn open(exponents: &[i16], gram: bool) -> Self {
-        let dim = exponents.len();
-        let gram = gram.then(|| vec![0; packed_len(dim)]);
-        let taken = TakenSums { changed: vec![0; dim * LEFTS], gram, ..TakenSums::default() };
-        Self { exponents: exponents.to_vec(), shifts: Vec::new(), taken }
-    }
-
-    fn extend(&mut self, shifts: &[f64]) {
-        self.shifts.extend(shifts);
-        let (len, slots) = (self.shifts.len(), self.shifts.len() / self.exponents.len());
-        self.taken.sums.resize(len, 0);
-        self.taken.low.resize(len, 0);
-        self.taken.squares.resize(slots, i256::ZERO);
-    }
-
-    fn add(&mut self, rows: &SlotRows<'_>, values: &Rows, long: &mut Vec<u32>) {
-        let (dim, taken) = (self.exponents.len(), &mut self.taken);
-        let finest = self.exponents.iter().min().unwrap();
-        let steps: Vec<f64> = rows.profile.grid().steps();
-        for (&row, &class) in rows.order.rows().iter().zip(rows.order.classes()) {
-            let slot = rows.slots[class as usize] as usize;
-            let in_steps: Vec<f64> = values.row(row as usize).iter().zip(&steps).map(|(x, step)| x / step).collect();
-            let q: Vec<f64> = in_steps.iter().map(|x| x.round_ties_even()).collect();
-            let shift = &self.shifts[slot * dim..][..dim];
-            let delta: Vec<i128> = (0..dim).map(|j| q[j] as i128 - (shift[j] / steps[j]) as i128).collect();
-            if delta.iter().any(|delta| delta.abs() >= 1 << 21) {
-                long.push(row);
-                continue;
-            }
-            for j in 0..dim {
-                let (left, at) = (rows.left[j], slot * dim + j);
-                let residual = ((in_steps[j] - q[j]) * 2_f64.powi(RESIDUAL_BITS as i32)).round_ties_even() as i64;
-                taken.sums[at] += (delta[j] as i64) << left;
-                taken.low[at] += residual << left;
-                let weight = (self.exponents[j] - finest) as u32 + left;
-                let square: i256 = wide(delta[j] * delta[j], 2 * weight).unwrap();
-                taken.squares[slot] = taken.squares[slot].wrapping_add(square);
-                taken.changed[j * LEFTS + left as usize] += u64::from(q[j] != in_steps[j]);
-            }
-            if let Some(gram) = &mut taken.gram {
-                let moved: Vec<i128> = (0..dim).map(|j| delta[j] << rows.left[j]).collect();
-                let mut entries = gram.iter_mut();
-                for j in 0..dim {
-                    entries.by_ref().zip(&moved[j..]).for_each(|(entry, other)| *entry += moved[j] * other);
-                }
-            }
-        }
-    }
-}
 
 /// A chunk, its grid, and which of its rows are added.
 pub(super) struct Part {
@@ -134,14 +73,14 @@ fn insist<R>(mut act: impl FnMut() -> Result<R>) -> R {
 pub(super) struct Both<'a> {
     pub(super) device: &'a mut dyn Kernels,
     pub(super) id: SumsId,
-    plain: Plain,
+    plain: PlainSums,
     slots: HashMap<Label, u32>,
 }
 
 impl<'a> Both<'a> {
     pub(super) fn open(device: &'a mut dyn Kernels, exponents: &[i16], gram: bool) -> Self {
         let id = insist(|| device.device_sums().unwrap().open(exponents, gram));
-        Self { device, id, plain: Plain::open(exponents, gram), slots: HashMap::new() }
+        Self { device, id, plain: PlainSums::open(exponents, gram), slots: HashMap::new() }
     }
 
     pub(super) fn sums(&mut self) -> &mut dyn DeviceSums {
@@ -175,7 +114,7 @@ impl<'a> Both<'a> {
         let (mut found, mut expected) = (vec![7], vec![7]);
         let id = self.id;
         insist(|| self.sums().add(id, &rows, &mut found));
-        self.plain.add(&rows, &part.rows, &mut expected);
+        self.plain.add(&rows, &mut expected);
         assert_eq!(found, expected, "long rows");
         found.len() - 1
     }
@@ -287,7 +226,7 @@ fn several_sums_at_once() {
         plain.push((both.plain, both.slots));
     }
     for (number, part) in [(2, 0), (0, 1), (2, 1), (1, 2), (0, 0)] {
-        let (kept, slots) = std::mem::replace(&mut plain[number], (Plain::open(&exponents, false), HashMap::new()));
+        let (kept, slots) = std::mem::replace(&mut plain[number], (PlainSums::open(&exponents, false), HashMap::new()));
         let mut both = Both { device: &mut *device, id: SumsId(number), plain: kept, slots };
         both.add(&parts[2][part], &coarse);
         plain[number] = (both.plain, both.slots);
@@ -312,7 +251,7 @@ fn sums_of_no_rows_and_of_no_slots() {
         let order = ByClass::of(&batch, Some(&[]));
         let none = SlotRows { batch: &batch, profile: &profile, order: &order, slots: &[], left: &[0, 7] };
         sums.add(id, &none, &mut long).unwrap();
-        let mut expected = Plain::open(&[3, -4], true);
+        let mut expected = PlainSums::open(&[3, -4], true);
         expected.extend(&vec![1.0; slots * 2]);
         assert_eq!(sums.take(id).unwrap(), expected.taken);
     }

@@ -78,6 +78,9 @@ const FEW: usize = 64;
 /// Chunks in hand per thread: the one worked on, one decoded in advance, and Arrow's buffers for it.
 const CHUNKS_PER_THREAD: u64 = 3;
 
+/// Chunks per thread in the memory from which a device copies: one is copied while the next is written.
+const STAGED_CHUNKS: u64 = 2;
+
 /// Times that the texts of a row group are in memory.
 const TEXT_COPIES: u64 = 3;
 
@@ -248,7 +251,8 @@ impl FirstPass {
         let texts =
             |unit: &Unit| TEXT_COPIES * unit.text_bytes + TEXT_BYTES * (unit.text_bytes / 4).min(unit.rows).min(most);
         let texts = self.archive.units().iter().map(texts).max().unwrap_or(0);
-        let per_thread = CHUNKS_PER_THREAD * chunk + block + 2 * scatter + texts;
+        let staging = if self.device.is_offload() { STAGED_CHUNKS * chunk } else { 0 };
+        let per_thread = CHUNKS_PER_THREAD * chunk + staging + block + 2 * scatter + texts;
         let footers = |threads: usize| self.archive.footer_memory(threads);
         let needed = |threads: usize| threads as u64 * per_thread + scatter + footers(threads);
         let threads = (1..=self.threads).rev().find(|&threads| needed(threads) <= limit).unwrap_or(1);

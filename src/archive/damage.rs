@@ -6,7 +6,7 @@ use super::escape::escaped;
 use crate::error::{Error, ErrorKind};
 
 /// The message of all errors about a damaged file or one in an unknown format.
-pub(super) const DAMAGED: &str = "not a Parquet file, or a damaged one";
+pub(super) const DAMAGED: &str = "the file is damaged, or its format is not known";
 
 /// The error of a file that is damaged or in an unknown format.
 pub(super) fn damaged(detail: impl Display) -> Error {

@@ -1,11 +1,12 @@
 //! Finds the files that inputs lead to, their names and their hive keys.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
+use super::container::Format;
 use super::damage::damaged;
 use super::escape::escaped;
 use super::foreign::{self, TEXT};
@@ -13,12 +14,14 @@ use super::formats::{self, HEAD, TAIL};
 use super::passed::Passed;
 use super::pattern::{self, Ways, is_marker, is_pattern, unlistable};
 use super::read_at::{kind_of, not_a_file};
+use super::siblings::labels_beside;
+use super::source::Source;
 use crate::error::{Error, Result};
 
 /// A file that an input leads to.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
-    pub(super) path: PathBuf,
+    pub(super) source: Source,
     pub(super) canonical: PathBuf,
     pub(super) shown: String,
     pub(super) name: String,
@@ -40,29 +43,33 @@ pub(super) struct Discovered {
 #[derive(Debug, Default)]
 struct Search {
     found: Vec<Found>,
+    /// The formats of those files that no input names, but a search has found.
+    formats: HashMap<PathBuf, &'static dyn Format>,
     passed: Vec<Passed>,
     warnings: Vec<String>,
 }
 
-/// All files that the inputs lead to.
+/// All files that the inputs lead to, and the labels of those that have them in other files: in `labels`, or in files that
+/// are found by their names.
 ///
 /// A file that is reached twice counts once, unless its hive keys differ; then the duplicate is reported later.
-pub(super) fn discover(inputs: &[String]) -> Result<Discovered> {
+pub(super) fn discover(inputs: &[String], labels: Option<&Path>) -> Result<Discovered> {
     let mut search = Search::default();
     for input in inputs {
         search.expand(input).map_err(|error| error.with_default("input", escaped(input)))?;
     }
-    let Search { mut found, passed, mut warnings } = search;
+    search.find_labels(labels)?;
+    let Search { mut found, passed, mut warnings, .. } = search;
     // The longest of several names stays, so that the order of the inputs does not matter.
     found.sort_by(|a, b| {
         let depth = |file: &Found| file.name.split('/').count();
-        (&a.canonical, depth(b), &a.shown).cmp(&(&b.canonical, depth(a), &b.shown))
+        (&a.canonical, &a.source, depth(b), &a.shown).cmp(&(&b.canonical, &b.source, depth(a), &b.shown))
     });
     let mut again = Vec::new();
     let mut files: Vec<Found> = Vec::with_capacity(found.len());
     for file in found {
         let before = files.iter().rev().take_while(|other| other.canonical == file.canonical);
-        if before.into_iter().any(|other| other.keys == file.keys) {
+        if before.into_iter().any(|other| other.keys == file.keys && other.source.is_same_part(&file.source)) {
             again.push(file.shown);
         } else {
             files.push(file);
@@ -79,19 +86,110 @@ pub(super) fn discover(inputs: &[String]) -> Result<Discovered> {
 
 /// What lies at a path.
 enum Content {
-    Data,
+    Data(&'static dyn Format),
     /// Something else, as `a NumPy array (.npy)`, and what to do with it.
     Other(String, Option<String>),
 }
 
 impl Search {
     fn expand(&mut self, input: &str) -> Result<()> {
-        let path = Path::new(input);
+        let source = Source::parse(input)?;
+        let path = source.path.as_path();
+        let input = &*path.to_string_lossy();
+        let begun = self.found.len();
+        self.expand_path(path, input)?;
+        for found in &mut self.found[begun..] {
+            (found.source.labels, found.source.arrays) = (source.labels.clone(), source.arrays.clone());
+            if let Some(suffix) = source.suffix() {
+                found.shown += &escaped(&suffix);
+                found.name += &escaped(&suffix);
+            }
+        }
+        self.stand_back(begun);
+        Ok(())
+    }
+
+    /// Passes over files of formats that stand back, if others were found.
+    fn stand_back(&mut self, begun: usize) {
+        let format = |found: &Found, formats: &HashMap<PathBuf, &'static dyn Format>| {
+            formats.get(&found.source.path).filter(|format| format.stands_back()).copied()
+        };
+        if self.found[begun..].iter().all(|found| format(found, &self.formats).is_some()) {
+            return;
+        }
+        for found in self.found.split_off(begun) {
+            match format(&found, &self.formats) {
+                Some(format) => self.pass(&found.source.path, format.what(), false),
+                None => self.found.push(found),
+            }
+        }
+    }
+
+    /// Finds the labels of files that have none of their own.
+    fn find_labels(&mut self, labels: Option<&Path>) -> Result<()> {
+        let mut used: HashSet<PathBuf> = HashSet::new();
+        let mut beside: Vec<(String, String)> = Vec::new();
+        for found in &mut self.found {
+            let source = &mut found.source;
+            let has_labels =
+                source.labels.is_some() || source.arrays.as_ref().is_some_and(|names| names.labels.is_some());
+            if let Some(labels) = labels.filter(|_| !has_labels) {
+                source.labels = Some(labels.to_owned());
+            } else if !has_labels && source.arrays.is_none() && is_named_array(&source.path) {
+                source.labels = labels_beside(&source.path)?;
+                let shown = source.labels.iter().map(|labels| escaped(&labels.to_string_lossy()));
+                beside.extend(shown.map(|labels| (found.shown.clone(), labels)));
+            }
+            used.extend(source.labels.iter().filter_map(|labels| labels.canonicalize().ok()));
+        }
+        let (labels, features): (Vec<Found>, Vec<Found>) =
+            std::mem::take(&mut self.found).into_iter().partition(|found| used.contains(&found.canonical));
+        self.found = if features.is_empty() { labels } else { features };
+        self.pass_single_numbers();
+        match &beside[..] {
+            [] => {}
+            [(features, labels)] => self.warnings.push(format!("the labels of {features} are those of {labels}")),
+            [(features, labels), ..] => self.warnings.push(format!(
+                "the labels of {} files are those of files beside them: of {features} those of {labels}",
+                beside.len()
+            )),
+        }
+        Ok(())
+    }
+
+    /// Passes over arrays of single numbers that a search has found beside features: they are labels of nothing here.
+    fn pass_single_numbers(&mut self) {
+        let is_single = |found: &Found| {
+            let is_searched = self.formats.contains_key(&found.source.path);
+            is_searched && found.source.labels.is_none() && is_named_array(&found.source.path) && {
+                let container = found.source.open().and_then(|(bytes, _)| found.source.container(&bytes));
+                container.is_ok_and(|container| container.columns().iter().all(|column| !column.data_type.is_nested()))
+            }
+        };
+        let single: Vec<bool> = self.found.iter().map(is_single).collect();
+        if single.iter().all(|&single| single) {
+            return;
+        }
+        for (found, is_single) in std::mem::take(&mut self.found).into_iter().zip(single) {
+            if is_single {
+                self.pass(&found.source.path, "single numbers (.npy), as labels are", false);
+            } else {
+                self.found.push(found);
+            }
+        }
+    }
+
+    fn expand_path(&mut self, path: &Path, input: &str) -> Result<()> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
                 let before = (self.found.len(), self.passed.len());
                 self.walk(path, path.components().count(), &mut Ways::default())?;
-                return self.check_found(before, "the directory holds no Parquet file");
+                if let Some(store) = foreign::directory(path).filter(|_| self.found.len() == before.0) {
+                    return Err(Error::missing("the directory holds no file of features")
+                        .with("found", store.what)
+                        .help(store.help));
+                }
+                return self.check_found(before, "the directory holds no file of features");
             }
             Ok(metadata) if !metadata.is_file() => return Err(not_a_file(&metadata)),
             Ok(_) => return self.push(path, path.components().count() - 1),
@@ -122,10 +220,10 @@ impl Search {
                 self.take(path, fixed)?;
             }
         }
-        self.check_found(before, "no Parquet file matches")
+        self.check_found(before, "no file of features matches")
     }
 
-    /// All Parquet files below a directory, whatever they are called.
+    /// All files of features below a directory, whatever they are called.
     fn walk(&mut self, directory: &Path, fixed: usize, ways: &mut Ways) -> Result<()> {
         ways.enter(directory, |ways| {
             let failed = |error: io::Error| unlistable(directory, error);
@@ -146,7 +244,10 @@ impl Search {
     /// Adds what lies in a directory or matches a pattern, if it is data.
     fn take(&mut self, path: &Path, fixed: usize) -> Result<()> {
         match content(path).map_err(|error| error.with("file", escaped(&path.to_string_lossy())))? {
-            Content::Data => self.push(path, fixed)?,
+            Content::Data(format) => {
+                self.push(path, fixed)?;
+                self.formats.insert(path.to_owned(), format);
+            }
             Content::Other(what, help) => {
                 self.pass(path, &what, false);
                 if let (Some(passed), Some(help)) = (self.passed.last_mut(), help) {
@@ -167,8 +268,8 @@ impl Search {
         // Metadata of writers is expected. Data that somebody has hidden by its name is worth a note.
         let named = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_'));
         let metadata = ["_metadata", "_common_metadata"].iter().any(|known| path.ends_with(known));
-        let data = named && !metadata && path.is_file() && matches!(content(path), Ok(Content::Data));
-        self.pass(path, if data { "Parquet, but hidden by its name" } else { "metadata by its name" }, !data);
+        let data = named && !metadata && path.is_file() && matches!(content(path), Ok(Content::Data(_)));
+        self.pass(path, if data { "features, but hidden by its name" } else { "metadata by its name" }, !data);
     }
 
     fn pass(&mut self, path: &Path, reason: &str, expected: bool) {
@@ -193,36 +294,42 @@ impl Search {
     }
 }
 
+/// Whether a file is called an array, features or labels.
+fn is_named_array(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy"))
+}
+
 /// What a file holds, by its name or else by its first and last bytes.
 fn content(path: &Path) -> Result<Content> {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    let named_data = extension.is_some_and(|extension| formats::is_named(&extension));
+    let named = formats::named(path);
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         // A broken link with that name is missing data.
-        Err(_) if named_data => return Ok(Content::Data),
-        Err(error) => return Ok(Content::Other(format!("cannot be opened ({})", error.kind()), None)),
+        Err(error) => {
+            let other = Content::Other(format!("cannot be opened ({})", error.kind()), None);
+            return Ok(named.map_or(other, Content::Data));
+        }
     };
     if !metadata.is_file() {
         let other = Content::Other(kind_of(&metadata).to_owned(), None);
-        return if named_data { Err(not_a_file(&metadata)) } else { Ok(other) };
+        return if named.is_some() { Err(not_a_file(&metadata)) } else { Ok(other) };
     }
-    if named_data {
-        return Ok(Content::Data);
+    if let Some(format) = named {
+        return Ok(Content::Data(format));
     }
     let looked = look(path);
     let (head, tail) = match looked {
         Ok(looked) => looked,
         Err(error) => return Ok(Content::Other(format!("cannot be opened ({})", error.kind()), None)),
     };
-    if formats::recognise(&head, &tail).is_some() {
-        return Ok(Content::Data);
+    if let Some(format) = formats::recognise(&head, &tail) {
+        return Ok(Content::Data(format));
     }
     let shown = escaped(&path.to_string_lossy());
     Ok(match foreign::recognise(&head, metadata.len(), &shown) {
         Some(foreign) => Content::Other(foreign.what.to_owned(), Some(foreign.help)),
         None if head.is_empty() => Content::Other("empty".to_owned(), None),
-        None => Content::Other("not Parquet".to_owned(), None),
+        None => Content::Other("of no known format".to_owned(), None),
     })
 }
 
@@ -262,7 +369,7 @@ impl Search {
         let first_key = directories.iter().position(|part| hive(part).is_some()).unwrap_or(parts.len());
         let name = escaped(&parts[fixed.min(first_key).min(directories.len())..].join("/"));
         let keys = directories.iter().filter_map(|part| hive(part)).collect();
-        self.found.push(Found { path: path.to_owned(), canonical, shown, name, keys });
+        self.found.push(Found { source: Source::of(path.to_owned()), canonical, shown, name, keys });
         Ok(())
     }
 }

@@ -1,6 +1,9 @@
 //! Recognises files of other formats by their first bytes, and says how to convert them.
 
 use std::fmt::Write as _;
+use std::path::Path;
+
+use super::escape::escaped;
 
 /// A file of another format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +34,6 @@ enum Remedy {
     Words(&'static str),
 }
 
-const NPZ: (&str, Remedy) = (
-    "NumPy arrays (.npz)",
-    Remedy::Python(
-        "numpy as np",
-        "z = np.load(FILE)\nrows = {\"feature\": list(z[\"features\"]), \"label\": z[\"labels\"]}",
-    ),
-);
 const TORCH: (&str, Remedy) = (
     "a PyTorch file (.pt)",
     Remedy::Python(
@@ -64,17 +60,9 @@ const CSV: (&str, Remedy) = (
          rows = {\"feature\": list(x), \"label\": t[\"label\"]}",
     ),
 );
-const UNPACK: Remedy = Remedy::Words("unpack it first; Parquet is compressed inside of the file");
+const UNPACK: Remedy = Remedy::Words("unpack it first; Parquet and .npz are compressed inside of the file");
 
-const KINDS: [ForeignKind; 24] = [
-    kind(
-        (0, b"\x93NUMPY"),
-        "a NumPy array (.npy)",
-        Remedy::Python(
-            "numpy as np",
-            "x, y = np.load(FILE), np.load(\"labels.npy\")\nrows = {\"feature\": list(x), \"label\": y}",
-        ),
-    ),
+const KINDS: [ForeignKind; 23] = [
     kind(
         (0, b"\x89NCST\r\n\n"),
         "an nckit state file",
@@ -173,7 +161,6 @@ fn zip(head: &[u8]) -> Option<(&'static str, Remedy)> {
     let length = head.get(26..28).map_or(0, |bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
     let name = head.get(30..30 + length).unwrap_or_default();
     Some(match name {
-        name if name.ends_with(b".npy") => NPZ,
         name if name.ends_with(b"/data.pkl") || name.ends_with(b"/.format_version") => TORCH,
         _ => ("a zip archive", UNPACK),
     })
@@ -219,7 +206,11 @@ fn text(head: &[u8]) -> Option<(&'static str, Remedy)> {
                 Some(marks) => marks == columns(first) || (third.is_none() && marks > 0 && marks < columns(first)),
             }
     });
-    Some(if is_table { CSV } else { (TEXT, Remedy::Words("nckit reads Parquet files")) })
+    Some(if is_table {
+        CSV
+    } else {
+        (TEXT, Remedy::Words("nckit reads features from Parquet, .npy and .npz files; labels can be text"))
+    })
 }
 
 impl Remedy {
@@ -240,6 +231,16 @@ impl Remedy {
         let _ = write!(help, "\n    pq.write_table(pa.table(rows), \"{stem}.parquet\")");
         help
     }
+}
+
+/// What a directory is whose files are parts of one array; `None` for all others.
+pub(super) fn directory(path: &Path) -> Option<Foreign> {
+    let way = Remedy::Python(
+        "zarr",
+        "z = zarr.open(FILE, mode=\"r\")\nrows = {\"feature\": list(z[\"features\"][:]), \"label\": z[\"labels\"][:]}",
+    );
+    let is_zarr = ["zarr.json", ".zgroup", ".zarray"].iter().any(|name| path.join(name).is_file());
+    is_zarr.then(|| Foreign { what: "a zarr store", help: way.help(&escaped(&path.to_string_lossy())) })
 }
 
 /// How to fetch the files at an address; `None` if the input is not an address.
@@ -283,8 +284,6 @@ mod tests {
             head
         };
         let cases: Vec<(Vec<u8>, Option<&str>)> = vec![
-            (b"\x93NUMPY\x01\0v\0{'descr'".to_vec(), Some("a NumPy array (.npy)")),
-            (member("arr_0.npy"), Some("NumPy arrays (.npz)")),
             (member("archive/data.pkl"), Some("a PyTorch file (.pt)")),
             (member("[Content_Types].xml"), Some("a zip archive")),
             (b"\x40\0\0\0\0\0\0\0{\"fc.weight\":".to_vec(), Some("a safetensors file")),
@@ -310,11 +309,11 @@ mod tests {
     #[test]
     fn the_way_to_parquet_names_the_file_and_fits_a_terminal() {
         for kind in &KINDS {
-            let help = kind.way.help("data/x.npy");
+            let help = kind.way.help("data/x.bin");
             assert!(help.lines().all(|line| line.chars().count() <= 80 - 2), "{help}");
         }
-        let help = recognise(b"\x93NUMPY", 1000, "data/x.npy").unwrap().help;
-        assert!(help.contains("np.load(\"data/x.npy\")") && help.contains("\"x.parquet\""), "{help}");
+        let help = recognise(b"\x89HDF\r\n\x1a\n", 1000, "data/x.h5").unwrap().help;
+        assert!(help.contains("h5py.File(\"data/x.h5\")") && help.contains("\"x.parquet\""), "{help}");
         let help = recognise(b"\x89NCST\r\n\n", 1000, "all.ncst").unwrap().help;
         assert!(help.starts_with("nckit finish all.ncst"), "{help}");
     }

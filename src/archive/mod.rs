@@ -1,9 +1,10 @@
 //! The archive: finds files, chooses columns, lists units of rows, and reads them chunk by chunk.
 //!
-//! `container` is the interface to formats of files, `read_at` the one to their bytes; `parquet` is the only format.
-//! Above them, `plan` makes an `Archive` of inputs, `read` gives its chunks, and `table` shows the same files to
+//! `container` is the interface to formats of files, `read_at` the one to their bytes; `parquet` and `npy` are formats,
+//! and `source` opens what is read as one file. Above them, `plan` makes an `Archive` of inputs, `read` gives its chunks, and `table` shows the same files to
 //! SQL. `row_policy` says which rows are used.
 
+mod arrays;
 mod catalogue;
 mod choose;
 mod chunk;
@@ -15,12 +16,18 @@ mod dtype;
 mod duplicates;
 mod escape;
 mod file_columns;
+mod fingerprint;
+mod floats;
 mod foreign;
 mod formats;
 mod grouping;
 mod head;
 mod keys;
+mod label_text;
+mod labelled;
 mod labels;
+mod names;
+mod npy;
 mod open_files;
 mod opened;
 mod parquet;
@@ -37,6 +44,8 @@ mod rows;
 #[cfg(test)]
 mod rows_format;
 mod schema;
+mod siblings;
+mod source;
 mod table;
 mod unit_rows;
 mod unusable;

@@ -4,7 +4,8 @@ use arrow::datatypes::{DataType, Field};
 
 use super::codes::label_kind;
 use super::escape::escaped;
-use super::schema::{LABEL_NAMES, Schema, list};
+use super::names::{LABEL_NAMES, MORE_LABEL_NAMES};
+use super::schema::{Schema, list};
 use crate::error::Error;
 
 /// From this many columns of single floats on, they are taken for the elements of a vector.
@@ -32,14 +33,19 @@ pub(super) fn feature(schema: &Schema<'_>, root: usize) -> Error {
 /// The error of a file in which no column can be taken for labels.
 pub(super) fn labels(schema: &Schema<'_>) -> Error {
     let scalars = schema.scalars();
-    let error = Error::usage("no column has a well-known name of labels").with("looked for", LABEL_NAMES.join(", "));
+    let error = Error::usage("no column has a well-known name of labels")
+        .with("looked for", [&LABEL_NAMES[..], &MORE_LABEL_NAMES].concat().join(", "));
     if scalars.is_empty() {
         return error
             .with("columns", typed(schema))
-            .help("labels are a column of integers, strings, booleans, or floats that hold integers");
+            .help(
+                "labels are a column of integers, strings, booleans, or floats that hold integers, or a file with one label \
+                 a row: --labels labels.npy",
+            );
     }
     let likely = scalars.iter().find(|name| LABEL_NAMES.iter().any(|known| name.to_lowercase().contains(known)));
-    let name = likely.map_or_else(|| "COLUMN".to_owned(), |name| escaped(name));
+    let only = scalars.first().filter(|_| scalars.len() == 1);
+    let name = likely.or(only).map_or_else(|| "COLUMN".to_owned(), |name| escaped(name));
     error.with("columns", list(&scalars)).help(format!("name one: --labels {name}"))
 }
 

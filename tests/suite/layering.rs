@@ -30,11 +30,13 @@ const OWNERS: [(&str, &[&str]); 11] = [
 ];
 
 /// The same inside `archive`; its `mod` names them all.
-const ARCHIVE: [&str; 36] = [
+const ARCHIVE: [&str; 45] = [
     "escape",
     "dtype",
     "damage",
     "read_at",
+    "fingerprint",
+    "names",
     "passed",
     "request",
     "rows",
@@ -42,9 +44,16 @@ const ARCHIVE: [&str; 36] = [
     "row_policy",
     "vectors",
     "container",
+    "floats",
+    "arrays",
     "parquet",
+    "npy",
     "rows_format",
     "formats",
+    "label_text",
+    "labelled",
+    "source",
+    "siblings",
     "foreign",
     "pattern",
     "discover",

@@ -1,0 +1,222 @@
+//! What is opened as one file of an archive: a file, some arrays of it, or features with their labels in a second file.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf, absolute};
+use std::sync::Arc;
+use std::{fs, io};
+
+use super::container::{ArrayNames, Container, Format};
+use super::escape::escaped;
+use super::formats::{self, HEAD};
+use super::label_text::LabelText;
+use super::labelled::LabelledFile;
+use super::names::is_label_file;
+use super::read_at::{self, Part, ReadAt, TwoFiles, Version, read_exact_at};
+use crate::error::{Error, Result};
+
+/// What is opened as one file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    /// Where the labels of its rows are, if they are in a file of their own.
+    pub(super) labels: Option<PathBuf>,
+    /// Which of its arrays are read; `None` finds them.
+    pub(super) arrays: Option<ArrayNames>,
+}
+
+impl Source {
+    /// A file that has all of its rows.
+    pub(super) fn of(path: PathBuf) -> Self {
+        Self { path, labels: None, arrays: None }
+    }
+
+    /// What an input names: a path or pattern; behind a comma the file of its labels; or behind a colon the arrays of an
+    /// `.npz` or `.safetensors` file that hold features and labels. A path that exists as a whole is no more than a path.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`](crate::error::ErrorKind::Missing) if there is no such file of labels.
+    pub(super) fn parse(input: &str) -> Result<Self> {
+        let whole = Self::of(PathBuf::from(input));
+        if whole.path.symlink_metadata().is_ok() {
+            return Ok(whole);
+        }
+        if let Some((path, names)) = input.rsplit_once(':')
+            && [".npz", ".safetensors"].iter().any(|extension| path.to_ascii_lowercase().ends_with(extension))
+            && !names.is_empty()
+        {
+            let (features, labels) = match names.split_once(',') {
+                Some((features, labels)) => (features, Some(labels.to_owned())),
+                None => (names, None),
+            };
+            return match labels.as_deref().filter(|labels| is_label_file(labels)) {
+                Some(file) => Ok(Self {
+                    path: PathBuf::from(path),
+                    labels: Some(label_file(file)?),
+                    arrays: Some(ArrayNames { features: features.to_owned(), labels: None }),
+                }),
+                None => Ok(Self {
+                    path: PathBuf::from(path),
+                    labels: None,
+                    arrays: Some(ArrayNames { features: features.to_owned(), labels }),
+                }),
+            };
+        }
+        if let Some((path, labels)) = input.rsplit_once(',')
+            && is_label_file(labels)
+            && !path.is_empty()
+        {
+            return Ok(Self { labels: Some(label_file(labels)?), ..Self::of(PathBuf::from(path)) });
+        }
+        Ok(whole)
+    }
+
+    /// What its input says behind the path; `None` if that is nothing.
+    pub(super) fn suffix(&self) -> Option<String> {
+        let arrays = self.arrays.as_ref().map(|ArrayNames { features, labels }| {
+            let labels = labels.iter().flat_map(|labels| [",", labels]).collect::<String>();
+            format!(":{features}{labels}")
+        });
+        let labels = self.labels.as_ref().map(|labels| format!(",{}", labels.to_string_lossy()));
+        (arrays.is_some() || labels.is_some()).then(|| arrays.unwrap_or_default() + &labels.unwrap_or_default())
+    }
+
+    /// Whether both name the same rows of one file.
+    pub(super) fn is_same_part(&self, other: &Self) -> bool {
+        (&self.labels, &self.arrays) == (&other.labels, &other.arrays)
+    }
+
+    /// Its files.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(self.path.as_path()).chain(self.labels.as_deref())
+    }
+
+    /// Opens its files.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read_at::open`], with the file of the labels if it is at fault.
+    pub(super) fn open(&self) -> Result<(Arc<dyn ReadAt>, Version)> {
+        let (bytes, version) = read_at::open(&self.path)?;
+        let Some(labels) = &self.labels else { return Ok((bytes, version)) };
+        let (labels, of_labels) = read_at::open(labels).map_err(|error| error.with("labels", shown(labels)))?;
+        Ok((Arc::new(TwoFiles::new(bytes, labels)), version.and(of_labels)))
+    }
+
+    /// Bytes of memory that its container takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if a file is damaged.
+    pub(super) fn memory(&self, bytes: &Arc<dyn ReadAt>) -> Result<u64> {
+        let (first, second) = parted(bytes);
+        let own = formats::of(&first, &self.path)?.memory(&first)?;
+        let Some(second) = second else { return Ok(own) };
+        Ok(match self.label_format(&second)? {
+            Some(format) => own.saturating_add(format.memory(&second)?),
+            None => own,
+        })
+    }
+
+    /// What its files say of their rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Format::open`]; [`Data`](crate::error::ErrorKind::Data) if features and labels do not fit.
+    pub(super) fn container(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>> {
+        let (first, second) = parted(bytes);
+        let format = formats::of(&first, &self.path)?;
+        let container = match &self.arrays {
+            Some(names) => format.open_arrays(&first, names)?,
+            None => format.open(&first)?,
+        };
+        let (Some(second), Some(path)) = (second, &self.labels) else { return Ok(container) };
+        let place = |error: Error| error.with_default("labels", shown(path));
+        let labels = match self.label_format(&second).map_err(place)? {
+            Some(format) => format.open(&second).map_err(place)?,
+            None => Arc::new(LabelText::open(&second).map_err(place)?),
+        };
+        Ok(Arc::new(LabelledFile::new(container, labels, first.size(), &shown(path))?))
+    }
+
+    /// The format of the labels; `None` is text.
+    fn label_format(&self, bytes: &Arc<dyn ReadAt>) -> Result<Option<&'static dyn Format>> {
+        if let Some(format) = formats::recognised(bytes)? {
+            return Ok(Some(format));
+        }
+        let mut head = vec![0; bytes.size().min(HEAD as u64) as usize];
+        read_exact_at(&**bytes, 0, &mut head)?;
+        if LabelText::is_text(&head) {
+            return Ok(None);
+        }
+        formats::of(bytes, self.labels.as_deref().unwrap_or(&self.path)).map(Some)
+    }
+
+    /// A source as a path from the root, as ledgers keep it: what the path alone does not say follows after zeros, which no
+    /// path can have.
+    pub(super) fn encoded(&self) -> io::Result<PathBuf> {
+        let mut bytes = absolute(&self.path)?.into_os_string().into_vec();
+        if let Some(labels) = &self.labels {
+            bytes.extend(b"\0labels\0");
+            bytes.extend(absolute(labels)?.as_os_str().as_bytes());
+        }
+        if let Some(ArrayNames { features, labels }) = &self.arrays {
+            let labels = labels.iter().flat_map(|labels| ["\0", labels]).collect::<String>();
+            bytes.extend(format!("\0arrays\0{features}{labels}").into_bytes());
+        }
+        Ok(OsString::from_vec(bytes).into())
+    }
+
+    /// The source that a path of a ledger stands for.
+    pub(super) fn decoded(path: &Path) -> Self {
+        let mut parts = path.as_os_str().as_bytes().split(|&byte| byte == 0);
+        let to_path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
+        let mut source = Self::of(to_path(parts.next().unwrap_or_default()));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        while let Some(part) = parts.next() {
+            match part {
+                b"labels" => source.labels = parts.next().map(to_path),
+                b"arrays" => {
+                    let features = parts.next().map(text).unwrap_or_default();
+                    source.arrays = Some(ArrayNames { features, labels: parts.next().map(text) });
+                }
+                _ => {}
+            }
+        }
+        source
+    }
+}
+
+/// The file of labels that was named.
+fn label_file(text: &str) -> Result<PathBuf> {
+    match fs::metadata(text) {
+        Ok(_) => Ok(PathBuf::from(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Error::missing("there is no such file of labels").with("labels", escaped(text)).caused_by(error))
+        }
+        Err(error) => {
+            Err(Error::io("cannot open").with("labels", escaped(text)).with("detail", error.kind()).caused_by(error))
+        }
+    }
+}
+
+/// The file of labels that a request names, if it names one and no column.
+///
+/// # Errors
+///
+/// [`Missing`](crate::error::ErrorKind::Missing) if there is no such file.
+pub(super) fn requested_labels(labels: Option<&str>) -> Result<Option<PathBuf>> {
+    labels.filter(|labels| is_label_file(labels)).map(label_file).transpose()
+}
+
+/// The bytes of the first file, and those of the second if there are two.
+fn parted(bytes: &Arc<dyn ReadAt>) -> (Arc<dyn ReadAt>, Option<Arc<dyn ReadAt>>) {
+    let Some(split) = bytes.first_of_two() else { return (bytes.clone(), None) };
+    let part = |start, size| -> Arc<dyn ReadAt> { Arc::new(Part::new(bytes.clone(), start, size)) };
+    (part(0, split), Some(part(split, bytes.size().saturating_sub(split))))
+}
+
+fn shown(path: &Path) -> String {
+    escaped(&path.to_string_lossy())
+}

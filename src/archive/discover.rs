@@ -100,10 +100,10 @@ impl Search {
         self.expand_path(path, input)?;
         for found in &mut self.found[begun..] {
             (found.source.labels, found.source.arrays) = (source.labels.clone(), source.arrays.clone());
-            if let Some(suffix) = source.suffix() {
-                found.shown += &escaped(&suffix);
-                found.name += &escaped(&suffix);
-            }
+            // Ledgers know features by their file, wherever their labels are.
+            let (arrays, labels) = source.suffixes();
+            found.shown += &escaped(&format!("{arrays}{labels}"));
+            found.name += &escaped(&arrays);
         }
         self.stand_back(begun);
         Ok(())

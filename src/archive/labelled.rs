@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef};
+use arrow::datatypes::DataType;
 
 use super::arrays::unequal_rows;
 use super::codes::label_kind;
@@ -84,6 +85,11 @@ impl LabelledFile {
         split: u64,
         shown: &str,
     ) -> Result<Self> {
+        let may_be_vectors = |kind: &DataType| kind.is_nested() || matches!(kind, DataType::FixedSizeBinary(_));
+        if !features.columns().iter().any(|column| may_be_vectors(&column.data_type)) {
+            return Err(Error::data("the file of features holds no vectors")
+                .help("features have two dimensions, rows × D; the file of labels goes second"));
+        }
         let column = label_column(&*labels).map_err(|error| error.with("labels", shown))?;
         let (rows, labelled) = (all_rows(&*features), all_rows(&*labels));
         if rows != labelled {

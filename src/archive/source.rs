@@ -72,14 +72,14 @@ impl Source {
         Ok(whole)
     }
 
-    /// What its input says behind the path; `None` if that is nothing.
-    pub(super) fn suffix(&self) -> Option<String> {
+    /// What its input says behind the path: of arrays, and of the file of labels.
+    pub(super) fn suffixes(&self) -> (String, String) {
         let arrays = self.arrays.as_ref().map(|ArrayNames { features, labels }| {
             let labels = labels.iter().flat_map(|labels| [",", labels]).collect::<String>();
             format!(":{features}{labels}")
         });
         let labels = self.labels.as_ref().map(|labels| format!(",{}", labels.to_string_lossy()));
-        (arrays.is_some() || labels.is_some()).then(|| arrays.unwrap_or_default() + &labels.unwrap_or_default())
+        (arrays.unwrap_or_default(), labels.unwrap_or_default())
     }
 
     /// Whether both name the same rows of one file.
@@ -128,11 +128,12 @@ impl Source {
         let (first, second) = parted(bytes);
         let format = formats::of(&first, &self.path)?;
         let container = match &self.arrays {
-            Some(names) => format.open_arrays(&first, names)?,
-            None => format.open(&first)?,
+            Some(names) => format.open_arrays(&first, names),
+            None => format.open(&first),
         };
+        let container = container.map_err(|error| advising(error, &self.path))?;
         let (Some(second), Some(path)) = (second, &self.labels) else { return Ok(container) };
-        let place = |error: Error| error.with_default("labels", shown(path));
+        let place = |error: Error| advising(error, path).with_default("labels", shown(path));
         let labels = match self.label_format(&second).map_err(place)? {
             Some(format) => format.open(&second).map_err(place)?,
             None => Arc::new(LabelText::open(&second).map_err(place)?),
@@ -215,6 +216,17 @@ fn parted(bytes: &Arc<dyn ReadAt>) -> (Arc<dyn ReadAt>, Option<Arc<dyn ReadAt>>)
     let Some(split) = bytes.first_of_two() else { return (bytes.clone(), None) };
     let part = |start, size| -> Arc<dyn ReadAt> { Arc::new(Part::new(bytes.clone(), start, size)) };
     (part(0, split), Some(part(split, bytes.size().saturating_sub(split))))
+}
+
+/// Puts the path of a file into advice that says FILE.
+fn advising(error: Error, path: &Path) -> Error {
+    match error.advice().filter(|advice| advice.contains("FILE")) {
+        Some(advice) => {
+            let advice = advice.replace("FILE", &shown(path));
+            error.help(advice)
+        }
+        None => error,
+    }
 }
 
 fn shown(path: &Path) -> String {

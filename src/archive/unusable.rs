@@ -16,7 +16,9 @@ pub(super) fn features(schema: &Schema<'_>) -> Error {
     let error = Error::usage("no column holds vectors of f16, f32 or f64").with("columns", typed(schema));
     let roots = 0..schema.names().len();
     let hint = roots.clone().find_map(|root| hint(schema, root)).or_else(|| elements(schema));
-    error.help(hint.unwrap_or_else(|| "vectors are lists of floats, or fixed_size_binary and --dtype".to_owned()))
+    error.help(hint.unwrap_or_else(|| {
+        "vectors are lists of floats, arrays of rows × D, or fixed_size_binary and --dtype".to_owned()
+    }))
 }
 
 /// The error of a named column that does not hold vectors.
@@ -24,10 +26,9 @@ pub(super) fn feature(schema: &Schema<'_>, root: usize) -> Error {
     let error = Error::usage("the column holds no vectors of f16, f32 or f64")
         .with("column", escaped(&schema.column(root).name))
         .with("type", schema.kind(root));
-    error.help(
-        hint(schema, root)
-            .unwrap_or_else(|| "vectors are lists of floats, or fixed_size_binary and --dtype".to_owned()),
-    )
+    error.help(hint(schema, root).unwrap_or_else(|| {
+        "vectors are lists of floats, arrays of rows × D, or fixed_size_binary and --dtype".to_owned()
+    }))
 }
 
 /// The error of a file in which no column can be taken for labels.

@@ -42,8 +42,8 @@ impl Format for Npy {
         let header = read_header(&**bytes)?;
         if header.is_pickled() {
             return Err(pickled([
-                "x = numpy.load(FILE, allow_pickle=True)",
-                "numpy.save(FILE, numpy.array(x.tolist()))",
+                "x = numpy.load(\"FILE\", allow_pickle=True)",
+                "numpy.save(\"FILE\", numpy.array(x.tolist()))",
             ]));
         }
         let element = header.element();

@@ -8,6 +8,7 @@ use super::zip::{Directory, MAGIC, Member, Method};
 use crate::archive::arrays::{ArrayFile, Deflated, Inflater, Place, StoredArray};
 use crate::archive::container::{ArrayNames, Container, Format};
 use crate::archive::damage::damaged;
+use crate::archive::escape::escaped;
 use crate::archive::fingerprint::{fnv1a, joined};
 use crate::archive::names::{is_feature_name, is_label_name};
 use crate::archive::read_at::{Part, ReadAt, read_exact_at};
@@ -91,10 +92,10 @@ fn array(bytes: &Arc<dyn ReadAt>, member: &Member, name: &str, names: Option<&Ar
     };
     if header.is_pickled() && is_wanted {
         return Err(pickled([
-            "z = numpy.load(FILE, allow_pickle=True)",
-            "numpy.savez(FILE, **{k: numpy.array(z[k].tolist()) for k in z})",
+            "z = numpy.load(\"FILE\", allow_pickle=True)",
+            "numpy.savez(\"FILE\", **{k: numpy.array(z[k].tolist()) for k in z})",
         ])
-        .with("array", crate::archive::escape::escaped(name)));
+        .with("array", escaped(name)));
     }
     let element = header.element();
     if let Some(element) = element {
@@ -112,7 +113,7 @@ fn array(bytes: &Arc<dyn ReadAt>, member: &Member, name: &str, names: Option<&Ar
 }
 
 fn in_array(error: Error, name: &str) -> Error {
-    error.with("array", crate::archive::escape::escaped(name))
+    error.with("array", escaped(name))
 }
 
 /// The header of a member that is not compressed, and where its elements lie.

@@ -21,7 +21,7 @@ fn arrays_that_are_no_features_are_refused_with_what_to_do() {
         (npy("<c8", &[10, 4], &zeros(320)), "no array holds vectors", "rows × D"),
         (npy("[('a', '<f4'), ('b', '<i8')]", &[10], &zeros(120)), "no array holds vectors", "rows × D"),
         (npy("<f4", &[], &zeros(4)), "no array holds vectors", "rows × D"),
-        (npy("<f4", &[40], &zeros(160)), "no column holds vectors", "rows × D"),
+        (npy("<f4", &[10], &zeros(40)), "holds no vectors", "rows × D"),
     ] {
         let path = files.put("a.npy", &array);
         files.put("a_labels.npy", labels(&[0; 10]));

@@ -282,7 +282,7 @@ fn arrays_are_chosen_by_name_or_by_what_is_behind_the_colon() {
     ];
     let path = files.put("split.npz", npz(&members, Packed::Stored));
     let found = error(&path);
-    assert!(found.advice().unwrap().contains("FILE:FEATURES,LABELS"), "{found:?}");
+    assert!(found.advice().unwrap().contains("split.npz:FEATURES,LABELS"), "{found:?}");
     for (names, count) in [("X_train,y_train", 7), ("X_test,y_test", 3)] {
         let chunks = read(&[format!("{path}:{names}")], &Request::default()).unwrap();
         assert_eq!(rows(&chunks).1.len(), count);

@@ -326,7 +326,7 @@ fn content(path: &Path) -> Result<Content> {
         return Ok(Content::Data(format));
     }
     let shown = escaped(&path.to_string_lossy());
-    Ok(match foreign::recognise(&head, metadata.len(), &shown) {
+    Ok(match foreign::recognise(&head, &shown) {
         Some(foreign) => Content::Other(foreign.what.to_owned(), Some(foreign.help)),
         None if head.is_empty() => Content::Other("empty".to_owned(), None),
         None => Content::Other("of no known format".to_owned(), None),
@@ -335,9 +335,8 @@ fn content(path: &Path) -> Result<Content> {
 
 /// Adds to the error of a damaged file which other format it has, if that is known.
 pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
-    let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
     let head = look(path).map(|(head, _)| head).unwrap_or_default();
-    let known = foreign::recognise(&head, size, shown).filter(|foreign| foreign.what != TEXT);
+    let known = foreign::recognise(&head, shown).filter(|foreign| foreign.what != TEXT);
     match known.filter(|_| formats::recognise(&head, &[]).is_none()) {
         Some(foreign) => damaged(format!("it is {}", foreign.what)).help(foreign.help),
         None => error,

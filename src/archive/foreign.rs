@@ -43,13 +43,6 @@ const TORCH: (&str, Remedy) = (
          rows = {\"feature\": list(x), \"label\": y}",
     ),
 );
-const SAFETENSORS: (&str, Remedy) = (
-    "a safetensors file",
-    Remedy::Python(
-        "safetensors.numpy as st",
-        "t = st.load_file(FILE)\nrows = {\"feature\": list(t[\"features\"]), \"label\": t[\"labels\"]}",
-    ),
-);
 const JSON: (&str, Remedy) = ("JSON", Remedy::Python("pyarrow.json as js", "rows = js.read_json(FILE).to_pydict()"));
 const CSV: (&str, Remedy) = (
     "a table in text (CSV)",
@@ -62,21 +55,11 @@ const CSV: (&str, Remedy) = (
 );
 const UNPACK: Remedy = Remedy::Words("unpack it first; Parquet and .npz are compressed inside of the file");
 
-const KINDS: [ForeignKind; 23] = [
+const KINDS: [ForeignKind; 21] = [
     kind(
         (0, b"\x89NCST\r\n\n"),
         "an nckit state file",
         Remedy::Words("nckit finish FILE measures it, and nckit merge adds states up"),
-    ),
-    kind(
-        (0, b"ARROW1\0\0"),
-        "an Arrow IPC file (Feather)",
-        Remedy::Python("pyarrow.ipc", "rows = pa.ipc.open_file(FILE).read_all().to_pydict()"),
-    ),
-    kind(
-        (0, b"\xff\xff\xff\xff"),
-        "an Arrow IPC stream",
-        Remedy::Python("pyarrow.ipc", "rows = pa.ipc.open_stream(FILE).read_all().to_pydict()"),
     ),
     kind(
         (0, b"FEA1"),
@@ -143,12 +126,12 @@ const fn kind(magic: (usize, &'static [u8]), what: &'static str, way: Remedy) ->
     ForeignKind { magic, what, way }
 }
 
-/// Recognises a file of `size` bytes by how it begins; `None` if that is not known.
-pub(super) fn recognise(head: &[u8], size: u64, shown: &str) -> Option<Foreign> {
+/// Recognises a file by how it begins; `None` if that is not known.
+pub(super) fn recognise(head: &[u8], shown: &str) -> Option<Foreign> {
     let begins = |kind: &&ForeignKind| head.get(kind.magic.0..).is_some_and(|rest| rest.starts_with(kind.magic.1));
     let (what, way) = match KINDS.iter().find(begins) {
         Some(kind) => (kind.what, kind.way),
-        None => zip(head).or_else(|| safetensors(head, size)).or_else(|| text(head))?,
+        None => zip(head).or_else(|| text(head))?,
     };
     Some(Foreign { what, help: way.help(shown) })
 }
@@ -164,12 +147,6 @@ fn zip(head: &[u8]) -> Option<(&'static str, Remedy)> {
         name if name.ends_with(b"/data.pkl") || name.ends_with(b"/.format_version") => TORCH,
         _ => ("a zip archive", UNPACK),
     })
-}
-
-/// Safetensors: the length of a header, then the header in JSON.
-fn safetensors(head: &[u8], size: u64) -> Option<(&'static str, Remedy)> {
-    let (length, header) = head.split_first_chunk::<8>()?;
-    (header.starts_with(b"{") && u64::from_le_bytes(*length) < size).then_some(SAFETENSORS)
 }
 
 /// Whether text begins as an object or an array does in JSON; a section of a TOML file begins as `[name]`.
@@ -209,7 +186,12 @@ fn text(head: &[u8]) -> Option<(&'static str, Remedy)> {
     Some(if is_table {
         CSV
     } else {
-        (TEXT, Remedy::Words("nckit reads features from Parquet, .npy and .npz files; labels can be text"))
+        (
+            TEXT,
+            Remedy::Words(
+                "nckit reads features from Parquet, Arrow, .npy, .npz and .safetensors files; labels can be text",
+            ),
+        )
     })
 }
 
@@ -270,7 +252,7 @@ mod tests {
     use super::*;
 
     fn what(head: &[u8]) -> Option<&'static str> {
-        recognise(head, 1000, "data/x.bin").map(|foreign| foreign.what)
+        recognise(head, "data/x.bin").map(|foreign| foreign.what)
     }
 
     #[test]
@@ -286,8 +268,6 @@ mod tests {
         let cases: Vec<(Vec<u8>, Option<&str>)> = vec![
             (member("archive/data.pkl"), Some("a PyTorch file (.pt)")),
             (member("[Content_Types].xml"), Some("a zip archive")),
-            (b"\x40\0\0\0\0\0\0\0{\"fc.weight\":".to_vec(), Some("a safetensors file")),
-            (b"\xff\xff\xff\xff\x10\0\0\0".to_vec(), Some("an Arrow IPC stream")),
             (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.".to_vec(), Some("a PyTorch file (.pt)")),
             (b"\x80\x04\x95".to_vec(), Some("a Python pickle")),
             (b"a,b,label\n1,2,0\n3,4,1\n".to_vec(), Some("a table in text (CSV)")),
@@ -312,9 +292,9 @@ mod tests {
             let help = kind.way.help("data/x.bin");
             assert!(help.lines().all(|line| line.chars().count() <= 80 - 2), "{help}");
         }
-        let help = recognise(b"\x89HDF\r\n\x1a\n", 1000, "data/x.h5").unwrap().help;
+        let help = recognise(b"\x89HDF\r\n\x1a\n", "data/x.h5").unwrap().help;
         assert!(help.contains("h5py.File(\"data/x.h5\")") && help.contains("\"x.parquet\""), "{help}");
-        let help = recognise(b"\x89NCST\r\n\n", 1000, "all.ncst").unwrap().help;
+        let help = recognise(b"\x89NCST\r\n\n", "all.ncst").unwrap().help;
         assert!(help.starts_with("nckit finish all.ncst"), "{help}");
     }
 

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::container::Format;
+use super::ipc::{IpcFile, IpcStream};
 use super::npy::{Npy, Npz};
 use super::parquet::Parquet;
 use super::read_at::{ReadAt, read_exact_at};
+use super::safetensors::Safetensors;
 use crate::error::Result;
 
 /// All formats; the first one says what is wrong with files of none.
@@ -14,6 +16,9 @@ const FORMATS: &[&dyn Format] = &[
     &Parquet,
     &Npy,
     &Npz,
+    &Safetensors,
+    &IpcFile,
+    &IpcStream,
     #[cfg(test)]
     &super::rows_format::RowsFormat,
 ];

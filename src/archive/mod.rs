@@ -1,7 +1,7 @@
 //! The archive: finds files, chooses columns, lists units of rows, and reads them chunk by chunk.
 //!
-//! `container` is the interface to formats of files, `read_at` the one to their bytes; `parquet` and `npy` are formats,
-//! and `source` opens what is read as one file. Above them, `plan` makes an `Archive` of inputs, `read` gives its chunks, and `table` shows the same files to
+//! `container` is the interface to formats of files, `read_at` the one to their bytes; `parquet`, `npy`,
+//! `safetensors` and `ipc` are formats, and `source` opens what is read as one file. Above them, `plan` makes an `Archive` of inputs, `read` gives its chunks, and `table` shows the same files to
 //! SQL. `row_policy` says which rows are used.
 
 mod arrays;
@@ -22,6 +22,7 @@ mod foreign;
 mod formats;
 mod grouping;
 mod head;
+mod ipc;
 mod keys;
 mod label_text;
 mod labelled;
@@ -43,6 +44,7 @@ mod row_policy;
 mod rows;
 #[cfg(test)]
 mod rows_format;
+mod safetensors;
 mod schema;
 mod siblings;
 mod source;

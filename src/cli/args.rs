@@ -340,8 +340,8 @@ pub(super) struct Inspect {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Input {
-    /// Files (Parquet, .npy, .npz), directories (hive trees too) or quoted globs; x.npz:X,Y names its arrays of features and
-    /// labels, and x.npy,y.npy the file of labels
+    /// Files (Parquet, Arrow IPC, .npy, .npz, .safetensors), directories (hive trees too) or quoted globs; x.npz:X,Y names
+    /// its arrays of features and labels, and x.npy,y.npy the file of labels
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<String>,
     /// The vector column [default: the only one, or one with a well-known name]

@@ -15,7 +15,7 @@ const ROOMS: [&str; 13] = [
 const SQL: [&str; 8] = ["error", "settings", "values", "functions", "aggregates", "sources", "rules", "session"];
 
 /// Rooms that may know a package which is not for everybody.
-const OWNERS: [(&str, &[&str]); 11] = [
+const OWNERS: [(&str, &[&str]); 14] = [
     ("faer", &["kernels", "linalg"]),
     ("datafusion", &["sql", "cli"]),
     ("tokio", &["sql", "cli"]),
@@ -27,10 +27,13 @@ const OWNERS: [(&str, &[&str]); 11] = [
     ("terminal_size", &["cli"]),
     ("comfy_table", &["report"]),
     ("safetensors", &["archive"]),
+    ("flate2", &["archive"]),
+    ("lz4_flex", &["archive"]),
+    ("zstd", &["archive"]),
 ];
 
 /// The same inside `archive`; its `mod` names them all.
-const ARCHIVE: [&str; 45] = [
+const ARCHIVE: [&str; 47] = [
     "escape",
     "dtype",
     "damage",
@@ -48,6 +51,8 @@ const ARCHIVE: [&str; 45] = [
     "arrays",
     "parquet",
     "npy",
+    "safetensors",
+    "ipc",
     "rows_format",
     "formats",
     "label_text",
@@ -220,6 +225,9 @@ fn archive_offences(path: &Path, text: &str, handed_on: &[(String, String)]) -> 
     if own != "parquet" && path != Path::new("head/parquet.rs") {
         let known = text.match_indices("parquet::").any(|(at, _)| is_crate(at));
         offences.extend(known.then(|| format!("{own} knows parquet")));
+    }
+    if own != "ipc" && text.contains("arrow_ipc::") {
+        offences.push(format!("{own} knows arrow_ipc"));
     }
     let Some(place) = ARCHIVE.iter().position(|known| *known == own) else { return offences };
     let depth = parts.len() - usize::from(path.ends_with("mod.rs"));

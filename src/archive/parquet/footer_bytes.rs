@@ -6,8 +6,8 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::Length as _;
 
-use super::parquet_bytes::{ParquetBytes, guarded};
-use crate::archive::damage::{DAMAGED, damaged};
+use super::parquet_bytes::ParquetBytes;
+use crate::archive::damage::{DAMAGED, damaged, guarded};
 use crate::archive::fingerprint::fnv1a;
 use crate::error::{Error, Result};
 

@@ -4,10 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use arrow::array::{Array, AsArray, Float32Array};
+use arrow_ipc::CompressionType;
 use nckit::store::StateFile;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::write::{Packed, features, labels, npz};
+use super::write::{Packed, arrow, batch, features, labels, npz, safetensors};
+use safetensors::Dtype;
+
 use crate::faults::{Place, ints, said, vectors};
 
 /// Rows of a file of the digits.
@@ -37,8 +40,11 @@ fn digits(path: &Path) -> Digits {
     digits
 }
 
-/// The hive tree of the digits as Parquet, and with every file in another format.
-fn converted(place: &Place, write: impl Fn(&Path, &Digits)) {
+/// Writes a file of the digits, whose path has no extension yet.
+type Write<'a> = &'a dyn Fn(&Path, &Digits);
+
+/// The hive tree of the digits, every file in another format.
+fn converted(place: &Place, write: Write<'_>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/digits/hive");
     let mut folders = vec![root.clone()];
     let mut count = 0;
@@ -75,7 +81,7 @@ fn digits_in_every_format_are_the_same_states() {
         |place: &Place, input: &str| place.succeed(&[&["measure", input, "--format=csv"], &rows[..]].concat());
     let place = Place::new();
     let expected = (counted(&place, hive), measured(&place, hive));
-    let formats: [(&str, &dyn Fn(&Path, &Digits)); 3] = [
+    let formats: [(&str, Write<'_>); 6] = [
         ("npy", &|to, digits| {
             fs::write(to.with_extension("features.npy"), features(digits.dim, &digits.values)).unwrap();
             fs::write(to.with_extension("labels.npy"), labels(&digits.labels)).unwrap();
@@ -87,6 +93,26 @@ fn digits_in_every_format_are_the_same_states() {
         ("compressed npz", &|to, digits| {
             let members = [("feature", features(digits.dim, &digits.values)), ("label", labels(&digits.labels))];
             fs::write(to.with_extension("npz"), npz(&members, Packed::Deflated)).unwrap();
+        }),
+        ("safetensors", &|to, digits| {
+            let rows = digits.labels.len();
+            let values = digits.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let labels = digits.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
+            let tensors =
+                [("feature", Dtype::F32, &[rows, digits.dim][..], values), ("label", Dtype::I64, &[rows], labels)];
+            fs::write(to.with_extension("safetensors"), safetensors(&tensors)).unwrap();
+        }),
+        ("arrow", &|to, digits| {
+            let batch = batch(digits.dim, &digits.values, &digits.labels);
+            fs::write(
+                to.with_extension("arrow"),
+                arrow(&[batch.slice(0, 500), batch.slice(500, batch.num_rows() - 500)], false, None),
+            )
+            .unwrap();
+        }),
+        ("compressed stream", &|to, digits| {
+            let batch = batch(digits.dim, &digits.values, &digits.labels);
+            fs::write(to.with_extension("arrow"), arrow(&[batch], true, Some(CompressionType::ZSTD))).unwrap();
         }),
     ];
     for (name, write) in formats {

@@ -3,6 +3,8 @@
 #[cfg(feature = "cli")]
 mod commands;
 mod damage;
+mod ipc;
+mod tensors;
 mod values;
 pub(crate) mod write;
 

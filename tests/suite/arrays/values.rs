@@ -137,9 +137,9 @@ fn labels_lie_in_files_of_many_formats() {
     let files = Files::new();
     let values: Vec<f32> = small().iter().map(|&value| value as f32).collect();
     let path = files.put("in.npy", features(DIM, &values));
-    let lines = |values: &[i64]| values.iter().map(|value| format!("{value}\n")).collect::<String>();
+    let lines = |values: &[i64]| values.iter().map(|value| format!("{value}\n")).collect::<Vec<_>>().concat();
     let table = |mark: &str| {
-        let rows = classes().iter().map(|class| format!("a.png{mark}{class}\n")).collect::<String>();
+        let rows = classes().iter().map(|class| format!("a.png{mark}{class}\n")).collect::<Vec<_>>().concat();
         format!("path{mark}label\n{rows}")
     };
     let columns = |name: &str, array: ArrayRef| {
@@ -189,7 +189,7 @@ fn rows_beyond_a_unit_keep_their_labels() {
     let values: Vec<f32> =
         (0..count).flat_map(|row| (0..dim).map(move |j| if j == 0 { row as f32 } else { 0.5 })).collect();
     let classes: Vec<i64> = (0..count).map(|row| (row / 777) as i64).collect();
-    let text: String = classes.iter().map(|class| format!("{class}\n")).collect();
+    let text = classes.iter().map(|class| format!("{class}\n")).collect::<Vec<_>>().concat();
     let path = files.put("x.npy", features(dim, &values));
     let array: ArrayRef = Arc::new(arrow::array::Int64Array::from(classes.clone()));
     let batch = RecordBatch::try_from_iter([("label", array)]).unwrap();

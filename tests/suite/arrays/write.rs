@@ -1,10 +1,18 @@
-//! Files of arrays as NumPy and others write them.
+//! Files of arrays as `numpy` and others write them.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field};
+use arrow_ipc::CompressionType;
+use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use half::{bf16, f16};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 
 /// A `.npy` file: a header of this version, and the elements.
 pub(super) fn npy_of(version: u8, descr: &str, fortran: bool, shape: &[usize], elements: &[u8]) -> Vec<u8> {
@@ -104,7 +112,7 @@ pub(crate) fn npz(members: &[(&str, Vec<u8>)], packed: Packed) -> Vec<u8> {
         fields.extend(if packed == Packed::Deflated { [8, 0] } else { [0, 0] });
         fields.extend([0, 0, 0x21, 0]);
         fields.extend(crc32fast::hash(content).to_le_bytes());
-        sizes.iter().for_each(|&size| fields.extend(narrow(size).to_le_bytes()));
+        fields.extend(sizes.iter().flat_map(|&size| narrow(size).to_le_bytes()));
         fields.extend((name.len() as u16).to_le_bytes());
         // NumPy asks for room for 64-bit sizes in the local header.
         let local: Vec<u8> = [&[1, 0, 16, 0][..], &sizes[1].to_le_bytes(), &sizes[0].to_le_bytes()].concat();
@@ -124,7 +132,7 @@ pub(crate) fn npz(members: &[(&str, Vec<u8>)], packed: Packed) -> Vec<u8> {
     if packed == Packed::Large {
         let end = bytes.len() as u64;
         bytes.extend(b"PK\x06\x06\x2c\0\0\0\0\0\0\0\x2d\0\x2d\0\0\0\0\0\0\0\0\0");
-        [count, count, length, start].iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+        bytes.extend([count, count, length, start].iter().flat_map(|number| number.to_le_bytes()));
         bytes.extend([&b"PK\x06\x07\0\0\0\0"[..], &end.to_le_bytes(), &[1, 0, 0, 0]].concat());
         bytes.extend([&b"PK\x05\x06\0\0\0\0"[..], &[0xff; 12], &[0, 0]].concat());
     } else {
@@ -132,6 +140,43 @@ pub(crate) fn npz(members: &[(&str, Vec<u8>)], packed: Packed) -> Vec<u8> {
         bytes.extend([count as u16, count as u16].iter().flat_map(|count| count.to_le_bytes()));
         bytes.extend([length as u32, start as u32].iter().flat_map(|number| number.to_le_bytes()));
         bytes.extend([0, 0]);
+    }
+    bytes
+}
+
+/// A `.safetensors` file.
+pub(crate) fn safetensors(tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) -> Vec<u8> {
+    let views: BTreeMap<&str, TensorView<'_>> = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| (*name, TensorView::new(*dtype, shape.to_vec(), bytes).unwrap()))
+        .collect();
+    safetensors::serialize(views, None).unwrap()
+}
+
+/// A batch of features and labels.
+pub(crate) fn batch(dim: usize, values: &[f32], labels: &[i64]) -> RecordBatch {
+    let item = Arc::new(Field::new("item", DataType::Float32, true));
+    let features = FixedSizeListArray::new(item, dim as i32, Arc::new(Float32Array::from(values.to_vec())), None);
+    let labels: ArrayRef = Arc::new(Int64Array::from(labels.to_vec()));
+    RecordBatch::try_from_iter([("feature", Arc::new(features) as ArrayRef), ("label", labels)]).unwrap()
+}
+
+/// An Arrow IPC file or stream.
+pub(crate) fn arrow(batches: &[RecordBatch], is_stream: bool, compression: Option<CompressionType>) -> Vec<u8> {
+    let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
+    let (mut bytes, schema) = (Vec::new(), batches[0].schema());
+    if is_stream {
+        let mut writer = StreamWriter::try_new_with_options(&mut bytes, &schema, options).unwrap();
+        for batch in batches {
+            writer.write(batch).unwrap();
+        }
+        writer.finish().unwrap();
+    } else {
+        let mut writer = FileWriter::try_new_with_options(&mut bytes, &schema, options).unwrap();
+        for batch in batches {
+            writer.write(batch).unwrap();
+        }
+        writer.finish().unwrap();
     }
     bytes
 }

@@ -192,6 +192,16 @@ fn fault_08_damaged_npz_features_are_no_panic_and_checksums_hold() {
     arrays("npz", "a.npz", &["deflated.npz", "wide.npz"]);
 }
 
+#[test]
+fn fault_08_damaged_safetensors_features_are_no_panic() {
+    arrays("tensors", "a.safetensors", &[]);
+}
+
+#[test]
+fn fault_08_damaged_arrow_files_and_streams_are_no_panic() {
+    arrays("ipc", "a.arrow", &[]);
+}
+
 fn heads(kind: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join(format!("head.{kind}"));

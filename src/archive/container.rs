@@ -28,11 +28,9 @@ pub(super) trait Format: fmt::Debug + Sync {
     /// What a file of this format is, as `a NumPy array (.npy)`.
     fn what(&self) -> &'static str;
 
-    /// Whether a search passes files of this format over if it finds others: weights and caches of this format often lie
-    /// beside tables.
-    fn stands_back(&self) -> bool {
-        false
-    }
+    /// Of several formats that a search finds, only files of the one with the least number are read: weights, caches and
+    /// parts of tables often lie beside the tables themselves.
+    fn precedence(&self) -> u8;
 
     /// Extensions, in small letters, of files that are of this format whatever is in them.
     fn extensions(&self) -> &'static [&'static str];

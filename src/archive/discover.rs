@@ -1,6 +1,5 @@
 //! Finds the files that inputs lead to, their names and their hive keys.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
@@ -11,6 +10,7 @@ use super::damage::damaged;
 use super::escape::escaped;
 use super::foreign::{self, TEXT};
 use super::formats::{self, HEAD, TAIL};
+use super::natural::natural;
 use super::passed::Passed;
 use super::pattern::{self, Ways, is_marker, is_pattern, unlistable};
 use super::read_at::{kind_of, not_a_file};
@@ -84,6 +84,9 @@ pub(super) fn discover(inputs: &[String], labels: Option<&Path>) -> Result<Disco
     Ok(Discovered { files, passed, warnings })
 }
 
+/// What writers leave beside data: nobody needs to know of it.
+const METADATA: [&str; 3] = ["state.json", "dataset_info.json", "dataset_dict.json"];
+
 /// What lies at a path.
 enum Content {
     Data(&'static dyn Format),
@@ -105,20 +108,18 @@ impl Search {
             found.shown += &escaped(&format!("{arrays}{labels}"));
             found.name += &escaped(&arrays);
         }
-        self.stand_back(begun);
+        self.keep_first_format(begun);
         Ok(())
     }
 
-    /// Passes over files of formats that stand back, if others were found.
-    fn stand_back(&mut self, begun: usize) {
-        let format = |found: &Found, formats: &HashMap<PathBuf, &'static dyn Format>| {
-            formats.get(&found.source.path).filter(|format| format.stands_back()).copied()
-        };
-        if self.found[begun..].iter().all(|found| format(found, &self.formats).is_some()) {
-            return;
-        }
+    /// Of the files that a search has found, keeps those of the format that comes first.
+    fn keep_first_format(&mut self, begun: usize) {
+        let format =
+            |found: &Found, formats: &HashMap<PathBuf, &'static dyn Format>| formats.get(&found.source.path).copied();
+        let formats = self.found[begun..].iter().filter_map(|found| format(found, &self.formats));
+        let first = formats.map(Format::precedence).min();
         for found in self.found.split_off(begun) {
-            match format(&found, &self.formats) {
+            match format(&found, &self.formats).filter(|format| Some(format.precedence()) > first) {
                 Some(format) => self.pass(&found.source.path, format.what(), false),
                 None => self.found.push(found),
             }
@@ -249,7 +250,7 @@ impl Search {
                 self.formats.insert(path.to_owned(), format);
             }
             Content::Other(what, help) => {
-                self.pass(path, &what, false);
+                self.pass(path, &what, METADATA.iter().any(|name| path.ends_with(name)));
                 if let (Some(passed), Some(help)) = (self.passed.last_mut(), help) {
                     passed.help = help;
                 }
@@ -292,6 +293,13 @@ impl Search {
         let error = error.with("found", shown.join(", "));
         Err(if most[0].help.is_empty() { error } else { error.help(&most[0].help) })
     }
+}
+
+/// The split that a file belongs to, if it lies in a dictionary of data sets as Hugging Face saves them: its directory.
+fn split_of(path: &Path) -> Option<String> {
+    let split = path.parent().filter(|_| path.extension().is_some_and(|extension| extension == "arrow"))?;
+    let is_dictionary = split.parent()?.join("dataset_dict.json").is_file();
+    is_dictionary.then(|| split.file_name().map(|name| name.to_string_lossy().into_owned()))?
 }
 
 /// Whether a file is called an array, features or labels.
@@ -367,7 +375,10 @@ impl Search {
         let directories = &parts[..parts.len() - 1];
         let first_key = directories.iter().position(|part| hive(part).is_some()).unwrap_or(parts.len());
         let name = escaped(&parts[fixed.min(first_key).min(directories.len())..].join("/"));
-        let keys = directories.iter().filter_map(|part| hive(part)).collect();
+        let mut keys: BTreeMap<String, String> = directories.iter().filter_map(|part| hive(part)).collect();
+        if let Some(split) = split_of(path) {
+            keys.entry("split".to_owned()).or_insert(split);
+        }
         self.found.push(Found { source: Source::of(path.to_owned()), canonical, shown, name, keys });
         Ok(())
     }
@@ -431,42 +442,9 @@ fn distinguish(files: &mut [Found]) {
     }
 }
 
-/// Compares text with numbers ordered as numbers: `part-2` before `part-10`.
-pub(super) fn natural(a: &str, b: &str) -> Ordering {
-    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
-    while let (Some(&p), Some(&q)) = (x.first(), y.first()) {
-        let order = if p.is_ascii_digit() && q.is_ascii_digit() {
-            let (m, n) = (number(&mut x), number(&mut y));
-            m.len().cmp(&n.len()).then_with(|| m.cmp(n))
-        } else {
-            (x, y) = (&x[1..], &y[1..]);
-            p.cmp(&q)
-        };
-        if order.is_ne() {
-            return order;
-        }
-    }
-    x.len().cmp(&y.len()).then_with(|| a.cmp(b))
-}
-
-/// Takes the digits off the beginning of `text`, without leading zeros.
-fn number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
-    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
-    *text = rest;
-    &digits[digits.iter().position(|&digit| digit != b'0').unwrap_or(end)..]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_in_names_are_ordered_as_numbers() {
-        let mut names = ["e=10/p", "e=9/p", "e=09/p", "e=9/o", "f", "e=", "e=9/p2", "e=9/p10"];
-        names.sort_by(|a, b| natural(a, b));
-        assert_eq!(names, ["e=", "e=9/o", "e=09/p", "e=9/p", "e=9/p2", "e=9/p10", "e=10/p", "f"]);
-    }
 
     #[test]
     fn hive_keys_are_percent_decoded() {

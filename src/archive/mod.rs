@@ -28,6 +28,7 @@ mod label_text;
 mod labelled;
 mod labels;
 mod names;
+mod natural;
 mod npy;
 mod open_files;
 mod opened;
@@ -52,6 +53,7 @@ mod table;
 mod unit_rows;
 mod unusable;
 mod vectors;
+mod wide;
 
 use crate::batch::Label;
 use crate::error::Result;

@@ -17,6 +17,7 @@ use super::request::Request;
 use super::row_policy::{FLAGS, RowPolicy};
 use super::schema;
 use super::source::{Source, requested_labels};
+use super::wide::is_pattern;
 use crate::batch::Label;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -55,7 +56,9 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     // A file of labels belongs to all features; a name is that of a column.
     let labels = requested_labels(request.labels.as_deref())?;
     let request = &request.clone().without_label_file();
-    let Discovered { files: found, passed, warnings } = discover(inputs, labels.as_deref())?;
+    let Discovered { files: mut found, passed, warnings } = discover(inputs, labels.as_deref())?;
+    let wide = request.features.as_ref().filter(|features| is_pattern(features));
+    found.iter_mut().for_each(|found| found.source.wide = wide.cloned());
     let hive = Hive::of(&found);
     let mut filters = Filter::all(&request.filters);
     let found = select(found, &hive, &mut filters)?;

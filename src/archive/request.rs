@@ -16,7 +16,8 @@ pub enum Policy {
 /// Which rows of an archive are read, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// The vector column; `None` finds the only one, or one of a well-known name.
+    /// The vector column, or a pattern of columns that hold one element each, as `f*`, in the order of the numbers in their
+    /// names; `None` finds the only one, or one of a well-known name.
     pub features: Option<String>,
     /// The type of the numbers in a vector column of fixed-size binary, which has to be named in `features`.
     pub dtype: Option<Dtype>,

@@ -66,6 +66,10 @@ impl Format for RowsFormat {
         "rows"
     }
 
+    fn precedence(&self) -> u8 {
+        0
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         &[]
     }

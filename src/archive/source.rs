@@ -13,6 +13,7 @@ use super::label_text::LabelText;
 use super::labelled::LabelledFile;
 use super::names::is_label_file;
 use super::read_at::{self, Part, ReadAt, TwoFiles, Version, read_exact_at};
+use super::wide::WideFile;
 use crate::error::{Error, Result};
 
 /// What is opened as one file.
@@ -23,12 +24,14 @@ pub(super) struct Source {
     pub(super) labels: Option<PathBuf>,
     /// Which of its arrays are read; `None` finds them.
     pub(super) arrays: Option<ArrayNames>,
+    /// Which columns are the elements of its vectors, unless a column has this name.
+    pub(super) wide: Option<String>,
 }
 
 impl Source {
     /// A file that has all of its rows.
     pub(super) fn of(path: PathBuf) -> Self {
-        Self { path, labels: None, arrays: None }
+        Self { path, labels: None, arrays: None, wide: None }
     }
 
     /// What an input names: a path or pattern; behind a comma the file of its labels; or behind a colon the arrays of an
@@ -55,11 +58,11 @@ impl Source {
                     path: PathBuf::from(path),
                     labels: Some(label_file(file)?),
                     arrays: Some(ArrayNames { features: features.to_owned(), labels: None }),
+                    wide: None,
                 }),
                 None => Ok(Self {
-                    path: PathBuf::from(path),
-                    labels: None,
                     arrays: Some(ArrayNames { features: features.to_owned(), labels }),
+                    ..Self::of(PathBuf::from(path))
                 }),
             };
         }
@@ -131,7 +134,12 @@ impl Source {
             Some(names) => format.open_arrays(&first, names),
             None => format.open(&first),
         };
-        let container = container.map_err(|error| advising(error, &self.path))?;
+        let mut container = container.map_err(|error| advising(error, &self.path))?;
+        if let Some(pattern) = &self.wide
+            && container.columns().iter().all(|column| column.name != *pattern)
+        {
+            container = Arc::new(WideFile::new(container, pattern)?);
+        }
         let (Some(second), Some(path)) = (second, &self.labels) else { return Ok(container) };
         let place = |error: Error| advising(error, path).with_default("labels", shown(path));
         let labels = match self.label_format(&second).map_err(place)? {
@@ -163,8 +171,11 @@ impl Source {
             bytes.extend(absolute(labels)?.as_os_str().as_bytes());
         }
         if let Some(ArrayNames { features, labels }) = &self.arrays {
-            let labels = labels.iter().flat_map(|labels| ["\0", labels]).collect::<String>();
-            bytes.extend(format!("\0arrays\0{features}{labels}").into_bytes());
+            bytes.extend(format!("\0features\0{features}").into_bytes());
+            bytes.extend(labels.iter().flat_map(|labels| format!("\0array of labels\0{labels}").into_bytes()));
+        }
+        if let Some(pattern) = &self.wide {
+            bytes.extend(format!("\0wide\0{pattern}").into_bytes());
         }
         Ok(OsString::from_vec(bytes).into())
     }
@@ -178,10 +189,16 @@ impl Source {
         while let Some(part) = parts.next() {
             match part {
                 b"labels" => source.labels = parts.next().map(to_path),
-                b"arrays" => {
+                b"features" => {
                     let features = parts.next().map(text).unwrap_or_default();
-                    source.arrays = Some(ArrayNames { features, labels: parts.next().map(text) });
+                    source.arrays = Some(ArrayNames { features, labels: None });
                 }
+                b"array of labels" => {
+                    if let Some(names) = &mut source.arrays {
+                        names.labels = parts.next().map(text);
+                    }
+                }
+                b"wide" => source.wide = parts.next().map(text),
                 _ => {}
             }
         }
@@ -231,4 +248,26 @@ fn advising(error: Error, path: &Path) -> Error {
 
 fn shown(path: &Path) -> String {
     escaped(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_found_again_in_a_ledger() {
+        let names =
+            |labels: Option<&str>| ArrayNames { features: "x\u{e9}".to_owned(), labels: labels.map(str::to_owned) };
+        for labels in [None, Some(PathBuf::from("/l/y.npy"))] {
+            for arrays in [None, Some(names(None)), Some(names(Some("y")))] {
+                for wide in [None, Some("f*".to_owned())] {
+                    let path = PathBuf::from("/a/x.npz");
+                    let source = Source { path, labels: labels.clone(), arrays: arrays.clone(), wide };
+                    assert_eq!(Source::decoded(&source.encoded().unwrap()), source);
+                }
+            }
+        }
+        // A path alone is kept as it is.
+        assert_eq!(Source::of(PathBuf::from("/a/b")).encoded().unwrap(), PathBuf::from("/a/b"));
+    }
 }

@@ -91,7 +91,18 @@ fn elements(schema: &Schema<'_>) -> Option<String> {
     let floats: Vec<&str> =
         (0..names.len()).filter(|&root| schema.column(root).data_type.is_floating()).map(|root| names[root]).collect();
     let (first, last) = (floats.first()?, floats.last()?);
-    (floats.len() >= ELEMENTS).then(|| in_sql(schema, &format!("make_array({}, …, {})", quoted(first), quoted(last))))
+    if floats.len() < ELEMENTS {
+        return None;
+    }
+    let prefix = |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
+    let pattern = if prefix(first).is_empty() { "[0-9]*".to_owned() } else { format!("{}*", prefix(first)) };
+    let numbered = floats.iter().all(|name| prefix(name) == prefix(first) && *name != prefix(first));
+    let in_sql = in_sql(schema, &format!("make_array({}, …, {})", quoted(first), quoted(last)));
+    Some(if numbered {
+        format!("columns of elements are vectors by a pattern: --features '{}'; {in_sql}", escaped(&pattern))
+    } else {
+        in_sql
+    })
 }
 
 fn is_vector(field: &Field) -> bool {

@@ -344,7 +344,8 @@ pub(super) struct Input {
     /// its arrays of features and labels, and x.npy,y.npy the file of labels
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<String>,
-    /// The vector column [default: the only one, or one with a well-known name]
+    /// The vector column, or a quoted pattern of columns that hold one element each, as 'f*' [default: the only one, or one
+    /// with a well-known name]
     #[arg(long, value_name = "COL", help_heading = "Rows")]
     pub(super) features: Option<String>,
     /// The type of the numbers in a vector column of fixed-size binary: f16, bf16, f32 or f64, little-endian

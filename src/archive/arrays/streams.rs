@@ -82,6 +82,9 @@ struct ArrayVectors {
 impl ArrayVectors {
     fn read<V: Float>(&mut self, rows: usize, mut values: Vec<V>) -> Result<Vec<V>> {
         let Self { rows: source, element, dim, .. } = self;
+        values.try_reserve_exact((rows * *dim).saturating_sub(values.len())).map_err(|error| {
+            Error::resource("not enough memory for a chunk").with("bytes", rows * *dim * V::BYTES).caused_by(error)
+        })?;
         values.resize(rows * *dim, V::default());
         V::fill_plain(&mut values, |bytes| {
             source.fill(rows, bytes)?;

@@ -29,6 +29,10 @@ impl Format for IpcFile {
         "an Arrow IPC file (Feather)"
     }
 
+    fn precedence(&self) -> u8 {
+        1
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         &["arrow", "feather", "ipc"]
     }
@@ -49,6 +53,10 @@ impl Format for IpcFile {
 impl Format for IpcStream {
     fn what(&self) -> &'static str {
         "an Arrow IPC stream"
+    }
+
+    fn precedence(&self) -> u8 {
+        1
     }
 
     fn extensions(&self) -> &'static [&'static str] {

@@ -180,6 +180,7 @@ const STEP: usize = 4 << 20;
 
 /// Vectors of a chunk that were read.
 struct Taken<V> {
+    /// Perhaps more than there are rows, from an earlier chunk.
     values: Vec<V>,
     defects: Vec<(u32, RowDefect)>,
     rows: usize,
@@ -210,7 +211,6 @@ impl ArrowVectors {
 
     fn read<V: Float>(&mut self, rows: usize, base: u64, spare: Vec<V>) -> Result<Taken<V>> {
         let mut taken = Taken { values: spare, defects: Vec::new(), rows: 0 };
-        taken.values.clear();
         let dim = self.dim;
         let step = (STEP / (dim.max(1) * V::BYTES)).max(1);
         while taken.rows < rows {
@@ -218,6 +218,7 @@ impl ArrowVectors {
             let some = (rows - taken.rows).min(step).min(usize::try_from(lists.left).unwrap_or(usize::MAX));
             lists.read(some, dim, base, &mut taken)?;
         }
+        taken.values.truncate(rows * dim);
         find_nonfinite(&taken.values, dim.max(1), 0, &mut taken.defects);
         Ok(taken)
     }
@@ -227,11 +228,13 @@ impl Lists {
     /// Appends the next `rows` vectors of `dim` elements.
     fn read<V: Float>(&mut self, rows: usize, dim: usize, base: u64, taken: &mut Taken<V>) -> Result<()> {
         let (elements, bytes) = (dim as u64, (dim * V::BYTES) as u64);
-        let start = taken.values.len();
-        taken.values.try_reserve_exact(rows * dim).map_err(|error| {
-            Error::resource("not enough memory for a chunk").with("bytes", rows * dim * V::BYTES).caused_by(error)
-        })?;
-        taken.values.resize(start + rows * dim, V::default());
+        let start = taken.rows * dim;
+        if taken.values.len() < start + rows * dim {
+            taken.values.try_reserve_exact(start + rows * dim - taken.values.len()).map_err(|error| {
+                Error::resource("not enough memory for a chunk").with("bytes", rows * dim * V::BYTES).caused_by(error)
+            })?;
+            taken.values.resize(start + rows * dim, V::default());
+        }
         let is_plain = self.valid.is_none() && self.elements.is_none();
         // Consecutive rows of the right length are read together.
         let mut waiting = start..start;

@@ -22,8 +22,8 @@ impl Format for Npy {
         "a NumPy array (.npy)"
     }
 
-    fn stands_back(&self) -> bool {
-        true
+    fn precedence(&self) -> u8 {
+        2
     }
 
     fn extensions(&self) -> &'static [&'static str] {

@@ -29,8 +29,8 @@ impl Format for Npz {
         "NumPy arrays (.npz)"
     }
 
-    fn stands_back(&self) -> bool {
-        true
+    fn precedence(&self) -> u8 {
+        2
     }
 
     fn extensions(&self) -> &'static [&'static str] {

@@ -18,6 +18,10 @@ impl Format for Parquet {
         "a Parquet file"
     }
 
+    fn precedence(&self) -> u8 {
+        0
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         &["parquet", "pq", "parq"]
     }

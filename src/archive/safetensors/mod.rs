@@ -27,8 +27,8 @@ impl Format for Safetensors {
         "a safetensors file"
     }
 
-    fn stands_back(&self) -> bool {
-        true
+    fn precedence(&self) -> u8 {
+        2
     }
 
     fn extensions(&self) -> &'static [&'static str] {

@@ -229,3 +229,52 @@ fn files_that_are_cut_or_lie_are_damage() {
     let footer = [&b"ARROW1\0\0"[..], &[0; 64], &i32::MAX.to_le_bytes(), b"ARROW1"].concat();
     assert!(is_damage(&error(&files.put("footer.arrow", footer))));
 }
+
+#[test]
+fn columns_of_elements_are_vectors_by_a_pattern() {
+    let files = Files::new();
+    let count = 12;
+    let classes: Vec<i64> = (0..40).map(|row| row % 4).collect();
+    let value = |row: usize, dimension: usize| (row * 16 + dimension) as f32 / 8.0;
+    let column = |dimension: usize| -> ArrayRef {
+        match dimension {
+            3 => Arc::new(Int32Array::from_iter_values((0..40).map(|row| row + 3))),
+            5 => Arc::new((0..40).map(|row| (row != 6).then_some(value(row, 5))).collect::<Float32Array>()),
+            _ => Arc::new(Float32Array::from_iter_values((0..40).map(|row| value(row, dimension)))),
+        }
+    };
+    // In an order that is not that of the numbers.
+    let mut names: Vec<usize> = (0..count).rev().collect();
+    names.swap(1, 7);
+    let mut columns: Vec<(String, ArrayRef)> = names.iter().map(|&at| (format!("f{at}"), column(at))).collect();
+    columns.insert(4, ("label".to_owned(), Arc::new(Int64Array::from(classes))));
+    let whole =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap();
+    let batches = [whole.slice(0, 17), whole.slice(17, 23)];
+    let inputs = [
+        files.put("x.parquet", parquet(&batches)),
+        files.put("x.arrow", arrow(&batches, true, Some(CompressionType::ZSTD))),
+    ];
+    for input in inputs {
+        let request = Request { features: Some("f*".to_owned()), nulls: Policy::Skip, ..Request::default() };
+        let archive = Archive::open(std::slice::from_ref(&input), &request).unwrap();
+        assert_eq!((archive.dim(), archive.significand_bits()), (Some(count), 53));
+        let planned: Vec<_> = archive.files().iter().map(|file| file.planned().unwrap()).collect();
+        for archive in [archive, Archive::reopen(&planned, &request).unwrap()] {
+            let (values, labels) = rows(&chunks(&archive).unwrap());
+            assert_eq!(labels.len(), 39);
+            for (at, found) in values.iter().enumerate() {
+                let row = if at / count < 6 { at / count } else { at / count + 1 };
+                let expected = if at % count == 3 { row as f64 + 3.0 } else { f64::from(value(row, at % count)) };
+                assert_eq!(*found, expected, "{input} {row} {}", at % count);
+            }
+        }
+        let found = error(&input);
+        assert!(found.advice().unwrap().contains("--features 'f*'"), "{found:?}");
+        let request = Request { features: Some("g*".to_owned()), ..Request::default() };
+        assert!(read(std::slice::from_ref(&input), &request).unwrap_err().message().contains("no column matches"));
+        let request = Request { features: Some("*".to_owned()), ..Request::default() };
+        let found = read(std::slice::from_ref(&input), &request).unwrap_err();
+        assert_eq!(found.fact("column"), Some("label"), "{found:?}");
+    }
+}

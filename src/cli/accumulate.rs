@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use super::args::{Accumulate, Display};
 use super::console::{Console, bytes, count, counted};
-use super::measure::{describe_columns, dry_run, memory_text, plan_text, time, use_threads};
+use super::measure::{
+    describe_columns, device_text, dry_run, memory_text, plan_text, time, use_threads, warn_of_failures,
+};
 use super::progress::{Stopping, watched};
 use crate::archive::{File, commands_terminal};
 use crate::error::{Error, ErrorKind, Result};
@@ -32,11 +34,13 @@ pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, cons
     console.fact("plan", &plan_text(&summary));
     accumulation.notes().iter().for_each(|note| console.warn(note));
     console.detail("memory", &memory_text(&summary));
+    console.detail("device", &device_text(&summary));
     let saving = Saving { path: path.clone(), every: args.checkpoint_every };
     let start = Instant::now();
     let run = watched(display, summary.bytes, Stopping::AfterUnits, |watch| accumulation.run(watch, &saving));
     let (done, units) = accumulation.progress();
     accumulation.warnings().iter().for_each(|warning| console.warn(warning));
+    warn_of_failures(&accumulation.device_failures(), console);
     run.map_err(|error| match error.kind() {
         ErrorKind::Interrupted => {
             let saved = if accumulation.has_begun() {
@@ -65,7 +69,7 @@ pub(super) fn task(args: &Accumulate) -> Result<Task> {
         rounding: args.exactness.rounding(),
         scatter: Task::needs_scatter(&Selection::parse(&args.metrics)?),
         shard: args.shard,
-        device: Device::detect(),
+        device: Device::chosen(args.machine.device)?,
         threads,
         memory,
     })

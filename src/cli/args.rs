@@ -9,6 +9,7 @@ use clap::builder::PossibleValue;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::archive::{Dtype, Policy, Request};
+use crate::kernels::DeviceChoice;
 use crate::metrics::Extras;
 use crate::pipeline::{HeadRules, Resources, Rounding};
 use crate::report::Format;
@@ -386,9 +387,9 @@ pub(super) struct Machine {
     /// The most memory to use, such as 8GiB [default: 60 % of the machine's]
     #[arg(long, value_name = "SIZE", value_parser = super::units::parse_size, help_heading = "Machine")]
     pub(super) memory: Option<u64>,
-    /// auto, cpu or cuda[:N]; this build has no CUDA
-    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device, help_heading = "Machine")]
-    pub(super) device: String,
+    /// Where rows are worked on: auto, cpu, or an NVIDIA GPU, cuda or cuda:N; auto looks for one where it would pay
+    #[arg(long, value_name = "DEVICE", default_value_t, env = "NCKIT_DEVICE", help_heading = "Machine")]
+    pub(super) device: DeviceChoice,
 }
 
 impl Machine {
@@ -400,16 +401,6 @@ impl Machine {
 
 fn dtype(text: &str) -> Result<Dtype, String> {
     Dtype::from_name(text).ok_or_else(|| "expected f16, bf16, f32 or f64".to_owned())
-}
-
-fn device(text: &str) -> Result<String, String> {
-    match text {
-        "auto" | "cpu" => Ok(text.to_owned()),
-        _ if text == "cuda" || text.starts_with("cuda:") => {
-            Err("this build of nckit has no CUDA; use auto or cpu".to_owned())
-        }
-        _ => Err("expected auto, cpu, cuda or cuda:N".to_owned()),
-    }
 }
 
 /// What goes to standard error, and how it looks.

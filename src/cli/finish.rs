@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::args::{Display, Finish};
 use super::console::{Console, bytes, counted};
-use super::measure::{time, use_threads};
+use super::measure::{time, use_threads, warn_of_failures};
 use super::merge;
 use super::outputs::{Targets, describe_heads, job};
 use super::progress::{Stopping, watched};
@@ -39,6 +39,7 @@ pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result
     let report = watched(display, finish.bytes(), Stopping::AtOnce, |watch| {
         targets.scored(&group_by, finish.label_kind(), |score| finish.run_scored(watch, score))
     })?;
+    warn_of_failures(&finish.device_failures(), console);
     time(start, finish.bytes(), console);
     targets.write(&report, display, console)
 }

@@ -14,7 +14,6 @@ use crate::pipeline::{Plan, Resources, Rounding, Summary};
 pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&args.input.inputs, args.input.request()?, args.exactness.rounding(), parts, &args.machine)?;
-    let device = job.device.name();
     let mut targets = Targets::new(&args.outputs)?;
     use_threads(&args.machine, true, console)?;
     let plan = Plan::new(job)?;
@@ -38,14 +37,20 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     console.fact("plan", &plan_text(&summary));
     plan.notes().iter().for_each(|note| console.warn(note));
     console.detail("memory", &memory_text(&summary));
-    console.detail("device", device);
+    console.detail("device", &device_text(&summary));
 
     let start = Instant::now();
     let report = watched(display, summary.bytes, Stopping::AtOnce, |watch| {
         targets.scored(&args.input.group_by, plan.archive().label_kind(), |score| plan.run_scored(watch, score))
     })?;
+    warn_of_failures(&plan.device_failures(), console);
     time(start, summary.bytes, console);
     targets.write(&report, display, console)
+}
+
+/// Says that the CPU did the work of a device that failed.
+pub(super) fn warn_of_failures(failures: &[&str], console: &Console) {
+    failures.iter().for_each(|failure| console.warn(&format!("the CPU did the work: {failure}")));
 }
 
 /// The plan in one line.
@@ -64,10 +69,19 @@ pub(super) fn memory_text(summary: &Summary) -> String {
     format!("{} on {} threads, and 24 bytes a class, dimension and thread", bytes(summary.memory), summary.threads)
 }
 
+/// The device, with its memory if it has its own.
+pub(super) fn device_text(summary: &Summary) -> String {
+    match summary.device_memory {
+        Some((needed, free)) => format!("{}: {} of {} that are free", summary.device, bytes(needed), bytes(free)),
+        None => summary.device.clone(),
+    }
+}
+
 /// Prints the plan as the result.
 pub(super) fn dry_run(summary: &Summary, estimate: &Result<Duration>) -> Result<()> {
     let time = time_text(estimate);
-    let plan = format!("plan    {}\nmemory  {}\ntime    {time}\n", plan_text(summary), memory_text(summary));
+    let (plan, memory, device) = (plan_text(summary), memory_text(summary), device_text(summary));
+    let plan = format!("plan    {plan}\nmemory  {memory}\ndevice  {device}\ntime    {time}\n");
     stdout::print(&plan)
 }
 

@@ -139,7 +139,7 @@ pub(super) fn job(
         extras: Extras { per_class: outputs.per_class.is_some(), worst_pairs: outputs.worst_pairs },
         rounding,
         scores: outputs.scores.is_some(),
-        device: Device::detect(),
+        device: Device::chosen(machine.device)?,
         threads,
         memory,
     })

@@ -6,6 +6,7 @@
 
 pub mod cholesky;
 mod cpu;
+pub mod cuda;
 mod device;
 pub mod dot;
 mod exact_sum;
@@ -19,7 +20,10 @@ pub(crate) mod quantise;
 mod workspace;
 
 pub use cpu::Cpu;
-pub use device::{Device, DeviceSums, Kernels, MAX_LEFT, SlotRows, SumsId, TakenSums};
+pub use device::{
+    ChunkShape, Device, DeviceChoice, DeviceSums, Kernels, MAX_LEFT, SlotRows, SumsId, TakenSums, is_device_failure,
+    lacks_device_memory,
+};
 pub use exact_sum::ExactSum;
 pub use profile::Profile;
 pub use projection::Projection;

@@ -1,8 +1,11 @@
 //! How a chunk is rounded.
 
+use std::borrow::Cow;
+
 use super::Workspace;
+use super::cpu::class_mean;
 use super::quantise::Quantiser;
-use crate::batch::{Batch, ByClass};
+use crate::batch::{Batch, ByClass, Features};
 use crate::error::{Error, Result};
 use crate::grid::{EXPONENTS, Grid};
 
@@ -14,7 +17,7 @@ pub struct Profile {
     quantiser: Quantiser,
     /// All rows.
     order: ByClass,
-    /// Class means, classes × D.
+    /// Class means, classes × D; empty if a device measured the chunk.
     means: Vec<f64>,
     /// Largest |x|, D.
     largest: Vec<f64>,
@@ -38,6 +41,7 @@ impl Profile {
         }
         let order = ByClass::of(rows, None);
         let mut means = std::mem::take(&mut workspace.means);
+        means.clear();
         let largest = workspace.kernels.outline(rows, &order, &mut means)?;
         let zero = |(&x, e): (&f64, &Option<i16>)| e.is_some() || x == 0.0;
         if !largest.iter().zip(grid.exponents()).all(zero) {
@@ -63,6 +67,7 @@ impl Profile {
     pub fn of(chunk: &Batch<'_>, extra_bits: u32, workspace: &mut Workspace) -> Result<Self> {
         let order = ByClass::of(chunk, None);
         let mut means = std::mem::take(&mut workspace.means);
+        means.clear();
         let spread = workspace.kernels.spread(chunk, &order, &mut means)?;
         let quantiser = Quantiser::new(spread.grid(extra_bits), &spread.largest);
         Ok(Self { quantiser, order, means, largest: spread.largest })
@@ -78,10 +83,26 @@ impl Profile {
         &self.largest
     }
 
-    /// About where the rows of a class of the chunk lie, `D`; `None` if the chunk has no row of it.
-    pub fn mean(&self, code: u32) -> Option<&[f64]> {
+    /// About where the rows of a class of the chunk lie, `D`; `None` if the chunk has no row of it. Where a device has not
+    /// told, that is the mean of the first of `rows`, which are rows of that class in `batch`.
+    pub(crate) fn mean(&self, code: u32, batch: &Batch<'_>, rows: &[u32]) -> Option<Cow<'_, [f64]>> {
         let dim = self.grid().dim();
-        self.order.class(code).map(|class| &self.means[class * dim..][..dim])
+        let class = self.order.class(code)?;
+        if !self.means.is_empty() {
+            return Some(Cow::Borrowed(&self.means[class * dim..][..dim]));
+        }
+        let mut mean = vec![0.0; dim];
+        match batch.features() {
+            Features::F16(values) => class_mean(values, rows, &self.largest, &mut mean),
+            Features::F32(values) => class_mean(values, rows, &self.largest, &mut mean),
+            Features::F64(values) => class_mean(values, rows, &self.largest, &mut mean),
+        }
+        Some(Cow::Owned(mean))
+    }
+
+    /// Whether all `|x / g|` of the chunk are below `2^51`.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.quantiser.is_narrow()
     }
 
     /// The grid, prepared for the CPU.

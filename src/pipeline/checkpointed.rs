@@ -154,6 +154,11 @@ impl CheckpointedPass {
         &self.first_pass.archive
     }
 
+    /// How the device has failed whose work the CPU did.
+    pub fn device_failures(&self) -> Vec<&str> {
+        self.first_pass.device.failure().into_iter().collect()
+    }
+
     /// What the user should know before rows are read: what is pooled.
     pub fn notes(&self) -> Vec<String> {
         self.archive().pooled().iter().map(Pooled::describe).collect()

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
@@ -12,6 +13,7 @@ use super::{Job, RowSource, ScoreSink};
 use crate::archive::{Archive, ColumnChoice, File, Key, Naming, Request, Skipped, Spellings, escaped};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
+use crate::kernels::Device;
 use crate::metrics::{Evidence, Needs, OodMean, measure};
 use crate::report::GroupReport;
 use crate::state::{Head, SecondPassResult, Statistics};
@@ -21,6 +23,8 @@ use crate::store::locate;
 #[derive(Debug)]
 pub(super) struct Evaluation {
     pub(super) job: Job,
+    /// What works on the second pass. Where the user left it open, it is chosen when the groups are known.
+    pub(super) device: OnceLock<Device>,
     pub(super) decisions: Option<FurtherRows>,
     pub(super) ood: Option<FurtherRows>,
     pub(super) needs: Needs,
@@ -142,7 +146,7 @@ impl Evaluation {
         if let Some(source) = &job.head {
             heads::check_keys(source, &job.head_rules, &job.request.group_by)?;
         }
-        Ok(Self { job, decisions, ood, needs, threads, heads: None, notes })
+        Ok(Self { job, device: OnceLock::new(), decisions, ood, needs, threads, heads: None, notes })
     }
 
     pub(super) fn named(&self, key: &Key) -> Vec<(String, Label)> {

@@ -14,6 +14,7 @@ use super::{Job, Rounding, ScoreSink, Watch};
 use crate::archive::{Key, Pooled, Spellings, pooled, pooled_summary};
 use crate::batch::LabelKind;
 use crate::error::Result;
+use crate::kernels::Device;
 use crate::report::Report;
 use crate::store::{EncodedGroup, Filters, GroupState, Provenance, StateFile};
 
@@ -72,6 +73,11 @@ impl Finish {
 
     fn decode(&self, key: &Key, group: &EncodedGroup) -> Result<GroupState> {
         group.decode(self.states.provenance.scatter).map_err(|error| self.evaluation.locate(error, key))
+    }
+
+    /// How the device has failed whose work the CPU did.
+    pub fn device_failures(&self) -> Vec<&str> {
+        self.evaluation.device.get().and_then(Device::failure).into_iter().collect()
     }
 
     /// What is known of the heads, if there are any.

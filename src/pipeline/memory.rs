@@ -21,6 +21,11 @@ impl Meter {
         Self { limit, fixed, grown: AtomicU64::new(0) }
     }
 
+    /// Bytes of what has grown.
+    pub(super) fn grown(&self) -> u64 {
+        self.grown.load(Ordering::Relaxed)
+    }
+
     /// Takes note of memory that is used from here on.
     pub(super) fn grow(&self, bytes: u64) {
         self.grown.fetch_add(bytes, Ordering::Relaxed);
@@ -32,7 +37,7 @@ impl Meter {
     ///
     /// [`Resource`](crate::error::ErrorKind::Resource) with the number if there is not.
     pub(super) fn check_growth(&self, bytes: u64) -> Result<()> {
-        self.check(self.grown.load(Ordering::Relaxed).saturating_add(self.fixed).saturating_add(bytes))
+        self.check(self.grown().saturating_add(self.fixed).saturating_add(bytes))
     }
 
     /// Whether so much may be held besides what has grown, once buffers are gone.
@@ -41,7 +46,7 @@ impl Meter {
     ///
     /// Those of [`check_growth`](Self::check_growth).
     pub(super) fn check_more(&self, bytes: u64) -> Result<()> {
-        self.check(self.grown.load(Ordering::Relaxed).saturating_add(bytes))
+        self.check(self.grown().saturating_add(bytes))
     }
 
     /// So many bytes are what has grown from here on.
@@ -64,7 +69,7 @@ impl Meter {
 const MAPS: u64 = 160;
 
 /// Bytes of a class of a state that rows are added to: its sums, its shift, its label wherever that stands.
-fn class_bytes(label: &Label, dim: usize) -> u64 {
+pub(super) fn class_bytes(label: &Label, dim: usize) -> u64 {
     let text = match label {
         // In the state, in its index, and in the table of shifts.
         Label::Text(text) => 3 * (text.len() as u64 + 16),
@@ -73,14 +78,10 @@ fn class_bytes(label: &Label, dim: usize) -> u64 {
     (ClassSums::bytes(1, dim) + 8 * dim) as u64 + MAPS + text
 }
 
-/// Bytes of these classes of a state.
-pub(super) fn classes_bytes(labels: &[Label], dim: usize) -> u64 {
-    labels.iter().map(|label| class_bytes(label, dim)).sum()
-}
-
 /// Bytes that a state holds.
 pub(super) fn held(state: &ClassSums) -> u64 {
-    classes_bytes(state.labels(), state.dim()) + state.wide_bytes() as u64
+    let classes: u64 = state.labels().iter().map(|label| class_bytes(label, state.dim())).sum();
+    classes + state.wide_bytes() as u64
 }
 
 /// Matrices of K × D numbers that metrics hold at once.

@@ -13,6 +13,7 @@ use super::memory::metric_bytes;
 use super::{HeadSummary, Job, Summary, Watch, estimate};
 use crate::archive::{Archive, File, Key, Pooled, Skipped};
 use crate::error::{Error, Result};
+use crate::kernels::Device;
 use crate::report::{GroupReport, Report, Scored};
 use crate::store::GroupState;
 
@@ -46,6 +47,9 @@ impl Plan {
             evaluation.settle_heads(&groups, labels, &first_pass.archive.spellings())?;
         }
         let threads = first_pass.threads;
+        if first_pass.device.is_offload() {
+            evaluation.job.device = first_pass.device.clone();
+        }
         Ok(Self { first_pass, evaluation: Evaluation { threads, ..evaluation } })
     }
 
@@ -61,6 +65,14 @@ impl Plan {
     /// Those of the first chunk.
     pub fn estimate(&self) -> Result<Duration> {
         self.first_pass.estimate(&self.summary())
+    }
+
+    /// How devices have failed whose work the CPU did.
+    pub fn device_failures(&self) -> Vec<&str> {
+        let devices = [Some(&self.first_pass.device), self.evaluation.device.get()];
+        let mut failures: Vec<&str> = devices.into_iter().flatten().filter_map(Device::failure).collect();
+        failures.dedup();
+        failures
     }
 
     /// What is known of the heads, if there are any.

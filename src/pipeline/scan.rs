@@ -23,6 +23,17 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Bytes and rows read so far.
+    pub(super) fn progress(&self) -> (u64, u64) {
+        (self.bytes.load(Ordering::Relaxed), self.rows.load(Ordering::Relaxed))
+    }
+
+    /// Forgets what was read since: it is read again.
+    pub(super) fn go_back_to(&self, (bytes, rows): (u64, u64)) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.rows.store(rows, Ordering::Relaxed);
+    }
+
     /// Fails once a stop was asked for.
     pub(super) fn check(&self) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) { Err(Error::interrupted("stopped before the end")) } else { Ok(()) }

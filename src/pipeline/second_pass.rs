@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::ScoreSink;
 use super::evaluate::{Evaluation, GroupEvidence, TrainUnits};
-use super::first_pass::at_row;
+use super::first_pass::{PRODUCTS_PER_SECOND, at_row};
 use super::scan::{Place, Watch, scan};
 use crate::archive::{Archive, DecodedChunk, Key};
 use crate::error::Result;
-use crate::kernels::{Projection, Workspace};
+use crate::kernels::{Device, Projection, Workspace};
 use crate::metrics::neco_projection;
 use crate::report::Scored;
 use crate::state::{Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState, Verdict};
@@ -69,8 +70,10 @@ impl Evaluation {
         let passes = groups.iter().zip(projections.iter().map(Option::as_ref)).map(pass).collect::<Result<_>>()?;
         let seen = groups.iter().map(|_| SecondPassState::default()).collect();
         let mut passes = GroupPasses { groups, passes, seen };
-        for rows in self.rows_by_role(own, groups) {
-            self.read_rows(&rows, &mut passes, watch, &score)?;
+        let rows_by_role = self.rows_by_role(own, groups);
+        let device = self.device.get_or_init(|| self.job.device.decided(self.rough_time(&rows_by_role, groups)));
+        for rows in &rows_by_role {
+            self.read_rows(rows, device, &mut passes, watch, &score)?;
         }
         let GroupPasses { passes, seen, .. } = &passes;
         let finish = |((pass, seen), group): ((&SecondPass<'_>, &SecondPassState), &GroupEvidence)| {
@@ -114,10 +117,22 @@ impl Evaluation {
         train.into_iter().chain(further).collect()
     }
 
+    /// About how long the CPU takes for the scores of all rows, if each row belongs to one group.
+    fn rough_time(&self, rows_by_role: &[RoleRows<'_>], groups: &[GroupEvidence]) -> Duration {
+        let products = |group: &GroupEvidence| {
+            let classes = group.statistics.classes() * (1 + usize::from(group.head.is_some()));
+            classes as f64 * group.statistics.dim as f64
+        };
+        let each = groups.iter().map(products).sum::<f64>() / groups.len().max(1) as f64;
+        let units = rows_by_role.iter().flat_map(|rows| rows.units.iter().map(|&unit| rows.archive.units()[unit].rows));
+        Duration::from_secs_f64(units.sum::<u64>() as f64 * each / PRODUCTS_PER_SECOND / self.threads as f64)
+    }
+
     /// Reads the units that hold rows of a group, and hands each group's pass the rows under its key.
     fn read_rows(
         &self,
         rows: &RoleRows<'_>,
+        device: &Device,
         passes: &mut GroupPasses<'_>,
         watch: &Watch,
         score: &Mutex<ScoreSink<'_>>,
@@ -153,7 +168,7 @@ impl Evaluation {
         };
         // One worker looks at rows in their order.
         let threads = if scored { 1 } else { self.threads };
-        let worker = || (SeenGroups::new(), self.job.device.workspace());
+        let worker = || (SeenGroups::new(), device.workspace());
         let workers = scan(archive, &units, threads, watch, worker, |worker, place, chunk| {
             look(worker, place, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
         })?;

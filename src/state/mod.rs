@@ -7,6 +7,7 @@
 mod bytes;
 mod class;
 mod class_sums;
+mod device_parts;
 mod encoding;
 mod finish;
 mod first_pass;
@@ -23,6 +24,7 @@ mod statistics;
 
 pub(crate) use bytes::{Input, put_label, put_text};
 pub use class_sums::ClassSums;
+pub use device_parts::{DeviceParts, StatesByKey};
 pub(crate) use encoding::{renew, version};
 pub use first_pass::State;
 pub use head::Head;

@@ -53,10 +53,12 @@ pub(super) fn observe(
         let (mut shift_steps, mut sums, mut low) =
             (take(&mut workspace.shifts), take(&mut workspace.sums), take(&mut workspace.low));
         shift_steps.clear();
+        let mut rest = range.rows;
         for ((&code, label), &count) in range.codes.iter().zip(&labels).zip(range.counts) {
-            let mean = profile.mean(code);
-            let mean = mean.ok_or_else(|| Error::internal("a class of the chunk is not in its profile"))?;
-            shifts.in_steps(label, &steps, mean, count, &mut shift_steps);
+            let (rows, others) = rest.split_at(count as usize);
+            rest = others;
+            let mean = profile.mean(code, batch, rows).ok_or_else(foreign_class)?;
+            shifts.in_steps(label, &steps, &mean, count, &mut shift_steps);
         }
         for zeros in [&mut sums, &mut low] {
             zeros.clear();
@@ -81,6 +83,11 @@ pub(super) fn observe(
         workspace.low = if let Low::Narrow(low) = seen.low { low } else { Vec::new() };
     }
     too_far.map_or(Ok(()), |TooFar { row, dimension }| Err(too_fine(row, dimension)))
+}
+
+/// A batch was profiled as part of another chunk.
+pub(super) fn foreign_class() -> Error {
+    Error::internal("a class of the chunk is not in its profile")
 }
 
 /// Every `q` must fit; only a grid that the user chose can be too fine for that.
@@ -172,8 +179,8 @@ mod tests {
                     state
                         .update(&Chunk { batch, profile: &profile }, None, &Shifts::default(), &mut workspace)
                         .unwrap();
-                    let means: Vec<u64> =
-                        (0..5).flat_map(|code| profile.mean(code).unwrap()).map(|mean| mean.to_bits()).collect();
+                    let mean = |code| profile.mean(code, &batch, &[]).unwrap().into_owned();
+                    let means: Vec<u64> = (0..5).flat_map(mean).map(|mean| mean.to_bits()).collect();
                     (means, state.encode().unwrap())
                 });
                 assert!(others.iter().all(|other| *other == common), "{count} × {dim}");

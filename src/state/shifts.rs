@@ -47,15 +47,7 @@ impl Shifts {
     /// `mean` is the approximate mean of the chunk's `rows` rows of that class.
     pub(super) fn in_steps(&self, label: &Label, grid: &Steps, mean: &[f64], rows: u64, out: &mut Vec<i64>) {
         let near = if rows < FEW_ROWS { 2.0 * NEAR_STEPS } else { NEAR_STEPS };
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(label).cloned();
-        let shift = known.unwrap_or_else(|| {
-            let coarse = |((mean, inverse), step): ((&f64, &f64), &f64)| {
-                (mean * inverse / SHIFT_STEPS).round_ties_even() * SHIFT_STEPS * step
-            };
-            let proposed: Arc<[f64]> = mean.iter().zip(&grid.inverse).zip(&grid.sizes).map(coarse).collect();
-            let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            table.entry(label.clone()).or_insert(proposed).clone()
-        });
+        let shift = self.of(label, grid, mean);
         let first = out.len();
         out.resize(first + mean.len(), 0);
         vectorised(
@@ -68,7 +60,34 @@ impl Shifts {
     }
 }
 
+impl Shifts {
+    /// The shift of a class for sums on a device, which keep one for all chunks: the one in the table if it lies on this
+    /// grid, else one near the class's mean.
+    pub(super) fn on_device(&self, label: &Label, grid: &Steps, mean: &[f64]) -> Arc<[f64]> {
+        let shift = self.of(label, grid, mean);
+        if grid.serves(&shift, mean, f64::INFINITY) { shift } else { grid.coarse(mean) }
+    }
+
+    /// The shift in the table, which becomes one near the mean if there was none.
+    fn of(&self, label: &Label, grid: &Steps, mean: &[f64]) -> Arc<[f64]> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(label).cloned();
+        known.unwrap_or_else(|| {
+            let proposed = grid.coarse(mean);
+            let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            table.entry(label.clone()).or_insert(proposed).clone()
+        })
+    }
+}
+
 impl Steps {
+    /// A mean, rounded so far that it lies on the grids of coarser chunks too.
+    fn coarse(&self, mean: &[f64]) -> Arc<[f64]> {
+        let coarse = |((mean, inverse), step): ((&f64, &f64), &f64)| {
+            (mean * inverse / SHIFT_STEPS).round_ties_even() * SHIFT_STEPS * step
+        };
+        mean.iter().zip(&self.inverse).zip(&self.sizes).map(coarse).collect()
+    }
+
     /// Whether a shift lies on this grid, and fewer than `near` steps from the mean.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "must be compiled for the registers of the caller")]

@@ -6,8 +6,11 @@ mod archives;
 mod arrays;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod damage;
 mod definition;
+mod device_sums;
 mod directions;
 mod docs;
 mod exact;

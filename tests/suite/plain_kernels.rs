@@ -2,8 +2,6 @@
 //!
 //! Whatever implements [`Kernels`] has to give the bits of these. They also show that a second implementation fits.
 
-use std::path::Path;
-
 use arrow::datatypes::i256;
 use half::f16;
 use nckit::batch::{Batch, ByClass, Features};
@@ -23,7 +21,7 @@ use crate::rows::{Random, Rows, Stored, chunks};
 struct Plain;
 
 fn plain() -> Device {
-    Device::new("plain loops", || Box::new(Plain))
+    Device::new("plain loops", true, || Box::new(Plain))
 }
 
 /// All values in `f64`, row by row.
@@ -292,29 +290,29 @@ fn reports_of_the_digits_are_those_of_plain_loops() {
     }
 }
 
+/// The state file of the digits.
+pub(crate) fn state_file(device: Device, scatter: bool, exponent: Option<i16>) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("digits.ncst");
+    let job = goldens::job("h3", None);
+    let task = Task {
+        inputs: job.inputs,
+        request: job.request,
+        rounding: Rounding { exponent, extra_bits: 0 },
+        scatter,
+        shard: None,
+        device,
+        threads: 2,
+        memory: 1 << 30,
+    };
+    CheckpointedPass::begin(&task, None)?.run(&Watch::default(), &Saving::new(&path))?;
+    Ok(std::fs::read(path).unwrap())
+}
+
 #[test]
 fn states_of_the_digits_are_those_of_plain_loops() {
-    let folder = tempfile::tempdir().unwrap();
-    let written = |device: Device, scatter: bool, exponent: Option<i16>, path: &Path| {
-        let job = goldens::job("h3", None);
-        let task = Task {
-            inputs: job.inputs,
-            request: job.request,
-            rounding: Rounding { exponent, extra_bits: 0 },
-            scatter,
-            shard: None,
-            device,
-            threads: 2,
-            memory: 1 << 30,
-        };
-        let saving = Saving::new(path);
-        CheckpointedPass::begin(&task, None).unwrap().run(&Watch::default(), &saving).unwrap();
-        std::fs::read(path).unwrap()
-    };
     for (scatter, exponent) in [(true, None), (false, None), (true, Some(-20))] {
-        let found = written(Device::detect(), scatter, exponent, &folder.path().join("cpu.ncst"));
-        std::fs::remove_file(folder.path().join("cpu.ncst")).unwrap();
-        assert!(found == written(plain(), scatter, exponent, &folder.path().join("cpu.ncst")));
-        std::fs::remove_file(folder.path().join("cpu.ncst")).unwrap();
+        let found = state_file(Device::detect(), scatter, exponent).unwrap();
+        assert!(found == state_file(plain(), scatter, exponent).unwrap());
     }
 }

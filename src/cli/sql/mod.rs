@@ -36,6 +36,7 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
     let options = SessionOptions {
         threads: resources.threads,
         memory: Some(resources.memory),
+        device: args.machine.device,
         tables: args.table.iter().map(|text| pair("--table", text)).collect::<Result<_>>()?,
     };
     let access = if args.allow_write { Access::Write } else { Access::Read };

@@ -2,6 +2,8 @@
 
 mod spread;
 
+pub(super) use spread::class_mean;
+
 use super::gram::{BLOCK_ROWS, GramSum};
 use super::nearest::{Candidates, Contenders, TILE_ROWS, TileScratch};
 use super::quantise::{Rounded, ShiftedRows, TooFar, Totals, earlier};

@@ -79,20 +79,26 @@ pub(super) fn outline<T: Value>(values: &[T], dim: usize, order: &ByClass, means
     let mut largest = vec![0.0; dim];
     raise_all(&mut largest, values);
     means.resize(order.counts().len() * dim, 0.0);
-    for (means, rows) in means.chunks_exact_mut(dim).zip(order.each()) {
-        means.fill(0.0);
-        let first = &rows[..rows.len().min(OUTLINE_ROWS)];
-        for &row in first {
-            let row = &values[row as usize * dim..][..dim];
-            means.iter_mut().zip(row).for_each(|(mean, x)| *mean += x.widen());
-        }
-        // A sum may have left the range of `f64`.
-        let mean = |(mean, &largest): (&mut f64, &f64)| {
-            *mean = (*mean / first.len() as f64).clamp(-largest, largest);
-        };
-        means.iter_mut().zip(&largest).for_each(mean);
+    for (mean, rows) in means.chunks_exact_mut(dim).zip(order.each()) {
+        class_mean(values, rows, &largest, mean);
     }
     largest
+}
+
+/// About where rows of a class lie: `mean`, D, becomes the mean of the first of them.
+pub(in crate::kernels) fn class_mean<T: Value>(values: &[T], rows: &[u32], largest: &[f64], mean: &mut [f64]) {
+    let dim = mean.len();
+    mean.fill(0.0);
+    let first = &rows[..rows.len().min(OUTLINE_ROWS)];
+    for &row in first {
+        let row = &values[row as usize * dim..][..dim];
+        mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += x.widen());
+    }
+    // A sum may have left the range of `f64`.
+    let bounded = |(mean, &largest): (&mut f64, &f64)| {
+        *mean = (*mean / first.len() as f64).clamp(-largest, largest);
+    };
+    mean.iter_mut().zip(largest).for_each(bounded);
 }
 
 /// Raises `largest`, D, to the magnitudes of rows.

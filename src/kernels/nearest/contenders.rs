@@ -21,8 +21,14 @@ impl Contenders {
         self.ends.push(self.candidates.len());
     }
 
+    /// Forgets all lists but the first ones.
+    pub(in crate::kernels) fn truncate(&mut self, lists: usize) {
+        self.ends.truncate(lists);
+        self.candidates.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+
     /// How many lists there are.
-    pub(super) fn lists(&self) -> usize {
+    pub(in crate::kernels) fn lists(&self) -> usize {
         self.ends.len()
     }
 

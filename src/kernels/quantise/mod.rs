@@ -127,6 +127,11 @@ impl Quantiser {
         Self { grid, inverse, weights, bands, narrow }
     }
 
+    /// Whether all `|x / g|` are below `2^51`.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.narrow
+    }
+
     /// The grid.
     pub(super) fn grid(&self) -> &Grid {
         &self.grid

@@ -9,13 +9,13 @@ use super::{FirstPass, differ_in_length};
 use crate::archive::{Archive, DecodedChunk, Key, Policy, Skipped, is_damage};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
-use crate::kernels::{Profile, Workspace};
+use crate::kernels::{Device, Profile, Workspace};
 use crate::metrics::{OodMean, Options};
 use crate::pipeline::digest;
 use crate::pipeline::evaluate::{Evaluation, FurtherRows};
-use crate::pipeline::memory::{Meter, classes_bytes, held};
+use crate::pipeline::memory::{Meter, class_bytes, held};
 use crate::pipeline::scan::{Place, Watch, scan, scan_until};
-use crate::state::{Accumulate, Chunk, ClassSums, Shifts, State};
+use crate::state::{Accumulate, Chunk, DeviceParts, Shifts, State, StatesByKey};
 use crate::store::{GroupState, LedgerEntry};
 
 /// How rows are rounded.
@@ -173,7 +173,9 @@ pub(in crate::pipeline) fn accumulate(
     watch: &Watch,
 ) -> Result<BTreeMap<Key, GroupState>> {
     first_pass.meter.set(0);
-    let counted = count(first_pass, units, kept, false, watch, None)?;
+    let counted = replaceable(&first_pass.device, watch, &first_pass.meter, |device| {
+        count(device, first_pass, units, kept, false, watch, None)
+    })?;
     watch.check()?;
     first_pass.meter.set(counted.groups.values().map(|group| held(group.state.class_sums())).sum());
     Ok(counted.groups)
@@ -186,10 +188,40 @@ pub(in crate::pipeline) fn accumulate_until(
     watch: &Watch,
     pause: &(dyn Fn() -> bool + Sync),
 ) -> Result<Counted> {
-    count(first_pass, units, None, true, watch, Some(pause))
+    replaceable(&first_pass.device, watch, &first_pass.meter, |device| {
+        count(device, first_pass, units, None, true, watch, Some(pause))
+    })
+}
+
+/// Does work on a device whose results are there at the end alone. If the device fails, the CPU does all of it again: what
+/// the device held is lost, and nothing of it has been used yet.
+fn replaceable<T>(device: &Device, watch: &Watch, meter: &Meter, work: impl Fn(&Device) -> Result<T>) -> Result<T> {
+    let (progress, grown) = (watch.progress(), meter.grown());
+    match work(device) {
+        Err(error) if device.is_replaced_after(&error) => {
+            watch.go_back_to(progress);
+            meter.set(grown);
+            work(&Device::cpu())
+        }
+        outcome => outcome,
+    }
+}
+
+/// What a worker counts, and with what.
+struct Worker {
+    counted: Counted,
+    parts: DeviceParts<Key>,
+    workspace: Workspace,
+}
+
+impl StatesByKey<Key> for BTreeMap<Key, GroupState> {
+    fn state(&mut self, key: &Key) -> Option<&mut State> {
+        self.get_mut(key).map(|group| &mut group.state)
+    }
 }
 
 fn count(
+    device: &Device,
     first_pass: &FirstPass,
     units: &[usize],
     kept: Option<&KeptClasses>,
@@ -199,15 +231,17 @@ fn count(
 ) -> Result<Counted> {
     let shifts = ShiftTables::default();
     let bits = first_pass.archive.significand_bits();
-    let look = |(worker, workspace): &mut (Counted, Workspace), place: Place, chunk: &DecodedChunk| {
+    let look = |worker: &mut Worker, place: Place, chunk: &DecodedChunk| {
+        let Worker { counted, parts, workspace } = worker;
         let batch = chunk.finite_batch()?;
         let profile = first_pass.rounding.profile(&batch, workspace)?;
         let mut entry = LedgerEntry::default();
         for part in &chunk.parts {
-            let group = worker.groups.entry(part.key.clone()).or_insert_with(|| GroupState::new(first_pass.scatter));
+            let key = &part.key;
+            let group = counted.groups.entry(key.clone()).or_insert_with(|| GroupState::new(first_pass.scatter));
             group.skipped.add(&part.skipped);
             entry.skipped += part.skipped.total();
-            let filtered = kept.map(|kept| kept.rows(chunk, &part.key, part.rows.as_deref()));
+            let filtered = kept.map(|kept| kept.rows(chunk, key, part.rows.as_deref()));
             let listed = part.rows.as_ref().map_or(batch.rows(), Vec::len);
             let rows = filtered.as_deref().or(part.rows.as_deref());
             let used = rows.map_or(batch.rows(), <[u32]>::len);
@@ -216,18 +250,18 @@ fn count(
                 continue;
             }
             entry.used += used as u64;
-            let shifts = shifts.of(&part.key, chunk.dim)?;
+            let shifts = shifts.of(key, chunk.dim)?;
             group.precisions.count(bits, used as u64)?;
-            let (before, wide) = (group.state.class_sums().classes(), group.state.class_sums().wide_bytes());
-            room_for(&first_pass.meter, chunk, rows, group.state.class_sums())?;
-            group.state.update(&Chunk { batch, profile: &profile }, rows, &shifts, workspace)?;
-            let sums = group.state.class_sums();
-            let widened = sums.wide_bytes().saturating_sub(wide) as u64;
-            first_pass.meter.grow(classes_bytes(&sums.labels()[before..], chunk.dim) + widened);
+            let (sums, wide) = (group.state.class_sums(), group.state.class_sums().wide_bytes());
+            let new = new_classes(chunk, rows, |label| sums.contains(label) || parts.contains(key, label));
+            first_pass.meter.check_growth(new)?;
+            parts.update(key, &mut counted.groups, &Chunk { batch, profile: &profile }, rows, &shifts, workspace)?;
+            let widened = counted.groups[key].state.class_sums().wide_bytes().saturating_sub(wide) as u64;
+            first_pass.meter.grow(new + widened);
         }
         workspace.recycle(profile);
         if ledger {
-            let unit = worker.entries.entry(place.unit).or_default();
+            let unit = counted.entries.entry(place.unit).or_default();
             unit.used += entry.used;
             unit.skipped += entry.skipped;
             unit.digest = unit.digest.wrapping_add(digest::share(chunk, place.chunk));
@@ -235,18 +269,18 @@ fn count(
         Ok(())
     };
     let new = || Counted { groups: BTreeMap::new(), entries: BTreeMap::new(), units: 0 };
-    let worker = || (new(), first_pass.device.workspace());
+    let worker = || Worker { counted: new(), parts: DeviceParts::default(), workspace: device.workspace() };
     let (workers, read) =
         scan_until(&first_pass.archive, units, first_pass.threads, watch, pause, worker, |worker, place, chunk| {
             look(worker, place, chunk).map_err(|error| at_row(error, &first_pass.archive, units[place.unit], chunk))
         })?;
-    let workers = workers.into_iter().map(|(counted, _)| counted);
     let mut all = new();
     all.units = read;
     // A unit without a wanted row was read all the same.
     all.entries.extend((0..if ledger { read } else { 0 }).map(|unit| (unit, LedgerEntry::default())));
-    for worker in workers {
-        for (key, group) in worker.groups {
+    for Worker { mut counted, mut parts, mut workspace } in workers {
+        parts.settle(&mut counted.groups, &mut workspace)?;
+        for (key, group) in counted.groups {
             match all.groups.get_mut(&key) {
                 Some(merged) => merge(merged, &group).map_err(|error| first_pass.locate(error, &key))?,
                 None => {
@@ -254,7 +288,7 @@ fn count(
                 }
             }
         }
-        for (unit, entry) in worker.entries {
+        for (unit, entry) in counted.entries {
             let sum = all.entries.entry(unit).or_default();
             sum.used += entry.used;
             sum.skipped += entry.skipped;
@@ -264,53 +298,19 @@ fn count(
     Ok(all)
 }
 
-/// Whether there is memory for the classes of these rows that a state does not have yet.
-fn room_for(meter: &Meter, chunk: &DecodedChunk, rows: Option<&[u32]>, state: &ClassSums) -> Result<()> {
-    let all = classes_bytes(&chunk.classes, chunk.dim);
-    if meter.check_growth(all).is_ok() {
-        return Ok(());
-    }
+/// Bytes of the classes of these rows that are not known yet.
+fn new_classes(chunk: &DecodedChunk, rows: Option<&[u32]>, is_known: impl Fn(&Label) -> bool) -> u64 {
     let mut wanted = vec![rows.is_none(); chunk.classes.len()];
     rows.unwrap_or_default().iter().for_each(|&row| wanted[chunk.codes[row as usize] as usize] = true);
-    let new = chunk.classes.iter().zip(wanted).filter(|(label, wanted)| *wanted && !state.contains(label));
-    let new: Vec<_> = new.map(|(label, _)| label.clone()).collect();
-    meter.check_growth(classes_bytes(&new, chunk.dim))
+    let new = chunk.classes.iter().zip(wanted).filter(|(label, wanted)| *wanted && !is_known(label));
+    new.map(|(label, _)| class_bytes(label, chunk.dim)).sum()
 }
 
 /// The mean that stands for the out-of-distribution rows, for each key that they have.
 pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
-    type Groups = BTreeMap<Key, GroupState>;
     let Some(FurtherRows { archive, .. }) = &plan.ood else { return Ok(BTreeMap::new()) };
-    let units: Vec<usize> = (0..archive.units().len()).collect();
-    let one_class = [Label::Int(0)];
-    let shifts = ShiftTables::default();
-    let look = |(groups, workspace): &mut (Groups, Workspace), chunk: &DecodedChunk| {
-        let mut batch = chunk.finite_batch()?;
-        let codes = vec![0; chunk.codes.len()];
-        if plan.job.options.ood_mean == OodMean::Rows {
-            batch = Batch::of_finite(chunk.dim, batch.features(), &codes, &one_class)?;
-        }
-        let profile = plan.job.rounding.profile(&batch, workspace)?;
-        for part in &chunk.parts {
-            let group = groups.entry(part.key.clone()).or_insert_with(|| GroupState::new(false));
-            group.skipped.add(&part.skipped);
-            if part.rows.as_ref().map_or(batch.rows(), Vec::len) > 0 {
-                let shifts = shifts.of(&part.key, chunk.dim)?;
-                let chunk = Chunk { batch, profile: &profile };
-                group.state.update(&chunk, part.rows.as_deref(), &shifts, workspace)?;
-            }
-        }
-        workspace.recycle(profile);
-        Ok(())
-    };
-    let worker = || (Groups::new(), plan.job.device.workspace());
-    let workers = scan(archive, &units, plan.threads, watch, worker, |worker, place, chunk| {
-        look(worker, chunk).map_err(|error| at_row(error, archive, place.unit, chunk))
-    })?;
-    let mut merged = Groups::new();
-    for (key, group) in workers.into_iter().flat_map(|(groups, _)| groups) {
-        merge(merged.entry(key).or_insert_with(|| GroupState::new(false)), &group)?;
-    }
+    let merged =
+        replaceable(&plan.job.device, watch, &Meter::default(), |device| ood_states(device, plan, archive, watch))?;
     if merged.values().all(|group| group.state.dim() == 0) {
         let mut skipped = Skipped::default();
         for group in merged.values() {
@@ -330,6 +330,57 @@ pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result
         means.insert(key, group.state.statistics()?.mean_of_means());
     }
     Ok(means)
+}
+
+/// The class sums of the out-of-distribution rows, for each key that they have.
+fn ood_states(
+    device: &Device,
+    plan: &Evaluation,
+    archive: &Archive,
+    watch: &Watch,
+) -> Result<BTreeMap<Key, GroupState>> {
+    let units: Vec<usize> = (0..archive.units().len()).collect();
+    let one_class = [Label::Int(0)];
+    let shifts = ShiftTables::default();
+    let look = |worker: &mut OodWorker, chunk: &DecodedChunk| {
+        let OodWorker { groups, parts, workspace } = worker;
+        let mut batch = chunk.finite_batch()?;
+        let codes = vec![0; chunk.codes.len()];
+        if plan.job.options.ood_mean == OodMean::Rows {
+            batch = Batch::of_finite(chunk.dim, batch.features(), &codes, &one_class)?;
+        }
+        let profile = plan.job.rounding.profile(&batch, workspace)?;
+        for part in &chunk.parts {
+            let group = groups.entry(part.key.clone()).or_insert_with(|| GroupState::new(false));
+            group.skipped.add(&part.skipped);
+            if part.rows.as_ref().map_or(batch.rows(), Vec::len) > 0 {
+                let shifts = shifts.of(&part.key, chunk.dim)?;
+                let chunk = Chunk { batch, profile: &profile };
+                parts.update(&part.key, groups, &chunk, part.rows.as_deref(), &shifts, workspace)?;
+            }
+        }
+        workspace.recycle(profile);
+        Ok(())
+    };
+    let worker = || OodWorker { groups: BTreeMap::new(), parts: DeviceParts::default(), workspace: device.workspace() };
+    let workers = scan(archive, &units, plan.threads, watch, worker, |worker, place, chunk| {
+        look(worker, chunk).map_err(|error| at_row(error, archive, place.unit, chunk))
+    })?;
+    let mut merged = BTreeMap::new();
+    for OodWorker { mut groups, mut parts, mut workspace } in workers {
+        parts.settle(&mut groups, &mut workspace)?;
+        for (key, group) in groups {
+            merge(merged.entry(key).or_insert_with(|| GroupState::new(false)), &group)?;
+        }
+    }
+    Ok(merged)
+}
+
+/// What a worker makes of out-of-distribution rows, and with what.
+struct OodWorker {
+    groups: BTreeMap<Key, GroupState>,
+    parts: DeviceParts<Key>,
+    workspace: Workspace,
 }
 
 /// Says where the row of a chunk is in its file.

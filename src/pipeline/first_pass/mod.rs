@@ -6,13 +6,14 @@ pub use count::Rounding;
 pub(super) use count::{Counted, accumulate, accumulate_until, at_row, merge, ood_means};
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rayon::prelude::*;
 
-use crate::archive::{Archive, Key, LabelsSeen, Policy, Request, Unit, is_damage, pooled_summary};
+use crate::archive::{Archive, Key, LabelsSeen, Policy, Request, Unit, chunk_rows, is_damage, pooled_summary};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::kernels::Device;
+use crate::kernels::{ChunkShape, Device};
 use crate::pipeline::group_batches::group_batches;
 use crate::pipeline::heads::{Candidate, Labels};
 use crate::pipeline::memory::{Meter, metric_bytes};
@@ -56,6 +57,11 @@ pub struct Summary {
     pub memory: u64,
     /// Worker threads.
     pub threads: usize,
+    /// What works on the rows, with the reason where the program chose it.
+    pub device: String,
+    /// Bytes that buffers and second moments take on the device, and how many are free there; `None` on the CPU. Class sums
+    /// come on top, as in [`memory`](Self::memory).
+    pub device_memory: Option<(u64, u64)>,
 }
 
 /// The rows of a group make sums of one length.
@@ -78,6 +84,13 @@ const TEXT_COPIES: u64 = 3;
 /// Bytes that a text of a chunk takes beside itself, as a label and where it is looked up.
 const TEXT_BYTES: u64 = 120;
 
+/// So many workers more than asked for, where a device works: they wait for it while the others decode.
+const WAITING: usize = 4;
+
+/// About as many values one core decodes and adds to class sums in a second, and as many products it adds to a Gram matrix.
+const VALUES_PER_SECOND: f64 = 4e8;
+pub(in crate::pipeline) const PRODUCTS_PER_SECOND: f64 = 2e10;
+
 impl FirstPass {
     /// Plans to read an archive on so many threads, with so many bytes of memory.
     ///
@@ -97,7 +110,6 @@ impl FirstPass {
         let dims = (0..archive.files().len())
             .map(|file| archive.file_dim(file).map(Option::unwrap_or_default))
             .collect::<Result<_>>()?;
-        let threads = threads.max(1);
         let mut first_pass = Self {
             archive,
             request,
@@ -106,13 +118,28 @@ impl FirstPass {
             scatter,
             dims,
             group_batches: Vec::new(),
-            threads,
+            threads: threads.max(1),
             memory,
             meter: Meter::default(),
         };
         first_pass.check_dims()?;
+        first_pass.device = first_pass.device.decided(first_pass.rough_time());
+        if first_pass.device.is_offload() {
+            first_pass.threads += WAITING;
+        }
         first_pass.fit_memory()?;
         Ok(first_pass)
+    }
+
+    /// About how long the CPU takes for the rows, from their number alone.
+    fn rough_time(&self) -> Duration {
+        let of_unit = |unit: &Unit| {
+            let (rows, dim) = (unit.rows as f64, self.dims[unit.file] as f64);
+            let products = if self.scatter { rows * dim * dim / 2.0 } else { 0.0 };
+            rows * dim / VALUES_PER_SECOND + products / PRODUCTS_PER_SECOND
+        };
+        let seconds: f64 = self.archive.units().iter().map(of_unit).sum();
+        Duration::from_secs_f64(seconds / self.threads as f64)
     }
 
     /// One read of all units, in numbers.
@@ -125,7 +152,16 @@ impl FirstPass {
             groups: self.known_groups().map(|groups| groups.len()),
             memory: self.memory,
             threads: self.threads,
+            device: self.device.name().to_owned(),
+            device_memory: self.device.memory(&self.shape(), self.threads),
         }
+    }
+
+    /// The largest chunks that a worker hands to its device.
+    fn shape(&self) -> ChunkShape {
+        let dim = self.largest_dim().max(1);
+        let value_bytes = self.archive.significand_bits().div_ceil(8).next_power_of_two() as usize;
+        ChunkShape { rows: chunk_rows(dim), dim, value_bytes, gram: self.scatter }
     }
 
     /// The keys of the groups, where all units say theirs.
@@ -203,12 +239,12 @@ impl FirstPass {
         let limit = self.memory;
         let dim = self.largest_dim();
         let value_bytes = if self.archive.significand_bits() > 24 { 8 } else { 4 };
-        let chunk = (crate::archive::chunk_rows(dim.max(1)) * dim * value_bytes) as u64;
+        let chunk = (chunk_rows(dim.max(1)) * dim * value_bytes) as u64;
         // Rounded rows are blocks of f64, and a chunk's scatter is made beside the group's.
         let block = (2048 * dim * 8) as u64;
         let scatter = if self.scatter { Scatter::bytes(0, dim) as u64 } else { 0 };
         // Labels and keys: as pages, as an array, and the different ones apart. Each takes four bytes at least.
-        let most = crate::archive::chunk_rows(dim.max(1)) as u64;
+        let most = chunk_rows(dim.max(1)) as u64;
         let texts =
             |unit: &Unit| TEXT_COPIES * unit.text_bytes + TEXT_BYTES * (unit.text_bytes / 4).min(unit.rows).min(most);
         let texts = self.archive.units().iter().map(texts).max().unwrap_or(0);

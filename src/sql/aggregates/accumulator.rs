@@ -40,6 +40,11 @@ pub(in crate::sql) trait Aggregation: Send + Sync + 'static {
         Err(Error::internal("this aggregation cannot take rows out again"))
     }
 
+    /// Completes the groups, as far as a device holds parts of them.
+    fn settle(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Takes groups away, which are complete.
     fn take(&mut self, emit_to: EmitTo) -> Vec<Self::Group>;
 
@@ -72,11 +77,13 @@ impl<A: Aggregation> GroupsAccumulator for ManyGroups<A> {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> SqlResult<ArrayRef> {
+        self.0.settle().map_err(external)?;
         let groups = self.0.take(emit_to);
         self.0.finish(&groups).map_err(external)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> SqlResult<Vec<ArrayRef>> {
+        self.0.settle().map_err(external)?;
         let groups = self.0.take(emit_to);
         self.0.partial(&groups).map_err(external)
     }
@@ -120,6 +127,7 @@ impl<A: Aggregation> Accumulator for OneGroup<A> {
     }
 
     fn evaluate(&mut self) -> SqlResult<ScalarValue> {
+        self.0.settle().map_err(external)?;
         // A window asks for the value again after every step, so the group stays.
         ScalarValue::try_from_array(&self.0.finish(self.0.groups()).map_err(external)?, 0)
     }
@@ -129,6 +137,7 @@ impl<A: Aggregation> Accumulator for OneGroup<A> {
     }
 
     fn state(&mut self) -> SqlResult<Vec<ScalarValue>> {
+        self.0.settle().map_err(external)?;
         let columns = self.0.partial(self.0.groups()).map_err(external)?;
         columns.iter().map(|column| ScalarValue::try_from_array(column, 0)).collect()
     }

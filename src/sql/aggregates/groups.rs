@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::logical_expr::EmitTo;
 
+use crate::batch::{Batch, Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::kernels::Workspace;
 use crate::sql::aggregates::accumulator::Aggregation;
@@ -17,7 +18,7 @@ use crate::sql::values::head::{self, HeadPlace};
 use crate::sql::values::rows::{GridChoice, LabelledRows, RoundedChunk};
 use crate::sql::values::sql_state::SqlState;
 use crate::sql::values::state_column::{self, States};
-use crate::state::{Accumulate, Shifts};
+use crate::state::{DeviceParts, Shifts, State, StatesByKey};
 
 /// Accumulates groups. Arguments are a vector, a label, then in any order a head and what rounds the rows.
 pub(in crate::sql) struct RowAggregation {
@@ -30,7 +31,15 @@ pub(in crate::sql) struct RowAggregation {
     groups: Vec<GroupedRows>,
     /// The shifts of the classes of each group.
     shifts: Vec<Shifts>,
+    /// What the device holds of the groups.
+    parts: DeviceParts<usize>,
     workspace: Workspace,
+}
+
+impl StatesByKey<usize> for Vec<GroupedRows> {
+    fn state(&mut self, group: &usize) -> Option<&mut State> {
+        self.get_mut(*group).map(|group| &mut group.summary.state)
+    }
 }
 
 /// Bytes that a group holds, the shifts of its classes among them.
@@ -53,12 +62,13 @@ impl RowAggregation {
         Self {
             scatter,
             takes_head,
+            workspace: settings.device.workspace(),
             settings,
             budget,
             finish,
             groups: Vec::new(),
             shifts: Vec::new(),
-            workspace: Workspace::default(),
+            parts: DeviceParts::default(),
         }
     }
 
@@ -97,7 +107,7 @@ impl Aggregation for RowAggregation {
         };
         let rows = LabelledRows::of(features, labels, filter, &self.settings)?;
         let takes_head = self.takes_head;
-        let Self { settings, groups, shifts, workspace, .. } = self;
+        let Self { settings, groups, shifts, parts, workspace, .. } = self;
         rows.nulls.iter().for_each(|&row| groups[group_of(row as usize)].summary.skipped_nulls += 1);
         rows.nonfinite.iter().for_each(|&row| groups[group_of(row as usize)].summary.skipped_nonfinite += 1);
         let rounding = rounding(rest)?;
@@ -110,14 +120,16 @@ impl Aggregation for RowAggregation {
             }
             let all = members.len() == 1;
             for (at, members) in members {
-                let group = &mut groups[at];
-                let known = group.summary.class_sums().dim();
+                let group = &groups[at];
+                let known = parts.dim(&at).unwrap_or_else(|| group.summary.class_sums().dim());
                 if known != 0 && known != chunk.batch.dim() {
                     return Err(differ_in_length(known, chunk.batch.dim()));
                 }
-                check_kind(&group.summary, &chunk.batch)?;
+                let label = parts.labels(&at).first().or_else(|| group.summary.class_sums().labels().first());
+                check_kind(label.map(Label::kind), &chunk.batch)?;
                 let members = (!all).then_some(members.as_slice());
-                group.summary.state.update(chunk, members, &shifts[at], workspace)?;
+                parts.update(&at, groups, chunk, members, &shifts[at], workspace)?;
+                let group = &mut groups[at];
                 group.summary.own_grid |= own_grid;
                 group.summary.significand_bits = group.summary.significand_bits.max(rows.significand_bits);
                 touched.insert(at);
@@ -154,10 +166,11 @@ impl Aggregation for RowAggregation {
     }
 
     fn retract(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.settle()?;
         let mut leaving = Self { takes_head: false, ..self.empty() };
         leaving.resize(1);
         std::mem::swap(&mut leaving.workspace, &mut self.workspace);
-        let outcome = leaving.update(values, &|_| 0, None);
+        let outcome = leaving.update(values, &|_| 0, None).and_then(|()| leaving.settle());
         std::mem::swap(&mut leaving.workspace, &mut self.workspace);
         outcome?;
         let leaving = &leaving.groups[0].summary;
@@ -167,6 +180,11 @@ impl Aggregation for RowAggregation {
         }
         self.groups[0].summary.subtract(leaving)?;
         self.note(0)
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.parts.settle(&mut self.groups, &mut self.workspace)?;
+        (0..self.groups.len()).try_for_each(|group| self.note(group))
     }
 
     fn take(&mut self, emit_to: EmitTo) -> Vec<GroupedRows> {
@@ -224,9 +242,9 @@ pub(in crate::sql) fn differ_in_length(expected: usize, found: usize) -> Error {
         .help("add the column that tells them apart to GROUP BY, or leave some out by WHERE")
 }
 
-fn check_kind(summary: &SqlState, batch: &crate::batch::Batch<'_>) -> Result<()> {
+fn check_kind(known: Option<LabelKind>, batch: &Batch<'_>) -> Result<()> {
     let found = batch.codes().first().map(|&code| batch.classes()[code as usize].kind());
-    match (summary.class_sums().label_kind(), found) {
+    match (known, found) {
         (Some(known), Some(found)) if known != found => {
             Err(Error::data("the labels of a group differ in type").with("detail", format!("{known} and {found}")))
         }

@@ -239,7 +239,8 @@ struct SecondPassGroups {
 
 impl SecondPassGroups {
     fn new(function: &SecondPassAggregate) -> Self {
-        Self { function: function.clone(), contexts: Vec::new(), groups: Vec::new(), workspace: Workspace::default() }
+        let workspace = function.settings.device.workspace();
+        Self { function: function.clone(), contexts: Vec::new(), groups: Vec::new(), workspace }
     }
 
     /// The context of a state and a head, each an array of one row.

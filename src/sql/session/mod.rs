@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::archive::{Policy, escaped};
 use crate::error::Result;
+use crate::kernels::DeviceChoice;
 use crate::sql::error::explain;
 use crate::sql::session::register::register;
 use crate::sql::settings::doubts::Doubts;
@@ -33,6 +34,8 @@ pub struct SessionOptions {
     /// Bytes that the states of a query, what is read for it and the operators of its plan may take together; `None` is no
     /// limit. What a function makes of a row, as `repeat` and `array_repeat` do, is not counted.
     pub memory: Option<u64>,
+    /// What works on the rows of aggregates; [`DeviceChoice::Auto`] is the CPU.
+    pub device: DeviceChoice,
     /// Names of tables and the files, directories or patterns that they stand for.
     pub tables: Vec<(String, String)>,
 }
@@ -82,10 +85,13 @@ pub async fn session(options: &SessionOptions) -> Result<SessionContext> {
     let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(catalogs).build();
     let context = SessionContext::new_with_state(state);
     register(&context);
-    if let Some(memory) = options.memory {
-        let key = format!("{}.memory", Settings::PREFIX);
-        let state = context.state_ref();
-        state.write().config_mut().options_mut().set(&key, &memory.to_string()).map_err(explain)?;
+    let set = |key: &str, value: String| {
+        let (key, state) = (format!("{}.{key}", Settings::PREFIX), context.state_ref());
+        state.write().config_mut().options_mut().set(&key, &value).map_err(explain)
+    };
+    options.memory.map(|memory| set("memory", memory.to_string())).transpose()?;
+    if options.device != DeviceChoice::Auto {
+        set("device", options.device.to_string())?;
     }
     if let Some(settings) = context.state_ref().write().config_mut().options_mut().extensions.get_mut::<Settings>() {
         settings.doubts = doubts.clone();

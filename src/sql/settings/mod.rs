@@ -15,6 +15,7 @@ use datafusion::execution::memory_pool::MemoryPool;
 
 use crate::archive::{ClassNames, HeadRows, Naming, Policy};
 use crate::error::{Error, Result};
+use crate::kernels::{Device, DeviceChoice};
 use crate::metrics::Options;
 use crate::sql::error::external;
 use crate::sql::settings::doubts::Doubts;
@@ -28,6 +29,7 @@ use crate::sql::settings::doubts::Doubts;
 /// | `nulls` | fail | rows with a null label, a null vector or a null in it: `fail` or `skip` |
 /// | `nonfinite` | fail | rows with a NaN or an infinity: `fail` or `skip` |
 /// | `memory` | none | bytes that all states of a query may take together |
+/// | `device` | cpu | what works on the rows of aggregates: `cpu`, `cuda` or `cuda:N` |
 /// | `head_rows` | none | which row of a head is which class: `label`, `one-based`, `rank` (among the labels of a state, as many as the rows), `names:FILE` |
 /// | `class_names` | none | a file of names of classes, for rows of heads |
 ///
@@ -43,6 +45,7 @@ pub struct Settings {
     pub(super) nonfinite: Policy,
     pub(super) memory: Option<u64>,
     pub(super) naming: Naming,
+    pub(super) device: Device,
     /// Where states have their memory, beside the operators of plans.
     pub(super) pool: Pool,
     /// What is to be said of the numbers that were made.
@@ -66,7 +69,8 @@ impl From<Arc<dyn MemoryPool>> for Pool {
 }
 
 /// The keys beside those of [`Options`].
-const KEYS: [&str; 7] = ["require_grid", "extra_bits", "nulls", "nonfinite", "memory", "head_rows", "class_names"];
+const KEYS: [&str; 8] =
+    ["require_grid", "extra_bits", "nulls", "nonfinite", "memory", "device", "head_rows", "class_names"];
 
 impl Settings {
     /// The settings of a session; the defaults if the functions are not registered with it.
@@ -95,6 +99,8 @@ impl Settings {
             "nulls" => self.nulls = policy(value)?,
             "nonfinite" => self.nonfinite = policy(value)?,
             "memory" => self.memory = Some(value.parse().map_err(|_| takes("a number of bytes"))?),
+            // The device itself is opened once, when it is set.
+            "device" => drop(value.parse::<DeviceChoice>().map_err(|_| takes("cpu, cuda or cuda:N"))?),
             "head_rows" => self.naming.rows = Some(HeadRows::parse(value)?),
             "class_names" => self.naming.names = Some(ClassNames::read(Path::new(value))?),
             _ => {
@@ -152,7 +158,14 @@ impl ExtensionOptions for Settings {
         for (key, value) in &typed {
             settings.assign(key, value).map_err(external)?;
         }
-        *self = Self { typed, pool: self.pool.clone(), doubts: self.doubts.clone(), ..settings };
+        let chosen = |typed: &BTreeMap<String, String>| -> DeviceChoice {
+            typed.get("device").and_then(|text| text.parse().ok()).unwrap_or_default()
+        };
+        let device = match chosen(&typed) {
+            choice if choice == chosen(&self.typed) => self.device.clone(),
+            choice => Device::chosen(choice).map_err(external)?,
+        };
+        *self = Self { typed, device, pool: self.pool.clone(), doubts: self.doubts.clone(), ..settings };
         Ok(())
     }
 
@@ -177,6 +190,7 @@ impl ExtensionOptions for Settings {
             entry("nulls", policy(self.nulls), "rows with nulls: fail or skip"),
             entry("nonfinite", policy(self.nonfinite), "rows with a NaN or an infinity: fail or skip"),
             entry("memory", self.memory.map(|bytes| bytes.to_string()), "bytes that states may take together"),
+            entry("device", Some(self.device.name().to_owned()), "what works on the rows of aggregates"),
             entry("head_rows", self.typed.get("head_rows").cloned(), "which row of a head is which class"),
             entry("class_names", self.typed.get("class_names").cloned(), "a file of names of classes"),
         ];

@@ -142,7 +142,7 @@ mod tests {
 
     fn run(sql: &str, tables: &[(&str, &str)]) -> Result<String> {
         let tables = tables.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect();
-        let options = SessionOptions { threads: 2, memory: None, tables };
+        let options = SessionOptions { threads: 2, tables, ..SessionOptions::default() };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         runtime.block_on(async {
             let context = session(&options).await?;

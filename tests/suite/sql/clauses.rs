@@ -8,7 +8,7 @@ use super::data;
 /// Runs statements; how many rows the last one has.
 fn run(sql: &str) -> Result<usize, Error> {
     let tables = vec![("f".to_owned(), data("flat"))];
-    let options = SessionOptions { threads: 2, memory: None, tables };
+    let options = SessionOptions { threads: 2, tables, ..SessionOptions::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_stack_size(8 << 20).build();
     runtime.unwrap().block_on(async {
         let context = nckit::sql::session(&options).await?;

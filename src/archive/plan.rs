@@ -58,7 +58,9 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     let request = &request.clone().without_label_file();
     let Discovered { files: mut found, passed, warnings } = discover(inputs, labels.as_deref())?;
     let wide = request.features.as_ref().filter(|features| is_pattern(features));
-    found.iter_mut().for_each(|found| found.source.wide = wide.cloned());
+    for found in &mut found {
+        found.source.wide = wide.cloned();
+    }
     let hive = Hive::of(&found);
     let mut filters = Filter::all(&request.filters);
     let found = select(found, &hive, &mut filters)?;

@@ -217,12 +217,11 @@ struct WideVectors {
     left: u64,
 }
 
+/// Values, and the rows that cannot be used.
+type Woven<V> = (Vec<V>, Vec<(u32, RowDefect)>);
+
 /// Vectors of which column `j` of `arrays` has element `dimensions[j]`; and the rows that have a null.
-fn woven<T: ArrowPrimitiveType>(
-    arrays: &[ArrayRef],
-    dimensions: &[usize],
-    rows: usize,
-) -> Result<(Vec<T::Native>, Vec<(u32, RowDefect)>)>
+fn woven<T: ArrowPrimitiveType>(arrays: &[ArrayRef], dimensions: &[usize], rows: usize) -> Result<Woven<T::Native>>
 where
     T::Native: Float,
 {

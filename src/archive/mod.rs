@@ -77,6 +77,8 @@ pub use request::{Key, Policy, Request};
 #[cfg(feature = "sql")]
 pub(crate) use row_policy::{RowAdvice, RowCheck, RowDefect, RowPolicy, RowStatus};
 pub use rows::{DecodedChunk, GroupRows, Skipped, Unit, Values, chunk_rows};
+#[cfg(feature = "sql")]
+pub(crate) use source::has_labels_apart;
 pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, Wanted};
 
 /// The code of a row without a label in [`code_labels`].

@@ -206,6 +206,12 @@ impl Source {
     }
 }
 
+/// Whether an input names features, and behind a comma the file of their labels.
+#[cfg(feature = "sql")]
+pub(crate) fn has_labels_apart(input: &str) -> bool {
+    Source::parse(input).is_ok_and(|source| source.labels.is_some())
+}
+
 /// The file of labels that was named.
 fn label_file(text: &str) -> Result<PathBuf> {
     match fs::metadata(text) {

@@ -24,8 +24,13 @@ pub(super) struct Body {
 pub(super) struct BufferReader(Source);
 
 enum Source {
-    Plain { bytes: Arc<dyn ReadAt>, at: u64, end: u64 },
-    Packed(Box<dyn Read + Send>),
+    Plain {
+        bytes: Arc<dyn ReadAt>,
+        at: u64,
+        end: u64,
+    },
+    /// Compressed, or read a few bytes at a time.
+    Streamed(Box<dyn Read + Send>),
 }
 
 impl fmt::Debug for BufferReader {
@@ -52,6 +57,9 @@ impl Read for Section {
 
 /// Bytes of a file that are read at a time to be decompressed.
 const INPUT: usize = 128 << 10;
+
+/// Bytes that are read at a time of which few are taken at a time.
+const SMALL: usize = 16 << 10;
 
 impl Body {
     /// The bytes of a buffer before compression.
@@ -86,7 +94,7 @@ impl Body {
             return plain(bytes, start + 8);
         }
         let section = BufReader::with_capacity(INPUT, Section { bytes, at: start + 8, end });
-        Ok(BufferReader(Source::Packed(match codec {
+        Ok(BufferReader(Source::Streamed(match codec {
             CompressionType::ZSTD => {
                 Box::new(zstd::stream::read::Decoder::with_buffer(section).map_err(|error| damaged(error.kind()))?)
             }
@@ -96,6 +104,15 @@ impl Body {
 }
 
 impl BufferReader {
+    /// The same for reading a few bytes at a time.
+    pub(super) fn buffered(self) -> Self {
+        let reader: Box<dyn Read + Send> = match self.0 {
+            Source::Plain { bytes, at, end } => Box::new(BufReader::with_capacity(SMALL, Section { bytes, at, end })),
+            Source::Streamed(reader) => Box::new(BufReader::with_capacity(SMALL, reader)),
+        };
+        Self(Source::Streamed(reader))
+    }
+
     /// Fills `out` with the next bytes.
     pub(super) fn fill(&mut self, out: &mut [u8]) -> Result<()> {
         match &mut self.0 {
@@ -106,8 +123,8 @@ impl BufferReader {
                 *at = after;
                 Ok(())
             }
-            Source::Packed(reader) => reader.read_exact(out).map_err(|error| match error.raw_os_error() {
-                None => damaged("a compressed buffer is broken or too short"),
+            Source::Streamed(reader) => reader.read_exact(out).map_err(|error| match error.raw_os_error() {
+                None => damaged("a buffer is broken or too short"),
                 Some(_) => Error::io("cannot read").with("detail", error.kind()).caused_by(error),
             }),
         }
@@ -120,7 +137,7 @@ impl BufferReader {
                 *at = at.checked_add(count).filter(|at| at <= end).ok_or_else(|| damaged("a buffer is too short"))?;
                 Ok(())
             }
-            Source::Packed(_) => {
+            Source::Streamed(_) => {
                 let mut sink = vec![0; count.min(INPUT as u64) as usize];
                 let mut left = count;
                 while left > 0 {

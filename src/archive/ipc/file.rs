@@ -152,11 +152,11 @@ impl ArrowFile {
         let largest = blocks.iter().filter(|block| block.is_compressed).map(|block| block.rows).max().unwrap_or(0);
         let batches = Batches { fields, dictionary_ids, roots, is_v5, dictionaries, blocks, starts };
         let dims = (0..columns.len()).filter_map(|root| match &columns[root].data_type {
-            DataType::FixedSizeList(_, dim) => Some(Ok(usize::try_from(*dim).ok())),
-            DataType::List(_) | DataType::LargeList(_) => Some(first_length(&batches, bytes, root)),
+            kind if kind.is_nested() => first_length(&batches, bytes, root).ok().flatten(),
             _ => None,
         });
-        let widest = dims.collect::<Result<Vec<_>>>()?.into_iter().flatten().max();
+        // What is wrong with a column is said once it is read.
+        let widest = dims.max();
         let least = largest.checked_next_power_of_two().unwrap_or(1 << 63);
         let unit_rows = (chunk_rows(widest.unwrap_or(1)) as u64).max(least);
         let fingerprint = joined(&[hash, sampled(&**bytes)?]);

@@ -31,7 +31,7 @@ impl Bits {
     /// From bit `first` on.
     fn new(mut reader: BufferReader, first: u64) -> Result<Self> {
         reader.skip(first / 8)?;
-        let mut bits = Self { reader, byte: 0, left: 0 };
+        let mut bits = Self { reader: reader.buffered(), byte: 0, left: 0 };
         (0..first % 8).try_for_each(|_| bits.next().map(drop))?;
         Ok(bits)
     }
@@ -114,6 +114,7 @@ fn open(body: &Body, walk: &mut Walk<'_>, kind: &DataType, segment: Segment) -> 
             let width = if matches!(kind, DataType::List(_)) { 4 } else { 8 };
             let mut reader = body.buffer(walk.buffer()?)?;
             reader.skip(segment.from * width as u64)?;
+            let mut reader = reader.buffered();
             let last = offset(&mut reader, width)?;
             (Lengths::Offsets { reader, width, last }, last, item)
         }
@@ -138,8 +139,10 @@ fn open(body: &Body, walk: &mut Walk<'_>, kind: &DataType, segment: Segment) -> 
 /// The length of the first list that is not null, of all batches.
 pub(super) fn first_length(batches: &Batches, bytes: &Arc<dyn ReadAt>, root: usize) -> Result<Option<usize>> {
     let kind = batches.data_type(root);
+    let empty = || Error::data("the first feature vector is empty");
     if let DataType::FixedSizeList(_, dim) = kind {
-        return Ok(usize::try_from(*dim).ok());
+        let dim = usize::try_from(*dim).ok().filter(|&dim| dim > 0);
+        return dim.map(Some).ok_or_else(empty);
     }
     for batch in 0..batches.blocks.len() {
         let segment = Segment { batch, from: 0, rows: batches.blocks[batch].rows };
@@ -152,7 +155,7 @@ pub(super) fn first_length(batches: &Batches, bytes: &Arc<dyn ReadAt>, root: usi
             let length = lists.lengths.next()?;
             if valid {
                 return match length {
-                    0 => Err(Error::data("the first feature vector is empty")),
+                    0 => Err(empty()),
                     length => usize::try_from(length).map(Some).map_err(damaged),
                 };
             }

@@ -106,7 +106,7 @@ fn digits_in_every_format_are_the_same_states() {
             let batch = batch(digits.dim, &digits.values, &digits.labels);
             fs::write(
                 to.with_extension("arrow"),
-                arrow(&[batch.slice(0, 500), batch.slice(500, batch.num_rows() - 500)], false, None),
+                arrow(&[batch.slice(0, 99), batch.slice(99, batch.num_rows() - 99)], false, None),
             )
             .unwrap();
         }),
@@ -255,4 +255,53 @@ fn further_rows_have_labels_of_their_own() {
     put(&place, "train_y.npy", labels(&rows(1, 60).1.iter().map(|class| (class * 2) % 3).collect::<Vec<_>>()));
     let verified = place.run(&["verify", "t.ncst", "--inputs", "train_features.npy,train_y.npy"]);
     assert_eq!(verified.status.code(), Some(1), "{}", said(&verified));
+}
+
+#[test]
+fn data_sets_as_hugging_face_saves_them_have_splits_for_a_key() {
+    let place = Place::new();
+    for (split, seed) in [("train", 1), ("test", 2)] {
+        let (values, classes) = rows(seed, 60);
+        let whole = batch(4, &values, &classes);
+        for (part, rows) in [whole.slice(0, 40), whole.slice(40, 20)].into_iter().enumerate() {
+            put(&place, &format!("set/{split}/data-0000{part}-of-00002.arrow"), arrow(&[rows], true, None));
+        }
+        put(&place, &format!("set/{split}/state.json"), b"{}".to_vec());
+        put(&place, &format!("set/{split}/dataset_info.json"), b"{}".to_vec());
+        let column = ints(classes.iter().map(|&class| class as i32).collect());
+        let columns = [("feature", vectors(values, 4)), ("label", column)];
+        place.write_columns(&format!("hive/split={split}/x.parquet"), &columns, 99);
+    }
+    put(&place, "set/dataset_dict.json", b"{\"splits\": [\"train\", \"test\"]}".to_vec());
+    let by_split =
+        |input: &str| place.run(&["measure", input, "--group-by=split", METRICS, "--format=csv", "--grid=-20"]);
+    let (found, expected) = (by_split("set"), by_split("hive"));
+    assert!(found.status.success(), "{}", said(&found));
+    assert_eq!(found.stdout, expected.stdout);
+    assert!(!said(&found).contains("passed"), "{}", said(&found));
+    let one = |input: &str| {
+        place.succeed(&["measure", input, "--where=split=test", METRICS, "--format=csv", "--grid=-20", "-q"])
+    };
+    assert_eq!(one("set"), one("hive"));
+}
+
+#[cfg(feature = "sql")]
+#[test]
+fn tables_have_their_labels_behind_a_comma() {
+    let place = Place::new();
+    let (values, classes) = rows(1, 60);
+    put(&place, "h.npy", features(4, &values));
+    put(&place, "l.csv", classes.iter().map(|class| format!("{class}\n")).collect::<Vec<_>>().concat().into_bytes());
+    put(&place, "both.npz", npz(&[("a", features(4, &values)), ("b", labels(&classes))], Packed::Stored));
+    let of = |table: &str| {
+        place.succeed(&[
+            "sql",
+            "-q",
+            "-c",
+            &format!("SELECT count(*) AS n, nc1_cdnv(feature, label) AS v FROM '{table}'"),
+        ])
+    };
+    let found = of("h.npy,l.csv");
+    assert!(found.contains("\"n\":60"), "{found}");
+    assert_eq!(of("both.npz:a,b"), found);
 }

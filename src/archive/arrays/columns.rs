@@ -251,9 +251,10 @@ pub(super) fn all(arrays: &[StoredArray], layers: bool) -> Result<Chosen> {
     if let Some(&other) = labels.first().filter(|_| !labels.contains(&rows)) {
         return Err(unequal_rows(rows, other));
     }
+    let names: BTreeSet<&str> = vectors.iter().map(|(array, _)| array.name.as_str()).collect();
     let mut chosen: Vec<(StoredArray, Role)> = Vec::new();
     for (array, role) in with_roles {
-        let is_chosen = vectors.iter().any(|(vectors, _)| vectors.name == array.name);
+        let is_chosen = is_vectors(role) && names.contains(array.name.as_str());
         let is_beside = matches!(role, Role::Single | Role::Lists) && array.rows(role) == rows;
         if is_chosen || is_beside {
             chosen.push((array.clone(), role));

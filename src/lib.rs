@@ -2,14 +2,13 @@
 //!
 //! When a classifier trains past zero error, the features of a class shrink to their mean (NC1), the means form a
 //! simplex (NC2), the classifier aligns with them (NC3), and decisions become nearest-class-centre (NC4); NC5 says how
-//! out-of-distribution data sits beside them. This crate measures that from features in Parquet files too large for
-//! memory.
+//! out-of-distribution data sits beside them. This crate measures that from features in files too large for memory.
 //!
 //! # The flow
 //!
 //! ```text
 //! archive ─▶ batch ─▶ state ─▶ merge ─▶ statistics ─▶ metrics ─▶ report
-//! Parquet    N×D      update   add      linalg        NC1…NC5    table, JSON, CSV, Parquet
+//! files      N×D      update   add      linalg        NC1…NC5    table, JSON, CSV, Parquet
 //!            └───── map ────┘└ reduce ┘└────────────── finish ────────────┘
 //! ```
 //!
@@ -46,6 +45,7 @@
 //! | which rows are used, refused or left out | `archive/row_policy.rs`; whole classes (`--min-count`): `metrics/options.rs`, asked by `pipeline/first_pass/count.rs`, and by `pipeline/finish.rs` and SQL for states that exist already |
 //! | where a page of Parquet is decoded | `archive/parquet/pages`; pages with nulls and rare encodings: `archive/parquet/batches.rs` |
 //! | where a new format of files goes | `archive/container.rs`, `docs/adding-a-format.md` |
+//! | where arrays are read | `archive/npy/` and `archive/safetensors/` their headers, `archive/arrays/` their rows; labels in a second file: `archive/labelled.rs` |
 //! | what SQL makes of `nc1_pinv(feature, label)` | `sql/aggregates/of_rows.rs` (`simplify`): it becomes `nc1_pinv_of(nc_state(feature, label))`, which `sql/functions/of_state.rs` hands to `metrics::measure` |
 //! | where a device takes over | [`kernels::Kernels`], [`kernels::DeviceSums`]; which rows go there: `state/device_parts.rs`; the CUDA kernels: `kernels/cuda`, `docs/gpu.md` |
 //! | what a state file holds, byte by byte | `store/format.rs`, `docs/state-file.md` |

@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
-use super::container::{Container, Format};
+use super::container::Container;
 use super::discover::Found;
 use super::dtype::VectorType;
 use super::open_files::OpenedFile;
-use super::read_at::{self, ReadAt, Version};
+use super::read_at::{ReadAt, Version};
 use super::rows::Unit;
+use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A file of an archive.
 #[derive(Clone, Debug)]
 pub struct File {
-    /// Where it is opened.
+    /// Where it is opened; [`paths`](Self::paths) has the file of its labels too, if there is one.
     pub path: PathBuf,
     /// The path as the input named it, control characters escaped: for people.
     pub shown: String,
@@ -36,13 +37,14 @@ pub struct File {
     /// Bytes of memory that its container takes.
     pub(super) memory: u64,
     pub(super) version: Version,
-    pub(super) format: &'static dyn Format,
+    pub(super) source: Source,
 }
 
 /// A planned file, as ledgers keep it, to be found again in a later run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// Where it is opened, from the root of the file system.
+    /// Where it is opened, from the root of the file system. Behind a zero follows whatever else is to be opened: the file
+    /// of the labels, or the names of arrays.
     pub path: PathBuf,
     /// [`File::shown`].
     pub shown: String,
@@ -63,11 +65,10 @@ pub(super) const CHANGED: &str = "the file has changed since the plan was made";
 /// What must be true of a file when it is opened again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pinned<'a> {
-    pub(super) path: &'a Path,
+    pub(super) source: &'a Source,
     pub(super) shown: &'a str,
     pub(super) version: Version,
     pub(super) footer_hash: u64,
-    pub(super) format: &'static dyn Format,
 }
 
 /// The files of an archive or a table, and the containers of those that are being read.
@@ -142,9 +143,9 @@ pub(super) fn units(container: &dyn Container, file: usize, columns: &[usize]) -
 impl File {
     /// The entry of a file that has been opened.
     pub(super) fn new(found: Found, file: &OpenedFile) -> Self {
-        let OpenedFile { version, format, container } = file;
+        let OpenedFile { version, container } = file;
         Self {
-            path: found.path,
+            path: found.source.path.clone(),
             shown: found.shown,
             name: found.name,
             size: version.size,
@@ -153,24 +154,23 @@ impl File {
             keys: found.keys,
             memory: container.memory(),
             version: *version,
-            format: *format,
+            source: found.source,
         }
     }
 
+    /// The files that are opened for it.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.source.paths()
+    }
+
     pub(super) fn pinned(&self) -> Pinned<'_> {
-        Pinned {
-            path: &self.path,
-            shown: &self.shown,
-            version: self.version,
-            footer_hash: self.footer_hash,
-            format: self.format,
-        }
+        Pinned { source: &self.source, shown: &self.shown, version: self.version, footer_hash: self.footer_hash }
     }
 
     /// What has to be kept to plan it again.
     pub fn planned(&self) -> io::Result<Planned> {
         Ok(Planned {
-            path: std::path::absolute(&self.path)?,
+            path: self.source.encoded()?,
             shown: self.shown.clone(),
             name: self.name.clone(),
             keys: self.keys.clone(),
@@ -192,7 +192,7 @@ impl Pinned<'_> {
     /// Opens the file and checks that it has not changed; reads its container only if the version alone does not show that.
     fn reopen(&self) -> Result<Reopened> {
         let changed = |what: &str| Error::data(CHANGED).with("detail", what);
-        let (bytes, version) = read_at::open(self.path).map_err(|error| match error.kind() {
+        let (bytes, version) = self.source.open().map_err(|error| match error.kind() {
             ErrorKind::Missing => changed("it is gone"),
             _ => error,
         })?;
@@ -203,7 +203,7 @@ impl Pinned<'_> {
             return Err(changed("size or time of writing"));
         }
         // Perhaps a copy with the same times, or only its mode or links have changed.
-        let container = self.format.open(&bytes).map_err(|_| changed("its footer"))?;
+        let container = self.source.container(&bytes).map_err(|_| changed("its footer"))?;
         if container.fingerprint() != self.footer_hash {
             return Err(changed("its footer"));
         }
@@ -242,7 +242,7 @@ impl Containers {
         if let Some((_, container)) = cached().iter().find(|(known, _)| *known == file) {
             return Ok((bytes, container.clone()));
         }
-        let container = pinned.format.open(&bytes).map_err(place)?;
+        let container = pinned.source.container(&bytes).map_err(place)?;
         if container.fingerprint() != pinned.footer_hash {
             return Err(place(Error::data(CHANGED).with("detail", "its footer")));
         }

@@ -3,13 +3,11 @@
 use super::codes::label_kind;
 use super::dtype::{Dtype, Dtypes};
 use super::escape::escaped;
+use super::names::{FEATURE_NAMES, LABEL_NAMES, MORE_FEATURE_NAMES, MORE_LABEL_NAMES};
 use super::request::Request;
-use super::schema::{LABEL_NAMES, Schema, list};
+use super::schema::{Schema, list};
 use super::unusable;
 use crate::error::{Error, Result, did_you_mean};
-
-const FEATURE_NAMES: [&str; 8] =
-    ["feature", "features", "embedding", "embeddings", "emb", "vector", "hidden_state", "hidden_states"];
 
 impl Schema<'_> {
     /// Chooses the column of the vectors; the text says why.
@@ -32,8 +30,11 @@ impl Schema<'_> {
             [] => Err(unusable::features(self)),
             [only] => Ok((only, "only vector column")),
             _ => {
-                let known = |&root: &usize| FEATURE_NAMES.contains(&self.column(root).name.as_str());
-                let known: Vec<usize> = vectors.iter().copied().filter(known).collect();
+                let called = |names: &[&str]| -> Vec<usize> {
+                    vectors.iter().copied().filter(|&root| names.contains(&self.column(root).name.as_str())).collect()
+                };
+                let known = called(&FEATURE_NAMES);
+                let known = if known.is_empty() { called(&MORE_FEATURE_NAMES) } else { known };
                 if let [only] = known[..] {
                     return Ok((only, "well-known name"));
                 }
@@ -90,10 +91,14 @@ impl Schema<'_> {
                 None => return Err(self.no_column(name, "labels", self.scalars())),
             }
         }
-        let known = self.names_of(|schema, root| {
-            LABEL_NAMES.contains(&schema.column(root).name.as_str())
-                && label_kind(&schema.column(root).data_type).is_some()
-        });
+        let called = |names: &[&str]| {
+            self.names_of(|schema, root| {
+                names.contains(&schema.column(root).name.as_str())
+                    && label_kind(&schema.column(root).data_type).is_some()
+            })
+        };
+        let known = called(&LABEL_NAMES);
+        let known = if known.is_empty() { called(&MORE_LABEL_NAMES) } else { known };
         match known[..] {
             [] if request.labels_optional => Ok(None),
             [] => Err(unusable::labels(self)),

@@ -13,10 +13,25 @@ use super::read_at::ReadAt;
 use super::rows::Values;
 use super::vectors::Vectors;
 use crate::batch::Label;
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// Which arrays of a file are read, by their names in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ArrayNames {
+    pub(super) features: String,
+    /// `None` if the labels are elsewhere, or there are none.
+    pub(super) labels: Option<String>,
+}
 
 /// A format of files.
 pub(super) trait Format: fmt::Debug + Sync {
+    /// What a file of this format is, as `a NumPy array (.npy)`.
+    fn what(&self) -> &'static str;
+
+    /// Of several formats that a search finds, only files of the one with the least number are read: weights, caches and
+    /// parts of tables often lie beside the tables themselves.
+    fn precedence(&self) -> u8;
+
     /// Extensions, in small letters, of files that are of this format whatever is in them.
     fn extensions(&self) -> &'static [&'static str];
 
@@ -36,7 +51,20 @@ pub(super) trait Format: fmt::Debug + Sync {
     ///
     /// [`Data`](crate::error::ErrorKind::Data) if the file is damaged.
     fn open(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>>;
+
+    /// The same of these arrays of a file, as the columns [`FEATURE`] and [`LABEL`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open); [`Usage`](crate::error::ErrorKind::Usage) if there are no such arrays.
+    fn open_arrays(&self, _bytes: &Arc<dyn ReadAt>, _names: &ArrayNames) -> Result<Arc<dyn Container>> {
+        Err(Error::usage("only .npz and .safetensors files have arrays to choose from").with("file is", self.what()))
+    }
 }
+
+/// The columns of files that do not name them.
+pub(super) const FEATURE: &str = "feature";
+pub(super) const LABEL: &str = "label";
 
 /// What a file says of its columns and units. The file itself may be closed, so containers of many files can be kept.
 pub(super) trait Container: fmt::Debug + Send + Sync {
@@ -105,6 +133,13 @@ pub(super) struct StoredColumn {
     pub(super) written_type: DataType,
     /// Whether a column of fixed-size binary may hold numbers; UUIDs, decimals and intervals do not.
     pub(super) is_plain: bool,
+}
+
+impl StoredColumn {
+    /// A column of a type that says all of it.
+    pub(super) fn new(name: impl Into<String>, data_type: DataType) -> Self {
+        Self { name: name.into(), written_type: data_type.clone(), data_type, is_plain: true }
+    }
 }
 
 /// A unit whose rows are being read.

@@ -1,24 +1,28 @@
 //! Finds the files that inputs lead to, their names and their hive keys.
 
-use std::cmp::Ordering;
+mod arrays;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
+use super::container::Format;
 use super::damage::damaged;
 use super::escape::escaped;
 use super::foreign::{self, TEXT};
 use super::formats::{self, HEAD, TAIL};
+use super::natural::natural;
 use super::passed::Passed;
 use super::pattern::{self, Ways, is_marker, is_pattern, unlistable};
 use super::read_at::{kind_of, not_a_file};
+use super::source::Source;
 use crate::error::{Error, Result};
 
 /// A file that an input leads to.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
-    pub(super) path: PathBuf,
+    pub(super) source: Source,
     pub(super) canonical: PathBuf,
     pub(super) shown: String,
     pub(super) name: String,
@@ -40,29 +44,33 @@ pub(super) struct Discovered {
 #[derive(Debug, Default)]
 struct Search {
     found: Vec<Found>,
+    /// The formats of those files that no input names, but a search has found.
+    formats: HashMap<PathBuf, &'static dyn Format>,
     passed: Vec<Passed>,
     warnings: Vec<String>,
 }
 
-/// All files that the inputs lead to.
+/// All files that the inputs lead to, and the labels of those that have them in other files: in `labels`, or in files that
+/// are found by their names.
 ///
 /// A file that is reached twice counts once, unless its hive keys differ; then the duplicate is reported later.
-pub(super) fn discover(inputs: &[String]) -> Result<Discovered> {
+pub(super) fn discover(inputs: &[String], labels: Option<&Path>) -> Result<Discovered> {
     let mut search = Search::default();
     for input in inputs {
         search.expand(input).map_err(|error| error.with_default("input", escaped(input)))?;
     }
-    let Search { mut found, passed, mut warnings } = search;
+    search.find_labels(labels)?;
+    let Search { mut found, passed, mut warnings, .. } = search;
     // The longest of several names stays, so that the order of the inputs does not matter.
     found.sort_by(|a, b| {
         let depth = |file: &Found| file.name.split('/').count();
-        (&a.canonical, depth(b), &a.shown).cmp(&(&b.canonical, depth(a), &b.shown))
+        (&a.canonical, &a.source, depth(b), &a.shown).cmp(&(&b.canonical, &b.source, depth(a), &b.shown))
     });
     let mut again = Vec::new();
     let mut files: Vec<Found> = Vec::with_capacity(found.len());
     for file in found {
         let before = files.iter().rev().take_while(|other| other.canonical == file.canonical);
-        if before.into_iter().any(|other| other.keys == file.keys) {
+        if before.into_iter().any(|other| other.keys == file.keys && other.source.is_same_part(&file.source)) {
             again.push(file.shown);
         } else {
             files.push(file);
@@ -77,21 +85,45 @@ pub(super) fn discover(inputs: &[String]) -> Result<Discovered> {
     Ok(Discovered { files, passed, warnings })
 }
 
+/// What writers leave beside data: nobody needs to know of it.
+const METADATA: [&str; 3] = ["state.json", "dataset_info.json", "dataset_dict.json"];
+
 /// What lies at a path.
 enum Content {
-    Data,
+    Data(&'static dyn Format),
     /// Something else, as `a NumPy array (.npy)`, and what to do with it.
     Other(String, Option<String>),
 }
 
 impl Search {
     fn expand(&mut self, input: &str) -> Result<()> {
-        let path = Path::new(input);
+        let source = Source::parse(input)?;
+        let path = source.path.as_path();
+        let input = &*path.to_string_lossy();
+        let begun = self.found.len();
+        self.expand_path(path, input)?;
+        for found in &mut self.found[begun..] {
+            (found.source.labels, found.source.arrays) = (source.labels.clone(), source.arrays.clone());
+            // Ledgers know features by their file, wherever their labels are.
+            let (arrays, labels) = source.suffixes();
+            found.shown += &escaped(&format!("{arrays}{labels}"));
+            found.name += &escaped(&arrays);
+        }
+        self.keep_first_format(begun);
+        Ok(())
+    }
+
+    fn expand_path(&mut self, path: &Path, input: &str) -> Result<()> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
                 let before = (self.found.len(), self.passed.len());
                 self.walk(path, path.components().count(), &mut Ways::default())?;
-                return self.check_found(before, "the directory holds no Parquet file");
+                if let Some(store) = foreign::directory(path).filter(|_| self.found.len() == before.0) {
+                    return Err(Error::missing("the directory holds no file of features")
+                        .with("found", store.what)
+                        .help(store.help));
+                }
+                return self.check_found(before, "the directory holds no file of features");
             }
             Ok(metadata) if !metadata.is_file() => return Err(not_a_file(&metadata)),
             Ok(_) => return self.push(path, path.components().count() - 1),
@@ -122,10 +154,10 @@ impl Search {
                 self.take(path, fixed)?;
             }
         }
-        self.check_found(before, "no Parquet file matches")
+        self.check_found(before, "no file of features matches")
     }
 
-    /// All Parquet files below a directory, whatever they are called.
+    /// All files of features below a directory, whatever they are called.
     fn walk(&mut self, directory: &Path, fixed: usize, ways: &mut Ways) -> Result<()> {
         ways.enter(directory, |ways| {
             let failed = |error: io::Error| unlistable(directory, error);
@@ -146,9 +178,12 @@ impl Search {
     /// Adds what lies in a directory or matches a pattern, if it is data.
     fn take(&mut self, path: &Path, fixed: usize) -> Result<()> {
         match content(path).map_err(|error| error.with("file", escaped(&path.to_string_lossy())))? {
-            Content::Data => self.push(path, fixed)?,
+            Content::Data(format) => {
+                self.push(path, fixed)?;
+                self.formats.insert(path.to_owned(), format);
+            }
             Content::Other(what, help) => {
-                self.pass(path, &what, false);
+                self.pass(path, &what, METADATA.iter().any(|name| path.ends_with(name)));
                 if let (Some(passed), Some(help)) = (self.passed.last_mut(), help) {
                     passed.help = help;
                 }
@@ -167,8 +202,8 @@ impl Search {
         // Metadata of writers is expected. Data that somebody has hidden by its name is worth a note.
         let named = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_'));
         let metadata = ["_metadata", "_common_metadata"].iter().any(|known| path.ends_with(known));
-        let data = named && !metadata && path.is_file() && matches!(content(path), Ok(Content::Data));
-        self.pass(path, if data { "Parquet, but hidden by its name" } else { "metadata by its name" }, !data);
+        let data = named && !metadata && path.is_file() && matches!(content(path), Ok(Content::Data(_)));
+        self.pass(path, if data { "features, but hidden by its name" } else { "metadata by its name" }, !data);
     }
 
     fn pass(&mut self, path: &Path, reason: &str, expected: bool) {
@@ -193,44 +228,51 @@ impl Search {
     }
 }
 
+/// The split that a file belongs to, if it lies in a dictionary of data sets as Hugging Face saves them: its directory.
+fn split_of(path: &Path) -> Option<String> {
+    let split = path.parent().filter(|_| path.extension().is_some_and(|extension| extension == "arrow"))?;
+    let is_dictionary = split.parent()?.join("dataset_dict.json").is_file();
+    is_dictionary.then(|| split.file_name().map(|name| name.to_string_lossy().into_owned()))?
+}
+
 /// What a file holds, by its name or else by its first and last bytes.
 fn content(path: &Path) -> Result<Content> {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    let named_data = extension.is_some_and(|extension| formats::is_named(&extension));
+    let named = formats::named(path);
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         // A broken link with that name is missing data.
-        Err(_) if named_data => return Ok(Content::Data),
-        Err(error) => return Ok(Content::Other(format!("cannot be opened ({})", error.kind()), None)),
+        Err(error) => {
+            let other = Content::Other(format!("cannot be opened ({})", error.kind()), None);
+            return Ok(named.map_or(other, Content::Data));
+        }
     };
     if !metadata.is_file() {
         let other = Content::Other(kind_of(&metadata).to_owned(), None);
-        return if named_data { Err(not_a_file(&metadata)) } else { Ok(other) };
+        return if named.is_some() { Err(not_a_file(&metadata)) } else { Ok(other) };
     }
-    if named_data {
-        return Ok(Content::Data);
+    if let Some(format) = named {
+        return Ok(Content::Data(format));
     }
     let looked = look(path);
     let (head, tail) = match looked {
         Ok(looked) => looked,
         Err(error) => return Ok(Content::Other(format!("cannot be opened ({})", error.kind()), None)),
     };
-    if formats::recognise(&head, &tail).is_some() {
-        return Ok(Content::Data);
+    if let Some(format) = formats::recognise(&head, &tail) {
+        return Ok(Content::Data(format));
     }
     let shown = escaped(&path.to_string_lossy());
-    Ok(match foreign::recognise(&head, metadata.len(), &shown) {
+    Ok(match foreign::recognise(&head, &shown) {
         Some(foreign) => Content::Other(foreign.what.to_owned(), Some(foreign.help)),
         None if head.is_empty() => Content::Other("empty".to_owned(), None),
-        None => Content::Other("not Parquet".to_owned(), None),
+        None => Content::Other("of no known format".to_owned(), None),
     })
 }
 
 /// Adds to the error of a damaged file which other format it has, if that is known.
 pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
-    let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
     let head = look(path).map(|(head, _)| head).unwrap_or_default();
-    let known = foreign::recognise(&head, size, shown).filter(|foreign| foreign.what != TEXT);
+    let known = foreign::recognise(&head, shown).filter(|foreign| foreign.what != TEXT);
     match known.filter(|_| formats::recognise(&head, &[]).is_none()) {
         Some(foreign) => damaged(format!("it is {}", foreign.what)).help(foreign.help),
         None => error,
@@ -261,8 +303,11 @@ impl Search {
         let directories = &parts[..parts.len() - 1];
         let first_key = directories.iter().position(|part| hive(part).is_some()).unwrap_or(parts.len());
         let name = escaped(&parts[fixed.min(first_key).min(directories.len())..].join("/"));
-        let keys = directories.iter().filter_map(|part| hive(part)).collect();
-        self.found.push(Found { path: path.to_owned(), canonical, shown, name, keys });
+        let mut keys: BTreeMap<String, String> = directories.iter().filter_map(|part| hive(part)).collect();
+        if let Some(split) = split_of(path) {
+            keys.entry("split".to_owned()).or_insert(split);
+        }
+        self.found.push(Found { source: Source::of(path.to_owned()), canonical, shown, name, keys });
         Ok(())
     }
 }
@@ -325,42 +370,9 @@ fn distinguish(files: &mut [Found]) {
     }
 }
 
-/// Compares text with numbers ordered as numbers: `part-2` before `part-10`.
-pub(super) fn natural(a: &str, b: &str) -> Ordering {
-    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
-    while let (Some(&p), Some(&q)) = (x.first(), y.first()) {
-        let order = if p.is_ascii_digit() && q.is_ascii_digit() {
-            let (m, n) = (number(&mut x), number(&mut y));
-            m.len().cmp(&n.len()).then_with(|| m.cmp(n))
-        } else {
-            (x, y) = (&x[1..], &y[1..]);
-            p.cmp(&q)
-        };
-        if order.is_ne() {
-            return order;
-        }
-    }
-    x.len().cmp(&y.len()).then_with(|| a.cmp(b))
-}
-
-/// Takes the digits off the beginning of `text`, without leading zeros.
-fn number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
-    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
-    *text = rest;
-    &digits[digits.iter().position(|&digit| digit != b'0').unwrap_or(end)..]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_in_names_are_ordered_as_numbers() {
-        let mut names = ["e=10/p", "e=9/p", "e=09/p", "e=9/o", "f", "e=", "e=9/p2", "e=9/p10"];
-        names.sort_by(|a, b| natural(a, b));
-        assert_eq!(names, ["e=", "e=9/o", "e=09/p", "e=9/p", "e=9/p2", "e=9/p10", "e=10/p", "f"]);
-    }
 
     #[test]
     fn hive_keys_are_percent_decoded() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::catalogue::Pinned;
-use super::read_at::{self, ReadAt};
+use super::read_at::ReadAt;
 use crate::error::{Error, Result};
 
 /// Bytes that are read at a time. Most files differ in the first step.
@@ -98,7 +98,7 @@ struct Steps<'a> {
 impl<'a> Steps<'a> {
     /// The first `length` bytes of a file, or all of them.
     fn open(file: &'a Pinned<'a>, length: u64) -> Result<Self> {
-        let (bytes, version) = read_at::open(file.path).map_err(|error| error.with("file", file.shown))?;
+        let (bytes, version) = file.source.open().map_err(|error| error.with("file", file.shown))?;
         Ok(Self { file, bytes, at: 0, end: length.min(version.size), buffer: vec![0; STEP] })
     }
 

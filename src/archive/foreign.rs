@@ -1,6 +1,9 @@
 //! Recognises files of other formats by their first bytes, and says how to convert them.
 
 use std::fmt::Write as _;
+use std::path::Path;
+
+use super::escape::escaped;
 
 /// A file of another format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +34,6 @@ enum Remedy {
     Words(&'static str),
 }
 
-const NPZ: (&str, Remedy) = (
-    "NumPy arrays (.npz)",
-    Remedy::Python(
-        "numpy as np",
-        "z = np.load(FILE)\nrows = {\"feature\": list(z[\"features\"]), \"label\": z[\"labels\"]}",
-    ),
-);
 const TORCH: (&str, Remedy) = (
     "a PyTorch file (.pt)",
     Remedy::Python(
@@ -45,13 +41,6 @@ const TORCH: (&str, Remedy) = (
         "t = torch.load(FILE, map_location=\"cpu\")\n\
          x, y = t[\"features\"].float().numpy(), t[\"labels\"].numpy()\n\
          rows = {\"feature\": list(x), \"label\": y}",
-    ),
-);
-const SAFETENSORS: (&str, Remedy) = (
-    "a safetensors file",
-    Remedy::Python(
-        "safetensors.numpy as st",
-        "t = st.load_file(FILE)\nrows = {\"feature\": list(t[\"features\"]), \"label\": t[\"labels\"]}",
     ),
 );
 const JSON: (&str, Remedy) = ("JSON", Remedy::Python("pyarrow.json as js", "rows = js.read_json(FILE).to_pydict()"));
@@ -64,31 +53,13 @@ const CSV: (&str, Remedy) = (
          rows = {\"feature\": list(x), \"label\": t[\"label\"]}",
     ),
 );
-const UNPACK: Remedy = Remedy::Words("unpack it first; Parquet is compressed inside of the file");
+const UNPACK: Remedy = Remedy::Words("unpack it first; Parquet and .npz are compressed inside of the file");
 
-const KINDS: [ForeignKind; 24] = [
-    kind(
-        (0, b"\x93NUMPY"),
-        "a NumPy array (.npy)",
-        Remedy::Python(
-            "numpy as np",
-            "x, y = np.load(FILE), np.load(\"labels.npy\")\nrows = {\"feature\": list(x), \"label\": y}",
-        ),
-    ),
+const KINDS: [ForeignKind; 21] = [
     kind(
         (0, b"\x89NCST\r\n\n"),
         "an nckit state file",
         Remedy::Words("nckit finish FILE measures it, and nckit merge adds states up"),
-    ),
-    kind(
-        (0, b"ARROW1\0\0"),
-        "an Arrow IPC file (Feather)",
-        Remedy::Python("pyarrow.ipc", "rows = pa.ipc.open_file(FILE).read_all().to_pydict()"),
-    ),
-    kind(
-        (0, b"\xff\xff\xff\xff"),
-        "an Arrow IPC stream",
-        Remedy::Python("pyarrow.ipc", "rows = pa.ipc.open_stream(FILE).read_all().to_pydict()"),
     ),
     kind(
         (0, b"FEA1"),
@@ -155,12 +126,12 @@ const fn kind(magic: (usize, &'static [u8]), what: &'static str, way: Remedy) ->
     ForeignKind { magic, what, way }
 }
 
-/// Recognises a file of `size` bytes by how it begins; `None` if that is not known.
-pub(super) fn recognise(head: &[u8], size: u64, shown: &str) -> Option<Foreign> {
+/// Recognises a file by how it begins; `None` if that is not known.
+pub(super) fn recognise(head: &[u8], shown: &str) -> Option<Foreign> {
     let begins = |kind: &&ForeignKind| head.get(kind.magic.0..).is_some_and(|rest| rest.starts_with(kind.magic.1));
     let (what, way) = match KINDS.iter().find(begins) {
         Some(kind) => (kind.what, kind.way),
-        None => zip(head).or_else(|| safetensors(head, size)).or_else(|| text(head))?,
+        None => zip(head).or_else(|| text(head))?,
     };
     Some(Foreign { what, help: way.help(shown) })
 }
@@ -173,16 +144,9 @@ fn zip(head: &[u8]) -> Option<(&'static str, Remedy)> {
     let length = head.get(26..28).map_or(0, |bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
     let name = head.get(30..30 + length).unwrap_or_default();
     Some(match name {
-        name if name.ends_with(b".npy") => NPZ,
         name if name.ends_with(b"/data.pkl") || name.ends_with(b"/.format_version") => TORCH,
         _ => ("a zip archive", UNPACK),
     })
-}
-
-/// Safetensors: the length of a header, then the header in JSON.
-fn safetensors(head: &[u8], size: u64) -> Option<(&'static str, Remedy)> {
-    let (length, header) = head.split_first_chunk::<8>()?;
-    (header.starts_with(b"{") && u64::from_le_bytes(*length) < size).then_some(SAFETENSORS)
 }
 
 /// Whether text begins as an object or an array does in JSON; a section of a TOML file begins as `[name]`.
@@ -219,7 +183,16 @@ fn text(head: &[u8]) -> Option<(&'static str, Remedy)> {
                 Some(marks) => marks == columns(first) || (third.is_none() && marks > 0 && marks < columns(first)),
             }
     });
-    Some(if is_table { CSV } else { (TEXT, Remedy::Words("nckit reads Parquet files")) })
+    Some(if is_table {
+        CSV
+    } else {
+        (
+            TEXT,
+            Remedy::Words(
+                "nckit reads features from Parquet, Arrow, .npy, .npz and .safetensors files; labels can be text",
+            ),
+        )
+    })
 }
 
 impl Remedy {
@@ -240,6 +213,16 @@ impl Remedy {
         let _ = write!(help, "\n    pq.write_table(pa.table(rows), \"{stem}.parquet\")");
         help
     }
+}
+
+/// What a directory is whose files are parts of one array; `None` for all others.
+pub(super) fn directory(path: &Path) -> Option<Foreign> {
+    let way = Remedy::Python(
+        "zarr",
+        "z = zarr.open(FILE, mode=\"r\")\nrows = {\"feature\": list(z[\"features\"][:]), \"label\": z[\"labels\"][:]}",
+    );
+    let is_zarr = ["zarr.json", ".zgroup", ".zarray"].iter().any(|name| path.join(name).is_file());
+    is_zarr.then(|| Foreign { what: "a zarr store", help: way.help(&escaped(&path.to_string_lossy())) })
 }
 
 /// How to fetch the files at an address; `None` if the input is not an address.
@@ -269,7 +252,7 @@ mod tests {
     use super::*;
 
     fn what(head: &[u8]) -> Option<&'static str> {
-        recognise(head, 1000, "data/x.bin").map(|foreign| foreign.what)
+        recognise(head, "data/x.bin").map(|foreign| foreign.what)
     }
 
     #[test]
@@ -283,12 +266,8 @@ mod tests {
             head
         };
         let cases: Vec<(Vec<u8>, Option<&str>)> = vec![
-            (b"\x93NUMPY\x01\0v\0{'descr'".to_vec(), Some("a NumPy array (.npy)")),
-            (member("arr_0.npy"), Some("NumPy arrays (.npz)")),
             (member("archive/data.pkl"), Some("a PyTorch file (.pt)")),
             (member("[Content_Types].xml"), Some("a zip archive")),
-            (b"\x40\0\0\0\0\0\0\0{\"fc.weight\":".to_vec(), Some("a safetensors file")),
-            (b"\xff\xff\xff\xff\x10\0\0\0".to_vec(), Some("an Arrow IPC stream")),
             (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.".to_vec(), Some("a PyTorch file (.pt)")),
             (b"\x80\x04\x95".to_vec(), Some("a Python pickle")),
             (b"a,b,label\n1,2,0\n3,4,1\n".to_vec(), Some("a table in text (CSV)")),
@@ -310,12 +289,12 @@ mod tests {
     #[test]
     fn the_way_to_parquet_names_the_file_and_fits_a_terminal() {
         for kind in &KINDS {
-            let help = kind.way.help("data/x.npy");
+            let help = kind.way.help("data/x.bin");
             assert!(help.lines().all(|line| line.chars().count() <= 80 - 2), "{help}");
         }
-        let help = recognise(b"\x93NUMPY", 1000, "data/x.npy").unwrap().help;
-        assert!(help.contains("np.load(\"data/x.npy\")") && help.contains("\"x.parquet\""), "{help}");
-        let help = recognise(b"\x89NCST\r\n\n", 1000, "all.ncst").unwrap().help;
+        let help = recognise(b"\x89HDF\r\n\x1a\n", "data/x.h5").unwrap().help;
+        assert!(help.contains("h5py.File(\"data/x.h5\")") && help.contains("\"x.parquet\""), "{help}");
+        let help = recognise(b"\x89NCST\r\n\n", "all.ncst").unwrap().help;
         assert!(help.starts_with("nckit finish all.ncst"), "{help}");
     }
 

@@ -1,9 +1,10 @@
 //! The archive: finds files, chooses columns, lists units of rows, and reads them chunk by chunk.
 //!
-//! `container` is the interface to formats of files, `read_at` the one to their bytes; `parquet` is the only format.
-//! Above them, `plan` makes an `Archive` of inputs, `read` gives its chunks, and `table` shows the same files to
+//! `container` is the interface to formats of files, `read_at` the one to their bytes; `parquet`, `npy`,
+//! `safetensors` and `ipc` are formats, and `source` opens what is read as one file. Above them, `plan` makes an `Archive` of inputs, `read` gives its chunks, and `table` shows the same files to
 //! SQL. `row_policy` says which rows are used.
 
+mod arrays;
 mod catalogue;
 mod choose;
 mod chunk;
@@ -15,12 +16,20 @@ mod dtype;
 mod duplicates;
 mod escape;
 mod file_columns;
+mod fingerprint;
+mod floats;
 mod foreign;
 mod formats;
 mod grouping;
 mod head;
+mod ipc;
 mod keys;
+mod label_text;
+mod labelled;
 mod labels;
+mod names;
+mod natural;
+mod npy;
 mod open_files;
 mod opened;
 mod parquet;
@@ -36,11 +45,15 @@ mod row_policy;
 mod rows;
 #[cfg(test)]
 mod rows_format;
+mod safetensors;
 mod schema;
+mod siblings;
+mod source;
 mod table;
 mod unit_rows;
 mod unusable;
 mod vectors;
+mod wide;
 
 use crate::batch::Label;
 use crate::error::Result;
@@ -64,6 +77,8 @@ pub use request::{Key, Policy, Request};
 #[cfg(feature = "sql")]
 pub(crate) use row_policy::{RowAdvice, RowCheck, RowDefect, RowPolicy, RowStatus};
 pub use rows::{DecodedChunk, GroupRows, Skipped, Unit, Values, chunk_rows};
+#[cfg(feature = "sql")]
+pub(crate) use source::has_labels_apart;
 pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, Wanted};
 
 /// The code of a row without a label in [`code_labels`].

@@ -5,20 +5,19 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::container::{Container, Format};
+use super::container::Container;
 use super::damage::is_damage;
 use super::discover::{Found, explained};
-use super::formats;
 use super::passed::Passed;
-use super::read_at::{self, ReadAt, Version};
+use super::read_at::{ReadAt, Version};
 use super::request::Policy;
+use super::source::Source;
 use crate::error::{Error, Result};
 
 /// A file of which everything but its rows has been read.
 #[derive(Debug)]
 pub(super) struct OpenedFile {
     pub(super) version: Version,
-    pub(super) format: &'static dyn Format,
     pub(super) container: Arc<dyn Container>,
 }
 
@@ -29,29 +28,29 @@ impl OpenedFile {
     }
 }
 
-/// A file whose format is known and whose container has not been read.
+/// A file whose container has not been read.
 struct Begun {
+    source: Source,
     bytes: Arc<dyn ReadAt>,
     version: Version,
-    format: &'static dyn Format,
     /// Bytes that its container takes.
     memory: u64,
 }
 
 impl Begun {
     fn open(found: &Found, most: Option<u64>) -> Result<Self> {
-        let (bytes, version) = read_at::open(&found.path)?;
-        let format = formats::of(&bytes)?;
-        let memory = format.memory(&bytes)?;
+        let source = found.source.clone();
+        let (bytes, version) = source.open()?;
+        let memory = source.memory(&bytes)?;
         if most.is_some_and(|most| memory > most) {
             return Err(too_large(memory, most));
         }
-        Ok(Self { bytes, version, format, memory })
+        Ok(Self { source, bytes, version, memory })
     }
 
     fn finish(self) -> Result<OpenedFile> {
-        let Self { bytes, version, format, .. } = self;
-        Ok(OpenedFile { version, format, container: format.open(&bytes)? })
+        let Self { source, bytes, version, .. } = self;
+        Ok(OpenedFile { version, container: source.container(&bytes)? })
     }
 }
 
@@ -109,7 +108,7 @@ pub(super) fn good(
     policy: Policy,
     bad_files: &mut Vec<(String, String)>,
 ) -> Result<Option<(Found, OpenedFile)>> {
-    let explain = |error| if is_damage(&error) { explained(error, &found.path, &found.shown) } else { error };
+    let explain = |error| if is_damage(&error) { explained(error, &found.source.path, &found.shown) } else { error };
     match outcome.map_err(explain) {
         Ok(file) => Ok(Some((found, file))),
         Err(error) if policy == Policy::Skip && is_damage(&error) => {

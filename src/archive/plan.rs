@@ -16,14 +16,17 @@ use super::planner::{Listing, Planner};
 use super::request::Request;
 use super::row_policy::{FLAGS, RowPolicy};
 use super::schema;
+use super::source::{Source, requested_labels};
+use super::wide::is_pattern;
 use crate::batch::Label;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Archive {
     /// Finds the files, chooses the columns, lists the units.
     ///
-    /// An input is a file, a directory or a pattern. Directories are searched for Parquet files, which are known by their
-    /// names or else by what is in them, hidden files and those that begin with an underscore aside; directories called
+    /// An input is a file, a directory or a pattern; `x.npz:FEATURES,LABELS` names arrays of a file, and `x.npy,y.npy` a
+    /// second file with the labels. Directories are searched for files of all formats, which are known by their names or
+    /// else by what is in them, hidden files and those that begin with an underscore aside; directories called
     /// `key=value` are hive keys, wherever in a path.
     ///
     /// # Errors
@@ -50,7 +53,14 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     if inputs.is_empty() {
         return Err(Error::usage("no input"));
     }
-    let Discovered { files: found, passed, warnings } = discover(inputs)?;
+    // A file of labels belongs to all features; a name is that of a column.
+    let labels = requested_labels(request.labels.as_deref())?;
+    let request = &request.clone().without_label_file();
+    let Discovered { files: mut found, passed, warnings } = discover(inputs, labels.as_deref())?;
+    let wide = request.features.as_ref().filter(|features| is_pattern(features));
+    for found in &mut found {
+        found.source.wide = wide.cloned();
+    }
     let hive = Hive::of(&found);
     let mut filters = Filter::all(&request.filters);
     let found = select(found, &hive, &mut filters)?;
@@ -94,13 +104,15 @@ fn forget_empty(found: &[Found], hive: &mut Hive, memory: Option<u64>) -> Result
 /// Opens the files of a plan, and no others.
 fn reopen(planned: &[Planned], request: &Request) -> Result<Archive> {
     let found = |file: &Planned| Found {
-        path: file.path.clone(),
+        source: Source::decoded(&file.path),
         canonical: file.path.clone(),
         shown: file.shown.clone(),
         name: file.name.clone(),
         keys: file.keys.clone(),
     };
     let found: Vec<Found> = planned.iter().map(found).collect();
+    // The plan knows the files of labels.
+    let request = &request.clone().without_label_file();
     let hive = Hive::of(&found);
     let mut filters = Filter::all(&request.filters);
     let found = select(found, &hive, &mut filters)?;

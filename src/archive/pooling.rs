@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::discover::{hive_keys, natural};
+use super::discover::hive_keys;
 use super::escape::escaped;
 use super::keys::same_number;
+use super::natural::natural;
 use super::opened::Archive;
 
 /// Something in which rows of one group differ.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use std::{fmt, fs, io};
 
+use super::damage::damaged;
 use crate::error::{Error, Result};
 
 /// The content of one file, read by position: readers of several columns share it without moving each other.
@@ -22,6 +23,94 @@ pub(super) trait ReadAt: fmt::Debug + Send + Sync {
 
     /// The version of the content, asked for anew at each call.
     fn version(&self) -> io::Result<Version>;
+
+    /// How many bytes the first of two files has that are read as one.
+    fn first_of_two(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Fills `buffer` with the bytes from `offset` on.
+///
+/// # Errors
+///
+/// [`Data`](crate::error::ErrorKind::Data) if there are fewer, [`Io`](crate::error::ErrorKind::Io) if they cannot be read.
+pub(super) fn read_exact_at(bytes: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> Result<()> {
+    bytes.read_at(offset, buffer).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => damaged("it ends before its rows do: truncated"),
+        kind => Error::io("cannot read").with("detail", kind).caused_by(error),
+    })
+}
+
+/// Two files as one, the second behind the first: features, and the labels of their rows.
+#[derive(Debug)]
+pub(super) struct TwoFiles {
+    first: Arc<dyn ReadAt>,
+    second: Arc<dyn ReadAt>,
+}
+
+impl TwoFiles {
+    pub(super) fn new(first: Arc<dyn ReadAt>, second: Arc<dyn ReadAt>) -> Self {
+        Self { first, second }
+    }
+}
+
+impl ReadAt for TwoFiles {
+    fn size(&self) -> u64 {
+        self.first.size().saturating_add(self.second.size())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let in_first = self.first.size().saturating_sub(offset).min(buffer.len() as u64) as usize;
+        let (front, back) = buffer.split_at_mut(in_first);
+        if !front.is_empty() {
+            self.first.read_at(offset, front)?;
+        }
+        if back.is_empty() {
+            return Ok(());
+        }
+        self.second.read_at(offset.saturating_sub(self.first.size()), back)
+    }
+
+    fn version(&self) -> io::Result<Version> {
+        Ok(self.first.version()?.and(self.second.version()?))
+    }
+
+    fn first_of_two(&self) -> Option<u64> {
+        Some(self.first.size())
+    }
+}
+
+/// A part of other bytes, as a file of its own.
+#[derive(Debug)]
+pub(super) struct Part {
+    whole: Arc<dyn ReadAt>,
+    start: u64,
+    size: u64,
+}
+
+impl Part {
+    /// `size` bytes from `start` on, which `whole` has.
+    pub(super) fn new(whole: Arc<dyn ReadAt>, start: u64, size: u64) -> Self {
+        Self { whole, start, size }
+    }
+}
+
+impl ReadAt for Part {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.size) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.whole.read_at(self.start + offset, buffer)
+    }
+
+    fn version(&self) -> io::Result<Version> {
+        self.whole.version()
+    }
 }
 
 /// What says that content has not changed: equal versions have equal bytes.
@@ -33,6 +122,25 @@ pub(super) struct Version {
     pub(super) modified: SystemTime,
     /// Whatever else changes with the content: of a local file the device, the inode and the time of its last change.
     pub(super) tag: [u64; 4],
+}
+
+impl Version {
+    /// The version of two files as one: what changes with either changes with both.
+    pub(super) fn and(self, other: Self) -> Self {
+        let nanoseconds = |time: SystemTime| match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => after.as_nanos() as u64,
+            Err(before) => (before.duration().as_nanos() as u64).wrapping_neg(),
+        };
+        let mixed = |a: u64, b: u64| a.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) ^ b;
+        let [device, inode, seconds, rest] = std::array::from_fn(|at| mixed(self.tag[at], other.tag[at]));
+        // Only the later time is kept, and the sum of the sizes: the tag has the rest.
+        let times = mixed(nanoseconds(self.modified), nanoseconds(other.modified));
+        Self {
+            size: self.size.saturating_add(other.size),
+            modified: self.modified.max(other.modified),
+            tag: [device, inode ^ self.size, seconds ^ times, rest],
+        }
+    }
 }
 
 /// A file of this machine.

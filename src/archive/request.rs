@@ -1,6 +1,7 @@
 //! The request: which rows of which files.
 
 use super::dtype::Dtype;
+use super::names::is_label_file;
 use crate::batch::Label;
 
 /// What to do with rows or files that cannot be used.
@@ -15,11 +16,13 @@ pub enum Policy {
 /// Which rows of an archive are read, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// The vector column; `None` finds the only one, or one of a well-known name.
+    /// The vector column, or a pattern of columns that hold one element each, as `f*`, in the order of the numbers in their
+    /// names; `None` finds the only one, or one of a well-known name.
     pub features: Option<String>,
     /// The type of the numbers in a vector column of fixed-size binary, which has to be named in `features`.
     pub dtype: Option<Dtype>,
-    /// The label column; `None` finds one of a well-known name.
+    /// The label column, or a file of labels as `labels.npy`, one for each row of every input; `None` finds a column of a
+    /// well-known name.
     pub labels: Option<String>,
     /// Whether there may be no label column: then all rows are of the one class 0.
     pub labels_optional: bool,
@@ -46,6 +49,14 @@ pub struct Request {
     pub allow_duplicates: bool,
     /// Bytes that footers may take while files are opened; `None` is no limit.
     pub memory: Option<u64>,
+}
+
+impl Request {
+    /// The same for rows of other files, to which a file of labels does not belong.
+    pub(crate) fn without_label_file(mut self) -> Self {
+        self.labels = self.labels.filter(|labels| !is_label_file(labels));
+        self
+    }
 }
 
 /// The values of the `group_by` keys, in their order.

@@ -62,6 +62,14 @@ fn file_of(unit_rows: usize, dim: usize, labels: &[i64], values: &[f32]) -> Vec<
 }
 
 impl Format for RowsFormat {
+    fn what(&self) -> &'static str {
+        "rows"
+    }
+
+    fn precedence(&self) -> u8 {
+        0
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         &[]
     }
@@ -87,18 +95,12 @@ impl Format for RowsFormat {
         let start = |row: usize| 4 + row * (2 + dim);
         let labels = (0..rows).map(|row| long(start(row))).collect();
         let vector = |row: usize| words[start(row) + 2..start(row + 1)].iter().map(|&word| f32::from_le_bytes(word));
-        let column = |name: &str, data_type: DataType| StoredColumn {
-            name: name.to_owned(),
-            written_type: data_type.clone(),
-            data_type,
-            is_plain: true,
-        };
         let item = Arc::new(Field::new_list_field(DataType::Float32, true));
         Ok(Arc::new(RowsFile {
             fingerprint: all.iter().fold(7, |hash: u64, &byte| hash.wrapping_mul(31).wrapping_add(byte.into())),
             columns: vec![
-                column("label", DataType::Int64),
-                column("feature", DataType::FixedSizeList(item, dim as i32)),
+                StoredColumn::new("label", DataType::Int64),
+                StoredColumn::new("feature", DataType::FixedSizeList(item, dim as i32)),
             ],
             unit_rows,
             dim,

@@ -11,8 +11,6 @@ use super::escape::escaped;
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
 
-pub(super) const LABEL_NAMES: [&str; 5] = ["label", "labels", "y", "target", "class"];
-
 /// The columns of a file, and which of them hold vectors.
 pub(super) struct Schema<'a> {
     columns: &'a [StoredColumn],

@@ -4,7 +4,8 @@ use arrow::datatypes::{DataType, Field};
 
 use super::codes::label_kind;
 use super::escape::escaped;
-use super::schema::{LABEL_NAMES, Schema, list};
+use super::names::{LABEL_NAMES, MORE_LABEL_NAMES};
+use super::schema::{Schema, list};
 use crate::error::Error;
 
 /// From this many columns of single floats on, they are taken for the elements of a vector.
@@ -15,7 +16,9 @@ pub(super) fn features(schema: &Schema<'_>) -> Error {
     let error = Error::usage("no column holds vectors of f16, f32 or f64").with("columns", typed(schema));
     let roots = 0..schema.names().len();
     let hint = roots.clone().find_map(|root| hint(schema, root)).or_else(|| elements(schema));
-    error.help(hint.unwrap_or_else(|| "vectors are lists of floats, or fixed_size_binary and --dtype".to_owned()))
+    error.help(hint.unwrap_or_else(|| {
+        "vectors are lists of floats, arrays of rows × D, or fixed_size_binary and --dtype".to_owned()
+    }))
 }
 
 /// The error of a named column that does not hold vectors.
@@ -23,23 +26,27 @@ pub(super) fn feature(schema: &Schema<'_>, root: usize) -> Error {
     let error = Error::usage("the column holds no vectors of f16, f32 or f64")
         .with("column", escaped(&schema.column(root).name))
         .with("type", schema.kind(root));
-    error.help(
-        hint(schema, root)
-            .unwrap_or_else(|| "vectors are lists of floats, or fixed_size_binary and --dtype".to_owned()),
-    )
+    error.help(hint(schema, root).unwrap_or_else(|| {
+        "vectors are lists of floats, arrays of rows × D, or fixed_size_binary and --dtype".to_owned()
+    }))
 }
 
 /// The error of a file in which no column can be taken for labels.
 pub(super) fn labels(schema: &Schema<'_>) -> Error {
     let scalars = schema.scalars();
-    let error = Error::usage("no column has a well-known name of labels").with("looked for", LABEL_NAMES.join(", "));
+    let error = Error::usage("no column has a well-known name of labels")
+        .with("looked for", [&LABEL_NAMES[..], &MORE_LABEL_NAMES].concat().join(", "));
     if scalars.is_empty() {
         return error
             .with("columns", typed(schema))
-            .help("labels are a column of integers, strings, booleans, or floats that hold integers");
+            .help(
+                "labels are a column of integers, strings, booleans, or floats that hold integers, or a file with one label \
+                 a row: --labels labels.npy",
+            );
     }
     let likely = scalars.iter().find(|name| LABEL_NAMES.iter().any(|known| name.to_lowercase().contains(known)));
-    let name = likely.map_or_else(|| "COLUMN".to_owned(), |name| escaped(name));
+    let only = scalars.first().filter(|_| scalars.len() == 1);
+    let name = likely.or(only).map_or_else(|| "COLUMN".to_owned(), |name| escaped(name));
     error.with("columns", list(&scalars)).help(format!("name one: --labels {name}"))
 }
 
@@ -84,7 +91,18 @@ fn elements(schema: &Schema<'_>) -> Option<String> {
     let floats: Vec<&str> =
         (0..names.len()).filter(|&root| schema.column(root).data_type.is_floating()).map(|root| names[root]).collect();
     let (first, last) = (floats.first()?, floats.last()?);
-    (floats.len() >= ELEMENTS).then(|| in_sql(schema, &format!("make_array({}, …, {})", quoted(first), quoted(last))))
+    if floats.len() < ELEMENTS {
+        return None;
+    }
+    let prefix = |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
+    let pattern = if prefix(first).is_empty() { "[0-9]*".to_owned() } else { format!("{}*", prefix(first)) };
+    let numbered = floats.iter().all(|name| prefix(name) == prefix(first) && *name != prefix(first));
+    let in_sql = in_sql(schema, &format!("make_array({}, …, {})", quoted(first), quoted(last)));
+    Some(if numbered {
+        format!("columns of elements are vectors by a pattern: --features '{}'; {in_sql}", escaped(&pattern))
+    } else {
+        in_sql
+    })
 }
 
 fn is_vector(field: &Field) -> bool {

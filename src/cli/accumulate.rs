@@ -10,7 +10,7 @@ use super::measure::{
     describe_columns, device_text, dry_run, memory_text, plan_text, time, use_threads, warn_of_failures,
 };
 use super::progress::{Stopping, watched};
-use crate::archive::commands_terminal;
+use crate::archive::{File, commands_terminal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Device;
 use crate::metrics::Selection;
@@ -27,7 +27,7 @@ pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, cons
     let path = &args.output;
     let _lock = Lock::acquire(path)?;
     let Some(mut accumulation) = accumulation(args, &task, console)? else { return Ok(()) };
-    let inputs = accumulation.archive().files().iter().map(|file| file.path.clone());
+    let inputs = accumulation.archive().files().iter().flat_map(File::paths).map(Path::to_path_buf);
     refuse_inputs([path.as_path()], inputs)?;
     describe_columns(accumulation.archive(), console);
     let summary = accumulation.summary();

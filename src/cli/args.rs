@@ -78,6 +78,7 @@ impl Bench {
 const MEASURE_EXAMPLES: &str = "\
 Examples:
   nckit measure features.parquet
+  nckit measure train_features.npy --labels train_labels.npy
   nckit measure 'archive/**/*.parquet' --group-by layer,epoch --metrics nc1,nc2 -o collapse.csv
   nckit measure archive --where split=train --group-by epoch --head 'heads/epoch={epoch}.safetensors:fc' \\
       --decisions 'archive?split=test' --ood 'archive?split=ood'
@@ -343,17 +344,20 @@ pub(super) struct Inspect {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Input {
-    /// Parquet files, directories (hive trees too) or quoted globs
+    /// Files (Parquet, Arrow IPC, .npy, .npz, .safetensors), directories (hive trees too) or quoted globs; x.npz:X,Y names
+    /// its arrays of features and labels, and x.npy,y.npy the file of labels
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<String>,
-    /// The vector column [default: the only one, or one with a well-known name]
+    /// The vector column, or a quoted pattern of columns that hold one element each, as 'f*' [default: the only one, or one
+    /// with a well-known name]
     #[arg(long, value_name = "COL", help_heading = "Rows")]
     pub(super) features: Option<String>,
     /// The type of the numbers in a vector column of fixed-size binary: f16, bf16, f32 or f64, little-endian
     #[arg(long, value_name = "TYPE", requires = "features", value_parser = dtype, help_heading = "Rows")]
     pub(super) dtype: Option<Dtype>,
-    /// The label column [default: one with a well-known name]
-    #[arg(long, value_name = "COL", help_heading = "Rows")]
+    /// The label column, or a file with one label a row: .npy, Parquet, CSV or text [default: a column with a well-known
+    /// name; of .npy features the file beside them, as train_labels.npy of train_features.npy]
+    #[arg(long, value_name = "COL|FILE", help_heading = "Rows")]
     pub(super) labels: Option<String>,
     /// Columns or hive keys whose values make the groups
     #[arg(long, value_name = "KEYS", value_delimiter = ',', help_heading = "Rows")]
@@ -370,7 +374,7 @@ pub(super) struct Input {
     /// What to do with rows that have a NaN or an infinity
     #[arg(long, value_enum, default_value_t = Request::default().nonfinite.into(), help_heading = "Rows")]
     pub(super) nonfinite: PolicyName,
-    /// What to do with files that are damaged or are not Parquet; to skip them, all files are decoded once in advance
+    /// What to do with files that are damaged or of no known format; to skip them, all files are decoded once in advance
     #[arg(long, value_enum, default_value_t = Request::default().bad_files.into(), help_heading = "Rows")]
     pub(super) on_bad_file: PolicyName,
     /// Count content twice that appears under two names

@@ -1,7 +1,7 @@
 //! From states to numbers: the classifier, further rows, the metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
@@ -10,7 +10,7 @@ use super::first_pass::{self, bytes};
 use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
 use super::scan::Watch;
 use super::{Job, RowSource, ScoreSink};
-use crate::archive::{Archive, ColumnChoice, Key, Naming, Request, Skipped, Spellings, escaped};
+use crate::archive::{Archive, ColumnChoice, File, Key, Naming, Request, Skipped, Spellings, escaped};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::kernels::Device;
@@ -117,7 +117,8 @@ impl Evaluation {
             source.as_ref().map(|source| FurtherRows::open(source, request)).transpose()
         };
         let notice: Vec<String> = job.request.filters.iter().map(|(key, _)| key.clone()).collect();
-        let request = Request { notice, ..job.request.clone() };
+        // Other rows have labels of their own.
+        let request = Request { notice, ..job.request.clone() }.without_label_file();
         let decisions = open(&job.decisions, &request)?;
         // Out-of-distribution rows may have labels of their own, in the same column, or none.
         let labels = labels.map(|labels| labels.name.clone()).or_else(|| request.labels.clone());
@@ -251,7 +252,7 @@ impl Evaluation {
     pub(super) fn inputs(&self) -> Vec<PathBuf> {
         let rows = self.decisions.iter().chain(&self.ood).flat_map(|rows| rows.archive.files());
         let heads = self.heads.iter().flat_map(Heads::inputs);
-        rows.map(|file| file.path.clone()).chain(heads).collect()
+        rows.flat_map(File::paths).map(Path::to_path_buf).chain(heads).collect()
     }
 
     /// What the records say of the run besides the metrics' own conventions; `of_rows` says what the states are of.

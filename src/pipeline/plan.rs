@@ -1,7 +1,7 @@
 //! A job whose files are open, and its run.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rayon::prelude::*;
@@ -11,7 +11,7 @@ use super::first_pass::{FirstPass, accumulate, ood_means};
 use super::heads::Heads;
 use super::memory::metric_bytes;
 use super::{HeadSummary, Job, Summary, Watch, estimate};
-use crate::archive::{Archive, Key, Pooled, Skipped};
+use crate::archive::{Archive, File, Key, Pooled, Skipped};
 use crate::error::{Error, Result};
 use crate::kernels::Device;
 use crate::report::{GroupReport, Report, Scored};
@@ -93,7 +93,7 @@ impl Plan {
 
     /// The files that are read.
     pub fn inputs(&self) -> Vec<PathBuf> {
-        let own = self.first_pass.archive.files().iter().map(|file| file.path.clone());
+        let own = self.first_pass.archive.files().iter().flat_map(File::paths).map(Path::to_path_buf);
         own.chain(self.evaluation.inputs()).collect()
     }
 

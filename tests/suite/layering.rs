@@ -15,7 +15,7 @@ const ROOMS: [&str; 13] = [
 const SQL: [&str; 8] = ["error", "settings", "values", "functions", "aggregates", "sources", "rules", "session"];
 
 /// Rooms that may know a package which is not for everybody.
-const OWNERS: [(&str, &[&str]); 12] = [
+const OWNERS: [(&str, &[&str]); 15] = [
     ("cudarc", &["kernels"]),
     ("faer", &["kernels", "linalg"]),
     ("datafusion", &["sql", "cli"]),
@@ -28,14 +28,20 @@ const OWNERS: [(&str, &[&str]); 12] = [
     ("terminal_size", &["cli"]),
     ("comfy_table", &["report"]),
     ("safetensors", &["archive"]),
+    ("flate2", &["archive"]),
+    ("lz4_flex", &["archive"]),
+    ("zstd", &["archive"]),
 ];
 
 /// The same inside `archive`; its `mod` names them all.
-const ARCHIVE: [&str; 36] = [
+const ARCHIVE: [&str; 49] = [
     "escape",
     "dtype",
     "damage",
     "read_at",
+    "fingerprint",
+    "names",
+    "natural",
     "passed",
     "request",
     "rows",
@@ -43,9 +49,19 @@ const ARCHIVE: [&str; 36] = [
     "row_policy",
     "vectors",
     "container",
+    "floats",
+    "arrays",
     "parquet",
+    "npy",
+    "safetensors",
+    "ipc",
     "rows_format",
     "formats",
+    "label_text",
+    "labelled",
+    "wide",
+    "source",
+    "siblings",
     "foreign",
     "pattern",
     "discover",
@@ -212,6 +228,9 @@ fn archive_offences(path: &Path, text: &str, handed_on: &[(String, String)]) -> 
     if own != "parquet" && path != Path::new("head/parquet.rs") {
         let known = text.match_indices("parquet::").any(|(at, _)| is_crate(at));
         offences.extend(known.then(|| format!("{own} knows parquet")));
+    }
+    if own != "ipc" && text.contains("arrow_ipc::") {
+        offences.push(format!("{own} knows arrow_ipc"));
     }
     let Some(place) = ARCHIVE.iter().position(|known| *known == own) else { return offences };
     let depth = parts.len() - usize::from(path.ends_with("mod.rs"));

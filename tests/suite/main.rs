@@ -3,6 +3,7 @@
 mod accumulator;
 mod accuracy;
 mod archives;
+mod arrays;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "cuda")]

@@ -9,12 +9,12 @@ use parquet::arrow::arrow_reader::{
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 
 use super::leaves::leaves;
-use super::nonfinite::find_nonfinite;
-use super::pages::{CheckedGroup, Float};
+use super::pages::CheckedGroup;
 use super::parquet_bytes::ParquetBytes;
 use crate::archive::Values;
 use crate::archive::damage::damaged;
 use crate::archive::dtype::{Dtype, ElementType, VectorType};
+use crate::archive::floats::{Float, find_nonfinite};
 use crate::archive::row_policy::RowDefect;
 use crate::archive::vectors::Vectors;
 use crate::error::{Error, Result};

@@ -6,8 +6,9 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::Length as _;
 
-use super::parquet_bytes::{ParquetBytes, guarded};
-use crate::archive::damage::{DAMAGED, damaged};
+use super::parquet_bytes::ParquetBytes;
+use crate::archive::damage::{DAMAGED, damaged, guarded};
+use crate::archive::fingerprint::fnv1a;
 use crate::error::{Error, Result};
 
 /// What stands at the end of a file.
@@ -77,20 +78,4 @@ fn check_rows(metadata: &ParquetMetaData) -> Result<()> {
         return Err(damaged("its row groups do not add up to its rows"));
     }
     Ok(())
-}
-
-/// The 64-bit hash of Fowler, Noll and Vo: the same in every version of this crate, since ledgers keep it.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hash_is_the_published_one() {
-        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
-    }
 }

@@ -14,6 +14,14 @@ use crate::error::Result;
 pub(in crate::archive) struct Parquet;
 
 impl Format for Parquet {
+    fn what(&self) -> &'static str {
+        "a Parquet file"
+    }
+
+    fn precedence(&self) -> u8 {
+        0
+    }
+
     fn extensions(&self) -> &'static [&'static str] {
         &["parquet", "pq", "parq"]
     }

@@ -7,7 +7,6 @@ mod footer;
 mod footer_bytes;
 mod format;
 mod leaves;
-mod nonfinite;
 mod pages;
 mod parquet_bytes;
 mod row_group;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::io::{self, BufReader, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -13,7 +12,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::thrift::{self, Malformed};
-use crate::archive::damage::damaged;
+use crate::archive::damage::{damaged, guarded};
 use crate::archive::read_at::ReadAt;
 use crate::error::{Error, Result};
 
@@ -294,18 +293,6 @@ impl ChunkClaims {
             return Err(damaged(format!("the pages of a column hold {held} values where it claims {claimed}")));
         }
         Ok(())
-    }
-}
-
-/// Runs code of parquet, which may panic on damaged bytes.
-pub(super) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T> {
-    // What the closure held is not used again after an error.
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(outcome) => outcome.map_err(damaged),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            Err(damaged(text.unwrap_or("the decoder gave up")))
-        }
     }
 }
 

@@ -4,12 +4,12 @@ use half::f16;
 
 use super::batches::Batches;
 use super::leaves::leaves;
-use super::nonfinite::find_nonfinite;
-use super::pages::{Float, Pages};
+use super::pages::Pages;
 use super::row_group::RowGroup;
 use crate::archive::Values;
 use crate::archive::container::VectorStream;
 use crate::archive::dtype::{ElementType, VectorType};
+use crate::archive::floats::{Float, find_nonfinite};
 use crate::archive::vectors::Vectors;
 use crate::error::{Error, Result};
 

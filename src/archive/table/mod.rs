@@ -9,7 +9,7 @@ use std::path::Path;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
-use super::catalogue::{Catalogue, VectorColumn};
+use super::catalogue::{Catalogue, File, VectorColumn};
 use super::keys::Twin;
 use super::rows::Unit;
 use crate::batch::Label;
@@ -113,7 +113,7 @@ impl Table {
 
     /// Where its files are opened.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.catalogue.files.iter().map(|file| file.path.as_path())
+        self.catalogue.files.iter().flat_map(File::paths)
     }
 
     /// What the user should know, as files named twice.

@@ -40,7 +40,7 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
     if inputs.is_empty() {
         return Err(Error::usage("no input"));
     }
-    let Discovered { files: found, mut passed, mut warnings } = discover(inputs)?;
+    let Discovered { files: found, mut passed, mut warnings } = discover(inputs, None)?;
     let mut hive = Hive::of(&found);
     let opened = open_all(found)?;
     // A table without rows has the columns of its first file.

@@ -12,7 +12,7 @@ use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::execution::SessionState;
 
-use crate::archive::{escaped, matches};
+use crate::archive::{escaped, has_labels_apart, matches};
 use crate::error::{Error, Result};
 use crate::sql::error::{explain, external};
 use crate::sql::settings::doubts::Doubts;
@@ -46,7 +46,7 @@ fn is_path(name: &str) -> bool {
 
 /// Opens what a path leads to: Parquet by the archive's reader, CSV and JSON by DataFusion's, a state file as its groups.
 pub(in crate::sql) async fn open(path: &str, session: &dyn Session, doubts: &Doubts) -> Result<Arc<dyn TableProvider>> {
-    match text_format(path) {
+    match text_format(path).filter(|_| !has_labels_apart(path)) {
         Some((format, extension)) => text_table(path, format, &extension, session)
             .await
             .map_err(|error| error.with_default("file", escaped(path))),

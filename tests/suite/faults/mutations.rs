@@ -153,6 +153,55 @@ fn fault_08_damaged_archives_give_an_error_or_the_same_rows() {
     assert!(silent.len() * 200 <= trials(), "{silent:?}");
 }
 
+/// Archives of a format that has checksums only where `checked` says so; every file is read as `name`.
+fn arrays(kind: &str, name: &str, checked: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(folder.path().join("a_labels.txt"), "0\n1\n2\n".repeat(4)).unwrap();
+    let (mut refused, mut same, mut changed, mut silent) = (0, 0, 0, Vec::new());
+    each(kind, |seed, whole, how, damaged| {
+        fs::write(&path, whole).unwrap();
+        let expected = rows(&path).unwrap();
+        fs::write(&path, damaged).unwrap();
+        match rows(&path) {
+            Err(error) => {
+                blames_the_data(&error);
+                refused += 1;
+            }
+            Ok(rows) if rows == expected => same += 1,
+            Ok(_) if checked.contains(&seed) => {
+                let at: Vec<usize> = (0..whole.len()).filter(|&at| damaged.get(at) != Some(&whole[at])).collect();
+                silent.push((seed.to_owned(), how, at));
+            }
+            Ok(_) => changed += 1,
+        }
+    });
+    println!("{kind}: {refused} refused, {same} the same, {changed} changed without checksums, {silent:?} with them");
+    assert!(refused > trials() / 8);
+    // The directory has no checksum.
+    assert!(silent.len() * 100 <= trials(), "{silent:?}");
+}
+
+#[test]
+fn fault_08_damaged_npy_features_are_no_panic() {
+    arrays("arrays", "a_features.npy", &[]);
+}
+
+#[test]
+fn fault_08_damaged_npz_features_are_no_panic_and_checksums_hold() {
+    arrays("npz", "a.npz", &["deflated.npz", "wide.npz"]);
+}
+
+#[test]
+fn fault_08_damaged_safetensors_features_are_no_panic() {
+    arrays("tensors", "a.safetensors", &[]);
+}
+
+#[test]
+fn fault_08_damaged_arrow_files_and_streams_are_no_panic() {
+    arrays("ipc", "a.arrow", &[]);
+}
+
 fn heads(kind: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join(format!("head.{kind}"));

@@ -12,9 +12,8 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use self::row_groups::row_groups;
 use self::schema::FooterSchema;
-use super::parquet_bytes::guarded;
 use super::thrift::{self, I32, I64, LIST, Malformed, STRUCT, Walker};
-use crate::archive::damage::damaged;
+use crate::archive::damage::{damaged, guarded};
 use crate::error::{Error, Result};
 
 /// How deep schemas may be nested: vectors take two levels, and decoders call themselves for each.

@@ -24,11 +24,11 @@ use parquet::file::statistics::Statistics;
 
 use super::parquet_bytes::{Headers, ParquetBytes};
 use super::thrift::Levels;
+use crate::archive::floats::Float;
 use crate::error::{Error, Result};
 pub(super) use checked::CheckedGroup;
 use checked::indices_fill;
 use levels::{all_defined, rows_of};
-pub(super) use values::Float;
 use values::Indices;
 
 /// Reads pages whose levels carry no information.

@@ -1,0 +1,88 @@
+//! Which of the files found are features, and where the labels of arrays are.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::{Found, Search};
+use crate::archive::container::Format;
+use crate::archive::escape::escaped;
+use crate::archive::siblings::labels_beside;
+use crate::error::Result;
+
+impl Search {
+    /// Of the files that a search has found, keeps those of the format that comes first.
+    pub(super) fn keep_first_format(&mut self, begun: usize) {
+        let format =
+            |found: &Found, formats: &HashMap<PathBuf, &'static dyn Format>| formats.get(&found.source.path).copied();
+        let formats = self.found[begun..].iter().filter_map(|found| format(found, &self.formats));
+        let first = formats.map(Format::precedence).min();
+        for found in self.found.split_off(begun) {
+            match format(&found, &self.formats).filter(|format| Some(format.precedence()) > first) {
+                Some(format) => self.pass(&found.source.path, format.what(), false),
+                None => self.found.push(found),
+            }
+        }
+    }
+
+    /// Finds the labels of files that have none of their own.
+    pub(super) fn find_labels(&mut self, labels: Option<&Path>) -> Result<()> {
+        let mut used: HashSet<PathBuf> = HashSet::new();
+        let mut beside: Vec<(String, String)> = Vec::new();
+        for found in &mut self.found {
+            let source = &mut found.source;
+            let has_labels =
+                source.labels.is_some() || source.arrays.as_ref().is_some_and(|names| names.labels.is_some());
+            if let Some(labels) = labels.filter(|_| !has_labels) {
+                source.labels = Some(labels.to_owned());
+            } else if !has_labels && source.arrays.is_none() && is_named_array(&source.path) {
+                source.labels = labels_beside(&source.path)?;
+                let shown = source.labels.iter().map(|labels| escaped(&labels.to_string_lossy()));
+                beside.extend(shown.map(|labels| (found.shown.clone(), labels)));
+            }
+            used.extend(source.labels.iter().filter_map(|labels| labels.canonicalize().ok()));
+            // What was passed over is known by its path as the search found it.
+            used.extend(source.labels.iter().cloned());
+        }
+        let (labels, features): (Vec<Found>, Vec<Found>) =
+            std::mem::take(&mut self.found).into_iter().partition(|found| used.contains(&found.canonical));
+        self.found = if features.is_empty() { labels } else { features };
+        self.passed.retain(|passed| !used.contains(Path::new(&passed.file)));
+        self.pass_single_numbers();
+        match &beside[..] {
+            [] => {}
+            [(features, labels)] => self.warnings.push(format!("the labels of {features} are those of {labels}")),
+            [(features, labels), ..] => self.warnings.push(format!(
+                "the labels of {} files are those of files beside them: of {features} those of {labels}",
+                beside.len()
+            )),
+        }
+        Ok(())
+    }
+
+    /// Passes over arrays of single numbers that a search has found beside features: they are labels of nothing here.
+    fn pass_single_numbers(&mut self) {
+        let is_single = |found: &Found| {
+            let is_searched = self.formats.contains_key(&found.source.path);
+            is_searched && found.source.labels.is_none() && is_named_array(&found.source.path) && {
+                let container = found.source.open().and_then(|(bytes, _)| found.source.container(&bytes));
+                container.is_ok_and(|container| container.columns().iter().all(|column| !column.data_type.is_nested()))
+            }
+        };
+        let single: Vec<bool> = self.found.iter().map(is_single).collect();
+        if single.iter().all(|&single| single) {
+            return;
+        }
+        for (found, is_single) in std::mem::take(&mut self.found).into_iter().zip(single) {
+            if is_single {
+                self.pass(&found.source.path, "single numbers (.npy), as labels are", false);
+            } else {
+                self.found.push(found);
+            }
+        }
+    }
+}
+
+/// Whether a file is called an array, features or labels.
+fn is_named_array(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy"))
+}

@@ -1,0 +1,266 @@
+//! A file as a container: columns, and units of rows that batches share.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+
+use super::arrays::ArrowArrays;
+use super::buffers::Body;
+use super::layout::Walk;
+use super::messages::{Block, Messages, parsed, record_batch};
+use super::vectors::{ArrowVectors, first_length};
+use crate::archive::container::{ArrayStream, Container, OpenUnit, StoredColumn, Strings, VectorStream};
+use crate::archive::damage::damaged;
+use crate::archive::dtype::{ElementType, VectorType};
+use crate::archive::fingerprint::{joined, sampled};
+use crate::archive::read_at::ReadAt;
+use crate::archive::rows::chunk_rows;
+use crate::batch::Label;
+use crate::error::{Error, Result};
+
+/// A file whose messages are known.
+#[derive(Debug)]
+pub(super) struct ArrowFile {
+    fingerprint: u64,
+    columns: Vec<StoredColumn>,
+    batches: Arc<Batches>,
+    unit_rows: u64,
+}
+
+/// The record batches of a file.
+#[derive(Debug)]
+pub(super) struct Batches {
+    /// All columns of the file.
+    pub(super) fields: Vec<FieldRef>,
+    pub(super) dictionary_ids: Vec<Option<i64>>,
+    /// Which of them are columns of the container.
+    pub(super) roots: Vec<usize>,
+    pub(super) is_v5: bool,
+    pub(super) dictionaries: Vec<Block>,
+    pub(super) blocks: Vec<Block>,
+    /// The first row of each batch, and the row behind the last.
+    starts: Vec<u64>,
+}
+
+/// Rows of one batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    pub(super) batch: usize,
+    /// The first row within the batch.
+    pub(super) from: u64,
+    pub(super) rows: u64,
+}
+
+impl Batches {
+    pub(super) fn rows(&self) -> u64 {
+        self.starts[self.starts.len() - 1]
+    }
+
+    /// The rows from `first` on, by batch.
+    pub(super) fn segments(&self, first: u64, rows: u64) -> Vec<Segment> {
+        let end = first + rows;
+        let mut batch = self.starts.partition_point(|&start| start <= first).saturating_sub(1);
+        let mut segments = Vec::new();
+        while batch < self.blocks.len() && self.starts[batch] < end {
+            let from = first.max(self.starts[batch]);
+            let to = end.min(self.starts[batch + 1]);
+            if from < to {
+                segments.push(Segment { batch, from: from - self.starts[batch], rows: to - from });
+            }
+            batch += 1;
+        }
+        segments
+    }
+
+    /// Walks to a column of a batch, and hands it on.
+    pub(super) fn at<T>(
+        &self,
+        bytes: &Arc<dyn ReadAt>,
+        batch: usize,
+        root: usize,
+        work: impl FnOnce(&Body, &mut Walk<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let block = self.blocks[batch];
+        let metadata = block.metadata(&**bytes)?;
+        let mut walk = Walk::new(record_batch(&parsed(&metadata)?)?, self.is_v5);
+        let body = Body { bytes: bytes.clone(), block, codec: walk.codec()? };
+        let root = self.roots[root];
+        for field in &self.fields[..root] {
+            walk.skip(in_batch(field.data_type()))?;
+        }
+        work(&body, &mut walk)
+    }
+
+    /// The type of a column.
+    pub(super) fn data_type(&self, root: usize) -> &DataType {
+        self.fields[self.roots[root]].data_type()
+    }
+}
+
+/// The type of a column within a batch: the keys of dictionaries.
+pub(super) fn in_batch(kind: &DataType) -> &DataType {
+    match kind {
+        DataType::Dictionary(key, _) => key,
+        kind => kind,
+    }
+}
+
+/// The type in which a column is read; `None` if it is not.
+fn read_type(kind: &DataType) -> Option<DataType> {
+    match kind {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            ElementType::of(item.data_type()).map(|_| kind.clone())
+        }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(DataType::Utf8),
+        DataType::Dictionary(_, value) if !value.is_nested() => read_type(value),
+        DataType::Boolean
+        | DataType::Float16
+        | DataType::Float32
+        | DataType::Float64
+        | DataType::FixedSizeBinary(_) => Some(kind.clone()),
+        kind if kind.is_integer() => Some(kind.clone()),
+        _ => None,
+    }
+}
+
+fn column(field: &Field) -> Option<StoredColumn> {
+    let data_type = read_type(field.data_type())?;
+    Some(StoredColumn {
+        name: field.name().clone(),
+        data_type,
+        written_type: field.data_type().clone(),
+        is_plain: true,
+    })
+}
+
+impl ArrowFile {
+    pub(super) fn open(bytes: &Arc<dyn ReadAt>, messages: Messages) -> Result<Self> {
+        let Messages { schema, dictionary_ids, is_v5, hash, dictionaries, batches: blocks } = messages;
+        let mut starts = vec![0_u64];
+        for block in &blocks {
+            let end = starts[starts.len() - 1].checked_add(block.rows);
+            starts.push(end.ok_or_else(|| damaged("it has too many rows"))?);
+        }
+        let fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
+        let (mut roots, mut columns) = (Vec::new(), Vec::new());
+        for (at, field) in fields.iter().enumerate() {
+            if let Some(column) = column(field) {
+                roots.push(at);
+                columns.push(column);
+            }
+        }
+        let largest = blocks.iter().filter(|block| block.is_compressed).map(|block| block.rows).max().unwrap_or(0);
+        let batches = Batches { fields, dictionary_ids, roots, is_v5, dictionaries, blocks, starts };
+        let dims = (0..columns.len()).filter_map(|root| match &columns[root].data_type {
+            kind if kind.is_nested() => first_length(&batches, bytes, root).ok().flatten(),
+            _ => None,
+        });
+        // What is wrong with a column is said once it is read.
+        let widest = dims.max();
+        let least = largest.checked_next_power_of_two().unwrap_or(1 << 63);
+        let unit_rows = (chunk_rows(widest.unwrap_or(1)) as u64).max(least);
+        let fingerprint = joined(&[hash, sampled(&**bytes)?]);
+        u32::try_from(batches.rows().div_ceil(unit_rows)).map_err(|_| Error::resource("the file has too many rows"))?;
+        Ok(Self { fingerprint, columns, batches: Arc::new(batches), unit_rows })
+    }
+
+    /// Bytes of all buffers of a unit's rows.
+    fn body_bytes(&self, unit: usize) -> u64 {
+        let share = |segment: Segment| {
+            let block = &self.batches.blocks[segment.batch];
+            let bytes = u128::from(block.body_length) * u128::from(segment.rows) / u128::from(block.rows.max(1));
+            bytes as u64
+        };
+        let segments = self.batches.segments(unit as u64 * self.unit_rows, self.rows(unit));
+        segments.into_iter().map(share).fold(0, u64::saturating_add)
+    }
+}
+
+impl Container for ArrowFile {
+    fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    fn memory(&self) -> u64 {
+        let blocks = self.batches.blocks.len() + self.batches.dictionaries.len();
+        (blocks * (size_of::<Block>() + 8) + self.batches.fields.len() * 512) as u64
+    }
+
+    fn columns(&self) -> &[StoredColumn] {
+        &self.columns
+    }
+
+    fn units(&self) -> usize {
+        self.batches.rows().div_ceil(self.unit_rows) as usize
+    }
+
+    fn rows(&self, unit: usize) -> u64 {
+        (self.batches.rows() - unit as u64 * self.unit_rows).min(self.unit_rows)
+    }
+
+    fn stored_bytes(&self, unit: usize, columns: &[usize]) -> u64 {
+        // Vectors are almost all of a batch.
+        if columns.iter().any(|&column| self.columns[column].data_type.is_nested()) {
+            return self.body_bytes(unit);
+        }
+        self.rows(unit).saturating_mul(8 * columns.len() as u64).min(self.body_bytes(unit))
+    }
+
+    fn text_bytes(&self, unit: usize, columns: &[usize]) -> u64 {
+        let is_text = |column: &&usize| {
+            let StoredColumn { data_type, written_type, .. } = &self.columns[**column];
+            *data_type == DataType::Utf8 && !matches!(written_type, DataType::Dictionary(..))
+        };
+        if columns.iter().any(|column| is_text(&column)) { self.body_bytes(unit) } else { 0 }
+    }
+
+    fn range(&self, _: usize, _: usize) -> Option<(Label, Label)> {
+        None
+    }
+
+    fn constant(&self, _: usize, _: usize) -> Option<Label> {
+        None
+    }
+
+    fn check_readable(&self, _: &[usize]) -> Result<()> {
+        Ok(())
+    }
+
+    fn has_checksums(&self, _: &Arc<dyn ReadAt>, _: usize) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn first_length(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<Option<usize>> {
+        first_length(&self.batches, bytes, column)
+    }
+
+    fn open_unit(&self, bytes: &Arc<dyn ReadAt>, unit: usize) -> Box<dyn OpenUnit> {
+        let (bytes, batches) = (bytes.clone(), self.batches.clone());
+        let types = self.columns.iter().map(|column| column.data_type.clone()).collect();
+        Box::new(ArrowUnit { bytes, batches, types, first: unit as u64 * self.unit_rows, rows: self.rows(unit) })
+    }
+}
+
+/// Rows of a file.
+#[derive(Debug)]
+struct ArrowUnit {
+    bytes: Arc<dyn ReadAt>,
+    batches: Arc<Batches>,
+    /// The types in which columns are read.
+    types: Vec<DataType>,
+    first: u64,
+    rows: u64,
+}
+
+impl OpenUnit for ArrowUnit {
+    fn vectors(&self, column: usize, kind: VectorType, dim: usize, _: usize) -> Result<Box<dyn VectorStream>> {
+        let segments = self.batches.segments(self.first, self.rows);
+        Ok(Box::new(ArrowVectors::new(&self.bytes, &self.batches, segments, column, (kind, dim))))
+    }
+
+    fn arrays(&self, columns: &[usize], _: usize, strings: Strings) -> Result<Box<dyn ArrayStream>> {
+        let columns = columns.iter().map(|&column| (column, self.types[column].clone())).collect();
+        let (bytes, batches) = (self.bytes.clone(), self.batches.clone());
+        Ok(Box::new(ArrowArrays { bytes, batches, columns, strings, next: self.first, end: self.first + self.rows }))
+    }
+}

@@ -1,0 +1,279 @@
+//! What is opened as one file of an archive: a file, some arrays of it, or features with their labels in a second file.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf, absolute};
+use std::sync::Arc;
+use std::{fs, io};
+
+use super::container::{ArrayNames, Container, Format};
+use super::escape::escaped;
+use super::formats::{self, HEAD};
+use super::label_text::LabelText;
+use super::labelled::LabelledFile;
+use super::names::is_label_file;
+use super::read_at::{self, Part, ReadAt, TwoFiles, Version, read_exact_at};
+use super::wide::WideFile;
+use crate::error::{Error, Result};
+
+/// What is opened as one file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    /// Where the labels of its rows are, if they are in a file of their own.
+    pub(super) labels: Option<PathBuf>,
+    /// Which of its arrays are read; `None` finds them.
+    pub(super) arrays: Option<ArrayNames>,
+    /// Which columns are the elements of its vectors, unless a column has this name.
+    pub(super) wide: Option<String>,
+}
+
+impl Source {
+    /// A file that has all of its rows.
+    pub(super) fn of(path: PathBuf) -> Self {
+        Self { path, labels: None, arrays: None, wide: None }
+    }
+
+    /// What an input names: a path or pattern; behind a comma the file of its labels; or behind a colon the arrays of an
+    /// `.npz` or `.safetensors` file that hold features and labels. A path that exists as a whole is no more than a path.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`](crate::error::ErrorKind::Missing) if there is no such file of labels.
+    pub(super) fn parse(input: &str) -> Result<Self> {
+        let whole = Self::of(PathBuf::from(input));
+        if whole.path.symlink_metadata().is_ok() {
+            return Ok(whole);
+        }
+        if let Some((path, names)) = input.rsplit_once(':')
+            && [".npz", ".safetensors"].iter().any(|extension| path.to_ascii_lowercase().ends_with(extension))
+            && !names.is_empty()
+        {
+            let (features, labels) = match names.split_once(',') {
+                Some((features, labels)) => (features, Some(labels.to_owned())),
+                None => (names, None),
+            };
+            return match labels.as_deref().filter(|labels| is_label_file(labels)) {
+                Some(file) => Ok(Self {
+                    path: PathBuf::from(path),
+                    labels: Some(label_file(file)?),
+                    arrays: Some(ArrayNames { features: features.to_owned(), labels: None }),
+                    wide: None,
+                }),
+                None => Ok(Self {
+                    arrays: Some(ArrayNames { features: features.to_owned(), labels }),
+                    ..Self::of(PathBuf::from(path))
+                }),
+            };
+        }
+        if let Some((path, labels)) = input.rsplit_once(',')
+            && is_label_file(labels)
+            && !path.is_empty()
+        {
+            return Ok(Self { labels: Some(label_file(labels)?), ..Self::of(PathBuf::from(path)) });
+        }
+        Ok(whole)
+    }
+
+    /// What its input says behind the path: of arrays, and of the file of labels.
+    pub(super) fn suffixes(&self) -> (String, String) {
+        let arrays = self.arrays.as_ref().map(|ArrayNames { features, labels }| {
+            let labels = labels.iter().flat_map(|labels| [",", labels]).collect::<String>();
+            format!(":{features}{labels}")
+        });
+        let labels = self.labels.as_ref().map(|labels| format!(",{}", labels.to_string_lossy()));
+        (arrays.unwrap_or_default(), labels.unwrap_or_default())
+    }
+
+    /// Whether both name the same rows of one file.
+    pub(super) fn is_same_part(&self, other: &Self) -> bool {
+        (&self.labels, &self.arrays) == (&other.labels, &other.arrays)
+    }
+
+    /// Its files.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(self.path.as_path()).chain(self.labels.as_deref())
+    }
+
+    /// Opens its files.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read_at::open`], with the file of the labels if it is at fault.
+    pub(super) fn open(&self) -> Result<(Arc<dyn ReadAt>, Version)> {
+        let (bytes, version) = read_at::open(&self.path)?;
+        let Some(labels) = &self.labels else { return Ok((bytes, version)) };
+        let (labels, of_labels) = read_at::open(labels).map_err(|error| error.with("labels", shown(labels)))?;
+        Ok((Arc::new(TwoFiles::new(bytes, labels)), version.and(of_labels)))
+    }
+
+    /// Bytes of memory that its container takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if a file is damaged.
+    pub(super) fn memory(&self, bytes: &Arc<dyn ReadAt>) -> Result<u64> {
+        let (first, second) = parted(bytes);
+        let own = formats::of(&first, &self.path)?.memory(&first)?;
+        let Some(second) = second else { return Ok(own) };
+        Ok(match self.label_format(&second)? {
+            Some(format) => own.saturating_add(format.memory(&second)?),
+            None => own,
+        })
+    }
+
+    /// What its files say of their rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Format::open`]; [`Data`](crate::error::ErrorKind::Data) if features and labels do not fit.
+    pub(super) fn container(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>> {
+        let (first, second) = parted(bytes);
+        let format = formats::of(&first, &self.path)?;
+        let container = match &self.arrays {
+            Some(names) => format.open_arrays(&first, names),
+            None => format.open(&first),
+        };
+        let mut container = container.map_err(|error| advising(error, &self.path))?;
+        if let Some(pattern) = &self.wide
+            && container.columns().iter().all(|column| column.name != *pattern)
+        {
+            container = Arc::new(WideFile::new(container, pattern)?);
+        }
+        let (Some(second), Some(path)) = (second, &self.labels) else { return Ok(container) };
+        let place = |error: Error| advising(error, path).with_default("labels", shown(path));
+        let labels = match self.label_format(&second).map_err(place)? {
+            Some(format) => format.open(&second).map_err(place)?,
+            None => Arc::new(LabelText::open(&second).map_err(place)?),
+        };
+        Ok(Arc::new(LabelledFile::new(container, labels, first.size(), &shown(path))?))
+    }
+
+    /// The format of the labels; `None` is text.
+    fn label_format(&self, bytes: &Arc<dyn ReadAt>) -> Result<Option<&'static dyn Format>> {
+        if let Some(format) = formats::recognised(bytes)? {
+            return Ok(Some(format));
+        }
+        let mut head = vec![0; bytes.size().min(HEAD as u64) as usize];
+        read_exact_at(&**bytes, 0, &mut head)?;
+        if LabelText::is_text(&head) {
+            return Ok(None);
+        }
+        formats::of(bytes, self.labels.as_deref().unwrap_or(&self.path)).map(Some)
+    }
+
+    /// A source as a path from the root, as ledgers keep it: what the path alone does not say follows after zeros, which no
+    /// path can have.
+    pub(super) fn encoded(&self) -> io::Result<PathBuf> {
+        let mut bytes = absolute(&self.path)?.into_os_string().into_vec();
+        if let Some(labels) = &self.labels {
+            bytes.extend(b"\0labels\0");
+            bytes.extend(absolute(labels)?.as_os_str().as_bytes());
+        }
+        if let Some(ArrayNames { features, labels }) = &self.arrays {
+            bytes.extend(format!("\0features\0{features}").into_bytes());
+            bytes.extend(labels.iter().flat_map(|labels| format!("\0array of labels\0{labels}").into_bytes()));
+        }
+        if let Some(pattern) = &self.wide {
+            bytes.extend(format!("\0wide\0{pattern}").into_bytes());
+        }
+        Ok(OsString::from_vec(bytes).into())
+    }
+
+    /// The source that a path of a ledger stands for.
+    pub(super) fn decoded(path: &Path) -> Self {
+        let mut parts = path.as_os_str().as_bytes().split(|&byte| byte == 0);
+        let to_path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
+        let mut source = Self::of(to_path(parts.next().unwrap_or_default()));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        while let Some(part) = parts.next() {
+            match part {
+                b"labels" => source.labels = parts.next().map(to_path),
+                b"features" => {
+                    let features = parts.next().map(text).unwrap_or_default();
+                    source.arrays = Some(ArrayNames { features, labels: None });
+                }
+                b"array of labels" => {
+                    if let Some(names) = &mut source.arrays {
+                        names.labels = parts.next().map(text);
+                    }
+                }
+                b"wide" => source.wide = parts.next().map(text),
+                _ => {}
+            }
+        }
+        source
+    }
+}
+
+/// Whether an input names features, and behind a comma the file of their labels.
+#[cfg(feature = "sql")]
+pub(crate) fn has_labels_apart(input: &str) -> bool {
+    Source::parse(input).is_ok_and(|source| source.labels.is_some())
+}
+
+/// The file of labels that was named.
+fn label_file(text: &str) -> Result<PathBuf> {
+    match fs::metadata(text) {
+        Ok(_) => Ok(PathBuf::from(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Error::missing("there is no such file of labels").with("labels", escaped(text)).caused_by(error))
+        }
+        Err(error) => {
+            Err(Error::io("cannot open").with("labels", escaped(text)).with("detail", error.kind()).caused_by(error))
+        }
+    }
+}
+
+/// The file of labels that a request names, if it names one and no column.
+///
+/// # Errors
+///
+/// [`Missing`](crate::error::ErrorKind::Missing) if there is no such file.
+pub(super) fn requested_labels(labels: Option<&str>) -> Result<Option<PathBuf>> {
+    labels.filter(|labels| is_label_file(labels)).map(label_file).transpose()
+}
+
+/// The bytes of the first file, and those of the second if there are two.
+fn parted(bytes: &Arc<dyn ReadAt>) -> (Arc<dyn ReadAt>, Option<Arc<dyn ReadAt>>) {
+    let Some(split) = bytes.first_of_two() else { return (bytes.clone(), None) };
+    let part = |start, size| -> Arc<dyn ReadAt> { Arc::new(Part::new(bytes.clone(), start, size)) };
+    (part(0, split), Some(part(split, bytes.size().saturating_sub(split))))
+}
+
+/// Puts the path of a file into advice that says FILE.
+fn advising(error: Error, path: &Path) -> Error {
+    match error.advice().filter(|advice| advice.contains("FILE")) {
+        Some(advice) => {
+            let advice = advice.replace("FILE", &shown(path));
+            error.help(advice)
+        }
+        None => error,
+    }
+}
+
+fn shown(path: &Path) -> String {
+    escaped(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_found_again_in_a_ledger() {
+        let names =
+            |labels: Option<&str>| ArrayNames { features: "x\u{e9}".to_owned(), labels: labels.map(str::to_owned) };
+        for labels in [None, Some(PathBuf::from("/l/y.npy"))] {
+            for arrays in [None, Some(names(None)), Some(names(Some("y")))] {
+                for wide in [None, Some("f*".to_owned())] {
+                    let path = PathBuf::from("/a/x.npz");
+                    let source = Source { path, labels: labels.clone(), arrays: arrays.clone(), wide };
+                    assert_eq!(Source::decoded(&source.encoded().unwrap()), source);
+                }
+            }
+        }
+        // A path alone is kept as it is.
+        assert_eq!(Source::of(PathBuf::from("/a/b")).encoded().unwrap(), PathBuf::from("/a/b"));
+    }
+}

@@ -230,9 +230,10 @@ impl Part {
 
     /// Brings the sums to the state.
     fn settle(&mut self, state: &mut State, workspace: &mut Workspace) -> Result<()> {
-        let Some(sums) = self.sums.take() else { return Ok(()) };
-        let taken = workspace.kernels.device_sums().ok_or_else(lost)?.take(sums.id)?;
-        match sums.into_state(taken)? {
+        let Some(id) = self.sums.as_ref().map(|sums| sums.id) else { return Ok(()) };
+        // A device that lacks memory to hand sums over keeps them.
+        let taken = workspace.kernels.device_sums().ok_or_else(lost)?.take(id)?;
+        match self.sums.take().map(|sums| sums.into_state(taken)).transpose()?.flatten() {
             Some(part) => state.merge(&part),
             None => Ok(()),
         }
@@ -308,9 +309,7 @@ impl Sums {
             }
         }
         if !new.is_empty() {
-            let Some(device) = workspace.kernels.device_sums() else {
-                return Err(Error::internal("the device is gone"));
-            };
+            let device = workspace.kernels.device_sums().ok_or_else(lost)?;
             let values: Vec<f64> = new.iter().flat_map(|shift| shift.iter().copied()).collect();
             device.extend(self.id, &values)?;
             for (shift, label) in new.into_iter().zip(new_labels) {

@@ -328,7 +328,7 @@ fn sums_that_cannot_be_handed_over_are_not_lost() {
 fn shifts_are_finite() {
     let labels: Vec<i64> = (0..60).map(|row| row % 2).collect();
     let mut random = Random::new(7);
-    let value = |at: usize| if at / 2 % 2 == 0 { f64::MAX } else { 1e308 * random.uniform() };
+    let value = |at: usize| if (at / 2).is_multiple_of(2) { f64::MAX } else { 1e308 * random.uniform() };
     let chunks = [Rows::new(2, Stored::F64((0..60 * 2).map(value).collect()), &labels)];
     let expected = grouped(&chunks, 1, false, None).0;
     assert_eq!(grouped(&chunks, 1, false, Some(PlainDevice::new(1000))).0, expected);

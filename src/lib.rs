@@ -56,7 +56,7 @@
 //! - No result depends on threads, order, or how rows were batched. The reader alone decides what a chunk is.
 //! - Memory depends on classes, dimensions, threads and the groups open at once, never on the number of rows. No array is
 //!   K×K, except where K ≤ D + 1.
-//! - A [`kernels::Device`] is chosen once for a run. Each worker owns a [`kernels::Workspace`], and no function keeps memory
+//! - A [`kernels::Device`] is chosen once for each read. Each worker owns a [`kernels::Workspace`], and no function keeps memory
 //!   between calls in any other place.
 //! - Only [`linalg`] and [`kernels`] know faer. Only [`archive`] reads Parquet, and only [`report`] writes it
 //!   (`COPY` in SQL is DataFusion's). Only `sql`

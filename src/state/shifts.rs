@@ -58,9 +58,7 @@ impl Shifts {
             },
         );
     }
-}
 
-impl Shifts {
     /// The shift of a class for sums on a device, which keep one for all chunks: the one in the table if it lies on this
     /// grid, else one near the class's mean.
     pub(super) fn on_device(&self, label: &Label, grid: &Steps, mean: &[f64]) -> Arc<[f64]> {
@@ -80,10 +78,11 @@ impl Shifts {
 }
 
 impl Steps {
-    /// A mean, rounded so far that it lies on the grids of coarser chunks too.
+    /// A mean, rounded so far that it lies on the grids of coarser chunks too; 0 where that leaves the range of `f64`.
     fn coarse(&self, mean: &[f64]) -> Arc<[f64]> {
         let coarse = |((mean, inverse), step): ((&f64, &f64), &f64)| {
-            (mean * inverse / SHIFT_STEPS).round_ties_even() * SHIFT_STEPS * step
+            let shift = (mean * inverse / SHIFT_STEPS).round_ties_even() * SHIFT_STEPS * step;
+            if shift.is_finite() { shift } else { 0.0 }
         };
         mean.iter().zip(&self.inverse).zip(&self.sizes).map(coarse).collect()
     }

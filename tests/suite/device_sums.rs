@@ -35,6 +35,8 @@ pub(crate) struct PlainDevice {
     /// The call of `add`, of all workers together, that fails.
     fails_at: usize,
     calls: Arc<AtomicUsize>,
+    /// The call of `take` that lacks memory, counted down.
+    lacks_at: usize,
 }
 
 /// Sums as they are defined, one value after the other.
@@ -109,7 +111,16 @@ const LEFTS: usize = MAX_LEFT as usize + 1;
 impl PlainDevice {
     pub(crate) fn new(memory: usize) -> Self {
         let (added, calls) = (Arc::default(), Arc::default());
-        Self { cpu: Cpu::default(), sums: Vec::new(), memory, is_required: false, added, fails_at: usize::MAX, calls }
+        Self {
+            cpu: Cpu::default(),
+            sums: Vec::new(),
+            memory,
+            is_required: false,
+            added,
+            fails_at: usize::MAX,
+            calls,
+            lacks_at: 0,
+        }
     }
 
     fn used(&self) -> usize {
@@ -140,6 +151,7 @@ impl DeviceSums for PlainDevice {
     }
 
     fn extend(&mut self, sums: SumsId, shifts: &[f64]) -> Result<()> {
+        assert!(shifts.iter().all(|shift| shift.is_finite()), "a shift that is not finite");
         let new = shifts.len() / self.of(sums).exponents.len();
         self.check_memory(new)?;
         self.of(sums).extend(shifts);
@@ -157,6 +169,10 @@ impl DeviceSums for PlainDevice {
     }
 
     fn take(&mut self, sums: SumsId) -> Result<TakenSums> {
+        self.lacks_at = self.lacks_at.wrapping_sub(1);
+        if self.lacks_at == 0 {
+            return Err(Error::resource("too little memory").with("device", "plain loops"));
+        }
         Ok(self.sums[sums.0].take().expect("sums that are open").taken)
     }
 }
@@ -289,6 +305,33 @@ fn shifts_lie_on_the_grid_of_every_chunk() {
         assert_eq!(found, expected);
         assert!(added >= 180, "{added} rows were added on the device");
     }
+}
+
+/// Sums that a device has no memory to hand over stay there, and come back later.
+#[test]
+fn sums_that_cannot_be_handed_over_are_not_lost() {
+    let mut random = Random::new(6);
+    let labels: Vec<i64> = (0..60).map(|row| row % 3).collect();
+    let mut chunk = |scale: i32| {
+        let values = (0..60 * 4).map(|_| 2_f64.powi(scale) * random.normal()).collect();
+        Rows::new(4, Stored::F64(values), &labels)
+    };
+    // The second group's sums are there to make room when those of the first do not fit the grid any longer.
+    let chunks = [0, 0, -30, -30, -30].map(&mut chunk);
+    let expected = grouped(&chunks, 2, true, None).0;
+    let (found, _) = grouped(&chunks, 2, true, Some(PlainDevice { lacks_at: 1, ..PlainDevice::new(1000) }));
+    assert_eq!(found, expected);
+}
+
+/// Means that would be rounded beyond the largest number.
+#[test]
+fn shifts_are_finite() {
+    let labels: Vec<i64> = (0..60).map(|row| row % 2).collect();
+    let mut random = Random::new(7);
+    let value = |at: usize| if (at / 2).is_multiple_of(2) { f64::MAX } else { 1e308 * random.uniform() };
+    let chunks = [Rows::new(2, Stored::F64((0..60 * 2).map(value).collect()), &labels)];
+    let expected = grouped(&chunks, 1, false, None).0;
+    assert_eq!(grouped(&chunks, 1, false, Some(PlainDevice::new(1000))).0, expected);
 }
 
 /// A device that fails when rows are added for the n-th time, and how many rows it has added.

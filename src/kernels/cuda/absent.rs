@@ -32,11 +32,19 @@ impl CudaDevice {
     }
 
     /// Its free and its total memory, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// None: there is no device.
     pub fn memory(&self) -> Result<(u64, u64)> {
         match self.0 {}
     }
 
     /// How long a chunk takes.
+    ///
+    /// # Errors
+    ///
+    /// None: there is no device.
     pub fn times(&self, _chunk: &Batch<'_>) -> Result<ChunkTimes> {
         match self.0 {}
     }

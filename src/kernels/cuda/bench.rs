@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::CudaDevice;
-use super::launch::{BenchKernels, Memory};
+use super::launch::{BenchKernels, Memory, failed};
 use super::session::{Session, Work};
 use crate::batch::{Batch, ByClass};
 use crate::error::{Error, Result};
@@ -45,7 +45,7 @@ impl CudaDevice {
             return Err(Error::internal("rows of the chunk were left to the CPU"));
         }
         let kernels = BenchKernels::load(&self.opened.context, self.opened.multiprocessors)
-            .map_err(|error| Error::io("the device failed").with("detail", super::launch::detail(error)))?;
+            .map_err(|error| failed(self.name(), error))?;
         let out = session.with(|work| Memory::<u32>::new(&work.stream, kernels.threads()))?;
         let wanted = DIGIT_PRODUCTS * rows as f64 * (dim * (dim + 1) / 2) as f64;
         let mut made = wanted;

@@ -13,8 +13,8 @@ use crate::kernels::{DeviceSums, SlotRows, SumsId, TakenSums};
 /// The bytes that are sent to sums or taken from them at a time.
 const PIECE_BYTES: usize = 4 << 20;
 
-/// A kernel has a bit for each band of squares.
-const MAX_BANDS: usize = 32;
+/// Bands of squares are put together in 256 bits: the last one is moved left by 252. A kernel has 32 bits for them.
+const MAX_BANDS: usize = 22;
 
 /// Sums over rows of many chunks.
 pub(super) struct Held {
@@ -42,7 +42,7 @@ impl Held {
         let weights: Vec<u32> = exponents.iter().map(|&e| (i32::from(e) - finest) as u32).collect();
         let bands = bands(weights.iter().copied().max().unwrap_or(0));
         if !(1..=MAX_DIM).contains(&dim) || bands > MAX_BANDS {
-            return Err(Error::internal("a device cannot hold sums on this grid"));
+            return Err(stream.lacks_memory("the device cannot hold sums on this grid"));
         }
         let held = Self {
             dim,
@@ -223,7 +223,7 @@ impl Work {
     fn take(&mut self, sums: SumsId) -> Result<TakenSums> {
         let held = find(&mut self.held, sums)?;
         let (dim, words) = (held.dim, held.words());
-        let bytes = PIECE_BYTES.max(8 * words).max(8 * LEFTS * dim);
+        let bytes = PIECE_BYTES.max(8 * words);
         let fetching = &mut Fetching { stream: &self.stream, through: self.results.reserve(&self.stream, bytes)? };
         let mut wrong = 0_u32;
         fetching.each(held.is_wrong.view(), 1, |part| wrong = part[0])?;

@@ -8,10 +8,9 @@ mod bench;
 mod map;
 mod nearest;
 
-pub(super) use nearest::{Bests, Bounded, NearestKernels, RoundedVectors};
-
 pub(super) use bench::BenchKernels;
 pub(super) use map::{Chunk, MapKernels, Planes, Rounding, Values};
+pub(super) use nearest::{Bests, Bounded, NearestKernels, RoundedVectors};
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -104,11 +103,14 @@ impl Stream {
     /// What an allocation returned: only there does want of memory leave everything as it was.
     fn allocated<T>(&self, outcome: Result<T, DriverError>) -> Result<T> {
         outcome.map_err(|error| match error.0 {
-            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-                Error::resource("the device has too little memory").with("device", &self.device)
-            }
+            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => self.lacks_memory("the device has too little memory"),
             _ => failed(&self.device, error),
         })
+    }
+
+    /// What the CPU does instead, unless the device is required.
+    pub(super) fn lacks_memory(&self, why: &'static str) -> Error {
+        Error::resource(why).with("device", &self.device)
     }
 
     fn bind(&self) -> Result<()> {
@@ -194,7 +196,8 @@ impl Stream {
     }
 }
 
-fn failed(device: &str, error: DriverError) -> Error {
+/// The device has failed, and what it held is lost.
+pub(super) fn failed(device: &str, error: DriverError) -> Error {
     Error::io("the device failed").with("device", device).with("detail", detail(error))
 }
 

@@ -33,7 +33,7 @@ mod absent;
 #[cfg(not(feature = "cuda"))]
 pub use absent::{CudaDevice, open};
 
-pub use size::{contenders_bytes, session_bytes, sums_bytes};
+pub use size::{session_bytes, sums_bytes};
 
 /// Why no device can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use cudarc::driver::{CudaContext, DriverError, sys};
 use super::session::Session;
 use super::size::PLANE_BYTES;
 use super::{Absent, launch, trial};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::kernels::Kernels;
 
 /// The compute capability that the kernels are compiled for.
@@ -107,9 +107,8 @@ impl CudaDevice {
     ///
     /// Those of the device.
     pub fn memory(&self) -> Result<(u64, u64)> {
-        let (free, total) = self.opened.context.mem_get_info().map_err(|error| {
-            Error::io("the device failed").with("device", self.name()).with("detail", launch::detail(error))
-        })?;
+        let found = self.opened.context.mem_get_info();
+        let (free, total) = found.map_err(|error| launch::failed(self.name(), error))?;
         Ok((free as u64, total as u64))
     }
 

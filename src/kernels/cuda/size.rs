@@ -63,18 +63,6 @@ pub(super) fn near_rows(dim: usize, tiles: usize) -> usize {
     (rows / NEAR_TILE * NEAR_TILE).max(NEAR_TILE)
 }
 
-/// The bytes of a device that one worker takes to look for the candidates of rows, under so many rules of choice.
-///
-/// The host pins about as much beside it as the values of the rows take, at most 32 MiB.
-pub fn contenders_bytes(classes: usize, dim: usize, rules: usize) -> u64 {
-    let (wide, padded_classes) = (padded(dim), padded(classes));
-    let tiles = padded_classes / NEAR_TILE;
-    let rows = near_rows(dim, tiles * rules);
-    let candidates = 8 * classes * dim + 2 * padded_classes * wide + 8 * padded_classes * (4 + 2 * rules);
-    let of_rows = rows * (8 * dim + 2 * wide + 24 + 20 * tiles * rules + 4 * rules * (1 + LIST));
-    (candidates + of_rows) as u64
-}
-
 /// The bytes of a device that the buffers of one worker take for chunks of so many rows, whose values have so many bytes.
 ///
 /// The host pins about twice the bytes of a chunk beside it.

@@ -91,7 +91,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`Usage`](ErrorKind::Usage) with the reason if there is no such device.
+    /// [`Usage`](crate::error::ErrorKind::Usage) with the reason if there is no such device.
     pub fn chosen(choice: DeviceChoice) -> Result<Self> {
         match choice {
             DeviceChoice::Auto => Ok(Self::detect()),

@@ -10,7 +10,7 @@ pub struct Contenders {
 
 impl Contenders {
     /// Forgets all lists.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.candidates.clear();
         self.ends.clear();
     }

@@ -6,15 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::{FirstPass, differ_in_length};
-use crate::archive::{Archive, DecodedChunk, Key, Policy, Skipped, is_damage};
+use crate::archive::{Archive, DecodedChunk, Key, Policy, is_damage};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
 use crate::kernels::{Device, Profile, Workspace, lacks_device_memory};
-use crate::metrics::{OodMean, Options};
+use crate::metrics::Options;
 use crate::pipeline::digest;
-use crate::pipeline::evaluate::{Evaluation, FurtherRows};
 use crate::pipeline::memory::{Meter, class_bytes, held};
-use crate::pipeline::scan::{Place, Watch, scan, scan_until};
+use crate::pipeline::scan::{Place, Watch, scan_until};
 use crate::state::{Accumulate, Chunk, DeviceParts, Shifts, State, StatesByKey};
 use crate::store::{GroupState, LedgerEntry};
 
@@ -195,7 +194,12 @@ pub(in crate::pipeline) fn accumulate_until(
 
 /// Does work on a device whose results are there at the end alone. If the device fails, the CPU does all of it again: what
 /// the device held is lost, and nothing of it has been used yet.
-fn replaceable<T>(device: &Device, watch: &Watch, meter: &Meter, work: impl Fn(&Device) -> Result<T>) -> Result<T> {
+pub(super) fn replaceable<T>(
+    device: &Device,
+    watch: &Watch,
+    meter: &Meter,
+    work: impl Fn(&Device) -> Result<T>,
+) -> Result<T> {
     let (progress, grown) = (watch.progress(), meter.grown());
     match work(device) {
         Err(error) if device.is_replaced_after(&error) => {
@@ -221,7 +225,7 @@ impl StatesByKey<Key> for BTreeMap<Key, GroupState> {
 }
 
 /// Profiles a chunk. Sums on the device make room for it.
-fn profile(
+pub(super) fn profile(
     rounding: Rounding,
     batch: &Batch<'_>,
     parts: &mut DeviceParts<Key>,
@@ -322,83 +326,6 @@ fn new_classes(chunk: &DecodedChunk, rows: Option<&[u32]>, is_known: impl Fn(&La
     new.map(|(label, _)| class_bytes(label, chunk.dim)).sum()
 }
 
-/// The mean that stands for the out-of-distribution rows, for each key that they have.
-pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
-    let Some(FurtherRows { archive, .. }) = &plan.ood else { return Ok(BTreeMap::new()) };
-    let merged =
-        replaceable(&plan.job.device, watch, &Meter::default(), |device| ood_states(device, plan, archive, watch))?;
-    if merged.values().all(|group| group.state.dim() == 0) {
-        let mut skipped = Skipped::default();
-        for group in merged.values() {
-            skipped.add(&group.skipped);
-        }
-        let error = Error::missing("no out-of-distribution row is left");
-        return Err(match skipped.total() {
-            0 => error.help("loosen the filters in --ood 'PATH?key=value'"),
-            total => error
-                .with("rows ignored", skipped.ignored)
-                .with("rows left out", total - skipped.ignored)
-                .help("--ignore-label, --nulls and --nonfinite hold for --ood too"),
-        });
-    }
-    let mut means = BTreeMap::new();
-    for (key, group) in merged.into_iter().filter(|(_, group)| group.state.dim() > 0) {
-        means.insert(key, group.state.statistics()?.mean_of_means());
-    }
-    Ok(means)
-}
-
-/// The class sums of the out-of-distribution rows, for each key that they have.
-fn ood_states(
-    device: &Device,
-    plan: &Evaluation,
-    archive: &Archive,
-    watch: &Watch,
-) -> Result<BTreeMap<Key, GroupState>> {
-    let units: Vec<usize> = (0..archive.units().len()).collect();
-    let one_class = [Label::Int(0)];
-    let shifts = ShiftTables::default();
-    let look = |worker: &mut OodWorker, chunk: &DecodedChunk| {
-        let OodWorker { groups, parts, workspace } = worker;
-        let mut batch = chunk.finite_batch()?;
-        let codes = vec![0; chunk.codes.len()];
-        if plan.job.options.ood_mean == OodMean::Rows {
-            batch = Batch::of_finite(chunk.dim, batch.features(), &codes, &one_class)?;
-        }
-        let profile = profile(plan.job.rounding, &batch, parts, groups, workspace)?;
-        for part in &chunk.parts {
-            let group = groups.entry(part.key.clone()).or_insert_with(|| GroupState::new(false));
-            group.skipped.add(&part.skipped);
-            if part.rows.as_ref().map_or(batch.rows(), Vec::len) > 0 {
-                let shifts = shifts.of(&part.key, chunk.dim)?;
-                let chunk = Chunk { batch, profile: &profile };
-                parts.update(&part.key, groups, &chunk, part.rows.as_deref(), &shifts, workspace)?;
-            }
-        }
-        workspace.recycle(profile);
-        Ok(())
-    };
-    let worker = || OodWorker { groups: BTreeMap::new(), parts: DeviceParts::default(), workspace: device.workspace() };
-    let workers = scan(archive, &units, plan.threads, watch, worker, |worker, place, chunk| {
-        look(worker, chunk).map_err(|error| at_row(error, archive, place.unit, chunk))
-    })?;
-    let mut merged = BTreeMap::new();
-    for OodWorker { mut groups, mut parts, mut workspace } in workers {
-        parts.settle(&mut groups, &mut workspace)?;
-        for (key, group) in groups {
-            merge(merged.entry(key).or_insert_with(|| GroupState::new(false)), &group)?;
-        }
-    }
-    Ok(merged)
-}
-
-/// What a worker makes of out-of-distribution rows, and with what.
-struct OodWorker {
-    groups: BTreeMap<Key, GroupState>,
-    parts: DeviceParts<Key>,
-    workspace: Workspace,
-}
-
 /// Says where the row of a chunk is in its file.
 pub(in crate::pipeline) fn at_row(error: Error, archive: &Archive, unit: usize, chunk: &DecodedChunk) -> Error {
     let unit = &archive.units()[unit];
@@ -412,11 +339,11 @@ pub(in crate::pipeline) fn at_row(error: Error, archive: &Archive, unit: usize, 
 
 /// A table of shifts for every group.
 #[derive(Default)]
-struct ShiftTables(Mutex<BTreeMap<Key, (usize, Arc<Shifts>)>>);
+pub(super) struct ShiftTables(Mutex<BTreeMap<Key, (usize, Arc<Shifts>)>>);
 
 impl ShiftTables {
     /// The table of a group whose rows have this length, whichever worker has counted rows of it before.
-    fn of(&self, key: &Key, dim: usize) -> Result<Arc<Shifts>> {
+    pub(super) fn of(&self, key: &Key, dim: usize) -> Result<Arc<Shifts>> {
         let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (known, shifts) = tables.entry(key.clone()).or_insert_with(|| (dim, Arc::default()));
         if *known == dim { Ok(shifts.clone()) } else { Err(differ_in_length(*known, dim)) }

@@ -1,9 +1,11 @@
 //! The first pass: rows become states. Here it is planned: what is read, in which order, and what that takes.
 
 mod count;
+mod ood;
 
 pub use count::Rounding;
-pub(super) use count::{Counted, accumulate, accumulate_until, at_row, merge, ood_means};
+pub(super) use count::{Counted, accumulate, accumulate_until, at_row, merge};
+pub(super) use ood::ood_means;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

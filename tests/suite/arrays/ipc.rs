@@ -225,7 +225,7 @@ fn files_that_are_cut_or_lie_are_damage() {
         }
     }
     // A schema that claims vectors of two thousand million elements.
-    let mut sound = arrow(std::slice::from_ref(&whole), true, Some(CompressionType::ZSTD));
+    let mut sound = arrow(std::slice::from_ref(&rows), true, Some(CompressionType::ZSTD));
     let sizes: Vec<usize> = (0..400).filter(|&at| sound[at..at + 4] == (DIM as i32).to_le_bytes()).collect();
     let mut refused = 0;
     for at in sizes {

@@ -160,6 +160,8 @@ pub(super) fn first_length(batches: &Batches, bytes: &Arc<dyn ReadAt>, root: usi
         for _ in 0..segment.rows {
             let valid = lists.valid.as_mut().map_or(Ok(true), Bits::next)?;
             let length = lists.lengths.next()?;
+            // Null rows take memory for vectors of this length, so they have to be there.
+            lists.values.skip(length.saturating_mul(lists.width))?;
             if valid {
                 return match length {
                     0 => Err(empty()),

@@ -239,6 +239,15 @@ fn files_that_are_cut_or_lie_are_damage() {
         sound[at..at + 4].copy_from_slice(&before);
     }
     assert!(refused > 0);
+    // A batch that claims more rows than its bytes can hold.
+    let mut many = arrow(std::slice::from_ref(&rows), true, None);
+    let counts: Vec<usize> =
+        (0..many.len() - 8).filter(|&at| many[at..at + 8] == (ROWS as u64).to_le_bytes()).collect();
+    assert!(counts.len() > 1);
+    for at in &counts {
+        many[*at..at + 8].copy_from_slice(&(1_u64 << 50).to_le_bytes());
+    }
+    assert!(is_damage(&error(&files.put("many.arrow", many))));
     let big = [&[0xff; 4][..], &i32::MAX.to_le_bytes(), &[0; 64]].concat();
     assert!(is_damage(&error(&files.put("big.arrow", big))));
     let footer = [&b"ARROW1\0\0"[..], &[0; 64], &i32::MAX.to_le_bytes(), b"ARROW1"].concat();

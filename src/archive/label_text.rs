@@ -44,7 +44,7 @@ struct Layout {
 
 /// The bytes of a file from some byte on.
 struct Bytes {
-    bytes: Arc<dyn ReadAt>,
+    source: Arc<dyn ReadAt>,
     at: u64,
     /// Bytes since the last end of a line.
     line: usize,
@@ -52,8 +52,8 @@ struct Bytes {
 
 impl Read for Bytes {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = (self.bytes.size().saturating_sub(self.at)).min(buffer.len() as u64) as usize;
-        self.bytes.read_at(self.at, &mut buffer[..length])?;
+        let length = (self.source.size().saturating_sub(self.at)).min(buffer.len() as u64) as usize;
+        self.source.read_at(self.at, &mut buffer[..length])?;
         self.at += length as u64;
         self.line = match buffer[..length].iter().rposition(|&byte| byte == b'\n') {
             Some(end) => length - 1 - end,
@@ -74,7 +74,7 @@ const LINE_LIMIT: usize = 1 << 20;
 
 fn reader(bytes: &Arc<dyn ReadAt>, at: u64, mark: u8) -> Reader<Bytes> {
     ReaderBuilder::new().has_headers(false).flexible(true).delimiter(mark).buffer_capacity(BUFFER).from_reader(Bytes {
-        bytes: bytes.clone(),
+        source: bytes.clone(),
         at,
         line: 0,
     })

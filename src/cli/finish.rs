@@ -39,6 +39,9 @@ pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result
     let report = watched(display, finish.bytes(), Stopping::AtOnce, |watch| {
         targets.scored(&group_by, finish.label_kind(), |score| finish.run_scored(watch, score))
     })?;
+    if let Some(device) = finish.device() {
+        console.detail("device", device);
+    }
     warn_of_failures(&finish.device_failures(), console);
     time(start, finish.bytes(), console);
     targets.write(&report, display, console)

@@ -43,6 +43,9 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     let report = watched(display, summary.bytes, Stopping::AtOnce, |watch| {
         targets.scored(&args.input.group_by, plan.archive().label_kind(), |score| plan.run_scored(watch, score))
     })?;
+    if let Some(device) = plan.second_device() {
+        console.detail("device of the second pass", device);
+    }
     warn_of_failures(&plan.device_failures(), console);
     time(start, summary.bytes, console);
     targets.write(&report, display, console)
@@ -74,7 +77,10 @@ pub(super) fn memory_text(summary: &Summary) -> String {
 /// The device, with its memory if it has its own.
 pub(super) fn device_text(summary: &Summary) -> String {
     match summary.device_memory {
-        Some((needed, free)) => format!("{}: {} of {} that are free", summary.device, bytes(needed), bytes(free)),
+        Some((needed, free)) => {
+            let least = if needed > free { "; with less, groups take turns" } else { "" };
+            format!("{}: up to {} of {} that are free{least}", summary.device, bytes(needed), bytes(free))
+        }
         None => summary.device.clone(),
     }
 }

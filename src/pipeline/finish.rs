@@ -75,6 +75,11 @@ impl Finish {
         group.decode(self.states.provenance.scatter).map_err(|error| self.evaluation.locate(error, key))
     }
 
+    /// What has worked on rows, once some were read; with the reason where the program chose it.
+    pub fn device(&self) -> Option<&str> {
+        self.evaluation.device.get().map(Device::name)
+    }
+
     /// How the device has failed whose work the CPU did.
     pub fn device_failures(&self) -> Vec<&str> {
         self.evaluation.device.get().and_then(Device::failure).into_iter().collect()

@@ -67,6 +67,11 @@ impl Plan {
         self.first_pass.estimate(&self.summary())
     }
 
+    /// What has worked on the rows of the second pass, once it is made; with the reason where the program chose it.
+    pub fn second_device(&self) -> Option<&str> {
+        self.evaluation.device.get().map(Device::name)
+    }
+
     /// How devices have failed whose work the CPU did.
     pub fn device_failures(&self) -> Vec<&str> {
         let devices = [Some(&self.first_pass.device), self.evaluation.device.get()];

@@ -41,6 +41,7 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
     };
     let access = if args.allow_write { Access::Write } else { Access::Read };
     let runner = Runner::new(&options, access)?;
+    console.detail("device", &args.machine.device.to_string());
     let Some(queries) = queries else { return shell::run(&runner, &outputs, &params, console) };
     let mut is_heard = true;
     for query in queries {

@@ -70,6 +70,11 @@ pub enum Absent {
         /// In its words.
         detail: String,
     },
+    /// The device has too little free memory to be tried.
+    NoMemory {
+        /// What the device is called.
+        name: String,
+    },
     /// The device gave a wrong answer to a question whose answer is known.
     Wrong {
         /// What the device is called.
@@ -94,6 +99,7 @@ impl fmt::Display for Absent {
                 write!(f, "{name} has compute capability {major}.{minor}, and 8.0 is needed")
             }
             Self::Failed { detail } => write!(f, "the NVIDIA driver failed: {detail}"),
+            Self::NoMemory { name } => write!(f, "{name} has too little free memory"),
             Self::Wrong { name } => write!(f, "{name} computes wrong sums of integers"),
         }
     }

@@ -9,7 +9,7 @@ use super::session::Session;
 use super::size::PLANE_BYTES;
 use super::{Absent, launch, trial};
 use crate::error::{ErrorKind, Result};
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, lacks_device_memory};
 
 /// The compute capability that the kernels are compiled for.
 const LEAST_CAPABILITY: (i32, i32) = (8, 0);
@@ -86,6 +86,7 @@ fn tried(device: Result<CudaDevice, Absent>) -> Result<CudaDevice, Absent> {
         Ok(true) => Ok(device),
         Ok(false) => Err(Absent::Wrong { name: device.opened.name.clone() }),
         Err(error) if error.kind() == ErrorKind::Internal => Err(Absent::Wrong { name: device.opened.name.clone() }),
+        Err(error) if lacks_device_memory(&error) => Err(Absent::NoMemory { name: device.opened.name.clone() }),
         Err(error) => Err(Absent::Failed { detail: error.fact("detail").unwrap_or(error.message()).to_owned() }),
     }
 }

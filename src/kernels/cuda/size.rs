@@ -48,13 +48,16 @@ pub(super) fn slot_capacity(slots: usize) -> usize {
 }
 
 /// Rows and candidates of a tile of scores.
+#[cfg(feature = "cuda")]
 pub(super) const NEAR_TILE: usize = GRAM_TILE;
 
 /// How many candidates the device lists for a row at most.
+#[cfg(feature = "cuda")]
 pub(super) const LIST: usize = 16;
 
 /// How many rows the device looks at together: a multiple of a tile. Of each row it keeps 20 bytes for each tile of
 /// candidates and rule.
+#[cfg(feature = "cuda")]
 pub(super) fn near_rows(dim: usize, tiles: usize) -> usize {
     const ROWS: usize = 1 << 13;
     const VALUES: usize = 1 << 22;
@@ -90,6 +93,7 @@ pub fn sums_bytes(slots: usize, dim: usize, gram: bool) -> u64 {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "cuda")]
     #[test]
     fn blocks_of_rows_are_whole_tiles() {
         for (dim, tiles) in [(1, 1), (64, 2), (768, 938), (4096, 16), (100_000, 1), (10, 1 << 20)] {

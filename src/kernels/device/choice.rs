@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::cuda::{self, CudaDevice};
+use super::cuda::{self, Absent, CudaDevice};
 use super::guarded::Guarded;
 use super::{Batch, Cpu, Kernels, Workspace, is_device_failure, lacks_device_memory};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The device that a run works on: it opens [`Kernels`] for each worker.
 #[derive(Clone)]
@@ -97,9 +97,14 @@ impl Device {
             DeviceChoice::Auto => Ok(Self::detect()),
             DeviceChoice::Cpu => Ok(Self::cpu()),
             DeviceChoice::Cuda(which) => {
-                let devices = cuda::open(which, true).map_err(|absent| {
-                    Error::usage("there is no such device").with("device", choice).with("detail", absent)
-                })?;
+                let unusable = |absent: Absent| {
+                    // Another process may hold the memory, and end.
+                    let is_full = matches!(absent, Absent::NoMemory { .. });
+                    let kind = if is_full { ErrorKind::Resource } else { ErrorKind::Usage };
+                    let error = Error::new(kind, "the device cannot be used");
+                    error.with("device", choice).with("detail", absent)
+                };
+                let devices = cuda::open(which, true).map_err(unusable)?;
                 Ok(Self::cuda(devices, true))
             }
         }
@@ -222,11 +227,13 @@ impl FromStr for DeviceChoice {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "expected auto, cpu, cuda or cuda:N".to_owned();
         match text {
-            "auto" => Ok(Self::Auto),
+            // A variable of the environment that is empty says nothing.
+            "auto" | "" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(None)),
             _ => {
-                let number = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+                let digits = text.strip_prefix("cuda:").filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+                let number = digits.and_then(|digits| digits.parse().ok());
                 number.map(|number| Self::Cuda(Some(number))).ok_or_else(wrong)
             }
         }

@@ -166,7 +166,8 @@ impl FirstPass {
     fn shape(&self) -> ChunkShape {
         let dim = self.largest_dim().max(1);
         let value_bytes = self.archive.significand_bits().div_ceil(8).next_power_of_two() as usize;
-        ChunkShape { rows: chunk_rows(dim), dim, value_bytes, gram: self.scatter }
+        let rows = self.archive.units().iter().map(|unit| unit.rows).max().unwrap_or(0);
+        ChunkShape { rows: chunk_rows(dim).min(rows as usize), dim, value_bytes, gram: self.scatter }
     }
 
     /// The keys of the groups, where all units say theirs.

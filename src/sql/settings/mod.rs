@@ -29,7 +29,7 @@ use crate::sql::settings::doubts::Doubts;
 /// | `nulls` | fail | rows with a null label, a null vector or a null in it: `fail` or `skip` |
 /// | `nonfinite` | fail | rows with a NaN or an infinity: `fail` or `skip` |
 /// | `memory` | none | bytes that all states of a query may take together |
-/// | `device` | cpu | what works on the rows of aggregates: `cpu`, `cuda` or `cuda:N` |
+/// | `device` | auto | what works on the rows of aggregates: `cpu`, `cuda` or `cuda:N`; `auto` is the CPU |
 /// | `head_rows` | none | which row of a head is which class: `label`, `one-based`, `rank` (among the labels of a state, as many as the rows), `names:FILE` |
 /// | `class_names` | none | a file of names of classes, for rows of heads |
 ///
@@ -78,6 +78,11 @@ impl Settings {
         config.extensions.get::<Self>().cloned().unwrap_or_default()
     }
 
+    /// The device that was asked for.
+    fn choice(&self) -> DeviceChoice {
+        self.typed.get("device").and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
     fn assign(&mut self, key: &str, value: &str) -> Result<()> {
         let takes = |what: &str| {
             Error::usage("the setting does not take this value")
@@ -100,7 +105,7 @@ impl Settings {
             "nonfinite" => self.nonfinite = policy(value)?,
             "memory" => self.memory = Some(value.parse().map_err(|_| takes("a number of bytes"))?),
             // The device itself is opened once, when it is set.
-            "device" => drop(value.parse::<DeviceChoice>().map_err(|_| takes("cpu, cuda or cuda:N"))?),
+            "device" => drop(value.parse::<DeviceChoice>().map_err(|_| takes("auto, cpu, cuda or cuda:N"))?),
             "head_rows" => self.naming.rows = Some(HeadRows::parse(value)?),
             "class_names" => self.naming.names = Some(ClassNames::read(Path::new(value))?),
             _ => {
@@ -158,14 +163,12 @@ impl ExtensionOptions for Settings {
         for (key, value) in &typed {
             settings.assign(key, value).map_err(external)?;
         }
-        let chosen = |typed: &BTreeMap<String, String>| -> DeviceChoice {
-            typed.get("device").and_then(|text| text.parse().ok()).unwrap_or_default()
-        };
-        let device = match chosen(&typed) {
-            choice if choice == chosen(&self.typed) => self.device.clone(),
+        settings.typed = typed;
+        settings.device = match settings.choice() {
+            choice if choice == self.choice() => self.device.clone(),
             choice => Device::chosen(choice).map_err(external)?,
         };
-        *self = Self { typed, device, pool: self.pool.clone(), doubts: self.doubts.clone(), ..settings };
+        *self = Self { pool: self.pool.clone(), doubts: self.doubts.clone(), ..settings };
         Ok(())
     }
 
@@ -190,7 +193,7 @@ impl ExtensionOptions for Settings {
             entry("nulls", policy(self.nulls), "rows with nulls: fail or skip"),
             entry("nonfinite", policy(self.nonfinite), "rows with a NaN or an infinity: fail or skip"),
             entry("memory", self.memory.map(|bytes| bytes.to_string()), "bytes that states may take together"),
-            entry("device", Some(self.device.name().to_owned()), "what works on the rows of aggregates"),
+            entry("device", Some(self.choice().to_string()), "what works on the rows of aggregates; auto is the CPU"),
             entry("head_rows", self.typed.get("head_rows").cloned(), "which row of a head is which class"),
             entry("class_names", self.typed.get("class_names").cloned(), "a file of names of classes"),
         ];

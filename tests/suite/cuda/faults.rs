@@ -28,7 +28,7 @@ fn why_there_is_no_device() {
     assert_eq!(reason(&[("wrong_mma", 1)], None), Some(Absent::Wrong { name: name() }));
     let failed = Absent::Failed { detail: "unspecified launch failure".to_owned() };
     assert_eq!(reason(&[("fail_launch", 2)], Some(0)), Some(failed));
-    let full = Absent::Failed { detail: "the device has too little memory".to_owned() };
+    let full = Absent::NoMemory { name: name() };
     assert_eq!(reason(&[("memory", 1000)], Some(0)), Some(full));
 }
 

@@ -156,6 +156,8 @@ fn fault_50_whoever_asks_for_a_device_that_is_not_there_learns_why() {
     assert!(text.contains("there are 2 devices, cuda:0 to cuda:1, and no cuda:2"), "{text}");
     let text = place.fail(2, &["measure", "in.parquet", "--device", "gpu"]);
     assert!(text.contains("expected auto, cpu, cuda or cuda:N"), "{text}");
+    let text = fail(&place, 75, &measure, &[("NCKIT_EMU_MEMORY", "1000")]);
+    assert!(text.contains("the device cannot be used") && text.contains("too little free memory"), "{text}");
     // What the environment says holds unless a flag says otherwise.
     let text = fail(&place, 2, &["measure", "in.parquet"], &[("NCKIT_EMU_DEVICES", "0"), ("NCKIT_DEVICE", "cuda")]);
     assert!(text.contains("finds no device"), "{text}");
@@ -172,7 +174,7 @@ fn fault_50_whoever_asks_for_a_device_that_is_not_there_learns_why() {
     let text = said(&on_device(&place, &["measure", "in.parquet", "-v"], &[]));
     assert!(text.contains("cpu: the work takes less than 3 s"), "{text}");
     let plan = succeed(&place, &["measure", "in.parquet", "--dry-run", "--device=cuda"], &[]);
-    assert!(plan.contains("device  cuda:0, emulated device 0: ") && plan.contains("that are free"), "{plan}");
+    assert!(plan.contains("device  cuda:0, emulated device 0: up to ") && plan.contains("that are free"), "{plan}");
 }
 
 /// A device that fails, or that has no memory, at each point in turn.

@@ -120,7 +120,7 @@ impl Container for ArrayFile {
         let rows = self.rows(unit);
         let bytes = |content: &Content| match content.place {
             Place::Deflated(range) => range.compressed,
-            Place::At(_) => rows.saturating_mul(content.width() as u64),
+            Place::At(_) | Place::Pitched { .. } => rows.saturating_mul(content.width() as u64),
         };
         columns.iter().filter_map(|&column| self.content(column)).map(bytes).fold(0, u64::saturating_add)
     }

@@ -46,6 +46,8 @@ struct Layout {
 struct Bytes {
     bytes: Arc<dyn ReadAt>,
     at: u64,
+    /// Bytes since the last end of a line.
+    line: usize,
 }
 
 impl Read for Bytes {
@@ -53,6 +55,13 @@ impl Read for Bytes {
         let length = (self.bytes.size().saturating_sub(self.at)).min(buffer.len() as u64) as usize;
         self.bytes.read_at(self.at, &mut buffer[..length])?;
         self.at += length as u64;
+        self.line = match buffer[..length].iter().rposition(|&byte| byte == b'\n') {
+            Some(end) => length - 1 - end,
+            None => self.line + length,
+        };
+        if self.line > LINE_LIMIT {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         Ok(length)
     }
 }
@@ -64,17 +73,19 @@ const BUFFER: usize = 64 << 10;
 const LINE_LIMIT: usize = 1 << 20;
 
 fn reader(bytes: &Arc<dyn ReadAt>, at: u64, mark: u8) -> Reader<Bytes> {
-    ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(mark)
-        .buffer_capacity(BUFFER)
-        .from_reader(Bytes { bytes: bytes.clone(), at })
+    ReaderBuilder::new().has_headers(false).flexible(true).delimiter(mark).buffer_capacity(BUFFER).from_reader(Bytes {
+        bytes: bytes.clone(),
+        at,
+        line: 0,
+    })
 }
 
 /// Fails if the text cannot be read.
 fn unreadable(error: csv::Error) -> Error {
     match error.into_kind() {
+        csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            damaged("a line is too long for one label")
+        }
         csv::ErrorKind::Io(error) => Error::io("cannot read").with("detail", error.kind()).caused_by(error),
         other => damaged(format!("{other:?}")),
     }
@@ -142,9 +153,6 @@ impl LabelText {
             let place = lines.position().byte();
             if !lines.read_byte_record(&mut record).map_err(unreadable)? {
                 break;
-            }
-            if record.as_slice().len() > LINE_LIMIT {
-                return Err(damaged("a line is too long for one label").with("row", row));
             }
             let value = record.get(field).ok_or_else(|| damaged("a line has no label").with("row", row))?;
             text(value, row)?;

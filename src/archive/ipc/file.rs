@@ -42,6 +42,9 @@ pub(super) struct Batches {
     starts: Vec<u64>,
 }
 
+/// The fewest bytes that a unit takes, however well it is compressed.
+const LEAST_UNIT_BYTES: u64 = 8;
+
 /// Rows of one batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
@@ -160,7 +163,13 @@ impl ArrowFile {
         let least = largest.checked_next_power_of_two().unwrap_or(1 << 63);
         let unit_rows = (chunk_rows(widest.unwrap_or(1)) as u64).max(least);
         let fingerprint = joined(&[hash, sampled(&**bytes)?]);
-        u32::try_from(batches.rows().div_ceil(unit_rows)).map_err(|_| Error::resource("the file has too many rows"))?;
+        // A batch only claims its rows. Those of a unit take megabytes before compression, and never fewer bytes than these.
+        let body_bytes = batches.blocks.iter().map(|block| block.body_length).fold(0, u64::saturating_add);
+        let units = batches.rows().div_ceil(unit_rows);
+        if units > 1 + body_bytes / LEAST_UNIT_BYTES {
+            return Err(damaged(format!("{body_bytes} bytes cannot hold {} rows", batches.rows())));
+        }
+        u32::try_from(units).map_err(|_| Error::resource("the file has too many rows"))?;
         Ok(Self { fingerprint, columns, batches: Arc::new(batches), unit_rows })
     }
 

@@ -1,6 +1,7 @@
 //! Columns of vectors: values are read in place, and lengths and nulls only where there are any.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
@@ -104,6 +105,7 @@ fn open(body: &Body, walk: &mut Walk<'_>, kind: &DataType, segment: Segment) -> 
     if node.rows != body.block.rows {
         return Err(damaged("a column has not as many rows as its batch"));
     }
+    let block_rows = node.rows;
     let valid = validity(body, walk, node, segment.from)?;
     let (lengths, first, item) = match kind {
         DataType::FixedSizeList(item, dim) => {
@@ -130,6 +132,11 @@ fn open(body: &Body, walk: &mut Walk<'_>, kind: &DataType, segment: Segment) -> 
     let element = ElementType::of(item.data_type()).ok_or_else(|| Error::internal("the column holds no vectors"))?;
     let width = u64::from(element.data_type().primitive_width().unwrap_or(1) as u32);
     let node = walk.node()?;
+    if let Lengths::Fixed(dim) = lengths
+        && block_rows.checked_mul(dim).is_none_or(|elements| elements > node.rows)
+    {
+        return Err(damaged("vectors of a fixed size have too few elements"));
+    }
     let elements = validity(body, walk, node, first)?;
     let mut values = body.buffer(walk.buffer()?)?;
     values.skip(first.saturating_mul(width))?;
@@ -153,6 +160,8 @@ pub(super) fn first_length(batches: &Batches, bytes: &Arc<dyn ReadAt>, root: usi
         for _ in 0..segment.rows {
             let valid = lists.valid.as_mut().map_or(Ok(true), Bits::next)?;
             let length = lists.lengths.next()?;
+            // Null rows take memory for vectors of this length, so they have to be there.
+            lists.values.skip(length.saturating_mul(lists.width))?;
             if valid {
                 return match length {
                     0 => Err(empty()),
@@ -232,12 +241,6 @@ impl Lists {
     fn read<V: Float>(&mut self, rows: usize, dim: usize, base: u64, taken: &mut Taken<V>) -> Result<()> {
         let (elements, bytes) = (dim as u64, (dim * V::BYTES) as u64);
         let start = taken.rows * dim;
-        if taken.values.len() < start + rows * dim {
-            taken.values.try_reserve_exact(start + rows * dim - taken.values.len()).map_err(|error| {
-                Error::resource("not enough memory for a chunk").with("bytes", rows * dim * V::BYTES).caused_by(error)
-            })?;
-            taken.values.resize(start + rows * dim, V::default());
-        }
         let is_plain = self.valid.is_none() && self.elements.is_none();
         // Consecutive rows of the right length are read together.
         let mut waiting = start..start;
@@ -263,16 +266,17 @@ impl Lists {
                 }
             }
             if valid {
-                fill(&mut self.values, &mut taken.values[place..place + dim])?;
+                fill(&mut self.values, &mut taken.values, place..place + dim)?;
             } else {
                 self.values.skip(length_bytes)?;
+                grow(&mut taken.values, place + dim)?;
             }
             if !valid || has_null {
                 taken.defects.push(((taken.rows + row) as u32, RowDefect::Null));
             }
         }
         if !waiting.is_empty() {
-            fill(&mut self.values, &mut taken.values[waiting])?;
+            fill(&mut self.values, &mut taken.values, waiting)?;
         }
         self.left -= rows as u64;
         taken.rows += rows;
@@ -280,8 +284,26 @@ impl Lists {
     }
 }
 
-fn fill<V: Float>(reader: &mut BufferReader, values: &mut [V]) -> Result<()> {
-    V::fill_plain(values, |bytes| reader.fill(bytes))
+/// Reads these values, and takes memory for them as they come: a file may claim vectors of any length.
+fn fill<V: Float>(reader: &mut BufferReader, values: &mut Vec<V>, mut range: Range<usize>) -> Result<()> {
+    while !range.is_empty() {
+        let end = range.end.min(range.start + STEP / V::BYTES);
+        grow(values, end)?;
+        V::fill_plain(&mut values[range.start..end], |bytes| reader.fill(bytes))?;
+        range.start = end;
+    }
+    Ok(())
+}
+
+/// Makes room for so many values; there may be more, of an earlier chunk.
+fn grow<V: Float>(values: &mut Vec<V>, length: usize) -> Result<()> {
+    if values.len() < length {
+        values.try_reserve(length - values.len()).map_err(|error| {
+            Error::resource("not enough memory for a chunk").with("bytes", length * V::BYTES).caused_by(error)
+        })?;
+        values.resize(length, V::default());
+    }
+    Ok(())
 }
 
 impl VectorStream for ArrowVectors {

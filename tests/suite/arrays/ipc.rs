@@ -11,7 +11,7 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Int8Type, Int32Type};
 use arrow_ipc::CompressionType;
 use nckit::archive::{Archive, DecodedChunk, Dtype, Policy, Request, chunk_rows, is_damage};
-use nckit::error::Error;
+use nckit::error::{Error, ErrorKind};
 use parquet::arrow::ArrowWriter;
 
 use super::write::{arrow, batch};
@@ -218,12 +218,36 @@ fn files_that_are_cut_or_lie_are_damage() {
                 // A stream may end behind any batch.
                 Ok(chunks) => assert!(is_stream && chunks[0].codes.len() >= ROWS, "{length}"),
                 Err(error) => assert!(
-                    is_damage(&error) || (is_stream && error.kind() == nckit::error::ErrorKind::Missing) || length < 6,
+                    is_damage(&error) || (is_stream && error.kind() == ErrorKind::Missing) || length < 6,
                     "{length}: {error:?}"
                 ),
             }
         }
     }
+    // A schema that claims vectors of two thousand million elements.
+    let mut sound = arrow(std::slice::from_ref(&rows), true, Some(CompressionType::ZSTD));
+    let sizes: Vec<usize> = (0..400).filter(|&at| sound[at..at + 4] == (DIM as i32).to_le_bytes()).collect();
+    let mut refused = 0;
+    for at in sizes {
+        let before: [u8; 4] = sound[at..at + 4].try_into().unwrap();
+        sound[at..at + 4].copy_from_slice(&i32::MAX.to_le_bytes());
+        // The same number may stand for something else too.
+        if let Err(error) = read(&[files.put("wide.arrow", &sound)], &Request::default()) {
+            assert!(![ErrorKind::Internal, ErrorKind::Resource].contains(&error.kind()), "{error:?}");
+            refused += usize::from(is_damage(&error));
+        }
+        sound[at..at + 4].copy_from_slice(&before);
+    }
+    assert!(refused > 0);
+    // A batch that claims more rows than its bytes can hold.
+    let mut many = arrow(std::slice::from_ref(&rows), true, None);
+    let counts: Vec<usize> =
+        (0..many.len() - 8).filter(|&at| many[at..at + 8] == (ROWS as u64).to_le_bytes()).collect();
+    assert!(counts.len() > 1);
+    for at in &counts {
+        many[*at..at + 8].copy_from_slice(&(1_u64 << 50).to_le_bytes());
+    }
+    assert!(is_damage(&error(&files.put("many.arrow", many))));
     let big = [&[0xff; 4][..], &i32::MAX.to_le_bytes(), &[0; 64]].concat();
     assert!(is_damage(&error(&files.put("big.arrow", big))));
     let footer = [&b"ARROW1\0\0"[..], &[0; 64], &i32::MAX.to_le_bytes(), b"ARROW1"].concat();

@@ -35,8 +35,7 @@ impl Search {
                 source.labels.is_some() || source.arrays.as_ref().is_some_and(|names| names.labels.is_some());
             if let Some(labels) = labels.filter(|_| !has_labels) {
                 source.labels = Some(labels.to_owned());
-            } else if !has_labels && source.arrays.is_none() && is_named_array(&source.path) && !has_own_labels(source)
-            {
+            } else if !has_labels && source.arrays.is_none() && is_one_array(source) {
                 source.labels = labels_beside(&source.path)?;
                 let shown = source.labels.iter().map(|labels| escaped(&labels.to_string_lossy()));
                 beside.extend(shown.map(|labels| (found.shown.clone(), labels)));
@@ -86,12 +85,18 @@ impl Search {
 
 /// Whether a file is called an array, features or labels, as a `.pt` file can be one too.
 fn is_named_array(path: &Path) -> bool {
-    let named = |known: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(known));
-    ["npy", "pt", "pth"].into_iter().any(named)
+    has_extension(path, &["npy", "pt", "pth"])
 }
 
-/// Whether a file that can have several arrays has one of labels beside vectors.
-fn has_own_labels(source: &Source) -> bool {
-    let container = source.open().and_then(|(bytes, _)| source.container(&bytes));
-    container.is_ok_and(|container| container.columns().len() > 1)
+fn has_extension(path: &Path, known: &[&str]) -> bool {
+    path.extension().is_some_and(|extension| known.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+}
+
+/// Whether a file holds one array, so that its labels are elsewhere.
+fn is_one_array(source: &Source) -> bool {
+    let has_one = |source: &Source| {
+        let container = source.open().and_then(|(bytes, _)| source.container(&bytes));
+        container.is_ok_and(|container| container.columns().len() == 1)
+    };
+    has_extension(&source.path, &["npy"]) || (is_named_array(&source.path) && has_one(source))
 }

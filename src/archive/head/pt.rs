@@ -35,10 +35,25 @@ pub(super) fn read_one(path: &Path, name: &str, wanted: Wanted) -> Result<Tensor
 fn open(path: &Path) -> Result<(Arc<dyn ReadAt>, Saved)> {
     // Says of what is no file that it is no head.
     super::open(path)?;
-    let (bytes, _) = read_at::open(path).map_err(|error| error.with_default("file", path.display()))?;
-    let saved =
-        Saved::read(&bytes, false).map_err(|error| naming_file(error.with_default("file", path.display()), path))?;
+    let named = |error: Error| naming_file(error.with_default("file", path.display()), path);
+    let (bytes, _) = read_at::open(path).map_err(named)?;
+    if is_pickle(&*bytes)? {
+        return Err(named(
+            Error::data("the head is a pickle, which is not what torch.save writes since version 1.6").help(
+                "save it again, in Python:\n    import torch\n    torch.save(torch.load(\"FILE\"), \"tensors.pt\")",
+            ),
+        ));
+    }
+    let saved = Saved::read(&bytes, false).map_err(named)?;
     Ok((bytes, saved))
+}
+
+/// Whether a file begins as a pickle does, and not as a zip archive.
+fn is_pickle(bytes: &dyn ReadAt) -> Result<bool> {
+    let mut head = [0; 2];
+    let length = bytes.size().min(2) as usize;
+    read_exact_at(bytes, 0, &mut head[..length])?;
+    Ok(matches!(head, [0x80, 2..=5]))
 }
 
 /// Puts the path of the file into advice that says FILE.

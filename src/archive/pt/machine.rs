@@ -1,10 +1,10 @@
 //! The operations of a pickle, which build nodes on a stack.
 
+use std::collections::HashMap;
+
 use super::pickle::{Id, Maker, Node, Span};
 use crate::archive::damage::damaged;
 use crate::error::{Error, Result};
-
-use std::collections::HashMap;
 
 /// The nodes of a pickle, and the number of the last one that is left.
 pub(super) fn run(bytes: &[u8]) -> Result<(Vec<Node>, Id)> {

@@ -133,7 +133,11 @@ impl Walk<'_> {
             };
             let row = |tensor: &SavedTensor| (tensor.element, tensor.shape.get(1..).map(<[u64]>::to_vec));
             let fits = batches.first().is_none_or(|first| row(first) == row(&tensor));
-            if !fits || tensor.element.is_none() || !matches!(tensor.layout, Layout::Rows { .. }) {
+            if !fits
+                || tensor.shape.len() > 2
+                || tensor.element.is_none()
+                || !matches!(tensor.layout, Layout::Rows { .. })
+            {
                 return Ok(None);
             }
             let too_much = || damaged("its lists and dictionaries repeat one another without end");

@@ -112,7 +112,7 @@ fn views_share_a_storage_with_offsets_and_strides() {
             strides: strides.to_vec(),
         })
     };
-    let views = dict([("x", of(9, &[7, DIM], &[5000, 1], 35_000)), ("y", of(0, &[7, 1], &[5000, 1], 35_000))]);
+    let views = dict([("x", of(9, &[7, DIM], &[5000, 1], 35_000)), ("y", of(0, &[7], &[5000], 35_000))]);
     let path = files.put("far.pt", pt(&views, &[elements("<f4", &far)]));
     assert_eq!(found(&path).0, small());
     // Column by column, as x.t() is.
@@ -265,6 +265,7 @@ fn files_that_lie_are_damage_and_ask_for_no_memory() {
         ("empty", Vec::new()),
         ("no end", b"\x80\x02}".to_vec()),
         ("nothing", b"\x80\x02.".to_vec()),
+        ("value below", b"\x80\x02N(a.".to_vec()),
         ("pop", b"\x80\x02(0.".to_vec()),
         ("mark", b"\x80\x02t.".to_vec()),
         ("memo", b"\x80\x02h\x07.".to_vec()),
@@ -285,6 +286,8 @@ fn files_that_lie_are_damage_and_ask_for_no_memory() {
         let found = error(&files.put("x.pt", pt_of(pickle, &storages, "little", Packed::Stored)));
         assert!(is_damage(&found), "{what}: {found:?}");
     }
+    let nothing = pt_of(b"\x80\x02}.".to_vec(), &storages, "little", Packed::Stored);
+    assert!(error(&files.put("x.pt", nothing)).message().contains("no array holds vectors"));
     let order = pt_of(pickle(&two("FloatStorage", "LongStorage")), &storages, "middle", Packed::Stored);
     assert!(is_damage(&error(&files.put("x.pt", order))));
 }
@@ -326,6 +329,9 @@ fn heads_are_layers_of_the_state_of_a_model() {
     let module = files.put("module.pt", pt(&Py::Object("__main__", "Net"), &[]));
     let found = read(&format!("{module}:fc")).unwrap_err();
     assert!(found.fact("object") == Some("__main__.Net") && found.advice().unwrap().contains("module.pt"), "{found:?}");
+    let old = files.put("old.pth", b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.");
+    let found = read(&format!("{old}:fc")).unwrap_err();
+    assert!(found.message().contains("is a pickle") && found.advice().unwrap().contains("old.pth"), "{found:?}");
     let view = View { offset: 1, strides: vec![4, 1], count: 12, ..view("FloatStorage", 0, &[2, DIM]) };
     let cut: Vec<f64> = [9.0, 0.0, 1.0, 2.0, 9.0, 3.0, 4.0, 5.0, 9.0, 9.0, 9.0, 9.0].to_vec();
     let path = files.put("view.pth", pt(&dict([("fc.weight", Py::Tensor(view))]), &[elements("<f4", &cut)]));

@@ -82,7 +82,7 @@ pub(in crate::archive) struct Saved {
     objects: Vec<(String, String)>,
     pieces: Vec<Piece>,
     hash: u64,
-    /// Whether it is a program (TorchScript).
+    /// Whether it is a program, as `torch.jit.save` writes it.
     is_script: bool,
 }
 
@@ -245,7 +245,8 @@ fn array(name: &str, tensor: &SavedTensor) -> StoredArray {
         place,
     };
     if name.is_empty() {
-        array.name = if array.is_single() { LABEL } else { FEATURE }.to_owned();
+        let known = if array.is_single() { LABEL } else { FEATURE };
+        known.clone_into(&mut array.name);
     }
     array
 }

@@ -151,7 +151,7 @@ fn tensors_are_found_in_dictionaries_and_lists_and_alone() {
     let alone = files.put("alone.pt", pt(&x, &storages[..1]));
     assert_eq!(found(&format!("{alone},{label}")), (small(), expected()));
     let request = Request { labels: Some(label), ..Request::default() };
-    assert_eq!(rows(&read(&[alone.clone()], &request).unwrap()), (small(), expected()));
+    assert_eq!(rows(&read(std::slice::from_ref(&alone), &request).unwrap()), (small(), expected()));
     let npy = files.put("y.npy", labels(&[0; 7]));
     assert_eq!(found(&format!("{alone},{npy}")).0, small());
     // Layers, as for tensors of safetensors.

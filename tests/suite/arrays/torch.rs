@@ -60,12 +60,11 @@ impl Pickler {
     fn remember(&mut self) -> u32 {
         let key = self.remembered;
         self.remembered += 1;
-        match u8::try_from(key) {
-            Ok(key) => self.bytes.extend([b'q', key]),
-            Err(_) => {
-                self.bytes.push(b'r');
-                self.bytes.extend(key.to_le_bytes());
-            }
+        if let Ok(key) = u8::try_from(key) {
+            self.bytes.extend([b'q', key]);
+        } else {
+            self.bytes.push(b'r');
+            self.bytes.extend(key.to_le_bytes());
         }
         key
     }
@@ -105,7 +104,9 @@ impl Pickler {
             1..=3 => {}
             _ => self.bytes.push(b'('),
         }
-        numbers.iter().for_each(|&number| self.int(number));
+        for &number in numbers {
+            self.int(number);
+        }
         self.bytes.push(match numbers.len() {
             count @ 1..=3 => 0x84 + count as u8,
             _ => b't',
@@ -176,12 +177,16 @@ impl Pickler {
                 self.bytes.push(b']');
                 self.remember();
                 self.bytes.push(b'(');
-                items.iter().for_each(|item| self.value(item));
+                for item in items {
+                    self.value(item);
+                }
                 self.bytes.push(b'e');
             }
             Py::Tuple(items) => {
                 self.bytes.push(b'(');
-                items.iter().for_each(|item| self.value(item));
+                for item in items {
+                    self.value(item);
+                }
                 self.bytes.push(b't');
                 self.remember();
             }

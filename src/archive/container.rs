@@ -58,7 +58,8 @@ pub(super) trait Format: fmt::Debug + Sync {
     ///
     /// Those of [`open`](Self::open); [`Usage`](crate::error::ErrorKind::Usage) if there are no such arrays.
     fn open_arrays(&self, _bytes: &Arc<dyn ReadAt>, _names: &ArrayNames) -> Result<Arc<dyn Container>> {
-        Err(Error::usage("only .npz and .safetensors files have arrays to choose from").with("file is", self.what()))
+        Err(Error::usage("only .npz, .safetensors and .pt files have arrays to choose from")
+            .with("file is", self.what()))
     }
 }
 

@@ -35,7 +35,7 @@ enum Remedy {
 }
 
 const TORCH: (&str, Remedy) = (
-    "a PyTorch file (.pt)",
+    "a PyTorch file in the format before version 1.6",
     Remedy::Python(
         "torch",
         "t = torch.load(FILE, map_location=\"cpu\")\n\
@@ -55,7 +55,7 @@ const CSV: (&str, Remedy) = (
 );
 const UNPACK: Remedy = Remedy::Words("unpack it first; Parquet and .npz are compressed inside of the file");
 
-const KINDS: [ForeignKind; 21] = [
+const KINDS: [ForeignKind; 22] = [
     kind(
         (0, b"\x89NCST\r\n\n"),
         "an nckit state file",
@@ -80,6 +80,7 @@ const KINDS: [ForeignKind; 21] = [
     kind((0, b"\x80\x03"), PICKLE.0, PICKLE.1),
     kind((0, b"\x80\x04"), PICKLE.0, PICKLE.1),
     kind((0, b"\x80\x05"), PICKLE.0, PICKLE.1),
+    kind((0, b"PK\x03\x04"), "a zip archive", UNPACK),
     kind((0, b"\x1f\x8b"), "compressed with gzip", UNPACK),
     kind((0, b"\x28\xb5\x2f\xfd"), "compressed with zstd", UNPACK),
     kind((0, b"\xfd7zXZ\0"), "compressed with xz", UNPACK),
@@ -131,22 +132,9 @@ pub(super) fn recognise(head: &[u8], shown: &str) -> Option<Foreign> {
     let begins = |kind: &&ForeignKind| head.get(kind.magic.0..).is_some_and(|rest| rest.starts_with(kind.magic.1));
     let (what, way) = match KINDS.iter().find(begins) {
         Some(kind) => (kind.what, kind.way),
-        None => zip(head).or_else(|| text(head))?,
+        None => text(head)?,
     };
     Some(Foreign { what, help: way.help(shown) })
-}
-
-/// A zip file, by the name of its first member.
-fn zip(head: &[u8]) -> Option<(&'static str, Remedy)> {
-    if !head.starts_with(b"PK\x03\x04") {
-        return None;
-    }
-    let length = head.get(26..28).map_or(0, |bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
-    let name = head.get(30..30 + length).unwrap_or_default();
-    Some(match name {
-        name if name.ends_with(b"/data.pkl") || name.ends_with(b"/.format_version") => TORCH,
-        _ => ("a zip archive", UNPACK),
-    })
 }
 
 /// Whether text begins as an object or an array does in JSON; a section of a TOML file begins as `[name]`.
@@ -189,7 +177,7 @@ fn text(head: &[u8]) -> Option<(&'static str, Remedy)> {
         (
             TEXT,
             Remedy::Words(
-                "nckit reads features from Parquet, Arrow, .npy, .npz and .safetensors files; labels can be text",
+                "nckit reads features from Parquet, Arrow, .npy, .npz, .safetensors and .pt files; labels can be text",
             ),
         )
     })
@@ -257,18 +245,12 @@ mod tests {
 
     #[test]
     fn files_are_known_by_their_first_bytes() {
-        let member = |name: &str| {
-            let mut head = b"PK\x03\x04".to_vec();
-            head.resize(26, 0);
-            head.extend((name.len() as u16).to_le_bytes());
-            head.extend([0, 0]);
-            head.extend(name.as_bytes());
-            head
-        };
         let cases: Vec<(Vec<u8>, Option<&str>)> = vec![
-            (member("archive/data.pkl"), Some("a PyTorch file (.pt)")),
-            (member("[Content_Types].xml"), Some("a zip archive")),
-            (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.".to_vec(), Some("a PyTorch file (.pt)")),
+            (b"PK\x03\x04".to_vec(), Some("a zip archive")),
+            (
+                b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.".to_vec(),
+                Some("a PyTorch file in the format before version 1.6"),
+            ),
             (b"\x80\x04\x95".to_vec(), Some("a Python pickle")),
             (b"a,b,label\n1,2,0\n3,4,1\n".to_vec(), Some("a table in text (CSV)")),
             (b"{\"feature\": [1.0]}\n".to_vec(), Some("JSON")),

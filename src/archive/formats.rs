@@ -7,6 +7,7 @@ use super::container::Format;
 use super::ipc::{IpcFile, IpcStream};
 use super::npy::{Npy, Npz};
 use super::parquet::Parquet;
+use super::pt::Pt;
 use super::read_at::{ReadAt, read_exact_at};
 use super::safetensors::Safetensors;
 use crate::error::Result;
@@ -17,6 +18,7 @@ const FORMATS: &[&dyn Format] = &[
     &Npy,
     &Npz,
     &Safetensors,
+    &Pt,
     &IpcFile,
     &IpcStream,
     #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The archive: finds files, chooses columns, lists units of rows, and reads them chunk by chunk.
 //!
 //! `container` is the interface to formats of files, `read_at` the one to their bytes; `parquet`, `npy`,
-//! `safetensors` and `ipc` are formats, and `source` opens what is read as one file. Above them, `plan` makes an `Archive` of inputs, `read` gives its chunks, and `table` shows the same files to
+//! `safetensors`, `pt` and `ipc` are formats, and `source` opens what is read as one file. Above them, `plan` makes an `Archive` of inputs, `read` gives its chunks, and `table` shows the same files to
 //! SQL. `row_policy` says which rows are used.
 
 mod arrays;
@@ -38,6 +38,7 @@ mod pattern;
 mod plan;
 mod planner;
 mod pooling;
+mod pt;
 mod read;
 mod read_at;
 mod request;
@@ -54,6 +55,7 @@ mod unit_rows;
 mod unusable;
 mod vectors;
 mod wide;
+mod zip;
 
 use crate::batch::Label;
 use crate::error::Result;

@@ -27,7 +27,7 @@ pub(super) fn is_feature_name(name: &str) -> bool {
 }
 
 /// Extensions of files that can hold labels alone. A text of another name is a column.
-const LABEL_EXTENSIONS: [&str; 8] = ["npy", "npz", "parquet", "pq", "csv", "tsv", "txt", "arrow"];
+const LABEL_EXTENSIONS: [&str; 10] = ["npy", "npz", "pt", "pth", "parquet", "pq", "csv", "tsv", "txt", "arrow"];
 
 /// Whether what is given for labels names a file, and no column.
 pub(crate) fn is_label_file(text: &str) -> bool {

@@ -35,7 +35,7 @@ impl Source {
     }
 
     /// What an input names: a path or pattern; behind a comma the file of its labels; or behind a colon the arrays of an
-    /// `.npz` or `.safetensors` file that hold features and labels. A path that exists as a whole is no more than a path.
+    /// `.npz`, `.safetensors` or `.pt` file that hold features and labels. A path that exists as a whole is no more than a path.
     ///
     /// # Errors
     ///
@@ -46,7 +46,9 @@ impl Source {
             return Ok(whole);
         }
         if let Some((path, names)) = input.rsplit_once(':')
-            && [".npz", ".safetensors"].iter().any(|extension| path.to_ascii_lowercase().ends_with(extension))
+            && [".npz", ".safetensors", ".pt", ".pth"]
+                .iter()
+                .any(|extension| path.to_ascii_lowercase().ends_with(extension))
             && !names.is_empty()
         {
             let (features, labels) = match names.split_once(',') {

@@ -146,7 +146,7 @@ pub(super) struct Measure {
 /// The classifier and further rows.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Further {
-    /// The classifier: Parquet, .safetensors[:KEY], or weight.npy[,bias.npy]; `{epoch}` becomes the group's epoch as its
+    /// The classifier: Parquet, .safetensors[:KEY], .pt[:KEY], or weight.npy[,bias.npy]; `{epoch}` becomes the group's epoch as its
     /// directory writes it, `{epoch:03}` pads it to three digits
     #[arg(long, value_name = "FILE[:KEY]", help_heading = "Classifier and further rows")]
     pub(super) head: Option<String>,
@@ -344,7 +344,7 @@ pub(super) struct Inspect {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Input {
-    /// Files (Parquet, Arrow IPC, .npy, .npz, .safetensors), directories (hive trees too) or quoted globs; x.npz:X,Y names
+    /// Files (Parquet, Arrow IPC, .npy, .npz, .safetensors, .pt), directories (hive trees too) or quoted globs; x.npz:X,Y names
     /// its arrays of features and labels, and x.npy,y.npy the file of labels
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<String>,

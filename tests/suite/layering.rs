@@ -34,12 +34,13 @@ const OWNERS: [(&str, &[&str]); 15] = [
 ];
 
 /// The same inside `archive`; its `mod` names them all.
-const ARCHIVE: [&str; 49] = [
+const ARCHIVE: [&str; 51] = [
     "escape",
     "dtype",
     "damage",
     "read_at",
     "fingerprint",
+    "zip",
     "names",
     "natural",
     "passed",
@@ -54,6 +55,7 @@ const ARCHIVE: [&str; 49] = [
     "parquet",
     "npy",
     "safetensors",
+    "pt",
     "ipc",
     "rows_format",
     "formats",

@@ -14,6 +14,11 @@ use crate::error::Result;
 pub(in crate::archive) enum Place {
     /// From this byte of the file on.
     At(u64),
+    /// From this byte on, each row this many bytes behind the one before; the elements of a row follow one another.
+    Pitched {
+        start: u64,
+        pitch: u64,
+    },
     Deflated(Deflated),
 }
 
@@ -170,6 +175,7 @@ enum Way {
         at: u64,
     },
     Columns(Columns),
+    Pitched(Pitched),
     /// All rows of the array, from the first one on.
     Inflated(Box<Inflater>),
 }
@@ -216,6 +222,45 @@ impl Columns {
     }
 }
 
+/// Rows that are some bytes apart.
+#[derive(Debug)]
+struct Pitched {
+    bytes: Arc<dyn ReadAt>,
+    /// The first byte of the next row.
+    next: u64,
+    pitch: u64,
+    buffer: Vec<u8>,
+}
+
+/// Rows that are fewer bytes apart are read with what lies between them, so many bytes at a time.
+const NEAR: u64 = 16 << 10;
+const SPAN: u64 = 256 << 10;
+
+impl Pitched {
+    fn fill(&mut self, width: usize, out: &mut [u8]) -> Result<()> {
+        let Self { bytes, next, pitch, buffer } = self;
+        if *pitch >= NEAR {
+            for row in out.chunks_exact_mut(width) {
+                read_exact_at(&**bytes, *next, row)?;
+                *next += *pitch;
+            }
+            return Ok(());
+        }
+        let together = (SPAN / *pitch) as usize;
+        for rows in out.chunks_mut(together * width) {
+            let count = rows.len() / width;
+            // Nothing need follow the last row.
+            buffer.resize((count - 1) * *pitch as usize + width, 0);
+            read_exact_at(&**bytes, *next, buffer)?;
+            for (row, from) in rows.chunks_exact_mut(width).zip(buffer.chunks(*pitch as usize)) {
+                row.copy_from_slice(&from[..width]);
+            }
+            *next += count as u64 * *pitch;
+        }
+        Ok(())
+    }
+}
+
 /// Rows of an array: where it lies, and which of its rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RowRange {
@@ -242,6 +287,9 @@ impl RowBytes {
                 Way::Columns(Columns { bytes, start, rows: all, element, next: first, buffer: Vec::new() })
             }
             Place::At(start) => Way::Rows { bytes, at: start + first * width as u64 },
+            Place::Pitched { start, pitch } => {
+                Way::Pitched(Pitched { bytes, next: start + first * pitch, pitch, buffer: Vec::new() })
+            }
             Place::Deflated(range) => {
                 let mut inflater = Inflater::new(bytes, &range);
                 inflater.skip(range.skipped)?;
@@ -260,6 +308,7 @@ impl RowBytes {
                 *at += out.len() as u64;
                 Ok(())
             }
+            Way::Pitched(pitched) => pitched.fill(self.width, out),
             Way::Columns(columns) => columns.fill(rows, self.width, out),
             Way::Inflated(inflater) => inflater.fill(out),
         }

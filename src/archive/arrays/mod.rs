@@ -1,4 +1,4 @@
-//! Files of plain arrays: what `.npy`, `.npz` and `.safetensors` have in common once their headers are read.
+//! Files of plain arrays: what `.npy`, `.npz`, `.safetensors` and `.pt` have in common once their headers are read.
 //!
 //! Units are the rows that a chunk of the widest vectors has, [`chunk_rows`], or 65,536 in a file without vectors. A file
 //! with compressed arrays is one unit, since these can only be read from their beginning; its chunks are the same.
@@ -120,7 +120,7 @@ impl Container for ArrayFile {
         let rows = self.rows(unit);
         let bytes = |content: &Content| match content.place {
             Place::Deflated(range) => range.compressed,
-            Place::At(_) => rows.saturating_mul(content.width() as u64),
+            Place::At(_) | Place::Pitched { .. } => rows.saturating_mul(content.width() as u64),
         };
         columns.iter().filter_map(|&column| self.content(column)).map(bytes).fold(0, u64::saturating_add)
     }

@@ -7,6 +7,7 @@ use super::{Found, Search};
 use crate::archive::container::Format;
 use crate::archive::escape::escaped;
 use crate::archive::siblings::labels_beside;
+use crate::archive::source::Source;
 use crate::error::Result;
 
 impl Search {
@@ -34,7 +35,7 @@ impl Search {
                 source.labels.is_some() || source.arrays.as_ref().is_some_and(|names| names.labels.is_some());
             if let Some(labels) = labels.filter(|_| !has_labels) {
                 source.labels = Some(labels.to_owned());
-            } else if !has_labels && source.arrays.is_none() && is_named_array(&source.path) {
+            } else if !has_labels && source.arrays.is_none() && is_one_array(source) {
                 source.labels = labels_beside(&source.path)?;
                 let shown = source.labels.iter().map(|labels| escaped(&labels.to_string_lossy()));
                 beside.extend(shown.map(|labels| (found.shown.clone(), labels)));
@@ -74,7 +75,7 @@ impl Search {
         }
         for (found, is_single) in std::mem::take(&mut self.found).into_iter().zip(single) {
             if is_single {
-                self.pass(&found.source.path, "single numbers (.npy), as labels are", false);
+                self.pass(&found.source.path, "single numbers, as labels are", false);
             } else {
                 self.found.push(found);
             }
@@ -82,7 +83,20 @@ impl Search {
     }
 }
 
-/// Whether a file is called an array, features or labels.
+/// Whether a file is called an array, features or labels, as a `.pt` file can be one too.
 fn is_named_array(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy"))
+    has_extension(path, &["npy", "pt", "pth"])
+}
+
+fn has_extension(path: &Path, known: &[&str]) -> bool {
+    path.extension().is_some_and(|extension| known.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+}
+
+/// Whether a file holds one array, so that its labels are elsewhere.
+fn is_one_array(source: &Source) -> bool {
+    let has_one = |source: &Source| {
+        let container = source.open().and_then(|(bytes, _)| source.container(&bytes));
+        container.is_ok_and(|container| container.columns().len() == 1)
+    };
+    has_extension(&source.path, &["npy"]) || (is_named_array(&source.path) && has_one(source))
 }

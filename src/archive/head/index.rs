@@ -31,7 +31,7 @@ pub(super) fn find(path: &Path, key: Option<&str>) -> Result<Places> {
     let files = files(&text).ok_or_else(|| {
         Error::usage("the head is not an index of tensors")
             .with("file", path.display())
-            .help("heads are .parquet, .safetensors or .npy; names of classes go to --class-names")
+            .help("heads are .parquet, .safetensors, .pt or .npy; names of classes go to --class-names")
     })?;
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     let Some(key) = key else {

@@ -1,4 +1,4 @@
-//! The classifier beside the archive: its last layer's weights and bias, from Parquet, safetensors or npy.
+//! The classifier beside the archive: its last layer's weights and bias, from Parquet, safetensors, pt or npy.
 
 mod elements;
 mod index;
@@ -6,6 +6,7 @@ mod names;
 mod naming;
 mod npy;
 mod parquet;
+mod pt;
 mod safetensors;
 mod source;
 mod template;
@@ -66,9 +67,13 @@ impl HeadParts {
         match path.format()? {
             source::Format::Parquet => self::parquet::read(&path.weights, transposed, wanted),
             source::Format::Safetensors => safetensors::read(&path.weights, path.key.as_deref(), wanted),
+            source::Format::Pt => pt::read(&path.weights, path.key.as_deref(), wanted),
             source::Format::Index => {
                 let index::Places { weights, bias } = index::find(&path.weights, path.key.as_deref())?;
-                let read = |(file, name): (std::path::PathBuf, String)| safetensors::read_one(&file, &name, wanted);
+                let read = |(file, name): (std::path::PathBuf, String)| match source::Format::of_path(&file) {
+                    Some(source::Format::Pt) => pt::read_one(&file, &name, wanted),
+                    _ => safetensors::read_one(&file, &name, wanted),
+                };
                 Ok(Self { weights: read(weights)?, bias: bias.map(read).transpose()?, labels: None })
             }
             source::Format::Npy => npy::read(&path.weights, path.bias.as_deref(), wanted),

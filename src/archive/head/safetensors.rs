@@ -21,7 +21,8 @@ const LISTED: usize = 12;
 /// The tensors `KEY.weight` and `KEY.bias`, or `KEY` itself; without a key the only matrix and its bias.
 pub(super) fn read(path: &Path, key: Option<&str>, wanted: Wanted) -> Result<HeadParts> {
     let mut file = File::open(path)?;
-    let name = file.find(key)?;
+    let shapes = file.shapes();
+    let name = find(path, key, &shapes)?;
     let bias = bias_of(&name).filter(|bias| file.metadata.info(bias).is_some());
     let bias = bias.map(|bias| file.tensor(&bias, wanted)).transpose()?;
     Ok(HeadParts { bias, weights: file.tensor(&name, wanted)?, labels: None })
@@ -84,39 +85,12 @@ impl File {
         Ok(Self { path: path.to_owned(), bytes: file, metadata, start: 8 + length })
     }
 
-    fn find(&self, key: Option<&str>) -> Result<String> {
+    /// All tensors with their shapes, by name.
+    fn shapes(&self) -> Vec<(String, Vec<usize>)> {
         let mut names = self.metadata.offset_keys();
         names.sort();
-        let is_matrix = |name: &&String| self.metadata.info(name).is_some_and(|info| info.shape.len() == 2);
-        let matrices: Vec<String> = names.iter().filter(is_matrix).cloned().collect();
-        let naming = |name: &String| {
-            let layer = name.strip_suffix(".weight").unwrap_or(name);
-            format!("--head {}:{}", self.path.display(), escaped(layer))
-        };
-        match (key, matrices.as_slice()) {
-            (Some(key), _) => named(key, |name| self.metadata.info(name).is_some()).ok_or_else(|| {
-                let error = unknown(key, names.iter().map(String::as_str)).with("matrices", self.shapes(&matrices));
-                match matrices.first().filter(|_| error.advice().is_none()) {
-                    Some(first) => error.help(naming(first)),
-                    None => error,
-                }
-            }),
-            (None, []) => {
-                Err(Error::data("the file has no matrix that could be a head").with("tensors", self.shapes(&names)))
-            }
-            (None, [only]) => Ok(only.clone()),
-            (None, [first, ..]) => Err(Error::usage("several tensors could be the head")
-                .with("candidates", self.shapes(&matrices))
-                .help(format!("name one of them, as {}", naming(first)))),
-        }
-    }
-
-    fn shapes(&self, names: &[String]) -> String {
-        let shown = |name: &String| {
-            let extents = self.metadata.info(name).map_or(String::new(), |info| shape(&info.shape));
-            format!("{} ({extents})", escaped(name))
-        };
-        list(&names.iter().map(shown).collect::<Vec<_>>())
+        let shape = |name: &String| self.metadata.info(name).map_or(Vec::new(), |info| info.shape.clone());
+        names.into_iter().map(|name| (name.clone(), shape(&name))).collect()
     }
 
     fn tensor(&mut self, name: &str, wanted: Wanted) -> Result<Tensor> {
@@ -137,6 +111,38 @@ impl File {
         };
         Ok(Tensor { shape, column_major: false, elements })
     }
+}
+
+/// The name of the weights among tensors and their shapes: those of the key, or the only matrix.
+pub(super) fn find(path: &Path, key: Option<&str>, tensors: &[(String, Vec<usize>)]) -> Result<String> {
+    let matrices: Vec<&(String, Vec<usize>)> = tensors.iter().filter(|(_, shape)| shape.len() == 2).collect();
+    let naming = |name: &String| {
+        let layer = name.strip_suffix(".weight").unwrap_or(name);
+        format!("--head {}:{}", path.display(), escaped(layer))
+    };
+    let exists = |name: &str| tensors.iter().any(|(known, _)| known == name);
+    match (key, matrices.as_slice()) {
+        (Some(key), _) => named(key, exists).ok_or_else(|| {
+            let error = unknown(key, tensors.iter().map(|(name, _)| name.as_str()))
+                .with("matrices", shapes(matrices.iter().copied()));
+            match matrices.first().filter(|_| error.advice().is_none()) {
+                Some((first, _)) => error.help(naming(first)),
+                None => error,
+            }
+        }),
+        (None, []) => {
+            Err(Error::data("the file has no matrix that could be a head").with("tensors", shapes(tensors.iter())))
+        }
+        (None, [(only, _)]) => Ok(only.clone()),
+        (None, [(first, _), ..]) => Err(Error::usage("several tensors could be the head")
+            .with("candidates", shapes(matrices.iter().copied()))
+            .help(format!("name one of them, as {}", naming(first)))),
+    }
+}
+
+fn shapes<'a>(tensors: impl Iterator<Item = &'a (String, Vec<usize>)>) -> String {
+    let shown = |(name, extents): &(String, Vec<usize>)| format!("{} ({})", escaped(name), shape(extents));
+    list(&tensors.map(shown).collect::<Vec<_>>())
 }
 
 /// Names on one line, the first few.

@@ -20,7 +20,7 @@ pub struct HeadPath {
     pub weights: PathBuf,
     /// The file of the bias, for `.npy`.
     pub bias: Option<PathBuf>,
-    /// The tensor of a `.safetensors` file.
+    /// The tensor of a `.safetensors` or `.pt` file.
     pub key: Option<String>,
 }
 
@@ -31,9 +31,16 @@ pub(super) enum Format {
     /// `model.safetensors.index.json`: which file holds which tensor.
     Index,
     Npy,
+    /// What `torch.save` writes.
+    Pt,
 }
 
 impl Format {
+    /// The format of a file by its extension.
+    pub(super) fn of_path(path: &Path) -> Option<Self> {
+        path.to_str().and_then(Self::of)
+    }
+
     fn of(path: &str) -> Option<Self> {
         let extension = Path::new(path).extension()?.to_str()?;
         let named = |name: &str| extension.eq_ignore_ascii_case(name);
@@ -42,6 +49,7 @@ impl Format {
             () if named("safetensors") => Some(Self::Safetensors),
             () if named("json") => Some(Self::Index),
             () if named("npy") => Some(Self::Npy),
+            () if ["pt", "pth", "bin", "ckpt"].into_iter().any(named) => Some(Self::Pt),
             () => None,
         }
     }
@@ -148,21 +156,18 @@ impl HeadPath {
 
     /// What the extension says; a key or a second file must suit it.
     pub(super) fn format(&self) -> Result<Format> {
-        let format = self.weights.to_str().and_then(Format::of).ok_or_else(|| {
+        let format = Format::of_path(&self.weights).ok_or_else(|| {
             let help = match self.weights.extension().and_then(|extension| extension.to_str()) {
-                Some("pt" | "pth" | "bin" | "ckpt") => {
-                    "safetensors.torch.save_file(model.state_dict(), \"m.safetensors\")"
-                }
                 Some("npz") => "save its arrays each: --head WEIGHT.npy,BIAS.npy",
-                _ => "heads are .parquet, .safetensors or .npy files",
+                _ => "heads are .parquet, .safetensors, .pt or .npy files",
             };
             Error::usage("cannot infer the head's format from its extension")
                 .with("file", self.weights.display())
                 .help(help)
         })?;
-        let has_tensors = matches!(format, Format::Safetensors | Format::Index);
+        let has_tensors = matches!(format, Format::Safetensors | Format::Index | Format::Pt);
         if let Some(key) = self.key.as_ref().filter(|_| !has_tensors) {
-            return Err(Error::usage("only a .safetensors file has tensors to choose from")
+            return Err(Error::usage("only .safetensors and .pt files have tensors to choose from")
                 .with("file", self.weights.display())
                 .with("key", key));
         }

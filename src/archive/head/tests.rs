@@ -422,7 +422,7 @@ fn a_file_with_colons_and_commas_is_a_file() {
         fs::write(&text, b"").unwrap();
         assert_eq!(source.fill(&[], &Spellings::default()).unwrap().weights.to_str(), Some(text.as_str()));
     }
-    let path = HeadPath { weights: dir.path().join("head.bin"), bias: None, key: None };
+    let path = HeadPath { weights: dir.path().join("head.xyz"), bias: None, key: None };
     assert_eq!(refused(&path, false).kind(), ErrorKind::Usage);
     let folder = dir.path().join("folder.npy");
     fs::create_dir(&folder).unwrap();

@@ -3,7 +3,6 @@
 mod format;
 mod header;
 mod npz;
-mod zip;
 
 pub(super) use format::Npy;
 pub(super) use npz::Npz;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::format::check_length;
 use super::header::{self, Header, pickled};
-use super::zip::{Directory, MAGIC, Member, Method};
 use crate::archive::arrays::{ArrayFile, Deflated, Inflater, Place, StoredArray};
 use crate::archive::container::{ArrayNames, Container, Format};
 use crate::archive::damage::damaged;
@@ -12,6 +11,7 @@ use crate::archive::escape::escaped;
 use crate::archive::fingerprint::{fnv1a, joined};
 use crate::archive::names::{is_feature_name, is_label_name};
 use crate::archive::read_at::{Part, ReadAt, read_exact_at};
+use crate::archive::zip::{Directory, Member, Method, first_name};
 use crate::error::{Error, Result};
 
 /// The format.
@@ -20,9 +20,6 @@ pub(in crate::archive) struct Npz;
 
 /// Bytes of memory for the directory and the headers, beside the bytes of the file's end.
 const MEMORY: u64 = 1 << 20;
-
-/// Where the name of the first member begins.
-const FIRST_NAME: usize = 30;
 
 impl Format for Npz {
     fn what(&self) -> &'static str {
@@ -38,9 +35,7 @@ impl Format for Npz {
     }
 
     fn recognises(&self, head: &[u8], _: &[u8]) -> bool {
-        let length = head.get(26..28).map_or(0, |bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
-        let name = head.get(FIRST_NAME..FIRST_NAME + length);
-        head.starts_with(MAGIC) && name.is_some_and(|name| name.ends_with(b".npy"))
+        first_name(head).is_some_and(|name| name.ends_with(b".npy"))
     }
 
     fn memory(&self, _: &Arc<dyn ReadAt>) -> Result<u64> {

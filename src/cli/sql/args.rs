@@ -29,7 +29,7 @@ pub(in crate::cli) struct Sql {
     /// List the queries that come with nckit, or print the text of one of them
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["command", "file"], help_heading = "Queries")]
     pub(super) list: Option<String>,
-    /// Give a table a name: files (Parquet, Arrow IPC, .npy, .npz, .safetensors), directories (hive trees too) and quoted globs, CSV or JSON;
+    /// Give a table a name: files (Parquet, Arrow IPC, .npy, .npz, .safetensors, .pt), directories (hive trees too) and quoted globs, CSV or JSON;
     /// without a name, a query can use a path in quotes
     #[arg(long, value_name = "NAME=PATH", help_heading = "Queries")]
     pub(super) table: Vec<String>,

@@ -107,7 +107,7 @@ const FIXED: &[(&str, &str)] = &[
     ("nc_flags(state, metric [, head [, state of out-of-distribution rows]])", "the remarks of a metric, a list"),
     ("nc_decisions(feature, label, state [, head])", "aggregate: what nearest centre and classifier decide of rows"),
     ("nc_share(x)", "a state or a head that is joined with rows, without a copy for each of them"),
-    ("nc_head(path [, key [, transposed]])", "a classifier from Parquet, .safetensors or .npy"),
+    ("nc_head(path [, key [, transposed]])", "a classifier from Parquet, .safetensors, .pt or .npy"),
 ];
 
 fn function(signature: &str, summary: &str) -> Function {

@@ -8,6 +8,7 @@ use arrow_ipc::CompressionType;
 use nckit::store::StateFile;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::torch;
 use super::write::{Packed, arrow, batch, features, labels, npz, safetensors};
 use safetensors::Dtype;
 
@@ -81,7 +82,7 @@ fn digits_in_every_format_are_the_same_states() {
         |place: &Place, input: &str| place.succeed(&[&["measure", input, "--format=csv"], &rows[..]].concat());
     let place = Place::new();
     let expected = (counted(&place, hive), measured(&place, hive));
-    let formats: [(&str, Write<'_>); 6] = [
+    let formats: [(&str, Write<'_>); 8] = [
         ("npy", &|to, digits| {
             fs::write(to.with_extension("features.npy"), features(digits.dim, &digits.values)).unwrap();
             fs::write(to.with_extension("labels.npy"), labels(&digits.labels)).unwrap();
@@ -101,6 +102,27 @@ fn digits_in_every_format_are_the_same_states() {
             let tensors =
                 [("feature", Dtype::F32, &[rows, digits.dim][..], values), ("label", Dtype::I64, &[rows], labels)];
             fs::write(to.with_extension("safetensors"), safetensors(&tensors)).unwrap();
+        }),
+        ("pt", &|to, digits| {
+            let rows = digits.labels.len();
+            let features = digits.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let labels = digits.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
+            let saved = [
+                ("feature", torch::whole("FloatStorage", 0, &[rows, digits.dim])),
+                ("label", torch::whole("LongStorage", 1, &[rows])),
+            ];
+            fs::write(to.with_extension("pt"), torch::pt(&torch::dict(saved), &[features, labels])).unwrap();
+        }),
+        ("pt in batches", &|to, digits| {
+            let (mut features, mut labels, mut storages) = (Vec::new(), Vec::new(), Vec::new());
+            for (values, classes) in digits.values.chunks(100 * digits.dim).zip(digits.labels.chunks(100)) {
+                features.push(torch::whole("FloatStorage", storages.len(), &[classes.len(), digits.dim]));
+                storages.push(values.iter().flat_map(|value| value.to_le_bytes()).collect());
+                labels.push(torch::whole("LongStorage", storages.len(), &[classes.len()]));
+                storages.push(classes.iter().flat_map(|class| class.to_le_bytes()).collect());
+            }
+            let saved = [("feature", torch::Py::List(features)), ("label", torch::Py::List(labels))];
+            fs::write(to.with_extension("pt"), torch::pt(&torch::dict(saved), &storages)).unwrap();
         }),
         ("arrow", &|to, digits| {
             let batch = batch(digits.dim, &digits.values, &digits.labels);

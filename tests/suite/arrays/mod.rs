@@ -4,7 +4,9 @@
 mod commands;
 mod damage;
 mod ipc;
+mod pt;
 mod tensors;
+pub(crate) mod torch;
 mod values;
 pub(crate) mod write;
 

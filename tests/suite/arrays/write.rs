@@ -93,9 +93,15 @@ pub(crate) enum Packed {
 
 /// An `.npz` file.
 pub(crate) fn npz(members: &[(&str, Vec<u8>)], packed: Packed) -> Vec<u8> {
+    let named: Vec<String> = members.iter().map(|(name, _)| format!("{name}.npy")).collect();
+    let members = named.iter().zip(members).map(|(name, (_, content))| (name.as_str(), content.clone()));
+    zip(&members.collect::<Vec<_>>(), packed)
+}
+
+/// A zip archive.
+pub(super) fn zip(members: &[(&str, Vec<u8>)], packed: Packed) -> Vec<u8> {
     let (mut bytes, mut directory) = (Vec::new(), Vec::new());
-    for (name, content) in members {
-        let name = format!("{name}.npy");
+    for &(name, ref content) in members {
         let header = bytes.len() as u64;
         let data = match packed {
             Packed::Deflated => {

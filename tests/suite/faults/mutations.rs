@@ -198,6 +198,16 @@ fn fault_08_damaged_safetensors_features_are_no_panic() {
 }
 
 #[test]
+fn fault_08_damaged_torch_features_are_no_panic() {
+    arrays("pt", "a.pt", &[]);
+}
+
+#[test]
+fn fault_20_damaged_torch_heads_are_no_panic() {
+    heads("pth");
+}
+
+#[test]
 fn fault_08_damaged_arrow_files_and_streams_are_no_panic() {
     arrays("ipc", "a.arrow", &[]);
 }

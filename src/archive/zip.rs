@@ -35,7 +35,13 @@ pub(super) struct Directory {
 }
 
 /// What an archive begins with, unless it is empty.
-pub(super) const MAGIC: &[u8; 4] = b"PK\x03\x04";
+const MAGIC: &[u8; 4] = b"PK\x03\x04";
+
+/// The name of the first member of an archive that begins with these bytes.
+pub(super) fn first_name(head: &[u8]) -> Option<&[u8]> {
+    let length = usize::from(u16::from_le_bytes(head.get(26..28)?.try_into().ok()?));
+    head.get(30..30 + length).filter(|_| head.starts_with(MAGIC))
+}
 
 /// Bytes of a directory, of which arrays take about a hundred each.
 const DIRECTORY_LIMIT: u64 = 64 << 20;
@@ -73,10 +79,18 @@ fn place(bytes: &dyn ReadAt) -> Result<Place> {
     let end = size - length + at as u64;
     let (members, length, start) =
         (number::<2>(&tail, at + 10)?, number::<4>(&tail, at + 12)?, number::<4>(&tail, at + 16)?);
-    if (members, length, start) == (0xffff, 0xffff_ffff, 0xffff_ffff) || [length, start].contains(&0xffff_ffff) {
+    if [length, start].contains(&0xffff_ffff) || (members == 0xffff && is_large(bytes, end)?) {
         return large_place(bytes, end);
     }
     Ok(Place { start, length, members, end })
+}
+
+/// Whether a record with 64-bit sizes precedes the one at the end.
+fn is_large(bytes: &dyn ReadAt, end: u64) -> Result<bool> {
+    let mut magic = [0; 4];
+    let Some(at) = end.checked_sub(20) else { return Ok(false) };
+    read_exact_at(bytes, at, &mut magic)?;
+    Ok(magic == *b"PK\x06\x07")
 }
 
 /// The same of an archive with 64-bit sizes.

@@ -337,3 +337,27 @@ fn heads_are_layers_of_the_state_of_a_model() {
     let path = files.put("view.pth", pt(&dict([("fc.weight", Py::Tensor(view))]), &[elements("<f4", &cut)]));
     assert_eq!(shown(&format!("{path}:fc")), (weight, None));
 }
+
+#[test]
+fn later_units_of_a_view_begin_at_their_own_rows() {
+    let files = Files::new();
+    let (count, dim, pitch) = (2100, 2048, 2050);
+    let value = |row: usize, at: usize| ((row * 7 + at) % 1000) as f64;
+    let all: Vec<f64> = (0..count * pitch).map(|at| value(at / pitch, at % pitch)).collect();
+    let view = View {
+        class: "HalfStorage",
+        storage: 0,
+        count: all.len(),
+        offset: 1,
+        shape: vec![count, dim],
+        strides: vec![pitch, 1],
+    };
+    let labels: Vec<f64> = (0..count).map(|row| (row % 3) as f64).collect();
+    let saved = dict([("x", Py::Tensor(view)), ("y", whole("ShortStorage", 1, &[count]))]);
+    let path = files.put("x.pt", pt(&saved, &[elements("<f2", &all), elements("<i2", &labels)]));
+    let archive = Archive::open(std::slice::from_ref(&path), &Request::default()).unwrap();
+    assert_eq!(archive.units().len(), 2);
+    let (values, classes) = rows(&chunks(&archive).unwrap());
+    assert!(values.iter().enumerate().all(|(at, &found)| found == value(at / dim, at % dim + 1)));
+    assert!(classes.iter().enumerate().all(|(row, class)| *class == Label::Int(row as i128 % 3)));
+}

@@ -94,7 +94,12 @@ impl Pickler {
             (Ok(number), ..) => self.bytes.extend([b'K', number]),
             (_, Ok(number), _) => self.bytes.extend([&b"M"[..], &number.to_le_bytes()].concat()),
             (.., Ok(number)) => self.bytes.extend([&b"J"[..], &number.to_le_bytes()].concat()),
-            _ => self.bytes.extend([&[0x8a, 9][..], &number.to_le_bytes(), &[0]].concat()),
+            _ => {
+                // As many bytes as hold the number and its sign.
+                let length = (usize::BITS - number.leading_zeros()) as usize / 8 + 1;
+                let bytes = (number as u128).to_le_bytes();
+                self.bytes.extend([&[0x8a, length as u8], &bytes[..length]].concat());
+            }
         }
     }
 

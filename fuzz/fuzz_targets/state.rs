@@ -12,7 +12,8 @@ fuzz_target!(|data: &[u8]| {
         && file.shapes().is_ok()
     {
         // What an older version wrote is written anew.
-        let renewed = |bytes: &[u8]| bytes[8..10] != sealed[8..10] && StateFile::decode(bytes).is_ok_and(|again| again == file);
+        let renewed =
+            |bytes: &[u8]| bytes[8..10] != sealed[8..10] && StateFile::decode(bytes).is_ok_and(|again| again == file);
         assert!(file.encode().is_ok_and(|bytes| bytes == sealed || renewed(&bytes)));
     }
     whole::<Scatter>(data);

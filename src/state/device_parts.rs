@@ -116,6 +116,11 @@ impl<K: Clone + Ord> DeviceParts<K> {
         Ok(true)
     }
 
+    /// Whether no state has a part on the device.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
     /// Whether the device holds rows of that class for a state.
     pub fn contains(&self, key: &K, label: &Label) -> bool {
         self.sums(key).is_some_and(|sums| sums.slot_of.contains_key(label))

@@ -76,7 +76,7 @@ enum Role {
     Single,
     /// Vectors for each layer.
     Layers,
-    /// Lists that are no vectors.
+    /// Lists of a type that vectors cannot have.
     Lists,
     Unusable,
 }

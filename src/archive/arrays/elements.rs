@@ -25,9 +25,9 @@ pub(in crate::archive) enum Kind {
     Bf16,
     F32,
     F64,
-    /// So many characters of four bytes; zeros at the end are none.
+    /// So many characters of four bytes; zeros at the end fill the place and are dropped.
     Utf32(usize),
-    /// So many bytes of UTF-8; zeros at the end are none.
+    /// So many bytes of UTF-8; zeros at the end fill the place and are dropped.
     Utf8(usize),
 }
 
@@ -57,7 +57,7 @@ impl Element {
         matches!(self.kind, Kind::Utf32(_) | Kind::Utf8(_))
     }
 
-    /// The type in which vectors of it are read, which holds all its values exactly; `None` if it makes no vectors.
+    /// The type in which vectors of it are read, which holds all its values exactly; `None` for types that vectors cannot have.
     pub(super) fn vector(self) -> Option<ElementType> {
         match self.kind {
             Kind::F16 => Some(ElementType::F16),

@@ -22,7 +22,7 @@ pub(super) use bytes::{Deflated, Inflater, Place};
 pub(super) use columns::{StoredArray, unequal_rows};
 pub(super) use elements::{Element, Kind};
 
-/// Rows of a unit where there are no vectors.
+/// Rows of a unit of labels alone.
 const LABEL_ROWS: u64 = 1 << 16;
 
 /// Bytes of memory for each array of a file.

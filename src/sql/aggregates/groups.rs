@@ -183,6 +183,10 @@ impl Aggregation for RowAggregation {
     }
 
     fn settle(&mut self) -> Result<()> {
+        // Windows ask after every row, and each group's memory is noted where its rows are added.
+        if self.parts.is_empty() {
+            return Ok(());
+        }
         self.parts.settle(&mut self.groups, &mut self.workspace)?;
         (0..self.groups.len()).try_for_each(|group| self.note(group))
     }

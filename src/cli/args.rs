@@ -92,6 +92,7 @@ const MEASURE_EXAMPLES: &str = "\
 Examples:
   nckit measure features.parquet
   nckit measure train_features.npy --labels train_labels.npy
+  nckit measure archive --group-by layer,epoch -o collapse.html
   nckit measure 'archive/**/*.parquet' --group-by layer,epoch --metrics nc1,nc2 -o collapse.csv
   nckit measure 'feats/{run}/epoch_{epoch}.npy' --labels 'labels/{run}.npy' --group-by run,epoch \\
       --head 'ckpt/{run}/e{epoch}.safetensors:fc'

@@ -22,7 +22,7 @@ const MOST_FIGURES: usize = 350_000;
 const STYLE: &str = "\
 :root{color-scheme:light dark;--page:#fff;--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--good:#1a7f37;--bad:#b35900}\
 @media(prefers-color-scheme:dark){:root{--page:#0d1117;--ink:#f0f6fc;--soft:#9198a1;--line:#3d444d;--good:#3fb950;--bad:#d29922}}\
-@media print{:root{--page:#fff;--ink:#000;--soft:#444;--line:#bbb;--good:#060;--bad:#840}figure,tr{break-inside:avoid}details>summary{display:none}}\
+@media print{:root{--page:#fff;--ink:#000;--soft:#444;--line:#bbb;--good:#060;--bad:#840}figure,tr{break-inside:avoid}details>summary{display:none}.wide{overflow:visible}table{font-size:.6rem}}\
 body{max-width:82rem;margin:0 auto;padding:1rem 1.25rem 3rem;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}\
 h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2.25rem 0 .5rem;border-bottom:1px solid var(--line)}\
 p,ul,dl{margin:.5rem 0;max-width:70rem}.soft,dt,small,caption{color:var(--soft)}\

@@ -26,7 +26,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Read features and print every metric of every group.
+    /// Read features and print the metrics of every group.
     #[command(after_help = MEASURE_EXAMPLES)]
     Measure(Box<Measure>),
     /// Describe an archive or a state file: columns, dimensions, classes, groups, and what measuring would take.
@@ -48,8 +48,21 @@ pub(super) enum Verb {
     #[cfg(feature = "sql")]
     #[command(after_help = super::sql::args::EXAMPLES)]
     Sql(Box<super::sql::args::Sql>),
+    /// Explain metrics: formula, range, direction, paper, needs, and why a value may be missing.
+    #[command(after_help = METRICS_EXAMPLES)]
+    Metrics(Metrics),
     /// Measure how fast each part of a run is on this machine, beside what bounds it.
     Bench(Bench),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Metrics {
+    /// Metrics or families; without any, all are listed
+    #[arg(value_name = "KEY")]
+    pub(super) words: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -79,6 +92,7 @@ const MEASURE_EXAMPLES: &str = "\
 Examples:
   nckit measure features.parquet
   nckit measure train_features.npy --labels train_labels.npy
+  nckit measure archive --group-by layer,epoch -o collapse.html
   nckit measure 'archive/**/*.parquet' --group-by layer,epoch --metrics nc1,nc2 -o collapse.csv
   nckit measure 'feats/{run}/epoch_{epoch}.npy' --labels 'labels/{run}.npy' --group-by run,epoch \\
       --head 'ckpt/{run}/e{epoch}.safetensors:fc'
@@ -94,6 +108,12 @@ Examples:
   nckit inspect features.parquet
   nckit inspect archive --group-by layer,epoch
   nckit inspect all.ncst";
+
+const METRICS_EXAMPLES: &str = "\
+Examples:
+  nckit metrics
+  nckit metrics nc1_pinv nc2_etf_error
+  nckit metrics nc5 --json";
 
 const ACCUMULATE_EXAMPLES: &str = "\
 Examples:
@@ -181,7 +201,8 @@ pub(super) struct Further {
 /// Which metrics, and how they are defined.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Conventions {
-    /// Families (nc1 nc2 gnc2 nc3 nc4 nc5 hug mse) or single keys [default: all that the inputs allow]
+    /// Families (nc1 nc2 gnc2 nc3 nc4 nc5 hug mse), single keys, or all [default: a headline of about ten in a table, else all
+    /// that the inputs allow]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Metrics")]
     pub(super) metrics: Vec<String>,
     /// Leave out classes with fewer rows [default: 2 for CDNV and class variances, 1 for all others]
@@ -221,7 +242,8 @@ pub(super) struct Outputs {
 /// Where the result goes.
 #[derive(Debug, ClapArgs)]
 pub(super) struct ResultFlags {
-    /// Also write the result to this file, in the format of its extension: json, ndjson, csv, md or parquet
+    /// Also write the result to this file, in the format of its extension: json, ndjson, csv, md, html (a page
+    /// with figures) or parquet
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) output: Vec<PathBuf>,
     /// Replace existing outputs; they keep their mode, and their owner where the system permits it

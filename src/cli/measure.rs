@@ -1,9 +1,11 @@
 //! `nckit measure`.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use super::args::{Display, Exactness, Machine, Measure};
+use super::command_line::command_line;
 use super::console::{Console, bytes, count, counted};
 use super::outputs::{Targets, describe_heads, job};
 use super::progress::{Stopping, watched};
@@ -12,10 +14,10 @@ use crate::archive::Archive;
 use crate::error::{Error, Result};
 use crate::pipeline::{Plan, Resources, Rounding, Summary};
 
-pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Result<()> {
+pub(super) fn run(args: &Measure, typed: &[OsString], display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&args.input.inputs, args.input.request()?, args.exactness.rounding(), parts, &args.machine)?;
-    let mut targets = Targets::new(&args.outputs)?;
+    let mut targets = Targets::new(&args.outputs, &args.conventions.metrics)?;
     use_threads(&args.machine, true, console)?;
     let plan = Plan::new(job)?;
     targets.refuse_inputs(plan.inputs())?;
@@ -41,7 +43,7 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     console.detail("device", &device_text(&summary));
 
     let start = Instant::now();
-    let report = watched(display, summary.bytes, Stopping::AtOnce, |watch| {
+    let mut report = watched(display, summary.bytes, Stopping::AtOnce, |watch| {
         targets.scored(&args.input.group_by, plan.archive().label_kind(), |score| plan.run_scored(watch, score))
     })?;
     if let Some(device) = plan.second_device() {
@@ -49,6 +51,7 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     }
     warn_of_failures(&plan.device_failures(), console);
     time(start, summary.bytes, console);
+    report.command = Some(command_line(typed));
     targets.write(&report, display, console)
 }
 

@@ -34,8 +34,10 @@ const OWNERS: [(&str, &[&str]); 15] = [
 ];
 
 /// The same inside `archive`; its `mod` names them all.
-const ARCHIVE: [&str; 51] = [
+const ARCHIVE: [&str; 54] = [
     "escape",
+    "braces",
+    "captures",
     "dtype",
     "damage",
     "read_at",
@@ -62,6 +64,7 @@ const ARCHIVE: [&str; 51] = [
     "label_text",
     "labelled",
     "wide",
+    "label_files",
     "source",
     "siblings",
     "foreign",

@@ -201,8 +201,8 @@ pub(super) struct Further {
 /// Which metrics, and how they are defined.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Conventions {
-    /// Families (nc1 nc2 gnc2 nc3 nc4 nc5 hug mse), single keys, or all [default: a headline of about ten in a table, else all
-    /// that the inputs allow]
+    /// Families (nc1 nc2 gnc2 nc3 nc4 nc5 hug mse, and beside neural collapse spectrum separation imbalance transfer),
+    /// single keys, or all [default: in a table a headline of about ten, else nc1 to mse as far as the inputs allow]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Metrics")]
     pub(super) metrics: Vec<String>,
     /// Leave out classes with fewer rows [default: 2 for CDNV and class variances, 1 for all others]

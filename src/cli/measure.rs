@@ -12,7 +12,7 @@ use super::progress::{Stopping, watched};
 use super::stdout;
 use crate::archive::Archive;
 use crate::error::{Error, Result};
-use crate::pipeline::{Plan, Resources, Rounding, Summary};
+use crate::pipeline::{Decompositions, Plan, Resources, Rounding, Summary};
 
 pub(super) fn run(args: &Measure, typed: &[OsString], display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
@@ -25,13 +25,14 @@ pub(super) fn run(args: &Measure, typed: &[OsString], display: &Display, console
     describe_heads(plan.heads().as_ref(), console);
     plan.further().iter().for_each(|(name, text)| console.fact(name, text));
     let summary = plan.summary();
-    if let Some((dim, time)) = plan.decomposition()? {
+    if let Some(Decompositions { keys, dim, time }) = plan.decompositions()? {
         let (dim, seconds) = (count(dim as u64), time.as_secs_f64());
         let time = if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) };
-        console.warn(&format!(
-            "nc1_vci decomposes a matrix of {dim} × {dim}: about {time} for each group; the run is faster if --metrics \
-             leaves it out"
-        ));
+        let (what, them) = match keys.as_slice() {
+            [key] => (format!("{key} decomposes a matrix of {dim} × {dim}"), "it"),
+            keys => (format!("{} decompose matrices of {dim} × {dim}", keys.join(", ")), "them"),
+        };
+        console.warn(&format!("{what}: about {time} for each group; the run is faster if --metrics leaves {them} out"));
     }
     if args.dry_run {
         plan.notes().iter().for_each(|note| console.warn(note));

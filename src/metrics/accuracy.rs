@@ -118,19 +118,19 @@ fn between(means: &Points<'_>) -> f64 {
 }
 
 /// `Γ` and its sums.
-struct GridNoise<'a> {
+pub(super) struct GridNoise<'a> {
     /// `Γ_j` of bias terms.
     bias: &'a [f64],
     /// `Γ_j` of random terms.
     random: &'a [f64],
     /// `G`, the sum of the first.
-    total: f64,
+    pub(super) total: f64,
     /// `Gw`, the mean of the second weighted by the dimensions' variances; the largest where those are not known.
     weighted: f64,
 }
 
 impl<'a> GridNoise<'a> {
-    fn of(statistics: &'a Statistics) -> Self {
+    pub(super) fn of(statistics: &'a Statistics) -> Self {
         let (bias, random) = (&statistics.rounding, &statistics.rounding_changed);
         let largest = random.iter().fold(0.0, |largest: f64, &x| largest.max(x));
         let weighted = diagonal(statistics).and_then(|variances| {
@@ -143,7 +143,7 @@ impl<'a> GridNoise<'a> {
     }
 
     /// `G/tr Σ_W + 2 √(Gw/(N tr Σ_W))`; where every class counts the same, of the mean of `v_k` instead.
-    fn trace(&self, statistics: &Statistics, balanced: bool) -> Option<f64> {
+    pub(super) fn trace(&self, statistics: &Statistics, balanced: bool) -> Option<f64> {
         if balanced {
             let variances = &statistics.variances;
             let (sum, classes) = (variances.iter().sum::<f64>(), variances.len() as f64);
@@ -167,7 +167,7 @@ impl<'a> GridNoise<'a> {
     }
 
     /// `G + 2 √(Gw v_k/n_k)`, of `v_k`, absolute.
-    fn class_variance(&self, statistics: &Statistics, class: usize) -> f64 {
+    pub(super) fn class_variance(&self, statistics: &Statistics, class: usize) -> f64 {
         let (v, n) = (statistics.variances[class], statistics.counts[class] as f64);
         self.total + 2.0 * (self.weighted * v / n).sqrt()
     }
@@ -241,7 +241,13 @@ impl<'a> GridNoise<'a> {
     /// `(tr(HΓ)/R + 2/R √(tr(HΓH Σ_W)/N + tr(JMJ Σ_B)) + tr(H Σ_W) h/(R N)) / vci`, all diagonal in the directions of VCI;
     /// `h` is what of `Σ_W` in the other directions is noise.
     fn vci(&self, vci: &Vci, statistics: &Statistics) -> Option<f64> {
-        let (rows, rank) = (statistics.rows() as f64, vci.rank as f64);
+        let error = self.of_ratios(vci, statistics, |ratio| 1.0 / (1.0 + ratio).powi(2))?;
+        (vci.value > 0.0).then(|| error / vci.rank as f64 / vci.value)
+    }
+
+    /// The error of `Σ f(λ_r)` over the ratios of VCI, `slope` the size of the derivative of `f`, absolute.
+    pub(super) fn of_ratios(&self, vci: &Vci, statistics: &Statistics, slope: impl Fn(f64) -> f64) -> Option<f64> {
+        let rows = statistics.rows() as f64;
         let bias_noise = self.of_variances(statistics, 1.0)?;
         let decomposition = f64::EPSILON.powi(2) * vci.strength;
         let mut mean_noise = of_means(statistics, None, |n| n / rows);
@@ -251,13 +257,13 @@ impl<'a> GridNoise<'a> {
         }
         let (mut bias, mut random, mut hidden) = (0.0, 0.0, 0.0);
         for (x, ratio) in vci.directions.chunks_exact(statistics.dim).zip(&vci.ratios) {
-            let total = 1.0 + ratio;
-            let between = ratio / (total * total);
+            let slope = slope(*ratio);
+            let between = ratio * slope;
             bias += between * along(x, &bias_noise);
-            random += between * between * along(x, self.random) / rows + ratio / total.powi(4) * along(x, &mean_noise);
+            random += between * between * along(x, self.random) / rows + between * slope * along(x, &mean_noise);
             hidden += between * vci.hidden / rows;
         }
-        (vci.value > 0.0).then(|| (bias + 2.0 * random.sqrt() + hidden) / rank / vci.value)
+        Some(bias + 2.0 * random.sqrt() + hidden)
     }
 }
 

@@ -10,8 +10,10 @@ use super::mse::{self, Decomposition};
 use super::nc1::{self, Pinv, Vci};
 use super::nc3::{Alignment, Duality};
 use super::nc4::{Decided, Shares};
+use super::separation::Errors;
+use super::spectrum::{Covariance, Eigenvalues};
 use super::vectors::Vectors;
-use super::{Evidence, Extras, Options, Selection, accuracy};
+use super::{Evidence, Extras, Normaliser, Options, Selection, accuracy};
 use crate::kernels::pairs::{self, Cdnv, Sweep, Variances};
 use crate::state::SecondPassResult;
 
@@ -29,6 +31,10 @@ pub(super) struct MetricContext<'a> {
     alignment: OnceCell<Alignment>,
     shares: OnceCell<Result<Shares, &'static str>>,
     decomposition: OnceCell<Result<Decomposition, &'static str>>,
+    rows: OnceCell<Result<Eigenvalues, &'static str>>,
+    within: OnceCell<Result<Eigenvalues, &'static str>>,
+    uncentred: OnceCell<Result<Eigenvalues, &'static str>>,
+    lda_errors: OnceCell<Result<Errors, &'static str>>,
 }
 
 impl<'a> MetricContext<'a> {
@@ -90,6 +96,10 @@ impl<'a> MetricContext<'a> {
             alignment: OnceCell::new(),
             shares: OnceCell::new(),
             decomposition: OnceCell::new(),
+            rows: OnceCell::new(),
+            within: OnceCell::new(),
+            uncentred: OnceCell::new(),
+            lda_errors: OnceCell::new(),
         }
     }
 
@@ -105,6 +115,31 @@ impl<'a> MetricContext<'a> {
         let Evidence { statistics, significand_bits, .. } = *self.evidence;
         let make = || Vci::of(statistics, significand_bits, self.options);
         self.vci.get_or_init(make).as_ref().map_err(|reason| *reason)
+    }
+
+    /// The pooled scatter, or why there is none. Where every class is to count the same, it is of no use.
+    pub(super) fn scatter(&self) -> Result<&'a [f64], &'static str> {
+        if self.options.normaliser == Normaliser::Balanced {
+            return Err("needs_per_class_scatter");
+        }
+        self.evidence.statistics.scatter.as_deref().ok_or("no_scatter")
+    }
+
+    /// The eigenvalues of a covariance, or why there are none.
+    pub(super) fn eigenvalues(&self, covariance: Covariance) -> Result<&Eigenvalues, &'static str> {
+        let made = match covariance {
+            Covariance::Rows => &self.rows,
+            Covariance::Within => &self.within,
+            Covariance::Uncentred => &self.uncentred,
+        };
+        let make = || Eigenvalues::of(covariance, self.evidence.statistics, self.scatter()?);
+        made.get_or_init(make).as_ref().map_err(|reason| *reason)
+    }
+
+    /// The errors of linear discriminant analysis, or why there are none.
+    pub(super) fn lda_errors(&self) -> Result<&Errors, &'static str> {
+        let make = || Errors::of(self, self.vci()?);
+        self.lda_errors.get_or_init(make).as_ref().map_err(|reason| *reason)
     }
 
     /// The reason for null of a metric that needs the scatter: `filter_after_pooling` if there is none because classes were

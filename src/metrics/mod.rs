@@ -9,6 +9,7 @@ pub(crate) mod fixture;
 mod geometry;
 mod gnc2;
 mod hug;
+mod imbalance;
 mod measure;
 mod mse;
 mod nc1;
@@ -20,7 +21,9 @@ mod noise;
 mod options;
 mod outcome;
 mod selection;
+mod separation;
 mod spectrum;
+mod transfer;
 mod vectors;
 
 pub use catalogue::{

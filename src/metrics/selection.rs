@@ -19,7 +19,21 @@ pub const HEADLINE: [&str; 11] = [
     "nc5_neco_auroc",
 ];
 
-/// Stands for all metrics that cost no read of their own.
+/// The metrics that stand on the decomposition of one matrix of `D × D`, for each such matrix.
+const DECOMPOSING: [&[&str]; 4] = [
+    &[
+        "nc1_vci",
+        "separation_fisher_trace",
+        "separation_h_score",
+        "separation_lda_error_mean",
+        "separation_lda_error_max",
+    ],
+    &["spectrum_effective_rank", "spectrum_stable_rank", "spectrum_top_share", "spectrum_dim95", "spectrum_alpha_req"],
+    &["spectrum_effective_rank_within"],
+    &["spectrum_rankme", "spectrum_numerical_rank", "transfer_logme"],
+];
+
+/// The word for every family.
 const ALL: &str = "all";
 
 /// The metrics that were asked for.
@@ -39,9 +53,9 @@ enum Choice {
 }
 
 impl Default for Selection {
-    /// All metrics that cost no read of their own.
+    /// All metrics of neural collapse that cost no read of their own ([`Card::is_default`]).
     fn default() -> Self {
-        Self::of(|card| if card.by_name_only { Choice::Left } else { Choice::Taken })
+        Self::of(|card| if card.is_default() { Choice::Taken } else { Choice::Left })
     }
 }
 
@@ -51,7 +65,7 @@ impl Selection {
         Self::of(|card| if HEADLINE.contains(&card.key) { Choice::Taken } else { Choice::Left })
     }
 
-    /// The metrics of these families and keys; the default if there are no words, and for the word `all`.
+    /// The metrics of these families and keys, of every family for `all`; the default if there are no words.
     ///
     /// A word may hold several, separated by commas. A family leaves out what costs a read of its own
     /// ([`Card::by_name_only`]).
@@ -73,7 +87,7 @@ impl Selection {
                 if card.key == word {
                     *choice = Choice::Named;
                     known = true;
-                } else if (Some(card.family) == family || word == ALL) && !card.by_name_only {
+                } else if (word == ALL || Some(card.family) == family) && !card.by_name_only {
                     *choice = (*choice).max(Choice::Taken);
                 }
             }
@@ -92,6 +106,12 @@ impl Selection {
     /// Whether the metric of that key was asked for.
     pub fn contains(&self, key: &str) -> bool {
         self.keys().any(|chosen| chosen == key)
+    }
+
+    /// The metrics that were asked for and stand on the decomposition of a matrix of `D × D`, for each such matrix.
+    pub fn decomposing(&self) -> Vec<Vec<&'static str>> {
+        let chosen = |keys: &&[&'static str]| keys.iter().copied().filter(|key| self.contains(key)).collect();
+        DECOMPOSING.iter().map(chosen).filter(|keys: &Vec<_>| !keys.is_empty()).collect()
     }
 
     /// Whether it was asked for by its own key.
@@ -146,11 +166,16 @@ impl Selection {
 
 /// The families and keys most like `word`.
 fn advice(word: &str) -> String {
-    let names = Family::ALL.into_iter().map(Family::name).chain(cards().iter().map(|card| card.key));
+    let names = families().chain(cards().iter().map(|card| card.key));
     did_you_mean(word, names).unwrap_or_else(|| {
-        let families: Vec<&str> = Family::ALL.into_iter().map(Family::name).collect();
+        let families: Vec<&str> = families().collect();
         format!("the families are {}", families.join(", "))
     })
+}
+
+/// The names of families, and the word for all.
+fn families() -> impl Iterator<Item = &'static str> {
+    Family::ALL.into_iter().map(Family::name).chain([ALL])
 }
 
 #[cfg(test)]
@@ -168,12 +193,18 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_all_but_what_costs_a_read_of_its_own() {
-        let left: Vec<&str> = cards().iter().map(|card| card.key).filter(|key| !parse(&[]).contains(key)).collect();
-        assert_eq!(left, ["nc1_cdnv_directional", "hug_intra"]);
-        assert_eq!(parse(&["", " , "]), Selection::default());
-        assert_eq!(parse(&["all"]), Selection::default());
+    fn the_default_is_neural_collapse_without_what_costs_a_read_of_its_own() {
+        let left = |words: &[&str]| -> Vec<&str> {
+            cards().iter().map(|card| card.key).filter(|key| !parse(words).contains(key)).collect()
+        };
+        let own_read = ["nc1_cdnv_directional", "hug_intra"];
+        assert_eq!(left(&["all"]), own_read);
+        let (beside, others): (Vec<&str>, Vec<&str>) = left(&[]).into_iter().partition(|key| {
+            ["spectrum_", "separation_", "imbalance_", "transfer_"].iter().any(|family| key.starts_with(family))
+        });
+        assert_eq!((beside.len(), others), (24, own_read.to_vec()));
         assert!(parse(&["all", "hug_intra"]).contains("hug_intra"));
+        assert_eq!(parse(&["", " , "]), Selection::default());
     }
 
     #[test]
@@ -183,6 +214,15 @@ mod tests {
         headline.sort_unstable();
         keys.sort_unstable();
         assert_eq!(headline, keys);
+    }
+
+    #[test]
+    fn what_shares_a_decomposition_stands_together() {
+        assert!(DECOMPOSING.concat().iter().all(|key| super::super::card(key).is_some()));
+        assert_eq!(parse(&[]).decomposing(), [["nc1_vci"]]);
+        let beside = parse(&["transfer", "separation_h_score", "separation_calinski_harabasz", "spectrum_rankme"]);
+        assert_eq!(beside.decomposing(), [vec!["separation_h_score"], vec!["spectrum_rankme", "transfer_logme"]]);
+        assert!(parse(&["nc2", "imbalance", "spectrum_participation"]).decomposing().is_empty());
     }
 
     #[test]
@@ -208,7 +248,10 @@ mod tests {
         };
         assert_eq!(advice("nc1_pinf"), "did you mean nc1_pinv?");
         assert_eq!(advice("etf_error"), "did you mean nc2_etf_error, nc2_etf_error_weights?");
-        assert_eq!(advice("zzz"), "the families are nc1, nc2, gnc2, hug, nc3, nc4, nc5, mse");
+        assert_eq!(
+            advice("zzz"),
+            "the families are nc1, nc2, gnc2, hug, nc3, nc4, nc5, mse, spectrum, separation, imbalance, transfer, all"
+        );
     }
 
     #[test]
@@ -217,6 +260,17 @@ mod tests {
         assert_eq!(needs(&["nc1_cdnv", "nc1_trace_ratio", "nc2", "gnc2", "nc3", "hug"], true, true, true), nothing);
         assert_eq!(needs(&["nc1_pinv"], false, false, false), Needs { scatter: true, ..nothing });
         assert_eq!(needs(&["nc1_vci"], false, false, false), Needs { scatter: true, ..nothing });
+        let of_sums = [
+            "separation_calinski_harabasz",
+            "separation_davies_bouldin_rms",
+            "separation_alignment",
+            "spectrum_effective_rank_between",
+            "imbalance",
+        ];
+        assert_eq!(needs(&of_sums, true, true, true), nothing);
+        for word in ["spectrum", "separation", "transfer"] {
+            assert_eq!(needs(&[word], false, false, false), Needs { scatter: true, ..nothing }, "{word}");
+        }
         assert_eq!(needs(&["mse_perp"], false, false, false), nothing);
         assert_eq!(needs(&["mse_perp"], true, false, false), Needs { scatter: true, ..nothing });
         assert_eq!(needs(&["nc4"], true, false, true), Needs { decisions: true, ..nothing });

@@ -119,6 +119,16 @@ impl Vectors {
         Self { dim: self.dim, values, norms, unit: 1.0, noise, along: self.along }
     }
 
+    /// Some of the vectors.
+    pub(super) fn select(&self, vectors: &[usize]) -> Self {
+        Self {
+            values: vectors.iter().flat_map(|&k| self.row(k)).copied().collect(),
+            norms: vectors.iter().map(|&k| self.norms[k]).collect(),
+            noise: vectors.iter().map(|&k| self.noise[k]).collect(),
+            ..*self
+        }
+    }
+
     /// How many have length 0.
     pub(super) fn zeros(&self) -> usize {
         self.norms.iter().filter(|norm| **norm == 0.0).count()

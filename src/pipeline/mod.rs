@@ -33,7 +33,7 @@ pub use finish::Finish;
 pub use first_pass::{Rounding, Summary};
 pub use heads::{HeadRules, HeadSummary};
 pub use job::{Job, RowSource};
-pub use plan::{Plan, ScoreSink};
+pub use plan::{Decompositions, Plan, ScoreSink};
 pub use resources::Resources;
 pub use scan::Watch;
 pub use task::Task;

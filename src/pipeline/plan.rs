@@ -17,6 +17,17 @@ use crate::kernels::Device;
 use crate::report::{GroupReport, Report, Scored};
 use crate::store::GroupState;
 
+/// Metrics that decompose a matrix of each group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decompositions {
+    /// Their keys.
+    pub keys: Vec<&'static str>,
+    /// `D`.
+    pub dim: usize,
+    /// About how long they take for a group.
+    pub time: Duration,
+}
+
 /// A job whose files are open and whose passes are settled. Nothing but footers has been read.
 #[derive(Debug)]
 pub struct Plan {
@@ -102,16 +113,17 @@ impl Plan {
         own.chain(self.evaluation.inputs()).collect()
     }
 
-    /// `D`, and about how long the decomposition of `nc1_vci` takes for a group, where that is asked for and is long.
+    /// What decomposes matrices, where that is asked for and takes long.
     ///
     /// # Errors
     ///
-    /// Those of the decomposition.
-    pub fn decomposition(&self) -> Result<Option<(usize, Duration)>> {
-        let wanted = self.first_pass.scatter && self.evaluation.job.selection.contains("nc1_vci");
+    /// Those of a decomposition.
+    pub fn decompositions(&self) -> Result<Option<Decompositions>> {
+        let matrices = self.evaluation.job.selection.decomposing();
         let dim = self.first_pass.largest_dim();
+        let wanted = self.first_pass.scatter && !matrices.is_empty();
         let time = if wanted { estimate::decomposition(dim)? } else { None };
-        Ok(time.map(|time| (dim, time)))
+        Ok(time.map(|time| Decompositions { time: time * matrices.len() as u32, keys: matrices.concat(), dim }))
     }
 
     /// The plan in numbers.

@@ -6,9 +6,9 @@
 //! | `nc_moments(feature, label [, grid])` | a state of class sums alone, for metrics that need no D × D |
 //! | `nc_merge(state)` | one state of several |
 //! | `<key>(feature, label [, head] [, grid])` | the metric of that key |
-//! | `nc_measure(feature, label [, head] [, grid])` | a struct of all metrics of a first read |
+//! | `nc_measure(feature, label [, head] [, grid])` | a struct of the metrics of a first read, those that `measure` makes by default |
 //! | `<key>_of(state [, head or state])` | the metric of that key, of a state |
-//! | `nc_measure_of(state [, head [, state]])` | all metrics of a state; the last argument is one of out-of-distribution rows |
+//! | `nc_measure_of(state [, head [, state]])` | the same of a state; the last argument is one of out-of-distribution rows |
 //! | `nc_reason(state, key [, head [, state]])` | why a metric has no value |
 //! | `nc_accuracy(state, key [, head [, state]])` | the relative error that rounding left in a metric, as far as it is estimated |
 //! | `nc_flags(state, key [, head [, state]])` | the remarks of a metric, a list of strings |

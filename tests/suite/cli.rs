@@ -83,12 +83,31 @@ fn no_result_depends_on_threads() {
     let head = "tests/data/digits/classifier/epoch={epoch}/classifier.parquet";
     let all = |threads| {
         let ood = "tests/data/digits/hive?layer=h3&split=ood";
-        nckit(&with(&TRAIN, &["--head", head, "--ood", ood, "--format=json", "--threads", threads])).stdout
+        let metrics = ["--metrics=all", "--format=json", "--threads", threads];
+        nckit(&with(&TRAIN, &[&["--head", head, "--ood", ood][..], &metrics].concat())).stdout
     };
     let one = all("1");
     assert!(!one.is_empty());
     assert_eq!(all("2"), one);
     assert_eq!(all("7"), one);
+}
+
+/// What is asked for by the names of families is the same of rows and of a state, and is not asked for by default.
+#[test]
+fn families_beside_neural_collapse_of_rows_and_of_a_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("a.ncst");
+    let state = state.to_str().unwrap();
+    let train = &TRAIN[1..];
+    let made = nckit(&[&["accumulate"][..], train, &["-o", state, "-q"]].concat());
+    assert!(made.status.success(), "{}", stderr(&made));
+    let head = "--head=tests/data/digits/classifier/epoch={epoch}/classifier.parquet";
+    let asked = ["--metrics=spectrum,separation,imbalance,transfer", head, "--format=csv", "-q"];
+    let measured = stdout(&nckit(&with(&TRAIN, &asked)));
+    assert_eq!(measured, stdout(&nckit(&[&["finish", state][..], &asked].concat())));
+    assert!(measured.contains("transfer_logme") && !measured.contains("nc1_pinv"), "{measured}");
+    let by_default = stdout(&nckit(&with(&TRAIN, &["--format=csv", "-q"])));
+    assert!(by_default.contains("nc1_pinv") && !by_default.contains("spectrum_"), "{by_default}");
 }
 
 #[test]

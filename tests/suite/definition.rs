@@ -1,6 +1,7 @@
 //! What rows say by definition: two passes over them, deviations in twice the precision of `f64`.
 
 mod decisions;
+mod families;
 mod geometry;
 mod scatter;
 

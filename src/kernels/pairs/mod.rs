@@ -8,6 +8,7 @@
 
 mod angles;
 mod cdnv;
+mod distances;
 mod distribution;
 mod lanes;
 mod moments;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use angles::{AngleErrors, Angles};
 pub use cdnv::{Cdnv, ClassCdnv, WorstPair};
+pub use distances::{Distances, distances};
 pub use distribution::Distribution;
 pub use moments::{Moments, ScaledMoments};
 

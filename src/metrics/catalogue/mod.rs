@@ -1,5 +1,5 @@
 //! What every metric is: a card for each, in the order in which records show them, and a file for each family. `gnc2`
-//! also holds HUG, `nc5` also MSE.
+//! also holds HUG, `nc5` also MSE, `imbalance` also LogME.
 //!
 //! A card names the function that makes its metric, so a card without a formula does not compile.
 
@@ -29,6 +29,7 @@ macro_rules! cards {
 
 mod formula;
 mod gnc2;
+mod imbalance;
 mod nc1;
 mod nc2;
 mod nc3;
@@ -37,6 +38,8 @@ mod nc5;
 mod papers;
 mod range;
 mod remarks;
+mod separation;
+mod spectrum;
 
 pub use papers::{Paper, papers};
 pub use range::ValueRange;
@@ -65,12 +68,32 @@ pub enum Family {
     Nc5,
     /// The mean squared error's decomposition.
     Mse,
+    /// How many directions features fill.
+    Spectrum,
+    /// How far apart classes lie.
+    Separation,
+    /// The geometry of classes of unequal sizes.
+    Imbalance,
+    /// What a linear model of the features would explain.
+    Transfer,
 }
 
 impl Family {
     /// All, in display order.
-    pub const ALL: [Self; 8] =
-        [Self::Nc1, Self::Nc2, Self::Gnc2, Self::Hug, Self::Nc3, Self::Nc4, Self::Nc5, Self::Mse];
+    pub const ALL: [Self; 12] = [
+        Self::Nc1,
+        Self::Nc2,
+        Self::Gnc2,
+        Self::Hug,
+        Self::Nc3,
+        Self::Nc4,
+        Self::Nc5,
+        Self::Mse,
+        Self::Spectrum,
+        Self::Separation,
+        Self::Imbalance,
+        Self::Transfer,
+    ];
 
     /// What `--metrics` calls it.
     pub fn name(self) -> &'static str {
@@ -83,7 +106,17 @@ impl Family {
             Self::Nc4 => "nc4",
             Self::Nc5 => "nc5",
             Self::Mse => "mse",
+            Self::Spectrum => "spectrum",
+            Self::Separation => "separation",
+            Self::Imbalance => "imbalance",
+            Self::Transfer => "transfer",
         }
+    }
+
+    /// Whether its metrics are made where none was asked for. What people measure beside neural collapse is not: it takes the
+    /// eigenvalues of matrices of `D × D`.
+    pub fn is_default(self) -> bool {
+        !matches!(self, Self::Spectrum | Self::Separation | Self::Imbalance | Self::Transfer)
     }
 }
 
@@ -99,6 +132,10 @@ impl Family {
             Self::Nc4 => "decisions by the nearest class centre",
             Self::Nc5 => "out-of-distribution rows",
             Self::Mse => "the parts of the mean squared error",
+            Self::Spectrum => "how many directions features fill",
+            Self::Separation => "how far apart classes lie",
+            Self::Imbalance => "the geometry of classes of unequal sizes",
+            Self::Transfer => "what a linear model of the features would explain",
         }
     }
 }
@@ -191,8 +228,18 @@ pub struct Card {
     pub(super) formula: Formula,
 }
 
-static CARDS: LazyLock<Vec<Card>> =
-    LazyLock::new(|| [nc1::CARDS, nc2::CARDS, gnc2::CARDS, nc3::CARDS, nc4::CARDS, nc5::CARDS].concat());
+impl Card {
+    /// Whether it is made where no metric was asked for.
+    pub fn is_default(&self) -> bool {
+        self.family.is_default() && !self.by_name_only
+    }
+}
+
+static CARDS: LazyLock<Vec<Card>> = LazyLock::new(|| {
+    let of_collapse = [nc1::CARDS, nc2::CARDS, gnc2::CARDS, nc3::CARDS, nc4::CARDS, nc5::CARDS];
+    let beside = [spectrum::CARDS, separation::CARDS, imbalance::CARDS];
+    [of_collapse.concat(), beside.concat()].concat()
+});
 
 /// The card of a key.
 pub fn card(key: &str) -> Option<&'static Card> {

@@ -17,7 +17,7 @@ pub(in crate::metrics) struct Vci {
     pub full_rank: usize,
     /// Directions that were left out because rounding alone could make what varies along them within classes.
     pub dropped: usize,
-    /// `λ_r`, descending.
+    /// `λ_r`, descending: what means vary along `x_r`, in units of what rows do within classes.
     pub(in crate::metrics) ratios: Vec<f64>,
     /// `x_r` with `x_rᵀ Σ_W x_r = 1` and `x_rᵀ Σ_B x_r = λ_r`, rank × D.
     pub(in crate::metrics) directions: Vec<f64>,
@@ -86,13 +86,13 @@ impl Vci {
 
     /// `directions_dropped` if some were left out, `rank_lowered` if means differ in fewer directions than as many means
     /// in general position do.
-    pub(super) fn flags(&self) -> Vec<&'static str> {
+    pub(in crate::metrics) fn flags(&self) -> Vec<&'static str> {
         let flags = [("directions_dropped", self.dropped > 0), ("rank_lowered", self.rank < self.full_rank)];
         flags.into_iter().filter(|(_, raised)| *raised).map(|(flag, _)| flag).collect()
     }
 
     /// The counts that belong to the flags: the directions left out, the rank, and the rank in general.
-    pub(super) fn counts(&self) -> Vec<(&'static str, u64)> {
+    pub(in crate::metrics) fn counts(&self) -> Vec<(&'static str, u64)> {
         let counts = [("directions_dropped", self.dropped), ("rank", self.rank), ("full_rank", self.full_rank)];
         let counted = counts.into_iter().filter(|(_, count)| *count > 0 && !self.flags().is_empty());
         counted.map(|(what, count)| (what, count as u64)).collect()

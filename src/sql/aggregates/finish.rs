@@ -50,7 +50,7 @@ impl FinishGroups for ToMetric {
     }
 }
 
-/// Groups become all metrics.
+/// Groups become the metrics of the default selection.
 pub(in crate::sql) struct ToMeasurements {
     pub(in crate::sql) settings: Settings,
 }

@@ -90,10 +90,13 @@ const FIXED: &[(&str, &str)] = &[
     ("nc_state(feature, label [, grid])", "aggregate: the state of labelled rows, with the scatter"),
     ("nc_moments(feature, label [, grid])", "aggregate: the state without the scatter, class sums only"),
     ("nc_merge(state)", "aggregate: one state of several"),
-    ("nc_measure(feature, label [, head] [, grid])", "aggregate: a struct of all metrics, with flags and accuracy"),
+    (
+        "nc_measure(feature, label [, head] [, grid])",
+        "aggregate: a struct of the metrics of neural collapse, with flags and accuracy",
+    ),
     (
         "nc_measure_of(state [, head [, state of out-of-distribution rows]])",
-        "a struct of all metrics, with flags and accuracy",
+        "a struct of the metrics of neural collapse, with flags and accuracy",
     ),
     ("nc_subtract(state, state)", "the first state less the rows of the second"),
     ("nc_classes(state [, head])", "a list of classes: label, count, variance, distance, worst neighbour, …"),

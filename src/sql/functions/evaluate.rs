@@ -100,10 +100,11 @@ pub(in crate::sql) fn measurements(
     measure(&evidence, &settings.options, &Selection::parse(&selection)?, extras)
 }
 
-/// The keys of all metrics that a state makes, a head and out-of-distribution rows beside it or not.
+/// The keys of all metrics of the default selection that a state makes, a head and out-of-distribution rows beside it or
+/// not.
 pub(in crate::sql) fn keys_of_states() -> Vec<&'static str> {
     let of_state = |card: &&Card| !matches!(MetricInput::of(card), MetricInput::Decisions | MetricInput::Rows);
-    cards().iter().filter(of_state).map(|card| card.key).collect()
+    cards().iter().filter(of_state).filter(|card| card.is_default()).map(|card| card.key).collect()
 }
 
 /// The fields of a [`table`].
@@ -156,7 +157,7 @@ fn row(
     let shape = [sums.rows(), measured.classes, sums.dim() as u64].map(|number| number as i64);
     let values = keys.iter().map(|key| measured.value(key)).collect();
     // A query for all metrics shows the remarks itself.
-    settings.doubts.note(&measured, keys.len() < keys_of_states().len());
+    settings.doubts.note(&measured, keys != keys_of_states());
     Ok(Row { shape, values, measured })
 }
 

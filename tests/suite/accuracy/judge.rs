@@ -52,8 +52,16 @@ impl Verdict {
 }
 
 /// Reasons that are facts about the data: the definition must have no value either.
-const FACTS: [&str; 6] =
-    ["single_class", "zero_within", "zero_weights", "zero_mean", "too_few_rows", "no_degrees_of_freedom"];
+const FACTS: [&str; 8] = [
+    "single_class",
+    "zero_within",
+    "zero_weights",
+    "zero_mean",
+    "too_few_rows",
+    "no_degrees_of_freedom",
+    "seli_unattainable",
+    "balanced",
+];
 
 /// Judges the metrics of a set against `truth`: keys that it lacks are not judged.
 pub(crate) fn judge(made: &Measurements, truth: &BTreeMap<&str, Option<f64>>) -> Vec<(&'static str, Verdict)> {

@@ -4,7 +4,7 @@
 //! A few small sets in every run; hundreds of all sizes, and the table of `docs/accuracy.md`, with
 //! `NCKIT_SETS=500 cargo test --release --test suite accuracy::many_sets -- --ignored --nocapture`.
 
-mod judge;
+pub(crate) mod judge;
 mod rules;
 mod sets;
 mod table;
@@ -140,8 +140,39 @@ fn truth_of(set: &Set, truth: &Truth, head: &Head, outside: &Truth) -> BTreeMap<
     let shifted = |x: &[Double]| x.iter().enumerate().map(|(at, &x)| x - shift[at % dim]).collect::<Vec<_>>();
     let ood = shifted(&outside.centre(&outside.equal_weights()));
     all.insert("nc5_ortho_dev", ortho_dev(&shifted(&truth.means), &ood));
+    let (rows, classes) = raw_rows(&set.rows, truth);
+    if two {
+        all.extend(beside(truth, &weights, head, &rows, &classes));
+    }
     if looks_at_rows(truth) {
-        of_rows(set, truth, head, &mut all);
+        of_rows(set, truth, head, (&rows, &classes), &mut all);
+    }
+    all
+}
+
+/// Rows as they are, N × D, and the class of each.
+pub(crate) fn raw_rows(chunks: &[Rows], truth: &Truth) -> (Vec<f64>, Vec<usize>) {
+    let (mut rows, mut classes) = (Vec::new(), Vec::new());
+    each_row(chunks, &truth.labels, |class, row| {
+        classes.push(class);
+        rows.extend_from_slice(row);
+    });
+    (rows, classes)
+}
+
+/// What people measure beside neural collapse, means centred with these weights.
+pub(crate) fn beside(
+    truth: &Truth,
+    weights: &[f64],
+    head: &Head,
+    rows: &[f64],
+    classes: &[usize],
+) -> Vec<(&'static str, Option<f64>)> {
+    let mut all = truth.spectrum(rows, weights);
+    all.extend(truth.separation(weights));
+    all.extend(truth.imbalance(weights, head));
+    if looks_at_rows(truth) {
+        all.extend(truth.logme(rows, classes));
     }
     all
 }
@@ -166,19 +197,20 @@ fn cdnv(mut pairs: Vec<f64>, all: &mut BTreeMap<&'static str, Option<f64>>) {
     all.insert("nc1_cdnv_max", pairs.last().copied());
 }
 
-fn of_rows(set: &Set, truth: &Truth, head: &Head, all: &mut BTreeMap<&'static str, Option<f64>>) {
-    let (mut rows, mut classes) = (Vec::new(), Vec::new());
-    each_row(&set.rows, &truth.labels, |class, row| {
-        classes.push(class);
-        rows.extend_from_slice(row);
-    });
+fn of_rows(
+    set: &Set,
+    truth: &Truth,
+    head: &Head,
+    (rows, classes): (&[f64], &[usize]),
+    all: &mut BTreeMap<&'static str, Option<f64>>,
+) {
     if truth.labels.len() > 1 {
-        all.extend(truth.decisions(&rows, &classes, head).into_iter().map(|(key, value)| (key, Some(value))));
-        all.insert("nc1_cdnv_directional", Some(truth.directional(&classes)));
+        all.extend(truth.decisions(rows, classes, head).into_iter().map(|(key, value)| (key, Some(value))));
+        all.insert("nc1_cdnv_directional", Some(truth.directional(classes)));
     }
-    all.insert("hug_intra", Some(hug_intra(&rows, &classes, head, truth.dim())));
+    all.insert("hug_intra", Some(hug_intra(rows, classes, head, truth.dim())));
     let others: Vec<f64> = (0..set.outside.len()).flat_map(|i| set.outside.row(i)).collect();
-    if let Ok(scores) = truth.neco(&rows, &others) {
+    if let Ok(scores) = truth.neco(rows, &others) {
         let scores = scores.map(|(inside, outside)| separation(&inside, &outside));
         all.insert("nc5_neco_auroc", scores.map(|(auroc, _)| auroc));
         all.insert("nc5_neco_fpr95", scores.map(|(_, fpr95)| fpr95));

@@ -19,7 +19,7 @@ pub(crate) struct Mse {
     pub(crate) perp: f64,
 }
 
-fn dot(a: &[Double], b: &[Double]) -> Double {
+pub(super) fn dot(a: &[Double], b: &[Double]) -> Double {
     let mut sum = Double::default();
     a.iter().zip(b).for_each(|(&a, &b)| sum += a * b);
     sum
@@ -112,7 +112,7 @@ fn pivoted_cholesky(a: &[Double], size: usize) -> Vec<Vec<Double>> {
 }
 
 /// `L` with `L Lᵀ = a`, row-major; `None` if `a` is not positive definite.
-fn cholesky(a: &[Double], size: usize) -> Option<Vec<Double>> {
+pub(super) fn cholesky(a: &[Double], size: usize) -> Option<Vec<Double>> {
     let mut factor = vec![Double::default(); size * size];
     for i in 0..size {
         for j in 0..=i {
@@ -126,14 +126,21 @@ fn cholesky(a: &[Double], size: usize) -> Option<Vec<Double>> {
     Some(factor)
 }
 
-/// `a⁻¹ x`, with the factor of `a`.
-fn solve(factor: &[Double], x: &[Double]) -> Vec<Double> {
+/// `L⁻¹ x`, with the factor `L`.
+pub(super) fn forward(factor: &[Double], x: &[Double]) -> Vec<Double> {
     let size = x.len();
     let mut x = x.to_vec();
     for i in 0..size {
         let known = dot(&factor[i * size..][..i], &x[..i]);
         x[i] = (x[i] - known) / factor[i * size + i];
     }
+    x
+}
+
+/// `a⁻¹ x`, with the factor of `a`.
+fn solve(factor: &[Double], x: &[Double]) -> Vec<Double> {
+    let size = x.len();
+    let mut x = forward(factor, x);
     for i in (0..size).rev() {
         for j in i + 1..size {
             x[i] = x[i] - factor[j * size + i] * x[j];
@@ -194,7 +201,7 @@ impl Truth {
     }
 
     /// `Σ_W`, D × D; `None` where it takes too long.
-    fn within(&self) -> Option<&[Double]> {
+    pub(super) fn within(&self) -> Option<&[Double]> {
         let make = || {
             let dim = self.dim();
             if self.rows() * (dim * dim) as f64 > EXACT_SCATTER {
@@ -216,6 +223,12 @@ impl Truth {
 
     /// `1 − tr(Σ_T⁺ Σ_B) / rank Σ_B`, classes weighted by their rows; `None` where it takes too long, or has no value.
     pub(crate) fn vci(&self) -> Option<f64> {
+        let (trace, rank) = self.between_over_total()?;
+        (rank > 0).then(|| (Double::from(1.0) - trace.over(rank as f64)).value())
+    }
+
+    /// `tr(Σ_T⁺ Σ_B)`, and the rank of `Σ_B`.
+    pub(super) fn between_over_total(&self) -> Option<(Double, usize)> {
         let dim = self.dim();
         let mut total = self.within()?.to_vec();
         let mut between = self.centred(&self.counts);
@@ -242,7 +255,7 @@ impl Truth {
                 trace += x.squared();
             }
         }
-        (rank > 0).then(|| (Double::from(1.0) - trace.over(rank as f64)).value())
+        Some((trace, rank))
     }
 
     /// The parts of the loss with `λ`; `None` where it takes too long, or has no value.

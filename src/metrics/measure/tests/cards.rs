@@ -68,6 +68,15 @@ fn some_statistics() -> Vec<Statistics> {
         slanted_line(),
         made(4, &[1.0, 2.0, 0.5, 0.0, 0.0, 1.0, 1.0, 3.0, 2.0, 2.0, 1.0, 0.5, 0.25, 1.0, 0.0, 4.0], &[0, 0, 1, 1]),
         simplex(6),
+        // Large rows that vary along one slanted line within classes.
+        scaled(&made(2, &[0.0, 0.0, 1.0, 1.0, 4.0, 0.0, 5.0, 1.0], &[0, 0, 1, 1]), 1e10),
+        // Of two classes of one row, or of three, one lies at the centre.
+        made(1, &[0.0, 6.0, -3.0, -1.0, -5.0, -3.0], &[0, 1, 2, 2, 3, 3]),
+        made(
+            2,
+            &[0.0, 0.0, 6.0, 0.0, 2.0, 0.0, -1.0, 1.0, -1.0, -1.0, -3.0, 1.0, -3.0, -1.0, -4.0, 1.0, -4.0, -1.0],
+            &[0, 1, 2, 3, 3, 4, 4, 5, 5],
+        ),
         made(2, &many, &(0..30).map(|row| row / 3).collect::<Vec<u32>>()),
         one_direction,
         scaled(&golden(), 1e150),

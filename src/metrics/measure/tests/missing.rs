@@ -14,6 +14,7 @@ fn what_lacks_an_input_says_which() {
             (_, "hug_intra" | "mse_perp") | ("nc3" | "unc3" | "nc4" | "ncc" | "classifier", _) => Some("no_head"),
             _ if metric.key.ends_with("_weights") => Some("no_head"),
             ("nc5", _) => Some("no_ood"),
+            (_, "spectrum_alpha_req") => Some("short_spectrum"),
             _ => None,
         };
         assert_eq!(reason(&all, metric.key), expected, "{}", metric.key);
@@ -55,6 +56,16 @@ fn without_the_scatter_what_needs_none_is_made() {
     for key in ["nc1_pinv", "nc1_svd", "nc1_vci", "mse_nc1", "mse_nc23", "mse_perp"] {
         assert_eq!(reason(&all, key), Some("no_scatter"), "{key}");
     }
+    let beside = run(&bare(&statistics), &Options::default(), &["spectrum", "separation", "imbalance", "transfer"]);
+    for metric in &beside.metrics {
+        let card = crate::metrics::card(metric.key).unwrap();
+        let expected = if card.needs.contains(&crate::metrics::Need::Scatter) {
+            Some("no_scatter")
+        } else {
+            metric.key.ends_with("_weights").then_some("no_head")
+        };
+        assert_eq!(metric.reason, expected, "{}", metric.key);
+    }
     assert_close(number(&all, "nc1_trace_ratio"), 0.020_887_892_520_713_88, 1e-12);
     assert_close(number(&all, "nc1_cdnv"), 0.012_875_333_731_516_095, 1e-12);
     let filtered = Options { min_count: Some(3), ..Options::default() };
@@ -80,7 +91,12 @@ fn one_class_has_no_between() {
     let all = run(&evidence, &Options::default(), &[]);
     for metric in &all.metrics {
         let alone = ["nc3_bias_collapse", "nc5_ortho_dev", "nc5_neco_auroc", "nc5_neco_fpr95", "hug_intra"];
-        let expected = (!alone.contains(&metric.key)).then_some("single_class");
+        let of_rows = metric.key.starts_with("spectrum_") && !metric.key.ends_with("_between");
+        let expected = match metric.key {
+            "spectrum_alpha_req" => Some("short_spectrum"),
+            "separation_alignment" => None,
+            key => (!alone.contains(&key) && !of_rows).then_some("single_class"),
+        };
         assert_eq!(reason(&all, metric.key), expected, "{}", metric.key);
     }
     assert_eq!(found(&all, "nc3_bias_collapse").flags, ["no_bias"]);

@@ -1,10 +1,10 @@
 //! The eigenvalues behind NC1 and NC2.
 
-use super::nc1::normaliser;
-use super::vectors::Vectors;
-use super::{Options, Value};
 use crate::error::Result;
 use crate::linalg;
+use crate::metrics::nc1::normaliser;
+use crate::metrics::vectors::Vectors;
+use crate::metrics::{Options, Value};
 use crate::state::Statistics;
 
 /// Eigenvalues of the covariances within and between classes, feature units squared, descending.

@@ -1,0 +1,191 @@
+//! Transfer: how well a linear model of the features would explain the labels.
+
+use rayon::prelude::*;
+
+use super::context::MetricContext;
+use super::doubt::arithmetic;
+use super::noise::along;
+use super::outcome::Outcome;
+use super::spectrum::{Covariance, Eigenvalues};
+use super::vectors::dot;
+use crate::linalg;
+use crate::state::Statistics;
+
+/// How often the two precisions are made anew before they count as not converging.
+const ITERATIONS: usize = 1000;
+
+/// The relative change at which they have converged. The evidence changes with the square of it.
+const CONVERGED: f64 = 1e-9;
+
+/// A loss is known if its relative error is below this: six times as much still leaves its logarithm a first digit.
+const RESOLVED: f64 = 0.05;
+
+/// `transfer_logme`: the mean over classes of the logarithm of the maximum evidence, divided by `N`, that Bayesian ridge
+/// regression finds for the class's indicator `y` (You et al. 2021).
+///
+/// With `XᵀX = V diag(s) Vᵀ`, `z = Vᵀ Xᵀy = n_k Vᵀ μ_k`, `λ = α/β` the quotient of the precisions of weights and noise:
+///
+/// ```text
+/// γ = Σ s/(s + λ)     m = z/(s + λ)     α = γ/‖m‖²     β = (N − γ)/‖y − X V m‖²
+/// log evidence / N = ½ [ln β − ln 2π − 1 − (1/N) Σ ln(1 + s/λ)]     β = N/(n_k − Σ z²/(s + λ))
+/// ```
+///
+/// `λ` is that at which these hold together, reached from `α = β = 1`. Features are not centred.
+pub(super) fn logme(context: &MetricContext<'_>) -> Outcome {
+    let statistics = context.evidence.statistics;
+    if statistics.classes() < 2 {
+        return Outcome::null("single_class");
+    }
+    let eigen = match context.eigenvalues(Covariance::Uncentred) {
+        Ok(eigen) => eigen,
+        Err(reason) => return Outcome::null(context.scatter_reason(reason)),
+    };
+    let ridge = Ridge::of(statistics, eigen);
+    let classes: Vec<Option<(f64, f64)>> =
+        (0..statistics.classes()).into_par_iter().map(|class| ridge.evidence(class)).collect();
+    let Some(classes) = classes.into_iter().collect::<Option<Vec<_>>>() else {
+        return Outcome::null("no_fixed_point");
+    };
+    let mean = |of: fn(&(f64, f64)) -> f64| classes.iter().map(of).sum::<f64>() / classes.len() as f64;
+    Outcome::from(mean(|(value, _)| *value)).off_by(|_| mean(|(_, error)| *error))
+}
+
+/// The normal equations of all classes, in the axes of `XᵀX` and in units of `N · eigen.unit`.
+struct Ridge<'a> {
+    statistics: &'a Statistics,
+    eigen: &'a Eigenvalues,
+    /// `s/(N unit)`, of the axes that are more than rounding.
+    values: &'a [f64],
+    /// `z/√(N unit)`, classes × axes.
+    targets: Vec<f64>,
+    /// What of `s` is left out with an axis, at most.
+    cut: f64,
+}
+
+impl<'a> Ridge<'a> {
+    fn of(statistics: &'a Statistics, eigen: &'a Eigenvalues) -> Self {
+        let (dim, rows) = (statistics.dim, statistics.rows() as f64);
+        let cut = dim as f64 * f64::EPSILON * eigen.values[0];
+        let axes = eigen.values.iter().filter(|value| **value > cut).count();
+        let scale = 1.0 / (rows * eigen.unit).sqrt();
+        let sums: Vec<f64> = (0..statistics.classes())
+            .flat_map(|class| {
+                let factor = statistics.counts[class] as f64 * scale;
+                statistics.mean(class).into_iter().map(move |x| x * factor)
+            })
+            .collect();
+        let targets = linalg::product_transposed(&sums, &eigen.vectors[..axes * dim], dim);
+        Self { statistics, eigen, values: &eigen.values[..axes], targets, cut }
+    }
+
+    /// The logarithm of the evidence over `N`, and its error; `None` without a fixed point.
+    fn evidence(&self, class: usize) -> Option<(f64, f64)> {
+        let (rows, count) = (self.statistics.rows() as f64, self.statistics.counts[class] as f64);
+        let axes = self.values.len();
+        let targets = &self.targets[class * axes..][..axes];
+        let lambda = self.fixed_point(targets, count)?;
+        let weights: Vec<f64> = self.values.iter().zip(targets).map(|(s, z)| z / (s + lambda)).collect();
+        let loss = count - weights.iter().zip(targets).map(|(m, z)| m * z).sum::<f64>();
+        let sum_of_logs: f64 = self.values.iter().map(|s| (s / lambda).ln_1p()).sum();
+        let value = 0.5 * ((rows / loss).ln() - (2.0 * std::f64::consts::PI).ln() - 1.0 - sum_of_logs / rows);
+        let lost = self.loss_error(&weights, loss, lambda, count) / loss;
+        let moved = self.eigen.moved(|r| if r < axes { 1.0 / (self.values[r] + lambda) } else { 0.0 });
+        let hidden = (self.statistics.dim - axes) as f64 * (self.cut / lambda).ln_1p();
+        (loss > 0.0 && lost < RESOLVED).then(|| (value, 0.5 * (lost + (moved + hidden) / rows)))
+    }
+
+    /// `λ`, in units of the values.
+    fn fixed_point(&self, targets: &[f64], count: f64) -> Option<f64> {
+        let rows = self.statistics.rows() as f64;
+        let mut lambda = 1.0 / (rows * self.eigen.unit);
+        for _ in 0..ITERATIONS {
+            let (mut free, mut square, mut explained) = (0.0, 0.0, 0.0);
+            for (s, z) in self.values.iter().zip(targets) {
+                let m = z / (s + lambda);
+                free += s / (s + lambda);
+                square += m * m;
+                explained += m * (2.0 * z - s * m);
+            }
+            let next = free * (count - explained) / ((rows - free) * square);
+            if !(next > 0.0 && next.is_finite()) {
+                return None;
+            }
+            if (next / lambda - 1.0).abs() < CONVERGED {
+                return Some(next);
+            }
+            lambda = next;
+        }
+        None
+    }
+
+    /// How far rounding may have moved `n_k − Σ z²/(s + λ)`: by `mᵀΓm` on average, by `2 √(loss mᵀΓm/N)` at random, and by the
+    /// arithmetic of a difference, which may be far below `n_k`. Axes that were left out may explain what is left.
+    fn loss_error(&self, weights: &[f64], loss: f64, lambda: f64, count: f64) -> f64 {
+        let (dim, axes) = (self.statistics.dim, self.values.len());
+        let rows = self.statistics.rows() as f64;
+        let direction = linalg::product(weights, &self.eigen.vectors[..axes * dim], axes, dim);
+        let bias = along(&direction, &self.statistics.rounding) / self.eigen.unit;
+        let noise = along(&direction, &self.statistics.rounding_changed) / self.eigen.unit;
+        let random = 2.0 * (loss.max(0.0) * noise / rows).sqrt();
+        let size = dot(weights, weights);
+        let own = arithmetic(dim) * (count + self.eigen.values[0] * size);
+        let hidden = if axes < dim { self.cut / (self.cut + lambda) * loss.max(0.0) } else { 0.0 };
+        bias + random + own + hidden
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::fixture::{assert_close, golden, statistics};
+    use crate::metrics::{Evidence, Extras, Measured, Options, Selection, measure};
+
+    fn logme_of(statistics: &Statistics) -> Measured {
+        let selection = Selection::parse(&["transfer_logme".to_owned()]).unwrap();
+        let made = measure(&Evidence::new(statistics, 53), &Options::default(), &selection, Extras::default());
+        made.unwrap().metrics.remove(0)
+    }
+
+    /// Along one axis all is known: eight rows ±1 by class, and two on the wrong side.
+    #[test]
+    fn one_axis_by_hand() {
+        let rows = [1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, -1.0, 1.0];
+        let statistics = statistics(1, &rows, &[0, 0, 0, 0, 1, 1, 1, 1, 0, 1]);
+        // N = 10, s = 10, n = 5, z = ±3: with γ = 10/(10 + λ), m = 3/(10 + λ), the residual 5 − 6m + 10m².
+        let mut lambda = 1.0_f64;
+        for _ in 0..10_000 {
+            let (m, free) = (3.0 / (10.0 + lambda), 10.0 / (10.0 + lambda));
+            lambda = free * (5.0 - 6.0 * m + 10.0 * m * m) / ((10.0 - free) * m * m);
+        }
+        let (alpha_over_beta, m) = (lambda, 3.0 / (10.0 + lambda));
+        let beta = (10.0 - 10.0 / (10.0 + lambda)) / (5.0 - 6.0 * m + 10.0 * m * m);
+        let alpha = alpha_over_beta * beta;
+        let residual = 5.0 - 6.0 * m + 10.0 * m * m;
+        let evidence = 5.0 * beta.ln() + 0.5 * alpha.ln()
+            - 5.0 * (2.0 * std::f64::consts::PI).ln()
+            - 0.5 * (beta * residual + alpha * m * m + (alpha + 10.0 * beta).ln());
+        assert_close(logme_of(&statistics).value.unwrap(), evidence / 10.0, 1e-12);
+    }
+
+    #[test]
+    fn the_scale_of_the_features_does_not_matter() {
+        let golden = golden();
+        let value = logme_of(&golden).value.unwrap();
+        let mut larger = golden.clone();
+        let times = |values: &mut Vec<f64>, factor: f64| values.iter_mut().for_each(|x| *x *= factor);
+        times(&mut larger.origin, 1024.0);
+        times(&mut larger.offsets, 1024.0);
+        times(&mut larger.variances, 1024.0 * 1024.0);
+        times(larger.scatter.as_mut().unwrap(), 1024.0 * 1024.0);
+        assert_close(logme_of(&larger).value.unwrap(), value, 1e-10);
+    }
+
+    #[test]
+    fn labels_that_features_say_nothing_of_have_no_fixed_point() {
+        // Both means are 0: no weight explains anything, and the precision of weights grows without end.
+        let rows = [1.0, -1.0, 2.0, -2.0];
+        assert_eq!(logme_of(&statistics(1, &rows, &[0, 0, 1, 1])).reason, Some("no_fixed_point"));
+        assert_eq!(logme_of(&statistics(1, &rows, &[0, 0, 0, 0])).reason, Some("single_class"));
+        assert_eq!(logme_of(&statistics(1, &[0.0; 4], &[0, 0, 1, 1])).reason, Some("zero_rows"));
+    }
+}

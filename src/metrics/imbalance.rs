@@ -71,7 +71,9 @@ fn power_of_labels(counts: &[u64], power: f64) -> Result<Vec<f64>, &'static str>
     let mut scaled = eigen.vectors[..(classes - 1) * classes].to_vec();
     for (row, value) in scaled.chunks_exact_mut(classes).zip(&eigen.values) {
         let factor = value.powf(0.5 * power);
-        row.iter_mut().for_each(|x| *x *= factor);
+        for x in row {
+            *x *= factor;
+        }
     }
     Ok(linalg::gram(&scaled, classes))
 }

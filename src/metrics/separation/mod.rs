@@ -216,7 +216,7 @@ mod tests {
         assert_close(value(&found, "separation_lidar"), 1.0, 1e-6);
         assert_close(value(&found, "separation_alignment"), 4.0, 1e-13);
         // Σ_W = 1: errors at Δ = 4, 20 and 16.
-        let [near, far, middle] = [2.275_013_194_817_920_7e-2, 7.619_853_024_160_526e-24, 6.220_960_574_271_784e-16];
+        let [near, far, middle] = [2.275_013_194_817_921e-2, 7.619_853_024_160_526e-24, 6.220_960_574_271_784e-16];
         assert_close(value(&found, "separation_lda_error_max"), near, 1e-13);
         assert_close(value(&found, "separation_lda_error_mean"), (near + middle + far) / 3.0, 1e-13);
     }

@@ -193,7 +193,7 @@ mod tests {
         Eigenvalues::of(covariance, statistics, statistics.scatter.as_ref().unwrap()).unwrap()
     }
 
-    /// Two classes at (2, 3) and (−2, 3), each ±(1, 0) and ±(0, 2) about its mean: Σ_W = diag(½, 2).
+    /// Two classes at (2, 3) and (−2, 3), each ±(1, 0) and ±(0, 2) about its mean: `Σ_W = diag(½, 2)`.
     fn cross() -> Statistics {
         let about = [[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0], [0.0, -2.0]];
         let rows: Vec<f64> = (0..8)

@@ -235,11 +235,11 @@ mod tests {
 
     #[test]
     fn integers_count_what_is_large() {
-        // λ in the ratio 64 : 16 : 4 : 1 : 2^-20.
-        let found = family(&axes(5, |j| [8.0, 4.0, 2.0, 1.0, 2_f64.powi(-10)][j]));
+        // λ in the ratio 64 : 16 : 4 : 1 : 2^-6 : 2^-20; the fifth is below 10⁻³ of the first, its root is not.
+        let found = family(&axes(6, |j| [8.0, 4.0, 2.0, 1.0, 0.125, 2_f64.powi(-10)][j]));
         assert_close(found.value("spectrum_dim95").unwrap(), 3.0, 0.0);
-        assert_close(found.value("spectrum_numerical_rank").unwrap(), 4.0, 0.0);
-        assert_close(found.value("spectrum_top_share").unwrap(), 64.0 / 85.0, 1e-6);
+        assert_close(found.value("spectrum_numerical_rank").unwrap(), 5.0, 0.0);
+        assert_close(found.value("spectrum_top_share").unwrap(), 64.0 / (85.0 + 1.0 / 64.0), 1e-6);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod accumulate;
 mod args;
 mod bench;
 mod console;
+mod convert;
 mod finish;
 mod inspect;
 mod measure;
@@ -44,6 +45,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let console = Console::new(&args.display);
     let work = AssertUnwindSafe(|| match &args.verb {
         Verb::Measure(measure) => measure::run(measure, &args.display, &console).map(|()| true),
+        Verb::Convert(convert) => convert::run(convert, &args.display, &console).map(|()| true),
         Verb::Inspect(inspect) => inspect::run(inspect, &console).map(|()| true),
         Verb::Accumulate(accumulate) => accumulate::run(accumulate, &typed, &args.display, &console).map(|()| true),
         Verb::Merge(merge) => merge::run(merge, &console).map(|()| true),

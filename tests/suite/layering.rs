@@ -34,7 +34,7 @@ const OWNERS: [(&str, &[&str]); 15] = [
 ];
 
 /// The same inside `archive`; its `mod` names them all.
-const ARCHIVE: [&str; 51] = [
+const ARCHIVE: [&str; 55] = [
     "escape",
     "dtype",
     "damage",
@@ -51,15 +51,19 @@ const ARCHIVE: [&str; 51] = [
     "vectors",
     "container",
     "floats",
+    "nested",
+    "class_names",
     "arrays",
     "parquet",
     "npy",
     "safetensors",
     "pt",
     "ipc",
+    "text",
     "rows_format",
     "formats",
     "label_text",
+    "tensor_index",
     "labelled",
     "wide",
     "source",

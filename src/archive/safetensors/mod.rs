@@ -45,11 +45,15 @@ impl Format for Safetensors {
     }
 
     fn open(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>> {
-        open(&**bytes, None)
+        open(&**bytes, None, |_| true)
     }
 
     fn open_arrays(&self, bytes: &Arc<dyn ReadAt>, names: &ArrayNames) -> Result<Arc<dyn Container>> {
-        open(&**bytes, Some(names))
+        open(&**bytes, Some(names), |_| true)
+    }
+
+    fn open_one(&self, bytes: &Arc<dyn ReadAt>, name: &str) -> Result<Arc<dyn Container>> {
+        open(&**bytes, None, |tensor| tensor == name)
     }
 }
 
@@ -64,7 +68,7 @@ fn header_length(bytes: &dyn ReadAt) -> Result<u64> {
     Ok(length)
 }
 
-fn open(bytes: &dyn ReadAt, names: Option<&ArrayNames>) -> Result<Arc<dyn Container>> {
+fn open(bytes: &dyn ReadAt, names: Option<&ArrayNames>, keep: impl Fn(&str) -> bool) -> Result<Arc<dyn Container>> {
     let length = header_length(bytes)?;
     let mut header = vec![0; length as usize];
     read_exact_at(bytes, 8, &mut header)?;
@@ -85,7 +89,7 @@ fn open(bytes: &dyn ReadAt, names: Option<&ArrayNames>) -> Result<Arc<dyn Contai
         column_major: false,
         place: Place::At(8 + length + info.data_offsets.0 as u64),
     };
-    let arrays: Vec<StoredArray> = tensors.into_iter().map(array).collect();
+    let arrays: Vec<StoredArray> = tensors.into_iter().filter(|(name, _)| keep(name)).map(array).collect();
     let chosen = names.map_or(0, |names| fnv1a(format!("{names:?}").as_bytes()));
     let fingerprint = joined(&[fnv1a(&header), sampled(bytes)?, chosen]);
     Ok(Arc::new(ArrayFile::new(&arrays, names, true, fingerprint)?))

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::args::{Accumulate, Display};
 use super::console::{Console, bytes, count, counted};
 use super::measure::{
-    describe_columns, device_text, dry_run, memory_text, plan_text, time, use_threads, warn_of_failures,
+    describe_columns, describe_keys, device_text, dry_run, memory_text, plan_text, time, use_threads, warn_of_failures,
 };
 use super::progress::{Stopping, watched};
 use crate::archive::{File, commands_terminal};
@@ -22,6 +22,7 @@ pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, cons
     use_threads(&args.machine, task.scatter, console)?;
     if args.dry_run {
         let accumulation = CheckpointedPass::begin(&task, None)?;
+        describe_keys(accumulation.archive(), console);
         return dry_run(&accumulation.summary(), &accumulation.estimate());
     }
     let path = &args.output;

@@ -83,6 +83,8 @@ Examples:
   nckit measure features.parquet
   nckit measure train_features.npy --labels train_labels.npy
   nckit measure 'archive/**/*.parquet' --group-by layer,epoch --metrics nc1,nc2 -o collapse.csv
+  nckit measure 'feats/{run}/epoch_{epoch}.npy' --labels 'labels/{run}.npy' --group-by run,epoch \\
+      --head 'ckpt/{run}/e{epoch}.safetensors:fc'
   nckit measure archive --where split=train --group-by epoch --head 'heads/epoch={epoch}.safetensors:fc' \\
       --decisions 'archive?split=test' --ood 'archive?split=ood'
   nckit measure archive --group-by layer --head fc.npy,bias.npy --head-for layer=h3 --class-names config.json
@@ -159,7 +161,7 @@ pub(super) struct Measure {
 #[derive(Debug, ClapArgs)]
 pub(super) struct Further {
     /// The classifier: Parquet, .safetensors[:KEY], .pt[:KEY], or weight.npy[,bias.npy]; `{epoch}` becomes the group's epoch as its
-    /// directory writes it, `{epoch:03}` pads it to three digits
+    /// path writes it, `{epoch:03}` pads it to three digits
     #[arg(long, value_name = "FILE[:KEY]", help_heading = "Classifier and further rows")]
     pub(super) head: Option<String>,
     /// Where a head without a column `class` has the row of a class: at its `label`, `one-based` (its label − 1), by the
@@ -179,10 +181,11 @@ pub(super) struct Further {
     /// The head is stored as dimension × class
     #[arg(long, requires = "head", help_heading = "Classifier and further rows")]
     pub(super) head_transposed: bool,
-    /// Rows whose decisions are compared (NC4), `PATH[?key=value&…]` [default of measure: the rows of INPUT]
+    /// Rows whose decisions are compared (NC4), `PATH[?key=value&…]`, with keys in braces as in INPUT [default of measure: the
+    /// rows of INPUT]
     #[arg(long, value_name = "INPUT", help_heading = "Classifier and further rows")]
     pub(super) decisions: Option<String>,
-    /// Out-of-distribution rows (NC5), `PATH[?key=value&…]`
+    /// Out-of-distribution rows (NC5), `PATH[?key=value&…]`, with keys in braces as in INPUT
     #[arg(long, value_name = "INPUT", help_heading = "Classifier and further rows")]
     pub(super) ood: Option<String>,
 }
@@ -378,7 +381,8 @@ pub(super) struct Verify {
     /// State files
     #[arg(required = true, value_name = "STATE")]
     pub(super) states: Vec<PathBuf>,
-    /// Compare these files, directories or patterns with the ledger, by their sizes and footers
+    /// Compare these files, directories or patterns with the ledger, by their sizes and footers; keys in braces as when they
+    /// were counted
     #[arg(long, value_name = "INPUT", num_args = 1..)]
     pub(super) inputs: Vec<String>,
     /// Read all rows again and compare them as well, by their digests
@@ -405,7 +409,8 @@ pub(super) struct Inspect {
 #[derive(Debug, ClapArgs)]
 pub(super) struct Input {
     /// Files (Parquet, Arrow IPC, .npy, .npz, .safetensors, .pt, CSV, JSON lines), directories (hive trees too) or quoted globs;
-    /// x.npz:X,Y names its arrays of features and labels, and x.npy,y.npy the file of labels
+    /// x.npz:X,Y names its arrays of features and labels, and x.npy,y.npy the file of labels. Braces in a name capture keys for
+    /// --group-by and --where: 'run_{run}/epoch_{epoch}.npy'; `{epoch:03}` is a number of three digits
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<String>,
     /// The vector column, the field of a struct as emb.values, or a quoted pattern of columns that hold one element each, as 'f*'
@@ -417,10 +422,11 @@ pub(super) struct Input {
     #[arg(long, value_name = "TYPE", requires = "features", value_parser = dtype, help_heading = "Rows")]
     pub(super) dtype: Option<Dtype>,
     /// The label column, or a file with one label a row: .npy, Parquet, CSV or text [default: a column with a well-known
-    /// name; of .npy features the file beside them, as train_labels.npy of train_features.npy]
+    /// name; of .npy features the file beside them, as train_labels.npy of train_features.npy]; 'labels/{run}.npy' is filled
+    /// with the keys of each file of features
     #[arg(long, value_name = "COL|FILE", help_heading = "Rows")]
     pub(super) labels: Option<String>,
-    /// Columns or hive keys whose values make the groups
+    /// Columns, hive keys or keys captured by braces whose values make the groups
     #[arg(long, value_name = "KEYS", value_delimiter = ',', help_heading = "Rows")]
     pub(super) group_by: Vec<String>,
     /// Read only rows whose key has this value; different keys must all match, one key matches any of its values

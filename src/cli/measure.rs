@@ -1,5 +1,6 @@
 //! `nckit measure`.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::args::{Display, Exactness, Machine, Measure};
@@ -139,6 +140,7 @@ pub(super) fn describe_columns(archive: &Archive, console: &Console) {
     if let Some(names) = archive.class_names() {
         console.fact("classes", &names_text(names));
     }
+    describe_keys(archive, console);
     passed_over(archive, console);
     archive.warnings().iter().for_each(|warning| console.warn(warning));
 }
@@ -149,6 +151,28 @@ pub(super) fn names_text(names: &[String]) -> String {
     let shown = names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = if names.len() > MOST { ", …" } else { "" };
     format!("{shown}{more}   ({} by the ClassLabel of the files)", counted(names.len() as u64, "name", "s"))
+}
+
+/// Says what braces have captured.
+pub(super) fn describe_keys(archive: &Archive, console: &Console) {
+    let keys: Vec<String> = archive.captured().map(|key| key_text(archive, key)).collect();
+    if !keys.is_empty() {
+        console.fact("keys", &format!("{}   (captured)", keys.join(" · ")));
+    }
+}
+
+/// A key of the paths with the first of its values, as they are written.
+pub(super) fn key_text(archive: &Archive, key: &str) -> String {
+    // Numbers come first, in their order.
+    let values: BTreeSet<(i64, &String)> = archive
+        .files()
+        .iter()
+        .filter_map(|file| file.keys.get(key))
+        .map(|value| (value.parse().unwrap_or(i64::MAX), value))
+        .collect();
+    let shown: Vec<&str> = values.iter().take(8).map(|(_, value)| value.as_str()).collect();
+    let more = if values.len() > shown.len() { format!(", … ({} values)", values.len()) } else { String::new() };
+    format!("{key} = {}{more}", shown.join(", "))
 }
 
 /// Names files that lie among the inputs and are not read: each of them with `--verbose`, else in one line.

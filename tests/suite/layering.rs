@@ -34,8 +34,10 @@ const OWNERS: [(&str, &[&str]); 15] = [
 ];
 
 /// The same inside `archive`; its `mod` names them all.
-const ARCHIVE: [&str; 55] = [
+const ARCHIVE: [&str; 58] = [
     "escape",
+    "braces",
+    "captures",
     "dtype",
     "damage",
     "read_at",
@@ -66,6 +68,7 @@ const ARCHIVE: [&str; 55] = [
     "tensor_index",
     "labelled",
     "wide",
+    "label_files",
     "source",
     "siblings",
     "foreign",

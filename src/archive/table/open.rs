@@ -11,7 +11,7 @@ use crate::archive::catalogue::{Catalogue, File, Pinned, VectorColumn, units};
 use crate::archive::choose::check_dtypes;
 use crate::archive::codes::label_kind;
 use crate::archive::container::Container;
-use crate::archive::discover::{Discovered, Found, discover};
+use crate::archive::discover::{Discovered, Found, check_labels, discover};
 use crate::archive::dtype::{Dtype, ElementType};
 use crate::archive::duplicates::refuse_duplicates;
 use crate::archive::escaped;
@@ -74,6 +74,7 @@ fn open(inputs: &[String], asked: &Asked<'_>) -> Result<Table> {
     found.retain(|file| {
         filters.iter().all(|filter| file.keys.get(&filter.name).is_none_or(|value| filter.may_accept(value)))
     });
+    check_labels(&found)?;
     for found in &mut found {
         found.source.wide = features.filter(|features| is_pattern(features)).map(str::to_owned);
     }

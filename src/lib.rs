@@ -45,6 +45,9 @@
 //! | which rows are used, refused or left out | `archive/row_policy.rs`; whole classes (`--min-count`): `metrics/options.rs`, asked by `pipeline/first_pass/count.rs`, and by `pipeline/finish.rs` and SQL for states that exist already |
 //! | where a page of Parquet is decoded | `archive/parquet/pages`; pages with nulls and rare encodings: `archive/parquet/batches.rs` |
 //! | where a new format of files goes | `archive/container.rs`, `docs/adding-a-format.md` |
+//! | where tables in text are read | `archive/text/`: `survey.rs` finds columns and units in one pass, `streams.rs` reads rows |
+//! | where fields of structs become columns | `archive/nested.rs`; the leaves of Parquet: `archive/parquet/columns.rs` |
+//! | how rows become Parquet (`nckit convert`) | `pipeline/convert.rs`, written by `report/rows.rs` |
 //! | where arrays are read | `archive/npy/`, `archive/safetensors/` and `archive/pt/` their headers, `archive/arrays/` their rows; labels in a second file: `archive/labelled.rs` |
 //! | what SQL makes of `nc1_pinv(feature, label)` | `sql/aggregates/of_rows.rs` (`simplify`): it becomes `nc1_pinv_of(nc_state(feature, label))`, which `sql/functions/of_state.rs` hands to `metrics::measure` |
 //! | where a device takes over | [`kernels::Kernels`], [`kernels::DeviceSums`]; which rows go there: `state/device_parts.rs`; the CUDA kernels: `kernels/cuda`, `docs/gpu.md` |

@@ -12,9 +12,9 @@ use crate::data::{Archive, Layout, Order, ROWS, archive, brief, read_file};
 
 /// All of NC1 to NC3, and what of it needs no `D × D` matrix.
 const ALL: [&str; 3] = ["nc1", "nc2", "nc3"];
-const SUMS: [&str; 2] = ["nc1_cdnv", "nc2_etf_error"];
+pub(crate) const SUMS: [&str; 2] = ["nc1_cdnv", "nc2_etf_error"];
 
-fn measure(path: &Path, metrics: &[&str], threads: usize) {
+pub(crate) fn measure(path: &Path, metrics: &[&str], threads: usize) {
     let metrics: Vec<String> = metrics.iter().map(|&name| name.to_owned()).collect();
     let selection = Selection::parse(&metrics).expect("names of metrics");
     let report = Job { selection, threads, memory: 4 << 30, ..Job::new([path]) }.run().expect("a report");

@@ -3,7 +3,7 @@
 use super::codes::label_kind;
 use super::dtype::{Dtype, Dtypes};
 use super::escape::escaped;
-use super::names::{FEATURE_NAMES, LABEL_NAMES, MORE_FEATURE_NAMES, MORE_LABEL_NAMES};
+use super::names::{FEATURE_NAMES, LABEL_NAMES, MORE_FEATURE_NAMES, MORE_LABEL_NAMES, is_feature_name};
 use super::request::Request;
 use super::schema::{Schema, list};
 use super::unusable;
@@ -14,6 +14,9 @@ impl Schema<'_> {
     pub(super) fn choose_features(&self, request: &Request) -> Result<(usize, &'static str)> {
         if let Some(name) = &request.features {
             let vectors = || self.names_of(|schema, root| schema.vectors(root).is_some());
+            if let [field] = self.vectors_within(name)[..] {
+                return Ok((field, "the vectors of the struct that was named"));
+            }
             let root = self.position(name)?.ok_or_else(|| self.no_column(name, "vectors", vectors()))?;
             self.check_dtype(root, request.dtype)?;
             if self.vectors(root).is_none() {
@@ -27,7 +30,7 @@ impl Schema<'_> {
         }
         let vectors: Vec<usize> = (0..self.columns().len()).filter(|&root| self.vectors(root).is_some()).collect();
         match vectors[..] {
-            [] => Err(unusable::features(self)),
+            [] => self.known_integers().ok_or_else(|| unusable::features(self)),
             [only] => Ok((only, "only vector column")),
             _ => {
                 let called = |names: &[&str]| -> Vec<usize> {
@@ -47,10 +50,25 @@ impl Schema<'_> {
         }
     }
 
+    /// The only column of integer lists that has a well-known name of features.
+    fn known_integers(&self) -> Option<(usize, &'static str)> {
+        let is_known = |root: &usize| self.integers(*root).is_some() && is_feature_name(&self.column(*root).name);
+        let known: Vec<usize> = (0..self.columns().len()).filter(is_known).collect();
+        if let [only] = known[..] { Some((only, "well-known name")) } else { None }
+    }
+
     /// Checks that a type is given for fixed-size binary only, and that its width divides that of the column.
     fn check_dtype(&self, root: usize, dtype: Option<Dtype>) -> Result<()> {
         let Some(dtype) = dtype else { return Ok(()) };
         let column = || escaped(&self.column(root).name);
+        if self.column(root).is_decimal {
+            return match dtype {
+                Dtype::F32 | Dtype::F64 => Ok(()),
+                _ => Err(Error::usage("decimals in a text are read as f64, which is the default, or as f32")
+                    .with("column", column())
+                    .help("--dtype f32")),
+            };
+        }
         let width = match (self.plain_bytes(root), self.vectors(root)) {
             (Some(width), _) => width,
             (None, Some(vectors)) if vectors.element().name() == dtype.name() => return Ok(()),

@@ -38,6 +38,11 @@ pub(super) trait Format: fmt::Debug + Sync {
     /// Whether a file with these first and last bytes looks like this format, even if it is damaged.
     fn recognises(&self, head: &[u8], tail: &[u8]) -> bool;
 
+    /// Whether its files are tables with marks between fields, as files of labels are too, with a header or without.
+    fn is_table_in_text(&self) -> bool {
+        false
+    }
+
     /// Bytes of memory that [`open`](Self::open) takes.
     ///
     /// # Errors
@@ -59,6 +64,15 @@ pub(super) trait Format: fmt::Debug + Sync {
     /// Those of [`open`](Self::open); [`Usage`](crate::error::ErrorKind::Usage) if there are no such arrays.
     fn open_arrays(&self, _bytes: &Arc<dyn ReadAt>, _names: &ArrayNames) -> Result<Arc<dyn Container>> {
         Err(no_arrays(self.what()))
+    }
+
+    /// One column of a file, whatever else is in it, where a name says which; all of them in files whose columns go together.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    fn open_one(&self, bytes: &Arc<dyn ReadAt>, _name: &str) -> Result<Arc<dyn Container>> {
+        self.open(bytes)
     }
 
     /// The names of its arrays that have more than one number a row, as features do.
@@ -124,6 +138,11 @@ pub(super) trait Container: fmt::Debug + Send + Sync {
     /// [`Data`](crate::error::ErrorKind::Data) if the file is damaged.
     fn has_checksums(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<bool>;
 
+    /// What the classes 0, 1, … of a column of labels are called, if the file says so.
+    fn class_names(&self, _column: usize) -> Option<Vec<String>> {
+        None
+    }
+
     /// The length of the first vector in a column that is not null; for columns whose type does not say it.
     ///
     /// # Errors
@@ -146,12 +165,23 @@ pub(super) struct StoredColumn {
     pub(super) written_type: DataType,
     /// Whether a column of fixed-size binary may hold numbers; UUIDs, decimals and intervals do not.
     pub(super) is_plain: bool,
+    /// Whether its numbers are decimals in a text, which have no type until they are read.
+    pub(super) is_decimal: bool,
+    /// Whether it is a field of a struct, which is a column of the file as a whole too.
+    pub(super) is_field: bool,
 }
 
 impl StoredColumn {
     /// A column of a type that says all of it.
     pub(super) fn new(name: impl Into<String>, data_type: DataType) -> Self {
-        Self { name: name.into(), written_type: data_type.clone(), data_type, is_plain: true }
+        Self {
+            name: name.into(),
+            written_type: data_type.clone(),
+            data_type,
+            is_plain: true,
+            is_decimal: false,
+            is_field: false,
+        }
     }
 }
 
@@ -165,6 +195,16 @@ pub(super) trait OpenUnit: fmt::Debug + Send {
     ///
     /// [`Data`](crate::error::ErrorKind::Data) if the file is damaged.
     fn vectors(&self, column: usize, kind: VectorType, dim: usize, chunk: usize) -> Result<Box<dyn VectorStream>>;
+
+    /// Reads columns of one element each as vectors, element by element. `None` if that is not done better than through
+    /// [`arrays`](Self::arrays); texts do it, whose decimals have no type before they are read.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if the file is damaged.
+    fn wide(&self, _columns: &[usize], _kind: VectorType) -> Result<Option<Box<dyn VectorStream>>> {
+        Ok(None)
+    }
 
     /// Reads columns of any type, which ascend, `rows` rows at a time.
     ///

@@ -15,7 +15,7 @@ use super::container::Format;
 use super::damage::damaged;
 use super::escape::escaped;
 use super::foreign::{self, TEXT};
-use super::formats::{self, HEAD, TAIL};
+use super::formats::{self, HEAD, JSON_LINES, TAIL};
 use super::natural::natural;
 use super::passed::Passed;
 use super::pattern::{self, Ways, is_marker, is_pattern, unlistable};
@@ -195,13 +195,18 @@ impl Search {
 
     /// Adds what lies in a directory or matches a pattern, if it is data.
     fn take(&mut self, path: &Path, fixed: usize) -> Result<()> {
+        // Some are one line of JSON.
+        if METADATA.iter().any(|name| path.ends_with(name)) {
+            self.pass(path, "metadata of a data set", true);
+            return Ok(());
+        }
         match content(path).map_err(|error| error.with("file", escaped(&path.to_string_lossy())))? {
             Content::Data(format) => {
                 self.push(path, fixed)?;
                 self.formats.insert(path.to_owned(), format);
             }
             Content::Other(what, help) => {
-                self.pass(path, &what, METADATA.iter().any(|name| path.ends_with(name)));
+                self.pass(path, &what, false);
                 if let (Some(passed), Some(help)) = (self.passed.last_mut(), help) {
                     passed.help = help;
                 }
@@ -291,6 +296,9 @@ fn content(path: &Path) -> Result<Content> {
 pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
     let head = look(path).map(|(head, _)| head).unwrap_or_default();
     let known = foreign::recognise(&head, shown).filter(|foreign| foreign.what != TEXT);
+    // An object in a file of such a name is one of its lines.
+    let is_line = head.starts_with(b"{") && formats::named(path).is_some_and(|format| format.what() == JSON_LINES);
+    let known = known.filter(|_| !is_line);
     match known.filter(|_| formats::recognise(&head, &[]).is_none()) {
         Some(foreign) => damaged(format!("it is {}", foreign.what)).help(foreign.help),
         None => error,

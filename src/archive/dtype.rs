@@ -20,6 +20,15 @@ impl ElementType {
         }
     }
 
+    /// The type that holds all integers of a type exactly; `None` for types of 64 bits, and for what is no integer.
+    pub(super) fn of_integers(kind: &DataType) -> Option<Self> {
+        match kind {
+            DataType::Int8 | DataType::UInt8 | DataType::Int16 | DataType::UInt16 => Some(Self::F32),
+            DataType::Int32 | DataType::UInt32 => Some(Self::F64),
+            _ => None,
+        }
+    }
+
     pub(super) fn significand_bits(self) -> u32 {
         match self {
             Self::F16 => 11,

@@ -17,6 +17,8 @@ pub(super) trait Float: ArrowNativeType + FromBytes + IntoBytes {
     fn all_finite(values: &[Self]) -> bool;
     /// The same number in `f64`.
     fn wide(self) -> f64;
+    /// The nearest number to one in `f64`.
+    fn of_wide(value: f64) -> Self;
     /// Fills `values` with what `fill` puts in their place, little-endian.
     fn fill_plain<E>(values: &mut [Self], fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<(), E>;
     /// Fills `values` with those from `from` on of `all`, whose first bytes are all together, then all their second
@@ -25,7 +27,7 @@ pub(super) trait Float: ArrowNativeType + FromBytes + IntoBytes {
 }
 
 macro_rules! floats {
-    ($($type:ty, $bits:ty, $bytes:literal, $exponent:literal;)*) => {$(
+    ($($type:ty, $bits:ty, $bytes:literal, $exponent:literal, $of_wide:expr;)*) => {$(
         impl Float for $type {
             const BYTES: usize = $bytes;
 
@@ -49,6 +51,10 @@ macro_rules! floats {
 
             fn wide(self) -> f64 {
                 self.into()
+            }
+
+            fn of_wide(value: f64) -> Self {
+                $of_wide(value)
             }
 
             fn fill_plain<E>(values: &mut [Self], fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<(), E> {
@@ -79,9 +85,9 @@ macro_rules! floats {
     )*};
 }
 floats! {
-    f16, u16, 2, 0x7c00;
-    f32, u32, 4, 0x7f80_0000;
-    f64, u64, 8, 0x7ff0_0000_0000_0000;
+    f16, u16, 2, 0x7c00, f16::from_f64;
+    f32, u32, 4, 0x7f80_0000, |value| value as f32;
+    f64, u64, 8, 0x7ff0_0000_0000_0000, |value| value;
 }
 
 /// Adds the rows that hold a NaN or an infinity and have no other defect; the first row is row `first` of the chunk.

@@ -14,8 +14,10 @@ pub(super) struct Foreign {
     pub(super) help: String,
 }
 
-/// The name of text that is not a table or JSON.
+/// The name of text that is not JSON.
 pub(super) const TEXT: &str = "text";
+
+const TAR: &str = "a tar archive";
 
 /// A format that is recognised but not read.
 struct ForeignKind {
@@ -43,17 +45,15 @@ const TORCH: (&str, Remedy) = (
          rows = {\"feature\": list(x), \"label\": y}",
     ),
 );
-const JSON: (&str, Remedy) = ("JSON", Remedy::Python("pyarrow.json as js", "rows = js.read_json(FILE).to_pydict()"));
-const CSV: (&str, Remedy) = (
-    "a table in text (CSV)",
-    Remedy::Python(
-        "pandas as pd",
-        "t = pd.read_csv(FILE)\n\
-         x = t.drop(columns=\"label\").to_numpy(\"float32\")\n\
-         rows = {\"feature\": list(x), \"label\": t[\"label\"]}",
-    ),
-);
+const JSON: (&str, Remedy) = ("JSON", Remedy::Python("pandas as pd", "rows = pd.read_json(FILE).to_dict(\"list\")"));
 const UNPACK: Remedy = Remedy::Words("unpack it first; Parquet and .npz are compressed inside of the file");
+
+/// Samples with the same name before the dot, as `webdataset` packs them.
+const SAMPLES: Remedy = Remedy::Python(
+    "webdataset as wds",
+    "s = list(wds.WebDataset(FILE).decode().to_tuple(\"npy\", \"cls\"))\n\
+     rows = {\"feature\": [x.ravel() for x, _ in s], \"label\": [y for _, y in s]}",
+);
 
 const KINDS: [ForeignKind; 22] = [
     kind(
@@ -86,7 +86,7 @@ const KINDS: [ForeignKind; 22] = [
     kind((0, b"\xfd7zXZ\0"), "compressed with xz", UNPACK),
     kind((0, b"BZh"), "compressed with bzip2", UNPACK),
     kind((0, b"\x04\x22\x4d\x18"), "compressed with lz4", UNPACK),
-    kind((257, b"ustar"), "a tar archive", UNPACK),
+    kind((257, b"ustar"), TAR, UNPACK),
     kind((0, b"ORC"), "an ORC file", Remedy::Python("pyarrow.orc as orc", "rows = orc.read_table(FILE).to_pydict()")),
     kind(
         (0, b"Obj\x01"),
@@ -131,10 +131,18 @@ const fn kind(magic: (usize, &'static [u8]), what: &'static str, way: Remedy) ->
 pub(super) fn recognise(head: &[u8], shown: &str) -> Option<Foreign> {
     let begins = |kind: &&ForeignKind| head.get(kind.magic.0..).is_some_and(|rest| rest.starts_with(kind.magic.1));
     let (what, way) = match KINDS.iter().find(begins) {
+        Some(kind) if kind.what == TAR && is_sample(head) => ("a tar archive of samples (webdataset)", SAMPLES),
         Some(kind) => (kind.what, kind.way),
         None => text(head)?,
     };
     Some(Foreign { what, help: way.help(shown) })
+}
+
+/// Whether the first member of a tar archive is part of a sample, by its name: `000017.cls`.
+fn is_sample(head: &[u8]) -> bool {
+    let name = head.split(|&byte| byte == 0).next().unwrap_or_default();
+    let extension = name.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
+    [&b"cls"[..], b"npy", b"npz", b"pyd", b"pth", b"json", b"jpg", b"jpeg", b"png", b"webp"].contains(&extension)
 }
 
 /// Whether text begins as an object or an array does in JSON; a section of a TOML file begins as `[name]`.
@@ -146,7 +154,7 @@ fn is_json(text: &str) -> bool {
     rest('{').is_some_and(|text| text.starts_with(['"', '}']) || text.is_empty()) || rest('[').is_some_and(in_array)
 }
 
-/// Recognises text: JSON, a table or anything else.
+/// Recognises text: JSON or anything else.
 fn text(head: &[u8]) -> Option<(&'static str, Remedy)> {
     let head = match std::str::from_utf8(head) {
         Ok(text) => text,
@@ -157,30 +165,11 @@ fn text(head: &[u8]) -> Option<(&'static str, Remedy)> {
     if head.chars().any(|c| c.is_control() && !c.is_whitespace()) {
         return None;
     }
-    let mut lines = head.lines();
-    let (first, second, third) = (lines.next()?, lines.next(), lines.next());
-    if is_json(head) {
-        return Some(JSON);
-    }
-    let is_table = [',', '\t', ';'].iter().any(|&mark| {
-        let columns = |line: &str| line.matches(mark).count();
-        // A line may be cut off where the head ends.
-        columns(first) > 0
-            && match second.map(columns) {
-                None => columns(first) > 2,
-                Some(marks) => marks == columns(first) || (third.is_none() && marks > 0 && marks < columns(first)),
-            }
-    });
-    Some(if is_table {
-        CSV
-    } else {
-        (
-            TEXT,
-            Remedy::Words(
-                "nckit reads features from Parquet, Arrow, .npy, .npz, .safetensors and .pt files; labels can be text",
-            ),
-        )
-    })
+    let is_empty = head.lines().next().is_none();
+    let words = Remedy::Words(
+        "nckit reads features from Parquet, Arrow, .npy, .npz, .safetensors, .pt, CSV and JSON lines; labels can be text",
+    );
+    (!is_empty).then(|| if is_json(head) { JSON } else { (TEXT, words) })
 }
 
 impl Remedy {
@@ -205,13 +194,19 @@ impl Remedy {
 
 /// What a directory is whose files are parts of one array; `None` for all others.
 pub(super) fn directory(path: &Path) -> Option<Foreign> {
-    let way = Remedy::Python(
-        "zarr",
-        "z = zarr.open(FILE, mode=\"r\")\nrows = {\"feature\": list(z[\"features\"][:]), \"label\": z[\"labels\"][:]}",
-    );
-    let is_zarr = ["zarr.json", ".zgroup", ".zarray"].iter().any(|name| path.join(name).is_file());
-    is_zarr.then(|| Foreign { what: "a zarr store", help: way.help(&escaped(&path.to_string_lossy())) })
+    let help = |way: Remedy| way.help(&escaped(&path.to_string_lossy()));
+    if ["zarr.json", ".zgroup", ".zarray"].iter().any(|name| path.join(name).is_file()) {
+        return Some(Foreign { what: "a zarr store", help: help(ZARR) });
+    }
+    let is_lance = ["_versions", "data"].iter().all(|name| path.join(name).is_dir());
+    is_lance.then(|| Foreign { what: "a Lance data set", help: help(LANCE) })
 }
+
+const ZARR: Remedy = Remedy::Python(
+    "zarr",
+    "z = zarr.open(FILE, mode=\"r\")\nrows = {\"feature\": list(z[\"features\"][:]), \"label\": z[\"labels\"][:]}",
+);
+const LANCE: Remedy = Remedy::Python("lance", "rows = lance.dataset(FILE).to_table().to_pydict()");
 
 /// How to fetch the files at an address; `None` if the input is not an address.
 pub(super) fn fetching(input: &str) -> Option<String> {
@@ -252,7 +247,6 @@ mod tests {
                 Some("a PyTorch file in the format before version 1.6"),
             ),
             (b"\x80\x04\x95".to_vec(), Some("a Python pickle")),
-            (b"a,b,label\n1,2,0\n3,4,1\n".to_vec(), Some("a table in text (CSV)")),
             (b"{\"feature\": [1.0]}\n".to_vec(), Some("JSON")),
             (b"[\n  {\"feature\": [1.0]}\n]".to_vec(), Some("JSON")),
             (b"[package]\nname = \"x\"\n".to_vec(), Some("text")),
@@ -266,6 +260,8 @@ mod tests {
         let mut tar = vec![0; 300];
         tar[257..262].copy_from_slice(b"ustar");
         assert_eq!(what(&tar), Some("a tar archive"));
+        tar[..7].copy_from_slice(b"017.cls");
+        assert_eq!(what(&tar), Some("a tar archive of samples (webdataset)"));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use super::parquet::Parquet;
 use super::pt::Pt;
 use super::read_at::{ReadAt, read_exact_at};
 use super::safetensors::Safetensors;
+pub(super) use super::text::JSON_LINES;
+use super::text::{Csv, JsonLines};
 use crate::error::Result;
 
 /// All formats; the first one says what is wrong with files of none.
@@ -21,6 +23,8 @@ const FORMATS: &[&dyn Format] = &[
     &Pt,
     &IpcFile,
     &IpcStream,
+    &JsonLines,
+    &Csv,
     #[cfg(test)]
     &super::rows_format::RowsFormat,
 ];

@@ -1,7 +1,6 @@
 //! Labels in a text file: one a line, or a column of a table (CSV).
 
 use std::fmt;
-use std::io::{self, Read};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
@@ -15,6 +14,7 @@ use super::escape::escaped;
 use super::fingerprint::sampled;
 use super::names::is_label_name;
 use super::read_at::ReadAt;
+use super::text::{BUFFER, TextBytes, unreadable as cannot_read};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 
@@ -42,51 +42,25 @@ struct Layout {
     is_integer: bool,
 }
 
-/// The bytes of a file from some byte on.
-struct Bytes {
-    source: Arc<dyn ReadAt>,
-    at: u64,
-    /// Bytes since the last end of a line.
-    line: usize,
-}
-
-impl Read for Bytes {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = (self.source.size().saturating_sub(self.at)).min(buffer.len() as u64) as usize;
-        self.source.read_at(self.at, &mut buffer[..length])?;
-        self.at += length as u64;
-        self.line = match buffer[..length].iter().rposition(|&byte| byte == b'\n') {
-            Some(end) => length - 1 - end,
-            None => self.line + length,
-        };
-        if self.line > LINE_LIMIT {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        Ok(length)
-    }
-}
-
-/// Bytes of a file that are read at a time.
-const BUFFER: usize = 64 << 10;
-
 /// The longest line: a file without ends of lines is no text.
 const LINE_LIMIT: usize = 1 << 20;
 
-fn reader(bytes: &Arc<dyn ReadAt>, at: u64, mark: u8) -> Reader<Bytes> {
-    ReaderBuilder::new().has_headers(false).flexible(true).delimiter(mark).buffer_capacity(BUFFER).from_reader(Bytes {
-        source: bytes.clone(),
-        at,
-        line: 0,
-    })
+fn reader(bytes: &Arc<dyn ReadAt>, at: u64, mark: u8) -> Reader<TextBytes> {
+    let mut builder = ReaderBuilder::new();
+    let builder = builder.has_headers(false).flexible(true).delimiter(mark).buffer_capacity(BUFFER);
+    builder.from_reader(TextBytes::new(bytes, at, LINE_LIMIT))
+}
+
+/// Goes on to the next line; `false` after the last one.
+fn next_line(reader: &mut Reader<TextBytes>, record: &mut ByteRecord) -> Result<bool> {
+    reader.get_mut().begin_record();
+    reader.read_byte_record(record).map_err(unreadable)
 }
 
 /// Fails if the text cannot be read.
 fn unreadable(error: csv::Error) -> Error {
     match error.into_kind() {
-        csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            damaged("a line is too long for one label")
-        }
-        csv::ErrorKind::Io(error) => Error::io("cannot read").with("detail", error.kind()).caused_by(error),
+        csv::ErrorKind::Io(error) => cannot_read(error, "a line is too long for one label"),
         other => damaged(format!("{other:?}")),
     }
 }
@@ -126,10 +100,10 @@ impl LabelText {
     /// is no text.
     pub(super) fn open(bytes: &Arc<dyn ReadAt>) -> Result<Self> {
         let mut first = ByteRecord::new();
-        reader(bytes, 0, b',').read_byte_record(&mut first).map_err(unreadable)?;
+        next_line(&mut reader(bytes, 0, b','), &mut first)?;
         let is_tabbed = first.len() == 1 && first.get(0).is_some_and(|line| line.contains(&b'\t'));
         let mark = if is_tabbed { b'\t' } else { b',' };
-        reader(bytes, 0, mark).read_byte_record(&mut first).map_err(unreadable)?;
+        next_line(&mut reader(bytes, 0, mark), &mut first)?;
         let fields: Vec<String> = first
             .iter()
             .map(|field| String::from_utf8_lossy(field).trim().trim_start_matches('\u{feff}').to_owned())
@@ -151,7 +125,7 @@ impl LabelText {
         let mut integers = [false, true];
         for row in 0.. {
             let place = lines.position().byte();
-            if !lines.read_byte_record(&mut record).map_err(unreadable)? {
+            if !next_line(&mut lines, &mut record)? {
                 break;
             }
             let value = record.get(field).ok_or_else(|| damaged("a line has no label").with("row", row))?;
@@ -261,7 +235,7 @@ impl OpenUnit for TextUnit {
 
 /// Labels, line by line.
 struct Lines {
-    reader: Reader<Bytes>,
+    reader: Reader<TextBytes>,
     layout: Layout,
     done: u64,
     rows: u64,
@@ -279,7 +253,7 @@ impl ArrayStream for Lines {
         let mut record = ByteRecord::new();
         for row in self.done..self.done + rows as u64 {
             let changed = || damaged("the labels are not those that were counted").with("row", row);
-            if !self.reader.read_byte_record(&mut record).map_err(unreadable)? {
+            if !next_line(&mut self.reader, &mut record)? {
                 return Err(changed());
             }
             let value = record.get(self.layout.field).ok_or_else(changed)?;

@@ -47,9 +47,14 @@ impl fmt::Debug for LabelSource {
     }
 }
 
-/// Which column of a file holds its labels: the only one that can, or the only one of a well-known name.
-fn label_column(container: &dyn Container) -> Result<usize> {
+/// Which column of a file holds its labels: the one that is named, the only one that can, or the only one of a well-known
+/// name.
+fn label_column(container: &dyn Container, named: Option<&str>) -> Result<usize> {
     let columns = container.columns();
+    if let Some(name) = named {
+        let found = columns.iter().position(|column| column.name == name && label_kind(&column.data_type).is_some());
+        return found.ok_or_else(|| Error::usage("the file has no labels of that name").with("name", escaped(name)));
+    }
     let usable: Vec<usize> = (0..columns.len()).filter(|&at| label_kind(&columns[at].data_type).is_some()).collect();
     let known: Vec<usize> = usable.iter().copied().filter(|&at| is_label_name(&columns[at].name)).collect();
     match (&usable[..], &known[..]) {
@@ -73,7 +78,7 @@ fn all_rows(container: &dyn Container) -> u64 {
 }
 
 impl LabelledFile {
-    /// `split` bytes are those of `features`; errors call the other file `shown`.
+    /// `split` bytes are those of `features`; errors call the other file `shown`. The column of the labels may have a name.
     ///
     /// # Errors
     ///
@@ -81,7 +86,7 @@ impl LabelledFile {
     /// [`Usage`](crate::error::ErrorKind::Usage) if it is not clear which column holds them.
     pub(super) fn new(
         features: Arc<dyn Container>,
-        labels: Arc<dyn Container>,
+        (labels, named): (Arc<dyn Container>, Option<&str>),
         split: u64,
         shown: &str,
     ) -> Result<Self> {
@@ -90,7 +95,7 @@ impl LabelledFile {
             return Err(Error::data("the file of features holds no vectors")
                 .help("features have two dimensions, rows × D; the file of labels goes second"));
         }
-        let column = label_column(&*labels).map_err(|error| error.with("labels", shown))?;
+        let column = label_column(&*labels, named).map_err(|error| error.with("labels", shown))?;
         let (rows, labelled) = (all_rows(&*features), all_rows(&*labels));
         if rows != labelled {
             return Err(unequal_rows(rows, labelled).with("labels", shown));
@@ -183,6 +188,14 @@ impl Container for LabelledFile {
         self.features.has_checksums(&self.first(bytes), self.roots[column])
     }
 
+    fn class_names(&self, column: usize) -> Option<Vec<String>> {
+        if self.is_labels(column) {
+            self.labels.container.class_names(self.labels.column)
+        } else {
+            self.features.class_names(self.roots[column])
+        }
+    }
+
     fn first_length(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<Option<usize>> {
         self.features.first_length(&self.first(bytes), self.roots[column])
     }
@@ -214,6 +227,11 @@ struct LabelledUnit {
 impl OpenUnit for LabelledUnit {
     fn vectors(&self, column: usize, kind: VectorType, dim: usize, chunk: usize) -> Result<Box<dyn VectorStream>> {
         self.features.vectors(self.roots[column], kind, dim, chunk)
+    }
+
+    fn wide(&self, columns: &[usize], kind: VectorType) -> Result<Option<Box<dyn VectorStream>>> {
+        let roots: Vec<usize> = columns.iter().map(|&column| self.roots[column]).collect();
+        self.features.wide(&roots, kind)
     }
 
     fn arrays(&self, columns: &[usize], rows: usize, strings: Strings) -> Result<Box<dyn ArrayStream>> {

@@ -1,7 +1,7 @@
 //! The archive: finds files, chooses columns, lists units of rows, and reads them chunk by chunk.
 //!
 //! `container` is the interface to formats of files, `read_at` the one to their bytes; `parquet`, `npy`,
-//! `safetensors`, `pt` and `ipc` are formats, and `source` opens what is read as one file. Above them, `plan` makes an `Archive` of inputs, `read` gives its chunks, and `table` shows the same files to
+//! `safetensors`, `pt`, `ipc` and `text` are formats, and `source` opens what is read as one file. Above them, `plan` makes an `Archive` of inputs, `read` gives its chunks, and `table` shows the same files to
 //! SQL. `row_policy` says which rows are used.
 
 mod arrays;
@@ -10,6 +10,7 @@ mod captures;
 mod catalogue;
 mod choose;
 mod chunk;
+mod class_names;
 mod codes;
 mod container;
 mod damage;
@@ -32,6 +33,7 @@ mod labelled;
 mod labels;
 mod names;
 mod natural;
+mod nested;
 mod npy;
 mod open_files;
 mod opened;
@@ -54,6 +56,8 @@ mod schema;
 mod siblings;
 mod source;
 mod table;
+mod tensor_index;
+mod text;
 mod unit_rows;
 mod unusable;
 mod vectors;
@@ -86,7 +90,7 @@ pub(crate) use row_policy::{RowAdvice, RowCheck, RowDefect, RowPolicy, RowStatus
 pub use rows::{DecodedChunk, GroupRows, Skipped, Unit, Values, chunk_rows};
 #[cfg(feature = "sql")]
 pub(crate) use source::has_labels_apart;
-pub use table::{ChunkGrid, Table, TableColumn, TableReader, TableRows, Wanted};
+pub use table::{ChunkGrid, Table, TableColumn, TableFilter, TableReader, TableRows, Wanted};
 
 /// The code of a row without a label in [`code_labels`].
 pub const NO_LABEL: u32 = codes::NULL;

@@ -40,6 +40,7 @@ pub struct Archive {
     pub(super) element: ElementType,
     pub(super) labels: Option<ColumnChoice>,
     pub(super) label_kind: LabelKind,
+    pub(super) class_names: Option<Vec<String>>,
     pub(super) group_by: Vec<String>,
     pub(super) filters: Vec<Filter>,
     pub(super) policy: RowPolicy,
@@ -92,6 +93,11 @@ impl Archive {
     /// The column of the labels; `None` if all rows are of the one class 0.
     pub fn labels(&self) -> Option<&ColumnChoice> {
         self.labels.as_ref()
+    }
+
+    /// What the classes 0, 1, … are called, if all files say the same, as those of Hugging Face's `datasets` do.
+    pub fn class_names(&self) -> Option<&[String]> {
+        self.class_names.as_deref()
     }
 
     /// Bytes that footers take while rows are read by so many threads: those in use, and those kept for the next.

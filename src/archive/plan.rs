@@ -227,6 +227,7 @@ impl<'a> ArchiveBuilder<'a> {
             features: planner.features,
             labels: planner.labels,
             label_kind: planner.label_kind,
+            class_names: planner.class_names,
             group_by: planner.group_by,
             filters: planner.filters,
             bad_files,

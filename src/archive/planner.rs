@@ -43,6 +43,8 @@ pub(super) struct Planner {
     any_labels: bool,
     /// Columns whose ranges are recorded although the request does not group or filter by them.
     mixable: Vec<String>,
+    /// What the classes of labels are called by each of the files so far; `None` if files differ.
+    pub(super) class_names: Option<Vec<String>>,
     key_kinds: BTreeMap<String, LabelKind>,
 }
 
@@ -50,10 +52,11 @@ impl Planner {
     /// Chooses columns by the first file.
     pub(super) fn new(request: &Request, hive: Hive, filters: Vec<Filter>, container: &dyn Container) -> Result<Self> {
         let dtypes: Vec<(String, Dtype)> = request.features.clone().zip(request.dtype).into_iter().collect();
-        let schema = Schema::new(container.columns(), &dtypes);
+        let schema = Schema::new(container.columns(), &dtypes).asking(request.features.as_deref());
+        let features = schema.choose_features(request)?;
+        let schema = schema.asking(Some(&container.columns()[features.0].name));
         let column =
             |(root, why)| ColumnChoice { name: schema.column(root).name.clone(), kind: schema.kind(root), why };
-        let features = schema.choose_features(request)?;
         let labels = schema.choose_labels(request)?;
         let vectors =
             schema.vectors(features.0).ok_or_else(|| Error::internal("the feature column does not hold vectors"))?;
@@ -80,6 +83,7 @@ impl Planner {
             label_kind,
             any_labels,
             mixable,
+            class_names: None,
             key_kinds,
         })
     }
@@ -87,11 +91,18 @@ impl Planner {
     pub(super) fn add(&mut self, found: Found, file: &OpenedFile, plan: &mut Listing) -> Result<(), (String, Error)> {
         let container = &*file.container;
         let dtypes = self.dtypes.clone();
-        let schema = Schema::new(container.columns(), &dtypes);
+        let asked = self.features.name.clone();
+        let schema = Schema::new(container.columns(), &dtypes).asking(Some(&asked));
         let columns = self.columns(&schema, container, &found).map_err(|error| (found.shown.clone(), error))?;
         let read: Vec<usize> = columns.scalars().into_iter().chain([columns.features.root]).collect();
         container.check_readable(&read).map_err(|error| (found.shown.clone(), error))?;
         let mixable = self.mixable(&schema, &found);
+        let names = columns.labels.and_then(|root| container.class_names(root));
+        self.class_names = if plan.files.is_empty() {
+            names
+        } else {
+            self.class_names.take().filter(|known| names.as_ref() == Some(known))
+        };
         for mut unit in units(container, plan.files.len(), &read) {
             let value = |origin: &KeyOrigin| match origin {
                 KeyOrigin::Path(label) => Some(label.clone()),

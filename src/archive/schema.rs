@@ -16,6 +16,8 @@ pub(super) struct Schema<'a> {
     columns: &'a [StoredColumn],
     /// Columns of fixed-size binary that the user has declared to be vectors.
     dtypes: &'a Dtypes,
+    /// The column that is to hold vectors, so that lists of integers in it are.
+    asked: Option<&'a str>,
     /// The column of each name; `None` if several columns share it.
     positions: HashMap<&'a str, Option<usize>>,
 }
@@ -24,9 +26,24 @@ impl<'a> Schema<'a> {
     pub(super) fn new(columns: &'a [StoredColumn], dtypes: &'a Dtypes) -> Self {
         let mut positions = HashMap::new();
         for (at, column) in columns.iter().enumerate() {
-            positions.entry(column.name.as_str()).and_modify(|several| *several = None).or_insert(Some(at));
+            let position = positions.entry(column.name.as_str());
+            // The field of a struct stands behind a column that has its name with the dot.
+            let is_taken =
+                |known: &Option<usize>| known.is_some_and(|known| column.is_field && !columns[known].is_field);
+            let join = |known: &mut Option<usize>| {
+                if !is_taken(known) {
+                    *known = None;
+                }
+            };
+            position.and_modify(join).or_insert(Some(at));
         }
-        Self { columns, dtypes, positions }
+        Self { columns, dtypes, asked: None, positions }
+    }
+
+    /// The same where a column was named for vectors: a list of integers of up to 32 bits is one then. Others may be tokens
+    /// or masks.
+    pub(super) fn asking(self, features: Option<&'a str>) -> Self {
+        Self { asked: features, ..self }
     }
 
     pub(super) fn columns(&self) -> &'a [StoredColumn] {
@@ -51,7 +68,9 @@ impl<'a> Schema<'a> {
         let column = self.column(root);
         match &column.data_type {
             DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-                ElementType::of(item.data_type()).map(VectorType::List)
+                let element = ElementType::of(item.data_type()).map(|element| self.read_as(column, element));
+                let integers = || self.integers(root).filter(|_| self.asked == Some(column.name.as_str()));
+                element.or_else(integers).map(VectorType::List)
             }
             // Bytes could be ids, hashes, f16 or f32: only the user knows.
             DataType::FixedSizeBinary(_) => {
@@ -62,6 +81,32 @@ impl<'a> Schema<'a> {
             }
             _ => None,
         }
+    }
+
+    /// The type in which lists of integers are read; `None` if the column holds no such lists.
+    pub(super) fn integers(&self, root: usize) -> Option<ElementType> {
+        match &self.column(root).data_type {
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+                ElementType::of_integers(item.data_type())
+            }
+            _ => None,
+        }
+    }
+
+    /// The type in which the elements of a column are read: of decimals the one that is asked for, and `f64` keeps most digits.
+    fn read_as(&self, column: &StoredColumn, element: ElementType) -> ElementType {
+        let asked = self.dtypes.iter().find(|(name, _)| column.is_decimal && *name == column.name);
+        if matches!(asked, Some((_, Dtype::F32))) { ElementType::F32 } else { element }
+    }
+
+    /// The fields with vectors of the struct of that name, which need not be a column itself.
+    pub(super) fn vectors_within(&self, name: &str) -> Vec<usize> {
+        let is_within = |at: &usize| {
+            let field = self.column(*at);
+            let inner = field.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+            field.is_field && inner && self.vectors(*at).is_some()
+        };
+        (0..self.columns.len()).filter(is_within).collect()
     }
 
     /// The width of a column of fixed-size binary that may hold numbers: UUIDs, decimals and intervals do not.
@@ -86,6 +131,12 @@ impl<'a> Schema<'a> {
             Some(VectorType::Bytes { dim, dtype }) => {
                 let widened = if dtype == Dtype::Bf16 { ", widened to f32" } else { "" };
                 format!("fixed_size_binary({}) as {}{widened}", dtype.width() * dim, dtype.name())
+            }
+            Some(VectorType::List(element)) if self.column(root).is_decimal => {
+                format!("decimals in text, read as {}", element.name())
+            }
+            Some(VectorType::List(element)) if self.integers(root).is_some() => {
+                format!("{}, read as {}", type_name(&self.column(root).written_type), element.name())
             }
             _ => type_name(&self.column(root).written_type),
         }

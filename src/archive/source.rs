@@ -12,8 +12,9 @@ use super::escape::escaped;
 use super::formats::{self, HEAD};
 use super::label_text::LabelText;
 use super::labelled::LabelledFile;
-use super::names::is_label_file;
+use super::names::{is_feature_name, is_label_file, is_label_name};
 use super::read_at::{self, Part, ReadAt, TwoFiles, Version, read_exact_at};
+use super::tensor_index::{LIMIT, beside, files, is_index};
 use super::wide::WideFile;
 use crate::error::{Error, Result};
 
@@ -23,7 +24,7 @@ pub(super) struct Source {
     pub(super) path: PathBuf,
     /// Where the labels of its rows are, if they are in a file of their own.
     pub(super) labels: Option<PathBuf>,
-    /// Which of its arrays are read; `None` finds them.
+    /// Which of its arrays are read; `None` finds them. An array of labels is in the file of the labels, if there is one.
     pub(super) arrays: Option<ArrayNames>,
     /// Which columns are the elements of its vectors, unless a column has this name.
     pub(super) wide: Option<String>,
@@ -44,7 +45,12 @@ impl Source {
     pub(super) fn parse(input: &str) -> Result<Self> {
         let whole = Self::of(PathBuf::from(input));
         if whole.path.symlink_metadata().is_ok() {
-            return Ok(whole);
+            return if is_index(input) { of_index(&whole.path, None) } else { Ok(whole) };
+        }
+        if let Some((path, names)) = input.rsplit_once(':')
+            && is_index(path)
+        {
+            return of_index(Path::new(path), Some(names));
         }
         if let Some((path, names)) = last_outside(input, ':').map(|at| (&input[..at], &input[at + 1..]))
             && [".npz", ".safetensors", ".pt", ".pth"]
@@ -143,9 +149,10 @@ impl Source {
     pub(super) fn container(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>> {
         let (first, second) = parted(bytes);
         let format = formats::of(&first, &self.path)?;
-        let container = match &self.arrays {
-            Some(names) => format.open_arrays(&first, names),
-            None => format.open(&first),
+        let container = match (&self.arrays, &self.labels) {
+            (Some(names), None) => format.open_arrays(&first, names),
+            (Some(names), Some(_)) => format.open_arrays(&first, &ArrayNames { labels: None, ..names.clone() }),
+            (None, _) => format.open(&first),
         };
         let mut container = container.map_err(|error| advising(error, &self.path))?;
         if let Some(pattern) = &self.wide
@@ -155,16 +162,18 @@ impl Source {
         }
         let (Some(second), Some(path)) = (second, &self.labels) else { return Ok(container) };
         let place = |error: Error| advising(error, path).with_default("labels", shown(path));
-        let labels = match self.label_format(&second).map_err(place)? {
-            Some(format) => format.open(&second).map_err(place)?,
-            None => Arc::new(LabelText::open(&second).map_err(place)?),
+        let named = self.arrays.as_ref().and_then(|names| names.labels.as_deref());
+        let labels = match (self.label_format(&second).map_err(place)?, named) {
+            (Some(format), Some(name)) => format.open_one(&second, name).map_err(place)?,
+            (Some(format), None) => format.open(&second).map_err(place)?,
+            (None, _) => Arc::new(LabelText::open(&second).map_err(place)?),
         };
-        Ok(Arc::new(LabelledFile::new(container, labels, first.size(), &shown(path))?))
+        Ok(Arc::new(LabelledFile::new(container, (labels, named), first.size(), &shown(path))?))
     }
 
     /// The format of the labels; `None` is text.
     fn label_format(&self, bytes: &Arc<dyn ReadAt>) -> Result<Option<&'static dyn Format>> {
-        if let Some(format) = formats::recognised(bytes)? {
+        if let Some(format) = formats::recognised(bytes)?.filter(|format| !format.is_table_in_text()) {
             return Ok(Some(format));
         }
         let mut head = vec![0; bytes.size().min(HEAD as u64) as usize];
@@ -223,6 +232,50 @@ impl Source {
 #[cfg(feature = "sql")]
 pub(crate) fn has_labels_apart(input: &str) -> bool {
     Source::parse(input).is_ok_and(|source| source.labels.is_some())
+}
+
+/// The tensors that an index leads to, by their names or by well-known ones.
+///
+/// # Errors
+///
+/// [`Usage`](crate::error::ErrorKind::Usage) if there are no such tensors, or it is not clear which are meant;
+/// [`Data`](crate::error::ErrorKind::Data) if the file is no index.
+fn of_index(path: &Path, names: Option<&str>) -> Result<Source> {
+    let place = |error: Error| error.with("index", shown(path));
+    let (bytes, _) = read_at::open(path).map_err(place)?;
+    let no_index = || place(Error::data("the file is no index of tensors"));
+    if bytes.size() > LIMIT {
+        return Err(no_index());
+    }
+    let mut text = vec![0; bytes.size() as usize];
+    read_exact_at(&*bytes, 0, &mut text)?;
+    let files = files(&String::from_utf8_lossy(&text)).ok_or_else(no_index)?;
+    let unclear = |what: &str| {
+        let tensors: Vec<String> = files.keys().take(12).map(|name| escaped(name)).collect();
+        let error = Error::usage(format!("the index names no tensor that is clearly that of the {what}"));
+        place(error.with("tensors", tensors.join(", "))).help(format!("name them: {}:FEATURES,LABELS", shown(path)))
+    };
+    let known = |is_known: fn(&str) -> bool| {
+        let mut known = files.keys().filter(|name| is_known(name));
+        known.next().filter(|_| known.next().is_none()).cloned()
+    };
+    let (features, labels) = match names.map(|names| names.split_once(',').map_or((names, None), |(x, y)| (x, Some(y))))
+    {
+        Some((features, labels)) => (features.to_owned(), labels.map(str::to_owned)),
+        None => (known(is_feature_name).ok_or_else(|| unclear("features"))?, known(is_label_name)),
+    };
+    let file = |name: &String| {
+        let file = files.get(name).ok_or_else(|| unclear("name that was given").with("tensor", escaped(name)))?;
+        let elsewhere = || Error::data("the index names a file that is not beside it").with("file", escaped(file));
+        beside(path, file).ok_or_else(|| place(elsewhere()))
+    };
+    let own = file(&features)?;
+    if let Some(apart) = labels.as_deref().filter(|labels| is_label_file(labels)) {
+        let labels = Some(label_file(apart)?);
+        return Ok(Source { labels, arrays: Some(ArrayNames { features, labels: None }), ..Source::of(own) });
+    }
+    let apart = labels.as_ref().map(file).transpose()?.filter(|file| *file != own);
+    Ok(Source { labels: apart, arrays: Some(ArrayNames { features, labels }), ..Source::of(own) })
 }
 
 /// The file of labels that was named, or a path with keys in braces, which are filled when the features are found.

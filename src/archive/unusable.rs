@@ -72,15 +72,29 @@ fn hint(schema: &Schema<'_>, root: usize) -> Option<String> {
         DataType::Binary => {
             format!("{name} is binary of any length: write it as lists of floats, or as fixed_size_binary")
         }
-        DataType::Struct(fields) => {
-            let vectors = fields.iter().find(|field| is_vector(field))?;
-            let inner = vectors.name().replace('\'', "''");
-            in_sql(schema, &format!("{name}['{}']", escaped(&inner)))
-        }
+        // A struct with one field of vectors would have been taken.
+        DataType::Struct(fields) => match schema.vectors_within(&column.name).first() {
+            Some(&field) => format!("name one of its fields: --features {}", escaped(&schema.column(field).name)),
+            None if fields.iter().any(|field| field.name() == "indices") => {
+                "values beside indices are a part of a vector: write whole vectors".to_owned()
+            }
+            None => return None,
+        },
         DataType::List(item) if is_vector(item) => in_sql(schema, &format!("flatten({name})")),
-        DataType::List(item) if item.data_type().is_integer() => {
-            in_sql(schema, &format!("arrow_cast({name}, 'List(Float32)')"))
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)
+            if schema.integers(root).is_some() =>
+        {
+            let wide = schema.integers(root).map_or("f64", super::dtype::ElementType::name);
+            format!(
+                "lists of {} are vectors if they are named, and {wide} holds them exactly: --features {}",
+                item.data_type().to_string().to_lowercase(),
+                escaped(&column.name)
+            )
         }
+        DataType::List(item) if item.data_type().is_integer() => format!(
+            "integers of 64 bits do not all fit an f64; if these do: {}",
+            in_sql(schema, &format!("arrow_cast({name}, 'List(Float64)')"))
+        ),
         _ => return None,
     })
 }

@@ -54,14 +54,9 @@ fn common<'a>(kinds: impl Iterator<Item = &'a DataType> + Clone) -> Option<Eleme
         return Some(first);
     }
     let bits = |kind: &DataType| match kind {
-        DataType::Int8
-        | DataType::UInt8
-        | DataType::Int16
-        | DataType::UInt16
-        | DataType::Float16
-        | DataType::Float32 => Some(ElementType::F32),
-        DataType::Int32 | DataType::UInt32 | DataType::Float64 => Some(ElementType::F64),
-        _ => None,
+        DataType::Float16 | DataType::Float32 => Some(ElementType::F32),
+        DataType::Float64 => Some(ElementType::F64),
+        kind => ElementType::of_integers(kind),
     };
     let kinds: Vec<ElementType> = kinds.map(bits).collect::<Option<_>>()?;
     let is_wide = kinds.contains(&ElementType::F64);
@@ -87,8 +82,16 @@ impl WideFile {
                 .with("pattern", escaped(pattern))
                 .with("columns", names.join(", ")));
         }
-        let Some(kind) = common(matching.iter().map(|&at| &own[at].data_type)) else {
-            let other = matching.iter().find(|&&at| common(std::iter::once(&own[at].data_type)).is_none());
+        // Decimals are read in the type that is asked for, whether they look like integers or not.
+        let is_decimal = matching.iter().all(|&at| own[at].is_decimal && !own[at].data_type.is_nested());
+        let kind =
+            if is_decimal { Some(ElementType::F64) } else { common(matching.iter().map(|&at| &own[at].data_type)) };
+        let Some(kind) = kind else {
+            let is_other = |at: usize| {
+                let StoredColumn { data_type, is_decimal, .. } = &own[at];
+                if *is_decimal { data_type.is_nested() } else { common(std::iter::once(data_type)).is_none() }
+            };
+            let other = matching.iter().find(|&&at| is_other(at));
             let other = other.map_or(&own[matching[0]], |&at| &own[at]);
             return Err(Error::usage(
                 "a column that matches the pattern of features holds no numbers of at most 32 bits, or f64",
@@ -106,7 +109,7 @@ impl WideFile {
         let dim = i32::try_from(matching.len()).map_err(damaged)?;
         let item = Arc::new(Field::new_list_field(kind.data_type(), true));
         let mut columns: Vec<StoredColumn> = roots.iter().map(|&at| own[at].clone()).collect();
-        columns.push(StoredColumn::new(pattern, DataType::FixedSizeList(item, dim)));
+        columns.push(StoredColumn { is_decimal, ..StoredColumn::new(pattern, DataType::FixedSizeList(item, dim)) });
         let elements = Arc::new(Elements { roots: matching, dimensions, kind });
         Ok(Self { inner, columns, roots, elements })
     }
@@ -171,6 +174,10 @@ impl Container for WideFile {
         self.inner.has_checksums(bytes, self.inner_columns(&[column])[0])
     }
 
+    fn class_names(&self, column: usize) -> Option<Vec<String>> {
+        self.inner.class_names(*self.roots.get(column)?)
+    }
+
     fn first_length(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<Option<usize>> {
         match self.roots.get(column) {
             Some(&root) => self.inner.first_length(bytes, root),
@@ -197,6 +204,13 @@ impl OpenUnit for WideUnit {
     fn vectors(&self, column: usize, kind: VectorType, dim: usize, chunk: usize) -> Result<Box<dyn VectorStream>> {
         if let Some(&root) = self.roots.get(column) {
             return self.inner.vectors(root, kind, dim, chunk);
+        }
+        let mut in_order = vec![0; self.elements.roots.len()];
+        for (&root, &dimension) in self.elements.roots.iter().zip(&self.elements.dimensions) {
+            in_order[dimension] = root;
+        }
+        if let Some(vectors) = self.inner.wide(&in_order, kind)? {
+            return Ok(vectors);
         }
         let arrays = self.inner.arrays(&self.elements.roots, chunk, Strings::Plain)?;
         Ok(Box::new(WideVectors { arrays, elements: self.elements.clone(), left: self.rows }))

@@ -32,6 +32,9 @@ pub(super) enum Verb {
     /// Describe an archive or a state file: columns, dimensions, classes, groups, and what measuring would take.
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(Inspect),
+    /// Write the rows of any input to Parquet that is read fastest, bit for bit.
+    #[command(after_help = CONVERT_EXAMPLES)]
+    Convert(Convert),
     /// Count rows into a state file, which can be resumed, extended, merged and finished later.
     #[command(after_help = ACCUMULATE_EXAMPLES)]
     Accumulate(Accumulate),
@@ -114,6 +117,15 @@ Examples:
   nckit metrics
   nckit metrics nc1_pinv nc2_etf_error
   nckit metrics nc5 --json";
+
+const CONVERT_EXAMPLES: &str = "\
+Examples:
+  nckit convert train_features.npy --labels train_labels.npy -o train.parquet
+  nckit convert embeddings.csv --features 'f*' --dtype f32 -o embeddings.parquet
+  nckit convert archive --where split=train -o train.parquet --shards 8
+
+Columns of single values and the keys in paths become columns. Numbers keep their type: f16 stays f16, bf16 becomes f32
+exactly. Rows with nulls, NaN or infinities are kept as they are.";
 
 const ACCUMULATE_EXAMPLES: &str = "\
 Examples:
@@ -302,6 +314,54 @@ pub(super) struct Accumulate {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(super) struct Convert {
+    /// Files of any format that is read, directories or quoted globs
+    #[arg(required = true, value_name = "INPUT")]
+    pub(super) inputs: Vec<String>,
+    /// The Parquet file to write
+    #[arg(short, long, value_name = "FILE", required = true)]
+    pub(super) output: PathBuf,
+    /// The vector column, or a quoted pattern of columns that hold one element each, as in measure
+    #[arg(long, value_name = "COL", help_heading = "Rows")]
+    features: Option<String>,
+    /// The type of numbers that have none, in fixed-size binary or in text
+    #[arg(long, value_name = "TYPE", requires = "features", value_parser = dtype, help_heading = "Rows")]
+    dtype: Option<Dtype>,
+    /// The label column, or a file with one label a row [default: as in measure; there may be none]
+    #[arg(long, value_name = "COL|FILE", help_heading = "Rows")]
+    labels: Option<String>,
+    /// Keys that have to be there; all keys are kept, named or not
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', help_heading = "Rows")]
+    group_by: Vec<String>,
+    /// Write only rows whose key has this value; different keys must all match, one key matches any of its values
+    #[arg(long = "where", value_name = "KEY=VALUE", help_heading = "Rows")]
+    filters: Vec<String>,
+    /// Write N files of almost equally many rows, FILE-00000-of-0000N.parquet and so on
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "shard_rows")]
+    pub(super) shards: Option<u32>,
+    /// Write files of N rows each
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) shard_rows: Option<u64>,
+    /// Replace existing files
+    #[arg(long)]
+    pub(super) overwrite: bool,
+}
+
+impl Convert {
+    /// The request that the flags describe.
+    pub(super) fn request(&self) -> crate::error::Result<Request> {
+        Ok(Request {
+            features: self.features.clone(),
+            dtype: self.dtype,
+            labels: self.labels.clone(),
+            group_by: self.group_by.clone(),
+            filters: self.filters.iter().map(|text| pair("--where", text)).collect::<crate::error::Result<_>>()?,
+            ..Request::default()
+        })
+    }
+}
+
+#[derive(Debug, ClapArgs)]
 pub(super) struct Merge {
     /// State files
     #[arg(required = true, value_name = "STATE")]
@@ -370,16 +430,17 @@ pub(super) struct Inspect {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Input {
-    /// Files (Parquet, Arrow IPC, .npy, .npz, .safetensors, .pt), directories (hive trees too) or quoted globs; x.npz:X,Y names
-    /// its arrays of features and labels, and x.npy,y.npy the file of labels. Braces in a name capture keys for --group-by and
-    /// --where: 'run_{run}/epoch_{epoch}.npy'; `{epoch:03}` is a number of three digits
+    /// Files (Parquet, Arrow IPC, .npy, .npz, .safetensors, .pt, CSV, JSON lines), directories (hive trees too) or quoted globs;
+    /// x.npz:X,Y names its arrays of features and labels, and x.npy,y.npy the file of labels. Braces in a name capture keys for
+    /// --group-by and --where: 'run_{run}/epoch_{epoch}.npy'; `{epoch:03}` is a number of three digits
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<String>,
-    /// The vector column, or a quoted pattern of columns that hold one element each, as 'f*' [default: the only one, or one
-    /// with a well-known name]
+    /// The vector column, the field of a struct as emb.values, or a quoted pattern of columns that hold one element each, as 'f*'
+    /// [default: the only one, or one with a well-known name]
     #[arg(long, value_name = "COL", help_heading = "Rows")]
     pub(super) features: Option<String>,
-    /// The type of the numbers in a vector column of fixed-size binary: f16, bf16, f32 or f64, little-endian
+    /// The type of numbers that have none: f16, bf16, f32 or f64 in fixed-size binary, little-endian; f64 or f32 in text, of which
+    /// f64 is the default, since it keeps most digits
     #[arg(long, value_name = "TYPE", requires = "features", value_parser = dtype, help_heading = "Rows")]
     pub(super) dtype: Option<Dtype>,
     /// The label column, or a file with one label a row: .npy, Parquet, CSV or text [default: a column with a well-known

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::args::Inspect;
 use super::console::{Console, bytes, count, counted};
-use super::measure::{key_text, memory_text, passed_over, time_text, use_threads};
+use super::measure::{key_text, memory_text, names_text, passed_over, time_text, use_threads};
 use super::{stdout, verify};
 use crate::archive::{Archive, Request, escaped};
 use crate::batch::Label;
@@ -97,6 +97,9 @@ fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
             );
         }
         None => line("labels", "none".to_owned()),
+    }
+    if let Some(names) = archive.class_names() {
+        line("classes", names_text(names));
     }
     let named = |n: usize| if n == archive.files().len() { "all files".to_owned() } else { format!("{n} files") };
     line(

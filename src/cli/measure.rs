@@ -141,9 +141,20 @@ pub(super) fn describe_columns(archive: &Archive, console: &Console) {
         Some(labels) => console.fact("labels", &format!("{}   {}   ({})", labels.name, labels.kind, labels.why)),
         None => console.fact("labels", "none"),
     }
+    if let Some(names) = archive.class_names() {
+        console.fact("classes", &names_text(names));
+    }
     describe_keys(archive, console);
     passed_over(archive, console);
     archive.warnings().iter().for_each(|warning| console.warn(warning));
+}
+
+/// What the files call the classes, the first few.
+pub(super) fn names_text(names: &[String]) -> String {
+    const MOST: usize = 4;
+    let shown = names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if names.len() > MOST { ", …" } else { "" };
+    format!("{shown}{more}   ({} by the ClassLabel of the files)", counted(names.len() as u64, "name", "s"))
 }
 
 /// Says what braces have captured.

@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod command_line;
 mod console;
+mod convert;
 mod finish;
 mod inspect;
 mod measure;
@@ -46,6 +47,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let console = Console::new(&args.display);
     let work = AssertUnwindSafe(|| match &args.verb {
         Verb::Measure(measure) => measure::run(measure, &typed, &args.display, &console).map(|()| true),
+        Verb::Convert(convert) => convert::run(convert, &args.display, &console).map(|()| true),
         Verb::Inspect(inspect) => inspect::run(inspect, &console).map(|()| true),
         Verb::Accumulate(accumulate) => accumulate::run(accumulate, &typed, &args.display, &console).map(|()| true),
         Verb::Merge(merge) => merge::run(merge, &console).map(|()| true),

@@ -30,6 +30,8 @@ pub(super) struct Evaluation {
     pub(super) needs: Needs,
     pub(super) threads: usize,
     pub(super) heads: Option<Heads>,
+    /// What the files of the rows call the classes 0, 1, …
+    pub(super) label_names: Vec<String>,
     /// What the user should know before rows are read.
     pub(super) notes: Vec<String>,
 }
@@ -146,7 +148,17 @@ impl Evaluation {
         if let Some(source) = &job.head {
             heads::check_keys(source, &job.head_rules, &job.request.group_by)?;
         }
-        Ok(Self { job, device: OnceLock::new(), decisions, ood, needs, threads, heads: None, notes })
+        Ok(Self {
+            job,
+            device: OnceLock::new(),
+            decisions,
+            ood,
+            needs,
+            threads,
+            heads: None,
+            label_names: Vec::new(),
+            notes,
+        })
     }
 
     pub(super) fn named(&self, key: &Key) -> Vec<(String, Label)> {
@@ -244,7 +256,15 @@ impl Evaluation {
             classes.chain(pairs).collect::<Vec<Label>>()
         };
         let naming = self.naming();
-        let named = |label: Label| naming.name(&label).map(str::to_owned).map(|name| (label, name));
+        // The user's names come first, and then they are all of them.
+        let in_files = |label: &Label| match label {
+            Label::Int(number) if naming.names.is_none() => self.label_names.get(usize::try_from(*number).ok()?),
+            _ => None,
+        };
+        let named = |label: Label| {
+            let name = naming.name(&label).map(str::to_owned).or_else(|| in_files(&label).cloned());
+            name.map(|name| (label, name))
+        };
         groups.iter().flat_map(of_group).filter_map(named).collect()
     }
 

@@ -8,6 +8,7 @@
 mod accumulator;
 mod bench;
 mod checkpointed;
+mod convert;
 mod differences;
 mod digest;
 mod estimate;
@@ -28,6 +29,7 @@ mod task;
 pub use accumulator::Accumulator;
 pub use bench::{Bench, Stage, bench};
 pub use checkpointed::{CheckpointedPass, Saving};
+pub use convert::{Conversion, Shards};
 pub use differences::{Comparison, differences};
 pub use finish::Finish;
 pub use first_pass::{Rounding, Summary};

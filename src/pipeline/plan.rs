@@ -51,6 +51,7 @@ impl Plan {
         let (threads, memory) = (job.threads, job.memory);
         let mut evaluation = Evaluation::new(job, true, archive.labels())?;
         evaluation.check_kind(archive.label_kind())?;
+        evaluation.label_names = archive.class_names().map(<[String]>::to_vec).unwrap_or_default();
         let first_pass = FirstPass::new(archive, request, rounding, device, evaluation.needs.scatter, threads, memory)?;
         first_pass.check_metrics()?;
         if evaluation.job.head.is_some() {

@@ -17,6 +17,7 @@ mod markdown;
 mod notes;
 mod parquet;
 mod records;
+mod rows;
 mod scores;
 mod svg;
 mod table;
@@ -27,6 +28,7 @@ pub use self::answer::{AnswerStyle, AnswerWriter};
 pub use self::columns::Describe;
 pub use self::format::{Format, Style};
 use self::records::Records;
+pub use self::rows::RowWriter;
 pub use self::scores::{ScoreWriter, Scored};
 #[cfg(feature = "cli")]
 pub(crate) use self::text::wrapped;

@@ -49,7 +49,7 @@ pub use filters::Filters;
 pub use group::{EncodedGroup, GroupState, Groups, Precisions};
 pub use ledger::{Ledger, LedgerEntry, SourceFile};
 pub use lock::Lock;
-pub use output::{Output, refuse_inputs, write_whole};
+pub use output::{Output, refuse_inputs, write_together, write_whole};
 pub use plan::Unfinished;
 pub use provenance::{Difference, Provenance};
 pub(crate) use provenance::{locate, or_none};

@@ -68,6 +68,16 @@ impl Output {
     /// Those of [`reserve`](Self::reserve) and of `write`; [`Io`](crate::error::ErrorKind::Io) if the disk is full. An
     /// existing file is then left as it was.
     pub fn write(&mut self, write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>) -> Result<()> {
+        let temporary = self.begin()?;
+        let mut buffer = BufWriter::with_capacity(1 << 16, Watched(&temporary.file));
+        write(&mut buffer).map_err(|error| error.with_default("file", self.path.display()))?;
+        buffer.into_inner().map_err(|error| self.failed(error.into_error()))?;
+        point(Point::Sync).and_then(|()| temporary.file.sync_all()).map_err(|error| self.failed(error))?;
+        temporary.place(&self.target, self.overwrite).map_err(|error| self.failed(error))
+    }
+
+    /// The temporary file to write.
+    fn begin(&mut self) -> Result<Temporary> {
         let temporary = match self.temporary.take() {
             Some(temporary) => temporary,
             None => Self::reserve(&self.path, self.overwrite)?.temporary.ok_or_else(|| Error::internal("no file"))?,
@@ -75,11 +85,7 @@ impl Output {
         if let Some(old) = existing(&self.target) {
             adopt(&temporary.file, &old).map_err(|error| self.failed(error))?;
         }
-        let mut buffer = BufWriter::with_capacity(1 << 16, Watched(&temporary.file));
-        write(&mut buffer).map_err(|error| error.with_default("file", self.path.display()))?;
-        buffer.into_inner().map_err(|error| self.failed(error.into_error()))?;
-        point(Point::Sync).and_then(|()| temporary.file.sync_all()).map_err(|error| self.failed(error))?;
-        temporary.place(&self.target, self.overwrite).map_err(|error| self.failed(error))
+        Ok(temporary)
     }
 
     /// The error of a failure while the file is put on disk and renamed.
@@ -106,6 +112,33 @@ pub fn write_whole(
     write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
 ) -> Result<()> {
     Output::reserve(path, overwrite)?.write(write)
+}
+
+/// Writes several files by `write`, which gets them in their order. None has its name before all are on disk.
+///
+/// # Errors
+///
+/// Those of [`Output::write`].
+pub fn write_together(
+    outputs: &mut [Output],
+    write: impl FnOnce(&mut [&mut (dyn Write + Send)]) -> Result<()>,
+) -> Result<()> {
+    let temporaries = outputs.iter_mut().map(Output::begin).collect::<Result<Vec<_>>>()?;
+    let files = temporaries.iter().map(|temporary| Watched(&temporary.file));
+    let mut buffers: Vec<_> = files.map(|file| BufWriter::with_capacity(1 << 16, file)).collect();
+    let mut writers: Vec<&mut (dyn Write + Send)> = Vec::new();
+    for buffer in &mut buffers {
+        writers.push(buffer);
+    }
+    write(&mut writers)?;
+    for (output, buffer) in outputs.iter().zip(buffers) {
+        let file = buffer.into_inner().map_err(|error| output.failed(error.into_error()))?;
+        point(Point::Sync).and_then(|()| file.0.sync_all()).map_err(|error| output.failed(error))?;
+    }
+    for (output, temporary) in outputs.iter().zip(temporaries) {
+        temporary.place(&output.target, output.overwrite).map_err(|error| output.failed(error))?;
+    }
+    Ok(())
 }
 
 /// Fails if one of the files to be written is also read, under any name.

@@ -34,7 +34,7 @@ const OWNERS: [(&str, &[&str]); 15] = [
 ];
 
 /// The same inside `archive`; its `mod` names them all.
-const ARCHIVE: [&str; 54] = [
+const ARCHIVE: [&str; 58] = [
     "escape",
     "braces",
     "captures",
@@ -53,15 +53,19 @@ const ARCHIVE: [&str; 54] = [
     "vectors",
     "container",
     "floats",
+    "nested",
+    "class_names",
     "arrays",
     "parquet",
     "npy",
     "safetensors",
     "pt",
     "ipc",
+    "text",
     "rows_format",
     "formats",
     "label_text",
+    "tensor_index",
     "labelled",
     "wide",
     "label_files",

@@ -136,11 +136,10 @@ impl StoredArray {
         let dim = if is_list { usize::try_from(*self.shape.last()?).ok()? } else { 1 };
         let column = if is_list {
             let read = element.vector().map_or_else(|| element.data_type(), ElementType::data_type);
+            let read_list = list_type(read, dim)?;
             StoredColumn {
-                name: self.name.clone(),
-                data_type: list_type(read, dim)?,
                 written_type: list_type(element.data_type(), dim)?,
-                is_plain: true,
+                ..StoredColumn::new(&self.name, read_list)
             }
         } else {
             StoredColumn::new(&self.name, element.data_type())

@@ -1,17 +1,12 @@
 //! `model.safetensors.index.json`: which of several files holds which tensor.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::{damaged, open, safetensors};
 use crate::archive::escaped;
+use crate::archive::tensor_index::{LIMIT, beside, files};
 use crate::error::{Error, Result};
-
-/// Indices of the largest models take a few megabytes.
-const LIMIT: u64 = 1 << 26;
 
 /// The file of the weights of a layer and, if there is one, of its bias, each with the tensor's name.
 #[derive(Debug)]
@@ -46,20 +41,11 @@ pub(super) fn find(path: &Path, key: Option<&str>) -> Result<Places> {
     })?;
     let place = |name: &str| -> Result<Option<(PathBuf, String)>> {
         let Some(shard) = files.get(name) else { return Ok(None) };
-        // A file beside the index, and nowhere else.
-        if shard.contains(['/', '\\', '\0']) || matches!(shard.as_str(), "" | "." | "..") {
-            return Err(damaged(path, format!("it names the file \"{}\"", escaped(shard))));
-        }
-        Ok(Some((path.with_file_name(shard), name.to_owned())))
+        let file = beside(path, shard);
+        let file = file.ok_or_else(|| damaged(path, format!("it names the file \"{}\"", escaped(shard))))?;
+        Ok(Some((file, name.to_owned())))
     };
     let bias = safetensors::bias_of(&name).map(|bias| place(&bias)).transpose()?.flatten();
     let weights = place(&name)?.ok_or_else(|| damaged(path, "a tensor has no entry"))?;
     Ok(Places { weights, bias })
-}
-
-/// The file of each tensor.
-fn files(text: &str) -> Option<BTreeMap<String, String>> {
-    let index: Value = serde_json::from_str(text).ok()?;
-    let entry = |(name, file): (&String, &Value)| Some((name.clone(), file.as_str()?.to_owned()));
-    index.get("weight_map")?.as_object()?.iter().map(entry).collect()
 }

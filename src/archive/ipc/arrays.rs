@@ -8,11 +8,12 @@ use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{DataType, Int32Type};
 
 use super::buffers::Body;
-use super::file::{Batches, Segment, in_batch};
+use super::file::{Batches, Outer, Segment, in_batch};
 use super::layout::Walk;
 use super::messages::{Block, parsed, record_batch};
 use crate::archive::container::{ArrayStream, Strings};
 use crate::archive::damage::{damaged, guarded};
+use crate::archive::nested::with_nulls;
 use crate::archive::read_at::ReadAt;
 use crate::error::{Error, Result};
 
@@ -56,8 +57,14 @@ impl ArrayStream for ArrowArrays {
 impl ArrowArrays {
     fn piece(&self, segment: Segment, root: usize, kind: &DataType) -> Result<ArrayRef> {
         let written = self.batches.data_type(root);
-        let array = self.batches.at(&self.bytes, segment.batch, root, |body, walk| {
-            column(body, walk, in_batch(written), (segment.from, segment.rows))
+        let rows = (segment.from, segment.rows);
+        let array = self.batches.at(&self.bytes, segment.batch, root, |body, walk, outer| {
+            let mut array = column(body, walk, in_batch(written), rows)?;
+            for Outer { node, validity } in outer.iter().filter(|outer| outer.node.nulls > 0) {
+                debug_assert!(node.rows >= rows.1);
+                array = with_nulls(&array, Some(&NullBuffer::new(bits(body, *validity, rows.0, rows.1)?)))?;
+            }
+            Ok(array)
         })?;
         let DataType::Dictionary(_, value) = written else { return cast(&array, kind).map_err(damaged) };
         let values = self.dictionary(root, value, &self.batches.blocks[segment.batch])?;
@@ -76,7 +83,7 @@ impl ArrowArrays {
 
     /// The values of a column's dictionary, as they are when a batch is read.
     fn dictionary(&self, root: usize, kind: &DataType, batch: &Block) -> Result<ArrayRef> {
-        let id = self.batches.dictionary_ids[self.batches.roots[root]];
+        let id = self.batches.dictionary_ids[self.batches.roots[root].field];
         let mut values: Option<ArrayRef> = None;
         for block in self.batches.dictionaries.iter().filter(|block| block.start < batch.start) {
             let metadata = block.metadata(&*self.bytes)?;

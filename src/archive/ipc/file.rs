@@ -6,13 +6,15 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 
 use super::arrays::ArrowArrays;
 use super::buffers::Body;
-use super::layout::Walk;
+use super::layout::{Node, Range, Walk};
 use super::messages::{Block, Messages, parsed, record_batch};
 use super::vectors::{ArrowVectors, first_length};
+use crate::archive::class_names;
 use crate::archive::container::{ArrayStream, Container, OpenUnit, StoredColumn, Strings, VectorStream};
 use crate::archive::damage::damaged;
 use crate::archive::dtype::{ElementType, VectorType};
 use crate::archive::fingerprint::{joined, sampled};
+use crate::archive::nested::{StructField, fields, type_at};
 use crate::archive::read_at::ReadAt;
 use crate::archive::rows::chunk_rows;
 use crate::batch::Label;
@@ -23,6 +25,8 @@ use crate::error::{Error, Result};
 pub(super) struct ArrowFile {
     fingerprint: u64,
     columns: Vec<StoredColumn>,
+    /// What `datasets` says of the columns.
+    features: Option<String>,
     batches: Arc<Batches>,
     unit_rows: u64,
 }
@@ -34,12 +38,28 @@ pub(super) struct Batches {
     pub(super) fields: Vec<FieldRef>,
     pub(super) dictionary_ids: Vec<Option<i64>>,
     /// Which of them are columns of the container.
-    pub(super) roots: Vec<usize>,
+    pub(super) roots: Vec<Root>,
     pub(super) is_v5: bool,
     pub(super) dictionaries: Vec<Block>,
     pub(super) blocks: Vec<Block>,
     /// The first row of each batch, and the row behind the last.
     starts: Vec<u64>,
+}
+
+/// Where a column of the container is.
+#[derive(Clone, Debug)]
+pub(super) struct Root {
+    /// Among the columns of the file.
+    pub(super) field: usize,
+    /// Which field of each struct on the way.
+    path: Vec<usize>,
+}
+
+/// The validity of a struct around a column.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outer {
+    pub(super) node: Node,
+    pub(super) validity: Range,
 }
 
 /// The fewest bytes that a unit takes, however well it is compressed.
@@ -75,28 +95,43 @@ impl Batches {
         segments
     }
 
-    /// Walks to a column of a batch, and hands it on.
+    /// Walks to a column of a batch, and hands it on, with the structs around it.
     pub(super) fn at<T>(
         &self,
         bytes: &Arc<dyn ReadAt>,
         batch: usize,
         root: usize,
-        work: impl FnOnce(&Body, &mut Walk<'_>) -> Result<T>,
+        work: impl FnOnce(&Body, &mut Walk<'_>, &[Outer]) -> Result<T>,
     ) -> Result<T> {
         let block = self.blocks[batch];
         let metadata = block.metadata(&**bytes)?;
         let mut walk = Walk::new(record_batch(&parsed(&metadata)?)?, self.is_v5);
         let body = Body { bytes: bytes.clone(), block, codec: walk.codec()? };
-        let root = self.roots[root];
-        for field in &self.fields[..root] {
+        let Root { field, path } = &self.roots[root];
+        for field in &self.fields[..*field] {
             walk.skip(in_batch(field.data_type()))?;
         }
-        work(&body, &mut walk)
+        let (mut outer, mut kind) = (Vec::new(), self.fields[*field].data_type());
+        for &at in path {
+            let node = walk.node()?;
+            if node.rows != block.rows {
+                return Err(damaged("a column has not as many rows as its batch"));
+            }
+            outer.push(Outer { node, validity: walk.buffer()? });
+            let DataType::Struct(fields) = kind else { return Err(Error::internal("a column is no struct")) };
+            for field in &fields[..at] {
+                walk.skip(in_batch(field.data_type()))?;
+            }
+            kind = fields[at].data_type();
+        }
+        work(&body, &mut walk, &outer)
     }
 
     /// The type of a column.
     pub(super) fn data_type(&self, root: usize) -> &DataType {
-        self.fields[self.roots[root]].data_type()
+        let Root { field, path } = &self.roots[root];
+        let kind = self.fields[*field].data_type();
+        type_at(kind, path).unwrap_or(kind)
     }
 }
 
@@ -112,7 +147,8 @@ pub(super) fn in_batch(kind: &DataType) -> &DataType {
 fn read_type(kind: &DataType) -> Option<DataType> {
     match kind {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            ElementType::of(item.data_type()).map(|_| kind.clone())
+            let element = ElementType::of(item.data_type()).or_else(|| ElementType::of_integers(item.data_type()));
+            element.map(|_| kind.clone())
         }
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(DataType::Utf8),
         DataType::Dictionary(_, value) if !value.is_nested() => read_type(value),
@@ -132,8 +168,25 @@ fn column(field: &Field) -> Option<StoredColumn> {
         name: field.name().clone(),
         data_type,
         written_type: field.data_type().clone(),
-        is_plain: true,
+        ..StoredColumn::new("", DataType::Null)
     })
+}
+
+/// The fields of a struct that can be columns. Whether vectors of Spark ML are whole is not looked up here, so they are none.
+fn fields_within(at: usize, field: &Field) -> Vec<(Root, StoredColumn)> {
+    let found = fields(field.name(), field.data_type()).into_iter();
+    let can_be = |found: &StructField| !found.is_spark && !matches!(found.data_type, DataType::Dictionary(..));
+    let column = |found: StructField| {
+        let data_type = read_type(&found.data_type)?;
+        let column = StoredColumn {
+            data_type,
+            is_field: true,
+            is_plain: false,
+            ..StoredColumn::new(found.name, found.data_type)
+        };
+        Some((Root { field: at, path: found.path }, column))
+    };
+    found.filter(can_be).filter_map(column).collect()
 }
 
 impl ArrowFile {
@@ -144,16 +197,21 @@ impl ArrowFile {
             let end = starts[starts.len() - 1].checked_add(block.rows);
             starts.push(end.ok_or_else(|| damaged("it has too many rows"))?);
         }
-        let fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
+        let described = schema.metadata().get(class_names::KEY).cloned();
+        let all: Vec<FieldRef> = schema.fields().iter().cloned().collect();
         let (mut roots, mut columns) = (Vec::new(), Vec::new());
-        for (at, field) in fields.iter().enumerate() {
+        for (at, field) in all.iter().enumerate() {
             if let Some(column) = column(field) {
-                roots.push(at);
+                roots.push(Root { field: at, path: Vec::new() });
                 columns.push(column);
             }
         }
+        for (root, column) in all.iter().enumerate().flat_map(|(at, field)| fields_within(at, field)) {
+            roots.push(root);
+            columns.push(column);
+        }
         let largest = blocks.iter().filter(|block| block.is_compressed).map(|block| block.rows).max().unwrap_or(0);
-        let batches = Batches { fields, dictionary_ids, roots, is_v5, dictionaries, blocks, starts };
+        let batches = Batches { fields: all, dictionary_ids, roots, is_v5, dictionaries, blocks, starts };
         let dims = (0..columns.len()).filter_map(|root| match &columns[root].data_type {
             kind if kind.is_nested() => first_length(&batches, bytes, root).ok().flatten(),
             _ => None,
@@ -170,7 +228,7 @@ impl ArrowFile {
             return Err(damaged(format!("{body_bytes} bytes cannot hold {} rows", batches.rows())));
         }
         u32::try_from(units).map_err(|_| Error::resource("the file has too many rows"))?;
-        Ok(Self { fingerprint, columns, batches: Arc::new(batches), unit_rows })
+        Ok(Self { fingerprint, columns, features: described, batches: Arc::new(batches), unit_rows })
     }
 
     /// Bytes of all buffers of a unit's rows.
@@ -237,6 +295,10 @@ impl Container for ArrowFile {
 
     fn has_checksums(&self, _: &Arc<dyn ReadAt>, _: usize) -> Result<bool> {
         Ok(false)
+    }
+
+    fn class_names(&self, column: usize) -> Option<Vec<String>> {
+        class_names::of_metadata(self.features.as_ref()?, &self.columns[column].name)
     }
 
     fn first_length(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<Option<usize>> {

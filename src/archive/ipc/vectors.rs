@@ -8,7 +8,7 @@ use arrow::datatypes::DataType;
 use half::bf16;
 
 use super::buffers::{Body, BufferReader};
-use super::file::{Batches, Segment};
+use super::file::{Batches, Outer, Segment};
 use super::layout::{Node, Walk};
 use crate::archive::container::VectorStream;
 use crate::archive::damage::damaged;
@@ -86,13 +86,21 @@ fn offset(reader: &mut BufferReader, width: usize) -> Result<u64> {
 struct Lists {
     /// Rows to come.
     left: u64,
-    valid: Option<Bits>,
+    /// The validity of rows, and of the structs around them, where any is null.
+    valid: Vec<Bits>,
     lengths: Lengths,
     /// The validity of elements, if any is null.
     elements: Option<Bits>,
     values: BufferReader,
     /// Bytes of an element.
     width: u64,
+    /// The type of elements that are integers.
+    integers: Option<DataType>,
+}
+
+/// Whether the next row is there.
+fn next_valid(valid: &mut [Bits]) -> Result<bool> {
+    valid.iter_mut().try_fold(true, |all, bits| Ok(bits.next()? & all))
 }
 
 fn validity(body: &Body, walk: &mut Walk<'_>, node: Node, first: u64) -> Result<Option<Bits>> {
@@ -100,13 +108,16 @@ fn validity(body: &Body, walk: &mut Walk<'_>, node: Node, first: u64) -> Result<
     if node.nulls == 0 { Ok(None) } else { Bits::new(body.buffer(range)?, first).map(Some) }
 }
 
-fn open(body: &Body, walk: &mut Walk<'_>, kind: &DataType, segment: Segment) -> Result<Lists> {
+fn open(body: &Body, walk: &mut Walk<'_>, outer: &[Outer], kind: &DataType, segment: Segment) -> Result<Lists> {
     let node = walk.node()?;
     if node.rows != body.block.rows {
         return Err(damaged("a column has not as many rows as its batch"));
     }
     let block_rows = node.rows;
-    let valid = validity(body, walk, node, segment.from)?;
+    let mut valid: Vec<Bits> = validity(body, walk, node, segment.from)?.into_iter().collect();
+    for Outer { validity, .. } in outer.iter().filter(|outer| outer.node.nulls > 0) {
+        valid.push(Bits::new(body.buffer(*validity)?, segment.from)?);
+    }
     let (lengths, first, item) = match kind {
         DataType::FixedSizeList(item, dim) => {
             let dim = u64::try_from(*dim).map_err(damaged)?;
@@ -125,12 +136,13 @@ fn open(body: &Body, walk: &mut Walk<'_>, kind: &DataType, segment: Segment) -> 
             let mut values = body.buffer(walk.buffer()?)?;
             values.skip(segment.from.saturating_mul(width))?;
             let lengths = Lengths::Fixed(width);
-            return Ok(Lists { left: segment.rows, valid, lengths, elements: None, values, width: 1 });
+            return Ok(Lists { left: segment.rows, valid, lengths, elements: None, values, width: 1, integers: None });
         }
         _ => return Err(Error::internal("the column holds no vectors")),
     };
-    let element = ElementType::of(item.data_type()).ok_or_else(|| Error::internal("the column holds no vectors"))?;
-    let width = u64::from(element.data_type().primitive_width().unwrap_or(1) as u32);
+    let element = item.data_type();
+    let width = u64::from(element.primitive_width().unwrap_or(1) as u32);
+    let integers = ElementType::of_integers(element).map(|_| element.clone());
     let node = walk.node()?;
     if let Lengths::Fixed(dim) = lengths
         && block_rows.checked_mul(dim).is_none_or(|elements| elements > node.rows)
@@ -140,7 +152,7 @@ fn open(body: &Body, walk: &mut Walk<'_>, kind: &DataType, segment: Segment) -> 
     let elements = validity(body, walk, node, first)?;
     let mut values = body.buffer(walk.buffer()?)?;
     values.skip(first.saturating_mul(width))?;
-    Ok(Lists { left: segment.rows, valid, lengths, elements, values, width })
+    Ok(Lists { left: segment.rows, valid, lengths, elements, values, width, integers })
 }
 
 /// The length of the first list that is not null, of all batches.
@@ -156,9 +168,9 @@ pub(super) fn first_length(batches: &Batches, bytes: &Arc<dyn ReadAt>, root: usi
         if segment.rows == 0 {
             continue;
         }
-        let mut lists = batches.at(bytes, batch, root, |body, walk| open(body, walk, kind, segment))?;
+        let mut lists = batches.at(bytes, batch, root, |body, walk, outer| open(body, walk, outer, kind, segment))?;
         for _ in 0..segment.rows {
-            let valid = lists.valid.as_mut().map_or(Ok(true), Bits::next)?;
+            let valid = next_valid(&mut lists.valid)?;
             let length = lists.lengths.next()?;
             // Null rows take memory for vectors of this length, so they have to be there.
             lists.values.skip(length.saturating_mul(lists.width))?;
@@ -215,7 +227,7 @@ impl ArrowVectors {
         if self.lists.as_ref().is_none_or(|lists| lists.left == 0) {
             let segment = self.segments.pop_front().ok_or_else(|| damaged("rows are missing"))?;
             let kind = self.batches.data_type(self.root).clone();
-            let open = |body: &Body, walk: &mut Walk<'_>| open(body, walk, &kind, segment);
+            let open = |body: &Body, walk: &mut Walk<'_>, outer: &[Outer]| open(body, walk, outer, &kind, segment);
             self.lists = Some(self.batches.at(&self.bytes, segment.batch, self.root, open)?);
         }
         self.lists.as_mut().ok_or_else(|| Error::internal("a batch was not opened"))
@@ -239,14 +251,15 @@ impl ArrowVectors {
 impl Lists {
     /// Appends the next `rows` vectors of `dim` elements.
     fn read<V: Float>(&mut self, rows: usize, dim: usize, base: u64, taken: &mut Taken<V>) -> Result<()> {
-        let (elements, bytes) = (dim as u64, (dim * V::BYTES) as u64);
+        let stored = if self.integers.is_some() { self.width as usize } else { V::BYTES };
+        let (elements, bytes) = (dim as u64, (dim * stored) as u64);
         let start = taken.rows * dim;
-        let is_plain = self.valid.is_none() && self.elements.is_none();
+        let is_plain = self.valid.is_empty() && self.elements.is_none();
         // Consecutive rows of the right length are read together.
         let mut waiting = start..start;
         for row in 0..rows {
             let place = start + row * dim;
-            let valid = self.valid.as_mut().map_or(Ok(true), Bits::next)?;
+            let valid = next_valid(&mut self.valid)?;
             let length = self.lengths.next()?;
             let length_bytes = length.saturating_mul(self.width);
             if valid && length_bytes != bytes {
@@ -266,7 +279,7 @@ impl Lists {
                 }
             }
             if valid {
-                fill(&mut self.values, &mut taken.values, place..place + dim)?;
+                self.fill(&mut taken.values, place..place + dim)?;
             } else {
                 self.values.skip(length_bytes)?;
                 grow(&mut taken.values, place + dim)?;
@@ -276,23 +289,48 @@ impl Lists {
             }
         }
         if !waiting.is_empty() {
-            fill(&mut self.values, &mut taken.values, waiting)?;
+            self.fill(&mut taken.values, waiting)?;
         }
         self.left -= rows as u64;
         taken.rows += rows;
         Ok(())
     }
+
+    /// Reads these values, and takes memory for them as they come: a file may claim vectors of any length.
+    fn fill<V: Float>(&mut self, values: &mut Vec<V>, mut range: Range<usize>) -> Result<()> {
+        while !range.is_empty() {
+            let end = range.end.min(range.start + STEP / V::BYTES);
+            grow(values, end)?;
+            let part = &mut values[range.start..end];
+            match &self.integers {
+                None => V::fill_plain(part, |bytes| self.values.fill(bytes))?,
+                Some(kind) => {
+                    let mut bytes = vec![0; part.len() * self.width as usize];
+                    self.values.fill(&mut bytes)?;
+                    widen(kind, &bytes, part);
+                }
+            }
+            range.start = end;
+        }
+        Ok(())
+    }
 }
 
-/// Reads these values, and takes memory for them as they come: a file may claim vectors of any length.
-fn fill<V: Float>(reader: &mut BufferReader, values: &mut Vec<V>, mut range: Range<usize>) -> Result<()> {
-    while !range.is_empty() {
-        let end = range.end.min(range.start + STEP / V::BYTES);
-        grow(values, end)?;
-        V::fill_plain(&mut values[range.start..end], |bytes| reader.fill(bytes))?;
-        range.start = end;
+/// Integers as numbers of a type that holds them exactly.
+fn widen<V: Float>(kind: &DataType, bytes: &[u8], values: &mut [V]) {
+    fn each<V: Float, const W: usize>(bytes: &[u8], values: &mut [V], number: fn([u8; W]) -> f64) {
+        for (value, &bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
+            *value = V::of_wide(number(bytes));
+        }
     }
-    Ok(())
+    match kind {
+        DataType::Int8 => each(bytes, values, |bytes| i8::from_le_bytes(bytes).into()),
+        DataType::UInt8 => each(bytes, values, |bytes| u8::from_le_bytes(bytes).into()),
+        DataType::Int16 => each(bytes, values, |bytes| i16::from_le_bytes(bytes).into()),
+        DataType::UInt16 => each(bytes, values, |bytes| u16::from_le_bytes(bytes).into()),
+        DataType::Int32 => each(bytes, values, |bytes| i32::from_le_bytes(bytes).into()),
+        _ => each(bytes, values, |bytes| u32::from_le_bytes(bytes).into()),
+    }
 }
 
 /// Makes room for so many values; there may be more, of an earlier chunk.

@@ -7,9 +7,11 @@ use arrow::datatypes::{DataType, Fields};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader};
 
 use super::batches::batches;
+use super::columns::Column;
 use super::parquet_bytes::ParquetBytes;
 use crate::archive::container::{ArrayStream, Strings};
 use crate::archive::damage::damaged;
+use crate::archive::nested::array_at;
 use crate::error::Result;
 
 /// Reads columns of a row group as arrays.
@@ -17,21 +19,30 @@ use crate::error::Result;
 pub(super) struct ArrayReader {
     batches: ParquetRecordBatchReader,
     source: ParquetBytes,
+    columns: Vec<Column>,
+    /// Which column of a batch has each of them.
+    places: Vec<usize>,
 }
 
 impl ArrayReader {
-    /// Reads the columns at `roots`, which ascend, in steps of `rows` rows.
+    /// Reads columns in steps of `rows` rows.
     pub(super) fn open(
         source: &ParquetBytes,
         metadata: &ArrowReaderMetadata,
         row_group: usize,
-        roots: &[usize],
+        columns: Vec<Column>,
         rows: usize,
         strings: Strings,
     ) -> Result<Self> {
         let hint = (strings == Strings::Dictionary).then(|| with_dictionaries(metadata));
-        let batches = batches(source, metadata, (row_group, 0), roots, rows, hint.as_ref())?;
-        Ok(Self { batches, source: source.clone() })
+        let mut leaves: Vec<usize> = columns.iter().flat_map(|column| column.leaves.clone()).collect();
+        leaves.sort_unstable();
+        let mut roots: Vec<usize> = columns.iter().map(|column| column.root).collect();
+        roots.sort_unstable();
+        roots.dedup();
+        let places = columns.iter().map(|column| roots.partition_point(|&root| root < column.root)).collect();
+        let batches = batches(source, metadata, (row_group, 0), &leaves, rows, hint.as_ref())?;
+        Ok(Self { batches, source: source.clone(), columns, places })
     }
 }
 
@@ -47,14 +58,18 @@ fn with_dictionaries(metadata: &ArrowReaderMetadata) -> Fields {
 
 impl ArrayStream for ArrayReader {
     fn next(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
-        let Self { batches, source } = self;
+        let Self { batches, source, columns, places } = self;
         let batch = source.guarded(|| batches.next().transpose())?;
         let batch = batch.filter(|batch| batch.num_rows() == rows).ok_or_else(|| damaged("rows are missing"))?;
-        Ok(batch.columns().to_vec())
+        let array = |(column, &place): (&Column, &usize)| match batch.columns().get(place) {
+            Some(root) => array_at(root, &column.names),
+            None => Err(damaged("a column is missing")),
+        };
+        columns.iter().zip(&*places).map(array).collect()
     }
 
     fn is_at_end(&mut self) -> Result<bool> {
-        let Self { batches, source } = self;
+        let Self { batches, source, .. } = self;
         Ok(source.guarded(|| batches.next().transpose())?.is_none())
     }
 }

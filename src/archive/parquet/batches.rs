@@ -1,6 +1,7 @@
 //! Reads the vectors of a row group as Arrow arrays: everything that Parquet can hold.
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
+use arrow::compute::cast;
 use arrow::datatypes::{Fields, Float16Type, Float32Type, Float64Type};
 use half::f16;
 use parquet::arrow::arrow_reader::{
@@ -8,13 +9,14 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 
-use super::leaves::leaves;
+use super::columns::Column;
 use super::pages::CheckedGroup;
 use super::parquet_bytes::ParquetBytes;
 use crate::archive::Values;
 use crate::archive::damage::damaged;
 use crate::archive::dtype::{Dtype, ElementType, VectorType};
 use crate::archive::floats::{Float, find_nonfinite};
+use crate::archive::nested::array_at;
 use crate::archive::row_policy::RowDefect;
 use crate::archive::vectors::Vectors;
 use crate::error::{Error, Result};
@@ -27,12 +29,13 @@ const BATCH_BYTES: usize = 1 << 20;
 pub(super) struct Batches {
     reader: ParquetRecordBatchReader,
     source: ParquetBytes,
+    column: Column,
     vectors: VectorType,
     dim: usize,
 }
 
 impl Batches {
-    /// Reads the column at `root` of a row group from its row `skipped` on, a multiple of `chunk`; rows must hold `dim`
+    /// Reads a column of a row group from its row `skipped` on, a multiple of `chunk`; rows must hold `dim`
     /// elements, or any number of them while it is unknown.
     ///
     /// `chunk` is a power of two: all calls of [`next`](Self::next) but the last ask for so many rows.
@@ -40,14 +43,15 @@ impl Batches {
         source: &ParquetBytes,
         metadata: &ArrowReaderMetadata,
         (row_group, skipped): (usize, usize),
-        root: usize,
+        column: &Column,
         vectors: VectorType,
         (dim, chunk): (usize, usize),
     ) -> Result<Self> {
         let largest = (BATCH_BYTES / 4 / dim.max(1)).clamp(1, chunk);
         let batch = 1 << largest.ilog2();
-        let reader = batches(source, metadata, (row_group, skipped), &[root], batch, None)?;
-        Ok(Self { reader, source: source.clone(), vectors, dim })
+        let leaves: Vec<usize> = column.leaves.clone().collect();
+        let reader = batches(source, metadata, (row_group, skipped), &leaves, batch, None)?;
+        Ok(Self { reader, source: source.clone(), column: column.clone(), vectors, dim })
     }
 
     /// The next `rows` rows, the first of which is `base` of the row group.
@@ -90,9 +94,9 @@ impl Batches {
     }
 
     fn batch(&mut self) -> Result<Option<ArrayRef>> {
-        let Self { reader, source, .. } = self;
+        let Self { reader, source, column, .. } = self;
         let batch = source.guarded(|| reader.next().transpose())?;
-        Ok(batch.map(|batch| batch.column(0).clone()))
+        batch.map(|batch| array_at(batch.column(0), &column.names)).transpose()
     }
 
     fn take<V: Float>(
@@ -126,10 +130,10 @@ impl Batches {
 pub(super) fn first_length(
     source: &ParquetBytes,
     metadata: &ArrowReaderMetadata,
-    root: usize,
+    column: &Column,
 ) -> Result<Option<usize>> {
     for row_group in 0..metadata.metadata().num_row_groups() {
-        let length = first_length_of(source, metadata, row_group, root)
+        let length = first_length_of(source, metadata, row_group, column)
             .map_err(|error| error.with_default("row group", row_group))?;
         if length.is_some() {
             return Ok(length);
@@ -142,12 +146,14 @@ fn first_length_of(
     source: &ParquetBytes,
     metadata: &ArrowReaderMetadata,
     row_group: usize,
-    root: usize,
+    column: &Column,
 ) -> Result<Option<usize>> {
     // Few rows, since one may hold a million values.
-    let mut batches = batches(source, metadata, (row_group, 0), &[root], 16, None)?;
+    let leaves: Vec<usize> = column.leaves.clone().collect();
+    let mut batches = batches(source, metadata, (row_group, 0), &leaves, 16, None)?;
     while let Some(batch) = source.guarded(|| batches.next().transpose())? {
-        let lists = batch.column(0).as_list::<i32>();
+        let array = array_at(batch.column(0), &column.names)?;
+        let lists = array.as_list::<i32>();
         if let Some(row) = (0..lists.len()).find(|&row| lists.is_valid(row)) {
             return match lists.value_length(row) {
                 0 => Err(Error::data("the first feature vector is empty")),
@@ -158,20 +164,20 @@ fn first_length_of(
     Ok(None)
 }
 
-/// Reads the columns at `roots`, which ascend, from row `skipped` of a row group on, `rows` rows at a time, as the types
+/// Reads leaf columns, which ascend, from row `skipped` of a row group on, `rows` rows at a time, as the types
 /// in `hint` or those of the schema.
 pub(super) fn batches(
     source: &ParquetBytes,
     metadata: &ArrowReaderMetadata,
     (row_group, skipped): (usize, usize),
-    roots: &[usize],
+    leaves: &[usize],
     rows: usize,
     hint: Option<&Fields>,
 ) -> Result<ParquetRecordBatchReader> {
     let parquet = metadata.metadata();
-    source.expect(parquet.row_group(row_group), &leaves(parquet, roots))?;
+    source.expect(parquet.row_group(row_group), leaves)?;
     source.guarded(|| {
-        let wanted = ProjectionMask::roots(metadata.parquet_schema(), roots.iter().copied());
+        let wanted = ProjectionMask::leaves(metadata.parquet_schema(), leaves.iter().copied());
         let levels = parquet_to_arrow_field_levels(metadata.parquet_schema(), wanted, hint)?;
         let group = CheckedGroup { source, metadata: parquet, row_group };
         let left = group.num_rows().saturating_sub(skipped);
@@ -194,7 +200,9 @@ impl<V: Float> Taken<V> {
     /// Appends a batch of lists; the chunk's first row is `base` of the row group.
     fn lists<T: ArrowPrimitiveType<Native = V>>(&mut self, batch: &ArrayRef, base: u64) -> Result<()> {
         let lists = batch.as_list::<i32>();
-        let items = lists.values().as_primitive::<T>();
+        // Integers that the type holds exactly.
+        let items = cast(lists.values(), &T::DATA_TYPE).map_err(damaged)?;
+        let items = items.as_primitive::<T>();
         let offsets = lists.value_offsets();
         let range = |row: usize| offsets[row] as usize..offsets[row + 1] as usize;
         if let Some(row) = (0..lists.len()).find(|&row| lists.is_valid(row) && range(row).len() != self.dim) {

@@ -9,14 +9,16 @@ use parquet::basic::{Compression, ConvertedType, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use super::batches::first_length;
+use super::columns::{Column, all_fields};
 use super::footer_bytes::{Footer, read_footer};
-use super::leaves::{leaves, leaves_of};
 use super::parquet_bytes::ParquetBytes;
 use super::row_group::RowGroup;
 use super::statistics;
+use crate::archive::class_names;
 use crate::archive::container::{Container, OpenUnit, StoredColumn};
 use crate::archive::damage::guarded;
 use crate::archive::escape::escaped;
+use crate::archive::nested::type_at;
 use crate::archive::read_at::ReadAt;
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -65,20 +67,32 @@ impl ParquetFile {
                 data_type: field.data_type().clone(),
                 written_type: written.map_or_else(|| field.data_type(), |written| written.data_type()).clone(),
                 is_plain: info.logical_type_ref().is_none() && info.converted_type() == ConvertedType::NONE,
+                ..StoredColumn::new("", DataType::Null)
             }
         };
-        self.arrow.schema().fields().iter().enumerate().map(column).collect()
+        let mut columns: Vec<StoredColumn> = self.arrow.schema().fields().iter().enumerate().map(column).collect();
+        let fields = all_fields(&self.arrow).into_iter().map(|(root, field)| StoredColumn {
+            written_type: type_at(&columns[root].written_type, &field.path).unwrap_or(&field.data_type).clone(),
+            is_field: true,
+            // Whether bytes are a UUID or a decimal is only looked up for roots.
+            is_plain: false,
+            ..StoredColumn::new(field.name, field.data_type)
+        });
+        let fields: Vec<StoredColumn> = fields.collect();
+        columns.extend(fields);
+        columns
     }
 
-    /// The column chunks of some roots in a row group.
-    fn chunks(&self, row_group: usize, roots: &[usize]) -> impl Iterator<Item = &ColumnChunkMetaData> {
+    /// The column chunks of some columns in a row group.
+    fn chunks(&self, row_group: usize, columns: &[usize]) -> impl Iterator<Item = &ColumnChunkMetaData> {
         let group = self.metadata().row_group(row_group);
-        roots.iter().flat_map(|&root| leaves_of(self.metadata(), root)).map(|leaf| group.column(leaf))
+        columns.iter().flat_map(|&column| Column::of(&self.arrow, column).leaves).map(|leaf| group.column(leaf))
     }
 
-    /// The first leaf column of a root, and the type of the root.
-    fn first_leaf(&self, root: usize) -> Option<(usize, &DataType)> {
-        Some((leaves_of(self.metadata(), root).next()?, self.arrow.schema().field(root).data_type()))
+    /// The first leaf column of a column, and its type.
+    fn first_leaf(&self, column: usize) -> Option<(usize, DataType)> {
+        let Column { leaves, data_type, .. } = Column::of(&self.arrow, column);
+        Some((leaves.into_iter().next()?, data_type))
     }
 }
 
@@ -118,18 +132,18 @@ impl Container for ParquetFile {
 
     fn range(&self, unit: usize, column: usize) -> Option<(Label, Label)> {
         let (leaf, kind) = self.first_leaf(column)?;
-        statistics::range(self.metadata().row_group(unit), leaf, kind)
+        statistics::range(self.metadata().row_group(unit), leaf, &kind)
     }
 
     fn constant(&self, unit: usize, column: usize) -> Option<Label> {
         let (leaf, kind) = self.first_leaf(column)?;
-        statistics::constant(self.metadata().row_group(unit), leaf, kind)
+        statistics::constant(self.metadata().row_group(unit), leaf, &kind)
     }
 
     fn check_readable(&self, columns: &[usize]) -> Result<()> {
-        let mut columns = columns.to_vec();
-        columns.sort_unstable();
-        let leaves = leaves(self.metadata(), &columns);
+        let mut leaves: Vec<usize> =
+            columns.iter().flat_map(|&column| Column::of(&self.arrow, column).leaves).collect();
+        leaves.sort_unstable();
         let groups = self.metadata().row_groups().iter();
         for column in groups.flat_map(|group| leaves.iter().map(|&leaf| group.column(leaf))) {
             let compression = column.compression();
@@ -146,7 +160,7 @@ impl Container for ParquetFile {
 
     /// Whether the first page of the column has one.
     fn has_checksums(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<bool> {
-        let leaf = leaves_of(self.metadata(), column).next();
+        let leaf = Column::of(&self.arrow, column).leaves.next();
         let group = self.metadata().row_groups().iter().find(|group| group.num_rows() > 0);
         match group.zip(leaf) {
             Some((group, leaf)) => ParquetBytes::new(bytes.clone()).checksum(group.column(leaf)),
@@ -154,8 +168,14 @@ impl Container for ParquetFile {
         }
     }
 
+    fn class_names(&self, column: usize) -> Option<Vec<String>> {
+        let pairs = self.metadata().file_metadata().key_value_metadata()?;
+        let features = pairs.iter().find(|pair| pair.key == class_names::KEY)?.value.as_ref()?;
+        class_names::of_metadata(features, &self.columns()[column].name)
+    }
+
     fn first_length(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<Option<usize>> {
-        first_length(&ParquetBytes::new(bytes.clone()), &self.arrow, column)
+        first_length(&ParquetBytes::new(bytes.clone()), &self.arrow, &Column::of(&self.arrow, column))
     }
 
     fn open_unit(&self, bytes: &Arc<dyn ReadAt>, unit: usize) -> Box<dyn OpenUnit> {

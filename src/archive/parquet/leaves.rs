@@ -21,8 +21,3 @@ pub(super) fn leaves_of(metadata: &ParquetMetaData, root: usize) -> Range<usize>
     };
     first(root)..first(root + 1)
 }
-
-/// The leaf columns below some roots, which ascend.
-pub(super) fn leaves(metadata: &ParquetMetaData, roots: &[usize]) -> Vec<usize> {
-    roots.iter().flat_map(|&root| leaves_of(metadata, root)).collect()
-}

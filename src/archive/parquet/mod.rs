@@ -2,6 +2,7 @@
 
 mod arrays;
 mod batches;
+mod columns;
 mod file;
 mod footer;
 mod footer_bytes;

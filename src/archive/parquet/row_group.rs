@@ -3,6 +3,7 @@
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
 use super::arrays::ArrayReader;
+use super::columns::Column;
 use super::parquet_bytes::ParquetBytes;
 use super::vectors::VectorReader;
 use crate::archive::container::{ArrayStream, OpenUnit, Strings, VectorStream};
@@ -19,11 +20,12 @@ pub(super) struct RowGroup {
 
 impl OpenUnit for RowGroup {
     fn vectors(&self, column: usize, kind: VectorType, dim: usize, chunk: usize) -> Result<Box<dyn VectorStream>> {
-        Ok(Box::new(VectorReader::open(self, column, kind, (dim, chunk))?))
+        Ok(Box::new(VectorReader::open(self, Column::of(&self.metadata, column), kind, (dim, chunk))?))
     }
 
     fn arrays(&self, columns: &[usize], rows: usize, strings: Strings) -> Result<Box<dyn ArrayStream>> {
         let Self { source, metadata, index } = self;
+        let columns = columns.iter().map(|&column| Column::of(metadata, column)).collect();
         Ok(Box::new(ArrayReader::open(source, metadata, *index, columns, rows, strings)?))
     }
 }

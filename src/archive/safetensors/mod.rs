@@ -45,11 +45,15 @@ impl Format for Safetensors {
     }
 
     fn open(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>> {
-        open(&**bytes, None)
+        open(&**bytes, None, |_| true)
     }
 
     fn open_arrays(&self, bytes: &Arc<dyn ReadAt>, names: &ArrayNames) -> Result<Arc<dyn Container>> {
-        open(&**bytes, Some(names))
+        open(&**bytes, Some(names), |_| true)
+    }
+
+    fn open_one(&self, bytes: &Arc<dyn ReadAt>, name: &str) -> Result<Arc<dyn Container>> {
+        open(&**bytes, None, |tensor| tensor == name)
     }
 
     fn feature_arrays(&self, bytes: &Arc<dyn ReadAt>) -> Result<Vec<String>> {
@@ -100,8 +104,9 @@ fn list(bytes: &dyn ReadAt) -> Result<Listed> {
     Ok(Listed { arrays: tensors.into_iter().map(array).collect(), hash: fnv1a(&header) })
 }
 
-fn open(bytes: &dyn ReadAt, names: Option<&ArrayNames>) -> Result<Arc<dyn Container>> {
-    let Listed { arrays, hash } = list(bytes)?;
+fn open(bytes: &dyn ReadAt, names: Option<&ArrayNames>, keep: impl Fn(&str) -> bool) -> Result<Arc<dyn Container>> {
+    let Listed { mut arrays, hash } = list(bytes)?;
+    arrays.retain(|array| keep(&array.name));
     let chosen = names.map_or(0, |names| fnv1a(format!("{names:?}").as_bytes()));
     let fingerprint = joined(&[hash, sampled(bytes)?, chosen]);
     Ok(Arc::new(ArrayFile::new(&arrays, names, true, fingerprint)?))

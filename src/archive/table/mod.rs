@@ -1,5 +1,6 @@
 //! An archive as a table: every column of its files, hive keys among them, and the grid of every chunk beside the rows.
 
+mod filter;
 mod open;
 mod read;
 
@@ -15,6 +16,7 @@ use super::rows::Unit;
 use crate::batch::Label;
 use crate::grid::Grid;
 
+pub use filter::TableFilter;
 pub use read::TableReader;
 
 /// Files of one schema with all their columns, opened and planned: only their footers have been read.
@@ -119,6 +121,14 @@ impl Table {
     /// What the user should know, as files named twice.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// The values of the keys in the path of a unit's file; `None` is null.
+    pub(crate) fn path_keys(&self, unit: usize) -> Vec<Option<&Label>> {
+        let places = self.files[self.units[unit].file].places.iter();
+        let in_path = |place: &'_ Place| matches!(place, Place::Key(_));
+        let keys = places.filter(|place| in_path(place));
+        keys.map(|place| if let Place::Key(label) = place { label.as_ref() } else { None }).collect()
     }
 
     /// A unit's file, as it was named, and its row group: for people.

@@ -1,6 +1,7 @@
 //! From inputs to columns and units.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
@@ -14,11 +15,14 @@ use crate::archive::discover::{Discovered, Found, check_labels, discover};
 use crate::archive::dtype::{Dtype, ElementType};
 use crate::archive::duplicates::refuse_duplicates;
 use crate::archive::escaped;
-use crate::archive::keys::{Hive, Twin};
+use crate::archive::keys::{Filter, Hive, Twin};
 use crate::archive::open_files::{OpenedFile, open_all, passed_without_rows};
 use crate::archive::passed::passed_over;
 use crate::archive::planner::present;
+use crate::archive::request::Request;
 use crate::archive::schema::Schema;
+use crate::archive::source::requested_labels;
+use crate::archive::wide::is_pattern;
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 
@@ -32,16 +36,48 @@ impl Table {
     /// [`Data`](crate::error::ErrorKind::Data) for files that are damaged, disagree in their columns, or hold the same
     /// bytes under two names.
     pub fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Self> {
-        open(inputs, dtypes)
+        open(inputs, &Asked { dtypes, ..Asked::default() })
+    }
+
+    /// The table whose column `features` holds the vectors of an archive: the fields of structs are columns, labels may be in
+    /// a file of their own, and files that the filters leave out are not opened.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub(crate) fn of_request(inputs: &[String], request: &Request, features: &str) -> Result<Self> {
+        let dtypes: Vec<(String, Dtype)> =
+            request.dtype.map(|dtype| (features.to_owned(), dtype)).into_iter().collect();
+        let labels = requested_labels(request.labels.as_deref())?;
+        open(inputs, &Asked { dtypes: &dtypes, features: Some(features), labels, filters: &request.filters })
     }
 }
 
-fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
+/// What is asked for beside the inputs.
+#[derive(Default)]
+struct Asked<'a> {
+    dtypes: &'a [(String, Dtype)],
+    /// The column of vectors, if one is asked for.
+    features: Option<&'a str>,
+    /// The file of labels.
+    labels: Option<PathBuf>,
+    filters: &'a [(String, String)],
+}
+
+fn open(inputs: &[String], asked: &Asked<'_>) -> Result<Table> {
     if inputs.is_empty() {
         return Err(Error::usage("no input"));
     }
-    let Discovered { files: found, mut passed, mut warnings } = discover(inputs, None)?;
+    let Asked { dtypes, features, labels, filters } = asked;
+    let Discovered { files: mut found, mut passed, mut warnings } = discover(inputs, labels.as_deref())?;
+    let filters = Filter::all(filters);
+    found.retain(|file| {
+        filters.iter().all(|filter| file.keys.get(&filter.name).is_none_or(|value| filter.may_accept(value)))
+    });
     check_labels(&found)?;
+    for found in &mut found {
+        found.source.wide = features.filter(|features| is_pattern(features)).map(str::to_owned);
+    }
     let mut hive = Hive::of(&found);
     let opened = open_all(found)?;
     // A table without rows has the columns of its first file.
@@ -56,12 +92,12 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
     }
     let opened = filled;
     warnings.extend(passed_over(&passed).map(|text| format!("passed {text}")));
-    let columns =
-        TableLayout::of(&opened, &hive, dtypes).map_err(|error| error.with_default("file", &opened[0].0.shown))?;
+    let columns = TableLayout::of(&opened, &hive, dtypes, *features)
+        .map_err(|error| error.with_default("file", &opened[0].0.shown))?;
     let (mut entries, mut files, mut constants, mut all) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (found, file) in opened {
         let container = &*file.container;
-        let schema = Schema::new(container.columns(), dtypes);
+        let schema = Schema::new(container.columns(), dtypes).asking(*features);
         let (places, twins) = columns
             .places(&schema, container, &found, &hive)
             .map_err(|error| error.with_default("file", &found.shown))?;
@@ -132,9 +168,14 @@ impl ColumnKind {
 }
 
 impl TableLayout {
-    fn of(opened: &[(Found, OpenedFile)], hive: &Hive, dtypes: &[(String, Dtype)]) -> Result<Self> {
+    fn of(
+        opened: &[(Found, OpenedFile)],
+        hive: &Hive,
+        dtypes: &[(String, Dtype)],
+        features: Option<&str>,
+    ) -> Result<Self> {
         let (first, file) = &opened[0];
-        let schema = Schema::new(file.container.columns(), dtypes);
+        let schema = Schema::new(file.container.columns(), dtypes).asking(features);
         check_dtypes(&schema, dtypes)?;
         let mut files = Vec::new();
         let mut keys: BTreeMap<&str, LabelKind> = BTreeMap::new();
@@ -148,7 +189,8 @@ impl TableLayout {
             }
             keys.insert(name, hive.kind(name).unwrap_or(LabelKind::Text));
         }
-        for name in schema.names() {
+        // A query takes the fields of a struct from the struct.
+        for name in schema.names_of(|schema, root| features.is_some() || !schema.column(root).is_field) {
             let root = schema.position(name)?;
             // A column that repeats a key is checked against the path and left out.
             if let Some(root) = root.filter(|_| !keys.contains_key(name)) {

@@ -2,10 +2,14 @@
 
 #[cfg(feature = "cli")]
 mod commands;
+#[cfg(feature = "cli")]
+mod convert;
 mod damage;
 mod ipc;
+mod nested;
 mod pt;
 mod tensors;
+mod text;
 pub(crate) mod torch;
 mod values;
 pub(crate) mod write;

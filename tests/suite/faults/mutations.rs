@@ -212,6 +212,21 @@ fn fault_08_damaged_arrow_files_and_streams_are_no_panic() {
     arrays("ipc", "a.arrow", &[]);
 }
 
+#[test]
+fn fault_08_damaged_tables_in_text_are_no_panic() {
+    arrays("csv", "a.csv", &[]);
+}
+
+#[test]
+fn fault_08_damaged_lines_of_json_are_no_panic() {
+    arrays("jsonl", "a.jsonl", &[]);
+}
+
+#[test]
+fn fault_08_damaged_structs_and_lists_of_integers_are_no_panic() {
+    arrays("structs", "a.parquet", &["spark.parquet", "struct.parquet"]);
+}
+
 fn heads(kind: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join(format!("head.{kind}"));

@@ -115,7 +115,7 @@ impl<V: Float> Pages<V> {
             _ => return Ok(None),
         };
         let nulls = column.statistics().and_then(Statistics::null_count_opt).unwrap_or(0);
-        let (Ok(defined @ 0..=3), Ok(rows)) =
+        let (Ok(defined @ 0..=7), Ok(rows)) =
             (u8::try_from(descriptor.max_def_level()), usize::try_from(row_group.num_rows()))
         else {
             return Ok(None);

@@ -84,7 +84,7 @@ fn read(
     let dtypes = [("feature".to_owned(), Dtype::F32)];
     let vectors = Schema::new(file.columns(), &dtypes).vectors(0).expect("a column of vectors");
     let unit = file.row_group(source.clone(), row_group);
-    let mut reader = VectorReader::open(&unit, 0, vectors, (dim, chunk))?;
+    let mut reader = VectorReader::open(&unit, Column::of(&unit.metadata, 0), vectors, (dim, chunk))?;
     if arrow_only {
         reader.batches()?;
     }

@@ -1,0 +1,272 @@
+//! The records of a text, one after the other.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{BufRead as _, BufReader};
+use std::sync::Arc;
+
+use csv::{ByteRecord, Reader, ReaderBuilder};
+
+use super::bytes::{BUFFER, TextBytes, unreadable};
+use super::json::{Value, members};
+use super::kinds::Field;
+use crate::archive::damage::damaged;
+use crate::archive::read_at::ReadAt;
+use crate::error::{Error, Result};
+
+/// The longest record; a vector of a million elements takes some 20 MB.
+const RECORD_LIMIT: usize = 64 << 20;
+
+/// What is too long if a record is.
+const LONG: &str = "a record is too long, perhaps after a quote that is never closed";
+
+/// The most columns of JSON lines, which may have new ones in every line.
+const COLUMN_LIMIT: usize = 1 << 17;
+
+/// How a text is parted into records and fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The byte between fields.
+    Csv(u8),
+    Json,
+}
+
+/// Where a record begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) byte: u64,
+    /// Counted from 1.
+    pub(super) line: u64,
+}
+
+/// The beginning of a file.
+pub(super) const START: Place = Place { byte: 0, line: 1 };
+
+/// Records from some place on.
+pub(super) struct Records {
+    source: Source,
+    /// Where the reader began.
+    start: Place,
+    /// The line of the record in hand.
+    line: u64,
+}
+
+enum Source {
+    Csv { reader: Box<Reader<TextBytes>>, record: ByteRecord, fields: usize },
+    Json(JsonRecords),
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records").field("line", &self.line).finish_non_exhaustive()
+    }
+}
+
+/// Lines of JSON, and the fields of the one in hand.
+struct JsonRecords {
+    reader: BufReader<TextBytes>,
+    next: Place,
+    text: Vec<u8>,
+    /// The number of each name.
+    names: Arc<HashMap<String, usize>>,
+    /// Names that came up while the file was surveyed, in the order in which they did.
+    new: Option<Vec<String>>,
+    /// The values of the fields, one behind the other.
+    values: Vec<u8>,
+    /// Where each column has its value, and whether it is a text.
+    spans: Vec<Option<(usize, usize, bool)>>,
+}
+
+impl Records {
+    /// From `place` on. `columns` are the names of all of them; of CSV only their number counts, and 0 is any number.
+    pub(super) fn open(bytes: &Arc<dyn ReadAt>, form: Form, place: Place, columns: &Columns) -> Self {
+        let text = TextBytes::new(bytes, place.byte, RECORD_LIMIT);
+        let source = match form {
+            Form::Csv(mark) => {
+                let mut builder = ReaderBuilder::new();
+                let builder = builder.has_headers(false).flexible(true).delimiter(mark).buffer_capacity(BUFFER);
+                let reader = Box::new(builder.from_reader(text));
+                Source::Csv { reader, record: ByteRecord::new(), fields: columns.names.len() }
+            }
+            Form::Json => Source::Json(JsonRecords {
+                reader: BufReader::with_capacity(BUFFER, text),
+                next: place,
+                text: Vec::new(),
+                names: columns.numbers.clone(),
+                new: None,
+                values: Vec::new(),
+                spans: vec![None; columns.names.len()],
+            }),
+        };
+        Self { source, start: place, line: place.line }
+    }
+
+    /// The same of a file whose names are to be found.
+    pub(super) fn survey(bytes: &Arc<dyn ReadAt>, form: Form, place: Place, columns: &Columns) -> Self {
+        let mut records = Self::open(bytes, form, place, columns);
+        if let Source::Json(json) = &mut records.source {
+            json.new = Some(Vec::new());
+        }
+        records
+    }
+
+    /// Goes on to the next record; `false` after the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) with the line of a record that has too few or too many fields, or is broken.
+    pub(super) fn next(&mut self) -> Result<bool> {
+        self.line = self.place().line;
+        let line = self.line;
+        match &mut self.source {
+            Source::Csv { reader, record, fields } => {
+                reader.get_mut().begin_record();
+                let more = reader.read_byte_record(record).map_err(|error| match error.into_kind() {
+                    csv::ErrorKind::Io(error) => unreadable(error, LONG).with("line", line),
+                    other => damaged(format!("{other:?}")).with("line", line),
+                })?;
+                if more && *fields > 0 && record.len() != *fields {
+                    return Err(damaged("a line has not as many fields as the header")
+                        .with("line", line)
+                        .with("expected", *fields)
+                        .with("found", record.len()));
+                }
+                Ok(more)
+            }
+            Source::Json(json) => json.next().map_err(|error| error.with_default("line", json.next.line)),
+        }
+    }
+
+    /// The field of a column in the record in hand.
+    pub(super) fn field(&self, column: usize) -> Field<'_> {
+        match &self.source {
+            Source::Csv { record, .. } => match record.get(column).map(<[u8]>::trim_ascii) {
+                None | Some([]) => Field::Null,
+                Some(text) => Field::Plain(text),
+            },
+            Source::Json(json) => match json.spans.get(column).copied().flatten() {
+                None => Field::Null,
+                Some((start, end, true)) => Field::Text(&json.values[start..end]),
+                Some((start, end, false)) => Field::Plain(&json.values[start..end]),
+            },
+        }
+    }
+
+    /// How many fields the record in hand has.
+    pub(super) fn fields(&self) -> usize {
+        match &self.source {
+            Source::Csv { record, .. } => record.len(),
+            Source::Json(json) => json.spans.len(),
+        }
+    }
+
+    /// Where the next record begins.
+    pub(super) fn place(&self) -> Place {
+        match &self.source {
+            Source::Csv { reader, .. } => {
+                let position = reader.position();
+                Place { byte: self.start.byte + position.byte(), line: self.start.line + position.line() - 1 }
+            }
+            Source::Json(json) => json.next,
+        }
+    }
+
+    /// The names that have come up.
+    pub(super) fn new_names(self) -> Vec<String> {
+        match self.source {
+            Source::Json(JsonRecords { new: Some(new), .. }) => new,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Puts the line of the record in hand into an error.
+    pub(super) fn located(&self, error: Error) -> Error {
+        error.with_default("line", self.line)
+    }
+}
+
+impl JsonRecords {
+    fn next(&mut self) -> Result<bool> {
+        loop {
+            self.text.clear();
+            self.reader.get_mut().begin_record();
+            let length = self.reader.read_until(b'\n', &mut self.text).map_err(|error| unreadable(error, LONG))?;
+            if length == 0 {
+                return Ok(false);
+            }
+            if self.next.byte == 0 && self.text.starts_with(b"\xef\xbb\xbf") {
+                self.text.drain(..3);
+            }
+            if self.text.trim_ascii().is_empty() {
+                self.next = Place { byte: self.next.byte + length as u64, line: self.next.line + 1 };
+                continue;
+            }
+            self.read_line()?;
+            self.next = Place { byte: self.next.byte + length as u64, line: self.next.line + 1 };
+            return Ok(true);
+        }
+    }
+
+    fn read_line(&mut self) -> Result<()> {
+        let Self { text, names, new, values, spans, .. } = self;
+        values.clear();
+        spans.fill(None);
+        let mut wrong = None;
+        let read = members(text, &mut |name, value| {
+            let known = names.get(name).copied();
+            let column = match (known, &mut *new) {
+                (Some(column), _) => column,
+                (None, Some(new)) if new.len() < COLUMN_LIMIT => {
+                    let column = new.len();
+                    Arc::make_mut(names).insert(name.to_owned(), column);
+                    new.push(name.to_owned());
+                    spans.push(None);
+                    column
+                }
+                (None, Some(_)) => {
+                    wrong = Some(damaged("its lines have too many names"));
+                    return None;
+                }
+                (None, None) => {
+                    wrong = Some(damaged("a line has a name that was not there before"));
+                    return None;
+                }
+            };
+            let start = values.len();
+            let is_text = match &value {
+                Value::Null => return Some(()),
+                Value::Plain(text) => {
+                    values.extend_from_slice(text);
+                    false
+                }
+                Value::Text(text) => {
+                    values.extend_from_slice(text.as_bytes());
+                    true
+                }
+            };
+            if spans[column].is_some() {
+                wrong = Some(damaged(format!("a line has the name \"{name}\" twice")));
+                return None;
+            }
+            spans[column] = Some((start, values.len(), is_text));
+            Some(())
+        });
+        read.map_err(|broken| {
+            wrong.unwrap_or_else(|| damaged("a line is no object of JSON").with("character", broken.0 + 1))
+        })
+    }
+}
+
+/// The columns of a file by name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Columns {
+    pub(super) names: Vec<String>,
+    numbers: Arc<HashMap<String, usize>>,
+}
+
+impl Columns {
+    pub(super) fn new(names: Vec<String>) -> Self {
+        let numbers = names.iter().cloned().zip(0..).collect();
+        Self { names, numbers: Arc::new(numbers) }
+    }
+}

@@ -11,6 +11,7 @@ use super::pt::Pt;
 use super::read_at::{ReadAt, read_exact_at};
 use super::safetensors::Safetensors;
 use crate::error::Result;
+use crate::objects::without_query;
 
 /// All formats; the first one says what is wrong with files of none.
 const FORMATS: &[&dyn Format] = &[
@@ -38,7 +39,7 @@ pub(super) fn recognise(head: &[u8], tail: &[u8]) -> Option<&'static dyn Format>
 
 /// The format whose extension, in small letters, a file has: it is of that format whatever is in it.
 pub(super) fn named(path: &Path) -> Option<&'static dyn Format> {
-    let extension = path.extension()?.to_string_lossy().to_ascii_lowercase();
+    let extension = without_query(path).extension()?.to_string_lossy().to_ascii_lowercase();
     FORMATS.iter().find(|format| format.extensions().contains(&&*extension)).copied()
 }
 

@@ -345,7 +345,8 @@ pub(super) struct Inspect {
 #[derive(Debug, ClapArgs)]
 pub(super) struct Input {
     /// Files (Parquet, Arrow IPC, .npy, .npz, .safetensors, .pt), directories (hive trees too) or quoted globs; x.npz:X,Y names
-    /// its arrays of features and labels, and x.npy,y.npy the file of labels
+    /// its arrays of features and labels, and x.npy,y.npy the file of labels. All files can be addresses, of states and
+    /// outputs too: s3://, gs://, az://, http(s)://
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<String>,
     /// The vector column, or a quoted pattern of columns that hold one element each, as 'f*' [default: the only one, or one

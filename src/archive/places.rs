@@ -106,7 +106,9 @@ impl Places {
         let unknown = self.unknown(folders);
         for (folder, listed) in unknown.iter().zip(objects::list(&unknown)?) {
             let mut held = Folder::new();
-            listed.iter().for_each(|(path, listed)| held.entry(path.clone()).or_default().add(listed));
+            for (path, listed) in &listed {
+                held.entry(path.clone()).or_default().add(listed);
+            }
             self.listings.borrow_mut().insert(folder.clone(), held);
         }
         Ok(())

@@ -21,22 +21,30 @@ const AT_ONCE: usize = 32;
 /// Folders that are listed each for itself; if there are more, one listing of all of them takes fewer requests.
 const FOLDERS: usize = 1000;
 
-/// Objects by their addresses; `None` was not there.
-type Objects = HashMap<PathBuf, Option<Object>>;
+/// What was at addresses when they were asked for.
+type Objects = HashMap<PathBuf, Seen>;
+
+/// What an answer said of an address.
+#[derive(Clone, Debug)]
+enum Seen {
+    There(Object),
+    Nothing,
+}
 
 fn objects() -> &'static Mutex<Objects> {
     static OBJECTS: OnceLock<Mutex<Objects>> = OnceLock::new();
     OBJECTS.get_or_init(Mutex::default)
 }
 
-/// What this process has learned of an object; the outer `None` is nothing.
-fn known(path: &Path) -> Option<Option<Object>> {
+/// What this process has learned of an address.
+fn known(path: &Path) -> Option<Seen> {
     objects().lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
 }
 
 /// Takes note of an object, or of its absence.
 pub(super) fn learn(path: &Path, object: Option<Object>) {
-    objects().lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), object);
+    let seen = object.map_or(Seen::Nothing, Seen::There);
+    objects().lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), seen);
 }
 
 /// An object as this process has seen it last, or as it is if it has not; `None` if it is not there.
@@ -45,7 +53,11 @@ pub(super) fn learn(path: &Path, object: Option<Object>) {
 ///
 /// Those of [`look`].
 pub(crate) fn seen(path: &Path) -> Result<Option<Object>> {
-    known(path).map_or_else(|| look(path), Ok)
+    match known(path) {
+        Some(Seen::There(object)) => Ok(Some(object)),
+        Some(Seen::Nothing) => Ok(None),
+        None => look(path),
+    }
 }
 
 impl Object {
@@ -87,7 +99,7 @@ pub(crate) fn look(path: &Path) -> Result<Option<Object>> {
 
 /// Whether an object is there, or cannot be asked for.
 pub(crate) fn is_there(path: &Path) -> bool {
-    known(path).flatten().is_some() || look(path).map_or(true, |object| object.is_some())
+    matches!(known(path), Some(Seen::There(_))) || look(path).map_or(true, |object| object.is_some())
 }
 
 /// Where a listing begins.
@@ -129,7 +141,7 @@ impl Start {
         let found = found.into_iter().filter(|meta| meta.location != self.location);
         let found: Vec<_> = found.map(|meta| (self.address.sibling(&meta.location), Object::of(&meta))).collect();
         let mut objects = objects().lock().unwrap_or_else(PoisonError::into_inner);
-        objects.extend(found.iter().map(|(path, object)| (path.clone(), Some(object.clone()))));
+        objects.extend(found.iter().map(|(path, object)| (path.clone(), Seen::There(object.clone()))));
         found
     }
 }

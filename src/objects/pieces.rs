@@ -54,7 +54,8 @@ struct Stream {
 pub(super) struct Pieces {
     size: u64,
     streams: Vec<Stream>,
-    pieces: Vec<Piece>,
+    /// In the order in which they were asked for.
+    asked: Vec<Piece>,
     spent: VecDeque<(u64, Bytes)>,
     /// The end of the last piece that nobody announced, and its length: if the next one follows, it is longer.
     last: (u64, u64),
@@ -85,31 +86,31 @@ impl Pieces {
         if let Some(bytes) = self.spent(offset) {
             return Ok(bytes);
         }
-        let at = match self.pieces.iter().position(|piece| (piece.start..piece.end).contains(&offset)) {
+        let at = match self.asked.iter().position(|piece| (piece.start..piece.end).contains(&offset)) {
             Some(at) => at,
             None => match self.streams.iter().position(|stream| (stream.next..stream.end).contains(&offset)) {
                 Some(stream) => {
                     self.streams[stream].next = offset;
                     self.ask_for(stream, ask)?;
-                    self.pieces.len() - 1
+                    self.asked.len() - 1
                 }
                 None if length > LARGE => {
                     self.announce(offset, offset + length);
                     self.ask_for(self.streams.len() - 1, ask)?;
-                    self.pieces.len() - 1
+                    self.asked.len() - 1
                 }
                 None => return self.unannounced(offset, length, ask),
             },
         };
         // Others are asked for before this one is waited for.
         self.ask_ahead(ask)?;
-        let piece = &mut self.pieces[at];
+        let piece = &mut self.asked[at];
         let bytes = match &piece.content {
             Content::Here(bytes) => bytes.clone(),
             Content::Coming(request) => match request.wait().flatten() {
                 Ok(bytes) => bytes,
                 Err(error) => {
-                    self.pieces.clear();
+                    self.asked.clear();
                     return Err(error);
                 }
             },
@@ -117,7 +118,7 @@ impl Pieces {
         piece.content = Content::Here(bytes.clone());
         let (start, end) = (piece.start, piece.end);
         if offset + length >= end {
-            self.pieces.swap_remove(at);
+            self.asked.swap_remove(at);
             self.spend(start, bytes.clone());
             self.ask_ahead(ask)?;
         }
@@ -160,7 +161,7 @@ impl Pieces {
     }
 
     fn held(&self) -> u64 {
-        self.pieces.iter().map(|piece| piece.end - piece.start).sum()
+        self.asked.iter().map(|piece| piece.end - piece.start).sum()
     }
 
     /// Asks for the next piece of a stream, a short one if much is on its way.
@@ -170,7 +171,7 @@ impl Pieces {
         let most = if has_room { *piece } else { 4 * LEAST };
         let until = (*next + most).min(*end);
         let content = Content::Coming(ask(*next, until)?);
-        self.pieces.push(Piece { start: *next, end: until, content });
+        self.asked.push(Piece { start: *next, end: until, content });
         *next = until;
         Ok(())
     }

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 /// A setting of a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
-    AccessKey,
-    SecretKey,
+    Access,
+    Secret,
     SessionToken,
     Region,
 }
@@ -37,7 +37,7 @@ pub(super) fn settings() -> Result<Vec<(Key, String)>> {
     let mut settings = of_profile(&credentials, &config, profile, named.is_some(), !has_keys)?;
     settings.retain(|(key, _)| match key {
         Key::Region => !has_region,
-        Key::AccessKey | Key::SecretKey | Key::SessionToken => !has_keys,
+        Key::Access | Key::Secret | Key::SessionToken => !has_keys,
     });
     Ok(settings)
 }
@@ -66,28 +66,28 @@ fn of_profile(
         let text = |name: &str| from.get(name).map(|value| (*value).to_owned());
         Some((text("aws_access_key_id")?, text("aws_secret_access_key")?, text("aws_session_token")))
     };
-    match pair(&one).or_else(|| pair(&other)) {
-        Some((access, secret, token)) => {
-            settings.extend([(Key::AccessKey, access), (Key::SecretKey, secret)]);
-            settings.extend(token.map(|token| (Key::SessionToken, token)));
-        }
-        None => {
-            let elsewhere = [
-                ("sso_session", "single sign-on"),
-                ("sso_start_url", "single sign-on"),
-                ("role_arn", "another role"),
-                ("credential_process", "a program"),
-                ("login_session", "aws login"),
-            ];
-            let elsewhere = elsewhere.into_iter().find(|(name, _)| value(name).is_some());
-            if let Some((_, what)) = elsewhere.filter(|_| wants_keys) {
-                return Err(Error::usage(format!("the AWS profile gets its keys by {what}, which only the tool of AWS can do"))
-                    .with("profile", profile)
-                    .help(format!(
-                        "export them, then give the command again: eval \"$(aws configure export-credentials --profile {profile} --format env)\""
-                    )));
-            }
-        }
+    if let Some((access, secret, token)) = pair(&one).or_else(|| pair(&other)) {
+        settings.extend([(Key::Access, access), (Key::Secret, secret)]);
+        settings.extend(token.map(|token| (Key::SessionToken, token)));
+        return Ok(settings);
+    }
+    let elsewhere = [
+        ("sso_session", "single sign-on"),
+        ("sso_start_url", "single sign-on"),
+        ("role_arn", "another role"),
+        ("credential_process", "a program"),
+        ("login_session", "aws login"),
+    ];
+    let elsewhere = elsewhere.into_iter().find(|(name, _)| value(name).is_some());
+    if let Some((_, what)) = elsewhere.filter(|_| wants_keys) {
+        return Err(Error::usage(format!(
+            "the AWS profile gets its keys by {what}, which only the tool of AWS can do"
+        ))
+        .with("profile", profile)
+        .help(format!(
+            "export them, then give the command again: eval \"$(aws configure export-credentials --profile {profile} \
+                 --format env)\""
+        )));
     }
     Ok(settings)
 }
@@ -154,14 +154,10 @@ sso_start_url = https://x
         let text = |pairs: &[(Key, &str)]| -> Vec<(Key, String)> {
             pairs.iter().map(|(key, value)| (*key, (*value).to_owned())).collect()
         };
-        let first = [(Key::Region, "eu-west-1"), (Key::AccessKey, "AKIA1"), (Key::SecretKey, "a/b+c=")];
+        let first = [(Key::Region, "eu-west-1"), (Key::Access, "AKIA1"), (Key::Secret, "a/b+c=")];
         assert_eq!(profile("default").unwrap(), text(&first));
-        let work = [
-            (Key::Region, "us-west-2"),
-            (Key::AccessKey, "AKIA2"),
-            (Key::SecretKey, "two"),
-            (Key::SessionToken, "token=="),
-        ];
+        let work =
+            [(Key::Region, "us-west-2"), (Key::Access, "AKIA2"), (Key::Secret, "two"), (Key::SessionToken, "token==")];
         assert_eq!(profile("work").unwrap(), text(&work));
         assert!(of_profile("", "", "default", false, true).unwrap().is_empty());
     }

@@ -65,8 +65,8 @@ fn make(address: &Address, use_: Use) -> Result<Arc<dyn ObjectStore>> {
                 .with_bucket_name(&address.bucket);
             for (key, value) in profile::settings()? {
                 let key = match key {
-                    profile::Key::AccessKey => AmazonS3ConfigKey::AccessKeyId,
-                    profile::Key::SecretKey => AmazonS3ConfigKey::SecretAccessKey,
+                    profile::Key::Access => AmazonS3ConfigKey::AccessKeyId,
+                    profile::Key::Secret => AmazonS3ConfigKey::SecretAccessKey,
                     profile::Key::SessionToken => AmazonS3ConfigKey::Token,
                     profile::Key::Region => AmazonS3ConfigKey::Region,
                 };

@@ -99,15 +99,13 @@ impl Writing {
     }
 
     fn put_part(&mut self) -> Result<()> {
-        let mut upload = match self.upload.take() {
-            Some(upload) => upload,
-            None => {
-                let (client, location) = (client(&self.address, Use::Writing)?, self.address.location()?);
-                let begun = runtime::begin(async move {
-                    client.put_multipart_opts(&location, PutMultipartOptions::default()).await
-                })?;
-                begun.wait_to_the_end()?.map_err(|error| self.failed(error))?
-            }
+        let mut upload = if let Some(upload) = self.upload.take() {
+            upload
+        } else {
+            let (client, location) = (client(&self.address, Use::Writing)?, self.address.location()?);
+            let options = PutMultipartOptions::default();
+            let begun = runtime::begin(async move { client.put_multipart_opts(&location, options).await })?;
+            begun.wait_to_the_end()?.map_err(|error| self.failed(error))?
         };
         self.size += self.buffer.len() as u64;
         let part = upload.put_part(PutPayload::from(std::mem::take(&mut self.buffer)));

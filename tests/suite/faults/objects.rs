@@ -156,12 +156,15 @@ fn fault_55_a_body_that_breaks_off_is_asked_for_again() {
     assert_eq!(stub.succeed(&place, &[one[0], &web, one[2], one[3]]), place.succeed(&one));
 }
 
+/// Whether a server hangs at a request, after so many ranges and writes.
+type Hangs = fn(&Request, usize, usize) -> bool;
+
 /// Asks a run to stop once the server hangs; returns how long it took to end.
 fn stopped(stub: &Stub, place: &Place, arguments: &[&str], hung: &AtomicUsize) -> (Duration, i32) {
     let mut child = stub.command(place, arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let start = Instant::now();
     while hung.load(Ordering::Relaxed) == 0 {
-        assert!(start.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none(), "it never hung");
+        assert!(start.elapsed() < Duration::from_mins(1) && child.try_wait().unwrap().is_none(), "it never hung");
         std::thread::sleep(Duration::from_millis(10));
     }
     std::thread::sleep(Duration::from_millis(200));
@@ -178,7 +181,7 @@ fn fault_56_an_interrupt_ends_a_run_whose_server_says_nothing() {
     let stub = Stub::start(archive(&place));
     let count = ["accumulate", "s3://b/in", "-o", "s3://b/x.ncst", "--checkpoint-every=0s", "--threads=1", "-q"];
     // At the first request, at a range in the middle, and after some checkpoints.
-    let cases: [(&[&str], fn(&Request, usize, usize) -> bool); 3] = [
+    let cases: [(&[&str], Hangs); 3] = [
         (&MEASURE, |_, _, _| true),
         (&MEASURE, |request, ranges, _| is_range(request) && ranges > 9),
         (&count, |request, _, puts| is_range(request) && puts > 2),
@@ -214,9 +217,9 @@ fn fault_57_what_the_store_refuses_is_said_with_what_mends_it() {
     let place = Place::new();
     let stub = Stub::start(archive(&place));
     let answered = |status: u16, body: &'static str| {
-        stub.before(move |request, _| match request.path.contains('/') || request.method == "GET" {
-            true => Change::Is(Answer::of(status, body)),
-            false => Change::Nothing,
+        stub.before(move |request, _| {
+            let is_of_bucket = !request.path.contains('/') && request.method != "GET";
+            if is_of_bucket { Change::Nothing } else { Change::Is(Answer::of(status, body)) }
         });
     };
     answered(403, "<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>");
@@ -237,9 +240,9 @@ fn fault_57_what_the_store_refuses_is_said_with_what_mends_it() {
     let told = stub.fail(&place, 66, &MEASURE);
     assert!(told.contains("there is no such bucket"), "{told}");
     // Requests that are not signed are for public buckets.
-    stub.before(|request, _| match request.headers.contains_key("authorization") {
-        true => Change::Is(Answer::of(403, "")),
-        false => Change::Nothing,
+    stub.before(|request, _| {
+        let is_signed = request.headers.contains_key("authorization");
+        if is_signed { Change::Is(Answer::of(403, "")) } else { Change::Nothing }
     });
     let mut command = stub.command(&place, &MEASURE);
     let output = command.env("AWS_SKIP_SIGNATURE", "true").output().unwrap();

@@ -49,7 +49,7 @@ fn a_hundred_thousand_objects_are_listed_in_seconds() {
     let lists = count(&stub, |request| request.query.contains_key("list-type"));
     assert!(lists <= 202, "{lists} listings");
     println!("{took:?} for 100,000 objects in {lists} listings");
-    assert!(took < Duration::from_secs(60), "{took:?}");
+    assert!(took < Duration::from_mins(1), "{took:?}");
     // The object comes after two pages of others.
     let rows = stub.succeed(&place, &["measure", "s3://b/flat/*.parquet", "--metrics=nc1_cdnv", "--format=csv"]);
     assert_eq!(rows.lines().count(), 2);

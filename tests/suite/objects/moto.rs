@@ -45,7 +45,7 @@ impl Moto {
         let moto = Self { process, port };
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(60), "the server does not answer");
+            assert!(start.elapsed() < Duration::from_mins(1), "the server does not answer");
             std::thread::sleep(Duration::from_millis(50));
         }
         assert_eq!(send(port, "PUT", "/bucket", &[], b"").0, 200);

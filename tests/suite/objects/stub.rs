@@ -244,20 +244,19 @@ fn list(request: &Request, objects: &Objects) -> Answer {
             break;
         }
         let key = &path[request.path.len() + 1..];
-        last = key.to_owned();
-        match key[prefix.len()..].find('/').filter(|_| !delimiter.is_empty()) {
-            Some(at) => count += usize::from(folders.insert(key[..=prefix.len() + at].to_owned())),
-            None => {
-                count += 1;
-                write!(
-                    xml,
-                    "<Contents><Key>{key}</Key><Size>{}</Size><ETag>{}</ETag>\
-                     <LastModified>2025-11-01T00:00:00.123Z</LastModified></Contents>",
-                    bytes.len(),
-                    tag(bytes).replace('"', "&quot;"),
-                )
-                .unwrap();
-            }
+        key.clone_into(&mut last);
+        if let Some(at) = key[prefix.len()..].find('/').filter(|_| !delimiter.is_empty()) {
+            count += usize::from(folders.insert(key[..=prefix.len() + at].to_owned()));
+        } else {
+            count += 1;
+            write!(
+                xml,
+                "<Contents><Key>{key}</Key><Size>{}</Size><ETag>{}</ETag>\
+                 <LastModified>2025-11-01T00:00:00.123Z</LastModified></Contents>",
+                bytes.len(),
+                tag(bytes).replace('"', "&quot;"),
+            )
+            .unwrap();
         }
     }
     for folder in folders {

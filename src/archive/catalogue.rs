@@ -22,7 +22,8 @@ pub struct File {
     pub path: PathBuf,
     /// The path as the input named it, control characters escaped: for people.
     pub shown: String,
-    /// The path below the input's root, control characters escaped: the same wherever the archive lies.
+    /// The path below the input's root, control characters escaped: the same wherever the archive lies. Keys that braces
+    /// have captured stand before it as directories, and in braces where their values were.
     ///
     /// Names of one archive are distinct.
     pub name: String,
@@ -32,7 +33,7 @@ pub struct File {
     pub modified: SystemTime,
     /// The fingerprint of its container: in Parquet, FNV-1a of the footer's bytes.
     pub footer_hash: u64,
-    /// The hive keys of its path, as written.
+    /// The keys of its path, hive keys and those that braces have captured, as written.
     pub keys: BTreeMap<String, String>,
     /// Bytes of memory that its container takes.
     pub(super) memory: u64,

@@ -58,9 +58,21 @@ pub(super) trait Format: fmt::Debug + Sync {
     ///
     /// Those of [`open`](Self::open); [`Usage`](crate::error::ErrorKind::Usage) if there are no such arrays.
     fn open_arrays(&self, _bytes: &Arc<dyn ReadAt>, _names: &ArrayNames) -> Result<Arc<dyn Container>> {
-        Err(Error::usage("only .npz, .safetensors and .pt files have arrays to choose from")
-            .with("file is", self.what()))
+        Err(no_arrays(self.what()))
     }
+
+    /// The names of its arrays that have more than one number a row, as features do.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open_arrays`](Self::open_arrays).
+    fn feature_arrays(&self, _bytes: &Arc<dyn ReadAt>) -> Result<Vec<String>> {
+        Err(no_arrays(self.what()))
+    }
+}
+
+fn no_arrays(what: &str) -> Error {
+    Error::usage("only .npz, .safetensors and .pt files have arrays to choose from").with("file is", what)
 }
 
 /// The columns of files that do not name them.

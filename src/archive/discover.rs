@@ -1,12 +1,16 @@
 //! Finds the files that inputs lead to, their names and their hive keys.
 
 mod arrays;
+mod captured;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
+pub(super) use self::captured::check_labels;
+use self::captured::{existing_prefix, reached_by_another_way, read, shape_of};
+use super::captures::{Captured, Captures};
 use super::container::Format;
 use super::damage::damaged;
 use super::escape::escaped;
@@ -29,7 +33,10 @@ pub(super) struct Found {
     pub(super) canonical: PathBuf,
     pub(super) shown: String,
     pub(super) name: String,
+    /// Those of its path, and those that braces have captured.
     pub(super) keys: BTreeMap<String, String>,
+    /// Those that braces have captured, and no directory called `key=value` has.
+    pub(super) captured: BTreeMap<String, String>,
 }
 
 /// What the inputs lead to.
@@ -54,6 +61,8 @@ struct Search {
     formats: HashMap<PathBuf, &'static dyn Format>,
     passed: Vec<Passed>,
     warnings: Vec<String>,
+    /// What braces have captured of the path that is being looked through.
+    captured: Captured,
 }
 
 /// All files that the inputs lead to, and the labels of those that have them in other files: in `labels`, or in files that
@@ -83,6 +92,7 @@ pub(super) fn discover(inputs: &[String], labels: Option<&Path>) -> Result<Disco
         }
     }
     distinguish(&mut files);
+    files.iter_mut().for_each(Found::enter_captured);
     files.sort_by(|a, b| natural(&a.name, &b.name).then_with(|| a.canonical.cmp(&b.canonical)));
     if let Some(first) = again.first() {
         let more = if again.len() > 1 { format!(" and {} more", again.len() - 1) } else { String::new() };
@@ -108,13 +118,7 @@ impl Search {
         let input = &*path.to_string_lossy();
         let begun = self.found.len();
         self.expand_path(path, input)?;
-        for found in &mut self.found[begun..] {
-            (found.source.labels, found.source.arrays) = (source.labels.clone(), source.arrays.clone());
-            // Ledgers know features by their file, wherever their labels are.
-            let (arrays, labels) = source.suffixes();
-            found.shown += &escaped(&format!("{arrays}{labels}"));
-            found.name += &escaped(&arrays);
-        }
+        self.name_parts(begun, &source)?;
         self.keep_first_format(begun);
         Ok(())
     }
@@ -143,10 +147,12 @@ impl Search {
         if let Some(help) = foreign::fetching(input) {
             return Err(Error::usage("nckit does not read from there").help(help));
         }
+        let captures = Captures::of_path(input, existing_prefix(input))?;
+        let input = captures.as_ref().map_or(input, Captures::glob);
         if !is_pattern(input) {
             return Err(Error::missing("no such file or directory"));
         }
-        self.expand_pattern(path, input)
+        self.expand_pattern(input, captures.as_ref())
     }
 
     fn expand_address(&mut self, path: &Path, input: &str) -> Result<()> {
@@ -156,8 +162,12 @@ impl Search {
                 return Err(Error::usage("a web server lists no files")
                     .help("name the files one by one, or the bucket behind the server"));
             }
-        } else if is_pattern(input) {
-            return self.expand_pattern(path, input);
+        } else {
+            let captures = Captures::of_path(input, existing_prefix(input))?;
+            let input = captures.as_ref().map_or(input, Captures::glob);
+            if is_pattern(input) {
+                return self.expand_pattern(input, captures.as_ref());
+            }
         }
         if objects::look(path)?.is_some() {
             return self.push(path, path.components().count() - 1);
@@ -176,7 +186,8 @@ impl Search {
         self.check_found(before, "the folder holds no file of features")
     }
 
-    fn expand_pattern(&mut self, path: &Path, input: &str) -> Result<()> {
+    fn expand_pattern(&mut self, input: &str, captures: Option<&Captures>) -> Result<()> {
+        let path = Path::new(input);
         let fixed = path.components().take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy())).count();
         let names_markers = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_'));
         let before = (self.found.len(), self.passed.len());
@@ -184,8 +195,20 @@ impl Search {
         let folders = matches.iter().filter(|path| is_address(path) && self.places.is_folder(path));
         self.places.expect_below(&folders.cloned().collect::<Vec<_>>())?;
         for path in &matches {
-            // The walk through the directory that matches finds it.
-            if path.ancestors().skip(1).any(|above| matches.contains(above)) {
+            let mut above = path.ancestors().skip(1).filter(|above| matches.contains(*above));
+            if let Some(captures) = captures {
+                // Objects that wait to be looked into belong to the name before.
+                self.take_unread()?;
+                let Some(captured) = read(captures, path)? else {
+                    self.pass(path, "its name does not fit the pattern", false);
+                    continue;
+                };
+                if reached_by_another_way(captures, &captured, path, above)? {
+                    continue;
+                }
+                self.captured = captured;
+            } else if above.next().is_some() {
+                // The walk through the directory that matches finds it.
                 continue;
             }
             if is_marker(path) && !names_markers {
@@ -195,6 +218,7 @@ impl Search {
             self.enter_or_take(path, fixed, &mut Ways::default())?;
         }
         self.take_unread()?;
+        self.captured = Captured::default();
         self.check_found(before, "no file of features matches")
     }
 
@@ -396,12 +420,16 @@ impl Search {
             named.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
         let directories = &parts[..parts.len() - 1];
         let first_key = directories.iter().position(|part| hive(part).is_some()).unwrap_or(parts.len());
-        let name = escaped(&parts[fixed.min(first_key).min(directories.len())..].join("/"));
+        let shape = shape_of(path, &parts, &self.captured);
+        let name = escaped(&shape[fixed.min(first_key).min(directories.len())..].join("/"));
         let mut keys: BTreeMap<String, String> = directories.iter().filter_map(|part| hive(part)).collect();
         if let Some(split) = split_of(path, &self.places) {
             keys.entry("split".to_owned()).or_insert(split);
         }
-        self.found.push(Found { source: Source::of(path.to_owned()), canonical, shown, name, keys });
+        let (source, captured) = (Source::of(path.to_owned()), BTreeMap::new());
+        let mut found = Found { source, canonical, shown, name, keys, captured };
+        found.capture(&self.captured.keys)?;
+        self.found.push(found);
         Ok(())
     }
 }
@@ -438,11 +466,12 @@ fn percent_decoded(text: &str) -> String {
 /// Lengthens equal names by more of the canonical paths until all names differ.
 fn distinguish(files: &mut [Found]) {
     loop {
-        let mut times: HashMap<&str, u32> = HashMap::new();
+        let mut times: HashMap<(&BTreeMap<String, String>, &str), u32> = HashMap::new();
         for file in files.iter() {
-            *times.entry(&file.name).or_default() += 1;
+            *times.entry((&file.captured, &file.name)).or_default() += 1;
         }
-        let twice: Vec<usize> = (0..files.len()).filter(|&i| times[files[i].name.as_str()] > 1).collect();
+        let is_twice = |file: &Found| times[&(&file.captured, file.name.as_str())] > 1;
+        let twice: Vec<usize> = (0..files.len()).filter(|&i| is_twice(&files[i])).collect();
         let mut longer = false;
         for i in twice {
             let file = &mut files[i];

@@ -147,7 +147,9 @@ impl Twin {
             .with("key", &name)
             .with("in the path", shown(self.in_path.clone()))
             .with("in the column", shown(in_column.map(Label::to_string)))
-            .help(format!("rename the directory {name}=…, or write the file again without the column {name}")))
+            .help(format!(
+                "rename the directory {name}=… or the key {{{name}}}, or write the file again without the column {name}"
+            )))
     }
 }
 

@@ -5,6 +5,8 @@
 //! SQL. `row_policy` says which rows are used.
 
 mod arrays;
+mod braces;
+mod captures;
 mod catalogue;
 mod choose;
 mod chunk;
@@ -24,6 +26,7 @@ mod grouping;
 mod head;
 mod ipc;
 mod keys;
+mod label_files;
 mod label_text;
 mod labelled;
 mod labels;
@@ -62,6 +65,8 @@ mod zip;
 use crate::batch::Label;
 use crate::error::Result;
 
+#[cfg(feature = "sql")]
+pub(crate) use braces::has_keys;
 pub use catalogue::{File, Planned};
 pub use damage::is_damage;
 pub(crate) use discover::hive_keys;

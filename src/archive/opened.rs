@@ -1,6 +1,6 @@
 //! The archive: its files, columns and units.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::catalogue::{CONTAINER_BYTES, Catalogue, File};
@@ -49,6 +49,7 @@ pub struct Archive {
     pub(super) passed: Vec<Passed>,
     pub(super) ranges: Ranges,
     pub(super) warnings: Vec<String>,
+    pub(super) captured: BTreeSet<String>,
     /// Memory of chunks that were given back.
     pub(super) spare: Mutex<Vec<Values>>,
 }
@@ -137,6 +138,11 @@ impl Archive {
     /// What the user should know, as files named twice.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// The keys that braces in the inputs have captured.
+    pub fn captured(&self) -> impl Iterator<Item = &str> {
+        self.captured.iter().map(String::as_str)
     }
 
     /// Whether the pages of a file carry checksums, from the first one of its vectors.

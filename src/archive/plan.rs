@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use super::catalogue::{CHANGED, Catalogue, File, Pinned, Planned};
-use super::discover::{Discovered, Found, discover};
+use super::discover::{Discovered, Found, check_labels, discover};
 use super::duplicates::refuse_duplicates;
 use super::escape::escaped;
 use super::file_columns::{FileColumns, KeyOrigin};
@@ -25,7 +25,8 @@ impl Archive {
     /// Finds the files, chooses the columns, lists the units.
     ///
     /// An input is a file, a directory or a pattern; `x.npz:FEATURES,LABELS` names arrays of a file, and `x.npy,y.npy` a
-    /// second file with the labels. Directories are searched for files of all formats, which are known by their names or
+    /// second file with the labels. Braces in a pattern capture keys, as in `run_{run}/epoch_{epoch}.npy`; in the file of
+    /// labels they are filled. Directories are searched for files of all formats, which are known by their names or
     /// else by what is in them, hidden files and those that begin with an underscore aside; directories called
     /// `key=value` are hive keys, wherever in a path.
     ///
@@ -64,6 +65,8 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     let hive = Hive::of(&found);
     let mut filters = Filter::all(&request.filters);
     let found = select(found, &hive, &mut filters)?;
+    check_labels(&found)?;
+    let captured = found.iter().flat_map(|found| found.captured.keys().cloned()).collect();
     let mut bad_files = Vec::new();
     let mut bad_names = Vec::new();
     let mut builder = ArchiveBuilder::new(&found, hive, filters, request)?;
@@ -76,7 +79,7 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
         Ok(())
     })?;
     bad_names.sort();
-    builder.archive(BesideData { bad_names, bad_files, passed, warnings })
+    builder.archive(BesideData { bad_names, bad_files, passed, warnings, captured })
 }
 
 /// What was found beside the files that are read.
@@ -86,6 +89,7 @@ struct BesideData {
     bad_files: Vec<(String, String)>,
     passed: Vec<Passed>,
     warnings: Vec<String>,
+    captured: BTreeSet<String>,
 }
 
 /// Takes files without rows out of the keys wherever they would change which keys there are or what kind of values they
@@ -109,6 +113,7 @@ fn reopen(planned: &[Planned], request: &Request) -> Result<Archive> {
         shown: file.shown.clone(),
         name: file.name.clone(),
         keys: file.keys.clone(),
+        captured: BTreeMap::new(),
     };
     let found: Vec<Found> = planned.iter().map(found).collect();
     // The plan knows the files of labels.
@@ -174,7 +179,7 @@ impl<'a> ArchiveBuilder<'a> {
     /// Finishes the archive.
     fn archive(self, seen: BesideData) -> Result<Archive> {
         let Self { request, planner, plan: Listing { files, columns, units, ranges }, empty, .. } = self;
-        let BesideData { bad_names, bad_files, mut passed, warnings } = seen;
+        let BesideData { bad_names, bad_files, mut passed, warnings, captured } = seen;
         let Some(planner) = planner else {
             return Err(match empty.first() {
                 None => Error::missing("no file can be read").with("bad files", bad_files.len()),
@@ -229,6 +234,7 @@ impl<'a> ArchiveBuilder<'a> {
             passed,
             ranges,
             warnings,
+            captured,
         })
     }
 }

@@ -197,7 +197,7 @@ impl Pooled {
             PooledBy::Path => format!("one group pools {count} values of {key} ({shown}): --group-by {key} parts them"),
             PooledBy::Name => format!(
                 "one group pools files that differ in {key} ({shown}) by their names: name those that belong together, or \
-                 put them into directories {key}=… for --group-by {key}"
+                 write {{{key}}} into INPUT where it stands, for --group-by {key}"
             ),
             PooledBy::Column => {
                 let (least, greatest) = (escaped(&values[0]), escaped(&values[count - 1]));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 use std::{fs, io};
 
+use super::braces::{has_keys, last_outside};
 use super::container::{ArrayNames, Container, Format};
 use super::escape::escaped;
 use super::formats::{self, HEAD};
@@ -46,7 +47,7 @@ impl Source {
         if whole.path.symlink_metadata().is_ok() {
             return Ok(whole);
         }
-        if let Some((path, names)) = input.rsplit_once(':')
+        if let Some((path, names)) = last_outside(input, ':').map(|at| (&input[..at], &input[at + 1..]))
             && [".npz", ".safetensors", ".pt", ".pth"]
                 .iter()
                 .any(|extension| path.to_ascii_lowercase().ends_with(extension))
@@ -69,7 +70,7 @@ impl Source {
                 }),
             };
         }
-        if let Some((path, labels)) = input.rsplit_once(',')
+        if let Some((path, labels)) = last_outside(input, ',').map(|at| (&input[..at], &input[at + 1..]))
             && is_label_file(labels)
             && !path.is_empty()
         {
@@ -108,6 +109,16 @@ impl Source {
         let Some(labels) = &self.labels else { return Ok((bytes, version)) };
         let (labels, of_labels) = read_at::open(labels).map_err(|error| error.with("labels", shown(labels)))?;
         Ok((Arc::new(TwoFiles::new(bytes, labels)), version.and(of_labels)))
+    }
+
+    /// The names of those arrays of its first file that may be features.
+    ///
+    /// # Errors
+    ///
+    /// Those of opening it; [`Usage`](crate::error::ErrorKind::Usage) if files of its format have no arrays to choose from.
+    pub(super) fn feature_arrays(&self) -> Result<Vec<String>> {
+        let (bytes, _) = read_at::open(&self.path)?;
+        formats::of(&bytes, &self.path)?.feature_arrays(&bytes)
     }
 
     /// Bytes of memory that its container takes.
@@ -216,7 +227,7 @@ pub(crate) fn has_labels_apart(input: &str) -> bool {
     Source::parse(input).is_ok_and(|source| source.labels.is_some())
 }
 
-/// The file of labels that was named.
+/// The file of labels that was named, or a path with keys in braces, which are filled when the features are found.
 fn label_file(text: &str) -> Result<PathBuf> {
     if objects::is_address(Path::new(text)) {
         return match objects::look(Path::new(text))? {
@@ -226,6 +237,7 @@ fn label_file(text: &str) -> Result<PathBuf> {
     }
     match fs::metadata(text) {
         Ok(_) => Ok(PathBuf::from(text)),
+        Err(_) if has_keys(text) => Ok(PathBuf::from(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(Error::missing("there is no such file of labels").with("labels", escaped(text)).caused_by(error))
         }

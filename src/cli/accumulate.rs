@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::args::{Accumulate, Display};
+use super::command_line::quoted;
 use super::console::{Console, bytes, count, counted};
 use super::measure::{
-    describe_columns, device_text, dry_run, memory_text, plan_text, time, use_threads, warn_of_failures,
+    describe_columns, describe_keys, device_text, dry_run, memory_text, plan_text, time, use_threads, warn_of_failures,
 };
 use super::progress::{Stopping, watched};
-use crate::archive::{File, commands_terminal};
+use crate::archive::File;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Device;
 use crate::metrics::Selection;
@@ -22,6 +23,7 @@ pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, cons
     use_threads(&args.machine, task.scatter, console)?;
     if args.dry_run {
         let accumulation = CheckpointedPass::begin(&task, None)?;
+        describe_keys(accumulation.archive(), console);
         return dry_run(&accumulation.summary(), &accumulation.estimate());
     }
     let path = &args.output;
@@ -129,24 +131,6 @@ fn resume_command(typed: &[OsString], saved: bool) -> String {
         words.push("--resume".to_owned());
     }
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
-}
-
-/// A word, quoted for a shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+%@{}".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else if word.contains(commands_terminal) {
-        let code = |c: char| match c {
-            '\'' | '\\' => format!("\\{c}"),
-            c if c.is_ascii_control() => format!("\\x{:02x}", c as u32),
-            c if commands_terminal(c) => format!("\\U{:08x}", c as u32),
-            c => c.to_string(),
-        };
-        format!("$'{}'", word.chars().map(code).collect::<String>())
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 #[cfg(test)]

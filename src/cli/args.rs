@@ -26,7 +26,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Read features and print every metric of every group.
+    /// Read features and print the metrics of every group.
     #[command(after_help = MEASURE_EXAMPLES)]
     Measure(Box<Measure>),
     /// Describe an archive or a state file: columns, dimensions, classes, groups, and what measuring would take.
@@ -48,8 +48,21 @@ pub(super) enum Verb {
     #[cfg(feature = "sql")]
     #[command(after_help = super::sql::args::EXAMPLES)]
     Sql(Box<super::sql::args::Sql>),
+    /// Explain metrics: formula, range, direction, paper, needs, and why a value may be missing.
+    #[command(after_help = METRICS_EXAMPLES)]
+    Metrics(Metrics),
     /// Measure how fast each part of a run is on this machine, beside what bounds it.
     Bench(Bench),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Metrics {
+    /// Metrics or families; without any, all are listed
+    #[arg(value_name = "KEY")]
+    pub(super) words: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -79,7 +92,10 @@ const MEASURE_EXAMPLES: &str = "\
 Examples:
   nckit measure features.parquet
   nckit measure train_features.npy --labels train_labels.npy
+  nckit measure archive --group-by layer,epoch -o collapse.html
   nckit measure 'archive/**/*.parquet' --group-by layer,epoch --metrics nc1,nc2 -o collapse.csv
+  nckit measure 'feats/{run}/epoch_{epoch}.npy' --labels 'labels/{run}.npy' --group-by run,epoch \\
+      --head 'ckpt/{run}/e{epoch}.safetensors:fc'
   nckit measure archive --where split=train --group-by epoch --head 'heads/epoch={epoch}.safetensors:fc' \\
       --decisions 'archive?split=test' --ood 'archive?split=ood'
   nckit measure archive --group-by layer --head fc.npy,bias.npy --head-for layer=h3 --class-names config.json
@@ -92,6 +108,12 @@ Examples:
   nckit inspect features.parquet
   nckit inspect archive --group-by layer,epoch
   nckit inspect all.ncst";
+
+const METRICS_EXAMPLES: &str = "\
+Examples:
+  nckit metrics
+  nckit metrics nc1_pinv nc2_etf_error
+  nckit metrics nc5 --json";
 
 const ACCUMULATE_EXAMPLES: &str = "\
 Examples:
@@ -147,7 +169,7 @@ pub(super) struct Measure {
 #[derive(Debug, ClapArgs)]
 pub(super) struct Further {
     /// The classifier: Parquet, .safetensors[:KEY], .pt[:KEY], or weight.npy[,bias.npy]; `{epoch}` becomes the group's epoch as its
-    /// directory writes it, `{epoch:03}` pads it to three digits
+    /// path writes it, `{epoch:03}` pads it to three digits
     #[arg(long, value_name = "FILE[:KEY]", help_heading = "Classifier and further rows")]
     pub(super) head: Option<String>,
     /// Where a head without a column `class` has the row of a class: at its `label`, `one-based` (its label − 1), by the
@@ -167,10 +189,11 @@ pub(super) struct Further {
     /// The head is stored as dimension × class
     #[arg(long, requires = "head", help_heading = "Classifier and further rows")]
     pub(super) head_transposed: bool,
-    /// Rows whose decisions are compared (NC4), `PATH[?key=value&…]` [default of measure: the rows of INPUT]
+    /// Rows whose decisions are compared (NC4), `PATH[?key=value&…]`, with keys in braces as in INPUT [default of measure: the
+    /// rows of INPUT]
     #[arg(long, value_name = "INPUT", help_heading = "Classifier and further rows")]
     pub(super) decisions: Option<String>,
-    /// Out-of-distribution rows (NC5), `PATH[?key=value&…]`
+    /// Out-of-distribution rows (NC5), `PATH[?key=value&…]`, with keys in braces as in INPUT
     #[arg(long, value_name = "INPUT", help_heading = "Classifier and further rows")]
     pub(super) ood: Option<String>,
 }
@@ -178,7 +201,8 @@ pub(super) struct Further {
 /// Which metrics, and how they are defined.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Conventions {
-    /// Families (nc1 nc2 gnc2 nc3 nc4 nc5 hug mse) or single keys [default: all that the inputs allow]
+    /// Families (nc1 nc2 gnc2 nc3 nc4 nc5 hug mse), single keys, or all [default: a headline of about ten in a table, else all
+    /// that the inputs allow]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Metrics")]
     pub(super) metrics: Vec<String>,
     /// Leave out classes with fewer rows [default: 2 for CDNV and class variances, 1 for all others]
@@ -218,7 +242,8 @@ pub(super) struct Outputs {
 /// Where the result goes.
 #[derive(Debug, ClapArgs)]
 pub(super) struct ResultFlags {
-    /// Also write the result to this file, in the format of its extension: json, ndjson, csv, md or parquet
+    /// Also write the result to this file, in the format of its extension: json, ndjson, csv, md, html (a page
+    /// with figures) or parquet
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) output: Vec<PathBuf>,
     /// Replace existing outputs; they keep their mode, and their owner where the system permits it
@@ -318,7 +343,8 @@ pub(super) struct Verify {
     /// State files
     #[arg(required = true, value_name = "STATE")]
     pub(super) states: Vec<PathBuf>,
-    /// Compare these files, directories or patterns with the ledger, by their sizes and footers
+    /// Compare these files, directories or patterns with the ledger, by their sizes and footers; keys in braces as when they
+    /// were counted
     #[arg(long, value_name = "INPUT", num_args = 1..)]
     pub(super) inputs: Vec<String>,
     /// Read all rows again and compare them as well, by their digests
@@ -345,8 +371,9 @@ pub(super) struct Inspect {
 #[derive(Debug, ClapArgs)]
 pub(super) struct Input {
     /// Files (Parquet, Arrow IPC, .npy, .npz, .safetensors, .pt), directories (hive trees too) or quoted globs; x.npz:X,Y names
-    /// its arrays of features and labels, and x.npy,y.npy the file of labels. All files can be addresses, of states and
-    /// outputs too: s3://, gs://, az://, http(s)://
+    /// its arrays of features and labels, and x.npy,y.npy the file of labels. Braces in a name capture keys for --group-by and
+    /// --where: 'run_{run}/epoch_{epoch}.npy'; `{epoch:03}` is a number of three digits. All files can be addresses, of states
+    /// and outputs too: s3://, gs://, az://, http(s)://
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<String>,
     /// The vector column, or a quoted pattern of columns that hold one element each, as 'f*' [default: the only one, or one
@@ -357,10 +384,11 @@ pub(super) struct Input {
     #[arg(long, value_name = "TYPE", requires = "features", value_parser = dtype, help_heading = "Rows")]
     pub(super) dtype: Option<Dtype>,
     /// The label column, or a file with one label a row: .npy, Parquet, CSV or text [default: a column with a well-known
-    /// name; of .npy features the file beside them, as train_labels.npy of train_features.npy]
+    /// name; of .npy features the file beside them, as train_labels.npy of train_features.npy]; 'labels/{run}.npy' is filled
+    /// with the keys of each file of features
     #[arg(long, value_name = "COL|FILE", help_heading = "Rows")]
     pub(super) labels: Option<String>,
-    /// Columns or hive keys whose values make the groups
+    /// Columns, hive keys or keys captured by braces whose values make the groups
     #[arg(long, value_name = "KEYS", value_delimiter = ',', help_heading = "Rows")]
     pub(super) group_by: Vec<String>,
     /// Read only rows whose key has this value; different keys must all match, one key matches any of its values

@@ -1,8 +1,10 @@
 //! `nckit finish`.
 
+use std::ffi::OsString;
 use std::time::Instant;
 
 use super::args::{Display, Finish};
+use super::command_line::command_line;
 use super::console::{Console, bytes, counted};
 use super::measure::{time, use_threads, warn_of_failures};
 use super::merge;
@@ -12,10 +14,10 @@ use crate::archive::Request;
 use crate::error::Result;
 use crate::pipeline::{self, Rounding};
 
-pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result<()> {
+pub(super) fn run(args: &Finish, typed: &[OsString], display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&[], Request::default(), Rounding::default(), parts, &args.machine)?;
-    let mut targets = Targets::new(&args.outputs)?;
+    let mut targets = Targets::new(&args.outputs, &args.conventions.metrics)?;
     use_threads(&args.machine, true, console)?;
     let states = merge::read(&args.states, args.allow_duplicates)?;
     let (used, _) = states.ledger.rows();
@@ -36,7 +38,7 @@ pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result
         console.fact("plan", &format!("{} of further rows", bytes(finish.bytes())));
     }
     let start = Instant::now();
-    let report = watched(display, finish.bytes(), Stopping::AtOnce, |watch| {
+    let mut report = watched(display, finish.bytes(), Stopping::AtOnce, |watch| {
         targets.scored(&group_by, finish.label_kind(), |score| finish.run_scored(watch, score))
     })?;
     if let Some(device) = finish.device() {
@@ -44,5 +46,6 @@ pub(super) fn run(args: &Finish, display: &Display, console: &Console) -> Result
     }
     warn_of_failures(&finish.device_failures(), console);
     time(start, finish.bytes(), console);
+    report.command = Some(command_line(typed));
     targets.write(&report, display, console)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::args::Inspect;
 use super::console::{Console, bytes, count, counted};
-use super::measure::{memory_text, passed_over, time_text, use_threads};
+use super::measure::{key_text, memory_text, passed_over, time_text, use_threads};
 use super::{stdout, verify};
 use crate::archive::{Archive, Request, escaped};
 use crate::batch::Label;
@@ -105,16 +105,7 @@ fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
     );
     let keys: BTreeSet<&String> = archive.files().iter().flat_map(|file| file.keys.keys()).collect();
     for key in keys {
-        // Numbers come first, in their order.
-        let values: BTreeSet<(i64, &String)> = archive
-            .files()
-            .iter()
-            .filter_map(|file| file.keys.get(key))
-            .map(|value| (value.parse().unwrap_or(i64::MAX), value))
-            .collect();
-        let shown: Vec<&str> = values.iter().take(8).map(|(_, value)| value.as_str()).collect();
-        let more = if values.len() > shown.len() { format!(", … ({} values)", values.len()) } else { String::new() };
-        line("key", format!("{key} = {}{more}", shown.join(", ")));
+        line("key", key_text(archive, key));
     }
     if !group_by.is_empty() {
         line("groups", count(counts.len() as u64));

@@ -1,8 +1,11 @@
 //! `nckit measure`.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use super::args::{Display, Exactness, Machine, Measure};
+use super::command_line::command_line;
 use super::console::{Console, bytes, count, counted};
 use super::outputs::{Targets, describe_heads, job};
 use super::progress::{Stopping, watched};
@@ -11,10 +14,10 @@ use crate::archive::Archive;
 use crate::error::{Error, Result};
 use crate::pipeline::{Plan, Resources, Rounding, Summary};
 
-pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Result<()> {
+pub(super) fn run(args: &Measure, typed: &[OsString], display: &Display, console: &Console) -> Result<()> {
     let parts = (&args.further, &args.conventions, &args.outputs);
     let job = job(&args.input.inputs, args.input.request()?, args.exactness.rounding(), parts, &args.machine)?;
-    let mut targets = Targets::new(&args.outputs)?;
+    let mut targets = Targets::new(&args.outputs, &args.conventions.metrics)?;
     use_threads(&args.machine, true, console)?;
     let plan = Plan::new(job)?;
     targets.refuse_inputs(plan.inputs())?;
@@ -40,7 +43,7 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     console.detail("device", &device_text(&summary));
 
     let start = Instant::now();
-    let report = watched(display, summary.bytes, Stopping::AtOnce, |watch| {
+    let mut report = watched(display, summary.bytes, Stopping::AtOnce, |watch| {
         targets.scored(&args.input.group_by, plan.archive().label_kind(), |score| plan.run_scored(watch, score))
     })?;
     if let Some(device) = plan.second_device() {
@@ -48,6 +51,7 @@ pub(super) fn run(args: &Measure, display: &Display, console: &Console) -> Resul
     }
     warn_of_failures(&plan.device_failures(), console);
     time(start, summary.bytes, console);
+    report.command = Some(command_line(typed));
     targets.write(&report, display, console)
 }
 
@@ -136,8 +140,31 @@ pub(super) fn describe_columns(archive: &Archive, console: &Console) {
         Some(labels) => console.fact("labels", &format!("{}   {}   ({})", labels.name, labels.kind, labels.why)),
         None => console.fact("labels", "none"),
     }
+    describe_keys(archive, console);
     passed_over(archive, console);
     archive.warnings().iter().for_each(|warning| console.warn(warning));
+}
+
+/// Says what braces have captured.
+pub(super) fn describe_keys(archive: &Archive, console: &Console) {
+    let keys: Vec<String> = archive.captured().map(|key| key_text(archive, key)).collect();
+    if !keys.is_empty() {
+        console.fact("keys", &format!("{}   (captured)", keys.join(" · ")));
+    }
+}
+
+/// A key of the paths with the first of its values, as they are written.
+pub(super) fn key_text(archive: &Archive, key: &str) -> String {
+    // Numbers come first, in their order.
+    let values: BTreeSet<(i64, &String)> = archive
+        .files()
+        .iter()
+        .filter_map(|file| file.keys.get(key))
+        .map(|value| (value.parse().unwrap_or(i64::MAX), value))
+        .collect();
+    let shown: Vec<&str> = values.iter().take(8).map(|(_, value)| value.as_str()).collect();
+    let more = if values.len() > shown.len() { format!(", … ({} values)", values.len()) } else { String::new() };
+    format!("{key} = {}{more}", shown.join(", "))
 }
 
 /// Names files that lie among the inputs and are not read: each of them with `--verbose`, else in one line.

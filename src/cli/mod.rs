@@ -3,11 +3,13 @@
 mod accumulate;
 mod args;
 mod bench;
+mod command_line;
 mod console;
 mod finish;
 mod inspect;
 mod measure;
 mod merge;
+mod metrics;
 mod outputs;
 mod progress;
 #[cfg(feature = "sql")]
@@ -43,14 +45,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let console = Console::new(&args.display);
     let work = AssertUnwindSafe(|| match &args.verb {
-        Verb::Measure(measure) => measure::run(measure, &args.display, &console).map(|()| true),
+        Verb::Measure(measure) => measure::run(measure, &typed, &args.display, &console).map(|()| true),
         Verb::Inspect(inspect) => inspect::run(inspect, &console).map(|()| true),
         Verb::Accumulate(accumulate) => accumulate::run(accumulate, &typed, &args.display, &console).map(|()| true),
         Verb::Merge(merge) => merge::run(merge, &console).map(|()| true),
-        Verb::Finish(finish) => finish::run(finish, &args.display, &console).map(|()| true),
+        Verb::Finish(finish) => finish::run(finish, &typed, &args.display, &console).map(|()| true),
         Verb::Verify(verify) => verify::run(verify, &console),
         #[cfg(feature = "sql")]
         Verb::Sql(sql) => sql::run(sql, &args.display, &console).map(|()| true),
+        Verb::Metrics(metrics) => metrics::run(metrics).map(|()| true),
         Verb::Bench(bench) => bench::run(bench, &console).map(|()| true),
     });
     // Decoders may panic on damaged files, and the reader turns that into an error. Any other panic is a bug, which is

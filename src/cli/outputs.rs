@@ -19,6 +19,8 @@ use crate::store::{Output, refuse_inputs};
 /// The files that will be written. Nobody else can write them in the meantime.
 pub(super) struct Targets<'a> {
     flags: &'a Outputs,
+    /// Whether a table shows the headline only.
+    headline: bool,
     files: Vec<(Output, Format, Contents)>,
     scores: Option<Output>,
 }
@@ -32,7 +34,7 @@ enum Contents {
 
 impl<'a> Targets<'a> {
     /// Reserves all files to be written, before the first row is read.
-    pub(super) fn new(args: &'a Outputs) -> Result<Self> {
+    pub(super) fn new(args: &'a Outputs, metrics: &[String]) -> Result<Self> {
         let groups = args.result.output.iter().map(|path| (path, Contents::Groups));
         let classes = args.per_class.iter().map(|path| (path, Contents::Classes));
         let asked: Vec<_> = groups.chain(classes).collect();
@@ -43,13 +45,20 @@ impl<'a> Targets<'a> {
                 .with("file", path.display())
                 .help("--scores FILE.parquet"));
         }
+        if let Some(path) =
+            args.per_class.as_ref().filter(|path| Format::from_path(path).is_ok_and(|it| it == Format::Html))
+        {
+            return Err(Error::usage("classes are not written as a page")
+                .with("file", path.display())
+                .help("--per-class FILE.csv"));
+        }
         let paths: Vec<&Path> = asked.iter().map(|(path, _)| path.as_path()).chain(args.scores.as_deref()).collect();
         let mut outputs = Output::reserve_all(&paths, args.result.overwrite)?;
         let scores = args.scores.as_ref().and_then(|_| outputs.pop());
         let files = outputs.into_iter().zip(formats).zip(asked);
         let files = files.map(|((file, format), (_, contents))| (file, format, contents));
-        let targets = Self { flags: args, files: files.collect(), scores };
-        if targets.stdout().is_some() {
+        let targets = Self { flags: args, headline: metrics.is_empty(), files: files.collect(), scores };
+        if args.stdout().is_some() {
             stdout::open()?;
         }
         Ok(targets)
@@ -91,17 +100,26 @@ impl<'a> Targets<'a> {
                 Contents::Classes => report.write_per_class(*format, out, Style::default()),
             })?;
         }
-        let Some(format) = self.stdout() else { return Ok(()) };
+        let Some(format) = self.flags.stdout() else { return Ok(()) };
         let colour = wants_color(display.color, std::io::stdout().is_terminal());
         let mut text = Vec::new();
-        report.write(format, &mut text, Style { width: Some(width()), colour })?;
+        report.write(format, &mut text, Style { width: Some(width()), colour, headline: self.headline })?;
         stdout::write(&text)
     }
+}
 
+impl Outputs {
     /// The format of standard output, if anything goes there.
     fn stdout(&self) -> Option<Format> {
-        let written = !self.flags.result.output.is_empty();
-        stdout_format(self.flags.result.format, std::io::stdout().is_terminal(), written)
+        stdout_format(self.result.format, std::io::stdout().is_terminal(), !self.result.output.is_empty())
+    }
+
+    /// The metrics that the flag asks for; without it, those of the headline if nothing but a table is written.
+    fn selection(&self, metrics: &[String]) -> Result<Selection> {
+        if metrics.is_empty() && self.result.output.is_empty() && self.stdout() == Some(Format::Table) {
+            return Ok(Selection::headline());
+        }
+        Selection::parse(metrics)
     }
 }
 
@@ -134,7 +152,7 @@ pub(super) fn job(
         head_rules: head_rules(further, outputs)?,
         decisions: further.decisions.as_deref().map(RowSource::parse),
         ood: further.ood.as_deref().map(RowSource::parse),
-        selection: Selection::parse(&conventions.metrics)?,
+        selection: outputs.selection(&conventions.metrics)?,
         options,
         extras: Extras { per_class: outputs.per_class.is_some(), worst_pairs: outputs.worst_pairs },
         rounding,

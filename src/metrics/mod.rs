@@ -31,7 +31,7 @@ pub use measure::{ROUNDED, measure};
 pub use nc4::of_decisions;
 pub use nc5::neco_projection;
 pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, OodMean, Options};
-pub use selection::Selection;
+pub use selection::{HEADLINE, Selection};
 pub use spectrum::{Spectrum, spectrum};
 
 use crate::batch::Label;

@@ -4,6 +4,24 @@ use super::catalogue::{Card, Family, Need, cards};
 use super::{Extras, Needs, Normaliser, Options};
 use crate::error::{Error, Result, did_you_mean};
 
+/// The metrics of a first look, which answer the five questions; NC5 where there are out-of-distribution rows.
+pub const HEADLINE: [&str; 11] = [
+    "nc1_pinv",
+    "nc1_cdnv",
+    "nc1_cdnv_q50",
+    "nc2_equinorm_cv",
+    "nc2_equiangular_std",
+    "nc2_etf_error",
+    "nc3_duality_error",
+    "nc4_agreement",
+    "ncc_accuracy",
+    "nc5_ortho_dev",
+    "nc5_neco_auroc",
+];
+
+/// Stands for all metrics that cost no read of their own.
+const ALL: &str = "all";
+
 /// The metrics that were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
@@ -28,7 +46,12 @@ impl Default for Selection {
 }
 
 impl Selection {
-    /// The metrics of these families and keys; the default if there are no words.
+    /// The [`HEADLINE`] metrics.
+    pub fn headline() -> Self {
+        Self::of(|card| if HEADLINE.contains(&card.key) { Choice::Taken } else { Choice::Left })
+    }
+
+    /// The metrics of these families and keys; the default if there are no words, and for the word `all`.
     ///
     /// A word may hold several, separated by commas. A family leaves out what costs a read of its own
     /// ([`Card::by_name_only`]).
@@ -45,12 +68,12 @@ impl Selection {
         let mut selection = Self::of(|_| Choice::Left);
         for word in words {
             let family = Family::ALL.into_iter().find(|family| family.name() == word);
-            let mut known = family.is_some();
+            let mut known = family.is_some() || word == ALL;
             for (card, choice) in cards().iter().zip(&mut selection.choices) {
                 if card.key == word {
                     *choice = Choice::Named;
                     known = true;
-                } else if Some(card.family) == family && !card.by_name_only {
+                } else if (Some(card.family) == family || word == ALL) && !card.by_name_only {
                     *choice = (*choice).max(Choice::Taken);
                 }
             }
@@ -149,6 +172,17 @@ mod tests {
         let left: Vec<&str> = cards().iter().map(|card| card.key).filter(|key| !parse(&[]).contains(key)).collect();
         assert_eq!(left, ["nc1_cdnv_directional", "hug_intra"]);
         assert_eq!(parse(&["", " , "]), Selection::default());
+        assert_eq!(parse(&["all"]), Selection::default());
+        assert!(parse(&["all", "hug_intra"]).contains("hug_intra"));
+    }
+
+    #[test]
+    fn the_headline_is_of_metrics_that_are_there() {
+        let mut headline: Vec<&str> = Selection::headline().keys().collect();
+        let mut keys = HEADLINE;
+        headline.sort_unstable();
+        keys.sort_unstable();
+        assert_eq!(headline, keys);
     }
 
     #[test]

@@ -206,6 +206,7 @@ pub(super) fn report(
     }
     groups.sort_by(|a, b| a.key.iter().map(|(_, value)| value).cmp(b.key.iter().map(|(_, value)| value)));
     Ok(Report {
+        command: None,
         options: evaluation.job.options,
         settings: evaluation.settings(of_rows),
         remarks: evaluation.heads.as_ref().map(Heads::afterthoughts).unwrap_or_default(),

@@ -70,6 +70,7 @@ impl<'a> AnswerWriter<'a> {
     /// # Errors
     ///
     /// [`Io`](crate::error::ErrorKind::Io) if `out` cannot be written to; its source is the [`std::io::Error`].
+    /// [`Usage`](crate::error::ErrorKind::Usage) for [`Format::Html`].
     pub fn new(mut out: Out<'a>, schema: &Schema, style: AnswerStyle) -> Result<Self> {
         let schema = Arc::new(unique(schema));
         let AnswerStyle { format, style, conventions, describe } = style;
@@ -77,6 +78,7 @@ impl<'a> AnswerWriter<'a> {
         let body = match format {
             Format::Table => drawn(out, Box::new(move |records: &Records| table::answer(records, style))),
             Format::Markdown => drawn(out, Box::new(markdown::answer)),
+            Format::Html => return Err(Error::usage("an answer of SQL is not written as a page").help("use md or csv")),
             Format::Json => {
                 let options: Map<String, Value> = conventions.into_iter().collect();
                 let begin = format!(

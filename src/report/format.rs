@@ -20,6 +20,8 @@ pub enum Format {
     Csv,
     /// GitHub's tables.
     Markdown,
+    /// A page with tables and figures.
+    Html,
     /// One typed row per record.
     Parquet,
 }
@@ -31,11 +33,14 @@ pub struct Style {
     pub width: Option<usize>,
     /// Whether escape sequences may colour it.
     pub colour: bool,
+    /// Whether a table of metrics shows the [`HEADLINE`](crate::metrics::HEADLINE) only, so that it fits a screen.
+    pub headline: bool,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 6] = [Self::Table, Self::Json, Self::Ndjson, Self::Csv, Self::Markdown, Self::Parquet];
+    pub const ALL: [Self; 7] =
+        [Self::Table, Self::Json, Self::Ndjson, Self::Csv, Self::Markdown, Self::Html, Self::Parquet];
 
     /// Its name, as in `--format`.
     pub const fn name(self) -> &'static str {
@@ -45,6 +50,7 @@ impl Format {
             Self::Ndjson => "ndjson",
             Self::Csv => "csv",
             Self::Markdown => "markdown",
+            Self::Html => "html",
             Self::Parquet => "parquet",
         }
     }
@@ -57,6 +63,7 @@ impl Format {
             Self::Ndjson => &["ndjson", "jsonl"],
             Self::Csv => &["csv"],
             Self::Markdown => &["md"],
+            Self::Html => &["html"],
             Self::Parquet => &["parquet"],
         }
     }
@@ -64,7 +71,7 @@ impl Format {
     /// Whether it is text, so that a terminal or a pipe can take it.
     pub const fn is_text(self) -> bool {
         match self {
-            Self::Table | Self::Json | Self::Ndjson | Self::Csv | Self::Markdown => true,
+            Self::Table | Self::Json | Self::Ndjson | Self::Csv | Self::Markdown | Self::Html => true,
             Self::Parquet => false,
         }
     }
@@ -105,9 +112,10 @@ mod tests {
             Format::Ndjson => 2,
             Format::Csv => 3,
             Format::Markdown => 4,
-            Format::Parquet => 5,
+            Format::Html => 5,
+            Format::Parquet => 6,
         };
-        assert_eq!(Format::ALL.map(place), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(Format::ALL.map(place), [0, 1, 2, 3, 4, 5, 6]);
     }
 
     #[test]
@@ -119,12 +127,13 @@ mod tests {
             ("a.csv", Format::Csv),
             ("a.parquet", Format::Parquet),
             ("a.md", Format::Markdown),
+            ("a.html", Format::Html),
         ] {
             assert_eq!(Format::from_path(Path::new(path)).unwrap(), format);
         }
         for path in ["csv", "a.table", "a."] {
             let error = Format::from_path(Path::new(path)).unwrap_err();
-            assert_eq!(error.advice(), Some("use one of .json, .ndjson, .csv, .md, .parquet"), "{path}");
+            assert_eq!(error.advice(), Some("use one of .json, .ndjson, .csv, .md, .html, .parquet"), "{path}");
         }
     }
 }

@@ -82,6 +82,7 @@ fn by_metric(group: &GroupReport) -> TextTable {
         body,
         tail: tail.into_iter().filter(|column| column.cells.iter().any(|cell| !cell.is_empty())).collect(),
         gaps: (1..families.len()).filter(|&row| families[row] != families[row - 1]).collect(),
+        ..TextTable::default()
     }
 }
 
@@ -143,7 +144,7 @@ fn worst_pairs(report: &Report) -> Option<TextTable> {
     })
 }
 
-fn label(label: &crate::batch::Label) -> String {
+pub(super) fn label(label: &crate::batch::Label) -> String {
     escaped(&label.to_string())
 }
 

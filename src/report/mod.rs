@@ -1,4 +1,4 @@
-//! Named numbers with reasons, and the formats in which they are written: table, JSON, CSV, Markdown, Parquet.
+//! Named numbers with reasons, and the formats in which they are written: table, JSON, CSV, Markdown, HTML, Parquet.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,6 +9,8 @@ mod answer;
 mod columns;
 mod csv;
 mod format;
+mod headline;
+mod html;
 mod json;
 mod layout;
 mod markdown;
@@ -16,6 +18,7 @@ mod notes;
 mod parquet;
 mod records;
 mod scores;
+mod svg;
 mod table;
 mod text;
 mod text_table;
@@ -25,6 +28,8 @@ pub use self::columns::Describe;
 pub use self::format::{Format, Style};
 use self::records::Records;
 pub use self::scores::{ScoreWriter, Scored};
+#[cfg(feature = "cli")]
+pub(crate) use self::text::wrapped;
 use crate::archive::Skipped;
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -39,6 +44,8 @@ pub struct Report {
     pub settings: BTreeMap<&'static str, String>,
     /// Remarks from the run that may change how its numbers are read.
     pub remarks: Vec<String>,
+    /// The command that made it, as it was typed.
+    pub command: Option<String>,
     /// Names of classes, by their labels.
     pub class_names: BTreeMap<Label, String>,
     /// One entry per group, sorted by key.
@@ -70,7 +77,8 @@ pub struct GroupReport {
 impl Report {
     /// Writes the metrics of all groups.
     ///
-    /// A table or Markdown is for reading: it shows a few digits, and why a metric has no number. JSON holds everything. The
+    /// A table, Markdown or a page of HTML is for reading: it shows a few digits, and why a metric has no number. JSON holds
+    /// everything. The
     /// other formats hold one flat record per group: its keys, `rows`, `classes`, `dim`, `dropped_classes`, `flags` (joined
     /// by `;`), and a column per metric. A group key with the name of another column gets the prefix `key_`.
     ///
@@ -84,6 +92,7 @@ impl Report {
             Format::Json => json::report(self),
             Format::Ndjson => json::lines(&Records::of_groups(self)),
             Format::Csv => csv::records(&Records::of_groups(self), true)?,
+            Format::Html => html::report(self)?,
             Format::Parquet => return put(out, &parquet::records(&Records::of_groups(self), &self.conventions())?),
         };
         put(out, text.as_bytes())
@@ -99,6 +108,7 @@ impl Report {
         let text = match format {
             Format::Table => table::records(&records, style),
             Format::Markdown => markdown::records(&records),
+            Format::Html => return Err(Error::usage("classes are not written as a page").help("use csv or parquet")),
             Format::Json => json::classes(self, &records),
             Format::Ndjson => json::lines(&records),
             Format::Csv => csv::records(&records, true)?,

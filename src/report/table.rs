@@ -6,7 +6,8 @@ use super::Report;
 use super::format::Style;
 use super::layout::Layout;
 use super::records::Records;
-use super::text_table::{Align, TextColumn, TextTable};
+use super::text::wrapped;
+use super::text_table::{Align, TextColumn, TextTable, Trend};
 
 /// A rule below the header, and lines between groups of columns.
 const LINES: TableStyle = TableStyle::new()
@@ -24,13 +25,13 @@ const RESET: &str = "\x1b[0m";
 
 /// The whole report.
 pub(super) fn report(report: &Report, style: Style) -> String {
-    let layout = Layout::of(report);
+    let layout = if style.headline { Layout::headline(report) } else { Layout::of(report) };
     let mut parts: Vec<String> = layout.title.iter().map(|title| format!(" {title}\n")).collect();
     parts.extend(layout.tables.iter().map(|text_table| draw(text_table, style)));
     if !layout.notes.is_empty() {
         let notes = layout.notes.iter().map(|note| {
             let colour = if note.warning { YELLOW } else { DIM };
-            painted(&wrapped(&note.text, style.width.unwrap_or(NOTE_WIDTH)), colour, style)
+            painted(&wrapped(&note.text, style.width.unwrap_or(NOTE_WIDTH), [" ", "   "]), colour, style)
         });
         parts.push(notes.collect());
     }
@@ -48,30 +49,53 @@ pub(super) fn answer(records: &Records, style: Style) -> String {
 }
 
 fn draw(text_table: &TextTable, style: Style) -> String {
-    let rows =
-        text_table.keys.iter().chain(&text_table.body).chain(&text_table.tail).map(|column| column.cells.len()).max();
-    let rows = rows.unwrap_or(0);
-    let body = text_table.body.iter().map(TextColumn::padded).collect::<Vec<_>>();
+    let all = || text_table.keys.iter().chain(&text_table.body).chain(&text_table.tail);
+    let rows = all().map(|column| column.cells.len()).max().unwrap_or(0);
+    let heads = all().map(TextColumn::head_lines).max().unwrap_or(1);
+    let trends = &text_table.trends;
+    let below = |columns: &[TextColumn], cell: fn(&Trend, usize) -> Option<&String>| -> Vec<TextColumn> {
+        let extended = columns.iter().enumerate().map(|(at, column)| {
+            let mut column = column.clone();
+            column.head = column.deep_head(heads);
+            column.cells.extend(trends.iter().map(|trend| cell(trend, at).cloned().unwrap_or_default()));
+            column
+        });
+        extended.collect()
+    };
+    let keys = below(&text_table.keys, |trend, at| trend.keys.get(at));
+    let whole_tail = below(&text_table.tail, |_, _| None);
+    let mut body = text_table.body.iter().map(|column| column.padded(heads)).collect::<Vec<_>>();
     let widths = body.iter().map(|lines| lines[0].chars().count()).collect::<Vec<_>>();
+    for (at, (lines, width)) in body.iter_mut().zip(&widths).enumerate() {
+        lines.extend(trends.iter().map(|trend| format!("{:<width$}", trend.body[at])));
+    }
+    let rows = rows + trends.len();
     // A column has a space on either side, and a line divides two columns.
     let taken = |columns: &[TextColumn]| match columns {
         [] => 0,
-        columns => 1 + width(&table(&columns.iter().collect::<Vec<_>>(), rows, &[])),
+        columns => 1 + width(&table(&columns.iter().collect::<Vec<_>>(), rows, &[]), heads),
     };
-    let room = style.width.map_or(usize::MAX, |width| width.saturating_sub(taken(&text_table.keys) + 2));
+    let room = style.width.map_or(usize::MAX, |width| width.saturating_sub(taken(&keys) + 2));
     let mut blocks =
         text_table.title.iter().map(|title| painted(&format!(" {title}\n"), BOLD, style)).collect::<Vec<_>>();
-    for (at, block) in text_table.blocks(&widths, room, taken(&text_table.tail)).into_iter().enumerate() {
-        let line =
-            |row: usize| body[block.clone()].iter().map(|lines| lines[row].as_str()).collect::<Vec<_>>().join("  ");
-        let middle = TextColumn::names(&line(0), (1..=rows).map(line).collect());
-        let tail = if at == 0 { text_table.tail.as_slice() } else { &[] };
+    for (at, block) in text_table.blocks(&widths, room, taken(&whole_tail)).into_iter().enumerate() {
+        let line = |line: usize| {
+            let mut text = String::new();
+            for (at, lines) in block.clone().zip(&body[block.clone()]) {
+                text += if at > block.start { text_table.gap(at) } else { "" };
+                text += &lines[line];
+            }
+            text
+        };
+        let head = (0..heads).map(line).collect::<Vec<_>>().join("\n");
+        let middle = TextColumn::names(&head, (heads..heads + rows).map(line).collect());
+        let tail = if at == 0 { whole_tail.as_slice() } else { &[] };
         let middle = (!block.is_empty()).then_some(&middle);
-        let columns = text_table.keys.iter().chain(middle).chain(tail).collect::<Vec<_>>();
+        let columns = keys.iter().chain(middle).chain(tail).collect::<Vec<_>>();
         let text = table(&columns, rows, &text_table.gaps).trim_fmt();
         let mut lines = text.lines();
-        let head = lines.next().map(|line| painted(&format!("{line}\n"), BOLD, style));
-        blocks.push(head.into_iter().chain(lines.map(|line| format!("{line}\n"))).collect());
+        let head: String = lines.by_ref().take(heads).map(|line| painted(&format!("{line}\n"), BOLD, style)).collect();
+        blocks.push([head].into_iter().chain(lines.map(|line| format!("{line}\n"))).collect());
     }
     match text_table.title {
         Some(_) => blocks.remove(0) + &blocks.join("\n"),
@@ -97,30 +121,9 @@ fn table(columns: &[&TextColumn], rows: usize, gaps: &[usize]) -> Table {
     table
 }
 
-/// The width of a table. Characters of its rule are one column wide, whatever the cells hold.
-fn width(table: &Table) -> usize {
-    table.lines().nth(1).map_or(0, |rule| rule.chars().count())
-}
-
-/// Breaks a text between words and indents the further lines.
-fn wrapped(text: &str, width: usize) -> String {
-    let mut lines = String::new();
-    let mut line = String::from(" ");
-    let mut fresh = true;
-    for word in text.split(' ') {
-        if !fresh && line.chars().count() + 1 + word.chars().count() > width {
-            lines.push_str(&line);
-            lines.push('\n');
-            line = String::from("   ");
-            fresh = true;
-        }
-        if !fresh {
-            line.push(' ');
-        }
-        line.push_str(word);
-        fresh = false;
-    }
-    lines + &line + "\n"
+/// The width of a table with so many lines of heads. Characters of its rule are one column wide, whatever the cells hold.
+fn width(table: &Table, heads: usize) -> usize {
+    table.lines().nth(heads).map_or(0, |rule| rule.chars().count())
 }
 
 /// Colours each line separately, so that colours end with their line in a pager that cuts lines.

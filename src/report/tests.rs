@@ -8,7 +8,7 @@ use super::*;
 use crate::archive::Skipped;
 use crate::metrics::{ClassRow, Measured, Pair, ROUNDED};
 
-const PLAIN: Style = Style { width: Some(100), colour: false };
+const PLAIN: Style = Style { width: Some(100), colour: false, headline: false };
 
 fn number(key: &'static str, value: f64) -> Measured {
     Measured { key, value: Some(value), floor: None, reason: None, flags: Vec::new(), counts: Vec::new() }
@@ -35,6 +35,7 @@ fn report(groups: Vec<GroupReport>) -> Report {
         options: Options::default(),
         settings: BTreeMap::new(),
         remarks: Vec::new(),
+        command: None,
         class_names: BTreeMap::new(),
         groups,
         bad_files: Vec::new(),
@@ -245,7 +246,7 @@ fn a_single_group_has_a_line_per_metric() {
 fn nothing_is_cut_however_narrow_the_terminal() {
     let report = everything(5);
     for width in [60, 80, 100, 200] {
-        let table = text(&report, Format::Table, Style { width: Some(width), colour: false });
+        let table = text(&report, Format::Table, Style { width: Some(width), ..PLAIN });
         let longest = table.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(longest <= width, "{longest} > {width}");
         for card in crate::metrics::cards() {
@@ -255,9 +256,9 @@ fn nothing_is_cut_however_narrow_the_terminal() {
         }
     }
     // No room for anything: a metric a block.
-    let table = text(&report, Format::Table, Style { width: Some(1), colour: false });
+    let table = text(&report, Format::Table, Style { width: Some(1), ..PLAIN });
     assert_eq!(table.lines().filter(|line| line.starts_with(" layer")).count(), crate::metrics::cards().len());
-    let table = text(&report, Format::Table, Style { width: None, colour: false });
+    let table = text(&report, Format::Table, Style { width: None, ..PLAIN });
     assert_eq!(table.lines().filter(|line| line.starts_with(" layer")).count(), 1);
 }
 
@@ -458,4 +459,99 @@ fn a_closed_pipe_can_be_told_from_other_failures() {
     let error = two_epochs().write(Format::Csv, &mut Closed, PLAIN).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().downcast_ref::<std::io::Error>().unwrap();
     assert_eq!(source.kind(), std::io::ErrorKind::BrokenPipe);
+}
+
+const HEADLINE: Style = Style { headline: true, ..PLAIN };
+
+/// Three epochs of each of several layers.
+fn layers(layers: usize) -> Report {
+    let keys = |at: usize| {
+        let layer = Label::Text(format!("h{}", at / 3).into());
+        [("layer", layer), ("epoch", Label::Int([0, 9, 4000][at % 3]))]
+    };
+    let metrics = |at: usize| {
+        let value = [2.113, 0.1, 0.000_747][at % 3];
+        vec![number("nc1_pinv", value), number("nc1_vci", value), nothing("nc3_duality_error", "no_head")]
+    };
+    report((0..3 * layers).map(|at| group(&keys(at), metrics(at))).collect())
+}
+
+#[test]
+fn a_headline_shows_a_few_metrics_and_how_they_develop() {
+    let shown = text(&layers(2), Format::Table, HEADLINE);
+    let expected = " 10 classes · dim 64 · 1,257 rows each
+
+       │        │ nc1 pinv
+ layer │  epoch │ ↓
+───────┼────────┼───────────
+ h0    │      0 │ 2.113
+ h0    │      9 │ 0.1000
+ h0    │   4000 │ 0.0007470
+ h1    │      0 │ 2.113
+ h1    │      9 │ 0.1000
+ h1    │   4000 │ 0.0007470
+ h0    │ 0…4000 │ █▅▁
+ h1    │ 0…4000 │ █▅▁
+
+ no classifier (--head): nc3_duality_error
+ ▁█ least to greatest over epoch, on a logarithmic scale from a hundredfold on
+";
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn a_headline_fits_a_screen() {
+    let shown = text(&layers(40), Format::Table, HEADLINE);
+    assert!(shown.lines().count() < 40, "{shown}");
+    assert!(shown.contains(" …     │") && shown.contains("… 96 groups more"), "{shown}");
+    assert!(shown.contains("h0 ") && shown.contains("h39") && !shown.contains("h20"), "{shown}");
+    // A file has all of them.
+    assert_eq!(text(&layers(40), Format::Csv, HEADLINE).lines().count(), 121);
+}
+
+#[test]
+fn a_headline_keeps_what_differs_between_groups() {
+    let mut report = layers(1);
+    report.groups[0].rows = 3;
+    report.groups[1].measurements.metrics[2] = number("nc3_duality_error", 0.5);
+    let shown = text(&report, Format::Table, HEADLINE);
+    assert!(shown.contains("rows") && shown.contains("0.5000"), "{shown}");
+    assert!(shown.contains("— no head: nc3_duality_error (2 of 3 groups)"), "{shown}");
+}
+
+#[test]
+fn a_page_holds_its_numbers_and_no_markup_of_others() {
+    let mut report = layers(4);
+    report.command = Some("nckit measure '<script>'".to_owned());
+    for group in &mut report.groups {
+        group.key[0].0 = "</script><b>".to_owned();
+    }
+    let page = text(&report, Format::Html, PLAIN);
+    assert_eq!(page, text(&report, Format::Html, PLAIN));
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
+    assert_eq!(page.matches("<script").count(), 1, "the records");
+    assert_eq!(page.matches("</script").count(), 1);
+    assert!(!page.contains("<b>") && !page.contains("src="), "{page}");
+    // One plot a metric that has a value, and a map of the headline.
+    assert_eq!(page.matches("<svg ").count(), 3);
+    let records = page.split("id=\"records\">\n").nth(1).unwrap().split("</script").next().unwrap();
+    assert_eq!(records.lines().count(), 12);
+    let first: Value = serde_json::from_str(records.lines().next().unwrap()).unwrap();
+    assert_eq!((first["nc1_pinv"].as_f64(), &first["</script><b>"]), (Some(2.113), &Value::from("h0")));
+    let csv = page.split("charset=utf-8,").nth(1).unwrap().split('"').next().unwrap();
+    assert!(csv.contains("%3C%2Fscript%3E%3Cb%3E,epoch,rows"), "{csv}");
+}
+
+#[test]
+fn a_large_page_stays_below_a_megabyte() {
+    let names = crate::metrics::cards();
+    let groups = (0..1200).map(|at| {
+        let key = [("layer", Label::Int(at / 50)), ("epoch", Label::Int(at % 50))];
+        let value = |number: usize| (number as f64 + 1.1) / (at as f64 + 1.3);
+        group(&key, names.iter().enumerate().map(|(number, card)| self::number(card.key, value(number))).collect())
+    });
+    let report = report(groups.collect());
+    let page = text(&report, Format::Html, PLAIN);
+    assert!(page.len() < 1_000_000, "{}", page.len());
+    assert!(page.contains("Without a figure") && page.contains("-o FILE.csv has all"));
 }

@@ -70,6 +70,28 @@ pub(super) fn words(code: &str) -> String {
     code.replace('_', " ")
 }
 
+/// Breaks a text between words into lines of `width` characters. They begin with `indents`, of the first line and of the
+/// others.
+pub(crate) fn wrapped(text: &str, width: usize, indents: [&str; 2]) -> String {
+    let mut lines = String::new();
+    let mut line = String::from(indents[0]);
+    let mut fresh = true;
+    for word in text.split(' ') {
+        if !fresh && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push_str(&line);
+            lines.push('\n');
+            line = String::from(indents[1]);
+            fresh = true;
+        }
+        if !fresh {
+            line.push(' ');
+        }
+        line.push_str(word);
+        fresh = false;
+    }
+    lines + &line + "\n"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,10 +17,23 @@ pub(super) struct TextTable {
     pub(super) tail: Vec<TextColumn>,
     /// Rows with a gap before them.
     pub(super) gaps: Vec<usize>,
+    /// Rows below the others.
+    pub(super) trends: Vec<Trend>,
+    /// Whether columns of a section have one space between them, and sections two.
+    pub(super) close: bool,
+}
+
+/// How the numbers of a series of rows develop: a row of pictures, one below each column of the body.
+#[derive(Clone, Debug)]
+pub(super) struct Trend {
+    /// A cell for each of the first columns that identify a row.
+    pub(super) keys: Vec<String>,
+    pub(super) body: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct TextColumn {
+    /// One line, or several.
     pub(super) head: String,
     pub(super) cells: Vec<String>,
     pub(super) align: Align,
@@ -75,11 +88,22 @@ impl TextColumn {
         Self { head: escaped(&column.name), cells, align, section: 0 }
     }
 
-    /// The head and the cells, padded to one width; assumes that every character is one column wide.
-    pub(super) fn padded(&self) -> Vec<String> {
+    /// The lines of the head.
+    pub(super) fn head_lines(&self) -> usize {
+        self.head.split('\n').count()
+    }
+
+    /// A head of so many lines, the upper ones empty if it has fewer.
+    pub(super) fn deep_head(&self, lines: usize) -> String {
+        "\n".repeat(lines.saturating_sub(self.head_lines())) + &self.head
+    }
+
+    /// The lines of a head of `head_lines` lines and the cells, padded to one width; assumes that every character is one
+    /// column wide.
+    pub(super) fn padded(&self, head_lines: usize) -> Vec<String> {
         let places = |text: &str| text.find(['.', 'e']).unwrap_or_else(|| text.chars().count());
         let most = self.cells.iter().map(|cell| places(cell)).max().unwrap_or(0);
-        let mut lines = vec![self.head.clone()];
+        let mut lines: Vec<String> = self.deep_head(head_lines).split('\n').map(str::to_owned).collect();
         lines.extend(self.cells.iter().map(|cell| match self.align {
             Align::Point => format!("{}{cell}", " ".repeat(most - places(cell))),
             Align::Left | Align::Right => cell.clone(),
@@ -115,7 +139,7 @@ impl TextTable {
         let names = records.columns.iter().take_while(|column| !column.cells.are_floats()).count();
         let mut room = width.map_or(usize::MAX, |width| width / 2);
         let fits = |column: &&TextColumn| {
-            let taken = column.padded().first().map_or(0, |head| head.chars().count() + 3);
+            let taken = column.padded(1).first().map_or(0, |head| head.chars().count() + 3);
             let left = room.checked_sub(taken);
             room = left.unwrap_or(0);
             left.is_some()
@@ -125,11 +149,18 @@ impl TextTable {
         Self { keys: columns, body, ..Self::default() }
     }
 
-    /// Splits `body` into blocks. Columns of `widths[i]` characters, with two characters between them, stay within `room`
+    /// What stands between a column of the body and the one before it.
+    pub(super) fn gap(&self, at: usize) -> &'static str {
+        let is_close = self.close && at > 0 && self.body[at].section == self.body[at - 1].section;
+        if is_close { " " } else { "  " }
+    }
+
+    /// Splits `body` into blocks. Columns of `widths[i]` characters, with their gaps between them, stay within `room`
     /// characters if possible, less `tail` in the first block. Blocks end between sections rather than within one.
     pub(super) fn blocks(&self, widths: &[usize], room: usize, tail: usize) -> Vec<std::ops::Range<usize>> {
         let total = |range: std::ops::Range<usize>| {
-            widths[range.clone()].iter().sum::<usize>() + 2 * range.len().saturating_sub(1)
+            let gaps = range.clone().skip(1).map(|at| self.gap(at).len()).sum::<usize>();
+            widths[range].iter().sum::<usize>() + gaps
         };
         let mut blocks: Vec<std::ops::Range<usize>> = Vec::new();
         let mut start = 0;

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// A file, recognised wherever it lies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceFile {
-    /// The path below the input's root.
+    /// The path below the input's root, behind the keys that braces have captured.
     pub name: String,
     /// Bytes.
     pub size: u64,

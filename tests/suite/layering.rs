@@ -35,8 +35,10 @@ const OWNERS: [(&str, &[&str]); 16] = [
 ];
 
 /// The same inside `archive`; its `mod` names them all.
-const ARCHIVE: [&str; 53] = [
+const ARCHIVE: [&str; 56] = [
     "escape",
+    "braces",
+    "captures",
     "dtype",
     "damage",
     "read_at",
@@ -63,6 +65,7 @@ const ARCHIVE: [&str; 53] = [
     "label_text",
     "labelled",
     "wide",
+    "label_files",
     "source",
     "places",
     "siblings",

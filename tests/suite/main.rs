@@ -5,6 +5,8 @@ mod accuracy;
 mod archives;
 mod arrays;
 #[cfg(feature = "cli")]
+mod captures;
+#[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "cuda")]
 mod cuda;

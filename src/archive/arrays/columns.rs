@@ -92,6 +92,11 @@ impl StoredArray {
         self.role(false) == Role::Single
     }
 
+    /// Whether it has more than one value a row, or may have: not all arrays are read.
+    pub(in crate::archive) fn may_be_features(&self) -> bool {
+        !self.is_single() && (self.element.is_none() || !self.shape.is_empty())
+    }
+
     /// `layers` says whether a third dimension, the first one, may be that of layers.
     fn role(&self, layers: bool) -> Role {
         let Some(element) = self.element.filter(|element| element.width() > 0) else { return Role::Unusable };

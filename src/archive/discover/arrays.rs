@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use super::{Found, Search};
 use crate::archive::container::Format;
 use crate::archive::escape::escaped;
+use crate::archive::label_files::filled;
 use crate::archive::many;
 use crate::archive::places::Places;
 use crate::archive::siblings::labels_beside;
 use crate::archive::source::Source;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 impl Search {
     /// Of the files that a search has found, keeps those of the format that comes first.
@@ -30,13 +31,16 @@ impl Search {
     /// Finds the labels of files that have none of their own.
     pub(super) fn find_labels(&mut self, labels: Option<&Path>) -> Result<()> {
         let mut used: HashSet<PathBuf> = HashSet::new();
+        let mut is_asked = labels.is_none();
         let mut beside: Vec<(String, String)> = Vec::new();
         for found in &mut self.found {
             let source = &mut found.source;
             let has_labels =
                 source.labels.is_some() || source.arrays.as_ref().is_some_and(|names| names.labels.is_some());
             if let Some(labels) = labels.filter(|_| !has_labels) {
-                source.labels = Some(labels.to_owned());
+                let labels = filled(labels, &found.keys).map_err(|error| error.with_default("file", &found.shown))?;
+                source.labels = Some(labels);
+                is_asked = true;
             } else if !has_labels && source.arrays.is_none() && is_one_array(source) {
                 source.labels = labels_beside(&source.path, &self.places)?;
                 let shown = source.labels.iter().map(|labels| escaped(&labels.to_string_lossy()));
@@ -45,6 +49,10 @@ impl Search {
             used.extend(source.labels.iter().filter_map(|labels| Places::canonical(labels).ok()));
             // What was passed over is known by its path as the search found it.
             used.extend(source.labels.iter().cloned());
+        }
+        if let Some(labels) = labels.filter(|_| !is_asked) {
+            return Err(Error::usage("--labels names a file, but every INPUT names labels of its own")
+                .with("labels", escaped(&labels.to_string_lossy())));
         }
         let (labels, features): (Vec<Found>, Vec<Found>) =
             std::mem::take(&mut self.found).into_iter().partition(|found| used.contains(&found.canonical));

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::template::{self, Spelling, Spellings};
+use crate::archive::braces;
 use crate::archive::read_at::is_file;
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -13,6 +14,8 @@ use crate::objects::without_query;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadSource {
     text: String,
+    /// Whether there is a file with these braces in its name.
+    is_literal: bool,
 }
 
 /// The head of one group.
@@ -58,7 +61,7 @@ impl Format {
 }
 
 impl HeadSource {
-    /// Checks the placeholders; the files are looked for later.
+    /// Checks the placeholders; the files are looked for later, but for one with braces in its own name.
     ///
     /// # Errors
     ///
@@ -67,24 +70,27 @@ impl HeadSource {
         if text.is_empty() {
             return Err(Error::usage("the head has no file"));
         }
-        template::check(text)?;
-        Ok(Self { text: text.to_owned() })
+        let is_literal = braces::has_keys(text) && has_braces_in_its_name(text);
+        if !is_literal {
+            braces::check("head", text)?;
+        }
+        Ok(Self { text: text.to_owned(), is_literal })
     }
 
     /// The placeholders, in order: group keys whose values the path needs.
     pub fn keys(&self) -> Vec<&str> {
-        template::keys(&self.text)
+        if self.is_literal { Vec::new() } else { braces::keys(&self.text) }
     }
 
     /// The head of the group of this key. A path that exists as a whole is a file, even with colons in it.
     ///
-    /// A number stands in the path as directories write it (`spellings`), or, where there is no such file, without
-    /// leading zeros.
+    /// A number stands in the path as the paths of the features write it (`spellings`), or, where there is no such file,
+    /// without leading zeros.
     ///
     /// # Errors
     ///
     /// [`Usage`](crate::error::ErrorKind::Usage) if the group has no such key, a value is not the name of one file or
-    /// directory, or directories write a number in two ways and there is a file for each.
+    /// directory, or these write a number in two ways and there is a file for each.
     pub fn fill(&self, key: &[(String, Label)], spellings: &Spellings) -> Result<HeadPath> {
         let written = (0..spellings.ways(key)).map(|way| self.filled(key, Spelling::Written(spellings, way)));
         let mut written = written.collect::<Result<Vec<_>>>()?;
@@ -93,7 +99,7 @@ impl HeadSource {
         match (there.next(), there.next()) {
             (Some(path), None) => return Ok(path.clone()),
             (Some(one), Some(other)) => {
-                return Err(Error::usage("directories write a number in two ways, and there is a head for each")
+                return Err(Error::usage("paths write a number in two ways, and there is a head for each")
                     .with("file", one)
                     .with("other", other)
                     .help("{key:03} in the path of the head says how many digits it has"));
@@ -105,8 +111,11 @@ impl HeadSource {
     }
 
     fn filled(&self, key: &[(String, Label)], spelling: Spelling<'_>) -> Result<HeadPath> {
-        let path = |text: &str| template::fill_path(text, key, spelling).map(PathBuf::from);
-        let tensor = template::last_colon(&self.text).map(|at| (&self.text[..at], &self.text[at + 1..]));
+        let path = |text: &str| {
+            let filled = if self.is_literal { Ok(text.to_owned()) } else { template::fill_path(text, key, spelling) };
+            filled.map(PathBuf::from)
+        };
+        let tensor = braces::last_outside(&self.text, ':').map(|at| (&self.text[..at], &self.text[at + 1..]));
         let tensor = tensor.filter(|(file, _)| Format::of(file).is_some());
         let whole = path(&self.text);
         if let Ok(whole) = &whole
@@ -118,14 +127,22 @@ impl HeadSource {
             return Ok(HeadPath { weights: path(&format!("{weights}.npy"))?, bias: Some(path(bias)?), key: None });
         }
         match tensor {
-            Some((file, tensor)) => Ok(HeadPath {
-                weights: path(file)?,
-                bias: None,
-                key: Some(template::fill_name(tensor, key, spelling)?).filter(|tensor| !tensor.is_empty()),
-            }),
+            Some((file, tensor)) => {
+                let tensor =
+                    if self.is_literal { tensor.to_owned() } else { template::fill_name(tensor, key, spelling)? };
+                Ok(HeadPath { weights: path(file)?, bias: None, key: Some(tensor).filter(|tensor| !tensor.is_empty()) })
+            }
             None => Ok(HeadPath { weights: whole?, bias: None, key: None }),
         }
     }
+}
+
+/// Whether the text names a file as it stands, which has braces in its name.
+fn has_braces_in_its_name(text: &str) -> bool {
+    let before = |mark: &str| text.rfind(mark).map(|at| &text[..at]);
+    let weights = before(".npy,").map(|weights| format!("{weights}.npy"));
+    let files = [Some(text.to_owned()), before(":").map(str::to_owned), weights];
+    files.into_iter().flatten().any(|file| braces::has_keys(&file) && Path::new(&file).is_file())
 }
 
 impl fmt::Display for HeadSource {

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::archive::braces::{self, is_component, padded};
 use crate::archive::discover::hive;
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::{Error, Result};
 
-/// Numbers as directories write them: `003` where the group's value is 3.
+/// Numbers as paths write them: `003` where the group's value is 3.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spellings(BTreeMap<String, BTreeMap<i128, BTreeSet<String>>>);
 
@@ -49,90 +50,16 @@ impl Spellings {
 /// How numbers are written into a path.
 #[derive(Clone, Copy)]
 pub(super) enum Spelling<'a> {
-    /// The way of this number, of those in which directories write them.
+    /// The way of this number, of those in which paths write them.
     Written(&'a Spellings, usize),
     /// Without leading zeros.
     Plain,
 }
 
-/// A piece of a template.
-#[derive(Debug, PartialEq, Eq)]
-enum Piece<'a> {
-    Text(&'a str),
-    /// What stands between braces.
-    Key(&'a str),
-    /// A brace that is not closed, and what follows.
-    Open(&'a str),
-}
-
-fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let piece;
-        (piece, rest) = match (rest.find('{'), rest.find('}')) {
-            (Some(0), Some(end)) => (Piece::Key(&rest[1..end]), &rest[end + 1..]),
-            (Some(0), None) => (Piece::Open(rest), ""),
-            (Some(start), _) => (Piece::Text(&rest[..start]), &rest[start..]),
-            (None, _) => (Piece::Text(rest), ""),
-        };
-        Some(piece)
-    })
-}
-
-/// The key, and the digits to which its number is padded: `epoch` and 3 of `epoch:03`.
-fn placeholder(text: &str) -> Option<(&str, usize)> {
-    let (key, width) = match text.split_once(':') {
-        Some((key, form)) => {
-            let digits = form.strip_suffix('d').unwrap_or(form).strip_prefix('0')?;
-            (key, digits.parse().ok().filter(|width| (1..=20).contains(width))?)
-        }
-        None => (text, 0),
-    };
-    (!key.is_empty() && !key.contains('{')).then_some((key, width))
-}
-
-/// Fails unless every placeholder of a template is one.
-pub(super) fn check(text: &str) -> Result<()> {
-    let wrong = |piece: Piece<'_>| match piece {
-        Piece::Text(_) => None,
-        Piece::Key(inner) if placeholder(inner).is_some() => None,
-        Piece::Key(inner) => Some(format!("{{{inner}}}")),
-        Piece::Open(rest) => Some(rest.to_owned()),
-    };
-    match pieces(text).find_map(wrong) {
-        Some(wrong) => Err(Error::usage("a placeholder of the head is neither {key} nor {key:03}")
-            .with("head", escaped(text))
-            .with("placeholder", escaped(&wrong))
-            .help("{epoch} is filled as directories write it, {epoch:03} has three digits")),
-        None => Ok(()),
-    }
-}
-
-/// The keys of a template, in order.
-pub(super) fn keys(text: &str) -> Vec<&str> {
-    let key = |piece| match piece {
-        Piece::Key(inner) => placeholder(inner).map(|(key, _)| key),
-        Piece::Text(_) | Piece::Open(_) => None,
-    };
-    pieces(text).filter_map(key).collect()
-}
-
-/// Where a colon stands last, outside of braces.
-pub(super) fn last_colon(text: &str) -> Option<usize> {
-    text.rfind(':').filter(|&at| text[..at].matches('{').count() == text[..at].matches('}').count()).or_else(|| {
-        let open = text.rfind('{')?;
-        last_colon(&text[..open])
-    })
-}
-
 /// Fills a template of a path: every value is one component of it, or a part of one.
 pub(super) fn fill_path(text: &str, key: &[(String, Label)], spelling: Spelling<'_>) -> Result<String> {
     fill(text, key, spelling, |name, value| {
-        let leaves = value.contains(['/', '\\', '\0']) || value.contains(std::path::is_separator);
-        if leaves || matches!(value, "" | "." | "..") {
+        if !is_component(value) {
             return Err(Error::usage("a value cannot stand in the path of a head")
                 .with("key", escaped(name))
                 .with("value", format!("\"{}\"", escaped(value)))
@@ -154,37 +81,24 @@ fn fill(
     spelling: Spelling<'_>,
     check: impl Fn(&str, &str) -> Result<()>,
 ) -> Result<String> {
-    let mut filled = String::with_capacity(text.len());
-    for piece in pieces(text) {
-        match piece {
-            Piece::Text(text) | Piece::Open(text) => filled.push_str(text),
-            Piece::Key(inner) => {
-                let (wanted, width) = placeholder(inner).unwrap_or((inner, 0));
-                let (name, value) = key.iter().find(|(name, _)| name == wanted).ok_or_else(|| {
-                    Error::usage("the head names a key that the groups do not have")
-                        .with("head", escaped(text))
-                        .with("key", escaped(wanted))
-                        .help(format!("--group-by {}", escaped(wanted)))
-                })?;
-                let value = match (width, spelling) {
-                    (0, Spelling::Plain) => value.to_string(),
-                    (0, Spelling::Written(spellings, way)) => {
-                        let written = spellings.of_value(name, value);
-                        written[way.min(written.len() - 1)].clone()
-                    }
-                    (width, _) => padded(&value.to_string(), width),
-                };
-                check(name, &value)?;
-                filled.push_str(&value);
+    braces::fill(text, |wanted, width| {
+        let (name, value) = key.iter().find(|(name, _)| name == wanted).ok_or_else(|| {
+            Error::usage("the head names a key that the groups do not have")
+                .with("head", escaped(text))
+                .with("key", escaped(wanted))
+                .help(format!("--group-by {}", escaped(wanted)))
+        })?;
+        let value = match (width, spelling) {
+            (0, Spelling::Plain) => value.to_string(),
+            (0, Spelling::Written(spellings, way)) => {
+                let written = spellings.of_value(name, value);
+                written[way.min(written.len() - 1)].clone()
             }
-        }
-    }
-    Ok(filled)
-}
-
-/// Pads a number with leading zeros; other text stays as it is.
-fn padded(value: &str, width: usize) -> String {
-    value.parse::<i128>().map_or_else(|_| value.to_owned(), |number| format!("{number:0width$}"))
+            (width, _) => padded(&value.to_string(), width),
+        };
+        check(name, &value)?;
+        Ok(value)
+    })
 }
 
 #[cfg(test)]
@@ -223,17 +137,5 @@ mod tests {
         }
         let key = vec![("run".to_owned(), Label::Text("..a".into()))];
         assert_eq!(fill_path("{run}.npy", &key, Spelling::Plain).unwrap(), "..a.npy");
-    }
-
-    #[test]
-    fn placeholders_are_keys_with_digits_or_without() {
-        assert_eq!(keys("{layer}/e={epoch:03}.npy"), ["layer", "epoch"]);
-        assert!(check("{layer}/e={epoch:03}.npy").is_ok());
-        for text in ["{epoch.npy", "{}.npy", "{:03}", "{epoch:3}", "{epoch:0}", "{epoch:0x3}", "{a{b}", "{e:099}"] {
-            assert_eq!(check(text).unwrap_err().kind(), ErrorKind::Usage, "{text}");
-        }
-        assert_eq!(last_colon("a.safetensors:fc"), Some(13));
-        assert_eq!(last_colon("a{e:03}.safetensors:{layer:02}.fc"), Some(19));
-        assert_eq!(last_colon("a{e:03}.npy"), None);
     }
 }

@@ -49,10 +49,17 @@ impl Format for Npz {
     fn open_arrays(&self, bytes: &Arc<dyn ReadAt>, names: &ArrayNames) -> Result<Arc<dyn Container>> {
         open(bytes, Some(names))
     }
+
+    fn feature_arrays(&self, bytes: &Arc<dyn ReadAt>) -> Result<Vec<String>> {
+        // Whether an array can be read is seen when it is wanted.
+        let none = ArrayNames { features: String::new(), labels: None };
+        let arrays = arrays(bytes, &Directory::read(&**bytes)?, Some(&none))?;
+        Ok(arrays.into_iter().filter(StoredArray::may_be_features).map(|array| array.name).collect())
+    }
 }
 
-fn open(bytes: &Arc<dyn ReadAt>, names: Option<&ArrayNames>) -> Result<Arc<dyn Container>> {
-    let directory = Directory::read(&**bytes)?;
+/// All arrays of a file, those that are not `names` without complaint.
+fn arrays(bytes: &Arc<dyn ReadAt>, directory: &Directory, names: Option<&ArrayNames>) -> Result<Vec<StoredArray>> {
     let mut arrays = Vec::new();
     for member in &directory.members {
         let Some(name) = member.name.strip_suffix(".npy") else { continue };
@@ -61,6 +68,12 @@ fn open(bytes: &Arc<dyn ReadAt>, names: Option<&ArrayNames>) -> Result<Arc<dyn C
     if arrays.is_empty() {
         return Err(damaged("it is a zip archive without arrays"));
     }
+    Ok(arrays)
+}
+
+fn open(bytes: &Arc<dyn ReadAt>, names: Option<&ArrayNames>) -> Result<Arc<dyn Container>> {
+    let directory = Directory::read(&**bytes)?;
+    let arrays = arrays(bytes, &directory, names)?;
     let chosen = names.map_or(0, |names| fnv1a(format!("{names:?}").as_bytes()));
     let fingerprint = joined(&[directory.hash, bytes.size(), chosen]);
     Ok(Arc::new(ArrayFile::new(&arrays, names, false, fingerprint)?))

@@ -56,6 +56,12 @@ impl Format for Pt {
     fn open_arrays(&self, bytes: &Arc<dyn ReadAt>, names: &ArrayNames) -> Result<Arc<dyn Container>> {
         open(bytes, Some(names))
     }
+
+    fn feature_arrays(&self, bytes: &Arc<dyn ReadAt>) -> Result<Vec<String>> {
+        let saved = Saved::read(bytes, true)?;
+        let arrays = saved.tensors.iter().map(|(name, tensor)| array(name, tensor));
+        Ok(arrays.filter(StoredArray::may_be_features).map(|array| array.name).collect())
+    }
 }
 
 /// The pickle among the members, whose length is within the limit.

@@ -51,6 +51,18 @@ impl Format for Safetensors {
     fn open_arrays(&self, bytes: &Arc<dyn ReadAt>, names: &ArrayNames) -> Result<Arc<dyn Container>> {
         open(&**bytes, Some(names))
     }
+
+    fn feature_arrays(&self, bytes: &Arc<dyn ReadAt>) -> Result<Vec<String>> {
+        let Listed { arrays, .. } = list(&**bytes)?;
+        Ok(arrays.into_iter().filter(StoredArray::may_be_features).map(|array| array.name).collect())
+    }
+}
+
+/// What a header says.
+struct Listed {
+    arrays: Vec<StoredArray>,
+    /// Of the header.
+    hash: u64,
 }
 
 /// The length of the header, which lies within the file.
@@ -64,7 +76,7 @@ fn header_length(bytes: &dyn ReadAt) -> Result<u64> {
     Ok(length)
 }
 
-fn open(bytes: &dyn ReadAt, names: Option<&ArrayNames>) -> Result<Arc<dyn Container>> {
+fn list(bytes: &dyn ReadAt) -> Result<Listed> {
     let length = header_length(bytes)?;
     let mut header = vec![0; length as usize];
     read_exact_at(bytes, 8, &mut header)?;
@@ -85,9 +97,13 @@ fn open(bytes: &dyn ReadAt, names: Option<&ArrayNames>) -> Result<Arc<dyn Contai
         column_major: false,
         place: Place::At(8 + length + info.data_offsets.0 as u64),
     };
-    let arrays: Vec<StoredArray> = tensors.into_iter().map(array).collect();
+    Ok(Listed { arrays: tensors.into_iter().map(array).collect(), hash: fnv1a(&header) })
+}
+
+fn open(bytes: &dyn ReadAt, names: Option<&ArrayNames>) -> Result<Arc<dyn Container>> {
+    let Listed { arrays, hash } = list(bytes)?;
     let chosen = names.map_or(0, |names| fnv1a(format!("{names:?}").as_bytes()));
-    let fingerprint = joined(&[fnv1a(&header), sampled(bytes)?, chosen]);
+    let fingerprint = joined(&[hash, sampled(bytes)?, chosen]);
     Ok(Arc::new(ArrayFile::new(&arrays, names, true, fingerprint)?))
 }
 

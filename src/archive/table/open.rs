@@ -10,7 +10,7 @@ use crate::archive::catalogue::{Catalogue, File, Pinned, VectorColumn, units};
 use crate::archive::choose::check_dtypes;
 use crate::archive::codes::label_kind;
 use crate::archive::container::Container;
-use crate::archive::discover::{Discovered, Found, discover};
+use crate::archive::discover::{Discovered, Found, check_labels, discover};
 use crate::archive::dtype::{Dtype, ElementType};
 use crate::archive::duplicates::refuse_duplicates;
 use crate::archive::escaped;
@@ -41,6 +41,7 @@ fn open(inputs: &[String], dtypes: &[(String, Dtype)]) -> Result<Table> {
         return Err(Error::usage("no input"));
     }
     let Discovered { files: found, mut passed, mut warnings } = discover(inputs, None)?;
+    check_labels(&found)?;
     let mut hive = Hive::of(&found);
     let opened = open_all(found)?;
     // A table without rows has the columns of its first file.

@@ -38,7 +38,7 @@ impl Outputs {
         let formats: Vec<Format> = paths.iter().map(|path| Format::from_path(path)).collect::<Result<_>>()?;
         let files: Vec<_> = Output::reserve_all(&paths, args.result.overwrite)?.into_iter().zip(formats).collect();
         let terminal = std::io::stdout().is_terminal();
-        let style = Style { width: Some(width()), colour: wants_color(display.color, terminal) };
+        let style = Style { width: Some(width()), colour: wants_color(display.color, terminal), headline: false };
         let stdout = stdout_format(args.result.format, terminal, !files.is_empty());
         if stdout.is_some() {
             stdout::open()?;

@@ -87,6 +87,22 @@ impl Family {
     }
 }
 
+impl Family {
+    /// What its metrics are about.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Nc1 => "variability within classes",
+            Self::Nc2 => "geometry of class means and of classifier rows",
+            Self::Gnc2 => "uniformity of class means and classifier rows on the sphere",
+            Self::Hug => "hyperspherical uniformity gap",
+            Self::Nc3 => "duality of classifier and class means, and uniform duality",
+            Self::Nc4 => "decisions by the nearest class centre",
+            Self::Nc5 => "out-of-distribution rows",
+            Self::Mse => "the parts of the mean squared error",
+        }
+    }
+}
+
 /// Which way collapse lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {

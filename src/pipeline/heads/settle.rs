@@ -31,7 +31,9 @@ pub(in crate::pipeline) fn check_keys(source: &HeadSource, rules: &HeadRules, gr
         })
     };
     if let Some(key) = source.keys().into_iter().find(unknown) {
-        let error = Error::usage("the head's path names a key that is not in --group-by").with("key", escaped(key));
+        let error = Error::usage("the head's path names a key that is not in --group-by")
+            .with("key", escaped(key))
+            .with("keys", if group_by.is_empty() { "none".to_owned() } else { escaped(&group_by.join(", ")) });
         return Err(advise(error, key, &|near| format!("{{{near}}}")));
     }
     let mut wanted = rules.only_for.iter().map(|(key, _)| key.as_str());

@@ -12,7 +12,7 @@ use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::execution::SessionState;
 
-use crate::archive::{Places, escaped, has_labels_apart, matches};
+use crate::archive::{Places, escaped, has_keys, has_labels_apart, matches};
 use crate::error::{Error, Result};
 use crate::objects::is_address;
 use crate::sql::error::{explain, external};
@@ -42,7 +42,7 @@ impl UrlTableFactory for PathTables {
 
 /// Whether a name is meant as a path: it looks like one, or something is there.
 fn is_path(name: &str) -> bool {
-    name.contains(['/', '\\', '.', '*', '?', '[']) || Path::new(name).exists()
+    name.contains(['/', '\\', '.', '*', '?', '[', '{']) || Path::new(name).exists()
 }
 
 /// Opens what a path leads to: Parquet by the archive's reader, CSV and JSON by DataFusion's, a state file as its groups.
@@ -101,6 +101,11 @@ fn files(path: &str) -> Result<Vec<PathBuf>> {
     }
     let missing = || Error::missing("no such file or directory").with("file", escaped(path));
     if !path.contains(['*', '?', '[']) {
+        if has_keys(path) {
+            return Err(Error::usage("braces capture keys in the paths of features, and not of text")
+                .with("file", escaped(path))
+                .help("write the rows as Parquet, Arrow IPC or arrays"));
+        }
         return Err(missing());
     }
     let files = matches(path, &Places::default())?;

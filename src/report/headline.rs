@@ -1,0 +1,181 @@
+//! The first look at a report: one table that fits a screen.
+
+use super::layout::{Layout, label};
+use super::notes::Note;
+use super::records::metric_keys;
+use super::text::counted;
+use super::text_table::{TextTable, Trend};
+use super::{GroupReport, Report};
+use crate::batch::Label;
+use crate::metrics::HEADLINE;
+
+/// The most groups that are all shown; of more, the first and the last.
+const MOST_GROUPS: usize = 30;
+const EDGE: usize = 12;
+
+/// The most series that have a trend below the table.
+const MOST_SERIES: usize = 12;
+/// The least groups of a series with a trend.
+const LEAST_POINTS: usize = 3;
+/// Columns of a trend.
+const BARS: usize = 8;
+
+/// Reasons of metrics that lack an input, not a value, and what was not given.
+const NOT_GIVEN: [(&str, &str); 3] = [
+    ("no_head", "no classifier (--head)"),
+    ("no_decisions", "no second read"),
+    ("no_ood", "no out-of-distribution rows (--ood)"),
+];
+
+impl Layout {
+    /// The [`HEADLINE`] metrics of a report.
+    pub(super) fn headline(report: &Report) -> Self {
+        let (mut report, missing) = (report.clone(), missing(report));
+        for group in &mut report.groups {
+            let is_given = |key: &str| missing.iter().all(|(_, keys)| !keys.contains(&key));
+            group.measurements.metrics.retain(|metric| HEADLINE.contains(&metric.key) && is_given(metric.key));
+        }
+        let mut layout = Self::of(&report);
+        let groups = &report.groups;
+        if let (Some(table), true) = (layout.tables.first_mut(), groups.len() > 1) {
+            table.close = true;
+            if groups.iter().all(|group| group.rows == groups[0].rows) {
+                table.tail.retain(|column| column.head != "rows");
+                let rows = counted(groups[0].rows, "row", "rows") + " each";
+                layout.title = Some(layout.title.map_or_else(|| rows.clone(), |title| format!("{title} · {rows}")));
+            }
+            for column in &mut table.body {
+                column.head = broken(&column.head);
+            }
+            let series = series(groups);
+            if let Some((name, _)) = groups[0].key.last().filter(|_| !series.is_empty()) {
+                let keys = metric_keys(groups);
+                table.trends = series.iter().map(|series| trend(series, &keys)).collect();
+                let text = format!("▁█ least to greatest over {name}, on a logarithmic scale from a hundredfold on");
+                layout.notes.insert(0, Note { text, warning: false });
+            }
+            if groups.len() > MOST_GROUPS {
+                table.elide();
+                let more = counted((groups.len() - 2 * EDGE) as u64, "group", "groups");
+                let text = format!("… {more} more: -o FILE or --metrics all shows them");
+                layout.notes.insert(0, Note { text, warning: false });
+            }
+        }
+        if !missing.is_empty() {
+            let text = missing.iter().map(|(what, keys)| format!("{what}: {}", keys.join(", ")));
+            let text = text.collect::<Vec<_>>().join(" · ");
+            layout.notes.insert(0, Note { text, warning: false });
+        }
+        layout
+    }
+}
+
+/// The metrics that have no value in any group because no group has their input, by what is missing.
+fn missing(report: &Report) -> Vec<(&'static str, Vec<&'static str>)> {
+    let lacks = |group: &GroupReport, key: &str, reason: &str| {
+        group.metric(key).is_some_and(|metric| metric.reason == Some(reason))
+    };
+    let of_reason = |(reason, what): (&str, &'static str)| {
+        let lack = HEADLINE.into_iter().filter(|key| report.groups.iter().all(|group| lacks(group, key, reason)));
+        (what, if report.groups.is_empty() { Vec::new() } else { lack.collect() })
+    };
+    NOT_GIVEN.into_iter().map(of_reason).filter(|(_, keys)| !keys.is_empty()).collect()
+}
+
+/// A key with its arrow in lines: `nc2 etf` above `error ↓`.
+fn broken(head: &str) -> String {
+    const WIDTH: usize = 9;
+    let mut lines: Vec<String> = Vec::new();
+    for word in head.split(['_', ' ']) {
+        match lines.last_mut().filter(|line| line.chars().count() + 1 + word.chars().count() <= WIDTH) {
+            Some(line) => *line = format!("{line} {word}"),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
+/// Runs of groups that differ in their last key alone, which is a number; none if there are too many, or too short ones.
+fn series(groups: &[GroupReport]) -> Vec<&[GroupReport]> {
+    let parts = |group: &GroupReport| group.key.split_last().map(|(last, others)| (last.1.clone(), others.to_vec()));
+    let of = |group: &GroupReport| parts(group).map(|(_, others)| others);
+    let mut all: Vec<&[GroupReport]> = groups.chunk_by(|a, b| of(a) == of(b)).collect();
+    all.retain(|series| series.len() >= LEAST_POINTS);
+    let numbers = groups.iter().all(|group| matches!(parts(group), Some((Label::Int(_), _))));
+    if numbers && all.len() <= MOST_SERIES { all } else { Vec::new() }
+}
+
+/// Pictures of the columns of metrics over a series.
+fn trend(series: &[GroupReport], keys: &[&str]) -> Trend {
+    let values = |key: &&str| bars(&series.iter().map(|group| group.value(key)).collect::<Vec<_>>());
+    let shown = |group: &GroupReport| group.key.iter().map(|(_, value)| label(value)).collect::<Vec<_>>();
+    let (mut cells, last) = (shown(&series[0]), shown(&series[series.len() - 1]));
+    if let (Some(first), Some(last)) = (cells.last_mut(), last.last()) {
+        *first = format!("{first}…{last}");
+    }
+    Trend { keys: cells, body: keys.iter().map(values).collect() }
+}
+
+/// Values as bars of at most [`BARS`] characters, the mean of as many neighbours as share one; a space where there is no
+/// value.
+fn bars(values: &[Option<f64>]) -> String {
+    const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let finite = || values.iter().flatten().copied().filter(|value| value.is_finite());
+    let Some((least, greatest)) = finite().map(|value| (value, value)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    else {
+        return String::new();
+    };
+    let is_logarithmic = least > 0.0 && greatest >= 100.0 * least;
+    let scaled = |value: f64| if is_logarithmic { value.ln() } else { value };
+    let (low, high) = (scaled(least), scaled(greatest));
+    let count = values.len().min(BARS);
+    let bar = |at: usize| {
+        let shared = &values[at * values.len() / count..(at + 1) * values.len() / count];
+        let shared: Vec<f64> = shared.iter().flatten().copied().filter(|value| value.is_finite()).map(scaled).collect();
+        if shared.is_empty() {
+            return ' ';
+        }
+        let mean = shared.iter().sum::<f64>() / shared.len() as f64;
+        let height = if high > low { (mean - low) / (high - low) } else { 0.0 };
+        LEVELS[((height * LEVELS.len() as f64) as usize).min(LEVELS.len() - 1)]
+    };
+    (0..count).map(bar).collect()
+}
+
+impl TextTable {
+    /// Leaves out the rows between the first and the last ones.
+    fn elide(&mut self) {
+        for (at, column) in self.keys.iter_mut().chain(&mut self.body).chain(&mut self.tail).enumerate() {
+            let end = column.cells.len() - EDGE;
+            let mark = if at == 0 { "…" } else { "" };
+            column.cells.splice(EDGE..end, [mark.to_owned()]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_broken_between_words() {
+        assert_eq!(broken("nc2_etf_error ↓"), "nc2 etf\nerror ↓");
+        assert_eq!(broken("nc2_equiangular_std ↓"), "nc2\nequiangular\nstd ↓");
+        assert_eq!(broken("nc4_agreement ↑"), "nc4\nagreement\n↑");
+    }
+
+    #[test]
+    fn bars_rise_with_values() {
+        let of = |values: &[f64]| bars(&values.iter().map(|&value| Some(value)).collect::<Vec<_>>());
+        assert_eq!(of(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]), "▁▂▃▄▅▆▇█");
+        assert_eq!(of(&[7.0, 0.0]), "█▁");
+        assert_eq!(of(&[2.0, 2.0, 2.0]), "▁▁▁");
+        // Ratios of a hundred and more have a logarithmic scale.
+        assert_eq!(of(&[1.0, 10.0, 100.0]), "▁▅█");
+        assert_eq!(of(&[1.0, 10.0, 99.0]), "▁▁█");
+        // Neighbours share a bar.
+        assert_eq!(of(&(0..80).map(f64::from).collect::<Vec<_>>()), "▁▂▃▄▅▆▇█");
+        assert_eq!(bars(&[Some(1.0), None, Some(f64::INFINITY), Some(2.0)]), "▁  █");
+        assert_eq!(bars(&[None]), "");
+    }
+}

@@ -1,0 +1,258 @@
+//! The page: what was measured, the numbers, the figures, what is remarked, the records.
+
+use std::collections::BTreeSet;
+
+use super::figures::Figures;
+use super::headline;
+use crate::archive::escaped;
+use crate::batch::Label;
+use crate::error::Result;
+use crate::metrics::{Card, Family, HEADLINE, card};
+use crate::report::notes::notes;
+use crate::report::records::{Records, metric_keys};
+use crate::report::svg::{self, markup};
+use crate::report::text::{counted, grouped};
+use crate::report::{GroupReport, Report, csv, json};
+
+/// Larger records are left to other outputs, but for the headline.
+const MOST_RECORDS: usize = 250_000;
+/// Figures of metrics beyond the headline are drawn up to so many bytes.
+const MOST_FIGURES: usize = 350_000;
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--page:#fff;--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--good:#1a7f37;--bad:#b35900}\
+@media(prefers-color-scheme:dark){:root{--page:#0d1117;--ink:#f0f6fc;--soft:#9198a1;--line:#3d444d;--good:#3fb950;--bad:#d29922}}\
+@media print{:root{--page:#fff;--ink:#000;--soft:#444;--line:#bbb;--good:#060;--bad:#840}figure,tr{break-inside:avoid}details>summary{display:none}.wide{overflow:visible}table{font-size:.6rem}}\
+body{max-width:82rem;margin:0 auto;padding:1rem 1.25rem 3rem;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}\
+h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2.25rem 0 .5rem;border-bottom:1px solid var(--line)}\
+p,ul,dl{margin:.5rem 0;max-width:70rem}.soft,dt,small,caption{color:var(--soft)}\
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}dd{margin:0;overflow-wrap:anywhere}\
+.wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}\
+th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:top}thead th{vertical-align:bottom}\
+th.left,td.left{text-align:left}td small{display:block}.good{color:var(--good)}.bad{color:var(--bad)}\
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,32rem),1fr));gap:.75rem}\
+figure{margin:0;border:1px solid var(--line);border-radius:6px;padding:.5rem}figcaption{color:var(--soft);font-size:.8rem}\
+figure svg{display:block;width:100%;height:auto}details{margin:.75rem 0}summary{cursor:pointer;font-weight:600}\
+code{overflow-wrap:anywhere;font-size:.85rem}a{color:inherit}";
+
+/// The page of a report.
+///
+/// # Errors
+///
+/// Those of its records.
+pub(in crate::report) fn report(report: &Report) -> Result<String> {
+    let mut page = Page { text: String::new() };
+    let title = title(report);
+    page.push(&format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>{STYLE}\n{}</style>\n</head>\n<body>\n<h1>{title}</h1>\n",
+        svg::STYLE
+    ));
+    page.facts(report);
+    page.section("Headline");
+    page.push(&headline::table(report));
+    page.figures(report);
+    page.remarks(report);
+    page.records(report)?;
+    page.foot(report);
+    page.push("</body>\n</html>\n");
+    Ok(page.text)
+}
+
+/// `Neural collapse: 1,257 rows, 10 classes, dim 64`
+fn title(report: &Report) -> String {
+    match report.groups.as_slice() {
+        [] => "Neural collapse".to_owned(),
+        [group] => {
+            let key: Vec<String> =
+                group.key.iter().map(|(name, value)| format!("{name} {}", escaped(&value.to_string()))).collect();
+            let of = if key.is_empty() { String::new() } else { format!(" of {}", markup(&key.join(", "))) };
+            format!("Neural collapse{of}")
+        }
+        groups => {
+            let names: Vec<String> = groups[0].key.iter().map(|(name, _)| markup(&escaped(name))).collect();
+            format!("Neural collapse over {}", names.join(", "))
+        }
+    }
+}
+
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn push(&mut self, text: &str) {
+        self.text += text;
+    }
+
+    fn section(&mut self, title: &str) {
+        self.push(&format!("<h2>{}</h2>\n", markup(title)));
+    }
+
+    /// What was measured, and how.
+    fn facts(&mut self, report: &Report) {
+        let groups = &report.groups;
+        let range = |of: fn(&GroupReport) -> u64| {
+            let least = groups.iter().map(of).min().unwrap_or(0);
+            let most = groups.iter().map(of).max().unwrap_or(0);
+            if least == most { grouped(&least) } else { format!("{} to {}", grouped(&least), grouped(&most)) }
+        };
+        let total = groups.iter().map(|group| group.rows).fold(0, u64::saturating_add);
+        let mut facts = vec![
+            ("groups", grouped(&groups.len())),
+            ("rows N", format!("{} a group, {} in all", range(|group| group.rows), grouped(&total))),
+            ("classes K", range(|group| group.measurements.classes)),
+            ("dimensions D", range(|group| group.dim as u64)),
+        ];
+        let first = groups.first().map_or(&[][..], |group| &group.key);
+        for (at, (name, _)) in first.iter().enumerate() {
+            let values: BTreeSet<&Label> = groups.iter().map(|group| &group.key[at].1).collect();
+            let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
+            let text = match texts.as_slice() {
+                [first, .., last] if texts.len() > 12 => format!("{} values, {first} to {last}", texts.len()),
+                _ => texts.join(", "),
+            };
+            facts.push((name.as_str(), text));
+        }
+        self.push("<dl>\n");
+        for (name, text) in facts {
+            self.push(&format!("<dt>{}</dt><dd>{}</dd>\n", markup(&escaped(name)), markup(&escaped(&text))));
+        }
+        self.push("</dl>\n");
+    }
+
+    /// Figures of the headline, then those of other metrics by family.
+    fn figures(&mut self, report: &Report) {
+        let Some(figures) = Figures::of(report) else { return };
+        let keys = metric_keys(&report.groups);
+        let cards: Vec<&Card> = keys.iter().filter_map(|key| card(key)).collect();
+        let (shown, others): (Vec<&Card>, Vec<&Card>) =
+            cards.into_iter().partition(|card| HEADLINE.contains(&card.key));
+        self.section(&format!("Over {}", figures.axis_name()));
+        self.push("<div class=\"figures\">\n");
+        for card in &shown {
+            self.push(&figures.lines(card).unwrap_or_default());
+        }
+        self.push("</div>\n");
+        let maps: Vec<String> = shown.iter().filter_map(|card| figures.map(card)).collect();
+        if !maps.is_empty() {
+            self.section("All groups at a glance");
+            self.push(&format!("<div class=\"figures\">\n{}</div>\n", maps.concat()));
+        }
+        let mut left = MOST_FIGURES;
+        let mut left_out = Vec::new();
+        for family in Family::ALL {
+            let drawn: Vec<String> = others
+                .iter()
+                .filter(|card| card.family == family)
+                .filter_map(|card| {
+                    let figure = figures.lines(card)?;
+                    let fits = left.checked_sub(figure.len());
+                    left = fits.unwrap_or(left);
+                    if fits.is_none() {
+                        left_out.push(card.key);
+                    }
+                    fits.map(|_| figure)
+                })
+                .collect();
+            if !drawn.is_empty() {
+                self.push(&format!(
+                    "<details><summary>More of {}: {}</summary>\n<div class=\"figures\">\n{}</div>\n</details>\n",
+                    family.name(),
+                    family.text(),
+                    drawn.concat()
+                ));
+            }
+        }
+        if !left_out.is_empty() {
+            let text = format!("Without a figure, so that the page stays small: {}.", left_out.join(", "));
+            self.push(&format!("<p class=\"soft\">{}</p>\n", markup(&text)));
+        }
+    }
+
+    /// Reasons, remarks and conventions in sentences.
+    fn remarks(&mut self, report: &Report) {
+        let notes = notes(report);
+        if notes.is_empty() && report.remarks.is_empty() {
+            return;
+        }
+        self.section("Remarks");
+        self.push("<ul>\n");
+        for remark in &report.remarks {
+            self.push(&format!("<li class=\"bad\">{}</li>\n", markup(remark)));
+        }
+        for note in notes {
+            let class = if note.warning { " class=\"bad\"" } else { "" };
+            self.push(&format!("<li{class}>{}</li>\n", markup(&note.text)));
+        }
+        self.push("</ul>\n");
+        let words = headline::words_used(report);
+        if !words.is_empty() {
+            self.push("<details open><summary>What these words mean</summary>\n<dl>\n");
+            for (word, meaning) in words {
+                self.push(&format!("<dt>{}</dt><dd>{}</dd>\n", markup(&word.replace('_', " ")), markup(meaning)));
+            }
+            self.push("</dl>\n</details>\n");
+        }
+    }
+
+    /// All numbers, to be read by programs.
+    fn records(&mut self, report: &Report) -> Result<()> {
+        self.section("Numbers");
+        let all = csv::records(&Records::of_groups(report), true)?;
+        let (text, records, what) = if all.len() <= MOST_RECORDS {
+            (all, Records::of_groups(report), "all metrics")
+        } else {
+            let mut brief = report.clone();
+            for group in &mut brief.groups {
+                group.measurements.metrics.retain(|metric| HEADLINE.contains(&metric.key));
+            }
+            let records = Records::of_groups(&brief);
+            (csv::records(&records, true)?, records, "the metrics of the headline; -o FILE.csv has all")
+        };
+        let count = counted(report.groups.len() as u64, "record", "records");
+        self.push(&format!(
+            "<p><a download=\"nckit.csv\" href=\"data:text/csv;charset=utf-8,{}\">nckit.csv</a>: {count}, {what}. The same \
+             lies in this page as JSON, one record a line, in the element with the id <code>records</code>.</p>\n",
+            percent_encoded(&text)
+        ));
+        // In a script element nothing is markup but its end.
+        let lines = json::lines(&records).replace("</", "<\\/").replace("<!--", "<\\u0021--");
+        self.push(&format!("<script type=\"application/x-ndjson\" id=\"records\">\n{lines}</script>\n"));
+        Ok(())
+    }
+
+    fn foot(&mut self, report: &Report) {
+        let command = report
+            .command
+            .as_ref()
+            .map_or(String::new(), |command| format!("<br>\n<code>{}</code>", markup(&escaped(command))));
+        let version = env!("CARGO_PKG_VERSION");
+        self.push(&format!("<p class=\"soft\">Made by nckit {version}.{command}</p>\n"));
+    }
+}
+
+/// A text in a URL.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len() + text.len() / 8);
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b',' | b':' | b';' | b'+' => {
+                encoded.push(byte as char);
+            }
+            _ => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_holds_any_text() {
+        assert_eq!(percent_encoded("a,1.5\n\"ä\""), "a,1.5%0A%22%C3%A4%22");
+    }
+}

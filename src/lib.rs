@@ -30,6 +30,7 @@
 //! | [`state`] | the laws of merging, the state of the first pass, and the second pass |
 //! | [`linalg`] | eigenvalues, solves and products of small dense matrices |
 //! | [`metrics`] | one formula, one function of statistics; the catalogue of all of them |
+//! | `objects` | files in object stores and on web servers: what is there, their bytes, and writing them (feature `cloud`) |
 //! | [`archive`] | which files, which columns, which groups, which head; the only reader |
 //! | [`store`] | state files, and outputs that are written whole or not at all |
 //! | [`report`] | named numbers with reasons, and the forms in which they are written |
@@ -51,6 +52,7 @@
 //! | where arrays are read | `archive/npy/`, `archive/safetensors/` and `archive/pt/` their headers, `archive/arrays/` their rows; labels in a second file: `archive/labelled.rs` |
 //! | what SQL makes of `nc1_pinv(feature, label)` | `sql/aggregates/of_rows.rs` (`simplify`): it becomes `nc1_pinv_of(nc_state(feature, label))`, which `sql/functions/of_state.rs` hands to `metrics::measure` |
 //! | where a device takes over | [`kernels::Kernels`], [`kernels::DeviceSums`]; which rows go there: `state/device_parts.rs`; the CUDA kernels: `kernels/cuda`, `docs/gpu.md` |
+//! | which paths are addresses, and what is asked of a store | `objects/mod.rs` |
 //! | what a state file holds, byte by byte | `store/format.rs`, `docs/state-file.md` |
 //! | what happens to damaged input | `docs/faults.md` |
 //!
@@ -60,9 +62,10 @@
 //! - Memory depends on classes, dimensions, threads and the groups open at once, never on the number of rows. No array is
 //!   K×K, except where K ≤ D + 1.
 //! - A [`kernels::Device`] is chosen once for each read. Each worker owns a [`kernels::Workspace`], and no function keeps memory
-//!   between calls in any other place.
+//!   between calls in any other place; only `objects` remembers connections, and what it has learned of objects, since
+//!   all that is read has to be of one version.
 //! - Only [`linalg`] and [`kernels`] know faer. Only [`archive`] reads Parquet, and only [`report`] writes it
-//!   (`COPY` in SQL is DataFusion's). Only `sql`
+//!   (`COPY` in SQL is DataFusion's). Only `objects` makes requests. Only `sql`
 //!   and its command know DataFusion; all else builds without it.
 //! - A number that cannot be computed is absent and has a reason. Rows are used, left out by the user's own flag and
 //!   counted, or the run fails and says where.
@@ -82,6 +85,7 @@ pub mod grid;
 pub mod kernels;
 pub mod linalg;
 pub mod metrics;
+mod objects;
 pub mod pipeline;
 pub mod report;
 #[cfg(feature = "sql")]

@@ -117,7 +117,8 @@ impl Catalogue {
         }
         let (bytes, container) = self.open(file)?;
         let dim = container.first_length(&bytes, column.root);
-        let dim = dim.map_err(|error| error.with_default("file", &self.files[file].shown))?;
+        let failed = |error| bytes.failure().unwrap_or(error).with_default("file", &self.files[file].shown);
+        let dim = dim.map_err(failed)?;
         Ok(*column.first_length.get_or_init(|| dim))
     }
 }
@@ -204,7 +205,8 @@ impl Pinned<'_> {
             return Err(changed("size or time of writing"));
         }
         // Perhaps a copy with the same times, or only its mode or links have changed.
-        let container = self.source.container(&bytes).map_err(|_| changed("its footer"))?;
+        let container = self.source.container(&bytes);
+        let container = container.map_err(|_| bytes.failure().unwrap_or_else(|| changed("its footer")))?;
         if container.fingerprint() != self.footer_hash {
             return Err(changed("its footer"));
         }
@@ -243,7 +245,8 @@ impl Containers {
         if let Some((_, container)) = cached().iter().find(|(known, _)| *known == file) {
             return Ok((bytes, container.clone()));
         }
-        let container = pinned.source.container(&bytes).map_err(place)?;
+        let container = pinned.source.container(&bytes);
+        let container = container.map_err(|error| place(bytes.failure().unwrap_or(error)))?;
         if container.fingerprint() != pinned.footer_hash {
             return Err(place(Error::data(CHANGED).with("detail", "its footer")));
         }

@@ -16,12 +16,15 @@ use super::damage::damaged;
 use super::escape::escaped;
 use super::foreign::{self, TEXT};
 use super::formats::{self, HEAD, JSON_LINES, TAIL};
+use super::many;
 use super::natural::natural;
 use super::passed::Passed;
-use super::pattern::{self, Ways, is_marker, is_pattern, unlistable};
-use super::read_at::{kind_of, not_a_file};
+use super::pattern::{self, Ways, is_marker, is_pattern};
+use super::places::Places;
+use super::read_at::{self, kind_of, not_a_file, read_exact_at};
 use super::source::Source;
 use crate::error::{Error, Result};
+use crate::objects::{self, is_address};
 
 /// A file that an input leads to.
 #[derive(Clone, Debug)]
@@ -50,7 +53,10 @@ pub(super) struct Discovered {
 /// Where files are looked for.
 #[derive(Debug, Default)]
 struct Search {
+    places: Places,
     found: Vec<Found>,
+    /// Objects whose names do not say what is in them, with the `fixed` part of their paths: they are looked into together.
+    unread: Vec<(PathBuf, usize)>,
     /// The formats of those files that no input names, but a search has found.
     formats: HashMap<PathBuf, &'static dyn Format>,
     passed: Vec<Passed>,
@@ -118,6 +124,9 @@ impl Search {
     }
 
     fn expand_path(&mut self, path: &Path, input: &str) -> Result<()> {
+        if is_address(path) {
+            return self.expand_address(path, input);
+        }
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
                 let before = (self.found.len(), self.passed.len());
@@ -136,21 +145,60 @@ impl Search {
             Err(error) => return Err(Error::io("cannot open").with("detail", error.kind()).caused_by(error)),
         }
         if let Some(help) = foreign::fetching(input) {
-            return Err(Error::usage("only local files can be read").help(help));
+            return Err(Error::usage("nckit does not read from there").help(help));
         }
         let captures = Captures::of_path(input, existing_prefix(input))?;
         let input = captures.as_ref().map_or(input, Captures::glob);
         if !is_pattern(input) {
             return Err(Error::missing("no such file or directory"));
         }
+        self.expand_pattern(input, captures.as_ref())
+    }
+
+    fn expand_address(&mut self, path: &Path, input: &str) -> Result<()> {
+        if objects::is_web(path) {
+            let without = objects::without_query(path).to_string_lossy();
+            if is_pattern(&without) || without.ends_with('/') {
+                return Err(Error::usage("a web server lists no files")
+                    .help("name the files one by one, or the bucket behind the server"));
+            }
+        } else {
+            let captures = Captures::of_path(input, existing_prefix(input))?;
+            let input = captures.as_ref().map_or(input, Captures::glob);
+            if is_pattern(input) {
+                return self.expand_pattern(input, captures.as_ref());
+            }
+        }
+        if objects::look(path)?.is_some() {
+            return self.push(path, path.components().count() - 1);
+        }
+        let missing = || Error::missing("there is no such object");
+        if objects::is_web(path) {
+            return Err(missing());
+        }
+        self.places.expect_below(&[path.to_owned()])?;
+        if self.places.entries(path)?.is_empty() {
+            return Err(missing().with("detail", "nor a folder of this name"));
+        }
+        let before = (self.found.len(), self.passed.len());
+        self.walk(path, path.components().count(), &mut Ways::default())?;
+        self.take_unread()?;
+        self.check_found(before, "the folder holds no file of features")
+    }
+
+    fn expand_pattern(&mut self, input: &str, captures: Option<&Captures>) -> Result<()> {
         let path = Path::new(input);
         let fixed = path.components().take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy())).count();
         let names_markers = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_'));
         let before = (self.found.len(), self.passed.len());
-        let matches: BTreeSet<PathBuf> = pattern::matches(input)?.into_iter().collect();
+        let matches: BTreeSet<PathBuf> = pattern::matches(input, &self.places)?.into_iter().collect();
+        let folders = matches.iter().filter(|path| is_address(path) && self.places.is_folder(path));
+        self.places.expect_below(&folders.cloned().collect::<Vec<_>>())?;
         for path in &matches {
             let mut above = path.ancestors().skip(1).filter(|above| matches.contains(*above));
-            if let Some(captures) = &captures {
+            if let Some(captures) = captures {
+                // Objects that wait to be looked into belong to the name before.
+                self.take_unread()?;
                 let Some(captured) = read(captures, path)? else {
                     self.pass(path, "its name does not fit the pattern", false);
                     continue;
@@ -165,12 +213,11 @@ impl Search {
             }
             if is_marker(path) && !names_markers {
                 self.pass(path, "metadata by its name", true);
-            } else if path.is_dir() {
-                self.walk(path, fixed, &mut Ways::default())?;
-            } else {
-                self.take(path, fixed)?;
+                continue;
             }
+            self.enter_or_take(path, fixed, &mut Ways::default())?;
         }
+        self.take_unread()?;
         self.captured = Captured::default();
         self.check_found(before, "no file of features matches")
     }
@@ -178,19 +225,27 @@ impl Search {
     /// All files of features below a directory, whatever they are called.
     fn walk(&mut self, directory: &Path, fixed: usize, ways: &mut Ways) -> Result<()> {
         ways.enter(directory, |ways| {
-            let failed = |error: io::Error| unlistable(directory, error);
-            for entry in fs::read_dir(directory).map_err(failed)? {
-                let path = entry.map_err(failed)?.path();
+            for path in self.places.entries(directory)? {
                 if is_marker(&path) {
                     self.pass_marker(&path, directory);
-                } else if path.is_dir() {
-                    self.walk(&path, fixed, ways)?;
                 } else {
-                    self.take(&path, fixed)?;
+                    self.enter_or_take(&path, fixed, ways)?;
                 }
             }
             Ok(())
         })
+    }
+
+    /// Walks through a directory, and adds what is none. In object stores a name can be both.
+    fn enter_or_take(&mut self, path: &Path, fixed: usize, ways: &mut Ways) -> Result<()> {
+        let is_folder = self.places.is_folder(path);
+        if is_folder {
+            self.walk(path, fixed, ways)?;
+        }
+        if !is_folder || (is_address(path) && self.places.is_file(path)) {
+            self.take(path, fixed)?;
+        }
+        Ok(())
     }
 
     /// Adds what lies in a directory or matches a pattern, if it is data.
@@ -200,7 +255,28 @@ impl Search {
             self.pass(path, "metadata of a data set", true);
             return Ok(());
         }
-        match content(path).map_err(|error| error.with("file", escaped(&path.to_string_lossy())))? {
+        if is_address(path) && formats::named(path).is_none() {
+            self.unread.push((path.to_owned(), fixed));
+            return Ok(());
+        }
+        let content = content(path).map_err(|error| error.with("file", escaped(&path.to_string_lossy())))?;
+        self.add(path, fixed, content)
+    }
+
+    /// Adds those objects that are data by their first and last bytes.
+    fn take_unread(&mut self) -> Result<()> {
+        let unread = std::mem::take(&mut self.unread);
+        let paths: Vec<&Path> = unread.iter().map(|(path, _)| path.as_path()).collect();
+        let contents = many::each(paths.clone(), paths, content);
+        for ((path, fixed), content) in unread.iter().zip(contents) {
+            let content = content.map_err(|error| error.with("file", escaped(&path.to_string_lossy())))?;
+            self.add(path, *fixed, content)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, path: &Path, fixed: usize, content: Content) -> Result<()> {
+        match content {
             Content::Data(format) => {
                 self.push(path, fixed)?;
                 self.formats.insert(path.to_owned(), format);
@@ -225,7 +301,7 @@ impl Search {
         // Metadata of writers is expected. Data that somebody has hidden by its name is worth a note.
         let named = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_'));
         let metadata = ["_metadata", "_common_metadata"].iter().any(|known| path.ends_with(known));
-        let data = named && !metadata && path.is_file() && matches!(content(path), Ok(Content::Data(_)));
+        let data = named && !metadata && self.places.is_file(path) && matches!(content(path), Ok(Content::Data(_)));
         self.pass(path, if data { "features, but hidden by its name" } else { "metadata by its name" }, !data);
     }
 
@@ -252,15 +328,22 @@ impl Search {
 }
 
 /// The split that a file belongs to, if it lies in a dictionary of data sets as Hugging Face saves them: its directory.
-fn split_of(path: &Path) -> Option<String> {
+fn split_of(path: &Path, places: &Places) -> Option<String> {
     let split = path.parent().filter(|_| path.extension().is_some_and(|extension| extension == "arrow"))?;
-    let is_dictionary = split.parent()?.join("dataset_dict.json").is_file();
+    let is_dictionary = places.is_file(&split.parent()?.join("dataset_dict.json"));
     is_dictionary.then(|| split.file_name().map(|name| name.to_string_lossy().into_owned()))?
 }
 
 /// What a file holds, by its name or else by its first and last bytes.
 fn content(path: &Path) -> Result<Content> {
     let named = formats::named(path);
+    if is_address(path) {
+        if let Some(format) = named {
+            return Ok(Content::Data(format));
+        }
+        let (head, tail) = look_far(path)?;
+        return Ok(recognised(path, &head, &tail));
+    }
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         // A broken link with that name is missing data.
@@ -281,20 +364,36 @@ fn content(path: &Path) -> Result<Content> {
         Ok(looked) => looked,
         Err(error) => return Ok(Content::Other(format!("cannot be opened ({})", error.kind()), None)),
     };
-    if let Some(format) = formats::recognise(&head, &tail) {
-        return Ok(Content::Data(format));
+    Ok(recognised(path, &head, &tail))
+}
+
+/// What a file with these first and last bytes holds.
+fn recognised(path: &Path, head: &[u8], tail: &[u8]) -> Content {
+    if let Some(format) = formats::recognise(head, tail) {
+        return Content::Data(format);
     }
     let shown = escaped(&path.to_string_lossy());
-    Ok(match foreign::recognise(&head, &shown) {
+    match foreign::recognise(head, &shown) {
         Some(foreign) => Content::Other(foreign.what.to_owned(), Some(foreign.help)),
         None if head.is_empty() => Content::Other("empty".to_owned(), None),
         None => Content::Other("of no known format".to_owned(), None),
-    })
+    }
+}
+
+/// The first and the last bytes of an object.
+fn look_far(path: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
+    let (bytes, version) = read_at::open(path)?;
+    let (head, tail) = (version.size.min(HEAD as u64), version.size.min(TAIL as u64));
+    let (mut first, mut last) = (vec![0; head as usize], vec![0; tail as usize]);
+    read_exact_at(&*bytes, 0, &mut first)?;
+    read_exact_at(&*bytes, version.size - tail, &mut last)?;
+    Ok((first, last))
 }
 
 /// Adds to the error of a damaged file which other format it has, if that is known.
 pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
-    let head = look(path).map(|(head, _)| head).unwrap_or_default();
+    let looked = if is_address(path) { look_far(path).ok() } else { look(path).ok() };
+    let head = looked.map(|(head, _)| head).unwrap_or_default();
     let known = foreign::recognise(&head, shown).filter(|foreign| foreign.what != TEXT);
     // An object in a file of such a name is one of its lines.
     let is_line = head.starts_with(b"{") && formats::named(path).is_some_and(|format| format.what() == JSON_LINES);
@@ -319,19 +418,20 @@ fn look(path: &Path) -> io::Result<(Vec<u8>, Vec<u8>)> {
 impl Search {
     /// Adds a file; the first `fixed` components of its path are the input's root, as far as they hold no hive key.
     fn push(&mut self, path: &Path, fixed: usize) -> Result<()> {
-        let shown = escaped(&path.to_string_lossy());
-        let canonical = path.canonicalize().map_err(|error| match error.kind() {
+        let named = objects::without_query(path);
+        let shown = escaped(&named.to_string_lossy());
+        let canonical = Places::canonical(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::missing("no such file").with("file", &shown).caused_by(error),
             kind => Error::io("cannot open").with("file", &shown).with("detail", kind).caused_by(error),
         })?;
         let parts: Vec<String> =
-            path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+            named.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
         let directories = &parts[..parts.len() - 1];
         let first_key = directories.iter().position(|part| hive(part).is_some()).unwrap_or(parts.len());
         let shape = shape_of(path, &parts, &self.captured);
         let name = escaped(&shape[fixed.min(first_key).min(directories.len())..].join("/"));
         let mut keys: BTreeMap<String, String> = directories.iter().filter_map(|part| hive(part)).collect();
-        if let Some(split) = split_of(path) {
+        if let Some(split) = split_of(path, &self.places) {
             keys.entry("split".to_owned()).or_insert(split);
         }
         let (source, captured) = (Source::of(path.to_owned()), BTreeMap::new());

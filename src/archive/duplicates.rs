@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::catalogue::Pinned;
-use super::read_at::ReadAt;
+use super::read_at::{ReadAt, unreadable};
 use crate::error::{Error, Result};
 
 /// Bytes that are read at a time. Most files differ in the first step.
@@ -99,7 +99,9 @@ impl<'a> Steps<'a> {
     /// The first `length` bytes of a file, or all of them.
     fn open(file: &'a Pinned<'a>, length: u64) -> Result<Self> {
         let (bytes, version) = file.source.open().map_err(|error| error.with("file", file.shown))?;
-        Ok(Self { file, bytes, at: 0, end: length.min(version.size), buffer: vec![0; STEP] })
+        let end = length.min(version.size);
+        bytes.announce(0, end);
+        Ok(Self { file, bytes, at: 0, end, buffer: vec![0; STEP] })
     }
 
     fn next(&mut self) -> Result<Option<&[u8]>> {
@@ -108,9 +110,7 @@ impl<'a> Steps<'a> {
             return Ok(None);
         }
         let buffer = &mut self.buffer[..step as usize];
-        self.bytes.read_at(self.at, buffer).map_err(|error| {
-            Error::io("cannot read").with("file", self.file.shown).with("detail", error.kind()).caused_by(error)
-        })?;
+        self.bytes.read_at(self.at, buffer).map_err(|error| unreadable(error).with("file", self.file.shown))?;
         self.at += step;
         Ok(Some(buffer))
     }

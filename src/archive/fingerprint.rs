@@ -37,6 +37,7 @@ pub(super) fn sampled(bytes: &dyn ReadAt) -> Result<u64> {
     } else {
         // In u128: the product of a size and 15 need not fit.
         let start = |at: u64| (u128::from(size - SAMPLE) * u128::from(at) / u128::from(SAMPLES - 1)) as u64;
+        (0..SAMPLES).for_each(|at| bytes.announce(start(at), start(at) + SAMPLE));
         (0..SAMPLES).try_for_each(|at| add(start(at), SAMPLE))?;
     }
     Ok(hash)

@@ -208,7 +208,7 @@ const ZARR: Remedy = Remedy::Python(
 );
 const LANCE: Remedy = Remedy::Python("lance", "rows = lance.dataset(FILE).to_table().to_pydict()");
 
-/// How to fetch the files at an address; `None` if the input is not an address.
+/// What to do with an address that nckit does not read; `None` if the input is not an address.
 pub(super) fn fetching(input: &str) -> Option<String> {
     let (scheme, rest) = input.split_once("://")?;
     if scheme.is_empty() || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) {
@@ -217,15 +217,15 @@ pub(super) fn fetching(input: &str) -> Option<String> {
     let name = rest.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("rows");
     Some(match scheme.to_ascii_lowercase().as_str() {
         "file" => format!("write the path alone: {rest}"),
-        "s3" | "s3a" | "s3n" if name.contains('.') => format!("fetch it: aws s3 cp '{input}' ."),
-        "s3" | "s3a" | "s3n" => format!("fetch them: aws s3 sync '{input}' '{name}'"),
-        "gs" | "gcs" => format!("fetch them: gcloud storage cp -r 'gs://{rest}' ."),
+        "s3" | "s3a" | "s3n" => format!("write s3://{rest}"),
+        "gs" | "gcs" => format!("write gs://{rest}"),
+        "az" | "azure" => format!("write az://{rest}"),
         "hf" => {
             let repository: Vec<&str> = rest.trim_start_matches("datasets/").split('/').take(2).collect();
             let repository = repository.join("/");
             format!("fetch it: hf download {repository} --repo-type dataset --local-dir '{name}'")
         }
-        "http" | "https" | "ftp" => format!("fetch it: curl -LO '{input}'"),
+        "ftp" => format!("fetch it: curl -LO '{input}'"),
         _ => "copy the files to a local folder first, and name that".to_owned(),
     })
 }
@@ -279,9 +279,9 @@ mod tests {
     #[test]
     fn addresses_are_fetched() {
         let fetched = |input| fetching(input).unwrap();
-        assert_eq!(fetched("s3://bucket/run/emb"), "fetch them: aws s3 sync 's3://bucket/run/emb' 'emb'");
+        assert_eq!(fetched("s3a://bucket/run/emb"), "write s3://bucket/run/emb");
         assert_eq!(fetched("file:///data/x.parquet"), "write the path alone: /data/x.parquet");
-        assert_eq!(fetched("https://host/x.parquet"), "fetch it: curl -LO 'https://host/x.parquet'");
+        assert_eq!(fetched("ftp://host/x.parquet"), "fetch it: curl -LO 'ftp://host/x.parquet'");
         let hugging = "fetch it: hf download user/set --repo-type dataset --local-dir 'train'";
         assert_eq!(fetched("hf://datasets/user/set/train"), hugging);
         assert!(fetching("emb/run=1://x").is_none() && fetching("emb").is_none());

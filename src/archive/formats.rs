@@ -13,6 +13,7 @@ use super::safetensors::Safetensors;
 pub(super) use super::text::JSON_LINES;
 use super::text::{Csv, JsonLines};
 use crate::error::Result;
+use crate::objects::without_query;
 
 /// All formats; the first one says what is wrong with files of none.
 const FORMATS: &[&dyn Format] = &[
@@ -42,7 +43,7 @@ pub(super) fn recognise(head: &[u8], tail: &[u8]) -> Option<&'static dyn Format>
 
 /// The format whose extension, in small letters, a file has: it is of that format whatever is in it.
 pub(super) fn named(path: &Path) -> Option<&'static dyn Format> {
-    let extension = path.extension()?.to_string_lossy().to_ascii_lowercase();
+    let extension = without_query(path).extension()?.to_string_lossy().to_ascii_lowercase();
     FORMATS.iter().find(|format| format.extensions().contains(&&*extension)).copied()
 }
 

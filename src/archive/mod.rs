@@ -31,6 +31,7 @@ mod label_files;
 mod label_text;
 mod labelled;
 mod labels;
+mod many;
 mod names;
 mod natural;
 mod nested;
@@ -40,6 +41,7 @@ mod opened;
 mod parquet;
 mod passed;
 mod pattern;
+mod places;
 mod plan;
 mod planner;
 mod pooling;
@@ -82,6 +84,8 @@ pub use opened::{Archive, ColumnChoice};
 pub use passed::Passed;
 #[cfg(feature = "sql")]
 pub(crate) use pattern::matches;
+#[cfg(feature = "sql")]
+pub(crate) use places::Places;
 pub(crate) use pooling::{Pooled, pooled, summary as pooled_summary};
 pub use read::UnitReader;
 pub use request::{Key, Policy, Request};

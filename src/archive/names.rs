@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::objects::without_query;
+
 /// Columns of features.
 pub(super) const FEATURE_NAMES: [&str; 8] =
     ["feature", "features", "embedding", "embeddings", "emb", "vector", "hidden_state", "hidden_states"];
@@ -31,7 +33,7 @@ const LABEL_EXTENSIONS: [&str; 10] = ["npy", "npz", "pt", "pth", "parquet", "pq"
 
 /// Whether what is given for labels names a file, and no column.
 pub(crate) fn is_label_file(text: &str) -> bool {
-    let path = Path::new(text);
+    let path = without_query(Path::new(text));
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     extension.is_some_and(|extension| LABEL_EXTENSIONS.contains(&&*extension)) || (text.contains('/') && path.is_file())
 }

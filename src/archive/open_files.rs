@@ -1,13 +1,13 @@
 //! Opening files, many at a time.
 
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use rayon::prelude::*;
 
 use super::container::Container;
 use super::damage::is_damage;
 use super::discover::{Found, explained};
+use super::many;
 use super::passed::Passed;
 use super::read_at::{ReadAt, Version};
 use super::request::Policy;
@@ -41,7 +41,7 @@ impl Begun {
     fn open(found: &Found, most: Option<u64>) -> Result<Self> {
         let source = found.source.clone();
         let (bytes, version) = source.open()?;
-        let memory = source.memory(&bytes)?;
+        let memory = source.memory(&bytes).map_err(|error| bytes.failure().unwrap_or(error))?;
         if most.is_some_and(|most| memory > most) {
             return Err(too_large(memory, most));
         }
@@ -50,7 +50,8 @@ impl Begun {
 
     fn finish(self) -> Result<OpenedFile> {
         let Self { source, bytes, version, .. } = self;
-        Ok(OpenedFile { version, container: source.container(&bytes)? })
+        let container = source.container(&bytes).map_err(|error| bytes.failure().unwrap_or(error))?;
+        Ok(OpenedFile { version, container })
     }
 }
 
@@ -78,7 +79,9 @@ pub(super) fn open_each(
             let begun = Begun::open(&found, memory);
             (found, begun)
         };
-        let mut rest: VecDeque<_> = batch.into_par_iter().map(open).collect::<Vec<_>>().into();
+        let paths: Vec<PathBuf> = batch.iter().flat_map(|found| found.source.paths()).map(Path::to_owned).collect();
+        let far = || paths.iter().map(PathBuf::as_path);
+        let mut rest: VecDeque<_> = many::each(batch, far(), open).into();
         while !rest.is_empty() {
             let mut taken = 0_u64;
             let fit = rest.iter().take_while(|(_, begun)| {
@@ -87,7 +90,7 @@ pub(super) fn open_each(
             });
             let fit = fit.count();
             let finish = |(found, begun): (Found, Result<Begun>)| (found, begun.and_then(Begun::finish));
-            let outcomes: Vec<_> = rest.drain(..fit).collect::<Vec<_>>().into_par_iter().map(finish).collect();
+            let outcomes = many::each(rest.drain(..fit).collect(), far(), finish);
             outcomes.into_iter().try_for_each(|(found, outcome)| each(found, outcome))?;
         }
     }

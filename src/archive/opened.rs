@@ -14,6 +14,7 @@ use super::row_policy::RowPolicy;
 use super::rows::{DecodedChunk, Unit, Values};
 use crate::batch::{Label, LabelKind};
 use crate::error::Result;
+use crate::objects::{self, READ_AHEAD};
 
 /// A column that was chosen, and why: for people.
 #[derive(Clone, Debug)]
@@ -100,11 +101,14 @@ impl Archive {
         self.class_names.as_deref()
     }
 
-    /// Bytes that footers take while rows are read by so many threads: those in use, and those kept for the next.
+    /// Bytes that footers take while rows are read by so many threads: those in use, and those kept for the next; and what
+    /// is fetched ahead of objects.
     pub fn footer_memory(&self, threads: usize) -> u64 {
         let largest = self.catalogue.files.iter().map(|file| file.memory).max().unwrap_or(0);
         let all: u64 = self.catalogue.files.iter().map(|file| file.memory).sum();
-        (largest * threads as u64 + CONTAINER_BYTES.max(largest)).min(all)
+        let far = self.catalogue.files.iter().flat_map(File::paths).any(objects::is_address);
+        let ahead = if far { READ_AHEAD * threads as u64 } else { 0 };
+        (largest * threads as u64 + CONTAINER_BYTES.max(largest)).min(all) + ahead
     }
 
     /// The type of the labels.
@@ -151,7 +155,8 @@ impl Archive {
     pub fn checksums(&self, file: usize) -> Result<bool> {
         let (bytes, container) = self.catalogue.open(file)?;
         let found = container.has_checksums(&bytes, self.columns[file].features.root);
-        found.map_err(|error| error.with_default("file", &self.catalogue.files[file].shown))
+        let failed = |error| bytes.failure().unwrap_or(error).with_default("file", &self.catalogue.files[file].shown);
+        found.map_err(failed)
     }
 
     /// Numbers as the directories of the files write them.

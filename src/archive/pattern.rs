@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
-use std::{fs, io};
 
 use glob::{MatchOptions, Pattern};
 
 use super::escape::escaped;
+use super::places::{Places, unlistable};
 use crate::error::{Error, Result};
+use crate::objects::is_address;
 
 /// How often one directory may be entered by different ways: links to other groups are few, and links from every
 /// directory to every other lead to more ways than anybody can wait for.
@@ -27,7 +28,7 @@ pub(super) struct Ways {
 impl Ways {
     /// Does `work` inside of a directory, unless it is inside of it already.
     pub(super) fn enter(&mut self, directory: &Path, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        let canonical = directory.canonicalize().map_err(|error| unlistable(directory, error))?;
+        let canonical = Places::canonical(directory).map_err(|error| unlistable(directory, error))?;
         if self.above.contains(&canonical) {
             return Ok(());
         }
@@ -67,13 +68,15 @@ pub(super) fn is_marker(path: &Path) -> bool {
 ///
 /// [`Usage`](crate::error::ErrorKind::Usage) for a malformed pattern; [`Io`](crate::error::ErrorKind::Io) for a directory
 /// that cannot be listed.
-pub(crate) fn matches(pattern: &str) -> Result<Vec<PathBuf>> {
-    let mut start = PathBuf::new();
+pub(crate) fn matches(pattern: &str, places: &Places) -> Result<Vec<PathBuf>> {
+    let (store, rest) = parted(pattern);
+    let mut start = PathBuf::from(store);
     let mut parts = Vec::new();
-    for component in Path::new(pattern).components() {
+    for component in Path::new(rest).components() {
         let text = component.as_os_str().to_string_lossy();
         match component {
-            Component::RootDir | Component::Prefix(_) => start.push(component),
+            Component::RootDir | Component::Prefix(_) if store.is_empty() => start.push(component),
+            Component::RootDir | Component::Prefix(_) => {}
             Component::Normal(_) if text == "**" => parts.push(Part::Directories),
             Component::Normal(_) if is_pattern(&text) => parts.push(Part::Like(
                 Pattern::new(&text)
@@ -83,8 +86,17 @@ pub(crate) fn matches(pattern: &str) -> Result<Vec<PathBuf>> {
         }
     }
     let mut found = BTreeSet::new();
-    descend(&start, &parts, &mut Ways::default(), &mut found)?;
+    descend(&start, &parts, places, &mut Ways::default(), &mut found)?;
     Ok(found.into_iter().collect())
+}
+
+/// The bucket that a pattern names, as a part of an address, and what follows it; a pattern of local files has none.
+fn parted(pattern: &str) -> (&str, &str) {
+    if !is_address(Path::new(pattern)) {
+        return ("", pattern);
+    }
+    let scheme = pattern.find("://").map_or(0, |at| at + 3);
+    pattern.split_at(pattern[scheme..].find('/').map_or(pattern.len(), |at| scheme + at))
 }
 
 /// A component of a pattern.
@@ -95,35 +107,36 @@ enum Part {
     Directories,
 }
 
-fn descend(at: &Path, parts: &[Part], ways: &mut Ways, found: &mut BTreeSet<PathBuf>) -> Result<()> {
+fn descend(at: &Path, parts: &[Part], places: &Places, ways: &mut Ways, found: &mut BTreeSet<PathBuf>) -> Result<()> {
     let Some((part, rest)) = parts.split_first() else {
         let at = if at.as_os_str().is_empty() { Path::new(".") } else { at };
         // What a wildcard matched is there; what was named may not be.
-        if at.symlink_metadata().is_ok() {
+        if places.is_there(at) {
             found.insert(at.to_owned());
         }
         return Ok(());
     };
     match part {
-        Part::Named(name) => descend(&at.join(name), rest, ways, found),
+        Part::Named(name) => descend(&at.join(name), rest, places, ways, found),
         Part::Like(pattern) => {
-            for path in listed(at)? {
+            let is_like = |path: &PathBuf| {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                if pattern.matches_with(&name, OPTIONS) {
-                    descend(&path, rest, ways, found)?;
-                }
-            }
-            Ok(())
+                pattern.matches_with(&name, OPTIONS)
+            };
+            let paths: Vec<PathBuf> = places.entries(at)?.into_iter().filter(is_like).collect();
+            list_next(&paths, rest, places)?;
+            paths.iter().try_for_each(|path| descend(path, rest, places, ways, found))
         }
         Part::Directories => {
-            descend(at, rest, ways, found)?;
+            places.expect_below(&[at.to_owned()])?;
+            descend(at, rest, places, ways, found)?;
             // All that lies below a directory belongs to it.
-            if rest.is_empty() || !(at.as_os_str().is_empty() || at.is_dir()) {
+            if rest.is_empty() || !(at.as_os_str().is_empty() || places.is_folder(at)) {
                 return Ok(());
             }
             ways.enter(if at.as_os_str().is_empty() { Path::new(".") } else { at }, |ways| {
-                for path in listed(at)?.into_iter().filter(|path| !is_marker(path) && path.is_dir()) {
-                    descend(&path, parts, ways, found)?;
+                for path in places.entries(at)?.into_iter().filter(|path| !is_marker(path) && places.is_folder(path)) {
+                    descend(&path, parts, places, ways, found)?;
                 }
                 Ok(())
             })
@@ -131,26 +144,22 @@ fn descend(at: &Path, parts: &[Part], ways: &mut Ways, found: &mut BTreeSet<Path
     }
 }
 
-/// The entries of a directory; empty if it does not exist.
-fn listed(directory: &Path) -> Result<Vec<PathBuf>> {
-    let here = directory.as_os_str().is_empty();
-    let entries = match fs::read_dir(if here { Path::new(".") } else { directory }) {
-        Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(unlistable(directory, error)),
-    };
-    let path = |entry: io::Result<fs::DirEntry>| {
-        let name = entry.map_err(|error| unlistable(directory, error))?.file_name();
-        Ok(directory.join(name))
-    };
-    entries.map(path).collect()
-}
-
-/// The error of a directory that cannot be listed.
-pub(super) fn unlistable(directory: &Path, error: io::Error) -> Error {
-    Error::io("cannot list a directory").with("path", shown(directory)).with("detail", error.kind()).caused_by(error)
+/// Asks object stores, many times at once, for the listings that the rest of a pattern needs next.
+fn list_next(paths: &[PathBuf], rest: &[Part], places: &Places) -> Result<()> {
+    let names: Vec<&PathBuf> =
+        rest.iter().map_while(|part| if let Part::Named(name) = part { Some(name) } else { None }).collect();
+    let next = rest.get(names.len());
+    // A name at the end is looked up in the folder above it.
+    let names = if next.is_none() { names.split_last().map_or(&[][..], |(_, above)| above) } else { &names[..] };
+    if rest.is_empty() {
+        return Ok(());
+    }
+    let folders: Vec<PathBuf> =
+        paths.iter().map(|path| names.iter().fold(path.clone(), |path, name| path.join(name))).collect();
+    match next {
+        Some(Part::Directories) => places.expect_below(&folders),
+        _ => places.expect(&folders),
+    }
 }
 
 fn shown(path: &Path) -> String {
@@ -159,12 +168,13 @@ fn shown(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
 
     fn matched(root: &Path, pattern: &str) -> Vec<String> {
-        let found = matches(root.join(pattern).to_str().unwrap()).unwrap();
+        let found = matches(root.join(pattern).to_str().unwrap(), &Places::default()).unwrap();
         let name = |path: &PathBuf| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
         found.iter().map(name).collect()
     }
@@ -186,7 +196,7 @@ mod tests {
         assert_eq!(matched("x/**"), ["x"]);
         assert_eq!(matched("*/nothing"), [] as [&str; 0]);
         assert_eq!(matched("a.p/*"), [] as [&str; 0]);
-        assert_eq!(matches("a**b").unwrap_err().kind(), crate::error::ErrorKind::Usage);
+        assert_eq!(matches("a**b", &Places::default()).unwrap_err().kind(), crate::error::ErrorKind::Usage);
     }
 
     #[test]
@@ -216,7 +226,7 @@ mod tests {
                 symlink(to, from.join(format!("to{number}"))).unwrap();
             }
         }
-        let error = matches(root.path().join("**/*.p").to_str().unwrap()).unwrap_err();
+        let error = matches(root.path().join("**/*.p").to_str().unwrap(), &Places::default()).unwrap_err();
         assert!(error.message().contains("over and over"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! Bytes that are read by position, and how they are known to be the same later.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::{fmt, fs, io};
 
 use super::damage::damaged;
 use crate::error::{Error, Result};
+use crate::objects::{self, Reading};
 
 /// The content of one file, read by position: readers of several columns share it without moving each other.
 pub(super) trait ReadAt: fmt::Debug + Send + Sync {
@@ -28,6 +30,23 @@ pub(super) trait ReadAt: fmt::Debug + Send + Sync {
     fn first_of_two(&self) -> Option<u64> {
         None
     }
+
+    /// Says that the bytes from `start` to `end` will be read soon, in order: what is far away can be fetched ahead.
+    fn announce(&self, _start: u64, _end: u64) {}
+
+    /// Why a read failed, if that is more than the system says. Decoders take errors of reading for damage.
+    fn failure(&self) -> Option<Error> {
+        None
+    }
+}
+
+/// The error of a read that failed.
+pub(super) fn unreadable(error: io::Error) -> Error {
+    let detail = error.kind();
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => Error::io("cannot read").with("detail", detail).caused_by(error),
+    }
 }
 
 /// Fills `buffer` with the bytes from `offset` on.
@@ -38,7 +57,7 @@ pub(super) trait ReadAt: fmt::Debug + Send + Sync {
 pub(super) fn read_exact_at(bytes: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> Result<()> {
     bytes.read_at(offset, buffer).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => damaged("it ends before its rows do: truncated"),
-        kind => Error::io("cannot read").with("detail", kind).caused_by(error),
+        _ => unreadable(error),
     })
 }
 
@@ -79,6 +98,20 @@ impl ReadAt for TwoFiles {
     fn first_of_two(&self) -> Option<u64> {
         Some(self.first.size())
     }
+
+    fn announce(&self, start: u64, end: u64) {
+        let split = self.first.size();
+        if start < split {
+            self.first.announce(start, end.min(split));
+        }
+        if end > split {
+            self.second.announce(start.saturating_sub(split), end - split);
+        }
+    }
+
+    fn failure(&self) -> Option<Error> {
+        self.first.failure().or_else(|| self.second.failure())
+    }
 }
 
 /// A part of other bytes, as a file of its own.
@@ -111,6 +144,14 @@ impl ReadAt for Part {
     fn version(&self) -> io::Result<Version> {
         self.whole.version()
     }
+
+    fn announce(&self, start: u64, end: u64) {
+        self.whole.announce(self.start + start.min(self.size), self.start + end.min(self.size));
+    }
+
+    fn failure(&self) -> Option<Error> {
+        self.whole.failure()
+    }
 }
 
 /// What says that content has not changed: equal versions have equal bytes.
@@ -120,7 +161,8 @@ impl ReadAt for Part {
 pub(super) struct Version {
     pub(super) size: u64,
     pub(super) modified: SystemTime,
-    /// Whatever else changes with the content: of a local file the device, the inode and the time of its last change.
+    /// Whatever else changes with the content: of a local file the device, the inode and the time of its last change; of an
+    /// object the hash of its `ETag`.
     pub(super) tag: [u64; 4],
 }
 
@@ -174,13 +216,51 @@ impl ReadAt for LocalFile {
     }
 }
 
-/// Opens a file.
+/// A file in an object store. All that is read of it is of one version, or the read fails.
+impl ReadAt for Reading {
+    fn size(&self) -> u64 {
+        self.object().size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.size()) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.fill(offset, buffer).map_err(io::Error::other)
+    }
+
+    fn version(&self) -> io::Result<Version> {
+        Ok(version_of(self))
+    }
+
+    fn announce(&self, start: u64, end: u64) {
+        Reading::announce(self, start, end);
+    }
+
+    fn failure(&self) -> Option<Error> {
+        Reading::failure(self)
+    }
+}
+
+fn version_of(reading: &Reading) -> Version {
+    let objects::Object { size, modified, tag, .. } = reading.object();
+    let mut hasher = DefaultHasher::new();
+    tag.as_deref().map(|tag| tag.trim_matches('"')).hash(&mut hasher);
+    Version { size: *size, modified: *modified, tag: [hasher.finish(), 0, 0, 0] }
+}
+
+/// Opens a file, of this machine or by its address.
 ///
 /// # Errors
 ///
 /// [`Missing`](crate::error::ErrorKind::Missing) if it does not exist, and [`Usage`](crate::error::ErrorKind::Usage) if it is
-/// a directory, a FIFO or a device.
+/// a directory, a FIFO or a device; those of [`objects::open`].
 pub(super) fn open(path: &Path) -> Result<(Arc<dyn ReadAt>, Version)> {
+    if objects::is_address(path) {
+        let reading = objects::open(path)?.ok_or_else(|| Error::missing("there is no such object"))?;
+        let version = version_of(&reading);
+        return Ok((Arc::new(reading), version));
+    }
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Error::missing("no such file").caused_by(error),
         _ => Error::io("cannot open").with("detail", error.kind()).caused_by(error),
@@ -194,6 +274,11 @@ pub(super) fn open(path: &Path) -> Result<(Arc<dyn ReadAt>, Version)> {
     let version = opened.version().map_err(failed)?;
     opened.size = version.size;
     Ok((Arc::new(opened), version))
+}
+
+/// Whether there is such a file. One that cannot be asked for may be there, and whoever opens it learns why.
+pub(super) fn is_file(path: &Path) -> bool {
+    if objects::is_address(path) { objects::is_there(path) } else { path.is_file() }
 }
 
 /// The error of what cannot be read twice, and may keep whoever opens it waiting.

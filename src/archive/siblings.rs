@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::escape::escaped;
+use super::places::Places;
 use crate::error::{Error, Result};
 
 /// Words by which a file is known to hold features.
@@ -37,7 +38,7 @@ const EXTENSIONS: [&str; 4] = ["npy", "pt", "txt", "csv"];
 /// # Errors
 ///
 /// [`Usage`](crate::error::ErrorKind::Usage) if there are several.
-pub(super) fn labels_beside(path: &Path) -> Result<Option<PathBuf>> {
+pub(super) fn labels_beside(path: &Path, places: &Places) -> Result<Option<PathBuf>> {
     let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else { return Ok(None) };
     let mut found: Vec<PathBuf> = Vec::new();
     let mut known = BTreeSet::new();
@@ -45,7 +46,7 @@ pub(super) fn labels_beside(path: &Path) -> Result<Option<PathBuf>> {
         for extension in EXTENSIONS {
             let beside = path.with_file_name(format!("{name}.{extension}"));
             // File systems may not tell small letters from large ones.
-            if beside.is_file() && beside.canonicalize().is_ok_and(|canonical| known.insert(canonical)) {
+            if places.is_file(&beside) && Places::canonical(&beside).is_ok_and(|canonical| known.insert(canonical)) {
                 found.push(beside);
             }
         }
@@ -107,7 +108,7 @@ mod tests {
             for other in others {
                 std::fs::write(folder.path().join(other), "").unwrap();
             }
-            let found = labels_beside(&folder.path().join(features));
+            let found = labels_beside(&folder.path().join(features), &Places::default());
             for other in others {
                 std::fs::remove_file(folder.path().join(other)).unwrap();
             }

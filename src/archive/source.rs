@@ -17,6 +17,7 @@ use super::read_at::{self, Part, ReadAt, TwoFiles, Version, read_exact_at};
 use super::tensor_index::{LIMIT, beside, files, is_index};
 use super::wide::WideFile;
 use crate::error::{Error, Result};
+use crate::objects;
 
 /// What is opened as one file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,10 +188,11 @@ impl Source {
     /// A source as a path from the root, as ledgers keep it: what the path alone does not say follows after zeros, which no
     /// path can have.
     pub(super) fn encoded(&self) -> io::Result<PathBuf> {
-        let mut bytes = absolute(&self.path)?.into_os_string().into_vec();
+        let from_root = |path: &Path| if objects::is_address(path) { Ok(path.to_owned()) } else { absolute(path) };
+        let mut bytes = from_root(&self.path)?.into_os_string().into_vec();
         if let Some(labels) = &self.labels {
             bytes.extend(b"\0labels\0");
-            bytes.extend(absolute(labels)?.as_os_str().as_bytes());
+            bytes.extend(from_root(labels)?.as_os_str().as_bytes());
         }
         if let Some(ArrayNames { features, labels }) = &self.arrays {
             bytes.extend(format!("\0features\0{features}").into_bytes());
@@ -280,6 +282,12 @@ fn of_index(path: &Path, names: Option<&str>) -> Result<Source> {
 
 /// The file of labels that was named, or a path with keys in braces, which are filled when the features are found.
 fn label_file(text: &str) -> Result<PathBuf> {
+    if objects::is_address(Path::new(text)) {
+        return match objects::look(Path::new(text))? {
+            Some(_) => Ok(PathBuf::from(text)),
+            None => Err(Error::missing("there is no such file of labels").with("labels", escaped(text))),
+        };
+    }
     match fs::metadata(text) {
         Ok(_) => Ok(PathBuf::from(text)),
         Err(_) if has_keys(text) => Ok(PathBuf::from(text)),
@@ -320,7 +328,7 @@ fn advising(error: Error, path: &Path) -> Error {
 }
 
 fn shown(path: &Path) -> String {
-    escaped(&path.to_string_lossy())
+    escaped(&objects::without_query(path).to_string_lossy())
 }
 
 #[cfg(test)]

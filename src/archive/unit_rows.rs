@@ -123,6 +123,7 @@ impl UnitRows {
 
     /// Says where an error arose; its row, if any, is counted within the unit.
     pub(super) fn locate(&self, catalogue: &Catalogue, error: Error) -> Error {
+        let error = self.bytes.failure().unwrap_or(error);
         let row: Option<u64> = error.fact("row").and_then(|row| row.parse().ok());
         let file = &catalogue.files[self.unit.file].shown;
         let error = error.with_default("file", file).with_default("row group", self.unit.row_group);

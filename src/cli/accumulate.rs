@@ -57,7 +57,7 @@ pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, cons
         _ => error,
     })?;
     time(start, summary.bytes, console);
-    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let size = StateFile::size_at(path)?.unwrap_or(0);
     let text = format!("{}   {} · {}", path.display(), counted(done, "unit", "s"), bytes(size));
     console.fact("state", &text);
     Ok(())
@@ -80,7 +80,7 @@ pub(super) fn task(args: &Accumulate) -> Result<Task> {
 /// The accumulation that the flags ask for; `None` if the state is finished.
 fn accumulation(args: &Accumulate, task: &Task, console: &Console) -> Result<Option<CheckpointedPass>> {
     let path = &args.output;
-    if args.overwrite || !path.exists() {
+    if args.overwrite || StateFile::size_at(path)?.is_none() {
         if args.extend {
             return Err(Error::missing("there is no state to extend").with("file", path.display()));
         }

@@ -432,7 +432,8 @@ pub(super) struct Inspect {
 pub(super) struct Input {
     /// Files (Parquet, Arrow IPC, .npy, .npz, .safetensors, .pt, CSV, JSON lines), directories (hive trees too) or quoted globs;
     /// x.npz:X,Y names its arrays of features and labels, and x.npy,y.npy the file of labels. Braces in a name capture keys for
-    /// --group-by and --where: 'run_{run}/epoch_{epoch}.npy'; `{epoch:03}` is a number of three digits
+    /// --group-by and --where: 'run_{run}/epoch_{epoch}.npy'; `{epoch:03}` is a number of three digits. All files can be
+    /// addresses, of states and outputs too: s3://, gs://, az://, http(s)://
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<String>,
     /// The vector column, the field of a struct as emb.values, or a quoted pattern of columns that hold one element each, as 'f*'

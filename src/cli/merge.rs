@@ -9,7 +9,7 @@ use crate::store::{Lock, StateFile, refuse_inputs};
 
 pub(super) fn run(args: &Merge, console: &Console) -> Result<()> {
     let _lock = Lock::acquire(&args.output)?;
-    if args.output.exists() && !args.overwrite {
+    if StateFile::size_at(&args.output)?.is_some() && !args.overwrite {
         return Err(Error::output("the state file already exists")
             .with("file", args.output.display())
             .help("--overwrite replaces it, another -o keeps it"));
@@ -23,7 +23,7 @@ pub(super) fn run(args: &Merge, console: &Console) -> Result<()> {
         merged.subtract(&name, (&path.display().to_string(), &other))?;
     }
     merged.write(&args.output, args.overwrite)?;
-    let size = std::fs::metadata(&args.output).map_or(0, |metadata| metadata.len());
+    let size = StateFile::size_at(&args.output)?.unwrap_or(0);
     let units = counted(merged.ledger.units() as u64, "unit", "s");
     let groups = counted(merged.groups.len() as u64, "group", "s");
     console.fact("state", &format!("{}   {units} · {groups} · {}", args.output.display(), bytes(size)));

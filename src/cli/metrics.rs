@@ -1,5 +1,7 @@
 //! `nckit metrics`.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::args::Metrics;
@@ -34,7 +36,8 @@ fn listed(chosen: &[&Card]) -> String {
         for (at, card) in of_family.enumerate() {
             if at == 0 {
                 text += if text.is_empty() { "" } else { "\n" };
-                text += &format!("{}: {}\n", family.name(), family.text());
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "{}: {}", family.name(), family.text());
             }
             let mark = if HEADLINE.contains(&card.key) { '*' } else { ' ' };
             let start = format!("{mark} {:<longest$} {} ", card.key, arrow(card.direction));

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::args::{Display, ProgressName};
 use super::console::{bytes, eprint};
 use crate::error::{Error, Result};
+use crate::objects;
 use crate::pipeline::Watch;
 
 /// What the first signal does.
@@ -31,6 +32,7 @@ pub(super) fn watched<T>(
     work: impl FnOnce(&Watch) -> Result<T>,
 ) -> Result<T> {
     let watch = Watch::default();
+    objects::stop_with(&watch.stop);
     let terminated = Arc::new(AtomicBool::new(false));
     for (signal, code) in [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)] {
         let register = || {

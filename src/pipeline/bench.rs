@@ -11,6 +11,7 @@ use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::kernels::gram::{BLOCK_ROWS, Par, add_block, packed_len, plain_product};
 use crate::kernels::{ChunkTimes, Device, Workspace};
+use crate::objects::is_address;
 use crate::state::{Shifts, State};
 
 /// A part of a run, and the simplest thing that does as much.
@@ -70,6 +71,9 @@ pub fn bench(archive: Option<&Archive>, device: &Device) -> Result<Bench> {
     if let Some(archive) = archive {
         let unit = &archive.units()[0];
         let stored = (u128::from(unit.bytes) * rows as u128 / u128::from(unit.rows.max(1))) as usize;
+        if is_address(&archive.files()[unit.file].path) {
+            return Err(Error::usage("bench measures files of this machine").help("fetch the file first"));
+        }
         let file = File::open(&archive.files()[unit.file].path).map_err(unreadable)?;
         let mut page = vec![0; 1 << 20];
         reading = best(&mut || {

@@ -209,7 +209,7 @@ impl CheckpointedPass {
     /// [`Interrupted`](crate::error::ErrorKind::Interrupted) once a stop was asked for and the state is saved.
     pub fn run(&mut self, watch: &Watch, saving: &Saving) -> Result<()> {
         self.look_through(watch)?;
-        let new = !saving.path.exists();
+        let new = StateFile::size_at(&saving.path)?.is_none();
         if new {
             // The plan is frozen from here on. What is extended or replaced stays as it was until there is more.
             checkpoint(&mut self.file, &BTreeMap::new(), Some(&self.plan), saving)?;
@@ -220,7 +220,7 @@ impl CheckpointedPass {
             && self.file.ledger.units() == 0
         {
             // Nothing is in it that anybody would go on with; and if it cannot be removed it does no harm.
-            let _ = std::fs::remove_file(&saving.path);
+            let _ = StateFile::remove(&saving.path);
         }
         counted
     }
@@ -317,7 +317,11 @@ impl CheckpointedPass {
                 {
                     every = saving.every.max(took * SHARE);
                 }
-                let counted = counted?;
+                let counted = match counted {
+                    // A request was given up: what came before this round is saved.
+                    Err(error) if error.kind() == ErrorKind::Interrupted => return self.stop(&live, saving),
+                    counted => counted?,
+                };
                 let units = counted.units;
                 self.enter(counted, rest, &mut live)?;
                 rest = &rest[units..];

@@ -7,6 +7,7 @@ use crate::archive::{HeadSource, Request};
 use crate::error::Result;
 use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
+use crate::objects::is_web;
 use crate::report::Report;
 
 /// What is to be measured, and how.
@@ -105,9 +106,12 @@ pub struct RowSource {
 }
 
 impl RowSource {
-    /// Parses `PATH[?key=value&…]`; a `?` that a `key=value` does not follow belongs to a glob.
+    /// Parses `PATH[?key=value&…]`; a `?` that a `key=value` does not follow belongs to a glob, and
+    /// that of a web address to the address.
     pub fn parse(text: &str) -> Self {
-        let split = text.rsplit_once('?').and_then(|(path, query)| {
+        // Of a web address it belongs to the address.
+        let parted = text.rsplit_once('?').filter(|_| !is_web(Path::new(text)));
+        let split = parted.and_then(|(path, query)| {
             let filters: Option<Vec<_>> = query
                 .split('&')
                 .map(|pair| pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())))
@@ -126,6 +130,8 @@ mod tests {
     fn a_source_is_a_path_with_filters() {
         let filters = vec![("split".to_owned(), "test".to_owned()), ("epoch".to_owned(), "3".to_owned())];
         assert_eq!(RowSource::parse("a/b?split=test&epoch=3"), RowSource { path: "a/b".to_owned(), filters });
+        let web = "https://h/x.parquet?split=test";
+        assert_eq!(RowSource::parse(web), RowSource { path: web.to_owned(), filters: vec![] });
         assert_eq!(
             RowSource::parse("part-?.parquet"),
             RowSource { path: "part-?.parquet".to_owned(), filters: vec![] }

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::output::resolve;
 use super::temporary::{cannot, is_at, sibling};
 use crate::error::{Error, Result};
+use crate::objects::is_address;
 
 /// The right to write a state file. It ends with the process at the latest.
 ///
@@ -14,7 +15,8 @@ use crate::error::{Error, Result};
 /// the old file when another is renamed to its name, and a second writer could lock the new one.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    /// None in an object store, where each write replaces only what this process has seen, so a second writer fails.
+    _file: Option<File>,
 }
 
 impl Lock {
@@ -25,6 +27,9 @@ impl Lock {
     /// [`Resource`](crate::error::ErrorKind::Resource) if another process has it;
     /// [`Output`](crate::error::ErrorKind::Output) if such a file cannot be made, or the lock is not a file.
     pub fn acquire(state: &Path) -> Result<Self> {
+        if is_address(state) {
+            return Ok(Self { _file: None });
+        }
         // Two paths of one folder must lead to one lock.
         let target = resolve(state, true)?;
         let name = target.file_name().ok_or_else(|| cannot(state, IoErrorKind::InvalidInput.into()))?;
@@ -43,7 +48,7 @@ impl Lock {
             return Err(no_file());
         }
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { _file: Some(file) }),
             Err(TryLockError::WouldBlock) => Err(Error::resource("another process is writing this state")
                 .with("file", state.display())
                 .help("wait until it has ended, or write to another file with -o")),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::failpoint::{Point, point};
 use super::temporary::{Temporary, adopt, cannot, identity};
 use crate::error::{Error, Result};
+use crate::objects::{Writing, is_address};
 
 /// The right to write a file. No other process has it until this one has written the file or given up the right.
 #[derive(Debug)]
@@ -14,10 +15,20 @@ pub struct Output {
     /// As it was typed.
     path: PathBuf,
     overwrite: bool,
-    /// The file itself, links resolved.
-    target: PathBuf,
-    /// Taken once the file is written.
-    temporary: Option<Temporary>,
+    place: Place,
+}
+
+/// Where an output goes.
+#[derive(Debug)]
+enum Place {
+    File {
+        /// The file itself, links resolved.
+        target: PathBuf,
+        /// Taken once the file is written.
+        temporary: Option<Temporary>,
+    },
+    /// An object of a store; taken once it is written.
+    Object(Option<Writing>),
 }
 
 impl Output {
@@ -29,9 +40,14 @@ impl Output {
     /// missing or not writable; [`Resource`](crate::error::ErrorKind::Resource) if another process is writing it;
     /// [`Io`](crate::error::ErrorKind::Io) if the disk is full.
     pub fn reserve(path: &Path, overwrite: bool) -> Result<Self> {
-        let target = resolve(path, overwrite)?;
-        let temporary = Some(Temporary::beside(&target, path)?);
-        Ok(Self { path: path.to_owned(), overwrite, target, temporary })
+        let place = if is_address(path) {
+            Place::Object(Some(Writing::new(path, overwrite)?))
+        } else {
+            let target = resolve(path, overwrite)?;
+            let temporary = Some(Temporary::beside(&target, path)?);
+            Place::File { target, temporary }
+        };
+        Ok(Self { path: path.to_owned(), overwrite, place })
     }
 
     /// Takes the right to write several files.
@@ -40,7 +56,8 @@ impl Output {
     ///
     /// [`Usage`](crate::error::ErrorKind::Usage) if two paths lead to one file; those of [`reserve`](Self::reserve).
     pub fn reserve_all(paths: &[&Path], overwrite: bool) -> Result<Vec<Self>> {
-        let targets = paths.iter().map(|path| resolve(path, overwrite)).collect::<Result<Vec<_>>>()?;
+        let target = |path: &Path| if is_address(path) { Ok(path.to_owned()) } else { resolve(path, overwrite) };
+        let targets = paths.iter().map(|path| target(path)).collect::<Result<Vec<_>>>()?;
         for (at, target) in targets.iter().enumerate() {
             let same =
                 |other: &PathBuf| other == target || known(other).is_some_and(|file| Some(file) == known(target));
@@ -66,26 +83,30 @@ impl Output {
     /// # Errors
     ///
     /// Those of [`reserve`](Self::reserve) and of `write`; [`Io`](crate::error::ErrorKind::Io) if the disk is full. An
-    /// existing file is then left as it was.
+    /// existing file is then left as it was. An object of a store appears at the end as a whole.
     pub fn write(&mut self, write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>) -> Result<()> {
-        let temporary = self.begin()?;
-        let mut buffer = BufWriter::with_capacity(1 << 16, Watched(&temporary.file));
-        write(&mut buffer).map_err(|error| error.with_default("file", self.path.display()))?;
-        buffer.into_inner().map_err(|error| self.failed(error.into_error()))?;
-        point(Point::Sync).and_then(|()| temporary.file.sync_all()).map_err(|error| self.failed(error))?;
-        temporary.place(&self.target, self.overwrite).map_err(|error| self.failed(error))
+        let path = self.path.clone();
+        write_together(std::slice::from_mut(self), |files| match files {
+            [file] => write(*file).map_err(|error| error.with_default("file", path.display())),
+            _ => Err(Error::internal("an output is one file")),
+        })
     }
 
-    /// The temporary file to write.
-    fn begin(&mut self) -> Result<Temporary> {
-        let temporary = match self.temporary.take() {
-            Some(temporary) => temporary,
-            None => Self::reserve(&self.path, self.overwrite)?.temporary.ok_or_else(|| Error::internal("no file"))?,
-        };
-        if let Some(old) = existing(&self.target) {
-            adopt(&temporary.file, &old).map_err(|error| self.failed(error))?;
+    fn begin(&mut self) -> Result<Begun> {
+        if matches!(self.place, Place::File { temporary: None, .. } | Place::Object(None)) {
+            *self = Self::reserve(&self.path, self.overwrite)?;
         }
-        Ok(temporary)
+        match &mut self.place {
+            Place::File { target, temporary } => {
+                let temporary = temporary.take().ok_or_else(|| Error::internal("no file"))?;
+                let target = target.clone();
+                if let Some(old) = existing(&target) {
+                    adopt(&temporary.file, &old).map_err(|error| self.failed(error))?;
+                }
+                Ok(Begun::File(target, temporary))
+            }
+            Place::Object(object) => object.take().map(Begun::Object).ok_or_else(|| Error::internal("no object")),
+        }
     }
 
     /// The error of a failure while the file is put on disk and renamed.
@@ -114,7 +135,8 @@ pub fn write_whole(
     Output::reserve(path, overwrite)?.write(write)
 }
 
-/// Writes several files by `write`, which gets them in their order. None has its name before all are on disk.
+/// Writes several files by `write`, which gets them in their order. None has its name before all are on disk, and no object
+/// is there before all are written.
 ///
 /// # Errors
 ///
@@ -123,22 +145,76 @@ pub fn write_together(
     outputs: &mut [Output],
     write: impl FnOnce(&mut [&mut (dyn Write + Send)]) -> Result<()>,
 ) -> Result<()> {
-    let temporaries = outputs.iter_mut().map(Output::begin).collect::<Result<Vec<_>>>()?;
-    let files = temporaries.iter().map(|temporary| Watched(&temporary.file));
-    let mut buffers: Vec<_> = files.map(|file| BufWriter::with_capacity(1 << 16, file)).collect();
+    let mut begun = outputs.iter_mut().map(Output::begin).collect::<Result<Vec<_>>>()?;
+    let mut buffers: Vec<Buffer<'_>> = begun.iter_mut().map(Begun::buffer).collect();
     let mut writers: Vec<&mut (dyn Write + Send)> = Vec::new();
     for buffer in &mut buffers {
         writers.push(buffer);
     }
     write(&mut writers)?;
-    for (output, buffer) in outputs.iter().zip(buffers) {
-        let file = buffer.into_inner().map_err(|error| output.failed(error.into_error()))?;
-        point(Point::Sync).and_then(|()| file.0.sync_all()).map_err(|error| output.failed(error))?;
+    for (output, buffer) in outputs.iter().zip(&mut buffers) {
+        buffer.settle().map_err(|error| output.failed(error))?;
     }
-    for (output, temporary) in outputs.iter().zip(temporaries) {
-        temporary.place(&output.target, output.overwrite).map_err(|error| output.failed(error))?;
+    drop(buffers);
+    for (output, begun) in outputs.iter().zip(begun) {
+        match begun {
+            Begun::File(target, temporary) => {
+                temporary.place(&target, output.overwrite).map_err(|error| output.failed(error))?;
+            }
+            Begun::Object(object) => object.finish()?,
+        }
     }
     Ok(())
+}
+
+/// An output that is being written: the file that it will be and the one that it is meanwhile, or an object.
+enum Begun {
+    File(PathBuf, Temporary),
+    Object(Writing),
+}
+
+impl Begun {
+    fn buffer(&mut self) -> Buffer<'_> {
+        match self {
+            Self::File(_, temporary) => Buffer::File(BufWriter::with_capacity(1 << 16, Watched(&temporary.file))),
+            Self::Object(object) => Buffer::Object(object),
+        }
+    }
+}
+
+enum Buffer<'a> {
+    File(BufWriter<Watched<'a>>),
+    Object(&'a mut Writing),
+}
+
+impl Buffer<'_> {
+    /// Puts a file on disk.
+    fn settle(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(buffer) => {
+                buffer.flush()?;
+                point(Point::Sync)?;
+                buffer.get_ref().0.sync_all()
+            }
+            Self::Object(_) => Ok(()),
+        }
+    }
+}
+
+impl Write for Buffer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(buffer) => buffer.write(bytes),
+            Self::Object(object) => object.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(buffer) => buffer.flush(),
+            Self::Object(object) => object.flush(),
+        }
+    }
 }
 
 /// Fails if one of the files to be written is also read, under any name.
@@ -166,9 +242,19 @@ pub fn refuse_inputs<'a>(
     Ok(())
 }
 
+/// What tells a file from others.
+#[derive(Debug, PartialEq, Eq)]
+enum Identity {
+    File((u64, u64)),
+    Object(PathBuf),
+}
+
 /// The identity of the file that a path leads to, if there is one.
-fn known(path: &Path) -> Option<(u64, u64)> {
-    existing(path).map(|metadata| identity(&metadata))
+fn known(path: &Path) -> Option<Identity> {
+    if is_address(path) {
+        return Some(Identity::Object(path.to_owned()));
+    }
+    existing(path).map(|metadata| Identity::File(identity(&metadata)))
 }
 
 /// The metadata of the file at a path, if there is one.

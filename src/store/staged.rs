@@ -8,6 +8,7 @@ use super::failpoint::{Point, point};
 use super::output::{existing, resolve};
 use super::temporary::{Temporary, adopt, cannot, sibling, sync_folder};
 use crate::error::{Error, Result};
+use crate::objects::is_address;
 
 /// An output that is made in a hidden folder `.NAME.nckit.dir` beside it. Without [`commit`](Self::commit) all of it is
 /// removed.
@@ -31,6 +32,11 @@ impl Staged {
     /// Those of [`Output::reserve`](super::Output::reserve); [`Output`](crate::error::ErrorKind::Output) for a folder that
     /// is not empty.
     pub fn new(path: &Path, is_folder: bool) -> Result<Self> {
+        if is_address(path) {
+            return Err(Error::output("COPY writes to files of this machine only")
+                .with("file", path.display())
+                .help("nckit sql -o writes the result of a query to an object store"));
+        }
         let target = if is_folder { resolve_folder(path)? } else { resolve(path, true)? };
         let temporary = Temporary::beside(&target, path)?;
         let failed = |error| cannot(path, error);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, ErrorKind as IoErrorKind, Read};
+use std::io::{BufReader, ErrorKind as IoErrorKind, Read, Write};
 use std::path::Path;
 
 use super::format::{self, MAGIC, Sections};
@@ -10,7 +10,8 @@ use super::group::EncodedGroup;
 use super::provenance::Difference;
 use super::{Groups, Ledger, Provenance, Unfinished, write_whole};
 use crate::archive::Key;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::objects::{self, Reading, Writing, is_address};
 
 /// States of groups, with the ledger of the units that were counted in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +30,42 @@ impl StateFile {
     /// Whether a file begins as a state file does.
     pub fn is_at(path: &Path) -> bool {
         let mut start = [0; 8];
+        if is_address(path) {
+            let is_one = path.to_str().is_some_and(|text| !text.contains(['*', '[']) && !text.ends_with('/'));
+            let opened = || objects::look(path).ok().flatten().and_then(|_| objects::open(path).ok().flatten());
+            let begins = |reading: &Reading| {
+                reading.object().size >= 8 && reading.fill(0, &mut start).is_ok() && start == *MAGIC
+            };
+            return is_one && opened().as_ref().is_some_and(begins);
+        }
         // Opening a pipe without a writer would wait.
         path.is_file()
             && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| start == *MAGIC)
+    }
+
+    /// Bytes of the file at a path, if there is one; in an object store as this process has seen it last.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::error::ErrorKind::Io) if a store cannot be asked.
+    pub fn size_at(path: &Path) -> Result<Option<u64>> {
+        if is_address(path) {
+            return Ok(objects::seen(path)?.map(|object| object.size));
+        }
+        Ok(path.metadata().ok().map(|metadata| metadata.len()))
+    }
+
+    /// Removes the file at a path.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](crate::error::ErrorKind::Io) if it cannot be removed.
+    pub fn remove(path: &Path) -> Result<()> {
+        if is_address(path) {
+            return objects::remove(path);
+        }
+        std::fs::remove_file(path)
+            .map_err(|error| Error::io("cannot remove").with("file", path.display()).caused_by(error))
     }
 
     /// Reads a state file, and checks all of it but the states themselves, which [`EncodedGroup::decode`] checks.
@@ -42,6 +76,13 @@ impl StateFile {
     /// [`Data`](crate::error::ErrorKind::Data) if it is damaged or of a newer version.
     pub fn read(path: &Path) -> Result<Self> {
         let read = || {
+            if is_address(path) {
+                let bytes = objects::read(path, u64::MAX).map_err(|error| match error.kind() {
+                    ErrorKind::Missing => Error::missing("no such state file").caused_by(error),
+                    _ => error,
+                })?;
+                return Self::decode(&bytes);
+            }
             let failed = |error: std::io::Error| match error.kind() {
                 IoErrorKind::NotFound => Error::missing("no such state file").caused_by(error),
                 kind => Error::io("cannot read the state").with("detail", kind).caused_by(error),
@@ -64,13 +105,19 @@ impl StateFile {
     /// Those of [`write_whole`], with the bytes needed.
     pub fn write(&self, path: &Path, overwrite: bool) -> Result<()> {
         let sections = Sections::of(self)?;
-        let written = write_whole(path, overwrite, |out| {
+        let write = |out: &mut (dyn Write + Send)| {
             sections
                 .write(out)
                 .map_err(|error| Error::io("the state cannot be written").with("detail", &error).caused_by(error))
-        });
+        };
+        if is_address(path) && overwrite {
+            let mut object = Writing::over_seen(path)?;
+            write(&mut object)?;
+            return object.finish();
+        }
+        let written = write_whole(path, overwrite, write);
         written.map_err(|error| match error.kind() {
-            crate::error::ErrorKind::Io => error.with("bytes needed", sections.len()),
+            ErrorKind::Io => error.with("bytes needed", sections.len()),
             _ => error,
         })
     }

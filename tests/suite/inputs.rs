@@ -547,13 +547,13 @@ fn what_is_no_parquet_is_named_with_the_way_to_parquet() {
     let said = place.fail(65, &["measure", "all.ncst"]);
     assert!(said.contains("an nckit state file") && said.contains("nckit finish all.ncst"), "{said}");
     for (input, help) in [
-        ("s3://bucket/emb/x.parquet", "aws s3 cp"),
-        ("gs://bucket/emb", "gcloud storage cp"),
+        ("s3a://bucket/emb/x.parquet", "write s3://bucket/emb/x.parquet"),
+        ("gcs://bucket/emb", "write gs://bucket/emb"),
         ("hf://datasets/user/set", "hf download user/set"),
-        ("https://host/x.parquet", "curl -LO"),
+        ("ftp://host/x.parquet", "curl -LO"),
     ] {
         let said = place.fail(2, &["measure", input]);
-        assert!(said.contains("only local files can be read") && said.contains(help), "{said}");
+        assert!(said.contains("nckit does not read from there") && said.contains(help), "{said}");
     }
 }
 

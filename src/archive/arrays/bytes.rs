@@ -281,6 +281,15 @@ pub(super) struct RowRange {
 impl RowBytes {
     pub(super) fn open(bytes: &Arc<dyn ReadAt>, range: &RowRange) -> Result<Self> {
         let RowRange { place, column_major, element, width, all, first, rows } = *range;
+        let (from, to) = match place {
+            // Of a matrix that is stored column after column, a part of each is read.
+            Place::At(start) if column_major => (start, start),
+            Place::At(start) => (start + first * width as u64, start + (first + rows) * width as u64),
+            Place::Pitched { start, pitch } if pitch < NEAR => (start + first * pitch, start + (first + rows) * pitch),
+            Place::Pitched { start, .. } => (start, start),
+            Place::Deflated(Deflated { start, compressed, .. }) => (start, start.saturating_add(compressed)),
+        };
+        bytes.announce(from, to);
         let bytes = bytes.clone();
         let way = match place {
             Place::At(start) if column_major => {

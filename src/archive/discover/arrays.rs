@@ -7,6 +7,8 @@ use super::{Found, Search};
 use crate::archive::container::Format;
 use crate::archive::escape::escaped;
 use crate::archive::label_files::filled;
+use crate::archive::many;
+use crate::archive::places::Places;
 use crate::archive::siblings::labels_beside;
 use crate::archive::source::Source;
 use crate::error::{Error, Result};
@@ -40,11 +42,11 @@ impl Search {
                 source.labels = Some(labels);
                 is_asked = true;
             } else if !has_labels && source.arrays.is_none() && is_one_array(source) {
-                source.labels = labels_beside(&source.path)?;
+                source.labels = labels_beside(&source.path, &self.places)?;
                 let shown = source.labels.iter().map(|labels| escaped(&labels.to_string_lossy()));
                 beside.extend(shown.map(|labels| (found.shown.clone(), labels)));
             }
-            used.extend(source.labels.iter().filter_map(|labels| labels.canonicalize().ok()));
+            used.extend(source.labels.iter().filter_map(|labels| Places::canonical(labels).ok()));
             // What was passed over is known by its path as the search found it.
             used.extend(source.labels.iter().cloned());
         }
@@ -70,14 +72,16 @@ impl Search {
 
     /// Passes over arrays of single numbers that a search has found beside features: they are labels of nothing here.
     fn pass_single_numbers(&mut self) {
+        let formats = &self.formats;
         let is_single = |found: &Found| {
-            let is_searched = self.formats.contains_key(&found.source.path);
+            let is_searched = formats.contains_key(&found.source.path);
             is_searched && found.source.labels.is_none() && is_named_array(&found.source.path) && {
                 let container = found.source.open().and_then(|(bytes, _)| found.source.container(&bytes));
                 container.is_ok_and(|container| container.columns().iter().all(|column| !column.data_type.is_nested()))
             }
         };
-        let single: Vec<bool> = self.found.iter().map(is_single).collect();
+        let paths = self.found.iter().map(|found| found.source.path.as_path());
+        let single = many::each(self.found.iter().collect(), paths, is_single);
         if single.iter().all(|&single| single) {
             return;
         }

@@ -118,8 +118,11 @@ impl Search {
     }
 }
 
+/// Arrays of a file, and the keys that their names capture.
+type CapturedArrays = (Option<ArrayNames>, BTreeMap<String, String>);
+
 /// The arrays of a file that an input names, and what is captured by that. An array with braces in its own name is that one.
-fn arrays_of(found: &Found, named: &Source) -> Result<Vec<(Option<ArrayNames>, BTreeMap<String, String>)>> {
+fn arrays_of(found: &Found, named: &Source) -> Result<Vec<CapturedArrays>> {
     let Some(names) = &named.arrays else { return Ok(vec![(None, BTreeMap::new())]) };
     let with_labels = |features: String, keys: &BTreeMap<String, String>| {
         let labels = names.labels.as_ref().map(|labels| filled_name(labels, keys)).transpose()?;

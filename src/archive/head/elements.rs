@@ -1,11 +1,11 @@
 //! Numbers as they are stored.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use half::{bf16, f16};
 
+use super::file::HeadFile;
 use super::{damaged, unreadable};
 use crate::error::{Error, Result};
 
@@ -53,7 +53,7 @@ impl Elements {
     }
 
     /// Reads `len` bytes at `offset`, which the caller has compared with the length of the file.
-    pub(super) fn read(element: Element, file: &mut File, path: &Path, offset: u64, len: usize) -> Result<Self> {
+    pub(super) fn read(element: Element, file: &mut HeadFile, path: &Path, offset: u64, len: usize) -> Result<Self> {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).map_err(|_| {
             Error::resource("there is not enough memory for the head").with("file", path.display()).with("bytes", len)

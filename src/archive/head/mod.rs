@@ -1,6 +1,7 @@
 //! The classifier beside the archive: its last layer's weights and bias, from Parquet, safetensors, pt or npy.
 
 mod elements;
+mod file;
 mod index;
 mod names;
 mod naming;
@@ -12,17 +13,19 @@ mod source;
 mod template;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::ErrorKind as IoErrorKind;
 use std::path::Path;
 
 use self::elements::{Elements, Tensor};
+use self::file::HeadFile;
 pub use self::names::ClassNames;
 pub use self::naming::{HeadRows, Naming, Way};
 pub use self::source::{HeadPath, HeadSource};
 pub use self::template::Spellings;
+use crate::archive::read_at;
 use crate::batch::Label;
 use crate::error::{Error, ErrorKind, Result};
+use crate::objects::is_address;
 use crate::state::Head;
 
 /// The shape of a classifier and the names of its rows, without its numbers.
@@ -253,21 +256,31 @@ fn shape(shape: &[usize]) -> String {
 }
 
 /// A file and its length in bytes.
-fn open(path: &Path) -> Result<(File, u64)> {
+fn open(path: &Path) -> Result<(HeadFile, u64)> {
+    let there_is_none = || Error::missing("there is no such head").with("file", path.display());
+    if is_address(path) {
+        let (bytes, version) = read_at::open(path).map_err(|error| match error.kind() {
+            ErrorKind::Missing => there_is_none(),
+            _ => error,
+        })?;
+        return Ok((HeadFile::new(bytes), version.size));
+    }
     let metadata = path.metadata().map_err(|error| match error.kind() {
-        IoErrorKind::NotFound | IoErrorKind::NotADirectory => {
-            Error::missing("there is no such head").with("file", path.display())
-        }
+        IoErrorKind::NotFound | IoErrorKind::NotADirectory => there_is_none(),
         _ => unreadable(path, error),
     })?;
     if !metadata.is_file() {
         return Err(Error::missing("the head is not a file").with("file", path.display()));
     }
-    let file = File::open(path).map_err(|error| unreadable(path, error))?;
-    Ok((file, metadata.len()))
+    let (bytes, version) = read_at::open(path)?;
+    Ok((HeadFile::new(bytes), version.size))
 }
 
 fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    let error = match error.downcast::<Error>() {
+        Ok(error) => return error.with_default("file", path.display()),
+        Err(error) => error,
+    };
     Error::io("the head cannot be read").with("file", path.display()).with("detail", &error).caused_by(error)
 }
 

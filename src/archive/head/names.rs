@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::archive::escaped;
 use crate::error::{Error, Result, nearest};
+use crate::objects;
 
 /// Names of classes, from a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,13 @@ impl ClassNames {
 }
 
 fn text_of(path: &Path) -> Result<String> {
+    let text = |bytes: Vec<u8>| {
+        let text = String::from_utf8(bytes).map_err(|_| Error::data("names of classes are a text file, in UTF-8"))?;
+        Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+    };
+    if objects::is_address(path) {
+        return text(objects::read(path, LIMIT)?);
+    }
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::missing("there is no such file of names").caused_by(error),
         _ => Error::io("the names cannot be read").with("detail", &error).caused_by(error),
@@ -103,8 +111,7 @@ fn text_of(path: &Path) -> Result<String> {
     }
     let mut bytes = Vec::new();
     fs::File::open(path).and_then(|file| file.take(LIMIT).read_to_end(&mut bytes)).map_err(unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|_| Error::data("names of classes are a text file, in UTF-8"))?;
-    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+    text(bytes)
 }
 
 fn of_lines(text: &str) -> Result<BTreeMap<usize, Box<str>>> {

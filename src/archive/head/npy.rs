@@ -1,10 +1,10 @@
 //! `numpy`'s `.npy` files, format versions 1 to 3.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use super::elements::{Element, Elements, Tensor};
+use super::file::HeadFile;
 use super::{HeadParts, Wanted, damaged, open, unreadable};
 use crate::error::{Error, Result};
 
@@ -44,8 +44,8 @@ fn array(path: &Path, wanted: Wanted) -> Result<Tensor> {
 }
 
 /// The header's dictionary, and where the numbers begin.
-fn header_text(file: &mut File, path: &Path) -> Result<(String, u64)> {
-    let bytes = |file: &mut File, count: u64| {
+fn header_text(file: &mut HeadFile, path: &Path) -> Result<(String, u64)> {
+    let bytes = |file: &mut HeadFile, count: u64| {
         let mut bytes = Vec::new();
         file.take(count).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
         if bytes.len() as u64 == count { Ok(bytes) } else { Err(damaged(path, "it ends within its header")) }

@@ -1,16 +1,20 @@
 //! Heads in Parquet: the columns `class`, `weight` and `bias`, one row a class.
 
-use std::fs::File;
+use std::io::{BufReader, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, OffsetSizeTrait, RecordBatch};
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
+use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::errors::Result as ParquetResult;
+use parquet::file::reader::{ChunkReader, Length};
 
 use super::elements::{Element, Elements, Tensor};
-use super::{HeadParts, Wanted, damaged, open, unreadable};
+use super::file::HeadFile;
+use super::{HeadParts, Wanted, damaged, open};
 use crate::archive::codes::{label_kind, labels};
 use crate::archive::escaped;
 use crate::batch::Label;
@@ -61,8 +65,8 @@ struct NumberColumn {
 
 impl ReadRows {
     /// Reads these columns of all rows, or of the first few.
-    fn read(&mut self, path: &Path, file: &File, columns: &[&str], limit: Option<usize>) -> Result<()> {
-        let file = file.try_clone().map_err(|error| unreadable(path, error))?;
+    fn read(&mut self, path: &Path, file: &HeadFile, columns: &[&str], limit: Option<usize>) -> Result<()> {
+        let file = file.clone();
         // Without the embedded Arrow schema a list is a list and a string a string, however they were written.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
@@ -200,5 +204,26 @@ fn no_nulls(array: &ArrayRef, column: &str, base: usize) -> Result<()> {
     match (0..array.len()).find(|&row| array.is_null(row)) {
         Some(row) => Err(Error::data("the head has a null").with("column", column).with("row", base + row)),
         None => Ok(()),
+    }
+}
+
+impl Length for HeadFile {
+    fn len(&self) -> u64 {
+        self.size()
+    }
+}
+
+impl ChunkReader for HeadFile {
+    type T = BufReader<Self>;
+
+    fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
+        Ok(BufReader::new(self.from(start)))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        // A file may claim anything.
+        let mut buffer = vec![0; length.min(self.size() as usize)];
+        self.from(start).read_exact(&mut buffer)?;
+        Ok(buffer.into())
     }
 }

@@ -1,6 +1,5 @@
 //! `.safetensors`: a header in JSON, then the tensors.
 
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use super::elements::{Element, Elements, Tensor};
+use super::file::HeadFile;
 use super::{HeadParts, Wanted, damaged, open, shape, unreadable};
 use crate::archive::escaped;
 use crate::error::{Error, Result, nearest};
@@ -59,7 +59,7 @@ pub(super) fn unknown<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Er
 /// A file whose header was read and agrees with its length.
 struct File {
     path: PathBuf,
-    bytes: fs::File,
+    bytes: HeadFile,
     metadata: Metadata,
     /// Where the tensors begin.
     start: u64,
@@ -76,7 +76,7 @@ impl File {
             return Err(damaged(path, format!("its header cannot be {length} bytes long")));
         }
         let mut header = Vec::new();
-        (&file).take(length).read_to_end(&mut header).map_err(|error| unreadable(path, error))?;
+        (&mut file).take(length).read_to_end(&mut header).map_err(|error| unreadable(path, error))?;
         let metadata: Metadata =
             serde_json::from_slice(&header).map_err(|error| damaged(path, format!("its header: {error}")))?;
         if metadata.data_len() as u64 != body - length {

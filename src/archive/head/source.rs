@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::template::{self, Spelling, Spellings};
 use crate::archive::braces;
+use crate::archive::read_at::is_file;
 use crate::batch::Label;
 use crate::error::{Error, Result};
+use crate::objects::without_query;
 
 /// Where heads are: `FILE`, `FILE:KEY` or `WEIGHT.npy,BIAS.npy`, with `{key}` or `{key:03}` where a group's value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ impl Format {
     }
 
     fn of(path: &str) -> Option<Self> {
-        let extension = Path::new(path).extension()?.to_str()?;
+        let extension = without_query(Path::new(path)).extension()?.to_str()?;
         let named = |name: &str| extension.eq_ignore_ascii_case(name);
         match () {
             () if named("parquet") || named("pq") => Some(Self::Parquet),
@@ -117,7 +119,7 @@ impl HeadSource {
         let tensor = tensor.filter(|(file, _)| Format::of(file).is_some());
         let whole = path(&self.text);
         if let Ok(whole) = &whole
-            && whole.is_file()
+            && is_file(whole)
         {
             return Ok(HeadPath { weights: whole.clone(), bias: None, key: None });
         }
@@ -168,7 +170,7 @@ impl HeadPath {
     }
 
     fn missing(&self) -> Option<&PathBuf> {
-        std::iter::once(&self.weights).chain(&self.bias).find(|path| !path.is_file())
+        std::iter::once(&self.weights).chain(&self.bias).find(|path| !is_file(path))
     }
 
     /// What the extension says; a key or a second file must suit it.

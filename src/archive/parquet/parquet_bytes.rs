@@ -13,7 +13,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use super::thrift::{self, Malformed};
 use crate::archive::damage::{damaged, guarded};
-use crate::archive::read_at::ReadAt;
+use crate::archive::read_at::{ReadAt, unreadable};
 use crate::error::{Error, Result};
 
 /// Pages are a mebibyte in practice, and `i32::MAX` bytes in the format.
@@ -132,7 +132,7 @@ impl ParquetBytes {
         match self.0.bytes.read_at(start, buffer) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(damaged("the file became shorter")),
-            Err(error) => Err(Error::io("cannot read").caused_by(error)),
+            Err(error) => Err(unreadable(error)),
         }
     }
 
@@ -141,6 +141,7 @@ impl ParquetBytes {
         let mut guard = self.guard();
         for &leaf in leaves {
             let column = ChunkClaims::new(row_group.column(leaf), self.0.bytes.size())?;
+            self.0.bytes.announce(column.start, column.end);
             guard.expected.insert(column.start, column);
         }
         Ok(())

@@ -7,7 +7,7 @@ use crate::archive::arrays::ArrayFile;
 use crate::archive::container::{Container, OpenUnit, StoredColumn};
 use crate::archive::read_at::{ReadAt, Version};
 use crate::batch::Label;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A range of a file that is read as if it lay elsewhere.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +51,19 @@ impl ReadAt for Pieced {
 
     fn version(&self) -> io::Result<Version> {
         self.file.version()
+    }
+
+    fn announce(&self, start: u64, end: u64) {
+        self.file.announce(start, end.min(self.file.size()));
+        let first = self.pieces.partition_point(|piece| piece.seen + piece.length <= start);
+        for piece in self.pieces[first..].iter().take_while(|piece| piece.seen < end) {
+            let (from, until) = (start.max(piece.seen) - piece.seen, end.min(piece.seen + piece.length) - piece.seen);
+            self.file.announce(piece.start + from, piece.start + until);
+        }
+    }
+
+    fn failure(&self) -> Option<Error> {
+        self.file.failure()
     }
 }
 

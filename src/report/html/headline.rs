@@ -1,6 +1,7 @@
 //! The numbers to begin with: where each line of groups ends, and how far it has come.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use super::figures::Figures;
 use crate::archive::escaped;
@@ -26,17 +27,18 @@ pub(super) fn table(report: &Report) -> String {
     let lines = lines(report);
     let mut text = String::from("<div class=\"wide\">\n<table>\n<thead>\n<tr><th class=\"left\"></th>");
     for card in &cards {
-        text +=
-            &format!("<th><abbr title=\"{}\">{}</abbr></th>", markup(card.summary), card.key.replace('_', "_<wbr>"));
+        // Writing to a string cannot fail.
+        let (summary, key) = (markup(card.summary), card.key.replace('_', "_<wbr>"));
+        let _ = write!(text, "<th><abbr title=\"{summary}\">{key}</abbr></th>");
     }
     text += "</tr>\n<tr><td class=\"left soft\">at full collapse</td>";
     for card in &cards {
         let ideal = if card.ideal.is_empty() { NOTHING } else { card.ideal };
-        text += &format!("<td class=\"soft\">{}</td>", markup(ideal));
+        let _ = write!(text, "<td class=\"soft\">{}</td>", markup(ideal));
     }
     text += "</tr>\n</thead>\n<tbody>\n";
     for (name, first, last) in lines.iter().take(MOST_LINES) {
-        text += &format!("<tr><th class=\"left\">{}</th>", markup(name.trim()));
+        let _ = write!(text, "<tr><th class=\"left\">{}</th>", markup(name.trim()));
         for card in &cards {
             text += &cell(card, *first, last);
         }
@@ -44,7 +46,7 @@ pub(super) fn table(report: &Report) -> String {
     }
     text += "</tbody>\n</table>\n</div>\n";
     if lines.len() > MOST_LINES {
-        text += &format!("<p class=\"soft\">The first {MOST_LINES} of {} lines.</p>\n", lines.len());
+        let _ = write!(text, "<p class=\"soft\">The first {MOST_LINES} of {} lines.</p>\n", lines.len());
     }
     if lines.iter().any(|(_, first, _)| first.is_some()) {
         text += "<p class=\"soft\">Each row ends a line of the figures below; the second number says how far it has come since the \

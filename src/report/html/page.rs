@@ -1,6 +1,7 @@
 //! The page: what was measured, the numbers, the figures, what is remarked, the records.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use super::figures::Figures;
 use super::headline;
@@ -241,7 +242,10 @@ fn percent_encoded(text: &str) -> String {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b',' | b':' | b';' | b'+' => {
                 encoded.push(byte as char);
             }
-            _ => encoded += &format!("%{byte:02X}"),
+            _ => {
+                // Writing to a string cannot fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
     }
     encoded

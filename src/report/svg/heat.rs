@@ -1,5 +1,7 @@
 //! Heat maps: a row for each name, a column for each step.
 
+use std::fmt::Write as _;
+
 use super::axis::{Axis, Scale};
 use super::{Anchor, Drawing, px, ramp, shortened};
 use crate::report::text::significant;
@@ -62,7 +64,9 @@ impl HeatMap {
             let mut paths = vec![String::new(); LEVELS];
             for (row, column, value) in cells {
                 let (x, y) = corner(row, column);
-                paths[level(value)] += &format!("M{} {}h{w}v{}h-{w}", px(x), px(y), px(height), w = px(width));
+                let (x, y, width, height) = (px(x), px(y), px(width), px(height));
+                // Writing to a string cannot fail.
+                let _ = write!(paths[level(value)], "M{x} {y}h{width}v{height}h-{width}");
             }
             for (at, path) in paths.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
                 drawing.push(&format!("<path fill=\"{}\" d=\"{path}\"/>\n", colour(at)));

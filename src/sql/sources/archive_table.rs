@@ -1,5 +1,6 @@
 //! An archive as a table of DataFusion: every column, and hidden ones that bring each row's grid along.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
@@ -18,6 +19,7 @@ use datafusion::scalar::ScalarValue;
 use crate::archive::{Dtype, Table, Wanted};
 use crate::batch::Label;
 use crate::error::{Error, Result};
+use crate::objects::is_web;
 use crate::sql::settings::Settings;
 use crate::sql::sources::scan::ArchiveScan;
 use crate::sql::values::grid_column;
@@ -140,7 +142,9 @@ impl ArchiveTable {
 
 /// Parts `PATH?column=type&…`; a `?` that no `column=type` follows belongs to a pattern.
 fn with_dtypes(input: &str) -> Result<(String, Vec<(String, Dtype)>)> {
-    let pairs = input.rsplit_once('?').and_then(|(path, query)| {
+    // Of a web address it belongs to the address.
+    let parted = input.rsplit_once('?').filter(|_| !is_web(Path::new(input)));
+    let pairs = parted.and_then(|(path, query)| {
         let pairs = query.split('&').map(|pair| pair.split_once('=').filter(|(column, _)| !column.contains('/')));
         Some((path, pairs.collect::<Option<Vec<_>>>()?))
     });

@@ -12,8 +12,9 @@ use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::execution::SessionState;
 
-use crate::archive::{escaped, has_keys, has_labels_apart, matches};
+use crate::archive::{Places, escaped, has_keys, has_labels_apart, matches};
 use crate::error::{Error, Result};
+use crate::objects::is_address;
 use crate::sql::error::{explain, external};
 use crate::sql::settings::doubts::Doubts;
 use crate::sql::sources::archive_table::ArchiveTable;
@@ -46,7 +47,13 @@ fn is_path(name: &str) -> bool {
 
 /// Opens what a path leads to: Parquet by the archive's reader, CSV and JSON by DataFusion's, a state file as its groups.
 pub(in crate::sql) async fn open(path: &str, session: &dyn Session, doubts: &Doubts) -> Result<Arc<dyn TableProvider>> {
-    match text_format(path).filter(|_| !has_labels_apart(path)) {
+    let text = text_format(path).filter(|_| !has_labels_apart(path));
+    if text.is_some() && is_address(Path::new(path)) {
+        return Err(Error::usage("SQL reads tables of text from local files only")
+            .with("file", escaped(path))
+            .help("fetch the file first, or write it as Parquet"));
+    }
+    match text {
         Some((format, extension)) => text_table(path, format, &extension, session)
             .await
             .map_err(|error| error.with_default("file", escaped(path))),
@@ -101,7 +108,7 @@ fn files(path: &str) -> Result<Vec<PathBuf>> {
         }
         return Err(missing());
     }
-    let files = matches(path)?;
+    let files = matches(path, &Places::default())?;
     if files.is_empty() { Err(missing()) } else { Ok(files) }
 }
 

@@ -5,6 +5,9 @@ mod inputs;
 mod kills;
 mod limits;
 mod mutations;
+mod no_cloud;
+#[cfg(feature = "cloud")]
+mod objects;
 mod outputs;
 mod process;
 mod security;
@@ -81,7 +84,7 @@ impl Place {
         said(&output)
     }
 
-    fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 

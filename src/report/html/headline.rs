@@ -46,7 +46,7 @@ pub(super) fn table(report: &Report) -> String {
     }
     text += "</tbody>\n</table>\n</div>\n";
     if lines.len() > MOST_LINES {
-        let _ = write!(text, "<p class=\"soft\">The first {MOST_LINES} of {} lines.</p>\n", lines.len());
+        let _ = writeln!(text, "<p class=\"soft\">The first {MOST_LINES} of {} lines.</p>", lines.len());
     }
     if lines.iter().any(|(_, first, _)| first.is_some()) {
         text += "<p class=\"soft\">Each row ends a line of the figures below; the second number says how far it has come since the \

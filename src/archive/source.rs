@@ -285,6 +285,7 @@ fn label_file(text: &str) -> Result<PathBuf> {
     if objects::is_address(Path::new(text)) {
         return match objects::look(Path::new(text))? {
             Some(_) => Ok(PathBuf::from(text)),
+            None if has_keys(text) => Ok(PathBuf::from(text)),
             None => Err(Error::missing("there is no such file of labels").with("labels", escaped(text))),
         };
     }

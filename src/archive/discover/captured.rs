@@ -9,8 +9,10 @@ use crate::archive::captures::{Captured, Captures};
 use crate::archive::container::ArrayNames;
 use crate::archive::escape::escaped;
 use crate::archive::label_files::{filled, filled_name};
+use crate::archive::read_at::is_file;
 use crate::archive::source::Source;
 use crate::error::{Error, Result};
+use crate::objects::is_address;
 
 /// How many bytes of a pattern are a directory that has braces in its own name.
 pub(super) fn existing_prefix(pattern: &str) -> usize {
@@ -157,8 +159,8 @@ fn arrays_of(found: &Found, named: &Source) -> Result<Vec<CapturedArrays>> {
 ///
 /// [`Missing`](crate::error::ErrorKind::Missing) with both files.
 pub(in crate::archive) fn check_labels(found: &[Found]) -> Result<()> {
-    let missing =
-        |found: &&Found| found.source.labels.as_ref().is_some_and(|labels| labels.symlink_metadata().is_err());
+    let is_there = |labels: &Path| if is_address(labels) { is_file(labels) } else { labels.symlink_metadata().is_ok() };
+    let missing = |found: &&Found| found.source.labels.as_deref().is_some_and(|labels| !is_there(labels));
     let mut all = found.iter().filter(missing);
     let Some(first) = all.next() else { return Ok(()) };
     let labels = first.source.labels.iter().map(|labels| escaped(&labels.to_string_lossy())).collect::<String>();

@@ -41,6 +41,14 @@ fn a_bucket_gives_the_bits_of_local_files() {
     both(&["measure", "IN/arrays/test_features.npy", csv]);
     both(&["measure", "IN/arrays/test_features.npy", "--labels=IN/arrays/test_labels.npy", csv]);
     both(&["measure", "IN/arrays/test_features.npy,IN/arrays/test_labels.npy", csv]);
+    // Keys in names.
+    both(&[
+        "measure",
+        "IN/arrays/{split}_features.npy",
+        "--labels=IN/arrays/{split}_labels.npy",
+        "--group-by=split",
+        csv,
+    ]);
     both(&[
         "measure",
         "IN/hive",

@@ -36,8 +36,11 @@ fn rows_of(run: &str) -> usize {
     60 + 30 * run.len()
 }
 
+/// Writes a file of this name with these features and labels.
+type WriteFile<'a> = &'a dyn Fn(&str, &[f32], &[i64]);
+
 /// All files of both trees; `write` is given the names without extension, and the rows.
-fn both(write: &dyn Fn(&str, &[f32], &[i64])) {
+fn both(write: WriteFile<'_>) {
     for run in RUNS {
         let rows = rows_of(run);
         for epoch in EPOCHS {
@@ -191,7 +194,9 @@ fn states_know_the_keys_as_they_were_written() {
 fn a_run_that_died_goes_on() {
     let place = parquet_trees();
     both(&|name, values, _| put(&place, &format!("{name}.npy"), features(DIM, values)));
-    RUNS.iter().for_each(|run| put(&place, &format!("labels/{run}.npy"), labels(&classes(rows_of(run)))));
+    for run in RUNS {
+        put(&place, &format!("labels/{run}.npy"), labels(&classes(rows_of(run))));
+    }
     let run = [
         "accumulate",
         "feats/{run}/epoch_{epoch}/{layer}.npy",
@@ -225,7 +230,9 @@ fn labels_are_those_of_each_file() {
             put(&place, &format!("{name}_labels.npy"), labels(classes));
         }
     });
-    RUNS.iter().for_each(|run| put(&place, &format!("labels/{run}.npy"), labels(&classes(rows_of(run)))));
+    for run in RUNS {
+        put(&place, &format!("labels/{run}.npy"), labels(&classes(rows_of(run))));
+    }
     heads(&place);
     let input = "feats/{run}/epoch_{epoch}/{layer}.npy";
     let measured = |inputs: &[&str]| {

@@ -241,7 +241,7 @@ impl Truth {
             let count = self.counts[class];
             let sum: Vec<f64> = self.means[class * dim..][..dim].iter().map(|x| x.value() * count).collect();
             let target = linalg::product_transposed(&sum, axes, dim);
-            self.evidence(&values, axes, &target, rows, classes.iter().map(move |&other| other == class))
+            self.evidence(&values, axes, &target, rows, &classes.iter().map(move |&other| other == class))
         };
         let all: Option<Vec<f64>> = (0..self.labels.len()).map(evidence).collect();
         vec![("transfer_logme", all.map(|all| all.iter().sum::<f64>() / all.len() as f64))]
@@ -254,7 +254,7 @@ impl Truth {
         axes: &[f64],
         target: &[f64],
         rows: &[f64],
-        of_class: impl Iterator<Item = bool> + Clone,
+        of_class: &(impl Iterator<Item = bool> + Clone),
     ) -> Option<f64> {
         let (dim, n) = (self.dim(), self.rows());
         let (mut alpha, mut beta) = (1.0_f64, 1.0_f64);

@@ -165,7 +165,8 @@ impl Search {
         } else {
             let captures = Captures::of_path(input, existing_prefix(input))?;
             // Patterns are put together of names, and a scheme has none behind its first slash.
-            let glob = captures.as_ref().map(|captures| captures.glob().replacen(":/", "://", 1));
+            let slashes = if is_address(path) { "://" } else { ":/" };
+            let glob = captures.as_ref().map(|captures| captures.glob().replacen(":/", slashes, 1));
             let input = glob.as_deref().unwrap_or(input);
             if is_pattern(input) {
                 return self.expand_pattern(input, captures.as_ref());

@@ -72,7 +72,7 @@ pub(super) fn check(what: &'static str, text: &str) -> Result<()> {
         Some(wrong) => Err(Error::usage("a placeholder is neither {key} nor {key:03}")
             .with(what, escaped(text))
             .with("placeholder", escaped(&wrong))
-            .help("{epoch} stands for the key as it is written, {epoch:03} for a number of at least three digits")),
+            .help("{epoch} is the key as it is written, {epoch:03} a number of three digits")),
         None => Ok(()),
     }
 }

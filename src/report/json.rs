@@ -31,6 +31,15 @@ pub(super) fn lines(records: &Records) -> String {
     (0..records.rows).flat_map(|row| [record(records, row).to_string(), "\n".to_owned()]).collect()
 }
 
+/// The names of columns, and the cells of each record: no name is said twice.
+pub(super) fn columns(records: &Records) -> String {
+    let names: Vec<&str> = records.columns.iter().map(|column| column.name.as_str()).collect();
+    let cells =
+        |row: usize| Value::from(records.columns.iter().map(|column| column.cells.json(row)).collect::<Vec<_>>());
+    let rows: Vec<String> = (0..records.rows).map(|row| cells(row).to_string()).collect();
+    format!("{{\"columns\":{},\n\"rows\":[\n{}\n]}}\n", json!(names), rows.join(",\n"))
+}
+
 /// Records as items of a list, one per line.
 pub(super) fn items(records: &Records, first: bool) -> String {
     let item = |row: usize| {

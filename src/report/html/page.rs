@@ -15,9 +15,9 @@ use crate::report::svg::{self, markup};
 use crate::report::text::{counted, grouped};
 use crate::report::{GroupReport, Report, csv, json};
 
-/// Larger records are left to other outputs, but for the headline.
-const MOST_RECORDS: usize = 250_000;
-/// Figures of metrics beyond the headline are drawn up to so many bytes.
+/// Bytes of records in a page, as CSV and as JSON; larger ones are left to other outputs.
+const MOST_RECORDS: usize = 580_000;
+/// Figures of metrics beyond the headline are drawn while all figures take no more than so many bytes.
 const MOST_FIGURES: usize = 350_000;
 
 const STYLE: &str = "\
@@ -131,17 +131,15 @@ impl Page {
         let (shown, others): (Vec<&Card>, Vec<&Card>) =
             cards.into_iter().partition(|card| HEADLINE.contains(&card.key));
         self.section(&format!("Over {}", figures.axis_name()));
-        self.push("<div class=\"figures\">\n");
-        for card in &shown {
-            self.push(&figures.lines(card).unwrap_or_default());
-        }
-        self.push("</div>\n");
+        let plots: Vec<String> = shown.iter().filter_map(|card| figures.lines(card)).collect();
+        self.push(&format!("<div class=\"figures\">\n{}</div>\n", plots.concat()));
         let maps: Vec<String> = shown.iter().filter_map(|card| figures.map(card)).collect();
         if !maps.is_empty() {
             self.section("All groups at a glance");
             self.push(&format!("<div class=\"figures\">\n{}</div>\n", maps.concat()));
         }
-        let mut left = MOST_FIGURES;
+        let taken: usize = plots.iter().chain(&maps).map(String::len).sum();
+        let mut left = MOST_FIGURES.saturating_sub(taken);
         let mut left_out = Vec::new();
         for family in Family::ALL {
             let drawn: Vec<String> = others
@@ -198,29 +196,30 @@ impl Page {
         }
     }
 
-    /// All numbers, to be read by programs.
+    /// All numbers, to be read by programs; those of the headline where all are too many for a page.
     fn records(&mut self, report: &Report) -> Result<()> {
         self.section("Numbers");
-        let all = csv::records(&Records::of_groups(report), true)?;
-        let (text, records, what) = if all.len() <= MOST_RECORDS {
-            (all, Records::of_groups(report), "all metrics")
-        } else {
-            let mut brief = report.clone();
-            for group in &mut brief.groups {
-                group.measurements.metrics.retain(|metric| HEADLINE.contains(&metric.key));
+        let mut brief = report.clone();
+        for group in &mut brief.groups {
+            group.measurements.metrics.retain(|metric| HEADLINE.contains(&metric.key));
+        }
+        let choices = [(report, "all metrics"), (&brief, "the metrics of the headline; -o FILE.csv has all")];
+        for (report, what) in choices {
+            let records = Records::of_groups(report);
+            let (csv, json) = (percent_encoded(&csv::records(&records, true)?), json::columns(&records));
+            if csv.len() + json.len() <= MOST_RECORDS {
+                let count = counted(records.rows as u64, "record", "records");
+                self.push(&format!(
+                    "<p><a download=\"nckit.csv\" href=\"data:text/csv;charset=utf-8,{csv}\">nckit.csv</a>: {count}, {what}. \
+                     The same is in this page as JSON, in the element with the id <code>records</code>.</p>\n"
+                ));
+                // In a script element nothing is markup but what begins like this.
+                let json = json.replace('<', "\\u003c");
+                self.push(&format!("<script type=\"application/json\" id=\"records\">\n{json}</script>\n"));
+                return Ok(());
             }
-            let records = Records::of_groups(&brief);
-            (csv::records(&records, true)?, records, "the metrics of the headline; -o FILE.csv has all")
-        };
-        let count = counted(report.groups.len() as u64, "record", "records");
-        self.push(&format!(
-            "<p><a download=\"nckit.csv\" href=\"data:text/csv;charset=utf-8,{}\">nckit.csv</a>: {count}, {what}. The same \
-             lies in this page as JSON, one record a line, in the element with the id <code>records</code>.</p>\n",
-            percent_encoded(&text)
-        ));
-        // In a script element nothing is markup but its end.
-        let lines = json::lines(&records).replace("</", "<\\/").replace("<!--", "<\\u0021--");
-        self.push(&format!("<script type=\"application/x-ndjson\" id=\"records\">\n{lines}</script>\n"));
+        }
+        self.push("<p>The records are too large for a page; -o FILE.csv has them.</p>\n");
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use nckit::kernels::gram::scratch_bytes;
+
 use super::{Place, ints, said, vectors};
 
 #[test]
@@ -39,9 +41,10 @@ fn fault_24_names_are_only_names() {
 
 /// Runs in little memory: an allocation of what a header claims would end the process.
 fn bounded(place: &Place, arguments: &[&str]) -> std::process::Output {
+    // Address space that holds the program and its threads, and what products reserve, more of it where caches are large.
+    let kib = ((1 << 30) + 4 * scratch_bytes()) >> 10;
     Command::new("sh")
-        // KiB of address space, which holds the program and its threads.
-        .args(["-c", "ulimit -v 1048576; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_nckit")])
+        .args(["-c", &format!("ulimit -v {kib}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_nckit")])
         .args(arguments)
         .current_dir(place.0.path())
         .output()

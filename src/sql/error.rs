@@ -153,11 +153,19 @@ fn theirs(error: &DataFusionError) -> Error {
     }
 }
 
+/// The most characters of what DataFusion says.
+const MOST_DETAIL: usize = 1000;
+
 /// A message on one line, without what DataFusion says of itself.
 fn line(text: &str) -> String {
     let text = text.split("\n\nbacktrace:").next().unwrap_or(text);
     let text = text.split(".\nThis issue was likely caused by a bug").next().unwrap_or(text);
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Some errors repeat the whole input.
+    match text.char_indices().nth(MOST_DETAIL) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 fn schema(error: &SchemaError) -> Error {

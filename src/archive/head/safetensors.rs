@@ -134,9 +134,10 @@ pub(super) fn find(path: &Path, key: Option<&str>, tensors: &[(String, Vec<usize
             Err(Error::data("the file has no matrix that could be a head").with("tensors", shapes(tensors.iter())))
         }
         (None, [(only, _)]) => Ok(only.clone()),
-        (None, [(first, _), ..]) => Err(Error::usage("several tensors could be the head")
+        // Networks mostly end with it.
+        (None, [.., (last, _)]) => Err(Error::usage("several tensors could be the head")
             .with("candidates", shapes(matrices.iter().copied()))
-            .help(format!("name one of them, as {}", naming(first)))),
+            .help(format!("name the one that makes the logits, as {}", naming(last)))),
     }
 }
 

@@ -5,7 +5,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::catalogue::Card;
+use super::catalogue::{Card, Family};
 use super::context::MetricContext;
 use super::nc1::classes;
 use super::outcome::Outcome;
@@ -48,7 +48,9 @@ pub fn measure(
     let context = MetricContext::new(evidence, options, selection, extras);
     let outcomes: Vec<_> = selection.cards().map(|card| (card, card.outcome(&context))).collect();
     let (mut accuracy, mut flags) = context.accuracy();
-    let metrics = outcomes.into_iter().map(|(card, outcome)| judged(card, outcome, &mut accuracy)).collect();
+    let is_rounded = statistics.rounding_changed.iter().any(|&noise| noise > 0.0);
+    let metrics =
+        outcomes.into_iter().map(|(card, outcome)| judged(card, outcome, is_rounded, &mut accuracy)).collect();
     if statistics.counts.contains(&1) {
         flags.push("singleton_classes");
     }
@@ -74,8 +76,9 @@ pub const ROUNDED: &str = "rounding_above_1e-6";
 /// A relative error below this is not reported.
 const NEGLIGIBLE: f64 = 1e-7;
 
-/// Adds the estimated error of the number to `accuracy`, and a remark on it to the flags if it is large.
-fn judged(card: &Card, mut outcome: Outcome, accuracy: &mut BTreeMap<&'static str, f64>) -> Measured {
+/// Adds the estimated error of the number to `accuracy`, and a remark on it to the flags if it is large. `is_rounded` says
+/// whether rounding changed any row: then no spread within classes is 0 but by rounding.
+fn judged(card: &Card, mut outcome: Outcome, is_rounded: bool, accuracy: &mut BTreeMap<&'static str, f64>) -> Measured {
     if let Ok(value) = outcome.value {
         let relative = outcome.error / value.abs();
         if relative > NEGLIGIBLE && relative.is_finite() {
@@ -83,7 +86,7 @@ fn judged(card: &Card, mut outcome: Outcome, accuracy: &mut BTreeMap<&'static st
             *known = known.max(relative);
         }
         let relative = accuracy.get(card.key).copied().unwrap_or(0.0);
-        let nothing = value == 0.0 && outcome.error > 0.0;
+        let nothing = value == 0.0 && (outcome.error > 0.0 || (is_rounded && card.family == Family::Nc1));
         if nothing || relative >= 1.0 {
             outcome.flags.push("nothing_but_rounding");
         } else if relative > ROUNDING {

@@ -136,7 +136,7 @@ fn step(group: &GroupReport, axis: usize) -> f64 {
 }
 
 /// The values of the other keys; with their names if they are numbers.
-fn name(group: &GroupReport, axis: Option<usize>) -> String {
+pub(super) fn name(group: &GroupReport, axis: Option<usize>) -> String {
     let parts =
         group.key.iter().enumerate().filter(|(at, _)| Some(*at) != axis).map(|(_, (name, value))| match value {
             Label::Text(text) => escaped(text),

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::figures::Figures;
-use crate::archive::escaped;
+use super::figures::{Figures, name};
 use crate::metrics::{Card, Direction, HEADLINE, card, common_flags, flags, group_flags, reasons};
 use crate::report::records::metric_keys;
 use crate::report::svg::markup;
@@ -105,8 +104,7 @@ fn lines(report: &Report) -> Vec<Line<'_>> {
 }
 
 fn key_text(group: &GroupReport) -> String {
-    let parts: Vec<String> = group.key.iter().map(|(name, value)| format!("{name} {value}")).collect();
-    escaped(&parts.join(" "))
+    if group.key.is_empty() { "all rows".to_owned() } else { name(group, None) }
 }
 
 /// The reasons and flags in a report, with what they mean.

@@ -16,8 +16,8 @@ use crate::report::text::{counted, grouped};
 use crate::report::{GroupReport, Report, csv, json};
 
 /// Bytes of records in a page, as CSV and as JSON; larger ones are left to other outputs.
-const MOST_RECORDS: usize = 580_000;
-/// Figures of metrics beyond the headline are drawn while all figures take no more than so many bytes.
+const MOST_RECORDS: usize = 620_000;
+/// Maps, and figures of metrics beyond the headline, are drawn while all figures take no more than so many bytes.
 const MOST_FIGURES: usize = 350_000;
 
 const STYLE: &str = "\
@@ -133,28 +133,24 @@ impl Page {
         self.section(&format!("Over {}", figures.axis_name()));
         let plots: Vec<String> = shown.iter().filter_map(|card| figures.lines(card)).collect();
         self.push(&format!("<div class=\"figures\">\n{}</div>\n", plots.concat()));
-        let maps: Vec<String> = shown.iter().filter_map(|card| figures.map(card)).collect();
+        let mut left = MOST_FIGURES.saturating_sub(plots.iter().map(String::len).sum());
+        let mut left_out = Vec::new();
+        let mut fitting = |card: &Card, figure: String| {
+            let fits = left.checked_sub(figure.len());
+            left = fits.unwrap_or(left);
+            if fits.is_none() && !left_out.contains(&card.key) {
+                left_out.push(card.key);
+            }
+            fits.map(|_| figure)
+        };
+        let maps: Vec<String> = shown.iter().filter_map(|card| fitting(card, figures.map(card)?)).collect();
         if !maps.is_empty() {
             self.section("All groups at a glance");
             self.push(&format!("<div class=\"figures\">\n{}</div>\n", maps.concat()));
         }
-        let taken: usize = plots.iter().chain(&maps).map(String::len).sum();
-        let mut left = MOST_FIGURES.saturating_sub(taken);
-        let mut left_out = Vec::new();
         for family in Family::ALL {
-            let drawn: Vec<String> = others
-                .iter()
-                .filter(|card| card.family == family)
-                .filter_map(|card| {
-                    let figure = figures.lines(card)?;
-                    let fits = left.checked_sub(figure.len());
-                    left = fits.unwrap_or(left);
-                    if fits.is_none() {
-                        left_out.push(card.key);
-                    }
-                    fits.map(|_| figure)
-                })
-                .collect();
+            let of_family = others.iter().filter(|card| card.family == family);
+            let drawn: Vec<String> = of_family.filter_map(|card| fitting(card, figures.lines(card)?)).collect();
             if !drawn.is_empty() {
                 self.push(&format!(
                     "<details><summary>More of {}: {}</summary>\n<div class=\"figures\">\n{}</div>\n</details>\n",
@@ -165,7 +161,7 @@ impl Page {
             }
         }
         if !left_out.is_empty() {
-            let text = format!("Without a figure, so that the page stays small: {}.", left_out.join(", "));
+            let text = format!("Left out, so that the page stays small: figures of {}.", left_out.join(", "));
             self.push(&format!("<p class=\"soft\">{}</p>\n", markup(&text)));
         }
     }

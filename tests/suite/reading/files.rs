@@ -36,6 +36,17 @@ fn directories_are_searched_and_markers_passed_over() {
     assert!(archive.units().iter().all(|unit| unit.bytes > 0));
 }
 
+/// Parquet's writer of Arrow C++ says of a column without values that its pages begin at 0.
+#[test]
+fn a_row_group_without_rows_is_none() {
+    let files = Files::new();
+    write(&files, "a.parquet", 1);
+    let empty = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/layouts/empty-row-group.parquet");
+    fs::copy(empty, files.path("b.parquet")).unwrap();
+    let archive = files.open(&Request::default()).unwrap();
+    assert_eq!(archive.units().iter().map(|unit| unit.rows).sum::<u64>(), 3);
+}
+
 #[test]
 fn patterns_are_expanded_and_order_does_not_matter() {
     let files = Files::new();

@@ -69,6 +69,21 @@ fn golden_findings() -> SecondPassResult {
     }
 }
 
+/// A spread that is 0 after rounding may have been any smaller than the grid.
+#[test]
+fn a_spread_of_zero_is_nothing_but_rounding_where_rows_were_rounded() {
+    let mut statistics = golden();
+    statistics.variances.fill(0.0);
+    for (noise, expected) in [(0.0, false), (1e-12, true)] {
+        statistics.rounding_changed.fill(noise);
+        let found = run(&bare(&statistics), &Options::default(), &["nc1_cdnv", "nc1_cdnv_q50", "nc1_trace_ratio"]);
+        for metric in &found.metrics {
+            assert_eq!(metric.value, Some(0.0), "{}", metric.key);
+            assert_eq!(metric.flags.contains(&"nothing_but_rounding"), expected, "{}", metric.key);
+        }
+    }
+}
+
 #[test]
 fn the_golden_fixture() {
     let (statistics, head, findings) = (golden(), golden_head(), golden_findings());

@@ -45,7 +45,14 @@ const TORCH: (&str, Remedy) = (
          rows = {\"feature\": list(x), \"label\": y}",
     ),
 );
-const JSON: (&str, Remedy) = ("JSON", Remedy::Python("pandas as pd", "rows = pd.read_json(FILE).to_dict(\"list\")"));
+const JSON: (&str, Remedy) = (
+    "JSON",
+    // An object of columns, or an array of objects. This parser keeps all digits.
+    Remedy::Python(
+        "json",
+        "d = json.load(open(FILE))\nrows = d if isinstance(d, dict) else {k: [r[k] for r in d] for k in d[0]}",
+    ),
+);
 const UNPACK: Remedy = Remedy::Words("unpack it first; Parquet and .npz are compressed inside of the file");
 
 /// Samples with the same name before the dot, as `webdataset` packs them.

@@ -522,7 +522,7 @@ fn what_is_no_parquet_is_named_with_the_way_to_parquet() {
         ("x.pt", torch, "a PyTorch file in the format before version 1.6", "torch.load(\"x.pt\""),
         ("x.pkl", b"\x80\x04\x95\x10\0\0\0\0\0\0\0", "a Python pickle", "pickle.load(open(\"x.pkl\", \"rb\"))"),
         ("x.h5", b"\x89HDF\r\n\x1a\n\0\0\0\0\0", "an HDF5 file", "h5py.File(\"x.h5\")"),
-        ("x.json", b"{\"feature\": [1.0, 2.0]}", "JSON", "pd.read_json(\"x.json\")"),
+        ("x.json", b"{\"feature\": [1.0, 2.0]}", "JSON", "json.load(open(\"x.json\"))"),
         ("x.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\0\0\0", "compressed with gzip", "unpack it first"),
         ("x.zst", b"\x28\xb5\x2f\xfd\0\0\0\0\0\0\0\0", "compressed with zstd", "unpack it first"),
         (

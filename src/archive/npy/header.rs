@@ -148,7 +148,7 @@ impl Header {
 pub(super) fn pickled(statements: [&str; 2]) -> Error {
     let [load, save] = statements;
     Error::data("the array holds pickled Python objects, which could run any program")
-        .help(format!("save it as numbers or texts, in Python:\n    {load}\n    {save}"))
+        .help(format!("save it as numbers or texts, in Python:\n    import numpy\n    {load}\n    {save}"))
 }
 
 #[cfg(test)]

@@ -86,7 +86,8 @@ fn is_json_lines(text: &str) -> bool {
     begins(first)
         && match second {
             Some(second) => first.trim_end().ends_with('}') && begins(second),
-            None => !first.trim_end().ends_with('}'),
+            // One object of columns begins with rows in rows.
+            None => !first.trim_end().ends_with('}') && !first.replace(' ', "").contains("[["),
         }
 }
 

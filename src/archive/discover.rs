@@ -10,6 +10,7 @@ use std::{fs, io};
 
 pub(super) use self::captured::check_labels;
 use self::captured::{existing_prefix, reached_by_another_way, read, shape_of};
+use super::braces::has_keys;
 use super::captures::{Captured, Captures};
 use super::container::Format;
 use super::damage::damaged;
@@ -163,10 +164,13 @@ impl Search {
                     .help("name the files one by one, or the bucket behind the server"));
             }
         } else {
+            // A key that is there as it stands is no pattern.
+            if (is_pattern(input) || has_keys(input)) && objects::look(path)?.is_some() {
+                return self.push(path, path.components().count() - 1);
+            }
             let captures = Captures::of_path(input, existing_prefix(input))?;
             // Patterns are put together of names, and a scheme has none behind its first slash.
-            let slashes = if is_address(path) { "://" } else { ":/" };
-            let glob = captures.as_ref().map(|captures| captures.glob().replacen(":/", slashes, 1));
+            let glob = captures.as_ref().map(|captures| captures.glob().replacen(":/", "://", 1));
             let input = glob.as_deref().unwrap_or(input);
             if is_pattern(input) {
                 return self.expand_pattern(input, captures.as_ref());

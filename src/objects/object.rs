@@ -61,13 +61,17 @@ pub(crate) fn seen(path: &Path) -> Result<Option<Object>> {
 }
 
 impl Object {
-    /// What a store says of an object. Listings know fractions of seconds where other answers do not.
+    /// What a store says of an object. Listings know fractions of seconds where other answers do not; in place of them the
+    /// time has a hash of the `ETag`, so that ledgers, which keep the time, tell apart what was written in one second.
     pub(super) fn of(meta: &ObjectMeta) -> Self {
         let seconds = meta.last_modified.timestamp();
         let modified = match u64::try_from(seconds) {
             Ok(after) => SystemTime::UNIX_EPOCH + Duration::from_secs(after),
             Err(_) => SystemTime::UNIX_EPOCH - Duration::from_secs(seconds.unsigned_abs()),
         };
+        let strong = meta.e_tag.as_deref().filter(|tag| !tag.starts_with("W/"));
+        let hash = strong.map_or(0, |tag| crc32fast::hash(tag.trim_matches('"').as_bytes()) % 1_000_000_000);
+        let modified = modified + Duration::from_nanos(hash.into());
         Self { size: meta.size, modified, tag: meta.e_tag.clone(), version: meta.version.clone() }
     }
 }
@@ -196,4 +200,24 @@ fn all_below(folders: &[PathBuf]) -> Result<Vec<Vec<(PathBuf, Object)>>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_in_one_second_has_times_of_its_own() {
+        let meta = |tag: Option<&str>| ObjectMeta {
+            location: Location::from("a"),
+            last_modified: SystemTime::UNIX_EPOCH.into(),
+            size: 3,
+            e_tag: tag.map(str::to_owned),
+            version: None,
+        };
+        let of = |tag| Object::of(&meta(tag)).modified;
+        assert_ne!(of(Some("\"1\"")), of(Some("\"2\"")));
+        assert_eq!(of(Some("\"1\"")), of(Some("1")));
+        assert_eq!((of(None), of(Some("W/\"1\""))), (SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH));
+    }
 }

@@ -14,7 +14,7 @@ use object_store::{ObjectStore, RetryConfig};
 
 use super::address::{Address, Scheme};
 use super::{failure, profile};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How long a request may take, its body included.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -58,6 +58,7 @@ fn make(address: &Address, use_: Use) -> Result<Arc<dyn ObjectStore>> {
     let unusable = |error| failure::unusable(address, error);
     Ok(match address.scheme {
         Scheme::S3 => {
+            check_endpoint()?;
             let options = options(timeout).with_allow_http(may_use_http());
             let mut builder = AmazonS3Builder::from_env()
                 .with_client_options(options)
@@ -110,6 +111,26 @@ fn endpoint() -> Option<String> {
     ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"].into_iter().find_map(|name| var(name).ok())
 }
 
+/// Fails unless the endpoint, if one is set, is the address of a server.
+fn check_endpoint() -> Result<()> {
+    match endpoint().filter(|text| !is_server(text)) {
+        Some(text) => Err(Error::usage("the endpoint of S3 is no address of a server")
+            .with("AWS_ENDPOINT_URL", text)
+            .help("http://HOST:PORT or https://HOST; unset it to use Amazon's")),
+        None => Ok(()),
+    }
+}
+
+fn is_server(text: &str) -> bool {
+    let mut request = HttpRequest::new(HttpRequestBody::empty());
+    let Ok(uri) = text.parse() else { return false };
+    *request.uri_mut() = uri;
+    let uri = request.uri();
+    let host = uri.host().unwrap_or_default();
+    let has_port = uri.authority().is_some_and(|authority| authority.as_str().len() > host.len());
+    matches!(uri.scheme_str(), Some("http" | "https")) && !host.is_empty() && (!has_port || uri.port_u16().is_some())
+}
+
 /// Whoever names an endpoint without encryption means it.
 fn may_use_http() -> bool {
     let allowed = var("AWS_ALLOW_HTTP").is_ok_and(|text| matches!(text.to_ascii_lowercase().as_str(), "1" | "true"));
@@ -125,4 +146,21 @@ pub(super) async fn region_of(address: Address) -> Option<String> {
     *request.uri_mut() = format!("{}/{}", endpoint.trim_end_matches('/'), address.bucket).parse().ok()?;
     let response = client.execute(request).await.ok()?;
     response.headers().get("x-amz-bucket-region")?.to_str().ok().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_server() {
+        for text in ["http://127.0.0.1:9000", "https://s3.example.org", "http://[::1]:9000/", "http://minio:9000/path"]
+        {
+            assert!(is_server(text), "{text}");
+        }
+        for text in ["", "127.0.0.1:9000", "localhost:9000", "http://", "http://[::1", "http://a:99999", "s3://bucket"]
+        {
+            assert!(!is_server(text), "{text}");
+        }
+    }
 }

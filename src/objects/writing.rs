@@ -4,9 +4,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use object_store::{
     Error as StoreError, MultipartUpload, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult, UpdateVersion,
+    UpdateVersion,
 };
 
 use super::address::{Address, Scheme};
@@ -19,6 +20,9 @@ const WHOLE: usize = 64 << 20;
 
 /// Longer objects are written in parts of so many bytes, and appear once the last part is there.
 const PART: usize = 16 << 20;
+
+/// The `ETag` and the version of what was written.
+type Written = (Option<String>, Option<String>);
 
 /// An object that is being written. It appears when it is [finished](Self::finish).
 pub(crate) struct Writing {
@@ -67,35 +71,48 @@ impl Writing {
     /// [`Resource`](crate::error::ErrorKind::Resource) if another process has written it meanwhile; those of the store.
     pub(crate) fn finish(mut self) -> Result<()> {
         let size = self.size + self.buffer.len() as u64;
-        let put = if self.upload.is_some() { self.complete()? } else { self.put()? };
+        let (tag, version) = if self.upload.is_some() { self.complete()? } else { self.put()? };
         let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        object::learn(&self.path, Some(Object { size, modified, tag: put.e_tag, version: put.version }));
+        object::learn(&self.path, Some(Object { size, modified, tag, version }));
         Ok(())
     }
 
     /// Writes all of it by one request.
-    fn put(&mut self) -> Result<PutResult> {
+    fn put(&mut self) -> Result<Written> {
         let mode = match self.before.clone() {
             Some(Object { tag, version, .. }) => PutMode::Update(UpdateVersion { e_tag: tag, version }),
             None => PutMode::Create,
         };
         let (client, location) = (client(&self.address, Use::Writing)?, self.address.location()?);
-        let payload = PutPayload::from(std::mem::take(&mut self.buffer));
+        let bytes = Bytes::from(std::mem::take(&mut self.buffer));
+        let payload = PutPayload::from(bytes.clone());
         let options = PutOptions { mode, ..PutOptions::default() };
         let put = runtime::begin(async move { client.put_opts(&location, payload, options).await })?;
-        put.wait_to_the_end()?.map_err(|error| self.failed(error))
+        match put.wait_to_the_end()? {
+            Ok(put) => Ok((put.e_tag, put.version)),
+            // An answer that was lost makes the next try meet what the first one has written.
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) if self.has_written(&bytes) => {
+                Ok(object::seen(&self.path)?.map_or((None, None), |object| (object.tag, object.version)))
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Whether these bytes lie there, although the store has refused to write them.
+    fn has_written(&self, bytes: &[u8]) -> bool {
+        super::read(&self.path, bytes.len() as u64).is_ok_and(|found| found == bytes)
     }
 
     /// Writes the last part. Parts have no conditions, so what lies there is asked for once more.
-    fn complete(&mut self) -> Result<PutResult> {
+    fn complete(&mut self) -> Result<Written> {
         self.put_part()?;
         if object::look(&self.path)? != self.before {
             return Err(self.taken());
         }
         let Some(mut upload) = self.upload.take() else { return Err(Error::internal("no parts were written")) };
         let done = runtime::begin(async move { upload.complete().await })?;
-        done.wait_to_the_end()?.map_err(|error| self.failed(error))
+        done.wait_to_the_end()?.map(|put| (put.e_tag, put.version)).map_err(|error| self.failed(error))
     }
 
     fn put_part(&mut self) -> Result<()> {

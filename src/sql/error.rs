@@ -125,6 +125,10 @@ fn theirs(error: &DataFusionError) -> Error {
         }
         DataFusionError::SchemaError(inner, _) => schema(inner),
         DataFusionError::Plan(text) => plan(text),
+        DataFusionError::Internal(text) if text.contains("No suitable object store") => {
+            Error::usage("SQL reads objects by their address in FROM only, and writes local files")
+                .help("SELECT … FROM 's3://BUCKET/KEY'; -o FILE writes the answer")
+        }
         DataFusionError::Configuration(text) => Error::usage("the setting cannot be set").with("detail", line(text)),
         DataFusionError::NotImplemented(text) => Error::usage("this is not supported").with("detail", line(text)),
         DataFusionError::ResourcesExhausted(text) => {

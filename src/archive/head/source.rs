@@ -8,7 +8,7 @@ use crate::archive::braces;
 use crate::archive::read_at::is_file;
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::objects::without_query;
+use crate::objects::{is_address, without_query};
 
 /// Where heads are: `FILE`, `FILE:KEY` or `WEIGHT.npy,BIAS.npy`, with `{key}` or `{key:03}` where a group's value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +118,9 @@ impl HeadSource {
         let tensor = braces::last_outside(&self.text, ':').map(|at| (&self.text[..at], &self.text[at + 1..]));
         let tensor = tensor.filter(|(file, _)| Format::of(file).is_some());
         let whole = path(&self.text);
+        let are_two = |path: &Path| is_address(path) && self.text.contains(".npy,");
         if let Ok(whole) = &whole
+            && !are_two(whole)
             && is_file(whole)
         {
             return Ok(HeadPath { weights: whole.clone(), bias: None, key: None });

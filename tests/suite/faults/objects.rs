@@ -108,6 +108,14 @@ fn fault_54_a_store_that_is_busy_is_asked_again() {
         if seen % 3 == 0 { Change::Is(Answer::of(503, busy)) } else { Change::Nothing }
     });
     assert_eq!(stub.succeed(&place, &MEASURE), expected);
+    // The answer to what was written may be lost: the next try meets it.
+    let mut puts = 0;
+    stub.before(move |request, _| {
+        puts += usize::from(request.method == "PUT");
+        if request.method == "PUT" && puts == 1 { Change::Was(|_| Answer::of(500, "")) } else { Change::Nothing }
+    });
+    stub.succeed(&place, &[&MEASURE[..], &["-o", "s3://b/lost.csv"]].concat());
+    assert!(stub.objects()["b/lost.csv"].starts_with(b"rows,"));
     // An answer that says no is not asked for again.
     let denied = Arc::new(AtomicUsize::new(0));
     let counted = denied.clone();

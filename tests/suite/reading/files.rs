@@ -41,7 +41,7 @@ fn directories_are_searched_and_markers_passed_over() {
 fn a_row_group_without_rows_is_none() {
     let files = Files::new();
     write(&files, "a.parquet", 1);
-    let empty = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/layouts/empty-row-group.parquet");
+    let empty = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/empty-row-group.parquet");
     fs::copy(empty, files.path("b.parquet")).unwrap();
     let archive = files.open(&Request::default()).unwrap();
     assert_eq!(archive.units().iter().map(|unit| unit.rows).sum::<u64>(), 3);

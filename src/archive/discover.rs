@@ -164,8 +164,8 @@ impl Search {
                     .help("name the files one by one, or the bucket behind the server"));
             }
         } else {
-            // A key that is there as it stands is no pattern.
-            if (is_pattern(input) || has_keys(input)) && objects::look(path)?.is_some() {
+            // An object that has braces in its name is no pattern.
+            if has_keys(input) && self.places.is_file(path) {
                 return self.push(path, path.components().count() - 1);
             }
             let captures = Captures::of_path(input, existing_prefix(input))?;

@@ -119,24 +119,32 @@ pub(super) trait Container: fmt::Debug + Send + Sync {
     fn text_bytes(&self, unit: usize, columns: &[usize]) -> u64;
 
     /// The least and the greatest value of a column in a unit, nulls aside, if that is known without reading rows.
-    fn range(&self, unit: usize, column: usize) -> Option<(Label, Label)>;
+    fn range(&self, _unit: usize, _column: usize) -> Option<(Label, Label)> {
+        None
+    }
 
     /// The one value that a column has in every row of a unit, if that is known without reading rows.
-    fn constant(&self, unit: usize, column: usize) -> Option<Label>;
+    fn constant(&self, _unit: usize, _column: usize) -> Option<Label> {
+        None
+    }
 
     /// Fails if these columns cannot be read, as for a compression that is not supported.
     ///
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) with the column.
-    fn check_readable(&self, columns: &[usize]) -> Result<()>;
+    fn check_readable(&self, _columns: &[usize]) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether a checksum protects the values of a column.
     ///
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) if the file is damaged.
-    fn has_checksums(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<bool>;
+    fn has_checksums(&self, _bytes: &Arc<dyn ReadAt>, _column: usize) -> Result<bool> {
+        Ok(false)
+    }
 
     /// What the classes 0, 1, … of a column of labels are called, if the file says so.
     fn class_names(&self, _column: usize) -> Option<Vec<String>> {

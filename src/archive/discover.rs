@@ -164,7 +164,7 @@ impl Search {
                     .help("name the files one by one, or the bucket behind the server"));
             }
         } else {
-            // An object that has braces in its name is no pattern.
+            // Braces that belong to the name of an object capture nothing.
             if has_keys(input) && self.places.is_file(path) {
                 return self.push(path, path.components().count() - 1);
             }
@@ -243,7 +243,7 @@ impl Search {
         })
     }
 
-    /// Walks through a directory, and adds what is none. In object stores a name can be both.
+    /// Walks through a directory, or adds a file. In object stores a name can be both.
     fn enter_or_take(&mut self, path: &Path, fixed: usize, ways: &mut Ways) -> Result<()> {
         let is_folder = self.places.is_folder(path);
         if is_folder {

@@ -15,7 +15,6 @@ use super::fingerprint::sampled;
 use super::names::is_label_name;
 use super::read_at::ReadAt;
 use super::text::{BUFFER, TextBytes, unreadable as cannot_read};
-use crate::batch::Label;
 use crate::error::{Error, Result};
 
 /// Rows of a unit. Where each one begins is kept.
@@ -184,22 +183,6 @@ impl Container for LabelText {
 
     fn text_bytes(&self, unit: usize, columns: &[usize]) -> u64 {
         if self.layout.is_integer { 0 } else { self.stored_bytes(unit, columns) }
-    }
-
-    fn range(&self, _: usize, _: usize) -> Option<(Label, Label)> {
-        None
-    }
-
-    fn constant(&self, _: usize, _: usize) -> Option<Label> {
-        None
-    }
-
-    fn check_readable(&self, _: &[usize]) -> Result<()> {
-        Ok(())
-    }
-
-    fn has_checksums(&self, _: &Arc<dyn ReadAt>, _: usize) -> Result<bool> {
-        Ok(false)
     }
 
     fn first_length(&self, _: &Arc<dyn ReadAt>, _: usize) -> Result<Option<usize>> {

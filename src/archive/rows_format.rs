@@ -140,22 +140,6 @@ impl Container for RowsFile {
         0
     }
 
-    fn range(&self, _: usize, _: usize) -> Option<(Label, Label)> {
-        None
-    }
-
-    fn constant(&self, _: usize, _: usize) -> Option<Label> {
-        None
-    }
-
-    fn check_readable(&self, _: &[usize]) -> Result<()> {
-        Ok(())
-    }
-
-    fn has_checksums(&self, _: &Arc<dyn ReadAt>, _: usize) -> Result<bool> {
-        Ok(false)
-    }
-
     fn first_length(&self, _: &Arc<dyn ReadAt>, _: usize) -> Result<Option<usize>> {
         Ok(Some(self.dim))
     }

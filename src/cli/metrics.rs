@@ -40,7 +40,7 @@ fn listed(chosen: &[&Card]) -> String {
                 let _ = writeln!(text, "{}: {}", family.name(), family.text());
             }
             let mark = if HEADLINE.contains(&card.key) { '*' } else { ' ' };
-            let start = format!("{mark} {:<longest$} {} ", card.key, arrow(card.direction));
+            let start = format!("{mark} {:<longest$} {} ", card.key, card.direction.arrow().unwrap_or(' '));
             text += &wrapped(card.summary, width(), [&start, &" ".repeat(longest + 5)]);
         }
     }
@@ -54,7 +54,8 @@ fn explained(chosen: &[&Card]) -> String {
 }
 
 fn page(card: &Card) -> String {
-    let mut text = format!("{} {}\n", card.key, arrow(card.direction)).replace(" \n", "\n");
+    let arrow = card.direction.arrow().map_or_else(String::new, |arrow| format!(" {arrow}"));
+    let mut text = format!("{}{arrow}\n", card.key);
     text += &wrapped(card.summary, width(), ["  "; 2]);
     let mut line = |name: &str, value: &str| {
         let start = format!("  {name:<8} ");
@@ -113,12 +114,4 @@ fn described(card: &Card) -> Value {
         "null": card.nulls,
         "flags": card.flags,
     })
-}
-
-fn arrow(direction: Direction) -> char {
-    match direction {
-        Direction::Lower => '↓',
-        Direction::Higher => '↑',
-        Direction::None => ' ',
-    }
 }

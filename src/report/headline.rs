@@ -30,10 +30,11 @@ const NOT_GIVEN: [(&str, &str); 3] = [
 impl Layout {
     /// The [`HEADLINE`] metrics of a report.
     pub(super) fn headline(report: &Report) -> Self {
-        let (mut report, missing) = (report.clone(), missing(report));
+        let missing = missing(report);
+        let mut report = report.with_headline_only();
         for group in &mut report.groups {
             let is_given = |key: &str| missing.iter().all(|(_, keys)| !keys.contains(&key));
-            group.measurements.metrics.retain(|metric| HEADLINE.contains(&metric.key) && is_given(metric.key));
+            group.measurements.metrics.retain(|metric| is_given(metric.key));
         }
         let mut layout = Self::of(&report);
         let groups = &report.groups;
@@ -67,6 +68,17 @@ impl Layout {
             layout.notes.insert(0, Note { text, warning: false });
         }
         layout
+    }
+}
+
+impl Report {
+    /// The same report without other metrics.
+    pub(super) fn with_headline_only(&self) -> Self {
+        let mut report = self.clone();
+        for group in &mut report.groups {
+            group.measurements.metrics.retain(|metric| HEADLINE.contains(&metric.key));
+        }
+        report
     }
 }
 

@@ -6,7 +6,7 @@ use super::text::{counted, grouped, words};
 use super::text_table::{TextColumn, TextTable};
 use super::{GroupReport, Report};
 use crate::archive::escaped;
-use crate::metrics::{Card, Direction, Measured, ROUNDED, card};
+use crate::metrics::{Measured, ROUNDED, card};
 
 /// The tables and remarks of a report, in the order in which they are shown.
 #[derive(Debug, Default)]
@@ -150,9 +150,8 @@ pub(super) fn label(label: &crate::batch::Label) -> String {
 
 /// A key with an arrow in the direction of collapse.
 fn arrowed(key: &str) -> String {
-    match card(key).map(|card: &Card| card.direction) {
-        Some(Direction::Lower) => format!("{key} ↓"),
-        Some(Direction::Higher) => format!("{key} ↑"),
-        Some(Direction::None) | None => key.to_owned(),
+    match card(key).and_then(|card| card.direction.arrow()) {
+        Some(arrow) => format!("{key} {arrow}"),
+        None => key.to_owned(),
     }
 }

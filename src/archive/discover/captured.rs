@@ -21,7 +21,7 @@ pub(super) fn existing_prefix(pattern: &str) -> usize {
     ends.rfind(exists).unwrap_or(0)
 }
 
-/// What a path says of the keys; `None` if it does not fit, or is no text.
+/// What a path says of the keys; `None` if it does not fit, or is not UTF-8.
 pub(super) fn read(captures: &Captures, path: &Path) -> Result<Option<Captured>> {
     path.to_str().map_or(Ok(None), |path| captures.read(path, &BTreeMap::new()))
 }

@@ -17,7 +17,6 @@ use crate::archive::fingerprint::{joined, sampled};
 use crate::archive::nested::{StructField, fields, type_at};
 use crate::archive::read_at::ReadAt;
 use crate::archive::rows::chunk_rows;
-use crate::batch::Label;
 use crate::error::{Error, Result};
 
 /// A file whose messages are known.
@@ -279,22 +278,6 @@ impl Container for ArrowFile {
             *data_type == DataType::Utf8 && !matches!(written_type, DataType::Dictionary(..))
         };
         if columns.iter().any(|column| is_text(&column)) { self.body_bytes(unit) } else { 0 }
-    }
-
-    fn range(&self, _: usize, _: usize) -> Option<(Label, Label)> {
-        None
-    }
-
-    fn constant(&self, _: usize, _: usize) -> Option<Label> {
-        None
-    }
-
-    fn check_readable(&self, _: &[usize]) -> Result<()> {
-        Ok(())
-    }
-
-    fn has_checksums(&self, _: &Arc<dyn ReadAt>, _: usize) -> Result<bool> {
-        Ok(false)
     }
 
     fn class_names(&self, column: usize) -> Option<Vec<String>> {

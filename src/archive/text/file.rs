@@ -8,7 +8,6 @@ use super::survey::Survey;
 use crate::archive::container::{Container, OpenUnit, StoredColumn};
 use crate::archive::fingerprint::sampled;
 use crate::archive::read_at::ReadAt;
-use crate::batch::Label;
 use crate::error::{Error, Result};
 
 use super::kinds::Kind;
@@ -89,22 +88,6 @@ impl Container for TextFile {
     fn text_bytes(&self, unit: usize, columns: &[usize]) -> u64 {
         let has_text = columns.iter().any(|&column| self.layout.kinds[column] == Kind::Text);
         if has_text { self.bytes(unit) } else { 0 }
-    }
-
-    fn range(&self, _: usize, _: usize) -> Option<(Label, Label)> {
-        None
-    }
-
-    fn constant(&self, _: usize, _: usize) -> Option<Label> {
-        None
-    }
-
-    fn check_readable(&self, _: &[usize]) -> Result<()> {
-        Ok(())
-    }
-
-    fn has_checksums(&self, _: &Arc<dyn ReadAt>, _: usize) -> Result<bool> {
-        Ok(false)
     }
 
     fn first_length(&self, _: &Arc<dyn ReadAt>, column: usize) -> Result<Option<usize>> {

@@ -151,6 +151,17 @@ pub enum Direction {
     None,
 }
 
+impl Direction {
+    /// An arrow that way; `None` for a description.
+    pub fn arrow(self) -> Option<char> {
+        match self {
+            Self::Lower => Some('↓'),
+            Self::Higher => Some('↑'),
+            Self::None => None,
+        }
+    }
+}
+
 /// An input of a metric besides counts, means and class variances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {

@@ -61,7 +61,7 @@ pub(in crate::report) fn report(report: &Report) -> Result<String> {
     Ok(page.text)
 }
 
-/// `Neural collapse: 1,257 rows, 10 classes, dim 64`
+/// `Neural collapse over layer, epoch`, or of the one group that there is.
 fn title(report: &Report) -> String {
     match report.groups.as_slice() {
         [] => "Neural collapse".to_owned(),
@@ -132,7 +132,7 @@ impl Page {
             cards.into_iter().partition(|card| HEADLINE.contains(&card.key));
         self.section(&format!("Over {}", figures.axis_name()));
         let plots: Vec<String> = shown.iter().filter_map(|card| figures.lines(card)).collect();
-        self.push(&format!("<div class=\"figures\">\n{}</div>\n", plots.concat()));
+        self.push(&grid(&plots));
         let mut left = MOST_FIGURES.saturating_sub(plots.iter().map(String::len).sum());
         let mut left_out = Vec::new();
         let mut fitting = |card: &Card, figure: String| {
@@ -146,17 +146,17 @@ impl Page {
         let maps: Vec<String> = shown.iter().filter_map(|card| fitting(card, figures.map(card)?)).collect();
         if !maps.is_empty() {
             self.section("All groups at a glance");
-            self.push(&format!("<div class=\"figures\">\n{}</div>\n", maps.concat()));
+            self.push(&grid(&maps));
         }
         for family in Family::ALL {
             let of_family = others.iter().filter(|card| card.family == family);
             let drawn: Vec<String> = of_family.filter_map(|card| fitting(card, figures.lines(card)?)).collect();
             if !drawn.is_empty() {
                 self.push(&format!(
-                    "<details><summary>More of {}: {}</summary>\n<div class=\"figures\">\n{}</div>\n</details>\n",
+                    "<details><summary>More of {}: {}</summary>\n{}</details>\n",
                     family.name(),
                     family.text(),
-                    drawn.concat()
+                    grid(&drawn)
                 ));
             }
         }
@@ -195,28 +195,33 @@ impl Page {
     /// All numbers, to be read by programs; those of the headline where all are too many for a page.
     fn records(&mut self, report: &Report) -> Result<()> {
         self.section("Numbers");
-        let mut brief = report.clone();
-        for group in &mut brief.groups {
-            group.measurements.metrics.retain(|metric| HEADLINE.contains(&metric.key));
+        let all = Records::of_groups(report);
+        if self.try_records(&all, "all metrics")? {
+            return Ok(());
         }
-        let choices = [(report, "all metrics"), (&brief, "the metrics of the headline; -o FILE.csv has all")];
-        for (report, what) in choices {
-            let records = Records::of_groups(report);
-            let (csv, json) = (percent_encoded(&csv::records(&records, true)?), json::columns(&records));
-            if csv.len() + json.len() <= MOST_RECORDS {
-                let count = counted(records.rows as u64, "record", "records");
-                self.push(&format!(
-                    "<p><a download=\"nckit.csv\" href=\"data:text/csv;charset=utf-8,{csv}\">nckit.csv</a>: {count}, {what}. \
-                     The same is in this page as JSON, in the element with the id <code>records</code>.</p>\n"
-                ));
-                // In a script element nothing is markup but what begins like this.
-                let json = json.replace('<', "\\u003c");
-                self.push(&format!("<script type=\"application/json\" id=\"records\">\n{json}</script>\n"));
-                return Ok(());
-            }
+        let brief = Records::of_groups(&report.with_headline_only());
+        if self.try_records(&brief, "the metrics of the headline; -o FILE.csv has all")? {
+            return Ok(());
         }
         self.push("<p>The records are too large for a page; -o FILE.csv has them.</p>\n");
         Ok(())
+    }
+
+    /// Adds records unless they are too large.
+    fn try_records(&mut self, records: &Records, what: &str) -> Result<bool> {
+        let (csv, json) = (percent_encoded(&csv::records(records, true)?), json::columns(records));
+        if csv.len() + json.len() > MOST_RECORDS {
+            return Ok(false);
+        }
+        let count = counted(records.rows as u64, "record", "records");
+        self.push(&format!(
+            "<p><a download=\"nckit.csv\" href=\"data:text/csv;charset=utf-8,{csv}\">nckit.csv</a>: {count}, {what}. The same is \
+             in this page as JSON, in the element with the id <code>records</code>.</p>\n"
+        ));
+        // In a script element nothing is markup but what begins like this.
+        let json = json.replace('<', "\\u003c");
+        self.push(&format!("<script type=\"application/json\" id=\"records\">\n{json}</script>\n"));
+        Ok(true)
     }
 
     fn foot(&mut self, report: &Report) {
@@ -227,6 +232,11 @@ impl Page {
         let version = env!("CARGO_PKG_VERSION");
         self.push(&format!("<p class=\"soft\">Made by nckit {version}.{command}</p>\n"));
     }
+}
+
+/// Figures beside and below each other.
+fn grid(figures: &[String]) -> String {
+    format!("<div class=\"figures\">\n{}</div>\n", figures.concat())
 }
 
 /// A text in a URL.

@@ -41,8 +41,9 @@ pub(super) enum Verb {
     /// Merge state files of shards and machines, or subtract one again.
     #[command(after_help = MERGE_EXAMPLES)]
     Merge(Merge),
-    /// Print every metric of every group from state files, without reading their rows again.
-    #[command(after_help = FINISH_EXAMPLES)]
+    /// Print every metric of every group from state files, without reading their rows again; `report STATE -o page.html` is
+    /// the same.
+    #[command(visible_alias = "report", after_help = FINISH_EXAMPLES)]
     Finish(Box<Finish>),
     /// Check a state file, and whether its inputs have changed.
     #[command(after_help = VERIFY_EXAMPLES)]
@@ -96,6 +97,7 @@ Examples:
   nckit measure features.parquet
   nckit measure train_features.npy --labels train_labels.npy
   nckit measure archive --group-by layer,epoch -o collapse.html
+  nckit measure archive --group-by layer,epoch -o nc1.svg --plot nc1_pinv
   nckit measure 'archive/**/*.parquet' --group-by layer,epoch --metrics nc1,nc2 -o collapse.csv
   nckit measure 'feats/{run}/epoch_{epoch}.npy' --labels 'labels/{run}.npy' --group-by run,epoch \\
       --head 'ckpt/{run}/e{epoch}.safetensors:fc'
@@ -146,7 +148,8 @@ const FINISH_EXAMPLES: &str = "\
 Examples:
   nckit finish all.ncst --head model.safetensors:lm_head -o nc.parquet
   nckit finish all.ncst --head fc.npy --head-rows one-based
-  nckit finish part-*.ncst --metrics nc1,nc2";
+  nckit finish part-*.ncst --metrics nc1,nc2
+  nckit report all.ncst -o collapse.html";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -249,13 +252,18 @@ pub(super) struct Outputs {
     pub(super) worst_pairs: usize,
     #[command(flatten)]
     pub(super) result: ResultFlags,
+    /// The figure that -o FILE.svg gets: a metric's key, over the groups; map:KEY, a row for each line; spectrum,
+    /// spectrum-within, spectrum-between, class-variance, class-distance, class-cosines, cosine-histogram or class-projection, of
+    /// the groups at the last step
+    #[arg(long, value_name = "FIGURE", help_heading = "Output")]
+    pub(super) plot: Option<String>,
 }
 
 /// Where the result goes.
 #[derive(Debug, ClapArgs)]
 pub(super) struct ResultFlags {
     /// Also write the result to this file, in the format of its extension: json, ndjson, csv, md, html (a page
-    /// with figures) or parquet
+    /// with figures), parquet, or of measure and finish svg (one figure, --plot)
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) output: Vec<PathBuf>,
     /// Replace existing outputs; they keep their mode, and their owner where the system permits it

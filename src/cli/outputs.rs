@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
 use crate::pipeline::{HeadRules, HeadSummary, Job, Resources, Rounding, RowSource, ScoreSink};
-use crate::report::{Format, Report, ScoreWriter, Style};
+use crate::report::{Format, Plot, Report, ScoreWriter, Style};
 use crate::store::{Output, refuse_inputs};
 
 /// The files that will be written. Nobody else can write them in the meantime.
@@ -21,24 +21,34 @@ pub(super) struct Targets<'a> {
     flags: &'a Outputs,
     /// Whether a table shows the headline only.
     headline: bool,
-    files: Vec<(Output, Format, Contents)>,
+    files: Vec<(Output, Contents)>,
     scores: Option<Output>,
 }
 
 /// What of a report a file holds.
 #[derive(Clone, Copy)]
 enum Contents {
-    Groups,
-    Classes,
+    Groups(Format),
+    Classes(Format),
+    Figure(Plot),
+}
+
+/// Whether a file gets one figure.
+fn is_figure(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"))
 }
 
 impl<'a> Targets<'a> {
     /// Reserves all files to be written, before the first row is read.
     pub(super) fn new(args: &'a Outputs, metrics: &[String]) -> Result<Self> {
-        let groups = args.result.output.iter().map(|path| (path, Contents::Groups));
-        let classes = args.per_class.iter().map(|path| (path, Contents::Classes));
-        let asked: Vec<_> = groups.chain(classes).collect();
-        let formats: Vec<Format> = asked.iter().map(|(path, _)| Format::from_path(path)).collect::<Result<_>>()?;
+        let plot = args.plot()?;
+        let of_groups = |path: &PathBuf| match plot {
+            Some(plot) if is_figure(path) => Ok(Contents::Figure(plot)),
+            _ => Format::from_path(path).map(Contents::Groups),
+        };
+        let groups = args.result.output.iter().map(|path| Ok((path, of_groups(path)?)));
+        let classes = args.per_class.iter().map(|path| Ok((path, Contents::Classes(Format::from_path(path)?))));
+        let asked: Vec<_> = groups.chain(classes).collect::<Result<_>>()?;
         let is_parquet = |path: &Path| Format::from_path(path).is_ok_and(|format| format == Format::Parquet);
         if let Some(path) = args.scores.as_ref().filter(|path| !is_parquet(path)) {
             return Err(Error::usage("scores are written as Parquet only")
@@ -55,8 +65,7 @@ impl<'a> Targets<'a> {
         let paths: Vec<&Path> = asked.iter().map(|(path, _)| path.as_path()).chain(args.scores.as_deref()).collect();
         let mut outputs = Output::reserve_all(&paths, args.result.overwrite)?;
         let scores = args.scores.as_ref().and_then(|_| outputs.pop());
-        let files = outputs.into_iter().zip(formats).zip(asked);
-        let files = files.map(|((file, format), (_, contents))| (file, format, contents));
+        let files = outputs.into_iter().zip(asked).map(|(file, (_, contents))| (file, contents));
         let targets = Self { flags: args, headline: metrics.is_empty(), files: files.collect(), scores };
         if args.stdout().is_some() {
             stdout::open()?;
@@ -66,7 +75,7 @@ impl<'a> Targets<'a> {
 
     /// Fails if an output is also an input.
     pub(super) fn refuse_inputs(&self, inputs: impl IntoIterator<Item = PathBuf>) -> Result<()> {
-        let files = self.files.iter().map(|(file, _, _)| file);
+        let files = self.files.iter().map(|(file, _)| file);
         refuse_inputs(files.chain(&self.scores).map(Output::path), inputs)
     }
 
@@ -94,17 +103,22 @@ impl<'a> Targets<'a> {
             console.warn(&format!("left out: {file}: {reason}"));
         }
         report.remarks.iter().for_each(|remark| console.warn(remark));
-        for (file, format, contents) in &mut self.files {
-            file.write(|out| match contents {
-                Contents::Groups => report.write(*format, out, Style::default()),
-                Contents::Classes => report.write_per_class(*format, out, Style::default()),
-            })?;
+        let mut figures = Ok(());
+        for (file, contents) in &mut self.files {
+            match *contents {
+                Contents::Groups(format) => file.write(|out| report.write(format, out, Style::default()))?,
+                Contents::Classes(format) => file.write(|out| report.write_per_class(format, out, Style::default()))?,
+                // Where there is nothing to draw, all else is written first.
+                Contents::Figure(plot) => figures = file.write(|out| report.write_plot(plot, out)),
+            }
         }
-        let Some(format) = self.flags.stdout() else { return Ok(()) };
-        let colour = wants_color(display.color, std::io::stdout().is_terminal());
-        let mut text = Vec::new();
-        report.write(format, &mut text, Style { width: Some(width()), colour, headline: self.headline })?;
-        stdout::write(&text)
+        if let Some(format) = self.flags.stdout() {
+            let colour = wants_color(display.color, std::io::stdout().is_terminal());
+            let mut text = Vec::new();
+            report.write(format, &mut text, Style { width: Some(width()), colour, headline: self.headline })?;
+            stdout::write(&text)?;
+        }
+        figures
     }
 }
 
@@ -114,12 +128,45 @@ impl Outputs {
         stdout_format(self.result.format, std::io::stdout().is_terminal(), !self.result.output.is_empty())
     }
 
-    /// The metrics that the flag asks for; without it, those of the headline if nothing but a table is written.
-    fn selection(&self, metrics: &[String]) -> Result<Selection> {
-        if metrics.is_empty() && self.result.output.is_empty() && self.stdout() == Some(Format::Table) {
-            return Ok(Selection::headline());
+    /// The figure that a file gets.
+    fn plot(&self) -> Result<Option<Plot>> {
+        let files: Vec<&PathBuf> = self.result.output.iter().filter(|path| is_figure(path)).collect();
+        let names = || Plot::names().collect::<Vec<_>>().join(", ");
+        match (&self.plot, files.as_slice()) {
+            (None, []) => Ok(None),
+            (None, [file, ..]) => Err(Error::usage("there is no name of the figure that this file gets")
+                .with("file", file.display())
+                .help(format!("--plot KEY of a metric, map:KEY, or one of {}", names()))),
+            (Some(_), []) => {
+                Err(Error::usage("--plot has no effect without a file for the figure").help("add -o FILE.svg"))
+            }
+            (Some(name), [_]) => Plot::parse(name).map(Some),
+            (Some(_), [_, second, ..]) => Err(Error::usage("one figure goes to one file")
+                .with("file", second.display())
+                .help("give -o FILE.svg once")),
         }
-        Selection::parse(metrics)
+    }
+
+    /// Whether any output shows classes or spectra of single groups, and whether the eigenvalues of `Σ_W` have to be there.
+    fn figures(&self) -> Result<(bool, bool)> {
+        let plot = self.plot()?;
+        let is_page = |path: &PathBuf| Format::from_path(path).is_ok_and(|format| format == Format::Html);
+        let has_page = self.result.output.iter().any(is_page) || self.result.format == FormatName::Named(Format::Html);
+        let of_group = plot.is_some_and(|plot| plot.metric().is_none());
+        Ok((has_page || of_group, plot.is_some_and(Plot::is_of_within)))
+    }
+
+    /// The metrics that the flag asks for; without it, those of the headline if nothing but a table and a figure is
+    /// written, and that of the figure.
+    fn selection(&self, metrics: &[String]) -> Result<Selection> {
+        let key = self.plot()?.and_then(Plot::metric);
+        let only_figures = self.result.output.iter().all(|path| is_figure(path));
+        let selection = match self.stdout() {
+            Some(Format::Table) if metrics.is_empty() && only_figures => Selection::headline(),
+            None if metrics.is_empty() && only_figures => Selection::none(),
+            _ => Selection::parse(metrics)?,
+        };
+        Ok(key.map_or(selection.clone(), |key| selection.with(key)))
     }
 }
 
@@ -144,6 +191,7 @@ pub(super) fn job(
     options.min_count = conventions.min_count.or(options.min_count);
     options.max_count = conventions.max_count.or(options.max_count);
     let Resources { threads, memory } = machine.resources();
+    let (figures, spectrum) = outputs.figures()?;
     Ok(Job {
         inputs: inputs.to_vec(),
         request,
@@ -154,7 +202,7 @@ pub(super) fn job(
         ood: further.ood.as_deref().map(RowSource::parse),
         selection: outputs.selection(&conventions.metrics)?,
         options,
-        extras: Extras { per_class: outputs.per_class.is_some(), worst_pairs: outputs.worst_pairs },
+        extras: Extras { per_class: outputs.per_class.is_some(), worst_pairs: outputs.worst_pairs, figures, spectrum },
         rounding,
         scores: outputs.scores.is_some(),
         device: Device::chosen(machine.device)?,
@@ -165,10 +213,10 @@ pub(super) fn job(
 
 /// The rules for heads and names. A flag that would have no effect is an error.
 fn head_rules(further: &Further, outputs: &Outputs) -> Result<HeadRules> {
-    let shown = outputs.per_class.is_some() || outputs.worst_pairs > 0;
+    let shown = outputs.per_class.is_some() || outputs.worst_pairs > 0 || outputs.figures()?.0;
     if further.class_names.is_some() && further.head.is_none() && !shown {
         return Err(Error::usage("--class-names has no effect without a head or output that names classes")
-            .help("add --head, --per-class or --worst-pairs"));
+            .help("add --head, --per-class, --worst-pairs or -o FILE.html"));
     }
     if further.head_rows.is_some() && further.head.is_none() && further.class_names.is_none() {
         return Err(Error::usage("--head-rows has no effect without a head").help("add --head FILE"));

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::catalogue::{Card, Family, Need};
+use super::figures::WORST;
 use super::geometry::Geometry;
 use super::hug::ENERGY_S;
 use super::mse::{self, Decomposition};
@@ -70,12 +71,12 @@ impl<'a> MetricContext<'a> {
             values: &statistics.variances,
             used: &used,
             exponent: options.cdnv_exponent,
-            worst: extras.worst_pairs,
+            worst: if extras.figures { extras.worst_pairs.max(WORST) } else { extras.worst_pairs },
         };
         // The estimate of the directional one is made of the others'.
         let directional = selection.cards().any(|card| card.needs.contains(&Need::Directional));
         let of_nc1 = pairs_of(|family| family == Family::Nc1, false) || directional;
-        let wants_cdnv = of_nc1 || extras.per_class || extras.worst_pairs > 0;
+        let wants_cdnv = of_nc1 || extras.per_class || extras.worst_pairs > 0 || extras.figures;
         let means = Vectors::centred(statistics, options.centring);
         let (cdnv, angles, energy) = swept(&means, false, wants_cdnv.then_some(&variances));
         let means = Geometry::new(means, "zero_between", angles, energy);
@@ -134,6 +135,11 @@ impl<'a> MetricContext<'a> {
         };
         let make = || Eigenvalues::of(covariance, self.evidence.statistics, self.scatter()?);
         made.get_or_init(make).as_ref().map_err(|reason| *reason)
+    }
+
+    /// Whether those of `Σ_W` were asked for already.
+    pub(super) fn has_eigenvalues_within(&self) -> bool {
+        self.within.get().is_some()
     }
 
     /// The errors of linear discriminant analysis, or why there are none.

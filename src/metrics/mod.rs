@@ -4,6 +4,7 @@ mod accuracy;
 mod catalogue;
 mod context;
 mod doubt;
+mod figures;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod geometry;
@@ -30,6 +31,7 @@ pub use catalogue::{
     Card, Direction, Family, Need, Paper, Remark, ValueRange, card, cards, common_flags, flags, group_flags, papers,
     reasons,
 };
+pub use figures::{FigureData, NOT_DECOMPOSED, SpectrumValues};
 pub use measure::{ROUNDED, measure};
 pub use nc4::of_decisions;
 pub use nc5::neco_projection;
@@ -79,6 +81,10 @@ pub struct Extras {
     pub per_class: bool,
     /// How many of the pairs hardest to tell apart to keep.
     pub worst_pairs: usize,
+    /// Whether to fill [`Measurements::figures`].
+    pub figures: bool,
+    /// Whether figures have the eigenvalues of `Σ_W` however long that takes.
+    pub spectrum: bool,
 }
 
 /// What a run must accumulate and read for the metrics selected.
@@ -112,6 +118,8 @@ pub struct Measurements {
     pub per_class: Vec<ClassRow>,
     /// The pairs hardest to tell apart, worst first, if asked for.
     pub worst_pairs: Vec<Pair>,
+    /// What figures are drawn from, if asked for.
+    pub figures: Option<Box<FigureData>>,
 }
 
 impl Measurements {

@@ -65,6 +65,11 @@ impl Selection {
         Self::of(|card| if HEADLINE.contains(&card.key) { Choice::Taken } else { Choice::Left })
     }
 
+    /// No metric.
+    pub fn none() -> Self {
+        Self::of(|_| Choice::Left)
+    }
+
     /// The metrics of these families and keys, of every family for `all`; the default if there are no words.
     ///
     /// A word may hold several, separated by commas. A family leaves out what costs a read of its own
@@ -96,6 +101,16 @@ impl Selection {
             }
         }
         Ok(selection)
+    }
+
+    /// The same with a metric more; a key that is none changes nothing.
+    #[must_use]
+    pub fn with(mut self, key: &str) -> Self {
+        let chosen = cards().iter().zip(&mut self.choices).find(|(card, _)| card.key == key);
+        if let Some((_, choice)) = chosen {
+            *choice = Choice::Named;
+        }
+        self
     }
 
     /// The keys, in the catalogue's order.
@@ -150,7 +165,7 @@ impl Selection {
         };
         let neco = asked(Need::Neco);
         Needs {
-            scatter: asked(Need::Scatter) || neco,
+            scatter: asked(Need::Scatter) || neco || (extras.spectrum && given(Need::Scatter)),
             decisions: has_decisions
                 && if has_head { asked(Need::Decisions) || extras.per_class } else { self.names("ncc_accuracy") },
             directional: asked(Need::Directional),
@@ -293,7 +308,7 @@ mod tests {
     fn conventions_and_extras_change_what_is_needed() {
         let balanced = Options { normaliser: Normaliser::Balanced, ..Options::default() };
         let max_logit = Options { neco_max_logit: true, ..Options::default() };
-        let per_class = Extras { per_class: true, worst_pairs: 3 };
+        let per_class = Extras { per_class: true, worst_pairs: 3, ..Extras::default() };
         let none = Extras::default();
         assert!(!parse(&["nc1", "mse"]).needs(true, false, false, none, &balanced).scatter);
         assert!(parse(&["nc5"]).needs(false, true, true, none, &balanced).scatter, "NECO takes the covariance of rows");

@@ -14,8 +14,8 @@ use crate::archive::{Archive, ColumnChoice, File, Key, Naming, Request, Skipped,
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::kernels::Device;
-use crate::metrics::{Evidence, Needs, OodMean, measure};
-use crate::report::GroupReport;
+use crate::metrics::{Evidence, Extras, Needs, OodMean, measure};
+use crate::report::{GroupReport, drawn};
 use crate::state::{Head, SecondPassResult, Statistics};
 use crate::store::locate;
 
@@ -30,6 +30,8 @@ pub(super) struct Evaluation {
     pub(super) needs: Needs,
     pub(super) threads: usize,
     pub(super) heads: Option<Heads>,
+    /// The groups that have figures of their own, once all groups are known.
+    pub(super) drawn: OnceLock<BTreeSet<Key>>,
     /// What the files of the rows call the classes 0, 1, …
     pub(super) label_names: Vec<String>,
     /// What the user should know before rows are read.
@@ -156,6 +158,7 @@ impl Evaluation {
             needs,
             threads,
             heads: None,
+            drawn: OnceLock::new(),
             label_names: Vec::new(),
             notes,
         })
@@ -243,6 +246,13 @@ impl Evaluation {
         }
     }
 
+    /// Settles which of all groups have figures of their own, if figures are asked for. Where the groups are not known
+    /// before they are read, all are evaluated at once, and that settles it.
+    pub(super) fn settle_figures(&self, groups: &[&Key]) {
+        let keys: Vec<Vec<&Label>> = groups.iter().map(|key| key.iter().collect()).collect();
+        self.drawn.get_or_init(|| drawn(&keys).into_iter().map(|at| groups[at].clone()).collect());
+    }
+
     fn naming(&self) -> &Naming {
         self.heads.as_ref().map_or(&self.job.head_rules.naming, Heads::naming)
     }
@@ -253,7 +263,8 @@ impl Evaluation {
             let made = &group.measurements;
             let classes = made.per_class.iter().map(|class| class.label.clone());
             let pairs = made.worst_pairs.iter().flat_map(|pair| [pair.first.clone(), pair.second.clone()]);
-            classes.chain(pairs).collect::<Vec<Label>>()
+            let drawn = made.figures.iter().flat_map(|figures| &figures.classes).map(|class| class.label.clone());
+            classes.chain(pairs).chain(drawn).collect::<Vec<Label>>()
         };
         let naming = self.naming();
         // The user's names come first, and then they are all of them.
@@ -315,6 +326,7 @@ impl Evaluation {
                 None => {}
             }
         }
+        self.settle_figures(&groups.iter().map(|group| &group.key).collect::<Vec<_>>());
         self.second_pass(own, &mut groups, watch, score)?;
         let ood_mean = |key: &Key| self.ood.as_ref().and_then(|rows| ood_means.get(&rows.key_of(key)));
         let measured: Vec<Result<GroupReport>> =
@@ -339,7 +351,9 @@ impl Evaluation {
             ood_mean,
             dropped_classes: group.dropped_classes,
         };
-        let mut measurements = measure(&evidence, &self.job.options, &self.job.selection, self.job.extras)
+        let is_drawn = self.drawn.get().is_some_and(|drawn| drawn.contains(&group.key));
+        let extras = Extras { figures: self.job.extras.figures && is_drawn, ..self.job.extras };
+        let mut measurements = measure(&evidence, &self.job.options, &self.job.selection, extras)
             .map_err(|error| self.locate(error, &group.key))?;
         for metric in measurements.metrics.iter_mut().filter(|metric| metric.reason == Some("no_head")) {
             metric.reason = group.headless.or(metric.reason);

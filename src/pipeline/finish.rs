@@ -141,6 +141,8 @@ impl Finish {
     pub fn run_scored(&self, watch: &Watch, score: ScoreSink<'_>) -> Result<Report> {
         let Self { evaluation, states } = self;
         let ood_means = ood_means(evaluation, watch)?;
+        let with_rows = states.groups.iter().filter(|(_, group)| group.rows() > 0).map(|(key, _)| key);
+        evaluation.settle_figures(&with_rows.collect::<Vec<_>>());
         let mut groups = Vec::new();
         for batch in self.group_batches() {
             watch.check()?;

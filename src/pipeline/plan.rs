@@ -160,6 +160,9 @@ impl Plan {
             first_pass.group_batches.iter().map(|batch| batch.iter().copied().filter(|&unit| sound[unit]).collect());
         let kept = first_pass.count_classes(&sound, &evaluation.job.options, watch)?;
         let ood_means = ood_means(evaluation, watch)?;
+        if let Some(known) = first_pass.known_groups() {
+            evaluation.settle_figures(&known.iter().collect::<Vec<_>>());
+        }
         let mut groups = Vec::new();
         for batch in group_batches {
             let batch: Vec<usize> = batch;

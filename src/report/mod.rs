@@ -8,6 +8,7 @@ use serde_json::Value;
 mod answer;
 mod columns;
 mod csv;
+mod drawn;
 mod format;
 mod headline;
 mod html;
@@ -16,6 +17,7 @@ mod layout;
 mod markdown;
 mod notes;
 mod parquet;
+mod plot;
 mod records;
 mod rows;
 mod scores;
@@ -26,7 +28,9 @@ mod text_table;
 
 pub use self::answer::{AnswerStyle, AnswerWriter};
 pub use self::columns::Describe;
+pub use self::drawn::drawn;
 pub use self::format::{Format, Style};
+pub use self::plot::Plot;
 use self::records::Records;
 pub use self::rows::RowWriter;
 pub use self::scores::{ScoreWriter, Scored};
@@ -117,6 +121,16 @@ impl Report {
             Format::Parquet => return put(out, &parquet::records(&records, &self.conventions())?),
         };
         put(out, text.as_bytes())
+    }
+
+    /// Writes one figure, as SVG that needs nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) if there is nothing to draw, with the reason;
+    /// [`Io`](crate::error::ErrorKind::Io) if `out` cannot be written to.
+    pub fn write_plot(&self, plot: Plot, out: &mut dyn Write) -> Result<()> {
+        put(out, html::alone(self, plot)?.as_bytes())
     }
 
     /// The options, then the settings.

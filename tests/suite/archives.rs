@@ -94,7 +94,7 @@ impl Table {
 
 fn measure(folder: &Path, metrics: &str, threads: usize) -> Report {
     let job = Job {
-        extras: Extras { per_class: true, worst_pairs: 3 },
+        extras: Extras { per_class: true, worst_pairs: 3, ..Extras::default() },
         threads,
         memory: 4 << 30,
         ..plain_job(vec![folder.to_str().unwrap().to_owned()], Request::default(), &[metrics])

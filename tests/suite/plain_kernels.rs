@@ -319,7 +319,7 @@ fn reports_of_the_digits_are_those_of_plain_loops() {
         let job = |device: Device| Job {
             device,
             scores,
-            extras: Extras { per_class: true, worst_pairs: 3 },
+            extras: Extras { per_class: true, worst_pairs: 3, ..Extras::default() },
             ..goldens::job("h3", Some("classifier/epoch={epoch}/classifier.parquet"))
         };
         let (report, judged) = run(job(Device::detect()));

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::catalogue::{Card, Family};
 use super::context::MetricContext;
+use super::figures::{FigureData, WORST};
 use super::nc1::classes;
 use super::outcome::Outcome;
 use super::{ClassRow, Evidence, Extras, Measured, Measurements, Options, Pair, Selection};
@@ -57,13 +58,20 @@ pub fn measure(
     if classes > dim + 1 {
         flags.push("simplex_unattainable");
     }
+    let mut worst_pairs = worst_pairs(&context);
+    let figures = extras.figures.then(|| {
+        let worst = worst_pairs.iter().take(WORST).cloned().collect();
+        Box::new(FigureData::of(&context, extras, class_rows(&context), worst))
+    });
+    worst_pairs.truncate(extras.worst_pairs);
     Ok(Measurements {
         classes: classes as u64,
         flags,
         accuracy,
         metrics,
         per_class: if extras.per_class { class_rows(&context) } else { Vec::new() },
-        worst_pairs: worst_pairs(&context),
+        worst_pairs,
+        figures,
     })
 }
 

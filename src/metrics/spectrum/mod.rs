@@ -30,8 +30,8 @@ const MOST: f64 = 0.95;
 const FITTED: std::ops::RangeInclusive<usize> = 10..=99;
 const FITTED_DIM: usize = 100;
 
-/// How many standard deviations an integer is taken to be off by.
-const DEVIATIONS: f64 = 6.0;
+/// How many standard deviations an integer is taken to be off by, and below how many an eigenvalue is rounding.
+pub(in crate::metrics) const DEVIATIONS: f64 = 6.0;
 
 /// `spectrum_effective_rank`: `exp(−Σ p ln p)` with `p_r = λ_r/Σλ`.
 pub(super) fn effective_rank(context: &MetricContext<'_>) -> Outcome {

@@ -3,12 +3,26 @@
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::metrics::{Card, Direction};
-use crate::report::svg::{HeatMap, Horizontal, LinePlot, Series, markup};
+use crate::report::drawn::axis;
+use crate::report::svg::{Columns, HeatMap, Horizontal, LinePlot, Series, markup};
 use crate::report::{GroupReport, Report};
 
 /// Fewer lines are read from a plot as well as from a map.
 const LEAST_ROWS: usize = 4;
 const MOST_ROWS: usize = 64;
+
+/// A figure, and a sentence or two that say what it shows.
+pub(super) struct Figure {
+    pub(super) svg: String,
+    pub(super) caption: String,
+}
+
+impl Figure {
+    /// As an element of a page.
+    pub(super) fn element(&self) -> String {
+        format!("<figure>\n{}<figcaption>{}</figcaption>\n</figure>\n", self.svg, markup(&self.caption))
+    }
+}
 
 /// How the groups of a report are laid out in figures.
 pub(super) struct Figures<'a> {
@@ -26,7 +40,8 @@ impl<'a> Figures<'a> {
         if groups.len() < 2 {
             return None;
         }
-        let axis = axis(groups);
+        let keys: Vec<Vec<&Label>> = groups.iter().map(labels).collect();
+        let axis = axis(&keys);
         let Some(at) = axis else {
             return Some(Self { groups, axis, series: vec![(String::new(), groups.iter().collect())] });
         };
@@ -60,7 +75,7 @@ impl<'a> Figures<'a> {
     }
 
     /// A line plot of a metric, unless no group has a value.
-    pub(super) fn lines(&self, card: &Card) -> Option<String> {
+    pub(super) fn lines(&self, card: &Card) -> Option<Figure> {
         let horizontal = match self.axis {
             Some(_) => Horizontal::Steps(self.axis_name()),
             None => Horizontal::Names(self.groups.iter().map(|group| name(group, None)).collect()),
@@ -75,11 +90,11 @@ impl<'a> Figures<'a> {
         let mut floors = self.groups.iter().filter_map(|group| group.metric(card.key)?.floor);
         let floor = floors.next().filter(|first| floors.all(|floor| floor == *first));
         let plot = LinePlot { title: card.key.to_owned(), horizontal, series: series.collect(), floor };
-        Some(figure(&plot.draw()?, card, floor.is_some()))
+        Some(figure(plot.draw()?, card, floor.is_some()))
     }
 
     /// A map of a metric with a row for each line of the plot, if there are several and they have common steps.
-    pub(super) fn map(&self, card: &Card) -> Option<String> {
+    pub(super) fn map(&self, card: &Card) -> Option<Figure> {
         let axis = self.axis.filter(|_| (LEAST_ROWS..=MOST_ROWS).contains(&self.series.len()))?;
         let mut steps: Vec<f64> = self.groups.iter().map(|group| step(group, axis)).collect();
         steps.sort_by(f64::total_cmp);
@@ -91,16 +106,15 @@ impl<'a> Figures<'a> {
         let map = HeatMap {
             title: card.key.to_owned(),
             rows: self.series.iter().map(|(name, _)| name.clone()).collect(),
-            steps: self.axis_name(),
-            columns: steps.iter().map(ToString::to_string).collect(),
+            columns: Columns::Steps(self.axis_name(), steps.iter().map(ToString::to_string).collect()),
             values: values.collect(),
         };
-        Some(figure(&map.draw()?, card, false))
+        Some(figure(map.draw()?, card, false))
     }
 }
 
 /// A figure with what its metric is.
-fn figure(svg: &str, card: &Card, has_floor: bool) -> String {
+fn figure(svg: String, card: &Card, has_floor: bool) -> Figure {
     let reads = match card.direction {
         Direction::Lower => " Lower is more collapsed.",
         Direction::Higher => " Higher is more collapsed.",
@@ -108,24 +122,12 @@ fn figure(svg: &str, card: &Card, has_floor: bool) -> String {
     };
     let floor = if has_floor { " Dashed: the least attainable value." } else { "" };
     let end = if card.summary.ends_with(['?', '.']) { "" } else { "." };
-    format!("<figure>\n{svg}<figcaption>{}{end}{reads}{floor}</figcaption>\n</figure>\n", markup(card.summary))
+    Figure { svg, caption: format!("{}{end}{reads}{floor}", card.summary) }
 }
 
-/// The key with numbers that has the most values, the last of several.
-fn axis(groups: &[GroupReport]) -> Option<usize> {
-    let values = |at: usize| -> Option<usize> {
-        let mut numbers = Vec::new();
-        for group in groups {
-            match group.key.get(at)?.1 {
-                Label::Int(number) => numbers.push(number),
-                Label::Bool(_) | Label::Text(_) => return None,
-            }
-        }
-        numbers.sort_unstable();
-        numbers.dedup();
-        Some(numbers.len()).filter(|&count| count > 1)
-    };
-    (0..groups[0].key.len()).filter_map(|at| Some((values(at)?, at))).max().map(|(_, at)| at)
+/// The values of the keys of a group.
+pub(super) fn labels(group: &GroupReport) -> Vec<&Label> {
+    group.key.iter().map(|(_, value)| value).collect()
 }
 
 fn step(group: &GroupReport, axis: usize) -> f64 {

@@ -1,7 +1,11 @@
-//! A report as one page to look at, to mail and to print: no scripts, and nothing from elsewhere.
+//! A report as one page to look at, to mail and to print, and its figures one by one: no scripts, and nothing from elsewhere.
 
+mod alone;
+mod classes;
 mod figures;
 mod headline;
 mod page;
+mod spectra;
 
+pub(super) use alone::alone;
 pub(super) use page::report;

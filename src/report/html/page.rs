@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::figures::Figures;
-use super::headline;
+use super::alone::projection_title;
+use super::classes::Classes;
+use super::figures::{self, Figure, Figures};
+use super::{headline, spectra};
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::Result;
@@ -30,7 +32,7 @@ p,ul,dl{margin:.5rem 0;max-width:70rem}.soft,dt,small,caption{color:var(--soft)}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}dd{margin:0;overflow-wrap:anywhere}\
 .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}\
 th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:top}thead th{vertical-align:bottom}\
-th.left,td.left{text-align:left}td small{display:block}.good{color:var(--good)}.bad{color:var(--bad)}\
+th.left,td.left{text-align:left}td.name{white-space:normal;overflow-wrap:anywhere;max-width:20rem}caption{text-align:left;padding:.25rem 0}td small{display:block}.good{color:var(--good)}.bad{color:var(--bad)}\
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,32rem),1fr));gap:.75rem}\
 figure{margin:0;border:1px solid var(--line);border-radius:6px;padding:.5rem}figcaption{color:var(--soft);font-size:.8rem}\
 figure svg{display:block;width:100%;height:auto}details{margin:.75rem 0}summary{cursor:pointer;font-weight:600}\
@@ -82,6 +84,79 @@ struct Page {
     text: String,
 }
 
+/// What is left of the bytes for figures.
+struct Room {
+    left: usize,
+    /// What had no room.
+    left_out: Vec<&'static str>,
+}
+
+impl Room {
+    /// The figure if there is room for it.
+    fn fitting(&mut self, what: &'static str, figure: &Figure) -> Option<String> {
+        let element = figure.element();
+        let left = self.left.checked_sub(element.len());
+        self.left = left.unwrap_or(self.left);
+        if left.is_none() && !self.left_out.contains(&what) {
+            self.left_out.push(what);
+        }
+        left.map(|_| element)
+    }
+}
+
+/// The sections of groups that have figures of their own: their spectra, and the last of them class by class.
+fn of_groups(report: &Report, room: &mut Room) -> String {
+    let shown = spectra::groups(report);
+    let Some(&last) = shown.last() else { return String::new() };
+    let which = spectra::which(report, &shown);
+    let mut text = String::from("<h2>Spectra</h2>\n");
+    let mut sentences: Vec<String> = Some(which).filter(|which| !which.is_empty()).into_iter().collect();
+    sentences.extend(spectra::missing(&shown));
+    if !sentences.is_empty() {
+        text += &format!("<p>{}</p>\n", markup(&sentences.join(" ")));
+    }
+    let several = shown.len() > 1;
+    let drawn: Vec<String> = if several {
+        let figures = [("spectra of Σ_W", spectra::within(&shown)), ("spectra of Σ_B", spectra::between(&shown))];
+        figures.into_iter().filter_map(|(what, figure)| room.fitting(what, &figure?)).collect()
+    } else {
+        spectra::both(last).and_then(|figure| room.fitting("spectra", &figure)).into_iter().collect()
+    };
+    if !drawn.is_empty() {
+        text += &grid(&drawn);
+    }
+    let name = figures::name(last.group, None);
+    let of = if name.is_empty() { String::new() } else { format!(": {}", markup(&name)) };
+    text += &format!("<h2>Class by class{of}</h2>\n");
+    let classes = Classes::of(report, last);
+    if last.data.classes.len() < 2 {
+        return text + "<p>There is one class, and nothing to compare it with.</p>\n";
+    }
+    let why = if report.groups.len() > 1 { " This group is shown because it is the last of those above." } else { "" };
+    text += &format!("<p>{}{why}</p>\n", markup(&classes.sentence()));
+    let both = if several { spectra::both(last) } else { None };
+    let figures = [
+        ("variances of classes", classes.variance()),
+        ("distances of class means", classes.distance()),
+        ("cosines between class means", classes.cosines()),
+        ("the histogram of cosines", classes.histogram()),
+        ("the projection of class means", classes.projection(&projection_title(&name))),
+        ("the spectra of the last group", both),
+    ];
+    let drawn: Vec<String> = figures.into_iter().filter_map(|(what, figure)| room.fitting(what, &figure?)).collect();
+    text += &grid(&drawn);
+    text += &classes.worst_pairs();
+    let others = shown.iter().rev().skip(1).rev().filter_map(|&of| {
+        let title = projection_title(&figures::name(of.group, None));
+        room.fitting("projections of class means", &Classes::of(report, of).projection(&title)?)
+    });
+    let others: Vec<String> = others.collect();
+    if !others.is_empty() {
+        text += &format!("<h2>Class means of other groups</h2>\n{}", grid(&others));
+    }
+    text
+}
+
 impl Page {
     fn push(&mut self, text: &str) {
         self.text += text;
@@ -123,45 +198,54 @@ impl Page {
         self.push("</dl>\n");
     }
 
-    /// Figures of the headline, then those of other metrics by family.
+    /// Figures of the headline over all groups, then of a few groups by themselves, then those of other metrics by family.
     fn figures(&mut self, report: &Report) {
-        let Some(figures) = Figures::of(report) else { return };
         let keys = metric_keys(&report.groups);
         let cards: Vec<&Card> = keys.iter().filter_map(|key| card(key)).collect();
         let (shown, others): (Vec<&Card>, Vec<&Card>) =
             cards.into_iter().partition(|card| HEADLINE.contains(&card.key));
-        self.section(&format!("Over {}", figures.axis_name()));
-        let plots: Vec<String> = shown.iter().filter_map(|card| figures.lines(card)).collect();
-        self.push(&grid(&plots));
-        let mut left = MOST_FIGURES.saturating_sub(plots.iter().map(String::len).sum());
-        let mut left_out = Vec::new();
-        let mut fitting = |card: &Card, figure: String| {
-            let fits = left.checked_sub(figure.len());
-            left = fits.unwrap_or(left);
-            if fits.is_none() && !left_out.contains(&card.key) {
-                left_out.push(card.key);
-            }
-            fits.map(|_| figure)
-        };
-        let maps: Vec<String> = shown.iter().filter_map(|card| fitting(card, figures.map(card)?)).collect();
-        if !maps.is_empty() {
-            self.section("All groups at a glance");
-            self.push(&grid(&maps));
+        let figures = Figures::of(report);
+        let mut room = Room { left: MOST_FIGURES, left_out: Vec::new() };
+        if let Some(figures) = &figures {
+            self.section(&format!("Over {}", figures.axis_name()));
+            let plots: Vec<String> =
+                shown.iter().filter_map(|card| figures.lines(card)).map(|figure| figure.element()).collect();
+            room.left = room.left.saturating_sub(plots.iter().map(String::len).sum());
+            self.push(&grid(&plots));
         }
-        for family in Family::ALL {
-            let of_family = others.iter().filter(|card| card.family == family);
-            let drawn: Vec<String> = of_family.filter_map(|card| fitting(card, figures.lines(card)?)).collect();
-            if !drawn.is_empty() {
-                self.push(&format!(
-                    "<details><summary>More of {}: {}</summary>\n{}</details>\n",
-                    family.name(),
-                    family.text(),
-                    grid(&drawn)
-                ));
+        // They are few, and drawn whatever else there is room for.
+        let of_groups = of_groups(report, &mut room);
+        if let Some(figures) = &figures {
+            let maps: Vec<String> =
+                shown.iter().filter_map(|card| room.fitting(card.key, &figures.map(card)?)).collect();
+            if !maps.is_empty() {
+                self.section("All groups at a glance");
+                self.push(&grid(&maps));
             }
         }
-        if !left_out.is_empty() {
-            let text = format!("Left out, so that the page stays small: figures of {}.", left_out.join(", "));
+        self.push(&of_groups);
+        if let Some(figures) = &figures {
+            let mut more = String::new();
+            for family in Family::ALL {
+                let of_family = others.iter().filter(|card| card.family == family);
+                let drawn: Vec<String> =
+                    of_family.filter_map(|card| room.fitting(card.key, &figures.lines(card)?)).collect();
+                if !drawn.is_empty() {
+                    more += &format!(
+                        "<details><summary>More of {}: {}</summary>\n{}</details>\n",
+                        family.name(),
+                        family.text(),
+                        grid(&drawn)
+                    );
+                }
+            }
+            if !more.is_empty() {
+                self.section(&format!("All other metrics over {}", figures.axis_name()));
+                self.push(&more);
+            }
+        }
+        if !room.left_out.is_empty() {
+            let text = format!("Left out, so that the page stays small: figures of {}.", room.left_out.join(", "));
             self.push(&format!("<p class=\"soft\">{}</p>\n", markup(&text)));
         }
     }

@@ -48,6 +48,11 @@ impl Axis {
         Self { scale, low, high, from, to }
     }
 
+    /// An axis from one number to another.
+    pub(super) fn between(low: f64, high: f64, from: f64, to: f64) -> Self {
+        Self { scale: Scale::Linear, low, high, from, to }
+    }
+
     /// The pixel of a number.
     pub(super) fn at(&self, value: f64) -> f64 {
         let scaled = |value: f64| match self.scale {
@@ -74,9 +79,7 @@ impl Axis {
 
     fn even_ticks(&self, most: usize) -> Vec<f64> {
         let rough = (self.high - self.low) / most as f64;
-        let power = 10_f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|digit| digit * power).find(|&step| step >= rough);
-        let step = step.unwrap_or(rough);
+        let step = round_step(rough);
         let first = (self.low / step).ceil() as i64;
         let last = (self.high / step).floor() as i64;
         // As a quotient a tick has no more digits than it needs.
@@ -101,6 +104,12 @@ impl Axis {
         }
         ticks
     }
+}
+
+/// The least of 1, 2 and 5 times a power of ten that is as large.
+pub(super) fn round_step(rough: f64) -> f64 {
+    let power = 10_f64.powf(rough.log10().floor());
+    [1.0, 2.0, 5.0, 10.0].into_iter().map(|digit| digit * power).find(|&step| step >= rough).unwrap_or(rough)
 }
 
 /// A power of ten as it is written.

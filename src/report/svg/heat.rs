@@ -16,14 +16,21 @@ const LEFT: f64 = 150.0;
 const RIGHT: f64 = 560.0;
 const TOP: f64 = 34.0;
 
+/// What the columns of a map are.
+#[derive(Clone, Debug)]
+pub(crate) enum Columns {
+    /// Steps, with the name of what they count.
+    Steps(String, Vec<String>),
+    /// What the rows are, in the same order; the scale of such a map is never logarithmic.
+    Rows,
+}
+
 /// A figure of one metric, `rows × columns`.
 #[derive(Clone, Debug)]
 pub(crate) struct HeatMap {
     pub(crate) title: String,
     pub(crate) rows: Vec<String>,
-    /// The name of what the columns count.
-    pub(crate) steps: String,
-    pub(crate) columns: Vec<String>,
+    pub(crate) columns: Columns,
     /// By rows.
     pub(crate) values: Vec<Option<f64>>,
 }
@@ -32,58 +39,89 @@ impl HeatMap {
     /// The figure; `None` if there is no finite value.
     pub(crate) fn draw(&self) -> Option<String> {
         let finite = self.values.iter().flatten().copied().filter(|value| value.is_finite());
-        finite.clone().next()?;
-        let scale = Axis::of_values(finite.clone(), 0.0, 1.0);
-        let height = (320.0 / self.rows.len() as f64).clamp(6.0, 22.0);
-        let width = (RIGHT - LEFT) / self.columns.len() as f64;
+        let (low, high) = finite.clone().map(|value| (value, value)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
+        let scale = match self.columns {
+            Columns::Steps(..) => Axis::of_values(finite, 0.0, 1.0),
+            // One value alone has no span.
+            Columns::Rows => Axis::between(low, if high > low { high } else { low + 1.0 }, 0.0, 1.0),
+        };
+        let (across, total) = match &self.columns {
+            Columns::Steps(_, columns) => (columns.len(), 320.0),
+            Columns::Rows => (self.rows.len(), 400.0),
+        };
+        let height = (total / self.rows.len() as f64).clamp(6.0, if total > 320.0 { 40.0 } else { 22.0 });
+        let width = (RIGHT - LEFT) / across as f64;
         let bottom = TOP + height * self.rows.len() as f64;
-        let mut drawing = Drawing::new(WIDTH, bottom + 44.0, &self.title);
+        let below = if matches!(self.columns, Columns::Rows) { 26.0 } else { 44.0 };
+        let mut drawing = Drawing::new(WIDTH, bottom + below, &self.title);
         drawing.text("name", (LEFT, 18.0), Anchor::Start, &self.title);
         let every = (12.0 / height).ceil() as usize;
         for (row, name) in self.rows.iter().enumerate().step_by(every) {
             let middle = TOP + height * (row as f64 + 0.5) + 4.0;
             drawing.text("", (LEFT - 8.0, middle), Anchor::End, &shortened(name, 20));
         }
-        let level = |value: f64| ((scale.at(value) * LEVELS as f64) as usize).min(LEVELS - 1);
-        let colour = |level: usize| ramp(level as f64 / (LEVELS - 1) as f64);
-        let corner = |row: usize, column: usize| (LEFT + width * column as f64, TOP + height * row as f64);
-        let cells = self.values.iter().enumerate().filter_map(|(at, value)| {
-            let value = value.filter(|value| value.is_finite())?;
-            Some((at / self.columns.len(), at % self.columns.len(), value))
-        });
-        if self.values.len() <= MOST_TITLES {
-            for (row, column, value) in cells {
-                let (x, y) = corner(row, column);
-                let (x, y, width, height) = (px(x), px(y), px(width), px(height));
-                let fill = colour(level(value));
-                let attributes = format!("x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"{fill}\"");
-                let name = format!("{} {} {}: {value:.4e}", self.rows[row], self.steps, self.columns[column]);
-                drawing.titled("rect", &attributes, name.trim());
+        self.cells(&mut drawing, across, (width, height), &scale);
+        let middle = f64::midpoint(LEFT, RIGHT);
+        match &self.columns {
+            Columns::Steps(steps, columns) => {
+                let every = columns.len().div_ceil(10).max(1);
+                for (at, name) in columns.iter().enumerate().step_by(every) {
+                    let x = LEFT + width * (at as f64 + 0.5);
+                    drawing.text("", (x, bottom + 16.0), Anchor::Middle, &shortened(name, 8));
+                }
+                drawing.text("", (middle, bottom + 34.0), Anchor::Middle, steps);
             }
-        } else {
-            let mut paths = vec![String::new(); LEVELS];
-            for (row, column, value) in cells {
-                let (x, y) = corner(row, column);
-                let (x, y, width, height) = (px(x), px(y), px(width), px(height));
-                // Writing to a string cannot fail.
-                let _ = write!(paths[level(value)], "M{x} {y}h{width}v{height}h-{width}");
-            }
-            for (at, path) in paths.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
-                drawing.push(&format!("<path fill=\"{}\" d=\"{path}\"/>\n", colour(at)));
+            Columns::Rows => {
+                drawing.text("", (middle, bottom + 16.0), Anchor::Middle, "the same classes in the same order");
             }
         }
-        let every = self.columns.len().div_ceil(10).max(1);
-        for (at, name) in self.columns.iter().enumerate().step_by(every) {
-            let x = LEFT + width * (at as f64 + 0.5);
-            drawing.text("", (x, bottom + 16.0), Anchor::Middle, &shortened(name, 8));
-        }
-        drawing.text("", (f64::midpoint(LEFT, RIGHT), bottom + 34.0), Anchor::Middle, &self.steps);
-        self.key(&mut drawing, &scale, bottom, colour);
+        self.key(&mut drawing, &scale, bottom);
         Some(drawing.finish())
     }
 
+    /// The cells, `across` of them in a row: each with its tooltip if they are few.
+    fn cells(&self, drawing: &mut Drawing, across: usize, (width, height): (f64, f64), scale: &Axis) {
+        let level = |value: f64| ((scale.at(value) * LEVELS as f64) as usize).min(LEVELS - 1);
+        let cell = |at: usize| self.values[at].filter(|value| value.is_finite());
+        if self.values.len() <= MOST_TITLES {
+            for (at, value) in (0..self.values.len()).filter_map(|at| Some((at, cell(at)?))) {
+                let (row, column) = (at / across, at % across);
+                let (x, y) = (px(LEFT + width * column as f64), px(TOP + height * row as f64));
+                let (width, height, fill) = (px(width), px(height), colour(level(value)));
+                let attributes = format!("x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"{fill}\"");
+                let name = match &self.columns {
+                    Columns::Steps(steps, columns) => format!("{} {steps} {}", self.rows[row], columns[column]),
+                    Columns::Rows => format!("{} and {}", self.rows[row], self.rows[column]),
+                };
+                drawing.titled("rect", &attributes, &format!("{}: {value:.4e}", name.trim()));
+            }
+            return;
+        }
+        // In units of a cell, and neighbours of one colour together.
+        let mut paths = vec![String::new(); LEVELS];
+        for row in 0..self.rows.len() {
+            let levels: Vec<Option<usize>> = (row * across..(row + 1) * across).map(|at| cell(at).map(level)).collect();
+            let mut column = 0;
+            for run in levels.chunk_by(|a, b| a == b) {
+                if let Some(level) = run[0] {
+                    // Writing to a string cannot fail.
+                    let _ = write!(paths[level], "M{column} {row}h{0}v1h-{0}", run.len());
+                }
+                column += run.len();
+            }
+        }
+        let (width, height) = (width as f32, height as f32);
+        drawing.push(&format!(
+            "<g transform=\"translate({LEFT} {TOP}) scale({width} {height})\" shape-rendering=\"crispEdges\">\n"
+        ));
+        for (at, path) in paths.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
+            drawing.push(&format!("<path fill=\"{}\" d=\"{path}\"/>\n", colour(at)));
+        }
+        drawing.push("</g>\n");
+    }
+
     /// The scale of colours, with its ends.
-    fn key(&self, drawing: &mut Drawing, scale: &Axis, bottom: f64, colour: impl Fn(usize) -> String) {
+    fn key(&self, drawing: &mut Drawing, scale: &Axis, bottom: f64) {
         let (x, width) = (RIGHT + 14.0, 12.0);
         let height = (bottom - TOP).min(160.0) / LEVELS as f64;
         for at in 0..LEVELS {
@@ -101,5 +139,43 @@ impl HeatMap {
         if scale.scale == Scale::Logarithmic {
             drawing.text("", (x, TOP + height * LEVELS as f64 / 2.0 + 4.0), Anchor::Start, "log");
         }
+    }
+}
+
+/// The colour of a level.
+fn colour(level: usize) -> String {
+    ramp(level as f64 / (LEVELS - 1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(rows: usize, values: Vec<Option<f64>>, columns: Columns) -> Option<String> {
+        let rows = (0..rows).map(|row| format!("r{row}")).collect();
+        HeatMap { title: "t".to_owned(), rows, columns, values }.draw()
+    }
+
+    #[test]
+    fn a_cell_for_each_value() {
+        let steps = || Columns::Steps("epoch".to_owned(), vec!["0".to_owned(), "9".to_owned()]);
+        let map = of(2, vec![Some(1.0), Some(2.0), None, Some(4.0)], steps()).unwrap();
+        assert_eq!(map.matches("<title>").count(), 3);
+        assert!(map.contains("<title>r1 epoch 9: 4.0000e0</title>"), "{map}");
+        assert_eq!(of(1, vec![None, Some(f64::NAN)], steps()), None);
+    }
+
+    #[test]
+    fn many_cells_are_few_elements_and_miss_none() {
+        let count = 40;
+        let values = (0..count * count).map(|at| (at % 41 != 0).then_some((at % 7) as f64)).collect();
+        let map = of(count, values, Columns::Rows).unwrap();
+        let cells = map.split("fill=\"").filter_map(|part| part.split(" d=\"").nth(1));
+        let runs = cells.flat_map(|path| path.split('M').skip(1)).map(|run| {
+            let width = run.split('h').nth(1).unwrap().split('v').next().unwrap();
+            width.parse::<usize>().unwrap()
+        });
+        assert_eq!(runs.sum::<usize>(), count * count - 39 - 1);
+        assert!(map.len() < 40_000, "{}", map.len());
     }
 }

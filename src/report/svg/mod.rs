@@ -2,20 +2,27 @@
 
 mod axis;
 mod heat;
+mod histogram;
 mod lines;
+mod scatter;
 
 use std::fmt::Write as _;
 
-pub(super) use heat::HeatMap;
+pub(super) use heat::{Columns, HeatMap};
+pub(super) use histogram::Histogram;
 pub(super) use lines::{Horizontal, LinePlot, Series};
+pub(super) use scatter::Scatter;
 
 /// What figures look like: variables of colours, which a page sets for light and dark, and the classes of marks.
 pub(super) const STYLE: &str = "\
-svg text{fill:var(--soft);font:12px system-ui,sans-serif}\
+svg text{fill:var(--soft);font-family:system-ui,sans-serif;font-size:12px}\
 svg .name{fill:var(--ink);font-weight:600;font-size:13px}\
 svg .grid{stroke:var(--line);stroke-width:1}\
 svg .mark{fill:none;stroke-width:1.75;stroke-linejoin:round}\
 svg .band{stroke:none;opacity:.18}\
+svg .dot,svg .bar{fill:#0072b2;fill-opacity:.7}\
+svg .dots{fill:none;stroke:#0072b2;stroke-opacity:.6;stroke-width:4;stroke-linecap:round}\
+svg .beside{fill:var(--ink);font-size:11px}\
 svg .limit{stroke:var(--soft);stroke-width:1;stroke-dasharray:3 4}";
 
 /// Colours of few series, which people who do not see all colours can tell apart (Okabe and Ito 2008).
@@ -40,6 +47,23 @@ fn ramp(share: f64) -> String {
     let (from, to, part) = (RAMP[at], RAMP[at + 1], place - at as f64);
     let mix = |from: u8, to: u8| (f64::from(from) + part * (f64::from(to) - f64::from(from))).round() as u8;
     format!("#{:02x}{:02x}{:02x}", mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
+}
+
+/// The variables of [`STYLE`] in a file of its own: many programs that read SVG know no variables, so it has none.
+const ON_WHITE: [(&str, &str); 3] = [("var(--ink)", "#1f2328"), ("var(--soft)", "#59636e"), ("var(--line)", "#d1d9e0")];
+
+/// A figure as a file: with its size, its style and a white ground.
+pub(super) fn alone(figure: &str) -> String {
+    let (open, rest) = figure.split_once(">\n").unwrap_or((figure, ""));
+    let view = open.split("viewBox=\"0 0 ").nth(1).and_then(|view| view.split('"').next()).unwrap_or_default();
+    let (width, height) = view.split_once(' ').unwrap_or_default();
+    let style = ON_WHITE
+        .iter()
+        .fold(STYLE.replace("system-ui", "Helvetica,Arial"), |style, (name, colour)| style.replace(name, colour));
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{open} width=\"{width}\" height=\"{height}\">\n\
+         <style>{style}</style>\n<rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n{rest}"
+    )
 }
 
 /// Escapes text for HTML and SVG; names come from files.
@@ -156,6 +180,16 @@ mod tests {
         assert_eq!(markup("<b>\"a\" & 'b'\u{1b}"), "&lt;b&gt;&quot;a&quot; &amp; &#39;b&#39;\u{fffd}");
         assert_eq!(shortened("abcdef", 4), "abc…");
         assert_eq!(shortened("äöü", 3), "äöü");
+    }
+
+    #[test]
+    fn a_figure_alone_has_all_it_needs() {
+        let mut drawing = Drawing::new(640.0, 280.5, "a & b");
+        drawing.text("name", (1.0, 2.0), Anchor::Start, "a");
+        let file = alone(&drawing.finish());
+        assert!(file.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns="), "{file}");
+        assert!(file.contains(" width=\"640\" height=\"280.5\">\n<style>") && file.ends_with("</text>\n</svg>\n"));
+        assert!(!file.contains("var(") && file.contains("aria-label=\"a &amp; b\""));
     }
 
     #[test]

@@ -217,7 +217,7 @@ impl Call<'_> {
 
     fn classes(&self) -> Result<ArrayRef> {
         let heads = if self.arguments.count() > 1 { self.arguments.heads(1)? } else { self.none() };
-        let extras = Extras { per_class: true, worst_pairs: 0 };
+        let extras = Extras { per_class: true, ..Extras::default() };
         let rows = self.each(|row, state| {
             // The cheapest metric: only what stands beside it is wanted.
             let keys = &["nc1_trace_ratio"];
@@ -231,7 +231,7 @@ impl Call<'_> {
         let rows = self.each(|row, state| {
             let pairs = counts[row].and_then(|count| usize::try_from(count).ok());
             let worst_pairs = pairs.ok_or_else(|| Error::usage("the number of pairs is 0 or above"))?;
-            let extras = Extras { per_class: false, worst_pairs };
+            let extras = Extras { worst_pairs, ..Extras::default() };
             Ok(measurements(state, &["nc1_cdnv"], None, None, extras, self.settings)?.worst_pairs)
         })?;
         tables::pairs(&rows)

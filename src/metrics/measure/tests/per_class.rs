@@ -6,7 +6,7 @@ use super::*;
 fn classes_and_pairs_one_by_one() {
     let (statistics, head, findings) = (golden(), golden_head(), golden_findings());
     let evidence = Evidence { head: Some(&head), findings: Some(&findings), ..bare(&statistics) };
-    let extras = Extras { per_class: true, worst_pairs: 2 };
+    let extras = Extras { per_class: true, worst_pairs: 2, ..Extras::default() };
     let all = measure(&evidence, &Options::default(), &select(&["nc2_norm_mean"]), extras).unwrap();
     assert_eq!(all.metrics.len(), 1);
     let rows = &all.per_class;
@@ -44,7 +44,7 @@ fn decisions_are_matched_by_label() {
     let findings = golden_findings();
     statistics = statistics.retain(|class| class != 1);
     let evidence = Evidence { findings: Some(&findings), ..bare(&statistics) };
-    let extras = Extras { per_class: true, worst_pairs: 0 };
+    let extras = Extras { per_class: true, worst_pairs: 0, ..Extras::default() };
     let all = measure(&evidence, &Options::default(), &select(&["nc2_norm_mean"]), extras).unwrap();
     assert!(all.per_class.iter().all(|row| row.cdnv_mean.is_some()), "classes show what no metric asked for");
     let rows: Vec<Option<u64>> = all.per_class.iter().map(|row| row.decisions).collect();

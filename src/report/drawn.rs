@@ -17,6 +17,11 @@ pub(super) fn axis(keys: &[Vec<&Label>]) -> Option<usize> {
     (0..count).filter_map(|at| Some((values(at)?, at))).max().map(|(_, at)| at)
 }
 
+/// A key without what lies on the axis: the line of the group.
+pub(super) fn others<'a>(key: &[&'a Label], axis: Option<usize>) -> Vec<&'a Label> {
+    key.iter().enumerate().filter(|(place, _)| Some(*place) != axis).map(|(_, label)| *label).collect()
+}
+
 fn number(label: &Label) -> Option<i128> {
     match label {
         Label::Int(number) => Some(*number),
@@ -31,9 +36,7 @@ fn number(label: &Label) -> Option<i128> {
 /// than six of these, six that are evenly apart.
 pub fn drawn(keys: &[Vec<&Label>]) -> Vec<usize> {
     let axis = axis(keys);
-    let others = |at: usize| -> Vec<&Label> {
-        keys[at].iter().enumerate().filter(|(place, _)| Some(*place) != axis).map(|(_, label)| *label).collect()
-    };
+    let others = |at: usize| others(&keys[at], axis);
     let mut ends: Vec<usize> = (0..keys.len()).collect();
     ends.sort_by(|&a, &b| others(a).cmp(&others(b)).then_with(|| keys[a].cmp(&keys[b])));
     if axis.is_some() {

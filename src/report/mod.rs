@@ -84,7 +84,7 @@ impl Report {
     /// Writes the metrics of all groups.
     ///
     /// A table, Markdown or a page of HTML is for reading: it shows a few digits, and why a metric has no number. JSON holds
-    /// everything. The
+    /// everything. A page shows spectra and classes of groups whose [`figures`](Measurements::figures) were asked for. The
     /// other formats hold one flat record per group: its keys, `rows`, `classes`, `dim`, `dropped_classes`, `flags` (joined
     /// by `;`), and a column per metric. A group key with the name of another column gets the prefix `key_`.
     ///

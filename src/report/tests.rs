@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
 use super::*;
 use crate::archive::Skipped;
-use crate::metrics::{ClassRow, Measured, Pair, ROUNDED};
+use crate::metrics::{ClassRow, FigureData, Measured, NOT_DECOMPOSED, Pair, ROUNDED};
 
 const PLAIN: Style = Style { width: Some(100), colour: false, headline: false };
 
@@ -555,4 +555,117 @@ fn a_large_page_stays_below_a_megabyte() {
     let page = text(&report, Format::Html, PLAIN);
     assert!(page.len() < 1_000_000, "{}", page.len());
     assert!(page.contains("stays small: figures of ") && page.contains("-o FILE.csv has all"));
+}
+
+/// Figures of a group of so many classes and dimensions, without meaning.
+fn figures(classes: usize, dim: usize) -> Box<FigureData> {
+    let wave = |at: usize| (at as f64 * 0.37).sin();
+    let compared = classes.min(64);
+    let class = |at: usize| ClassRow {
+        label: Label::Int(at as i128),
+        count: 1000 / (at as u64 + 1) + 2,
+        variance: Some(1.5 + wave(at)),
+        distance: 3.0 + wave(3 * at),
+        snr: None,
+        cdnv_mean: None,
+        cdnv_worst: None,
+        worst_neighbour: None,
+        cos_head: None,
+        dot_head: None,
+        agreements: None,
+        decisions: None,
+        ncc_hits: None,
+        classifier_hits: None,
+    };
+    let pair = Pair { first: Label::Int(0), second: Label::Int(1), cdnv: 0.5, distance: 2.0 };
+    Box::new(FigureData {
+        within: Ok((0..dim).map(|r| 0.9_f64.powi(r as i32)).collect()),
+        between: Ok(vec![4.0; dim.min(classes - 1)]),
+        classes: (0..classes).map(class).collect(),
+        worst_pairs: vec![pair],
+        plane: (0..classes).map(|at| [wave(at), wave(7 * at + 1)]).collect(),
+        plane_shares: [0.5, 0.25],
+        compared: (0..compared).collect(),
+        cosines: (0..compared * compared).map(|at| Some(wave(at))).collect(),
+    })
+}
+
+#[test]
+fn a_page_shows_the_last_group_class_by_class() {
+    let mut report = layers(1);
+    for group in &mut report.groups {
+        group.measurements.figures = Some(figures(10, 8));
+    }
+    let last = report.groups.len() - 1;
+    report.groups[last].measurements.figures = Some(figures(12, 2000));
+    report.class_names = BTreeMap::from([(Label::Int(1), "<cat> & dog".to_owned())]);
+    let page = text(&report, Format::Html, PLAIN);
+    let section = page.split("<h2>Class by class").nth(1).unwrap();
+    assert!(section.contains("<p>12 classes of 85 to 1,002 rows."), "{section}");
+    assert!(page.contains("&lt;cat&gt; &amp; dog") && !page.contains("<cat>"));
+    for title in [
+        "variance of each class over its size",
+        "distance of each class mean over its size",
+        "cosines between class means",
+    ] {
+        assert_eq!(page.matches(&format!("aria-label=\"{title}\"")).count(), 1, "{title}");
+    }
+    assert!(section.contains("Pairs hardest to tell apart"));
+    for group in &mut report.groups {
+        group.measurements.figures.as_mut().unwrap().within = Err(NOT_DECOMPOSED);
+    }
+    let page = text(&report, Format::Html, PLAIN);
+    assert!(page.contains("to decompose a matrix of 64 × 64 takes long: --metrics all"), "{page}");
+}
+
+#[test]
+fn figures_of_many_classes_and_layers_leave_a_page_small() {
+    let mut one = report(vec![group(&[], vec![number("nc1_pinv", 1.0)])]);
+    one.groups[0].measurements.figures = Some(figures(2000, 4096));
+    let page = text(&one, Format::Html, PLAIN);
+    assert!(page.len() < 250_000, "{}", page.len());
+    let names = crate::metrics::cards();
+    let groups = (0..1200).map(|at| {
+        let key = [("layer", Label::Int(at / 50)), ("epoch", Label::Int(at % 50))];
+        let numbers = names
+            .iter()
+            .enumerate()
+            .map(|(number, card)| self::number(card.key, (number as f64 + 1.1) / (at as f64 + 1.3)));
+        let mut group = group(&key, numbers.collect());
+        if at % 200 == 199 {
+            group.measurements.figures = Some(figures(5000, 1024));
+        }
+        group
+    });
+    let page = text(&report(groups.collect()), Format::Html, PLAIN);
+    assert!(page.len() < 1_000_000, "{}", page.len());
+    assert!(page.contains("<h2>Spectra</h2>") && page.contains(">3000 of 5000<"));
+}
+
+#[test]
+fn a_figure_stands_alone_or_says_why_it_cannot() {
+    let mut report = layers(4);
+    let last = report.groups.len() - 1;
+    report.groups[last].measurements.figures = Some(figures(10, 8));
+    let drawn = |report: &Report, name: &str| {
+        let mut bytes = Vec::new();
+        report.write_plot(Plot::parse(name).unwrap(), &mut bytes).map(|()| String::from_utf8(bytes).unwrap())
+    };
+    for name in Plot::names().chain(["nc1_pinv", "map:nc1_pinv"]) {
+        let svg = drawn(&report, name).unwrap();
+        assert!(svg.starts_with("<?xml ") && svg.contains("xmlns=") && svg.ends_with("</svg>\n"), "{name}");
+        assert!(!svg.contains("var(--"), "{name}");
+    }
+    let missing = drawn(&two_epochs(), "spectrum").unwrap_err();
+    assert_eq!((missing.message(), missing.fact("figure")), ("there is nothing to draw", Some("spectrum")));
+    let no_map = drawn(&two_epochs(), "map:nc1_pinv").unwrap_err();
+    assert_eq!(no_map.advice(), Some("--plot nc1_pinv draws lines"));
+    let null = self::report(vec![
+        group(&epoch(0), vec![nothing("nc3_duality_error", "no_head")]),
+        group(&epoch(1), vec![nothing("nc3_duality_error", "no_head")]),
+    ]);
+    let null = drawn(&null, "nc3_duality_error").unwrap_err();
+    assert_eq!(null.fact("reason"), Some("no head"));
+    let single = self::report(vec![group(&epoch(0), vec![number("nc1_pinv", 1.0)])]);
+    assert_eq!(drawn(&single, "nc1_pinv").unwrap_err().message(), "one group makes no line");
 }

@@ -29,6 +29,7 @@ mod means;
 #[cfg(all(feature = "cli", feature = "cloud"))]
 mod objects;
 mod oracle;
+mod page;
 mod picture;
 mod plain_kernels;
 #[cfg(all(feature = "cli", feature = "sql"))]

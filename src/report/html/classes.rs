@@ -130,12 +130,13 @@ impl<'a> Classes<'a> {
             names: self.names(0..data.plane.len()),
             is_plane: true,
         };
-        let [first, second] = data.plane_shares.map(|share| format!("{:.0} %", 100.0 * share));
+        let [first, second] = data.plane_shares.map(percent);
+        let directions = (self.rows().len() - 1).min(self.of.group.dim);
         let caption = format!(
-            "Centred class means on the two leading eigenvectors of Σ_B, in feature units. Of what means vary, these hold {first} and \
-             {second}; at a simplex of {} classes every direction holds {}.",
-            grouped(&self.rows().len()),
-            percent(1.0 / (self.rows().len() as f64 - 1.0)),
+            "Centred class means on the two leading eigenvectors of Σ_B, in feature units. Of the variance of means these hold \
+             {first} and {second}; were it even in all {} directions, each would hold {}.",
+            grouped(&directions),
+            percent(1.0 / directions as f64),
         );
         Some(Figure { svg: plot.draw()?, caption })
     }
@@ -156,6 +157,11 @@ impl<'a> Classes<'a> {
         -1.0 / (self.rows().len() as f64 - 1.0)
     }
 
+    /// What is to be said where there are too many classes for a simplex.
+    fn unattainable(&self) -> &'static str {
+        if self.rows().len() > self.of.group.dim + 1 { ", which more than D + 1 classes cannot form," } else { "" }
+    }
+
     /// A map of the cosines between class means, without those of a mean and itself.
     pub(super) fn cosines(&self) -> Option<Figure> {
         let data = self.of.data;
@@ -168,9 +174,10 @@ impl<'a> Classes<'a> {
             values: data.cosines.iter().enumerate().map(other).collect(),
         };
         let caption = format!(
-            "Cosines between centred class means ({}). At a simplex all are {}, and the map has one colour; bright squares are \
+            "Cosines between centred class means ({}). At a simplex{} all are {}, and the map has one colour; bright squares are \
              classes that are held alike.",
             self.order(),
+            self.unattainable(),
             significant(self.simplex()),
         );
         Some(Figure { svg: map.draw()?, caption })
@@ -188,11 +195,12 @@ impl<'a> Classes<'a> {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let simplex = self.simplex();
         let caption = format!(
-            "The same cosines, of {} pairs; their mean is {}. Dashed: {}, where all are at a simplex. The tail to the right are \
-             pairs that are held alike.",
+            "The same cosines, of {} pairs; their mean is {}. Dashed: {}, where all are at a simplex{} and the tail to the right \
+             holds the pairs that are most alike.",
             grouped(&values.len()),
             significant(mean),
             significant(simplex),
+            if self.unattainable().is_empty() { ";" } else { self.unattainable() },
         );
         let plot = Histogram {
             title: "how often each cosine occurs".to_owned(),
@@ -233,6 +241,8 @@ impl<'a> Classes<'a> {
     }
 }
 
+/// A share, with a space that no line is broken at.
 fn percent(share: f64) -> String {
-    if share >= 0.095 { format!("{:.0} %", 100.0 * share) } else { format!("{} %", significant(100.0 * share)) }
+    let hundredths = 100.0 * share;
+    if hundredths >= 9.5 { format!("{hundredths:.0}\u{a0}%") } else { format!("{}\u{a0}%", significant(hundredths)) }
 }

@@ -104,57 +104,58 @@ impl Room {
     }
 }
 
-/// The sections of groups that have figures of their own: their spectra, and the last of them class by class.
+/// The sections of groups that have figures of their own: the spectra of all of them if there are several, and the last
+/// of them class by class.
 fn of_groups(report: &Report, room: &mut Room) -> String {
     let shown = spectra::groups(report);
     let Some(&last) = shown.last() else { return String::new() };
-    let which = spectra::which(report, &shown);
-    let mut text = String::from("<h2>Spectra</h2>\n");
-    let mut sentences: Vec<String> = Some(which).filter(|which| !which.is_empty()).into_iter().collect();
-    sentences.extend(spectra::missing(&shown));
-    if !sentences.is_empty() {
-        text += &format!("<p>{}</p>\n", markup(&sentences.join(" ")));
-    }
     let several = shown.len() > 1;
-    let drawn: Vec<String> = if several {
+    let mut sentences = vec![spectra::which(report, &shown)];
+    sentences.extend(spectra::missing(&shown));
+    let mut text = String::new();
+    if several {
         let figures = [("spectra of Σ_W", spectra::within(&shown)), ("spectra of Σ_B", spectra::between(&shown))];
-        figures.into_iter().filter_map(|(what, figure)| room.fitting(what, &figure?)).collect()
-    } else {
-        spectra::both(last).and_then(|figure| room.fitting("spectra", &figure)).into_iter().collect()
-    };
-    if !drawn.is_empty() {
-        text += &grid(&drawn);
+        let drawn = figures.into_iter().filter_map(|(what, figure)| room.fitting(what, &figure?));
+        let drawn = grid(&drawn.collect::<Vec<_>>());
+        text = format!("<h2>Spectra</h2>\n{}{drawn}", paragraph(&sentences));
+        sentences = vec!["This group is the last of those above.".to_owned()];
     }
     let name = figures::name(last.group, None);
     let of = if name.is_empty() { String::new() } else { format!(": {}", markup(&name)) };
     text += &format!("<h2>Class by class{of}</h2>\n");
     let classes = Classes::of(report, last);
     if last.data.classes.len() < 2 {
-        return text + "<p>There is one class, and nothing to compare it with.</p>\n";
+        sentences.push("There is one class, and nothing to compare it with.".to_owned());
+        return text + &paragraph(&sentences);
     }
-    let why = if report.groups.len() > 1 { " This group is shown because it is the last of those above." } else { "" };
-    text += &format!("<p>{}{why}</p>\n", markup(&classes.sentence()));
-    let both = if several { spectra::both(last) } else { None };
+    sentences.insert(0, classes.sentence());
+    text += &paragraph(&sentences);
     let figures = [
         ("variances of classes", classes.variance()),
         ("distances of class means", classes.distance()),
         ("cosines between class means", classes.cosines()),
-        ("the histogram of cosines", classes.histogram()),
         ("the projection of class means", classes.projection(&projection_title(&name))),
-        ("the spectra of the last group", both),
+        ("the histogram of cosines", classes.histogram()),
+        ("the spectra of one group", spectra::both(last)),
     ];
-    let drawn: Vec<String> = figures.into_iter().filter_map(|(what, figure)| room.fitting(what, &figure?)).collect();
-    text += &grid(&drawn);
+    let drawn = figures.into_iter().filter_map(|(what, figure)| room.fitting(what, &figure?));
+    text += &grid(&drawn.collect::<Vec<_>>());
     text += &classes.worst_pairs();
-    let others = shown.iter().rev().skip(1).rev().filter_map(|&of| {
+    let others = shown[..shown.len() - 1].iter().filter_map(|&of| {
         let title = projection_title(&figures::name(of.group, None));
         room.fitting("projections of class means", &Classes::of(report, of).projection(&title)?)
     });
     let others: Vec<String> = others.collect();
     if !others.is_empty() {
-        text += &format!("<h2>Class means of other groups</h2>\n{}", grid(&others));
+        text += &format!("<h2>Class means of the other groups</h2>\n{}", grid(&others));
     }
     text
+}
+
+/// Sentences, those that are empty left out; nothing if all are.
+fn paragraph(sentences: &[String]) -> String {
+    let text: Vec<&str> = sentences.iter().map(String::as_str).filter(|sentence| !sentence.is_empty()).collect();
+    if text.is_empty() { String::new() } else { format!("<p>{}</p>\n", markup(&text.join(" "))) }
 }
 
 impl Page {
@@ -253,10 +254,11 @@ impl Page {
     /// Reasons, remarks and conventions in sentences.
     fn remarks(&mut self, report: &Report) {
         let notes = notes(report);
+        self.section("Remarks");
+        self.push(&format!("<p>{}</p>\n", markup(&accuracy(report))));
         if notes.is_empty() && report.remarks.is_empty() {
             return;
         }
-        self.section("Remarks");
         self.push("<ul>\n");
         for remark in &report.remarks {
             self.push(&format!("<li class=\"bad\">{}</li>\n", markup(remark)));
@@ -318,9 +320,33 @@ impl Page {
     }
 }
 
+/// How far rounding may have moved the numbers, in a sentence.
+fn accuracy(report: &Report) -> String {
+    let errors = report.groups.iter().flat_map(|group| {
+        let metrics = group.measurements.metrics.iter().filter(|metric| metric.value.is_some());
+        metrics
+            .map(move |metric| (group.measurements.accuracy.get(metric.key).copied().unwrap_or(0.0), metric.key, group))
+    });
+    let errors: Vec<(f64, &str, &GroupReport)> = errors.collect();
+    let count = counted(errors.len() as u64, "number", "numbers");
+    let told = errors.iter().filter(|(error, ..)| *error > 0.0).count() as u64;
+    match errors.iter().max_by(|a, b| a.0.total_cmp(&b.0)).filter(|_| told > 0) {
+        None => format!("{count}, none with an estimated relative rounding error above 1e-7."),
+        Some((error, key, group)) => {
+            let name = figures::name(group, None);
+            let at = if name.is_empty() { String::new() } else { format!(" at {name}") };
+            let are = if told == 1 { "has" } else { "have" };
+            format!(
+                "{count}, of which {} {are} an estimated relative rounding error above 1e-7; the largest is {error:.0e}, of {key}{at}.",
+                grouped(&told)
+            )
+        }
+    }
+}
+
 /// Figures beside and below each other.
 fn grid(figures: &[String]) -> String {
-    format!("<div class=\"figures\">\n{}</div>\n", figures.concat())
+    if figures.is_empty() { String::new() } else { format!("<div class=\"figures\">\n{}</div>\n", figures.concat()) }
 }
 
 /// A text in a URL.

@@ -1,8 +1,9 @@
 //! Figures of eigenvalues.
 
 use super::figures::{Figure, labels, name};
+use crate::batch::Label;
 use crate::metrics::{FigureData, NOT_DECOMPOSED, SpectrumValues};
-use crate::report::drawn::{axis, drawn};
+use crate::report::drawn::{axis, others};
 use crate::report::svg::{Horizontal, LinePlot, Series};
 use crate::report::text::{grouped, words};
 use crate::report::{GroupReport, Report};
@@ -26,13 +27,15 @@ const BETWEEN: Of = |data| &data.between;
 
 /// The groups that have figures of their own; the last is shown class by class.
 pub(super) fn groups(report: &Report) -> Vec<Drawn<'_>> {
-    let all: Vec<Drawn<'_>> = report
-        .groups
-        .iter()
-        .filter_map(|group| Some(Drawn { group, data: group.measurements.figures.as_deref()? }))
-        .collect();
-    let keys: Vec<_> = all.iter().map(|drawn| labels(drawn.group)).collect();
-    drawn(&keys).into_iter().map(|at| all[at]).collect()
+    let keys: Vec<Vec<&Label>> = report.groups.iter().map(labels).collect();
+    let axis = axis(&keys);
+    let of = |group| Some(Drawn { group, data: group.measurements.figures.as_deref()? });
+    let mut groups: Vec<Drawn<'_>> = report.groups.iter().filter_map(of).collect();
+    groups.sort_by_cached_key(|drawn| {
+        let key = labels(drawn.group);
+        (others(&key, axis).into_iter().cloned().collect::<Vec<_>>(), key.into_iter().cloned().collect::<Vec<_>>())
+    });
+    groups
 }
 
 /// Which of the groups are shown, if there are others: `Shown: the last epoch of each line`.
@@ -44,7 +47,9 @@ pub(super) fn which(report: &Report, shown: &[Drawn<'_>]) -> String {
         _ if shown.len() == report.groups.len() => String::new(),
         Some((axis, _)) => {
             let axis = crate::archive::escaped(axis);
-            format!("Of all groups, those at the last {axis} are shown here: {list}.")
+            let those = if shown.len() == 1 { "the one at the last" } else { "those at the last" };
+            let are = if shown.len() == 1 { "is" } else { "are" };
+            format!("Of all groups, {those} {axis} {are} shown here: {list}.")
         }
         None => format!("Of all groups, {} are shown here, evenly spaced: {list}.", shown.len()),
     }
@@ -52,7 +57,7 @@ pub(super) fn which(report: &Report, shown: &[Drawn<'_>]) -> String {
 
 /// Both spectra of one group.
 pub(super) fn both(of: Drawn<'_>) -> Option<Figure> {
-    let spectra = [("Σ_W, within classes", WITHIN), ("Σ_B, between classes", BETWEEN)];
+    let spectra = [("within (Σ_W)", WITHIN), ("between (Σ_B)", BETWEEN)];
     let series =
         spectra.into_iter().filter_map(|(name, spectrum)| Some((name.to_owned(), spectrum(of.data).as_deref().ok()?)));
     let svg = lines("eigenvalues", series)?;

@@ -13,7 +13,10 @@ const MOST_TITLES: usize = 400;
 
 const WIDTH: f64 = 640.0;
 const LEFT: f64 = 150.0;
-const RIGHT: f64 = 560.0;
+/// The right end of maps over steps; others are square.
+const RIGHT: f64 = 544.0;
+const SIDE: f64 = 384.0;
+const LARGEST_CELL: f64 = 48.0;
 const TOP: f64 = 34.0;
 
 /// What the columns of a map are.
@@ -45,12 +48,17 @@ impl HeatMap {
             // One value alone has no span.
             Columns::Rows => Axis::between(low, if high > low { high } else { low + 1.0 }, 0.0, 1.0),
         };
-        let (across, total) = match &self.columns {
-            Columns::Steps(_, columns) => (columns.len(), 320.0),
-            Columns::Rows => (self.rows.len(), 400.0),
+        let rows = self.rows.len() as f64;
+        let (across, width, height) = match &self.columns {
+            Columns::Steps(_, columns) => {
+                (columns.len(), (RIGHT - LEFT) / columns.len() as f64, (320.0 / rows).clamp(6.0, 22.0))
+            }
+            Columns::Rows => {
+                let side = (SIDE / rows).min(LARGEST_CELL);
+                (self.rows.len(), side, side)
+            }
         };
-        let height = (total / self.rows.len() as f64).clamp(6.0, if total > 320.0 { 40.0 } else { 22.0 });
-        let width = (RIGHT - LEFT) / across as f64;
+        let right = LEFT + width * across as f64;
         let bottom = TOP + height * self.rows.len() as f64;
         let below = if matches!(self.columns, Columns::Rows) { 26.0 } else { 44.0 };
         let mut drawing = Drawing::new(WIDTH, bottom + below, &self.title);
@@ -58,10 +66,10 @@ impl HeatMap {
         let every = (12.0 / height).ceil() as usize;
         for (row, name) in self.rows.iter().enumerate().step_by(every) {
             let middle = TOP + height * (row as f64 + 0.5) + 4.0;
-            drawing.text("", (LEFT - 8.0, middle), Anchor::End, &shortened(name, 20));
+            drawing.text("", (LEFT - 8.0, middle), Anchor::End, &shortened(name, 18));
         }
         self.cells(&mut drawing, across, (width, height), &scale);
-        let middle = f64::midpoint(LEFT, RIGHT);
+        let middle = f64::midpoint(LEFT, right);
         match &self.columns {
             Columns::Steps(steps, columns) => {
                 let every = columns.len().div_ceil(10).max(1);
@@ -72,10 +80,10 @@ impl HeatMap {
                 drawing.text("", (middle, bottom + 34.0), Anchor::Middle, steps);
             }
             Columns::Rows => {
-                drawing.text("", (middle, bottom + 16.0), Anchor::Middle, "the same classes in the same order");
+                drawing.text("", (middle, bottom + 16.0), Anchor::Middle, "the same in the same order");
             }
         }
-        self.key(&mut drawing, &scale, bottom);
+        self.key(&mut drawing, &scale, (right, bottom));
         Some(drawing.finish())
     }
 
@@ -121,8 +129,8 @@ impl HeatMap {
     }
 
     /// The scale of colours, with its ends.
-    fn key(&self, drawing: &mut Drawing, scale: &Axis, bottom: f64) {
-        let (x, width) = (RIGHT + 14.0, 12.0);
+    fn key(&self, drawing: &mut Drawing, scale: &Axis, (right, bottom): (f64, f64)) {
+        let (x, width) = (right + 14.0, 12.0);
         let height = (bottom - TOP).min(160.0) / LEVELS as f64;
         for at in 0..LEVELS {
             let y = TOP + height * (LEVELS - 1 - at) as f64;

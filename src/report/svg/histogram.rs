@@ -10,8 +10,8 @@ const RIGHT: f64 = 624.0;
 const TOP: f64 = 34.0;
 const HEIGHT: f64 = 240.0;
 
-/// About so many intervals.
-const BINS: f64 = 30.0;
+/// About so many intervals, at least and at most; between them twice the cube root of the number of values (Rice).
+const BINS: (f64, f64) = (8.0, 40.0);
 
 /// A figure of many values.
 #[derive(Clone, Debug)]
@@ -34,7 +34,8 @@ impl Histogram {
         let (low, high) = range.filter(|_| finite().next().is_some())?;
         // Values that are all alike fill one interval.
         let span = if high > low { high - low } else { high.abs().max(1.0) };
-        let step = round_step(span / BINS);
+        let bins = (2.0 * (finite().count() as f64).cbrt()).clamp(BINS.0, BINS.1);
+        let step = round_step(span / bins);
         let interval = |value: f64| (value / step).floor() as i64;
         let (first, last) = (interval(low), interval(high));
         let mut counts = vec![0_u64; (last - first + 1) as usize];

@@ -15,7 +15,7 @@ const HEIGHT: f64 = 240.0;
 /// The right end of the axis, with a legend beside it and without one.
 const RIGHT: f64 = 484.0;
 const FAR_RIGHT: f64 = 624.0;
-const NAME: usize = 22;
+const NAME: usize = 20;
 
 /// What lies on the horizontal axis.
 #[derive(Clone, Debug)]

@@ -36,7 +36,7 @@ pub(crate) struct Scatter {
     pub(crate) points: Vec<[f64; 2]>,
     /// A name for each point.
     pub(crate) names: Vec<String>,
-    /// Whether both axes have the same unit, as a map has; then few points have their names beside them.
+    /// Whether both axes have the same unit, and a centre at 0.
     pub(crate) is_plane: bool,
 }
 
@@ -78,6 +78,15 @@ impl Scatter {
             markup(&self.y),
             unit(&y)
         ));
+        if self.is_plane {
+            [
+                (x.holds(0.0), (x.at(0.0), TOP), (x.at(0.0), bottom)),
+                (y.holds(0.0), (LEFT, y.at(0.0)), (RIGHT, y.at(0.0))),
+            ]
+            .into_iter()
+            .filter(|(holds, ..)| *holds)
+            .for_each(|(_, from, to)| drawing.line("limit", from, to));
+        }
         let place = |at: usize| (x.at(self.points[at][0]), y.at(self.points[at][1]));
         if finite.len() > MOST_TITLES {
             let drawn = thinned(&finite);
@@ -94,7 +103,7 @@ impl Scatter {
             let attributes = format!("class=\"dot\" cx=\"{}\" cy=\"{}\" r=\"3.5\"", px(cx), px(cy));
             drawing.titled("circle", &attributes, &format!("{}: {x}, {y}", self.names[at]));
         }
-        if self.is_plane && finite.len() <= MOST_NAMES {
+        if finite.len() <= MOST_NAMES {
             let places: Vec<(f64, f64)> = finite.iter().map(|&at| place(at)).collect();
             let names: Vec<&str> = finite.iter().map(|&at| self.names[at].as_str()).collect();
             names_beside(&mut drawing, &places, &names, bottom);
@@ -186,7 +195,6 @@ mod tests {
         assert_eq!(of(vec![[f64::NAN, 1.0]], false), None);
         let few = of(vec![[1.0, 2.0], [f64::INFINITY, 0.0], [3.0, 4.0]], false).unwrap();
         assert_eq!((few.matches("<circle").count(), few.matches("<title>&lt;2&gt;: 3, 4<").count()), (2, 1));
-        assert!(!few.contains("class=\"beside\""));
         let many = of((0..20_000).map(|at| [f64::from(at), f64::from(at % 97)]).collect(), false).unwrap();
         assert!(many.len() < 60_000 && many.contains(">3000 of 20000<"), "{}", many.len());
     }

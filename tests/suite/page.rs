@@ -1,0 +1,211 @@
+//! A report as a page, and its figures as files.
+//!
+//! `DOCS=overwrite cargo test --test suite page::` writes the page that is kept.
+
+use std::path::Path;
+use std::process::Command;
+
+use nckit::Job;
+use nckit::archive::{HeadSource, Request};
+use nckit::metrics::{Extras, Selection};
+use nckit::report::{Format, Report, Style};
+
+use crate::docs::hold;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits");
+
+/// What is within a page, and differs in its last digits between machines.
+const RECORDS: [(&str, &str); 2] = [("charset=utf-8,", "\">nckit.csv"), ("id=\"records\">\n", "</script>")];
+
+fn report(filters: &[(&str, &str)], group_by: &[&str], threads: usize) -> Report {
+    let request = Request {
+        filters: filters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        group_by: group_by.iter().map(ToString::to_string).collect(),
+        ..Request::default()
+    };
+    let head = HeadSource::parse(&format!("{DIGITS}/classifier/epoch={{epoch}}/classifier.parquet")).unwrap();
+    let head = group_by.contains(&"epoch").then_some(head);
+    let extras = Extras { figures: true, ..Extras::default() };
+    let selection = Selection::headline().with("nc1_vci");
+    Job { request, head, extras, selection, threads, ..Job::new([format!("{DIGITS}/hive")]) }.run().unwrap()
+}
+
+fn page(report: &Report) -> String {
+    let mut bytes = Vec::new();
+    report.write(Format::Html, &mut bytes, Style::default()).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn the_page_of_digits_is_the_one_that_is_kept() {
+    let mut page = page(&report(&[("layer", "h3"), ("split", "train")], &["epoch"], 2));
+    for (begin, end) in RECORDS {
+        let (before, rest) = page.split_once(begin).unwrap();
+        let (_, after) = rest.split_once(end).unwrap();
+        page = format!("{before}{begin}…{end}{after}");
+    }
+    page = page.replace(&format!("{ROOT}/"), "");
+    hold(&Path::new(ROOT).join("tests/data/pages/digits.html"), &page);
+}
+
+#[test]
+fn equal_results_are_equal_bytes() {
+    let of = |threads: usize| page(&report(&[("epoch", "9")], &["split"], threads));
+    assert_eq!(of(1), of(5));
+}
+
+#[test]
+fn only_the_last_group_of_a_line_has_figures_of_its_own() {
+    let report = report(&[("layer", "h3")], &["epoch", "split"], 2);
+    let drawn = report.groups.iter().filter(|group| group.measurements.figures.is_some());
+    let keys: Vec<String> = drawn.map(|group| format!("{} {}", group.key[0].1, group.key[1].1)).collect();
+    assert_eq!(keys, ["4000 test", "4000 train"]);
+}
+
+/// Reads pages by the rules of HTML, to which a browser holds nobody, and their figures by those of XML.
+const STRICT: &str = "
+import re, sys
+from xml.dom import minidom
+import html5lib
+for path in sys.argv[1:]:
+    text = open(path, encoding='utf-8').read()
+    if path.endswith('.html'):
+        html5lib.HTMLParser(strict=True).parse(text)
+        figures = re.findall(r'<svg .*?</svg>', text, re.S)
+    else:
+        figures = [text]
+    for figure in figures:
+        minidom.parseString(figure.encode())
+    assert figures or 'no figures' in path, path
+    print(path, len(figures))
+";
+
+#[test]
+fn pages_are_html_and_figures_are_xml() {
+    let Some(python) = std::env::var_os("NCKIT_TEST_PYTHON") else {
+        return println!("skipped: NCKIT_TEST_PYTHON names no Python with html5lib");
+    };
+    let has_parser = Command::new(&python).args(["-c", "import html5lib"]).output().unwrap().status.success();
+    if !has_parser {
+        return println!("skipped: the Python of NCKIT_TEST_PYTHON has no html5lib");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let mut odd = report(&[("layer", "h3"), ("split", "train")], &["epoch"], 2);
+    odd.command = Some("nckit measure '</code><script>&amp;'".to_owned());
+    odd.remarks.push("a <b> & \"c\" --> ]]>".to_owned());
+    for group in &mut odd.groups {
+        group.key[0].0 = "<epoch> & \"all\" --> \u{1}".to_owned();
+    }
+    for class in &odd.groups[4].measurements.figures.as_ref().unwrap().classes {
+        odd.class_names.insert(class.label.clone(), format!("</title><i>'{}' ]]> \u{8}", class.label));
+    }
+    let one = report(&[("layer", "h3"), ("split", "train"), ("epoch", "9")], &[], 2);
+    let many = report(&[("layer", "h3")], &["epoch", "split"], 2);
+    let mut files = Vec::new();
+    for (name, report) in [("odd", &odd), ("one", &one), ("many", &many)] {
+        files.push(path(&format!("{name}.html")));
+        std::fs::write(&files[files.len() - 1], page(report)).unwrap();
+    }
+    for name in nckit::report::Plot::names().chain(["nc1_pinv"]) {
+        files.push(path(&format!("{name}.svg")));
+        let mut bytes = Vec::new();
+        odd.write_plot(nckit::report::Plot::parse(name).unwrap(), &mut bytes).unwrap();
+        std::fs::write(&files[files.len() - 1], bytes).unwrap();
+    }
+    let output = Command::new(&python).args(["-c", STRICT]).args(&files).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[cfg(feature = "cli")]
+mod cli {
+    use std::fs;
+
+    use super::DIGITS;
+    use crate::cli::nckit;
+
+    fn measure(more: &[&str]) -> (i32, String) {
+        let hive = format!("{DIGITS}/hive");
+        let base = ["measure", &hive, "--where", "layer=h3", "--where", "split=train", "--group-by", "epoch", "-q"];
+        let output = nckit(&[&base, more].concat());
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    #[test]
+    fn a_figure_needs_a_name_and_a_file() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+        let (svg, other, json) = (path("a.SVG"), path("b.svg"), path("c.json"));
+        for (arguments, code, advice) in [
+            (&["-o", &svg][..], 2, "--plot KEY of a metric, map:KEY, or one of spectrum, "),
+            (&["--plot", "nc1_pinv"], 2, "add -o FILE.svg"),
+            (&["-o", &json, "--plot", "nc1_pinv"], 2, "add -o FILE.svg"),
+            (&["-o", &svg, "-o", &other, "--plot", "nc1_pinv"], 2, "give -o FILE.svg once"),
+            (&["-o", &svg, "--plot", "nc1_pin"], 2, "did you mean nc1_pinv?"),
+            (&["-o", &svg, "--plot", "class-cosine"], 2, "did you mean class-cosines?"),
+            (&["-o", &svg, "--plot", "nc3_duality_error"], 65, "reason: no head"),
+            (&["-o", &svg, "--plot", "map:nc1_pinv"], 65, "--plot nc1_pinv draws lines"),
+        ] {
+            let (found, said) = measure(arguments);
+            assert_eq!(found, code, "{arguments:?}: {said}");
+            assert!(said.contains(advice), "{arguments:?}: {said}");
+            assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "{arguments:?}");
+        }
+        // What can be written is.
+        let (code, said) = measure(&["-o", &svg, "-o", &json, "--plot", "nc3_duality_error"]);
+        assert_eq!(code, 65, "{said}");
+        let left: Vec<_> = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["c.json"]);
+    }
+
+    #[test]
+    fn a_figure_is_drawn_whatever_metrics_were_asked_for() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+        for (name, more) in [
+            ("nc1_pinv", &[][..]),
+            ("spectrum_rankme", &["--metrics", "nc2"]),
+            ("spectrum", &["--metrics", "nc2"]),
+            ("class-projection", &[]),
+            ("class-cosines", &["--format", "csv"]),
+        ] {
+            let svg = path(&format!("{name}.svg"));
+            let (code, said) = measure(&[&["-o", &svg, "--plot", name], more].concat());
+            assert_eq!(code, 0, "{name}: {said}");
+            assert!(fs::read_to_string(svg).unwrap().ends_with("</svg>\n"));
+        }
+    }
+
+    #[test]
+    fn report_is_finish_by_another_name() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+        let (state, hive) = (path("all.ncst"), format!("{DIGITS}/hive"));
+        let rows = ["--where", "layer=h3", "--group-by", "epoch,split", "-q", "-o", &state];
+        assert!(nckit(&[&["accumulate", &hive], &rows[..]].concat()).status.success());
+        let page = |verb: &str| {
+            let page = path(&format!("{verb}.html"));
+            let output = nckit(&[verb, &state, "-o", &page, "-q"]);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            // The foot holds the command.
+            let page = fs::read_to_string(page).unwrap();
+            page.split_once("Made by nckit").unwrap().0.to_owned()
+        };
+        let made = page("report");
+        assert_eq!(made, page("finish"));
+        assert!(
+            made.contains("<h2>Class by class: 4000 train</h2>")
+                || made.contains("<h2>Class by class: epoch 4000 train</h2>")
+        );
+        // The page of rows and of their states has the same figures.
+        let direct = path("direct.html");
+        let output =
+            nckit(&["measure", &hive, "--where", "layer=h3", "--group-by", "epoch,split", "-o", &direct, "-q"]);
+        assert!(output.status.success());
+        let direct = fs::read_to_string(direct).unwrap();
+        let classes =
+            |page: &str| page.split("<h2>Spectra").nth(1).unwrap().split("<h2>All other").next().unwrap().to_owned();
+        assert_eq!(classes(&made), classes(&direct));
+    }
+}

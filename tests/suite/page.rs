@@ -60,7 +60,7 @@ fn only_the_last_group_of_a_line_has_figures_of_its_own() {
     let report = report(&[("layer", "h3")], &["epoch", "split"], 2);
     let drawn = report.groups.iter().filter(|group| group.measurements.figures.is_some());
     let keys: Vec<String> = drawn.map(|group| format!("{} {}", group.key[0].1, group.key[1].1)).collect();
-    assert_eq!(keys, ["4000 test", "4000 train"]);
+    assert_eq!(keys, ["4000 ood", "4000 test", "4000 train"]);
 }
 
 /// Reads pages by the rules of HTML, to which a browser holds nobody, and their figures by those of XML.
@@ -144,7 +144,7 @@ mod cli {
             (&["-o", &svg, "-o", &other, "--plot", "nc1_pinv"], 2, "give -o FILE.svg once"),
             (&["-o", &svg, "--plot", "nc1_pin"], 2, "did you mean nc1_pinv?"),
             (&["-o", &svg, "--plot", "class-cosine"], 2, "did you mean class-cosines?"),
-            (&["-o", &svg, "--plot", "nc3_duality_error"], 65, "reason: no head"),
+            (&["-o", &svg, "--plot", "nc3_duality_error"], 65, "reason no head"),
             (&["-o", &svg, "--plot", "map:nc1_pinv"], 65, "--plot nc1_pinv draws lines"),
         ] {
             let (found, said) = measure(arguments);

@@ -191,8 +191,8 @@ pub(super) struct Further {
     /// `rank` of its label among the run's labels, `names:FILE` (the line of its name) [default: label, for integers only]
     #[arg(long, value_name = "RULE", help_heading = "Classifier and further rows")]
     pub(super) head_rows: Option<String>,
-    /// Names of classes 0, 1, …: one per line, or `id2label` of a config.json. Heads, --per-class and --worst-pairs use
-    /// them
+    /// Names of classes 0, 1, …: one per line, or `id2label` of a config.json. Heads, --per-class, --worst-pairs and
+    /// pages use them
     #[arg(long, value_name = "FILE", help_heading = "Classifier and further rows")]
     pub(super) class_names: Option<PathBuf>,
     /// Use the head for groups with this key only; different keys must all match, one key matches any of its values

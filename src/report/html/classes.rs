@@ -166,6 +166,10 @@ impl<'a> Classes<'a> {
     pub(super) fn cosines(&self) -> Option<Figure> {
         let data = self.of.data;
         let count = data.compared.len();
+        // Two classes have one cosine, which is -1.
+        if count < 3 {
+            return None;
+        }
         let other = |(at, cosine): (usize, &Option<f64>)| cosine.filter(|_| at / count != at % count);
         let map = HeatMap {
             title: "cosines between class means".to_owned(),

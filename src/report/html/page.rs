@@ -23,20 +23,22 @@ const MOST_RECORDS: usize = 630_000;
 const MOST_FIGURES: usize = 350_000;
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--page:#fff;--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--good:#1a7f37;--bad:#b35900}\
-@media(prefers-color-scheme:dark){:root{--page:#0d1117;--ink:#f0f6fc;--soft:#9198a1;--line:#3d444d;--good:#3fb950;--bad:#d29922}}\
-@media print{:root{--page:#fff;--ink:#000;--soft:#444;--line:#bbb;--good:#060;--bad:#840}figure,tr{break-inside:avoid}details>summary{display:none}.wide{overflow:visible}table{font-size:.6rem}}\
+:root{color-scheme:light dark;--page:#fff;--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--good:#1a7f37;--bad:#b35900;--mark:#0072b2}\
+@media(prefers-color-scheme:dark){:root{--page:#0d1117;--ink:#f0f6fc;--soft:#9198a1;--line:#3d444d;--good:#3fb950;--bad:#d29922;--mark:#56b4e9}}\
 body{max-width:82rem;margin:0 auto;padding:1rem 1.25rem 3rem;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}\
 h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2.25rem 0 .5rem;border-bottom:1px solid var(--line)}\
 p,ul,dl{margin:.5rem 0;max-width:70rem}.soft,dt,small,caption{color:var(--soft)}\
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}dd{margin:0;overflow-wrap:anywhere}\
-.wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}\
+.wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}caption{text-align:left;padding:.75rem 0 .25rem}\
 th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:top}thead th{vertical-align:bottom}\
-th.left,td.left{text-align:left}td.name{white-space:normal;overflow-wrap:anywhere;max-width:20rem}caption{text-align:left;padding:.25rem 0}td small{display:block}.good{color:var(--good)}.bad{color:var(--bad)}\
-.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,32rem),1fr));gap:.75rem}\
-figure{margin:0;border:1px solid var(--line);border-radius:6px;padding:.5rem}figcaption{color:var(--soft);font-size:.8rem}\
-figure svg{display:block;width:100%;height:auto}details{margin:.75rem 0}summary{cursor:pointer;font-weight:600}\
-code{overflow-wrap:anywhere;font-size:.85rem}a{color:inherit}";
+th.left,td.left{text-align:left}td.name{white-space:normal}td small{display:block}.good{color:var(--good)}.bad{color:var(--bad)}\
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,28rem),1fr));gap:.75rem}\
+figure{margin:0;border:1px solid var(--line);border-radius:6px;padding:.5rem;overflow-x:auto}figcaption{color:var(--soft);font-size:.8rem}\
+figure svg{display:block;width:100%;min-width:27rem;max-width:46rem;height:auto}details{margin:.75rem 0}summary{cursor:pointer;font-weight:600}\
+code{overflow-wrap:anywhere;font-size:.85rem}a{color:inherit}\
+@media print{:root{--page:#fff;--ink:#000;--soft:#444;--line:#bbb;--good:#060;--bad:#840;--mark:#0072b2}body{padding:0;font-size:10pt}\
+figure,tr{break-inside:avoid}h2{break-after:avoid}.more,details>summary{display:none}.wide{overflow:visible}table{font-size:.6rem}th,td{padding:.2rem .35rem}\
+.figures{grid-template-columns:1fr 1fr}figure svg{min-width:0}}";
 
 /// The page of a report.
 ///
@@ -241,8 +243,10 @@ impl Page {
                 }
             }
             if !more.is_empty() {
+                // What is folded is not printed.
+                self.push("<div class=\"more\">\n");
                 self.section(&format!("All other metrics over {}", figures.axis_name()));
-                self.push(&more);
+                self.push(&format!("{more}</div>\n"));
             }
         }
         if !room.left_out.is_empty() {

@@ -68,18 +68,16 @@ pub(super) fn both(of: Drawn<'_>) -> Option<Figure> {
         Some(_) => " Here they overlap.",
         None => "",
     };
-    let simplex = simplex(of);
+    let rank = of.group.measurements.classes.saturating_sub(1).min(of.group.dim as u64);
+    let simplex = match rank {
+        1 => "the one eigenvalue of Σ_B".to_owned(),
+        _ => format!("the {} eigenvalues of Σ_B, which become equal", grouped(&rank)),
+    };
     let caption = format!(
         "Eigenvalues of the covariances within and between classes, greatest first, feature units squared; those that are \
-         rounding alone are left out. As classes collapse, Σ_W falls below the {simplex} of Σ_B, which become equal.{gap}"
+         rounding alone are left out. As classes collapse, Σ_W falls below {simplex}.{gap}"
     );
     Some(Figure { svg, caption })
-}
-
-/// `9 eigenvalues`: how many `Σ_B` has at a simplex.
-fn simplex(of: Drawn<'_>) -> String {
-    let rank = (of.group.measurements.classes.saturating_sub(1)).min(of.group.dim as u64);
-    if rank == 1 { "one eigenvalue".to_owned() } else { format!("{} eigenvalues", grouped(&rank)) }
 }
 
 /// `Σ_W` of several groups.

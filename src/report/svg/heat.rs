@@ -80,7 +80,7 @@ impl HeatMap {
                 drawing.text("", (middle, bottom + 34.0), Anchor::Middle, steps);
             }
             Columns::Rows => {
-                drawing.text("", (middle, bottom + 16.0), Anchor::Middle, "the same in the same order");
+                drawing.text("", (middle, bottom + 16.0), Anchor::Middle, "classes in the same order");
             }
         }
         self.key(&mut drawing, &scale, (right, bottom));

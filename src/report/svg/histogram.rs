@@ -6,12 +6,12 @@ use crate::report::text::significant;
 
 const WIDTH: f64 = 640.0;
 const LEFT: f64 = 76.0;
-const RIGHT: f64 = 624.0;
+const RIGHT: f64 = 612.0;
 const TOP: f64 = 34.0;
 const HEIGHT: f64 = 240.0;
 
 /// About so many intervals, at least and at most; between them twice the cube root of the number of values (Rice).
-const BINS: (f64, f64) = (8.0, 40.0);
+const BINS: (f64, f64) = (15.0, 40.0);
 
 /// A figure of many values.
 #[derive(Clone, Debug)]

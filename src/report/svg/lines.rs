@@ -59,7 +59,10 @@ impl LinePlot {
         let x = Axis::of_steps(&steps, LEFT + 8.0, right - 8.0);
         let names_height = match &self.horizontal {
             Horizontal::Steps(_) => 44.0,
-            Horizontal::Names(_) => 96.0,
+            // They are turned, and the longest takes most room.
+            Horizontal::Names(names) => {
+                28.0 + 4.4 * names.iter().map(|name| name.chars().count().min(16)).max().unwrap_or(0) as f64
+            }
         };
         let legend = 16.0 * self.series.len().min(MOST_NAMES) as f64;
         let mut drawing = Drawing::new(WIDTH, (bottom + names_height).max(TOP + legend + 8.0), &self.title);

@@ -20,8 +20,8 @@ svg .name{fill:var(--ink);font-weight:600;font-size:13px}\
 svg .grid{stroke:var(--line);stroke-width:1}\
 svg .mark{fill:none;stroke-width:1.75;stroke-linejoin:round}\
 svg .band{stroke:none;opacity:.18}\
-svg .dot,svg .bar{fill:#0072b2;fill-opacity:.7}\
-svg .dots{fill:none;stroke:#0072b2;stroke-opacity:.6;stroke-width:4;stroke-linecap:round}\
+svg .dot,svg .bar{fill:var(--mark);fill-opacity:.7}\
+svg .dots{fill:none;stroke:var(--mark);stroke-opacity:.6;stroke-width:4;stroke-linecap:round}\
 svg .beside{fill:var(--ink);font-size:11px}\
 svg .limit{stroke:var(--soft);stroke-width:1;stroke-dasharray:3 4}";
 
@@ -50,7 +50,8 @@ fn ramp(share: f64) -> String {
 }
 
 /// The variables of [`STYLE`] in a file of its own: many programs that read SVG know no variables, so it has none.
-const ON_WHITE: [(&str, &str); 3] = [("var(--ink)", "#1f2328"), ("var(--soft)", "#59636e"), ("var(--line)", "#d1d9e0")];
+const ON_WHITE: [(&str, &str); 4] =
+    [("var(--ink)", "#1f2328"), ("var(--soft)", "#59636e"), ("var(--line)", "#d1d9e0"), ("var(--mark)", "#0072b2")];
 
 /// A figure as a file: with its size, its style and a white ground.
 pub(super) fn alone(figure: &str) -> String {

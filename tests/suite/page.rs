@@ -18,7 +18,7 @@ const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits");
 /// What is within a page, and differs in its last digits between machines.
 const RECORDS: [(&str, &str); 2] = [("charset=utf-8,", "\">nckit.csv"), ("id=\"records\">\n", "</script>")];
 
-fn report(filters: &[(&str, &str)], group_by: &[&str], threads: usize) -> Report {
+fn job(filters: &[(&str, &str)], group_by: &[&str]) -> Job {
     let request = Request {
         filters: filters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         group_by: group_by.iter().map(ToString::to_string).collect(),
@@ -28,7 +28,11 @@ fn report(filters: &[(&str, &str)], group_by: &[&str], threads: usize) -> Report
     let head = group_by.contains(&"epoch").then_some(head);
     let extras = Extras { figures: true, ..Extras::default() };
     let selection = Selection::headline().with("nc1_vci");
-    Job { request, head, extras, selection, threads, ..Job::new([format!("{DIGITS}/hive")]) }.run().unwrap()
+    Job { request, head, extras, selection, threads: 2, ..Job::new([format!("{DIGITS}/hive")]) }
+}
+
+fn report(filters: &[(&str, &str)], group_by: &[&str]) -> Report {
+    job(filters, group_by).run().unwrap()
 }
 
 fn page(report: &Report) -> String {
@@ -39,7 +43,7 @@ fn page(report: &Report) -> String {
 
 #[test]
 fn the_page_of_digits_is_the_one_that_is_kept() {
-    let mut page = page(&report(&[("layer", "h3"), ("split", "train")], &["epoch"], 2));
+    let mut page = page(&report(&[("layer", "h3"), ("split", "train")], &["epoch"]));
     for (begin, end) in RECORDS {
         let (before, rest) = page.split_once(begin).unwrap();
         let (_, after) = rest.split_once(end).unwrap();
@@ -51,16 +55,23 @@ fn the_page_of_digits_is_the_one_that_is_kept() {
 
 #[test]
 fn equal_results_are_equal_bytes() {
-    let of = |threads: usize| page(&report(&[("epoch", "9")], &["split"], threads));
+    let of = |threads: usize| page(&Job { threads, ..job(&[("epoch", "9")], &["split"]) }.run().unwrap());
     assert_eq!(of(1), of(5));
 }
 
 #[test]
 fn only_the_last_group_of_a_line_has_figures_of_its_own() {
-    let report = report(&[("layer", "h3")], &["epoch", "split"], 2);
-    let drawn = report.groups.iter().filter(|group| group.measurements.figures.is_some());
-    let keys: Vec<String> = drawn.map(|group| format!("{} {}", group.key[0].1, group.key[1].1)).collect();
-    assert_eq!(keys, ["4000 ood", "4000 test", "4000 train"]);
+    let job = job(&[("layer", "h3")], &["epoch", "split"]);
+    let drawn = |job: Job| -> Vec<String> {
+        let groups = job.run().unwrap().groups.into_iter().filter(|group| group.measurements.figures.is_some());
+        groups.map(|group| format!("{} {}", group.key[0].1, group.key[1].1)).collect()
+    };
+    let last = ["4000 ood", "4000 test", "4000 train"];
+    assert_eq!(drawn(job.clone()), last);
+    // With little memory, groups are read in several batches.
+    let error = Job { memory: 1, ..job.clone() }.run().unwrap_err();
+    let needed: u64 = error.fact("needed").unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert_eq!(drawn(Job { memory: needed + (1 << 19), ..job }), last);
 }
 
 /// Reads pages by the rules of HTML, to which a browser holds nobody, and their figures by those of XML.
@@ -92,7 +103,7 @@ fn pages_are_html_and_figures_are_xml() {
     }
     let place = tempfile::tempdir().unwrap();
     let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
-    let mut odd = report(&[("layer", "h3"), ("split", "train")], &["epoch"], 2);
+    let mut odd = report(&[("layer", "h3"), ("split", "train")], &["epoch"]);
     odd.command = Some("nckit measure '</code><script>&amp;'".to_owned());
     odd.remarks.push("a <b> & \"c\" --> ]]>".to_owned());
     for group in &mut odd.groups {
@@ -101,8 +112,8 @@ fn pages_are_html_and_figures_are_xml() {
     for class in &odd.groups[4].measurements.figures.as_ref().unwrap().classes {
         odd.class_names.insert(class.label.clone(), format!("</title><i>'{}' ]]> \u{8}", class.label));
     }
-    let one = report(&[("layer", "h3"), ("split", "train"), ("epoch", "9")], &[], 2);
-    let many = report(&[("layer", "h3")], &["epoch", "split"], 2);
+    let one = report(&[("layer", "h3"), ("split", "train"), ("epoch", "9")], &[]);
+    let many = report(&[("layer", "h3")], &["epoch", "split"]);
     let mut files = Vec::new();
     for (name, report) in [("odd", &odd), ("one", &one), ("many", &many)] {
         files.push(path(&format!("{name}.html")));

@@ -33,12 +33,13 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}dd{margin:
 th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:top}thead th{vertical-align:bottom}\
 th.left,td.left{text-align:left}td.name{white-space:normal}td small{display:block}.good{color:var(--good)}.bad{color:var(--bad)}\
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,28rem),1fr));gap:.75rem}\
-figure{margin:0;border:1px solid var(--line);border-radius:6px;padding:.5rem;overflow-x:auto}figcaption{color:var(--soft);font-size:.8rem}\
-figure svg{display:block;width:100%;min-width:27rem;max-width:46rem;height:auto}details{margin:.75rem 0}summary{cursor:pointer;font-weight:600}\
+figure{margin:0;border:1px solid var(--line);border-radius:6px;padding:.5rem}figcaption{color:var(--soft);font-size:.8rem}\
+figure svg{display:block;width:100%;max-width:46rem;height:auto}details{margin:.75rem 0}summary{cursor:pointer;font-weight:600}\
 code{overflow-wrap:anywhere;font-size:.85rem}a{color:inherit}\
+@media(max-width:36rem){body{padding:.5rem .5rem 2rem}figure{padding:.25rem}}\
 @media print{:root{--page:#fff;--ink:#000;--soft:#444;--line:#bbb;--good:#060;--bad:#840;--mark:#0072b2}body{padding:0;font-size:10pt}\
-figure,tr{break-inside:avoid}h2{break-after:avoid}.more,details>summary{display:none}.wide{overflow:visible}table{font-size:.6rem}th,td{padding:.2rem .35rem}\
-.figures{grid-template-columns:1fr 1fr}figure svg{min-width:0}}";
+figure,tr{break-inside:avoid}h2,h2+p{break-after:avoid}.more,details>summary{display:none}.wide{overflow:visible}table{font-size:.6rem}th,td{padding:.2rem .35rem}\
+.figures{grid-template-columns:1fr 1fr}}";
 
 /// The page of a report.
 ///

@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn many_cells_are_few_elements_and_miss_none() {
         let count = 40;
-        let values = (0..count * count).map(|at| (at % 41 != 0).then_some((at % 7) as f64)).collect();
+        let values = (0..count * count).map(|at| (at % 41 != 0).then_some((at / 3 % 7) as f64)).collect();
         let map = of(count, values, Columns::Rows).unwrap();
         let cells = map.split("fill=\"").filter_map(|part| part.split(" d=\"").nth(1));
         let runs = cells.flat_map(|path| path.split('M').skip(1)).map(|run| {

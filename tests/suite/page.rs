@@ -69,7 +69,7 @@ fn only_the_last_group_of_a_line_has_figures_of_its_own() {
     let last = ["4000 ood", "4000 test", "4000 train"];
     assert_eq!(drawn(job.clone()), last);
     // With little memory, groups are read in several batches.
-    let error = Job { memory: 1, ..job.clone() }.run().unwrap_err();
+    let error = Job { memory: 1 << 20, ..job.clone() }.run().unwrap_err();
     let needed: u64 = error.fact("needed").unwrap().split(' ').next().unwrap().parse().unwrap();
     assert_eq!(drawn(Job { memory: needed + (1 << 19), ..job }), last);
 }

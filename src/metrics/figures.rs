@@ -124,7 +124,9 @@ impl Leading {
         let mut along = linalg::product(&means.values, vector, means.dim, 1);
         let farthest = along.iter().copied().fold(0.0, |far: f64, x| if x.abs() > far.abs() { x } else { far });
         let unit = if farthest < 0.0 { -means.unit } else { means.unit };
-        along.iter_mut().for_each(|x| *x *= unit);
+        for x in &mut along {
+            *x *= unit;
+        }
         along
     }
 }

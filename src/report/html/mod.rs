@@ -3,6 +3,7 @@
 mod alone;
 mod classes;
 mod figures;
+mod groups;
 mod headline;
 mod page;
 mod spectra;

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::alone::projection_title;
-use super::classes::Classes;
-use super::figures::{self, Figure, Figures};
-use super::{headline, spectra};
+use super::figures::{self, Figures};
+use super::groups::{Room, grid, of_groups};
+use super::headline;
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::Result;
@@ -87,80 +86,6 @@ struct Page {
     text: String,
 }
 
-/// What is left of the bytes for figures.
-struct Room {
-    left: usize,
-    /// What had no room.
-    left_out: Vec<&'static str>,
-}
-
-impl Room {
-    /// The figure if there is room for it.
-    fn fitting(&mut self, what: &'static str, figure: &Figure) -> Option<String> {
-        let element = figure.element();
-        let left = self.left.checked_sub(element.len());
-        self.left = left.unwrap_or(self.left);
-        if left.is_none() && !self.left_out.contains(&what) {
-            self.left_out.push(what);
-        }
-        left.map(|_| element)
-    }
-}
-
-/// The sections of groups that have figures of their own: the spectra of all of them if there are several, and the last
-/// of them class by class.
-fn of_groups(report: &Report, room: &mut Room) -> String {
-    let shown = spectra::groups(report);
-    let Some(&last) = shown.last() else { return String::new() };
-    let several = shown.len() > 1;
-    let mut sentences = vec![spectra::which(report, &shown)];
-    sentences.extend(spectra::missing(&shown));
-    let mut text = String::new();
-    if several {
-        let figures = [("spectra of Σ_W", spectra::within(&shown)), ("spectra of Σ_B", spectra::between(&shown))];
-        let drawn = figures.into_iter().filter_map(|(what, figure)| room.fitting(what, &figure?));
-        let drawn = grid(&drawn.collect::<Vec<_>>());
-        text = format!("<h2>Spectra</h2>\n{}{drawn}", paragraph(&sentences));
-        sentences = vec!["This group is the last of those above.".to_owned()];
-    }
-    let name = figures::name(last.group, None);
-    let of = if name.is_empty() { String::new() } else { format!(": {}", markup(&name)) };
-    text += &format!("<h2>Class by class{of}</h2>\n");
-    let classes = Classes::of(report, last);
-    if last.data.classes.len() < 2 {
-        sentences.push("There is one class, and nothing to compare it with.".to_owned());
-        return text + &paragraph(&sentences);
-    }
-    sentences.insert(0, classes.sentence());
-    text += &paragraph(&sentences);
-    let figures = [
-        ("variances of classes", classes.variance()),
-        ("distances of class means", classes.distance()),
-        ("cosines between class means", classes.cosines()),
-        ("the projection of class means", classes.projection(&projection_title(&name))),
-        ("the histogram of cosines", classes.histogram()),
-        ("the spectra of one group", spectra::both(last)),
-    ];
-    let drawn = figures.into_iter().filter_map(|(what, figure)| room.fitting(what, &figure?));
-    text += &grid(&drawn.collect::<Vec<_>>());
-    text += &classes.worst_pairs();
-    let others = shown[..shown.len() - 1].iter().filter_map(|&of| {
-        let title = projection_title(&figures::name(of.group, None));
-        room.fitting("projections of class means", &Classes::of(report, of).projection(&title)?)
-    });
-    let others: Vec<String> = others.collect();
-    if !others.is_empty() {
-        text += &format!("<h2>Class means of the other groups</h2>\n{}", grid(&others));
-    }
-    text
-}
-
-/// Sentences, those that are empty left out; nothing if all are.
-fn paragraph(sentences: &[String]) -> String {
-    let text: Vec<&str> = sentences.iter().map(String::as_str).filter(|sentence| !sentence.is_empty()).collect();
-    if text.is_empty() { String::new() } else { format!("<p>{}</p>\n", markup(&text.join(" "))) }
-}
-
 impl Page {
     fn push(&mut self, text: &str) {
         self.text += text;
@@ -209,12 +134,12 @@ impl Page {
         let (shown, others): (Vec<&Card>, Vec<&Card>) =
             cards.into_iter().partition(|card| HEADLINE.contains(&card.key));
         let figures = Figures::of(report);
-        let mut room = Room { left: MOST_FIGURES, left_out: Vec::new() };
+        let mut room = Room::new(MOST_FIGURES);
         if let Some(figures) = &figures {
             self.section(&format!("Over {}", figures.axis_name()));
             let plots: Vec<String> =
                 shown.iter().filter_map(|card| figures.lines(card)).map(|figure| figure.element()).collect();
-            room.left = room.left.saturating_sub(plots.iter().map(String::len).sum());
+            room.take(plots.iter().map(String::len).sum());
             self.push(&grid(&plots));
         }
         // They are few, and drawn whatever else there is room for.
@@ -235,8 +160,10 @@ impl Page {
                 let drawn: Vec<String> =
                     of_family.filter_map(|card| room.fitting(card.key, &figures.lines(card)?)).collect();
                 if !drawn.is_empty() {
-                    more += &format!(
-                        "<details><summary>More of {}: {}</summary>\n{}</details>\n",
+                    // Writing to a string cannot fail.
+                    let _ = writeln!(
+                        more,
+                        "<details><summary>More of {}: {}</summary>\n{}</details>",
                         family.name(),
                         family.text(),
                         grid(&drawn)
@@ -250,8 +177,8 @@ impl Page {
                 self.push(&format!("{more}</div>\n"));
             }
         }
-        if !room.left_out.is_empty() {
-            let text = format!("Left out, so that the page stays small: figures of {}.", room.left_out.join(", "));
+        if !room.left_out().is_empty() {
+            let text = format!("Left out, so that the page stays small: figures of {}.", room.left_out().join(", "));
             self.push(&format!("<p class=\"soft\">{}</p>\n", markup(&text)));
         }
     }
@@ -347,11 +274,6 @@ fn accuracy(report: &Report) -> String {
             )
         }
     }
-}
-
-/// Figures beside and below each other.
-fn grid(figures: &[String]) -> String {
-    if figures.is_empty() { String::new() } else { format!("<div class=\"figures\">\n{}</div>\n", figures.concat()) }
 }
 
 /// A text in a URL.

@@ -78,6 +78,8 @@ pub use dtype::Dtype;
 #[cfg(feature = "cli")]
 pub(crate) use escape::commands_terminal;
 pub(crate) use escape::escaped;
+#[cfg(feature = "sql")]
+pub(crate) use head::LEAST_SQUARES;
 pub use head::{ClassNames, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
 pub use labels::{LabelCounts, LabelsSeen};
 pub use opened::{Archive, ColumnChoice};

@@ -181,7 +181,8 @@ pub(super) struct Measure {
 #[derive(Debug, ClapArgs)]
 pub(super) struct Further {
     /// The classifier: Parquet, .safetensors[:KEY], .pt[:KEY], or weight.npy[,bias.npy]; `{epoch}` becomes the group's epoch as its
-    /// path writes it, `{epoch:03}` pads it to three digits
+    /// path writes it, `{epoch:03}` pads it to three digits. `lstsq[:λ]`: no file, but the least-squares classifier of each
+    /// group itself [default λ: 0.025]
     #[arg(long, value_name = "FILE[:KEY]", help_heading = "Classifier and further rows")]
     pub(super) head: Option<String>,
     /// Where a head without a column `class` has the row of a class: at its `label`, `one-based` (its label − 1), by the

@@ -10,6 +10,7 @@ mod geometry;
 mod gnc2;
 mod hug;
 mod imbalance;
+mod least_squares;
 mod measure;
 mod mse;
 mod nc1;
@@ -30,6 +31,7 @@ pub use catalogue::{
     Card, Direction, Family, Need, Paper, Remark, ValueRange, card, cards, common_flags, flags, group_flags, papers,
     reasons,
 };
+pub use least_squares::least_squares;
 pub use measure::{ROUNDED, measure};
 pub use nc4::of_decisions;
 pub use nc5::neco_projection;
@@ -118,6 +120,13 @@ impl Measurements {
     /// The metric with this key, if it was selected.
     pub fn metric(&self, key: &str) -> Option<&Measured> {
         self.metrics.iter().find(|metric| metric.key == key)
+    }
+
+    /// Puts the reason why there is no classifier, where that is known, in the place of `no_head`.
+    pub(crate) fn explain(&mut self, headless: Option<&'static str>) {
+        for metric in self.metrics.iter_mut().filter(|metric| metric.reason == Some("no_head")) {
+            metric.reason = headless.or(metric.reason);
+        }
     }
 
     /// The number of the metric with this key, if it was selected and has one.

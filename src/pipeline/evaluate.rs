@@ -142,6 +142,8 @@ impl Evaluation {
             needs.neco |= ood.is_some() && (job.head.is_some() || !job.options.neco_max_logit);
             needs.scatter |= needs.neco;
         }
+        // The least-squares classifier stands on the scatter.
+        needs.scatter |= job.head.as_ref().is_some_and(|head| head.least_squares().is_some());
         needs.directional &= own;
         needs.hug_intra &= own;
         let threads = job.threads.max(1);
@@ -307,12 +309,20 @@ impl Evaluation {
         // A group without rows needs no second pass.
         let has_rows = |group: &GroupEvidence| group.statistics.classes() > 0;
         let (mut groups, empty): (Vec<GroupEvidence>, Vec<GroupEvidence>) = groups.into_iter().partition(has_rows);
-        for group in &mut groups {
+        for group in &groups {
             self.naming().check_names(&group.statistics.labels).map_err(|error| self.locate(error, &group.key))?;
-            match self.heads.as_ref().map(|heads| heads.of(&group.key, &group.statistics)).transpose()? {
-                Some(Ok(head)) => group.head = Some(head),
-                Some(Err(reason)) => group.headless = Some(reason),
-                None => {}
+        }
+        if let Some(heads) = &self.heads {
+            let head = |group: &GroupEvidence| heads.of(&group.key, &group.statistics);
+            // A file is read once where groups come one after the other; what is made of states is made at once.
+            let made: Vec<Result<Result<Head, &'static str>>> =
+                if heads.are_own() { groups.par_iter().map(head).collect() } else { groups.iter().map(head).collect() };
+            for (group, head) in groups.iter_mut().zip(made) {
+                match head? {
+                    Ok(head) => group.head = Some(head),
+                    Err("no_scatter") if group.dropped_classes > 0 => group.headless = Some("filter_after_pooling"),
+                    Err(reason) => group.headless = Some(reason),
+                }
             }
         }
         self.second_pass(own, &mut groups, watch, score)?;
@@ -341,9 +351,7 @@ impl Evaluation {
         };
         let mut measurements = measure(&evidence, &self.job.options, &self.job.selection, self.job.extras)
             .map_err(|error| self.locate(error, &group.key))?;
-        for metric in measurements.metrics.iter_mut().filter(|metric| metric.reason == Some("no_head")) {
-            metric.reason = group.headless.or(metric.reason);
-        }
+        measurements.explain(group.headless);
         // Of no row nothing is known, whatever the rows that were left out were like.
         let has_rows = group.statistics.classes() > 0;
         Ok(GroupReport {

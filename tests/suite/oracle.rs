@@ -139,7 +139,7 @@ const FAMILIES: usize = 60;
 fn families_of(name: &str, truth: &Truth, found: &Statistics, chunks: &[Rows]) -> Vec<(&'static str, Verdict)> {
     let weights: Vec<f64> =
         (0..found.classes() * found.dim).map(|at| ((at * at * 7 + at) % 31) as f64 - 15.0).collect();
-    let head = Head { weights, bias: None };
+    let head = Head { weights, bias: None, errors: Vec::new() };
     let significand_bits = bits_of(chunks);
     let evidence = Evidence { head: Some(&head), ..Evidence::new(found, significand_bits) };
     let words = ["spectrum", "separation", "imbalance", "transfer"].map(ToString::to_string);

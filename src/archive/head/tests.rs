@@ -110,7 +110,7 @@ fn whole(path: &HeadPath) -> Head {
 }
 
 fn expected() -> Head {
-    Head { weights: WEIGHTS.to_vec(), bias: Some(BIAS.to_vec()) }
+    Head { weights: WEIGHTS.to_vec(), bias: Some(BIAS.to_vec()), errors: Vec::new() }
 }
 
 fn refused(path: &HeadPath, transposed: bool) -> Error {
@@ -162,7 +162,7 @@ fn one_head_is_the_same_in_every_form() {
 #[test]
 fn rows_are_chosen_by_class() {
     let dir = TempDir::new().unwrap();
-    let last = Head { weights: vec![1.0, -2.0, -0.25, 8.0], bias: None };
+    let last = Head { weights: vec![1.0, -2.0, -0.25, 8.0], bias: None, errors: Vec::new() };
     // Rows stand in another order than labels.
     let weights = || fixed(&[-0.25, 8.0, 0.5, 4.0, 1.0, -2.0], 2);
     let columns: [(ArrayRef, Vec<Label>); 5] = [

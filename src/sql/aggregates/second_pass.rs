@@ -257,7 +257,9 @@ impl SecondPassGroups {
         let (statistics, _) = evaluate::statistics(&summary, settings)?;
         let place = head.map(head::decode).transpose()?.flatten().and_then(|mut places| places.pop().flatten());
         let stored = place.map(|place| Library::default().read(&place)).transpose()?;
-        let classifier = stored.map(|head| head::for_classes(&head, &statistics, settings)).transpose()?;
+        let classifier = stored.map(|head| head.of(&statistics, settings)).transpose()?.transpose();
+        let classifier = classifier
+            .map_err(|reason| Error::data("the state has no least-squares classifier").with("reason", reason))?;
         let projection = if self.function.takes_ood() {
             let reason = |reason| Error::data("NECO's subspace cannot be made of the state").with("reason", reason);
             Some(neco_projection(&statistics, &settings.options).map_err(reason)?)

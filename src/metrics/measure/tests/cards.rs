@@ -91,7 +91,7 @@ fn some_heads(statistics: &Statistics) -> Vec<Option<Head>> {
     let (dim, classes) = (statistics.dim, statistics.classes());
     let head = |bias: Option<f64>, weight: &dyn Fn(usize, usize) -> f64| {
         let weights = (0..classes * dim).map(|at| weight(at / dim, at % dim)).collect();
-        Some(Head { weights, bias: bias.map(|bias| vec![bias; classes]) })
+        Some(Head { weights, bias: bias.map(|bias| vec![bias; classes]), errors: Vec::new() })
     };
     let unit = |holds: bool| f64::from(u8::from(holds));
     vec![

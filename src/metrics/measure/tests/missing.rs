@@ -80,7 +80,7 @@ fn without_the_scatter_what_needs_none_is_made() {
 #[test]
 fn one_class_has_no_between() {
     let statistics = statistics(2, &[1.0, 2.0, 2.0, 2.0, 3.0, 5.0], &[0, 0, 0]);
-    let head = Head { weights: vec![1.0, -1.0], bias: None };
+    let head = Head { weights: vec![1.0, -1.0], bias: None, errors: Vec::new() };
     let findings = golden_findings();
     let evidence = Evidence {
         head: Some(&head),
@@ -108,9 +108,9 @@ fn shapes_that_do_not_fit_are_refused() {
     let refused = |evidence: &Evidence<'_>| {
         measure(evidence, &Options::default(), &Selection::default(), Extras::default()).unwrap_err().kind()
     };
-    let head = Head { weights: vec![0.0; 9], bias: None };
+    let head = Head { weights: vec![0.0; 9], bias: None, errors: Vec::new() };
     assert_eq!(refused(&Evidence { head: Some(&head), ..bare(&statistics) }), ErrorKind::Data);
-    let head = Head { weights: vec![0.0; 12], bias: Some(vec![0.0; 3]) };
+    let head = Head { weights: vec![0.0; 12], bias: Some(vec![0.0; 3]), errors: Vec::new() };
     assert_eq!(refused(&Evidence { head: Some(&head), ..bare(&statistics) }), ErrorKind::Data);
     assert_eq!(refused(&Evidence { ood_mean: Some(&[0.0; 2]), ..bare(&statistics) }), ErrorKind::Data);
 }

@@ -35,6 +35,7 @@ mod many;
 mod names;
 mod natural;
 mod nested;
+mod normalise;
 mod npy;
 mod open_files;
 mod opened;
@@ -82,6 +83,8 @@ pub(crate) use escape::escaped;
 pub(crate) use head::LEAST_SQUARES;
 pub use head::{ClassNames, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
 pub use labels::{LabelCounts, LabelsSeen};
+#[cfg(feature = "sql")]
+pub(crate) use normalise::to_unit_length;
 pub use opened::{Archive, ColumnChoice};
 pub use passed::Passed;
 #[cfg(feature = "sql")]

@@ -65,12 +65,22 @@ pub struct Evidence<'a> {
     pub ood_mean: Option<&'a [f64]>,
     /// Classes that were left out before the scatter was pooled.
     pub dropped_classes: u64,
+    /// Whether rows were divided by their length.
+    pub normalized: bool,
 }
 
 impl<'a> Evidence<'a> {
     /// Statistics alone: no classifier, no second pass, no out-of-distribution rows, and no class left out.
     pub fn new(statistics: &'a Statistics, significand_bits: u32) -> Self {
-        Self { statistics, significand_bits, head: None, findings: None, ood_mean: None, dropped_classes: 0 }
+        Self {
+            statistics,
+            significand_bits,
+            head: None,
+            findings: None,
+            ood_mean: None,
+            dropped_classes: 0,
+            normalized: false,
+        }
     }
 }
 

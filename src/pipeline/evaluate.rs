@@ -348,6 +348,7 @@ impl Evaluation {
             findings: group.second_pass.as_ref(),
             ood_mean,
             dropped_classes: group.dropped_classes,
+            normalized: self.job.request.normalize,
         };
         let mut measurements = measure(&evidence, &self.job.options, &self.job.selection, self.job.extras)
             .map_err(|error| self.locate(error, &group.key))?;

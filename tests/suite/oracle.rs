@@ -97,6 +97,7 @@ fn metrics(name: &str, truth: &Truth, found: &Statistics, chunks: &[Rows]) -> Wo
         findings: None,
         ood_mean: None,
         dropped_classes: 0,
+        normalized: false,
     };
     // At thousands of dimensions the eigenvectors of VCI alone take a minute.
     let keys = ["nc1_pinv", "nc1_trace_ratio", "nc1_cdnv", "nc1_vci"].map(ToString::to_string);

@@ -411,6 +411,25 @@ fn a_path_is_filled_from_the_group() {
 }
 
 #[test]
+fn the_head_of_a_state_itself_is_no_file() {
+    let lambda = |text: &str| HeadSource::parse(text).map(|source| source.least_squares());
+    for (text, expected) in
+        [("lstsq", Some(0.025)), ("lstsq:0.5", Some(0.5)), ("lstsq:0", Some(0.0)), ("./lstsq", None)]
+    {
+        assert_eq!(lambda(text).unwrap(), expected, "{text}");
+    }
+    assert_eq!((lambda("lstsq.npy").unwrap(), lambda("./lstsq:1.npy").unwrap()), (None, None));
+    let source = HeadSource::parse("lstsq").unwrap();
+    assert_eq!((source.to_string(), source.keys()), ("lstsq:0.025".to_owned(), Vec::new()));
+    assert_eq!(source.fill(&[], &Spellings::default()).unwrap_err().kind(), ErrorKind::Usage);
+    for text in ["lstsq:", "lstsq:-1", "lstsq:nan", "lstsq:inf", "lstsq:fc.npy"] {
+        let error = lambda(text).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
+        assert!(error.advice().unwrap().contains(&format!("./{text}")), "{text}");
+    }
+}
+
+#[test]
 fn a_file_with_colons_and_commas_is_a_file() {
     let dir = TempDir::new().unwrap();
     for name in ["a.safetensors:fc", "w.npy,b.npy"] {

@@ -253,6 +253,11 @@ impl SecondPassGroups {
         let Some(summary) = States::of(state)?.get(0)?.filter(|summary| summary.class_sums().rows() > 0) else {
             return Ok(None);
         };
+        if summary.normalized != settings.normalize {
+            let (is, set) = if summary.normalized { ("at length 1", "true") } else { ("as they are", "false") };
+            return Err(Error::usage(format!("the state is of rows {is}, unlike the rows beside it"))
+                .help(format!("SET nc.normalize = {set}")));
+        }
         let held = self.function.budget.hold(summary.bytes(), settings.memory)?;
         let (statistics, _) = evaluate::statistics(&summary, settings)?;
         let place = head.map(head::decode).transpose()?.flatten().and_then(|mut places| places.pop().flatten());
@@ -319,6 +324,7 @@ impl SecondPassGroups {
             findings: Some(&findings),
             ood_mean: None,
             dropped_classes: 0,
+            normalized: self.function.settings.normalize,
         };
         let selection = Selection::parse(&[key.to_owned()])?;
         let made = measure(&evidence, &self.function.settings.options, &selection, Extras::default())?;

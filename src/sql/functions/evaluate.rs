@@ -87,6 +87,9 @@ pub(in crate::sql) fn measurements(
         reason => reason,
     });
     let head = head.and_then(std::result::Result::ok);
+    if ood.is_some_and(|ood| ood.normalized != summary.normalized) {
+        return Err(Error::data("one state is of rows at length 1, and that of out-of-distribution rows is not"));
+    }
     let ood = ood.map(|ood| ood.state.statistics()).transpose()?;
     let ood_mean = ood.map(|ood| match settings.options.ood_mean {
         OodMean::Classes => ood.mean_of_means(),
@@ -99,6 +102,7 @@ pub(in crate::sql) fn measurements(
         findings: None,
         ood_mean: ood_mean.as_deref(),
         dropped_classes,
+        normalized: summary.normalized,
     };
     let selection: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
     let mut made = measure(&evidence, &settings.options, &Selection::parse(&selection)?, extras)?;

@@ -305,6 +305,33 @@ impl Truth {
         Some(Mse { nc1: half * nc1.value(), nc23: half * nc23.value() / k, perp: half * perp.value() })
     }
 
+    /// The least-squares classifier of rows with an intercept, `λ` in units of the mean variance; `None` where it takes too
+    /// long, or has no value.
+    ///
+    /// `w_k = (Σ_T + λ tr(Σ_T)/D)⁻¹ (n_k/N) (μ_k − μ)`, `b_k = n_k/N − w_k · μ`
+    pub(crate) fn least_squares(&self, lambda: f64) -> Option<Head> {
+        let dim = self.dim();
+        let (mean, mut targets) = (self.centre(&self.counts), self.centred(&self.counts));
+        let share = |class: usize| Double::from(self.counts[class]).over(self.rows());
+        let mut between = targets.clone();
+        for (class, (target, row)) in targets.chunks_mut(dim).zip(between.chunks_mut(dim)).enumerate() {
+            let (share, root) = (share(class), share(class).sqrt());
+            target.iter_mut().for_each(|x| *x = *x * share);
+            row.iter_mut().for_each(|x| *x = *x * root);
+        }
+        let mut system = self.within()?.to_vec();
+        add_gram(&mut system, &between, dim);
+        let mut trace = Double::default();
+        (0..dim).for_each(|j| trace += system[j * dim + j]);
+        let ridge = Double::from(lambda) * trace.over(dim as f64);
+        (0..dim).for_each(|j| system[j * dim + j] += ridge);
+        let factor = cholesky(&system, dim)?;
+        let weights: Vec<Vec<Double>> = targets.chunks(dim).map(|target| solve(&factor, target)).collect();
+        let bias = weights.iter().enumerate().map(|(class, row)| (share(class) - dot(row, &mean)).value()).collect();
+        let weights = weights.concat().into_iter().map(Double::value).collect();
+        Some(Head { weights, bias: Some(bias), errors: Vec::new() })
+    }
+
     /// NECO's scores `‖P_q z‖ / ‖z‖` of rows: those of the classes, and others. Nothing if 90 % of the variance takes all
     /// directions in which rows vary, for then every score is 1; an error if there is no decomposition.
     pub(crate) fn neco(&self, inside: &[f64], outside: &[f64]) -> nckit::error::Result<Option<(Vec<f64>, Vec<f64>)>> {

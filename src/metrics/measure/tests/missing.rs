@@ -94,6 +94,7 @@ fn one_class_has_no_between() {
         let of_rows = metric.key.starts_with("spectrum_") && !metric.key.ends_with("_between");
         let expected = match metric.key {
             "spectrum_alpha_req" => Some("short_spectrum"),
+            "spectrum_pair_cosine" => Some("not_normalized"),
             "separation_alignment" => None,
             key => (!alone.contains(&key) && !of_rows).then_some("single_class"),
         };

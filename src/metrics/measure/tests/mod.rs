@@ -20,7 +20,7 @@ fn everything() -> Selection {
 }
 
 fn bare(statistics: &Statistics) -> Evidence<'_> {
-    Evidence { statistics, significand_bits: 53, head: None, findings: None, ood_mean: None, dropped_classes: 0 }
+    Evidence::new(statistics, 53)
 }
 
 fn run(evidence: &Evidence<'_>, options: &Options, words: &[&str]) -> Measurements {

@@ -182,8 +182,8 @@ mod tests {
         let narrow = least_squares(&golden(), 0.0).unwrap();
         for (wide, narrow) in head.weights.chunks(5).zip(narrow.weights.chunks(3)) {
             // The least norm shares the weight of the first dimension.
-            assert_close(wide[0], narrow[0] / 2.0, 1e-6);
-            assert_close(wide[3], narrow[0] / 2.0, 1e-6);
+            assert_close(wide[0], narrow[0] / 2.0, 1e-3);
+            assert_close(wide[3], narrow[0] / 2.0, 1e-3);
             assert_eq!(wide[4], 0.0);
         }
         // What is as small as rounding of rows counts as none.

@@ -11,6 +11,7 @@ mod gnc2;
 mod hug;
 mod imbalance;
 mod least_squares;
+mod mahalanobis;
 mod measure;
 mod mse;
 mod nc1;
@@ -32,6 +33,7 @@ pub use catalogue::{
     reasons,
 };
 pub use least_squares::least_squares;
+pub use mahalanobis::mahalanobis;
 pub use measure::{ROUNDED, measure};
 pub use nc4::of_decisions;
 pub use nc5::neco_projection;
@@ -107,6 +109,10 @@ pub struct Needs {
     pub hug_intra: bool,
     /// NECO scores, over the rows that are decided and the out-of-distribution rows.
     pub neco: bool,
+    /// Mahalanobis scores, over the same rows.
+    pub mahalanobis: bool,
+    /// The decisions of linear discriminant analysis, over the rows that are decided.
+    pub lda: bool,
 }
 
 /// The metrics of a group, and what was asked for besides.

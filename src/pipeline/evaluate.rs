@@ -174,7 +174,17 @@ impl Evaluation {
 
     /// Whether some metric needs to see rows beside means or classifier.
     pub(super) fn reads_again(&self) -> bool {
-        self.reads_own() || self.needs.decisions || self.needs.neco
+        self.reads_own() || self.judges()
+    }
+
+    /// Whether rows are decided, or scored beside out-of-distribution rows.
+    pub(super) fn judges(&self) -> bool {
+        self.needs.decisions || self.needs.lda || self.scores_ood()
+    }
+
+    /// Whether out-of-distribution rows are read again, to be scored.
+    pub(super) fn scores_ood(&self) -> bool {
+        self.needs.neco || self.needs.mahalanobis
     }
 
     /// Whether some metric needs to see a group's own rows again, whatever the decisions are made on.
@@ -201,9 +211,9 @@ impl Evaluation {
 
     /// Bytes of further rows, as stored, over all passes.
     pub(super) fn bytes(&self) -> u64 {
-        let judged = self.needs.decisions || self.needs.neco;
+        let judged = self.judges();
         let decisions = self.decisions.as_ref().filter(|_| judged).map_or(0, |rows| bytes(&rows.archive));
-        let ood = self.ood.as_ref().map_or(0, |rows| bytes(&rows.archive) * (1 + u64::from(self.needs.neco)));
+        let ood = self.ood.as_ref().map_or(0, |rows| bytes(&rows.archive) * (1 + u64::from(self.scores_ood())));
         decisions + ood
     }
 

@@ -259,6 +259,7 @@ fn means_within_their_noise_are_one() {
             directional: Some(2),
             hug_intra: false,
             projection: None,
+            mahalanobis: None,
             max_logit: false,
         };
         let pass = SecondPass::new(&questions).unwrap();

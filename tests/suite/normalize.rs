@@ -27,12 +27,14 @@ const KEYS: [&str; 6] = [
 
 /// Rows of three classes, whose lengths go over six powers of ten.
 fn table() -> Table {
-    let (mut random, dim) = (Random::new(7), 5);
+    let (mut random, dim) = (Random::new(7), 5_usize);
     let labels: Vec<i64> = (0..400).map(|_| random.below(3) as i64).collect();
     let mut values = Vec::new();
     for &label in &labels {
         let scale = 10_f32.powi(random.below(7) as i32 - 3);
-        values.extend((0..dim).map(|j| scale * (random.normal() as f32 * 0.3 + if j == label { 1.0 } else { 0.2 })));
+        values.extend(
+            (0..dim).map(|j| scale * (random.normal() as f32 * 0.3 + if j as i64 == label { 1.0 } else { 0.2 })),
+        );
     }
     Table { dim, values, labels }
 }
@@ -209,7 +211,9 @@ fn further_rows_are_at_length_one() {
         assert!((one - other).abs() < 1e-6, "{key}: {one} {other}");
     }
     place.succeed(&["accumulate", "rows.parquet", "--normalize", "-o", "unit.ncst", "-q"]);
-    let further = ["--metrics=ncc_accuracy,nc5_ortho_dev", "--decisions=scaled.parquet", "--ood=scaled.parquet"];
+    let metrics =
+        "--metrics=ncc_accuracy,nc5_ortho_dev,lda_accuracy,nc5_mahalanobis_auroc,nc5_relative_mahalanobis_fpr95";
+    let further = [metrics, "--decisions=scaled.parquet", "--ood=scaled.parquet"];
     let finished = place.json(&[&["finish", "unit.ncst"], &further[..]].concat());
     let measured = place.json(&[&["measure", "rows.parquet", "--normalize"], &further[..]].concat());
     assert_eq!(finished["groups"][0]["metrics"], measured["groups"][0]["metrics"]);

@@ -46,6 +46,7 @@ fn spec<'a>(statistics: &'a Statistics, head: Option<&'a Head>) -> SecondPassSpe
         directional: Some(1),
         hug_intra: head.is_some(),
         projection: None,
+        mahalanobis: None,
         max_logit: false,
     }
 }

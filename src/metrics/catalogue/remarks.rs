@@ -65,7 +65,7 @@ static FLAGS: &[Remark] = remarks! {
     ill_conditioned: "the number is above 10 because the mean in its denominator is near 0";
     random_baseline: "the floor is that of directions at random, since `K > D + 1` admits no simplex";
     no_bias: "the classifier has no bias, which counts as 0";
-    ties: "some rows have two nearest class means";
+    ties: "some rows have two nearest class means, as far as rounding lets tell";
     unseen_classes: "rows of classes without a mean were not decided";
     unbalanced: "the classes have unequal sizes, so that the parts do not sum to the loss";
 };

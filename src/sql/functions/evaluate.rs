@@ -36,7 +36,7 @@ impl MetricInput {
         let needs = |need| card.needs.contains(&need);
         if needs(Need::Decisions) {
             Self::Decisions
-        } else if needs(Need::Directional) || needs(Need::HugIntra) || needs(Need::Neco) {
+        } else if [Need::Directional, Need::HugIntra, Need::Neco, Need::Mahalanobis, Need::Lda].into_iter().any(needs) {
             Self::Rows
         } else if needs(Need::OodMean) {
             Self::StateAndOod

@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 
 use judge::{Verdict, judge};
 use nckit::kernels::Workspace;
-use nckit::metrics::{Evidence, Extras, Measurements, Need, Selection, cards, least_squares, measure, neco_projection};
+use nckit::metrics::{
+    Evidence, Extras, Measurements, Need, Selection, cards, least_squares, mahalanobis, measure, neco_projection,
+};
 use nckit::state::{Head, Merge, Role, Scatter, SecondPass, SecondPassSpec, SecondPassState, Shifts, Statistics};
 use sets::{Set, Size};
 use table::Table;
@@ -66,6 +68,7 @@ fn found(set: &Set, truth: &Truth, head: &Head, outside: &Truth, old: bool) -> O
     let statistics = if old { aged(statistics) } else { statistics };
     assert_eq!(statistics.labels, truth.labels, "{}", set.name);
     let projection = neco_projection(&statistics, &set.options).ok();
+    let metric = mahalanobis(&statistics, true).ok();
     let rows = looks_at_rows(truth);
     let questions = SecondPassSpec {
         statistics: &statistics,
@@ -75,6 +78,7 @@ fn found(set: &Set, truth: &Truth, head: &Head, outside: &Truth, old: bool) -> O
         directional: Some(2),
         hug_intra: true,
         projection: projection.as_ref(),
+        mahalanobis: metric.as_ref(),
         max_logit: false,
     };
     let findings = rows.then(|| {
@@ -140,6 +144,7 @@ fn truth_of(set: &Set, truth: &Truth, head: &Head, outside: &Truth) -> BTreeMap<
     let shift = if options.ood_centred { centre } else { vec![Double::default(); dim] };
     let shifted = |x: &[Double]| x.iter().enumerate().map(|(at, &x)| x - shift[at % dim]).collect::<Vec<_>>();
     let ood = shifted(&outside.centre(&outside.equal_weights()));
+    all.insert("nc0_row_sum", rows.row_sum().filter(|_| two));
     // Rows are as they are: none has length 1.
     all.insert("spectrum_pair_cosine", None);
     all.insert("nc5_ortho_dev", ortho_dev(&shifted(&truth.means), &ood));
@@ -211,8 +216,21 @@ fn of_rows(
         all.extend(truth.decisions(rows, classes, head).into_iter().map(|(key, value)| (key, Some(value))));
         all.insert("nc1_cdnv_directional", Some(truth.directional(classes)));
     }
-    all.insert("hug_intra", Some(hug_intra(rows, classes, head, truth.dim())));
     let others: Vec<f64> = (0..set.outside.len()).flat_map(|i| set.outside.row(i)).collect();
+    if let Some([near, relative]) = truth.mahalanobis(rows, &others) {
+        if truth.labels.len() > 1 {
+            let right = near.nearest.iter().zip(classes).filter(|(a, b)| a == b).count();
+            all.insert("lda_accuracy", Some(right as f64 / classes.len() as f64));
+        }
+        for (scores, keys) in [
+            (near, ["nc5_mahalanobis_auroc", "nc5_mahalanobis_fpr95"]),
+            (relative, ["nc5_relative_mahalanobis_auroc", "nc5_relative_mahalanobis_fpr95"]),
+        ] {
+            let (auroc, fpr95) = separation(&scores.inside, &scores.outside);
+            all.extend([(keys[0], Some(auroc)), (keys[1], Some(fpr95))]);
+        }
+    }
+    all.insert("hug_intra", Some(hug_intra(rows, classes, head, truth.dim())));
     if let Ok(scores) = truth.neco(rows, &others) {
         let scores = scores.map(|(inside, outside)| separation(&inside, &outside));
         all.insert("nc5_neco_auroc", scores.map(|(auroc, _)| auroc));

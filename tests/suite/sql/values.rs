@@ -211,6 +211,13 @@ fn a_head_of_the_state_itself() {
     );
 }
 
+const SCORED: [&str; 4] = [
+    "nc5_mahalanobis_auroc",
+    "nc5_mahalanobis_fpr95",
+    "nc5_relative_mahalanobis_auroc",
+    "nc5_relative_mahalanobis_fpr95",
+];
+
 #[test]
 fn out_of_distribution_rows() {
     let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|&(key, value)| (key.into(), value.into())).collect();
@@ -224,7 +231,7 @@ fn out_of_distribution_rows() {
         head: Some(HeadSource::parse(&data("classifier/epoch={epoch}/classifier.parquet")).unwrap()),
         decisions: Some(rows("test")),
         ood: Some(rows("ood")),
-        ..plain_job(vec![data("hive")], request, &["nc5"])
+        ..plain_job(vec![data("hive")], request, &["nc5", SCORED[0], SCORED[1], SCORED[2], SCORED[3], "lda_accuracy"])
     };
     let expected = job.run().unwrap();
     let state = |split: &str| {
@@ -239,10 +246,23 @@ fn out_of_distribution_rows() {
         state("train"),
         state("train")
     );
+    let scored: Vec<String> =
+        SCORED.iter().map(|key| format!("{key}(feature, label, {}, split = 'ood')", state("train"))).collect();
+    let scored = format!(
+        "SELECT {}, lda_accuracy(feature, label, {}) FILTER (WHERE split = 'test') FROM features WHERE epoch = 53 AND layer = 'h3' AND split <> 'train'",
+        scored.join(", "),
+        state("train")
+    );
     for partitions in [1, 7] {
         let found = query(&session(partitions, 100), &sql);
         for (at, key) in ["nc5_ortho_dev", "nc5_neco_auroc", "nc5_neco_fpr95"].into_iter().enumerate() {
             assert_eq!(Some(number(&found, at)), expected.groups[0].metric(key).unwrap().value, "{key}");
+        }
+        let found = query(&session(partitions, 100), &scored);
+        for (at, key) in SCORED.into_iter().chain(["lda_accuracy"]).enumerate() {
+            let expected = expected.groups[0].metric(key).unwrap().value;
+            assert!(expected.is_some_and(|value| value > 0.0), "{key}: {expected:?}");
+            assert_eq!(Some(number(&found, at)), expected, "{key}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::shapes::simplex;
 use super::*;
+use crate::state::LdaDecisions;
 
 /// Rows, and a label for each.
 fn made(dim: usize, rows: &[f64], labels: &[u32]) -> Statistics {
@@ -122,6 +123,8 @@ fn some_findings(dim: usize) -> Vec<(Option<SecondPassResult>, Option<Vec<f64>>)
         }),
         directional_degenerate_pairs: 1,
         hug_zero_rows: 3,
+        lda: Some(LdaDecisions { rows: 18, right: 17, unsure: 1 }),
+        mahalanobis_directions_dropped: 1,
         ..golden.clone()
     };
     let nothing = SecondPassResult { directional_degenerate_pairs: 1, hug_zero_rows: 3, ..SecondPassResult::default() };
@@ -177,6 +180,10 @@ fn all_measurements(mut see: impl FnMut(&Measured)) {
             // Nearest means alone are decided for those who name their accuracy.
             look(&evidence, &Options::default(), &select(&["ncc_accuracy"]));
         }
+    }
+    for rows in [&[1.0, 0.0][..], &[1.0, 0.0, 0.0, 1.0, -1.0, 0.0]] {
+        let of_length_one = made(2, rows, &vec![0; rows.len() / 2]);
+        look(&Evidence { normalized: true, ..bare(&of_length_one) }, &Options::default(), &everything());
     }
 }
 

@@ -15,6 +15,7 @@ fn what_lacks_an_input_says_which() {
             _ if metric.key.ends_with("_weights") => Some("no_head"),
             ("nc5", _) => Some("no_ood"),
             (_, "spectrum_alpha_req") => Some("short_spectrum"),
+            (_, "spectrum_pair_cosine") => Some("not_normalized"),
             _ => None,
         };
         assert_eq!(reason(&all, metric.key), expected, "{}", metric.key);
@@ -61,6 +62,8 @@ fn without_the_scatter_what_needs_none_is_made() {
         let card = crate::metrics::card(metric.key).unwrap();
         let expected = if card.needs.contains(&crate::metrics::Need::Scatter) {
             Some("no_scatter")
+        } else if metric.key == "spectrum_pair_cosine" {
+            Some("not_normalized")
         } else {
             metric.key.ends_with("_weights").then_some("no_head")
         };

@@ -27,7 +27,8 @@ const UNSOLVED: f64 = 0.1;
 /// # Errors
 ///
 /// `single_class`, `no_scatter`, `zero_variance` if all rows are equal, `out_of_range`, and `singular` if there is a direction
-/// in which `Σ_T + r I` holds nothing but what rounding could make: at `λ = 0`, one in which rows do not vary.
+/// in which `Σ_T + r I` holds nothing but what rounding could make, at `λ = 0` one in which rows do not vary; or if rounding
+/// makes a tenth of the weights.
 pub fn least_squares(statistics: &Statistics, lambda: f64) -> Result<Head, &'static str> {
     let (dim, classes) = (statistics.dim, statistics.classes());
     if classes < 2 {
@@ -50,6 +51,9 @@ pub fn least_squares(statistics: &Statistics, lambda: f64) -> Result<Head, &'sta
         return Err("out_of_range");
     }
     let errors = system.errors(statistics, &weights, &targets);
+    if dot(&errors, &errors) > UNSOLVED * UNSOLVED * dot(&weights, &weights) {
+        return Err("singular");
+    }
     Ok(Head { weights, bias: Some(bias), errors })
 }
 

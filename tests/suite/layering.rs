@@ -52,6 +52,7 @@ const ARCHIVE: [&str; 60] = [
     "codes",
     "row_policy",
     "vectors",
+    "normalise",
     "container",
     "floats",
     "nested",

@@ -147,9 +147,12 @@ fn every_path_has_the_same_bits() {
         let found = query(&context, &select);
         (0..KEYS.len()).map(|at| found.column(at).as_primitive::<Float64Type>().value(0)).collect()
     };
+    let request = Request { normalize: true, ..Request::default() };
+    let job = plain_job(vec![place.path("rows.parquet").to_str().unwrap().to_owned()], request, &KEYS).run().unwrap();
+    let of_job: Vec<f64> = KEYS.iter().map(|key| job.groups[0].value(key).unwrap()).collect();
     query(&context, "CREATE TABLE raw AS SELECT nc_state(feature, label) AS s FROM t");
     query(&context, "SET nc.normalize = true");
-    assert_eq!(numbers(), values(&expected));
+    assert_eq!(numbers(), of_job);
     query(&context, "CREATE TABLE unit AS SELECT nc_state(feature, label) AS s FROM t");
     let refused = |sql: &str| try_query(&context, sql).unwrap_err().to_string();
     assert!(refused("SELECT nc_merge(s) FROM (SELECT s FROM raw UNION ALL SELECT s FROM unit)").contains("length 1"));

@@ -12,6 +12,8 @@ fn what_lacks_an_input_says_which() {
         let expected = match (family, metric.key) {
             (_, "nc1_cdnv_directional") => Some("no_rows"),
             (_, "hug_intra" | "mse_perp") | ("nc3" | "unc3" | "nc4" | "ncc" | "classifier", _) => Some("no_head"),
+            (_, "nc0_row_sum") => Some("no_head"),
+            (_, "lda_accuracy") => Some("no_decisions"),
             _ if metric.key.ends_with("_weights") => Some("no_head"),
             ("nc5", _) => Some("no_ood"),
             (_, "spectrum_alpha_req") => Some("short_spectrum"),
@@ -93,8 +95,9 @@ fn one_class_has_no_between() {
     };
     let all = run(&evidence, &Options::default(), &[]);
     for metric in &all.metrics {
-        let alone = ["nc3_bias_collapse", "nc5_ortho_dev", "nc5_neco_auroc", "nc5_neco_fpr95", "hug_intra"];
-        let of_rows = metric.key.starts_with("spectrum_") && !metric.key.ends_with("_between");
+        let alone = ["nc3_bias_collapse", "hug_intra"];
+        let of_spectrum = metric.key.starts_with("spectrum_") && !metric.key.ends_with("_between");
+        let of_rows = of_spectrum || metric.key.starts_with("nc5_");
         let expected = match metric.key {
             "spectrum_alpha_req" => Some("short_spectrum"),
             "spectrum_pair_cosine" => Some("not_normalized"),

@@ -157,7 +157,7 @@ fn every_path_has_the_same_bits() {
     let refused = |sql: &str| try_query(&context, sql).unwrap_err().to_string();
     assert!(refused("SELECT nc_merge(s) FROM (SELECT s FROM raw UNION ALL SELECT s FROM unit)").contains("length 1"));
     let decided = |state: &str| format!("SELECT ncc_accuracy(feature, label, (SELECT s FROM {state})) FROM t");
-    assert!(refused(&decided("raw")).contains("SET nc.normalize = false"));
+    assert!(refused(&decided("raw")).contains("the state is of rows as they are"));
     let accuracy = query(&context, &decided("unit")).column(0).as_primitive::<Float64Type>().value(0);
     let measured = place.json(&["measure", "rows.parquet", "--normalize", "--metrics=ncc_accuracy"]);
     assert_eq!(measured["groups"][0]["metrics"]["ncc_accuracy"]["value"].as_f64(), Some(accuracy));

@@ -207,7 +207,8 @@ fn a_head_of_the_state_itself() {
     let sql = format!("SELECT nc3_cos_mean(feature, label, nc_head('lstsq', NULL, true)) FROM {rows}");
     assert!(refused(&context, &sql).contains("not transposed"));
     assert!(
-        refused(&context, &format!("SELECT nc3_cos_mean(feature, label, 'lstsq:x') FROM {rows}")).contains("no number from 0")
+        refused(&context, &format!("SELECT nc3_cos_mean(feature, label, 'lstsq:x') FROM {rows}"))
+            .contains("no number from 0")
     );
 }
 

@@ -50,14 +50,18 @@ pub(crate) fn to_unit_length(row: &mut [f64]) -> bool {
         return false;
     }
     if !(1.0 / SAFE..=SAFE).contains(&largest) {
-        row.iter_mut().for_each(|x| *x /= largest);
+        for x in row.iter_mut() {
+            *x /= largest;
+        }
     }
     let mut sums = [0.0; LANES];
     for part in row.chunks(LANES) {
         sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += x * x);
     }
     let length = sums.iter().sum::<f64>().sqrt();
-    row.iter_mut().for_each(|x| *x /= length);
+    for x in row.iter_mut() {
+        *x /= length;
+    }
     true
 }
 

@@ -141,10 +141,9 @@ impl Selection {
         let given = |need: Need| match need {
             Need::Head => has_head,
             Need::OodMean => has_ood,
-            Need::Decisions => has_decisions,
+            Need::Decisions | Need::Lda => has_decisions,
             Need::Neco => has_ood && has_decisions && (has_head || !options.neco_max_logit),
             Need::Mahalanobis => has_ood && has_decisions,
-            Need::Lda => has_decisions,
             // That convention needs the scatter of each class, which is never kept, and has no use for the pooled one.
             Need::Scatter => options.normaliser != Normaliser::Balanced,
             Need::Pairs | Need::Directional | Need::HugIntra => true,

@@ -77,7 +77,7 @@ impl HeadPlace {
 /// A head that was read, or how it is made.
 #[derive(Clone, Debug)]
 pub(in crate::sql) enum Classifier {
-    Stored(StoredHead),
+    Stored(Box<StoredHead>),
     /// The least-squares classifier of the state beside it, with this `λ`.
     LeastSquares(f64),
 }
@@ -132,12 +132,11 @@ impl Library {
             return Ok(head.clone());
         }
         let source = HeadSource::parse(&place.text)?;
-        let head = Arc::new(match source.least_squares() {
-            Some(lambda) => Classifier::LeastSquares(lambda),
-            None => {
-                let stored = StoredHead::read(&HeadPlace::path(&source)?, place.transposed);
-                Classifier::Stored(stored.map_err(in_sql)?)
-            }
+        let head = Arc::new(if let Some(lambda) = source.least_squares() {
+            Classifier::LeastSquares(lambda)
+        } else {
+            let stored = StoredHead::read(&HeadPlace::path(&source)?, place.transposed);
+            Classifier::Stored(Box::new(stored.map_err(in_sql)?))
         });
         self.0.insert(place.clone(), head.clone());
         Ok(head)

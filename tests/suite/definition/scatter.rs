@@ -329,7 +329,9 @@ impl Truth {
         let mut between = self.centred(&self.counts);
         for (row, count) in between.chunks_mut(dim).zip(&self.counts) {
             let share = Double::from(*count).over(self.rows()).sqrt();
-            row.iter_mut().for_each(|x| *x = *x * share);
+            for x in row.iter_mut() {
+                *x = *x * share;
+            }
         }
         add_gram(&mut total, &between, dim);
         let (within, total, centre) = (factor_of(within)?, factor_of(&total)?, self.centre(&self.counts));
@@ -367,8 +369,12 @@ impl Truth {
         let mut between = targets.clone();
         for (class, (target, row)) in targets.chunks_mut(dim).zip(between.chunks_mut(dim)).enumerate() {
             let (share, root) = (share(class), share(class).sqrt());
-            target.iter_mut().for_each(|x| *x = *x * share);
-            row.iter_mut().for_each(|x| *x = *x * root);
+            for x in target.iter_mut() {
+                *x = *x * share;
+            }
+            for x in row.iter_mut() {
+                *x = *x * root;
+            }
         }
         let mut system = self.within()?.to_vec();
         add_gram(&mut system, &between, dim);

@@ -11,8 +11,9 @@ fn what_lacks_an_input_says_which() {
         let family = metric.key.split('_').next().unwrap_or_default();
         let expected = match (family, metric.key) {
             (_, "nc1_cdnv_directional") => Some("no_rows"),
-            (_, "hug_intra" | "mse_perp") | ("nc3" | "unc3" | "nc4" | "ncc" | "classifier", _) => Some("no_head"),
-            (_, "nc0_row_sum") => Some("no_head"),
+            (_, "hug_intra" | "mse_perp" | "nc0_row_sum") | ("nc3" | "unc3" | "nc4" | "ncc" | "classifier", _) => {
+                Some("no_head")
+            }
             (_, "lda_accuracy") => Some("no_decisions"),
             _ if metric.key.ends_with("_weights") => Some("no_head"),
             ("nc5", _) => Some("no_ood"),

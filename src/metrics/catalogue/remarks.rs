@@ -32,7 +32,7 @@ static REASONS: &[Remark] = remarks! {
     too_few_directions: "fewer than two vectors have a direction";
     degenerate_pairs: "all pairs have equal means or directions, up to rounding; for `nc1_cdnv_strict` and `separation_davies_bouldin_rms`, one pair has";
     zero_between: "all class means are equal, up to rounding";
-    zero_within: "all classes have variance 0";
+    zero_within: "all classes have variance 0, up to rounding";
     zero_variance: "all rows are equal";
     zero_means: "all class means are 0";
     zero_weights: "all rows of the classifier are 0";

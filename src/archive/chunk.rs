@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::codes::Coded;
 use super::grouping::Grouping;
+use super::normalise::normalised;
 use super::row_policy::{RowCheck, RowPolicy, RowStatus, counts_towards_grid};
 use super::rows::{DecodedChunk, GroupRows, Skipped, Values};
 use super::vectors::Vectors;
@@ -28,6 +29,7 @@ pub(super) fn assemble(
     labels: Coded,
     grouping: Grouping,
 ) -> Result<DecodedChunk> {
+    let vectors = if policy.normalize { normalised(vectors, dim) } else { vectors };
     let rows = labels.codes.len();
     let check = RowCheck::new(policy, &labels.codes, &labels.values);
     let mut defects = vectors.defects.iter().copied().peekable();

@@ -35,6 +35,7 @@ mod many;
 mod names;
 mod natural;
 mod nested;
+mod normalise;
 mod npy;
 mod open_files;
 mod opened;
@@ -78,8 +79,12 @@ pub use dtype::Dtype;
 #[cfg(feature = "cli")]
 pub(crate) use escape::commands_terminal;
 pub(crate) use escape::escaped;
+#[cfg(feature = "sql")]
+pub(crate) use head::LEAST_SQUARES;
 pub use head::{ClassNames, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
 pub use labels::{LabelCounts, LabelsSeen};
+#[cfg(feature = "sql")]
+pub(crate) use normalise::to_unit_length;
 pub use opened::{Archive, ColumnChoice};
 pub use passed::Passed;
 #[cfg(feature = "sql")]

@@ -218,6 +218,7 @@ impl<'a> ArchiveBuilder<'a> {
                 nonfinite: request.nonfinite,
                 ignored,
                 any_labels: request.any_labels,
+                normalize: request.normalize,
                 columns: Some((
                     escaped(&planner.features.name),
                     planner.labels.as_ref().map_or_else(String::new, |labels| escaped(&labels.name)),

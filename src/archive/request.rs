@@ -43,6 +43,9 @@ pub struct Request {
     pub nonfinite: Policy,
     /// Files that are damaged or in an unknown format.
     pub bad_files: Policy,
+    /// Whether each row is divided by its length before anything else is done with it; what comes out is `f64`. A row of
+    /// zeros counts as one that is not finite.
+    pub normalize: bool,
     /// Rows of this label count towards the grid of their chunk and for nothing else.
     pub ignore_label: Option<String>,
     /// Whether files with the same content may be read, so that their rows count twice.

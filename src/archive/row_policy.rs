@@ -20,6 +20,8 @@ pub(crate) struct RowPolicy {
     pub(crate) ignored: Option<Label>,
     /// Whether labels only tell rows apart, so that negative ones will do.
     pub(crate) any_labels: bool,
+    /// Whether rows are divided by their length; a row of zeros has none, and counts as one that is not finite.
+    pub(crate) normalize: bool,
     /// The columns of vectors and labels, where errors name them.
     pub(crate) columns: Option<(String, String)>,
     /// What errors advise.
@@ -48,6 +50,8 @@ pub(crate) enum RowDefect {
     Null,
     /// The first value that is a NaN or an infinity.
     NonFinite { dimension: usize, value: f64 },
+    /// It is all zeros, and has no direction where rows are divided by their length.
+    Zero,
 }
 
 /// What becomes of a row.
@@ -103,6 +107,7 @@ impl<'a> RowCheck<'a> {
             Some(RowDefect::NonFinite { dimension, value }) => {
                 skip(self.policy.nonfinite, RowStatus::NonFinite, || self.not_finite(code, dimension, value))
             }
+            Some(RowDefect::Zero) => skip(self.policy.nonfinite, RowStatus::NonFinite, || self.zero(code)),
         }
     }
 
@@ -124,6 +129,15 @@ impl<'a> RowCheck<'a> {
             None => error.with("class", &self.classes[code as usize]),
         };
         error.with("dimension", dimension).with("found", value).help(self.policy.advice.nonfinite)
+    }
+
+    fn zero(&self, code: u32) -> Error {
+        let error = self.with_column(Error::data("a row of zeros has no length to be divided by"), false);
+        let error = match self.policy.columns {
+            Some(_) => error,
+            None => error.with("class", &self.classes[code as usize]),
+        };
+        error.help(self.policy.advice.nonfinite)
     }
 
     fn with_column(&self, error: Error, is_label: bool) -> Error {
@@ -166,6 +180,7 @@ mod tests {
             nonfinite: Policy::Fail,
             ignored: Some(Label::Int(-1)),
             any_labels: false,
+            normalize: true,
             columns: None,
             advice: &FLAGS,
         };
@@ -178,6 +193,8 @@ mod tests {
             (&fail, NULL, None, refused("null label")),
             (&fail, 0, null, refused("null in a feature vector")),
             (&fail, 0, NAN, refused("feature is not finite")),
+            (&fail, 0, Some(RowDefect::Zero), refused("a row of zeros has no length to be divided by")),
+            (&skip, 0, Some(RowDefect::Zero), Ok(RowStatus::NonFinite)),
             (&fail, 1, NAN, Ok(RowStatus::Ignored)),
             (&fail, 2, NAN, refused("negative label")),
             (&skip, NULL, NAN, Ok(RowStatus::Null)),

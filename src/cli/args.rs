@@ -184,7 +184,8 @@ pub(super) struct Measure {
 #[derive(Debug, ClapArgs)]
 pub(super) struct Further {
     /// The classifier: Parquet, .safetensors[:KEY], .pt[:KEY], or weight.npy[,bias.npy]; `{epoch}` becomes the group's epoch as its
-    /// path writes it, `{epoch:03}` pads it to three digits
+    /// path writes it, `{epoch:03}` pads it to three digits. `lstsq[:λ]`: no file, but the least-squares classifier of each
+    /// group itself [default λ: 0.025]
     #[arg(long, value_name = "FILE[:KEY]", help_heading = "Classifier and further rows")]
     pub(super) head: Option<String>,
     /// Where a head without a column `class` has the row of a class: at its `label`, `one-based` (its label − 1), by the
@@ -475,6 +476,10 @@ pub(super) struct Input {
     /// What to do with files that are damaged or of no known format; to skip them, all files are decoded once in advance
     #[arg(long, value_enum, default_value_t = Request::default().bad_files.into(), help_heading = "Rows")]
     pub(super) on_bad_file: PolicyName,
+    /// Divide each row by its length before it is rounded; rows of zeros count as not finite. Holds for --decisions and --ood
+    /// too, and is kept with states
+    #[arg(long, help_heading = "Rows")]
+    pub(super) normalize: bool,
     /// Count content twice that appears under two names
     #[arg(long, help_heading = "Rows")]
     pub(super) allow_duplicates: bool,
@@ -636,6 +641,7 @@ impl Input {
             filters: self.filters.iter().map(|text| pair("--where", text)).collect::<crate::error::Result<_>>()?,
             nulls: self.nulls.into(),
             nonfinite: self.nonfinite.into(),
+            normalize: self.normalize,
             bad_files: self.on_bad_file.into(),
             ignore_label: self.ignore_label.clone(),
             allow_duplicates: self.allow_duplicates,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::args::{Conventions, Display, FormatName, Further, Machine, Outputs, pair};
 use super::console::{Console, counted, wants_color};
 use super::stdout;
-use crate::archive::{ClassNames, HeadRows, HeadSource, Naming, Request};
+use crate::archive::{ClassNames, HeadRows, HeadSource, Naming, Policy, Request};
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
 use crate::kernels::Device;
@@ -192,17 +192,26 @@ pub(super) fn job(
     options.max_count = conventions.max_count.or(options.max_count);
     let Resources { threads, memory } = machine.resources();
     let (figures, spectrum) = outputs.figures()?;
+    let head = further.head.as_deref().map(HeadSource::parse).transpose()?;
+    let head_rules = head_rules(further, outputs, head.as_ref())?;
     Ok(Job {
         inputs: inputs.to_vec(),
         request,
-        head: further.head.as_deref().map(HeadSource::parse).transpose()?,
+        head,
         head_transposed: further.head_transposed,
-        head_rules: head_rules(further, outputs)?,
+        head_rules,
         decisions: further.decisions.as_deref().map(RowSource::parse),
         ood: further.ood.as_deref().map(RowSource::parse),
         selection: outputs.selection(&conventions.metrics)?,
         options,
-        extras: Extras { per_class: outputs.per_class.is_some(), worst_pairs: outputs.worst_pairs, figures, spectrum },
+        error_bars: conventions.error_bars.parse()?,
+        extras: Extras {
+            per_class: outputs.per_class.is_some(),
+            worst_pairs: outputs.worst_pairs,
+            figures,
+            spectrum,
+            ..Extras::default()
+        },
         rounding,
         scores: outputs.scores.is_some(),
         device: Device::chosen(machine.device)?,
@@ -212,9 +221,13 @@ pub(super) fn job(
 }
 
 /// The rules for heads and names. A flag that would have no effect is an error.
-fn head_rules(further: &Further, outputs: &Outputs) -> Result<HeadRules> {
+fn head_rules(further: &Further, outputs: &Outputs, head: Option<&HeadSource>) -> Result<HeadRules> {
+    if let Some(head) = head.filter(|head| head.least_squares().is_some()) {
+        check_own_head(further, head)?;
+    }
+    let in_file = head.is_some_and(|head| head.least_squares().is_none());
     let shown = outputs.per_class.is_some() || outputs.worst_pairs > 0 || outputs.figures()?.0;
-    if further.class_names.is_some() && further.head.is_none() && !shown {
+    if further.class_names.is_some() && !in_file && !shown {
         return Err(Error::usage("--class-names has no effect without a head or output that names classes")
             .help("add --head, --per-class, --worst-pairs or -o FILE.html"));
     }
@@ -233,10 +246,29 @@ fn head_rules(further: &Further, outputs: &Outputs) -> Result<HeadRules> {
     Ok(HeadRules { naming, only_for, missing: further.on_missing_head.into() })
 }
 
+/// The classifier of each state itself has its classes and its shape: flags that say how a file has them are a mistake.
+fn check_own_head(further: &Further, head: &HeadSource) -> Result<()> {
+    let set = [
+        ("--head-rows", further.head_rows.is_some() && further.class_names.is_none()),
+        ("--head-transposed", further.head_transposed),
+        ("--on-missing-head", Policy::from(further.on_missing_head) != HeadRules::default().missing),
+    ];
+    match set.into_iter().find(|(_, is_set)| *is_set) {
+        Some((flag, _)) => Err(Error::usage(format!("{flag} has no effect on a least-squares head"))
+            .with("head", head)
+            .help("each state has one of its own, with a row for each of its classes")),
+        None => Ok(()),
+    }
+}
+
 /// Prints what is known of the heads before the run.
 pub(super) fn describe_heads(heads: Option<&HeadSummary>, console: &Console) {
     let Some(heads) = heads else { return };
-    console.fact("head", &format!("{}   ({})", heads.source, counted(heads.files as u64, "file", "s")));
+    let from = match heads.files {
+        0 => "each state's own: ridge regression on its classes".to_owned(),
+        files => counted(files as u64, "file", "s"),
+    };
+    console.fact("head", &format!("{}   ({from})", heads.source));
     if !heads.rows.is_empty() {
         console.fact("head rows", &heads.rows);
     }

@@ -12,6 +12,7 @@ pub mod dot;
 mod exact_sum;
 pub mod gram;
 pub mod lines;
+mod mahalanobis;
 pub mod nearest;
 pub mod pairs;
 mod profile;
@@ -25,6 +26,7 @@ pub use device::{
     is_device_failure, lacks_device_memory,
 };
 pub use exact_sum::ExactSum;
+pub use mahalanobis::{Mahalanobis, Whitening};
 pub use profile::Profile;
 pub use projection::Projection;
 pub use quantise::{ShiftedRows, TooFar, Totals};

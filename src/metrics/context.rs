@@ -81,7 +81,7 @@ impl<'a> MetricContext<'a> {
         let (cdnv, angles, energy) = swept(&means, false, wants_cdnv.then_some(&variances));
         let means = Geometry::new(means, "zero_between", angles, energy);
         let weights = evidence.head.map(|head| {
-            let weights = Vectors::new(statistics.dim, head.weights.clone(), 0.0);
+            let weights = Vectors::new(statistics.dim, head.weights.clone(), 0.0).off_by(&head.errors);
             let (_, angles, energy) = swept(&weights, true, None);
             Geometry::new(weights, "zero_weights", angles, energy)
         });

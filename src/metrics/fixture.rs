@@ -41,6 +41,7 @@ pub(crate) fn golden_head() -> Head {
     Head {
         weights: vec![2.0, -1.0, 0.0, -1.0, 2.0, 0.5, 0.0, -0.5, 2.0, -1.0, -0.5, -2.5],
         bias: Some(vec![0.5, -0.25, 0.0, 0.25]),
+        errors: Vec::new(),
     }
 }
 

@@ -150,7 +150,7 @@ mod tests {
     fn equal_sizes_ask_for_a_simplex() {
         let rows = [4.0, 0.0, 0.5, 5.0, 1.0, 0.0, 0.0, 3.0, 2.0, 1.0, 4.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 6.0];
         let statistics = statistics(3, &rows, &[0, 0, 1, 1, 2, 2]);
-        let head = Head { weights: vec![2.0, 0.0, 1.0, -1.0, 3.0, 0.0, 0.0, 1.0, 1.0], bias: None };
+        let head = Head { weights: vec![2.0, 0.0, 1.0, -1.0, 3.0, 0.0, 0.0, 1.0, 1.0], bias: None, errors: Vec::new() };
         for suffix in ["", "_weights"] {
             let seli = number(&statistics, Some(&head), &format!("imbalance_seli_error{suffix}")).unwrap();
             let simplex = number(&statistics, Some(&head), &format!("nc2_etf_error{suffix}")).unwrap();
@@ -168,7 +168,7 @@ mod tests {
         let labels: Vec<u32> = (0..4).flat_map(|k| std::iter::repeat_n(k, counts[k as usize] as usize)).collect();
         let statistics = statistics(4, &rows, &labels);
         let weights = power_of_labels(&statistics.counts, 0.25).unwrap();
-        let head = Head { weights, bias: None };
+        let head = Head { weights, bias: None, errors: Vec::new() };
         assert!(number(&statistics, Some(&head), "imbalance_seli_error_weights").unwrap() < 1e-13);
         assert!(number(&statistics, Some(&head), "nc2_etf_error_weights").unwrap() > 0.1);
     }

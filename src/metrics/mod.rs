@@ -2,8 +2,10 @@
 
 mod accuracy;
 mod catalogue;
+mod class_means;
 mod context;
 mod doubt;
+mod error_bars;
 mod figures;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -11,6 +13,8 @@ mod geometry;
 mod gnc2;
 mod hug;
 mod imbalance;
+mod least_squares;
+mod mahalanobis;
 mod measure;
 mod mse;
 mod nc1;
@@ -24,18 +28,24 @@ mod outcome;
 mod selection;
 mod separation;
 mod spectrum;
+pub(crate) mod student_t;
 mod transfer;
 mod vectors;
 
 pub use catalogue::{
-    Card, Direction, Family, Need, Paper, Remark, ValueRange, card, cards, common_flags, flags, group_flags, papers,
-    reasons,
+    Card, Direction, Family, Need, Paper, Remark, ValueRange, card, cards, common_flags, error_bar_reasons, flags,
+    group_flags, papers, reasons,
 };
+pub use class_means::{ClassChange, ClassMeans, MeansChange};
+pub use error_bars::{Blocks, ErrorBar, Replicates, error_bars};
 pub use figures::{FigureData, NOT_DECOMPOSED, SpectrumValues};
+pub use least_squares::least_squares;
+pub use mahalanobis::mahalanobis;
 pub use measure::{ROUNDED, measure};
 pub use nc4::of_decisions;
 pub use nc5::neco_projection;
 pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, OodMean, Options};
+pub(crate) use selection::advice;
 pub use selection::{HEADLINE, Selection};
 pub use spectrum::{Spectrum, spectrum};
 
@@ -65,12 +75,22 @@ pub struct Evidence<'a> {
     pub ood_mean: Option<&'a [f64]>,
     /// Classes that were left out before the scatter was pooled.
     pub dropped_classes: u64,
+    /// Whether rows were divided by their length.
+    pub normalized: bool,
 }
 
 impl<'a> Evidence<'a> {
     /// Statistics alone: no classifier, no second pass, no out-of-distribution rows, and no class left out.
     pub fn new(statistics: &'a Statistics, significand_bits: u32) -> Self {
-        Self { statistics, significand_bits, head: None, findings: None, ood_mean: None, dropped_classes: 0 }
+        Self {
+            statistics,
+            significand_bits,
+            head: None,
+            findings: None,
+            ood_mean: None,
+            dropped_classes: 0,
+            normalized: false,
+        }
     }
 }
 
@@ -81,6 +101,8 @@ pub struct Extras {
     pub per_class: bool,
     /// How many of the pairs hardest to tell apart to keep.
     pub worst_pairs: usize,
+    /// Whether to keep the class means.
+    pub class_means: bool,
     /// Whether to fill [`Measurements::figures`].
     pub figures: bool,
     /// Whether figures have the eigenvalues of `Σ_W` however long that takes.
@@ -101,6 +123,10 @@ pub struct Needs {
     pub hug_intra: bool,
     /// NECO scores, over the rows that are decided and the out-of-distribution rows.
     pub neco: bool,
+    /// Mahalanobis scores, over the same rows.
+    pub mahalanobis: bool,
+    /// The decisions of linear discriminant analysis, over the rows that are decided.
+    pub lda: bool,
 }
 
 /// The metrics of a group, and what was asked for besides.
@@ -118,6 +144,8 @@ pub struct Measurements {
     pub per_class: Vec<ClassRow>,
     /// The pairs hardest to tell apart, worst first, if asked for.
     pub worst_pairs: Vec<Pair>,
+    /// The class means, if asked for.
+    pub class_means: Option<ClassMeans>,
     /// What figures are drawn from, if asked for.
     pub figures: Option<Box<FigureData>>,
 }
@@ -126,6 +154,13 @@ impl Measurements {
     /// The metric with this key, if it was selected.
     pub fn metric(&self, key: &str) -> Option<&Measured> {
         self.metrics.iter().find(|metric| metric.key == key)
+    }
+
+    /// Puts the reason why there is no classifier, where that is known, in the place of `no_head`.
+    pub(crate) fn explain(&mut self, headless: Option<&'static str>) {
+        for metric in self.metrics.iter_mut().filter(|metric| metric.reason == Some("no_head")) {
+            metric.reason = headless.or(metric.reason);
+        }
     }
 
     /// The number of the metric with this key, if it was selected and has one.
@@ -150,6 +185,15 @@ pub struct Measured {
     pub flags: Vec<&'static str>,
     /// Counts that belong to the remarks: `directions_dropped` and the `rank` that is left, `degenerate_pairs`, …
     pub counts: Vec<(&'static str, u64)>,
+    /// Its error bar if asked for, or a machine-readable reason why there is none.
+    pub error_bar: Option<std::result::Result<ErrorBar, &'static str>>,
+}
+
+impl Measured {
+    /// The error bar, if it was asked for and there is one.
+    pub fn bar(&self) -> Option<&ErrorBar> {
+        self.error_bar.as_ref()?.as_ref().ok()
+    }
 }
 
 /// The numbers of one class, for `--per-class`; `None` where one does not apply or was not asked for.

@@ -122,7 +122,10 @@ pub(super) fn decompose(
         let perp = 0.5 * (dot(&gram, &total) + level.sum::<f64>() + lambda * dot(&beta, &beta));
         let of_delta = noise.moves(&delta, &gram, statistics);
         let of_level = arithmetic(dim) * size(&delta) * size(&mean);
-        errors.push(of_delta.error + of_delta.beside(&of_weights) + of_square(perp.sqrt(), noise.solution + of_level));
+        let trace: f64 = (0..dim).map(|j| total[j * dim + j]).sum();
+        let of_head = size(&head.errors) * (trace + dot(&mean, &mean)).sqrt();
+        let of_solution = noise.solution + of_level + of_head;
+        errors.push(of_delta.error + of_delta.beside(&of_weights) + of_square(perp.sqrt(), of_solution));
         perp
     });
     Ok(Decomposition { nc1, nc23, perp, errors: [errors[0], errors[1], errors.get(2).copied().unwrap_or(0.0)] })
@@ -269,7 +272,7 @@ mod tests {
             let statistics = statistics(dim, &rows, &labels);
             let weights: Vec<f64> = (0..classes * dim).map(|at| value(at + 3) / 8.0 - 0.3).collect();
             for bias in [None, Some((0..classes).map(|k| 0.1 * k as f64).collect())] {
-                let head = Head { weights: weights.clone(), bias };
+                let head = Head { weights: weights.clone(), bias, errors: Vec::new() };
                 let lambda = 0.01;
                 let parts = decompose(&statistics, &within(&statistics), Some(&head), lambda).unwrap();
                 let sum = parts.nc1 + parts.nc23 + parts.perp.unwrap();

@@ -2,6 +2,7 @@
 //!
 //! Each formula of a catalogue's key is a function here. `c_k` are the centred class means, `w_k` the classifier's rows.
 
+use super::Centring;
 use super::context::MetricContext;
 use super::doubt::{Errors, arithmetic, of_difference, of_ratio, of_square, whole};
 use super::nc2::{Frame, frame_error, simplex_floor, structure_norm};
@@ -92,7 +93,11 @@ pub(super) fn bias_collapse(context: &MetricContext<'_>) -> Outcome {
     let size = |x: &[f64]| dot(x, x).sqrt();
     let vectors = &context.means.vectors;
     let of_mean = vectors.errors().into_iter().fold(0.0, f64::max) * vectors.unit;
-    let error = size(&head.weights) * (of_mean + arithmetic(statistics.dim) * size(&mean));
+    // The bias of a least-squares classifier makes up for its weights at the mean of all rows.
+    let rows = centre(statistics, Centring::Sample);
+    let apart: Vec<f64> = offset.iter().zip(&rows).map(|(a, b)| a - b).collect();
+    let error =
+        size(&head.weights) * (of_mean + arithmetic(statistics.dim) * size(&mean)) + size(&head.errors) * size(&apart);
     Outcome::from(logits_norm(&head.weights, head.bias.as_deref(), &mean))
         .off_by(|_| error)
         .flag_if(head.bias.is_none(), "no_bias")

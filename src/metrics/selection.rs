@@ -20,7 +20,7 @@ pub const HEADLINE: [&str; 11] = [
 ];
 
 /// The metrics that stand on the decomposition of one matrix of `D × D`, for each such matrix.
-const DECOMPOSING: [&[&str]; 4] = [
+const DECOMPOSING: [&[&str]; 6] = [
     &[
         "nc1_vci",
         "separation_fisher_trace",
@@ -31,6 +31,8 @@ const DECOMPOSING: [&[&str]; 4] = [
     &["spectrum_effective_rank", "spectrum_stable_rank", "spectrum_top_share", "spectrum_dim95", "spectrum_alpha_req"],
     &["spectrum_effective_rank_within"],
     &["spectrum_rankme", "spectrum_numerical_rank", "transfer_logme"],
+    &["nc5_mahalanobis_auroc", "nc5_mahalanobis_fpr95", "lda_accuracy"],
+    &["nc5_relative_mahalanobis_auroc", "nc5_relative_mahalanobis_fpr95"],
 ];
 
 /// The word for every family.
@@ -113,6 +115,11 @@ impl Selection {
         self
     }
 
+    /// The metrics with these keys.
+    pub(super) fn of_keys(keys: &[&str]) -> Self {
+        Self::of(|card| if keys.contains(&card.key) { Choice::Taken } else { Choice::Left })
+    }
+
     /// The keys, in the catalogue's order.
     pub fn keys(&self) -> impl Iterator<Item = &'static str> {
         self.cards().map(|card| card.key)
@@ -154,8 +161,9 @@ impl Selection {
         let given = |need: Need| match need {
             Need::Head => has_head,
             Need::OodMean => has_ood,
-            Need::Decisions => has_decisions,
+            Need::Decisions | Need::Lda => has_decisions,
             Need::Neco => has_ood && has_decisions && (has_head || !options.neco_max_logit),
+            Need::Mahalanobis => has_ood && has_decisions,
             // That convention needs the scatter of each class, which is never kept, and has no use for the pooled one.
             Need::Scatter => options.normaliser != Normaliser::Balanced,
             Need::Pairs | Need::Directional | Need::HugIntra => true,
@@ -163,14 +171,16 @@ impl Selection {
         let asked = |need: Need| {
             self.cards().any(|card| card.needs.contains(&need) && card.needs.iter().all(|&other| given(other)))
         };
-        let neco = asked(Need::Neco);
+        let (neco, mahalanobis, lda) = (asked(Need::Neco), asked(Need::Mahalanobis), asked(Need::Lda));
         Needs {
-            scatter: asked(Need::Scatter) || neco || (extras.spectrum && given(Need::Scatter)),
+            scatter: asked(Need::Scatter) || neco || mahalanobis || lda || (extras.spectrum && given(Need::Scatter)),
             decisions: has_decisions
                 && if has_head { asked(Need::Decisions) || extras.per_class } else { self.names("ncc_accuracy") },
             directional: asked(Need::Directional),
             hug_intra: asked(Need::HugIntra),
             neco,
+            mahalanobis,
+            lda,
         }
     }
 
@@ -180,7 +190,7 @@ impl Selection {
 }
 
 /// The families and keys most like `word`.
-fn advice(word: &str) -> String {
+pub(crate) fn advice(word: &str) -> String {
     let names = families().chain(cards().iter().map(|card| card.key));
     did_you_mean(word, names).unwrap_or_else(|| {
         let families: Vec<&str> = families().collect();
@@ -212,12 +222,20 @@ mod tests {
         let left = |words: &[&str]| -> Vec<&str> {
             cards().iter().map(|card| card.key).filter(|key| !parse(words).contains(key)).collect()
         };
-        let own_read = ["nc1_cdnv_directional", "hug_intra"];
+        let own_read = [
+            "nc1_cdnv_directional",
+            "hug_intra",
+            "lda_accuracy",
+            "nc5_mahalanobis_auroc",
+            "nc5_mahalanobis_fpr95",
+            "nc5_relative_mahalanobis_auroc",
+            "nc5_relative_mahalanobis_fpr95",
+        ];
         assert_eq!(left(&["all"]), own_read);
         let (beside, others): (Vec<&str>, Vec<&str>) = left(&[]).into_iter().partition(|key| {
             ["spectrum_", "separation_", "imbalance_", "transfer_"].iter().any(|family| key.starts_with(family))
         });
-        assert_eq!((beside.len(), others), (24, own_read.to_vec()));
+        assert_eq!((beside.len(), others), (25, own_read.to_vec()));
         assert!(parse(&["all", "hug_intra"]).contains("hug_intra"));
         assert_eq!(parse(&["", " , "]), Selection::default());
     }
@@ -294,13 +312,19 @@ mod tests {
         assert_eq!(needs(&["ncc_accuracy"], false, false, true), Needs { decisions: true, ..nothing });
         assert_eq!(needs(&["nc5"], true, true, true), Needs { scatter: true, neco: true, ..nothing });
         assert_eq!(needs(&["nc5"], true, false, true), nothing);
+        let lda = Needs { scatter: true, lda: true, ..nothing };
+        assert_eq!(
+            (needs(&["lda_accuracy"], false, false, true), needs(&["lda_accuracy"], true, true, false)),
+            (lda, nothing)
+        );
+        let scored = Needs { scatter: true, mahalanobis: true, ..nothing };
+        for key in ["nc5_mahalanobis_auroc", "nc5_relative_mahalanobis_fpr95"] {
+            assert_eq!((needs(&[key], false, true, true), needs(&[key], false, false, true)), (scored, nothing));
+        }
         assert_eq!(needs(&["nc1_cdnv_directional"], false, false, true), Needs { directional: true, ..nothing });
         assert_eq!(needs(&["hug_intra"], true, false, true), Needs { hug_intra: true, ..nothing });
         assert_eq!(needs(&["hug_intra"], false, false, true), nothing);
-        assert_eq!(
-            needs(&[], true, true, true),
-            Needs { scatter: true, decisions: true, neco: true, directional: false, hug_intra: false }
-        );
+        assert_eq!(needs(&[], true, true, true), Needs { scatter: true, decisions: true, neco: true, ..nothing });
         assert_eq!(needs(&[], false, false, true), Needs { scatter: true, ..nothing });
     }
 

@@ -76,6 +76,19 @@ impl Vectors {
         }
     }
 
+    /// The same vectors, each of which may lie that far from the true one, in its own units; none of them for no errors. A
+    /// vector that may be nothing but that has no direction.
+    #[must_use]
+    pub(super) fn off_by(mut self, errors: &[f64]) -> Self {
+        for ((noise, norm), error) in self.noise.iter_mut().zip(&mut self.norms).zip(errors) {
+            *noise += (error / self.unit).powi(2);
+            if *norm * *norm <= UNRESOLVED * *noise {
+                *norm = 0.0;
+            }
+        }
+        self
+    }
+
     /// How far each vector may lie from the true one, and its own arithmetic with it, in units of `unit`.
     pub(super) fn errors(&self) -> Vec<f64> {
         let arithmetic = (4.0 + (self.dim as f64).sqrt()) * f64::EPSILON;

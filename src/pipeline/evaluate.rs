@@ -144,6 +144,8 @@ impl Evaluation {
             needs.neco |= ood.is_some() && (job.head.is_some() || !job.options.neco_max_logit);
             needs.scatter |= needs.neco;
         }
+        // The least-squares classifier stands on the scatter.
+        needs.scatter |= job.head.as_ref().is_some_and(|head| head.least_squares().is_some());
         needs.directional &= own;
         needs.hug_intra &= own;
         let threads = job.threads.max(1);
@@ -175,7 +177,17 @@ impl Evaluation {
 
     /// Whether some metric needs to see rows beside means or classifier.
     pub(super) fn reads_again(&self) -> bool {
-        self.reads_own() || self.needs.decisions || self.needs.neco
+        self.reads_own() || self.judges()
+    }
+
+    /// Whether rows are decided, or scored beside out-of-distribution rows.
+    pub(super) fn judges(&self) -> bool {
+        self.needs.decisions || self.needs.lda || self.scores_ood()
+    }
+
+    /// Whether out-of-distribution rows are read again, to be scored.
+    pub(super) fn scores_ood(&self) -> bool {
+        self.needs.neco || self.needs.mahalanobis
     }
 
     /// Whether some metric needs to see a group's own rows again, whatever the decisions are made on.
@@ -202,9 +214,9 @@ impl Evaluation {
 
     /// Bytes of further rows, as stored, over all passes.
     pub(super) fn bytes(&self) -> u64 {
-        let judged = self.needs.decisions || self.needs.neco;
+        let judged = self.judges();
         let decisions = self.decisions.as_ref().filter(|_| judged).map_or(0, |rows| bytes(&rows.archive));
-        let ood = self.ood.as_ref().map_or(0, |rows| bytes(&rows.archive) * (1 + u64::from(self.needs.neco)));
+        let ood = self.ood.as_ref().map_or(0, |rows| bytes(&rows.archive) * (1 + u64::from(self.scores_ood())));
         decisions + ood
     }
 
@@ -318,12 +330,20 @@ impl Evaluation {
         // A group without rows needs no second pass.
         let has_rows = |group: &GroupEvidence| group.statistics.classes() > 0;
         let (mut groups, empty): (Vec<GroupEvidence>, Vec<GroupEvidence>) = groups.into_iter().partition(has_rows);
-        for group in &mut groups {
+        for group in &groups {
             self.naming().check_names(&group.statistics.labels).map_err(|error| self.locate(error, &group.key))?;
-            match self.heads.as_ref().map(|heads| heads.of(&group.key, &group.statistics)).transpose()? {
-                Some(Ok(head)) => group.head = Some(head),
-                Some(Err(reason)) => group.headless = Some(reason),
-                None => {}
+        }
+        if let Some(heads) = &self.heads {
+            let head = |group: &GroupEvidence| heads.of(&group.key, &group.statistics);
+            // A file is read once where groups come one after the other; what is made of states is made at once.
+            let made: Vec<Result<Result<Head, &'static str>>> =
+                if heads.are_own() { groups.par_iter().map(head).collect() } else { groups.iter().map(head).collect() };
+            for (group, head) in groups.iter_mut().zip(made) {
+                match head? {
+                    Ok(head) => group.head = Some(head),
+                    Err("no_scatter") if group.dropped_classes > 0 => group.headless = Some("filter_after_pooling"),
+                    Err(reason) => group.headless = Some(reason),
+                }
             }
         }
         self.settle_figures(&groups.iter().map(|group| &group.key).collect::<Vec<_>>());
@@ -350,14 +370,13 @@ impl Evaluation {
             findings: group.second_pass.as_ref(),
             ood_mean,
             dropped_classes: group.dropped_classes,
+            normalized: self.job.request.normalize,
         };
         let is_drawn = self.drawn.get().is_some_and(|drawn| drawn.contains(&group.key));
         let extras = Extras { figures: self.job.extras.figures && is_drawn, ..self.job.extras };
         let mut measurements = measure(&evidence, &self.job.options, &self.job.selection, extras)
             .map_err(|error| self.locate(error, &group.key))?;
-        for metric in measurements.metrics.iter_mut().filter(|metric| metric.reason == Some("no_head")) {
-            metric.reason = group.headless.or(metric.reason);
-        }
+        measurements.explain(group.headless);
         // Of no row nothing is known, whatever the rows that were left out were like.
         let has_rows = group.statistics.classes() > 0;
         Ok(GroupReport {

@@ -11,6 +11,7 @@ use self::settle::unsaid_layers;
 use crate::archive::{HeadPath, HeadRows, HeadSource, Key, Naming, Outline, Policy, Spellings, StoredHead};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
+use crate::metrics::least_squares;
 use crate::state::{Head, Statistics};
 use crate::store::locate;
 
@@ -30,7 +31,7 @@ pub struct HeadRules {
 pub struct HeadSummary {
     /// As typed.
     pub source: String,
-    /// How many there are, one for all groups or one for each.
+    /// How many there are, one for all groups or one for each; none where the head is each state's own.
     pub files: usize,
     /// Which row is which class.
     pub rows: String,
@@ -90,6 +91,8 @@ pub(super) struct Heads {
 #[derive(Clone, Debug)]
 enum Service {
     Head(Arc<Outline>),
+    /// The least-squares classifier of its own state, with this `λ`.
+    LeastSquares(f64),
     /// Nothing, for this reason.
     None(&'static str),
 }
@@ -147,8 +150,13 @@ impl Heads {
     fn served(&self) -> impl Iterator<Item = (&Key, &Arc<Outline>)> {
         self.services.iter().filter_map(|(key, service)| match service {
             Service::Head(outline) => Some((key, outline)),
-            Service::None(_) => None,
+            Service::LeastSquares(_) | Service::None(_) => None,
         })
+    }
+
+    /// Whether the head of each group is made of its own state.
+    pub(super) fn are_own(&self) -> bool {
+        self.source.least_squares().is_some()
     }
 
     /// How classes find their rows, and what they are called.
@@ -198,7 +206,8 @@ impl Heads {
         ]
     }
 
-    /// The head of a group, its rows in the order of the classes, or the reason why it has none.
+    /// The head of a group, its rows in the order of the classes, or the reason why it has none: those of
+    /// [`least_squares`] too.
     ///
     /// # Errors
     ///
@@ -206,6 +215,7 @@ impl Heads {
     pub(super) fn of(&self, key: &Key, statistics: &Statistics) -> Result<Result<Head, &'static str>> {
         let outline = match self.services.get(key) {
             Some(Service::Head(outline)) => outline,
+            Some(Service::LeastSquares(lambda)) => return Ok(least_squares(statistics, *lambda)),
             Some(Service::None(reason)) => return Ok(Err(reason)),
             None => {
                 let error = Error::internal("a group came up after the heads were settled");

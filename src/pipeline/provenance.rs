@@ -15,6 +15,7 @@ pub(super) fn provenance(archive: &Archive, request: &Request, rounding: Roundin
         labels: archive.labels().map(|column| column.name.clone()),
         label_kind: archive.label_kind(),
         ignore_label: request.ignore_label.clone().filter(|label| !label.is_empty()),
+        normalize: request.normalize,
         scatter,
         filters: BTreeSet::from([Filters::new(request.filters.clone())]),
         exponents: BTreeSet::from([rounding.exponent]),
@@ -32,6 +33,7 @@ pub(super) fn request(provenance: &Provenance, request: Request) -> Request {
         dtype: provenance.dtype,
         labels: provenance.labels.clone(),
         ignore_label: provenance.ignore_label.clone(),
+        normalize: provenance.normalize,
         nulls: policy(&provenance.nulls),
         nonfinite: policy(&provenance.nonfinite),
         ..request
@@ -72,7 +74,7 @@ pub(super) fn rounding_note(provenance: &Provenance) -> Option<String> {
 /// What the records say of the rows; `pooled` names the keys over which groups pool their files.
 pub(super) fn of_rows(provenance: &Provenance, pooled: String) -> BTreeMap<&'static str, String> {
     let mut shown = provenance.shown();
-    let names = ["where", "features", "dtype", "labels", "grid", "extra_bits", "ignore_label"];
+    let names = ["where", "features", "dtype", "labels", "grid", "extra_bits", "ignore_label", "normalize"];
     let settings = names.map(|name| (name, shown.remove(name).unwrap_or_default()));
     let others = [("group_by", provenance.group_by.join(",")), ("pooled", pooled)];
     settings.into_iter().chain(others).collect()
@@ -91,6 +93,7 @@ mod tests {
             labels: None,
             label_kind: LabelKind::Int,
             ignore_label: None,
+            normalize: false,
             scatter: false,
             filters: BTreeSet::new(),
             exponents: exponents.iter().copied().collect(),

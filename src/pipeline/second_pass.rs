@@ -10,8 +10,8 @@ use super::first_pass::{PRODUCTS_PER_SECOND, at_row};
 use super::scan::{Place, Watch, scan};
 use crate::archive::{Archive, DecodedChunk, Key};
 use crate::error::Result;
-use crate::kernels::{Device, Projection, Workspace};
-use crate::metrics::neco_projection;
+use crate::kernels::{Device, Mahalanobis, Projection, Workspace};
+use crate::metrics::{mahalanobis, neco_projection};
 use crate::report::Scored;
 use crate::state::{Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState, Verdict};
 
@@ -66,8 +66,13 @@ impl Evaluation {
             scored.then(|| neco_projection(&group.statistics, options).ok()).flatten()
         };
         let projections: Vec<_> = groups.iter().map(projection).collect();
-        let pass = |(group, projection)| self.pass(group, projection);
-        let passes = groups.iter().zip(projections.iter().map(Option::as_ref)).map(pass).collect::<Result<_>>()?;
+        let distances = |group: &GroupEvidence| {
+            (needs.mahalanobis || needs.lda).then(|| mahalanobis(&group.statistics, needs.mahalanobis).ok()).flatten()
+        };
+        let metrics: Vec<_> = groups.iter().map(distances).collect();
+        let scored = projections.iter().map(Option::as_ref).zip(metrics.iter().map(Option::as_ref));
+        let passes =
+            groups.iter().zip(scored).map(|(group, scored)| self.pass(group, scored)).collect::<Result<_>>()?;
         let seen = groups.iter().map(|_| SecondPassState::default()).collect();
         let mut passes = GroupPasses { groups, passes, seen };
         let rows_by_role = self.rows_by_role(own, groups);
@@ -83,7 +88,11 @@ impl Evaluation {
     }
 
     /// The pass of a group.
-    fn pass<'a>(&self, group: &'a GroupEvidence, projection: Option<&'a Projection>) -> Result<SecondPass<'a>> {
+    fn pass<'a>(
+        &self,
+        group: &'a GroupEvidence,
+        (projection, mahalanobis): (Option<&'a Projection>, Option<&'a Mahalanobis>),
+    ) -> Result<SecondPass<'a>> {
         let (needs, options) = (self.needs, &self.job.options);
         SecondPass::new(&SecondPassSpec {
             statistics: &group.statistics,
@@ -93,6 +102,7 @@ impl Evaluation {
             directional: needs.directional.then(|| options.variance_count()),
             hug_intra: needs.hug_intra && group.head.is_some(),
             projection,
+            mahalanobis,
             max_logit: options.neco_max_logit,
         })
         .map_err(|error| self.locate(error, &group.key))
@@ -100,7 +110,7 @@ impl Evaluation {
 
     /// All rows to be read: the group's own, those of `--decisions`, those of `--ood`.
     fn rows_by_role<'a>(&'a self, own: TrainUnits<'a>, groups: &[GroupEvidence]) -> Vec<RoleRows<'a>> {
-        let decided = self.needs.decisions || self.needs.neco;
+        let decided = self.judges();
         let own_decided = decided && self.decisions.is_none();
         let train = own.filter(|_| self.reads_own() || own_decided).map(|(archive, units)| RoleRows {
             role: if own_decided { Role::TrainAndEval } else { Role::Train },
@@ -108,7 +118,7 @@ impl Evaluation {
             units: units.to_vec(),
             keys: groups.iter().map(|group| group.key.clone()).collect(),
         });
-        let further = [(&self.decisions, decided, Role::Eval), (&self.ood, self.needs.neco, Role::Ood)];
+        let further = [(&self.decisions, decided, Role::Eval), (&self.ood, self.scores_ood(), Role::Ood)];
         let further = further.into_iter().filter(|(_, wanted, _)| *wanted).filter_map(|(rows, _, role)| {
             let rows = rows.as_ref()?;
             let keys = groups.iter().map(|group| rows.key_of(&group.key)).collect();

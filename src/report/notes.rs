@@ -7,8 +7,7 @@ use serde_json::Value;
 use super::records::{Count, metric_keys};
 use super::text::{counted, significant, words};
 use super::{GroupReport, Report};
-use crate::archive::Skipped;
-use crate::archive::escaped;
+use crate::archive::{HeadSource, Skipped, escaped};
 use crate::metrics::{Family, Measured, Need, Options, ROUNDED, card};
 
 /// A smaller relative rounding error gets no note.
@@ -52,6 +51,9 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
     }
     if let Some(text) = doubtful(groups) {
         note(true, text);
+    }
+    if let Some(text) = own_head(report) {
+        note(false, text);
     }
     for text in counted_out(groups) {
         note(true, text);
@@ -135,6 +137,13 @@ fn doubtful(groups: &[GroupReport]) -> Option<String> {
     // A finer grid helps where variances limit the accuracy; elsewhere the arithmetic does.
     let help = if finer { "; --extra-bits B makes the grid finer" } else { "" };
     Some(format!("rounding error up to {}{help}", parts.join(", ")))
+}
+
+/// That the classifier is no trained one.
+fn own_head(report: &Report) -> Option<String> {
+    let head = HeadSource::parse(report.settings.get("head")?).ok()?;
+    let lambda = head.least_squares()?;
+    Some(format!("the classifier is each group's own: ridge regression on its classes, λ = {lambda}"))
 }
 
 /// Rows and classes that flags left out, summed over all groups.

@@ -71,6 +71,8 @@ impl<W: Write + Send> ScoreWriter<W> {
             Field::new("classifier_margin", DataType::Float64, true),
             Field::new("agreement", DataType::Boolean, true),
             Field::new("neco", DataType::Float64, true),
+            Field::new("mahalanobis", DataType::Float64, true),
+            Field::new("relative_mahalanobis", DataType::Float64, true),
         ];
         let schema = Arc::new(Schema::new(keys.iter().map(key).chain(fixed).collect::<Vec<_>>()));
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
@@ -106,7 +108,10 @@ impl<W: Write + Send> ScoreWriter<W> {
             verdicts().map(|verdict| verdict.classifier.and_then(|found| found.margin)).collect::<Float64Array>(),
         ));
         columns.push(Arc::new(verdicts().map(Verdict::agreement).collect::<BooleanArray>()));
-        columns.push(Arc::new(verdicts().map(|verdict| verdict.neco).collect::<Float64Array>()));
+        let score = |of: fn(&Verdict) -> Option<f64>| Arc::new(verdicts().map(of).collect::<Float64Array>());
+        columns.push(score(|verdict| verdict.neco));
+        columns.push(score(|verdict| verdict.mahalanobis));
+        columns.push(score(|verdict| verdict.relative_mahalanobis));
         let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(cannot)?;
         self.writer.write(&batch).map_err(cannot)
     }

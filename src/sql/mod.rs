@@ -19,7 +19,7 @@
 //! | `nc_decisions(feature, label, state [, head])` | decisions of nearest centre and classifier on rows |
 //! | `<key>_of(decisions)`, `<key>(feature, label, state, head)` | a metric of NC4 |
 //! | `nc1_cdnv_directional(feature, label, state)`, `hug_intra(feature, label, state, head)` | of the rows that made the state |
-//! | `nc5_neco_auroc(feature, label, state, is_out_of_distribution [, head])` | NECO, and `nc5_neco_fpr95` |
+//! | `nc5_neco_auroc(feature, label, state, is_out_of_distribution [, head])` | NECO, and `nc5_neco_fpr95`; so are `nc5_mahalanobis_…` and `nc5_relative_mahalanobis_…` |
 //! | `nc_head(path [, key [, transposed]])` | a classifier; a plain path is one too |
 //! | `nc_share(x)` | a value that is joined to many rows, without a copy for each of them |
 //!

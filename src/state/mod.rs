@@ -32,8 +32,8 @@ pub use low::Low;
 pub use raw::RawState;
 pub use scatter::Scatter;
 pub use second_pass::{
-    Decision, DecisionCounts, Decisions, Role, SecondPass, SecondPassResult, SecondPassSpec, SecondPassState,
-    Separation, Verdict,
+    Decision, DecisionCounts, Decisions, LdaDecisions, Role, SecondPass, SecondPassResult, SecondPassSpec,
+    SecondPassState, Separation, Verdict,
 };
 pub use shifts::Shifts;
 pub use statistics::Statistics;

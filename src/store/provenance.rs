@@ -25,6 +25,8 @@ pub struct Provenance {
     pub label_kind: LabelKind,
     /// The label whose rows were left out, as typed.
     pub ignore_label: Option<String>,
+    /// Whether rows were divided by their length.
+    pub normalize: bool,
     /// Whether the states hold scatter matrices.
     pub scatter: bool,
     /// Which rows were read.
@@ -79,9 +81,10 @@ impl Provenance {
             ("scatter", one(self.scatter.to_string())),
             ("where", self.filters.iter().map(Filters::to_string).collect()),
         ];
-        // Only states of bytes have this one.
+        // Only states of bytes have the first, and only those of rows at length 1 the second.
         let dtype = self.dtype.map(|dtype| ("dtype", one(dtype.name().to_owned())));
-        texts.into_iter().chain(dtype).map(|(name, values)| (name.to_owned(), values)).collect()
+        let normalize = self.normalize.then(|| ("normalize", one("true".to_owned())));
+        texts.into_iter().chain(dtype).chain(normalize).map(|(name, values)| (name.to_owned(), values)).collect()
     }
 
     /// Reads what [`texts`](Self::texts) wrote; `None` for anything that it does not write.
@@ -97,6 +100,7 @@ impl Provenance {
             labels: optional("labels"),
             label_kind: LabelKind::from_name(&one("label_kind")?)?,
             ignore_label: optional("ignore_label"),
+            normalize: texts.contains_key("normalize"),
             scatter: one("scatter")?.parse().ok()?,
             filters: texts.get("where")?.iter().map(|text| Filters::parse(text)).collect(),
             exponents: texts.get("grid")?.iter().map(exponent).collect::<Option<_>>()?,
@@ -192,6 +196,7 @@ mod tests {
             labels: Some("label".to_owned()),
             label_kind: LabelKind::Int,
             ignore_label: None,
+            normalize: false,
             scatter: true,
             filters: BTreeSet::from([Filters::new(vec![("a".to_owned(), "b | c".to_owned())])]),
             exponents: BTreeSet::from([exponent]),
@@ -215,6 +220,8 @@ mod tests {
         assert_eq!(error.fact("detail"), Some("group-by: epoch and none"));
         let error = one.merge(&Provenance { dtype: Some(Dtype::Bf16), ..provenance("x", None) }).unwrap_err();
         assert_eq!(error.fact("detail"), Some("dtype: none and bf16"));
+        let error = one.merge(&Provenance { normalize: true, ..provenance("x", None) }).unwrap_err();
+        assert_eq!(error.fact("detail"), Some("normalize: none and true"));
     }
 
     #[test]
@@ -223,6 +230,7 @@ mod tests {
             dtype: Some(Dtype::F16),
             labels: None,
             ignore_label: Some("-1".to_owned()),
+            normalize: true,
             ..provenance("x", None)
         };
         merged.exponents.extend([Some(-3), Some(-20), Some(7)]);
@@ -245,6 +253,7 @@ mod tests {
             ("scatter", "yes"),
             ("label_kind", "float"),
             ("dtype", "f8"),
+            ("normalize", "false"),
             ("where", "b=2 a=1"),
             ("where", "a"),
             ("device", "cpu"),
@@ -254,7 +263,7 @@ mod tests {
             texts.insert(name.to_owned(), BTreeSet::from([value.to_owned()]));
             assert_eq!(Provenance::from_texts(keys(), &texts), None, "{name}: {value}");
         }
-        for name in merged.texts().into_keys().filter(|name| name != "dtype") {
+        for name in merged.texts().into_keys().filter(|name| name != "dtype" && name != "normalize") {
             let mut texts = merged.texts();
             texts.remove(&name);
             assert_eq!(Provenance::from_texts(keys(), &texts), None, "without {name}");

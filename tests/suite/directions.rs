@@ -19,6 +19,7 @@ fn made(chunks: &[Rows]) -> Measurements {
         findings: None,
         ood_mean: None,
         dropped_classes: 0,
+        normalized: false,
     };
     let keys = ["nc1", "gnc2", "hug_inter"].map(ToString::to_string);
     measure(&evidence, &Options::default(), &Selection::parse(&keys).unwrap(), Extras::default()).unwrap()
@@ -244,6 +245,7 @@ fn means_within_their_noise_are_one() {
             findings: None,
             ood_mean: None,
             dropped_classes: 0,
+            normalized: false,
         };
         let selection = Selection::parse(&keys).unwrap();
         let made = measure(&evidence, &Options::default(), &selection, Extras::default()).unwrap();
@@ -257,6 +259,7 @@ fn means_within_their_noise_are_one() {
             directional: Some(2),
             hug_intra: false,
             projection: None,
+            mahalanobis: None,
             max_logit: false,
         };
         let pass = SecondPass::new(&questions).unwrap();

@@ -485,6 +485,54 @@ fn a_group_without_a_head_has_a_reason_in_every_family() {
 }
 
 #[test]
+fn every_layer_has_a_head_of_its_own_state() {
+    let place = layers_place();
+    let metrics = "--metrics=nc3_cos_mean,nc4_agreement,classifier_accuracy,nc2_etf_error_weights,mse_perp";
+    let base = ["hive", "--where=epoch=4000", "--where=split=train", "--group-by=layer"];
+    let measure = [&["measure"], &base[..], &[metrics]].concat();
+    let values = |json: &Value, key: &str| -> Vec<Value> {
+        json["groups"].as_array().unwrap().iter().map(|group| group["metrics"][key]["value"].clone()).collect()
+    };
+    for head in ["lstsq", "lstsq:1e-6"] {
+        let json = place.json(&[&measure[..], &["--head", head]].concat());
+        for key in ["nc3_cos_mean", "nc4_agreement", "classifier_accuracy", "nc2_etf_error_weights", "mse_perp"] {
+            assert!(values(&json, key).iter().all(Value::is_f64), "{head}: {key}");
+        }
+        assert!(values(&json, "classifier_accuracy")[2].as_f64().unwrap() > 0.99);
+        place.succeed(&[&["accumulate", "-o", "x.ncst", "-q", "--overwrite"], &base[..]].concat());
+        let finish = ["finish", "x.ncst", metrics, "--head", head, "--decisions=hive?epoch=4000&split=train"];
+        let finished = place.json(&finish);
+        assert_eq!(finished["groups"][0]["metrics"], json["groups"][0]["metrics"], "{head}");
+        assert_eq!(finished["groups"][2]["metrics"], json["groups"][2]["metrics"], "{head}");
+    }
+    let table = [&measure[..], &["--head=lstsq", "--format=table"]].concat();
+    assert!(
+        place
+            .succeed(&table)
+            .0
+            .contains("the classifier is each group's own: ridge regression on its classes, λ = 0.025")
+    );
+    let said = place.json(&[&measure[..], &["--head=lstsq", "--head-for=layer=h2"]].concat());
+    assert_eq!(said["options"]["head"], "lstsq:0.025");
+    assert_eq!(said["groups"][0]["metrics"]["nc3_cos_mean"]["reason"], "head_not_for_group");
+    assert!(said["groups"][1]["metrics"]["nc3_cos_mean"]["value"].is_f64());
+
+    for flags in [&["--head-rows=rank"][..], &["--head-transposed"], &["--on-missing-head=null"]] {
+        let said = place.fail(2, &[&measure[..], &["--head=lstsq"], flags].concat());
+        assert!(said.contains("has no effect on a least-squares head"), "{said}");
+    }
+    assert!(place.fail(2, &[&measure[..], &["--head=lstsq:x"]].concat()).contains("./lstsq:x"));
+    assert!(place.fail(66, &[&measure[..], &["--head=./lstsq"]].concat()).contains("there is no such head"));
+
+    // What a state does not hold is a reason, not a number.
+    place.succeed(&[&["accumulate", "-o", "sums.ncst", "-q", "--metrics=nc1_cdnv"], &base[..]].concat());
+    let bare = place.json(&["finish", "sums.ncst", "--metrics=nc3_cos_mean", "--head=lstsq"]);
+    assert_eq!(bare["groups"][0]["metrics"]["nc3_cos_mean"]["reason"], "no_scatter");
+    let filtered = place.json(&["finish", "x.ncst", "--metrics=nc3_cos_mean", "--head=lstsq", "--min-count=126"]);
+    assert_eq!(filtered["groups"][0]["metrics"]["nc3_cos_mean"]["reason"], "filter_after_pooling");
+}
+
+#[test]
 fn heads_that_are_missing_are_listed_or_leave_blanks() {
     let place = Place::new();
     place.features(shifted(0));

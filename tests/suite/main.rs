@@ -26,6 +26,8 @@ mod inputs;
 mod laws;
 mod layering;
 mod means;
+#[cfg(all(feature = "cli", feature = "sql"))]
+mod normalize;
 #[cfg(all(feature = "cli", feature = "cloud"))]
 mod objects;
 mod oracle;

@@ -97,6 +97,7 @@ fn metrics(name: &str, truth: &Truth, found: &Statistics, chunks: &[Rows]) -> Wo
         findings: None,
         ood_mean: None,
         dropped_classes: 0,
+        normalized: false,
     };
     // At thousands of dimensions the eigenvectors of VCI alone take a minute.
     let keys = ["nc1_pinv", "nc1_trace_ratio", "nc1_cdnv", "nc1_vci"].map(ToString::to_string);
@@ -139,7 +140,7 @@ const FAMILIES: usize = 60;
 fn families_of(name: &str, truth: &Truth, found: &Statistics, chunks: &[Rows]) -> Vec<(&'static str, Verdict)> {
     let weights: Vec<f64> =
         (0..found.classes() * found.dim).map(|at| ((at * at * 7 + at) % 31) as f64 - 15.0).collect();
-    let head = Head { weights, bias: None };
+    let head = Head { weights, bias: None, errors: Vec::new() };
     let significand_bits = bits_of(chunks);
     let evidence = Evidence { head: Some(&head), ..Evidence::new(found, significand_bits) };
     let words = ["spectrum", "separation", "imbalance", "transfer"].map(ToString::to_string);

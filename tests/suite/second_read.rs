@@ -21,7 +21,7 @@ fn fixture() -> (Rows, Head) {
     };
     let values = (0..labels.len() * 3).map(|at| value(at / 3, at % 3)).collect();
     let weights = vec![2.0, -1.0, 0.0, -1.0, 2.0, 0.5, 0.0, -0.5, 2.0, -1.0, -0.5, -2.5];
-    let head = Head { weights, bias: Some(vec![0.5, -0.25, 0.0, 0.25]) };
+    let head = Head { weights, bias: Some(vec![0.5, -0.25, 0.0, 0.25]), errors: Vec::new() };
     (Rows::new(3, Stored::F64(values), &labels), head)
 }
 
@@ -46,6 +46,7 @@ fn spec<'a>(statistics: &'a Statistics, head: Option<&'a Head>) -> SecondPassSpe
         directional: Some(1),
         hug_intra: head.is_some(),
         projection: None,
+        mahalanobis: None,
         max_logit: false,
     }
 }
@@ -137,7 +138,7 @@ fn classes_without_a_centre_are_unseen_and_never_chosen() {
     let (rows, head) = fixture();
     let all = statistics(&rows);
     let kept = all.retain(|k| k != 3);
-    let head = Head { weights: head.weights[..9].to_vec(), bias: None };
+    let head = Head { weights: head.weights[..9].to_vec(), bias: None, errors: Vec::new() };
     let (findings, verdicts) = look(&spec(&kept, Some(&head)), std::slice::from_ref(&rows));
     let decisions = findings.decisions.unwrap();
     assert_eq!((decisions.unseen, decisions.labels.len()), (6, 3));
@@ -212,7 +213,7 @@ fn what_has_no_direction_is_left_out_and_counted() {
     let values = vec![1.0, 1.0, 1.0, -1.0, 0.0, 0.0, 2.0, 0.0, 2.0, 0.0, 1.0, 2.0];
     let rows = Rows::new(2, Stored::F64(values), &[0, 0, 1, 1, 2, 3]);
     let statistics = statistics(&rows);
-    let head = Head { weights: vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 3.0, 6.0], bias: None };
+    let head = Head { weights: vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 3.0, 6.0], bias: None, errors: Vec::new() };
     let mut asked = spec(&statistics, Some(&head));
     let (findings, verdicts) = look(&asked, std::slice::from_ref(&rows));
     assert_eq!(verdicts[0].nearest, Some(Decision { class: 0, margin: Some(0.0) }));
@@ -234,7 +235,8 @@ fn what_has_no_direction_is_left_out_and_counted() {
 fn head_and_projection(statistics: &Statistics, random: &mut Random) -> (Head, Projection) {
     let (dim, classes) = (statistics.dim, statistics.classes());
     let weights = (0..classes * dim).map(|_| (random.normal() * 4.0).round() / 4.0).collect();
-    let head = Head { weights, bias: Some((0..classes).map(|_| random.below(3) as f64).collect()) };
+    let bias = Some((0..classes).map(|_| random.below(3) as f64).collect());
+    let head = Head { weights, bias, errors: Vec::new() };
     let mut axes = vec![0.0; dim];
     axes[random.below(dim)] = 1.0;
     (head, Projection { mean: statistics.mean(0), scale: vec![1.5; dim], axes, raw_denominator: false, error: 0.0 })

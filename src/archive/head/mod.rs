@@ -20,6 +20,8 @@ use self::elements::{Elements, Tensor};
 use self::file::HeadFile;
 pub use self::names::ClassNames;
 pub use self::naming::{HeadRows, Naming, Way};
+#[cfg(feature = "sql")]
+pub(crate) use self::source::LEAST_SQUARES;
 pub use self::source::{HeadPath, HeadSource};
 pub use self::template::Spellings;
 use crate::archive::read_at;
@@ -222,7 +224,7 @@ impl StoredHead {
         if let Some((label, value)) = bias.as_ref().and_then(infinite) {
             return Err(not_finite(&label, "bias".to_owned(), value));
         }
-        Ok(Head { weights, bias })
+        Ok(Head { weights, bias, errors: Vec::new() })
     }
 }
 

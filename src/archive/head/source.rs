@@ -1,4 +1,4 @@
-//! `--head FILE[:KEY]` as typed, and the file it means for a group.
+//! `--head FILE[:KEY]` and `--head lstsq[:λ]` as typed, and the file that the first means for a group.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,28 @@ use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::objects::{is_address, without_query};
 
-/// Where heads are: `FILE`, `FILE:KEY` or `WEIGHT.npy,BIAS.npy`, with `{key}` or `{key:03}` where a group's value stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The word for the least-squares classifier of each state, in place of a file.
+pub(crate) const LEAST_SQUARES: &str = "lstsq";
+
+/// `λ` of [`LEAST_SQUARES`] where none is given.
+const LAMBDA: f64 = 0.025;
+
+/// Where heads are: `FILE`, `FILE:KEY` or `WEIGHT.npy,BIAS.npy`, with `{key}` or `{key:03}` where a group's value stands; or
+/// nowhere: `lstsq` or `lstsq:λ` is the least-squares classifier of each state.
+#[derive(Clone, Debug, PartialEq)]
 pub struct HeadSource {
     text: String,
-    /// Whether there is a file with these braces in its name.
-    is_literal: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// Braces are placeholders.
+    Path,
+    /// There is a file with these braces in its name.
+    Literal,
+    /// With this `λ`.
+    LeastSquares(f64),
 }
 
 /// The head of one group.
@@ -61,25 +77,47 @@ impl Format {
 }
 
 impl HeadSource {
-    /// Checks the placeholders; the files are looked for later, but for one with braces in its own name.
+    /// Checks the placeholders, or `λ`; the files are looked for later, but for one with braces in its own name.
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if the text is empty, or a placeholder is neither `{key}` nor `{key:03}`.
+    /// [`Usage`](crate::error::ErrorKind::Usage) if the text is empty, a placeholder is neither `{key}` nor `{key:03}`, or `λ`
+    /// is no number from 0.
     pub fn parse(text: &str) -> Result<Self> {
         if text.is_empty() {
             return Err(Error::usage("the head has no file"));
+        }
+        if text == LEAST_SQUARES {
+            let text = format!("{LEAST_SQUARES}:{LAMBDA}");
+            return Ok(Self { text, kind: Kind::LeastSquares(LAMBDA) });
+        }
+        if let Some(lambda) = text.strip_prefix(LEAST_SQUARES).and_then(|rest| rest.strip_prefix(':')) {
+            let number = lambda.parse().ok().filter(|lambda: &f64| *lambda >= 0.0 && lambda.is_finite());
+            let number = number.ok_or_else(|| {
+                Error::usage("the λ of a least-squares head is no number from 0")
+                    .with("head", text)
+                    .help(format!("{LEAST_SQUARES}:{LAMBDA}; ./{text} is a file of that name"))
+            })?;
+            return Ok(Self { text: text.to_owned(), kind: Kind::LeastSquares(number) });
         }
         let is_literal = braces::has_keys(text) && has_braces_in_its_name(text);
         if !is_literal {
             braces::check("head", text)?;
         }
-        Ok(Self { text: text.to_owned(), is_literal })
+        Ok(Self { text: text.to_owned(), kind: if is_literal { Kind::Literal } else { Kind::Path } })
+    }
+
+    /// `λ`, if the head is the least-squares classifier of each state, and no file.
+    pub fn least_squares(&self) -> Option<f64> {
+        match self.kind {
+            Kind::LeastSquares(lambda) => Some(lambda),
+            Kind::Path | Kind::Literal => None,
+        }
     }
 
     /// The placeholders, in order: group keys whose values the path needs.
     pub fn keys(&self) -> Vec<&str> {
-        if self.is_literal { Vec::new() } else { braces::keys(&self.text) }
+        if self.kind == Kind::Path { braces::keys(&self.text) } else { Vec::new() }
     }
 
     /// The head of the group of this key. A path that exists as a whole is a file, even with colons in it.
@@ -90,8 +128,11 @@ impl HeadSource {
     /// # Errors
     ///
     /// [`Usage`](crate::error::ErrorKind::Usage) if the group has no such key, a value is not the name of one file or
-    /// directory, or these write a number in two ways and there is a file for each.
+    /// directory, or these write a number in two ways and there is a file for each; if the head is no file.
     pub fn fill(&self, key: &[(String, Label)], spellings: &Spellings) -> Result<HeadPath> {
+        if self.least_squares().is_some() {
+            return Err(Error::usage("a least-squares head has no file").with("head", &self.text));
+        }
         let written = (0..spellings.ways(key)).map(|way| self.filled(key, Spelling::Written(spellings, way)));
         let mut written = written.collect::<Result<Vec<_>>>()?;
         written.dedup();
@@ -112,7 +153,8 @@ impl HeadSource {
 
     fn filled(&self, key: &[(String, Label)], spelling: Spelling<'_>) -> Result<HeadPath> {
         let path = |text: &str| {
-            let filled = if self.is_literal { Ok(text.to_owned()) } else { template::fill_path(text, key, spelling) };
+            let filled =
+                if self.kind == Kind::Literal { Ok(text.to_owned()) } else { template::fill_path(text, key, spelling) };
             filled.map(PathBuf::from)
         };
         let tensor = braces::last_outside(&self.text, ':').map(|at| (&self.text[..at], &self.text[at + 1..]));
@@ -130,8 +172,11 @@ impl HeadSource {
         }
         match tensor {
             Some((file, tensor)) => {
-                let tensor =
-                    if self.is_literal { tensor.to_owned() } else { template::fill_name(tensor, key, spelling)? };
+                let tensor = if self.kind == Kind::Literal {
+                    tensor.to_owned()
+                } else {
+                    template::fill_name(tensor, key, spelling)?
+                };
                 Ok(HeadPath { weights: path(file)?, bias: None, key: Some(tensor).filter(|tensor| !tensor.is_empty()) })
             }
             None => Ok(HeadPath { weights: whole?, bias: None, key: None }),

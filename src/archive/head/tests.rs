@@ -110,7 +110,7 @@ fn whole(path: &HeadPath) -> Head {
 }
 
 fn expected() -> Head {
-    Head { weights: WEIGHTS.to_vec(), bias: Some(BIAS.to_vec()) }
+    Head { weights: WEIGHTS.to_vec(), bias: Some(BIAS.to_vec()), errors: Vec::new() }
 }
 
 fn refused(path: &HeadPath, transposed: bool) -> Error {
@@ -162,7 +162,7 @@ fn one_head_is_the_same_in_every_form() {
 #[test]
 fn rows_are_chosen_by_class() {
     let dir = TempDir::new().unwrap();
-    let last = Head { weights: vec![1.0, -2.0, -0.25, 8.0], bias: None };
+    let last = Head { weights: vec![1.0, -2.0, -0.25, 8.0], bias: None, errors: Vec::new() };
     // Rows stand in another order than labels.
     let weights = || fixed(&[-0.25, 8.0, 0.5, 4.0, 1.0, -2.0], 2);
     let columns: [(ArrayRef, Vec<Label>); 5] = [
@@ -407,6 +407,25 @@ fn a_path_is_filled_from_the_group() {
     assert_eq!((error.kind(), error.advice()), (ErrorKind::Usage, Some("--group-by fold")));
     for text in ["", "{epoch.npy", "{}.npy"] {
         assert_eq!(HeadSource::parse(text).unwrap_err().kind(), ErrorKind::Usage, "{text}");
+    }
+}
+
+#[test]
+fn the_head_of_a_state_itself_is_no_file() {
+    let lambda = |text: &str| HeadSource::parse(text).map(|source| source.least_squares());
+    for (text, expected) in
+        [("lstsq", Some(0.025)), ("lstsq:0.5", Some(0.5)), ("lstsq:0", Some(0.0)), ("./lstsq", None)]
+    {
+        assert_eq!(lambda(text).unwrap(), expected, "{text}");
+    }
+    assert_eq!((lambda("lstsq.npy").unwrap(), lambda("./lstsq:1.npy").unwrap()), (None, None));
+    let source = HeadSource::parse("lstsq").unwrap();
+    assert_eq!((source.to_string(), source.keys()), ("lstsq:0.025".to_owned(), Vec::new()));
+    assert_eq!(source.fill(&[], &Spellings::default()).unwrap_err().kind(), ErrorKind::Usage);
+    for text in ["lstsq:", "lstsq:-1", "lstsq:nan", "lstsq:inf", "lstsq:fc.npy"] {
+        let error = lambda(text).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{text}");
+        assert!(error.advice().unwrap().contains(&format!("./{text}")), "{text}");
     }
 }
 

@@ -120,7 +120,7 @@ fn tables_are_the_same_over_any_container() {
         let table = Arc::new(Table::open(&[input], &[]).unwrap());
         let at = |name: &str| table.columns().iter().position(|column| column.name == name).unwrap();
         let columns = vec![at("feature"), at("label"), at("epoch")];
-        let wanted = Wanted { grids: vec![(columns[0], columns[1])], columns, extra_bits: 0 };
+        let wanted = Wanted { grids: vec![(columns[0], columns[1])], columns, extra_bits: 0, normalize: false };
         let mut rows = Vec::new();
         for unit in 0..table.units().len() {
             let mut reader = table.read(unit, &wanted).unwrap();

@@ -75,6 +75,8 @@ pub struct Wanted {
     pub grids: Vec<(usize, usize)>,
     /// By how many bits the chunks' own grids are made finer.
     pub extra_bits: u32,
+    /// Whether the grids are those of rows at length 1; the columns are as they are.
+    pub normalize: bool,
 }
 
 /// Consecutive rows of a unit.

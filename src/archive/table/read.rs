@@ -12,6 +12,7 @@ use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float16Type, Floa
 use super::{ChunkGrid, Place, Table, TableRows, Wanted};
 use crate::archive::codes::{Coded, NULL, coded};
 use crate::archive::container::Strings;
+use crate::archive::normalise::normalised;
 use crate::archive::row_policy::{RowDefect, counts_towards_grid};
 use crate::archive::unit_rows::UnitRows;
 use crate::archive::vectors::Vectors;
@@ -123,9 +124,12 @@ impl TableReader {
                 let count = stream.chunk.min(rows - start);
                 let vectors = self.rows.vectors(at, count, start);
                 let vectors = vectors.map_err(|error| error.with_default("column", table.name(stream.column)))?;
+                let of_length_one =
+                    (self.wanted.normalize && !pairs.is_empty()).then(|| normalised(vectors.clone(), stream.dim));
                 for (labels, grids) in &mut pairs {
+                    let vectors = of_length_one.as_ref().unwrap_or(&vectors);
                     let grid =
-                        chunk_grid(&vectors, stream.dim, (labels, start), self.wanted.extra_bits, &mut self.workspace)?;
+                        chunk_grid(vectors, stream.dim, (labels, start), self.wanted.extra_bits, &mut self.workspace)?;
                     grids.push(ChunkGrid { rows: count, grid });
                 }
                 match &mut read {

@@ -181,6 +181,10 @@ pub enum Need {
     OodMean,
     /// A second read of the rows of the decisions and of the out-of-distribution rows, for NECO scores.
     Neco,
+    /// A second read of the same rows, for Mahalanobis scores.
+    Mahalanobis,
+    /// A second read of the rows of the decisions, in the metric of the covariance within classes.
+    Lda,
 }
 
 impl Need {
@@ -195,6 +199,8 @@ impl Need {
             Self::HugIntra => "second read: distances to classifier rows",
             Self::OodMean => "out-of-distribution rows",
             Self::Neco => "second read, also of out-of-distribution rows: NECO scores",
+            Self::Mahalanobis => "second read, also of out-of-distribution rows: Mahalanobis scores",
+            Self::Lda => "second read: Mahalanobis distances to class means",
         }
     }
 }

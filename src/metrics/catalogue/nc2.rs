@@ -3,12 +3,16 @@
 use std::f64::consts::SQRT_2;
 
 use super::Formula::{Group, Means, Weights};
-use super::papers::{KOTHAPALLI, PAPYAN, TIRER, WU, ZHU};
+use super::papers::{KOTHAPALLI, NC0, PAPYAN, TIRER, WU, ZHU};
 use super::range::{ANY, FRACTION, NOT_NEGATIVE};
 use super::{Card, LENGTH, SQUARE, ValueRange};
 use crate::metrics::nc2;
 
 cards! {
+    "nc0_row_sum" = Weights(nc2::row_sum), Nc2, NC0,
+        "NC0: ‖Σ_k w_k‖/(√K ‖W‖), the rows of the classifier summed; the paper sets the sum to 0, this normaliser is ours",
+        Lower, ideal "0", range FRACTION, unit "", needs [Head]
+        null [no_head single_class zero_weights] flags [];
     "nc2_norm_mean" = Means(nc2::norm_mean), Nc2, PAPYAN,
         "mean of ‖c_k‖",
         None, ideal "", range NOT_NEGATIVE, unit LENGTH, needs []

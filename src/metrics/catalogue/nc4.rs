@@ -1,10 +1,10 @@
 //! The cards of NC4.
 
 use super::Card;
-use super::Formula::Decisions;
-use super::papers::{PAPYAN, WU};
+use super::Formula::{Decisions, Group};
+use super::papers::{MCLACHLAN, PAPYAN, WU};
 use super::range::FRACTION;
-use crate::metrics::nc4;
+use crate::metrics::{mahalanobis, nc4};
 
 cards! {
     "nc4_agreement" = Decisions(nc4::agreement), Nc4, PAPYAN,
@@ -47,4 +47,8 @@ cards! {
         "share of rows that the classifier gets right",
         Higher, ideal "", range FRACTION, unit "", needs [Head Decisions]
         null [no_head no_decisions single_class] flags [no_bias unseen_classes];
+    "lda_accuracy" = Group(mahalanobis::lda_accuracy), Nc4, MCLACHLAN,
+        "share of rows whose nearest class mean in the metric of Σ_W⁺ is their own: linear discriminant analysis with equal priors, no shrinkage",
+        Higher, ideal "", range FRACTION, unit "", needs [Lda], by_name_only
+        null [no_decisions single_class no_scatter filter_after_pooling zero_within out_of_range] flags [ties directions_dropped];
 }

@@ -19,6 +19,8 @@ macro_rules! papers {
 }
 
 papers! {
+    NC0 = "arXiv:2602.16642",
+        "arXiv:2602.16642 (2026), which names it NC0.";
     AGRAWAL = "Agrawal et al. 2022",
         "K. K. Agrawal, A. K. Mondal, A. Ghosh, B. A. Richards (2022). α-ReQ: Assessing Representation Quality in Self-Supervised Learning by Measuring Eigenspectrum Decay. NeurIPS.";
     AMMAR = "Ammar et al. 2024",
@@ -45,6 +47,8 @@ papers! {
         "I. T. Jolliffe (2002). Principal Component Analysis, 2nd edition, chapter 6. Springer.";
     KOTHAPALLI = "Kothapalli 2023",
         "V. Kothapalli (2023). Neural Collapse: A Review on Modelling Principles and Generalization. TMLR.";
+    LEE = "Lee et al. 2018",
+        "K. Lee, K. Lee, H. Lee, J. Shin (2018). A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks. NeurIPS.";
     LIU = "Liu et al. 2023",
         "W. Liu, L. Yu, A. Weller, B. Schölkopf (2023). Generalizing and Decoupling Neural Collapse via Hyperspherical Uniformity Gap. ICLR.";
     MASARCZYK = "Masarczyk et al. 2023",
@@ -55,6 +59,8 @@ papers! {
         "V. Papyan, X. Y. Han, D. L. Donoho (2020). Prevalence of Neural Collapse During the Terminal Phase of Deep Learning Training. PNAS 117(40), 24652–24663.";
     RANGAMANI = "Rangamani et al. 2023",
         "A. Rangamani, M. Lindegaard, T. Galanti, T. Poggio (2023). Feature Learning in Deep Classifiers Through Intermediate Neural Collapse. ICML.";
+    REN = "Ren et al. 2021",
+        "J. Ren, S. Fort, J. Liu, A. G. Roy, S. Padhy, B. Lakshminarayanan (2021). A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection. arXiv:2106.09022.";
     ROY = "Roy & Vetterli 2007",
         "O. Roy, M. Vetterli (2007). The Effective Rank: A Measure of Effective Dimensionality. EUSIPCO.";
     RUDELSON = "Rudelson & Vershynin 2007",

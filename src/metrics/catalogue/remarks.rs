@@ -22,16 +22,17 @@ static REASONS: &[Remark] = remarks! {
     no_head: "there is no classifier";
     no_ood: "there are no out-of-distribution rows";
     no_decisions: "the rows were read once only, so none was decided or scored";
+    not_normalized: "rows were not divided by their length: `--normalize`, in SQL `SET nc.normalize = true`";
     no_scatter: "the pooled scatter was not accumulated";
     filter_after_pooling: "classes were left out by size after the scatter had been pooled over all of them";
     needs_per_class_scatter: "`normaliser = balanced` needs a scatter of each class, which is never kept";
     no_degrees_of_freedom: "there are as many classes as rows, and the divisor is their difference";
     single_class: "there are fewer than two classes";
-    too_few_rows: "fewer than two classes have enough rows for a variance; for `separation_alignment`, none has";
+    too_few_rows: "fewer than two classes have enough rows for a variance; for `separation_alignment`, none has; for `spectrum_pair_cosine`, there is one row";
     too_few_directions: "fewer than two vectors have a direction";
     degenerate_pairs: "all pairs have equal means or directions, up to rounding; for `nc1_cdnv_strict` and `separation_davies_bouldin_rms`, one pair has";
     zero_between: "all class means are equal, up to rounding";
-    zero_within: "all classes have variance 0";
+    zero_within: "all classes have variance 0, up to rounding";
     zero_variance: "all rows are equal";
     zero_means: "all class means are 0";
     zero_weights: "all rows of the classifier are 0";
@@ -64,7 +65,7 @@ static FLAGS: &[Remark] = remarks! {
     ill_conditioned: "the number is above 10 because the mean in its denominator is near 0";
     random_baseline: "the floor is that of directions at random, since `K > D + 1` admits no simplex";
     no_bias: "the classifier has no bias, which counts as 0";
-    ties: "some rows have two nearest class means";
+    ties: "some rows have two nearest class means, as far as rounding lets tell";
     unseen_classes: "rows of classes without a mean were not decided";
     unbalanced: "the classes have unequal sizes, so that the parts do not sum to the loss";
 };

@@ -39,7 +39,7 @@ cards! {
         Lower, ideal "0", range ERROR, unit "", needs [Scatter]
         null [single_class zero_between within_singular no_scatter filter_after_pooling needs_per_class_scatter out_of_range] flags [directions_dropped rank_lowered];
     "separation_alignment" = Group(separation::alignment), Separation, WANG,
-        "mean over classes of the mean ‖x − y‖² over pairs of different rows, 2 n v/(n−1); published on rows of length 1, here of rows as they are",
+        "mean over classes of the mean ‖x − y‖² over pairs of different rows, 2 n v/(n−1); published on rows of length 1 (--normalize), else of rows as they are",
         Lower, ideal "0", range NOT_NEGATIVE, unit SQUARE, needs []
         null [too_few_rows out_of_range] flags [classes_left_out];
 }

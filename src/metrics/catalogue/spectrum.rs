@@ -6,6 +6,9 @@ use super::range::{FRACTION, NOT_NEGATIVE};
 use super::{Card, ValueRange};
 use crate::metrics::spectrum;
 
+/// Cosines.
+const COSINE: ValueRange = ValueRange::new(-1.0, 1.0);
+
 /// Counts of directions.
 const COUNT: ValueRange = ValueRange::new(1.0, f64::INFINITY);
 
@@ -26,6 +29,10 @@ cards! {
         "RankMe as published: exp(−Σ q ln q), q_r = σ_r/Σσ + 10⁻⁷ over the singular values of the rows, not centred",
         None, ideal "", range NOT_NEGATIVE, unit "", needs [Scatter]
         null [zero_rows no_scatter filter_after_pooling needs_per_class_scatter out_of_range] flags [];
+    "spectrum_pair_cosine" = Group(spectrum::pair_cosine), Spectrum, ETHAYARAJH,
+        "mean cosine over pairs of different rows, 1 − N tr Σ_T/(N−1); of rows at length 1 (--normalize)",
+        None, ideal "", range COSINE, unit "", needs []
+        null [not_normalized too_few_rows] flags [];
     "spectrum_participation" = Group(spectrum::participation), Spectrum, KOTHAPALLI,
         "(tr Σ_T)²/‖Σ_T‖², takes no eigenvalues; that of Σ_B is nc2_participation_ratio",
         None, ideal "K−1", range COUNT, unit "", needs [Scatter]

@@ -16,6 +16,18 @@ use super::gnc2;
 use super::outcome::{Outcome, TOO_FEW, ZERO_NORMS};
 use super::vectors::{Vectors, dot};
 
+/// `nc0_row_sum`: `‖Σ_k w_k‖/(√K ‖W‖)`: 0 where the rows of the classifier sum to 0, 1 where all are the same.
+pub(super) fn row_sum(of: &Geometry) -> Outcome {
+    if let Some(reason) = of.undefined() {
+        return Outcome::null(reason);
+    }
+    let (vectors, sum) = (&of.vectors, of.vectors.sum());
+    let classes = vectors.len() as f64;
+    let size = (classes * dot(&vectors.values, &vectors.values)).sqrt();
+    Outcome::from(dot(&sum, &sum).sqrt() / size)
+        .off_by(|value| whole(&vectors.errors()) * (classes.sqrt() + value) / size + arithmetic(vectors.len()))
+}
+
 /// `nc2_norm_mean`: the mean of `‖x_k‖`. Equal means have lengths too, all 0.
 pub(super) fn norm_mean(of: &Geometry) -> Outcome {
     Outcome::number_or(of.lengths().map(|lengths| lengths.mean), "single_class")

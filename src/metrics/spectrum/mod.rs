@@ -10,11 +10,13 @@ mod values;
 pub(in crate::metrics) use eigenvalues::{Covariance, Eigenvalues, effective_number, effective_number_error};
 pub use values::{Spectrum, spectrum};
 
+use super::Centring;
+use super::accuracy::GridNoise;
 use super::context::MetricContext;
-use super::doubt::{arithmetic, whole};
+use super::doubt::{arithmetic, of_square, whole};
 use super::geometry::Geometry;
 use super::outcome::Outcome;
-use super::vectors::dot;
+use super::vectors::{Vectors, dot};
 use crate::linalg;
 
 /// What RankMe and LiDAR add to each share.
@@ -62,6 +64,30 @@ pub(super) fn effective_rank_between(means: &Geometry) -> Outcome {
 /// `spectrum_rankme`: `exp(−Σ q ln q)` with `q_r = σ_r/Σσ + 10⁻⁷`.
 pub(super) fn rankme(context: &MetricContext<'_>) -> Outcome {
     of(context, Covariance::Uncentred, |eigen| number(&eigen.roots(), SMOOTHING))
+}
+
+/// `spectrum_pair_cosine`: the mean of `x · y` over pairs of different rows of length 1, `1 − N tr Σ_T/(N − 1)` since
+/// `‖x − y‖² = 2 − 2 x · y`.
+pub(super) fn pair_cosine(context: &MetricContext<'_>) -> Outcome {
+    if !context.evidence.normalized {
+        return Outcome::null("not_normalized");
+    }
+    let statistics = context.evidence.statistics;
+    let rows = statistics.rows() as f64;
+    if rows < 2.0 {
+        return Outcome::null("too_few_rows");
+    }
+    let centred = Vectors::centred(statistics, Centring::Sample);
+    let square = centred.unit * centred.unit;
+    let (mut scatter, mut error) = (0.0, 0.0);
+    let noise = GridNoise::of(statistics);
+    for (class, (row, of_mean)) in centred.values.chunks_exact(statistics.dim).zip(centred.errors()).enumerate() {
+        let count = statistics.counts[class] as f64;
+        let size = dot(row, row);
+        scatter += count * (statistics.variances[class] + size * square);
+        error += count * (noise.class_variance(statistics, class) + of_square(size.sqrt(), of_mean) * square);
+    }
+    Outcome::from(1.0 - scatter / (rows - 1.0)).off_by(|_| error / (rows - 1.0) + arithmetic(statistics.dim))
 }
 
 /// `spectrum_participation`: `(Σλ)²/Σλ²`.

@@ -77,6 +77,10 @@ impl Heads {
                 self.services.insert(key.clone(), Service::None(NOT_FOR_GROUP));
                 continue;
             }
+            if let Some(lambda) = self.source.least_squares() {
+                self.services.insert(key.clone(), Service::LeastSquares(lambda));
+                continue;
+            }
             let path = self.source.fill(&named(&self.group_by, key), spellings);
             let path = path.map_err(|error| locate(error, &self.group_by, key))?;
             let service = if path.exists() {

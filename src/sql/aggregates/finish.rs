@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 
-use crate::archive::StoredHead;
 use crate::error::Result;
 use crate::sql::functions::evaluate::{Beside, keys_of_states, metric, table};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Held;
-use crate::sql::values::head::{HeadPlace, Library};
+use crate::sql::values::head::{Classifier, HeadPlace, Library};
 use crate::sql::values::sql_state::SqlState;
 use crate::sql::values::state_column;
 
@@ -62,11 +61,11 @@ impl FinishGroups for ToMeasurements {
     }
 }
 
-fn heads(groups: &[GroupedRows]) -> Result<Vec<Option<Arc<StoredHead>>>> {
+fn heads(groups: &[GroupedRows]) -> Result<Vec<Option<Arc<Classifier>>>> {
     let mut library = Library::default();
     groups.iter().map(|group| group.head.as_ref().map(|head| library.read(head)).transpose()).collect()
 }
 
-fn beside<'a>(groups: &'a [GroupedRows], heads: &'a [Option<Arc<StoredHead>>]) -> Vec<Beside<'a>> {
+fn beside<'a>(groups: &'a [GroupedRows], heads: &'a [Option<Arc<Classifier>>]) -> Vec<Beside<'a>> {
     groups.iter().zip(heads).map(|(group, head)| (Some(&group.summary), head.as_deref(), None)).collect()
 }

@@ -127,6 +127,7 @@ impl Aggregation for RowAggregation {
                 }
                 let label = parts.labels(&at).first().or_else(|| group.summary.class_sums().labels().first());
                 check_kind(label.map(Label::kind), &chunk.batch)?;
+                groups[at].summary.normalized = settings.normalize;
                 let members = (!all).then_some(members.as_slice());
                 parts.update(&at, groups, chunk, members, &shifts[at], workspace)?;
                 let group = &mut groups[at];

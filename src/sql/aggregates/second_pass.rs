@@ -18,8 +18,8 @@ use datafusion::logical_expr::{
 
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
-use crate::kernels::{Projection, Workspace};
-use crate::metrics::{Evidence, Extras, Need, Selection, card, cards, measure, neco_projection};
+use crate::kernels::{Mahalanobis, Projection, Workspace};
+use crate::metrics::{Evidence, Extras, Need, Selection, card, cards, mahalanobis, measure, neco_projection};
 use crate::sql::aggregates::accumulator::{Aggregation, ManyGroups, OneGroup};
 use crate::sql::aggregates::groups::differ_in_length;
 use crate::sql::aggregates::of_rows::{check_rows, distinct, with_casts};
@@ -93,7 +93,7 @@ impl SecondPassAggregate {
 
     /// Whether an argument says which rows are out of distribution.
     fn takes_ood(&self) -> bool {
-        self.needs(Need::Neco)
+        self.needs(Need::Neco) || self.needs(Need::Mahalanobis)
     }
 
     fn needs_head(&self) -> bool {
@@ -204,6 +204,7 @@ struct Context {
     statistics: Statistics,
     classifier: Option<Head>,
     projection: Option<Projection>,
+    mahalanobis: Option<Mahalanobis>,
     _held: Held,
 }
 
@@ -253,19 +254,32 @@ impl SecondPassGroups {
         let Some(summary) = States::of(state)?.get(0)?.filter(|summary| summary.class_sums().rows() > 0) else {
             return Ok(None);
         };
+        if summary.normalized != settings.normalize {
+            let (is, set) = if summary.normalized { ("at length 1", "true") } else { ("as they are", "false") };
+            return Err(Error::usage(format!("the state is of rows {is}, unlike the rows beside it"))
+                .help(format!("SET nc.normalize = {set}")));
+        }
         let held = self.function.budget.hold(summary.bytes(), settings.memory)?;
         let (statistics, _) = evaluate::statistics(&summary, settings)?;
         let place = head.map(head::decode).transpose()?.flatten().and_then(|mut places| places.pop().flatten());
         let stored = place.map(|place| Library::default().read(&place)).transpose()?;
-        let classifier = stored.map(|head| head::for_classes(&head, &statistics, settings)).transpose()?;
-        let projection = if self.function.takes_ood() {
+        let classifier = stored.map(|head| head.of(&statistics, settings)).transpose()?.transpose();
+        let classifier = classifier
+            .map_err(|reason| Error::data("the state has no least-squares classifier").with("reason", reason))?;
+        let projection = if self.function.needs(Need::Neco) {
             let reason = |reason| Error::data("NECO's subspace cannot be made of the state").with("reason", reason);
             Some(neco_projection(&statistics, &settings.options).map_err(reason)?)
         } else {
             None
         };
+        let mahalanobis = if self.function.needs(Need::Mahalanobis) || self.function.needs(Need::Lda) {
+            let reason = |reason| Error::data("the state has no Mahalanobis distances").with("reason", reason);
+            Some(mahalanobis(&statistics, self.function.needs(Need::Mahalanobis)).map_err(reason)?)
+        } else {
+            None
+        };
         let (state, head) = (state.clone(), head.cloned());
-        let context = Arc::new(Context { state, head, statistics, classifier, projection, _held: held });
+        let context = Arc::new(Context { state, head, statistics, classifier, projection, mahalanobis, _held: held });
         self.contexts.push(context.clone());
         Ok(Some(context))
     }
@@ -280,6 +294,7 @@ impl SecondPassGroups {
             directional: self.function.needs(Need::Directional).then(|| options.variance_count()),
             hug_intra: self.function.needs(Need::HugIntra) && context.classifier.is_some(),
             projection: context.projection.as_ref(),
+            mahalanobis: context.mahalanobis.as_ref(),
             max_logit: options.neco_max_logit,
         }
     }
@@ -307,8 +322,12 @@ impl SecondPassGroups {
     fn metric(&self, key: &'static str, group: &SecondPassGroup) -> Result<Option<f64>> {
         let Some((context, findings)) = self.findings(group)? else { return Ok(None) };
         if self.function.takes_ood() {
-            let separation = findings.neco.as_ref();
-            return Ok(separation.map(|found| if key == "nc5_neco_auroc" { found.auroc } else { found.fpr95 }));
+            let separation = match key {
+                _ if self.function.needs(Need::Neco) => findings.neco,
+                _ if key.starts_with("nc5_relative") => findings.relative_mahalanobis,
+                _ => findings.mahalanobis,
+            };
+            return Ok(separation.map(|found| if key.ends_with("auroc") { found.auroc } else { found.fpr95 }));
         }
         let evidence = Evidence {
             statistics: &context.statistics,
@@ -317,6 +336,7 @@ impl SecondPassGroups {
             findings: Some(&findings),
             ood_mean: None,
             dropped_classes: 0,
+            normalized: self.function.settings.normalize,
         };
         let selection = Selection::parse(&[key.to_owned()])?;
         let made = measure(&evidence, &self.function.settings.options, &selection, Extras::default())?;
@@ -389,7 +409,8 @@ impl Aggregation for SecondPassGroups {
             let key = (state, head);
             let (Some(context), Some(pass)) = (contexts.get(&key), passes.get(&key)) else { continue };
             self.enter(group, context)?;
-            let role = match (is_ood, self.function.needs(Need::Decisions) || self.function.takes_ood()) {
+            let decided = self.function.needs(Need::Decisions) || self.function.needs(Need::Lda);
+            let role = match (is_ood, decided || self.function.takes_ood()) {
                 (true, _) => Role::Ood,
                 (false, true) => Role::Eval,
                 (false, false) => Role::Train,

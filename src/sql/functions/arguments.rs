@@ -9,9 +9,8 @@ use datafusion::common::Result as SqlResult;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 use datafusion::scalar::ScalarValue;
 
-use crate::archive::StoredHead;
 use crate::error::{Error, Result};
-use crate::sql::values::head::{self, Library};
+use crate::sql::values::head::{self, Classifier, Library};
 use crate::sql::values::sql_state::SqlState;
 use crate::sql::values::state_column::{self, States};
 
@@ -73,7 +72,7 @@ impl Arguments {
         (0..self.rows).map(|row| states.get(at(row))).collect()
     }
 
-    pub(in crate::sql) fn heads(&self, argument: usize) -> Result<Vec<Option<Arc<StoredHead>>>> {
+    pub(in crate::sql) fn heads(&self, argument: usize) -> Result<Vec<Option<Arc<Classifier>>>> {
         let (array, at) = self.at(argument);
         let Some(places) = head::decode(array)? else { return Ok(vec![None; self.rows]) };
         let heads = Library::default().read_all(&places)?;

@@ -129,7 +129,7 @@ fn of_metric(card: &Card) -> Vec<Function> {
         MetricInput::StateAndOod => vec![of("state, state of out-of-distribution rows")],
         MetricInput::Decisions if needs(Need::Head) => vec![aggregate("feature, label, state, head"), of("decisions")],
         MetricInput::Decisions => vec![aggregate("feature, label, state [, head]"), of("decisions")],
-        MetricInput::Rows if needs(Need::Neco) => {
+        MetricInput::Rows if needs(Need::Neco) || needs(Need::Mahalanobis) => {
             vec![aggregate("feature, label, state, is_out_of_distribution [, head]")]
         }
         MetricInput::Rows if needs(Need::HugIntra) => vec![aggregate("feature, label, state, head")],

@@ -7,13 +7,12 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields};
 use rayon::prelude::*;
 
-use crate::archive::StoredHead;
 use crate::error::{Error, Result};
 use crate::metrics::{Card, Evidence, Extras, Measurements, Need, OodMean, Selection, cards, measure};
 use crate::sql::functions::remarks::{self, Remarks};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
-use crate::sql::values::head;
+use crate::sql::values::head::Classifier;
 use crate::sql::values::sql_state::SqlState;
 use crate::state::Statistics;
 
@@ -37,7 +36,7 @@ impl MetricInput {
         let needs = |need| card.needs.contains(&need);
         if needs(Need::Decisions) {
             Self::Decisions
-        } else if needs(Need::Directional) || needs(Need::HugIntra) || needs(Need::Neco) {
+        } else if [Need::Directional, Need::HugIntra, Need::Neco, Need::Mahalanobis, Need::Lda].into_iter().any(needs) {
             Self::Rows
         } else if needs(Need::OodMean) {
             Self::StateAndOod
@@ -75,14 +74,22 @@ pub(in crate::sql) fn workspace(summary: &SqlState) -> u64 {
 pub(in crate::sql) fn measurements(
     summary: &SqlState,
     keys: &[&'static str],
-    head: Option<&StoredHead>,
+    head: Option<&Classifier>,
     ood: Option<&SqlState>,
     extras: Extras,
     settings: &Settings,
 ) -> Result<Measurements> {
     let _held = Budget::of(settings).hold(workspace(summary), settings.memory)?;
     let (statistics, dropped_classes) = statistics(summary, settings)?;
-    let head = head.map(|head| head::for_classes(head, &statistics, settings)).transpose()?;
+    let head = head.map(|head| head.of(&statistics, settings)).transpose()?;
+    let headless = head.as_ref().and_then(|head| head.as_ref().err()).map(|reason| match *reason {
+        "no_scatter" if dropped_classes > 0 => "filter_after_pooling",
+        reason => reason,
+    });
+    let head = head.and_then(std::result::Result::ok);
+    if ood.is_some_and(|ood| ood.normalized != summary.normalized) {
+        return Err(Error::data("one state is of rows at length 1, and that of out-of-distribution rows is not"));
+    }
     let ood = ood.map(|ood| ood.state.statistics()).transpose()?;
     let ood_mean = ood.map(|ood| match settings.options.ood_mean {
         OodMean::Classes => ood.mean_of_means(),
@@ -95,9 +102,12 @@ pub(in crate::sql) fn measurements(
         findings: None,
         ood_mean: ood_mean.as_deref(),
         dropped_classes,
+        normalized: summary.normalized,
     };
     let selection: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
-    measure(&evidence, &settings.options, &Selection::parse(&selection)?, extras)
+    let mut made = measure(&evidence, &settings.options, &Selection::parse(&selection)?, extras)?;
+    made.explain(headless);
+    Ok(made)
 }
 
 /// The keys of all metrics of the default selection that a state makes, a head and out-of-distribution rows beside it or
@@ -116,7 +126,7 @@ pub(in crate::sql) fn table_fields(keys: &[&'static str]) -> Fields {
 }
 
 /// A state, with the head and the state of out-of-distribution rows beside it.
-pub(in crate::sql) type Beside<'a> = (Option<&'a SqlState>, Option<&'a StoredHead>, Option<&'a SqlState>);
+pub(in crate::sql) type Beside<'a> = (Option<&'a SqlState>, Option<&'a Classifier>, Option<&'a SqlState>);
 
 /// Metrics of several states, one struct each: its shape, its metrics, and their remarks. A state of no rows is null.
 pub(in crate::sql) fn table(keys: &[&'static str], states: &[Beside<'_>], settings: &Settings) -> Result<StructArray> {
@@ -148,7 +158,7 @@ struct Row {
 fn row(
     keys: &[&'static str],
     summary: &SqlState,
-    head: Option<&StoredHead>,
+    head: Option<&Classifier>,
     ood: Option<&SqlState>,
     settings: &Settings,
 ) -> Result<Row> {

@@ -11,7 +11,6 @@ use datafusion::logical_expr::{
 };
 use rayon::prelude::*;
 
-use crate::archive::StoredHead;
 use crate::error::{Error, Result, nearest};
 use crate::metrics::{Card, Extras, Measurements, card, cards, spectrum};
 use crate::sql::error::external;
@@ -21,7 +20,7 @@ use crate::sql::functions::evaluate::{self, Beside, MetricInput, keys_of_states,
 use crate::sql::functions::{remarks, tables};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
-use crate::sql::values::head;
+use crate::sql::values::head::{self, Classifier};
 use crate::sql::values::sql_state::SqlState;
 use crate::sql::values::state_column;
 
@@ -260,7 +259,7 @@ impl Call<'_> {
         vec![None; self.states.len()]
     }
 
-    fn beside<'a>(&'a self, heads: &'a [Option<Arc<StoredHead>>], ood: &'a [Option<SqlState>]) -> Vec<Beside<'a>> {
+    fn beside<'a>(&'a self, heads: &'a [Option<Arc<Classifier>>], ood: &'a [Option<SqlState>]) -> Vec<Beside<'a>> {
         let row = |row: usize| (self.states[row].as_ref(), heads[row].as_deref(), ood[row].as_ref());
         (0..self.states.len()).map(row).collect()
     }

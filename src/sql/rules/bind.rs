@@ -23,6 +23,7 @@ use crate::sql::rules::propagate_grid::{Kind, columns, project, propagate_grid, 
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
 use crate::sql::values::grid_column;
+use crate::sql::values::head::may_be_least_squares;
 use crate::sql::values::rows::no_grid;
 
 /// Binds each aggregate of rows to the session's settings and to the grids of its rows.
@@ -77,7 +78,7 @@ impl Rewriter {
         }
         let mut scatter: HashMap<RowArguments, bool> = HashMap::new();
         for call in calls.iter().filter(|call| call.aggregate.shares()) {
-            *scatter.entry(call.rows()).or_default() |= call.aggregate.scatter();
+            *scatter.entry(call.rows()).or_default() |= call.aggregate.scatter() || call.may_solve()?;
         }
         // Hidden columns end here, and equal subqueries stay equal.
         self.names = 0;
@@ -181,6 +182,15 @@ impl Call {
             return Ok(None);
         }
         Ok(Some(Self { aggregate: aggregate.clone(), args: args.clone(), filter: filter.clone() }))
+    }
+
+    /// Whether its head may be the least-squares one of the state, which stands on the scatter.
+    fn may_solve(&self) -> SqlResult<bool> {
+        let names_it = |part: &Expr| match part {
+            Expr::Literal(value, _) => Ok(value.try_as_str().flatten().is_some_and(may_be_least_squares)),
+            _ => Ok(false),
+        };
+        self.args[2..].iter().map(|argument| argument.exists(names_it)).try_fold(false, |any, one| Ok(any || one?))
     }
 
     /// Heads are no part of the rows, but a grid that is given is.

@@ -121,5 +121,13 @@ pub fn conventions(context: &SessionContext) -> Vec<(String, Value)> {
         ("nulls", skips(settings.nulls).into()),
         ("nonfinite", skips(settings.nonfinite).into()),
     ];
-    settings.options.describe().into_iter().chain(rules).map(|(name, value)| (name.to_owned(), value)).collect()
+    let normalize = settings.normalize.then_some(("normalize", Value::from(true)));
+    settings
+        .options
+        .describe()
+        .into_iter()
+        .chain(rules)
+        .chain(normalize)
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }

@@ -28,6 +28,7 @@ use crate::sql::settings::doubts::Doubts;
 /// | `extra_bits` | 0 | by how many bits each chunk's own grid is made finer |
 /// | `nulls` | fail | rows with a null label, a null vector or a null in it: `fail` or `skip` |
 /// | `nonfinite` | fail | rows with a NaN or an infinity: `fail` or `skip` |
+/// | `normalize` | false | whether each row is divided by its length first; rows of zeros count as not finite |
 /// | `memory` | none | bytes that all states of a query may take together |
 /// | `device` | auto | what works on the rows of aggregates: `cpu`, `cuda` or `cuda:N`; `auto` is the CPU |
 /// | `head_rows` | none | which row of a head is which class: `label`, `one-based`, `rank` (among the labels of a state, as many as the rows), `names:FILE` |
@@ -43,6 +44,7 @@ pub struct Settings {
     pub(super) extra_bits: u32,
     pub(super) nulls: Policy,
     pub(super) nonfinite: Policy,
+    pub(super) normalize: bool,
     pub(super) memory: Option<u64>,
     pub(super) naming: Naming,
     pub(super) device: Device,
@@ -69,8 +71,8 @@ impl From<Arc<dyn MemoryPool>> for Pool {
 }
 
 /// The keys beside those of [`Options`].
-const KEYS: [&str; 8] =
-    ["require_grid", "extra_bits", "nulls", "nonfinite", "memory", "device", "head_rows", "class_names"];
+const KEYS: [&str; 9] =
+    ["require_grid", "extra_bits", "nulls", "nonfinite", "normalize", "memory", "device", "head_rows", "class_names"];
 
 impl Settings {
     /// The settings of a session; the defaults if the functions are not registered with it.
@@ -103,6 +105,7 @@ impl Settings {
             }
             "nulls" => self.nulls = policy(value)?,
             "nonfinite" => self.nonfinite = policy(value)?,
+            "normalize" => self.normalize = value.parse().map_err(|_| takes("true or false"))?,
             "memory" => self.memory = Some(value.parse().map_err(|_| takes("a number of bytes"))?),
             // The device itself is opened once, when it is set.
             "device" => drop(value.parse::<DeviceChoice>().map_err(|_| takes("auto, cpu, cuda or cuda:N"))?),
@@ -192,6 +195,7 @@ impl ExtensionOptions for Settings {
             entry("extra_bits", Some(self.extra_bits.to_string()), "bits by which chunks' own grids are made finer"),
             entry("nulls", policy(self.nulls), "rows with nulls: fail or skip"),
             entry("nonfinite", policy(self.nonfinite), "rows with a NaN or an infinity: fail or skip"),
+            entry("normalize", Some(self.normalize.to_string()), "whether rows are divided by their length"),
             entry("memory", self.memory.map(|bytes| bytes.to_string()), "bytes that states may take together"),
             entry("device", Some(self.choice().to_string()), "what works on the rows of aggregates; auto is the CPU"),
             entry("head_rows", self.typed.get("head_rows").cloned(), "which row of a head is which class"),

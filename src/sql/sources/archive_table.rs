@@ -181,10 +181,12 @@ impl TableProvider for ArchiveTable {
         let projection = projection.unwrap_or(&everything);
         let visible = self.visible.fields().len();
         let is_column = |&&at: &&usize| at < visible;
+        let settings = Settings::of(session.config_options());
         let wanted = Wanted {
             columns: projection.iter().filter(is_column).copied().collect(),
             grids: projection.iter().filter(|at| !is_column(at)).map(|at| self.pairs[at - visible]).collect(),
-            extra_bits: Settings::of(session.config_options()).extra_bits,
+            extra_bits: settings.extra_bits,
+            normalize: settings.normalize,
         };
         // Where each projected column comes from: the columns come first, then the grids.
         let (mut columns, mut grids) = (0, wanted.columns.len());

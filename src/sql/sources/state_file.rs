@@ -12,7 +12,7 @@ use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::sql::values::sql_state::SqlState;
 use crate::sql::values::state_column;
-use crate::store::{EncodedGroup, StateFile};
+use crate::store::{EncodedGroup, Provenance, StateFile};
 
 /// The table of a state file that `nckit accumulate` or `nckit merge` wrote: a column for each key of its groups, then
 /// `state`.
@@ -34,8 +34,7 @@ pub(in crate::sql) fn open(path: &Path) -> Result<MemTable> {
         fields.push(Field::new(key, array.data_type().clone(), true));
         arrays.push(array);
     }
-    let with_scatter = file.provenance.scatter;
-    let summaries = file.groups.values().map(|group| summary(group, with_scatter));
+    let summaries = file.groups.values().map(|group| summary(group, &file.provenance));
     let summaries: Vec<SqlState> = summaries.collect::<Result<_>>().map_err(located)?;
     let states = state_column::encode(summaries.iter().map(Some)).map_err(located)?;
     fields.push(Field::new("state", state_column::data_type(), true));
@@ -48,12 +47,13 @@ pub(in crate::sql) fn open(path: &Path) -> Result<MemTable> {
     MemTable::try_new(schema, vec![vec![batch]]).map_err(|error| failed(error.to_string()))
 }
 
-fn summary(group: &EncodedGroup, with_scatter: bool) -> Result<SqlState> {
-    let group = group.decode(with_scatter)?;
+fn summary(group: &EncodedGroup, provenance: &Provenance) -> Result<SqlState> {
+    let group = group.decode(provenance.scatter)?;
     Ok(SqlState {
         state: group.state,
         significand_bits: group.precisions.significand_bits(),
         own_grid: false,
+        normalized: provenance.normalize,
         skipped_nulls: group.skipped.nulls,
         skipped_nonfinite: group.skipped.nonfinite.values().sum(),
     })

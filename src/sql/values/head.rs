@@ -2,7 +2,7 @@
 //!
 //! | field | type | meaning |
 //! |---|---|---|
-//! | `file` | string | the head as `--head` names it |
+//! | `file` | string | the head as `--head` names it, `lstsq[:λ]` too |
 //! | `transposed` | boolean | whether it is stored dim × class |
 //!
 //! A plain string is a head that is not transposed.
@@ -15,8 +15,9 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields};
 
-use crate::archive::{HeadPath, HeadSource, Spellings, StoredHead};
+use crate::archive::{HeadPath, HeadSource, LEAST_SQUARES, Spellings, StoredHead};
 use crate::error::{Error, Result};
+use crate::metrics::least_squares;
 use crate::sql::settings::Settings;
 use crate::sql::values::shared::Shared;
 use crate::state::{Head, Statistics};
@@ -56,24 +57,51 @@ impl HeadPlace {
     ///
     /// [`Missing`](crate::error::ErrorKind::Missing) if not.
     pub(in crate::sql) fn check(&self) -> Result<()> {
-        self.path()?.check_exists()
+        let source = HeadSource::parse(&self.text)?;
+        if source.least_squares().is_some() {
+            return if self.transposed { Err(Error::usage("a least-squares head is not transposed")) } else { Ok(()) };
+        }
+        Self::path(&source)?.check_exists()
     }
 
-    fn path(&self) -> Result<HeadPath> {
-        let source = HeadSource::parse(&self.text)?;
+    fn path(source: &HeadSource) -> Result<HeadPath> {
         match source.keys().first() {
             Some(key) => Err(Error::usage("SQL does not fill {keys} in the path of a head")
-                .with("head", &self.text)
+                .with("head", source)
                 .help(format!("a path for each group: 'heads/' || {key} || '.npy'"))),
             None => source.fill(&[], &Spellings::default()),
         }
     }
 }
 
-/// The rows of a head for these classes, under a session's settings. A state is all that is known of a run here, so
-/// `rank` is among its own labels, which must be as many as the head has rows.
-pub(in crate::sql) fn for_classes(head: &StoredHead, statistics: &Statistics, settings: &Settings) -> Result<Head> {
-    head.for_classes(&statistics.labels, statistics.dim, &settings.naming).map_err(in_sql)
+/// A head that was read, or how it is made.
+#[derive(Clone, Debug)]
+pub(in crate::sql) enum Classifier {
+    Stored(Box<StoredHead>),
+    /// The least-squares classifier of the state beside it, with this `λ`.
+    LeastSquares(f64),
+}
+
+impl Classifier {
+    /// The rows for these classes, under a session's settings, or the reason why there are none. A state is all that is
+    /// known of a run here, so `rank` is among its own labels, which must be as many as the head has rows.
+    pub(in crate::sql) fn of(
+        &self,
+        statistics: &Statistics,
+        settings: &Settings,
+    ) -> Result<Result<Head, &'static str>> {
+        match self {
+            Self::Stored(head) => {
+                head.for_classes(&statistics.labels, statistics.dim, &settings.naming).map(Ok).map_err(in_sql)
+            }
+            Self::LeastSquares(lambda) => Ok(least_squares(statistics, *lambda)),
+        }
+    }
+}
+
+/// Whether a text may be, or begin, the least-squares head of a state, which stands on its scatter.
+pub(in crate::sql) fn may_be_least_squares(text: &str) -> bool {
+    text.starts_with(LEAST_SQUARES)
 }
 
 /// What mends an error, as it is written in SQL.
@@ -96,21 +124,26 @@ fn in_sql(error: Error) -> Error {
 
 /// Heads that were read, each once.
 #[derive(Default)]
-pub(in crate::sql) struct Library(HashMap<HeadPlace, Arc<StoredHead>>);
+pub(in crate::sql) struct Library(HashMap<HeadPlace, Arc<Classifier>>);
 
 impl Library {
-    pub(in crate::sql) fn read(&mut self, place: &HeadPlace) -> Result<Arc<StoredHead>> {
+    pub(in crate::sql) fn read(&mut self, place: &HeadPlace) -> Result<Arc<Classifier>> {
         if let Some(head) = self.0.get(place) {
             return Ok(head.clone());
         }
-        let head = StoredHead::read(&place.path()?, place.transposed).map_err(in_sql)?;
-        let head = Arc::new(head);
+        let source = HeadSource::parse(&place.text)?;
+        let head = Arc::new(if let Some(lambda) = source.least_squares() {
+            Classifier::LeastSquares(lambda)
+        } else {
+            let stored = StoredHead::read(&HeadPlace::path(&source)?, place.transposed);
+            Classifier::Stored(Box::new(stored.map_err(in_sql)?))
+        });
         self.0.insert(place.clone(), head.clone());
         Ok(head)
     }
 
     /// The heads of several rows.
-    pub(in crate::sql) fn read_all(&mut self, places: &[Option<HeadPlace>]) -> Result<Vec<Option<Arc<StoredHead>>>> {
+    pub(in crate::sql) fn read_all(&mut self, places: &[Option<HeadPlace>]) -> Result<Vec<Option<Arc<Classifier>>>> {
         places.iter().map(|place| place.as_ref().map(|place| self.read(place)).transpose()).collect()
     }
 }

@@ -8,7 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{ArrowNativeType, ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type};
 use half::f16;
 
-use crate::archive::{NO_LABEL, RowAdvice, RowCheck, RowDefect, RowPolicy, RowStatus, code_labels};
+use crate::archive::{NO_LABEL, RowAdvice, RowCheck, RowDefect, RowPolicy, RowStatus, code_labels, to_unit_length};
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
 use crate::kernels::{Profile, Workspace};
@@ -108,6 +108,8 @@ impl LabelledRows {
         let (codes, classes) = codes(labels)?;
         let vectors = Vectors::of(features)?;
         let all_finite = vectors.all_finite();
+        let of_length_one = settings.normalize.then(|| vectors.of_length_one());
+        let zeros = of_length_one.as_ref().map(|(_, zeros)| zeros);
         let policy = row_policy(settings);
         let check = RowCheck::new(&policy, &codes, &classes);
         let mut kept = Vec::with_capacity(rows);
@@ -116,7 +118,8 @@ impl LabelledRows {
             if filter.is_some_and(|filter| filter.is_null(row) || !filter.value(row)) {
                 continue;
             }
-            match check.status(row, vectors.defect(row, all_finite))? {
+            let zero = || zeros.is_some_and(|zeros| zeros[row]).then_some(RowDefect::Zero);
+            match check.status(row, vectors.defect(row, all_finite).or_else(zero))? {
                 RowStatus::Null => nulls.push(row as u32),
                 RowStatus::NonFinite => nonfinite.push(row as u32),
                 RowStatus::Used if vectors.dims[row] == 0 => return Err(Error::data("a feature vector is empty")),
@@ -130,6 +133,7 @@ impl LabelledRows {
             Floats::F32(_) => 24,
             Floats::F64(_) => 53,
         };
+        let vectors = of_length_one.map_or(vectors, |(vectors, _)| vectors);
         let Vectors { values, starts, dims, .. } = vectors;
         Ok(Self { values, starts, dims, kept, codes, classes, nulls, nonfinite, significand_bits })
     }
@@ -233,6 +237,7 @@ fn row_policy(settings: &Settings) -> RowPolicy {
         nonfinite: settings.nonfinite,
         ignored: None,
         any_labels: false,
+        normalize: settings.normalize,
         columns: None,
         advice: &ADVICE,
     }
@@ -308,6 +313,24 @@ impl Vectors {
         let range = self.starts[row]..self.starts[row] + self.dims[row];
         self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
             || self.null_elements.as_ref().is_some_and(|nulls| range.into_iter().any(|at| nulls.is_null(at)))
+    }
+
+    /// The vectors divided by their lengths, one behind the other, and which of them are all zeros.
+    fn of_length_one(&self) -> (Self, Vec<bool>) {
+        let mut values: Vec<f64> = Vec::with_capacity(self.dims.iter().sum());
+        let (mut starts, mut zeros) = (Vec::with_capacity(self.dims.len()), Vec::with_capacity(self.dims.len()));
+        for (&start, &dim) in self.starts.iter().zip(&self.dims) {
+            let (from, range) = (values.len(), start..start + dim);
+            starts.push(from);
+            match &self.values {
+                Floats::F16(stored) => values.extend(stored[range].iter().map(|x| f64::from(*x))),
+                Floats::F32(stored) => values.extend(stored[range].iter().map(|x| f64::from(*x))),
+                Floats::F64(stored) => values.extend(&stored[range]),
+            }
+            zeros.push(!to_unit_length(&mut values[from..]));
+        }
+        let (nulls, null_elements) = (None, None);
+        (Self { values: Floats::F64(values.into()), starts, dims: self.dims.clone(), nulls, null_elements }, zeros)
     }
 
     /// One pass without a branch over everything between the first vector and the last.

@@ -12,6 +12,8 @@ pub(in crate::sql) struct SqlState {
     pub(in crate::sql) significand_bits: u32,
     /// Whether some rows were rounded on a grid that their batch made, so that the last bits depend on batches.
     pub(in crate::sql) own_grid: bool,
+    /// Whether rows were divided by their length, under `nc.normalize`.
+    pub(in crate::sql) normalized: bool,
     /// Rows left out for a null, under `nc.nulls = 'skip'`.
     pub(in crate::sql) skipped_nulls: u64,
     /// Rows left out for a NaN or an infinity, under `nc.nonfinite = 'skip'`.
@@ -49,6 +51,9 @@ impl SqlState {
         class_sums: fn(&mut ClassSums, &ClassSums) -> Result<()>,
     ) -> Result<()> {
         check_kinds(self, other)?;
+        if self.normalized != other.normalized {
+            return Err(Error::data("one state is of rows at length 1, and the other is not"));
+        }
         if self.state.has_scatter() == other.state.has_scatter() {
             return states(&mut self.state, &other.state);
         }

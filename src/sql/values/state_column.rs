@@ -6,6 +6,7 @@
 //! | `grid` | string | `chunk`: the same bits whatever the batches; `own`: some rows brought no grid along |
 //! | `significand_bits` | int32 | of the features: 11, 24 or 53 |
 //! | `skipped_nulls`, `skipped_nonfinite` | uint64 | rows left out by `nc.nulls` and `nc.nonfinite` |
+//! | `normalized` | boolean | whether rows were divided by their length (`nc.normalize`); older states lack it, and were not |
 //! | `dim` | int64 | `D` |
 //! | `history` | list of (`dimension` int32, `exponent` int16, `rows` uint64, `changed` uint64, `unresolved` uint64) | on which grids rows were rounded |
 //! | `label_kind` | string | `integer`, `string` or `bool` |
@@ -22,9 +23,9 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Decimal128Builder, Decimal256Builder, Int16Builder, Int32Builder, Int64Builder,
-    LargeListBuilder, LargeStringBuilder, PrimitiveArray, StringBuilder, StructArray, StructBuilder, UInt64Builder,
-    new_null_array,
+    Array, ArrayRef, AsArray, BooleanBuilder, Decimal128Builder, Decimal256Builder, Int16Builder, Int32Builder,
+    Int64Builder, LargeListBuilder, LargeStringBuilder, PrimitiveArray, StringBuilder, StructArray, StructBuilder,
+    UInt64Builder, new_null_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
@@ -54,6 +55,7 @@ static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
         field("significand_bits", DataType::Int32),
         field("skipped_nulls", DataType::UInt64),
         field("skipped_nonfinite", DataType::UInt64),
+        field("normalized", DataType::Boolean),
         field("dim", DataType::Int64),
         field("history", list(DataType::Struct(tally_fields()))),
         field("label_kind", DataType::Utf8),
@@ -78,9 +80,9 @@ fn tally_fields() -> Fields {
     ])
 }
 
-/// What states of version 1 lack.
+/// What older states lack: those of version 1 the first two.
 fn is_new(field: &Field) -> bool {
-    matches!(field.name().as_str(), "low" | "unresolved")
+    matches!(field.name().as_str(), "low" | "unresolved" | "normalized")
 }
 
 /// The type of a state in SQL.
@@ -116,6 +118,7 @@ struct Builders {
     significand_bits: Int32Builder,
     skipped_nulls: UInt64Builder,
     skipped_nonfinite: UInt64Builder,
+    normalized: BooleanBuilder,
     dim: Int64Builder,
     history: LargeListBuilder<StructBuilder>,
     label_kind: StringBuilder,
@@ -137,6 +140,7 @@ impl Default for Builders {
             significand_bits: Int32Builder::new(),
             skipped_nulls: UInt64Builder::new(),
             skipped_nonfinite: UInt64Builder::new(),
+            normalized: BooleanBuilder::new(),
             dim: Int64Builder::new(),
             history: LargeListBuilder::new(StructBuilder::from_fields(tally_fields(), 0)),
             label_kind: StringBuilder::new(),
@@ -159,6 +163,7 @@ impl Builders {
         self.significand_bits.append_value(state.significand_bits as i32);
         self.skipped_nulls.append_value(state.skipped_nulls);
         self.skipped_nonfinite.append_value(state.skipped_nonfinite);
+        self.normalized.append_value(state.normalized);
         self.dim.append_value(parts.dim as i64);
         for (dimension, tallies) in parts.history.iter().enumerate() {
             for tally in tallies {
@@ -216,6 +221,7 @@ impl Builders {
         self.significand_bits.append_null();
         self.skipped_nulls.append_null();
         self.skipped_nonfinite.append_null();
+        self.normalized.append_null();
         self.dim.append_null();
         self.history.append(false);
         self.label_kind.append_null();
@@ -235,6 +241,7 @@ impl Builders {
             Arc::new(self.significand_bits.finish()),
             Arc::new(self.skipped_nulls.finish()),
             Arc::new(self.skipped_nonfinite.finish()),
+            Arc::new(self.normalized.finish()),
             Arc::new(self.dim.finish()),
             Arc::new(self.history.finish()),
             Arc::new(self.label_kind.finish()),
@@ -334,6 +341,7 @@ impl States {
                 "chunk" => false,
                 _ => return Err(broken("grid")),
             },
+            normalized: columns.flag("normalized")?,
             skipped_nulls: columns.one::<UInt64Type>("skipped_nulls")?,
             skipped_nonfinite: columns.one::<UInt64Type>("skipped_nonfinite")?,
         }))
@@ -372,6 +380,7 @@ fn is_alike(found: &DataType, expected: &DataType) -> bool {
     match (found, expected) {
         (T::Null, _) => true,
         (T::Dictionary(_, values), _) => is_alike(values, expected),
+        (T::Boolean, _) => expected == &T::Boolean,
         (T::Utf8 | T::LargeUtf8 | T::Utf8View, _) => matches!(expected, T::Utf8 | T::LargeUtf8),
         (T::List(found) | T::LargeList(found) | T::FixedSizeList(found, _), T::LargeList(expected)) => {
             is_alike(found.data_type(), expected.data_type())
@@ -418,6 +427,12 @@ impl Row<'_> {
     fn one<T: ArrowPrimitiveType>(&self, name: &str) -> Result<T::Native> {
         let column = self.column(name)?.as_primitive::<T>();
         if column.is_valid(self.row) { Ok(column.value(self.row)) } else { Err(broken(name)) }
+    }
+
+    /// `false` where it is null.
+    fn flag(&self, name: &str) -> Result<bool> {
+        let column = self.column(name)?.as_boolean();
+        Ok(column.is_valid(self.row) && column.value(self.row))
     }
 
     fn text(&self, name: &str) -> Result<&str> {

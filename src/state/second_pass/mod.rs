@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::mem::take;
 
 mod decisions;
+mod distances;
 mod result;
 mod score_histogram;
 mod spec;
@@ -11,11 +12,11 @@ mod state;
 mod train;
 
 pub use decisions::{DecisionCounts, Decisions};
-pub use result::{SecondPassResult, Separation};
+pub use result::{LdaDecisions, SecondPassResult, Separation};
 pub use spec::{Decision, Role, SecondPassSpec, Verdict};
 pub use state::SecondPassState;
 
-use score_histogram::separate;
+use score_histogram::{ScoreHistogram, separate, separate_within};
 use state::TrainRows;
 
 use super::Head;
@@ -25,7 +26,7 @@ use crate::grid::{Value, vectorised};
 use crate::kernels::dot::{dot, squared_distance};
 use crate::kernels::lines::Lines;
 use crate::kernels::nearest::{Candidates, Choice, Offsets};
-use crate::kernels::{Projection, Workspace};
+use crate::kernels::{Mahalanobis, Projection, Workspace};
 
 /// Looks at rows one by one and finds what the spec asks for. It owns nothing of size `K × D`, and workers share it.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct SecondPass<'a> {
     /// Rule 0 is the classifier's choice, the last one the same without bias.
     logits: Option<Candidates<'a>>,
     lines: Option<Lines<'a>>,
+    /// The class means in the metric of Mahalanobis distances.
+    whitened_means: Option<Candidates<'a>>,
     /// The place of each class among the lines.
     places: Vec<Option<usize>>,
     degenerate_pairs: u64,
@@ -73,7 +76,13 @@ impl<'a> SecondPass<'a> {
             let error = Error::usage("a classifier is needed for hug_intra and for neco_max_logit");
             return Err(error.help("name it with --head"));
         }
-        if head.is_some_and(|head| !fits(head, classes, dim)) || spec.projection.is_some_and(|p| p.mean.len() != dim) {
+        let of_other_shape = |mahalanobis: &Mahalanobis| {
+            mahalanobis.within.centre.len() != dim || mahalanobis.means.len() != classes * mahalanobis.within.rank()
+        };
+        if head.is_some_and(|head| !fits(head, classes, dim))
+            || spec.projection.is_some_and(|p| p.mean.len() != dim)
+            || spec.mahalanobis.is_some_and(of_other_shape)
+        {
             return Err(Error::internal("the classifier or the subspace is not of the shape of the classes"));
         }
 
@@ -99,8 +108,9 @@ impl<'a> SecondPass<'a> {
             degenerate_pairs = lines.degenerate_pairs();
         }
         let max_logit = spec.max_logit && spec.projection.is_some();
+        let whitened_means = spec.mahalanobis.map(distances::candidates);
         let spec = SecondPassSpec { max_logit, ..*spec };
-        Ok(Self { spec, centres, logits, lines, places, degenerate_pairs })
+        Ok(Self { spec, centres, logits, lines, whitened_means, places, degenerate_pairs })
     }
 
     /// Looks at rows of a batch, all or the ones listed, and adds them to `seen`. Appends one verdict for each row to
@@ -181,7 +191,19 @@ impl<'a> SecondPass<'a> {
             hug_intra: (!hug_means.is_empty()).then(|| hug_means.iter().sum()),
             hug_zero_rows: seen.own.iter().map(|own| own.zero_rows).sum(),
             neco: separate(&seen.eval, &seen.ood, self.spec.projection.map_or(0.0, |axes| axes.error)),
+            mahalanobis: self.separated(&seen.mahalanobis[0]),
+            relative_mahalanobis: self.separated(&seen.mahalanobis[1]),
+            lda: self.spec.mahalanobis.map(|_| seen.lda),
+            mahalanobis_directions_dropped: self.spec.mahalanobis.map_or(0, |metric| metric.directions_dropped),
         })
+    }
+
+    /// How well Mahalanobis scores tell rows of the decisions from others. A score is a difference of squared distances, of
+    /// which that of a row among the others is about `r`.
+    fn separated(&self, [eval, ood]: &[ScoreHistogram; 2]) -> Option<Separation> {
+        let metric = self.spec.mahalanobis?;
+        let rank = metric.within.rank() as f64;
+        separate_within(eval, ood, |score| metric.error * (2.0 * rank + score.abs()))
     }
 
     /// `Σ_i (1/n_i) Σ r` over the ordered pairs of means that are apart.
@@ -224,10 +246,18 @@ impl<'a> SecondPass<'a> {
         for (rows, classes) in rows.chunks(at_a_time).zip(classes.chunks(at_a_time)) {
             widen(batch, rows, &mut values);
             let choices = self.choices(&values, decided, each.is_some(), workspace)?;
+            let at_row = |error: Error| match error.fact("row").and_then(|at| at.parse::<usize>().ok()) {
+                Some(at) => error.with("row", rows[at]),
+                None => error,
+            };
+            let distances = self.distances(&values, workspace).map_err(at_row)?;
             for (i, ((row, x), class)) in rows.iter().zip(values.chunks_exact(dim)).zip(classes).enumerate() {
                 let neco = self.spec.projection.map(|projection| self.neco(projection, x, &choices, i));
                 if neco.is_some_and(|score| !score.is_finite()) {
                     return Err(Error::data("a NECO score is out of range").with("row", row));
+                }
+                if let Some(distances) = distances.get(i).filter(|_| !decided || class.is_some()) {
+                    distances.count(class.filter(|_| decided), seen);
                 }
                 let scores = match (decided, *class) {
                     (true, Some(class)) => {
@@ -241,7 +271,12 @@ impl<'a> SecondPass<'a> {
                     scores.add(score);
                 }
                 if let Some(each) = &mut each {
-                    each.push(self.verdict(x, &choices, i, neco));
+                    let scores = distances.get(i).and_then(|distances| distances.scores);
+                    each.push(Verdict {
+                        mahalanobis: scores.map(|[score, _]| score),
+                        relative_mahalanobis: scores.map(|[_, relative]| relative),
+                        ..self.verdict(x, &choices, i, neco)
+                    });
                 }
             }
         }
@@ -300,7 +335,7 @@ impl<'a> SecondPass<'a> {
                 (dot(x, &difference) + (self.bias(head, a) - self.bias(head, b))).max(0.0)
             })
         });
-        Verdict { nearest, classifier, neco }
+        Verdict { nearest, classifier, neco, ..Verdict::default() }
     }
 
     /// How much farther the centre `b` is than `a`:

@@ -19,6 +19,25 @@ pub struct SecondPassResult {
     /// How well NECO scores separate the rows of the decisions from the out-of-distribution rows; `None` also without
     /// rows of either kind.
     pub neco: Option<Separation>,
+    /// The same of Mahalanobis scores.
+    pub mahalanobis: Option<Separation>,
+    /// The same of relative Mahalanobis scores.
+    pub relative_mahalanobis: Option<Separation>,
+    /// The decisions of linear discriminant analysis over the rows of the decisions.
+    pub lda: Option<LdaDecisions>,
+    /// Directions that Mahalanobis distances leave out, because rows of a class vary in them by nothing but rounding.
+    pub mahalanobis_directions_dropped: u64,
+}
+
+/// Rows of classes with a mean, by the nearest mean in the metric of the covariance within classes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LdaDecisions {
+    /// Rows decided.
+    pub rows: u64,
+    /// Rows whose nearest mean is their own class's.
+    pub right: u64,
+    /// Rows whose two nearest means are as far from each other as distances may be off.
+    pub unsure: u64,
 }
 
 /// How well a score tells in-distribution rows (positive) from out-of-distribution rows.

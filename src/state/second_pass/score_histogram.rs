@@ -102,6 +102,15 @@ pub(super) fn separate<const LIMIT: usize>(
     negative: &ScoreHistogram<LIMIT>,
     error: f64,
 ) -> Option<Separation> {
+    separate_within(positive, negative, |_| error)
+}
+
+/// The same of scores that may each be off by what `error` says of them.
+pub(super) fn separate_within<const LIMIT: usize>(
+    positive: &ScoreHistogram<LIMIT>,
+    negative: &ScoreHistogram<LIMIT>,
+    error: impl Fn(f64) -> f64,
+) -> Option<Separation> {
     let (positive, negative) = (positive.settled(), negative.settled());
     let level = positive.level.max(negative.level);
     let (positive, negative) = (positive.at_level(level), negative.at_level(level));
@@ -131,7 +140,7 @@ pub(super) fn separate<const LIMIT: usize>(
         reached * 100 >= positives * 95
     })?;
     let false_positives = total(&negative[negative.partition_point(|bin| bin.0 < threshold.0)..]);
-    let near = Near::new(&negative, level, 2.0 * error);
+    let near = Near::new(&negative, level, error);
     let unsure = positive.iter().map(|&(key, count)| near.to(key) * count as f64).sum::<f64>();
     Some(Separation {
         auroc: twice_right as f64 / (2 * positives * negatives) as f64,
@@ -142,29 +151,30 @@ pub(super) fn separate<const LIMIT: usize>(
 }
 
 /// How many scores lie near another one.
-struct Near<'a> {
+struct Near<'a, E> {
     bins: &'a [(u64, u64)],
     /// Scores below each bin.
     below: Vec<f64>,
     level: u32,
-    reach: f64,
+    error: E,
 }
 
-impl<'a> Near<'a> {
-    fn new(bins: &'a [(u64, u64)], level: u32, reach: f64) -> Self {
+impl<'a, E: Fn(f64) -> f64> Near<'a, E> {
+    fn new(bins: &'a [(u64, u64)], level: u32, error: E) -> Self {
         let mut below = vec![0.0; bins.len() + 1];
         for (at, bin) in bins.iter().enumerate() {
             below[at + 1] = below[at] + bin.1 as f64;
         }
-        Self { bins, below, level, reach }
+        Self { bins, below, level, error }
     }
 
     fn to(&self, wanted: u64) -> f64 {
-        if self.reach == 0.0 {
+        let score = score(wanted << self.level);
+        let reach = 2.0 * (self.error)(score);
+        if reach == 0.0 {
             return 0.0;
         }
-        let score = score(wanted << self.level);
-        let (low, high) = (key(score - self.reach) >> self.level, key(score + self.reach) >> self.level);
+        let (low, high) = (key(score - reach) >> self.level, key(score + reach) >> self.level);
         let first = self.bins.partition_point(|bin| bin.0 < low);
         let last = self.bins.partition_point(|bin| bin.0 <= high);
         self.below[last] - self.below[first]

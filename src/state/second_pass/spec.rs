@@ -1,6 +1,6 @@
 //! What a second read is asked for, and what it finds for one row.
 
-use crate::kernels::Projection;
+use crate::kernels::{Mahalanobis, Projection};
 use crate::state::{Head, Statistics};
 
 /// What a second read is asked for.
@@ -21,6 +21,9 @@ pub struct SecondPassSpec<'a> {
     pub hug_intra: bool,
     /// NECO's subspace.
     pub projection: Option<&'a Projection>,
+    /// The metric of Mahalanobis distances: rows are put into the class of the nearest mean in it, and scored if it has the
+    /// covariance of all rows too.
+    pub mahalanobis: Option<&'a Mahalanobis>,
     /// Whether NECO's score is multiplied by the row's largest logit; needs a classifier.
     pub max_logit: bool,
 }
@@ -47,6 +50,10 @@ pub struct Verdict {
     pub classifier: Option<Decision>,
     /// NECO's score.
     pub neco: Option<f64>,
+    /// Less the squared Mahalanobis distance from the nearest class mean.
+    pub mahalanobis: Option<f64>,
+    /// The same with the squared distance from the mean of all rows, in the metric of their covariance, added to it.
+    pub relative_mahalanobis: Option<f64>,
 }
 
 /// A class that a row was put into.

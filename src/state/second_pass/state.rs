@@ -1,6 +1,7 @@
 //! What a worker of a second read has found so far.
 
 use super::decisions::DecisionCounts;
+use super::result::LdaDecisions;
 use super::score_histogram::ScoreHistogram;
 use crate::error::{Error, Result};
 use crate::kernels::ExactSum;
@@ -21,6 +22,10 @@ pub struct SecondPassState {
     pub(super) eval: ScoreHistogram,
     /// NECO scores of the out-of-distribution rows.
     pub(super) ood: ScoreHistogram,
+    /// Mahalanobis scores and relative ones, of the rows of the decisions and of the out-of-distribution rows.
+    pub(super) mahalanobis: [[ScoreHistogram; 2]; 2],
+    /// Decisions by Mahalanobis distances.
+    pub(super) lda: LdaDecisions,
 }
 
 /// The group's own rows of one class.
@@ -53,6 +58,11 @@ impl SecondPassState {
         }
         self.eval.merge(&other.eval);
         self.ood.merge(&other.ood);
+        let theirs = other.mahalanobis.iter().flatten();
+        self.mahalanobis.iter_mut().flatten().zip(theirs).for_each(|(mine, theirs)| mine.merge(theirs));
+        self.lda.rows += other.lda.rows;
+        self.lda.right += other.lda.right;
+        self.lda.unsure += other.lda.unsure;
     }
 }
 
@@ -82,7 +92,11 @@ impl SecondPassState {
                 out.extend(bins.iter().flat_map(|bin| bin.to_le_bytes()));
             }
         }
-        for scores in [&self.eval, &self.ood] {
+        let LdaDecisions { rows, right, unsure } = self.lda;
+        for number in [rows, right, unsure] {
+            put(&mut out, number);
+        }
+        for scores in [&self.eval, &self.ood].into_iter().chain(self.mahalanobis.iter().flatten()) {
             let (level, bins) = scores.parts();
             put(&mut out, level.into());
             put(&mut out, bins.len() as u64);
@@ -122,11 +136,14 @@ impl SecondPassState {
                 };
                 Some(TrainRows { rows, spread: sum()?, distances: sum()?, zero_rows })
             })?;
+            let lda = LdaDecisions { rows: input.number()?, right: input.number()?, unsure: input.number()? };
             let mut scores = || {
                 let level = u32::try_from(input.number()?).ok()?;
                 ScoreHistogram::from_parts(level, input.many(16, |input| Some((input.number()?, input.number()?)))?)
             };
-            Some(Self { tallies, unseen, own, eval: scores()?, ood: scores()? })
+            let (eval, ood) = (scores()?, scores()?);
+            let mahalanobis = [[scores()?, scores()?], [scores()?, scores()?]];
+            Some(Self { tallies, unseen, own, eval, ood, mahalanobis, lda })
         })();
         decoded.filter(|_| input.0.is_empty()).ok_or_else(|| Error::data("a part of a second read is damaged"))
     }
@@ -171,6 +188,8 @@ mod tests {
             seen.eval.add(x);
         }
         seen.ood.add(-0.5);
+        seen.mahalanobis[1][0].add(-7.0);
+        seen.lda = LdaDecisions { rows: 9, right: 8, unsure: 1 };
         seen
     }
 

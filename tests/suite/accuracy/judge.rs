@@ -52,9 +52,8 @@ impl Verdict {
 }
 
 /// Reasons that are facts about the data: the definition must have no value either.
-const FACTS: [&str; 8] = [
+const FACTS: [&str; 7] = [
     "single_class",
-    "zero_within",
     "zero_weights",
     "zero_mean",
     "too_few_rows",

@@ -16,7 +16,7 @@ fn set(recipe: &Recipe, options: Options) -> Set {
 
 /// The metrics of a set, none of which misleads, with a classifier whose rows are the centred means.
 fn measured(recipe: &Recipe, options: Options) -> (Measurements, Vec<(&'static str, Verdict)>) {
-    let head = |_: &_, centred: &[f64]| Head { weights: centred.to_vec(), bias: None };
+    let head = |_: &_, centred: &[f64]| Head { weights: centred.to_vec(), bias: None, errors: Vec::new() };
     let (found, verdicts) = judged(&set(recipe, options), false, head).unwrap();
     assert!(!verdicts.iter().any(|(_, verdict)| verdict.is_wrong()), "{}", recipe.name);
     (found, verdicts)

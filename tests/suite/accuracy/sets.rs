@@ -182,6 +182,6 @@ impl Set {
             weights[..dim].fill(0.0);
         }
         let bias = random.chance(2).then(|| labels.iter().map(|_| f64::from(random.normal() as f32 * 0.1)).collect());
-        Head { weights, bias }
+        Head { weights, bias, errors: Vec::new() }
     }
 }

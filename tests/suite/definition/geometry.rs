@@ -182,6 +182,15 @@ impl Vectors {
         ]
     }
 
+    /// `‖Σ x_k‖/(√K ‖X‖)`; nothing if all are 0.
+    pub(crate) fn row_sum(&self) -> Option<f64> {
+        let all = sum(self.products.iter().copied());
+        let trace = sum(self.products.iter().step_by(self.classes + 1).copied());
+        // What is left of vectors that sum to 0 may be below 0.
+        let all = all.value().max(0.0);
+        (trace.value() > 0.0).then(|| (all / (self.classes as f64 * trace.value())).sqrt())
+    }
+
     /// Of means as they are.
     pub(crate) fn orthogonal_frame(&self) -> Option<f64> {
         frame_error(&self.products, self.classes, 0.0)

@@ -19,6 +19,15 @@ pub(crate) struct Mse {
     pub(crate) perp: f64,
 }
 
+/// Scores of rows of the classes, and of others.
+#[derive(Default)]
+pub(crate) struct Scores {
+    pub(crate) inside: Vec<f64>,
+    pub(crate) outside: Vec<f64>,
+    /// The class of the nearest mean, of rows of the classes.
+    pub(crate) nearest: Vec<usize>,
+}
+
 pub(super) fn dot(a: &[Double], b: &[Double]) -> Double {
     let mut sum = Double::default();
     a.iter().zip(b).for_each(|(&a, &b)| sum += a * b);
@@ -303,6 +312,81 @@ impl Truth {
             perp += quadratic(&total, &delta) + (dot(&delta, &centre) + beta).squared() + lambda * beta.squared();
         }
         Some(Mse { nc1: half * nc1.value(), nc23: half * nc23.value() / k, perp: half * perp.value() })
+    }
+
+    /// Mahalanobis scores of rows, of the classes and others, and relative ones; nothing where a covariance is singular, or
+    /// nearly.
+    pub(crate) fn mahalanobis(&self, inside: &[f64], outside: &[f64]) -> Option<[Scores; 2]> {
+        let dim = self.dim();
+        let factor_of = |matrix: &[Double]| {
+            let factor = cholesky(matrix, dim)?;
+            let pivots: Vec<f64> =
+                (0..dim).map(|j| (factor[j * dim + j].squared() / matrix[j * dim + j]).value()).collect();
+            pivots.iter().all(|pivot| *pivot > 1e-9).then_some(factor)
+        };
+        let within = self.within()?;
+        let mut total = within.to_vec();
+        let mut between = self.centred(&self.counts);
+        for (row, count) in between.chunks_mut(dim).zip(&self.counts) {
+            let share = Double::from(*count).over(self.rows()).sqrt();
+            for x in row.iter_mut() {
+                *x = *x * share;
+            }
+        }
+        add_gram(&mut total, &between, dim);
+        let (within, total, centre) = (factor_of(within)?, factor_of(&total)?, self.centre(&self.counts));
+        let square = |factor: &[Double], x: &[f64], about: &[Double]| {
+            let centred: Vec<Double> = x.iter().zip(about).map(|(&x, &about)| Double::from(x) - about).collect();
+            let y = forward(factor, &centred);
+            dot(&y, &y).value()
+        };
+        let mut near = Scores::default();
+        let mut relative = Scores::default();
+        for (rows, is_inside) in [(inside, true), (outside, false)] {
+            for x in rows.chunks(dim) {
+                let squares: Vec<f64> = self.means.chunks(dim).map(|mean| square(&within, x, mean)).collect();
+                let best = squares.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1))?.0;
+                let scores = [-squares[best], square(&total, x, &centre) - squares[best]];
+                for (all, score) in [&mut near, &mut relative].into_iter().zip(scores) {
+                    if is_inside { all.inside.push(score) } else { all.outside.push(score) }
+                }
+                if is_inside {
+                    near.nearest.push(best);
+                }
+            }
+        }
+        Some([near, relative])
+    }
+
+    /// The least-squares classifier of rows with an intercept, `λ` in units of the mean variance; `None` where it takes too
+    /// long, or has no value.
+    ///
+    /// `w_k = (Σ_T + λ tr(Σ_T)/D)⁻¹ (n_k/N) (μ_k − μ)`, `b_k = n_k/N − w_k · μ`
+    pub(crate) fn least_squares(&self, lambda: f64) -> Option<Head> {
+        let dim = self.dim();
+        let (mean, mut targets) = (self.centre(&self.counts), self.centred(&self.counts));
+        let share = |class: usize| Double::from(self.counts[class]).over(self.rows());
+        let mut between = targets.clone();
+        for (class, (target, row)) in targets.chunks_mut(dim).zip(between.chunks_mut(dim)).enumerate() {
+            let (share, root) = (share(class), share(class).sqrt());
+            for x in target.iter_mut() {
+                *x = *x * share;
+            }
+            for x in row.iter_mut() {
+                *x = *x * root;
+            }
+        }
+        let mut system = self.within()?.to_vec();
+        add_gram(&mut system, &between, dim);
+        let mut trace = Double::default();
+        (0..dim).for_each(|j| trace += system[j * dim + j]);
+        let ridge = Double::from(lambda) * trace.over(dim as f64);
+        (0..dim).for_each(|j| system[j * dim + j] += ridge);
+        let factor = cholesky(&system, dim)?;
+        let weights: Vec<Vec<Double>> = targets.chunks(dim).map(|target| solve(&factor, target)).collect();
+        let bias = weights.iter().enumerate().map(|(class, row)| (share(class) - dot(row, &mean)).value()).collect();
+        let weights = weights.concat().into_iter().map(Double::value).collect();
+        Some(Head { weights, bias: Some(bias), errors: Vec::new() })
     }
 
     /// NECO's scores `‖P_q z‖ / ‖z‖` of rows: those of the classes, and others. Nothing if 90 % of the variance takes all

@@ -171,6 +171,55 @@ fn classes_pairs_and_spectra() {
 }
 
 #[test]
+fn a_head_of_the_state_itself() {
+    let keys = ["nc3_cos_mean", "nc3_duality_error", "nc2_etf_error_weights", "nc4_agreement", "classifier_accuracy"];
+    let filters = ["split=train", "layer=h2", "epoch=4000"];
+    let request = Request {
+        filters: filters.iter().map(|pair| pair.split_once('=').unwrap()).map(|(k, v)| (k.into(), v.into())).collect(),
+        ..Request::default()
+    };
+    let rows = "features WHERE split = 'train' AND layer = 'h2' AND epoch = 4000";
+    let state = format!("(SELECT nc_state(feature, label) FROM {rows})");
+    for head in ["lstsq", "lstsq:0.5"] {
+        let job = plain_job(vec![data("hive")], request.clone(), &keys);
+        let expected = Job { head: Some(HeadSource::parse(head).unwrap()), ..job }.run().unwrap();
+        let expected = |key: &str| expected.groups[0].metric(key).unwrap().value;
+        for partitions in [1, 3] {
+            let context = session(partitions, 100);
+            let sql = format!(
+                "SELECT nc3_cos_mean(feature, label, '{head}'), nc3_duality_error(feature, label, nc_head('{head}')), \
+                 nc2_etf_error_weights_of(nc_state(feature, label), '{head}'), \
+                 nc4_agreement(feature, label, {state}, '{head}'), \
+                 classifier_accuracy(feature, label, {state}, '{head}') FROM {rows}"
+            );
+            let found = query(&context, &sql);
+            for (at, key) in keys.into_iter().enumerate() {
+                assert_eq!(Some(number(&found, at)), expected(key), "{head}: {key}");
+            }
+        }
+    }
+    let context = session(1, 8192);
+    let bare = format!("SELECT nc_reason(nc_moments(feature, label), 'nc3_cos_mean', 'lstsq') FROM {rows}");
+    assert_eq!(query(&context, &bare).column(0).as_string::<i32>().value(0), "no_scatter");
+    let bare = format!("(SELECT nc_moments(feature, label) FROM {rows})");
+    let sql = format!("SELECT nc4_agreement(feature, label, {bare}, 'lstsq') FROM {rows}");
+    assert!(refused(&context, &sql).contains("no least-squares classifier"));
+    let sql = format!("SELECT nc3_cos_mean(feature, label, nc_head('lstsq', NULL, true)) FROM {rows}");
+    assert!(refused(&context, &sql).contains("not transposed"));
+    assert!(
+        refused(&context, &format!("SELECT nc3_cos_mean(feature, label, 'lstsq:x') FROM {rows}"))
+            .contains("no number from 0")
+    );
+}
+
+const SCORED: [&str; 4] = [
+    "nc5_mahalanobis_auroc",
+    "nc5_mahalanobis_fpr95",
+    "nc5_relative_mahalanobis_auroc",
+    "nc5_relative_mahalanobis_fpr95",
+];
+
+#[test]
 fn out_of_distribution_rows() {
     let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|&(key, value)| (key.into(), value.into())).collect();
     let rows = |split| RowSource { path: data("hive"), filters: pairs(&[("split", split), ("layer", "h3")]) };
@@ -183,7 +232,7 @@ fn out_of_distribution_rows() {
         head: Some(HeadSource::parse(&data("classifier/epoch={epoch}/classifier.parquet")).unwrap()),
         decisions: Some(rows("test")),
         ood: Some(rows("ood")),
-        ..plain_job(vec![data("hive")], request, &["nc5"])
+        ..plain_job(vec![data("hive")], request, &["nc5", SCORED[0], SCORED[1], SCORED[2], SCORED[3], "lda_accuracy"])
     };
     let expected = job.run().unwrap();
     let state = |split: &str| {
@@ -198,10 +247,23 @@ fn out_of_distribution_rows() {
         state("train"),
         state("train")
     );
+    let scored: Vec<String> =
+        SCORED.iter().map(|key| format!("{key}(feature, label, {}, split = 'ood')", state("train"))).collect();
+    let scored = format!(
+        "SELECT {}, lda_accuracy(feature, label, {}) FILTER (WHERE split = 'test') FROM features WHERE epoch = 53 AND layer = 'h3' AND split <> 'train'",
+        scored.join(", "),
+        state("train")
+    );
     for partitions in [1, 7] {
         let found = query(&session(partitions, 100), &sql);
         for (at, key) in ["nc5_ortho_dev", "nc5_neco_auroc", "nc5_neco_fpr95"].into_iter().enumerate() {
             assert_eq!(Some(number(&found, at)), expected.groups[0].metric(key).unwrap().value, "{key}");
+        }
+        let found = query(&session(partitions, 100), &scored);
+        for (at, key) in SCORED.into_iter().chain(["lda_accuracy"]).enumerate() {
+            let expected = expected.groups[0].metric(key).unwrap().value;
+            assert!(expected.is_some_and(|value| value > 0.0), "{key}: {expected:?}");
+            assert_eq!(Some(number(&found, at)), expected, "{key}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::shapes::simplex;
 use super::*;
+use crate::state::LdaDecisions;
 
 /// Rows, and a label for each.
 fn made(dim: usize, rows: &[f64], labels: &[u32]) -> Statistics {
@@ -91,7 +92,7 @@ fn some_heads(statistics: &Statistics) -> Vec<Option<Head>> {
     let (dim, classes) = (statistics.dim, statistics.classes());
     let head = |bias: Option<f64>, weight: &dyn Fn(usize, usize) -> f64| {
         let weights = (0..classes * dim).map(|at| weight(at / dim, at % dim)).collect();
-        Some(Head { weights, bias: bias.map(|bias| vec![bias; classes]) })
+        Some(Head { weights, bias: bias.map(|bias| vec![bias; classes]), errors: Vec::new() })
     };
     let unit = |holds: bool| f64::from(u8::from(holds));
     vec![
@@ -122,6 +123,8 @@ fn some_findings(dim: usize) -> Vec<(Option<SecondPassResult>, Option<Vec<f64>>)
         }),
         directional_degenerate_pairs: 1,
         hug_zero_rows: 3,
+        lda: Some(LdaDecisions { rows: 18, right: 17, unsure: 1 }),
+        mahalanobis_directions_dropped: 1,
         ..golden.clone()
     };
     let nothing = SecondPassResult { directional_degenerate_pairs: 1, hug_zero_rows: 3, ..SecondPassResult::default() };
@@ -177,6 +180,10 @@ fn all_measurements(mut see: impl FnMut(&Measured)) {
             // Nearest means alone are decided for those who name their accuracy.
             look(&evidence, &Options::default(), &select(&["ncc_accuracy"]));
         }
+    }
+    for rows in [&[1.0, 0.0][..], &[1.0, 0.0, 0.0, 1.0, -1.0, 0.0]] {
+        let of_length_one = made(2, rows, &vec![0; rows.len() / 2]);
+        look(&Evidence { normalized: true, ..bare(&of_length_one) }, &Options::default(), &everything());
     }
 }
 

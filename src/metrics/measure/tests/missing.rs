@@ -11,10 +11,14 @@ fn what_lacks_an_input_says_which() {
         let family = metric.key.split('_').next().unwrap_or_default();
         let expected = match (family, metric.key) {
             (_, "nc1_cdnv_directional") => Some("no_rows"),
-            (_, "hug_intra" | "mse_perp") | ("nc3" | "unc3" | "nc4" | "ncc" | "classifier", _) => Some("no_head"),
+            (_, "hug_intra" | "mse_perp" | "nc0_row_sum") | ("nc3" | "unc3" | "nc4" | "ncc" | "classifier", _) => {
+                Some("no_head")
+            }
+            (_, "lda_accuracy") => Some("no_decisions"),
             _ if metric.key.ends_with("_weights") => Some("no_head"),
             ("nc5", _) => Some("no_ood"),
             (_, "spectrum_alpha_req") => Some("short_spectrum"),
+            (_, "spectrum_pair_cosine") => Some("not_normalized"),
             _ => None,
         };
         assert_eq!(reason(&all, metric.key), expected, "{}", metric.key);
@@ -61,6 +65,8 @@ fn without_the_scatter_what_needs_none_is_made() {
         let card = crate::metrics::card(metric.key).unwrap();
         let expected = if card.needs.contains(&crate::metrics::Need::Scatter) {
             Some("no_scatter")
+        } else if metric.key == "spectrum_pair_cosine" {
+            Some("not_normalized")
         } else {
             metric.key.ends_with("_weights").then_some("no_head")
         };
@@ -80,7 +86,7 @@ fn without_the_scatter_what_needs_none_is_made() {
 #[test]
 fn one_class_has_no_between() {
     let statistics = statistics(2, &[1.0, 2.0, 2.0, 2.0, 3.0, 5.0], &[0, 0, 0]);
-    let head = Head { weights: vec![1.0, -1.0], bias: None };
+    let head = Head { weights: vec![1.0, -1.0], bias: None, errors: Vec::new() };
     let findings = golden_findings();
     let evidence = Evidence {
         head: Some(&head),
@@ -90,10 +96,12 @@ fn one_class_has_no_between() {
     };
     let all = run(&evidence, &Options::default(), &[]);
     for metric in &all.metrics {
-        let alone = ["nc3_bias_collapse", "nc5_ortho_dev", "nc5_neco_auroc", "nc5_neco_fpr95", "hug_intra"];
-        let of_rows = metric.key.starts_with("spectrum_") && !metric.key.ends_with("_between");
+        let alone = ["nc3_bias_collapse", "hug_intra"];
+        let of_spectrum = metric.key.starts_with("spectrum_") && !metric.key.ends_with("_between");
+        let of_rows = of_spectrum || metric.key.starts_with("nc5_");
         let expected = match metric.key {
             "spectrum_alpha_req" => Some("short_spectrum"),
+            "spectrum_pair_cosine" => Some("not_normalized"),
             "separation_alignment" => None,
             key => (!alone.contains(&key) && !of_rows).then_some("single_class"),
         };
@@ -108,9 +116,9 @@ fn shapes_that_do_not_fit_are_refused() {
     let refused = |evidence: &Evidence<'_>| {
         measure(evidence, &Options::default(), &Selection::default(), Extras::default()).unwrap_err().kind()
     };
-    let head = Head { weights: vec![0.0; 9], bias: None };
+    let head = Head { weights: vec![0.0; 9], bias: None, errors: Vec::new() };
     assert_eq!(refused(&Evidence { head: Some(&head), ..bare(&statistics) }), ErrorKind::Data);
-    let head = Head { weights: vec![0.0; 12], bias: Some(vec![0.0; 3]) };
+    let head = Head { weights: vec![0.0; 12], bias: Some(vec![0.0; 3]), errors: Vec::new() };
     assert_eq!(refused(&Evidence { head: Some(&head), ..bare(&statistics) }), ErrorKind::Data);
     assert_eq!(refused(&Evidence { ood_mean: Some(&[0.0; 2]), ..bare(&statistics) }), ErrorKind::Data);
 }

@@ -154,6 +154,7 @@ pub(super) fn job(
         ood: further.ood.as_deref().map(RowSource::parse),
         selection: outputs.selection(&conventions.metrics)?,
         options,
+        error_bars: conventions.error_bars.parse()?,
         extras: Extras { per_class: outputs.per_class.is_some(), worst_pairs: outputs.worst_pairs },
         rounding,
         scores: outputs.scores.is_some(),

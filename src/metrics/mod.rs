@@ -4,6 +4,7 @@ mod accuracy;
 mod catalogue;
 mod context;
 mod doubt;
+mod error_bars;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod geometry;
@@ -27,9 +28,10 @@ mod transfer;
 mod vectors;
 
 pub use catalogue::{
-    Card, Direction, Family, Need, Paper, Remark, ValueRange, card, cards, common_flags, flags, group_flags, papers,
-    reasons,
+    Card, Direction, Family, Need, Paper, Remark, ValueRange, card, cards, common_flags, error_bar_reasons, flags,
+    group_flags, papers, reasons,
 };
+pub use error_bars::{Blocks, ErrorBar, Replicates, error_bars};
 pub use measure::{ROUNDED, measure};
 pub use nc4::of_decisions;
 pub use nc5::neco_projection;
@@ -142,6 +144,15 @@ pub struct Measured {
     pub flags: Vec<&'static str>,
     /// Counts that belong to the remarks: `directions_dropped` and the `rank` that is left, `degenerate_pairs`, …
     pub counts: Vec<(&'static str, u64)>,
+    /// Its error bar if asked for, or a machine-readable reason why there is none.
+    pub error_bar: Option<std::result::Result<ErrorBar, &'static str>>,
+}
+
+impl Measured {
+    /// The error bar, if it was asked for and there is one.
+    pub fn bar(&self) -> Option<&ErrorBar> {
+        self.error_bar.as_ref()?.as_ref().ok()
+    }
 }
 
 /// The numbers of one class, for `--per-class`; `None` where one does not apply or was not asked for.

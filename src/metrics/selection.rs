@@ -98,6 +98,11 @@ impl Selection {
         Ok(selection)
     }
 
+    /// The metrics with these keys.
+    pub(super) fn of_keys(keys: &[&str]) -> Self {
+        Self::of(|card| if keys.contains(&card.key) { Choice::Taken } else { Choice::Left })
+    }
+
     /// The keys, in the catalogue's order.
     pub fn keys(&self) -> impl Iterator<Item = &'static str> {
         self.cards().map(|card| card.key)

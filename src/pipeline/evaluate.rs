@@ -9,14 +9,14 @@ use rayon::prelude::*;
 use super::first_pass::{self, bytes};
 use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
 use super::scan::Watch;
-use super::{Job, RowSource, ScoreSink};
+use super::{ErrorBars, Job, RowSource, ScoreSink};
 use crate::archive::{Archive, ColumnChoice, File, Key, Naming, Request, Skipped, Spellings, escaped};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::kernels::Device;
-use crate::metrics::{Evidence, Needs, OodMean, measure};
+use crate::metrics::{Blocks, Evidence, Needs, OodMean, error_bars, measure};
 use crate::report::GroupReport;
-use crate::state::{Head, SecondPassResult, Statistics};
+use crate::state::{Head, SecondPassResult, State, Statistics};
 use crate::store::locate;
 
 /// How states are presented, with further rows open.
@@ -104,6 +104,17 @@ pub(super) struct GroupEvidence {
     pub(super) significand_bits: u32,
     /// Classes left out before anything was pooled.
     pub(super) dropped_classes: u64,
+    /// What error bars are made of, if they are asked for.
+    pub(super) blocks: Option<GroupBlocks>,
+}
+
+/// The states of a group and of its blocks.
+#[derive(Debug)]
+pub(super) struct GroupBlocks {
+    pub(super) total: State,
+    pub(super) parts: Vec<(Label, State)>,
+    /// Bytes that a replicate takes while it is made.
+    pub(super) replicate_bytes: u64,
 }
 
 impl Evaluation {
@@ -290,17 +301,19 @@ impl Evaluation {
         let names = job.head_rules.naming.names.as_ref();
         settings.insert("class_names", names.map_or(String::new(), |names| names.file().to_owned()));
         settings.insert("decisions", job.decisions.as_ref().map_or(String::new(), source));
+        settings.insert("error_bars", job.error_bars.as_ref().map_or(String::new(), ErrorBars::text));
         settings.insert("ood", job.ood.as_ref().map_or(String::new(), source));
         settings.retain(|_, value| !value.is_empty());
         settings
     }
 
-    /// The numbers of groups whose states are complete, in the order given.
+    /// The numbers of groups whose states are complete, in the order given; `room` is how many bytes they may take.
     pub(super) fn evaluate(
         &self,
         groups: Vec<GroupEvidence>,
         own: TrainUnits<'_>,
         ood_means: &BTreeMap<Key, Vec<f64>>,
+        room: u64,
         watch: &Watch,
         score: ScoreSink<'_>,
     ) -> Result<Vec<GroupReport>> {
@@ -317,12 +330,22 @@ impl Evaluation {
         }
         self.second_pass(own, &mut groups, watch, score)?;
         let ood_mean = |key: &Key| self.ood.as_ref().and_then(|rows| ood_means.get(&rows.key_of(key)));
-        let measured: Vec<Result<GroupReport>> =
-            groups.into_par_iter().map(|group| self.measure(&group, ood_mean(&group.key).map(Vec::as_slice))).collect();
-        measured.into_iter().chain(empty.iter().map(|group| self.measure(group, None))).collect()
+        let measure =
+            |group: GroupEvidence| self.measure(&group, ood_mean(&group.key).map(Vec::as_slice), (room, watch));
+        let measured: Vec<Result<GroupReport>> = match &self.job.error_bars {
+            None => groups.into_par_iter().map(measure).collect(),
+            // The replicates of one group keep all threads busy, and hold memory.
+            Some(_) => groups.into_iter().map(measure).collect(),
+        };
+        measured.into_iter().chain(empty.iter().map(|group| self.measure(group, None, (room, watch)))).collect()
     }
 
-    fn measure(&self, group: &GroupEvidence, ood_mean: Option<&[f64]>) -> Result<GroupReport> {
+    fn measure(
+        &self,
+        group: &GroupEvidence,
+        ood_mean: Option<&[f64]>,
+        (room, watch): (u64, &Watch),
+    ) -> Result<GroupReport> {
         if let Some(mean) = ood_mean
             && mean.len() != group.statistics.dim
         {
@@ -341,6 +364,14 @@ impl Evaluation {
         };
         let mut measurements = measure(&evidence, &self.job.options, &self.job.selection, self.job.extras)
             .map_err(|error| self.locate(error, &group.key))?;
+        let replicates = group.blocks.as_ref().map(|GroupBlocks { total, parts, replicate_bytes }| {
+            watch.check()?;
+            let at_once = (room / (*replicate_bytes).max(1)).clamp(1, self.threads as u64) as usize;
+            let blocks = Blocks { total, parts };
+            let made = error_bars(&blocks, &evidence, &self.job.options, &mut measurements, at_once);
+            made.map_err(|error| self.locate(error, &group.key))
+        });
+        let replicates = replicates.transpose()?;
         for metric in measurements.metrics.iter_mut().filter(|metric| metric.reason == Some("no_head")) {
             metric.reason = group.headless.or(metric.reason);
         }
@@ -354,6 +385,7 @@ impl Evaluation {
             dropped_classes: group.dropped_classes,
             skipped: group.skipped.clone(),
             measurements,
+            replicates,
         })
     }
 }

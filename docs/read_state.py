@@ -49,6 +49,8 @@ out = {"groups": []}
 for kind, r in sections(Reader(open(sys.argv[1], "rb").read())):
     if kind == "SETS":
         keys, out["settings"] = r.list(r.text), dict(r.list(lambda: (r.text(), r.list(r.text))))
+        # Rows that were dealt into blocks have a state for each block.
+        keys += ["block"] * ("blocks" in out["settings"])
     elif kind == "LEDG":
         unit = lambda: dict(zip(("row_group", "used", "skipped", "digest"), struct.unpack("<IQQQ", r.bytes(28))))
         out["files"] = r.list(lambda: {"name": r.text(), "size": r.int(8), "footer": r.int(8), "units": r.list(unit)})

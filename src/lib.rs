@@ -50,6 +50,7 @@
 //! | where fields of structs become columns | `archive/nested.rs`; the leaves of Parquet: `archive/parquet/columns.rs` |
 //! | how rows become Parquet (`nckit convert`) | `pipeline/convert.rs`, written by `report/rows.rs` |
 //! | where arrays are read | `archive/npy/`, `archive/safetensors/` and `archive/pt/` their headers, `archive/arrays/` their rows; labels in a second file: `archive/labelled.rs` |
+//! | where error bars are made | `metrics/error_bars`; which block a row lies in: `pipeline/first_pass/blocks.rs`; `docs/error-bars.md` |
 //! | what SQL makes of `nc1_pinv(feature, label)` | `sql/aggregates/of_rows.rs` (`simplify`): it becomes `nc1_pinv_of(nc_state(feature, label))`, which `sql/functions/of_state.rs` hands to `metrics::measure` |
 //! | where a device takes over | [`kernels::Kernels`], [`kernels::DeviceSums`]; which rows go there: `state/device_parts.rs`; the CUDA kernels: `kernels/cuda`, `docs/gpu.md` |
 //! | which paths are addresses, and what is asked of a store | `objects/mod.rs` |

@@ -70,6 +70,7 @@ pub(super) fn task(args: &Accumulate) -> Result<Task> {
         request: args.input.request()?,
         rounding: args.exactness.rounding(),
         scatter: Task::needs_scatter(&Selection::parse(&args.metrics)?),
+        error_bars: args.error_bars.parse()?,
         shard: args.shard,
         device: Device::chosen(args.machine.device)?,
         threads,

@@ -11,7 +11,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use crate::archive::{Dtype, Policy, Request};
 use crate::kernels::DeviceChoice;
 use crate::metrics::Extras;
-use crate::pipeline::{HeadRules, Resources, Rounding};
+use crate::pipeline::{ErrorBars, HeadRules, Resources, Rounding};
 use crate::report::Format;
 
 /// Measures neural collapse over archived embeddings, exactly and in one read.
@@ -45,6 +45,9 @@ pub(super) enum Verb {
     /// the same.
     #[command(visible_alias = "report", after_help = FINISH_EXAMPLES)]
     Finish(Box<Finish>),
+    /// Say how two runs differ: their metrics, and how far their class means have moved.
+    #[command(after_help = super::compare::args::EXAMPLES)]
+    Compare(Box<super::compare::args::Compare>),
     /// Check a state file, and whether its inputs have changed.
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verify),
@@ -103,6 +106,8 @@ Examples:
       --head 'ckpt/{run}/e{epoch}.safetensors:fc'
   nckit measure archive --where split=train --group-by epoch --head 'heads/epoch={epoch}.safetensors:fc' \\
       --decisions 'archive?split=test' --ood 'archive?split=ood'
+  nckit measure archive --group-by epoch --error-bars jackknife
+  nckit measure archive --group-by epoch --block-by document
   nckit measure archive --group-by layer --head fc.npy,bias.npy --head-for layer=h3 --class-names config.json
 
 Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug, 73 cannot create the output, 74 I/O, 75 more
@@ -134,6 +139,7 @@ Examples:
   nckit accumulate 'emb/*.parquet' -o lm.ncst
   nckit accumulate 'emb/*.parquet' -o lm.ncst --resume
   nckit accumulate 'emb/*.parquet' -o lm.ncst --extend
+  nckit accumulate 'emb/*.parquet' -o lm.ncst --error-bars jackknife
   srun -N8 bash -c 'nckit accumulate \"emb/*.parquet\" --shard $SLURM_PROCID/$SLURM_NTASKS -o part-$SLURM_PROCID.ncst'
 
 Ctrl-C and SIGTERM finish the row groups in hand and save the state; a second signal ends the program at once. The
@@ -149,6 +155,7 @@ Examples:
   nckit finish all.ncst --head model.safetensors:lm_head -o nc.parquet
   nckit finish all.ncst --head fc.npy --head-rows one-based
   nckit finish part-*.ncst --metrics nc1,nc2
+  nckit finish all.ncst --error-bars jackknife
   nckit report all.ncst -o collapse.html";
 
 const VERIFY_EXAMPLES: &str = "\
@@ -237,6 +244,32 @@ pub(super) struct Conventions {
     /// ood_mean, neco_dim, neco_scale, neco_denominator, neco_max_logit, weight_decay; an unknown key lists them all
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Metrics")]
     pub(super) option: Vec<String>,
+    #[command(flatten)]
+    pub(super) error_bars: ErrorBarFlags,
+}
+
+/// How far metrics would move with other rows.
+#[derive(Debug, ClapArgs)]
+pub(super) struct ErrorBarFlags {
+    /// Give metrics of the first read a standard error and a 95 % interval: jackknife leaves out each of 32 blocks of rows in
+    /// turn, jackknife:B each of B blocks. States need blocks for it: accumulate with this flag, or --block-by
+    #[arg(long, value_name = "jackknife[:B]", help_heading = "Metrics")]
+    error_bars: Option<String>,
+    /// Keep rows together that share this key, as a document or a patient: each of its values is a block, or with
+    /// --error-bars jackknife:B whole values share B blocks. In finish it is a key of the states
+    #[arg(long, value_name = "KEY", help_heading = "Metrics")]
+    block_by: Option<String>,
+}
+
+impl ErrorBarFlags {
+    /// The error bars that the flags ask for.
+    pub(super) fn parse(&self) -> crate::error::Result<Option<ErrorBars>> {
+        let typed = self.error_bars.as_deref().map(ErrorBars::parse).transpose()?;
+        Ok(match (typed, &self.block_by) {
+            (None, None) => None,
+            (bars, key) => Some(ErrorBars { block_by: key.clone(), ..bars.unwrap_or_default() }),
+        })
+    }
 }
 
 /// Where the result goes.
@@ -261,7 +294,7 @@ pub(super) struct Outputs {
 }
 
 /// Where the result goes.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 pub(super) struct ResultFlags {
     /// Also write the result to this file, in the format of its extension: json, ndjson, csv, md, html (a page
     /// with figures), parquet, or of measure and finish svg (one figure, --plot)
@@ -312,6 +345,8 @@ pub(super) struct Accumulate {
     /// The metrics that the state will serve, as in measure; it is smaller if none needs the D × D scatter matrix
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "State")]
     pub(super) metrics: Vec<String>,
+    #[command(flatten)]
+    pub(super) error_bars: ErrorBarFlags,
     /// Print the plan and stop
     #[arg(long, help_heading = "State")]
     pub(super) dry_run: bool,

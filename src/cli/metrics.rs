@@ -9,7 +9,8 @@ use super::outputs::width;
 use super::stdout;
 use crate::error::Result;
 use crate::metrics::{
-    Card, Direction, Family, HEADLINE, Need, Remark, Selection, card, cards, common_flags, flags, reasons,
+    Card, Direction, Family, HEADLINE, Need, Remark, Selection, card, cards, common_flags, error_bar_reasons, flags,
+    reasons,
 };
 use crate::report::wrapped;
 
@@ -87,6 +88,9 @@ fn page(card: &Card) -> String {
         }
     };
     remarks("null if", card.nulls, reasons());
+    if let Some(reason) = card.no_error_bar() {
+        remarks("no error", &[reason], error_bar_reasons());
+    }
     let all: Vec<Remark> = flags().iter().chain(common_flags()).copied().collect();
     let words: Vec<&str> = card.flags.iter().copied().chain(common_flags().iter().map(|flag| flag.word)).collect();
     remarks("flags", &words, &all);
@@ -112,6 +116,7 @@ fn described(card: &Card) -> Value {
         "headline": HEADLINE.contains(&card.key),
         "by_name_only": card.by_name_only,
         "null": card.nulls,
+        "no_error_bar": card.no_error_bar(),
         "flags": card.flags,
     })
 }

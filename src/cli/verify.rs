@@ -97,9 +97,10 @@ pub(super) fn describe(path: &Path) -> Result<String> {
     for (name, value) in state.provenance.shown().into_iter().filter(|(_, value)| !value.is_empty()) {
         line(&name, value);
     }
-    line("groups", count(state.groups.len() as u64));
+    line(if state.provenance.blocks.is_some() { "states" } else { "groups" }, count(state.groups.len() as u64));
+    let names = state.provenance.key_names();
     for ((key, group), (classes, dim)) in state.groups.iter().zip(shapes).take(50) {
-        let pairs = state.provenance.group_by.iter().zip(key).map(|(name, value)| format!("{name}={value}"));
+        let pairs = names.iter().zip(key).map(|(name, value)| format!("{name}={value}"));
         let name = pairs.map(|pair| pair + " ").collect::<String>();
         let shape = format!("N = {} · K = {} · D = {}", count(group.rows()), count(classes as u64), count(dim as u64));
         line("", format!("{name}{}{shape}", if name.is_empty() { "" } else { "  " }));

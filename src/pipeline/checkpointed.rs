@@ -60,7 +60,7 @@ impl CheckpointedPass {
     /// Those of [`Archive::open`]; [`Data`](crate::error::ErrorKind::Data) if the settings are not those of the state, or a
     /// file has changed since it was counted.
     pub fn begin(task: &Task, base: Option<StateFile>) -> Result<Self> {
-        let archive = Archive::open(&task.inputs, &task.request())?;
+        let archive = Archive::open(&task.inputs, &task.request()?)?;
         let provenance = task.provenance(&archive);
         let file = match base {
             Some(mut file) => {
@@ -99,7 +99,7 @@ impl CheckpointedPass {
         if file.provenance.group_by != task.request.group_by {
             return Err(differs("group-by", &file.provenance.group_by.join(","), &task.request.group_by.join(",")));
         }
-        let archive = Archive::reopen(&plan.files, &task.request())
+        let archive = Archive::reopen(&plan.files, &task.request()?)
             .map_err(|error| error.help("--extend goes on with the files as they are, --overwrite begins again"))?;
         let mut joined = file.provenance.clone();
         let asked = task.provenance(&archive);
@@ -115,8 +115,7 @@ impl CheckpointedPass {
 
     fn new(task: &Task, archive: Archive, file: StateFile, plan: Unfinished, looked_through: bool) -> Result<Self> {
         let (request, device) = (task.request.clone(), task.device.clone());
-        let mut first_pass =
-            FirstPass::new(archive, request, task.rounding, device, task.scatter, task.threads, task.memory)?;
+        let mut first_pass = FirstPass::new(archive, request, task.counting()?, device, task.threads, task.memory)?;
         let mine = shard_of(&first_pass.archive, plan.shard);
         let counted = |unit: usize| {
             let (source, row_group) = identity(&first_pass.archive, unit);
@@ -138,7 +137,7 @@ impl CheckpointedPass {
     ///
     /// Those of [`begin`](Self::begin).
     pub fn compare(task: &Task, finished: &StateFile) -> Result<(usize, usize)> {
-        let archive = Archive::open(&task.inputs, &task.request())?;
+        let archive = Archive::open(&task.inputs, &task.request()?)?;
         finished.provenance.clone().merge(&task.provenance(&archive))?;
         let mine = shard_of(&archive, task.shard);
         let units = (0..mine.len()).filter(|&unit| mine[unit]);

@@ -23,7 +23,8 @@ pub(super) fn share(chunk: &DecodedChunk, number: usize) -> u64 {
     [number as u64, values, hash(labels.as_slice().to_byte_slice())].into_iter().fold(MIX, mixed)
 }
 
-fn mixed(state: u64, word: u64) -> u64 {
+/// Mixes a word into a state.
+pub(super) fn mixed(state: u64, word: u64) -> u64 {
     // The finaliser of splitmix64 (Steele et al. 2014).
     let mut z = (state ^ word).wrapping_mul(MIX);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -31,12 +32,18 @@ fn mixed(state: u64, word: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-fn of_label(label: &Label) -> u64 {
+/// The hash of a label.
+pub(super) fn of_label(label: &Label) -> u64 {
     match label {
         Label::Bool(value) => mixed(1, u64::from(*value)),
         Label::Int(value) => mixed(mixed(2, *value as u64), (*value >> 64) as u64),
-        Label::Text(text) => mixed(3, hash(text.as_bytes())),
+        Label::Text(text) => mixed(3, of_text(text)),
     }
+}
+
+/// The hash of a text.
+pub(super) fn of_text(text: &str) -> u64 {
+    hash(text.as_bytes())
 }
 
 /// Words of eight bytes, little-endian, in four lanes that do not wait for each other.

@@ -3,20 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
 use super::first_pass::{self, bytes};
 use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
 use super::scan::Watch;
-use super::{Job, RowSource, ScoreSink};
+use super::{ErrorBars, Job, RowSource, ScoreSink};
 use crate::archive::{Archive, ColumnChoice, File, Key, Naming, Request, Skipped, Spellings, escaped};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::kernels::Device;
-use crate::metrics::{Evidence, Extras, Needs, OodMean, measure};
+use crate::metrics::{Blocks, Evidence, Extras, Needs, OodMean, error_bars, measure};
 use crate::report::{GroupReport, drawn};
-use crate::state::{Head, SecondPassResult, Statistics};
+use crate::state::{Head, SecondPassResult, State, Statistics};
 use crate::store::locate;
 
 /// How states are presented, with further rows open.
@@ -36,6 +37,8 @@ pub(super) struct Evaluation {
     pub(super) label_names: Vec<String>,
     /// What the user should know before rows are read.
     pub(super) notes: Vec<String>,
+    /// Bytes of the class means that reports keep.
+    pub(super) kept: AtomicU64,
 }
 
 /// Further rows, matched to the groups on the keys that they have.
@@ -106,6 +109,17 @@ pub(super) struct GroupEvidence {
     pub(super) significand_bits: u32,
     /// Classes left out before anything was pooled.
     pub(super) dropped_classes: u64,
+    /// What error bars are made of, if they are asked for.
+    pub(super) blocks: Option<GroupBlocks>,
+}
+
+/// The states of a group and of its blocks.
+#[derive(Debug)]
+pub(super) struct GroupBlocks {
+    pub(super) total: State,
+    pub(super) parts: Vec<(Label, State)>,
+    /// Bytes that a replicate takes while it is made.
+    pub(super) replicate_bytes: u64,
 }
 
 impl Evaluation {
@@ -163,6 +177,7 @@ impl Evaluation {
             drawn: OnceLock::new(),
             label_names: Vec::new(),
             notes,
+            kept: AtomicU64::new(0),
         })
     }
 
@@ -313,17 +328,19 @@ impl Evaluation {
         let names = job.head_rules.naming.names.as_ref();
         settings.insert("class_names", names.map_or(String::new(), |names| names.file().to_owned()));
         settings.insert("decisions", job.decisions.as_ref().map_or(String::new(), source));
+        settings.insert("error_bars", job.error_bars.as_ref().map_or(String::new(), ErrorBars::text));
         settings.insert("ood", job.ood.as_ref().map_or(String::new(), source));
         settings.retain(|_, value| !value.is_empty());
         settings
     }
 
-    /// The numbers of groups whose states are complete, in the order given.
+    /// The numbers of groups whose states are complete, in the order given; `room` is how many bytes they may take.
     pub(super) fn evaluate(
         &self,
         groups: Vec<GroupEvidence>,
         own: TrainUnits<'_>,
         ood_means: &BTreeMap<Key, Vec<f64>>,
+        room: u64,
         watch: &Watch,
         score: ScoreSink<'_>,
     ) -> Result<Vec<GroupReport>> {
@@ -349,12 +366,38 @@ impl Evaluation {
         self.settle_figures(&groups.iter().map(|group| &group.key).collect::<Vec<_>>());
         self.second_pass(own, &mut groups, watch, score)?;
         let ood_mean = |key: &Key| self.ood.as_ref().and_then(|rows| ood_means.get(&rows.key_of(key)));
-        let measured: Vec<Result<GroupReport>> =
-            groups.into_par_iter().map(|group| self.measure(&group, ood_mean(&group.key).map(Vec::as_slice))).collect();
-        measured.into_iter().chain(empty.iter().map(|group| self.measure(group, None))).collect()
+        let measure =
+            |group: GroupEvidence| self.measure(&group, ood_mean(&group.key).map(Vec::as_slice), (room, watch));
+        let measured: Vec<Result<GroupReport>> = match &self.job.error_bars {
+            None => groups.into_par_iter().map(measure).collect(),
+            // The replicates of one group keep all threads busy, and hold memory.
+            Some(_) => groups.into_iter().map(measure).collect(),
+        };
+        measured.into_iter().chain(empty.iter().map(|group| self.measure(group, None, (room, watch)))).collect()
     }
 
-    fn measure(&self, group: &GroupEvidence, ood_mean: Option<&[f64]>) -> Result<GroupReport> {
+    /// Fails if the means that are kept of all groups take more than half of the memory.
+    fn keep_means(&self, statistics: &Statistics) -> Result<()> {
+        if !self.job.extras.class_means {
+            return Ok(());
+        }
+        let bytes = size_of_val(&statistics.offsets[..]) as u64;
+        let needed = 2 * (self.kept.fetch_add(bytes, Ordering::Relaxed) + bytes);
+        if needed <= self.job.memory {
+            return Ok(());
+        }
+        Err(Error::resource("the class means of all groups need more memory than the run may use")
+            .with("needed so far", format!("{needed} bytes"))
+            .with("allowed", format!("{} bytes", self.job.memory))
+            .help("compare fewer groups at a time, or --memory"))
+    }
+
+    fn measure(
+        &self,
+        group: &GroupEvidence,
+        ood_mean: Option<&[f64]>,
+        (room, watch): (u64, &Watch),
+    ) -> Result<GroupReport> {
         if let Some(mean) = ood_mean
             && mean.len() != group.statistics.dim
         {
@@ -363,6 +406,7 @@ impl Evaluation {
                 .with("found", mean.len());
             return Err(self.locate(error, &group.key));
         }
+        self.keep_means(&group.statistics)?;
         let evidence = Evidence {
             statistics: &group.statistics,
             significand_bits: group.significand_bits,
@@ -376,6 +420,14 @@ impl Evaluation {
         let extras = Extras { figures: self.job.extras.figures && is_drawn, ..self.job.extras };
         let mut measurements = measure(&evidence, &self.job.options, &self.job.selection, extras)
             .map_err(|error| self.locate(error, &group.key))?;
+        let replicates = group.blocks.as_ref().map(|GroupBlocks { total, parts, replicate_bytes }| {
+            watch.check()?;
+            let at_once = (room / (*replicate_bytes).max(1)).clamp(1, self.threads as u64) as usize;
+            let blocks = Blocks { total, parts };
+            let made = error_bars(&blocks, &evidence, &self.job.options, &mut measurements, at_once);
+            made.map_err(|error| self.locate(error, &group.key))
+        });
+        let replicates = replicates.transpose()?;
         measurements.explain(group.headless);
         // Of no row nothing is known, whatever the rows that were left out were like.
         let has_rows = group.statistics.classes() > 0;
@@ -387,6 +439,7 @@ impl Evaluation {
             dropped_classes: group.dropped_classes,
             skipped: group.skipped.clone(),
             measurements,
+            replicates,
         })
     }
 }

@@ -2,22 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use crate::archive::{Archive, Key};
+use super::first_pass::Blocking;
+use crate::archive::Archive;
+use crate::batch::Label;
 
 /// The units of groups that are read together, group after group, so that the states of a batch fit into `budget`
-/// bytes; `dims` has the `D` of each file, `state_bytes` says how much a group of so many rows and dimensions takes.
+/// bytes; `dims` has the `D` of each file, `state_bytes` says how much a group of so many rows and dimensions takes. All blocks
+/// of a group are read together.
 ///
 /// Where some unit does not say which groups it holds, all are one batch.
 pub(super) fn group_batches(
     archive: &Archive,
     dims: &[usize],
+    blocking: &Blocking,
     budget: u64,
     state_bytes: impl Fn(u64, usize) -> u64,
 ) -> Vec<Vec<usize>> {
-    let mut groups: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
+    let mut groups: BTreeMap<&[Label], Vec<usize>> = BTreeMap::new();
     for (at, unit) in archive.units().iter().enumerate() {
         match &unit.key {
-            Some(key) => groups.entry(key).or_default().push(at),
+            Some(key) => groups.entry(blocking.group(key)).or_default().push(at),
             None => return vec![(0..archive.units().len()).collect()],
         }
     }

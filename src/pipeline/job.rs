@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{HeadRules, Plan, Resources, Rounding, Watch};
+use super::{ErrorBars, HeadRules, Plan, Resources, Rounding, Watch};
 use crate::archive::{HeadSource, Request};
 use crate::error::Result;
 use crate::kernels::Device;
@@ -46,6 +46,8 @@ pub struct Job {
     pub options: Options,
     /// What is made besides the metrics.
     pub extras: Extras,
+    /// Into which blocks rows are put, if metrics of the first read are to have error bars.
+    pub error_bars: Option<ErrorBars>,
     /// How rows are rounded.
     pub rounding: Rounding,
     /// Whether every row of the decisions and every out-of-distribution row is scored.
@@ -73,6 +75,7 @@ impl Job {
             selection: Selection::default(),
             options: Options::default(),
             extras: Extras::default(),
+            error_bars: None,
             rounding: Rounding::default(),
             scores: false,
             device: Device::detect(),

@@ -26,6 +26,11 @@ impl Meter {
         self.grown.load(Ordering::Relaxed)
     }
 
+    /// Bytes that are left besides what has grown, once buffers are gone.
+    pub(super) fn room(&self) -> u64 {
+        self.limit.saturating_sub(self.grown())
+    }
+
     /// Takes note of memory that is used from here on.
     pub(super) fn grow(&self, bytes: u64) {
         self.grown.fetch_add(bytes, Ordering::Relaxed);

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::evaluate::{Evaluation, GroupEvidence};
-use super::first_pass::{FirstPass, accumulate, ood_means};
+use super::error_bars::{BlockedGroup, blocked};
+use super::evaluate::{Evaluation, GroupBlocks, GroupEvidence};
+use super::first_pass::{Blocking, Counting, FirstPass, accumulate, ood_means};
 use super::heads::Heads;
-use super::memory::metric_bytes;
+use super::memory::{held, metric_bytes};
 use super::{HeadSummary, Job, Summary, Watch, estimate};
 use crate::archive::{Archive, File, Key, Pooled, Skipped};
 use crate::error::{Error, Result};
 use crate::kernels::Device;
 use crate::report::{GroupReport, Report, Scored};
-use crate::store::GroupState;
 
 /// Metrics that decompose a matrix of each group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,13 +46,15 @@ impl Plan {
     pub fn new(job: Job) -> Result<Self> {
         let mut job = job;
         job.request.memory = Some(job.memory);
-        let archive = Archive::open(&job.inputs, &job.request)?;
+        let blocking = Blocking::of(job.error_bars.as_ref());
+        let archive = Archive::open(&job.inputs, &blocking.request(job.request.clone())?)?;
         let (request, rounding, device) = (job.request.clone(), job.rounding, job.device.clone());
         let (threads, memory) = (job.threads, job.memory);
         let mut evaluation = Evaluation::new(job, true, archive.labels())?;
         evaluation.check_kind(archive.label_kind())?;
         evaluation.label_names = archive.class_names().map(<[String]>::to_vec).unwrap_or_default();
-        let first_pass = FirstPass::new(archive, request, rounding, device, evaluation.needs.scatter, threads, memory)?;
+        let counting = Counting { rounding, scatter: evaluation.needs.scatter, blocking };
+        let first_pass = FirstPass::new(archive, request, counting, device, threads, memory)?;
         first_pass.check_metrics()?;
         if evaluation.job.head.is_some() {
             let (groups, labels) = first_pass.survey(evaluation.job.head_rules.ranks())?;
@@ -167,22 +169,35 @@ impl Plan {
         for batch in group_batches {
             let batch: Vec<usize> = batch;
             let states = accumulate(first_pass, &batch, kept.as_ref(), watch)?;
+            let groups_counted = blocked(states, &first_pass.blocking, |error, key| first_pass.locate(error, key))?;
+            if first_pass.blocking.is_some() {
+                let totals = groups_counted.iter().map(|(_, group)| held(group.all.state.class_sums()));
+                first_pass.meter.grow(totals.sum());
+            }
             // Metrics of several groups are computed at once; the largest group takes most memory.
-            let bytes = |group: &GroupState| {
-                let (classes, dim) = (group.state.class_sums().classes() as u64, group.state.dim() as u64);
-                metric_bytes(classes, dim, first_pass.scatter)
+            let bytes = |group: &BlockedGroup| {
+                let state = &group.all.state;
+                let replicate = if first_pass.blocking.is_some() { group.replicate_bytes() } else { 0 };
+                metric_bytes(state.class_sums().classes() as u64, state.dim() as u64, first_pass.scatter) + replicate
             };
-            let largest = states.values().map(bytes).max().unwrap_or(0);
+            let largest = groups_counted.iter().map(|(_, group)| bytes(group)).max().unwrap_or(0);
             first_pass.meter.check_more(largest)?;
             let dropped = |key: &Key| kept.as_ref().map_or(0, |kept| kept.dropped(key));
-            let group_evidence = states
+            let group_evidence = groups_counted
                 .into_par_iter()
-                .filter(|(_, group)| !group.is_empty())
+                .filter(|(_, group)| !group.all.is_empty())
                 .map(|(key, group)| group_evidence(group, dropped(&key), key, evaluation))
                 .collect::<Vec<Result<GroupEvidence>>>();
             let group_evidence = group_evidence.into_iter().collect::<Result<_>>()?;
             let own = Some((&first_pass.archive, batch.as_slice()));
-            groups.extend(evaluation.evaluate(group_evidence, own, &ood_means, watch, &mut *score)?);
+            groups.extend(evaluation.evaluate(
+                group_evidence,
+                own,
+                &ood_means,
+                first_pass.meter.room(),
+                watch,
+                &mut *score,
+            )?);
         }
         let damaged =
             damaged.into_iter().map(|(file, reason)| (first_pass.archive.files()[file].shown.clone(), reason));
@@ -193,13 +208,20 @@ impl Plan {
 
 /// A state that is complete, as numbers.
 pub(super) fn group_evidence(
-    group: GroupState,
+    group: BlockedGroup,
     dropped_classes: u64,
     key: Key,
     evaluation: &Evaluation,
 ) -> Result<GroupEvidence> {
+    let replicate_bytes = group.replicate_bytes();
+    let BlockedGroup { all: group, blocks } = group;
     Ok(GroupEvidence {
         statistics: group.state.statistics().map_err(|error| evaluation.locate(error, &key))?,
+        blocks: evaluation.job.error_bars.as_ref().map(|_| GroupBlocks {
+            total: group.state,
+            parts: blocks,
+            replicate_bytes,
+        }),
         significand_bits: group.precisions.significand_bits(),
         key,
         head: None,

@@ -3,12 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Rounding;
+use super::first_pass::Blocking;
 use crate::archive::{Archive, Policy, Request};
 use crate::store::{Filters, Provenance};
 
 /// Under which conventions a run counts the rows of an archive.
-pub(super) fn provenance(archive: &Archive, request: &Request, rounding: Rounding, scatter: bool) -> Provenance {
+pub(super) fn provenance(
+    archive: &Archive,
+    request: &Request,
+    rounding: Rounding,
+    scatter: bool,
+    blocking: &Blocking,
+) -> Provenance {
+    let blocks = match blocking {
+        Blocking::Dealt(dealing) => Some(dealing.clone()),
+        Blocking::None | Blocking::Key(_) => None,
+    };
     Provenance {
+        blocks,
         group_by: request.group_by.clone(),
         features: archive.features().name.clone(),
         dtype: request.dtype,
@@ -100,6 +112,7 @@ mod tests {
             extra_bits: extra_bits.iter().copied().collect(),
             nulls: BTreeSet::new(),
             nonfinite: BTreeSet::new(),
+            blocks: None,
         }
     }
 

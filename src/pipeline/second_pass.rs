@@ -9,6 +9,7 @@ use super::evaluate::{Evaluation, GroupEvidence, TrainUnits};
 use super::first_pass::{PRODUCTS_PER_SECOND, at_row};
 use super::scan::{Place, Watch, scan};
 use crate::archive::{Archive, DecodedChunk, Key};
+use crate::batch::Label;
 use crate::error::Result;
 use crate::kernels::{Device, Mahalanobis, Projection, Workspace};
 use crate::metrics::{mahalanobis, neco_projection};
@@ -149,14 +150,17 @@ impl Evaluation {
     ) -> Result<()> {
         let RoleRows { role, archive, .. } = *rows;
         let scored = self.job.scores && role != Role::Train;
-        let mut by_key: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
+        let mut by_key: BTreeMap<&[Label], Vec<usize>> = BTreeMap::new();
         rows.keys.iter().enumerate().for_each(|(at, key)| by_key.entry(key).or_default().push(at));
-        let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| by_key.contains_key(key));
+        // The keys of rows may have one more value, which makes blocks.
+        let length = rows.keys.first().map_or(0, Vec::len);
+        let groups_of = |key: &Key| by_key.get(&key[..length]);
+        let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| groups_of(key).is_some());
         let units: Vec<usize> = rows.units.iter().copied().filter(serves).collect();
         let look = |(seen, workspace): &mut (SeenGroups, Workspace), place: Place, chunk: &DecodedChunk| {
             let batch = chunk.finite_batch()?;
             for part in &chunk.parts {
-                for &group in by_key.get(&part.key).into_iter().flatten() {
+                for &group in groups_of(&part.key).into_iter().flatten() {
                     let mut verdicts = Vec::new();
                     let each = scored.then_some(&mut verdicts);
                     let seen = seen.entry(group).or_default();

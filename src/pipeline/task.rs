@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use super::first_pass::{Blocking, Counting};
 use super::job::texts;
 use super::provenance::provenance;
-use super::{Resources, Rounding};
+use super::{ErrorBars, Resources, Rounding};
 use crate::archive::{Archive, File, Request};
+use crate::error::{Error, Result};
 use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
 use crate::store::{Provenance, SourceFile};
@@ -21,6 +23,8 @@ pub struct Task {
     pub rounding: Rounding,
     /// Whether the pooled scatter matrix is kept beside class sums.
     pub scatter: bool,
+    /// Into which blocks the rows of each group are dealt, so that error bars can be made of the state.
+    pub error_bars: Option<ErrorBars>,
     /// Which part of how many, in units of about equal bytes.
     pub shard: Option<(u32, u32)>,
     /// What works on the rows.
@@ -41,6 +45,7 @@ impl Task {
             request: Request::default(),
             rounding: Rounding::default(),
             scatter: Self::needs_scatter(&Selection::default()),
+            error_bars: None,
             shard: None,
             device: Device::detect(),
             threads,
@@ -54,13 +59,32 @@ impl Task {
     }
 
     /// What is asked of the archive, with the memory that there is.
-    pub(super) fn request(&self) -> Request {
-        Request { memory: Some(self.memory), ..self.request.clone() }
+    pub(super) fn request(&self) -> Result<Request> {
+        self.blocking()?.request(Request { memory: Some(self.memory), ..self.request.clone() })
+    }
+
+    /// How rows become states.
+    pub(super) fn counting(&self) -> Result<Counting> {
+        Ok(Counting { rounding: self.rounding, scatter: self.scatter, blocking: self.blocking()? })
+    }
+
+    fn blocking(&self) -> Result<Blocking> {
+        match Blocking::of(self.error_bars.as_ref()) {
+            Blocking::Key(key) => Err(Error::usage("a state has a fixed number of blocks")
+                .with("block by", &key)
+                .help(format!(
+                    "--error-bars jackknife:{} puts whole values of the key into blocks; or --group-by {key} here, and --block-by {key} \
+                     when it is finished",
+                    ErrorBars::BLOCKS
+                ))),
+            blocking => Ok(blocking),
+        }
     }
 
     /// Under which conventions the rows of an archive are counted.
     pub(super) fn provenance(&self, archive: &Archive) -> Provenance {
-        provenance(archive, &self.request, self.rounding, self.scatter)
+        let blocking = Blocking::of(self.error_bars.as_ref());
+        provenance(archive, &self.request, self.rounding, self.scatter, &blocking)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::records::{Records, key_json};
+use super::records::{BAR, Records, key_json};
 use super::text::json as label_json;
 use super::{GroupReport, Report};
 use crate::archive::Skipped;
@@ -87,7 +87,7 @@ fn group(report: &Report, group: &GroupReport) -> Value {
         }
         pair_json
     });
-    json!({
+    let mut document = json!({
         "key": key_json(group),
         "rows": group.rows,
         "classes": made.classes,
@@ -99,7 +99,17 @@ fn group(report: &Report, group: &GroupReport) -> Value {
         "metrics": metrics,
         "flags": made.flags,
         "worst_pairs": pairs.collect::<Vec<_>>(),
-    })
+    });
+    if let Some(replicates) = &group.replicates {
+        document["replicates"] = json!({
+            "blocks": replicates.blocks.iter().map(label_json).collect::<Vec<_>>(),
+            "rows": replicates.rows,
+            "classes_left_out": replicates.classes_left_out,
+            "whole": replicates.whole,
+            "values": replicates.values,
+        });
+    }
+    document
 }
 
 fn skipped(skipped: &Skipped) -> Value {
@@ -121,6 +131,13 @@ fn measured(metric: &Measured) -> Value {
         _ => None,
     });
     let mut json = json!({"value": metric.value, "floor": metric.floor, "reason": reason, "flags": metric.flags});
+    if let Some(bar) = &metric.error_bar {
+        for (name, of) in BAR {
+            json[name] = bar.as_ref().ok().map(of).into();
+        }
+        json["bias"] = bar.as_ref().ok().map(|bar| bar.bias).into();
+        json["no_error_bar"] = bar.as_ref().err().copied().into();
+    }
     if !metric.counts.is_empty() {
         let counts = metric.counts.iter().map(|&(what, count)| (what.to_owned(), Value::from(count)));
         json["counts"] = counts.collect::<Map<_, _>>().into();

@@ -59,7 +59,7 @@ fn by_metric(group: &GroupReport) -> TextTable {
         remarks.collect::<Vec<_>>().join(", ")
     };
     let keys = vec![TextColumn::names("metric", column(|metric| arrowed(metric.key)))];
-    let mut body = vec![TextColumn::numbers("value".to_owned(), metrics.iter().map(|metric| metric.value))];
+    let mut body = vec![TextColumn::metrics("value".to_owned(), metrics.iter().map(Some))];
     if metrics.iter().any(|metric| metric.floor.is_some()) {
         let mut floors = TextColumn::numbers("floor".to_owned(), metrics.iter().map(|metric| metric.floor));
         // Most metrics have no floor; their cells stay empty.
@@ -95,8 +95,7 @@ fn by_group(report: &Report) -> (Option<String>, TextTable) {
         ..TextTable::default()
     };
     for key in metric_keys(groups) {
-        let values = groups.iter().map(|group| group.metric(key).and_then(|metric| metric.value));
-        let mut column = TextColumn::numbers(arrowed(key), values);
+        let mut column = TextColumn::metrics(arrowed(key), groups.iter().map(|group| group.metric(key)));
         column.section = card(key).map_or(0, |card| card.family as usize);
         table.body.push(column);
     }

@@ -39,7 +39,7 @@ pub(crate) use self::text::wrapped;
 use crate::archive::Skipped;
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::metrics::{Measured, Measurements, Options};
+use crate::metrics::{Measured, Measurements, Options, Replicates};
 
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +77,8 @@ pub struct GroupReport {
     pub skipped: Skipped,
     /// The metrics, and what was asked for besides.
     pub measurements: Measurements,
+    /// The metrics without each block of the rows, if error bars were asked for.
+    pub replicates: Option<Replicates>,
 }
 
 #[warn(clippy::wildcard_enum_match_arm)]

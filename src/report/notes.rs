@@ -42,6 +42,9 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
             note(false, format!("least attainable: {}", floors.join(", ")));
         }
     }
+    if let Some(text) = error_bars(groups) {
+        note(false, text);
+    }
     let mut flags: BTreeMap<&str, Vec<&GroupReport>> = BTreeMap::new();
     for group in groups {
         group.measurements.flags.iter().for_each(|&flag| flags.entry(flag).or_default().push(group));
@@ -98,6 +101,23 @@ fn among(groups: &[GroupReport], at: &[&GroupReport]) -> String {
 fn name(group: &GroupReport) -> String {
     let parts = group.key.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(&value.to_string())));
     parts.collect::<Vec<_>>().join(", ")
+}
+
+/// What error bars are, and which numbers have none, by their reasons.
+fn error_bars(groups: &[GroupReport]) -> Option<String> {
+    let blocks = || groups.iter().filter_map(|group| Some(group.replicates.as_ref()?.blocks.len()));
+    let (least, most) = (blocks().min()?, blocks().max()?);
+    let range = if least == most { most.to_string() } else { format!("{least} to {most}") };
+    let mut without: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for key in metric_keys(groups) {
+        let mut reasons = groups.iter().filter_map(|group| group.metric(key)?.error_bar.as_ref()?.as_ref().err());
+        let reason = reasons.next().filter(|&&reason| reason != "no_value");
+        if let Some(reason) = reason {
+            without.entry(reason).or_default().push(key);
+        }
+    }
+    let without = without.iter().map(|(reason, keys)| format!("; none for {} ({})", keys.join(", "), words(reason)));
+    Some(format!("± standard error of a jackknife over {range} blocks{}", without.collect::<String>()))
 }
 
 /// ` 1.295`, or the range over groups.

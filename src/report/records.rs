@@ -8,13 +8,19 @@ use super::text::json;
 use super::{GroupReport, Report};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::metrics::ClassRow;
+use crate::metrics::{ClassRow, ErrorBar, Measured, card};
 
 /// Returns a count of a group.
 pub(super) type Count = fn(&GroupReport) -> u64;
 
 /// Returns a number of a class.
 type OfClass<T> = fn(&ClassRow) -> Option<T>;
+
+/// Returns a number of an error bar.
+pub(super) type OfBar = fn(&ErrorBar) -> f64;
+
+/// What of an error bar has a column of its own, named after the metric and this.
+pub(super) const BAR: [(&str, OfBar); 3] = [("se", |bar| bar.se), ("lo", |bar| bar.lo), ("hi", |bar| bar.hi)];
 
 /// Typed columns of equal length.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +57,12 @@ impl Records {
         let groups = &report.groups;
         let keys = metric_keys(groups);
         let fixed = ["rows", "classes", "dim", "dropped_classes", "flags"];
-        let taken = fixed.into_iter().chain(keys.iter().copied()).collect();
+        let has_bars = groups.iter().any(|group| group.replicates.is_some());
+        let of_bar = |key: &str| BAR.map(|(suffix, of)| (format!("{key}_{suffix}"), of));
+        let can_have_one = |key: &str| has_bars && card(key).is_some_and(|card| card.no_error_bar().is_none());
+        let bars: Vec<_> = keys.iter().filter(|key| can_have_one(key)).flat_map(|key| of_bar(key)).collect();
+        let of_bars = bars.iter().map(|(name, _)| name.as_str());
+        let taken = fixed.into_iter().chain(keys.iter().copied()).chain(of_bars).collect();
         let mut records = Self::keyed(&groups.iter().collect::<Vec<_>>(), &taken);
         let counts: [(&str, Count); 4] = [
             ("rows", |group| group.rows),
@@ -66,6 +77,12 @@ impl Records {
         for key in keys {
             let values = groups.iter().map(|group| group.metric(key).and_then(|metric| metric.value));
             records.push(key, Cells::Float(values.collect()));
+            if can_have_one(key) {
+                for (name, of) in of_bar(key) {
+                    let numbers = groups.iter().map(|group| group.metric(key).and_then(Measured::bar).map(of));
+                    records.push(&name, Cells::Float(numbers.collect()));
+                }
+            }
         }
         records
     }

@@ -11,15 +11,32 @@ use crate::metrics::{ClassRow, FigureData, Measured, NOT_DECOMPOSED, Pair, ROUND
 const PLAIN: Style = Style { width: Some(100), colour: false, headline: false };
 
 fn number(key: &'static str, value: f64) -> Measured {
-    Measured { key, value: Some(value), floor: None, reason: None, flags: Vec::new(), counts: Vec::new() }
+    Measured {
+        key,
+        value: Some(value),
+        floor: None,
+        reason: None,
+        flags: Vec::new(),
+        counts: Vec::new(),
+        error_bar: None,
+    }
 }
 
 fn nothing(key: &'static str, reason: &'static str) -> Measured {
-    Measured { key, value: None, floor: None, reason: Some(reason), flags: Vec::new(), counts: Vec::new() }
+    Measured {
+        key,
+        value: None,
+        floor: None,
+        reason: Some(reason),
+        flags: Vec::new(),
+        counts: Vec::new(),
+        error_bar: None,
+    }
 }
 
 fn group(key: &[(&str, Label)], metrics: Vec<Measured>) -> GroupReport {
     GroupReport {
+        replicates: None,
         key: key.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         rows: 1257,
         dim: 64,

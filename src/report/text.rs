@@ -37,6 +37,30 @@ pub(super) fn significant(value: f64) -> String {
     }
 }
 
+/// A number with its standard error: two significant digits of it, and the number to the same place.
+pub(super) fn with_error(value: f64, se: f64) -> String {
+    if !(value.is_finite() && se.is_finite() && se > 0.0) {
+        return format!("{} ± {}", significant(value), significant(se));
+    }
+    let exponent = |x: f64, digits: usize| {
+        let scientific = format!("{x:.digits$e}");
+        scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()).unwrap_or(0)
+    };
+    let place = exponent(se, 1) - 1;
+    let size = if value == 0.0 { place + 1 } else { exponent(value, 3).max(place + 1) };
+    match (usize::try_from(-place), size) {
+        (Ok(places), -5..=5) if places <= 9 => format!("{value:.places$} ± {se:.places$}"),
+        (_, -5..=5) if place > 0 => {
+            let round = |x: f64| (x / 10_f64.powi(place)).round() * 10_f64.powi(place);
+            format!("{} ± {}", round(value), round(se))
+        }
+        _ => {
+            let (unit, places) = (10_f64.powi(size), usize::try_from(size - place).unwrap_or(0));
+            format!("({:.places$} ± {:.places$})e{size}", value / unit, se / unit)
+        }
+    }
+}
+
 /// Groups digits by three: `26,397`.
 pub(super) fn grouped(count: &impl ToString) -> String {
     let plain = count.to_string();
@@ -119,6 +143,25 @@ mod tests {
             (f64::NAN, "—"),
         ] {
             assert_eq!(significant(value), text);
+        }
+    }
+
+    #[test]
+    fn an_error_has_two_digits_and_its_number_as_many_places() {
+        for (value, se, text) in [
+            (2.113_149, 0.012_3, "2.113 ± 0.012"),
+            (0.000_747_312, 0.000_009_96, "0.000747 ± 0.000010"),
+            (-0.287_501, 0.1, "-0.29 ± 0.10"),
+            (0.5, 2.0, "0.5 ± 2.0"),
+            (29_233.4, 12.6, "29233 ± 13"),
+            (29_233.4, 1_260.0, "29200 ± 1300"),
+            (1.234_56e-7, 1.2e-9, "(1.235 ± 0.012)e-7"),
+            (1.5e9, 2.5e7, "(1.500 ± 0.025)e9"),
+            (1.5, 3e-11, "(1.500000000000 ± 0.000000000030)e0"),
+            (0.0, 3e-8, "(0.0 ± 3.0)e-8"),
+            (1.0, 0.0, "1 ± 0"),
+        ] {
+            assert_eq!(with_error(value, se), text);
         }
     }
 

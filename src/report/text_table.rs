@@ -1,8 +1,9 @@
 //! Tables for reading: columns of text, and how they are split into blocks.
 
 use super::records::{self, Cells, Records};
-use super::text::{NOTHING, grouped, significant};
+use super::text::{NOTHING, grouped, significant, with_error};
 use crate::archive::escaped;
+use crate::metrics::Measured;
 
 /// A table: columns that identify a row, columns of numbers, and columns at the end.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +70,16 @@ impl TextColumn {
     pub(super) fn numbers(head: String, numbers: impl Iterator<Item = Option<f64>>) -> Self {
         let cells = numbers.map(|number| number.map_or_else(|| NOTHING.to_owned(), significant)).collect();
         Self { head, cells, align: Align::Point, section: 0 }
+    }
+
+    /// A column of a metric of several groups, each with its standard error if it has one.
+    pub(super) fn metrics<'a>(head: String, metrics: impl Iterator<Item = Option<&'a Measured>>) -> Self {
+        let cell = |metric: Option<&Measured>| match metric.and_then(|metric| Some((metric.value?, metric.bar()))) {
+            None => NOTHING.to_owned(),
+            Some((value, None)) => significant(value),
+            Some((value, Some(bar))) => with_error(value, bar.se),
+        };
+        Self { head, cells: metrics.map(cell).collect(), align: Align::Point, section: 0 }
     }
 
     /// A column of records: the digits of counts are grouped by three, labels are not changed.

@@ -13,6 +13,7 @@
 //! | `nc_accuracy(state, key [, head [, state]])` | the relative error that rounding left in a metric, as far as it is estimated |
 //! | `nc_flags(state, key [, head [, state]])` | the remarks of a metric, a list of strings |
 //! | `nc_subtract(state, state)` | the first without the rows of the second |
+//! | `nc_jackknife(array_agg(state), key [, head])` | a metric with its error bar, of the states of blocks: a struct |
 //! | `nc_classes(state [, head])` | a list of structs, one a class |
 //! | `nc_worst_pairs(state, n)` | the pairs of classes hardest to tell apart |
 //! | `nc_spectrum(state)` | the eigenvalues of `Σ_W` and `Σ_B`, descending |

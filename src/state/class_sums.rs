@@ -84,6 +84,11 @@ impl ClassSums {
         self.position(label).is_some()
     }
 
+    /// How many rows there are of the class of that label.
+    pub fn count(&self, label: &Label) -> u64 {
+        self.position(label).map_or(0, |class| self.counts[class])
+    }
+
     /// `K`, the number of classes with rows.
     pub fn classes(&self) -> usize {
         self.labels.len()

@@ -73,7 +73,7 @@ impl ClassSums {
             let known = self.position(&other.labels[k]);
             let mine = known.unwrap_or(self.classes());
             match known {
-                Some(mine) if near && sign == Sign::Plus && self.add_aligned(mine, other, k, &left, squares_left) => {}
+                Some(mine) if near && self.combine_aligned(mine, other, k, (&left, squares_left), sign) => {}
                 Some(mine) => {
                     let theirs = other.class(k, &left, squares_left)?;
                     self.combine(mine, theirs, &weights, sign, moves)?;
@@ -97,14 +97,30 @@ impl ClassSums {
         Ok(())
     }
 
-    /// Adds class `k` of `other`, moved left by fewer than 63 bits, to a class with the same shift. Returns `false` and
-    /// does nothing if the shifts differ or a sum would overflow.
-    fn add_aligned(&mut self, mine: usize, other: &Self, k: usize, left: &[u32], squares_left: u32) -> bool {
+    /// Adds class `k` of `other`, moved left by fewer than 63 bits, to a class with the same shift, or takes it away. Returns
+    /// `false` and does nothing if the shifts differ, a sum would overflow, or fewer rows than one would be left.
+    fn combine_aligned(
+        &mut self,
+        mine: usize,
+        other: &Self,
+        k: usize,
+        (left, squares_left): (&[u32], u32),
+        sign: Sign,
+    ) -> bool {
         let (dim, to, from) = (self.dim, mine * self.dim, k * self.dim);
-        let square = shift_left(other.squares[k], squares_left)
-            .and_then(|theirs| self.squares[mine].checked_add(theirs))
-            .and_then(|square| shift_left(square, 0));
-        let Some(square) = square else { return false };
+        let square = |theirs: i256| match sign {
+            Sign::Plus => self.squares[mine].checked_add(theirs),
+            Sign::Minus => self.squares[mine].checked_sub(theirs).filter(|square| !square.is_negative()),
+        };
+        let square =
+            shift_left(other.squares[k], squares_left).and_then(square).and_then(|square| shift_left(square, 0));
+        let count = match sign {
+            Sign::Plus => self.counts[mine].checked_add(other.counts[k]),
+            Sign::Minus => self.counts[mine].checked_sub(other.counts[k]).filter(|&count| count > 0),
+        };
+        let (Some(square), Some(count)) = (square, count) else { return false };
+        // `(x ^ -1) - -1` is `-x`.
+        let negated = if sign == Sign::Minus { -1_i64 } else { 0 };
         let (shifts, sums) = (&self.shifts[to..][..dim], &mut self.sums[to..][..dim]);
         let (their_shifts, their_sums, left) = (&other.shifts[from..][..dim], &other.sums[from..][..dim], &left[..dim]);
         let aligned = vectorised(
@@ -116,21 +132,25 @@ impl ClassSums {
                     let (shift, sum) = (their_shifts[j] << left[j], their_sums[j] << left[j]);
                     wrong |= (shift ^ shifts[j]) | ((shift >> left[j]) ^ their_shifts[j]);
                     wrong |= (sum >> left[j]) ^ their_sums[j];
-                    let total = sums[j].wrapping_add(sum);
-                    overflow |= (sums[j] ^ total) & (sum ^ total);
+                    let change = (sum ^ negated).wrapping_sub(negated);
+                    // The least integer has no negative.
+                    overflow |= change & sum & negated;
+                    let total = sums[j].wrapping_add(change);
+                    overflow |= (sums[j] ^ total) & (change ^ total);
                 }
                 if wrong != 0 || overflow < 0 {
                     return false;
                 }
                 for j in 0..dim {
-                    sums[j] += their_sums[j] << left[j];
+                    let sum = their_sums[j] << left[j];
+                    sums[j] += (sum ^ negated) - negated;
                 }
                 true
             },
         );
         if aligned {
             self.squares[mine] = square;
-            self.counts[mine] += other.counts[k];
+            self.counts[mine] = count;
         }
         aligned
     }

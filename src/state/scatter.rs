@@ -80,7 +80,7 @@ impl Scatter {
         let left = sums.grid.shifts_to(&grid);
         check_range((0..dim).map(|j| gram.entry(packed_column(dim, j))), &left)?;
         if left.iter().all(|&bits| bits == 0) && sign == Sign::Plus {
-            self.gram.iter_mut().enumerate().for_each(|(at, sum)| *sum = sum.wrapping_add(gram.entry(at)));
+            gram.add_to(&mut self.gram);
         } else {
             shifted_columns(&left, |at, bits| {
                 let (entry, sum) = (shifted(gram.entry(at), bits), &mut self.gram[at]);
@@ -120,17 +120,30 @@ pub(super) fn diagonal(gram: &[i128], dim: usize) -> impl Iterator<Item = i128> 
 /// The lower triangle of a `Q`, by columns.
 trait Entries {
     fn entry(&self, at: usize) -> i128;
+
+    /// Adds all of them to another, modulo `2^128`.
+    fn add_to(&self, sums: &mut [i128]);
 }
 
 impl Entries for Vec<i128> {
     fn entry(&self, at: usize) -> i128 {
         self[at]
     }
+
+    fn add_to(&self, sums: &mut [i128]) {
+        for (sum, &entry) in sums.iter_mut().zip(self) {
+            *sum = sum.wrapping_add(entry);
+        }
+    }
 }
 
 impl Entries for GramSum {
     fn entry(&self, at: usize) -> i128 {
         self.entry(at)
+    }
+
+    fn add_to(&self, sums: &mut [i128]) {
+        self.add_to(sums);
     }
 }
 

@@ -82,8 +82,14 @@ impl Statistics {
     /// every class that is left out has a single row, and with that no scatter of its own.
     #[must_use]
     pub fn retain(&self, keep: impl Fn(usize) -> bool) -> Self {
-        let kept: Vec<usize> = (0..self.classes()).filter(|&class| keep(class)).collect();
         let scatter_is_theirs = (0..self.classes()).all(|class| keep(class) || self.counts[class] == 1);
+        self.restricted(keep, scatter_is_theirs)
+    }
+
+    /// The same with or without the pooled scatter, of which nothing is taken off.
+    #[must_use]
+    pub fn restricted(&self, keep: impl Fn(usize) -> bool, with_scatter: bool) -> Self {
+        let kept: Vec<usize> = (0..self.classes()).filter(|&class| keep(class)).collect();
         Self {
             dim: self.dim,
             labels: kept.iter().map(|&class| self.labels[class].clone()).collect(),
@@ -91,7 +97,7 @@ impl Statistics {
             origin: self.origin.clone(),
             offsets: kept.iter().flat_map(|&class| self.offset(class)).copied().collect(),
             variances: kept.iter().map(|&class| self.variances[class]).collect(),
-            scatter: self.scatter.clone().filter(|_| scatter_is_theirs),
+            scatter: self.scatter.clone().filter(|_| with_scatter),
             rounding: self.rounding.clone(),
             rounding_changed: self.rounding_changed.clone(),
             mean_rounding: self.mean_rounding.clone(),

@@ -182,7 +182,7 @@ impl SectionsRead {
                 self.plan = Some(read_plan(&mut input)?);
             }
             GROUP => {
-                let keys = self.ledger.as_ref().and(self.provenance.as_ref()).ok_or_else(disorder)?.group_by.len();
+                let keys = self.ledger.as_ref().and(self.provenance.as_ref()).ok_or_else(disorder)?.key_names().len();
                 let (key, mut group) = read_group_head(&mut input, keys)?;
                 if self.groups.last_key_value().is_some_and(|(last, _)| *last >= key) {
                     return Err(disorder());

@@ -51,7 +51,7 @@ pub use ledger::{Ledger, LedgerEntry, SourceFile};
 pub use lock::Lock;
 pub use output::{Output, refuse_inputs, write_together, write_whole};
 pub use plan::Unfinished;
-pub use provenance::{Difference, Provenance};
+pub use provenance::{BLOCK, Dealing, Difference, Provenance};
 pub(crate) use provenance::{locate, or_none};
 pub use staged::Staged;
 pub use state_file::StateFile;

@@ -1,6 +1,7 @@
 //! What decides the numbers of a state besides its rows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::Filters;
 use crate::archive::{Dtype, Key, Policy};
@@ -39,6 +40,42 @@ pub struct Provenance {
     pub nulls: BTreeSet<Policy>,
     /// What was done with NaN and infinities.
     pub nonfinite: BTreeSet<Policy>,
+    /// How the rows of each group were dealt into blocks, if they were. Then each state is of a block, whose number comes
+    /// after the keys of its group.
+    pub blocks: Option<Dealing>,
+}
+
+/// The name of the key that blocks are: it comes after those of the groups.
+pub const BLOCK: &str = "block";
+
+/// How rows were dealt into blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dealing {
+    /// How many blocks there are.
+    pub blocks: u32,
+    /// The key whose values were dealt, so that rows of one value lie in one block; `None` if single rows were.
+    pub key: Option<String>,
+}
+
+impl fmt::Display for Dealing {
+    /// `32`, `32 by document`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            Some(key) => write!(f, "{} by {key}", self.blocks),
+            None => self.blocks.fmt(f),
+        }
+    }
+}
+
+impl Dealing {
+    /// The dealing that is [displayed](fmt::Display) as `text`.
+    fn parse(text: &str) -> Option<Self> {
+        let (blocks, key) = match text.split_once(" by ") {
+            Some((blocks, key)) => (blocks, Some(key.to_owned())),
+            None => (text, None),
+        };
+        Some(Self { blocks: blocks.parse().ok().filter(|&blocks| blocks >= 2)?, key })
+    }
 }
 
 /// The names of the sets in files and records.
@@ -84,7 +121,10 @@ impl Provenance {
         // Only states of bytes have the first, and only those of rows at length 1 the second.
         let dtype = self.dtype.map(|dtype| ("dtype", one(dtype.name().to_owned())));
         let normalize = self.normalize.then(|| ("normalize", one("true".to_owned())));
-        texts.into_iter().chain(dtype).chain(normalize).map(|(name, values)| (name.to_owned(), values)).collect()
+        // And only states of blocks this one.
+        let blocks = self.blocks.as_ref().map(|blocks| ("blocks", one(blocks.to_string())));
+        let optional = dtype.into_iter().chain(normalize).chain(blocks);
+        texts.into_iter().chain(optional).map(|(name, values)| (name.to_owned(), values)).collect()
     }
 
     /// Reads what [`texts`](Self::texts) wrote; `None` for anything that it does not write.
@@ -107,6 +147,7 @@ impl Provenance {
             extra_bits: texts.get("extra_bits")?.iter().map(|text| text.parse().ok()).collect::<Option<_>>()?,
             nulls: policies("nulls")?,
             nonfinite: policies("nonfinite")?,
+            blocks: one("blocks").and_then(|text| Dealing::parse(&text)),
         };
         // Unknown names and other spellings of a value are not written.
         (provenance.texts() == *texts).then_some(provenance)
@@ -115,6 +156,12 @@ impl Provenance {
     /// All conventions but the keys, for people: several values are joined by ` | `, and what is not set is empty.
     pub fn shown(&self) -> BTreeMap<String, String> {
         self.texts().into_iter().map(|(name, values)| (name, joined(&values))).collect()
+    }
+
+    /// The names of the values in each state's key: those of its group, then that of its block.
+    pub fn key_names(&self) -> Vec<String> {
+        let block = self.blocks.as_ref().map(|_| BLOCK.to_owned());
+        self.group_by.iter().cloned().chain(block).collect()
     }
 
     /// Adds the conventions of rows that are merged in.
@@ -203,6 +250,7 @@ mod tests {
             extra_bits: BTreeSet::from([0]),
             nulls: BTreeSet::from([Policy::Fail]),
             nonfinite: BTreeSet::from([Policy::Skip]),
+            blocks: None,
         }
     }
 
@@ -231,6 +279,7 @@ mod tests {
             labels: None,
             ignore_label: Some("-1".to_owned()),
             normalize: true,
+            blocks: Some(Dealing { blocks: 32, key: Some("doc by doc".to_owned()) }),
             ..provenance("x", None)
         };
         merged.exponents.extend([Some(-3), Some(-20), Some(7)]);
@@ -256,6 +305,9 @@ mod tests {
             ("normalize", "false"),
             ("where", "b=2 a=1"),
             ("where", "a"),
+            ("blocks", "1"),
+            ("blocks", "32 by"),
+            ("blocks", "032"),
             ("device", "cpu"),
         ];
         for (name, value) in wrong {
@@ -263,7 +315,8 @@ mod tests {
             texts.insert(name.to_owned(), BTreeSet::from([value.to_owned()]));
             assert_eq!(Provenance::from_texts(keys(), &texts), None, "{name}: {value}");
         }
-        for name in merged.texts().into_keys().filter(|name| name != "dtype" && name != "normalize") {
+        let optional = ["dtype", "normalize", "blocks"];
+        for name in merged.texts().into_keys().filter(|name| !optional.contains(&name.as_str())) {
             let mut texts = merged.texts();
             texts.remove(&name);
             assert_eq!(Provenance::from_texts(keys(), &texts), None, "without {name}");

@@ -257,7 +257,8 @@ impl StateFile {
         let (Some(mine), Some(theirs)) = (self.groups.keys().next(), other.groups.keys().next()) else {
             return Ok(());
         };
-        let mut pairs = self.provenance.group_by.iter().zip(mine.iter().zip(theirs));
+        let names = self.provenance.key_names();
+        let mut pairs = names.iter().zip(mine.iter().zip(theirs));
         match pairs.find(|(_, (mine, theirs))| mine.kind() != theirs.kind()) {
             Some((name, (mine, theirs))) => Err(Error::data("the states differ in the type of a key")
                 .with("detail", format!("{name}: {} and {}", mine.kind(), theirs.kind()))),

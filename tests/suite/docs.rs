@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use nckit::metrics::{Card, Direction, Family, Need, Remark, cards, common_flags, flags, group_flags, papers, reasons};
+use nckit::metrics::{
+    Card, Direction, Family, Need, Remark, cards, common_flags, error_bar_reasons, flags, group_flags, papers, reasons,
+};
 
 const START: &str = "<!-- table: ";
 const END: &str = "<!-- end -->\n";
@@ -48,7 +50,8 @@ fn family(family: Family) -> String {
         let nulls: Vec<&str> = card.nulls.iter().copied().filter(|&reason| reason != "no_rows").collect();
         let by_name = if card.by_name_only { "only if asked for by its key" } else { "" };
         let needs: Vec<&str> = needs.into_iter().chain([by_name]).filter(|text| !text.is_empty()).collect();
-        let cells = vec![needs.join("; "), code(&nulls), code(card.flags), card.source.name.to_owned()];
+        let error_bar = card.no_error_bar().map_or("yes".to_owned(), |reason| code(&[reason]));
+        let cells = vec![needs.join("; "), code(&nulls), code(card.flags), error_bar, card.source.name.to_owned()];
         match shared.iter_mut().find(|(_, other)| *other == cells) {
             Some((keys, _)) => keys.push(card.key),
             None => shared.push((vec![card.key], cells)),
@@ -57,7 +60,7 @@ fn family(family: Family) -> String {
     let shared: Vec<Vec<String>> =
         shared.into_iter().map(|(keys, cells)| [code(&keys)].into_iter().chain(cells).collect()).collect();
     let values = table(&["metric", "formula and meaning", "range", "more collapsed", "at collapse", "unit"], &values);
-    format!("{values}\n{}", table(&["metrics", "needs", "null for", "remarks", "paper"], &shared))
+    format!("{values}\n{}", table(&["metrics", "needs", "null for", "remarks", "error bar", "paper"], &shared))
 }
 
 fn remarks(remarks: &[Remark]) -> String {
@@ -70,6 +73,7 @@ fn made(name: &str) -> String {
     match name {
         "reasons" => remarks(reasons()),
         "flags" => remarks(flags()),
+        "error_bar_reasons" => remarks(error_bar_reasons()),
         "common_flags" => remarks(common_flags()),
         "group_flags" => remarks(group_flags()),
         "papers" => {

@@ -289,6 +289,26 @@ fn states_of_two_kinds_do_not_merge() {
     assert!(State::new(true).subtract(&sums).is_err() && State::new(false).subtract(&scatter).is_err());
 }
 
+/// A class of as many rows about the same shift is not taken out unless they are its rows.
+#[test]
+fn as_many_other_rows_are_not_those_that_are_there() {
+    let (shifts, mut workspace) = (Shifts::default(), Workspace::default());
+    let mut state = |last: f64| {
+        let rows = Rows::new(2, Stored::F64(vec![5.0, 1.0, -5.0, -1.0, 3.0, 2.0, -3.0, last]), &[0; 4]);
+        let profile = Profile::with_exponent(&rows.batch(), -20, &mut workspace).unwrap();
+        let mut state = ClassSums::identity();
+        state.update(&Chunk { batch: rows.batch(), profile: &profile }, None, &shifts, &mut workspace).unwrap();
+        state
+    };
+    let (rows, others) = (state(-2.0), state(1.0));
+    assert!(rows.clone().subtract(&others).is_err());
+    let mut rest = merged(&rows, &others);
+    rest.subtract(&others).unwrap();
+    assert!(rest == rows);
+    rest.subtract(&rows).unwrap();
+    assert!(rest == ClassSums::identity());
+}
+
 /// Rows of the largest short integers, one more than a block holds: in one product, an odd sum would pass `2^53`.
 #[test]
 fn one_row_more_than_a_block_of_the_largest_integers() {

@@ -15,6 +15,8 @@ mod definition;
 mod device_sums;
 mod directions;
 mod docs;
+#[cfg(feature = "cli")]
+mod error_bars;
 mod exact;
 #[cfg(feature = "cli")]
 mod faults;

@@ -339,6 +339,7 @@ pub(crate) fn state_file(device: Device, scatter: bool, exponent: Option<i16>) -
         request: job.request,
         rounding: Rounding { exponent, extra_bits: 0 },
         scatter,
+        error_bars: None,
         shard: None,
         device,
         threads: 2,

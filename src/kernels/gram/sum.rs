@@ -62,6 +62,16 @@ impl GramSum {
         i128::from(self.narrow[at]) + self.wide.get(at).copied().unwrap_or(0)
     }
 
+    /// Adds all entries to a triangle, modulo `2^128`.
+    pub fn add_to(&self, sums: &mut [i128]) {
+        for (sum, &entry) in sums.iter_mut().zip(&self.narrow) {
+            *sum = sum.wrapping_add(entry.into());
+        }
+        for (sum, &entry) in sums.iter_mut().zip(&self.wide) {
+            *sum = sum.wrapping_add(entry);
+        }
+    }
+
     fn widen(&mut self) {
         self.wide.resize(self.narrow.len(), 0);
     }

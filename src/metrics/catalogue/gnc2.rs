@@ -88,7 +88,8 @@ cards! {
     "gnc2_min_distance" = Means(gnc2::min_distance), Gnc2, LIU,
         "smallest ‖u_i − u_j‖: maximum hyperspherical separation",
         Higher, ideal "√(2K/(K−1))", range ValueRange::new(0.0, 2.0), unit "", needs [Pairs]
-        null [single_class zero_between too_few_directions] flags [zero_norm_classes degenerate_pairs];
+        null [single_class zero_between too_few_directions] flags [zero_norm_classes degenerate_pairs],
+        no_error_bar extreme;
     "gnc2_min_distance_weights" = Weights(gnc2::min_distance), Gnc2, LIU,
         "smallest distance of unit classifier rows",
         Higher, ideal "√(2K/(K−1))", range ValueRange::new(0.0, 2.0), unit "", needs [Head Pairs]

@@ -6,7 +6,8 @@
 macro_rules! cards {
     ($($key:literal = $formula:expr, $family:ident, $paper:ident, $summary:literal,
         $direction:ident, ideal $ideal:literal, range $range:expr, unit $unit:expr,
-        needs [$($need:ident)*] $(, $by_name:ident)? null [$($reason:ident)*] flags [$($flag:ident)*];)*) => {
+        needs [$($need:ident)*] $(, $by_name:ident)? null [$($reason:ident)*] flags [$($flag:ident)*]
+        $(, no_error_bar $why:ident)?;)*) => {
         pub(super) static CARDS: &[Card] = &[$(Card {
             key: $key,
             family: crate::metrics::Family::$family,
@@ -20,9 +21,12 @@ macro_rules! cards {
             by_name_only: cards!(@ $($by_name)?),
             nulls: &["no_rows", $(stringify!($reason)),*],
             flags: &[$(stringify!($flag)),*],
+            error_bar_refused: cards!(@refused $($why)?),
             formula: $formula,
         }),*];
     };
+    (@refused) => { None };
+    (@refused $why:ident) => { Some(stringify!($why)) };
     (@) => { false };
     (@ by_name_only) => { true };
 }
@@ -43,7 +47,7 @@ mod spectrum;
 
 pub use papers::{Paper, papers};
 pub use range::ValueRange;
-pub use remarks::{Remark, common_flags, flags, group_flags, reasons};
+pub use remarks::{Remark, common_flags, error_bar_reasons, flags, group_flags, reasons};
 
 pub(super) use formula::Formula;
 
@@ -241,6 +245,8 @@ pub struct Card {
     pub nulls: &'static [&'static str],
     /// The remarks that it may have, besides the [`common_flags`]; [`flags`] says what they mean.
     pub flags: &'static [&'static str],
+    /// Why a jackknife of it is not valid, if it is not.
+    error_bar_refused: Option<&'static str>,
     /// The function that makes it.
     pub(super) formula: Formula,
 }
@@ -249,6 +255,20 @@ impl Card {
     /// Whether it is made where no metric was asked for.
     pub fn is_default(&self) -> bool {
         self.family.is_default() && !self.by_name_only
+    }
+
+    /// Why it never has an error bar; [`error_bar_reasons`] says what the words mean. `None` if it can have one.
+    pub fn no_error_bar(&self) -> Option<&'static str> {
+        let reads_again =
+            |need: &Need| matches!(need, Need::Decisions | Need::Directional | Need::HugIntra | Need::Neco);
+        if self.needs.iter().any(reads_again) {
+            return Some("second_read");
+        }
+        match self.formula {
+            _ if self.needs.contains(&Need::OodMean) => Some("further_rows"),
+            Formula::Weights(_) => Some("of_classifier_alone"),
+            _ => self.error_bar_refused,
+        }
     }
 }
 
@@ -323,6 +343,9 @@ mod tests {
         };
         check(reasons(), |card| card.nulls);
         check(flags(), |card| card.flags);
+        for reason in cards().iter().filter_map(Card::no_error_bar) {
+            assert_eq!(error_bar_reasons().iter().filter(|remark| remark.word == reason).count(), 1, "{reason}");
+        }
         for paper in papers() {
             assert!(cards().iter().any(|card| card.source == *paper), "{}", paper.name);
         }

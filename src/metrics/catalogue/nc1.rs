@@ -42,21 +42,25 @@ cards! {
         "median of CDNV over pairs",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Pairs]
         null [single_class too_few_rows degenerate_pairs out_of_range]
-        flags [degenerate_pairs classes_left_out binned];
+        flags [degenerate_pairs classes_left_out binned],
+        no_error_bar quantile;
     "nc1_cdnv_q90" = Group(nc1::cdnv_q90), Nc1, GALANTI,
         "90 % quantile of CDNV over pairs",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Pairs]
         null [single_class too_few_rows degenerate_pairs out_of_range]
-        flags [degenerate_pairs classes_left_out binned];
+        flags [degenerate_pairs classes_left_out binned],
+        no_error_bar quantile;
     "nc1_cdnv_q99" = Group(nc1::cdnv_q99), Nc1, GALANTI,
         "99 % quantile of CDNV over pairs",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Pairs]
         null [single_class too_few_rows degenerate_pairs out_of_range]
-        flags [degenerate_pairs classes_left_out binned];
+        flags [degenerate_pairs classes_left_out binned],
+        no_error_bar quantile;
     "nc1_cdnv_max" = Group(nc1::cdnv_max), Nc1, GALANTI,
         "largest CDNV of a pair: the two classes hardest to tell apart",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Pairs]
-        null [single_class too_few_rows degenerate_pairs out_of_range] flags [degenerate_pairs classes_left_out];
+        null [single_class too_few_rows degenerate_pairs out_of_range] flags [degenerate_pairs classes_left_out],
+        no_error_bar extreme;
     "nc1_cdnv_directional" = Group(nc1::cdnv_directional), Nc1, GALANTI,
         "mean over ordered pairs of the variance of class i towards μ_j over ‖μ_j − μ_i‖²",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Directional], by_name_only

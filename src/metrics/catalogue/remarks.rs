@@ -75,10 +75,26 @@ static COMMON_FLAGS: &[Remark] = &[
     Remark { word: "nothing_but_rounding", meaning: "the estimated rounding error is as large as the number" },
 ];
 
+static ERROR_BAR_REASONS: &[Remark] = remarks! {
+    second_read: "it takes a second read of the rows, which blocks do not have";
+    further_rows: "other rows than those in blocks decide it too";
+    of_classifier_alone: "it is of the classifier alone, or of it and the sizes of classes, which are taken as given";
+    depends_on_row_count: "its formula has the number of rows in it, so that there is no number of infinitely many rows to be near";
+    quantile: "a quantile does not move smoothly with the rows, so that a jackknife of it is not valid";
+    extreme: "a largest or smallest value does not move smoothly with the rows, so that a jackknife of it is not valid";
+    count: "a count moves in steps, so that a jackknife of it is not valid";
+    heavy_tail: "it is exponentially small in the distances between classes, so that its replicates are far from normal";
+    no_value: "the metric has no value";
+    too_few_blocks: "fewer than two blocks have rows";
+    classes_in_one_block: "fewer than two classes, or for metrics of the pooled scatter classes with less than 99 % of the rows, have enough rows in every replicate";
+    replicate_without_value: "the metric has no value without some block, or its error leaves the range of `f64`";
+};
+
 static GROUP_FLAGS: &[Remark] = remarks! {
     singleton_classes: "some classes have one row";
     simplex_unattainable: "`K > D + 1`: no means can form a simplex";
     zero_variance_classes: "all rows of a class of two or more are equal";
+    classes_without_error_bars: "some classes have too few rows once a block is left out, and take no part in error bars";
     at_quantisation_floor: "rounding in the stored type makes more than a tenth of the variance within classes";
 };
 
@@ -100,4 +116,9 @@ pub fn common_flags() -> &'static [Remark] {
 /// The remarks on a whole group.
 pub fn group_flags() -> &'static [Remark] {
     GROUP_FLAGS
+}
+
+/// The reasons why metrics have no error bar.
+pub fn error_bar_reasons() -> &'static [Remark] {
+    ERROR_BAR_REASONS
 }

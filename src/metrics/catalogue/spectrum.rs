@@ -48,7 +48,8 @@ cards! {
     "spectrum_numerical_rank" = Group(spectrum::numerical_rank), Spectrum, MASARCZYK,
         "how many singular values of the rows, not centred, are above 10⁻³ of the largest",
         None, ideal "", range COUNT, unit "", needs [Scatter]
-        null [zero_rows no_scatter filter_after_pooling needs_per_class_scatter out_of_range] flags [];
+        null [zero_rows no_scatter filter_after_pooling needs_per_class_scatter out_of_range] flags [],
+        no_error_bar count;
     "spectrum_top_share" = Group(spectrum::top_share), Spectrum, ETHAYARAJH,
         "λ_1/Σλ: the share of the variance of Σ_T along its first direction",
         None, ideal "1/(K−1)", range FRACTION, unit "", needs [Scatter]
@@ -56,7 +57,8 @@ cards! {
     "spectrum_dim95" = Group(spectrum::dim95), Spectrum, JOLLIFFE,
         "how many directions of Σ_T hold 95 % of its variance",
         None, ideal "", range COUNT, unit "", needs [Scatter]
-        null [zero_variance no_scatter filter_after_pooling needs_per_class_scatter out_of_range] flags [];
+        null [zero_variance no_scatter filter_after_pooling needs_per_class_scatter out_of_range] flags [],
+        no_error_bar count;
     "spectrum_alpha_req" = Group(spectrum::alpha_req), Spectrum, AGRAWAL,
         "α-ReQ: α of λ_r ∝ r^−α of Σ_T, fitted to ln λ_r over ln r for r from 10 to 99 with weights 1/r",
         None, ideal "", range NOT_NEGATIVE, unit "", needs [Scatter]

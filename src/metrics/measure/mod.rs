@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use super::catalogue::{Card, Family};
 use super::context::MetricContext;
 use super::figures::{FigureData, WORST};
-use super::nc1::classes;
+use super::nc1::{classes, solved};
 use super::outcome::Outcome;
-use super::{ClassRow, Evidence, Extras, Measured, Measurements, Options, Pair, Selection};
+use super::{ClassMeans, ClassRow, Evidence, Extras, Measured, Measurements, Options, Pair, Selection};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::state::DecisionCounts;
@@ -71,8 +71,37 @@ pub fn measure(
         metrics,
         per_class: if extras.per_class { class_rows(&context) } else { Vec::new() },
         worst_pairs,
+        class_means: extras.class_means.then(|| ClassMeans::of(statistics)),
         figures,
     })
+}
+
+/// The numbers of the metrics selected, by their keys, of a classifier that has a row for each class. Nothing is said of
+/// their accuracy. Metrics for which `leaves_nothing_out` holds, since no direction of these features does, are made without
+/// the decomposition of a matrix where that is faster.
+pub(super) fn values(
+    evidence: &Evidence<'_>,
+    options: &Options,
+    selection: &Selection,
+    leaves_nothing_out: impl Fn(&str) -> bool,
+) -> Vec<(&'static str, Option<f64>)> {
+    if evidence.statistics.classes() == 0 {
+        return selection.keys().map(|key| (key, None)).collect();
+    }
+    let context = MetricContext::new(evidence, options, selection, Extras::default());
+    let mut pinv = None;
+    let solved = |card: &Card, pinv: &mut Option<Option<f64>>| match card.key {
+        "nc1_pinv" | "nc1_svd" => {
+            *pinv.get_or_insert_with(|| solved::pinv(evidence.statistics, &context.means.vectors.points(), options))
+        }
+        "nc1_vci" => solved::vci(evidence.statistics),
+        _ => None,
+    };
+    let value = |card: &'static Card| {
+        let solved = if leaves_nothing_out(card.key) { solved(card, &mut pinv) } else { None };
+        (card.key, solved.or_else(|| card.outcome(&context).value.ok()))
+    };
+    selection.cards().map(value).collect()
 }
 
 /// A number with a relative error above this carries the remark [`ROUNDED`].
@@ -112,7 +141,7 @@ fn measured(card: &Card, outcome: Outcome) -> Measured {
         Err(reason) => card.nulls.contains(&reason),
     };
     debug_assert!(on_card, "{} is {value:?}, which its card does not say", card.key);
-    Measured { key: card.key, value: value.ok(), floor, reason: value.err(), flags, counts }
+    Measured { key: card.key, value: value.ok(), floor, reason: value.err(), flags, counts, error_bar: None }
 }
 
 /// The pairs hardest to tell apart, worst first.

@@ -7,6 +7,7 @@ pub(super) mod classes;
 #[cfg(test)]
 mod oracle;
 mod pinv;
+pub(super) mod solved;
 #[cfg(test)]
 mod tests;
 mod traces;

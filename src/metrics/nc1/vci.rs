@@ -100,7 +100,7 @@ impl Vci {
 }
 
 /// `√(n_k/N) (μ_k − μ_G)` with the mean of all rows, K × D: `Σ_B` is its Gram matrix.
-fn weighted_means(statistics: &Statistics) -> Vec<f64> {
+pub(super) fn weighted_means(statistics: &Statistics) -> Vec<f64> {
     let (dim, rows) = (statistics.dim, statistics.rows() as f64);
     let mut centre = vec![0.0; dim];
     for (class, &count) in statistics.counts.iter().enumerate() {

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::{FirstPass, differ_in_length};
+use super::blocks::of_file;
+use super::{Blocking, FirstPass, differ_in_length};
 use crate::archive::{Archive, DecodedChunk, Key, Policy, is_damage};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
@@ -80,7 +81,7 @@ impl KeptClasses {
     }
 
     /// The rows of a part that are of a class kept.
-    fn rows(&self, chunk: &DecodedChunk, key: &Key, rows: Option<&[u32]>) -> Vec<u32> {
+    fn rows(&self, chunk: &DecodedChunk, key: &[Label], rows: Option<&[u32]>) -> Vec<u32> {
         let kept: Vec<bool> = match self.classes.get(key) {
             Some(classes) => chunk.classes.iter().map(|label| classes.contains(label)).collect(),
             None => vec![false; chunk.classes.len()],
@@ -144,7 +145,14 @@ impl FirstPass {
         let found = self.archive.count_labels(&units)?;
         watch.check()?;
         let mut kept = KeptClasses { classes: BTreeMap::new(), dropped: BTreeMap::new() };
+        let mut groups: BTreeMap<Key, BTreeMap<Label, u64>> = BTreeMap::new();
         for (key, classes) in found {
+            let group = groups.entry(self.blocking.group(&key).to_vec()).or_default();
+            for (label, n) in classes {
+                *group.entry(label).or_default() += n;
+            }
+        }
+        for (key, classes) in groups {
             let all = classes.len();
             let classes: BTreeSet<Label> =
                 classes.into_iter().filter(|(_, n)| counts.contains(n)).map(|(label, _)| label).collect();
@@ -251,33 +259,54 @@ fn count(
 ) -> Result<Counted> {
     let shifts = ShiftTables::default();
     let bits = first_pass.archive.significand_bits();
+    let blocking = &first_pass.blocking;
+    let file_of = |unit: usize| match blocking {
+        Blocking::Dealt(_) => {
+            let file = first_pass.archive.units()[unit].file;
+            of_file(&first_pass.archive.files()[file].name, &first_pass.request.group_by)
+        }
+        Blocking::None | Blocking::Key(_) => 0,
+    };
     let look = |worker: &mut Worker, place: Place, chunk: &DecodedChunk| {
         let Worker { counted, parts, workspace } = worker;
         let batch = chunk.finite_batch()?;
         let profile = profile(first_pass.rounding, &batch, parts, &mut counted.groups, workspace)?;
         let mut entry = LedgerEntry::default();
+        let file = file_of(units[place.unit]);
         for part in &chunk.parts {
-            let key = &part.key;
-            let group = counted.groups.entry(key.clone()).or_insert_with(|| GroupState::new(first_pass.scatter));
-            group.skipped.add(&part.skipped);
+            let (group, key) = (blocking.group(&part.key), blocking.state_key(&part.key));
+            let new_group = || GroupState::new(first_pass.scatter);
+            let state = counted.groups.entry(key.clone()).or_insert_with(new_group);
+            state.skipped.add(&part.skipped);
             entry.skipped += part.skipped.total();
-            let filtered = kept.map(|kept| kept.rows(chunk, key, part.rows.as_deref()));
+            let filtered = kept.map(|kept| kept.rows(chunk, group, part.rows.as_deref()));
             let listed = part.rows.as_ref().map_or(batch.rows(), Vec::len);
             let rows = filtered.as_deref().or(part.rows.as_deref());
             let used = rows.map_or(batch.rows(), <[u32]>::len);
-            group.skipped.filtered += (listed - used) as u64;
+            state.skipped.filtered += (listed - used) as u64;
             if used == 0 {
                 continue;
             }
             entry.used += used as u64;
-            let shifts = shifts.of(key, chunk.dim)?;
-            group.precisions.count(bits, used as u64)?;
-            let (sums, wide) = (group.state.class_sums(), group.state.class_sums().wide_bytes());
-            let new = new_classes(chunk, rows, |label| sums.contains(label) || parts.contains(key, label));
-            first_pass.meter.check_growth(new)?;
-            parts.update(key, &mut counted.groups, &Chunk { batch, profile: &profile }, rows, &shifts, workspace)?;
-            let widened = counted.groups[key].state.class_sums().wide_bytes().saturating_sub(wide) as u64;
-            first_pass.meter.grow(new + widened);
+            let shifts = shifts.of(group, chunk.dim)?;
+            for (key, rows) in blocking.states(key, chunk, &batch, rows, file) {
+                let rows = rows.as_deref();
+                let state = counted.groups.entry(key.clone()).or_insert_with(new_group);
+                state.precisions.count(bits, rows.map_or(batch.rows(), <[u32]>::len) as u64)?;
+                let (sums, wide) = (state.state.class_sums(), state.state.class_sums().wide_bytes());
+                let new = new_classes(chunk, rows, |label| sums.contains(label) || parts.contains(&key, label));
+                first_pass.meter.check_growth(new)?;
+                parts.update(
+                    &key,
+                    &mut counted.groups,
+                    &Chunk { batch, profile: &profile },
+                    rows,
+                    &shifts,
+                    workspace,
+                )?;
+                let widened = counted.groups[&key].state.class_sums().wide_bytes().saturating_sub(wide) as u64;
+                first_pass.meter.grow(new + widened);
+            }
         }
         workspace.recycle(profile);
         if ledger {
@@ -343,9 +372,9 @@ pub(super) struct ShiftTables(Mutex<BTreeMap<Key, (usize, Arc<Shifts>)>>);
 
 impl ShiftTables {
     /// The table of a group whose rows have this length, whichever worker has counted rows of it before.
-    pub(super) fn of(&self, key: &Key, dim: usize) -> Result<Arc<Shifts>> {
+    pub(super) fn of(&self, key: &[Label], dim: usize) -> Result<Arc<Shifts>> {
         let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (known, shifts) = tables.entry(key.clone()).or_insert_with(|| (dim, Arc::default()));
+        let (known, shifts) = tables.entry(key.to_vec()).or_insert_with(|| (dim, Arc::default()));
         if *known == dim { Ok(shifts.clone()) } else { Err(differ_in_length(*known, dim)) }
     }
 }
@@ -361,6 +390,6 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &tables.of(&key, 6).unwrap()));
         let error = tables.of(&key, 5).unwrap_err();
         assert_eq!((error.fact("expected"), error.fact("found")), (Some("6"), Some("5")));
-        assert!(tables.of(&vec![Label::Int(4)], 5).is_ok());
+        assert!(tables.of(&[Label::Int(4)], 5).is_ok());
     }
 }

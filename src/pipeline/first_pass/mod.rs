@@ -1,13 +1,15 @@
 //! The first pass: rows become states. Here it is planned: what is read, in which order, and what that takes.
 
+mod blocks;
 mod count;
 mod ood;
 
+pub(super) use blocks::{Blocking, dealt_block};
 pub use count::Rounding;
 pub(super) use count::{Counted, accumulate, accumulate_until, at_row, merge};
 pub(super) use ood::ood_means;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rayon::prelude::*;
@@ -32,6 +34,8 @@ pub(in crate::pipeline) struct FirstPass {
     pub(in crate::pipeline) device: Device,
     /// Whether second moments are kept.
     pub(in crate::pipeline) scatter: bool,
+    /// How rows of a group are put into blocks. The archive's keys are those of the request, and then that of the blocks.
+    pub(in crate::pipeline) blocking: Blocking,
     /// `D` of each file of the archive; 0 where it has no row.
     dims: Vec<usize>,
     /// Units that are read together.
@@ -40,6 +44,17 @@ pub(in crate::pipeline) struct FirstPass {
     pub(in crate::pipeline) memory: u64,
     /// What has grown with the rows.
     pub(in crate::pipeline) meter: Meter,
+}
+
+/// How rows become states.
+#[derive(Clone, Debug)]
+pub(in crate::pipeline) struct Counting {
+    /// How rows are rounded.
+    pub(in crate::pipeline) rounding: Rounding,
+    /// Whether second moments are kept.
+    pub(in crate::pipeline) scatter: bool,
+    /// How rows are put into blocks.
+    pub(in crate::pipeline) blocking: Blocking,
 }
 
 /// A plan in numbers.
@@ -97,7 +112,8 @@ const VALUES_PER_SECOND: f64 = 4e8;
 pub(in crate::pipeline) const PRODUCTS_PER_SECOND: f64 = 2e10;
 
 impl FirstPass {
-    /// Plans to read an archive on so many threads, with so many bytes of memory.
+    /// Plans to read an archive on so many threads, with so many bytes of memory. The archive was opened as the blocks
+    /// [ask](Blocking::request) for.
     ///
     /// # Errors
     ///
@@ -106,9 +122,8 @@ impl FirstPass {
     pub(in crate::pipeline) fn new(
         archive: Archive,
         request: Request,
-        rounding: Rounding,
+        Counting { rounding, scatter, blocking }: Counting,
         device: Device,
-        scatter: bool,
         threads: usize,
         memory: u64,
     ) -> Result<Self> {
@@ -121,6 +136,7 @@ impl FirstPass {
             rounding,
             device,
             scatter,
+            blocking,
             dims,
             group_batches: Vec::new(),
             threads: threads.max(1),
@@ -173,7 +189,8 @@ impl FirstPass {
 
     /// The keys of the groups, where all units say theirs.
     pub(in crate::pipeline) fn known_groups(&self) -> Option<Vec<Key>> {
-        let keys: Option<Vec<Key>> = self.archive.units().iter().map(|unit| unit.key.clone()).collect();
+        let group = |unit: &Unit| unit.key.as_ref().map(|key| self.blocking.group(key).to_vec());
+        let keys: Option<Vec<Key>> = self.archive.units().iter().map(group).collect();
         keys.map(|mut keys| {
             keys.sort();
             keys.dedup();
@@ -197,7 +214,7 @@ impl FirstPass {
         };
         let mut dims: BTreeMap<Key, usize> = BTreeMap::new();
         let mut enter = |key: &Key, file: usize| {
-            let dim = dims.entry(key.clone()).or_default();
+            let dim = dims.entry(self.blocking.group(key).to_vec()).or_default();
             *dim = self.dims[file].max(*dim);
         };
         for unit in units {
@@ -212,7 +229,7 @@ impl FirstPass {
                 let probe = unit == 0 || unit == last;
                 for (key, found) in seen {
                     enter(&key, units[unit].file);
-                    labels.add(probe.then_some(key), found);
+                    labels.add(probe.then(|| self.blocking.group(&key).to_vec()), found);
                 }
             }
         }
@@ -227,11 +244,11 @@ impl FirstPass {
 
     /// Finds rows of one group that differ in length before the first row is read, where the units say their groups.
     fn check_dims(&self) -> Result<()> {
-        let mut known: BTreeMap<&Key, usize> = BTreeMap::new();
+        let mut known: BTreeMap<&[Label], usize> = BTreeMap::new();
         for unit in self.archive.units() {
             let dim = self.dims[unit.file];
             let Some(key) = unit.key.as_ref().filter(|_| dim > 0) else { continue };
-            let expected = *known.entry(key).or_insert(dim);
+            let expected = *known.entry(self.blocking.group(key)).or_insert(dim);
             if expected != dim {
                 return Err(self
                     .locate(differ_in_length(expected, dim), key)
@@ -258,9 +275,12 @@ impl FirstPass {
             |unit: &Unit| TEXT_COPIES * unit.text_bytes + TEXT_BYTES * (unit.text_bytes / 4).min(unit.rows).min(most);
         let texts = self.archive.units().iter().map(texts).max().unwrap_or(0);
         let staging = if self.device.is_offload() { STAGED_CHUNKS * chunk } else { 0 };
-        let per_thread = CHUNKS_PER_THREAD * chunk + staging + block + 2 * scatter + texts;
+        // A thread has a scatter for each block of a group; then there are those of all threads, and the group's.
+        let blocks = self.blocks();
+        let all = if self.blocking.is_some() { (blocks + 1) * scatter } else { scatter };
+        let per_thread = CHUNKS_PER_THREAD * chunk + staging + block + (blocks + 1) * scatter + texts;
         let footers = |threads: usize| self.archive.footer_memory(threads);
-        let needed = |threads: usize| threads as u64 * per_thread + scatter + footers(threads);
+        let needed = |threads: usize| threads as u64 * per_thread + all + footers(threads);
         let threads = (1..=self.threads).rev().find(|&threads| needed(threads) <= limit).unwrap_or(1);
         let needed = needed(threads);
         (self.threads, self.memory) = (threads, needed);
@@ -269,17 +289,30 @@ impl FirstPass {
             return Err(Error::resource("the run needs more memory than it may use")
                 .with("needed", format!("{} bytes", self.memory))
                 .with("allowed", format!("{limit} bytes"))
-                .help(format!("--memory {}MiB, or --metrics without a D × D matrix", self.memory.div_ceil(1 << 20))));
+                .help(format!(
+                    "--memory {}MiB, {}or --metrics without a D × D matrix",
+                    self.memory.div_ceil(1 << 20),
+                    if self.blocking.is_some() { "fewer blocks for --error-bars, " } else { "" }
+                )));
         }
         // Every thread holds a state of each group of its own, with the maps that find classes.
         let budget = (limit - self.memory) / 2 / self.threads as u64;
         let with_scatter = self.scatter;
-        self.group_batches = group_batches(&self.archive, &self.dims, budget, |rows, dim| {
+        self.group_batches = group_batches(&self.archive, &self.dims, &self.blocking, budget, |rows, dim| {
             // No more classes than rows; and a group seldom has more than one class in eight rows.
             let classes = (rows / 8 + 1) as usize;
-            State::bytes(with_scatter, classes, dim) as u64
+            blocks * State::bytes(with_scatter, classes, dim) as u64
         });
         Ok(())
+    }
+
+    /// How many states a group has: the blocks that are asked for, or those of all groups where a key of the rows makes them.
+    fn blocks(&self) -> u64 {
+        let values = || {
+            let keys = self.archive.units().iter().filter_map(|unit| unit.key.as_ref()?.last());
+            keys.collect::<BTreeSet<&Label>>().len().max(1) as u64
+        };
+        self.blocking.count().unwrap_or_else(values)
     }
 
     /// The largest `D` of the files.
@@ -299,7 +332,7 @@ impl FirstPass {
 
     /// What the records say of the rows.
     pub(in crate::pipeline) fn of_rows(&self) -> BTreeMap<&'static str, String> {
-        let provenance = provenance(&self.archive, &self.request, self.rounding, self.scatter);
+        let provenance = provenance(&self.archive, &self.request, self.rounding, self.scatter, &self.blocking);
         of_rows(&provenance, pooled_summary(&self.archive.pooled_names()))
     }
 }

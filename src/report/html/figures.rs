@@ -2,7 +2,7 @@
 
 use crate::archive::escaped;
 use crate::batch::Label;
-use crate::metrics::{Card, Direction};
+use crate::metrics::{Card, Direction, Measured};
 use crate::report::drawn::axis;
 use crate::report::svg::{Columns, HeatMap, Horizontal, LinePlot, Series, markup};
 use crate::report::{GroupReport, Report};
@@ -85,7 +85,11 @@ impl<'a> Figures<'a> {
                 let step = self.axis.map_or(at as f64, |axis| step(group, axis));
                 (step, group.value(card.key))
             });
-            Series { name: name.clone(), points: points.collect() }
+            let bars = groups.iter().map(|group| {
+                let bar = group.metric(card.key).and_then(Measured::bar);
+                bar.map(|bar| (bar.lo, bar.hi))
+            });
+            Series { name: name.clone(), points: points.collect(), bars: bars.collect() }
         });
         let mut floors = self.groups.iter().filter_map(|group| group.metric(card.key)?.floor);
         let floor = floors.next().filter(|first| floors.all(|floor| floor == *first));

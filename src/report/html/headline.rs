@@ -7,7 +7,7 @@ use super::figures::{Figures, name};
 use crate::metrics::{Card, Direction, HEADLINE, card, common_flags, flags, group_flags, reasons};
 use crate::report::records::metric_keys;
 use crate::report::svg::markup;
-use crate::report::text::{NOTHING, significant};
+use crate::report::text::{NOTHING, significant, with_error};
 use crate::report::{GroupReport, Report};
 
 /// The most lines that are shown.
@@ -71,7 +71,8 @@ fn cell(card: &Card, first: Option<&GroupReport>, last: &GroupReport) -> String 
         };
         format!("<small{class}>{text}</small>")
     });
-    format!("<td>{}{change}{floor}</td>", significant(value))
+    let error = metric.bar().map(|bar| with_error(value, bar.se));
+    format!("<td>{}{change}{floor}</td>", error.unwrap_or_else(|| significant(value)))
 }
 
 /// How far a value is from another one, and whether it is larger; `None` if it is less than 1 % away.

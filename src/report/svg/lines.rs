@@ -5,6 +5,8 @@ use super::{Anchor, Drawing, colour, px, shortened, through};
 
 /// More series than this become bands of quantiles.
 const MOST_LINES: usize = 64;
+/// More series than this have no error bars, which would hide each other.
+const MOST_BARS: usize = 6;
 /// More series than this have no legend of lines; their colours go from the first to the last.
 const MOST_NAMES: usize = 24;
 
@@ -31,6 +33,8 @@ pub(crate) enum Horizontal {
 pub(crate) struct Series {
     pub(crate) name: String,
     pub(crate) points: Vec<(f64, Option<f64>)>,
+    /// The ends of the error bar of each point, where it has one.
+    pub(crate) bars: Vec<Option<(f64, f64)>>,
 }
 
 /// A figure of one metric.
@@ -43,13 +47,38 @@ pub(crate) struct LinePlot {
     pub(crate) floor: Option<f64>,
 }
 
+impl Series {
+    /// The error bars: a band along a line, and lines through single points.
+    fn draw_bars(&self, drawing: &mut Drawing, x: &Axis, y: &Axis, colour: &str, is_line: bool) {
+        let ends = self.points.iter().zip(&self.bars).filter_map(|(point, bar)| {
+            let (lo, hi) = bar.filter(|&(lo, hi)| y.holds(lo) && y.holds(hi))?;
+            Some((x.at(point.0), y.at(lo), y.at(hi)))
+        });
+        let ends: Vec<(f64, f64, f64)> = ends.collect();
+        if !is_line {
+            for &(x, lo, hi) in &ends {
+                drawing.line("grid", (x, lo), (x, hi));
+            }
+        } else if ends.len() > 1 {
+            let back = ends.iter().rev().map(|&(x, _, hi)| (x, hi));
+            let path = through(ends.iter().map(|&(x, lo, _)| (x, lo)).chain(back).map(Some)) + "Z";
+            let title = format!("{} 95 % interval", self.name);
+            drawing.titled("path", &format!("class=\"band\" fill=\"{colour}\" d=\"{path}\""), title.trim());
+        }
+    }
+}
+
 impl LinePlot {
     /// The figure; `None` if there is no finite value.
     pub(crate) fn draw(&self) -> Option<String> {
         let values = self.series.iter().flat_map(|series| &series.points).filter_map(|point| point.1);
-        let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+        let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
         if values.is_empty() {
             return None;
+        }
+        if self.has_bars() {
+            let ends = self.series.iter().flat_map(|series| series.bars.iter().flatten());
+            values.extend(ends.flat_map(|&(lo, hi)| [lo, hi]).filter(|end| end.is_finite()));
         }
         let bottom = TOP + HEIGHT;
         let floor = self.floor.filter(|floor| floor.is_finite());
@@ -115,6 +144,10 @@ impl LinePlot {
         }
     }
 
+    fn has_bars(&self) -> bool {
+        self.series.len() <= MOST_BARS
+    }
+
     fn lines(&self, drawing: &mut Drawing, x: &Axis, y: &Axis) {
         let count = self.series.len();
         let place = |point: &(f64, Option<f64>)| {
@@ -124,6 +157,9 @@ impl LinePlot {
         for (at, series) in self.series.iter().enumerate() {
             let colour = colour(at, count);
             let is_drawn_alone = matches!(self.horizontal, Horizontal::Names(_)) || series.points.len() == 1;
+            if self.has_bars() {
+                series.draw_bars(drawing, x, y, &colour, !is_drawn_alone);
+            }
             if !is_drawn_alone {
                 let path = through(series.points.iter().map(place));
                 let attributes = format!("class=\"mark\" stroke=\"{colour}\" d=\"{path}\"");

@@ -72,6 +72,19 @@ impl Arguments {
         (0..self.rows).map(|row| states.get(at(row))).collect()
     }
 
+    /// The values of a list in each row; `None` for a null.
+    pub(in crate::sql) fn lists(&self, argument: usize) -> Result<Vec<Option<ArrayRef>>> {
+        let (array, at) = self.at(argument);
+        let list = |row: usize| match array.data_type() {
+            DataType::LargeList(_) => array.as_list::<i64>().value(row),
+            _ => array.as_list::<i32>().value(row),
+        };
+        if !matches!(array.data_type(), DataType::List(_) | DataType::LargeList(_)) {
+            return Err(Error::data("a list was expected").with("found", array.data_type()));
+        }
+        Ok((0..self.rows).map(at).map(|at| array.is_valid(at).then(|| list(at))).collect())
+    }
+
     pub(in crate::sql) fn heads(&self, argument: usize) -> Result<Vec<Option<Arc<Classifier>>>> {
         let (array, at) = self.at(argument);
         let Some(places) = head::decode(array)? else { return Ok(vec![None; self.rows]) };

@@ -99,6 +99,10 @@ const FIXED: &[(&str, &str)] = &[
         "a struct of the metrics of neural collapse, with flags and accuracy",
     ),
     ("nc_subtract(state, state)", "the first state less the rows of the second"),
+    (
+        "nc_jackknife(array_agg(state), metric [, head])",
+        "a metric with its error bar, of the states of blocks: value, se, lo, hi, bias, blocks, reason",
+    ),
     ("nc_classes(state [, head])", "a list of classes: label, count, variance, distance, worst neighbour, …"),
     ("nc_worst_pairs(state, n)", "a list of the n pairs of classes hardest to tell apart"),
     ("nc_spectrum(state)", "the eigenvalues of Σ_W and of Σ_B, largest first"),

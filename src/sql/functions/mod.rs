@@ -4,6 +4,7 @@ pub(super) mod arguments;
 pub(super) mod catalogue;
 pub(super) mod decisions;
 pub(super) mod evaluate;
+pub(super) mod jackknife;
 pub(super) mod of_state;
 pub(super) mod remarks;
 pub(super) mod share;

@@ -291,7 +291,7 @@ impl Call<'_> {
     }
 }
 
-fn unknown(key: &str) -> Error {
+pub(super) fn unknown(key: &str) -> Error {
     let near = nearest(key, cards().iter().map(|card| card.key));
     let error = Error::usage("no such metric").with("metric", key.escape_debug());
     if near.is_empty() { error } else { error.help(format!("did you mean {}?", near.join(", "))) }

@@ -10,6 +10,7 @@ use crate::sql::aggregates::merge::MergeStates;
 use crate::sql::aggregates::of_rows::RowAggregate;
 use crate::sql::aggregates::second_pass::SecondPassAggregate;
 use crate::sql::functions::decisions::DecisionsFunction;
+use crate::sql::functions::jackknife::JackknifeFunction;
 use crate::sql::functions::of_state::StateFunction;
 use crate::sql::functions::share::{HeadFunction, ShareFunction};
 use crate::sql::rules::bind::BindAggregates;
@@ -53,6 +54,7 @@ pub fn register(context: &SessionContext) {
     for function in StateFunction::all() {
         context.register_udf(ScalarUDF::new_from_impl(function));
     }
+    context.register_udf(ScalarUDF::new_from_impl(JackknifeFunction::new()));
     for function in SecondPassAggregate::all() {
         context.register_udaf(AggregateUDF::new_from_impl(function));
     }

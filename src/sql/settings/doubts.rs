@@ -138,7 +138,7 @@ mod tests {
 
     fn measured(value: f64, error: f64, flags: &[&'static str]) -> Measurements {
         let (key, value, flags) = ("nc1_pinv", Some(value), flags.to_vec());
-        let metric = Measured { key, value, floor: None, reason: None, flags, counts: Vec::new() };
+        let metric = Measured { key, value, floor: None, reason: None, flags, counts: Vec::new(), error_bar: None };
         Measurements { metrics: vec![metric], accuracy: [("nc1_pinv", error)].into(), ..Measurements::default() }
     }
 

@@ -14,8 +14,8 @@ use crate::sql::values::sql_state::SqlState;
 use crate::sql::values::state_column;
 use crate::store::{EncodedGroup, Provenance, StateFile};
 
-/// The table of a state file that `nckit accumulate` or `nckit merge` wrote: a column for each key of its groups, then
-/// `state`.
+/// The table of a state file that `nckit accumulate` or `nckit merge` wrote: a column for each key of its groups, one for
+/// `block` if it has blocks, then `state`.
 ///
 /// # Errors
 ///
@@ -28,7 +28,7 @@ pub(in crate::sql) fn open(path: &Path) -> Result<MemTable> {
     }
     let mut fields = Vec::new();
     let mut arrays: Vec<ArrayRef> = Vec::new();
-    for (at, key) in file.provenance.group_by.iter().enumerate() {
+    for (at, key) in file.provenance.key_names().iter().enumerate() {
         let labels: Vec<&Label> = file.groups.keys().filter_map(|values| values.get(at)).collect();
         let array = key_column(&labels);
         fields.push(Field::new(key, array.data_type().clone(), true));

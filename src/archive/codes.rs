@@ -143,6 +143,7 @@ fn primitive<T: ArrowPrimitiveType>(
             Error::data("float label is not an exactly representable integer")
                 .with("row", base + row as u64)
                 .with("label", format!("{value:?}"))
+                .help("labels name classes: integers, text or booleans; --labels names another column or file")
         })?;
         coder.push(converted, |&value| Label::Int(value));
     }

@@ -146,6 +146,11 @@ pub(super) trait Container: fmt::Debug + Send + Sync {
         Ok(false)
     }
 
+    /// The file that holds a column, for people, if that is not the file of the features.
+    fn file_of(&self, _column: usize) -> Option<&str> {
+        None
+    }
+
     /// What the classes 0, 1, … of a column of labels are called, if the file says so.
     fn class_names(&self, _column: usize) -> Option<Vec<String>> {
         None
@@ -177,6 +182,8 @@ pub(super) struct StoredColumn {
     pub(super) is_decimal: bool,
     /// Whether it is a field of a struct, which is a column of the file as a whole too.
     pub(super) is_field: bool,
+    /// Of a column in a text that holds no numbers: the first line on which it has something else, and what.
+    pub(super) first_text: Option<(u64, String)>,
 }
 
 impl StoredColumn {
@@ -189,6 +196,7 @@ impl StoredColumn {
             is_plain: true,
             is_decimal: false,
             is_field: false,
+            first_text: None,
         }
     }
 }

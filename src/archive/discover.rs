@@ -151,7 +151,9 @@ impl Search {
         let captures = Captures::of_path(input, existing_prefix(input))?;
         let input = captures.as_ref().map_or(input, Captures::glob);
         if !is_pattern(input) {
-            return Err(Error::missing("no such file or directory"));
+            let error = Error::missing("no such file or directory");
+            let is_open = input.matches('{').count() != input.matches('}').count();
+            return Err(if is_open { error.help("a brace in its name is not closed: {key}") } else { error });
         }
         self.expand_pattern(input, captures.as_ref())
     }
@@ -397,11 +399,22 @@ fn look_far(path: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
     Ok((first, last))
 }
 
+/// A file that begins with so many letters is a text.
+const LETTERS: usize = 8;
+
 /// Adds to the error of a damaged file which other format it has, if that is known.
 pub(super) fn explained(error: Error, path: &Path, shown: &str) -> Error {
     let looked = if is_address(path) { look_far(path).ok() } else { look(path).ok() };
+    if looked.as_ref().is_some_and(|(head, _)| head.is_empty()) {
+        return damaged("it is empty");
+    }
     let head = looked.map(|(head, _)| head).unwrap_or_default();
-    let known = foreign::recognise(&head, shown).filter(|foreign| foreign.what != TEXT);
+    let is_text = |path: &Path| {
+        formats::named(path).is_some_and(|format| format.is_table_in_text() || format.what() == JSON_LINES)
+    };
+    // A few bytes of any file can be letters.
+    let is_known = |what: &str| what != TEXT || (head.len() >= LETTERS && !is_text(path));
+    let known = foreign::recognise(&head, shown).filter(|foreign| is_known(foreign.what));
     // An object in a file of such a name is one of its lines.
     let is_line = head.starts_with(b"{") && formats::named(path).is_some_and(|format| format.what() == JSON_LINES);
     let known = known.filter(|_| !is_line);

@@ -188,6 +188,10 @@ impl Container for LabelledFile {
         self.features.has_checksums(&self.first(bytes), self.roots[column])
     }
 
+    fn file_of(&self, column: usize) -> Option<&str> {
+        self.is_labels(column).then_some(&*self.labels.shown)
+    }
+
     fn class_names(&self, column: usize) -> Option<Vec<String>> {
         if self.is_labels(column) {
             self.labels.container.class_names(self.labels.column)
@@ -354,6 +358,6 @@ impl LabelRows {
     }
 
     fn located(&self, error: Error) -> Error {
-        error.with_default("labels", &self.source.shown)
+        error.with_default("file", &self.source.shown)
     }
 }

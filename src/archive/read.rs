@@ -94,7 +94,7 @@ pub(super) fn labels_and_groups(
         // In a column whose values only tell rows apart, no value is refused.
         let any = any_labels && columns.labels == Some(root);
         let coded = if any { coded_any(&array) } else { coded(&array, base) };
-        columns_read.insert(root, coded.map_err(|error| error.with("column", rows.name(root)))?);
+        columns_read.insert(root, coded.map_err(|error| rows.in_column(error, root))?);
     }
     let grouping = Grouping::new(&archive.group_by, columns, &archive.filters, &columns_read, count, base)?;
     if let Some(key) = &rows.unit().key

@@ -162,7 +162,7 @@ impl Source {
             container = Arc::new(WideFile::new(container, pattern)?);
         }
         let (Some(second), Some(path)) = (second, &self.labels) else { return Ok(container) };
-        let place = |error: Error| advising(error, path).with_default("labels", shown(path));
+        let place = |error: Error| advising(error, path).with_default("file", shown(path));
         let named = self.arrays.as_ref().and_then(|names| names.labels.as_deref());
         let labels = match (self.label_format(&second).map_err(place)?, named) {
             (Some(format), Some(name)) => format.open_one(&second, name).map_err(place)?,

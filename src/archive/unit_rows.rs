@@ -84,6 +84,14 @@ impl UnitRows {
         escaped(&self.container.columns()[root].name)
     }
 
+    /// Says which column an error is about, and which file, if that is not the one of the features.
+    pub(super) fn in_column(&self, error: Error, root: usize) -> Error {
+        match self.container.file_of(root) {
+            Some(file) => error.with("file", file),
+            None => error.with("column", self.name(root)),
+        }
+    }
+
     /// The next `rows` rows of the arrays, by column; checks the columns that have the name of a key.
     pub(super) fn arrays(&mut self, rows: usize, twins: &[Twin]) -> Result<BTreeMap<usize, ArrayRef>> {
         let Some(stream) = &mut self.arrays else { return Ok(BTreeMap::new()) };

@@ -36,6 +36,12 @@ pub(super) fn labels(schema: &Schema<'_>) -> Error {
     let scalars = schema.scalars();
     let error = Error::usage("no column has a well-known name of labels")
         .with("looked for", [&LABEL_NAMES[..], &MORE_LABEL_NAMES].concat().join(", "));
+    let is_part =
+        |name: &str, part: &str| name == part || name.strip_suffix(part).is_some_and(|front| front.ends_with('.'));
+    if schema.names().iter().any(|name| is_part(name, "weight")) {
+        let error = error.with("columns", list(&schema.names()));
+        return error.help("a file with weights is a classifier: name the features, and --head FILE beside them");
+    }
     if scalars.is_empty() {
         return error
             .with("columns", typed(schema))

@@ -93,12 +93,15 @@ impl WideFile {
             };
             let other = matching.iter().find(|&&at| is_other(at));
             let other = other.map_or(&own[matching[0]], |&at| &own[at]);
-            return Err(Error::usage(
+            let error = Error::usage(
                 "a column that matches the pattern of features holds no numbers of at most 32 bits, or f64",
             )
             .with("pattern", escaped(pattern))
-            .with("column", escaped(&other.name))
-            .with("type", &other.data_type));
+            .with("column", escaped(&other.name));
+            let Some((line, text)) = &other.first_text else { return Err(error.with("type", &other.data_type)) };
+            let error = error.with("line", line).with("found", escaped(text));
+            let has_comma = text.contains(',') && text.replace(',', ".").parse::<f64>().is_ok();
+            return Err(if has_comma { error.help("write decimal points") } else { error });
         };
         let mut order: Vec<usize> = (0..matching.len()).collect();
         order.sort_by(|&a, &b| natural(&own[matching[a]].name, &own[matching[b]].name));

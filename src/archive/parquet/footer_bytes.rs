@@ -42,7 +42,11 @@ pub(super) fn footer_length(source: &ParquetBytes) -> Result<u64> {
     }
     if tail[4..] != *MAGIC {
         let begun = source.bytes(0, 4)? == MAGIC;
-        return Err(damaged(if begun { "it ends before its footer: truncated" } else { "it does not end with PAR1" }));
+        return Err(damaged(if begun {
+            "it ends before its footer: truncated"
+        } else {
+            "it is not Parquet: it does not end with PAR1"
+        }));
     }
     let length = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
     if length > FOOTER_LIMIT || length > size - 12 {

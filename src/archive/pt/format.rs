@@ -177,6 +177,14 @@ impl Saved {
         Ok(tensor)
     }
 
+    /// Whether all tensors lie in a list of two tuples or more, so that their names are `0.0`, `0.1`, `1.0`, and so on.
+    fn are_batches(&self) -> bool {
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_of_batch = |name: &str| name.split_once('.').is_some_and(|(at, part)| is_number(at) && is_number(part));
+        let has_second = self.tensors.iter().any(|(name, _)| name.starts_with("1."));
+        has_second && self.tensors.iter().all(|(name, _)| is_of_batch(name))
+    }
+
     /// The tensors by their names.
     pub(in crate::archive) fn tensors(&self) -> &[(String, SavedTensor)] {
         &self.tensors
@@ -216,6 +224,12 @@ fn open(bytes: &Arc<dyn ReadAt>, names: Option<&ArrayNames>) -> Result<Arc<dyn C
     };
     if let Some(error) = saved.objects(is_wanted) {
         return Err(error);
+    }
+    if names.is_none() && saved.are_batches() {
+        return Err(Error::usage(
+            "the file holds a list of batches, and which of their tensors are features is not said",
+        )
+        .help("name them, as in 'FILE.pt:{batch}.0,{batch}.1' for (features, labels)"));
     }
     let strided = |(name, tensor): &&(String, SavedTensor)| {
         tensor.element.is_some() && tensor.layout == Layout::Strided && is_wanted(name)

@@ -35,14 +35,15 @@ impl TextFile {
     ///
     /// Those of [`Survey::new`].
     pub(super) fn open(bytes: &Arc<dyn ReadAt>, form: Form) -> Result<Self> {
-        let Survey { form, columns, kinds, lengths, rows, unit_rows, units } = Survey::new(bytes, form)?;
-        let column = |(name, kind): (&String, &Kind)| StoredColumn {
+        let Survey { form, columns, kinds, lengths, first_texts, rows, unit_rows, units } = Survey::new(bytes, form)?;
+        let column = |((name, kind), first_text): ((&String, &Kind), Option<(u64, String)>)| StoredColumn {
             is_decimal: kind.is_numeric(),
+            first_text,
             ..StoredColumn::new(name, kind.data_type())
         };
         Ok(Self {
             fingerprint: sampled(&**bytes)?,
-            columns: columns.names.iter().zip(&kinds).map(column).collect(),
+            columns: columns.names.iter().zip(&kinds).zip(first_texts).map(column).collect(),
             layout: Arc::new(Layout { form, columns, kinds }),
             lengths,
             rows,

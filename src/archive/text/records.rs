@@ -137,6 +137,11 @@ impl Records {
         }
     }
 
+    /// The line of the record in hand, the first one being 1.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
     /// The field of a column in the record in hand.
     pub(super) fn field(&self, column: usize) -> Field<'_> {
         match &self.source {

@@ -20,6 +20,8 @@ pub(super) struct Survey {
     pub(super) kinds: Vec<Kind>,
     /// The length of the first list of each column.
     pub(super) lengths: Vec<Option<usize>>,
+    /// The first line on which each column of texts holds no number, and what stands there.
+    pub(super) first_texts: Vec<Option<(u64, String)>>,
     pub(super) rows: u64,
     pub(super) unit_rows: u64,
     /// Where each unit begins.
@@ -29,11 +31,15 @@ pub(super) struct Survey {
 /// The fewest rows of a unit. All numbers of rows that a unit may have are multiples of it.
 const STEP: u64 = 2048;
 
+/// Bytes of a text that an error shows.
+const SHOWN: usize = 24;
+
 /// What one column has been so far.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Seen {
     kind: Kind,
     length: Option<usize>,
+    first_text: Option<(u64, String)>,
 }
 
 impl Survey {
@@ -64,7 +70,7 @@ impl Survey {
             }
             for (column, seen) in seen.iter_mut().enumerate() {
                 let field = records.field(column);
-                seen.look(field).map_err(|error| records.located(error))?;
+                seen.look(field, records.line()).map_err(|error| records.located(error))?;
             }
         }
         let columns = match form {
@@ -78,13 +84,20 @@ impl Survey {
         let dim = widest.unwrap_or(0).max(numbered(&columns.names, &kinds)).max(1);
         let unit_rows = chunk_rows(dim) as u64;
         let units = places.into_iter().step_by((unit_rows / STEP) as usize).collect();
-        Ok(Self { form, columns, kinds, lengths, rows, unit_rows, units })
+        let first_texts = seen.into_iter().map(|seen| seen.first_text).collect();
+        Ok(Self { form, columns, kinds, lengths, first_texts, rows, unit_rows, units })
     }
 }
 
 impl Seen {
-    fn look(&mut self, field: Field<'_>) -> Result<()> {
+    fn look(&mut self, field: Field<'_>, line: u64) -> Result<()> {
         let kind = Kind::of(field, self.kind);
+        if kind == Kind::Text
+            && self.first_text.is_none()
+            && let Field::Plain(text) | Field::Text(text) = field
+        {
+            self.first_text = Some((line, String::from_utf8_lossy(&text[..text.len().min(SHOWN)]).into_owned()));
+        }
         if kind == Kind::List
             && self.length.is_none()
             && let Field::Plain(text) = field

@@ -36,7 +36,7 @@ fn arrays_that_are_no_features_are_refused_with_what_to_do() {
     files.put("y.npy", npy("|O", &[10], b"\x80\x04."));
     let found = error(&path);
     assert!(
-        found.advice().unwrap().lines().count() == 4 && found.fact("labels").unwrap().ends_with("y.npy"),
+        found.advice().unwrap().lines().count() == 4 && found.fact("file").unwrap().ends_with("y.npy"),
         "{found:?}"
     );
     let pickled = [("features", features(4, &values())), ("labels", npy("|O", &[10], b"\x80\x04."))];

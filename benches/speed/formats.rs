@@ -15,7 +15,7 @@ use crate::{torch, write};
 const DIM: usize = 512;
 
 /// All rows of a file.
-fn rows(path: &Path) -> (Vec<f32>, Vec<i64>) {
+pub(crate) fn rows(path: &Path) -> (Vec<f32>, Vec<i64>) {
     let input = path.to_str().expect("a path of ASCII").to_owned();
     let archive = Archive::open(&[input], &Request::default()).expect("an archive");
     let (mut values, mut labels) = (Vec::new(), Vec::new());

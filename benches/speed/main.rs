@@ -3,6 +3,7 @@
 mod data;
 mod formats;
 mod measuring;
+mod objects;
 mod reading;
 #[allow(dead_code, reason = "tests write more")]
 #[path = "../../tests/suite/arrays/torch.rs"]
@@ -13,4 +14,4 @@ mod write;
 
 use criterion::criterion_main;
 
-criterion_main!(reading::benches, measuring::benches, formats::benches);
+criterion_main!(reading::benches, measuring::benches, formats::benches, objects::benches);

@@ -20,6 +20,7 @@
 //! | `failure` | errors of stores as errors of this crate |
 //! | `object` | what is known of objects: asking, listing |
 //! | `reading`, `pieces` | ranges of one object, many in flight |
+//! | `recent` | short ranges of objects that are opened again and again |
 //! | `writing` | objects that are written whole or not at all |
 //! | `absent` | the same without the feature `cloud`: everything is refused |
 
@@ -36,6 +37,8 @@ mod pieces;
 mod profile;
 #[cfg(feature = "cloud")]
 mod reading;
+#[cfg(feature = "cloud")]
+mod recent;
 #[cfg(feature = "cloud")]
 mod runtime;
 #[cfg(feature = "cloud")]

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::READ_AHEAD;
+use super::recent::SMALL;
 use super::runtime::Pending;
 use crate::error::Result;
 
@@ -69,7 +70,8 @@ impl Pieces {
     /// Takes note of a range that will be read in order.
     pub(super) fn announce(&mut self, start: u64, end: u64) {
         let end = end.min(self.size);
-        if start < end {
+        // A small object is fetched as a whole.
+        if start < end && self.size > SMALL {
             let length = end - start;
             let piece = length.div_ceil(((length + PIECE / 2) / PIECE).max(1));
             self.streams.push(Stream { next: start, end, piece });
@@ -85,6 +87,11 @@ impl Pieces {
     ) -> Result<Bytes> {
         if let Some(bytes) = self.spent(offset) {
             return Ok(bytes);
+        }
+        if self.size <= SMALL {
+            let bytes = ask(0, self.size)?.wait().flatten()?;
+            self.spend(0, bytes.clone());
+            return Ok(bytes.slice(offset as usize..));
         }
         let at = match self.asked.iter().position(|piece| (piece.start..piece.end).contains(&offset)) {
             Some(at) => at,

@@ -10,6 +10,7 @@ use object_store::{Error as StoreError, GetOptions, GetRange, ObjectStore};
 
 use super::address::Address;
 use super::pieces::{Pieces, Request};
+use super::recent::{self, Recent};
 use super::stores::{Use, client};
 use super::{Object, failure, object, runtime};
 use crate::error::{Error, ErrorKind, Result};
@@ -33,6 +34,7 @@ struct Source {
     location: Location,
     client: Arc<dyn ObjectStore>,
     object: Object,
+    recent: Arc<Recent>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,7 +55,8 @@ pub(crate) fn open(path: &Path) -> Result<Option<Reading>> {
     let address = Address::parse(path)?;
     let client = client(&address, Use::Reading)?;
     let pieces = Mutex::new(Pieces::new(object.size));
-    let source = Arc::new(Source { location: address.location()?, client, object, address });
+    let recent = recent::of(path, &object);
+    let source = Arc::new(Source { location: address.location()?, client, object, address, recent });
     Ok(Some(Reading { source, pieces, failure: Mutex::default() }))
 }
 
@@ -110,8 +113,15 @@ impl Reading {
 impl Source {
     /// Asks for a range.
     fn ask(self: &Arc<Self>, start: u64, end: u64) -> Result<Request> {
+        if let Some(bytes) = self.recent.get(start, end) {
+            return Ok(Request::ready(Ok(bytes)));
+        }
         let source = self.clone();
-        runtime::begin(async move { source.fetch(start, end).await })
+        runtime::begin(async move {
+            let bytes = source.fetch(start, end).await?;
+            source.recent.keep(start, &bytes, source.object.size);
+            Ok(bytes)
+        })
     }
 
     async fn fetch(&self, start: u64, end: u64) -> Result<Bytes> {

@@ -45,7 +45,8 @@ pub(crate) fn stop_with(stop: &Arc<AtomicBool>) {
 #[derive(Debug)]
 pub(super) struct Pending<T> {
     reply: Receiver<T>,
-    task: AbortHandle,
+    /// `None` if the reply was there at once.
+    task: Option<AbortHandle>,
 }
 
 /// Begins a request.
@@ -55,10 +56,18 @@ pub(super) fn begin<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
         // Whoever asked may have gone.
         let _ = sender.send(work.await);
     });
-    Ok(Pending { reply, task: task.abort_handle() })
+    Ok(Pending { reply, task: Some(task.abort_handle()) })
 }
 
 impl<T> Pending<T> {
+    /// A request whose reply is known.
+    pub(super) fn ready(reply: T) -> Self {
+        let (sender, replies) = sync_channel(1);
+        // There is room for one, and its receiver is here.
+        let _ = sender.send(reply);
+        Self { reply: replies, task: None }
+    }
+
     /// Waits for the reply.
     ///
     /// # Errors
@@ -89,6 +98,6 @@ impl<T> Pending<T> {
 
 impl<T> Drop for Pending<T> {
     fn drop(&mut self) {
-        self.task.abort();
+        self.task.iter().for_each(AbortHandle::abort);
     }
 }

@@ -1,9 +1,7 @@
 //! Measures features that a program holds in memory, batch by batch, as an evaluation loop makes them.
 
+use nckit::Collapse;
 use nckit::error::Result;
-use nckit::metrics::{Evidence, Extras, Options, Selection, measure};
-use nckit::pipeline::Accumulator;
-use nckit::state::Scatter;
 
 const CLASSES: u32 = 10;
 const DIM: usize = 16;
@@ -20,20 +18,17 @@ fn batch(number: u32) -> (Vec<f32>, Vec<u32>) {
 }
 
 fn main() -> Result<()> {
-    let mut rows = Accumulator::<Scatter>::new(DIM);
+    let mut rows = Collapse::new(DIM);
     for number in 0..8 {
         let (features, labels) = batch(number);
         rows.update(&features, &labels)?;
     }
-    let statistics = rows.finish()?.statistics()?;
-    let evidence = Evidence::new(&statistics, f32::MANTISSA_DIGITS);
-    let selection = Selection::parse(&["nc1_cdnv".to_owned(), "nc2_etf_error".to_owned()])?;
-    let made = measure(&evidence, &Options::default(), &selection, Extras::default())?;
-    println!("{} rows, {} classes", statistics.rows(), statistics.classes());
-    for metric in &made.metrics {
-        match metric.value {
-            Some(value) => println!("{} = {value:.4}", metric.key),
-            None => println!("{}: {}", metric.key, metric.reason.unwrap_or("no reason")),
+    let group = rows.measure()?;
+    println!("{} rows, {} classes", group.rows, group.measurements.classes);
+    for key in ["nc1_pinv", "nc1_cdnv", "nc2_etf_error"] {
+        match group.value(key) {
+            Some(value) => println!("{key} = {value:.4}"),
+            None => println!("{key}: {}", group.metric(key).and_then(|metric| metric.reason).unwrap_or("not made")),
         }
     }
     Ok(())

@@ -94,7 +94,7 @@ pub mod sql;
 pub mod state;
 pub mod store;
 
-pub use pipeline::{Accumulator, Job};
+pub use pipeline::{Accumulator, Collapse, Job};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Rounding;
+use super::digest::share_of_rows;
 use crate::archive::chunk_rows;
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
@@ -44,6 +45,16 @@ pub struct Accumulator<S, T = f32> {
     codes: Vec<u32>,
     classes: Vec<Label>,
     code_of: HashMap<Label, u32>,
+    /// What a ledger would say of the chunks that are in the state.
+    counted: Counted,
+}
+
+/// Rows that are in a state.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
+    chunks: usize,
+    pub(super) rows: u64,
+    pub(super) digest: u64,
 }
 
 impl<S: Accumulate, T: Copy> Accumulator<S, T>
@@ -57,35 +68,62 @@ where
 
     /// Begins a state of rows of `dim` values, which are rounded like this.
     pub fn rounded(dim: usize, rounding: Rounding) -> Self {
+        Self::adding_to(S::identity(), dim, rounding)
+    }
+
+    /// Adds rows to a state that has none.
+    pub(super) fn adding_to(state: S, dim: usize, rounding: Rounding) -> Self {
         Self {
             dim,
             rounding,
-            state: S::identity(),
+            state,
             shifts: Shifts::default(),
             workspace: Workspace::default(),
             values: Vec::new(),
             codes: Vec::new(),
             classes: Vec::new(),
             code_of: HashMap::new(),
+            counted: Counted::default(),
         }
+    }
+
+    /// `D`.
+    pub(super) fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Significand bits of the type of the values: 11, 24 or 53.
+    pub(super) fn significand_bits(&self) -> u32 {
+        match Features::from(self.values.as_slice()) {
+            Features::F16(_) => 11,
+            Features::F32(_) => 24,
+            Features::F64(_) => 53,
+        }
+    }
+
+    /// The classes seen, in the order in which they came.
+    pub(super) fn classes(&self) -> &[Label] {
+        &self.classes
     }
 
     /// Adds rows: `features` is rows × D, row-major, and `labels` has the class of each row.
     ///
-    /// After an error the state is unspecified.
-    ///
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) if the shapes differ, a label is negative or of another type than the ones
-    /// before, or a value is not finite; the row is counted within `features`. Those of
-    /// [`Accumulate::update`] for a chunk that is full.
+    /// before, or a value is not finite; the row is counted within `features`, and none of them is added. Those of
+    /// [`Accumulate::update`] for a chunk that is full, after which the state is unspecified.
     pub fn update<L: Clone + Into<Label>>(&mut self, features: &[T], labels: &[L]) -> Result<()> {
-        let codes = labels
-            .iter()
-            .enumerate()
-            .map(|(row, label)| self.code(label.clone().into()).map_err(|error| error.with("row", row)));
-        let codes: Vec<u32> = codes.collect::<Result<_>>()?;
-        Batch::new(self.dim, features.into(), &codes, &self.classes)?;
+        let known = self.classes.len();
+        let codes = self.codes_of(labels).and_then(|codes| {
+            Batch::new(self.dim, features.into(), &codes, &self.classes)?;
+            Ok(codes)
+        });
+        let codes = codes.inspect_err(|_| {
+            for label in self.classes.drain(known..) {
+                self.code_of.remove(&label);
+            }
+        })?;
         let (mut features, mut codes) = (features, codes.as_slice());
         while !codes.is_empty() {
             let rows = codes.len().min(chunk_rows(self.dim) - self.codes.len());
@@ -112,15 +150,53 @@ where
         Ok(self.state)
     }
 
+    /// The state of all rows so far; more can be added to it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Accumulate::update`] for the rows that do not fill a chunk yet.
+    pub fn state(&mut self) -> Result<S> {
+        let mut state = self.state.clone();
+        if !self.codes.is_empty() {
+            self.add_to(&mut state)?;
+        }
+        Ok(state)
+    }
+
+    /// What a ledger says of all rows so far.
+    pub(super) fn counted(&self) -> Counted {
+        if self.codes.is_empty() { self.counted } else { self.counted_with_chunk() }
+    }
+
     /// Adds the chunk to the state.
     fn round(&mut self) -> Result<()> {
-        let batch = Batch::of_finite(self.dim, self.values.as_slice().into(), &self.codes, &self.classes)?;
-        let profile = self.rounding.profile(&batch, &mut self.workspace)?;
-        self.state.update(&Chunk { batch, profile: &profile }, None, &self.shifts, &mut self.workspace)?;
-        self.workspace.recycle(profile);
+        let mut state = std::mem::replace(&mut self.state, S::identity());
+        self.add_to(&mut state)?;
+        self.state = state;
+        self.counted = self.counted_with_chunk();
         self.values.clear();
         self.codes.clear();
         Ok(())
+    }
+
+    fn add_to(&mut self, state: &mut S) -> Result<()> {
+        let batch = Batch::of_finite(self.dim, self.values.as_slice().into(), &self.codes, &self.classes)?;
+        let profile = self.rounding.profile(&batch, &mut self.workspace)?;
+        state.update(&Chunk { batch, profile: &profile }, None, &self.shifts, &mut self.workspace)?;
+        self.workspace.recycle(profile);
+        Ok(())
+    }
+
+    fn counted_with_chunk(&self) -> Counted {
+        let Counted { chunks, rows, digest } = self.counted;
+        let share = share_of_rows(self.values.as_slice().into(), &self.codes, &self.classes, chunks);
+        Counted { chunks: chunks + 1, rows: rows + self.codes.len() as u64, digest: digest.wrapping_add(share) }
+    }
+
+    /// The codes of labels, in their order.
+    fn codes_of<L: Clone + Into<Label>>(&mut self, labels: &[L]) -> Result<Vec<u32>> {
+        let code = |(row, label): (usize, &L)| self.code(label.clone().into()).map_err(|error| error.with("row", row));
+        labels.iter().enumerate().map(code).collect()
     }
 
     /// The code of a label, a new one if it was not seen before.

@@ -126,9 +126,8 @@ impl CheckpointedPass {
         };
         let left: Vec<bool> = (0..mine.len()).map(|unit| mine[unit] && !counted(unit) && !damaged(unit)).collect();
         first_pass.group_batches.iter_mut().for_each(|batch| batch.retain(|&unit| left[unit]));
-        let warnings = first_pass.archive.warnings().to_vec();
         let may_repeat = !task.request.allow_duplicates && file.ledger.units() > 0;
-        Ok(Self { first_pass, file, plan, looked_through, warnings, may_repeat })
+        Ok(Self { first_pass, file, plan, looked_through, warnings: Vec::new(), may_repeat })
     }
 
     /// Of a task whose state is finished: how many of its units the state holds, and how many it does not.
@@ -195,7 +194,7 @@ impl CheckpointedPass {
         self.looked_through
     }
 
-    /// What the user should know.
+    /// What has turned out in the run that the user should know, beside the archive's own warnings.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

@@ -3,7 +3,7 @@
 use arrow::datatypes::ToByteSlice;
 
 use crate::archive::{DecodedChunk, Values};
-use crate::batch::Label;
+use crate::batch::{Features, Label};
 
 /// An odd number without pattern: the golden ratio in 64 bits.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -12,14 +12,24 @@ const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 ///
 /// Ledgers keep it, so it is the same in every version of this crate.
 pub(super) fn share(chunk: &DecodedChunk, number: usize) -> u64 {
-    let values = match &chunk.values {
-        Values::F16(values) => hash(values.as_slice().to_byte_slice()),
-        Values::F32(values) => hash(values.as_slice().to_byte_slice()),
-        Values::F64(values) => hash(values.as_slice().to_byte_slice()),
+    let features = match &chunk.values {
+        Values::F16(values) => Features::F16(values),
+        Values::F32(values) => Features::F32(values),
+        Values::F64(values) => Features::F64(values),
+    };
+    share_of_rows(features, &chunk.codes, &chunk.classes, number)
+}
+
+/// The same of rows in memory.
+pub(super) fn share_of_rows(features: Features<'_>, codes: &[u32], classes: &[Label], number: usize) -> u64 {
+    let values = match features {
+        Features::F16(values) => hash(values.to_byte_slice()),
+        Features::F32(values) => hash(values.to_byte_slice()),
+        Features::F64(values) => hash(values.to_byte_slice()),
     };
     // Codes mean nothing outside of their chunk; labels do.
-    let classes: Vec<u64> = chunk.classes.iter().map(of_label).collect();
-    let labels: Vec<u64> = chunk.codes.iter().map(|&code| classes[code as usize]).collect();
+    let classes: Vec<u64> = classes.iter().map(of_label).collect();
+    let labels: Vec<u64> = codes.iter().map(|&code| classes[code as usize]).collect();
     [number as u64, values, hash(labels.as_slice().to_byte_slice())].into_iter().fold(MIX, mixed)
 }
 

@@ -8,6 +8,7 @@
 mod accumulator;
 mod bench;
 mod checkpointed;
+mod collapse;
 mod convert;
 mod differences;
 mod digest;
@@ -30,6 +31,7 @@ mod task;
 pub use accumulator::Accumulator;
 pub use bench::{Bench, Stage, bench};
 pub use checkpointed::{CheckpointedPass, Saving};
+pub use collapse::Collapse;
 pub use convert::{Conversion, Shards};
 pub use differences::{Comparison, differences};
 pub use error_bars::ErrorBars;

@@ -7,7 +7,7 @@ use nckit::archive::chunk_rows;
 use nckit::batch::{Features, Label};
 use nckit::error::Error;
 use nckit::kernels::{Profile, Workspace};
-use nckit::pipeline::{Accumulator, CheckpointedPass, Rounding, Saving, Task, Watch};
+use nckit::pipeline::{Accumulator, CheckpointedPass, Finish, Job, Rounding, Saving, Task, Watch};
 use nckit::state::{Accumulate, Chunk, ClassSums, Merge, Scatter, Shifts};
 use nckit::store::StateFile;
 
@@ -132,4 +132,54 @@ fn rows_that_cannot_be_used_are_refused_with_their_number() {
     assert_eq!((error.message(), error.fact("row")), ("negative label", Some("1")));
     assert_eq!(add(&[0.0; 2], &["cat".into()]).message(), "the labels have several types");
     assert!(add(&[0.0; 3], &[1.into()]).fact("values").is_some());
+}
+
+#[test]
+fn rows_in_memory_are_measured_as_those_of_a_file() {
+    let table = table(520);
+    let file = accumulated(&table, true);
+    let mut rows = nckit::Collapse::new(table.dim);
+    let half = table.labels.len() / 2;
+    rows.update(&table.values[..half * table.dim], &table.labels[..half]).unwrap();
+    // What is looked at on the way changes nothing.
+    let early = rows.state().unwrap();
+    assert_eq!(rows.rows(), half as u64);
+    rows.update(&table.values[half * table.dim..], &table.labels[half..]).unwrap();
+    let state = rows.state().unwrap();
+    assert_eq!(state.groups, file.groups);
+    assert_eq!(state.ledger.rows(), file.ledger.rows());
+    let digests = |state: &StateFile| -> Vec<u64> {
+        state.ledger.files().flat_map(|(_, units)| units.values().map(|entry| entry.digest)).collect()
+    };
+    assert_eq!(digests(&state), digests(&file));
+    let report = Finish::new(Job::new::<&str>([]), file).unwrap().run(&Watch::default()).unwrap();
+    let measured = rows.measure().unwrap();
+    assert_eq!(measured.measurements, report.groups[0].measurements);
+    // States of other rows add up, and the same rows are noticed.
+    let mut other = nckit::Collapse::new(table.dim);
+    other.update(&table.values[..3 * table.dim], &table.labels[..3]).unwrap();
+    let mut merged = state.clone();
+    merged.merge("all", &[("some".to_owned(), other.state().unwrap())], false).unwrap();
+    merged.subtract("merged", ("some", &other.state().unwrap())).unwrap();
+    assert_eq!(merged, state);
+    assert!(merged.merge("all", &[("again".to_owned(), state.clone())], false).is_err());
+    assert_ne!(early, state);
+}
+
+#[test]
+fn a_batch_that_is_refused_leaves_no_trace() {
+    let mut rows = nckit::Collapse::new(2);
+    assert!(rows.update(&[f32::NAN, 0.0], &["a"]).is_err());
+    // No row has had a label of text.
+    rows.update(&[1.0, 2.0, 3.0, 4.0], &[0, 1]).unwrap();
+    let before = rows.state().unwrap();
+    for (values, labels) in
+        [(vec![1.0, f32::INFINITY], vec![5]), (vec![1.0], vec![0]), (vec![1.0, 2.0], vec![-1]), (vec![], vec![0])]
+    {
+        assert!(rows.update(&values, &labels).is_err(), "{values:?}");
+    }
+    rows.update(&[], &[0; 0]).unwrap();
+    assert_eq!(rows.state().unwrap(), before);
+    let empty = nckit::Collapse::<f32>::new(2).measure().unwrap_err();
+    assert_eq!(empty.kind(), nckit::error::ErrorKind::Missing);
 }

@@ -76,7 +76,8 @@ pub(super) fn plan_text(summary: &Summary) -> String {
 }
 
 pub(super) fn memory_text(summary: &Summary) -> String {
-    format!("{} on {} threads, and 24 bytes a class, dimension and thread", bytes(summary.memory), summary.threads)
+    let threads = counted(summary.threads as u64, "thread", "s");
+    format!("{} on {threads}, and 24 bytes a class, dimension and thread", bytes(summary.memory))
 }
 
 /// The device, with its memory if it has its own.

@@ -4,6 +4,7 @@ mod accumulate;
 mod args;
 mod bench;
 mod command_line;
+mod compare;
 mod console;
 mod convert;
 mod finish;
@@ -52,6 +53,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Accumulate(accumulate) => accumulate::run(accumulate, &typed, &args.display, &console).map(|()| true),
         Verb::Merge(merge) => merge::run(merge, &console).map(|()| true),
         Verb::Finish(finish) => finish::run(finish, &typed, &args.display, &console).map(|()| true),
+        Verb::Compare(compare) => compare::run(compare, &typed, &args.display, &console),
         Verb::Verify(verify) => verify::run(verify, &console),
         #[cfg(feature = "sql")]
         Verb::Sql(sql) => sql::run(sql, &args.display, &console).map(|()| true),

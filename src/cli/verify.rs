@@ -85,7 +85,11 @@ pub(super) fn describe(path: &Path) -> Result<String> {
     );
     line(
         "files",
-        format!("{} · {} row groups", count(state.ledger.files().count() as u64), count(state.ledger.units() as u64)),
+        format!(
+            "{} · {}",
+            count(state.ledger.files().count() as u64),
+            counted(state.ledger.units() as u64, "row group", "s")
+        ),
     );
     line("rows", format!("N = {}", count(used)));
     if skipped > 0 {

@@ -148,7 +148,7 @@ pub(super) fn label(label: &crate::batch::Label) -> String {
 }
 
 /// A key with an arrow in the direction of collapse.
-fn arrowed(key: &str) -> String {
+pub(super) fn arrowed(key: &str) -> String {
     match card(key).and_then(|card| card.direction.arrow()) {
         Some(arrow) => format!("{key} {arrow}"),
         None => key.to_owned(),

@@ -7,7 +7,11 @@ use super::text_table::{Align, TextTable};
 
 /// The whole report.
 pub(super) fn report(report: &Report) -> String {
-    let layout = Layout::of(report);
+    layout(&Layout::of(report))
+}
+
+/// Tables with notes below them.
+pub(super) fn layout(layout: &Layout) -> String {
     let mut parts: Vec<String> = layout.title.iter().map(|title| format!("{}\n", cell(title))).collect();
     parts.extend(layout.tables.iter().map(table));
     if !layout.notes.is_empty() {

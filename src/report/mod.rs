@@ -7,6 +7,7 @@ use serde_json::Value;
 
 mod answer;
 mod columns;
+mod comparison;
 mod csv;
 mod drawn;
 mod format;
@@ -28,6 +29,7 @@ mod text_table;
 
 pub use self::answer::{AnswerStyle, AnswerWriter};
 pub use self::columns::Describe;
+pub use self::comparison::{Change, Comparison, Condition, GroupPair, Side, Verdict};
 pub use self::drawn::drawn;
 pub use self::format::{Format, Style};
 pub use self::plot::Plot;

@@ -249,7 +249,7 @@ fn integer<T: TryFrom<i128>>(label: Option<&Label>) -> Option<T> {
 }
 
 /// The narrowest type that holds all of the labels.
-fn labels_of<'a>(labels: impl Iterator<Item = Option<&'a Label>>) -> Cells {
+pub(super) fn labels_of<'a>(labels: impl Iterator<Item = Option<&'a Label>>) -> Cells {
     let labels: Vec<Option<&Label>> = labels.collect();
     let integers = |fits: fn(i128) -> bool| {
         labels.iter().flatten().all(|label| matches!(label, Label::Int(value) if fits(*value)))

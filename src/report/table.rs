@@ -25,7 +25,11 @@ const RESET: &str = "\x1b[0m";
 
 /// The whole report.
 pub(super) fn report(report: &Report, style: Style) -> String {
-    let layout = if style.headline { Layout::headline(report) } else { Layout::of(report) };
+    layout(&if style.headline { Layout::headline(report) } else { Layout::of(report) }, style)
+}
+
+/// Tables with notes below them.
+pub(super) fn layout(layout: &Layout, style: Style) -> String {
     let mut parts: Vec<String> = layout.title.iter().map(|title| format!(" {title}\n")).collect();
     parts.extend(layout.tables.iter().map(|text_table| draw(text_table, style)));
     if !layout.notes.is_empty() {

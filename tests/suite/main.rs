@@ -8,6 +8,8 @@ mod arrays;
 mod captures;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cli")]
+mod compare;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod damage;

@@ -259,8 +259,10 @@ impl Card {
 
     /// Why it never has an error bar; [`error_bar_reasons`] says what the words mean. `None` if it can have one.
     pub fn no_error_bar(&self) -> Option<&'static str> {
-        let reads_again =
-            |need: &Need| matches!(need, Need::Decisions | Need::Directional | Need::HugIntra | Need::Neco);
+        let reads_again = |need: &Need| match need {
+            Need::Decisions | Need::Directional | Need::HugIntra | Need::Neco | Need::Mahalanobis | Need::Lda => true,
+            Need::Scatter | Need::Head | Need::Pairs | Need::OodMean => false,
+        };
         if self.needs.iter().any(reads_again) {
             return Some("second_read");
         }

@@ -78,6 +78,7 @@ static COMMON_FLAGS: &[Remark] = &[
 static ERROR_BAR_REASONS: &[Remark] = remarks! {
     second_read: "it takes a second read of the rows, which blocks do not have";
     further_rows: "other rows than those in blocks decide it too";
+    head_of_same_rows: "the classifier is made of the same rows, and would be another one with others";
     of_classifier_alone: "it is of the classifier alone, or of it and the sizes of classes, which are taken as given";
     depends_on_row_count: "its formula has the number of rows in it, so that there is no number of infinitely many rows to be near";
     quantile: "a quantile does not move smoothly with the rows, so that a jackknife of it is not valid";

@@ -1,7 +1,6 @@
 //! The delete-a-group jackknife of one number.
 
-use super::student::two_sided_5_percent;
-use crate::metrics::ValueRange;
+use crate::metrics::{ValueRange, student_t};
 
 /// How far a number would move with other rows of the same kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +33,7 @@ impl ErrorBar {
         sorted.sort_by(|a, b| a.1.cmp(&b.1).then(a.0.total_cmp(&b.0)));
         let freedom = (sorted.len() as u64).checked_sub(1).filter(|&freedom| freedom > 0)?;
         let Moments { centre, se } = Moments::of(value, &sorted);
-        let reach = two_sided_5_percent(freedom) * se;
+        let reach = student_t::quantile(0.975, freedom as f64) * se;
         let end = |end: f64| end.clamp(range.least, range.most);
         let bar = Self { se, lo: end(centre - reach), hi: end(centre + reach), bias: value - centre };
         [bar.se, bar.lo, bar.hi, bar.bias].iter().all(|x| x.is_finite()).then_some(bar)

@@ -4,7 +4,6 @@
 //! from them the delete-a-group jackknife makes a standard error and an interval.
 
 mod jackknife;
-mod student;
 
 pub use jackknife::ErrorBar;
 
@@ -156,6 +155,8 @@ struct Sample {
     scatter: bool,
     /// The classifier of these classes, if some take no part.
     head: Option<Head>,
+    /// Whether the classifier is made of the rows themselves.
+    is_own_head: bool,
 }
 
 impl Sample {
@@ -172,6 +173,7 @@ impl Sample {
         let head = evidence.head.filter(|_| !left_out.is_empty()).map(|head| Head {
             weights: pick(&head.weights, statistics.dim),
             bias: head.bias.as_ref().map(|bias| pick(bias, 1)),
+            errors: if head.errors.is_empty() { Vec::new() } else { pick(&head.errors, 1) },
         });
         Self {
             kept: kept.iter().map(|&k| statistics.labels[k].clone()).collect(),
@@ -179,6 +181,8 @@ impl Sample {
             left_out: left_out.len() as u64,
             scatter: rows as f64 <= MOST_LEFT_OUT * statistics.rows() as f64,
             head,
+            // One that was given has no rounding errors of rows.
+            is_own_head: evidence.head.is_some_and(|head| !head.errors.is_empty()),
         }
     }
 
@@ -186,6 +190,7 @@ impl Sample {
     fn refusal(&self, parts: &[&(Label, State)], card: &Card) -> Option<&'static str> {
         match card.no_error_bar() {
             Some(reason) => Some(reason),
+            None if self.is_own_head && card.needs.contains(&Need::Head) => Some("head_of_same_rows"),
             None if parts.len() < 2 => Some("too_few_blocks"),
             None if self.kept.is_empty() || (!self.scatter && card.needs.contains(&Need::Scatter)) => {
                 Some("classes_in_one_block")
@@ -215,6 +220,7 @@ impl Sample {
             let evidence = Evidence {
                 head,
                 dropped_classes: whole.dropped_classes,
+                normalized: whole.normalized,
                 ..Evidence::new(statistics, whole.significand_bits)
             };
             values(&evidence, options, &Selection::of_keys(keys), whole_rank)

@@ -92,7 +92,7 @@ pub(super) fn of_groups(report: &Report, room: &mut Room) -> String {
 }
 
 /// Sentences, those that are empty left out; nothing if all are.
-fn paragraph(sentences: &[String]) -> String {
+pub(super) fn paragraph(sentences: &[String]) -> String {
     let text: Vec<&str> = sentences.iter().map(String::as_str).filter(|sentence| !sentence.is_empty()).collect();
     if text.is_empty() { String::new() } else { format!("<p>{}</p>\n", markup(&text.join(" "))) }
 }

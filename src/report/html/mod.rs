@@ -2,6 +2,7 @@
 
 mod alone;
 mod classes;
+mod comparison;
 mod figures;
 mod groups;
 mod headline;
@@ -9,4 +10,5 @@ mod page;
 mod spectra;
 
 pub(super) use alone::alone;
+pub(super) use comparison::comparison;
 pub(super) use page::report;

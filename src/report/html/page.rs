@@ -46,23 +46,15 @@ figure,tr{break-inside:avoid}h2,h2+p{break-after:avoid}.more,details>summary{dis
 ///
 /// Those of its records.
 pub(in crate::report) fn report(report: &Report) -> Result<String> {
-    let mut page = Page { text: String::new() };
-    let title = title(report);
-    page.push(&format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>{STYLE}\n{}</style>\n</head>\n<body>\n<h1>{title}</h1>\n",
-        svg::STYLE
-    ));
+    let mut page = Page::begin(&title(report));
     page.facts(report);
     page.section("Headline");
     page.push(&headline::table(report));
     page.figures(report);
     page.remarks(report);
     page.records(report)?;
-    page.foot(report);
-    page.push("</body>\n</html>\n");
-    Ok(page.text)
+    page.foot(report.command.as_deref());
+    Ok(page.end())
 }
 
 /// `Neural collapse over layer, epoch`, or of the one group that there is.
@@ -82,16 +74,34 @@ fn title(report: &Report) -> String {
     }
 }
 
-struct Page {
+/// A page that is being written.
+pub(super) struct Page {
     text: String,
 }
 
 impl Page {
-    fn push(&mut self, text: &str) {
+    /// Begins a page; the title is markup.
+    pub(super) fn begin(title: &str) -> Self {
+        Self {
+            text: format!(
+                "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+                 <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+                 <title>{title}</title>\n<style>{STYLE}\n{}</style>\n</head>\n<body>\n<h1>{title}</h1>\n",
+                svg::STYLE
+            ),
+        }
+    }
+
+    /// The whole page.
+    pub(super) fn end(self) -> String {
+        self.text + "</body>\n</html>\n"
+    }
+
+    pub(super) fn push(&mut self, text: &str) {
         self.text += text;
     }
 
-    fn section(&mut self, title: &str) {
+    pub(super) fn section(&mut self, title: &str) {
         self.push(&format!("<h2>{}</h2>\n", markup(title)));
     }
 
@@ -226,7 +236,7 @@ impl Page {
     }
 
     /// Adds records unless they are too large.
-    fn try_records(&mut self, records: &Records, what: &str) -> Result<bool> {
+    pub(super) fn try_records(&mut self, records: &Records, what: &str) -> Result<bool> {
         let (csv, json) = (percent_encoded(&csv::records(records, true)?), json::columns(records));
         if csv.len() + json.len() > MOST_RECORDS {
             return Ok(false);
@@ -242,11 +252,10 @@ impl Page {
         Ok(true)
     }
 
-    fn foot(&mut self, report: &Report) {
-        let command = report
-            .command
-            .as_ref()
-            .map_or(String::new(), |command| format!("<br>\n<code>{}</code>", markup(&escaped(command))));
+    /// The command and the version.
+    pub(super) fn foot(&mut self, command: Option<&str>) {
+        let command =
+            command.map_or(String::new(), |command| format!("<br>\n<code>{}</code>", markup(&escaped(command))));
         let version = env!("CARGO_PKG_VERSION");
         self.push(&format!("<p class=\"soft\">Made by nckit {version}.{command}</p>\n"));
     }

@@ -105,7 +105,7 @@ fn lines<'a>(title: &str, series: impl Iterator<Item = (String, &'a [f64])>) -> 
     let series: Vec<Series> = series
         .map(|(name, values)| {
             let points = places(values.len()).into_iter().map(|at| ((at + 1) as f64, Some(values[at])));
-            Series { name, points: points.collect() }
+            Series { name, points: points.collect(), bars: Vec::new() }
         })
         .collect();
     let horizontal = Horizontal::Steps("index of the eigenvalue".to_owned());

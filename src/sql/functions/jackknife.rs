@@ -9,7 +9,6 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
-use crate::archive::StoredHead;
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::metrics::{Blocks, Evidence, Extras, Measured, Selection, card, error_bars, measure};
@@ -20,7 +19,7 @@ use crate::sql::functions::evaluate::workspace;
 use crate::sql::functions::of_state::unknown;
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
-use crate::sql::values::head;
+use crate::sql::values::head::{self, Classifier};
 use crate::sql::values::sql_state::SqlState;
 use crate::sql::values::state_column::{self, States};
 use crate::state::State;
@@ -127,7 +126,7 @@ fn made(arguments: &Arguments, settings: &Settings) -> Result<ArrayRef> {
 fn of_blocks(
     list: &ArrayRef,
     key: &'static str,
-    head: Option<&StoredHead>,
+    head: Option<&Classifier>,
     settings: &Settings,
 ) -> Result<Option<(Measured, i64)>> {
     let bytes = list.to_data().get_slice_memory_size().unwrap_or_default() as u64;
@@ -148,13 +147,20 @@ fn of_blocks(
     let replicate = workspace(&total) + total.bytes();
     let _held = Budget::of(settings).hold(replicate, settings.memory)?;
     let (statistics, dropped_classes) = settings.options.select_classes(total.state.statistics()?);
-    let head = head.map(|head| head::for_classes(head, &statistics, settings)).transpose()?;
-    let evidence =
-        Evidence { head: head.as_ref(), dropped_classes, ..Evidence::new(&statistics, total.significand_bits) };
+    let head = head.map(|head| head.of(&statistics, settings)).transpose()?;
+    let headless = head.as_ref().and_then(|head| head.as_ref().err()).copied();
+    let head = head.and_then(std::result::Result::ok);
+    let evidence = Evidence {
+        head: head.as_ref(),
+        dropped_classes,
+        normalized: total.normalized,
+        ..Evidence::new(&statistics, total.significand_bits)
+    };
     let selection = Selection::parse(&[key.to_owned()])?;
     let mut measurements = measure(&evidence, &settings.options, &selection, Extras::default())?;
     let blocks = Blocks { total: &total.state, parts: &parts };
     // One replicate at a time, as other functions hold one state at a time.
     let made = error_bars(&blocks, &evidence, &settings.options, &mut measurements, 1)?;
+    measurements.explain(headless);
     Ok(measurements.metrics.pop().map(|metric| (metric, made.blocks.len() as i64)))
 }

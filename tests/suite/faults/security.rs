@@ -131,7 +131,7 @@ fn fault_27_the_need_is_known_before_the_run() {
     // What the error asks for suffices, on fewer threads first.
     let needed = text.split("--memory ").nth(1).unwrap().split(|c: char| c == ',' || c.is_whitespace()).next().unwrap();
     let less = place.succeed(&["accumulate", "in", "-o", "x.ncst", "--dry-run", "--threads=8", "--memory", needed]);
-    assert!(less.contains("on 1 threads"), "{less}");
+    assert!(less.contains("on 1 thread,"), "{less}");
     place.succeed(&["accumulate", "in", "-o", "x.ncst", "--threads=8", "--memory", needed, "-q"]);
     place.succeed(&["accumulate", "in", "-o", "y.ncst", "-q"]);
     assert!(place.read("x.ncst") == place.read("y.ncst"));

@@ -44,7 +44,7 @@ fn decisions_are_matched_by_label() {
     let findings = golden_findings();
     statistics = statistics.retain(|class| class != 1);
     let evidence = Evidence { findings: Some(&findings), ..bare(&statistics) };
-    let extras = Extras { per_class: true, worst_pairs: 0, ..Extras::default() };
+    let extras = Extras { per_class: true, ..Extras::default() };
     let all = measure(&evidence, &Options::default(), &select(&["nc2_norm_mean"]), extras).unwrap();
     assert!(all.per_class.iter().all(|row| row.cdnv_mean.is_some()), "classes show what no metric asked for");
     let rows: Vec<Option<u64>> = all.per_class.iter().map(|row| row.decisions).collect();

@@ -1,0 +1,187 @@
+//! How the numbers of one run differ from those of another, and which differences are more than noise.
+
+mod change;
+mod condition;
+mod parse;
+mod side;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+pub use self::change::{Change, Verdict};
+pub use self::condition::Condition;
+pub use self::side::Side;
+use self::side::SideGroup;
+pub(super) use self::write::{median, two_digits};
+use crate::archive::escaped;
+use crate::batch::Label;
+use crate::error::{Error, Result};
+use crate::metrics::{MeansChange, cards};
+
+/// The groups of one run beside the same groups of others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// The command that made it, as it was typed.
+    pub command: Option<String>,
+    /// What the others are compared with.
+    pub base: String,
+    /// What is compared with it.
+    pub others: Vec<String>,
+    /// The conventions of all numbers.
+    pub options: BTreeMap<String, Value>,
+    /// Two groups each, by the others and their keys.
+    pub pairs: Vec<GroupPair>,
+    /// Groups that have no counterpart, and further remarks.
+    pub remarks: Vec<String>,
+    /// The [conditions](Condition) that hold, with what holds.
+    pub failures: Vec<String>,
+}
+
+/// A group of the base, and the same group of another run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupPair {
+    /// Which of the others, by its place.
+    pub other: usize,
+    /// The keys of both groups, as far as they are equal.
+    pub key: BTreeMap<String, Label>,
+    /// `N` of both.
+    pub rows: (u64, u64),
+    /// `K` of both.
+    pub classes: (u64, u64),
+    /// `D` of both.
+    pub dims: (u64, u64),
+    /// The metrics of both, in the catalogue's order.
+    pub changes: Vec<Change>,
+    /// How the class means differ; `None` if one side is records alone.
+    pub means: Option<MeansChange>,
+}
+
+impl Comparison {
+    /// Compares every group of `others` with the group of `base` that has the same keys. Two sides of one group each are
+    /// compared whatever their keys are.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`](crate::error::ErrorKind::Usage) if keys or conventions differ; [`Missing`](crate::error::ErrorKind::Missing)
+    /// if no two groups are the same.
+    pub fn of(base: &Side, others: &[Side]) -> Result<Self> {
+        let mut comparison = Self {
+            command: None,
+            base: base.name.clone(),
+            others: others.iter().map(|other| other.name.clone()).collect(),
+            options: base.options.clone(),
+            pairs: Vec::new(),
+            remarks: Vec::new(),
+            failures: Vec::new(),
+        };
+        for (at, other) in others.iter().enumerate() {
+            comparison.check_conventions(base, other)?;
+            comparison.match_groups(base, other, at)?;
+        }
+        Ok(comparison)
+    }
+
+    /// All changes, with the pair that each belongs to.
+    pub(in crate::report) fn changes(&self) -> impl Iterator<Item = (&GroupPair, &Change)> {
+        self.pairs.iter().flat_map(|pair| pair.changes.iter().map(move |change| (pair, change)))
+    }
+
+    /// A pair for people: the name of its second side, and its keys.
+    pub(in crate::report) fn pair_name(&self, pair: &GroupPair) -> String {
+        let keys = pair.key.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(&value.to_string())));
+        let of = (self.others.len() > 1).then(|| self.others[pair.other].clone());
+        of.into_iter().chain(keys).collect::<Vec<_>>().join(" · ")
+    }
+
+    fn check_conventions(&mut self, base: &Side, other: &Side) -> Result<()> {
+        for (name, mine) in &base.options {
+            match other.options.get(name) {
+                Some(theirs) if theirs != mine => {
+                    return Err(Error::usage("the two were measured under different conventions")
+                        .with("convention", name)
+                        .with("base", format!("{} ({mine})", base.name))
+                        .with("other", format!("{} ({theirs})", other.name))
+                        .help(format!("measure both with the same --option {name}=…")));
+                }
+                _ => {}
+            }
+        }
+        for name in base.settings.keys().chain(other.settings.keys()).collect::<BTreeSet<_>>() {
+            let shown = |side: &Side| side.settings.get(name).map_or_else(|| "none".to_owned(), Clone::clone);
+            let (mine, theirs) = (shown(base), shown(other));
+            if mine != theirs && self.others.len() == 1 {
+                self.remarks.push(format!(
+                    "{name} differs: {} in the base, {} in the other",
+                    escaped(&mine),
+                    escaped(&theirs)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn match_groups(&mut self, base: &Side, other: &Side, at: usize) -> Result<()> {
+        if let ([mine], [theirs]) = (base.groups.as_slice(), other.groups.as_slice()) {
+            self.pairs.push(pair(mine, theirs, at));
+            return Ok(());
+        }
+        let (mine, theirs) = (base.key_names(), other.key_names());
+        if mine != theirs {
+            let listed = |names: &BTreeSet<&str>| match names.iter().map(|name| escaped(name)).collect::<Vec<_>>() {
+                names if names.is_empty() => "none".to_owned(),
+                names => names.join(", "),
+            };
+            return Err(Error::usage("the groups of the two have different keys")
+                .with("base", format!("{} ({})", base.name, listed(&mine)))
+                .with("other", format!("{} ({})", other.name, listed(&theirs)))
+                .help("pick one value of a key that only one side has: 'PATH?key=value'"));
+        }
+        let known: BTreeMap<&BTreeMap<String, Label>, &SideGroup> =
+            base.groups.iter().map(|group| (&group.key, group)).collect();
+        let mut matched = BTreeSet::new();
+        let mut only_other = 0;
+        for group in &other.groups {
+            match known.get(&group.key) {
+                Some(mine) => {
+                    matched.insert(&group.key);
+                    self.pairs.push(pair(mine, group, at));
+                }
+                None => only_other += 1,
+            }
+        }
+        if matched.is_empty() {
+            return Err(Error::missing("no group of the one is a group of the other")
+                .with("base", &base.name)
+                .with("other", &other.name)
+                .help("pick groups: 'PATH?key=value'; a key with one value is not compared"));
+        }
+        for (count, name) in [(base.groups.len() - matched.len(), &base.name), (only_other, &other.name)] {
+            if count > 0 {
+                let groups = if count == 1 { "1 group is".to_owned() } else { format!("{count} groups are") };
+                self.remarks.push(format!("{groups} only in {name}, and not compared"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn pair(base: &SideGroup, other: &SideGroup, at: usize) -> GroupPair {
+    let same = |(name, value): &(&String, &Label)| other.key.get(*name) == Some(*value);
+    let key = base.key.iter().filter(same).map(|(name, value)| (name.clone(), value.clone()));
+    let both =
+        cards().iter().filter_map(|card| Some((card, base.numbers.get(card.key)?, other.numbers.get(card.key)?)));
+    GroupPair {
+        other: at,
+        key: key.collect(),
+        rows: (base.rows, other.rows),
+        classes: (base.classes, other.classes),
+        dims: (base.dim, other.dim),
+        changes: both.map(|(card, mine, theirs)| Change::between(card, mine, theirs)).collect(),
+        means: base.means.as_ref().zip(other.means.as_ref()).map(|(mine, theirs)| mine.change_to(theirs)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -81,7 +81,7 @@ pub(crate) use escape::commands_terminal;
 pub(crate) use escape::escaped;
 #[cfg(feature = "sql")]
 pub(crate) use head::LEAST_SQUARES;
-pub use head::{ClassNames, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
+pub use head::{ClassNames, HeadInMemory, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
 pub use labels::{LabelCounts, LabelsSeen};
 #[cfg(feature = "sql")]
 pub(crate) use normalise::to_unit_length;

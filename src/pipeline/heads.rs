@@ -166,11 +166,7 @@ impl Heads {
 
     /// The files that they are read from.
     pub(super) fn inputs(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        let files = |outline: &Arc<Outline>| {
-            let path = outline.path();
-            std::iter::once(path.weights.clone()).chain(path.bias.clone())
-        };
-        self.served().flat_map(move |(_, outline)| files(outline))
+        self.served().flat_map(|(_, outline)| outline.path().files().cloned())
     }
 
     /// What the user should know before the run.

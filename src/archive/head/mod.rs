@@ -2,6 +2,7 @@
 
 mod elements;
 mod file;
+mod in_memory;
 mod index;
 mod names;
 mod naming;
@@ -18,6 +19,7 @@ use std::path::Path;
 
 use self::elements::{Elements, Tensor};
 use self::file::HeadFile;
+pub use self::in_memory::HeadInMemory;
 pub use self::names::ClassNames;
 pub use self::naming::{HeadRows, Naming, Way};
 #[cfg(feature = "sql")]
@@ -69,6 +71,9 @@ enum Wanted {
 
 impl HeadParts {
     fn read(path: &HeadPath, transposed: bool, wanted: Wanted) -> Result<Self> {
+        if let Some(head) = &path.in_memory {
+            return Ok(head.parts(wanted));
+        }
         match path.format()? {
             source::Format::Parquet => self::parquet::read(&path.weights, transposed, wanted),
             source::Format::Safetensors => safetensors::read(&path.weights, path.key.as_deref(), wanted),

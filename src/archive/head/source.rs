@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::HeadInMemory;
 use super::template::{self, Spelling, Spellings};
 use crate::archive::braces;
 use crate::archive::read_at::is_file;
@@ -24,7 +25,7 @@ pub struct HeadSource {
     kind: Kind,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Kind {
     /// Braces are placeholders.
     Path,
@@ -32,6 +33,8 @@ enum Kind {
     Literal,
     /// With this `λ`.
     LeastSquares(f64),
+    /// The head itself, in place of a file; the text is what it is called.
+    InMemory(HeadInMemory),
 }
 
 /// The head of one group.
@@ -43,6 +46,8 @@ pub struct HeadPath {
     pub bias: Option<PathBuf>,
     /// The tensor of a `.safetensors` or `.pt` file.
     pub key: Option<String>,
+    /// The head itself, in place of a file.
+    pub in_memory: Option<HeadInMemory>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,11 +112,16 @@ impl HeadSource {
         Ok(Self { text: text.to_owned(), kind: if is_literal { Kind::Literal } else { Kind::Path } })
     }
 
+    /// One head for all groups, which no file holds.
+    pub fn in_memory(head: HeadInMemory) -> Self {
+        Self { text: "in memory".to_owned(), kind: Kind::InMemory(head) }
+    }
+
     /// `λ`, if the head is the least-squares classifier of each state, and no file.
     pub fn least_squares(&self) -> Option<f64> {
         match self.kind {
             Kind::LeastSquares(lambda) => Some(lambda),
-            Kind::Path | Kind::Literal => None,
+            Kind::Path | Kind::Literal | Kind::InMemory(_) => None,
         }
     }
 
@@ -132,6 +142,10 @@ impl HeadSource {
     pub fn fill(&self, key: &[(String, Label)], spellings: &Spellings) -> Result<HeadPath> {
         if self.least_squares().is_some() {
             return Err(Error::usage("a least-squares head has no file").with("head", &self.text));
+        }
+        if let Kind::InMemory(head) = &self.kind {
+            let (weights, in_memory) = (PathBuf::from(&self.text), Some(head.clone()));
+            return Ok(HeadPath { weights, bias: None, key: None, in_memory });
         }
         let written = (0..spellings.ways(key)).map(|way| self.filled(key, Spelling::Written(spellings, way)));
         let mut written = written.collect::<Result<Vec<_>>>()?;
@@ -165,10 +179,11 @@ impl HeadSource {
             && !are_two(whole)
             && is_file(whole)
         {
-            return Ok(HeadPath { weights: whole.clone(), bias: None, key: None });
+            return Ok(HeadPath { weights: whole.clone(), bias: None, key: None, in_memory: None });
         }
         if let Some((weights, bias)) = self.text.split_once(".npy,") {
-            return Ok(HeadPath { weights: path(&format!("{weights}.npy"))?, bias: Some(path(bias)?), key: None });
+            let weights = path(&format!("{weights}.npy"))?;
+            return Ok(HeadPath { weights, bias: Some(path(bias)?), key: None, in_memory: None });
         }
         match tensor {
             Some((file, tensor)) => {
@@ -177,9 +192,10 @@ impl HeadSource {
                 } else {
                     template::fill_name(tensor, key, spelling)?
                 };
-                Ok(HeadPath { weights: path(file)?, bias: None, key: Some(tensor).filter(|tensor| !tensor.is_empty()) })
+                let key = Some(tensor).filter(|tensor| !tensor.is_empty());
+                Ok(HeadPath { weights: path(file)?, bias: None, key, in_memory: None })
             }
-            None => Ok(HeadPath { weights: whole?, bias: None, key: None }),
+            None => Ok(HeadPath { weights: whole?, bias: None, key: None, in_memory: None }),
         }
     }
 }
@@ -217,7 +233,12 @@ impl HeadPath {
     }
 
     fn missing(&self) -> Option<&PathBuf> {
-        std::iter::once(&self.weights).chain(&self.bias).find(|path| !is_file(path))
+        self.files().find(|path| !is_file(path))
+    }
+
+    /// Its files, of which a head in memory has none.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::once(&self.weights).chain(&self.bias).filter(|_| self.in_memory.is_none())
     }
 
     /// What the extension says; a key or a second file must suit it.

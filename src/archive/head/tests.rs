@@ -27,7 +27,7 @@ fn texts(labels: &[&str]) -> Vec<Label> {
 fn file(dir: &TempDir, name: &str, bytes: &[u8]) -> HeadPath {
     let path = dir.path().join(name);
     fs::write(&path, bytes).unwrap();
-    HeadPath { weights: path, bias: None, key: None }
+    HeadPath { weights: path, bias: None, key: None, in_memory: None }
 }
 
 fn with_key(path: &HeadPath, key: &str) -> HeadPath {
@@ -91,7 +91,7 @@ fn parquet(dir: &TempDir, name: &str, columns: Vec<(&str, ArrayRef)>) -> HeadPat
     let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
-    HeadPath { weights: path, bias: None, key: None }
+    HeadPath { weights: path, bias: None, key: None, in_memory: None }
 }
 
 fn fixed(values: &[f64], width: i32) -> ArrayRef {
@@ -441,11 +441,14 @@ fn a_file_with_colons_and_commas_is_a_file() {
         fs::write(&text, b"").unwrap();
         assert_eq!(source.fill(&[], &Spellings::default()).unwrap().weights.to_str(), Some(text.as_str()));
     }
-    let path = HeadPath { weights: dir.path().join("head.xyz"), bias: None, key: None };
+    let path = HeadPath { weights: dir.path().join("head.xyz"), bias: None, key: None, in_memory: None };
     assert_eq!(refused(&path, false).kind(), ErrorKind::Usage);
     let folder = dir.path().join("folder.npy");
     fs::create_dir(&folder).unwrap();
-    assert_eq!(refused(&HeadPath { weights: folder, bias: None, key: None }, false).kind(), ErrorKind::Missing);
+    assert_eq!(
+        refused(&HeadPath { weights: folder, bias: None, key: None, in_memory: None }, false).kind(),
+        ErrorKind::Missing
+    );
 }
 
 /// A head of these weights without names.

@@ -49,6 +49,24 @@ pub struct Accumulator<S, T = f32> {
     counted: Counted,
 }
 
+impl<S: Clone, T: Clone> Clone for Accumulator<S, T> {
+    /// A copy that goes on by itself, with memory of its own to work in.
+    fn clone(&self) -> Self {
+        Self {
+            dim: self.dim,
+            rounding: self.rounding,
+            state: self.state.clone(),
+            shifts: Shifts::default(),
+            workspace: Workspace::default(),
+            values: self.values.clone(),
+            codes: self.codes.clone(),
+            classes: self.classes.clone(),
+            code_of: self.code_of.clone(),
+            counted: self.counted,
+        }
+    }
+}
+
 /// Rows that are in a state.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counted {

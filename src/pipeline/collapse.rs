@@ -26,7 +26,7 @@ use crate::store::{Filters, GroupState, Groups, Ledger, LedgerEntry, Provenance,
 /// assert_eq!(rows.measure()?.value("nc1_cdnv"), Some(0.125 / 1.125));
 /// # Ok::<(), nckit::error::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Collapse<T = f32> {
     rows: Accumulator<State, T>,
     scatter: bool,
@@ -60,6 +60,11 @@ where
     /// Those of [`Accumulator::update`].
     pub fn update<L: Clone + Into<Label>>(&mut self, features: &[T], labels: &[L]) -> Result<()> {
         self.rows.update(features, labels)
+    }
+
+    /// `D`.
+    pub fn dim(&self) -> usize {
+        self.rows.dim()
     }
 
     /// `N`, the rows so far.

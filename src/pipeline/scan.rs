@@ -35,7 +35,7 @@ impl Watch {
     }
 
     /// Fails once a stop was asked for.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) { Err(Error::interrupted("stopped before the end")) } else { Ok(()) }
     }
 }

@@ -10,5 +10,5 @@ use std::process::ExitCode;
 static BEFORE_MAIN: extern "C" fn() = nckit::cli::look_for_stdout;
 
 fn main() -> ExitCode {
-    nckit::cli::run(std::env::args_os())
+    ExitCode::from(nckit::cli::run(std::env::args_os()))
 }

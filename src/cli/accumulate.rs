@@ -10,7 +10,7 @@ use super::console::{Console, bytes, count, counted};
 use super::measure::{
     describe_columns, describe_keys, device_text, dry_run, memory_text, plan_text, time, use_threads, warn_of_failures,
 };
-use super::progress::{Stopping, watched};
+use super::progress::{Stopping, Watcher};
 use crate::archive::File;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Device;
@@ -21,14 +21,25 @@ use crate::store::{Lock, StateFile, refuse_inputs};
 pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, console: &Console) -> Result<()> {
     let task = task(args)?;
     use_threads(&args.machine, task.scatter, console)?;
+    count_rows(args, &task, typed, &Watcher::User(display), console)
+}
+
+/// Counts the rows that the flags name into the state file, or prints the plan.
+pub(super) fn count_rows(
+    args: &Accumulate,
+    task: &Task,
+    typed: &[OsString],
+    watcher: &Watcher<'_>,
+    console: &Console,
+) -> Result<()> {
     if args.dry_run {
-        let accumulation = CheckpointedPass::begin(&task, None)?;
+        let accumulation = CheckpointedPass::begin(task, None)?;
         describe_keys(accumulation.archive(), console);
         return dry_run(&accumulation.summary(), &accumulation.estimate());
     }
     let path = &args.output;
     let _lock = Lock::acquire(path)?;
-    let Some(mut accumulation) = accumulation(args, &task, console)? else { return Ok(()) };
+    let Some(mut accumulation) = accumulation(args, task, console)? else { return Ok(()) };
     let inputs = accumulation.archive().files().iter().flat_map(File::paths).map(Path::to_path_buf);
     refuse_inputs([path.as_path()], inputs)?;
     describe_columns(accumulation.archive(), console);
@@ -39,7 +50,7 @@ pub(super) fn run(args: &Accumulate, typed: &[OsString], display: &Display, cons
     console.detail("device", &device_text(&summary));
     let saving = Saving { path: path.clone(), every: args.checkpoint_every };
     let start = Instant::now();
-    let run = watched(display, summary.bytes, Stopping::AfterUnits, |watch| accumulation.run(watch, &saving));
+    let run = watcher.run(summary.bytes, Stopping::AfterUnits, |watch| accumulation.run(watch, &saving));
     let (done, units) = accumulation.progress();
     accumulation.warnings().iter().for_each(|warning| console.warn(warning));
     warn_of_failures(&accumulation.device_failures(), console);

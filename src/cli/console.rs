@@ -1,6 +1,7 @@
 //! Standard error: facts, notes, warnings and errors.
 
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -14,6 +15,8 @@ pub(super) struct Console {
     verbose: bool,
     json: bool,
     color: bool,
+    /// The warnings so far, where nobody reads standard error: nothing is written.
+    kept: Option<Mutex<Vec<String>>>,
 }
 
 /// Whether to colour the output to a stream: <https://no-color.org>, <https://bixense.com/clicolors>.
@@ -34,7 +37,18 @@ impl Console {
             verbose: display.verbose,
             json: display.log_format == LogName::Json,
             color: wants_color(display.color, std::io::stderr().is_terminal()),
+            kept: None,
         }
+    }
+
+    /// Writes nothing, and keeps warnings.
+    pub(super) fn keeping() -> Self {
+        Self { quiet: false, verbose: false, json: false, color: false, kept: Some(Mutex::default()) }
+    }
+
+    /// The warnings that were kept.
+    pub(super) fn into_warnings(self) -> Vec<String> {
+        self.kept.map_or_else(Vec::new, |kept| kept.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A fact of the run: `  features  feature   list<f32>`.
@@ -83,7 +97,11 @@ impl Console {
 
     /// Writes a line. Its beginning is ours; the text after it may come from outside, and is escaped.
     fn line(&self, level: &str, name: &str, begin: &str, text: &str) {
-        if self.json {
+        if let Some(kept) = &self.kept {
+            if level == "warning" {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+            }
+        } else if self.json {
             eprint(&safe_json(&json!({"level": level, "name": name, "message": text})));
         } else {
             eprint(&format!("{begin}{}", escaped(text)));
@@ -127,7 +145,7 @@ pub(super) fn eprint(line: &str) {
 const PLACES: [&str; 5] = ["group", "file", "row group", "row", "column"];
 
 /// Describes an error to people: what failed, where, why, and what helps.
-fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
+pub(super) fn describe(error: &Error, paint: impl Fn(&str) -> String) -> String {
     // Whoever stopped a run knows why, and needs the command that continues.
     let stopped = error.kind() == ErrorKind::Interrupted;
     let message = escaped(error.message());

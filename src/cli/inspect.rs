@@ -19,9 +19,14 @@ const LISTED: usize = 50;
 
 pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
     use_threads(&args.machine, false, console)?;
+    stdout::print(&description(args, console)?)
+}
+
+/// What the command prints.
+pub(super) fn description(args: &Inspect, console: &Console) -> Result<String> {
     let is_state = |input: &String| StateFile::is_at(Path::new(input));
     if args.input.inputs.iter().all(is_state) {
-        return args.input.inputs.iter().try_for_each(|input| stdout::print(&verify::describe(Path::new(input))?));
+        return args.input.inputs.iter().map(|input| verify::describe(Path::new(input))).collect();
     }
     let Resources { threads, memory } = args.machine.resources();
     let request = Request { memory: Some(memory), ..args.input.request()? };
@@ -43,7 +48,7 @@ pub(super) fn run(args: &Inspect, console: &Console) -> Result<()> {
         }
         Err(error) => console.fact("time", &format!("unknown: {}", error.message())),
     }
-    stdout::print(&text)
+    Ok(text)
 }
 
 fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {

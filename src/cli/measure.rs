@@ -8,17 +8,34 @@ use super::args::{Display, Exactness, Machine, Measure};
 use super::command_line::command_line;
 use super::console::{Console, bytes, count, counted};
 use super::outputs::{Targets, describe_heads, job};
-use super::progress::{Stopping, watched};
+use super::progress::{Stopping, Watcher};
 use super::stdout;
 use crate::archive::Archive;
 use crate::error::{Error, Result};
-use crate::pipeline::{Decompositions, Plan, Resources, Rounding, Summary};
+use crate::pipeline::{Decompositions, Job, Plan, Resources, Rounding, Summary};
+use crate::report::Report;
 
 pub(super) fn run(args: &Measure, typed: &[OsString], display: &Display, console: &Console) -> Result<()> {
-    let parts = (&args.further, &args.conventions, &args.outputs);
-    let job = job(&args.input.inputs, args.input.request()?, args.exactness.rounding(), parts, &args.machine)?;
-    let mut targets = Targets::new(&args.outputs, &args.conventions.metrics)?;
     use_threads(&args.machine, true, console)?;
+    match report(args, typed, &Watcher::User(display), console, |_| ())? {
+        Some((report, targets)) => targets.write(&report, display, console),
+        None => Ok(()),
+    }
+}
+
+/// What the command finds, and where that goes; nothing if the plan alone was asked for, and printed. `adjust` changes the
+/// job that the flags describe.
+pub(super) fn report<'a>(
+    args: &'a Measure,
+    typed: &[OsString],
+    watcher: &Watcher<'_>,
+    console: &Console,
+    adjust: impl FnOnce(&mut Job),
+) -> Result<Option<(Report, Targets<'a>)>> {
+    let parts = (&args.further, &args.conventions, &args.outputs);
+    let mut job = job(&args.input.inputs, args.input.request()?, args.exactness.rounding(), parts, &args.machine)?;
+    adjust(&mut job);
+    let mut targets = Targets::new(&args.outputs, &args.conventions.metrics, watcher.reads_stdout())?;
     let plan = Plan::new(job)?;
     targets.refuse_inputs(plan.inputs())?;
     describe_columns(plan.archive(), console);
@@ -36,7 +53,7 @@ pub(super) fn run(args: &Measure, typed: &[OsString], display: &Display, console
     }
     if args.dry_run {
         plan.notes().iter().for_each(|note| console.warn(note));
-        return dry_run(&summary, &plan.estimate());
+        return dry_run(&summary, &plan.estimate()).map(|()| None);
     }
     console.fact("plan", &plan_text(&summary));
     plan.notes().iter().for_each(|note| console.warn(note));
@@ -44,7 +61,7 @@ pub(super) fn run(args: &Measure, typed: &[OsString], display: &Display, console
     console.detail("device", &device_text(&summary));
 
     let start = Instant::now();
-    let mut report = watched(display, summary.bytes, Stopping::AtOnce, |watch| {
+    let mut report = watcher.run(summary.bytes, Stopping::AtOnce, |watch| {
         targets.scored(&args.input.group_by, plan.archive().label_kind(), |score| plan.run_scored(watch, score))
     })?;
     if let Some(device) = plan.second_device() {
@@ -53,7 +70,7 @@ pub(super) fn run(args: &Measure, typed: &[OsString], display: &Display, console
     warn_of_failures(&plan.device_failures(), console);
     time(start, summary.bytes, console);
     report.command = Some(command_line(typed));
-    targets.write(&report, display, console)
+    Ok(Some((report, targets)))
 }
 
 /// Says that the CPU did the work of a device that failed.

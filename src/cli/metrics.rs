@@ -15,6 +15,11 @@ use crate::metrics::{
 use crate::report::wrapped;
 
 pub(super) fn run(args: &Metrics) -> Result<()> {
+    stdout::print(&text(args)?)
+}
+
+/// What the command prints.
+pub(super) fn text(args: &Metrics) -> Result<String> {
     // Only the check of the words: a selection leaves out what is made if named only.
     Selection::parse(&args.words)?;
     let words: Vec<&str> = args.words.iter().flat_map(|word| word.split(',')).map(str::trim).collect();
@@ -22,10 +27,10 @@ pub(super) fn run(args: &Metrics) -> Result<()> {
     let chosen: Vec<&Card> = cards().iter().filter(|card| words.is_empty() || asks(card)).collect();
     if args.json {
         let cards: Vec<Value> = chosen.iter().map(|card| described(card)).collect();
-        return stdout::print(&format!("{:#}\n", Value::from(cards)));
+        return Ok(format!("{:#}\n", Value::from(cards)));
     }
     let explains = words.iter().any(|word| card(word).is_some());
-    stdout::print(&if explains { explained(&chosen) } else { listed(&chosen) })
+    Ok(if explains { explained(&chosen) } else { listed(&chosen) })
 }
 
 /// A line or two for each metric, by family.

@@ -9,6 +9,7 @@ mod console;
 mod convert;
 mod finish;
 mod inspect;
+pub mod library;
 mod measure;
 mod merge;
 mod metrics;
@@ -24,7 +25,6 @@ use std::any::Any;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
@@ -35,8 +35,8 @@ use args::{Args, Verb};
 use console::{Console, eprint, escaped_lines};
 pub use stdout::look_for_stdout;
 
-/// Runs the command line `arguments`, the program's name first.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs the command line `arguments`, the program's name first; returns the exit code of the process.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let typed: Vec<OsString> = arguments.into_iter().collect();
     let args = match Args::try_parse_from(&typed) {
         Ok(args) => args,
@@ -64,18 +64,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // reported below.
     std::panic::set_hook(Box::new(|_| {}));
     match catch_unwind(work).unwrap_or_else(|panic| Err(bug(panic.as_ref()))) {
-        Ok(true) => ExitCode::SUCCESS,
+        Ok(true) => 0,
         // The command found a difference and printed it.
-        Ok(false) => ExitCode::FAILURE,
+        Ok(false) => 1,
         Err(error) => {
             console.error(&error);
-            ExitCode::from(exit_code(&error))
+            exit_code(&error)
         }
     }
 }
 
 /// Prints what clap has to say instead of running a command: the help, the version, or a usage error.
-fn not_run(said: &clap::Error, typed: &[OsString]) -> ExitCode {
+fn not_run(said: &clap::Error, typed: &[OsString]) -> u8 {
     let plain = said.render().to_string();
     let told = if said.use_stderr() {
         // The message repeats arguments, which may be names of files.
@@ -93,10 +93,10 @@ fn not_run(said: &clap::Error, typed: &[OsString]) -> ExitCode {
         stdout::write(plain.as_bytes())
     };
     match told {
-        Ok(()) => ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(2)),
+        Ok(()) => u8::try_from(said.exit_code()).unwrap_or(2),
         Err(error) => {
             eprint(&format!("error: {}", error.message()));
-            ExitCode::from(exit_code(&error))
+            exit_code(&error)
         }
     }
 }

@@ -39,8 +39,8 @@ fn is_figure(path: &Path) -> bool {
 }
 
 impl<'a> Targets<'a> {
-    /// Reserves all files to be written, before the first row is read.
-    pub(super) fn new(args: &'a Outputs, metrics: &[String]) -> Result<Self> {
+    /// Reserves all files to be written, before the first row is read; `printed` says whether standard output is one.
+    pub(super) fn new(args: &'a Outputs, metrics: &[String], printed: bool) -> Result<Self> {
         let plot = args.plot()?;
         let of_groups = |path: &PathBuf| match plot {
             Some(plot) if is_figure(path) => Ok(Contents::Figure(plot)),
@@ -67,7 +67,7 @@ impl<'a> Targets<'a> {
         let scores = args.scores.as_ref().and_then(|_| outputs.pop());
         let files = outputs.into_iter().zip(asked).map(|(file, (_, contents))| (file, contents));
         let targets = Self { flags: args, headline: metrics.is_empty(), files: files.collect(), scores };
-        if args.stdout().is_some() {
+        if printed && args.stdout().is_some() {
             stdout::open()?;
         }
         Ok(targets)
@@ -98,7 +98,19 @@ impl<'a> Targets<'a> {
     }
 
     /// Writes the report to all files, and to standard output.
-    pub(super) fn write(&mut self, report: &Report, display: &Display, console: &Console) -> Result<()> {
+    pub(super) fn write(mut self, report: &Report, display: &Display, console: &Console) -> Result<()> {
+        let not_drawn = self.write_files(report, console)?;
+        if let Some(format) = self.flags.stdout() {
+            let colour = wants_color(display.color, std::io::stdout().is_terminal());
+            let mut text = Vec::new();
+            report.write(format, &mut text, Style { width: Some(width()), colour, headline: self.headline })?;
+            stdout::write(&text)?;
+        }
+        not_drawn.map_or(Ok(()), Err)
+    }
+
+    /// Writes the report to all files; returns the error of a figure in which there is nothing to draw.
+    pub(super) fn write_files(&mut self, report: &Report, console: &Console) -> Result<Option<Error>> {
         for (file, reason) in &report.bad_files {
             console.warn(&format!("left out: {file}: {reason}"));
         }
@@ -112,13 +124,7 @@ impl<'a> Targets<'a> {
                 Contents::Figure(plot) => figures = file.write(|out| report.write_plot(plot, out)),
             }
         }
-        if let Some(format) = self.flags.stdout() {
-            let colour = wants_color(display.color, std::io::stdout().is_terminal());
-            let mut text = Vec::new();
-            report.write(format, &mut text, Style { width: Some(width()), colour, headline: self.headline })?;
-            stdout::write(&text)?;
-        }
-        figures
+        Ok(figures.err())
     }
 }
 

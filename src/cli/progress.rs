@@ -23,6 +23,32 @@ pub(super) enum Stopping {
     AfterUnits,
 }
 
+/// Who watches a run.
+pub(super) enum Watcher<'a> {
+    /// The user: progress is shown, and signals stop the run.
+    User(&'a Display),
+    /// The caller of the library, through its own watch.
+    Caller(&'a Watch),
+}
+
+impl Watcher<'_> {
+    /// Runs `work`, which reads `total` bytes.
+    pub(super) fn run<T>(&self, total: u64, stopping: Stopping, work: impl FnOnce(&Watch) -> Result<T>) -> Result<T> {
+        match self {
+            Self::User(display) => watched(display, total, stopping, work),
+            Self::Caller(watch) => {
+                objects::stop_with(&watch.stop);
+                work(watch)
+            }
+        }
+    }
+
+    /// Whether the result is printed.
+    pub(super) fn reads_stdout(&self) -> bool {
+        matches!(self, Self::User(_))
+    }
+}
+
 /// Runs `work` and shows how many of `total` bytes it has read. The first SIGINT or SIGTERM asks it to stop, the second
 /// one ends the process.
 pub(super) fn watched<T>(

@@ -1,0 +1,22 @@
+"""What mypy checks: how programs use the package."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+import numpy as np
+
+import nckit
+import nckit.neural_collapse as nc
+
+result = nckit.measure("x.parquet", group_by=["layer", "epoch"], where={"split": "train"}, grid=-20, threads=2)
+assert_type(result, nckit.Result)
+assert_type(result.only["nc1_pinv"], float | None)
+nckit.measure(np.zeros((2, 2)), labels=[0, 1], head=(np.zeros((2, 2)), None), nulls="skip")
+nckit.measure("x.parquet", nulls="drop")  # type: ignore[arg-type]
+nckit.measure("x.parquet", groupby="epoch")  # type: ignore[call-arg]
+state = nckit.State(dim=4, metrics="nc1")
+state.update(np.zeros((1, 4)), [0])
+assert_type(state + state - state, nckit.State)
+assert_type(state.finish(metrics=["nc1"], min_count=2), nckit.Result)
+assert_type(nc.measure.simplex_etf_error(np.eye(3)), float)

@@ -56,6 +56,7 @@
 //! | which paths are addresses, and what is asked of a store | `objects/mod.rs` |
 //! | what a state file holds, byte by byte | `store/format.rs`, `docs/state-file.md` |
 //! | what happens to damaged input | `docs/faults.md` |
+//! | what programs in other languages call | `cli/library.rs`; the Python package: `bindings/python`, `docs/python.md` |
 //!
 //! # Invariants
 //!

@@ -196,7 +196,9 @@ fn to_program(outputs: &mut Outputs) {
 /// Writes the report to its files, unless the caller has stopped in the meantime.
 fn written(report: Report, mut targets: Targets<'_>, watch: &Watch, console: &Console) -> Result<Report> {
     watch.check()?;
-    targets.write_files(&report, console)?;
+    if let Some(error) = targets.write_files(&report, console)? {
+        return Err(error);
+    }
     Ok(report)
 }
 

@@ -2,6 +2,7 @@
 //! is printed.
 //!
 //! No function here has a thread pool that outlives its call, so a process that was forked can go on.
+#![warn(clippy::wildcard_enum_match_arm)]
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};

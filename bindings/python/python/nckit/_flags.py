@@ -24,6 +24,7 @@ class RowFlags(TypedDict, total=False):
     """Which rows are read."""
 
     dtype: str | None
+    normalize: bool
     group_by: Texts | None
     where: Pairs | None
     ignore_label: str | int | None
@@ -56,8 +57,11 @@ class ReportFlags(TypedDict, total=False):
     centring: Literal["class", "sample"] | None
     normaliser: Literal["n", "n-k", "balanced"] | None
     option: Pairs | None
+    error_bars: str | None
+    block_by: str | None
     scores: Path | None
     worst_pairs: int | None
+    plot: str | None
     output: Path | Sequence[Path] | None
     overwrite: bool
 
@@ -90,3 +94,5 @@ class AccumulateFlags(RowFlags, ExactnessFlags, MachineFlags, total=False):
     overwrite: bool
     checkpoint_every: str | float | None
     shard: str | None
+    error_bars: str | None
+    block_by: str | None

@@ -2,7 +2,6 @@
 //! is printed.
 //!
 //! No function here has a thread pool that outlives its call, so a process that was forked can go on.
-#![warn(clippy::wildcard_enum_match_arm)]
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +16,7 @@ use super::{accumulate, bug, finish, inspect, measure, metrics};
 use crate::archive::HeadSource;
 use crate::error::{Error, Result};
 use crate::pipeline::{Job, Resources, Watch};
-use crate::report::{Format, Report};
+use crate::report::{self, Report};
 use crate::store::StateFile;
 
 /// What a program has in memory, and words cannot say.
@@ -191,7 +190,7 @@ fn refuse_plan(dry_run: bool) -> Result<()> {
 
 /// All metrics are made, wherever the program's own output goes.
 fn to_program(outputs: &mut Outputs) {
-    outputs.result.format = FormatName::Named(Format::Json);
+    outputs.result.format = FormatName::Named(report::Format::Json);
 }
 
 /// Writes the report to its files, unless the caller has stopped in the meantime.

@@ -181,7 +181,12 @@ where
         Ok(state)
     }
 
-    /// What a ledger says of all rows so far.
+    /// `N`, the rows so far.
+    pub(super) fn rows(&self) -> u64 {
+        self.counted.rows + self.codes.len() as u64
+    }
+
+    /// What a ledger says of all rows so far; those that do not fill a chunk yet are hashed for it.
     pub(super) fn counted(&self) -> Counted {
         if self.codes.is_empty() { self.counted } else { self.counted_with_chunk() }
     }

@@ -69,7 +69,7 @@ where
 
     /// `N`, the rows so far.
     pub fn rows(&self) -> u64 {
-        self.rows.counted().rows
+        self.rows.rows()
     }
 
     /// The state of all rows so far, to be written, merged, subtracted or finished; more rows can be added here.

@@ -15,7 +15,7 @@ use super::progress::Watcher;
 use super::{accumulate, bug, finish, inspect, measure, metrics};
 use crate::archive::HeadSource;
 use crate::error::{Error, Result};
-use crate::pipeline::{Job, Resources, Watch};
+use crate::pipeline::{Job, Watch};
 use crate::report::{self, Report};
 use crate::store::StateFile;
 
@@ -204,12 +204,8 @@ fn written(report: Report, mut targets: Targets<'_>, watch: &Watch, console: &Co
 
 /// Does work in a pool of its own.
 fn in_pool<T: Send>(machine: &Machine, console: &Console, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    Resources::check_address_space()?;
-    if let Some(text) = machine.threads.and_then(|asked| Resources::fewer_threads(asked.into())) {
-        console.warn(&text);
-    }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(machine.resources().threads).build();
-    pool.map_err(|error| Error::resource("cannot start threads").with("detail", &error).caused_by(error))?.install(work)
+    let pool = measure::thread_pool(machine, true, console)?.build().map_err(measure::cannot_start_threads)?;
+    pool.install(work)
 }
 
 #[cfg(test)]

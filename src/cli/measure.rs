@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
+use rayon::{ThreadPoolBuildError, ThreadPoolBuilder};
+
 use super::args::{Display, Exactness, Machine, Measure};
 use super::command_line::command_line;
 use super::console::{Console, bytes, count, counted};
@@ -139,16 +141,22 @@ impl Exactness {
 /// Starts the thread pool that the kernels below the workers share. `products` says whether the command makes matrix
 /// products, which need address space.
 pub(super) fn use_threads(machine: &Machine, products: bool, console: &Console) -> Result<()> {
+    thread_pool(machine, products, console)?.build_global().map_err(cannot_start_threads)
+}
+
+/// The thread pool that a command uses, to be built.
+pub(super) fn thread_pool(machine: &Machine, products: bool, console: &Console) -> Result<ThreadPoolBuilder> {
     if products {
         Resources::check_address_space()?;
     }
     if let Some(text) = machine.threads.and_then(|asked| Resources::fewer_threads(asked.into())) {
         console.warn(&text);
     }
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(machine.resources().threads)
-        .build_global()
-        .map_err(|error| Error::resource("cannot start threads").with("detail", &error).caused_by(error))
+    Ok(ThreadPoolBuilder::new().num_threads(machine.resources().threads))
+}
+
+pub(super) fn cannot_start_threads(error: ThreadPoolBuildError) -> Error {
+    Error::resource("cannot start threads").with("detail", &error).caused_by(error)
 }
 
 pub(super) fn describe_columns(archive: &Archive, console: &Console) {

@@ -101,10 +101,7 @@ impl<'a> Targets<'a> {
     pub(super) fn write(mut self, report: &Report, display: &Display, console: &Console) -> Result<()> {
         let not_drawn = self.write_files(report, console)?;
         if let Some(format) = self.flags.stdout() {
-            let colour = wants_color(display.color, std::io::stdout().is_terminal());
-            let mut text = Vec::new();
-            report.write(format, &mut text, Style { width: Some(width()), colour, headline: self.headline })?;
-            stdout::write(&text)?;
+            print(display, self.headline, |out, style| report.write(format, out, style))?;
         }
         not_drawn.map_or(Ok(()), Err)
     }
@@ -279,6 +276,18 @@ pub(super) fn describe_heads(heads: Option<&HeadSummary>, console: &Console) {
         console.fact("head rows", &heads.rows);
     }
     heads.notes.iter().for_each(|note| console.warn(note));
+}
+
+/// Prints what `write` writes in the style of standard output.
+pub(super) fn print(
+    display: &Display,
+    headline: bool,
+    write: impl FnOnce(&mut Vec<u8>, Style) -> Result<()>,
+) -> Result<()> {
+    let colour = wants_color(display.color, std::io::stdout().is_terminal());
+    let mut text = Vec::new();
+    write(&mut text, Style { width: Some(width()), colour, headline })?;
+    stdout::write(&text)
 }
 
 /// The format of standard output, if anything goes there; `written` says whether the result goes to a file too.

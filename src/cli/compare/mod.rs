@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use self::args::Compare;
 use super::args::{Display, Outputs};
 use super::command_line::command_line;
-use super::console::{Console, counted, wants_color};
+use super::console::{Console, counted};
 use super::measure::{describe_columns, use_threads, warn_of_failures};
-use super::outputs::{describe_heads, job, stdout_format, width};
+use super::outputs::{describe_heads, job, print, stdout_format};
 use super::progress::{Stopping, watched};
 use super::stdout;
 use crate::archive::{Request, escaped};
@@ -160,10 +160,6 @@ impl Targets {
             file.write(|out| comparison.write_per_class(*format, out, Style::default()))?;
         }
         let Some(format) = self.stdout else { return Ok(()) };
-        let colour = wants_color(display.color, std::io::stdout().is_terminal());
-        let headline = args.conventions.metrics.is_empty();
-        let mut text = Vec::new();
-        comparison.write(format, &mut text, Style { width: Some(width()), colour, headline })?;
-        stdout::write(&text)
+        print(display, args.conventions.metrics.is_empty(), |out, style| comparison.write(format, out, style))
     }
 }

@@ -50,6 +50,35 @@ pub struct ClassChange {
     pub cosine: Option<f64>,
 }
 
+impl MeansChange {
+    /// The median of the classes' cosines; `None` if no class has one.
+    pub fn median_cosine(&self) -> Option<f64> {
+        median(self.classes.iter().filter_map(|class| class.cosine))
+    }
+
+    /// The median of the classes' drifts; `None` if no class has one.
+    pub fn median_drift(&self) -> Option<f64> {
+        median(self.classes.iter().filter_map(|class| class.drift))
+    }
+
+    /// The class that has moved most, the first of several; `None` if no class has a drift.
+    pub fn farthest(&self) -> Option<&ClassChange> {
+        let moved = self.classes.iter().filter(|class| class.drift.is_some());
+        moved.reduce(|most, class| if class.drift > most.drift { class } else { most })
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        count if count % 2 == 1 => Some(values[middle]),
+        _ => Some(values[middle - 1].midpoint(values[middle])),
+    }
+}
+
 impl ClassMeans {
     /// The means that are in a state's numbers.
     pub fn of(statistics: &Statistics) -> Self {

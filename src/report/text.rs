@@ -28,13 +28,28 @@ pub(super) fn significant(value: f64) -> String {
         // As an integer, -0 is `0`.
         return (value as i64).to_string();
     }
-    // Rounding to four digits may carry into the next power of ten; scientific notation has done that already.
-    let scientific = format!("{value:.3e}");
-    let exponent = scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()).unwrap_or(0);
-    match exponent {
-        -5..=5 => format!("{value:.*}", usize::try_from(3 - exponent).unwrap_or(0)),
+    digits(value, 4)
+}
+
+/// Two significant digits.
+pub(super) fn two_digits(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() { significant(value) } else { digits(value, 2) }
+}
+
+/// So many significant digits of a finite number.
+fn digits(value: f64, count: u8) -> String {
+    let places = usize::from(count - 1);
+    // Rounding may carry into the next power of ten; scientific notation has done that already.
+    let scientific = format!("{value:.places$e}");
+    match exponent(&scientific) {
+        exponent @ -5..=5 => format!("{value:.*}", usize::try_from(i32::from(count) - 1 - exponent).unwrap_or(0)),
         _ => scientific,
     }
+}
+
+/// The power of ten in scientific notation.
+fn exponent(scientific: &str) -> i32 {
+    scientific.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0)
 }
 
 /// A number with its standard error: two significant digits of it, and the number to the same place.
@@ -42,10 +57,7 @@ pub(super) fn with_error(value: f64, se: f64) -> String {
     if !(value.is_finite() && se.is_finite() && se > 0.0) {
         return format!("{} ± {}", significant(value), significant(se));
     }
-    let exponent = |x: f64, digits: usize| {
-        let scientific = format!("{x:.digits$e}");
-        scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()).unwrap_or(0)
-    };
+    let exponent = |x: f64, digits: usize| exponent(&format!("{x:.digits$e}"));
     let place = exponent(se, 1) - 1;
     let size = if value == 0.0 { place + 1 } else { exponent(value, 3).max(place + 1) };
     match (usize::try_from(-place), size) {

@@ -14,7 +14,6 @@ pub use self::change::{Change, Verdict};
 pub use self::condition::Condition;
 pub use self::side::Side;
 use self::side::SideGroup;
-pub(super) use self::write::{median, two_digits};
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::{Error, Result};

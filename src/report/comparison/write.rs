@@ -15,7 +15,7 @@ use crate::report::format::{Format, Style};
 use crate::report::layout::{Layout, arrowed, label};
 use crate::report::notes::Note;
 use crate::report::records::{Cells, RecordColumn, Records, labels_of};
-use crate::report::text::{NOTHING, counted, grouped, json as label_json, significant};
+use crate::report::text::{NOTHING, counted, grouped, json as label_json, significant, two_digits};
 use crate::report::text_table::{TextColumn, TextTable};
 use crate::report::{csv, html, json as json_text, markdown, parquet, put, table};
 
@@ -186,8 +186,8 @@ impl Comparison {
             keys,
             body: vec![
                 numbers("CKA", &|means| means.cka),
-                numbers("median cosine", &|means| median(means.classes.iter().filter_map(|class| class.cosine))),
-                numbers("median drift", &|means| median(means.classes.iter().filter_map(|class| class.drift))),
+                numbers("median cosine", &MeansChange::median_cosine),
+                numbers("median drift", &MeansChange::median_drift),
                 TextColumn::names("most drift", pairs.iter().map(|(_, means)| farthest(means)).collect()),
             ],
             ..TextTable::default()
@@ -312,36 +312,6 @@ impl Records {
     }
 }
 
-impl MeansChange {
-    /// The class that has moved most, the first of several.
-    pub(in crate::report) fn farthest(&self) -> Option<&ClassChange> {
-        let moved = self.classes.iter().filter(|class| class.drift.is_some());
-        moved.reduce(|most, class| if class.drift > most.drift { class } else { most })
-    }
-}
-
-pub(in crate::report) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        count if count % 2 == 1 => Some(values[middle]),
-        _ => Some(values[middle - 1].midpoint(values[middle])),
-    }
-}
-
-/// Two significant digits.
-pub(in crate::report) fn two_digits(value: f64) -> String {
-    let scientific = format!("{value:.1e}");
-    let exponent = scientific.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()).unwrap_or(0);
-    match exponent {
-        _ if value == 0.0 || !value.is_finite() => significant(value),
-        -5..=5 => format!("{value:.*}", usize::try_from(1 - exponent).unwrap_or(0)),
-        _ => scientific,
-    }
-}
-
 fn change_json(change: &Change) -> Value {
     let mut json = json!({
         "base": change.base,
@@ -369,8 +339,8 @@ fn means_json(means: &MeansChange) -> Value {
         "only_base": means.unmatched.0,
         "only_other": means.unmatched.1,
         "cka": means.cka,
-        "median_cosine": median(means.classes.iter().filter_map(|class| class.cosine)),
-        "median_drift": median(means.classes.iter().filter_map(|class| class.drift)),
+        "median_cosine": means.median_cosine(),
+        "median_drift": means.median_drift(),
         "most_drift": farthest.and_then(|class| class.drift),
         "most_drift_class": farthest.map(|class| label_json(&class.label)),
     })

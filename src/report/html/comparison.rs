@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 
 use super::figures::Figure;
 use super::groups::{grid, paragraph};
-use super::page::Page;
+use super::page::{Page, facts_list};
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::Result;
 use crate::metrics::{Card, HEADLINE, card};
-use crate::report::comparison::{Change, Comparison, GroupPair, Verdict, median, two_digits};
+use crate::report::comparison::{Change, Comparison, GroupPair, Verdict};
 use crate::report::drawn::axis;
 use crate::report::svg::{Horizontal, LinePlot, Series, markup};
-use crate::report::text::{NOTHING, grouped, significant};
+use crate::report::text::{NOTHING, grouped, significant, two_digits};
 
 /// Pairs of groups that have tables of their own.
 const MOST_TABLES: usize = 40;
@@ -59,7 +59,6 @@ pub(in crate::report) fn comparison(comparison: &Comparison) -> Result<String> {
 }
 
 fn facts(comparison: &Comparison) -> String {
-    let others: Vec<String> = comparison.others.iter().map(|other| escaped(other)).collect();
     let compared: Vec<&Change> = comparison.pairs.iter().flat_map(|pair| &pair.changes).collect();
     let count = |verdict: Verdict| compared.iter().filter(|change| change.verdict == verdict).count();
     let verdicts = [
@@ -75,13 +74,12 @@ fn facts(comparison: &Comparison) -> String {
     let verdicts: Vec<String> =
         verdicts.map(|verdict| format!("{} {}", grouped(&count(verdict)), verdict.words())).collect();
     let facts = [
-        ("base", escaped(&comparison.base)),
-        ("other", others.join(", ")),
+        ("base", comparison.base.clone()),
+        ("other", comparison.others.join(", ")),
         ("pairs of groups", grouped(&comparison.pairs.len())),
         ("numbers", verdicts.join(", ")),
     ];
-    let facts = facts.map(|(name, text)| format!("<dt>{name}</dt><dd>{}</dd>\n", markup(&text)));
-    format!("<dl>\n{}</dl>\n", facts.concat())
+    facts_list(&facts)
 }
 
 /// A metric a row.
@@ -160,8 +158,8 @@ fn class_means(comparison: &Comparison) -> String {
             markup(if name.is_empty() { "all rows" } else { &name }),
             grouped(&means.classes.len()),
             number(means.cka),
-            number(median(means.classes.iter().filter_map(|class| class.cosine))),
-            number(median(means.classes.iter().filter_map(|class| class.drift))),
+            number(means.median_cosine()),
+            number(means.median_drift()),
         );
     }
     text + "</tbody>\n</table>\n</div>\n"

@@ -130,11 +130,7 @@ impl Page {
             };
             facts.push((name.as_str(), text));
         }
-        self.push("<dl>\n");
-        for (name, text) in facts {
-            self.push(&format!("<dt>{}</dt><dd>{}</dd>\n", markup(&escaped(name)), markup(&escaped(&text))));
-        }
-        self.push("</dl>\n");
+        self.push(&facts_list(&facts));
     }
 
     /// Figures of the headline over all groups, then of a few groups by themselves, then those of other metrics by family.
@@ -259,6 +255,14 @@ impl Page {
         let version = env!("CARGO_PKG_VERSION");
         self.push(&format!("<p class=\"soft\">Made by nckit {version}.{command}</p>\n"));
     }
+}
+
+/// Names, each with what is said of it.
+pub(super) fn facts_list(facts: &[(&str, String)]) -> String {
+    let fact = |(name, text): &(&str, String)| {
+        format!("<dt>{}</dt><dd>{}</dd>\n", markup(&escaped(name)), markup(&escaped(text)))
+    };
+    format!("<dl>\n{}</dl>\n", facts.iter().map(fact).collect::<Vec<_>>().concat())
 }
 
 /// How far rounding may have moved the numbers, in a sentence.

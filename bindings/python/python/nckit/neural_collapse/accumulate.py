@@ -198,10 +198,8 @@ class MeanAccumulator(_OfStates):
         return means
 
 
-class CovarAccumulator(_OfStates):
-    """The covariance within classes, pooled over them: about the given means, or about the rows' own without those."""
-
-    _metrics = None
+class _AboutMeans(_OfStates):
+    """Sums of squares about means."""
 
     def accumulate(self, X: Any, Y: Any, M: Any = None) -> Sequence[Any]:
         """Add rows, B × D, of these classes, B, about the means ``M``, K × D; return ``(ns_samples, totals)``."""
@@ -209,6 +207,12 @@ class CovarAccumulator(_OfStates):
             self._take(M)
         self._add(X, Y)
         return _Sums(self)
+
+
+class CovarAccumulator(_AboutMeans):
+    """The covariance within classes, pooled over them: about the given means, or about the rows' own without those."""
+
+    _metrics = None
 
     def _totals(self) -> Any:
         _, _, scatter = self._statistics()
@@ -238,15 +242,8 @@ class CovarAccumulator(_OfStates):
         return self._made(self._totals() / self._counts.sum())
 
 
-class VarNormAccumulator(_OfStates):
+class VarNormAccumulator(_AboutMeans):
     """The variance of each class: the mean squared distance of its rows to the given mean, or to their own without that."""
-
-    def accumulate(self, X: Any, Y: Any, M: Any = None) -> Sequence[Any]:
-        """Add rows, B × D, of these classes, B, about the means ``M``, K × D; return ``(ns_samples, totals)``."""
-        if M is not None:
-            self._take(M)
-        self._add(X, Y)
-        return _Sums(self)
 
     def _totals(self) -> Any:
         return self._statistics()[1] * self._counts + (self._shifts() ** 2).sum(axis=1) * self._counts

@@ -1,6 +1,6 @@
 //! Groups and filters: which rows belong together, and which are asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::DataType;
 
@@ -63,6 +63,22 @@ impl Hive {
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.keys.keys().map(String::as_str)
+    }
+
+    /// The keys whose values are texts.
+    pub(super) fn texts(&self) -> BTreeSet<String> {
+        let texts = self.keys.iter().filter(|(_, values)| values.texts > 0);
+        texts.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The same keys of more files, in which the values of `texts` are texts.
+    pub(super) fn with_texts(mut self, texts: &BTreeSet<String>) -> Self {
+        for (key, values) in &mut self.keys {
+            if texts.contains(key) {
+                values.texts = values.files;
+            }
+        }
+        self
     }
 
     /// The kind of a key's values, if any path has the key.

@@ -51,6 +51,7 @@ pub struct Archive {
     pub(super) ranges: Ranges,
     pub(super) warnings: Vec<String>,
     pub(super) captured: BTreeSet<String>,
+    pub(super) text_keys: BTreeSet<String>,
     /// Memory of chunks that were given back.
     pub(super) spare: Mutex<Vec<Values>>,
 }
@@ -149,6 +150,12 @@ impl Archive {
     /// The keys that braces in the inputs have captured.
     pub fn captured(&self) -> impl Iterator<Item = &str> {
         self.captured.iter().map(String::as_str)
+    }
+
+    /// The keys of paths whose values are texts, because those of some file are. Who
+    /// [opens a part](Self::open_part) of the files does not see that.
+    pub fn text_keys(&self) -> &BTreeSet<String> {
+        &self.text_keys
     }
 
     /// Whether the pages of a file carry checksums, from the first one of its vectors.

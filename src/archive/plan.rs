@@ -1,6 +1,7 @@
 //! Makes an archive of inputs: which files, which columns, which units.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Mutex;
 
 use super::catalogue::{CHANGED, Catalogue, File, Pinned, Planned};
@@ -9,6 +10,7 @@ use super::duplicates::refuse_duplicates;
 use super::escape::escaped;
 use super::file_columns::{FileColumns, KeyOrigin};
 use super::keys::{self, Filter, Hive};
+use super::many;
 use super::open_files::{OpenedFile, good, open_each, passed_without_rows};
 use super::opened::Archive;
 use super::passed::Passed;
@@ -20,6 +22,7 @@ use super::source::{Source, requested_labels};
 use super::wide::is_pattern;
 use crate::batch::Label;
 use crate::error::{Error, ErrorKind, Result};
+use crate::objects::{is_address, look};
 
 impl Archive {
     /// Finds the files, chooses the columns, lists the units.
@@ -46,7 +49,22 @@ impl Archive {
     ///
     /// Those of [`open`](Self::open); [`Data`](crate::error::ErrorKind::Data) if a file is gone or has changed.
     pub fn reopen(files: &[Planned], request: &Request) -> Result<Self> {
-        reopen(files, request)
+        reopen(files, &BTreeSet::new(), request)
+    }
+
+    /// Some files of a plan as they are now, whatever this process has learned of them before. `text_keys` are the
+    /// [keys](Self::text_keys) of the whole plan.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reopen`](Self::reopen).
+    pub fn open_part(files: &[Planned], text_keys: &BTreeSet<String>, request: &Request) -> Result<Self> {
+        let sources: Vec<Source> = files.iter().map(|file| Source::decoded(&file.path)).collect();
+        let far: Vec<&Path> = sources.iter().flat_map(Source::paths).filter(|path| is_address(path)).collect();
+        let looked =
+            many::each(far.clone(), far, |path| look(path).map_err(|error| error.with("file", path.display())));
+        looked.into_iter().try_for_each(|found| found.map(drop))?;
+        reopen(files, text_keys, request)
     }
 }
 
@@ -106,7 +124,7 @@ fn forget_empty(found: &[Found], hive: &mut Hive, memory: Option<u64>) -> Result
 }
 
 /// Opens the files of a plan, and no others.
-fn reopen(planned: &[Planned], request: &Request) -> Result<Archive> {
+fn reopen(planned: &[Planned], text_keys: &BTreeSet<String>, request: &Request) -> Result<Archive> {
     let found = |file: &Planned| Found {
         source: Source::decoded(&file.path),
         canonical: file.path.clone(),
@@ -118,7 +136,7 @@ fn reopen(planned: &[Planned], request: &Request) -> Result<Archive> {
     let found: Vec<Found> = planned.iter().map(found).collect();
     // The plan knows the files of labels.
     let request = &request.clone().without_label_file();
-    let hive = Hive::of(&found);
+    let hive = Hive::of(&found).with_texts(text_keys);
     let mut filters = Filter::all(&request.filters);
     let found = select(found, &hive, &mut filters)?;
     let changed = |error: Error| match error.kind() {
@@ -207,6 +225,7 @@ impl<'a> ArchiveBuilder<'a> {
             }
             None => None,
         };
+        let text_keys = planner.text_keys();
         Ok(Archive {
             catalogue: Catalogue::new(files),
             columns,
@@ -237,6 +256,7 @@ impl<'a> ArchiveBuilder<'a> {
             ranges,
             warnings,
             captured,
+            text_keys,
         })
     }
 }

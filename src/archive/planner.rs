@@ -226,6 +226,11 @@ impl Planner {
 }
 
 impl Planner {
+    /// The keys of paths whose values are texts.
+    pub(super) fn text_keys(&self) -> BTreeSet<String> {
+        self.hive.texts()
+    }
+
     fn no_key(&self, name: &str, schema: &Schema<'_>) -> Error {
         let (keys, scalars) = (self.hive.names().collect::<Vec<_>>(), schema.scalars());
         let near = did_you_mean(name, keys.iter().chain(&scalars).copied()).map(|near| escaped(&near));

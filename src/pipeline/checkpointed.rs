@@ -39,9 +39,9 @@ impl Saving {
 /// A task whose files are open, and the state that it adds to.
 #[derive(Debug)]
 pub struct CheckpointedPass {
-    first_pass: FirstPass,
-    file: StateFile,
-    plan: Unfinished,
+    pub(super) first_pass: FirstPass,
+    pub(super) file: StateFile,
+    pub(super) plan: Unfinished,
     /// Whether files have been looked through for damage, when the run began; nothing is counted before.
     looked_through: bool,
     warnings: Vec<String>,
@@ -206,13 +206,23 @@ impl CheckpointedPass {
     /// The first error in the order of the units, those of writing, and
     /// [`Interrupted`](crate::error::ErrorKind::Interrupted) once a stop was asked for and the state is saved.
     pub fn run(&mut self, watch: &Watch, saving: &Saving) -> Result<()> {
+        self.run_by(watch, saving, Self::count)
+    }
+
+    /// The same with what counts the units and writes the state.
+    pub(super) fn run_by(
+        &mut self,
+        watch: &Watch,
+        saving: &Saving,
+        count: impl FnOnce(&mut Self, &Watch, &Saving) -> Result<()>,
+    ) -> Result<()> {
         self.look_through(watch)?;
         let new = StateFile::size_at(&saving.path)?.is_none();
         if new {
             // The plan is frozen from here on. What is extended or replaced stays as it was until there is more.
             checkpoint(&mut self.file, &BTreeMap::new(), Some(&self.plan), saving)?;
         }
-        let counted = self.count(watch, saving);
+        let counted = count(self, watch, saving);
         if counted.as_ref().is_err_and(|error| error.kind() != ErrorKind::Interrupted)
             && new
             && self.file.ledger.units() == 0
@@ -340,9 +350,19 @@ impl CheckpointedPass {
             let (source, row_group) = identity(&self.first_pass.archive, units[position]);
             ledger.insert(&source, row_group, entry)?;
         }
+        self.enter_groups(&ledger, counted.groups, live)
+    }
+
+    /// Adds the groups of units that were counted.
+    pub(super) fn enter_groups(
+        &mut self,
+        ledger: &Ledger,
+        groups: BTreeMap<Key, GroupState>,
+        live: &mut BTreeMap<Key, GroupState>,
+    ) -> Result<()> {
         let keys = self.may_repeat.then_some(self.file.provenance.group_by.as_slice());
-        self.file.ledger.merge(&ledger, ("the state", "the input"), keys)?;
-        for (key, group) in counted.groups {
+        self.file.ledger.merge(ledger, ("the state", "the input"), keys)?;
+        for (key, group) in groups {
             if !live.contains_key(&key)
                 && let Some(kept) = self.file.groups.get(&key)
             {
@@ -362,7 +382,7 @@ impl CheckpointedPass {
         self.first_pass.meter.check_more(held)
     }
 
-    fn stop(&mut self, live: &BTreeMap<Key, GroupState>, saving: &Saving) -> Result<()> {
+    pub(super) fn stop(&mut self, live: &BTreeMap<Key, GroupState>, saving: &Saving) -> Result<()> {
         checkpoint(&mut self.file, live, Some(&self.plan), saving)?;
         Err(Error::interrupted("stopped before the end"))
     }
@@ -378,7 +398,7 @@ fn differs(name: &str, before: &str, now: &str) -> Error {
 }
 
 /// Encodes the groups that are open.
-fn keep(file: &mut StateFile, live: &BTreeMap<Key, GroupState>) -> Result<()> {
+pub(super) fn keep(file: &mut StateFile, live: &BTreeMap<Key, GroupState>) -> Result<()> {
     for (key, group) in live {
         if !group.is_empty() {
             file.groups.insert(key.clone(), group.encode()?);
@@ -387,7 +407,7 @@ fn keep(file: &mut StateFile, live: &BTreeMap<Key, GroupState>) -> Result<()> {
     Ok(())
 }
 
-fn checkpoint(
+pub(super) fn checkpoint(
     file: &mut StateFile,
     live: &BTreeMap<Key, GroupState>,
     plan: Option<&Unfinished>,

@@ -23,7 +23,7 @@ use crate::pipeline::heads::{Candidate, Labels};
 use crate::pipeline::memory::{Meter, metric_bytes};
 use crate::pipeline::provenance::{of_rows, provenance};
 use crate::state::{Scatter, State};
-use crate::store::locate;
+use crate::store::{Provenance, locate};
 
 /// A first pass that is planned: files are open, and only their footers have been read.
 #[derive(Debug)]
@@ -330,10 +330,14 @@ impl FirstPass {
         self.meter.check_more(if self.scatter { metric_bytes(0, dim, true) } else { 0 })
     }
 
+    /// Under which conventions the rows are counted.
+    pub(in crate::pipeline) fn provenance(&self) -> Provenance {
+        provenance(&self.archive, &self.request, self.rounding, self.scatter, &self.blocking)
+    }
+
     /// What the records say of the rows.
     pub(in crate::pipeline) fn of_rows(&self) -> BTreeMap<&'static str, String> {
-        let provenance = provenance(&self.archive, &self.request, self.rounding, self.scatter, &self.blocking);
-        of_rows(&provenance, pooled_summary(&self.archive.pooled_names()))
+        of_rows(&self.provenance(), pooled_summary(&self.archive.pooled_names()))
     }
 }
 

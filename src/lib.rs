@@ -36,6 +36,7 @@
 //! | [`report`] | named numbers with reasons, and the forms in which they are written |
 //! | `sql` | DataFusion's view: functions, aggregates, tables (feature `sql`) |
 //! | [`pipeline`] | a job becomes a plan, a plan runs, a run gives a report |
+//! | `cluster` | Ballista's view: units counted on other machines (feature `cluster`) |
 //! | `cli` | what was typed becomes a job (feature `cli`) |
 //!
 //! # Where to find …
@@ -57,6 +58,7 @@
 //! | how rows in memory are measured | `pipeline/collapse.rs`, on `pipeline/accumulator.rs` |
 //! | which paths are addresses, and what is asked of a store | `objects/mod.rs` |
 //! | what a state file holds, byte by byte | `store/format.rs`, `docs/state-file.md` |
+//! | what travels to a cluster, and what comes back | `pipeline/part.rs` and `pipeline/elsewhere.rs`; `cluster/`, `docs/cluster.md` |
 //! | what happens to damaged input | `docs/faults.md` |
 //! | what programs in other languages call | `cli/library.rs`; the Python package: `bindings/python`, `docs/python.md` |
 //!
@@ -70,7 +72,7 @@
 //!   all that is read has to be of one version.
 //! - Only [`linalg`] and [`kernels`] know faer. Only [`archive`] reads Parquet, and only [`report`] writes it
 //!   (`COPY` in SQL is DataFusion's). Only `objects` makes requests. Only `sql`
-//!   and its command know DataFusion; all else builds without it.
+//!   and its command know DataFusion, and only `cluster` knows Ballista; all else builds without them.
 //! - A number that cannot be computed is absent and has a reason. Rows are used, left out by the user's own flag and
 //!   counted, or the run fails and says where.
 //!
@@ -84,6 +86,8 @@ pub mod batch;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod error;
 pub mod grid;
 pub mod kernels;

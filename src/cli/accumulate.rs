@@ -12,6 +12,8 @@ use super::measure::{
 };
 use super::progress::{Stopping, Watcher};
 use crate::archive::File;
+#[cfg(feature = "cluster")]
+use crate::archive::Policy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Device;
 use crate::metrics::Selection;
@@ -50,7 +52,18 @@ pub(super) fn count_rows(
     console.detail("device", &device_text(&summary));
     let saving = Saving { path: path.clone(), every: args.checkpoint_every };
     let start = Instant::now();
-    let run = watcher.run(summary.bytes, Stopping::AfterUnits, |watch| accumulation.run(watch, &saving));
+    let run = watcher.run(summary.bytes, stopping(args), |watch| {
+        #[cfg(feature = "cluster")]
+        if let Some(address) = &args.cluster.cluster {
+            if task.request.bad_files == Policy::Skip {
+                console.warn(
+                    "this process decodes all files once, to find the damaged ones; the cluster counts the others",
+                );
+            }
+            return args.cluster.count(address, &mut accumulation, watch, &saving, console);
+        }
+        accumulation.run(watch, &saving)
+    });
     let (done, units) = accumulation.progress();
     accumulation.warnings().iter().for_each(|warning| console.warn(warning));
     warn_of_failures(&accumulation.device_failures(), console);
@@ -65,6 +78,10 @@ pub(super) fn count_rows(
             let error = Error::interrupted(saved).help(resume_command(typed, accumulation.has_begun()));
             signal.into_iter().fold(error, |error, signal| error.with("signal", signal))
         }
+        // A cluster has failed, and what had come is saved.
+        ErrorKind::Io | ErrorKind::Resource if is_elsewhere(args) && done > 0 => error
+            .help(resume_command(typed, true))
+            .with("saved", format!("{} of {}", count(done), counted(units, "unit", "s"))),
         _ => error,
     })?;
     time(start, summary.bytes, console);
@@ -72,6 +89,22 @@ pub(super) fn count_rows(
     let text = format!("{}   {} · {}", path.display(), counted(done, "unit", "s"), bytes(size));
     console.fact("state", &text);
     Ok(())
+}
+
+/// Whether a cluster counts.
+fn is_elsewhere(args: &Accumulate) -> bool {
+    #[cfg(feature = "cluster")]
+    return args.cluster.cluster.is_some();
+    #[cfg(not(feature = "cluster"))]
+    return {
+        let _ = args;
+        false
+    };
+}
+
+/// A cluster gives its units back; here those in hand are finished.
+fn stopping(args: &Accumulate) -> Stopping {
+    if is_elsewhere(args) { Stopping::AtOnce } else { Stopping::AfterUnits }
 }
 
 pub(super) fn task(args: &Accumulate) -> Result<Task> {

@@ -37,7 +37,7 @@ pub(super) enum Verb {
     Convert(Convert),
     /// Count rows into a state file, which can be resumed, extended, merged and finished later.
     #[command(after_help = ACCUMULATE_EXAMPLES)]
-    Accumulate(Accumulate),
+    Accumulate(Box<Accumulate>),
     /// Merge state files of shards and machines, or subtract one again.
     #[command(after_help = MERGE_EXAMPLES)]
     Merge(Merge),
@@ -55,6 +55,14 @@ pub(super) enum Verb {
     #[cfg(feature = "sql")]
     #[command(after_help = super::sql::args::EXAMPLES)]
     Sql(Box<super::sql::args::Sql>),
+    /// Give the tasks of a cluster to its executors.
+    #[cfg(feature = "cluster")]
+    #[command(after_help = super::cluster::args::SCHEDULER_EXAMPLES)]
+    Scheduler(super::cluster::args::Scheduler),
+    /// Count units for a cluster.
+    #[cfg(feature = "cluster")]
+    #[command(after_help = super::cluster::args::EXECUTOR_EXAMPLES)]
+    Executor(super::cluster::args::Executor),
     /// Explain metrics: formula, range, direction, paper, needs, and why a value may be missing.
     #[command(after_help = METRICS_EXAMPLES)]
     Metrics(Metrics),
@@ -351,6 +359,9 @@ pub(super) struct Accumulate {
     #[arg(long, help_heading = "State")]
     pub(super) dry_run: bool,
 
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    pub(super) cluster: super::cluster::args::ClusterFlags,
     #[command(flatten)]
     pub(super) exactness: Exactness,
     #[command(flatten)]

@@ -3,6 +3,8 @@
 mod accumulate;
 mod args;
 mod bench;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod command_line;
 mod compare;
 mod console;
@@ -57,6 +59,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Verify(verify) => verify::run(verify, &console),
         #[cfg(feature = "sql")]
         Verb::Sql(sql) => sql::run(sql, &args.display, &console).map(|()| true),
+        #[cfg(feature = "cluster")]
+        Verb::Scheduler(scheduler) => cluster::schedule(scheduler, &console).map(|()| true),
+        #[cfg(feature = "cluster")]
+        Verb::Executor(executor) => cluster::execute(executor, &console).map(|()| true),
         Verb::Metrics(metrics) => metrics::run(metrics).map(|()| true),
         Verb::Bench(bench) => bench::run(bench, &console).map(|()| true),
     });

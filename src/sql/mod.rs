@@ -51,6 +51,8 @@ mod rules;
 mod session;
 mod settings;
 mod sources;
+#[cfg(feature = "cluster")]
+pub(crate) mod travel;
 mod values;
 
 pub use error::explain;

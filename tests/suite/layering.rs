@@ -6,21 +6,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order of imports: each room may import from those before it. `main` and `lib` may see all.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "error", "batch", "grid", "kernels", "state", "linalg", "metrics", "objects", "archive", "store", "report", "sql",
-    "pipeline", "cli",
+    "pipeline", "cluster", "cli",
 ];
 
 /// The same inside `sql`. `sql` itself may see all.
-const SQL: [&str; 8] = ["error", "settings", "values", "functions", "aggregates", "sources", "rules", "session"];
+const SQL: [&str; 9] =
+    ["error", "settings", "values", "functions", "aggregates", "sources", "travel", "rules", "session"];
 
 /// Rooms that may know a package which is not for everybody.
-const OWNERS: [(&str, &[&str]); 16] = [
+const OWNERS: [(&str, &[&str]); 21] = [
     ("cudarc", &["kernels"]),
     ("faer", &["kernels", "linalg"]),
-    ("datafusion", &["sql", "cli"]),
+    ("datafusion", &["sql", "cluster", "cli"]),
+    ("datafusion_proto", &["cluster"]),
+    ("ballista_core", &["cluster"]),
+    ("ballista_scheduler", &["cluster"]),
+    ("ballista_executor", &["cluster"]),
+    ("tonic", &["cluster"]),
     ("object_store", &["objects"]),
-    ("tokio", &["objects", "sql", "cli"]),
+    ("tokio", &["objects", "sql", "cluster", "cli"]),
     ("parquet", &["archive", "report"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),

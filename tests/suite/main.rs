@@ -8,6 +8,8 @@ mod arrays;
 mod captures;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cluster")]
+mod cluster;
 #[cfg(feature = "cli")]
 mod compare;
 #[cfg(feature = "cuda")]

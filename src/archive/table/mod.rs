@@ -11,6 +11,8 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
 use super::catalogue::{Catalogue, File, VectorColumn};
+use super::dtype::Dtype;
+use super::fingerprint::{fnv1a, joined};
 use super::keys::Twin;
 use super::rows::Unit;
 use crate::batch::Label;
@@ -30,6 +32,9 @@ pub struct Table {
     constants: Vec<BTreeMap<usize, Label>>,
     columns: Vec<TableColumn>,
     warnings: Vec<String>,
+    /// What it was opened with.
+    inputs: Vec<String>,
+    dtypes: Vec<(String, Dtype)>,
 }
 
 /// A column of a table.
@@ -118,6 +123,19 @@ impl Table {
     /// Where its files are opened.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.catalogue.files.iter().flat_map(File::paths)
+    }
+
+    /// The inputs that it was opened with, and the types of numbers in columns of bytes.
+    pub fn opened_as(&self) -> (&[String], &[(String, Dtype)]) {
+        (&self.inputs, &self.dtypes)
+    }
+
+    /// A hash of all columns, and of what tells that the files are the same: their names, sizes and footers.
+    pub fn fingerprint(&self) -> u64 {
+        let columns = self.columns.iter().map(|column| fnv1a(format!("{column:?}").as_bytes()));
+        let files =
+            self.catalogue.files.iter().map(|file| joined(&[fnv1a(file.name.as_bytes()), file.size, file.footer_hash]));
+        joined(&columns.chain(files).collect::<Vec<_>>())
     }
 
     /// What the user should know, as files named twice.

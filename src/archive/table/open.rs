@@ -122,7 +122,8 @@ fn open(inputs: &[String], asked: &Asked<'_>) -> Result<Table> {
     }
     refuse_duplicates_of_keys(&entries, &files)?;
     let columns = columns.table_columns(&files);
-    Ok(Table { catalogue: Catalogue::new(entries), files, units: all, constants, columns, warnings })
+    let (inputs, dtypes) = (inputs.to_vec(), dtypes.to_vec());
+    Ok(Table { catalogue: Catalogue::new(entries), files, units: all, constants, columns, warnings, inputs, dtypes })
 }
 
 /// Refuses equal files, unless their keys differ: then their rows differ too.

@@ -40,6 +40,10 @@ pub(in crate::cli) struct Sql {
     #[arg(long, help_heading = "Queries")]
     pub(super) allow_write: bool,
 
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    pub(super) cluster: crate::cli::cluster::args::QueryFlags,
+
     #[command(flatten)]
     pub(super) result: ResultFlags,
 

@@ -40,7 +40,10 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
         tables: args.table.iter().map(|text| pair("--table", text)).collect::<Result<_>>()?,
     };
     let access = if args.allow_write { Access::Write } else { Access::Read };
+    #[cfg(not(feature = "cluster"))]
     let runner = Runner::new(&options, access)?;
+    #[cfg(feature = "cluster")]
+    let runner = Runner::new(&options, access)?.on(&args.cluster)?;
     console.detail("device", &args.machine.device.to_string());
     let Some(queries) = queries else { return shell::run(&runner, &outputs, &params, console) };
     let mut is_heard = true;

@@ -37,6 +37,9 @@ pub(super) struct Runner {
     watch: Watch,
     /// When signals and memory were last looked at.
     looked: Cell<Instant>,
+    /// What aggregates archives, if not this process.
+    #[cfg(feature = "cluster")]
+    cluster: Option<crate::cluster::QueryCluster>,
 }
 
 /// A message from a statement: first its columns, then its rows.
@@ -60,7 +63,23 @@ impl Runner {
         let context = runtime.block_on(session(options))?;
         let watch = Watch::begin(options.memory)?;
         let (runtime, looked) = (RefCell::new(Some(runtime)), Cell::new(Instant::now()));
-        Ok(Self { runtime, threads: options.threads, context, access, watch, looked })
+        Ok(Self {
+            runtime,
+            threads: options.threads,
+            context,
+            access,
+            watch,
+            looked,
+            #[cfg(feature = "cluster")]
+            cluster: None,
+        })
+    }
+
+    /// The same with archives aggregated by the cluster that is asked for, if one is.
+    #[cfg(feature = "cluster")]
+    pub(super) fn on(mut self, flags: &crate::cli::cluster::args::QueryFlags) -> Result<Self> {
+        self.cluster = flags.attach(&self.context)?;
+        Ok(self)
     }
 
     /// The watch that ends statements.
@@ -80,6 +99,8 @@ impl Runner {
             self.leave_behind()?;
         }
         self.watch.idle();
+        #[cfg(feature = "cluster")]
+        self.cluster.iter().flat_map(crate::cluster::QueryCluster::take_notes).for_each(|note| console.note(&note));
         doubts.take_warnings().iter().for_each(|warning| console.warn(warning));
         remarks.tell(console);
         result

@@ -92,6 +92,16 @@ impl RowAggregate {
         states.into_iter().chain(cards().iter().filter_map(metric)).collect()
     }
 
+    #[cfg(feature = "cluster")]
+    pub(in crate::sql) fn is_called(&self, name: &str) -> bool {
+        self.name == name
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(in crate::sql) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Whether the state holds the scatter.
     pub(in crate::sql) fn scatter(&self) -> bool {
         self.scatter

@@ -80,6 +80,12 @@ impl Settings {
         config.extensions.get::<Self>().cloned().unwrap_or_default()
     }
 
+    /// What was set, as typed.
+    #[cfg(feature = "cluster")]
+    pub(super) fn typed(&self) -> &BTreeMap<String, String> {
+        &self.typed
+    }
+
     /// The device that was asked for.
     fn choice(&self) -> DeviceChoice {
         self.typed.get("device").and_then(|text| text.parse().ok()).unwrap_or_default()

@@ -85,6 +85,28 @@ impl ArchiveScan {
         Some(dims)
     }
 
+    #[cfg(feature = "cluster")]
+    pub(in crate::sql) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(in crate::sql) fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// Where each column of the output is among the columns and then the grids that are read.
+    #[cfg(feature = "cluster")]
+    pub(in crate::sql) fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// All units, in their order; `None` if only some rows of them are wanted.
+    #[cfg(feature = "cluster")]
+    pub(in crate::sql) fn all_units(&self) -> Option<Vec<usize>> {
+        self.limit.is_none().then(|| self.partitions.concat())
+    }
+
     fn rows(&self, partition: Option<usize>) -> usize {
         let units = self.partitions.iter().enumerate().filter(|(at, _)| partition.is_none_or(|wanted| wanted == *at));
         units.flat_map(|(_, units)| units).map(|&unit| self.table.units()[unit].rows as usize).sum()
@@ -93,7 +115,7 @@ impl ArchiveScan {
 
 /// Splits items of these sizes into at most `parts` runs of about the same size; neighbours, which are mostly of one
 /// group, stay together. There is always a run.
-fn split(sizes: &[u64], parts: usize) -> Vec<Range<usize>> {
+pub(in crate::sql) fn split(sizes: &[u64], parts: usize) -> Vec<Range<usize>> {
     let total: u128 = sizes.iter().map(|&size| u128::from(size)).sum();
     let parts = parts.min(sizes.len()).max(1) as u128;
     let (mut runs, mut start, mut seen) = (Vec::new(), 0, 0_u128);

@@ -249,7 +249,10 @@ fn fault_34_little_address_space_is_an_error_and_no_abort() {
     place.archive(2, 2);
     let expected = place.succeed(&["measure", "in", "--format=json", "-q"]);
     let (mut refused, mut done) = (0, 0);
-    for mib in [160, 192, 224, 256, 320, 384, 448, 512, 768, 1024, 2048, 8192] {
+    // The system loads no program into less than its own bytes, which are more with a cluster.
+    let least = if cfg!(feature = "cluster") { 224 } else { 160 };
+    let all = [160, 192, 224, 256, 320, 384, 448, 512, 768, 1024, 2048, 8192];
+    for mib in all.into_iter().filter(|&mib| mib >= least) {
         let output = bounded(&place, mib << 10, &["measure", "in", "--format=json", "-q", "--threads=2"]);
         match output.status.code() {
             Some(0) => {

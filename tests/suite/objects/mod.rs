@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::faults::{Place, said};
+#[cfg(feature = "cluster")]
+pub(crate) use moto::Moto;
 
 /// A server on this machine.
 pub(crate) trait Server {

@@ -17,7 +17,7 @@ main(['-H', '127.0.0.1', '-p', sys.argv[1]])
 ";
 
 /// A server with one bucket, `bucket`.
-pub(super) struct Moto {
+pub(crate) struct Moto {
     process: Child,
     port: u16,
 }
@@ -25,7 +25,7 @@ pub(super) struct Moto {
 impl Moto {
     /// Starts a server. Without a Python that has moto, in `NCKIT_TEST_PYTHON`, it says so and the test is skipped; if
     /// `NCKIT_REQUIRE_MOTO` is 1 it fails.
-    pub(super) fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let Some(python) = std::env::var_os("NCKIT_TEST_PYTHON") else {
             assert!(
                 std::env::var_os("NCKIT_REQUIRE_MOTO").is_none_or(|value| value != "1"),
@@ -52,11 +52,11 @@ impl Moto {
         Some(moto)
     }
 
-    pub(super) fn put(&self, key: &str, bytes: &[u8]) {
+    pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
         assert_eq!(self.send("PUT", key, bytes).0, 200, "{key}");
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<Vec<u8>> {
+    pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
         let (status, bytes) = self.send("GET", key, b"");
         (status == 200).then_some(bytes)
     }
@@ -69,7 +69,7 @@ impl Moto {
     }
 
     /// Puts the files below a folder under a key.
-    pub(super) fn put_all(&self, key: &str, folder: &Path) {
+    pub(crate) fn put_all(&self, key: &str, folder: &Path) {
         for (name, path) in files(folder) {
             self.put(&format!("{key}/{name}"), &std::fs::read(path).unwrap());
         }

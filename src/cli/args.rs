@@ -426,7 +426,7 @@ pub(super) struct Merge {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Finish {
-    /// State files; several are merged first
+    /// State files; several are merged first. `?key=value&…` behind one picks groups
     #[arg(required = true, value_name = "STATE")]
     pub(super) states: Vec<PathBuf>,
     /// Count content twice that appears under two names

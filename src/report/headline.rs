@@ -51,8 +51,9 @@ impl Layout {
             let series = series(groups);
             if let Some((name, _)) = groups[0].key.last().filter(|_| !series.is_empty()) {
                 let keys = metric_keys(groups);
-                table.trends = series.iter().map(|series| trend(series, &keys)).collect();
-                let text = format!("▁█ least to greatest over {name}, on a logarithmic scale from a hundredfold on");
+                let columns: Vec<(&str, bool)> = keys.iter().map(|&key| (key, is_wide(&series, key))).collect();
+                table.trends = series.iter().map(|series| trend(series, &columns)).collect();
+                let text = format!("▁█ least to greatest over {name}; a column with a hundredfold has a logarithmic scale");
                 layout.notes.insert(0, Note { text, warning: false });
             }
             if groups.len() > MOST_GROUPS {
@@ -117,27 +118,38 @@ fn series(groups: &[GroupReport]) -> Vec<&[GroupReport]> {
     if numbers && all.len() <= MOST_SERIES { all } else { Vec::new() }
 }
 
-/// Pictures of the columns of metrics over a series.
-fn trend(series: &[GroupReport], keys: &[&str]) -> Trend {
-    let values = |key: &&str| bars(&series.iter().map(|group| group.value(key)).collect::<Vec<_>>());
+/// Whether the values of a column differ by a hundredfold within some series, so that all of them take a logarithmic scale.
+fn is_wide(series: &[&[GroupReport]], key: &str) -> bool {
+    let finite = |series: &[GroupReport]| {
+        let values = series.iter().filter_map(|group| group.value(key)).filter(|value| value.is_finite());
+        values.map(|value| (value, value)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    };
+    let ranges: Vec<(f64, f64)> = series.iter().filter_map(|series| finite(series)).collect();
+    ranges.iter().all(|range| range.0 > 0.0) && ranges.iter().any(|&(least, greatest)| greatest >= 100.0 * least)
+}
+
+/// Pictures of the columns of metrics over a series, on a linear or a logarithmic scale.
+fn trend(series: &[GroupReport], columns: &[(&str, bool)]) -> Trend {
+    let values = |&(key, is_logarithmic): &(&str, bool)| {
+        bars(&series.iter().map(|group| group.value(key)).collect::<Vec<_>>(), is_logarithmic)
+    };
     let shown = |group: &GroupReport| group.key.iter().map(|(_, value)| label(value)).collect::<Vec<_>>();
     let (mut cells, last) = (shown(&series[0]), shown(&series[series.len() - 1]));
     if let (Some(first), Some(last)) = (cells.last_mut(), last.last()) {
         *first = format!("{first}…{last}");
     }
-    Trend { keys: cells, body: keys.iter().map(values).collect() }
+    Trend { keys: cells, body: columns.iter().map(values).collect() }
 }
 
 /// Values as bars of at most [`BARS`] characters, the mean of as many neighbours as share one; a space where there is no
 /// value.
-fn bars(values: &[Option<f64>]) -> String {
+fn bars(values: &[Option<f64>], is_logarithmic: bool) -> String {
     const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let finite = || values.iter().flatten().copied().filter(|value| value.is_finite());
     let Some((least, greatest)) = finite().map(|value| (value, value)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     else {
         return String::new();
     };
-    let is_logarithmic = least > 0.0 && greatest >= 100.0 * least;
     let scaled = |value: f64| if is_logarithmic { value.ln() } else { value };
     let (low, high) = (scaled(least), scaled(greatest));
     let count = values.len().min(BARS);
@@ -178,16 +190,16 @@ mod tests {
 
     #[test]
     fn bars_rise_with_values() {
-        let of = |values: &[f64]| bars(&values.iter().map(|&value| Some(value)).collect::<Vec<_>>());
+        let scaled = |values: &[f64], log| bars(&values.iter().map(|&value| Some(value)).collect::<Vec<_>>(), log);
+        let of = |values: &[f64]| scaled(values, false);
         assert_eq!(of(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]), "▁▂▃▄▅▆▇█");
         assert_eq!(of(&[7.0, 0.0]), "█▁");
         assert_eq!(of(&[2.0, 2.0, 2.0]), "▁▁▁");
-        // Ratios of a hundred and more have a logarithmic scale.
-        assert_eq!(of(&[1.0, 10.0, 100.0]), "▁▅█");
-        assert_eq!(of(&[1.0, 10.0, 99.0]), "▁▁█");
+        assert_eq!(of(&[1.0, 10.0, 100.0]), "▁▁█");
+        assert_eq!(scaled(&[1.0, 10.0, 100.0], true), "▁▅█");
         // Neighbours share a bar.
         assert_eq!(of(&(0..80).map(f64::from).collect::<Vec<_>>()), "▁▂▃▄▅▆▇█");
-        assert_eq!(bars(&[Some(1.0), None, Some(f64::INFINITY), Some(2.0)]), "▁  █");
-        assert_eq!(bars(&[None]), "");
+        assert_eq!(bars(&[Some(1.0), None, Some(f64::INFINITY), Some(2.0)], false), "▁  █");
+        assert_eq!(bars(&[None], false), "");
     }
 }

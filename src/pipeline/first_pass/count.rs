@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::blocks::of_file;
+use super::blocks::{fixed_keys, of_file};
 use super::{Blocking, FirstPass, differ_in_length};
 use crate::archive::{Archive, DecodedChunk, Key, Policy, is_damage};
 use crate::batch::{Batch, Label};
@@ -260,10 +260,11 @@ fn count(
     let shifts = ShiftTables::default();
     let bits = first_pass.archive.significand_bits();
     let blocking = &first_pass.blocking;
+    let fixed = fixed_keys(&first_pass.request);
     let file_of = |unit: usize| match blocking {
         Blocking::Dealt(_) => {
             let file = first_pass.archive.units()[unit].file;
-            of_file(&first_pass.archive.files()[file].name, &first_pass.request.group_by)
+            of_file(&first_pass.archive.files()[file].name, &fixed)
         }
         Blocking::None | Blocking::Key(_) => 0,
     };

@@ -13,7 +13,7 @@ use crate::metrics::{Card, HEADLINE, card};
 use crate::report::comparison::{Change, Comparison, GroupPair, Verdict};
 use crate::report::drawn::axis;
 use crate::report::svg::{Horizontal, LinePlot, Series, markup};
-use crate::report::text::{NOTHING, grouped, significant, two_digits};
+use crate::report::text::{NOTHING, grouped, interval, significant};
 
 /// Pairs of groups that have tables of their own.
 const MOST_TABLES: usize = 40;
@@ -90,10 +90,10 @@ fn table(pair: &GroupPair) -> String {
         return paragraph(&["No metric has a value on either side.".to_owned()]);
     }
     let has_noise = changes.iter().any(|change| change.interval.is_some());
-    let noise = if has_noise { "<th>± 95 %</th>" } else { "" };
+    let noise = if has_noise { "<th>95 % interval</th>" } else { "" };
     let mut text = format!(
         "<div class=\"wide\">\n<table>\n<thead>\n<tr><th class=\"left\"></th><th>base</th><th>other</th><th>other − base</th>\
-         {noise}<th>ratio</th><th class=\"left\"></th></tr>\n</thead>\n<tbody>\n"
+         {noise}<th>ratio</th><th class=\"left\">verdict</th></tr>\n</thead>\n<tbody>\n"
     );
     let number = |value: Option<f64>| value.map_or_else(|| NOTHING.to_owned(), significant);
     for change in changes {
@@ -102,10 +102,8 @@ fn table(pair: &GroupPair) -> String {
             Verdict::Worse => " bad",
             _ => "",
         };
-        let verdict =
-            change.reason.as_ref().map_or(change.verdict.words().to_owned(), |reason| reason.replace('_', " "));
         let noise = match change.interval {
-            Some((low, high)) => format!("<td>{}</td>", two_digits((high - low) / 2.0)),
+            Some(ends) => format!("<td>{}</td>", interval(ends)),
             None if has_noise => format!("<td>{NOTHING}</td>"),
             None => String::new(),
         };
@@ -121,7 +119,7 @@ fn table(pair: &GroupPair) -> String {
             number(change.other),
             number(change.difference()),
             number(change.ratio()),
-            markup(&verdict)
+            markup(&change.told())
         );
     }
     text + "</tbody>\n</table>\n</div>\n"

@@ -193,7 +193,7 @@ impl<'a> SecondPass<'a> {
             neco: separate(&seen.eval, &seen.ood, self.spec.projection.map_or(0.0, |axes| axes.error)),
             mahalanobis: self.separated(&seen.mahalanobis[0]),
             relative_mahalanobis: self.separated(&seen.mahalanobis[1]),
-            lda: self.spec.mahalanobis.map(|_| seen.lda),
+            lda: self.spec.mahalanobis.map(|_| LdaDecisions { unseen: seen.unseen, ..seen.lda }),
             mahalanobis_directions_dropped: self.spec.mahalanobis.map_or(0, |metric| metric.directions_dropped),
         })
     }

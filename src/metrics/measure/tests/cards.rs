@@ -123,7 +123,7 @@ fn some_findings(dim: usize) -> Vec<(Option<SecondPassResult>, Option<Vec<f64>>)
         }),
         directional_degenerate_pairs: 1,
         hug_zero_rows: 3,
-        lda: Some(LdaDecisions { rows: 18, right: 17, unsure: 1 }),
+        lda: Some(LdaDecisions { rows: 18, right: 17, unsure: 1, unseen: 7 }),
         mahalanobis_directions_dropped: 1,
         ..golden.clone()
     };

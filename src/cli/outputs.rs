@@ -140,9 +140,8 @@ impl Outputs {
             (None, [file, ..]) => Err(Error::usage("there is no name of the figure that this file gets")
                 .with("file", file.display())
                 .help(format!("--plot KEY of a metric, map:KEY, or one of {}", names()))),
-            (Some(_), []) => {
-                Err(Error::usage("--plot has no effect without a file for the figure").help("add -o FILE.svg"))
-            }
+            (Some(_), []) => Err(Error::usage("--plot has no effect without a file for the figure")
+                .help("add -o FILE.svg: figures are SVG")),
             (Some(name), [_]) => Plot::parse(name).map(Some),
             (Some(_), [_, second, ..]) => Err(Error::usage("one figure goes to one file")
                 .with("file", second.display())

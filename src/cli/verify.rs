@@ -59,7 +59,10 @@ fn verdict(state: &StateFile, compared: Option<&Comparison>, deep: bool) -> Stri
     }
     let files = counted(compared.files as u64, "file", "s");
     let by = if deep {
-        format!("size, footer, and the features and labels of {}", counted(compared.row_groups as u64, "row group", "s"))
+        format!(
+            "size, footer, and the features and labels of {}",
+            counted(compared.row_groups as u64, "row group", "s")
+        )
     } else {
         "size and footer".to_owned()
     };

@@ -152,7 +152,8 @@ fn total_variances(statistics: &Statistics) -> Vec<f64> {
     let mut variances: Vec<f64> =
         statistics.scatter.iter().flat_map(|scatter| (0..dim).map(|j| scatter[j * dim + j] / rows)).collect();
     variances.resize(dim, 0.0);
-    let mean: Vec<f64> = statistics.mean_of_rows().iter().zip(&statistics.origin).map(|(mean, origin)| mean - origin).collect();
+    let mean: Vec<f64> =
+        statistics.mean_of_rows().iter().zip(&statistics.origin).map(|(mean, origin)| mean - origin).collect();
     for (class, &count) in statistics.counts.iter().enumerate() {
         for (j, (variance, offset)) in variances.iter_mut().zip(statistics.offset(class)).enumerate() {
             *variance += count as f64 / rows * (offset - mean[j]).powi(2);
@@ -213,17 +214,17 @@ mod tests {
         let wave = |row: usize, j: usize| (((row * 7 + j * 3) % 11) as f64 - 5.0) / 5.0;
         let codes: Vec<u32> = (0..40).map(|row| row % 2).collect();
         let rows = |first: &dyn Fn(usize) -> f64| -> Vec<f64> {
-            let row = |row: usize| [first(row), wave(row, 1) + 3.0 * (row % 2) as f64, wave(row, 2)];
+            let row = |row: usize| [first(row), wave(row, 1) + 3.0 * (row % 2) as f64, wave(row, 2), 1.0];
             (0..40).flat_map(row).collect()
         };
-        let reason = |first: &dyn Fn(usize) -> f64| logme_of(&statistics(3, &rows(first), &codes)).reason;
+        let reason = |first: &dyn Fn(usize) -> f64| logme_of(&statistics(4, &rows(first), &codes)).reason;
         assert_eq!(reason(&|row| wave(row, 0)), None);
         assert_eq!(reason(&|row| 1e3 + wave(row, 0)), None);
         for large in [1e8, 1e9] {
             assert_eq!(reason(&|row| large + wave(row, 0)), Some("no_fixed_point"), "{large:e}");
             assert_eq!(reason(&|row| large * wave(row, 0)), Some("no_fixed_point"), "{large:e}");
         }
-        // What is no dimension hides nothing.
+        // A dimension without variance is not hidden.
         assert_eq!(reason(&|_| 0.0), None);
     }
 

@@ -1,8 +1,7 @@
 //! The first look at a report: one table that fits a screen.
 
-use super::layout::{Layout, label};
-use super::notes::Note;
-use super::records::metric_keys;
+use super::layout::{Layout, label, valued_keys};
+use super::notes::{Note, notes};
 use super::text::counted;
 use super::text_table::{TextTable, Trend};
 use super::{GroupReport, Report};
@@ -36,8 +35,16 @@ impl Layout {
             let is_given = |key: &str| missing.iter().all(|(_, keys)| !keys.contains(&key));
             group.measurements.metrics.retain(|metric| is_given(metric.key));
         }
+        let groups = report.groups.clone();
+        // The trends show the others.
+        let ends = if groups.len() > MOST_GROUPS { last_of_lines(&groups) } else { None };
+        if let Some(ends) = &ends {
+            report.groups.clone_from(ends);
+        }
         let mut layout = Self::of(&report);
-        let groups = &report.groups;
+        // What is remarkable is so of all groups.
+        layout.notes = notes(&Report { groups: groups.clone(), ..report.clone() });
+        let groups = groups.as_slice();
         if let (Some(table), true) = (layout.tables.first_mut(), groups.len() > 1) {
             table.close = true;
             if groups.iter().all(|group| group.rows == groups[0].rows) {
@@ -50,16 +57,27 @@ impl Layout {
             }
             let series = series(groups);
             if let Some((name, _)) = groups[0].key.last().filter(|_| !series.is_empty()) {
-                let keys = metric_keys(groups);
+                let keys = valued_keys(&report.groups);
                 let columns: Vec<(&str, bool)> = keys.iter().map(|&key| (key, is_wide(&series, key))).collect();
                 table.trends = series.iter().map(|series| trend(series, &columns)).collect();
-                let text = format!("▁█ least to greatest over {name}; a column with a hundredfold has a logarithmic scale");
+                let text =
+                    format!("▁█ least to greatest over {name}; a column with a hundredfold has a logarithmic scale");
                 layout.notes.insert(0, Note { text, warning: false });
             }
-            if groups.len() > MOST_GROUPS {
-                table.elide();
-                let more = counted((groups.len() - 2 * EDGE) as u64, "group", "groups");
-                let text = format!("… {more} more: -o FILE or --metrics all shows them");
+            let hidden = match &ends {
+                Some(ends) => {
+                    let name = groups[0].key.last().map_or("", |(name, _)| name.as_str());
+                    Some((groups.len() - ends.len(), format!("of each line the last {name} is shown, ")))
+                }
+                None if groups.len() > MOST_GROUPS => {
+                    table.elide();
+                    Some((groups.len() - 2 * EDGE, "… ".to_owned()))
+                }
+                None => None,
+            };
+            if let Some((hidden, how)) = hidden {
+                let more = counted(hidden as u64, "group", "groups");
+                let text = format!("{how}{more} more: -o FILE or --metrics all shows them");
                 layout.notes.insert(0, Note { text, warning: false });
             }
         }
@@ -108,14 +126,28 @@ fn broken(head: &str) -> String {
     lines.join("\n")
 }
 
-/// Runs of groups that differ in their last key alone, which is a number; none if there are too many, or too short ones.
+/// Runs of groups that differ in their last key alone; none if that is no number.
+fn lines(groups: &[GroupReport]) -> Vec<&[GroupReport]> {
+    let is_number = |group: &GroupReport| matches!(group.key.last(), Some((_, Label::Int(_))));
+    if !groups.iter().all(is_number) {
+        return Vec::new();
+    }
+    let others = |group: &GroupReport| group.key[..group.key.len() - 1].to_vec();
+    groups.chunk_by(|a, b| others(a) == others(b)).collect()
+}
+
+/// The last group of each line, if there are fewer lines than groups and not too many.
+fn last_of_lines(groups: &[GroupReport]) -> Option<Vec<GroupReport>> {
+    let lines = lines(groups);
+    let is_fewer = !lines.is_empty() && lines.len() < groups.len() && lines.len() <= MOST_GROUPS;
+    is_fewer.then(|| lines.iter().filter_map(|line| line.last()).cloned().collect())
+}
+
+/// The lines that have a trend; none if there are too many, or too short ones.
 fn series(groups: &[GroupReport]) -> Vec<&[GroupReport]> {
-    let parts = |group: &GroupReport| group.key.split_last().map(|(last, others)| (last.1.clone(), others.to_vec()));
-    let of = |group: &GroupReport| parts(group).map(|(_, others)| others);
-    let mut all: Vec<&[GroupReport]> = groups.chunk_by(|a, b| of(a) == of(b)).collect();
+    let mut all = lines(groups);
     all.retain(|series| series.len() >= LEAST_POINTS);
-    let numbers = groups.iter().all(|group| matches!(parts(group), Some((Label::Int(_), _))));
-    if numbers && all.len() <= MOST_SERIES { all } else { Vec::new() }
+    if all.len() <= MOST_SERIES { all } else { Vec::new() }
 }
 
 /// Whether the values of a column differ by a hundredfold within some series, so that all of them take a logarithmic scale.

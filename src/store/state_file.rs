@@ -113,10 +113,11 @@ impl StateFile {
                 return Err(Error::usage("the groups have no such key")
                     .with("key", escaped(name))
                     .with("keys", if names.is_empty() { "none".to_owned() } else { escaped(&names.join(", ")) })
-                    .help("what comes behind `?` picks groups by a key of --group-by, as it was when rows were counted"));
+                    .help(
+                        "what comes behind `?` picks groups by a key of --group-by, as it was when rows were counted",
+                    ));
             };
-            let is_asked =
-                |value: &Label| filters.iter().any(|(other, asked)| other == name && value.is_typed(asked));
+            let is_asked = |value: &Label| filters.iter().any(|(other, asked)| other == name && value.is_typed(asked));
             self.groups.retain(|key, _| key.get(at).is_some_and(is_asked));
         }
         if self.groups.is_empty() && !filters.is_empty() {

@@ -82,8 +82,10 @@ fn refuse_without_effect(args: &Compare) -> Result<()> {
         ("--per-class", args.per_class.is_some()),
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
-        Some((flag, _)) => Err(Error::usage(format!("{flag} has no effect: all sides are numbers that were measured before"))
-            .help("give states or archives, or measure again with the flag; 'FILE.json?key=value' picks groups")),
+        Some((flag, _)) => {
+            Err(Error::usage(format!("{flag} has no effect: all sides are numbers that were measured before"))
+                .help("give states or archives, or measure again with the flag; 'FILE.json?key=value' picks groups"))
+        }
         None => Ok(()),
     }
 }

@@ -86,7 +86,7 @@ pub(in crate::pipeline) fn differ_in_length(expected: usize, found: usize) -> Er
     Error::data("the rows of a group differ in length")
         .with("expected", expected)
         .with("found", found)
-        .help("add the key that tells them apart to --group-by, or leave some out with --where")
+        .help("add the key that tells them apart to --group-by, or leave some out: --where, and behind the path of further rows ?key=value")
 }
 
 /// Units whose labels are looked at together.

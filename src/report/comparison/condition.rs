@@ -133,7 +133,9 @@ impl Condition {
         let alone = known.iter().filter(|change| way.is(change.verdict)).count();
         (self.key.is_none() && alone > 0).then(|| {
             let numbers = known.len();
-            format!("{self}: {alone} of {numbers} numbers alone, at 95 %; none if the 5 % are shared among all {numbers}")
+            format!(
+                "{self}: {alone} of {numbers} numbers alone, at 95 %; none if the 5 % are shared among all {numbers}"
+            )
         })
     }
 

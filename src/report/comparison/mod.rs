@@ -90,10 +90,22 @@ impl Comparison {
         self.pairs.iter().flat_map(|pair| pair.changes.iter().map(move |change| (pair, change)))
     }
 
+    /// The names of the base and of the others, without the beginning that all of them share, as far as that ends a part of
+    /// a path or of what picks groups.
+    pub(in crate::report) fn short_names(&self) -> Vec<String> {
+        let names: Vec<&str> = std::iter::once(&self.base).chain(&self.others).map(String::as_str).collect();
+        let is_shared = |&(at, c): &(usize, char)| names.iter().all(|name| name[at..].starts_with(c));
+        let shared = names[0].char_indices().take_while(is_shared);
+        let ends = shared.filter(|(_, c)| matches!(c, '/' | '?' | '&')).map(|(at, _)| at + 1);
+        let start = ends.last().unwrap_or(0);
+        let is_short = names.iter().all(|name| name.len() > start);
+        names.iter().map(|name| name[if is_short { start } else { 0 }..].to_owned()).collect()
+    }
+
     /// A pair for people: the name of its second side, and its keys.
     pub(in crate::report) fn pair_name(&self, pair: &GroupPair) -> String {
         let keys = pair.key.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(&value.to_string())));
-        let of = (self.others.len() > 1).then(|| self.others[pair.other].clone());
+        let of = (self.others.len() > 1).then(|| self.short_names()[pair.other + 1].clone());
         of.into_iter().chain(keys).collect::<Vec<_>>().join(" · ")
     }
 
@@ -115,7 +127,8 @@ impl Comparison {
         let (mine, theirs) = (place(base, "base"), place(other, "other"));
         // Records a line hold numbers alone.
         for (side, place) in [(base, &mine), (other, &theirs)] {
-            let remark = format!("under which conventions {place} was measured is not known: records a line do not say it");
+            let remark =
+                format!("under which conventions {place} was measured is not known: records a line do not say it");
             if side.options.is_empty() && !self.remarks.contains(&remark) {
                 self.remarks.push(remark);
             }

@@ -100,7 +100,8 @@ impl Comparison {
             let reason = reason.rsplit(": ").next().unwrap_or(reason).replace('_', " ");
             notes.push((false, format!("— {reason}: {}", keys.into_iter().collect::<Vec<_>>().join(", "))));
         }
-        let known: Vec<&Change> = self.changes().map(|(_, change)| change).filter(|change| change.p.is_some()).collect();
+        let known: Vec<&Change> =
+            self.changes().map(|(_, change)| change).filter(|change| change.p.is_some()).collect();
         if self.changes().any(|(_, change)| change.verdict.is_difference()) {
             let noise = if known.is_empty() {
                 "; noise is not known: --error-bars jackknife"
@@ -150,11 +151,15 @@ impl Comparison {
             numbers("other", &|change| change.other),
             numbers("other − base", &Change::difference),
         ];
-        if changes.iter().any(|change| change.interval.is_some()) {
+        let has_noise = changes.iter().any(|change| change.interval.is_some());
+        if has_noise {
             let cells = changes.iter().map(|change| change.interval.map_or_else(String::new, interval)).collect();
             body.push(TextColumn { cells, ..numbers("95 % interval", &|change| change.se) });
         }
-        body.push(numbers("ratio", &Change::ratio));
+        // With intervals the table is wide enough.
+        if !has_noise {
+            body.push(numbers("ratio", &Change::ratio));
+        }
         let families: Vec<_> = changes.iter().map(|change| card(change.key).map(|card| card.family)).collect();
         TextTable {
             title: Some(self.title(pair)),

@@ -9,7 +9,7 @@ use super::page::{Page, facts_list};
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::Result;
-use crate::metrics::{Card, HEADLINE, card};
+use crate::metrics::{Card, Direction, HEADLINE, card};
 use crate::report::comparison::{Change, Comparison, GroupPair, Verdict};
 use crate::report::drawn::axis;
 use crate::report::svg::{Horizontal, LinePlot, Series, markup};
@@ -24,7 +24,9 @@ const MOST_TABLES: usize = 40;
 ///
 /// Those of its records.
 pub(in crate::report) fn comparison(comparison: &Comparison) -> Result<String> {
-    let mut page = Page::begin("Two runs compared");
+    let sides = comparison.others.len() + 1;
+    let mut page =
+        Page::begin(&if sides == 2 { "Two runs compared".to_owned() } else { format!("{sides} runs compared") });
     page.push(&facts(comparison));
     if !comparison.failures.is_empty() {
         page.section("Conditions that hold");
@@ -179,6 +181,7 @@ fn over_groups(comparison: &Comparison) -> Option<String> {
 
 fn lines(comparison: &Comparison, card: &Card, (at, name): (usize, &str)) -> Option<Figure> {
     let mut series: Vec<Series> = Vec::new();
+    let names = comparison.short_names();
     let mut add = |name: String, step: f64, value: Option<f64>| match series.iter_mut().find(|known| known.name == name)
     {
         Some(known) => known.points.push((step, value)),
@@ -195,15 +198,19 @@ fn lines(comparison: &Comparison, card: &Card, (at, name): (usize, &str)) -> Opt
         let parts: Vec<String> = others.map(|(_, (name, value))| format!("{name} {value} · ")).collect();
         let of = parts.concat();
         if pair.other == 0 {
-            add(escaped(&format!("{of}base")), step, change.base);
+            add(escaped(&format!("{of}{}", names[0])), step, change.base);
         }
-        let which = if comparison.others.len() > 1 { &comparison.others[pair.other] } else { "other" };
-        add(escaped(&format!("{of}{which}")), step, change.other);
+        add(escaped(&format!("{of}{}", names[pair.other + 1])), step, change.other);
     }
     for series in &mut series {
         series.points.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
     let plot =
         LinePlot { title: card.key.to_owned(), horizontal: Horizontal::Steps(escaped(name)), series, floor: None };
-    Some(Figure { svg: plot.draw()?, caption: card.summary.to_owned() })
+    let reading = match card.direction {
+        Direction::Lower => "; lower is more collapsed",
+        Direction::Higher => "; higher is more collapsed",
+        Direction::None => "",
+    };
+    Some(Figure { svg: plot.draw()?, caption: format!("{}{reading}", card.summary) })
 }

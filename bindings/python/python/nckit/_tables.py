@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nckit._errors import DataError, MissingError, UsageError
+from nckit._errors import DataError, PackageError, UsageError
 
 #: Names of columns, as `nckit measure` knows them.
 _FEATURES = ("feature", "features", "embedding", "embeddings", "emb", "vector", "hidden_state", "hidden_states")
@@ -24,7 +24,7 @@ def batches(table: Any, features: str | None, labels: str | None) -> Iterator[tu
     try:
         import pyarrow as pa
     except ImportError as error:
-        raise MissingError("tables need the package pyarrow: pip install pyarrow") from error
+        raise PackageError("tables need the package pyarrow: pip install pyarrow") from error
     reader = pa.RecordBatchReader.from_stream(table)
     vector = _chosen(reader.schema, features, _FEATURES, "features", _is_vector)
     label = _chosen(reader.schema, labels, _LABELS, "labels", lambda _: True)

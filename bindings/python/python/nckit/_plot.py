@@ -153,7 +153,8 @@ def _draw(
     if seen and min(seen) > 0 and max(seen) >= _SPAN * min(seen):
         ax.set_yscale("log")
     floor = floors.pop() if len(floors) == 1 else None
-    if _number(floor) and min(seen) <= 2 * floor + 0.1 * max(seen) and (ax.get_yscale() == "linear" or floor > 0):
+    floor = floor if _number(floor) else None
+    if floor is not None and min(seen) <= 2 * floor + 0.1 * max(seen) and (ax.get_yscale() == "linear" or floor > 0):
         ax.axhline(floor, color="grey", linewidth=0.8, linestyle="--", zorder=0)
     _label(ax, card, axis, sorted({where for groups in lines.values() for where, _ in groups}) if axis else [])
     if axis is None:

@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use half::f16;
-use nckit::Collapse;
 use nckit::batch::{Features, Label};
-use nckit::cli::library::guarded;
+use nckit::cli::library::{guarded, pooled};
 use nckit::error::{Error, Result};
 use nckit::metrics::Selection;
-use nckit::pipeline::{Rounding, Task};
-use nckit::state::Statistics;
-use nckit::store::StateFile;
+use nckit::pipeline::{ErrorBars, Resources, Rounding, Task};
+use nckit::state::{Merge, State as Sums, Statistics};
+use nckit::store::{Dealing, StateFile};
+use nckit::{Collapse, RowsInMemory};
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -26,11 +26,8 @@ use crate::jobs::report_of;
 use crate::report::Report;
 use crate::rows::{FeatureArray, Head, LabelArray, Labels};
 
-/// Values that are rounded before signals are looked at again: the most that a chunk holds.
+/// Values that each thread rounds before signals are looked at again: the most that a chunk holds.
 const PIECE: usize = 1 << 22;
-
-/// A metric that needs class sums alone.
-const WITHOUT_SCATTER: &str = "nc2_norm_mean";
 
 /// Rows in memory, and states that were merged with them.
 #[pyclass(frozen, module = "nckit._nckit")]
@@ -52,8 +49,7 @@ struct State {
 #[derive(Clone)]
 struct Settings {
     dim: Option<usize>,
-    selection: Selection,
-    rounding: Rounding,
+    how: RowsInMemory,
 }
 
 /// The rows that were added here, in the type of the first of them.
@@ -113,7 +109,6 @@ impl State {
     fn of_file(file: StateFile) -> Result<Self> {
         file.refuse_unfinished("the state")?;
         let dim = dim_of(&file)?;
-        let words = if file.provenance.scatter { Vec::new() } else { vec![WITHOUT_SCATTER.to_owned()] };
         let only = |exponents: &BTreeSet<Option<i16>>| match exponents.len() {
             1 => exponents.first().copied().flatten(),
             _ => None,
@@ -123,7 +118,15 @@ impl State {
             extra_bits: file.provenance.extra_bits.last().copied().unwrap_or(0),
         };
         let has_rows = file.ledger.units() > 0;
-        let settings = Settings { dim, selection: Selection::parse(&words)?, rounding };
+        let of_dealing = |Dealing { blocks, key }: &Dealing| ErrorBars { blocks: Some(*blocks), block_by: key.clone() };
+        let how = RowsInMemory {
+            rounding,
+            scatter: file.provenance.scatter,
+            normalize: file.provenance.normalize,
+            error_bars: file.provenance.blocks.as_ref().map(of_dealing),
+            ..RowsInMemory::default()
+        };
+        let settings = Settings { dim, how };
         Ok(Self::new(settings, has_rows.then_some(file)))
     }
 
@@ -141,11 +144,11 @@ impl State {
     /// All rows as a state file.
     fn file(&mut self) -> Result<StateFile> {
         self.check()?;
-        let Settings { dim, selection, rounding } = &self.settings;
+        let Settings { dim, how } = &self.settings;
         let own = of_rows!(&mut self.rows, None, rows => (rows.rows() > 0).then(|| rows.state()).transpose()?);
         match (&self.merged, own) {
             (None, Some(own)) => Ok(own),
-            (None, None) => Collapse::<f32>::with(dim.unwrap_or(1), selection, *rounding).state(),
+            (None, None) => Collapse::<f32>::counting(dim.unwrap_or(1), how.clone())?.state(),
             (Some(merged), None) => Ok(merged.clone()),
             (Some(merged), Some(mut own)) => {
                 if !merged.provenance.group_by.is_empty() {
@@ -201,7 +204,13 @@ impl State {
         Ok(())
     }
 
-    fn update(&mut self, features: Features<'_>, shape: [usize; 2], labels: Labels<'_>) -> Result<(), Stop> {
+    fn update(
+        &mut self,
+        features: Features<'_>,
+        shape: [usize; 2],
+        labels: Labels<'_>,
+        blocks: Option<&[Label]>,
+    ) -> Result<(), Stop> {
         self.check()?;
         let [rows, dim] = shape;
         if labels.len() != rows {
@@ -216,6 +225,27 @@ impl State {
                 .with("found", dim)
                 .into());
         }
+        let key = self.settings.how.error_bars.as_ref().and_then(|bars| bars.block_by.as_ref());
+        match (key, blocks) {
+            (Some(key), None) => {
+                return Err(Error::usage("rows come without the values of the key that makes blocks")
+                    .with("key", key)
+                    .help("update(features, labels, blocks), with one value of the key a row")
+                    .into());
+            }
+            (None, Some(_)) => {
+                return Err(Error::usage("no key makes blocks of these rows")
+                    .help("State(error_bars=\"jackknife:32\", block_by=\"NAME\"), or no blocks")
+                    .into());
+            }
+            _ => {}
+        }
+        if let Some(blocks) = blocks.filter(|blocks| blocks.len() != rows) {
+            return Err(Error::data("there is not one block a row")
+                .with("rows", rows)
+                .with("blocks", blocks.len())
+                .into());
+        }
         if rows == 0 {
             return Ok(());
         }
@@ -223,24 +253,19 @@ impl State {
             return Err(Error::data("the rows have no dimensions").with("rows", rows).into());
         }
         check_all(features, dim, labels)?;
-        let Settings { selection, rounding, .. } = &self.settings;
+        let how = self.settings.how.clone();
         match (&self.rows, features) {
-            (Own::None, Features::F16(_)) => {
-                self.rows = Own::Half(Box::new(Collapse::with(dim, selection, *rounding)));
-            }
-            (Own::None, Features::F32(_)) => {
-                self.rows = Own::Single(Box::new(Collapse::with(dim, selection, *rounding)));
-            }
-            (Own::None, Features::F64(_)) => {
-                self.rows = Own::Double(Box::new(Collapse::with(dim, selection, *rounding)));
-            }
+            (Own::None, Features::F16(_)) => self.rows = Own::Half(Box::new(Collapse::counting(dim, how)?)),
+            (Own::None, Features::F32(_)) => self.rows = Own::Single(Box::new(Collapse::counting(dim, how)?)),
+            (Own::None, Features::F64(_)) => self.rows = Own::Double(Box::new(Collapse::counting(dim, how)?)),
             _ => {}
         }
+        let new = New { labels, blocks, piece: (PIECE * self.settings.how.threads / dim).max(1) };
         let holds = self.rows.type_name();
         match (&mut self.rows, features) {
-            (Own::Half(own), Features::F16(values)) => add(own, values, labels, &mut self.broken),
-            (Own::Single(own), Features::F32(values)) => add(own, values, labels, &mut self.broken),
-            (Own::Double(own), Features::F64(values)) => add(own, values, labels, &mut self.broken),
+            (Own::Half(own), Features::F16(values)) => add(own, values, &new, &mut self.broken),
+            (Own::Single(own), Features::F32(values)) => add(own, values, &new, &mut self.broken),
+            (Own::Double(own), Features::F64(values)) => add(own, values, &new, &mut self.broken),
             (_, features) => {
                 let found = match features {
                     Features::F16(_) => "float16",
@@ -301,13 +326,25 @@ fn check_all(features: Features<'_>, dim: usize, labels: Labels<'_>) -> Result<(
     }
 }
 
+/// What comes with the values of new rows.
+struct New<'a> {
+    labels: Labels<'a>,
+    blocks: Option<&'a [Label]>,
+    /// How many rows are added before signals are looked at.
+    piece: usize,
+}
+
 /// Adds rows, piece by piece, and looks for signals between the pieces.
-fn add<T: Copy>(own: &mut Collapse<T>, values: &[T], labels: Labels<'_>, broken: &mut bool) -> Result<(), Stop>
+fn add<T: Copy + Send + Sync>(
+    own: &mut Collapse<T>,
+    values: &[T],
+    &New { labels, blocks, piece: rows }: &New<'_>,
+    broken: &mut bool,
+) -> Result<(), Stop>
 where
     for<'a> Features<'a>: From<&'a [T]>,
 {
     let dim = own.dim();
-    let rows = (PIECE / dim).max(1);
     for (number, values) in values.chunks(rows * dim).enumerate() {
         if number > 0 {
             Python::attach(|py| py.check_signals()).map_err(Stop::Signal)?;
@@ -316,17 +353,33 @@ where
         let before = own.rows();
         // A panic would leave half of a piece behind.
         *broken = true;
+        let blocks = blocks.map(|blocks| &blocks[here.clone()]);
         let added = match labels {
-            Labels::Int(labels) => own.update(values, &labels[here]),
-            Labels::Unsigned(labels) => own.update(values, &labels[here]),
-            Labels::Bool(labels) => own.update(values, &labels[here]),
-            Labels::Text(labels) => own.update(values, &labels[here]),
+            Labels::Int(labels) => add_piece(own, values, &labels[here], blocks),
+            Labels::Unsigned(labels) => add_piece(own, values, &labels[here], blocks),
+            Labels::Bool(labels) => add_piece(own, values, &labels[here], blocks),
+            Labels::Text(labels) => add_piece(own, values, &labels[here], blocks),
         };
         // A batch that is refused adds no row; one that fails later leaves the state unspecified.
         *broken = added.is_err() && own.rows() != before;
         added?;
     }
     Ok(())
+}
+
+fn add_piece<T: Copy + Send + Sync, L: Clone + Into<Label>>(
+    own: &mut Collapse<T>,
+    values: &[T],
+    labels: &[L],
+    blocks: Option<&[Label]>,
+) -> Result<()>
+where
+    for<'a> Features<'a>: From<&'a [T]>,
+{
+    match blocks {
+        Some(blocks) => own.update_in_blocks(values, labels, blocks),
+        None => own.update(values, labels),
+    }
 }
 
 impl Rows {
@@ -349,6 +402,15 @@ impl Rows {
         Ok(guard)
     }
 
+    /// Works on the state without Python's lock, in a pool of threads: for what adds, merges or encodes states.
+    fn with_pool<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut State) -> Result<T> + Send) -> PyResult<T> {
+        let worked = py.detach(|| {
+            let threads = guarded(|| Ok(self.lock()?.settings.how.threads))?;
+            pooled(threads, || work(&mut *self.lock()?))
+        });
+        worked.map_err(|error| exception(py, &error))
+    }
+
     /// Works on the state without Python's lock.
     fn with<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut State) -> Result<T> + Send) -> PyResult<T> {
         let worked = py.detach(|| guarded(|| work(&mut *self.lock()?)));
@@ -360,13 +422,18 @@ impl Rows {
 impl Rows {
     /// No rows, of `dim` values or of as many as the first ones have, for these metrics.
     #[new]
-    #[pyo3(signature = (dim=None, metrics=Vec::new(), grid=None, extra_bits=0))]
+    #[pyo3(signature = (dim=None, metrics=Vec::new(), grid=None, extra_bits=0, normalize=false, error_bars=None, block_by=None, threads=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python gives them by name")]
     fn new(
         py: Python<'_>,
         dim: Option<usize>,
         metrics: Vec<String>,
         grid: Option<i16>,
         extra_bits: u32,
+        normalize: bool,
+        error_bars: Option<&str>,
+        block_by: Option<String>,
+        threads: Option<usize>,
     ) -> PyResult<Self> {
         let made = || {
             if dim == Some(0) {
@@ -378,8 +445,24 @@ impl Rows {
             if extra_bits > 20 || (extra_bits > 0 && grid.is_some()) {
                 return Err(Error::usage("extra_bits is 0 to 20, and does not go with grid"));
             }
-            let rounding = Rounding { exponent: grid, extra_bits };
-            Ok(State::new(Settings { dim, selection: Selection::parse(&metrics)?, rounding }, None))
+            if threads == Some(0) {
+                return Err(Error::usage("threads is at least 1"));
+            }
+            if block_by.is_some() && error_bars.is_none() {
+                return Err(Error::usage("block_by says what blocks are made of, and error_bars that there are some")
+                    .help("error_bars=\"jackknife:32\""));
+            }
+            let with_key = |bars| ErrorBars { block_by, ..bars };
+            let how = RowsInMemory {
+                rounding: Rounding { exponent: grid, extra_bits },
+                scatter: Task::needs_scatter(&Selection::parse(&metrics)?),
+                normalize,
+                error_bars: error_bars.map(ErrorBars::parse).transpose()?.map(with_key),
+                threads: Resources::new(threads, None).threads,
+            };
+            // What cannot be counted is said before the first row comes.
+            Collapse::<f32>::counting(1, how.clone())?;
+            Ok(State::new(Settings { dim, how }, None))
         };
         made().map(Self::of).map_err(|error| exception(py, &error))
     }
@@ -401,13 +484,13 @@ impl Rows {
 
     /// The bytes of the file that `save` writes.
     fn encode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = self.with(py, |state| state.file()?.encode())?;
+        let bytes = self.with_pool(py, |state| state.file()?.encode())?;
         Ok(PyBytes::new(py, &bytes))
     }
 
     #[pyo3(signature = (path, overwrite=false))]
     fn save(&self, py: Python<'_>, path: PathBuf, overwrite: bool) -> PyResult<()> {
-        self.with(py, |state| {
+        self.with_pool(py, |state| {
             if !overwrite && StateFile::size_at(&path)?.is_some() {
                 return Err(Error::output("the state file already exists")
                     .with("file", path.display())
@@ -425,11 +508,19 @@ impl Rows {
         })
     }
 
-    fn update(&self, py: Python<'_>, features: FeatureArray<'_>, labels: LabelArray<'_>) -> PyResult<()> {
+    #[pyo3(signature = (features, labels, blocks=None))]
+    fn update(
+        &self,
+        py: Python<'_>,
+        features: FeatureArray<'_>,
+        labels: LabelArray<'_>,
+        blocks: Option<LabelArray<'_>>,
+    ) -> PyResult<()> {
+        let blocks = blocks.map(|blocks| blocks.values());
         let (shape, features, labels) = (features.shape(), features.features(), labels.labels());
         let updated = py.detach(|| {
             let mut stopped = None;
-            let worked = guarded(|| match self.lock()?.update(features, shape, labels) {
+            let worked = guarded(|| match self.lock()?.update(features, shape, labels, blocks.as_deref()) {
                 Ok(()) => Ok(()),
                 Err(Stop::Error(error)) => Err(error),
                 Err(Stop::Signal(signal)) => {
@@ -446,19 +537,19 @@ impl Rows {
     }
 
     fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
-        let other = other.with(py, State::file)?;
-        self.with(py, |state| state.merge(other))
+        let other = other.with_pool(py, State::file)?;
+        self.with_pool(py, |state| state.merge(other))
     }
 
     fn subtract(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
-        let other = other.with(py, State::file)?;
-        self.with(py, |state| state.subtract(&other))
+        let other = other.with_pool(py, State::file)?;
+        self.with_pool(py, |state| state.subtract(&other))
     }
 
     /// Whether both hold the same sums, whatever batches they came in.
     fn same(&self, py: Python<'_>, other: &Self) -> PyResult<bool> {
-        let other = other.with(py, State::file)?;
-        let own = self.with(py, State::file)?;
+        let other = other.with_pool(py, State::file)?;
+        let own = self.with_pool(py, State::file)?;
         Ok(py.detach(|| own.groups == other.groups))
     }
 
@@ -474,7 +565,7 @@ impl Rows {
 
     /// The labels of all classes with rows, ascending.
     fn labels<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let labels = self.with(py, |state| {
+        let labels = self.with_pool(py, |state| {
             let file = state.file()?;
             let mut labels = BTreeSet::new();
             for group in file.groups.values() {
@@ -488,15 +579,18 @@ impl Rows {
 
     /// Counts, means, variances and, where it is kept, the pooled scatter, as arrays.
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let statistics = self.with(py, |state| {
+        let statistics = self.with_pool(py, |state| {
             let file = state.file()?;
-            if file.groups.len() > 1 {
+            if !file.provenance.group_by.is_empty() && file.groups.len() > 1 {
                 return Err(Error::usage("the state has several groups").with("groups", file.groups.len()));
             }
-            let group = file.groups.values().next();
-            group.map(|group| group.decode(file.provenance.scatter)?.state.statistics()).transpose()
+            let scatter = file.provenance.scatter;
+            let mut all = Sums::new(scatter);
+            for group in file.groups.values() {
+                all.merge(&group.decode(scatter)?.state)?;
+            }
+            if all.rows() == 0 { Ok(Statistics::default()) } else { all.statistics() }
         })?;
-        let statistics = statistics.unwrap_or_default();
         let means = (0..statistics.classes()).flat_map(|class| statistics.mean(class)).collect();
         let Statistics { dim, labels, counts, variances, scatter, .. } = statistics;
         let made = PyDict::new(py);
@@ -519,14 +613,23 @@ impl Rows {
         head: Option<Head<'_>>,
         per_class: bool,
     ) -> PyResult<Report> {
-        let states = self.with(py, State::file)?;
+        let states = self.with_pool(py, State::file)?;
         report_of(py, words, Some(states), head.as_ref().map(Head::source), per_class)
     }
 
     /// Whether a scatter matrix is kept.
     #[getter]
     fn scatter(&self, py: Python<'_>) -> PyResult<bool> {
-        self.with(py, |state| Ok(Task::needs_scatter(&state.settings.selection)))
+        self.with(py, |state| Ok(state.settings.how.scatter))
+    }
+
+    /// How many blocks it keeps for error bars, and the key that makes them.
+    #[getter]
+    fn blocks(&self, py: Python<'_>) -> PyResult<Option<(u32, Option<String>)>> {
+        self.with(py, |state| {
+            let bars = state.settings.how.error_bars.as_ref();
+            Ok(bars.map(|bars| (bars.blocks.unwrap_or(ErrorBars::BLOCKS), bars.block_by.clone())))
+        })
     }
 }
 

@@ -4,7 +4,7 @@ mod workers;
 
 use std::collections::BTreeSet;
 
-use self::workers::{NAME, Workers};
+use self::workers::{NAME, Workers, in_pool};
 use super::first_pass::{Blocking, dealt_block};
 use super::gathered::Gathered;
 use super::task::blocking;
@@ -172,21 +172,24 @@ where
     /// Those of [`Accumulate::update`](crate::state::Accumulate::update) for the rows that do not fill a chunk yet.
     pub fn state(&mut self) -> Result<StateFile> {
         let provenance = self.provenance();
-        let rest = self.rows.rest();
-        let significand_bits = significand_bits(rest.values.into());
-        let (states, digest) = self.workers.states(&rest)?;
-        let (mut ledger, mut groups) = (Ledger::default(), Groups::new());
-        let rows = self.rows.count();
+        let Self { rows, workers } = self;
+        let (rest, rows) = (rows.rest(), rows.count());
+        let (digest, groups) = in_pool(workers.threads, || {
+            let (states, digest) = workers.states(&rest)?;
+            let mut groups = Groups::new();
+            for (key, state) in states {
+                let mut group = GroupState { state, ..GroupState::default() };
+                group.precisions.count(significand_bits(rest.values.into()), group.state.rows())?;
+                groups.insert(key, group.encode()?);
+            }
+            Ok::<_, Error>((digest, groups))
+        })??;
+        let mut ledger = Ledger::default();
         if rows > 0 {
             // Rows that are equal, and come in one order, are the same rows, wherever they are counted.
             let size = rows * self.rows.dim() as u64 * size_of::<T>() as u64;
             let source = SourceFile { name: NAME.to_owned(), size, footer_hash: digest };
             ledger.insert(&source, 0, LedgerEntry { used: rows, skipped: 0, digest })?;
-        }
-        for (key, state) in states {
-            let mut group = GroupState { state, ..GroupState::default() };
-            group.precisions.count(significand_bits, group.state.rows())?;
-            groups.insert(key, group.encode()?);
         }
         Ok(StateFile { provenance, ledger, groups, unfinished: None })
     }

@@ -37,7 +37,7 @@ pub(super) struct Workers {
     pub(super) counting: Counting,
     /// Whether rows are divided by their length first.
     pub(super) normalize: bool,
-    threads: usize,
+    pub(super) threads: usize,
     shifts: Shifts,
     workers: Vec<Worker>,
     /// What a ledger says of the chunks that were counted.
@@ -87,7 +87,8 @@ impl Workers {
         Ok(())
     }
 
-    /// The states of all rows, those that were added and the rest, which is added to copies; and the digest of all.
+    /// The states of all rows, those that were added and the rest, which is added to copies; and the digest of all. Works on
+    /// the threads of the current pool.
     ///
     /// # Errors
     ///
@@ -96,20 +97,18 @@ impl Workers {
     where
         for<'a> Features<'a>: From<&'a [T]>,
     {
-        in_pool(self.threads, || {
-            let mut digest = self.digest;
-            let mut all: BTreeMap<Key, State> = BTreeMap::new();
-            self.workers.iter().try_for_each(|worker| merge(&mut all, worker.states.clone()))?;
-            if rest.count() > 0 {
-                let kept: Vec<_> = self.workers.iter_mut().map(|worker| take(&mut worker.states)).collect();
-                let added = self.add_here(rest);
-                let of_rest: Vec<_> = self.workers.iter_mut().map(|worker| take(&mut worker.states)).collect();
-                self.workers.iter_mut().zip(kept).for_each(|(worker, states)| worker.states = states);
-                digest = digest.wrapping_add(added?);
-                of_rest.into_iter().try_for_each(|states| merge(&mut all, states))?;
-            }
-            Ok((all, digest))
-        })?
+        let mut digest = self.digest;
+        let mut all: BTreeMap<Key, State> = BTreeMap::new();
+        self.workers.iter().try_for_each(|worker| merge(&mut all, worker.states.clone()))?;
+        if rest.count() > 0 {
+            let kept: Vec<_> = self.workers.iter_mut().map(|worker| take(&mut worker.states)).collect();
+            let added = self.add_here(rest);
+            let of_rest: Vec<_> = self.workers.iter_mut().map(|worker| take(&mut worker.states)).collect();
+            self.workers.iter_mut().zip(kept).for_each(|(worker, states)| worker.states = states);
+            digest = digest.wrapping_add(added?);
+            of_rest.into_iter().try_for_each(|states| merge(&mut all, states))?;
+        }
+        Ok((all, digest))
     }
 
     /// Adds chunks on the threads of the current pool; returns their digest.
@@ -261,7 +260,7 @@ fn merge(all: &mut BTreeMap<Key, State>, states: BTreeMap<Key, State>) -> Result
 }
 
 /// Does work in a pool of threads that ends with it: a process that is forked later has no threads of it to miss.
-fn in_pool<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> Result<R> {
+pub(super) fn in_pool<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> Result<R> {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
     let pool =
         pool.map_err(|error| Error::resource("cannot start threads").with("detail", &error).caused_by(error))?;

@@ -13,6 +13,8 @@ use super::args::{Args, Finish, FormatName, Inspect, Machine, Measure, Outputs, 
 use super::console::{Console, describe};
 use super::outputs::Targets;
 use super::progress::Watcher;
+#[cfg(feature = "sql")]
+pub use super::sql::{Question, Table, answer};
 use super::{accumulate, bug, finish, inspect, measure, metrics};
 use crate::archive::HeadSource;
 use crate::error::{Error, Result};

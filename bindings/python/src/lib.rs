@@ -7,6 +7,8 @@ mod errors;
 mod jobs;
 mod report;
 mod rows;
+#[cfg(feature = "sql")]
+mod sql;
 mod state;
 mod waiting;
 
@@ -25,5 +27,11 @@ fn _nckit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(jobs::inspect, module)?)?;
     module.add_function(wrap_pyfunction!(jobs::metrics, module)?)?;
     module.add_function(wrap_pyfunction!(jobs::flags, module)?)?;
-    module.add_function(wrap_pyfunction!(jobs::run, module)?)
+    module.add_function(wrap_pyfunction!(jobs::run, module)?)?;
+    #[cfg(feature = "sql")]
+    {
+        module.add_class::<sql::Arrow>()?;
+        module.add_function(wrap_pyfunction!(sql::sql, module)?)?;
+    }
+    Ok(())
 }

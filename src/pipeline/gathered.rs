@@ -156,11 +156,8 @@ where
         if self.codes.len() == size {
             let first = self.passed;
             self.passed += size as u64;
-            let (mut values, mut codes, mut blocks) = (
-                std::mem::take(&mut self.values),
-                std::mem::take(&mut self.codes),
-                std::mem::take(&mut self.blocks),
-            );
+            let (mut values, mut codes, mut blocks) =
+                (std::mem::take(&mut self.values), std::mem::take(&mut self.codes), std::mem::take(&mut self.blocks));
             let classes = &self.classes;
             pass(&Rows { dim: self.dim, values: &values, codes: &codes, blocks: &blocks, classes, first })?;
             // The next chunk takes the same memory.

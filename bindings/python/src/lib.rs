@@ -4,7 +4,9 @@
 //! tensor is, is in `python/nckit`. Nothing here prints, and no function keeps Python's lock while it works.
 
 mod errors;
+mod held;
 mod jobs;
+mod own;
 mod report;
 mod rows;
 #[cfg(feature = "sql")]

@@ -32,7 +32,8 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
     let outputs = Outputs::new(args, display)?;
     let params: BTreeMap<String, String> =
         args.param.iter().map(|text| pair("--param", text)).collect::<Result<_>>()?;
-    let queries = text.map(|text| queries(&text, &params).and_then(|queries| fitting(queries, &outputs))).transpose()?;
+    let queries =
+        text.map(|text| queries(&text, &params).and_then(|queries| fitting(queries, &outputs))).transpose()?;
     use_threads(&args.machine, true, console)?;
     let resources = args.machine.resources();
     let options = SessionOptions {

@@ -81,7 +81,8 @@ impl Workers {
     where
         for<'a> Features<'a>: From<&'a [T]>,
     {
-        let useful = if rows.count() > chunk_rows(rows.dim) { self.threads } else { most_parts(rows.count(), rows.dim) };
+        let useful =
+            if rows.count() > chunk_rows(rows.dim) { self.threads } else { most_parts(rows.count(), rows.dim) };
         let digest = in_pool(self.threads.min(useful), || self.add_here(rows))??;
         self.digest = self.digest.wrapping_add(digest);
         Ok(())
@@ -162,7 +163,8 @@ impl Workers {
                 };
                 of_worker[place % workers.len()].push(share);
             }
-            let add = |(worker, shares): (&mut Worker, &Vec<Share>)| worker.add(counting, batch, &profile, shares, shifts);
+            let add =
+                |(worker, shares): (&mut Worker, &Vec<Share>)| worker.add(counting, batch, &profile, shares, shifts);
             let (digest, outcomes) = rayon::join(
                 || share(chunk, batch),
                 || workers.par_iter_mut().zip(&of_worker).map(add).collect::<Vec<Result<()>>>(),
@@ -226,11 +228,7 @@ fn most_parts(rows: usize, dim: usize) -> usize {
 }
 
 /// The chunk as it is counted: as it is, or with rows at length 1.
-fn with_batch<T: Copy, R>(
-    chunk: &Rows<'_, T>,
-    normalize: bool,
-    work: impl FnOnce(&Batch<'_>) -> Result<R>,
-) -> Result<R>
+fn with_batch<T: Copy, R>(chunk: &Rows<'_, T>, normalize: bool, work: impl FnOnce(&Batch<'_>) -> Result<R>) -> Result<R>
 where
     for<'a> Features<'a>: From<&'a [T]>,
 {
@@ -262,7 +260,6 @@ fn merge(all: &mut BTreeMap<Key, State>, states: BTreeMap<Key, State>) -> Result
 /// Does work in a pool of threads that ends with it: a process that is forked later has no threads of it to miss.
 pub(super) fn in_pool<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> Result<R> {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool =
-        pool.map_err(|error| Error::resource("cannot start threads").with("detail", &error).caused_by(error))?;
+    let pool = pool.map_err(|error| Error::resource("cannot start threads").with("detail", &error).caused_by(error))?;
     Ok(pool.install(work))
 }

@@ -130,7 +130,12 @@ pub(in crate::pipeline) fn dealt_block(value: &Label, blocks: u32) -> Label {
 
 /// Deals rows, class by class: those of a class in the order of their hashes, to one block after the other, beginning with one
 /// that the first hash decides. So each block has its share of every class, and no row's block depends on its values.
-pub(in crate::pipeline) fn deal(batch: &Batch<'_>, rows: Option<&[u32]>, blocks: usize, hash: impl Fn(u32) -> u64) -> Vec<Vec<u32>> {
+pub(in crate::pipeline) fn deal(
+    batch: &Batch<'_>,
+    rows: Option<&[u32]>,
+    blocks: usize,
+    hash: impl Fn(u32) -> u64,
+) -> Vec<Vec<u32>> {
     let mut dealt = vec![Vec::new(); blocks];
     for class in ByClass::of(batch, rows).each() {
         let mut order: Vec<(u64, u32)> = class.iter().map(|&row| (hash(row), row)).collect();

@@ -14,7 +14,7 @@ use super::console::{Console, describe};
 use super::outputs::Targets;
 use super::progress::Watcher;
 #[cfg(feature = "sql")]
-pub use super::sql::{Question, Table, answer};
+pub use super::sql::{Question, Table, TableInMemory, answer};
 use super::{accumulate, bug, finish, inspect, measure, metrics};
 use crate::archive::HeadSource;
 use crate::error::{Error, Result};

@@ -193,7 +193,7 @@ fn a_batch_that_is_refused_leaves_no_trace() {
 /// The state of rows in batches of these sizes, and one of what is left.
 fn collapsed(table: &Table, sizes: &[usize], how: &RowsInMemory) -> StateFile {
     let mut rows = Collapse::counting(table.dim, how.clone()).unwrap();
-    let mut at = 0;
+    let mut at = 0_usize;
     for &size in sizes.iter().chain([&usize::MAX]) {
         let end = at.max(table.labels.len().min(at.saturating_add(size)));
         rows.update(&table.values[at * table.dim..end * table.dim], &table.labels[at..end]).unwrap();
@@ -247,7 +247,7 @@ fn values_of_a_key_lie_in_one_block() {
     let documents: Vec<Label> = (0..table.labels.len()).map(|row| Label::from(row as i64 / 1000)).collect();
     let mut rows = Collapse::counting(table.dim, how.clone()).unwrap();
     // In two batches, the first of which does not fill a chunk.
-    for part in [0..40_000, 40_000..table.labels.len()] {
+    for part in [0..10_000, 10_000..table.labels.len()] {
         let values = &table.values[part.start * table.dim..part.end * table.dim];
         rows.update_in_blocks(values, &table.labels[part.clone()], &documents[part]).unwrap();
     }

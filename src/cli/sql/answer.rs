@@ -1,23 +1,27 @@
 //! `nckit sql` as a function: tables go in, and the rows of the answer come out.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
-use futures::future::{Either, select};
 
 use super::queries;
 use super::remarks::Remarks;
 use super::run::runtime;
 use super::watch::PATIENCE;
+use crate::cli::bug;
 use crate::cli::console::Console;
 use crate::error::{Error, Result};
 use crate::kernels::DeviceChoice;
 use crate::pipeline::{Resources, Watch};
 use crate::sql::{Access, Query, SessionOptions, doubts, explain, session};
+
+/// The name of a table in memory, its columns, and its rows.
+pub type TableInMemory = (String, SchemaRef, Vec<RecordBatch>);
 
 /// What is asked of which tables.
 #[derive(Debug, Default)]
@@ -29,7 +33,7 @@ pub struct Question {
     /// Names of tables, and the files, directories or patterns that they stand for.
     pub tables: Vec<(String, String)>,
     /// Names of tables that are in memory.
-    pub rows: Vec<(String, SchemaRef, Vec<RecordBatch>)>,
+    pub rows: Vec<TableInMemory>,
     /// Partitions that run at once; all cores without it.
     pub threads: Option<usize>,
     /// Bytes that the query may take.
@@ -64,38 +68,53 @@ pub fn answer(question: Question, watch: &Watch) -> Result<Table> {
     let Resources { threads, memory } = Resources::new(threads, memory);
     let options = SessionOptions { threads, memory: Some(memory), device: DeviceChoice::default(), tables };
     let runtime = runtime(threads)?;
-    let work = async {
-        let context = session(&options).await?;
-        for (name, schema, batches) in rows {
-            let table = MemTable::try_new(schema, parted(batches, threads)).map_err(explain)?;
-            context.register_table(name.as_str(), Arc::new(table)).map_err(explain)?;
-        }
-        let mut table = Table { schema: Arc::new(Schema::empty()), batches: Vec::new(), warnings: Vec::new() };
-        for query in queries {
-            let returns_rows = query.returns_rows();
-            let made = run(query, &context).await?;
-            if returns_rows {
-                table = Table { warnings: [table.warnings, made.warnings].concat(), ..made };
-            }
-        }
-        Ok(table)
-    };
-    let stopped = async {
-        loop {
-            tokio::time::sleep(PATIENCE).await;
-            if let Err(error) = watch.check() {
-                return error;
-            }
-        }
-    };
-    let outcome = runtime.block_on(async {
-        match select(Box::pin(work), Box::pin(stopped)).await {
-            Either::Left((outcome, _)) => outcome,
-            Either::Right((error, _)) => Err(error),
-        }
+    let (sender, receiver) = channel();
+    let work = runtime.spawn(async move {
+        // Nobody may be waiting any more.
+        let _ = sender.send(answers(queries, options, rows).await);
     });
+    let outcome = loop {
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(outcome) => break outcome,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Err(stopped) = watch.check() {
+                    work.abort();
+                    break Err(stopped);
+                }
+            }
+            // A task that panics closes the channel without a message.
+            Err(RecvTimeoutError::Disconnected) => {
+                break runtime.block_on(work).map_or_else(
+                    |error| Err(error.try_into_panic().map_or_else(|_| ended(), |panic| bug(panic.as_ref()))),
+                    |()| Err(ended()),
+                );
+            }
+        }
+    };
     runtime.shutdown_background();
     outcome
+}
+
+fn ended() -> Error {
+    Error::internal("a query ended without an answer")
+}
+
+/// What the last statement that returns rows returns.
+async fn answers(queries: Vec<Query>, options: SessionOptions, rows: Vec<TableInMemory>) -> Result<Table> {
+    let context = session(&options).await?;
+    for (name, schema, batches) in rows {
+        let table = MemTable::try_new(schema, parted(batches, options.threads)).map_err(explain)?;
+        context.register_table(name.as_str(), Arc::new(table)).map_err(explain)?;
+    }
+    let mut table = Table { schema: Arc::new(Schema::empty()), batches: Vec::new(), warnings: Vec::new() };
+    for query in queries {
+        let returns_rows = query.returns_rows();
+        let made = run(query, &context).await?;
+        if returns_rows {
+            table = Table { warnings: [table.warnings, made.warnings].concat(), ..made };
+        }
+    }
+    Ok(table)
 }
 
 async fn run(query: Query, context: &SessionContext) -> Result<Table> {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Read};
 use std::time::Instant;
 
-pub use self::answer::{Question, Table, answer};
+pub use self::answer::{Question, Table, TableInMemory, answer};
 use self::args::Sql;
 use self::output::Outputs;
 use self::run::Runner;

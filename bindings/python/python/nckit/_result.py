@@ -70,7 +70,7 @@ class Group(Mapping[str, float | None]):
         return reason
 
     def detail(self, metric: str) -> dict[str, Any]:
-        """Return all that is known of a metric: value, floor, reason, flags."""
+        """Return all that is known of a metric: value, floor, reason, flags; with error bars also se, lo, hi and bias."""
         return self._metrics[metric]
 
     def __repr__(self) -> str:
@@ -167,6 +167,7 @@ class Result:
         body = page.partition("<body>")[2].rpartition("</body>")[0]
         # Records for programs: pages in one notebook would share their name.
         body = re.sub(r"<script\b.*?</script>\n?", "", body, flags=re.DOTALL)
+        body = re.sub(r" The same is\s+in this page as JSON.*?</code>\.", "", body, flags=re.DOTALL)
         for root in (":root{", "body{"):
             style = style.replace(root, ":scope{")
         return f'<div class="nckit-result"><style>@scope (.nckit-result){{{style}}}</style>{body}</div>'

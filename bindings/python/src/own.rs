@@ -112,11 +112,6 @@ impl Own {
 
 /// Checks what a batch must be, before the first of its pieces is added.
 fn check_all(features: Features<'_>, dim: usize, labels: Labels<'_>) -> Result<()> {
-    let place = match features {
-        Features::F16(values) => values.iter().position(|value| !value.is_finite()),
-        Features::F32(values) => values.iter().position(|value| !value.is_finite()),
-        Features::F64(values) => values.iter().position(|value| !value.is_finite()),
-    };
     let label = |row: usize| -> Label {
         match labels {
             Labels::Int(labels) => labels[row].into(),
@@ -125,7 +120,7 @@ fn check_all(features: Features<'_>, dim: usize, labels: Labels<'_>) -> Result<(
             Labels::Text(labels) => labels[row].clone().into(),
         }
     };
-    if let Some(at) = place {
+    if let Some(at) = features.first_nonfinite() {
         let (row, dimension) = (at / dim, at % dim);
         return Err(Error::data("feature is not finite")
             .with("row", row)

@@ -103,7 +103,7 @@ fn ended() -> Error {
 async fn answers(queries: Vec<Query>, options: SessionOptions, rows: Vec<TableInMemory>) -> Result<Table> {
     let context = session(&options).await?;
     for (name, schema, batches) in rows {
-        let table = MemTable::try_new(schema, parted(batches, options.threads)).map_err(explain)?;
+        let table = MemTable::try_new(schema, parted(&batches, options.threads)).map_err(explain)?;
         context.register_table(name.as_str(), Arc::new(table)).map_err(explain)?;
     }
     let mut table = Table { schema: Arc::new(Schema::empty()), batches: Vec::new(), warnings: Vec::new() };
@@ -133,7 +133,7 @@ async fn run(query: Query, context: &SessionContext) -> Result<Table> {
 }
 
 /// Batches in as many parts as threads read them.
-fn parted(batches: Vec<RecordBatch>, parts: usize) -> Vec<Vec<RecordBatch>> {
+fn parted(batches: &[RecordBatch], parts: usize) -> Vec<Vec<RecordBatch>> {
     let size = batches.len().div_ceil(parts.max(1)).max(1);
     let parted: Vec<Vec<RecordBatch>> = batches.chunks(size).map(<[RecordBatch]>::to_vec).collect();
     if parted.is_empty() { vec![Vec::new()] } else { parted }

@@ -1,10 +1,10 @@
 //! Rows in memory, measured as they come.
 
-mod workers;
+mod counter;
 
 use std::collections::BTreeSet;
 
-use self::workers::{NAME, Workers, in_pool};
+use self::counter::{Counter, NAME, in_pool};
 use super::first_pass::{Blocking, dealt_block};
 use super::gathered::Gathered;
 use super::task::blocking;
@@ -35,7 +35,7 @@ use crate::store::{Filters, GroupState, Groups, Ledger, LedgerEntry, Provenance,
 #[derive(Clone, Debug)]
 pub struct Collapse<T = f32> {
     rows: Gathered<T>,
-    workers: Workers,
+    counter: Counter,
 }
 
 /// How rows in memory are counted.
@@ -78,7 +78,7 @@ where
     pub fn new(dim: usize) -> Self {
         let RowsInMemory { rounding, scatter, normalize, threads, .. } = RowsInMemory::default();
         let counting = Counting { rounding, scatter, blocking: Blocking::None };
-        Self { rows: Gathered::new(dim), workers: Workers::new(counting, normalize, threads) }
+        Self { rows: Gathered::new(dim), counter: Counter::new(counting, normalize, threads) }
     }
 
     /// Begins with no rows of `dim` values, which are counted like this.
@@ -89,7 +89,7 @@ where
     pub fn counting(dim: usize, how: RowsInMemory) -> Result<Self> {
         let RowsInMemory { rounding, scatter, normalize, error_bars, threads } = how;
         let counting = Counting { rounding, scatter, blocking: blocking(error_bars.as_ref())? };
-        Ok(Self { rows: Gathered::new(dim), workers: Workers::new(counting, normalize, threads) })
+        Ok(Self { rows: Gathered::new(dim), counter: Counter::new(counting, normalize, threads) })
     }
 
     /// Adds rows: `features` is rows × D, row-major, and `labels` has the class of each row.
@@ -137,22 +137,22 @@ where
 
     /// The key whose values are dealt, and into how many blocks.
     fn block_key(&self) -> Option<(&str, u32)> {
-        match &self.workers.counting.blocking {
+        match &self.counter.counting.blocking {
             Blocking::Dealt(dealing) => dealing.key.as_deref().map(|key| (key, dealing.blocks)),
             Blocking::None | Blocking::Key(_) => None,
         }
     }
 
     fn add<L: Clone + Into<Label>>(&mut self, features: &[T], labels: &[L], blocks: &[u32]) -> Result<()> {
-        let Self { rows, workers } = self;
+        let Self { rows, counter } = self;
         let dim = rows.dim();
         let not_of_zeros = |batch: &Batch<'_>| match first_of_zeros(batch.features(), dim) {
             Some(row) => Err(Error::data("a row of zeros has no length to be divided by").with("row", row)),
             None => Ok(()),
         };
-        let check = |batch: &Batch<'_>| if workers.normalize { not_of_zeros(batch) } else { Ok(()) };
+        let check = |batch: &Batch<'_>| if counter.normalize { not_of_zeros(batch) } else { Ok(()) };
         let codes = rows.codes_of(features, labels, check)?;
-        rows.add(features, &codes, blocks, |whole| workers.add(whole))
+        rows.add(features, &codes, blocks, |whole| counter.add(whole))
     }
 
     /// `D`.
@@ -172,10 +172,10 @@ where
     /// Those of [`Accumulate::update`](crate::state::Accumulate::update) for the rows that do not fill a chunk yet.
     pub fn state(&mut self) -> Result<StateFile> {
         let provenance = self.provenance();
-        let Self { rows, workers } = self;
+        let Self { rows, counter } = self;
         let (rest, rows) = (rows.rest(), rows.count());
-        let (digest, groups) = in_pool(workers.threads, || {
-            let (states, digest) = workers.states(&rest)?;
+        let (digest, groups) = in_pool(counter.threads, || {
+            let (states, digest) = counter.states(&rest)?;
             let mut groups = Groups::new();
             for (key, state) in states {
                 let mut group = GroupState { state, ..GroupState::default() };
@@ -214,7 +214,7 @@ where
     }
 
     fn provenance(&self) -> Provenance {
-        let Counting { rounding, scatter, blocking } = &self.workers.counting;
+        let Counting { rounding, scatter, blocking } = &self.counter.counting;
         Provenance {
             group_by: Vec::new(),
             features: FEATURE.to_owned(),
@@ -222,7 +222,7 @@ where
             labels: Some(LABEL.to_owned()),
             label_kind: self.rows.classes().first().map_or(LabelKind::Int, Label::kind),
             ignore_label: None,
-            normalize: self.workers.normalize,
+            normalize: self.counter.normalize,
             blocks: match blocking {
                 Blocking::Dealt(dealing) => Some(dealing.clone()),
                 Blocking::None | Blocking::Key(_) => None,

@@ -33,7 +33,7 @@ type Share = (Key, Option<Vec<u32>>);
 
 /// What counts rows, and the states of those that were counted.
 #[derive(Debug)]
-pub(super) struct Workers {
+pub(super) struct Counter {
     pub(super) counting: Counting,
     /// Whether rows are divided by their length first.
     pub(super) normalize: bool,
@@ -51,7 +51,7 @@ struct Worker {
     workspace: Workspace,
 }
 
-impl Clone for Workers {
+impl Clone for Counter {
     /// A copy that goes on by itself, with memory of its own to work in.
     fn clone(&self) -> Self {
         let copy = |worker: &Worker| Worker { states: worker.states.clone(), workspace: Workspace::default() };
@@ -66,7 +66,7 @@ impl Clone for Workers {
     }
 }
 
-impl Workers {
+impl Counter {
     pub(super) fn new(counting: Counting, normalize: bool, threads: usize) -> Self {
         let workers = (0..threads.max(1)).map(|_| Worker::default()).collect();
         Self { counting, normalize, threads: threads.max(1), shifts: Shifts::default(), workers, digest: 0 }

@@ -84,7 +84,8 @@ pub(crate) use head::LEAST_SQUARES;
 pub use head::{ClassNames, HeadInMemory, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
 pub use labels::{LabelCounts, LabelsSeen};
 #[cfg(feature = "sql")]
-pub(crate) use normalise::{first_of_zeros, to_unit_length, unit_rows};
+pub(crate) use normalise::to_unit_length;
+pub(crate) use normalise::{at_unit_length, first_of_zeros};
 pub use opened::{Archive, ColumnChoice};
 pub use passed::Passed;
 #[cfg(feature = "sql")]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
-use crate::archive::{Key, chunk_rows, unit_rows};
+use crate::archive::{Key, at_unit_length, chunk_rows};
 use crate::batch::{Batch, ByClass, Features, Label};
 use crate::error::{Error, Result};
 use crate::kernels::{Profile, Workspace};
@@ -235,7 +235,7 @@ where
     if !normalize {
         return work(&chunk.batch()?);
     }
-    let (values, _) = unit_rows(chunk.values.into(), chunk.dim);
+    let (values, _) = at_unit_length(chunk.values.into(), chunk.dim);
     work(&Batch::of_finite(chunk.dim, Features::F64(&values), chunk.codes, chunk.classes)?)
 }
 

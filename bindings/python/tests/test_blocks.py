@@ -136,7 +136,7 @@ def test_blocks_that_do_not_fit_are_refused(rows: Any, documents: Any) -> None:
     by.update(features, labels, documents[:30])
     plain = State(error_bars="jackknife:3")
     plain.update(features[::-1], labels[::-1])
-    with pytest.raises(nckit.DataError, match="blocks: 3 by document and 3"):
+    with pytest.raises(nckit.DataError, match="blocks: 3 and 3 by document"):
         by.merge(plain)
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from nckit import _nckit
 from nckit._errors import PackageError, UsageError
 from nckit._result import warn_of
-from nckit._tables import is_table
 from nckit._words import is_path
 
 if TYPE_CHECKING:
@@ -63,6 +62,8 @@ def sql(
         raise PackageError(
             "this build of nckit has no SQL: pip install --config-settings=build-args='--features sql' ./bindings/python"
         )
+    from nckit._tables import is_table
+
     stored: list[tuple[str, str]] = []
     rows: list[tuple[str, Any]] = []
     for name, table in tables.items():

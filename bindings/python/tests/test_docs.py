@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import DIGITS
 
+import nckit
 from nckit import _nckit
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,6 +41,7 @@ def reader() -> dict[str, Any]:
     model = SimpleNamespace(fc=layer, features=lambda images: images)
     documents = np.arange(len(labels)) // 3
     return {
+        "nckit": nckit,
         "np": np,
         "features": features,
         "labels": labels,
@@ -64,7 +66,7 @@ def test_blocks_of_pages_run(page: str, tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "archive").symlink_to(DIGITS / "hive")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    # A page is read from above: what its first block imports, the others use.
+    # A page is read from above: what its first blocks make, the others use.
     names = reader()
     for line, code in blocks(page):
         if missing := lacks(code):

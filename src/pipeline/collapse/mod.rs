@@ -49,7 +49,7 @@ pub struct RowsInMemory {
     pub normalize: bool,
     /// Into which blocks rows are dealt, so that error bars can be made of the state.
     pub error_bars: Option<ErrorBars>,
-    /// The most threads that round a chunk, at least 1. Each keeps a scatter matrix of its own.
+    /// The most threads that round chunks, at least 1. Each keeps sums of its own: a scatter matrix, and those of classes.
     pub threads: usize,
 }
 

@@ -114,7 +114,8 @@ def _measured(inputs: Any, features: Any, labels: Any, head: Any, per_class: Any
         state.update(inputs, labels, blocks)
     for name in ("grid", "extra_bits", "normalize"):
         options.pop(name, None)
-    return state.finish(head=head, per_class=per_class, **options)
+    # Warnings are for whoever called `measure`.
+    return state._measured(head, per_class, options, stacklevel=6)
 
 
 def accumulate(

@@ -130,7 +130,12 @@ pub(in crate::pipeline) fn dealt_block(value: &Label, blocks: u32) -> Label {
 
 /// Deals rows, class by class: those of a class in the order of their hashes, to one block after the other, beginning with one
 /// that the first hash decides. So each block has its share of every class, and no row's block depends on its values.
-fn deal(batch: &Batch<'_>, rows: Option<&[u32]>, blocks: usize, hash: impl Fn(u32) -> u64) -> Vec<Vec<u32>> {
+pub(in crate::pipeline) fn deal(
+    batch: &Batch<'_>,
+    rows: Option<&[u32]>,
+    blocks: usize,
+    hash: impl Fn(u32) -> u64,
+) -> Vec<Vec<u32>> {
     let mut dealt = vec![Vec::new(); blocks];
     for class in ByClass::of(batch, rows).each() {
         let mut order: Vec<(u64, u32)> = class.iter().map(|&row| (hash(row), row)).collect();
@@ -155,7 +160,7 @@ pub(super) fn fixed_keys(request: &Request) -> Vec<&str> {
 
 /// A file's share in the hashes of its rows: its name without the keys that are fixed within a group, so that equal rows of two
 /// groups, as of two epochs, lie in equal blocks, however the groups are asked for.
-pub(super) fn of_file(name: &str, fixed: &[&str]) -> u64 {
+pub(in crate::pipeline) fn of_file(name: &str, fixed: &[&str]) -> u64 {
     let is_fixed = |part: &str| part.split_once('=').is_some_and(|(key, _)| fixed.contains(&key));
     name.split('/').filter(|part| !is_fixed(part)).fold(0, |state, part| mixed(state, of_text(part)))
 }

@@ -4,7 +4,7 @@ mod blocks;
 mod count;
 mod ood;
 
-pub(super) use blocks::{Blocking, dealt_block};
+pub(super) use blocks::{Blocking, deal, dealt_block, of_file};
 pub use count::Rounding;
 pub(super) use count::{Counted, accumulate, accumulate_until, at_row, merge};
 pub(super) use ood::ood_means;

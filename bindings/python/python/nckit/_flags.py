@@ -58,7 +58,8 @@ class ReportFlags(TypedDict, total=False):
     normaliser: Literal["n", "n-k", "balanced"] | None
     option: Pairs | None
     error_bars: str | None
-    block_by: str | None
+    # The name of a key; of rows in memory an array, one value a row.
+    block_by: Any
     scores: Path | None
     worst_pairs: int | None
     plot: str | None

@@ -47,6 +47,7 @@ fn spec<'a>(statistics: &'a Statistics, head: Option<&'a Head>) -> SecondPassSpe
         hug_intra: head.is_some(),
         projection: None,
         mahalanobis: None,
+        expected_rows: 0,
         max_logit: false,
     }
 }

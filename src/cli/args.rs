@@ -58,6 +58,9 @@ pub(super) enum Verb {
     /// Explain metrics: formula, range, direction, paper, needs, and why a value may be missing.
     #[command(after_help = METRICS_EXAMPLES)]
     Metrics(Metrics),
+    /// Make an archive of any size, with what is true of it beside it.
+    #[command(after_help = super::example::EXAMPLES)]
+    Example(super::example::ExampleArgs),
     /// Measure how fast each part of a run is on this machine, beside what bounds it.
     Bench(Bench),
 }

@@ -36,6 +36,16 @@ impl Meter {
         self.grown.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Takes note of memory that is free again.
+    pub(super) fn shrink(&self, bytes: u64) {
+        self.grown.fetch_sub(bytes.min(self.grown()), Ordering::Relaxed);
+    }
+
+    /// Bytes that the run may use.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Whether there is room for so much more beside the buffers.
     ///
     /// # Errors

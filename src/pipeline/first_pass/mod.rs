@@ -3,6 +3,7 @@
 mod blocks;
 mod count;
 mod ood;
+mod shared;
 
 pub(super) use blocks::{Blocking, dealt_block};
 pub use count::Rounding;

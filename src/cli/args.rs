@@ -237,6 +237,13 @@ pub(super) struct Conventions {
     /// Leave out classes with more rows
     #[arg(long, value_name = "N", help_heading = "Metrics")]
     pub(super) max_count: Option<u64>,
+    /// Make metrics of pairs of classes (CDNV, GNC2, HUG, nc2_max_angle) of those with at least N rows; all others keep all
+    /// classes
+    #[arg(long, value_name = "N", help_heading = "Metrics")]
+    pub(super) sweep_min_count: Option<u64>,
+    /// Make them of M classes drawn at random where there are more, and say how far others would move them
+    #[arg(long, value_name = "M[:SEED]", help_heading = "Metrics")]
+    pub(super) sweep_sample: Option<String>,
     /// Take the global mean over the class means, or over all rows
     #[arg(long, value_name = "WHICH", value_parser = ["class", "sample"], help_heading = "Metrics")]
     pub(super) centring: Option<String>,

@@ -191,6 +191,14 @@ pub(super) fn job(
             options.set(key, value)?;
         }
     }
+    if let Some(sample) = &conventions.sweep_sample {
+        options.set("sweep_sample", sample)?;
+    }
+    options.sweep_min_count = conventions.sweep_min_count.or(options.sweep_min_count);
+    if options.sweep_sample.is_some() && conventions.error_bars.parse()?.is_some() {
+        return Err(Error::usage("--sweep-sample and --error-bars each have error bars of their own")
+            .help("leave out one of them"));
+    }
     options.min_count = conventions.min_count.or(options.min_count);
     options.max_count = conventions.max_count.or(options.max_count);
     let Resources { threads, memory } = machine.resources();

@@ -154,6 +154,11 @@ impl GroupReport {
     pub fn value(&self, key: &str) -> Option<f64> {
         self.measurements.value(key)
     }
+
+    /// Whether error bars were asked for.
+    pub fn has_error_bars(&self) -> bool {
+        self.replicates.is_some() || self.measurements.metrics.iter().any(|metric| metric.error_bar.is_some())
+    }
 }
 
 fn put(out: &mut dyn Write, bytes: &[u8]) -> Result<()> {

@@ -57,7 +57,7 @@ impl Records {
         let groups = &report.groups;
         let keys = metric_keys(groups);
         let fixed = ["rows", "classes", "dim", "dropped_classes", "flags"];
-        let has_bars = groups.iter().any(|group| group.replicates.is_some());
+        let has_bars = groups.iter().any(GroupReport::has_error_bars);
         let of_bar = |key: &str| BAR.map(|(suffix, of)| (format!("{key}_{suffix}"), of));
         let can_have_one = |key: &str| has_bars && card(key).is_some_and(|card| card.no_error_bar().is_none());
         let bars: Vec<_> = keys.iter().filter(|key| can_have_one(key)).flat_map(|key| of_bar(key)).collect();

@@ -73,7 +73,7 @@ impl Candidates<'_> {
     pub fn prepare(&self, classes: &[Option<usize>]) {
         let Some(anchors) = self.anchors.as_ref().filter(|_| self.len() >= FEWEST) else { return };
         // The products of an anchor with all candidates, and those of its candidate.
-        let each = if self.is_nearest_of(anchors) { 1.25 } else { 2.5 };
+        let each = if self.is_nearest_of(anchors) { 1.5 } else { 2.75 };
         let mut wanted: Vec<usize> = classes.iter().filter_map(|&class| class).collect();
         wanted.sort_unstable();
         wanted.dedup();

@@ -102,16 +102,18 @@ pub(super) struct Task<'a> {
     /// The noise of directions, squared.
     noise: Vec<f64>,
     riesz_s: f64,
+    /// Points with a direction, and as many of all that they are some of.
+    directed: usize,
     directions: usize,
 }
 
 impl<'a> Task<'a> {
-    pub(super) fn new(points: &Points<'a>, riesz_s: f64) -> Self {
+    pub(super) fn new(points: &Points<'a>, riesz_s: f64, directions: usize) -> Self {
         let inverse = |&norm: &f64| if norm > 0.0 { 1.0 / norm } else { 0.0 };
         let inverse_norms: Vec<f64> = points.norms.iter().map(inverse).collect();
-        let directions = inverse_norms.iter().filter(|&&inverse| inverse > 0.0).count();
+        let directed = inverse_norms.iter().filter(|&&inverse| inverse > 0.0).count();
         let noise = points.noise.iter().zip(&inverse_norms).map(|(noise, inverse)| noise * inverse * inverse).collect();
-        Self { points: *points, inverse_norms, noise, riesz_s, directions }
+        Self { points: *points, inverse_norms, noise, riesz_s, directed, directions }
     }
 
     /// The magnitude of the cosine of any pair in a simplex.
@@ -271,8 +273,8 @@ impl<'a> Task<'a> {
     pub(super) fn finish(&self, part: &AngleSums) -> Angles {
         let pairs = part.cos.count;
         Angles {
-            points: self.directions,
-            zeros: self.points.len() - self.directions,
+            points: self.directed,
+            zeros: self.points.len() - self.directed,
             degenerate: part.degenerate,
             cos: part.cos,
             simplex_deviation: if pairs > 0 { part.simplex_deviation / pairs as f64 } else { 0.0 },

@@ -54,6 +54,8 @@ class ReportFlags(TypedDict, total=False):
     metrics: Texts | None
     min_count: int | None
     max_count: int | None
+    sweep_min_count: int | None
+    sweep_sample: int | str | None
     centring: Literal["class", "sample"] | None
     normaliser: Literal["n", "n-k", "balanced"] | None
     option: Pairs | None

@@ -66,6 +66,20 @@ pub struct WorstPair {
     pub distance: f64,
 }
 
+impl Cdnv {
+    /// The same as of some classes among `count`: `classes` says which they are, ascending.
+    #[must_use]
+    pub fn among(self, classes: &[usize], count: usize) -> Self {
+        let mut by_class = vec![ClassCdnv::default(); count];
+        for (&class, of_class) in classes.iter().zip(self.by_class) {
+            let worst = of_class.worst.map(|(cdnv, other)| (cdnv, classes[other]));
+            by_class[class] = ClassCdnv { worst, ..of_class };
+        }
+        let named = |pair: WorstPair| WorstPair { classes: (classes[pair.classes.0], classes[pair.classes.1]), ..pair };
+        Self { by_class, worst: self.worst.into_iter().map(named).collect(), ..self }
+    }
+}
+
 pub(super) struct Task<'a> {
     points: Points<'a>,
     /// `‖x‖²`; 0 for a point whose norm is set to 0, even if rounding has left some value in it.
@@ -118,13 +132,7 @@ impl<'a> Task<'a> {
     }
 
     #[inline(always)]
-    fn sweep(
-        &self,
-        tile: &Tile<'_>,
-        buffers: &mut Buffers,
-        counts: &mut Option<Histogram>,
-        part: &mut TileSums,
-    ) {
+    fn sweep(&self, tile: &Tile<'_>, buffers: &mut Buffers, counts: &mut Option<Histogram>, part: &mut TileSums) {
         for (i, cols, products) in tile.pairs() {
             if self.used[i] > 0.0 && !cols.is_empty() {
                 let place = (i - tile.rows.start, cols.start - tile.cols.start);

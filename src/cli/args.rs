@@ -288,6 +288,9 @@ pub(super) struct Outputs {
     /// Write one row per class to this file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) per_class: Option<PathBuf>,
+    /// Write one row for the classes of each range of sizes to this file, from rare to frequent: NC1, CDNV, accuracy
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) per_class_bins: Option<PathBuf>,
     /// Write the decisions (NC4) and NECO score of every row of --decisions and --ood to this Parquet file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) scores: Option<PathBuf>,

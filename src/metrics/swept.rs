@@ -137,11 +137,11 @@ fn shuffle(elements: &mut [usize], count: usize, seed: u64) {
         // SplitMix64 (Steele et al. 2014).
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = state;
-        bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^= bits >> 31;
         let left = (elements.len() - at) as u128;
-        elements.swap(at, at + (u128::from(bits) * left >> 64) as usize);
+        elements.swap(at, at + ((u128::from(bits) * left) >> 64) as usize);
     }
 }
 
@@ -154,14 +154,18 @@ mod tests {
 
     /// Classes of `1, 2, 3, …` rows with means and variances that are hardly related.
     fn statistics(classes: usize, dim: usize) -> Statistics {
-        let number = |at: usize| ((at * at * 31 + at * 7 + 3) % 1009) as f64 / 1009.0;
+        let mut state = 3_u64;
+        let mut number = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1_u64 << 53) as f64
+        };
         Statistics {
             dim,
             labels: (0..classes).map(|k| Label::Int(k as i128)).collect(),
             counts: (1..=classes as u64).collect(),
             origin: vec![0.0; dim],
-            offsets: (0..classes * dim).map(|at| number(at + 11) - 0.5).collect(),
-            variances: (0..classes).map(|k| if k == 0 { 0.0 } else { 0.2 + number(k) }).collect(),
+            offsets: (0..classes * dim).map(|_| number() - 0.5).collect(),
+            variances: (0..classes).map(|k| if k == 0 { 0.0 } else { 0.2 + number() }).collect(),
             scatter: None,
             rounding: vec![0.0; dim],
             rounding_changed: vec![0.0; dim],
@@ -214,7 +218,7 @@ mod tests {
 
     #[test]
     fn samples_are_seeded_and_err_as_they_say() {
-        let statistics = statistics(1200, 6);
+        let statistics = statistics(1200, 12);
         let truth = measured(&statistics, &Options::default(), Extras::default());
         let keys = ["nc1_cdnv", "nc1_cdnv_q50", "nc2_max_angle", "gnc2_log_energy_mean"];
         let (mut squares, mut tries) = ([0.0; 4], 0.0);

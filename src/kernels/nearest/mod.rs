@@ -34,6 +34,9 @@ use crate::kernels::Workspace;
 /// Rows of a tile: their scores with a tile of candidates take 4 MiB, which stay in cache.
 pub(super) const TILE_ROWS: usize = 256;
 
+/// Fewer rows than this are not worth another form of all candidates.
+const FEW_ROWS: usize = 32;
+
 /// Candidates of a tile.
 const TILE_CANDIDATES: usize = 2048;
 
@@ -207,12 +210,12 @@ impl<'a> Candidates<'a> {
         }
         let decide = |(at, rule): (usize, &Rule<'_>)| {
             let mut next = 0;
-            let choice = |(i, row): (usize, &[f64])| match certain.get(i).copied().flatten() {
-                Some(best) => self.decide(rule, &[best], places, row),
-                None => {
-                    next += 1;
-                    self.decide(rule, contenders.list((next - 1) * rules + at), places, row)
+            let choice = |(i, row): (usize, &[f64])| {
+                if let Some(best) = certain.get(i).copied().flatten() {
+                    return self.decide(rule, &[best], places, row);
                 }
+                next += 1;
+                self.decide(rule, contenders.list((next - 1) * rules + at), places, row)
             };
             rows.chunks_exact(self.dim).enumerate().map(choice).collect()
         };
@@ -222,11 +225,14 @@ impl<'a> Candidates<'a> {
 
     /// Bounds the scores of a tile of rows, at most [`TILE_ROWS`], and pushes a list for each row and rule.
     pub(super) fn bound(&self, rows: &[f64], places: usize, scratch: &mut TileScratch, lists: &mut Contenders) {
-        let single = self.single.get_or_init(|| Single::new(self));
-        if let Some(single) = single
-            && self.bound_scores_single(single, rows, places, scratch, lists)
-        {
-            return;
+        // For a few rows it does not pay to bring all candidates into single precision.
+        if self.single.get().is_some() || rows.len() >= FEW_ROWS * self.dim {
+            let single = self.single.get_or_init(|| Single::new(self));
+            if let Some(single) = single
+                && self.bound_scores_single(single, rows, places, scratch, lists)
+            {
+                return;
+            }
         }
         self.bound_scores(rows, places, scratch, lists);
     }

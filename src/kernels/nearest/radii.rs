@@ -134,7 +134,9 @@ impl Candidates<'_> {
         }
         let is_nearest = self.is_nearest_of(anchors);
         own.clear();
-        classes.iter().for_each(|&class| own.extend_from_slice(single.vector(class).0));
+        for &class in classes {
+            own.extend_from_slice(single.vector(class).0);
+        }
         // A candidate that another one represents is never chosen.
         let leads = |class: usize| self.rules.iter().all(|rule| rule.alike[class] as usize == class);
         let mut radii: Vec<f64> = classes.iter().map(|&c| if leads(c) { f64::INFINITY } else { 0.0 }).collect();

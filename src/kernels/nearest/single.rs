@@ -301,7 +301,9 @@ impl Candidates<'_> {
             return false;
         }
         races.resize_with(count * self.rules.len(), Race::default);
-        races.iter_mut().for_each(|race| race.start(places));
+        for race in races.iter_mut() {
+            race.start(places);
+        }
         for of_tile in single.tiles() {
             single.products(&narrow.values, &of_tile, scores);
             let (first, width) = (of_tile.start, of_tile.len());

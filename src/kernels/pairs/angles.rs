@@ -141,6 +141,7 @@ impl<'a> Task<'a> {
     }
 
     #[inline(always)]
+    #[expect(clippy::needless_bitwise_bool, reason = "a branch would keep the loop from being vectorised")]
     fn row(&self, i: usize, first: usize, products: &[f64], all: bool, buffers: &mut Buffers, part: &mut AngleSums) {
         let Buffers([cos, squared, values, errors]) = buffers;
         let mut count = products.len();
@@ -169,7 +170,6 @@ impl<'a> Task<'a> {
         let mut hidden = false;
         for j in 0..count {
             let both = own_noise + noise[j];
-            // Without a branch, so that the loop compiles to vector code.
             let unresolved = (squared[j] <= tolerance) | (squared[j] <= UNRESOLVED * both);
             hidden |= unresolved & (others[j] > 0.0);
             errors[j] = if unresolved { -both } else { both };

@@ -81,7 +81,7 @@ impl Made {
         if rows == 0 || classes < 2 || dim == 0 {
             return wrong("there are rows, two classes and a dimension at least".to_owned());
         }
-        if !(noise >= 0.0 && noise <= 1e6) {
+        if !(0.0..=1e6).contains(&noise) {
             return wrong(format!("--noise lies between 0 and a million, not {noise}"));
         }
         let numbers = Numbers::new(seed);
@@ -254,7 +254,7 @@ impl Made {
         if at % 2 == 0 && at + 1 == self.counts[class] {
             return;
         }
-        let pair = u64::from(at / 2) << 16 | epoch as u64;
+        let pair = (u64::from(at / 2) << 16) | epoch as u64;
         let stream = self.numbers.stream(1 + class as u64, pair);
         room.iter_mut().zip(stream).for_each(|(room, x)| *room = x);
         let length = room.iter().map(|x| x * x).sum::<f64>().sqrt();

@@ -27,17 +27,17 @@ impl Numbers {
         std::iter::repeat_with(move || {
             state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let bits = mixed(state);
-            let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
+            let sum = (bits & 0xffff) + ((bits >> 16) & 0xffff) + ((bits >> 32) & 0xffff) + (bits >> 48);
             (sum as f64 - 131_070.0) * SCALE
         })
     }
 }
 
-/// Every bit depends on every bit (Steele et al. 2014, as SplitMix64 ends).
+/// Every bit depends on every bit (Steele et al. 2014, as `SplitMix64` ends).
 fn mixed(x: u64) -> u64 {
-    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ x >> 31
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 #[cfg(test)]

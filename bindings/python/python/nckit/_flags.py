@@ -62,6 +62,7 @@ class ReportFlags(TypedDict, total=False):
     error_bars: str | None
     block_by: str | None
     scores: Path | None
+    per_class_bins: Path | None
     worst_pairs: int | None
     plot: str | None
     output: Path | Sequence[Path] | None

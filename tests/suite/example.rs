@@ -95,7 +95,7 @@ fn what_cannot_be_made_is_refused_and_nothing_is_written() {
     for (arguments, said) in [
         (vec!["collapse", path, "--classes", "65"], "needs as many dimensions"),
         (vec!["collapse", path, "--rows", "99"], "two rows each"),
-        (vec!["zipf", path, "--noise", "-1"], "--noise"),
+        (vec!["zipf", path, "--noise=-1"], "--noise"),
         (vec!["zipf", path, "--noise", "NaN"], "--noise"),
         (vec!["zipf", path, "--rows", "0"], "at least"),
         (vec!["zipf", path, "--classes", "1"], "two classes"),

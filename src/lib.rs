@@ -50,6 +50,10 @@
 //! | where fields of structs become columns | `archive/nested.rs`; the leaves of Parquet: `archive/parquet/columns.rs` |
 //! | how rows become Parquet (`nckit convert`) | `pipeline/convert.rs`, written by `report/rows.rs` |
 //! | where arrays are read | `archive/npy/`, `archive/safetensors/` and `archive/pt/` their headers, `archive/arrays/` their rows; labels in a second file: `archive/labelled.rs` |
+//! | how a row is decided among very many classes | `kernels/nearest`: by a radius (`radii.rs`), in single precision (`single.rs`), in double, exactly; `docs/many-classes.md` |
+//! | which classes pairs are made of | `metrics/swept.rs`: all, frequent ones, a sample; the sweep: `kernels/pairs` |
+//! | when threads share a state | `pipeline/first_pass/shared.rs` |
+//! | what `nckit example` makes | `pipeline/example` |
 //! | where error bars are made | `metrics/error_bars`; which block a row lies in: `pipeline/first_pass/blocks.rs`; `docs/error-bars.md` |
 //! | what SQL makes of `nc1_pinv(feature, label)` | `sql/aggregates/of_rows.rs` (`simplify`): it becomes `nc1_pinv_of(nc_state(feature, label))`, which `sql/functions/of_state.rs` hands to `metrics::measure` |
 //! | where a device takes over | [`kernels::Kernels`], [`kernels::DeviceSums`]; which rows go there: `state/device_parts.rs`; the CUDA kernels: `kernels/cuda`, `docs/gpu.md` |

@@ -112,7 +112,10 @@ fn name(group: &GroupReport) -> String {
 /// What error bars are, and which numbers have none, by their reasons.
 fn error_bars(groups: &[GroupReport]) -> Option<String> {
     let blocks = || groups.iter().filter_map(|group| Some(group.replicates.as_ref()?.blocks.len()));
-    let (least, most) = (blocks().min()?, blocks().max()?);
+    let Some((least, most)) = blocks().min().zip(blocks().max()) else {
+        let sampled = groups.iter().any(GroupReport::has_error_bars);
+        return sampled.then(|| "± standard error of the draw of classes (--sweep-sample)".to_owned());
+    };
     let range = if least == most { most.to_string() } else { format!("{least} to {most}") };
     let mut without: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for key in metric_keys(groups) {

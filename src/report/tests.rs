@@ -465,6 +465,36 @@ fn classes_are_records_under_their_groups_keys() {
 }
 
 #[test]
+fn bins_hold_the_classes_of_a_range_of_sizes() {
+    let mut report = classes();
+    let rows = &mut report.groups[1].measurements.per_class;
+    let class = |count: u64, at: i128| ClassRow { label: Label::Int(at), count, ..rows[0].clone() };
+    let mut many = vec![
+        // A single row has no variance.
+        ClassRow { variance: None, cdnv_mean: None, decisions: None, agreements: None, ..class(1, 1) },
+        ClassRow { variance: Some(1.0), distance: 1.0, ncc_hits: Some(2), decisions: Some(2), ..class(2, 2) },
+        ClassRow { variance: Some(2.0), distance: 3.0, ncc_hits: Some(3), decisions: Some(6), ..class(3, 3) },
+        ClassRow { variance: Some(4.0), agreements: Some(1), decisions: Some(4), ..class(4, 4) },
+    ];
+    many.reverse();
+    *rows = many;
+    let mut bytes = Vec::new();
+    report.write_per_class_bins(Format::Csv, &mut bytes, PLAIN).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[0],
+        "epoch,from_rows,to_rows,classes,rows,decisions,variance,nc1_trace_ratio,cdnv_mean,ncc_accuracy,\
+         classifier_accuracy,nc4_agreement"
+    );
+    assert_eq!(lines[1], "0,8192,16383,2,24690,24690,0.131944,0.02111104,0.0128753,,,0.9720534629404617");
+    assert_eq!(lines[2], "7,1,1,1,1,0,,,,,,");
+    // (2 · 1 + 3 · 2)/5 over (1 + 9)/2, and 5 of 8 rows.
+    assert_eq!(lines[3], "7,2,3,2,5,8,1.6,0.32,0.0128753,0.625,,3000.0");
+    assert_eq!(lines[4], "7,4,7,1,4,4,4.0,0.64,0.0128753,,,0.25");
+}
+
+#[test]
 fn a_closed_pipe_can_be_told_from_other_failures() {
     struct Closed;
     impl Write for Closed {

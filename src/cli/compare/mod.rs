@@ -150,7 +150,14 @@ fn picked(name: &str, report: &Report, source: &RowSource, console: &Console) ->
 }
 
 fn job_of(args: &Compare, inputs: &[String], request: Request) -> Result<Job> {
-    let outputs = Outputs { per_class: None, scores: None, worst_pairs: 0, plot: None, result: args.result.clone() };
+    let outputs = Outputs {
+        per_class: None,
+        per_class_bins: None,
+        scores: None,
+        worst_pairs: 0,
+        plot: None,
+        result: args.result.clone(),
+    };
     let parts = (&args.further, &args.conventions, &outputs);
     let job = job(inputs, request, args.exactness.rounding(), parts, &args.machine)?;
     let names = &args.conventions.metrics;

@@ -67,6 +67,8 @@ static FLAGS: &[Remark] = remarks! {
     no_bias: "the classifier has no bias, which counts as 0";
     ties: "some rows have two nearest class means, as far as rounding lets tell";
     unseen_classes: "rows of classes without a mean were not decided";
+    frequent_classes: "pairs are those of classes with enough rows, as `sweep_min_count` asks; `classes_swept` says how many they are";
+    sampled_classes: "pairs are those of classes drawn at random, as `sweep_sample` asks; the error bar says how far others would move the number";
     unbalanced: "the classes have unequal sizes, so that the parts do not sum to the loss";
 };
 
@@ -87,6 +89,7 @@ static ERROR_BAR_REASONS: &[Remark] = remarks! {
     heavy_tail: "it is exponentially small in the distances between classes, so that its replicates are far from normal";
     no_value: "the metric has no value";
     too_few_blocks: "fewer than two blocks have rows";
+    too_few_classes: "fewer than 64 classes were drawn, which is too few to see how much they differ";
     small_classes: "more than a hundredth of the classes, or of the rows, is of classes that have too few rows once a block is left out; `--min-count` leaves them out of the metrics";
     replicate_without_value: "the metric has no value without some block, or its error leaves the range of `f64`";
 };

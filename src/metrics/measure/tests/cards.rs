@@ -156,6 +156,8 @@ fn some_options() -> Vec<Options> {
         Options { neco_dim: NecoDim::Fraction(1.0), riesz_s: -1.0, ..default },
         Options { neco_dim: NecoDim::Axes(1), riesz_s: 4000.0, cdnv_exponent: 2.0, ..default },
         Options { neco_max_logit: true, riesz_s: 62.0, ..default },
+        Options { sweep_min_count: Some(2), ..default },
+        Options { sweep_sample: Some(crate::metrics::SweepSample { classes: 3, seed: 1 }), ..default },
     ]
 }
 

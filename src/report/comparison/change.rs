@@ -121,7 +121,7 @@ impl Change {
             (Direction::Lower | Direction::Higher, _) => Verdict::Worse,
         };
         if change.verdict == Verdict::NoiseUnknown {
-            change.reason = no_noise.map(|why| format!("noise unknown: {why}"));
+            change.reason = no_noise.map(|why| format!("no error bar: {why}"));
         } else if change.verdict.is_difference() && centre * difference < 0.0 {
             change.reason = Some("without the bias of few rows".to_owned());
         }
@@ -131,10 +131,10 @@ impl Change {
     /// What to make of it, for people.
     pub(in crate::report) fn told(&self) -> String {
         let reason = self.reason.as_ref().map(|reason| reason.replace('_', " "));
-        match (reason, self.verdict.is_difference()) {
-            (Some(reason), true) => format!("{} {reason}", self.verdict.words()),
-            (Some(reason), false) => reason,
-            (None, _) => self.verdict.words().to_owned(),
+        match (reason, self.verdict) {
+            (Some(reason), Verdict::Unknown) => reason,
+            (Some(reason), verdict) if verdict.is_difference() => format!("{} {reason}", verdict.words()),
+            (_, verdict) => verdict.words().to_owned(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::io::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::{Change, Comparison, GroupPair};
+use super::{Change, Comparison, GroupPair, Verdict};
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::Result;
@@ -99,6 +99,14 @@ impl Comparison {
         for (reason, keys) in absent {
             let reason = reason.rsplit(": ").next().unwrap_or(reason).replace('_', " ");
             notes.push((false, format!("— {reason}: {}", keys.into_iter().collect::<Vec<_>>().join(", "))));
+        }
+        let mut unknown: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (_, change) in self.changes().filter(|(_, change)| change.verdict == Verdict::NoiseUnknown) {
+            unknown.entry(change.reason.as_deref().unwrap_or_default()).or_default().insert(change.key);
+        }
+        for (reason, keys) in unknown {
+            let keys = keys.into_iter().collect::<Vec<_>>().join(", ");
+            notes.push((false, format!("{}: {keys}", reason.replace('_', " "))));
         }
         let known: Vec<&Change> =
             self.changes().map(|(_, change)| change).filter(|change| change.p.is_some()).collect();

@@ -74,9 +74,9 @@ impl Features<'_> {
     /// Where the first NaN or infinity is.
     pub fn first_nonfinite(&self) -> Option<usize> {
         match self {
-            Self::F16(values) => first_without(values, |value| value.is_finite()),
-            Self::F32(values) => first_without(values, |value| value.is_finite()),
-            Self::F64(values) => first_without(values, |value| value.is_finite()),
+            Self::F16(values) => first_without(values, f16::is_finite),
+            Self::F32(values) => first_without(values, f32::is_finite),
+            Self::F64(values) => first_without(values, f64::is_finite),
         }
     }
 }

@@ -101,18 +101,28 @@ fn single_precision_leaves_every_candidate_that_double_precision_leaves() {
         let nearest = || Candidates::new(dim, &means, Some(&origin), &[Offsets::HalfSquares]);
         same(&nearest(), rows);
         same(&nearest().near(Anchors::new(&origin, &means, vec![9.0; count])), rows);
-        // Far away the errors of means move scores most.
-        let far: Vec<f64> =
-            rows.iter().enumerate().map(|(at, x)| origin[at % dim] + 300.0 * (x - origin[at % dim])).collect();
-        for errors in [1e-9, 1e-3] {
-            same(&nearest().off_by(vec![errors; count]), rows);
-            same(&nearest().off_by(vec![errors; count]), &far);
-        }
+        same(&nearest().off_by(vec![1e-9; count]), rows);
         let bias = numbers(count, 4);
         let rules = [Offsets::Given(&bias), Offsets::None];
         same(&Candidates::new(dim, &means, None, &rules), rows);
         same(&Candidates::new(dim, &means, None, &rules).near(Anchors::new(&origin, &means, vec![9.0; count])), rows);
     }
+}
+
+#[test]
+fn far_away_the_errors_of_means_make_ties_in_single_precision_too() {
+    // No two means are near to each other, so that a tie is one between rows alone.
+    let (dim, count) = (3, 90);
+    let means = numbers(dim * count, 21);
+    let rows: Vec<f64> = numbers(dim * 200, 22).iter().map(|x| 300.0 * x).collect();
+    let ties = |errors: f64| {
+        let nearest =
+            Candidates::new(dim, &means, Some(&[0.0; 3]), &[Offsets::HalfSquares]).off_by(vec![errors; count]);
+        same(&nearest, &rows);
+        by_double(&nearest, &rows, false)[0].iter().filter(|choice| choice.tied).count()
+    };
+    assert_eq!(ties(1e-9), 0);
+    assert!((10..190).contains(&ties(1e-3)));
 }
 
 #[test]

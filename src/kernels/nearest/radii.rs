@@ -8,7 +8,8 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::single::{Single, SingleRows, TileOffsets, above};
+use super::loops::above;
+use super::single::{Single, SingleRows, TileOffsets};
 use super::{Candidates, Offsets, Rule, TILE_ROWS, relative_error};
 use crate::grid::vectorised;
 use crate::kernels::dot::{norm, squared_distance};

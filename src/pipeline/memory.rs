@@ -99,9 +99,9 @@ pub(super) fn held(state: &ClassSums) -> u64 {
     classes + state.wide_bytes() as u64
 }
 
-/// Matrices of K × D numbers that metrics hold at once: class means, the classifier, both again centred and scaled, and one
-/// that is being made of them.
-const COPIES: u64 = 5;
+/// Matrices of K × D numbers that metrics hold at once: class means, the classifier, both again centred and scaled, one that is
+/// being made of them, and what the allocator keeps of the first read.
+const COPIES: u64 = 8;
 
 /// Square matrices of D × D numbers that metrics hold at once.
 const SQUARES: u64 = 8;

@@ -8,6 +8,7 @@
 
 mod alike;
 mod contenders;
+mod loops;
 mod race;
 mod radii;
 mod single;

@@ -8,7 +8,8 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::single::{Single, SingleRows, TileOffsets, above};
+use super::loops::above;
+use super::single::{Single, SingleRows, TileOffsets};
 use super::{Candidates, Offsets, Rule, TILE_ROWS, relative_error};
 use crate::grid::vectorised;
 use crate::kernels::dot::{norm, squared_distance};
@@ -137,9 +138,7 @@ impl Candidates<'_> {
         for &class in classes {
             own.extend_from_slice(single.vector(class).0);
         }
-        // A candidate that another one represents is never chosen.
-        let leads = |class: usize| self.rules.iter().all(|rule| rule.alike[class] as usize == class);
-        let mut radii: Vec<f64> = classes.iter().map(|&c| if leads(c) { f64::INFINITY } else { 0.0 }).collect();
+        let mut radii = vec![f64::INFINITY; classes.len()];
         let blur = self.widest_blur();
         let leader = |(at, rule): (usize, &Rule<'_>), i: usize, offsets: &mut TileOffsets| {
             let (class, scale) = (classes[i], rows.scale * single.scale());
@@ -241,7 +240,8 @@ struct Others<'a> {
 }
 
 impl Leader {
-    /// The least length of a step from the mean on which the lead over another candidate may get lost; 0 if there is no lead.
+    /// The least length of a step from the mean on which the lead over another candidate may get lost; 0 if there is no lead. A
+    /// candidate that another one represents has a score of `−∞`, and leads over none.
     fn least_over(&self, others: &Others<'_>) -> f64 {
         let Others { products, between, offsets, slack, norms } = *others;
         let len = products.len();

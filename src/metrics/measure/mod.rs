@@ -5,7 +5,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::catalogue::{Card, Family, Need};
+use super::catalogue::{Card, Family};
 use super::context::MetricContext;
 use super::figures::{FigureData, WORST};
 use super::nc1::{classes, solved};
@@ -83,7 +83,7 @@ pub fn measure(
 /// What the formula of a card gives, with remarks on the classes of which pairs are made.
 fn outcome(card: &Card, context: &MetricContext<'_>) -> Outcome {
     let mut outcome = card.outcome(context);
-    if let Some(swept) = context.swept.as_ref().filter(|_| card.needs.contains(&Need::Pairs)) {
+    if let Some(swept) = context.swept.as_ref().filter(|_| swept::is_of_pairs(card)) {
         outcome.flags.extend(swept.flags());
         outcome.counts.push(("classes_swept", swept.classes.len() as u64));
     }

@@ -110,15 +110,31 @@ fn single_precision_leaves_every_candidate_that_double_precision_leaves() {
 }
 
 #[test]
+fn far_away_the_errors_of_means_make_ties_in_single_precision_too() {
+    // No two means are near to each other, so that a tie is one between rows alone.
+    let (dim, count) = (3, 90);
+    let means = numbers(dim * count, 21);
+    let rows: Vec<f64> = numbers(dim * 200, 22).iter().map(|x| 300.0 * x).collect();
+    let ties = |errors: f64| {
+        let nearest =
+            Candidates::new(dim, &means, Some(&[0.0; 3]), &[Offsets::HalfSquares]).off_by(vec![errors; count]);
+        same(&nearest, &rows);
+        by_double(&nearest, &rows, false)[0].iter().filter(|choice| choice.tied).count()
+    };
+    assert_eq!(ties(1e-9), 0);
+    assert!((10..190).contains(&ties(1e-3)));
+}
+
+#[test]
 fn bounds_hold_where_roundings_add_up() {
-    // Every rounding to single precision goes the same way, and so does every sum.
+    // Once a sum is above 64, what each product has beyond 1 is less than half a unit of its last place, and lost.
     let (dim, count) = (3000, 70);
-    let up = 1.0 + 0.99 * f64::from(f32::EPSILON) / 2.0;
-    let vectors: Vec<f64> = (0..dim * count).map(|at| if (at / dim) % 2 == 0 { up } else { -up }).collect();
+    let x = 1.0 + 31.0 / 8_388_608.0;
+    let vectors: Vec<f64> = (0..dim * count).map(|at| if (at / dim) % 2 == 0 { x } else { -x }).collect();
     let bias = numbers(count, 2);
     let candidates = Candidates::new(dim, &vectors, None, &[Offsets::Given(&bias)]);
     let single = Single::of_any(&candidates).unwrap();
-    let row = vec![up; dim];
+    let row = vec![1.0; dim];
     let (mut rows, mut offsets, mut products) = (SingleRows::default(), TileOffsets::default(), Vec::new());
     assert!(single.narrow(&candidates, &row, &mut rows));
     single.offsets((0, &candidates.rules[0]), 0..count, rows.scale, &mut offsets);

@@ -61,7 +61,7 @@ fn a_metric_without_an_error_bar_is_not_said_to_differ() {
     let quantile = |value| SideNumber { no_noise: Some("quantile".to_owned()), ..number(value) };
     let comparison = compared(&[("nc1_cdnv_q50", quantile(1.0))], &[("nc1_cdnv_q50", quantile(2.0))]);
     let change = &comparison.pairs[0].changes[0];
-    assert_eq!((change.verdict, change.reason.as_deref()), (Verdict::NoiseUnknown, Some("noise unknown: quantile")));
+    assert_eq!((change.verdict, change.reason.as_deref()), (Verdict::NoiseUnknown, Some("no error bar: quantile")));
     assert_eq!(verdict(quantile(1.0), quantile(1.0), "nc1_cdnv_q50"), Verdict::Same);
 }
 

@@ -51,11 +51,15 @@
 //! | where fields of structs become columns | `archive/nested.rs`; the leaves of Parquet: `archive/parquet/columns.rs` |
 //! | how rows become Parquet (`nckit convert`) | `pipeline/convert.rs`, written by `report/rows.rs` |
 //! | where arrays are read | `archive/npy/`, `archive/safetensors/` and `archive/pt/` their headers, `archive/arrays/` their rows; labels in a second file: `archive/labelled.rs` |
+//! | how a row is decided among very many classes | `kernels/nearest`: by a radius (`radii.rs`), in single precision (`single.rs`), in double, exactly; `docs/many-classes.md` |
+//! | which classes pairs are made of | `metrics/swept.rs`: all, frequent ones, a sample; the sweep: `kernels/pairs` |
+//! | when threads share a state | `pipeline/first_pass/shared.rs` |
+//! | what `nckit example` makes | `pipeline/example` |
 //! | where error bars are made | `metrics/error_bars`; which block a row lies in: `pipeline/first_pass/blocks.rs`; `docs/error-bars.md` |
 //! | what SQL makes of `nc1_pinv(feature, label)` | `sql/aggregates/of_rows.rs` (`simplify`): it becomes `nc1_pinv_of(nc_state(feature, label))`, which `sql/functions/of_state.rs` hands to `metrics::measure` |
 //! | where a device takes over | [`kernels::Kernels`], [`kernels::DeviceSums`]; which rows go there: `state/device_parts.rs`; the CUDA kernels: `kernels/cuda`, `docs/gpu.md` |
 //! | how two runs are held beside each other | `report/comparison/`: sides, changes, conditions; class means: `metrics/class_means.rs`; `cli/compare/` |
-//! | how rows in memory are measured | `pipeline/collapse.rs`, on `pipeline/accumulator.rs` |
+//! | how rows in memory are measured | `pipeline/collapse/`; batches become chunks: `pipeline/gathered.rs` |
 //! | which paths are addresses, and what is asked of a store | `objects/mod.rs` |
 //! | what a state file holds, byte by byte | `store/format.rs`, `docs/state-file.md` |
 //! | what travels to a cluster, and what comes back | `pipeline/part.rs` and `pipeline/elsewhere.rs`; `cluster/`, `docs/cluster.md` |
@@ -101,7 +105,7 @@ pub mod sql;
 pub mod state;
 pub mod store;
 
-pub use pipeline::{Accumulator, Collapse, Job};
+pub use pipeline::{Accumulator, Collapse, Job, RowsInMemory};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

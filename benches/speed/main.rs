@@ -2,6 +2,7 @@
 
 mod data;
 mod formats;
+mod many;
 mod measuring;
 mod objects;
 mod reading;
@@ -14,4 +15,4 @@ mod write;
 
 use criterion::criterion_main;
 
-criterion_main!(reading::benches, measuring::benches, formats::benches, objects::benches);
+criterion_main!(reading::benches, measuring::benches, formats::benches, many::benches, objects::benches);

@@ -85,6 +85,7 @@ pub use head::{ClassNames, HeadInMemory, HeadPath, HeadRows, HeadSource, Naming,
 pub use labels::{LabelCounts, LabelsSeen};
 #[cfg(feature = "sql")]
 pub(crate) use normalise::to_unit_length;
+pub(crate) use normalise::{at_unit_length, first_of_zeros};
 pub use opened::{Archive, ColumnChoice};
 pub use passed::Passed;
 #[cfg(feature = "sql")]

@@ -14,7 +14,7 @@ const SAFE: f64 = 1e140;
 
 /// The vectors divided by their lengths, in `f64` whatever their type; a row of zeros has no direction, which is a defect.
 pub(super) fn normalised(vectors: Vectors, dim: usize) -> Vectors {
-    let (values, zeros) = unit_rows(vectors.values.features(), dim);
+    let (values, zeros) = at_unit_length(vectors.values.features(), dim);
     let mut defects = vectors.defects;
     let known: std::collections::BTreeSet<u32> = defects.iter().map(|(row, _)| *row).collect();
     defects.extend(zeros.into_iter().filter(|row| !known.contains(row)).map(|row| (row, RowDefect::Zero)));
@@ -23,11 +23,23 @@ pub(super) fn normalised(vectors: Vectors, dim: usize) -> Vectors {
 }
 
 /// Each row of `dim` numbers divided by its length, and the rows of zeros, which are left as they are.
-fn unit_rows(features: Features<'_>, dim: usize) -> (Vec<f64>, Vec<u32>) {
+pub(crate) fn at_unit_length(features: Features<'_>, dim: usize) -> (Vec<f64>, Vec<u32>) {
     match features {
         Features::F16(values) => all_unit(values, dim),
         Features::F32(values) => all_unit(values, dim),
         Features::F64(values) => all_unit(values, dim),
+    }
+}
+
+/// The first row of zeros.
+pub(crate) fn first_of_zeros(features: Features<'_>, dim: usize) -> Option<usize> {
+    fn first<T: Value>(values: &[T], dim: usize) -> Option<usize> {
+        values.chunks_exact(dim.max(1)).position(|row| row.iter().all(|x| x.widen() == 0.0))
+    }
+    match features {
+        Features::F16(values) => first(values, dim),
+        Features::F32(values) => first(values, dim),
+        Features::F64(values) => first(values, dim),
     }
 }
 

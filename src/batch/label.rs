@@ -34,6 +34,11 @@ impl Label {
         }
     }
 
+    /// Whether a text as it is typed means this value.
+    pub fn is_typed(&self, text: &str) -> bool {
+        self.kind().parse(text).as_ref() == Some(self)
+    }
+
     /// Whether readers accept it as a class: an integer must not be negative and must fit 64 bits.
     pub fn is_class(&self) -> bool {
         !matches!(self, Self::Int(value) if u64::try_from(*value).is_err())

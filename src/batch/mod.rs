@@ -72,13 +72,21 @@ impl Features<'_> {
     }
 
     /// Where the first NaN or infinity is.
-    fn first_nonfinite(&self) -> Option<usize> {
+    pub fn first_nonfinite(&self) -> Option<usize> {
         match self {
-            Self::F16(values) => values.iter().position(|value| !value.is_finite()),
-            Self::F32(values) => values.iter().position(|value| !value.is_finite()),
-            Self::F64(values) => values.iter().position(|value| !value.is_finite()),
+            Self::F16(values) => first_without(values, f16::is_finite),
+            Self::F32(values) => first_without(values, f32::is_finite),
+            Self::F64(values) => first_without(values, f64::is_finite),
         }
     }
+}
+
+/// Where the first value is that has not some property. All of a block are looked at, which takes vectors.
+fn first_without<T: Copy>(values: &[T], has: impl Fn(T) -> bool) -> Option<usize> {
+    const BLOCK: usize = 512;
+    let lacks = |block: &[T]| !block.iter().fold(true, |all, &value| all & has(value));
+    let block = values.chunks(BLOCK).position(lacks)? * BLOCK;
+    values[block..].iter().position(|&value| !has(value)).map(|at| block + at)
 }
 
 /// Labelled rows: `N × D` finite values, row-major, and the class of each row.
@@ -160,5 +168,26 @@ impl<'a> Batch<'a> {
     /// The labels that the codes stand for.
     pub fn classes(&self) -> &'a [Label] {
         self.classes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_value_that_is_not_finite_is_found() {
+        for at in [0, 1, 511, 512, 513, 1299] {
+            let mut values = vec![1.0_f32; 1300];
+            assert_eq!(Features::F32(&values).first_nonfinite(), None);
+            values[at] = f32::NAN;
+            values[1299] = f32::INFINITY;
+            assert_eq!(Features::F32(&values).first_nonfinite(), Some(at));
+            let halves: Vec<f16> = values.iter().map(|&x| f16::from_f32(x)).collect();
+            assert_eq!(Features::F16(&halves).first_nonfinite(), Some(at));
+            let doubles: Vec<f64> = values.iter().map(|&x| x.into()).collect();
+            assert_eq!(Features::F64(&doubles).first_nonfinite(), Some(at));
+        }
+        assert_eq!(Features::F64(&[]).first_nonfinite(), None);
     }
 }

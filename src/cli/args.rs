@@ -66,6 +66,9 @@ pub(super) enum Verb {
     /// Explain metrics: formula, range, direction, paper, needs, and why a value may be missing.
     #[command(after_help = METRICS_EXAMPLES)]
     Metrics(Metrics),
+    /// Make an archive of any size, with what is true of it beside it.
+    #[command(after_help = super::example::EXAMPLES)]
+    Example(super::example::ExampleArgs),
     /// Measure how fast each part of a run is on this machine, beside what bounds it.
     Bench(Bench),
 }
@@ -242,6 +245,13 @@ pub(super) struct Conventions {
     /// Leave out classes with more rows
     #[arg(long, value_name = "N", help_heading = "Metrics")]
     pub(super) max_count: Option<u64>,
+    /// Make metrics of pairs of classes (CDNV, GNC2, HUG, nc2_max_angle) of those with at least N rows; all others keep all
+    /// classes
+    #[arg(long, value_name = "N", help_heading = "Metrics")]
+    pub(super) sweep_min_count: Option<u64>,
+    /// Make them of M classes drawn at random where there are more, and say how far others would move them
+    #[arg(long, value_name = "M[:SEED]", help_heading = "Metrics")]
+    pub(super) sweep_sample: Option<String>,
     /// Take the global mean over the class means, or over all rows
     #[arg(long, value_name = "WHICH", value_parser = ["class", "sample"], help_heading = "Metrics")]
     pub(super) centring: Option<String>,
@@ -286,6 +296,9 @@ pub(super) struct Outputs {
     /// Write one row per class to this file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) per_class: Option<PathBuf>,
+    /// Write one row for the classes of each range of sizes to this file, from rare to frequent: NC1, CDNV, accuracy
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) per_class_bins: Option<PathBuf>,
     /// Write the decisions (NC4) and NECO score of every row of --decisions and --ood to this Parquet file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) scores: Option<PathBuf>,
@@ -437,7 +450,7 @@ pub(super) struct Merge {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Finish {
-    /// State files; several are merged first
+    /// State files; several are merged first. `?key=value&…` behind one picks groups
     #[arg(required = true, value_name = "STATE")]
     pub(super) states: Vec<PathBuf>,
     /// Count content twice that appears under two names

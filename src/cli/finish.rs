@@ -1,6 +1,7 @@
 //! `nckit finish`.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::args::{Display, Finish};
@@ -12,7 +13,7 @@ use super::outputs::{Targets, describe_heads, job};
 use super::progress::{Stopping, Watcher};
 use crate::archive::Request;
 use crate::error::Result;
-use crate::pipeline::{self, Job, Rounding};
+use crate::pipeline::{self, Job, Rounding, RowSource};
 use crate::report::Report;
 use crate::store::StateFile;
 
@@ -36,17 +37,13 @@ pub(super) fn report<'a>(
     let mut job = job(&[], Request::default(), Rounding::default(), parts, &args.machine)?;
     adjust(&mut job);
     let mut targets = Targets::new(&args.outputs, &args.conventions.metrics, watcher.reads_stdout())?;
-    let states = in_memory.map_or_else(|| merge::read(&args.states, args.allow_duplicates), Ok)?;
-    let (used, _) = states.ledger.rows();
-    let text = format!(
-        "{} · {} · {}",
-        counted(used, "row", "s"),
-        counted(states.ledger.units() as u64, "unit", "s"),
-        counted(states.groups.len() as u64, "group", "s"),
-    );
+    let sources: Vec<RowSource> = args.states.iter().map(|path| state_source(path)).collect();
+    let files = sources.iter().map(|source| (Path::new(&source.path), source.filters.as_slice()));
+    let states = in_memory.map_or_else(|| merge::merged(files, args.allow_duplicates), Ok)?;
+    let text = described(&states, sources.iter().any(|source| !source.filters.is_empty()));
     let group_by = states.provenance.group_by.clone();
     let finish = pipeline::Finish::new(job, states)?;
-    targets.refuse_inputs(args.states.iter().cloned().chain(finish.inputs()))?;
+    targets.refuse_inputs(sources.iter().map(|source| PathBuf::from(&source.path)).chain(finish.inputs()))?;
     console.fact("states", &text);
     describe_heads(finish.heads().as_ref(), console);
     finish.further().iter().for_each(|(name, text)| console.fact(name, text));
@@ -65,4 +62,24 @@ pub(super) fn report<'a>(
     time(start, finish.bytes(), console);
     report.command = Some(command_line(typed));
     Ok((report, targets))
+}
+
+/// A state file, with the groups of it that are asked for. A file that is there is meant as it is written.
+fn state_source(path: &Path) -> RowSource {
+    let whole = || RowSource { path: path.to_string_lossy().into_owned(), filters: Vec::new() };
+    match path.to_str() {
+        Some(text) if !path.exists() => RowSource::parse(text),
+        _ => whole(),
+    }
+}
+
+/// What states hold: for people.
+fn described(states: &StateFile, is_part: bool) -> String {
+    let groups = merge::groups(states);
+    if is_part {
+        return groups;
+    }
+    let (used, _) = states.ledger.rows();
+    let units = counted(states.ledger.units() as u64, "unit", "s");
+    format!("{} · {units} · {groups}", counted(used, "row", "s"))
 }

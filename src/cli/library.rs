@@ -7,11 +7,14 @@ use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use clap::{ArgAction, CommandFactory, Parser};
+use rayon::ThreadPoolBuilder;
 
 use super::args::{Args, Finish, FormatName, Inspect, Machine, Measure, Outputs, Verb};
 use super::console::{Console, describe};
 use super::outputs::Targets;
 use super::progress::Watcher;
+#[cfg(feature = "sql")]
+pub use super::sql::{Question, Table, TableInMemory, answer};
 use super::{accumulate, bug, finish, inspect, measure, metrics};
 use crate::archive::HeadSource;
 use crate::error::{Error, Result};
@@ -173,6 +176,17 @@ pub fn text(error: &Error) -> String {
 /// Those of the work; [`Internal`](crate::error::ErrorKind::Internal) if it panics.
 pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(bug(panic.as_ref())))
+}
+
+/// Does work in a pool of threads that ends with it; a panic becomes an error. What merges states or writes them uses the
+/// pool on which it runs, and one that stays would be missing in a process that was forked.
+///
+/// # Errors
+///
+/// Those of the work; [`Resource`](crate::error::ErrorKind::Resource) if threads cannot be started.
+pub fn pooled<T: Send>(threads: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build().map_err(measure::cannot_start_threads)?;
+    pool.install(|| guarded(work))
 }
 
 fn parsed(words: &[OsString]) -> Result<Args> {

@@ -96,7 +96,7 @@ pub(super) fn plan_text(summary: &Summary) -> String {
 
 pub(super) fn memory_text(summary: &Summary) -> String {
     let threads = counted(summary.threads as u64, "thread", "s");
-    format!("{} on {threads}, and 24 bytes a class, dimension and thread", bytes(summary.memory))
+    format!("{} on {threads}, and at most {} a class", bytes(summary.memory), bytes(summary.class_memory))
 }
 
 /// The device, with its memory if it has its own.

@@ -1,6 +1,6 @@
 //! `nckit merge`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::Merge;
 use super::console::{Console, bytes, counted};
@@ -16,7 +16,7 @@ pub(super) fn run(args: &Merge, console: &Console) -> Result<()> {
     }
     let inputs = args.states.iter().chain(&args.subtract).cloned();
     refuse_inputs([args.output.as_path()], inputs)?;
-    let mut merged = read(&args.states, args.allow_duplicates)?;
+    let mut merged = merged(args.states.iter().map(|path| (path.as_path(), &[][..])), args.allow_duplicates)?;
     let name = names(&args.states);
     for path in &args.subtract {
         let other = StateFile::read(path)?;
@@ -25,7 +25,7 @@ pub(super) fn run(args: &Merge, console: &Console) -> Result<()> {
     merged.write(&args.output, args.overwrite)?;
     let size = StateFile::size_at(&args.output)?.unwrap_or(0);
     let units = counted(merged.ledger.units() as u64, "unit", "s");
-    let groups = counted(merged.groups.len() as u64, "group", "s");
+    let groups = groups(&merged);
     console.fact("state", &format!("{}   {units} · {groups} · {}", args.output.display(), bytes(size)));
     Ok(())
 }
@@ -37,9 +37,25 @@ fn names(paths: &[PathBuf]) -> String {
     }
 }
 
-/// Reads states and merges them.
-pub(super) fn read(paths: &[PathBuf], allow_duplicates: bool) -> Result<StateFile> {
-    let mut files = paths.iter().map(|path| Ok((path.display().to_string(), StateFile::read(path)?)));
+/// How many groups there are, and how many blocks each of them has: `2 groups of 32 blocks`.
+pub(super) fn groups(states: &StateFile) -> String {
+    let groups = counted(states.group_count() as u64, "group", "s");
+    match &states.provenance.blocks {
+        Some(dealing) => format!("{groups} of {} blocks", dealing.blocks),
+        None => groups,
+    }
+}
+
+/// Reads states, leaves the groups of each that are asked for, and merges them.
+pub(super) fn merged<'a>(
+    states: impl Iterator<Item = (&'a Path, &'a [(String, String)])>,
+    allow_duplicates: bool,
+) -> Result<StateFile> {
+    let mut files = states.map(|(path, filters)| {
+        let mut state = StateFile::read(path)?;
+        state.pick(filters).map_err(|error| error.with("file", path.display()))?;
+        Ok((path.display().to_string(), state))
+    });
     let (name, mut merged): (String, StateFile) =
         files.next().ok_or_else(|| Error::usage("no state is given")).flatten()?;
     let others: Vec<(String, StateFile)> = files.collect::<Result<_>>()?;

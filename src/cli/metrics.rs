@@ -64,8 +64,8 @@ fn page(card: &Card) -> String {
     let mut text = format!("{}{arrow}\n", card.key);
     text += &wrapped(card.summary, width(), ["  "; 2]);
     let mut line = |name: &str, value: &str| {
-        let start = format!("  {name:<8} ");
-        text.push_str(&wrapped(value, width(), [&start, &" ".repeat(11)]));
+        let start = format!("  {name:<12} ");
+        text.push_str(&wrapped(value, width(), [&start, &" ".repeat(15)]));
     };
     line("family", &format!("{}, {}", card.family.name(), card.family.text()));
     let collapse = match card.ideal {
@@ -94,7 +94,7 @@ fn page(card: &Card) -> String {
     };
     remarks("null if", card.nulls, reasons());
     if let Some(reason) = card.no_error_bar() {
-        remarks("no error", &[reason], error_bar_reasons());
+        remarks("no error bar", &[reason], error_bar_reasons());
     }
     let all: Vec<Remark> = flags().iter().chain(common_flags()).copied().collect();
     let words: Vec<&str> = card.flags.iter().copied().chain(common_flags().iter().map(|flag| flag.word)).collect();

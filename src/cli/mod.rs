@@ -9,6 +9,7 @@ mod command_line;
 mod compare;
 mod console;
 mod convert;
+mod example;
 mod finish;
 mod inspect;
 pub mod library;
@@ -64,6 +65,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         #[cfg(feature = "cluster")]
         Verb::Executor(executor) => cluster::execute(executor, &console).map(|()| true),
         Verb::Metrics(metrics) => metrics::run(metrics).map(|()| true),
+        Verb::Example(example) => example::run(example, &args.display, &console).map(|()| true),
         Verb::Bench(bench) => bench::run(bench, &console).map(|()| true),
     });
     // Decoders may panic on damaged files, and the reader turns that into an error. Any other panic is a bug, which is

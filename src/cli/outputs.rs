@@ -30,6 +30,7 @@ pub(super) struct Targets<'a> {
 enum Contents {
     Groups(Format),
     Classes(Format),
+    Bins(Format),
     Figure(Plot),
 }
 
@@ -48,19 +49,21 @@ impl<'a> Targets<'a> {
         };
         let groups = args.result.output.iter().map(|path| Ok((path, of_groups(path)?)));
         let classes = args.per_class.iter().map(|path| Ok((path, Contents::Classes(Format::from_path(path)?))));
-        let asked: Vec<_> = groups.chain(classes).collect::<Result<_>>()?;
+        let bins = args.per_class_bins.iter().map(|path| Ok((path, Contents::Bins(Format::from_path(path)?))));
+        let asked: Vec<_> = groups.chain(classes).chain(bins).collect::<Result<_>>()?;
         let is_parquet = |path: &Path| Format::from_path(path).is_ok_and(|format| format == Format::Parquet);
         if let Some(path) = args.scores.as_ref().filter(|path| !is_parquet(path)) {
             return Err(Error::usage("scores are written as Parquet only")
                 .with("file", path.display())
                 .help("--scores FILE.parquet"));
         }
-        if let Some(path) =
-            args.per_class.as_ref().filter(|path| Format::from_path(path).is_ok_and(|it| it == Format::Html))
-        {
-            return Err(Error::usage("classes are not written as a page")
-                .with("file", path.display())
-                .help("--per-class FILE.csv"));
+        let is_page = |path: &Path| Format::from_path(path).is_ok_and(|format| format == Format::Html);
+        for (flag, path) in [("--per-class", &args.per_class), ("--per-class-bins", &args.per_class_bins)] {
+            if let Some(path) = path.as_ref().filter(|path| is_page(path)) {
+                return Err(Error::usage("classes are not written as a page")
+                    .with("file", path.display())
+                    .help(format!("{flag} FILE.csv")));
+            }
         }
         let paths: Vec<&Path> = asked.iter().map(|(path, _)| path.as_path()).chain(args.scores.as_deref()).collect();
         let mut outputs = Output::reserve_all(&paths, args.result.overwrite)?;
@@ -117,6 +120,9 @@ impl<'a> Targets<'a> {
             match *contents {
                 Contents::Groups(format) => file.write(|out| report.write(format, out, Style::default()))?,
                 Contents::Classes(format) => file.write(|out| report.write_per_class(format, out, Style::default()))?,
+                Contents::Bins(format) => {
+                    file.write(|out| report.write_per_class_bins(format, out, Style::default()))?;
+                }
                 // Where there is nothing to draw, all else is written first.
                 Contents::Figure(plot) => figures = file.write(|out| report.write_plot(plot, out)),
             }
@@ -140,9 +146,8 @@ impl Outputs {
             (None, [file, ..]) => Err(Error::usage("there is no name of the figure that this file gets")
                 .with("file", file.display())
                 .help(format!("--plot KEY of a metric, map:KEY, or one of {}", names()))),
-            (Some(_), []) => {
-                Err(Error::usage("--plot has no effect without a file for the figure").help("add -o FILE.svg"))
-            }
+            (Some(_), []) => Err(Error::usage("--plot has no effect without a file for the figure")
+                .help("add -o FILE.svg: figures are SVG")),
             (Some(name), [_]) => Plot::parse(name).map(Some),
             (Some(_), [_, second, ..]) => Err(Error::usage("one figure goes to one file")
                 .with("file", second.display())
@@ -191,6 +196,14 @@ pub(super) fn job(
             options.set(key, value)?;
         }
     }
+    if let Some(sample) = &conventions.sweep_sample {
+        options.set("sweep_sample", sample)?;
+    }
+    options.sweep_min_count = conventions.sweep_min_count.or(options.sweep_min_count);
+    if options.sweep_sample.is_some() && conventions.error_bars.parse()?.is_some() {
+        return Err(Error::usage("--sweep-sample and --error-bars each have error bars of their own")
+            .help("leave out one of them"));
+    }
     options.min_count = conventions.min_count.or(options.min_count);
     options.max_count = conventions.max_count.or(options.max_count);
     let Resources { threads, memory } = machine.resources();
@@ -209,7 +222,7 @@ pub(super) fn job(
         options,
         error_bars: conventions.error_bars.parse()?,
         extras: Extras {
-            per_class: outputs.per_class.is_some(),
+            per_class: outputs.per_class.is_some() || outputs.per_class_bins.is_some(),
             worst_pairs: outputs.worst_pairs,
             figures,
             spectrum,

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::args::Verify;
 use super::console::{Console, count, counted};
+use super::merge::groups;
 use super::stdout;
 use crate::archive::escaped;
 use crate::error::Result;
@@ -49,7 +50,7 @@ fn verdict(state: &StateFile, compared: Option<&Comparison>, deep: bool) -> Stri
         "{}{left_out} · {} · {} · checksums and sums agree",
         counted(used, "row", "s"),
         counted(state.ledger.units() as u64, "unit", "s"),
-        counted(state.groups.len() as u64, "group", "s"),
+        groups(state),
     );
     let Some(compared) = compared else { return format!("ok: {holds}") };
     let n = compared.differences.len();
@@ -58,7 +59,10 @@ fn verdict(state: &StateFile, compared: Option<&Comparison>, deep: bool) -> Stri
     }
     let files = counted(compared.files as u64, "file", "s");
     let by = if deep {
-        format!("size, footer, and the rows of {}", counted(compared.row_groups as u64, "row group", "s"))
+        format!(
+            "size, footer, and the features and labels of {}",
+            counted(compared.row_groups as u64, "row group", "s")
+        )
     } else {
         "size and footer".to_owned()
     };

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::mem::replace;
 
 use super::catalogue::{Card, Family, Need};
 use super::figures::WORST;
@@ -13,16 +14,20 @@ use super::nc3::{Alignment, Duality};
 use super::nc4::{Decided, Shares};
 use super::separation::Errors;
 use super::spectrum::{Covariance, Eigenvalues};
+use super::swept::SweptClasses;
 use super::vectors::Vectors;
 use super::{Evidence, Extras, Normaliser, Options, Selection, accuracy};
-use crate::kernels::pairs::{self, Cdnv, Sweep, Variances};
-use crate::state::SecondPassResult;
+use crate::kernels::pairs::{self, Angles, Cdnv, Sweep, Variances};
+use crate::state::{SecondPassResult, Statistics};
 
 /// The evidence of a group, and the quantities that several metrics share, made when first asked for.
 pub(super) struct MetricContext<'a> {
     pub evidence: &'a Evidence<'a>,
     pub options: &'a Options,
     selection: &'a Selection,
+    wants: PairWants,
+    /// The classes of which pairs are made, if these are not all.
+    pub swept: Option<SweptClasses>,
     /// Of the centred class means.
     pub means: Geometry,
     weights: Option<Geometry>,
@@ -47,48 +52,22 @@ impl<'a> MetricContext<'a> {
         extras: Extras,
     ) -> Self {
         let statistics = evidence.statistics;
-        let pairs_of = |family: fn(Family) -> bool, weights: bool| {
-            selection
-                .cards()
-                .any(|card| card.needs.contains(&Need::Pairs) && card.needs_head() == weights && family(card.family))
-        };
-        let swept = |vectors: &Vectors, weights: bool, variances: Option<&Variances<'_>>| {
-            let wants_angles = pairs_of(|family| matches!(family, Family::Nc2 | Family::Gnc2), weights);
-            let wants_energy = pairs_of(|family| family == Family::Hug, weights);
-            // One sweep serves both if they share the exponent.
-            let shared = wants_energy && (!wants_angles || options.riesz_s == ENERGY_S);
-            let riesz_s = if shared { Some(ENERGY_S) } else { wants_angles.then_some(options.riesz_s) };
-            let Sweep { cdnv, angles } = sweep(vectors, variances, riesz_s);
-            let energy = match wants_energy {
-                true if shared => angles.clone(),
-                true => sweep(vectors, None, Some(ENERGY_S)).angles,
-                false => None,
-            };
-            (cdnv, angles, energy)
-        };
-        let used = nc1::classes::with_variance(statistics, options);
-        let variances = Variances {
-            values: &statistics.variances,
-            used: &used,
-            exponent: options.cdnv_exponent,
-            worst: if extras.figures { extras.worst_pairs.max(WORST) } else { extras.worst_pairs },
-        };
-        // The estimate of the directional one is made of the others'.
-        let directional = selection.cards().any(|card| card.needs.contains(&Need::Directional));
-        let of_nc1 = pairs_of(|family| family == Family::Nc1, false) || directional;
-        let wants_cdnv = of_nc1 || extras.per_class || extras.worst_pairs > 0 || extras.figures;
         let means = Vectors::centred(statistics, options.centring);
-        let (cdnv, angles, energy) = swept(&means, false, wants_cdnv.then_some(&variances));
+        let weights =
+            evidence.head.map(|head| Vectors::new(statistics.dim, head.weights.clone(), 0.0).off_by(&head.errors));
+        let wants = PairWants::of(selection, extras);
+        let swept = SweptClasses::of(statistics, options);
+        let classes = swept.as_ref().map(|swept| swept.classes.as_slice());
+        let found = wants.sweep(statistics, options, &means, weights.as_ref(), classes);
+        let Found { cdnv, angles, energy, weight_angles, weight_energy } = found;
         let means = Geometry::new(means, "zero_between", angles, energy);
-        let weights = evidence.head.map(|head| {
-            let weights = Vectors::new(statistics.dim, head.weights.clone(), 0.0).off_by(&head.errors);
-            let (_, angles, energy) = swept(&weights, true, None);
-            Geometry::new(weights, "zero_weights", angles, energy)
-        });
+        let weights = weights.map(|weights| Geometry::new(weights, "zero_weights", weight_angles, weight_energy));
         Self {
             evidence,
             options,
             selection,
+            wants,
+            swept,
             means,
             weights,
             cdnv,
@@ -102,6 +81,37 @@ impl<'a> MetricContext<'a> {
             uncentred: OnceCell::new(),
             lda_errors: OnceCell::new(),
         }
+    }
+
+    /// Does something with the pairs of some classes in the place of those that metrics are made of.
+    pub(super) fn with_pairs_of(&mut self, classes: &[usize], work: impl FnOnce(&Self)) {
+        let statistics = self.evidence.statistics;
+        let weights = self.weights.as_ref().map(|weights| &weights.vectors);
+        let part = self.wants.sweep(statistics, self.options, &self.means.vectors, weights, Some(classes));
+        let whole = self.exchange(part);
+        work(self);
+        self.exchange(whole);
+    }
+
+    /// Puts other sums over pairs in the place of those that are there, and returns these.
+    fn exchange(&mut self, found: Found) -> Found {
+        let Found { cdnv, angles, energy, weight_angles, weight_energy } = found;
+        let (weight_angles, weight_energy) = match &mut self.weights {
+            Some(weights) => (replace(&mut weights.angles, weight_angles), replace(&mut weights.energy, weight_energy)),
+            None => (None, None),
+        };
+        Found {
+            cdnv: replace(&mut self.cdnv, cdnv),
+            angles: replace(&mut self.means.angles, angles),
+            energy: replace(&mut self.means.energy, energy),
+            weight_angles,
+            weight_energy,
+        }
+    }
+
+    /// How many classes pairs are made of.
+    pub(super) fn classes_swept(&self) -> usize {
+        self.swept.as_ref().map_or(self.evidence.statistics.classes(), |swept| swept.classes.len())
     }
 
     /// `nc1_pinv` and what it is made of, or why there is none.
@@ -242,10 +252,112 @@ impl<'a> MetricContext<'a> {
     }
 }
 
+/// What is wanted of pairs of classes.
+#[derive(Clone, Copy, Debug)]
+struct PairWants {
+    cdnv: bool,
+    /// How many of the worst pairs.
+    worst: usize,
+    means: AngleWants,
+    weights: AngleWants,
+}
+
+/// What is wanted of pairs of vectors.
+#[derive(Clone, Copy, Debug)]
+struct AngleWants {
+    angles: bool,
+    energy: bool,
+}
+
+/// What sweeps over pairs have found.
+struct Found {
+    cdnv: Option<Cdnv>,
+    angles: Option<Angles>,
+    energy: Option<Angles>,
+    weight_angles: Option<Angles>,
+    weight_energy: Option<Angles>,
+}
+
+impl PairWants {
+    fn of(selection: &Selection, extras: Extras) -> Self {
+        let pairs_of = |family: fn(Family) -> bool, weights: bool| {
+            selection
+                .cards()
+                .any(|card| card.needs.contains(&Need::Pairs) && card.needs_head() == weights && family(card.family))
+        };
+        let angles = |weights: bool| AngleWants {
+            angles: pairs_of(|family| matches!(family, Family::Nc2 | Family::Gnc2), weights),
+            energy: pairs_of(|family| family == Family::Hug, weights),
+        };
+        // The estimate of the directional one is made of the others'.
+        let directional = selection.cards().any(|card| card.needs.contains(&Need::Directional));
+        let of_nc1 = pairs_of(|family| family == Family::Nc1, false) || directional;
+        Self {
+            cdnv: of_nc1 || extras.per_class || extras.worst_pairs > 0 || extras.figures,
+            worst: if extras.figures { extras.worst_pairs.max(WORST) } else { extras.worst_pairs },
+            means: angles(false),
+            weights: angles(true),
+        }
+    }
+
+    /// Sweeps the pairs of all classes, or of some.
+    fn sweep(
+        self,
+        statistics: &Statistics,
+        options: &Options,
+        means: &Vectors,
+        weights: Option<&Vectors>,
+        classes: Option<&[usize]>,
+    ) -> Found {
+        let used = nc1::classes::with_variance(statistics, options);
+        let some = |values: &[f64]| classes.map(|classes| classes.iter().map(|&k| values[k]).collect::<Vec<_>>());
+        let some_variances = some(&statistics.variances);
+        let some_used: Option<Vec<bool>> = classes.map(|classes| classes.iter().map(|&k| used[k]).collect());
+        let variances = Variances {
+            values: some_variances.as_deref().unwrap_or(&statistics.variances),
+            used: some_used.as_deref().unwrap_or(&used),
+            exponent: options.cdnv_exponent,
+            worst: self.worst,
+        };
+        let (cdnv, angles, energy) = self.means.sweep(means, classes, self.cdnv.then_some(&variances), options.riesz_s);
+        let (_, weight_angles, weight_energy) =
+            weights.map_or((None, None, None), |weights| self.weights.sweep(weights, classes, None, options.riesz_s));
+        let cdnv = match classes {
+            Some(classes) => cdnv.map(|cdnv| cdnv.among(classes, statistics.classes())),
+            None => cdnv,
+        };
+        Found { cdnv, angles, energy, weight_angles, weight_energy }
+    }
+}
+
+impl AngleWants {
+    fn sweep(
+        self,
+        vectors: &Vectors,
+        classes: Option<&[usize]>,
+        variances: Option<&Variances<'_>>,
+        exponent: f64,
+    ) -> (Option<Cdnv>, Option<Angles>, Option<Angles>) {
+        let directions = vectors.len() - vectors.zeros();
+        let some = classes.map(|classes| vectors.select(classes));
+        let vectors = some.as_ref().unwrap_or(vectors);
+        // One sweep serves both if they share the exponent.
+        let shared = self.energy && (!self.angles || exponent == ENERGY_S);
+        let riesz_s = if shared { Some(ENERGY_S) } else { self.angles.then_some(exponent) };
+        let Sweep { cdnv, angles } = sweep(vectors, variances, riesz_s, directions);
+        let energy = match self.energy {
+            true if shared => angles.clone(),
+            true => sweep(vectors, None, Some(ENERGY_S), directions).angles,
+            false => None,
+        };
+        (cdnv, angles, energy)
+    }
+}
+
 /// One sweep over the pairs of classes, if there are pairs and anything is to be found of them.
-fn sweep(vectors: &Vectors, variances: Option<&Variances<'_>>, riesz_s: Option<f64>) -> Sweep {
+fn sweep(vectors: &Vectors, variances: Option<&Variances<'_>>, riesz_s: Option<f64>, directions: usize) -> Sweep {
     if vectors.len() < 2 || (variances.is_none() && riesz_s.is_none()) {
         return Sweep::default();
     }
-    pairs::sweep(&vectors.points(), variances, riesz_s)
+    pairs::sweep_some(&vectors.points(), variances, riesz_s, directions)
 }

@@ -49,6 +49,7 @@ pub(super) fn lda_accuracy(context: &MetricContext<'_>) -> Outcome {
     Outcome::from(share(lda.right))
         .off_by(|_| share(lda.unsure))
         .flag_if(lda.unsure > 0, "ties")
+        .flag_if(lda.unseen > 0, "unseen_classes")
         .flag_if(findings.mahalanobis_directions_dropped > 0, "directions_dropped")
 }
 

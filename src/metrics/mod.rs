@@ -29,6 +29,7 @@ mod selection;
 mod separation;
 mod spectrum;
 pub(crate) mod student_t;
+mod swept;
 mod transfer;
 mod vectors;
 
@@ -44,7 +45,7 @@ pub use mahalanobis::mahalanobis;
 pub use measure::{ROUNDED, measure};
 pub use nc4::of_decisions;
 pub use nc5::neco_projection;
-pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, OodMean, Options};
+pub use options::{Centring, NecoDenominator, NecoDim, Normaliser, OodMean, Options, SweepSample};
 pub(crate) use selection::advice;
 pub use selection::{HEADLINE, Selection};
 pub use spectrum::{Spectrum, spectrum};

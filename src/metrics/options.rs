@@ -56,6 +56,24 @@ pub enum NecoDenominator {
     Raw,
 }
 
+/// Classes that are drawn at random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepSample {
+    /// How many.
+    pub classes: u32,
+    /// Other seeds draw others.
+    pub seed: u64,
+}
+
+impl SweepSample {
+    /// What `M` or `M:SEED` says; `None` if it says nothing.
+    fn parse(text: &str) -> Option<Self> {
+        let (classes, seed) = text.split_once(':').unwrap_or((text, "0"));
+        let classes = classes.parse().ok().filter(|&classes| classes >= 2)?;
+        Some(Self { classes, seed: seed.parse().ok()? })
+    }
+}
+
 /// Conventions. The defaults are those of the Python package `neural_collapse` (rhubarbwu/neural-collapse) where it has
 /// them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,6 +87,10 @@ pub struct Options {
     pub min_count: Option<u64>,
     /// Classes with more rows are left out.
     pub max_count: Option<u64>,
+    /// Metrics of pairs of classes are made of those with at least so many rows.
+    pub sweep_min_count: Option<u64>,
+    /// Metrics of pairs of classes are made of some that are drawn at random, where there are more.
+    pub sweep_sample: Option<SweepSample>,
     /// `p` of CDNV.
     pub cdnv_exponent: f64,
     /// Whether NC1 is divided by `K`.
@@ -100,6 +122,8 @@ impl Default for Options {
             normaliser: Normaliser::Rows,
             min_count: None,
             max_count: None,
+            sweep_min_count: None,
+            sweep_sample: None,
             cdnv_exponent: 1.0,
             divide_by_k: true,
             riesz_s: 2.0,
@@ -116,7 +140,7 @@ impl Default for Options {
 }
 
 /// The names that `--option` knows, and what each takes.
-const KEYS: [(&str, &str); 15] = [
+const KEYS: [(&str, &str); 17] = [
     ("centring", "class or sample"),
     ("normaliser", "n, n-k or balanced"),
     ("min_count", "a number of rows"),
@@ -132,6 +156,8 @@ const KEYS: [(&str, &str); 15] = [
     ("neco_denominator", "scaled or raw"),
     ("neco_max_logit", "true or false"),
     ("weight_decay", "a number, 0 or above"),
+    ("sweep_min_count", "a number of rows"),
+    ("sweep_sample", "a number of classes, 2 or more, and a seed if wanted: 10000 or 10000:7"),
 ];
 
 impl Options {
@@ -222,6 +248,8 @@ impl Options {
             }
             "neco_max_logit" => self.neco_max_logit = value.parse().ok()?,
             "weight_decay" => self.weight_decay = number(value).filter(|decay| *decay >= 0.0)?,
+            "sweep_min_count" => self.sweep_min_count = Some(value.parse().ok()?),
+            "sweep_sample" => self.sweep_sample = Some(SweepSample::parse(value)?),
             _ => return None,
         }
         Some(())
@@ -267,6 +295,8 @@ impl Options {
             },
             "neco_max_logit" => self.neco_max_logit.into(),
             "weight_decay" => self.weight_decay.into(),
+            "sweep_min_count" => self.sweep_min_count.into(),
+            "sweep_sample" => self.sweep_sample.map(|SweepSample { classes, seed }| format!("{classes}:{seed}")).into(),
             _ => Value::Null,
         }
     }
@@ -306,6 +336,8 @@ mod tests {
             ("neco_denominator", "raw"),
             ("neco_max_logit", "true"),
             ("weight_decay", "0.003"),
+            ("sweep_min_count", "5"),
+            ("sweep_sample", "100:7"),
         ] {
             odd.set(key, value).unwrap();
         }
@@ -346,6 +378,8 @@ mod tests {
             ("centring", "Class"),
             ("normaliser", "N"),
             ("neco_denominator", ""),
+            ("sweep_sample", "1"),
+            ("sweep_sample", "100:x"),
         ] {
             refused(key, value);
         }

@@ -17,6 +17,12 @@ const ITERATIONS: usize = 1000;
 /// The relative change at which they have converged. The evidence changes with the square of it.
 const CONVERGED: f64 = 1e-9;
 
+/// A dimension is hidden if its variance is below so many times what counts as rounding.
+const HIDDEN: f64 = 1e3;
+
+/// Labels are explained if the loss of a class is below this share of its rows.
+const EXPLAINED: f64 = 0.5;
+
 /// A loss is known if its relative error is below this: six times as much still leaves its logarithm a first digit.
 const RESOLVED: f64 = 0.05;
 
@@ -60,6 +66,8 @@ struct Ridge<'a> {
     targets: Vec<f64>,
     /// What of `s` is left out with an axis, at most.
     cut: f64,
+    /// Whether axes are left out although rows vary in some dimension by no more than what counts as rounding.
+    hides: bool,
 }
 
 impl<'a> Ridge<'a> {
@@ -75,7 +83,9 @@ impl<'a> Ridge<'a> {
             })
             .collect();
         let targets = linalg::product_transposed(&sums, &eigen.vectors[..axes * dim], dim);
-        Self { statistics, eigen, values: &eigen.values[..axes], targets, cut }
+        let is_hidden = |variance: f64| variance > 0.0 && variance < HIDDEN * cut * eigen.unit;
+        let hides = axes < dim && total_variances(statistics).into_iter().any(is_hidden);
+        Self { statistics, eigen, values: &eigen.values[..axes], targets, cut, hides }
     }
 
     /// The logarithm of the evidence over `N`, and its error; `None` without a fixed point.
@@ -91,7 +101,9 @@ impl<'a> Ridge<'a> {
         let lost = self.loss_error(&weights, loss, lambda, count) / loss;
         let moved = self.eigen.moved(|r| if r < axes { 1.0 / (self.values[r] + lambda) } else { 0.0 });
         let hidden = (self.statistics.dim - axes) as f64 * (self.cut / lambda).ln_1p();
-        (loss > 0.0 && lost < RESOLVED).then(|| (value, 0.5 * (lost + (moved + hidden) / rows)))
+        // Axes that explain little may stand before others that explain the labels.
+        let is_known = loss > 0.0 && lost < RESOLVED && !(self.hides && loss > EXPLAINED * count);
+        is_known.then(|| (value, 0.5 * (lost + (moved + hidden) / rows)))
     }
 
     /// `λ`, in units of the values.
@@ -132,6 +144,22 @@ impl<'a> Ridge<'a> {
         let hidden = if axes < dim { self.cut / (self.cut + lambda) * loss.max(0.0) } else { 0.0 };
         bias + random + own + hidden
     }
+}
+
+/// `Σ_T,jj`, feature units squared; 0 for a dimension in which all rows are equal.
+fn total_variances(statistics: &Statistics) -> Vec<f64> {
+    let (dim, rows) = (statistics.dim, statistics.rows() as f64);
+    let mut variances: Vec<f64> =
+        statistics.scatter.iter().flat_map(|scatter| (0..dim).map(|j| scatter[j * dim + j] / rows)).collect();
+    variances.resize(dim, 0.0);
+    let mean: Vec<f64> =
+        statistics.mean_of_rows().iter().zip(&statistics.origin).map(|(mean, origin)| mean - origin).collect();
+    for (class, &count) in statistics.counts.iter().enumerate() {
+        for (j, (variance, offset)) in variances.iter_mut().zip(statistics.offset(class)).enumerate() {
+            *variance += count as f64 / rows * (offset - mean[j]).powi(2);
+        }
+    }
+    variances
 }
 
 #[cfg(test)]
@@ -178,6 +206,26 @@ mod tests {
         times(&mut larger.variances, 1024.0 * 1024.0);
         times(larger.scatter.as_mut().unwrap(), 1024.0 * 1024.0);
         assert_close(logme_of(&larger).value.unwrap(), value, 1e-10);
+    }
+
+    /// A large offset in one dimension, or a large spread, leaves nothing of the others but rounding.
+    #[test]
+    fn dimensions_that_rounding_hides_are_not_passed_over() {
+        let wave = |row: usize, j: usize| (((row * 7 + j * 3) % 11) as f64 - 5.0) / 5.0;
+        let codes: Vec<u32> = (0..40).map(|row| row % 2).collect();
+        let rows = |first: &dyn Fn(usize) -> f64| -> Vec<f64> {
+            let row = |row: usize| [first(row), wave(row, 1) + 3.0 * (row % 2) as f64, wave(row, 2), 1.0];
+            (0..40).flat_map(row).collect()
+        };
+        let reason = |first: &dyn Fn(usize) -> f64| logme_of(&statistics(4, &rows(first), &codes)).reason;
+        assert_eq!(reason(&|row| wave(row, 0)), None);
+        assert_eq!(reason(&|row| 1e3 + wave(row, 0)), None);
+        for large in [1e8, 1e9] {
+            assert_eq!(reason(&|row| large + wave(row, 0)), Some("no_fixed_point"), "{large:e}");
+            assert_eq!(reason(&|row| large * wave(row, 0)), Some("no_fixed_point"), "{large:e}");
+        }
+        // A dimension without variance is not hidden.
+        assert_eq!(reason(&|_| 0.0), None);
     }
 
     #[test]

@@ -330,6 +330,11 @@ impl Evaluation {
         settings.insert("decisions", job.decisions.as_ref().map_or(String::new(), source));
         settings.insert("error_bars", job.error_bars.as_ref().map_or(String::new(), ErrorBars::text));
         settings.insert("ood", job.ood.as_ref().map_or(String::new(), source));
+        // Classes have no means where rows have no labels.
+        let is_of_classes = job.options.ood_mean != OodMean::Rows;
+        if self.ood.as_ref().is_some_and(|ood| is_of_classes && ood.archive.labels().is_none()) {
+            settings.insert("ood_labels", "none".to_owned());
+        }
         settings.retain(|_, value| !value.is_empty());
         settings
     }

@@ -164,7 +164,10 @@ impl Finish {
     fn pooled(&self) -> Vec<Pooled> {
         let names = self.states.ledger.files().map(|(source, _)| source.name.as_str()).collect();
         let filters = filters(&self.states.provenance);
-        pooled(&names, &self.states.provenance.group_by, &filters.iter().map(|(key, _)| key.as_str()).collect())
+        let provenance = &self.states.provenance;
+        let block = provenance.blocks.as_ref().and_then(|dealing| dealing.key.clone());
+        let keys: Vec<String> = provenance.group_by.iter().cloned().chain(block).collect();
+        pooled(&names, &keys, &filters.iter().map(|(key, _)| key.as_str()).collect())
     }
 
     /// What the user should know before rows are read.

@@ -237,7 +237,10 @@ impl Heads {
             return Ok(head.clone());
         }
         let head = Arc::new(StoredHead::read(path, self.transposed)?);
-        *last = Some(head.clone());
+        // A single group needs it once, and it may be as large as a matrix of K × D.
+        if self.services.len() > 1 {
+            *last = Some(head.clone());
+        }
         Ok(head)
     }
 }

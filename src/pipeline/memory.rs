@@ -36,6 +36,16 @@ impl Meter {
         self.grown.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Takes note of memory that is free again.
+    pub(super) fn shrink(&self, bytes: u64) {
+        self.grown.fetch_sub(bytes.min(self.grown()), Ordering::Relaxed);
+    }
+
+    /// Bytes that the run may use.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Whether there is room for so much more beside the buffers.
     ///
     /// # Errors
@@ -89,7 +99,8 @@ pub(super) fn held(state: &ClassSums) -> u64 {
     classes + state.wide_bytes() as u64
 }
 
-/// Matrices of K × D numbers that metrics hold at once.
+/// Matrices of K × D numbers that metrics hold at once: class means, the classifier, both again centred and scaled, one that is
+/// being made of them, and what the allocator keeps of the first read.
 const COPIES: u64 = 8;
 
 /// Square matrices of D × D numbers that metrics hold at once.

@@ -28,6 +28,12 @@ struct RoleRows<'a> {
     keys: Vec<Key>,
 }
 
+impl RoleRows<'_> {
+    fn count(&self) -> u64 {
+        self.units.iter().map(|&unit| self.archive.units()[unit].rows).sum()
+    }
+}
+
 /// A pass for each group, and what it has seen so far.
 struct GroupPasses<'a> {
     groups: &'a [GroupEvidence],
@@ -72,11 +78,13 @@ impl Evaluation {
         };
         let metrics: Vec<_> = groups.iter().map(distances).collect();
         let scored = projections.iter().map(Option::as_ref).zip(metrics.iter().map(Option::as_ref));
-        let passes =
-            groups.iter().zip(scored).map(|(group, scored)| self.pass(group, scored)).collect::<Result<_>>()?;
+        let rows_by_role = self.rows_by_role(own, groups);
+        let decided = rows_by_role.iter().filter(|rows| matches!(rows.role, Role::Eval | Role::TrainAndEval));
+        let expected = decided.map(RoleRows::count).sum::<u64>() / groups.len().max(1) as u64;
+        let pass = |(group, scored)| self.pass(group, scored, expected);
+        let passes = groups.iter().zip(scored).map(pass).collect::<Result<_>>()?;
         let seen = groups.iter().map(|_| SecondPassState::default()).collect();
         let mut passes = GroupPasses { groups, passes, seen };
-        let rows_by_role = self.rows_by_role(own, groups);
         let device = self.device.get_or_init(|| self.job.device.decided(self.rough_time(&rows_by_role, groups)));
         for rows in &rows_by_role {
             self.read_rows(rows, device, &mut passes, watch, &score)?;
@@ -93,6 +101,7 @@ impl Evaluation {
         &self,
         group: &'a GroupEvidence,
         (projection, mahalanobis): (Option<&'a Projection>, Option<&'a Mahalanobis>),
+        expected_rows: u64,
     ) -> Result<SecondPass<'a>> {
         let (needs, options) = (self.needs, &self.job.options);
         SecondPass::new(&SecondPassSpec {
@@ -104,6 +113,7 @@ impl Evaluation {
             hug_intra: needs.hug_intra && group.head.is_some(),
             projection,
             mahalanobis,
+            expected_rows,
             max_logit: options.neco_max_logit,
         })
         .map_err(|error| self.locate(error, &group.key))
@@ -135,8 +145,8 @@ impl Evaluation {
             classes as f64 * group.statistics.dim as f64
         };
         let each = groups.iter().map(products).sum::<f64>() / groups.len().max(1) as f64;
-        let units = rows_by_role.iter().flat_map(|rows| rows.units.iter().map(|&unit| rows.archive.units()[unit].rows));
-        Duration::from_secs_f64(units.sum::<u64>() as f64 * each / PRODUCTS_PER_SECOND / self.threads as f64)
+        let rows: u64 = rows_by_role.iter().map(RoleRows::count).sum();
+        Duration::from_secs_f64(rows as f64 * each / PRODUCTS_PER_SECOND / self.threads as f64)
     }
 
     /// Reads the units that hold rows of a group, and hands each group's pass the rows under its key.

@@ -69,22 +69,27 @@ impl Task {
     }
 
     fn blocking(&self) -> Result<Blocking> {
-        match Blocking::of(self.error_bars.as_ref()) {
-            Blocking::Key(key) => Err(Error::usage("a state has a fixed number of blocks")
-                .with("block by", &key)
-                .help(format!(
-                    "--error-bars jackknife:{} puts whole values of the key into blocks; or --group-by {key} here, and --block-by {key} \
-                     when it is finished",
-                    ErrorBars::BLOCKS
-                ))),
-            blocking => Ok(blocking),
-        }
+        blocking(self.error_bars.as_ref())
     }
 
     /// Under which conventions the rows of an archive are counted.
     pub(super) fn provenance(&self, archive: &Archive) -> Provenance {
         let blocking = Blocking::of(self.error_bars.as_ref());
         provenance(archive, &self.request, self.rounding, self.scatter, &blocking)
+    }
+}
+
+/// The blocks of a state for these error bars.
+pub(super) fn blocking(error_bars: Option<&ErrorBars>) -> Result<Blocking> {
+    match Blocking::of(error_bars) {
+        Blocking::Key(key) => Err(Error::usage("a state has a fixed number of blocks")
+            .with("block by", &key)
+            .help(format!(
+                "--error-bars jackknife:{} puts whole values of the key into blocks; or --group-by {key} here, and --block-by {key} \
+                 when it is finished",
+                ErrorBars::BLOCKS
+            ))),
+        blocking => Ok(blocking),
     }
 }
 

@@ -1,8 +1,7 @@
 //! The first look at a report: one table that fits a screen.
 
-use super::layout::{Layout, label};
-use super::notes::Note;
-use super::records::metric_keys;
+use super::layout::{Layout, label, valued_keys};
+use super::notes::{Note, notes};
 use super::text::counted;
 use super::text_table::{TextTable, Trend};
 use super::{GroupReport, Report};
@@ -36,8 +35,16 @@ impl Layout {
             let is_given = |key: &str| missing.iter().all(|(_, keys)| !keys.contains(&key));
             group.measurements.metrics.retain(|metric| is_given(metric.key));
         }
+        let groups = report.groups.clone();
+        // The trends show the others.
+        let ends = if groups.len() > MOST_GROUPS { last_of_lines(&groups) } else { None };
+        if let Some(ends) = &ends {
+            report.groups.clone_from(ends);
+        }
         let mut layout = Self::of(&report);
-        let groups = &report.groups;
+        // What is remarkable is so of all groups.
+        layout.notes = notes(&Report { groups: groups.clone(), ..report.clone() });
+        let groups = groups.as_slice();
         if let (Some(table), true) = (layout.tables.first_mut(), groups.len() > 1) {
             table.close = true;
             if groups.iter().all(|group| group.rows == groups[0].rows) {
@@ -50,15 +57,27 @@ impl Layout {
             }
             let series = series(groups);
             if let Some((name, _)) = groups[0].key.last().filter(|_| !series.is_empty()) {
-                let keys = metric_keys(groups);
-                table.trends = series.iter().map(|series| trend(series, &keys)).collect();
-                let text = format!("▁█ least to greatest over {name}, on a logarithmic scale from a hundredfold on");
+                let keys = valued_keys(&report.groups);
+                let columns: Vec<(&str, bool)> = keys.iter().map(|&key| (key, is_wide(&series, key))).collect();
+                table.trends = series.iter().map(|series| trend(series, &columns)).collect();
+                let text =
+                    format!("▁█ least to greatest over {name}; a column with a hundredfold has a logarithmic scale");
                 layout.notes.insert(0, Note { text, warning: false });
             }
-            if groups.len() > MOST_GROUPS {
-                table.elide();
-                let more = counted((groups.len() - 2 * EDGE) as u64, "group", "groups");
-                let text = format!("… {more} more: -o FILE or --metrics all shows them");
+            let hidden = match &ends {
+                Some(ends) => {
+                    let name = groups[0].key.last().map_or("", |(name, _)| name.as_str());
+                    Some((groups.len() - ends.len(), format!("of each line the last {name} is shown, ")))
+                }
+                None if groups.len() > MOST_GROUPS => {
+                    table.elide();
+                    Some((groups.len() - 2 * EDGE, "… ".to_owned()))
+                }
+                None => None,
+            };
+            if let Some((hidden, how)) = hidden {
+                let more = counted(hidden as u64, "group", "groups");
+                let text = format!("{how}{more} more: -o FILE or --metrics all shows them");
                 layout.notes.insert(0, Note { text, warning: false });
             }
         }
@@ -107,37 +126,62 @@ fn broken(head: &str) -> String {
     lines.join("\n")
 }
 
-/// Runs of groups that differ in their last key alone, which is a number; none if there are too many, or too short ones.
-fn series(groups: &[GroupReport]) -> Vec<&[GroupReport]> {
-    let parts = |group: &GroupReport| group.key.split_last().map(|(last, others)| (last.1.clone(), others.to_vec()));
-    let of = |group: &GroupReport| parts(group).map(|(_, others)| others);
-    let mut all: Vec<&[GroupReport]> = groups.chunk_by(|a, b| of(a) == of(b)).collect();
-    all.retain(|series| series.len() >= LEAST_POINTS);
-    let numbers = groups.iter().all(|group| matches!(parts(group), Some((Label::Int(_), _))));
-    if numbers && all.len() <= MOST_SERIES { all } else { Vec::new() }
+/// Runs of groups that differ in their last key alone; none if that is no number.
+fn lines(groups: &[GroupReport]) -> Vec<&[GroupReport]> {
+    let is_number = |group: &GroupReport| matches!(group.key.last(), Some((_, Label::Int(_))));
+    if !groups.iter().all(is_number) {
+        return Vec::new();
+    }
+    let others = |group: &GroupReport| group.key[..group.key.len() - 1].to_vec();
+    groups.chunk_by(|a, b| others(a) == others(b)).collect()
 }
 
-/// Pictures of the columns of metrics over a series.
-fn trend(series: &[GroupReport], keys: &[&str]) -> Trend {
-    let values = |key: &&str| bars(&series.iter().map(|group| group.value(key)).collect::<Vec<_>>());
+/// The last group of each line, if there are fewer lines than groups and not too many.
+fn last_of_lines(groups: &[GroupReport]) -> Option<Vec<GroupReport>> {
+    let lines = lines(groups);
+    let is_fewer = !lines.is_empty() && lines.len() < groups.len() && lines.len() <= MOST_GROUPS;
+    is_fewer.then(|| lines.iter().filter_map(|line| line.last()).cloned().collect())
+}
+
+/// The lines that have a trend; none if there are too many, or too short ones.
+fn series(groups: &[GroupReport]) -> Vec<&[GroupReport]> {
+    let mut all = lines(groups);
+    all.retain(|series| series.len() >= LEAST_POINTS);
+    if all.len() <= MOST_SERIES { all } else { Vec::new() }
+}
+
+/// Whether the values of a column differ by a hundredfold within some series, so that all of them take a logarithmic scale.
+fn is_wide(series: &[&[GroupReport]], key: &str) -> bool {
+    let finite = |series: &[GroupReport]| {
+        let values = series.iter().filter_map(|group| group.value(key)).filter(|value| value.is_finite());
+        values.map(|value| (value, value)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    };
+    let ranges: Vec<(f64, f64)> = series.iter().filter_map(|series| finite(series)).collect();
+    ranges.iter().all(|range| range.0 > 0.0) && ranges.iter().any(|&(least, greatest)| greatest >= 100.0 * least)
+}
+
+/// Pictures of the columns of metrics over a series, on a linear or a logarithmic scale.
+fn trend(series: &[GroupReport], columns: &[(&str, bool)]) -> Trend {
+    let values = |&(key, is_logarithmic): &(&str, bool)| {
+        bars(&series.iter().map(|group| group.value(key)).collect::<Vec<_>>(), is_logarithmic)
+    };
     let shown = |group: &GroupReport| group.key.iter().map(|(_, value)| label(value)).collect::<Vec<_>>();
     let (mut cells, last) = (shown(&series[0]), shown(&series[series.len() - 1]));
     if let (Some(first), Some(last)) = (cells.last_mut(), last.last()) {
         *first = format!("{first}…{last}");
     }
-    Trend { keys: cells, body: keys.iter().map(values).collect() }
+    Trend { keys: cells, body: columns.iter().map(values).collect() }
 }
 
 /// Values as bars of at most [`BARS`] characters, the mean of as many neighbours as share one; a space where there is no
 /// value.
-fn bars(values: &[Option<f64>]) -> String {
+fn bars(values: &[Option<f64>], is_logarithmic: bool) -> String {
     const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let finite = || values.iter().flatten().copied().filter(|value| value.is_finite());
     let Some((least, greatest)) = finite().map(|value| (value, value)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     else {
         return String::new();
     };
-    let is_logarithmic = least > 0.0 && greatest >= 100.0 * least;
     let scaled = |value: f64| if is_logarithmic { value.ln() } else { value };
     let (low, high) = (scaled(least), scaled(greatest));
     let count = values.len().min(BARS);
@@ -178,16 +222,16 @@ mod tests {
 
     #[test]
     fn bars_rise_with_values() {
-        let of = |values: &[f64]| bars(&values.iter().map(|&value| Some(value)).collect::<Vec<_>>());
+        let scaled = |values: &[f64], log| bars(&values.iter().map(|&value| Some(value)).collect::<Vec<_>>(), log);
+        let of = |values: &[f64]| scaled(values, false);
         assert_eq!(of(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]), "▁▂▃▄▅▆▇█");
         assert_eq!(of(&[7.0, 0.0]), "█▁");
         assert_eq!(of(&[2.0, 2.0, 2.0]), "▁▁▁");
-        // Ratios of a hundred and more have a logarithmic scale.
-        assert_eq!(of(&[1.0, 10.0, 100.0]), "▁▅█");
-        assert_eq!(of(&[1.0, 10.0, 99.0]), "▁▁█");
+        assert_eq!(of(&[1.0, 10.0, 100.0]), "▁▁█");
+        assert_eq!(scaled(&[1.0, 10.0, 100.0], true), "▁▅█");
         // Neighbours share a bar.
         assert_eq!(of(&(0..80).map(f64::from).collect::<Vec<_>>()), "▁▂▃▄▅▆▇█");
-        assert_eq!(bars(&[Some(1.0), None, Some(f64::INFINITY), Some(2.0)]), "▁  █");
-        assert_eq!(bars(&[None]), "");
+        assert_eq!(bars(&[Some(1.0), None, Some(f64::INFINITY), Some(2.0)], false), "▁  █");
+        assert_eq!(bars(&[None], false), "");
     }
 }

@@ -94,7 +94,7 @@ fn by_group(report: &Report) -> (Option<String>, TextTable) {
         keys: records.columns[..records.keys].iter().map(TextColumn::of_record).collect(),
         ..TextTable::default()
     };
-    for key in metric_keys(groups) {
+    for key in valued_keys(groups) {
         let mut column = TextColumn::metrics(arrowed(key), groups.iter().map(|group| group.metric(key)));
         column.section = card(key).map_or(0, |card| card.family as usize);
         table.body.push(column);
@@ -110,6 +110,12 @@ fn by_group(report: &Report) -> (Option<String>, TextTable) {
         }
     }
     ((!shared.is_empty()).then(|| shared.join(" · ")), table)
+}
+
+/// The metrics that have a value in some group; notes say why others have none.
+pub(super) fn valued_keys(groups: &[GroupReport]) -> Vec<&'static str> {
+    let has_value = |key: &&str| groups.iter().any(|group| group.value(key).is_some());
+    metric_keys(groups).into_iter().filter(has_value).collect()
 }
 
 fn worst_pairs(report: &Report) -> Option<TextTable> {

@@ -6,6 +6,7 @@ use std::io::Write;
 use serde_json::Value;
 
 mod answer;
+mod bins;
 mod columns;
 mod comparison;
 mod csv;
@@ -114,15 +115,28 @@ impl Report {
     ///
     /// [`Io`](crate::error::ErrorKind::Io) if `out` cannot be written to; its source is the [`std::io::Error`].
     pub fn write_per_class(&self, format: Format, out: &mut dyn Write, style: Style) -> Result<()> {
-        let records = Records::of_classes(self);
+        self.write_records(&Records::of_classes(self), format, out, style)
+    }
+
+    /// Writes one record for the classes of every range of sizes: 1 row, 2 and 3 rows, 4 to 7 rows, and so on. They are made of
+    /// the same rows by class.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write_per_class`](Self::write_per_class).
+    pub fn write_per_class_bins(&self, format: Format, out: &mut dyn Write, style: Style) -> Result<()> {
+        self.write_records(&Records::of_bins(self), format, out, style)
+    }
+
+    fn write_records(&self, records: &Records, format: Format, out: &mut dyn Write, style: Style) -> Result<()> {
         let text = match format {
-            Format::Table => table::records(&records, style),
-            Format::Markdown => markdown::records(&records),
+            Format::Table => table::records(records, style),
+            Format::Markdown => markdown::records(records),
             Format::Html => return Err(Error::usage("classes are not written as a page").help("use csv or parquet")),
-            Format::Json => json::classes(self, &records),
-            Format::Ndjson => json::lines(&records),
-            Format::Csv => csv::records(&records, true)?,
-            Format::Parquet => return put(out, &parquet::records(&records, &self.conventions())?),
+            Format::Json => json::classes(self, records),
+            Format::Ndjson => json::lines(records),
+            Format::Csv => csv::records(records, true)?,
+            Format::Parquet => return put(out, &parquet::records(records, &self.conventions())?),
         };
         put(out, text.as_bytes())
     }
@@ -153,6 +167,11 @@ impl GroupReport {
     /// The number of the metric with this key, if it was selected and has one.
     pub fn value(&self, key: &str) -> Option<f64> {
         self.measurements.value(key)
+    }
+
+    /// Whether error bars were asked for.
+    pub fn has_error_bars(&self) -> bool {
+        self.replicates.is_some() || self.measurements.metrics.iter().any(|metric| metric.error_bar.is_some())
     }
 }
 

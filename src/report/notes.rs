@@ -8,7 +8,7 @@ use super::records::{Count, metric_keys};
 use super::text::{counted, significant, words};
 use super::{GroupReport, Report};
 use crate::archive::{HeadSource, Skipped, escaped};
-use crate::metrics::{Family, Measured, Need, Options, ROUNDED, card};
+use crate::metrics::{Family, Measured, Need, Options, ROUNDED, Remark, card, common_flags, flags, group_flags};
 
 /// A smaller relative rounding error gets no note.
 const DOUBTFUL: f64 = 1e-6;
@@ -35,7 +35,7 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
             if flag == ROUNDED {
                 continue;
             }
-            note(true, format!("{}: {}", words(flag), keys.join(", ")));
+            note(true, format!("{}: {}", meaning(flag, flags()), keys.join(", ")));
         }
         let floors = metric_keys(groups).into_iter().filter_map(|key| floor(groups, key)).collect::<Vec<_>>();
         if !floors.is_empty() {
@@ -50,7 +50,7 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
         group.measurements.flags.iter().for_each(|&flag| flags.entry(flag).or_default().push(group));
     }
     for (flag, at) in flags {
-        note(true, format!("{}{}", words(flag), among(groups, &at)));
+        note(true, format!("{}{}", meaning(flag, group_flags()), among(groups, &at)));
     }
     if let Some(text) = doubtful(groups) {
         note(true, text);
@@ -68,6 +68,12 @@ pub(super) fn notes(report: &Report) -> Vec<Note> {
         note(false, text);
     }
     notes
+}
+
+/// A flag in a sentence, as one of those says it or all metrics do.
+fn meaning(flag: &str, known: &[Remark]) -> String {
+    let known = known.iter().chain(common_flags()).find(|remark| remark.word == flag);
+    known.map_or_else(|| words(flag), |remark| remark.meaning.replace('`', ""))
 }
 
 /// The metrics with each remark, and the groups in which they have it.
@@ -106,7 +112,10 @@ fn name(group: &GroupReport) -> String {
 /// What error bars are, and which numbers have none, by their reasons.
 fn error_bars(groups: &[GroupReport]) -> Option<String> {
     let blocks = || groups.iter().filter_map(|group| Some(group.replicates.as_ref()?.blocks.len()));
-    let (least, most) = (blocks().min()?, blocks().max()?);
+    let Some((least, most)) = blocks().min().zip(blocks().max()) else {
+        let sampled = groups.iter().any(GroupReport::has_error_bars);
+        return sampled.then(|| "± standard error of the draw of classes (--sweep-sample)".to_owned());
+    };
     let range = if least == most { most.to_string() } else { format!("{least} to {most}") };
     let mut without: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for key in metric_keys(groups) {
@@ -163,7 +172,10 @@ fn doubtful(groups: &[GroupReport]) -> Option<String> {
 fn own_head(report: &Report) -> Option<String> {
     let head = HeadSource::parse(report.settings.get("head")?).ok()?;
     let lambda = head.least_squares()?;
-    Some(format!("the classifier is each group's own: ridge regression on its classes, λ = {lambda}"))
+    Some(format!(
+        "the classifier is each group's own, ridge regression on its classes with λ = {lambda}: NC3 and NC4 say how well a \
+         linear classifier fits these rows, not what one that was trained does"
+    ))
 }
 
 /// Rows and classes that flags left out, summed over all groups.

@@ -57,7 +57,7 @@ impl Records {
         let groups = &report.groups;
         let keys = metric_keys(groups);
         let fixed = ["rows", "classes", "dim", "dropped_classes", "flags"];
-        let has_bars = groups.iter().any(|group| group.replicates.is_some());
+        let has_bars = groups.iter().any(GroupReport::has_error_bars);
         let of_bar = |key: &str| BAR.map(|(suffix, of)| (format!("{key}_{suffix}"), of));
         let can_have_one = |key: &str| has_bars && card(key).is_some_and(|card| card.no_error_bar().is_none());
         let bars: Vec<_> = keys.iter().filter(|key| can_have_one(key)).flat_map(|key| of_bar(key)).collect();
@@ -140,7 +140,7 @@ impl Records {
     }
 
     /// Columns for the groups' keys, renamed if another column has their name.
-    fn keyed(groups: &[&GroupReport], taken: &HashSet<&str>) -> Self {
+    pub(super) fn keyed(groups: &[&GroupReport], taken: &HashSet<&str>) -> Self {
         let mut records = Self { rows: groups.len(), ..Self::default() };
         let names = groups.first().map(|group| group.key.iter().map(|(name, _)| name.clone())).into_iter().flatten();
         for (at, name) in names.enumerate() {
@@ -161,7 +161,7 @@ impl Records {
         self.columns.iter_mut().zip(other.columns).try_for_each(|(mine, more)| mine.cells.append(more.cells))
     }
 
-    fn push(&mut self, name: &str, cells: Cells) {
+    pub(super) fn push(&mut self, name: &str, cells: Cells) {
         self.columns.push(RecordColumn { name: name.to_owned(), is_label: false, cells });
     }
 
@@ -236,7 +236,7 @@ fn flags(group: &GroupReport) -> Vec<String> {
     flags
 }
 
-fn counts_of(counts: impl Iterator<Item = Option<u64>>) -> Cells {
+pub(super) fn counts_of(counts: impl Iterator<Item = Option<u64>>) -> Cells {
     // Counts of rows stay far below 2^63.
     Cells::Int(counts.map(|count| count.map(|count| i64::try_from(count).unwrap_or(i64::MAX))).collect())
 }

@@ -31,11 +31,6 @@ pub(super) fn significant(value: f64) -> String {
     digits(value, 4)
 }
 
-/// Two significant digits.
-pub(super) fn two_digits(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() { significant(value) } else { digits(value, 2) }
-}
-
 /// So many significant digits of a finite number.
 fn digits(value: f64, count: u8) -> String {
     let places = usize::from(count - 1);
@@ -70,6 +65,19 @@ pub(super) fn with_error(value: f64, se: f64) -> String {
             let (unit, places) = (10_f64.powi(size), usize::try_from(size - place).unwrap_or(0));
             format!("({:.places$} ± {:.places$})e{size}", value / unit, se / unit)
         }
+    }
+}
+
+/// An interval: its ends to the place of two significant digits of its half width.
+pub(super) fn interval((low, high): (f64, f64)) -> String {
+    let half = (high - low) / 2.0;
+    if !(half.is_finite() && half > 0.0) {
+        return format!("{} … {}", significant(low), significant(high));
+    }
+    let exponent = |x: f64| exponent(&format!("{x:.1e}"));
+    match (usize::try_from(1 - exponent(half)), exponent(low.abs().max(high.abs()))) {
+        (Ok(places), -5..=5) if places <= 9 => format!("{low:.places$} … {high:.places$}"),
+        _ => format!("{} … {}", significant(low), significant(high)),
     }
 }
 
@@ -155,6 +163,20 @@ mod tests {
             (f64::NAN, "—"),
         ] {
             assert_eq!(significant(value), text);
+        }
+    }
+
+    #[test]
+    fn an_interval_ends_at_the_place_of_its_width() {
+        for (ends, text) in [
+            ((-0.008_236, -0.007_156), "-0.00824 … -0.00716"),
+            ((-0.036_9, 0.3), "-0.04 … 0.30"),
+            ((1.0, 1.0), "1 … 1"),
+            ((120.0, 3_500.0), "120 … 3500"),
+            ((-2.5e-12, 1e-12), "-2.500e-12 … 1.000e-12"),
+            ((f64::NEG_INFINITY, 1.0), "-∞ … 1"),
+        ] {
+            assert_eq!(interval(ends), text);
         }
     }
 

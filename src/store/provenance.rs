@@ -187,6 +187,11 @@ impl Provenance {
         self.difference_outside(other, &[])
     }
 
+    /// The first convention that differs, the filters aside.
+    pub(super) fn difference_beyond_filters(&self, other: &Self) -> Option<Difference> {
+        self.difference_outside(other, &["where"])
+    }
+
     fn difference_outside(&self, other: &Self, left_out: &[&str]) -> Option<Difference> {
         if self.group_by != other.group_by {
             let (mine, theirs) = (self.group_by.join(","), other.group_by.join(","));

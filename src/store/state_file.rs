@@ -1,6 +1,6 @@
 //! A state file in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind as IoErrorKind, Read, Write};
 use std::path::Path;
@@ -9,7 +9,8 @@ use super::format::{self, MAGIC, Sections};
 use super::group::EncodedGroup;
 use super::provenance::Difference;
 use super::{Groups, Ledger, Provenance, Unfinished, write_whole};
-use crate::archive::Key;
+use crate::archive::{Key, escaped};
+use crate::batch::Label;
 use crate::error::{Error, ErrorKind, Result};
 use crate::objects::{self, Reading, Writing, is_address};
 
@@ -96,6 +97,34 @@ impl StateFile {
             format::read(&mut BufReader::with_capacity(1 << 16, file), metadata.len())
         };
         read().map_err(|error| error.with("file", path.display()))
+    }
+
+    /// Leaves the groups that have these values: different keys must all match, and one key may have any of its values. The
+    /// ledger stays that of all groups.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`](crate::error::ErrorKind::Usage) for a key that the groups do not have;
+    /// [`Missing`](crate::error::ErrorKind::Missing) if no group is left.
+    pub fn pick(&mut self, filters: &[(String, String)]) -> Result<()> {
+        let names = &self.provenance.group_by;
+        for (name, _) in filters {
+            let Some(at) = names.iter().position(|known| known == name) else {
+                return Err(Error::usage("the groups have no such key")
+                    .with("key", escaped(name))
+                    .with("keys", if names.is_empty() { "none".to_owned() } else { escaped(&names.join(", ")) })
+                    .help(
+                        "what comes behind `?` picks groups by a key of --group-by, as it was when rows were counted",
+                    ));
+            };
+            let is_asked = |value: &Label| filters.iter().any(|(other, asked)| other == name && value.is_typed(asked));
+            self.groups.retain(|key, _| key.get(at).is_some_and(is_asked));
+        }
+        if self.groups.is_empty() && !filters.is_empty() {
+            let asked: Vec<String> = filters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            return Err(Error::missing("no group has these keys").with("asked for", escaped(&asked.join(" "))));
+        }
+        Ok(())
     }
 
     /// Writes the file, whole or not at all.
@@ -202,7 +231,8 @@ impl StateFile {
         other.refuse_unfinished(theirs)?;
         let mut joined = self.provenance.clone();
         joined.merge(&other.provenance)?;
-        if let Some(Difference { name: setting, mine, .. }) = self.provenance.difference(&joined) {
+        // Which rows the other asked for may be said in other words; the ledger and the groups tell whether they are here.
+        if let Some(Difference { name: setting, mine, .. }) = self.provenance.difference_beyond_filters(&joined) {
             let other = other.provenance.shown().remove(&setting).unwrap_or_default();
             return Err(Error::data("the states were made under different settings")
                 .with("detail", format!("{setting}: {mine} in {name}, {other} in {theirs}")));
@@ -221,6 +251,12 @@ impl StateFile {
         }
         self.groups.retain(|_, group| !group.is_empty());
         Ok(())
+    }
+
+    /// How many groups there are, however many blocks each has.
+    pub fn group_count(&self) -> usize {
+        let by = self.provenance.group_by.len();
+        self.groups.keys().map(|key| &key[..by.min(key.len())]).collect::<BTreeSet<_>>().len()
     }
 
     /// Decodes every state; returns the numbers of its classes and dimensions.

@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use half::f16;
-use nckit::archive::chunk_rows;
+use nckit::archive::{Request, chunk_rows};
 use nckit::batch::{Features, Label};
-use nckit::error::Error;
+use nckit::error::{Error, ErrorKind};
 use nckit::kernels::{Profile, Workspace};
-use nckit::pipeline::{Accumulator, CheckpointedPass, Finish, Job, Rounding, Saving, Task, Watch};
+use nckit::pipeline::{Accumulator, CheckpointedPass, ErrorBars, Finish, Job, Rounding, Saving, Task, Watch};
 use nckit::state::{Accumulate, Chunk, ClassSums, Merge, Scatter, Shifts};
-use nckit::store::StateFile;
+use nckit::store::{Dealing, StateFile};
+use nckit::{Collapse, RowsInMemory};
 
 use crate::archives::Table;
 use crate::rows::{Random, Rows, Stored};
@@ -30,10 +31,15 @@ fn table(dim: usize) -> Table {
 
 /// The state file that `accumulate` makes of a Parquet file with these rows.
 fn accumulated(table: &Table, scatter: bool) -> StateFile {
+    accumulated_as(table, |task| Task { scatter, ..task })
+}
+
+/// The same for a task that differs from the default.
+fn accumulated_as(table: &Table, change: impl Fn(Task) -> Task) -> StateFile {
     let folder = tempfile::tempdir().unwrap();
-    let (rows, state) = (folder.path().join("rows.parquet"), folder.path().join("rows.ncst"));
+    let (rows, state) = (folder.path().join("memory"), folder.path().join("rows.ncst"));
     table.write(&rows, 0..table.labels.len(), table.labels.len());
-    let task = Task { scatter, threads: 2, ..Task::new([&rows]) };
+    let task = change(Task { threads: 2, ..Task::new([&rows]) });
     CheckpointedPass::begin(&task, None).unwrap().run(&Watch::default(), &Saving::new(&state)).unwrap();
     StateFile::read(&state).unwrap()
 }
@@ -182,4 +188,107 @@ fn a_batch_that_is_refused_leaves_no_trace() {
     assert_eq!(rows.state().unwrap(), before);
     let empty = nckit::Collapse::<f32>::new(2).measure().unwrap_err();
     assert_eq!(empty.kind(), nckit::error::ErrorKind::Missing);
+}
+
+/// The state of rows in batches of these sizes, and one of what is left.
+fn collapsed(table: &Table, sizes: &[usize], how: &RowsInMemory) -> StateFile {
+    let mut rows = Collapse::counting(table.dim, how.clone()).unwrap();
+    let mut at = 0_usize;
+    for &size in sizes.iter().chain([&usize::MAX]) {
+        let end = at.max(table.labels.len().min(at.saturating_add(size)));
+        rows.update(&table.values[at * table.dim..end * table.dim], &table.labels[at..end]).unwrap();
+        at = end;
+    }
+    rows.state().unwrap()
+}
+
+#[test]
+fn threads_and_batches_change_no_bit() {
+    // Two whole chunks at once, one after the other, and across their ends.
+    for (dim, scatter) in [(520, true), (33, false)] {
+        let table = table(dim);
+        let file = accumulated(&table, scatter);
+        let one = RowsInMemory { scatter, threads: 1, ..RowsInMemory::default() };
+        let expected = collapsed(&table, &[], &one);
+        assert_eq!(expected.groups, file.groups);
+        for threads in [1, 2, 3, 16] {
+            for sizes in splits(chunk_rows(dim)).iter().step_by(if threads == 3 { 1 } else { 3 }) {
+                let state = collapsed(&table, sizes, &RowsInMemory { threads, ..one.clone() });
+                assert!(state == expected, "{threads} threads, batches of {:?} …", &sizes[..sizes.len().min(5)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_in_memory_are_dealt_as_those_of_a_file() {
+    let table = table(130);
+    let error_bars = Some(ErrorBars::parse("jackknife:5").unwrap());
+    let file = accumulated_as(&table, |task| Task { error_bars: error_bars.clone(), ..task });
+    for (threads, sizes) in [(1, vec![]), (3, vec![]), (2, vec![70, 50_000])] {
+        let how = RowsInMemory { error_bars: error_bars.clone(), threads, ..RowsInMemory::default() };
+        let state = collapsed(&table, &sizes, &how);
+        assert_eq!(state.groups.len(), 5);
+        assert!(state.groups == file.groups, "{threads} threads");
+        let job = Job { error_bars: error_bars.clone(), ..Job::new::<&str>([]) };
+        let run = |state: StateFile| Finish::new(job.clone(), state).unwrap().run(&Watch::default()).unwrap();
+        let (mut made, mut expected) = (run(state), run(file.clone()));
+        let (made, expected) = (made.groups.remove(0), expected.groups.remove(0));
+        assert!(made.metric("nc1_cdnv").unwrap().bar().is_some());
+        assert_eq!(made.measurements, expected.measurements);
+    }
+}
+
+#[test]
+fn values_of_a_key_lie_in_one_block() {
+    let table = table(130);
+    let by = |key: &str| Some(ErrorBars { blocks: Some(6), block_by: Some(key.to_owned()) });
+    let how = RowsInMemory { error_bars: by("document"), threads: 2, ..RowsInMemory::default() };
+    let documents: Vec<Label> = (0..table.labels.len()).map(|row| Label::from(row as i64 / 1000)).collect();
+    let mut rows = Collapse::counting(table.dim, how.clone()).unwrap();
+    // In two batches, the first of which does not fill a chunk.
+    for part in [0..10_000, 10_000..table.labels.len()] {
+        let values = &table.values[part.start * table.dim..part.end * table.dim];
+        rows.update_in_blocks(values, &table.labels[part.clone()], &documents[part]).unwrap();
+    }
+    let state = rows.state().unwrap();
+    assert_eq!(state.provenance.blocks, Some(Dealing { blocks: 6, key: Some("document".to_owned()) }));
+    // A document has 1,000 rows, but for the last.
+    let last = (table.labels.len() % 1000) as u64;
+    let odd: Vec<u64> = state.groups.values().map(|group| group.rows() % 1000).filter(|&rows| rows != 0).collect();
+    assert_eq!(odd, [last]);
+    // All blocks together are the rows.
+    let mut all = nckit::state::State::new(true);
+    state.groups.values().for_each(|group| all.merge(&group.decode(true).unwrap().state).unwrap());
+    let plain = collapsed(&table, &[], &RowsInMemory { error_bars: None, ..how.clone() });
+    let plain = plain.groups.values().next().unwrap().decode(true).unwrap().state;
+    assert!(all.encode().unwrap() == plain.encode().unwrap());
+    // Rows and blocks come together, or not at all.
+    let before = rows.rows();
+    let error = rows.update(&vec![0.5; 130], &[1]).unwrap_err();
+    assert_eq!((error.kind(), error.fact("key")), (ErrorKind::Usage, Some("document")));
+    assert!(rows.update_in_blocks(&vec![0.5; 130], &[1], &[]).unwrap_err().fact("values").is_some());
+    assert_eq!(rows.rows(), before);
+    let mut without = Collapse::new(130);
+    assert_eq!(without.update_in_blocks(&vec![0.5; 130], &[1], &[1.into()]).unwrap_err().kind(), ErrorKind::Usage);
+    let no_number = RowsInMemory { error_bars: Some(ErrorBars { blocks: None, ..by("document").unwrap() }), ..how };
+    assert_eq!(Collapse::<f32>::counting(130, no_number).unwrap_err().kind(), ErrorKind::Usage);
+}
+
+#[test]
+fn rows_in_memory_have_length_one_as_those_of_a_file() {
+    let table = table(520);
+    let request = Request { normalize: true, ..Request::default() };
+    let file = accumulated_as(&table, |task| Task { request: request.clone(), ..task });
+    for threads in [1, 2] {
+        let how = RowsInMemory { normalize: true, threads, ..RowsInMemory::default() };
+        let state = collapsed(&table, &[5000], &how);
+        assert!(state.groups == file.groups && state.provenance.normalize);
+    }
+    let mut rows = Collapse::counting(2, RowsInMemory { normalize: true, ..RowsInMemory::default() }).unwrap();
+    let error = rows.update(&[1.0_f32, 0.0, 0.0, -0.0], &["a", "b"]).unwrap_err();
+    assert_eq!(error.message(), "a row of zeros has no length to be divided by");
+    assert_eq!(error.fact("row"), Some("1"));
+    rows.update(&[1.0, 0.0], &[0]).unwrap();
+    assert_eq!(rows.rows(), 1);
 }

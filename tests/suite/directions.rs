@@ -260,6 +260,7 @@ fn means_within_their_noise_are_one() {
             hug_intra: false,
             projection: None,
             mahalanobis: None,
+            expected_rows: 0,
             max_logit: false,
         };
         let pass = SecondPass::new(&questions).unwrap();

@@ -301,49 +301,78 @@ fn what_has_no_error_bar_is_the_same_beside_it() {
     }
 }
 
-/// Classes that some replicate lacks take no part, and it is said so.
+/// Few small classes take no part, and it is said so; with more of them the error bar would be that of another number.
 #[test]
-fn classes_of_one_block_take_no_part() {
+fn small_classes_take_no_part() {
     let place = Place::new();
     let mut random = Random::new(6);
-    let mut write = |name: &str, rare: i32| {
-        let labels: Vec<i32> = (0..400).map(|row| row % 4).chain((0..rare).map(|_| 9)).collect();
-        let docs: Vec<i32> = (0..400).map(|row| row / 40).chain((0..rare).map(|_| 3)).collect();
+    let mut write = |name: &str, classes: i32, small: i32| {
+        let rows = classes * 20;
+        let labels: Vec<i32> = (0..rows).map(|row| row % classes).chain(classes..classes + small).collect();
+        let docs: Vec<i32> = (0..rows).map(|row| row / classes % 10).chain((0..small).map(|_| 3)).collect();
         let values = labels.iter().flat_map(|&label| (0..6).map(move |j| (label, j)));
-        let values: Vec<f32> =
-            values.map(|(label, j)| (random.normal() + if label == j { 6.0 } else { 0.0 }) as f32).collect();
+        let values: Vec<f32> = values
+            .map(|(label, j)| (random.normal() + 3.0 * (f64::from(label * (j + 7)) * 0.7).sin()) as f32)
+            .collect();
         place.write_columns(
             name,
             &[("feature", vectors(values, 6)), ("label", ints(labels)), ("doc", ints(docs))],
             500,
         );
     };
-    write("few.parquet", 3);
-    write("many.parquet", 40);
+    write("few.parquet", 120, 1);
+    write("many.parquet", 120, 2);
+    let keys = ["nc1_cdnv", "nc1_trace_ratio", "nc2_norm_mean"];
     let run = |name: &str, more: &[&str]| {
-        let base = [
-            "measure",
-            name,
-            "--block-by=doc",
-            "--metrics=nc1_pinv,nc1_trace_ratio,nc2_etf_error",
-            "--format=json",
-            "-q",
-        ];
+        let metrics = format!("--metrics={}", keys.join(","));
+        let base = ["measure", name, "--block-by=doc", &metrics, "--format=json", "-q"];
         groups(&place.succeed(&with(&base, more)))[0].clone()
     };
     let few = run("few.parquet", &[]);
-    assert_eq!((&few["classes"], &few["replicates"]["classes_left_out"]), (&5.into(), &1.into()));
+    assert_eq!((&few["classes"], &few["replicates"]["classes_left_out"]), (&121.into(), &1.into()));
     assert!(few["flags"].to_string().contains("classes_without_error_bars"));
+    assert_eq!(few["replicates"]["rows"][3], 240, "rows of classes that take no part do not weigh");
     let without = run("few.parquet", &["--min-count=10"]);
     assert!(!without["flags"].to_string().contains("classes_without_error_bars"));
-    for key in ["nc1_pinv", "nc1_trace_ratio", "nc2_etf_error"] {
-        let se = |group: &Value| group["metrics"][key]["se"].as_f64().unwrap();
-        // The scatter holds the three rows all the same.
-        assert!((se(&few) / se(&without) - 1.0).abs() < 0.05, "{key}: {} {}", se(&few), se(&without));
+    for key in keys {
+        let number = |group: &Value, of: &str| group["metrics"][key][of].as_f64().unwrap();
+        // The scatter holds its row all the same.
+        assert!((number(&few, "se") / number(&without, "se") - 1.0).abs() < 0.05, "{key}");
+        let middle = f64::midpoint(number(&few, "lo"), number(&few, "hi"));
+        let centre = number(&few, "value") - number(&few, "bias");
+        assert!((middle - centre).abs() < 1e-9 * centre.abs(), "{key}: {middle} {centre}");
     }
     let many = run("many.parquet", &[]);
-    assert_eq!(many["metrics"]["nc1_pinv"]["no_error_bar"], "classes_in_one_block");
-    assert!(many["metrics"]["nc2_etf_error"]["se"].as_f64().is_some());
+    for key in keys {
+        assert_eq!(many["metrics"][key]["no_error_bar"], "small_classes", "{key}");
+    }
+}
+
+/// What a block weighs are the rows that its metrics are made of: the same whether small and large classes are left out
+/// before rows are counted, or from states.
+#[test]
+fn classes_that_are_left_out_weigh_nothing() {
+    let place = Place::new();
+    let mut random = Random::new(17);
+    // Seven classes in blocks 0 to 4, and a large one in blocks 3 to 9.
+    let labels: Vec<i32> = (0..700).map(|row| row % 7).chain((0..900).map(|_| 7)).collect();
+    let docs: Vec<i32> = (0..700).map(|row| row / 7 % 5).chain((0..900).map(|row| 3 + row % 7)).collect();
+    let values = labels.iter().flat_map(|&label| (0..5).map(move |j| (label, j)));
+    let values: Vec<f32> =
+        values.map(|(label, j)| (random.normal() + if label == j { 4.0 } else { 0.0 }) as f32).collect();
+    place.write_columns(
+        "rows.parquet",
+        &[("feature", vectors(values, 5)), ("label", ints(labels)), ("doc", ints(docs))],
+        300,
+    );
+    let tail = ["--max-count=200", "--metrics=nc1_cdnv,nc2_norm_mean", "--format=json", "-q"];
+    let measured = place.succeed(&with(&["measure", "rows.parquet", "--block-by=doc"], &tail));
+    place.succeed(&["accumulate", "rows.parquet", "--group-by=doc", "-o", "docs.ncst", "-q"]);
+    let finished = place.succeed(&with(&["finish", "docs.ncst", "--block-by=doc"], &tail));
+    let (measured, finished) = (groups(&measured)[0].clone(), groups(&finished)[0].clone());
+    assert_eq!(measured["metrics"], finished["metrics"]);
+    assert_eq!(measured["replicates"]["rows"], serde_json::json!([140, 140, 140, 140, 140]));
+    assert_eq!(measured["replicates"], finished["replicates"]);
 }
 
 #[test]

@@ -510,7 +510,7 @@ fn every_layer_has_a_head_of_its_own_state() {
         place
             .succeed(&table)
             .0
-            .contains("the classifier is each group's own: ridge regression on its classes, λ = 0.025")
+            .contains("the classifier is each group's own, ridge regression on its classes with λ = 0.025")
     );
     let said = place.json(&[&measure[..], &["--head=lstsq", "--head-for=layer=h2"]].concat());
     assert_eq!(said["options"]["head"], "lstsq:0.025");

@@ -457,7 +457,7 @@ fn verify_says_what_it_compared_and_deep_compares_rows() {
     let said = text(&verify(&[]));
     assert!(said.contains("(3 files, by size and footer)"), "{said}");
     let said = text(&verify(&["--deep"]));
-    assert!(said.contains("(3 files, by size, footer, and the rows of 5 row groups)"), "{said}");
+    assert!(said.contains("(3 files, by size, footer, and the features and labels of 5 row groups)"), "{said}");
     // A value changes, and nothing that the file system or the footer tells.
     let path = place.path("in/a.parquet");
     let written = fs::metadata(&path).unwrap().modified().unwrap();
@@ -497,7 +497,7 @@ fn row_groups_that_nobody_asked_for_are_no_difference() {
     }
     place.succeed(&["merge", "one.ncst", "other.ncst", "-o", "both.ncst", "-q"]);
     let said = place.succeed(&["verify", "both.ncst", "--inputs", "in", "--deep"]);
-    assert!(said.contains("the rows of 6 row groups"), "{said}");
+    assert!(said.contains("the features and labels of 6 row groups"), "{said}");
     // What was not counted is told: a new file, and a shard's other part.
     place.write_columns("in/c.parquet", &columns(3, 0..30), 10);
     let output = place.run(&["verify", "one.ncst", "--inputs", "in"]);

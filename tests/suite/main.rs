@@ -23,6 +23,8 @@ mod docs;
 mod error_bars;
 mod exact;
 #[cfg(feature = "cli")]
+mod example;
+#[cfg(feature = "cli")]
 mod faults;
 mod goldens;
 #[cfg(feature = "cli")]

@@ -47,6 +47,7 @@ fn spec<'a>(statistics: &'a Statistics, head: Option<&'a Head>) -> SecondPassSpe
         hug_intra: head.is_some(),
         projection: None,
         mahalanobis: None,
+        expected_rows: 0,
         max_logit: false,
     }
 }
@@ -131,6 +132,72 @@ fn without_a_classifier_only_the_nearest_centre_decides() {
     assert_eq!((findings.hug_intra, verdicts[0].agreement()), (None, None));
     spec.hug_intra = true;
     assert!(SecondPass::new(&spec).is_err());
+}
+
+/// Rows of 150 classes on their means, of which some are the same; and rows about them, of which some lie between two, and some
+/// are of classes that have no mean.
+fn many_classes(dim: usize, seed: u64) -> (Rows, Vec<Rows>) {
+    let (count, mut random) = (150, Random::new(seed));
+    let mut means: Vec<Vec<f64>> = (0..count).map(|_| (0..dim).map(|_| random.normal()).collect()).collect();
+    for k in (0..count).step_by(11) {
+        let (before, after) = means.split_at_mut(k + 1);
+        after[0].clone_from(&before[k]);
+    }
+    let mut make = |classes: usize, far: f64, rows: usize| {
+        let (mut values, mut labels) = (Vec::new(), Vec::new());
+        for _ in 0..rows {
+            let (k, other) = (random.below(classes), random.below(count));
+            labels.push(k as i64);
+            let half = if far > 0.0 && random.chance(8) { 0.5 } else { 0.0 };
+            for (mean, other) in means[k % count].iter().zip(&means[other]) {
+                let x = mean + half * (other - mean) + far * random.normal();
+                values.push((x * 1024.0).round() / 1024.0);
+            }
+        }
+        Rows::new(dim, Stored::F64(values), &labels)
+    };
+    (make(count, 0.0, 4000), vec![make(count, 0.05, 1500), make(count + 9, 0.6, 1500)])
+}
+
+#[test]
+fn rows_near_their_means_are_decided_as_if_all_means_were_looked_at() {
+    for (dim, seed) in [(12, 1), (3, 2), (40, 3)] {
+        let (train, decided) = many_classes(dim, seed);
+        let statistics = statistics(&train);
+        let mut random = Random::new(seed ^ 9);
+        let weights: Vec<f64> = statistics.offsets.iter().map(|x| x + 0.05 * random.normal()).collect();
+        let bias = weights.chunks(dim).map(|w| -0.5 * w.iter().map(|x| x * x).sum::<f64>()).collect();
+        let head = Head { weights, bias: Some(bias), errors: Vec::new() };
+        let seen = |expected_rows: u64| {
+            let spec =
+                SecondPassSpec { directional: None, hug_intra: false, expected_rows, ..spec(&statistics, Some(&head)) };
+            let pass = SecondPass::new(&spec).unwrap();
+            let mut seen = SecondPassState::default();
+            for rows in &decided {
+                pass.update(Role::Eval, &rows.batch(), None, &mut seen, None, &mut Workspace::default()).unwrap();
+            }
+            pass.finish(&seen).unwrap().decisions.unwrap()
+        };
+        let (all, near) = (seen(0), seen(1_000_000));
+        assert_eq!(all, near);
+        assert!(all.unseen > 0 && all.tallies.iter().any(|tally| tally.ties > 0));
+        // By the definition, where nothing is near a tie.
+        let mut right = 0;
+        for rows in &decided {
+            for (at, &code) in rows.codes.iter().enumerate() {
+                let x = rows.row(at);
+                let distance = |k: usize| {
+                    let mean = statistics.mean(k);
+                    x.iter().zip(&mean).map(|(x, m)| (x - m).powi(2)).sum::<f64>()
+                };
+                let nearest = (0..statistics.classes()).min_by(|&a, &b| distance(a).total_cmp(&distance(b))).unwrap();
+                right += u64::from(statistics.labels[nearest] == rows.classes[code as usize]);
+            }
+        }
+        let found: u64 = all.tallies.iter().map(|tally| tally.ncc_right).sum();
+        let ties: u64 = all.tallies.iter().map(|tally| tally.ties).sum();
+        assert!(found.abs_diff(right) <= ties, "{found} {right} {ties}");
+    }
 }
 
 #[test]

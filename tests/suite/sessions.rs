@@ -12,6 +12,7 @@ fn readme_and_pages() {
         "docs/error-bars.md",
         "docs/heads.md",
         "docs/inputs.md",
+        "docs/many-classes.md",
         "docs/sql.md",
         "docs/states.md",
     ] {

@@ -15,7 +15,7 @@ use crate::rows::Head;
 use crate::waiting::interruptible;
 
 /// How long a run may go on after Ctrl-C before it is left alone.
-const PATIENCE: Duration = Duration::from_millis(600);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(600);
 
 /// Runs `nckit measure` or `nckit finish`.
 #[pyfunction]

@@ -4,9 +4,13 @@
 //! tensor is, is in `python/nckit`. Nothing here prints, and no function keeps Python's lock while it works.
 
 mod errors;
+mod held;
 mod jobs;
+mod own;
 mod report;
 mod rows;
+#[cfg(feature = "sql")]
+mod sql;
 mod state;
 mod waiting;
 
@@ -25,5 +29,11 @@ fn _nckit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(jobs::inspect, module)?)?;
     module.add_function(wrap_pyfunction!(jobs::metrics, module)?)?;
     module.add_function(wrap_pyfunction!(jobs::flags, module)?)?;
-    module.add_function(wrap_pyfunction!(jobs::run, module)?)
+    module.add_function(wrap_pyfunction!(jobs::run, module)?)?;
+    #[cfg(feature = "sql")]
+    {
+        module.add_class::<sql::Arrow>()?;
+        module.add_function(wrap_pyfunction!(sql::sql, module)?)?;
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use half::f16;
 use nckit::archive::{HeadInMemory, HeadSource};
-use nckit::batch::Features;
+use nckit::batch::{Features, Label};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
@@ -70,6 +70,18 @@ impl LabelArray<'_> {
             Self::Unsigned(array) => Labels::Unsigned(array.as_slice().unwrap_or_default()),
             Self::Bool(array) => Labels::Bool(array.as_slice().unwrap_or_default()),
             Self::Text(texts) => Labels::Text(texts),
+        }
+    }
+}
+
+impl LabelArray<'_> {
+    /// The values one by one.
+    pub(crate) fn values(&self) -> Vec<Label> {
+        match self.labels() {
+            Labels::Int(values) => values.iter().map(|&value| value.into()).collect(),
+            Labels::Unsigned(values) => values.iter().map(|&value| value.into()).collect(),
+            Labels::Bool(values) => values.iter().map(|&value| value.into()).collect(),
+            Labels::Text(values) => values.iter().map(|value| value.as_str().into()).collect(),
         }
     }
 }

@@ -8,29 +8,24 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use half::f16;
-use nckit::Collapse;
-use nckit::batch::{Features, Label};
-use nckit::cli::library::guarded;
+use nckit::batch::Label;
+use nckit::cli::library::{guarded, pooled};
 use nckit::error::{Error, Result};
 use nckit::metrics::Selection;
-use nckit::pipeline::{Rounding, Task};
-use nckit::state::Statistics;
+use nckit::pipeline::{ErrorBars, Resources, Rounding, Task};
+use nckit::state::{Merge, State as Sums, Statistics};
 use nckit::store::StateFile;
+use nckit::{Collapse, RowsInMemory};
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::errors::exception;
+use crate::held::{Settings, State};
 use crate::jobs::report_of;
+use crate::own::Stop;
 use crate::report::Report;
-use crate::rows::{FeatureArray, Head, LabelArray, Labels};
-
-/// Values that are rounded before signals are looked at again: the most that a chunk holds.
-const PIECE: usize = 1 << 22;
-
-/// A metric that needs class sums alone.
-const WITHOUT_SCATTER: &str = "nc2_norm_mean";
+use crate::rows::{FeatureArray, Head, LabelArray};
 
 /// Rows in memory, and states that were merged with them.
 #[pyclass(frozen, module = "nckit._nckit")]
@@ -38,295 +33,6 @@ pub(crate) struct Rows {
     state: Mutex<State>,
     /// The process that holds the lock, or held it last.
     holder: AtomicU32,
-}
-
-struct State {
-    settings: Settings,
-    /// What was loaded or merged.
-    merged: Option<StateFile>,
-    rows: Own,
-    /// Whether an error left the rows as nobody knows.
-    broken: bool,
-}
-
-#[derive(Clone)]
-struct Settings {
-    dim: Option<usize>,
-    selection: Selection,
-    rounding: Rounding,
-}
-
-/// The rows that were added here, in the type of the first of them.
-#[derive(Clone)]
-enum Own {
-    None,
-    Half(Box<Collapse<f16>>),
-    Single(Box<Collapse<f32>>),
-    Double(Box<Collapse<f64>>),
-}
-
-/// Why an update ends early.
-enum Stop {
-    Error(Error),
-    Signal(PyErr),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
-/// The same for whatever type the rows have.
-macro_rules! of_rows {
-    ($own:expr, $none:expr, $rows:ident => $value:expr) => {
-        match $own {
-            Own::None => $none,
-            Own::Half($rows) => $value,
-            Own::Single($rows) => $value,
-            Own::Double($rows) => $value,
-        }
-    };
-}
-
-impl Own {
-    fn count(&self) -> u64 {
-        of_rows!(self, 0, rows => rows.rows())
-    }
-
-    fn type_name(&self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Half(_) => "float16",
-            Self::Single(_) => "float32",
-            Self::Double(_) => "float64",
-        }
-    }
-}
-
-impl State {
-    fn new(settings: Settings, merged: Option<StateFile>) -> Self {
-        Self { settings, merged, rows: Own::None, broken: false }
-    }
-
-    /// The state that a file holds; rows that come are rounded as those in it.
-    fn of_file(file: StateFile) -> Result<Self> {
-        file.refuse_unfinished("the state")?;
-        let dim = dim_of(&file)?;
-        let words = if file.provenance.scatter { Vec::new() } else { vec![WITHOUT_SCATTER.to_owned()] };
-        let only = |exponents: &BTreeSet<Option<i16>>| match exponents.len() {
-            1 => exponents.first().copied().flatten(),
-            _ => None,
-        };
-        let rounding = Rounding {
-            exponent: only(&file.provenance.exponents),
-            extra_bits: file.provenance.extra_bits.last().copied().unwrap_or(0),
-        };
-        let has_rows = file.ledger.units() > 0;
-        let settings = Settings { dim, selection: Selection::parse(&words)?, rounding };
-        Ok(Self::new(settings, has_rows.then_some(file)))
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.broken {
-            return Err(Error::data("an earlier error left this state incomplete").help("make a new one"));
-        }
-        Ok(())
-    }
-
-    fn count(&self) -> u64 {
-        self.rows.count() + self.merged.as_ref().map_or(0, |file| file.ledger.rows().0)
-    }
-
-    /// All rows as a state file.
-    fn file(&mut self) -> Result<StateFile> {
-        self.check()?;
-        let Settings { dim, selection, rounding } = &self.settings;
-        let own = of_rows!(&mut self.rows, None, rows => (rows.rows() > 0).then(|| rows.state()).transpose()?);
-        match (&self.merged, own) {
-            (None, Some(own)) => Ok(own),
-            (None, None) => Collapse::<f32>::with(dim.unwrap_or(1), selection, *rounding).state(),
-            (Some(merged), None) => Ok(merged.clone()),
-            (Some(merged), Some(mut own)) => {
-                if !merged.provenance.group_by.is_empty() {
-                    return Err(Error::usage("rows cannot be added to the states of several groups")
-                        .with("keys", merged.provenance.group_by.join(", "))
-                        .help("make a State for them, and save it by itself"));
-                }
-                // The columns of a file have names, and arrays have none.
-                own.provenance.features.clone_from(&merged.provenance.features);
-                own.provenance.labels.clone_from(&merged.provenance.labels);
-                own.provenance.dtype = merged.provenance.dtype;
-                let mut all = merged.clone();
-                all.merge("the state", &[("the rows added since".to_owned(), own)], false)?;
-                Ok(all)
-            }
-        }
-    }
-
-    /// Adds the rows of another; if that fails, this one is as before.
-    fn merge(&mut self, other: StateFile) -> Result<()> {
-        self.check()?;
-        if other.ledger.units() == 0 {
-            return Ok(());
-        }
-        let before = self.merged.take();
-        let merged = before.clone().map_or_else(
-            || Ok(other.clone()),
-            |mut all| all.merge("this state", &[("the other".to_owned(), other.clone())], false).map(|()| all),
-        );
-        self.merged = Some(merged.inspect_err(|_| self.merged.clone_from(&before))?);
-        if self.rows.count() > 0
-            && let Err(error) = self.file()
-        {
-            // Its own rows do not fit.
-            self.merged = before;
-            return Err(error);
-        }
-        if self.settings.dim.is_none() {
-            self.settings.dim = dim_of(&other)?;
-        }
-        Ok(())
-    }
-
-    /// Takes the rows of another out again; if that fails, this one is as before.
-    fn subtract(&mut self, other: &StateFile) -> Result<()> {
-        if other.ledger.units() == 0 {
-            return self.check();
-        }
-        let mut rest = self.file()?;
-        rest.subtract("this state", ("the other", other))?;
-        self.rows = Own::None;
-        self.merged = Some(rest).filter(|rest| rest.ledger.units() > 0);
-        Ok(())
-    }
-
-    fn update(&mut self, features: Features<'_>, shape: [usize; 2], labels: Labels<'_>) -> Result<(), Stop> {
-        self.check()?;
-        let [rows, dim] = shape;
-        if labels.len() != rows {
-            return Err(Error::data("there is not one label a row")
-                .with("rows", rows)
-                .with("labels", labels.len())
-                .into());
-        }
-        if let Some(known) = self.dim().filter(|&known| known != dim) {
-            return Err(Error::data("feature vector has the wrong length")
-                .with("expected", known)
-                .with("found", dim)
-                .into());
-        }
-        if rows == 0 {
-            return Ok(());
-        }
-        if dim == 0 {
-            return Err(Error::data("the rows have no dimensions").with("rows", rows).into());
-        }
-        check_all(features, dim, labels)?;
-        let Settings { selection, rounding, .. } = &self.settings;
-        match (&self.rows, features) {
-            (Own::None, Features::F16(_)) => {
-                self.rows = Own::Half(Box::new(Collapse::with(dim, selection, *rounding)));
-            }
-            (Own::None, Features::F32(_)) => {
-                self.rows = Own::Single(Box::new(Collapse::with(dim, selection, *rounding)));
-            }
-            (Own::None, Features::F64(_)) => {
-                self.rows = Own::Double(Box::new(Collapse::with(dim, selection, *rounding)));
-            }
-            _ => {}
-        }
-        let holds = self.rows.type_name();
-        match (&mut self.rows, features) {
-            (Own::Half(own), Features::F16(values)) => add(own, values, labels, &mut self.broken),
-            (Own::Single(own), Features::F32(values)) => add(own, values, labels, &mut self.broken),
-            (Own::Double(own), Features::F64(values)) => add(own, values, labels, &mut self.broken),
-            (_, features) => {
-                let found = match features {
-                    Features::F16(_) => "float16",
-                    Features::F32(_) => "float32",
-                    Features::F64(_) => "float64",
-                };
-                Err(Error::data("the features have another type than those before")
-                    .with("before", holds)
-                    .with("now", found)
-                    .help(format!("convert them with astype({holds:?}), or make a State for each type and merge them"))
-                    .into())
-            }
-        }
-    }
-
-    fn dim(&self) -> Option<usize> {
-        of_rows!(&self.rows, self.settings.dim, rows => Some(rows.dim()))
-    }
-}
-
-/// `D` of the first group that has rows.
-fn dim_of(file: &StateFile) -> Result<Option<usize>> {
-    Ok(file.shapes()?.into_iter().map(|(_, dim)| dim).find(|&dim| dim > 0))
-}
-
-/// Checks what a batch must be, before the first of its pieces is added.
-fn check_all(features: Features<'_>, dim: usize, labels: Labels<'_>) -> Result<()> {
-    let place = match features {
-        Features::F16(values) => values.iter().position(|value| !value.is_finite()),
-        Features::F32(values) => values.iter().position(|value| !value.is_finite()),
-        Features::F64(values) => values.iter().position(|value| !value.is_finite()),
-    };
-    let label = |row: usize| -> Label {
-        match labels {
-            Labels::Int(labels) => labels[row].into(),
-            Labels::Unsigned(labels) => labels[row].into(),
-            Labels::Bool(labels) => labels[row].into(),
-            Labels::Text(labels) => labels[row].clone().into(),
-        }
-    };
-    if let Some(at) = place {
-        let (row, dimension) = (at / dim, at % dim);
-        return Err(Error::data("feature is not finite")
-            .with("row", row)
-            .with("dimension", dimension)
-            .with("class", label(row)));
-    }
-    let negative = match labels {
-        Labels::Int(labels) => labels.iter().position(|&label| label < 0),
-        _ => None,
-    };
-    match negative {
-        Some(row) => Err(Error::data("negative label")
-            .with("row", row)
-            .with("label", label(row))
-            .help("leave out rows that belong to no class")),
-        None => Ok(()),
-    }
-}
-
-/// Adds rows, piece by piece, and looks for signals between the pieces.
-fn add<T: Copy>(own: &mut Collapse<T>, values: &[T], labels: Labels<'_>, broken: &mut bool) -> Result<(), Stop>
-where
-    for<'a> Features<'a>: From<&'a [T]>,
-{
-    let dim = own.dim();
-    let rows = (PIECE / dim).max(1);
-    for (number, values) in values.chunks(rows * dim).enumerate() {
-        if number > 0 {
-            Python::attach(|py| py.check_signals()).map_err(Stop::Signal)?;
-        }
-        let here = number * rows..number * rows + values.len() / dim;
-        let before = own.rows();
-        // A panic would leave half of a piece behind.
-        *broken = true;
-        let added = match labels {
-            Labels::Int(labels) => own.update(values, &labels[here]),
-            Labels::Unsigned(labels) => own.update(values, &labels[here]),
-            Labels::Bool(labels) => own.update(values, &labels[here]),
-            Labels::Text(labels) => own.update(values, &labels[here]),
-        };
-        // A batch that is refused adds no row; one that fails later leaves the state unspecified.
-        *broken = added.is_err() && own.rows() != before;
-        added?;
-    }
-    Ok(())
 }
 
 impl Rows {
@@ -349,6 +55,15 @@ impl Rows {
         Ok(guard)
     }
 
+    /// Works on the state without Python's lock, in a pool of threads: for what adds, merges or encodes states.
+    fn with_pool<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut State) -> Result<T> + Send) -> PyResult<T> {
+        let worked = py.detach(|| {
+            let threads = guarded(|| Ok(self.lock()?.settings.how.threads))?;
+            pooled(threads, || work(&mut *self.lock()?))
+        });
+        worked.map_err(|error| exception(py, &error))
+    }
+
     /// Works on the state without Python's lock.
     fn with<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut State) -> Result<T> + Send) -> PyResult<T> {
         let worked = py.detach(|| guarded(|| work(&mut *self.lock()?)));
@@ -360,13 +75,18 @@ impl Rows {
 impl Rows {
     /// No rows, of `dim` values or of as many as the first ones have, for these metrics.
     #[new]
-    #[pyo3(signature = (dim=None, metrics=Vec::new(), grid=None, extra_bits=0))]
+    #[pyo3(signature = (dim=None, metrics=Vec::new(), grid=None, extra_bits=0, normalize=false, error_bars=None, block_by=None, threads=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python gives them by name")]
     fn new(
         py: Python<'_>,
         dim: Option<usize>,
         metrics: Vec<String>,
         grid: Option<i16>,
         extra_bits: u32,
+        normalize: bool,
+        error_bars: Option<&str>,
+        block_by: Option<String>,
+        threads: Option<usize>,
     ) -> PyResult<Self> {
         let made = || {
             if dim == Some(0) {
@@ -378,8 +98,24 @@ impl Rows {
             if extra_bits > 20 || (extra_bits > 0 && grid.is_some()) {
                 return Err(Error::usage("extra_bits is 0 to 20, and does not go with grid"));
             }
-            let rounding = Rounding { exponent: grid, extra_bits };
-            Ok(State::new(Settings { dim, selection: Selection::parse(&metrics)?, rounding }, None))
+            if threads == Some(0) {
+                return Err(Error::usage("threads is at least 1"));
+            }
+            if block_by.is_some() && error_bars.is_none() {
+                return Err(Error::usage("block_by says what blocks are made of, and error_bars that there are some")
+                    .help("error_bars=\"jackknife:32\""));
+            }
+            let with_key = |bars| ErrorBars { block_by, ..bars };
+            let how = RowsInMemory {
+                rounding: Rounding { exponent: grid, extra_bits },
+                scatter: Task::needs_scatter(&Selection::parse(&metrics)?),
+                normalize,
+                error_bars: error_bars.map(ErrorBars::parse).transpose()?.map(with_key),
+                threads: Resources::new(threads, None).threads,
+            };
+            // What cannot be counted is said before the first row comes.
+            Collapse::<f32>::counting(1, how.clone())?;
+            Ok(State::new(Settings { dim, how }, None))
         };
         made().map(Self::of).map_err(|error| exception(py, &error))
     }
@@ -401,13 +137,13 @@ impl Rows {
 
     /// The bytes of the file that `save` writes.
     fn encode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = self.with(py, |state| state.file()?.encode())?;
+        let bytes = self.with_pool(py, |state| state.file()?.encode())?;
         Ok(PyBytes::new(py, &bytes))
     }
 
     #[pyo3(signature = (path, overwrite=false))]
     fn save(&self, py: Python<'_>, path: PathBuf, overwrite: bool) -> PyResult<()> {
-        self.with(py, |state| {
+        self.with_pool(py, |state| {
             if !overwrite && StateFile::size_at(&path)?.is_some() {
                 return Err(Error::output("the state file already exists")
                     .with("file", path.display())
@@ -425,11 +161,19 @@ impl Rows {
         })
     }
 
-    fn update(&self, py: Python<'_>, features: FeatureArray<'_>, labels: LabelArray<'_>) -> PyResult<()> {
+    #[pyo3(signature = (features, labels, blocks=None))]
+    fn update(
+        &self,
+        py: Python<'_>,
+        features: FeatureArray<'_>,
+        labels: LabelArray<'_>,
+        blocks: Option<LabelArray<'_>>,
+    ) -> PyResult<()> {
+        let blocks = blocks.map(|blocks| blocks.values());
         let (shape, features, labels) = (features.shape(), features.features(), labels.labels());
         let updated = py.detach(|| {
             let mut stopped = None;
-            let worked = guarded(|| match self.lock()?.update(features, shape, labels) {
+            let worked = guarded(|| match self.lock()?.update(features, shape, labels, blocks.as_deref()) {
                 Ok(()) => Ok(()),
                 Err(Stop::Error(error)) => Err(error),
                 Err(Stop::Signal(signal)) => {
@@ -446,19 +190,19 @@ impl Rows {
     }
 
     fn merge(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
-        let other = other.with(py, State::file)?;
-        self.with(py, |state| state.merge(other))
+        let other = other.with_pool(py, State::file)?;
+        self.with_pool(py, |state| state.merge(other))
     }
 
     fn subtract(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
-        let other = other.with(py, State::file)?;
-        self.with(py, |state| state.subtract(&other))
+        let other = other.with_pool(py, State::file)?;
+        self.with_pool(py, |state| state.subtract(&other))
     }
 
     /// Whether both hold the same sums, whatever batches they came in.
     fn same(&self, py: Python<'_>, other: &Self) -> PyResult<bool> {
-        let other = other.with(py, State::file)?;
-        let own = self.with(py, State::file)?;
+        let other = other.with_pool(py, State::file)?;
+        let own = self.with_pool(py, State::file)?;
         Ok(py.detach(|| own.groups == other.groups))
     }
 
@@ -474,7 +218,7 @@ impl Rows {
 
     /// The labels of all classes with rows, ascending.
     fn labels<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let labels = self.with(py, |state| {
+        let labels = self.with_pool(py, |state| {
             let file = state.file()?;
             let mut labels = BTreeSet::new();
             for group in file.groups.values() {
@@ -488,15 +232,18 @@ impl Rows {
 
     /// Counts, means, variances and, where it is kept, the pooled scatter, as arrays.
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let statistics = self.with(py, |state| {
+        let statistics = self.with_pool(py, |state| {
             let file = state.file()?;
-            if file.groups.len() > 1 {
+            if !file.provenance.group_by.is_empty() && file.groups.len() > 1 {
                 return Err(Error::usage("the state has several groups").with("groups", file.groups.len()));
             }
-            let group = file.groups.values().next();
-            group.map(|group| group.decode(file.provenance.scatter)?.state.statistics()).transpose()
+            let scatter = file.provenance.scatter;
+            let mut all = Sums::new(scatter);
+            for group in file.groups.values() {
+                all.merge(&group.decode(scatter)?.state)?;
+            }
+            if all.rows() == 0 { Ok(Statistics::default()) } else { all.statistics() }
         })?;
-        let statistics = statistics.unwrap_or_default();
         let means = (0..statistics.classes()).flat_map(|class| statistics.mean(class)).collect();
         let Statistics { dim, labels, counts, variances, scatter, .. } = statistics;
         let made = PyDict::new(py);
@@ -519,14 +266,23 @@ impl Rows {
         head: Option<Head<'_>>,
         per_class: bool,
     ) -> PyResult<Report> {
-        let states = self.with(py, State::file)?;
+        let states = self.with_pool(py, State::file)?;
         report_of(py, words, Some(states), head.as_ref().map(Head::source), per_class)
     }
 
     /// Whether a scatter matrix is kept.
     #[getter]
     fn scatter(&self, py: Python<'_>) -> PyResult<bool> {
-        self.with(py, |state| Ok(Task::needs_scatter(&state.settings.selection)))
+        self.with(py, |state| Ok(state.settings.how.scatter))
+    }
+
+    /// How many blocks it keeps for error bars, and the key that makes them.
+    #[getter]
+    fn blocks(&self, py: Python<'_>) -> PyResult<Option<(u32, Option<String>)>> {
+        self.with(py, |state| {
+            let bars = state.settings.how.error_bars.as_ref();
+            Ok(bars.map(|bars| (bars.blocks.unwrap_or(ErrorBars::BLOCKS), bars.block_by.clone())))
+        })
     }
 }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,3 +39,28 @@ def test_flags_of_finish_are_passed_on(rows: Any) -> None:
     assert metric.compute() == {"nc1_cdnv": expected["nc1_cdnv"]}
     with pytest.raises(TypeError, match="did you mean min_count"):
         nckit.NeuralCollapse(mincount=3).compute()
+
+
+PROCESS = """
+import sys
+import numpy as np, torch, nckit
+rank, store = int(sys.argv[1]), sys.argv[2]
+torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+features = torch.tensor(np.random.default_rng(0).normal(size=(400, 8)), dtype=torch.float32, requires_grad=True)
+labels = torch.arange(400) % 5
+metric = nckit.NeuralCollapse("nc1,nc3_cos_mean", head=torch.nn.Linear(8, 5, bias=False), grid=-18)
+torch.nn.init.ones_(metric._head.weight)
+metric.update(features[rank::2], labels[rank::2])
+print(metric.compute(), metric.gathered().rows, metric.state.rows)
+"""
+
+
+def test_processes_of_torch_share_their_rows(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    words = [[sys.executable, "-W", "ignore", "-c", PROCESS, str(rank), str(tmp_path / "store")] for rank in (0, 1)]
+    started = [subprocess.Popen(one, stdout=subprocess.PIPE, text=True) for one in words]
+    said = [process.communicate(timeout=120)[0] for process in started]
+    features, labels = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32), np.arange(400) % 5
+    flags: Any = {"metrics": "nc1,nc3_cos_mean", "grid": -18}
+    expected = dict(nckit.measure(features, labels=labels, head=torch.ones(5, 8), **flags).only)
+    assert said[0] == said[1] == f"{expected} 400 200\n"

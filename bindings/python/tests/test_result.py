@@ -83,6 +83,8 @@ def test_a_notebook_gets_a_part_of_a_page(result: nckit.Result) -> None:
     assert not tags.open
     assert {"table", "svg", "style"} <= tags.seen
     assert not {"html", "head", "body", "iframe", "script"} & tags.seen
+    # The records of a page are not there.
+    assert "<code>records</code>" in result.to_html() and "records</code>" not in html
     style = html.partition("<style>")[2].partition("</style>")[0]
     assert style.startswith("@scope (.nckit-result){") and ":root" not in style and "body{" not in style
     assert style.count("{") == style.count("}")

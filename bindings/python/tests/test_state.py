@@ -44,17 +44,22 @@ def test_sizes_of_batches_change_no_bit(rows: Any, dtype: Any, metrics: Any) -> 
 
 @pytest.mark.parametrize("seed", range(25))
 def test_any_interleaving_equals_one_update(seed: int, tmp_path: Path) -> None:
-    """Batches, refused batches, copies, pickles, files, merges and subtractions, in a random order."""
+    """Batches, refused batches, copies, pickles, files, merges and subtractions, in a random order.
+
+    Types, threads, blocks and how arrays lie in memory change from seed to seed.
+    """
     rng = np.random.default_rng(seed)
     dim = int(rng.integers(1, 40))
     features, labels = layout(rng, int(rng.integers(200, 3000)), dim, int(rng.integers(2, 12)))
-    settings = {"grid": -18, "metrics": None if seed % 3 else "nc2"}
+    features = features.astype([np.float16, np.float32, np.float64][seed % 3])
+    settings: dict[str, Any] = {"grid": -18, "metrics": None if seed % 4 else "nc2", "normalize": seed % 5 == 0}
+    settings["threads"] = int(rng.integers(1, 4))
     whole = made(features, labels, **settings)
     plain, state, start = State(**settings), State(dim if seed % 2 else None, **settings), 0
     kept: list[State] = []
     while start < len(labels):
         size = int(rng.integers(0, 400))
-        batch = features[start : start + size], labels[start : start + size]
+        batch = lying(features[start : start + size], rng), lying(labels[start : start + size], rng)
         start += size
         plain.update(*batch)
         action = rng.integers(0, 9)
@@ -93,6 +98,13 @@ def test_any_interleaving_equals_one_update(seed: int, tmp_path: Path) -> None:
     assert state.rows == whole.rows == len(labels)
     key = "nc2_etf_error"
     assert state.finish(metrics=key)[key] == whole.finish(metrics=key)[key]
+
+
+def lying(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the same values in another order of memory."""
+    wide = np.repeat(array, 2, axis=0)
+    kinds = [array, np.asfortranarray(array), wide[::2], array[::-1].copy()[::-1], array.astype(array.dtype.newbyteorder())]
+    return kinds[rng.integers(0, len(kinds))]
 
 
 def test_a_state_is_the_one_of_the_file_with_these_rows(digits: Path, tmp_path: Path) -> None:

@@ -68,9 +68,11 @@ def _in_child(state: State, batch: Any, queue: Any) -> None:
     queue.put((state.to_bytes(), nckit.finish(state)["nc1_pinv"]))
 
 
+@pytest.mark.parametrize("dim", [16, 600])
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_states_work_in_child_processes(method: str, digits: Path) -> None:
-    features, labels = layout(np.random.default_rng(1), 2000, 16, 5)
+def test_states_work_in_child_processes(method: str, dim: int, digits: Path) -> None:
+    # Matrices of more than 256 columns are made by several threads.
+    features, labels = layout(np.random.default_rng(1), 2000, dim, 5)
     state = State(grid=-18)
     state.update(features[:1000], labels[:1000])
     # Threads of the parent are gone in the child.

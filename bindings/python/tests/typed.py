@@ -17,6 +17,11 @@ nckit.measure("x.parquet", nulls="drop")  # type: ignore[arg-type]
 nckit.measure("x.parquet", groupby="epoch")  # type: ignore[call-arg]
 state = nckit.State(dim=4, metrics="nc1")
 state.update(np.zeros((1, 4)), [0])
+nckit.State(error_bars="jackknife:8", block_by="document", threads=2).update(np.zeros((1, 4)), [0], blocks=["a"])
+nckit.State(error_bars=8)  # type: ignore[arg-type]
+result.plot(["nc1"], x="epoch", bars=False, linewidth=2)
+nckit.sql("SELECT $x FROM t", params={"x": 1}, t="x.parquet", threads=2)
+nckit.sql("SELECT 1", memory="1GiB")  # type: ignore[arg-type]
 assert_type(state + state - state, nckit.State)
 assert_type(state.finish(metrics=["nc1"], min_count=2), nckit.Result)
 assert_type(nc.measure.simplex_etf_error(np.eye(3)), float)

@@ -31,6 +31,10 @@ pub(super) fn run(args: &Compare, typed: &[OsString], display: &Display, console
     let sources: Vec<RowSource> = args.input.inputs.iter().map(|text| RowSource::parse(text)).collect();
     let mut targets = Targets::new(args)?;
     use_threads(&args.machine, true, console)?;
+    let is_records = sources.iter().map(|source| Ok(records(&source.path)?.is_some())).collect::<Result<Vec<_>>>()?;
+    if is_records.iter().all(|&is_records| is_records) {
+        refuse_without_effect(args)?;
+    }
     let mut sides = Vec::new();
     for (at, source) in sources.iter().enumerate() {
         sides.push(side(args, source, &args.input.inputs[at], &targets, display, console)?);
@@ -39,14 +43,51 @@ pub(super) fn run(args: &Compare, typed: &[OsString], display: &Display, console
     let mut comparison = Comparison::of(base, others)?;
     comparison.command = Some(command_line(typed));
     for condition in &conditions {
-        comparison.failures.extend(condition.failures(&comparison)?);
+        let failures = condition.failures(&comparison)?;
+        if failures.is_empty() {
+            comparison.remarks.extend(condition.remark(&comparison));
+        }
+        comparison.failures.extend(failures);
+    }
+    if !conditions.is_empty() {
+        comparison.failures.extend(comparison.lacking.iter().cloned());
     }
     targets.write(&comparison, args, display)?;
     // A table shows them; what reads the other formats may not look there.
     if targets.stdout != Some(Format::Table) {
+        comparison.remarks.iter().for_each(|remark| console.warn(remark));
         comparison.failures.iter().for_each(|failure| console.warn(&format!("fails: {failure}")));
     }
     Ok(comparison.failures.is_empty())
+}
+
+/// Refuses flags that change nothing where every side has its numbers already.
+fn refuse_without_effect(args: &Compare) -> Result<()> {
+    let (conventions, further, input) = (&args.conventions, &args.further, &args.input);
+    let given = [
+        ("--error-bars", conventions.error_bars.parse()?.is_some()),
+        ("--option", !conventions.option.is_empty()),
+        ("--normaliser", conventions.normaliser.is_some()),
+        ("--centring", conventions.centring.is_some()),
+        ("--min-count", conventions.min_count.is_some()),
+        ("--max-count", conventions.max_count.is_some()),
+        ("--head", further.head.is_some()),
+        ("--decisions", further.decisions.is_some()),
+        ("--ood", further.ood.is_some()),
+        ("--features", input.features.is_some()),
+        ("--labels", input.labels.is_some()),
+        ("--group-by", !input.group_by.is_empty()),
+        ("--where", !input.filters.is_empty()),
+        ("--normalize", input.normalize),
+        ("--per-class", args.per_class.is_some()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => {
+            Err(Error::usage(format!("{flag} has no effect: all sides are numbers that were measured before"))
+                .help("give states or archives, or measure again with the flag; 'FILE.json?key=value' picks groups"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// One side, whatever it is.
@@ -60,7 +101,8 @@ fn side(
 ) -> Result<Side> {
     let name = escaped(typed);
     if StateFile::is_at(Path::new(&source.path)) {
-        let states = StateFile::read(Path::new(&source.path))?;
+        let mut states = StateFile::read(Path::new(&source.path))?;
+        states.pick(&source.filters).map_err(|error| error.with("file", &name))?;
         let job = job_of(args, &[], Request::default())?;
         let finish = Finish::new(job, states)?;
         targets.refuse_inputs(finish.inputs().into_iter().chain([PathBuf::from(&source.path)]))?;
@@ -74,6 +116,12 @@ fn side(
         targets.refuse_inputs([PathBuf::from(&source.path)])?;
         let mut side = Side::of_records(&name, &text)?;
         side.pick(&source.filters)?;
+        if !args.conventions.metrics.is_empty() {
+            side.select(&Selection::parse(&args.conventions.metrics)?);
+        }
+        if args.conventions.error_bars.parse()?.is_some() && !side.has_noise() {
+            console.warn(&format!("{name} is without error bars, as it was measured: --error-bars cannot add them"));
+        }
         return Ok(side);
     }
     // Rows are picked before they are read; what is left of a key that makes groups is taken off below.
@@ -102,7 +150,14 @@ fn picked(name: &str, report: &Report, source: &RowSource, console: &Console) ->
 }
 
 fn job_of(args: &Compare, inputs: &[String], request: Request) -> Result<Job> {
-    let outputs = Outputs { per_class: None, scores: None, worst_pairs: 0, plot: None, result: args.result.clone() };
+    let outputs = Outputs {
+        per_class: None,
+        per_class_bins: None,
+        scores: None,
+        worst_pairs: 0,
+        plot: None,
+        result: args.result.clone(),
+    };
     let parts = (&args.further, &args.conventions, &outputs);
     let job = job(inputs, request, args.exactness.rounding(), parts, &args.machine)?;
     let names = &args.conventions.metrics;

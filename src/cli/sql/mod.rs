@@ -1,5 +1,6 @@
 //! `nckit sql`.
 
+mod answer;
 pub(super) mod args;
 mod library;
 mod output;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Read};
 use std::time::Instant;
 
+pub use self::answer::{Question, Table, TableInMemory, answer};
 use self::args::Sql;
 use self::output::Outputs;
 use self::run::Runner;
@@ -30,7 +32,8 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
     let outputs = Outputs::new(args, display)?;
     let params: BTreeMap<String, String> =
         args.param.iter().map(|text| pair("--param", text)).collect::<Result<_>>()?;
-    let queries = text.map(|text| queries(&text, &params, &outputs)).transpose()?;
+    let queries =
+        text.map(|text| queries(&text, &params).and_then(|queries| fitting(queries, &outputs))).transpose()?;
     use_threads(&args.machine, true, console)?;
     let resources = args.machine.resources();
     let options = SessionOptions {
@@ -81,8 +84,8 @@ fn text(args: &Sql) -> Result<Option<String>> {
     }
 }
 
-/// Parses the statements of a text, fills in their parameters, and checks that the outputs can take the results.
-fn queries(text: &str, params: &BTreeMap<String, String>, outputs: &Outputs) -> Result<Vec<Query>> {
+/// Parses the statements of a text, and fills in their parameters.
+fn queries(text: &str, params: &BTreeMap<String, String>) -> Result<Vec<Query>> {
     let mut queries = Query::parse(text)?;
     if queries.is_empty() {
         return Err(Error::usage("no statement is given").help("use -c SQL, -f FILE, or standard input"));
@@ -94,6 +97,11 @@ fn queries(text: &str, params: &BTreeMap<String, String>, outputs: &Outputs) -> 
     if let Some(unused) = params.keys().find(|name| !used.contains(*name)) {
         return Err(Error::usage("no statement uses this parameter").with("parameter", format!("${unused}")));
     }
+    Ok(queries)
+}
+
+/// Checks that the outputs can take the results of queries.
+fn fitting(queries: Vec<Query>, outputs: &Outputs) -> Result<Vec<Query>> {
     let answers = queries.iter().filter(|query| query.returns_rows()).count();
     if outputs.has_files() && answers != 1 {
         return Err(Error::usage("an output file takes the result of one query")

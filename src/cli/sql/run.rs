@@ -198,7 +198,7 @@ impl Drop for Runner {
     }
 }
 
-fn runtime(threads: usize) -> Result<Runtime> {
+pub(super) fn runtime(threads: usize) -> Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.max(1))
         .thread_stack_size(STACK)

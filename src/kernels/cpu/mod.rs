@@ -85,7 +85,7 @@ impl Kernels for Cpu {
         lists: &mut Contenders,
     ) -> Result<()> {
         for tile in rows.chunks(TILE_ROWS * candidates.dim()) {
-            candidates.bound_scores(tile, places, &mut self.tile, lists);
+            candidates.bound(tile, places, &mut self.tile, lists);
         }
         Ok(())
     }
@@ -96,5 +96,9 @@ impl Kernels for Cpu {
 
     fn rows_at_a_time(&self, _dim: usize) -> usize {
         TILE_ROWS
+    }
+
+    fn spares_rows(&self) -> bool {
+        true
     }
 }

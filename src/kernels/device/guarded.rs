@@ -89,4 +89,8 @@ impl Kernels for Guarded {
     fn rows_at_a_time(&self, dim: usize) -> usize {
         self.kernels.get_or_init(|| self.device.open()).rows_at_a_time(dim)
     }
+
+    fn spares_rows(&self) -> bool {
+        self.device.failure().is_some()
+    }
 }

@@ -74,4 +74,9 @@ pub trait Kernels: Send + Sync {
     fn rows_at_a_time(&self, _dim: usize) -> usize {
         usize::MAX
     }
+
+    /// Whether it pays to look for proofs that rows need not come to [`contenders`](Self::contenders): products take longer.
+    fn spares_rows(&self) -> bool {
+        false
+    }
 }

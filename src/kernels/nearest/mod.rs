@@ -1,15 +1,21 @@
 //! Which candidate a row belongs to: the exact answer, mostly by ordinary matrix products.
 //!
-//! A product of a tile of rows with a tile of candidates gives every score to within a bound that is known. Where that
-//! leaves one candidate, the answer is certain; where it leaves several, their scores are taken exactly. So a decision
-//! depends on the numbers alone: not on tiles, threads, order of summation or fused operations.
+//! A row near the mean of its class needs no product: within a [radius](radii) about the mean every row chooses the same.
+//! For others, a product of a tile of rows with a tile of candidates gives every score to within a bound that is known, in
+//! [single precision](single) first. Where that leaves one candidate, the answer is certain; where it leaves several, their
+//! scores are taken in double precision, and where these leave several, exactly. So a decision depends on the numbers
+//! alone: not on tiles, threads, order of summation or fused operations, nor on which of these ways has led to it.
 
 mod alike;
 mod contenders;
+mod loops;
 mod race;
+mod radii;
+mod single;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use faer::linalg::matmul::matmul;
@@ -18,6 +24,8 @@ use faer::{Accum, MatMut, MatRef};
 use self::alike::{alike, join, seconds};
 pub use self::contenders::Contenders;
 use self::race::Race;
+pub use self::radii::Anchors;
+use self::single::{Single, SingleScratch};
 use super::dot::{dot, norm};
 use super::exact_sum::ExactSum;
 use crate::error::{Error, Result};
@@ -26,6 +34,9 @@ use crate::kernels::Workspace;
 
 /// Rows of a tile: their scores with a tile of candidates take 4 MiB, which stay in cache.
 pub(super) const TILE_ROWS: usize = 256;
+
+/// Fewer rows than this are not worth another form of all candidates.
+const FEW_ROWS: usize = 32;
 
 /// Candidates of a tile.
 const TILE_CANDIDATES: usize = 2048;
@@ -56,6 +67,10 @@ pub struct Candidates<'a> {
     /// How far each vector may lie from the true one; `None` if the vectors are exact.
     errors: Option<Vec<f64>>,
     pub(super) rules: Vec<Rule<'a>>,
+    /// The means of the classes that rows are of, if they are known.
+    anchors: Option<Anchors<'a>>,
+    /// The candidates in single precision, once they are needed; `None` where that does not pay.
+    single: OnceLock<Option<Single>>,
 }
 
 /// The numbers of all candidates that were made.
@@ -103,7 +118,15 @@ impl<'a> Candidates<'a> {
     pub fn new(dim: usize, vectors: &'a [f64], origin: Option<&'a [f64]>, offsets: &[Offsets<'a>]) -> Self {
         let norms: Vec<f64> = vectors.chunks_exact(dim).map(norm).collect();
         let rules = offsets.iter().map(|&offsets| Rule::new(dim, vectors, offsets)).collect();
-        Self { id: NEXT.fetch_add(1, Relaxed), dim, vectors, origin, norms, errors: None, rules }
+        let id = NEXT.fetch_add(1, Relaxed);
+        Self { id, dim, vectors, origin, norms, errors: None, rules, anchors: None, single: OnceLock::new() }
+    }
+
+    /// The same for rows of classes whose means are known: those near to the mean of their class need no product. Candidate
+    /// `k` is that of class `k`.
+    #[must_use]
+    pub fn near(self, anchors: Anchors<'a>) -> Self {
+        Self { anchors: Some(anchors), single: OnceLock::new(), ..self }
     }
 
     /// The same for vectors that are means and may each lie as far from the true mean as `errors`, `K`, says; only for the
@@ -118,7 +141,7 @@ impl<'a> Candidates<'a> {
             rule.slack.iter_mut().zip(blurs).for_each(|(slack, blur)| *slack += blur);
             rule.seconds = seconds(&rule.alike);
         }
-        Self { id: NEXT.fetch_add(1, Relaxed), errors: Some(errors), ..self }
+        Self { id: NEXT.fetch_add(1, Relaxed), errors: Some(errors), single: OnceLock::new(), ..self }
     }
 
     /// A number that no other candidates of the process have. A device that holds candidates knows them by it.
@@ -152,20 +175,67 @@ impl<'a> Candidates<'a> {
     ///
     /// Those of the [kernels](crate::kernels::Kernels).
     pub fn choose(&self, rows: &[f64], second: bool, workspace: &mut Workspace) -> Result<Vec<Vec<Choice>>> {
-        let places = if second { 2 } else { 1 };
+        self.choose_of(rows, &[], second, workspace)
+    }
+
+    /// The same for rows of these classes, one for each row or none at all; a row's class may be unknown. It gives the same
+    /// choices, sooner.
+    ///
+    /// # Errors
+    ///
+    /// Those of the [kernels](crate::kernels::Kernels).
+    pub fn choose_of(
+        &self,
+        rows: &[f64],
+        classes: &[Option<usize>],
+        second: bool,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<Vec<Choice>>> {
+        let (places, rules) = (if second { 2 } else { 1 }, self.rules.len());
+        // Within its radius a row's best candidate is known, but not its second.
+        let certain = if second { Vec::new() } else { self.certain(rows, classes) };
+        let is_left = |i: usize| certain.get(i).is_none_or(Option::is_none);
+        let rest: Vec<f64>;
+        let left = if certain.iter().any(Option::is_some) {
+            let each = rows.chunks_exact(self.dim).enumerate();
+            rest = each.filter(|&(i, _)| is_left(i)).flat_map(|(_, row)| row).copied().collect();
+            &rest
+        } else {
+            rows
+        };
         let Workspace { kernels, contenders, .. } = workspace;
         contenders.clear();
-        kernels.contenders(self, rows, places, contenders)?;
-        let count = rows.len() / self.dim;
-        if contenders.lists() != count * self.rules.len() {
+        kernels.contenders(self, left, places, contenders)?;
+        if contenders.lists() != left.len() / self.dim * rules {
             return Err(Error::internal("the kernels have not looked at every row"));
         }
         let decide = |(at, rule): (usize, &Rule<'_>)| {
-            let list = |row: usize| contenders.list(row * self.rules.len() + at);
-            rows.chunks_exact(self.dim).enumerate().map(|(i, row)| self.decide(rule, list(i), places, row)).collect()
+            let mut next = 0;
+            let choice = |(i, row): (usize, &[f64])| {
+                if let Some(best) = certain.get(i).copied().flatten() {
+                    return self.decide(rule, &[best], places, row);
+                }
+                next += 1;
+                self.decide(rule, contenders.list((next - 1) * rules + at), places, row)
+            };
+            rows.chunks_exact(self.dim).enumerate().map(choice).collect()
         };
         let choices: Option<_> = self.rules.iter().enumerate().map(decide).collect();
         choices.ok_or_else(|| Error::internal("the kernels have left no candidate of a row"))
+    }
+
+    /// Bounds the scores of a tile of rows, at most [`TILE_ROWS`], and pushes a list for each row and rule.
+    pub(super) fn bound(&self, rows: &[f64], places: usize, scratch: &mut TileScratch, lists: &mut Contenders) {
+        // For a few rows it does not pay to bring all candidates into single precision.
+        if self.single.get().is_some() || rows.len() >= FEW_ROWS * self.dim {
+            let single = self.single.get_or_init(|| Single::new(self));
+            if let Some(single) = single
+                && self.bound_scores_single(single, rows, places, scratch, lists)
+            {
+                return;
+            }
+        }
+        self.bound_scores(rows, places, scratch, lists);
     }
 
     /// By how much the errors of vectors may move a score, relative to the norm of the row.
@@ -173,10 +243,10 @@ impl<'a> Candidates<'a> {
         self.errors.iter().flatten().fold(0.0, |most: f64, error| most.max(BLUR * error))
     }
 
-    /// Bounds the scores of a tile of rows, at most [`TILE_ROWS`], by a matrix product for each tile of candidates.
-    pub(super) fn bound_scores(&self, rows: &[f64], places: usize, scratch: &mut TileScratch, lists: &mut Contenders) {
+    /// The same by a matrix product in double precision for each tile of candidates.
+    fn bound_scores(&self, rows: &[f64], places: usize, scratch: &mut TileScratch, lists: &mut Contenders) {
         let dim = self.dim;
-        let TileScratch { shifted, scores, races } = scratch;
+        let TileScratch { shifted, scores, races, .. } = scratch;
         let about_origin = match self.origin {
             Some(origin) => {
                 shifted.resize(rows.len(), 0.0);
@@ -329,6 +399,7 @@ pub(super) struct TileScratch {
     scores: Vec<f64>,
     /// All rows under the first rule, then all under the next.
     races: Vec<Race>,
+    single: SingleScratch,
 }
 
 /// `x − origin` of every row.

@@ -25,6 +25,12 @@ impl Race {
         *self = Self { places, least: [f64::NEG_INFINITY; 2], contenders, limit: CONTENDERS };
     }
 
+    /// Whether a score of at most `highest` is certainly not among the best; `false` if it is NaN.
+    #[inline]
+    pub(super) fn is_behind(&self, highest: f64) -> bool {
+        behind(highest, self.least[self.places - 1])
+    }
+
     #[inline]
     pub(super) fn enter(&mut self, class: u32, score: f64, error: f64) {
         // A score that has left the range of `f64` has no bounds, so the candidate stays.

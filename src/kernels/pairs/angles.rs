@@ -1,9 +1,8 @@
 //! Distances, angles and energies of unit vectors.
 
-use pulp::{Simd, WithSimd};
-
-use super::lanes::{compact, exp, ln, max, squared_distance, sum};
+use super::lanes::{compact, exp, ln, max, min, squared_distance, sum};
 use super::{Buffers, Moments, NEAR, Points, ScaledMoments, Tile, UNRESOLVED};
+use crate::grid::vectorised;
 
 /// Distances and angles over unordered pairs of points that have a direction; unit vectors throughout.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -103,16 +102,18 @@ pub(super) struct Task<'a> {
     /// The noise of directions, squared.
     noise: Vec<f64>,
     riesz_s: f64,
+    /// Points with a direction, and as many of all that they are some of.
+    directed: usize,
     directions: usize,
 }
 
 impl<'a> Task<'a> {
-    pub(super) fn new(points: &Points<'a>, riesz_s: f64) -> Self {
+    pub(super) fn new(points: &Points<'a>, riesz_s: f64, directions: usize) -> Self {
         let inverse = |&norm: &f64| if norm > 0.0 { 1.0 / norm } else { 0.0 };
         let inverse_norms: Vec<f64> = points.norms.iter().map(inverse).collect();
-        let directions = inverse_norms.iter().filter(|&&inverse| inverse > 0.0).count();
+        let directed = inverse_norms.iter().filter(|&&inverse| inverse > 0.0).count();
         let noise = points.noise.iter().zip(&inverse_norms).map(|(noise, inverse)| noise * inverse * inverse).collect();
-        Self { points: *points, inverse_norms, noise, riesz_s, directions }
+        Self { points: *points, inverse_norms, noise, riesz_s, directed, directions }
     }
 
     /// The magnitude of the cosine of any pair in a simplex.
@@ -122,11 +123,25 @@ impl<'a> Task<'a> {
 
     pub(super) fn tile(&self, tile: &Tile<'_>, buffers: &mut Buffers) -> AngleSums {
         let mut part = AngleSums::default();
-        pulp::Arch::new().dispatch(Sweep { task: self, tile, buffers, part: &mut part });
+        vectorised(
+            #[inline(always)]
+            || self.sweep(tile, buffers, &mut part),
+        );
         part
     }
 
     #[inline(always)]
+    fn sweep(&self, tile: &Tile<'_>, buffers: &mut Buffers, part: &mut AngleSums) {
+        let all = self.inverse_norms[tile.cols.clone()].iter().all(|&inverse| inverse > 0.0);
+        for (i, cols, products) in tile.pairs() {
+            if self.inverse_norms[i] > 0.0 && !cols.is_empty() {
+                self.row(i, cols.start, products, all, buffers, part);
+            }
+        }
+    }
+
+    #[inline(always)]
+    #[expect(clippy::needless_bitwise_bool, reason = "a branch would keep the loop from being vectorised")]
     fn row(&self, i: usize, first: usize, products: &[f64], all: bool, buffers: &mut Buffers, part: &mut AngleSums) {
         let Buffers([cos, squared, values, errors]) = buffers;
         let mut count = products.len();
@@ -155,8 +170,8 @@ impl<'a> Task<'a> {
         let mut hidden = false;
         for j in 0..count {
             let both = own_noise + noise[j];
-            let unresolved = squared[j] <= tolerance || squared[j] <= UNRESOLVED * both;
-            hidden |= unresolved && others[j] > 0.0;
+            let unresolved = (squared[j] <= tolerance) | (squared[j] <= UNRESOLVED * both);
+            hidden |= unresolved & (others[j] > 0.0);
             errors[j] = if unresolved { -both } else { both };
         }
         if !all {
@@ -170,7 +185,7 @@ impl<'a> Task<'a> {
         let simplex = self.simplex();
         part.simplex_deviation += sum(cos, |cos| (cos + simplex).abs());
         part.cos.merge(&Moments::of(cos));
-        self.distances(squared, &mut values[..count], errors, part);
+        self.distances(squared, &mut values[..count], errors, hidden, part);
 
         if hidden {
             let kept = compact(squared, |j, _| errors[j].is_sign_positive());
@@ -195,22 +210,27 @@ impl<'a> Task<'a> {
         part.riesz_errors.merge(&ScaledMoments { moments: Moments::of(errors), ..riesz });
     }
 
-    /// Distances, whose errors are the square root of their noise where that hides them.
+    /// Distances, whose errors are the square root of their noise where that hides them; `hidden` says whether it hides any.
     #[inline(always)]
-    fn distances(&self, squared: &[f64], values: &mut [f64], noise: &[f64], part: &mut AngleSums) {
-        let mut least = f64::INFINITY;
+    fn distances(&self, squared: &[f64], values: &mut [f64], noise: &[f64], hidden: bool, part: &mut AngleSums) {
         for (value, &squared) in values.iter_mut().zip(squared) {
             *value = squared.sqrt();
-            least = if squared < least { squared } else { least };
         }
+        let least = min(squared);
         part.distance.merge(&Moments::of(values));
         if least < part.min_distance.0
             && let Some(at) = squared.iter().position(|&squared| squared <= least)
         {
             part.min_distance = (least, self.distance_error(values[at], noise[at]));
         }
-        for (value, &noise) in values.iter_mut().zip(noise) {
-            *value = self.distance_error(*value, noise);
+        if hidden {
+            for (value, &noise) in values.iter_mut().zip(noise) {
+                *value = self.distance_error(*value, noise);
+            }
+        } else {
+            for (value, &noise) in values.iter_mut().zip(noise) {
+                *value *= self.points.error(noise / (*value * *value));
+            }
         }
         part.distance_errors.merge(&Moments::of(values));
     }
@@ -253,8 +273,8 @@ impl<'a> Task<'a> {
     pub(super) fn finish(&self, part: &AngleSums) -> Angles {
         let pairs = part.cos.count;
         Angles {
-            points: self.directions,
-            zeros: self.points.len() - self.directions,
+            points: self.directed,
+            zeros: self.points.len() - self.directed,
             degenerate: part.degenerate,
             cos: part.cos,
             simplex_deviation: if pairs > 0 { part.simplex_deviation / pairs as f64 } else { 0.0 },
@@ -269,29 +289,6 @@ impl<'a> Task<'a> {
                 riesz: part.riesz_errors,
                 min_distance: part.min_distance.1,
             },
-        }
-    }
-}
-
-/// The sweep of a tile. A closure of this size would not be inlined into the function that chooses the instructions.
-struct Sweep<'a> {
-    task: &'a Task<'a>,
-    tile: &'a Tile<'a>,
-    buffers: &'a mut Buffers,
-    part: &'a mut AngleSums,
-}
-
-impl WithSimd for Sweep<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let inverse_norms = &self.task.inverse_norms;
-        let all = inverse_norms[self.tile.cols.clone()].iter().all(|&inverse| inverse > 0.0);
-        for (i, cols, products) in self.tile.pairs() {
-            if inverse_norms[i] > 0.0 && !cols.is_empty() {
-                self.task.row(i, cols.start, products, all, self.buffers, self.part);
-            }
         }
     }
 }

@@ -112,6 +112,24 @@ pub(super) fn max(values: &[f64]) -> f64 {
     largest
 }
 
+/// The smallest value; `∞` without values.
+#[inline(always)]
+pub(super) fn min(values: &[f64]) -> f64 {
+    let mut lanes = [f64::INFINITY; LANES];
+    let chunks = values.chunks_exact(LANES);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = if x < *lane { x } else { *lane };
+        }
+    }
+    let mut smallest = f64::INFINITY;
+    for &x in lanes.iter().chain(tail) {
+        smallest = if x < smallest { x } else { smallest };
+    }
+    smallest
+}
+
 /// `Σ (a x_l − b y_l)²`.
 #[inline(always)]
 pub(super) fn squared_distance(x: &[f64], a: f64, y: &[f64], b: f64) -> f64 {
@@ -171,6 +189,7 @@ mod tests {
         assert_eq!(sum(&values, |x| x), 190.0);
         assert_eq!(max(&values), 19.0);
         assert_eq!(max(&[]), f64::NEG_INFINITY);
+        assert_eq!((min(&values), min(&values[3..]), min(&[])), (1.0, 4.0, f64::INFINITY));
         assert_eq!(squared_distance(&values, 2.0, &values, 1.0), sum(&values, |x| x * x));
         let mut kept = values.clone();
         assert_eq!(compact(&mut kept, |_, x| x % 5.0 == 0.0), 3);

@@ -112,8 +112,19 @@ impl<'a> Points<'a> {
 
 /// Sweeps all pairs of points once: CDNV if there are variances, angles if there is an exponent of the Riesz energy.
 pub fn sweep(points: &Points<'_>, variances: Option<&Variances<'_>>, riesz_s: Option<f64>) -> Sweep {
+    sweep_some(points, variances, riesz_s, points.norms.iter().filter(|&&norm| norm > 0.0).count())
+}
+
+/// The same for points that are some of more, of which `directions` have a direction: that makes the simplex with which
+/// angles are compared.
+pub fn sweep_some(
+    points: &Points<'_>,
+    variances: Option<&Variances<'_>>,
+    riesz_s: Option<f64>,
+    directions: usize,
+) -> Sweep {
     let cdnv = variances.map(|variances| cdnv::Task::new(points, variances));
-    let angles = riesz_s.map(|s| angles::Task::new(points, s));
+    let angles = riesz_s.map(|s| angles::Task::new(points, s, directions));
     let mut cdnv_total = cdnv.as_ref().map(cdnv::Task::total);
     let mut angles_total = angles::AngleSums::default();
     let idle: Mutex<Vec<Scratch>> = Mutex::default();

@@ -28,38 +28,41 @@ cards! {
     "nc1_cdnv" = Group(nc1::cdnv), Nc1, GALANTI,
         "mean over pairs of (v_i + v_j) / (2 ‖μ_i − μ_j‖²ᵖ), without means equal up to rounding",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Pairs]
-        null [single_class too_few_rows degenerate_pairs out_of_range] flags [degenerate_pairs classes_left_out];
+        null [single_class too_few_rows degenerate_pairs out_of_range]
+        flags [degenerate_pairs classes_left_out frequent_classes sampled_classes];
     "nc1_cdnv_strict" = Group(nc1::cdnv_strict), Nc1, GALANTI,
         "nc1_cdnv over all pairs; infinite, hence null, if two means are equal",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Pairs]
-        null [single_class too_few_rows degenerate_pairs out_of_range] flags [degenerate_pairs classes_left_out];
+        null [single_class too_few_rows degenerate_pairs out_of_range]
+        flags [degenerate_pairs classes_left_out frequent_classes sampled_classes];
     "nc1_cdnv_log10_mean" = Group(nc1::cdnv_log10_mean), Nc1, GALANTI,
         "mean over pairs of the decimal logarithm of CDNV",
         Lower, ideal "", range ANY, unit "", needs [Pairs]
         null [single_class too_few_rows degenerate_pairs zero_within out_of_range]
-        flags [degenerate_pairs classes_left_out];
+        flags [degenerate_pairs classes_left_out frequent_classes sampled_classes];
     "nc1_cdnv_q50" = Group(nc1::cdnv_q50), Nc1, GALANTI,
         "median of CDNV over pairs",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Pairs]
         null [single_class too_few_rows degenerate_pairs out_of_range]
-        flags [degenerate_pairs classes_left_out binned],
+        flags [degenerate_pairs classes_left_out binned frequent_classes sampled_classes],
         no_error_bar quantile;
     "nc1_cdnv_q90" = Group(nc1::cdnv_q90), Nc1, GALANTI,
         "90 % quantile of CDNV over pairs",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Pairs]
         null [single_class too_few_rows degenerate_pairs out_of_range]
-        flags [degenerate_pairs classes_left_out binned],
+        flags [degenerate_pairs classes_left_out binned frequent_classes sampled_classes],
         no_error_bar quantile;
     "nc1_cdnv_q99" = Group(nc1::cdnv_q99), Nc1, GALANTI,
         "99 % quantile of CDNV over pairs",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Pairs]
         null [single_class too_few_rows degenerate_pairs out_of_range]
-        flags [degenerate_pairs classes_left_out binned],
+        flags [degenerate_pairs classes_left_out binned frequent_classes sampled_classes],
         no_error_bar quantile;
     "nc1_cdnv_max" = Group(nc1::cdnv_max), Nc1, GALANTI,
         "largest CDNV of a pair: the two classes hardest to tell apart",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Pairs]
-        null [single_class too_few_rows degenerate_pairs out_of_range] flags [degenerate_pairs classes_left_out],
+        null [single_class too_few_rows degenerate_pairs out_of_range]
+        flags [degenerate_pairs classes_left_out frequent_classes sampled_classes],
         no_error_bar extreme;
     "nc1_cdnv_directional" = Group(nc1::cdnv_directional), Nc1, GALANTI,
         "mean over ordered pairs of the variance of class i towards μ_j over ‖μ_j − μ_i‖²",

@@ -80,11 +80,13 @@ cards! {
     "nc2_max_angle" = Means(nc2::max_angle), Nc2, PAPYAN,
         "mean over pairs of |cos(c_i, c_j) + 1/(K−1)|: are all angles the largest possible?",
         Lower, ideal "0", range ValueRange::new(0.0, 2.0), unit "", needs [Pairs]
-        null [single_class zero_between too_few_directions] flags [zero_norm_classes degenerate_pairs];
+        null [single_class zero_between too_few_directions]
+        flags [zero_norm_classes degenerate_pairs frequent_classes sampled_classes];
     "nc2_max_angle_weights" = Weights(nc2::max_angle), Nc2, PAPYAN,
         "mean over pairs of |cos(w_i, w_j) + 1/(K−1)|",
         Lower, ideal "0", range ValueRange::new(0.0, 2.0), unit "", needs [Head Pairs]
-        null [no_head single_class zero_weights too_few_directions] flags [zero_norm_classes degenerate_pairs];
+        null [no_head single_class zero_weights too_few_directions]
+        flags [zero_norm_classes degenerate_pairs frequent_classes sampled_classes];
     "nc2_interference_mean" = Means(nc2::interference_mean), Nc2, WU,
         "mean over pairs of c_i·c_j; with class centring it is −mean ‖c_k‖²/(K−1) whatever the angles",
         None, ideal "", range ANY, unit SQUARE, needs []

@@ -50,5 +50,5 @@ cards! {
     "lda_accuracy" = Group(mahalanobis::lda_accuracy), Nc4, MCLACHLAN,
         "share of rows whose nearest class mean in the metric of Σ_W⁺ is their own: linear discriminant analysis with equal priors, no shrinkage",
         Higher, ideal "", range FRACTION, unit "", needs [Lda], by_name_only
-        null [no_decisions single_class no_scatter filter_after_pooling zero_within out_of_range] flags [ties directions_dropped];
+        null [no_decisions single_class no_scatter filter_after_pooling zero_within out_of_range] flags [ties unseen_classes directions_dropped];
 }

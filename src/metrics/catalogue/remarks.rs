@@ -45,7 +45,7 @@ static REASONS: &[Remark] = remarks! {
     short_spectrum: "rows vary in fewer than 100 directions, or in the tail of the spectrum by no more than rounding";
     seli_unattainable: "`K > D + 1`: vectors of so few dimensions cannot have that geometry";
     balanced: "fewer than two classes have fewer rows than the median class";
-    no_fixed_point: "the precisions of weights and noise find no fixed point, or the fit is so good that nothing but rounding is left";
+    no_fixed_point: "the precisions of weights and noise find no fixed point, the fit is so good that nothing but rounding is left, or rounding hides the directions that could explain the labels behind far larger ones";
     neco_dim_above_dim: "`neco_dim` asks for more axes than there are dimensions";
     neco_all_axes: "the axes of `neco_dim` hold all variance, so that every score is 1";
     not_converged: "the decomposition of the covariance did not converge";
@@ -67,6 +67,8 @@ static FLAGS: &[Remark] = remarks! {
     no_bias: "the classifier has no bias, which counts as 0";
     ties: "some rows have two nearest class means, as far as rounding lets tell";
     unseen_classes: "rows of classes without a mean were not decided";
+    frequent_classes: "pairs are those of classes with enough rows, as `sweep_min_count` asks; `classes_swept` says how many they are";
+    sampled_classes: "pairs are those of classes drawn at random, as `sweep_sample` asks; the error bar says how far others would move the number";
     unbalanced: "the classes have unequal sizes, so that the parts do not sum to the loss";
 };
 
@@ -87,7 +89,8 @@ static ERROR_BAR_REASONS: &[Remark] = remarks! {
     heavy_tail: "it is exponentially small in the distances between classes, so that its replicates are far from normal";
     no_value: "the metric has no value";
     too_few_blocks: "fewer than two blocks have rows";
-    classes_in_one_block: "fewer than two classes, or for metrics of the pooled scatter classes with less than 99 % of the rows, have enough rows in every replicate";
+    too_few_classes: "fewer than 64 classes were drawn, which is too few to see how much they differ";
+    small_classes: "more than a hundredth of the classes, or of the rows, is of classes that have too few rows once a block is left out; `--min-count` leaves them out of the metrics";
     replicate_without_value: "the metric has no value without some block, or its error leaves the range of `f64`";
 };
 
@@ -95,7 +98,7 @@ static GROUP_FLAGS: &[Remark] = remarks! {
     singleton_classes: "some classes have one row";
     simplex_unattainable: "`K > D + 1`: no means can form a simplex";
     zero_variance_classes: "all rows of a class of two or more are equal";
-    classes_without_error_bars: "some classes have too few rows once a block is left out, and take no part in error bars";
+    classes_without_error_bars: "up to a hundredth of the classes has too few rows once a block is left out, and takes no part in error bars";
     at_quantisation_floor: "rounding in the stored type makes more than a tenth of the variance within classes";
 };
 

@@ -17,8 +17,9 @@ pub struct ErrorBar {
 }
 
 impl ErrorBar {
-    /// The error bar of `value` from replicates, each with the number of rows that it leaves out. All together are the
-    /// rows of `value`. `None` for fewer than two replicates, or numbers beyond the range of `f64`.
+    /// The error bar of `value` from replicates, each with the number of rows that it leaves out. `whole` is the number of all
+    /// their rows together: `value`, or nearly that where some rows take no part in replicates. `None` for fewer than
+    /// two replicates, or numbers beyond the range of `f64`.
     ///
     /// ```text
     /// h_j = n/m_j   θ̃_j = h_j θ − (h_j − 1) θ_(j)   θ_J = 1/B Σ θ̃_j   se² = 1/B Σ (θ̃_j − θ_J)²/(h_j − 1)
@@ -26,24 +27,25 @@ impl ErrorBar {
     ///
     /// is the delete-m_j jackknife (Busing, Meijer & van der Leeden 1999); for blocks of equal size it is the delete-a-group
     /// jackknife, `se² = (B−1)/B Σ (θ_(j) − mean θ_(j))²` (Shao & Wu 1989). The bias is `θ − θ_J`. The interval is
-    /// `θ_J ± t se` with the quantile of `B − 1` degrees of freedom, as far as it lies in `range`. The order of the
+    /// `value − bias ± t se` with the quantile of `B − 1` degrees of freedom, as far as it lies in `range`. The order of the
     /// replicates changes no bit.
-    pub fn of(value: f64, replicates: &[(f64, u64)], range: ValueRange) -> Option<Self> {
+    pub fn of(value: f64, whole: f64, replicates: &[(f64, u64)], range: ValueRange) -> Option<Self> {
         let mut sorted: Vec<(f64, u64)> = replicates.iter().copied().filter(|&(_, rows)| rows > 0).collect();
         sorted.sort_by(|a, b| a.1.cmp(&b.1).then(a.0.total_cmp(&b.0)));
         let freedom = (sorted.len() as u64).checked_sub(1).filter(|&freedom| freedom > 0)?;
-        let Moments { centre, se } = Moments::of(value, &sorted);
+        let Moments { bias, se } = Moments::of(whole, &sorted);
         let reach = student_t::quantile(0.975, freedom as f64) * se;
         let end = |end: f64| end.clamp(range.least, range.most);
-        let bar = Self { se, lo: end(centre - reach), hi: end(centre + reach), bias: value - centre };
+        let centre = value - bias;
+        let bar = Self { se, lo: end(centre - reach), hi: end(centre + reach), bias };
         [bar.se, bar.lo, bar.hi, bar.bias].iter().all(|x| x.is_finite()).then_some(bar)
     }
 }
 
-/// A number without its bias, and its standard error.
+/// The bias of a number, and its standard error.
 #[derive(Clone, Copy, Debug)]
 struct Moments {
-    centre: f64,
+    bias: f64,
     se: f64,
 }
 
@@ -58,7 +60,7 @@ impl Moments {
             .collect();
         let mean = offsets.iter().map(|(offset, _)| offset).sum::<f64>() / blocks;
         let square = offsets.iter().map(|(offset, less_one)| (offset - mean).powi(2) / less_one).sum::<f64>() / blocks;
-        Self { centre: value + mean, se: square.sqrt() }
+        Self { bias: -mean, se: square.sqrt() }
     }
 }
 
@@ -80,7 +82,7 @@ mod tests {
             (mean(&rest), 1)
         };
         let replicates: Vec<(f64, u64)> = (0..rows.len()).map(without).collect();
-        let bar = ErrorBar::of(mean(&rows), &replicates, ANY).unwrap();
+        let bar = ErrorBar::of(mean(&rows), mean(&rows), &replicates, ANY).unwrap();
         let square = rows.iter().map(|x| (x - 5.0) * (x - 5.0)).sum::<f64>();
         assert_close(bar.se, (square / 30.0).sqrt(), 1e-14);
         assert!(bar.bias.abs() < 1e-14);
@@ -88,14 +90,14 @@ mod tests {
         assert_close(bar.hi - 5.0, 2.570_581_835_636_3 * bar.se, 1e-12);
         assert_close(5.0 - bar.lo, bar.hi - 5.0, 1e-12);
         let turned: Vec<(f64, u64)> = replicates.into_iter().rev().collect();
-        assert_eq!(ErrorBar::of(mean(&rows), &turned, ANY).unwrap(), bar);
+        assert_eq!(ErrorBar::of(mean(&rows), mean(&rows), &turned, ANY).unwrap(), bar);
     }
 
     /// Written out for three blocks of 1, 2 and 3 rows.
     #[test]
     fn blocks_of_unequal_size_have_their_own_weights() {
         let (value, replicates) = (2.0, [(2.5, 1), (1.5, 2), (2.25, 3)]);
-        let bar = ErrorBar::of(value, &replicates, ANY).unwrap();
+        let bar = ErrorBar::of(value, value, &replicates, ANY).unwrap();
         // Pseudo-values 6·2 − 5·2.5, 3·2 − 2·1.5, 2·2 − 2.25.
         let pseudo: [f64; 3] = [-0.5, 3.0, 1.75];
         let mean = pseudo.iter().sum::<f64>() / 3.0;
@@ -107,16 +109,25 @@ mod tests {
     #[test]
     fn an_interval_stays_in_the_range() {
         let replicates = [(0.02, 5), (0.3, 5), (0.5, 5), (0.1, 5)];
-        let whole = ErrorBar::of(0.2, &replicates, ANY).unwrap();
+        let whole = ErrorBar::of(0.2, 0.2, &replicates, ANY).unwrap();
         assert!(whole.lo < 0.0 && whole.hi > 0.5);
-        let bar = ErrorBar::of(0.2, &replicates, ValueRange { least: 0.0, most: 0.5 }).unwrap();
+        let bar = ErrorBar::of(0.2, 0.2, &replicates, ValueRange { least: 0.0, most: 0.5 }).unwrap();
         assert_eq!(bar, ErrorBar { lo: 0.0, hi: 0.5, ..whole });
     }
 
     #[test]
+    fn an_interval_lies_about_the_number_itself() {
+        let replicates = [(0.02, 5), (0.3, 5), (0.5, 5), (0.1, 5)];
+        let bar = ErrorBar::of(0.2, 0.2, &replicates, ANY).unwrap();
+        let moved = ErrorBar::of(1.2, 0.2, &replicates, ANY).unwrap();
+        assert_close(moved.lo, bar.lo + 1.0, 1e-14);
+        assert_eq!((moved.se, moved.bias), (bar.se, bar.bias));
+    }
+
+    #[test]
     fn one_block_says_nothing() {
-        assert_eq!(ErrorBar::of(1.0, &[(1.0, 5)], ANY), None);
-        assert_eq!(ErrorBar::of(1.0, &[(1.0, 5), (2.0, 0)], ANY), None);
-        assert_eq!(ErrorBar::of(1.0, &[(1.0, 5), (f64::INFINITY, 5)], ANY), None);
+        assert_eq!(ErrorBar::of(1.0, 1.0, &[(1.0, 5)], ANY), None);
+        assert_eq!(ErrorBar::of(1.0, 1.0, &[(1.0, 5), (2.0, 0)], ANY), None);
+        assert_eq!(ErrorBar::of(1.0, 1.0, &[(1.0, 5), (f64::INFINITY, 5)], ANY), None);
     }
 }

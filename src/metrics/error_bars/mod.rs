@@ -18,8 +18,8 @@ use crate::batch::Label;
 use crate::error::Result;
 use crate::state::{Head, Merge, State, Statistics};
 
-/// Classes that take no part in error bars may hold this share of the rows at most, or metrics of the pooled scatter have no
-/// error bar: it holds their rows all the same.
+/// Classes that take no part in error bars may be this share of the classes at most, and hold this share of the rows, or no
+/// metric has one: it would be that of another number.
 const MOST_LEFT_OUT: f64 = 0.01;
 
 /// The remark on a group in which some classes take no part in error bars.
@@ -56,7 +56,7 @@ pub struct Blocks<'a> {
 pub struct Replicates {
     /// The blocks with rows, in their order.
     pub blocks: Vec<Label>,
-    /// The rows of each block.
+    /// The rows of each block, of the classes that take part.
     pub rows: Vec<u64>,
     /// Classes that take no part, since some replicate has too few rows of them.
     pub classes_left_out: u64,
@@ -70,7 +70,7 @@ pub struct Replicates {
 ///
 /// `evidence` is what `measurements` were made from, and `at_once` how many replicates are in memory together. A class
 /// takes part if every replicate has as many rows of it as a variance takes, [`Options::variance_count`]; if others do not,
-/// replicates are compared with the metrics without them.
+/// replicates are compared with the metrics without them, unless they are more than a hundredth: then there is no error bar.
 ///
 /// # Errors
 ///
@@ -82,14 +82,16 @@ pub fn error_bars(
     measurements: &mut Measurements,
     at_once: usize,
 ) -> Result<Replicates> {
-    let parts: Vec<&(Label, State)> = blocks.parts.iter().filter(|(_, state)| state.rows() > 0).collect();
-    let sample = Sample::of(&parts, evidence, options);
+    let sample = Sample::of(blocks.parts, evidence, options);
+    let rows = |state: &State| sample.kept.iter().map(|label| state.class_sums().count(label)).sum::<u64>();
+    let counted: Vec<(&(Label, State), u64)> = blocks.parts.iter().map(|part| (part, rows(&part.1))).collect();
+    let (parts, rows): (Vec<&(Label, State)>, Vec<u64>) = counted.into_iter().filter(|&(_, rows)| rows > 0).unzip();
     let valid = |key: &str| sample.refusal(&parts, card(key)?).is_none().then_some(());
     let made = measurements.metrics.iter().filter(|metric| metric.value.is_some() && valid(metric.key).is_some());
     let keys: Vec<&'static str> = made.map(|metric| metric.key).collect();
     let mut replicates = Replicates {
         blocks: parts.iter().map(|(label, _)| label.clone()).collect(),
-        rows: parts.iter().map(|(_, state)| state.rows()).collect(),
+        rows,
         classes_left_out: sample.left_out,
         ..Replicates::default()
     };
@@ -124,8 +126,8 @@ pub fn error_bars(
         let Some(card) = card(metric.key) else { continue };
         metric.error_bar = Some(match (metric.value, sample.refusal(&parts, card)) {
             (None, _) => Err("no_value"),
-            (_, Some(reason)) => Err(reason),
-            _ => replicates.error_bar(card).ok_or("replicate_without_value"),
+            (Some(_), Some(reason)) => Err(reason),
+            (Some(value), None) => replicates.error_bar(card, value).ok_or("replicate_without_value"),
         });
     }
     if sample.left_out > 0 {
@@ -136,10 +138,10 @@ pub fn error_bars(
 
 impl Replicates {
     /// The error bar of a metric; `None` where some replicate has no value.
-    fn error_bar(&self, card: &Card) -> Option<ErrorBar> {
+    fn error_bar(&self, card: &Card, value: f64) -> Option<ErrorBar> {
         let values: Vec<f64> = self.values.get(card.key)?.iter().copied().collect::<Option<_>>()?;
         let replicates: Vec<(f64, u64)> = values.into_iter().zip(self.rows.iter().copied()).collect();
-        ErrorBar::of(*self.whole.get(card.key)?, &replicates, card.range)
+        ErrorBar::of(value, *self.whole.get(card.key)?, &replicates, card.range)
     }
 }
 
@@ -151,8 +153,8 @@ struct Sample {
     counts: Vec<u64>,
     /// How many classes take no part.
     left_out: u64,
-    /// Whether the pooled scatter is that of the classes that take part, nearly.
-    scatter: bool,
+    /// Whether the metrics of the classes that take part are those of all, nearly.
+    is_whole: bool,
     /// The classifier of these classes, if some take no part.
     head: Option<Head>,
     /// Whether the classifier is made of the rows themselves.
@@ -160,7 +162,7 @@ struct Sample {
 }
 
 impl Sample {
-    fn of(parts: &[&(Label, State)], evidence: &Evidence<'_>, options: &Options) -> Self {
+    fn of(parts: &[(Label, State)], evidence: &Evidence<'_>, options: &Options) -> Self {
         let statistics = evidence.statistics;
         let least = options.variance_count().max(1);
         // Replicates lack at most what the largest block has.
@@ -179,7 +181,8 @@ impl Sample {
             kept: kept.iter().map(|&k| statistics.labels[k].clone()).collect(),
             counts: kept.iter().map(|&k| statistics.counts[k]).collect(),
             left_out: left_out.len() as u64,
-            scatter: rows as f64 <= MOST_LEFT_OUT * statistics.rows() as f64,
+            is_whole: rows as f64 <= MOST_LEFT_OUT * statistics.rows() as f64
+                && left_out.len() as f64 <= MOST_LEFT_OUT * statistics.classes() as f64,
             head,
             // One that was given has no rounding errors of rows.
             is_own_head: evidence.head.is_some_and(|head| !head.errors.is_empty()),
@@ -192,9 +195,7 @@ impl Sample {
             Some(reason) => Some(reason),
             None if self.is_own_head && card.needs.contains(&Need::Head) => Some("head_of_same_rows"),
             None if parts.len() < 2 => Some("too_few_blocks"),
-            None if self.kept.is_empty() || (!self.scatter && card.needs.contains(&Need::Scatter)) => {
-                Some("classes_in_one_block")
-            }
+            None if self.kept.is_empty() || !self.is_whole => Some("small_classes"),
             None => None,
         }
     }
@@ -209,8 +210,8 @@ impl Sample {
         whole_rank: &dyn Fn(&str) -> bool,
     ) -> Vec<(&'static str, Option<f64>)> {
         let keep = |k: usize| self.kept.binary_search(&statistics.labels[k]).is_ok();
-        let scatter = self.scatter && whole.statistics.scatter.is_some();
-        let mut statistics = statistics.restricted(keep, scatter);
+        // The pooled scatter holds the rows of the few that are left out all the same.
+        let mut statistics = statistics.restricted(keep, whole.statistics.scatter.is_some());
         let (sized, plain): (Vec<&str>, Vec<&str>) = keys.iter().partition(|key| OF_SIZES.contains(key));
         let values = |statistics: &Statistics, keys: &[&str]| {
             if keys.is_empty() {

@@ -10,6 +10,7 @@ use super::context::MetricContext;
 use super::figures::{FigureData, WORST};
 use super::nc1::{classes, solved};
 use super::outcome::Outcome;
+use super::swept;
 use super::{ClassMeans, ClassRow, Evidence, Extras, Measured, Measurements, Options, Pair, Selection};
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -46,12 +47,15 @@ pub fn measure(
         let metrics = selection.cards().map(|card| measured(card, Outcome::null("no_rows"))).collect();
         return Ok(Measurements { metrics, ..Measurements::default() });
     }
-    let context = MetricContext::new(evidence, options, selection, extras);
-    let outcomes: Vec<_> = selection.cards().map(|card| (card, card.outcome(&context))).collect();
+    let mut context = MetricContext::new(evidence, options, selection, extras);
+    let outcomes: Vec<_> = selection.cards().map(|card| (card, outcome(card, &context))).collect();
     let (mut accuracy, mut flags) = context.accuracy();
     let is_rounded = statistics.rounding_changed.iter().any(|&noise| noise > 0.0);
-    let metrics =
-        outcomes.into_iter().map(|(card, outcome)| judged(card, outcome, is_rounded, &mut accuracy)).collect();
+    let made: Vec<_> = outcomes.iter().map(|(card, outcome)| (*card, outcome.value.ok())).collect();
+    let bars = swept::error_bars(&mut context, &made);
+    let judge =
+        |((card, outcome), error_bar)| Measured { error_bar, ..judged(card, outcome, is_rounded, &mut accuracy) };
+    let metrics = outcomes.into_iter().zip(bars).map(judge).collect();
     if statistics.counts.contains(&1) {
         flags.push("singleton_classes");
     }
@@ -74,6 +78,16 @@ pub fn measure(
         class_means: extras.class_means.then(|| ClassMeans::of(statistics)),
         figures,
     })
+}
+
+/// What the formula of a card gives, with remarks on the classes of which pairs are made.
+fn outcome(card: &Card, context: &MetricContext<'_>) -> Outcome {
+    let mut outcome = card.outcome(context);
+    if let Some(swept) = context.swept.as_ref().filter(|_| swept::is_of_pairs(card)) {
+        outcome.flags.extend(swept.flags());
+        outcome.counts.push(("classes_swept", swept.classes.len() as u64));
+    }
+    outcome
 }
 
 /// The numbers of the metrics selected, by their keys, of a classifier that has a row for each class. Nothing is said of

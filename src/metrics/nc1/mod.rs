@@ -116,5 +116,5 @@ fn over_pairs(context: &MetricContext<'_>, number: impl FnOnce(&Cdnv) -> Value) 
     Outcome::from(number(cdnv))
         .count("degenerate_pairs", cdnv.degenerate)
         .flag_if(cdnv.degenerate > 0, "degenerate_pairs")
-        .flag_if(cdnv.classes < context.evidence.statistics.classes(), "classes_left_out")
+        .flag_if(cdnv.classes < context.classes_swept(), "classes_left_out")
 }

@@ -130,7 +130,12 @@ pub(in crate::pipeline) fn dealt_block(value: &Label, blocks: u32) -> Label {
 
 /// Deals rows, class by class: those of a class in the order of their hashes, to one block after the other, beginning with one
 /// that the first hash decides. So each block has its share of every class, and no row's block depends on its values.
-fn deal(batch: &Batch<'_>, rows: Option<&[u32]>, blocks: usize, hash: impl Fn(u32) -> u64) -> Vec<Vec<u32>> {
+pub(in crate::pipeline) fn deal(
+    batch: &Batch<'_>,
+    rows: Option<&[u32]>,
+    blocks: usize,
+    hash: impl Fn(u32) -> u64,
+) -> Vec<Vec<u32>> {
     let mut dealt = vec![Vec::new(); blocks];
     for class in ByClass::of(batch, rows).each() {
         let mut order: Vec<(u64, u32)> = class.iter().map(|&row| (hash(row), row)).collect();
@@ -146,11 +151,18 @@ fn deal(batch: &Batch<'_>, rows: Option<&[u32]>, blocks: usize, hash: impl Fn(u3
     dealt
 }
 
-/// A file's share in the hashes of its rows: its name without the keys of the groups, so that equal rows of two groups, as of
-/// two epochs, lie in equal blocks.
-pub(super) fn of_file(name: &str, group_by: &[String]) -> u64 {
-    let is_group = |part: &str| part.split_once('=').is_some_and(|(key, _)| group_by.iter().any(|by| by == key));
-    name.split('/').filter(|part| !is_group(part)).fold(0, |state, part| mixed(state, of_text(part)))
+/// The keys that have one value within a group: those of the groups, and those of which one value is asked for.
+pub(super) fn fixed_keys(request: &Request) -> Vec<&str> {
+    let named = |key: &str| request.filters.iter().filter(|(name, _)| name == key).count();
+    let picked = request.filters.iter().map(|(name, _)| name.as_str()).filter(|name| named(name) == 1);
+    request.group_by.iter().map(String::as_str).chain(picked).collect()
+}
+
+/// A file's share in the hashes of its rows: its name without the keys that are fixed within a group, so that equal rows of two
+/// groups, as of two epochs, lie in equal blocks, however the groups are asked for.
+pub(in crate::pipeline) fn of_file(name: &str, fixed: &[&str]) -> u64 {
+    let is_fixed = |part: &str| part.split_once('=').is_some_and(|(key, _)| fixed.contains(&key));
+    name.split('/').filter(|part| !is_fixed(part)).fold(0, |state, part| mixed(state, of_text(part)))
 }
 
 #[cfg(test)]
@@ -189,10 +201,21 @@ mod tests {
 
     #[test]
     fn files_of_two_groups_are_alike_and_files_of_one_are_not() {
-        let by = ["epoch".to_owned()];
+        let by = ["epoch"];
         assert_eq!(of_file("epoch=3/layer=a/x.parquet", &by), of_file("epoch=12/layer=a/x.parquet", &by));
         assert_ne!(of_file("epoch=3/layer=a/x.parquet", &by), of_file("epoch=3/layer=b/x.parquet", &by));
         assert_ne!(of_file("epoch=3/x.parquet", &by), of_file("epoch=3/y.parquet", &by));
+    }
+
+    #[test]
+    fn a_key_is_fixed_where_one_value_is_asked_for() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let request = Request {
+            group_by: vec!["epoch".to_owned()],
+            filters: vec![pair("run", "a"), pair("split", "train"), pair("split", "test")],
+            ..Request::default()
+        };
+        assert_eq!(fixed_keys(&request), ["epoch", "run"]);
     }
 
     #[test]

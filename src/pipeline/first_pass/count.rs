@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::blocks::of_file;
+use super::blocks::{fixed_keys, of_file};
+use super::shared::SharedStates;
 use super::{Blocking, FirstPass, differ_in_length};
 use crate::archive::{Archive, DecodedChunk, Key, Policy, is_damage};
 use crate::batch::{Batch, Label};
@@ -258,12 +259,14 @@ fn count(
     pause: Option<&(dyn Fn() -> bool + Sync)>,
 ) -> Result<Counted> {
     let shifts = ShiftTables::default();
+    let shared = SharedStates::new(first_pass.meter.limit(), first_pass.threads);
     let bits = first_pass.archive.significand_bits();
     let blocking = &first_pass.blocking;
+    let fixed = fixed_keys(&first_pass.request);
     let file_of = |unit: usize| match blocking {
         Blocking::Dealt(_) => {
             let file = first_pass.archive.units()[unit].file;
-            of_file(&first_pass.archive.files()[file].name, &first_pass.request.group_by)
+            of_file(&first_pass.archive.files()[file].name, &fixed)
         }
         Blocking::None | Blocking::Key(_) => 0,
     };
@@ -309,6 +312,9 @@ fn count(
             }
         }
         workspace.recycle(profile);
+        if !device.is_offload() {
+            shared.take_large(&mut counted.groups, first_pass)?;
+        }
         if ledger {
             let unit = counted.entries.entry(place.unit).or_default();
             unit.used += entry.used;
@@ -323,8 +329,7 @@ fn count(
         scan_until(&first_pass.archive, units, first_pass.threads, watch, pause, worker, |worker, place, chunk| {
             look(worker, place, chunk).map_err(|error| at_row(error, &first_pass.archive, units[place.unit], chunk))
         })?;
-    let mut all = new();
-    all.units = read;
+    let mut all = Counted { groups: shared.into_groups(), units: read, ..new() };
     // A unit without a wanted row was read all the same.
     all.entries.extend((0..if ledger { read } else { 0 }).map(|unit| (unit, LedgerEntry::default())));
     for Worker { mut counted, mut parts, mut workspace } in workers {

@@ -3,8 +3,9 @@
 mod blocks;
 mod count;
 mod ood;
+mod shared;
 
-pub(super) use blocks::{Blocking, dealt_block};
+pub(super) use blocks::{Blocking, deal, dealt_block, of_file};
 pub use count::Rounding;
 pub(super) use count::{Counted, accumulate, accumulate_until, at_row, merge};
 pub(super) use ood::ood_means;
@@ -20,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{ChunkShape, Device};
 use crate::pipeline::group_batches::group_batches;
 use crate::pipeline::heads::{Candidate, Labels};
-use crate::pipeline::memory::{Meter, metric_bytes};
+use crate::pipeline::memory::{Meter, class_bytes, metric_bytes};
 use crate::pipeline::provenance::{of_rows, provenance};
 use crate::state::{Scatter, State};
 use crate::store::{Provenance, locate};
@@ -70,8 +71,11 @@ pub struct Summary {
     pub passes: usize,
     /// Groups, where all units say theirs.
     pub groups: Option<usize>,
-    /// Bytes of memory for buffers and second moments; class sums come on top, 24 bytes a class, dimension and thread.
+    /// Bytes of memory for buffers and second moments; classes come on top.
     pub memory: u64,
+    /// Bytes that a class takes at most: its sums on all threads, or what metrics make of them. States that are large are
+    /// shared by the threads, and then it takes less.
+    pub class_memory: u64,
     /// Worker threads.
     pub threads: usize,
     /// What works on the rows, with the reason where the program chose it.
@@ -86,7 +90,7 @@ pub(in crate::pipeline) fn differ_in_length(expected: usize, found: usize) -> Er
     Error::data("the rows of a group differ in length")
         .with("expected", expected)
         .with("found", found)
-        .help("add the key that tells them apart to --group-by, or leave some out with --where")
+        .help("add the key that tells them apart to --group-by, or leave some out: --where, and behind the path of further rows ?key=value")
 }
 
 /// Units whose labels are looked at together.
@@ -172,10 +176,17 @@ impl FirstPass {
             passes: 1,
             groups: self.known_groups().map(|groups| groups.len()),
             memory: self.memory,
+            class_memory: self.class_memory(),
             threads: self.threads,
             device: self.device.name().to_owned(),
             device_memory: self.device.memory(&self.shape(), self.threads),
         }
+    }
+
+    fn class_memory(&self) -> u64 {
+        let dim = self.largest_dim();
+        let sums = self.threads as u64 * class_bytes(&Label::Int(0), dim);
+        sums.max(metric_bytes(1, dim as u64, false))
     }
 
     /// The largest chunks that a worker hands to its device.

@@ -14,13 +14,16 @@ pub struct Change {
     pub other: Option<f64>,
     /// The standard error of `other − base`, if it is known.
     pub se: Option<f64>,
-    /// The 95 % interval of `other − base`, if it is known.
+    /// The 95 % interval of `other − base`, if it is known. Its middle is not that difference, where few rows move the two
+    /// sides on average.
     pub interval: Option<(f64, f64)>,
+    /// Whether the standard error is that of the difference, block by block, and not that of independent samples.
+    pub is_paired: bool,
     /// How probable so large a difference is if there is none but chance, 0 to 1; two-sided, by Student's t.
     pub p: Option<f64>,
     /// What to make of it.
     pub verdict: Verdict,
-    /// Why there is no difference to look at, or no noise to hold it against.
+    /// Why there is no difference to look at, or no noise to hold it against; or why the verdict is not what the two values say.
     pub reason: Option<String>,
 }
 
@@ -83,21 +86,25 @@ impl Change {
             other: other.value,
             se: None,
             interval: None,
+            is_paired: false,
             p: None,
             verdict: Verdict::Unknown,
             reason: why(base, "base").or_else(|| why(other, "other")),
         };
         let (Some(from), Some(to)) = (base.value, other.value) else { return change };
         let difference = to - from;
+        // What few rows add on both sides is not in it.
+        let mut centre = difference;
         if let Some((a, b)) = base.noise.as_ref().zip(other.noise.as_ref()) {
+            change.is_paired = Noise::has_pairs(a, b);
             let (se, freedom) = Noise::of_difference(a, b);
-            // What few rows add on both sides is not in it.
-            let (centre, reach) = (b.centre - a.centre, student_t::quantile(1.0 - LEVEL / 2.0, freedom) * se);
+            centre = b.centre - a.centre;
+            let reach = student_t::quantile(1.0 - LEVEL / 2.0, freedom) * se;
             change.se = Some(se);
             change.interval = Some((centre - reach, centre + reach));
             change.p = Some(match () {
                 () if se > 0.0 => student_t::two_sided(centre / se, freedom),
-                () if difference == 0.0 => 1.0,
+                () if centre == 0.0 => 1.0,
                 () => 0.0,
             });
         }
@@ -109,14 +116,26 @@ impl Change {
             (_, Some(p)) if p >= LEVEL => Verdict::WithinNoise,
             (_, None) if no_noise.is_some() => Verdict::NoiseUnknown,
             (Direction::None, _) => Verdict::Differs,
-            (Direction::Lower, _) if difference < 0.0 => Verdict::Better,
-            (Direction::Higher, _) if difference > 0.0 => Verdict::Better,
+            (Direction::Lower, _) if centre < 0.0 => Verdict::Better,
+            (Direction::Higher, _) if centre > 0.0 => Verdict::Better,
             (Direction::Lower | Direction::Higher, _) => Verdict::Worse,
         };
         if change.verdict == Verdict::NoiseUnknown {
-            change.reason = no_noise.map(|why| format!("noise unknown: {why}"));
+            change.reason = no_noise.map(|why| format!("no error bar: {why}"));
+        } else if change.verdict.is_difference() && centre * difference < 0.0 {
+            change.reason = Some("without the bias of few rows".to_owned());
         }
         change
+    }
+
+    /// What to make of it, for people.
+    pub(in crate::report) fn told(&self) -> String {
+        let reason = self.reason.as_ref().map(|reason| reason.replace('_', " "));
+        match (reason, self.verdict) {
+            (Some(reason), Verdict::Unknown) => reason,
+            (Some(reason), verdict) if verdict.is_difference() => format!("{} {reason}", verdict.words()),
+            (_, verdict) => verdict.words().to_owned(),
+        }
     }
 
     /// Whether neither side has a value.
@@ -137,13 +156,18 @@ impl Change {
 }
 
 impl Noise {
+    /// Whether both sides have the same blocks of rows.
+    fn has_pairs(base: &Self, other: &Self) -> bool {
+        base.influences.len() >= 2 && base.influences.keys().eq(other.influences.keys())
+    }
+
     /// The standard error of a difference, and its degrees of freedom: of what each block adds to the difference where both
     /// sides have the same blocks of rows, and else as of independent samples, by Welch and Satterthwaite.
     ///
     /// Of blocks it is the delete-m_j jackknife (Busing, Meijer & van der Leeden 1999) of the difference, in which a block
     /// weighs the mean of what it weighs on both sides.
     fn of_difference(base: &Self, other: &Self) -> (f64, f64) {
-        if base.influences.len() >= 2 && base.influences.keys().eq(other.influences.keys()) {
+        if Self::has_pairs(base, other) {
             let pairs = base.influences.values().zip(other.influences.values());
             let pairs: Vec<(f64, f64)> =
                 pairs.map(|(a, b)| (b.amount - a.amount, f64::midpoint(a.weight, b.weight))).collect();

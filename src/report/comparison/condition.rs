@@ -1,11 +1,12 @@
 //! Conditions under which a comparison fails.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::change::{Change, LEVEL, Verdict};
 use super::{Comparison, GroupPair};
 use crate::error::{Error, Result};
-use crate::metrics::{advice, card};
+use crate::metrics::{Family, advice, card};
 
 /// A condition that a comparison is tried on, as `nc1_pinv > 1.1x`.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +36,7 @@ enum Order {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Bound {
     Number(f64),
-    /// So many times the value of the base.
+    /// So many times the value of the base; by so much of its magnitude more where it is negative.
     Times(f64),
     /// So much more than the value of the base.
     Plus(f64),
@@ -63,9 +64,7 @@ impl Condition {
         let (key, rest) = (&text[..end], text[end..].trim());
         let key = match key {
             "any" => None,
-            key => {
-                Some(card(key).ok_or_else(|| Error::usage("no such metric").with("metric", key).help(advice(key)))?.key)
-            }
+            key => Some(card(key).ok_or_else(|| no_metric(key))?.key),
         };
         let test = match rest {
             "differs" => Test::Beyond(Way::Any),
@@ -91,8 +90,9 @@ impl Condition {
         matches!(self.test, Test::Beyond(_))
     }
 
-    /// Where the condition holds, a line each; empty if it holds nowhere. A metric without a value fulfils it: nobody knows
-    /// that it does not.
+    /// Where the condition holds, a line each; empty if it holds nowhere. A metric without a value fulfils it, and one whose
+    /// noise has to be known and is not: nobody knows that they do not. Of `any` those are meant that have a value in the
+    /// base, and whose noise is known in some group.
     ///
     /// With `any`, the probability of 5 % that chance alone fulfils it is shared among all metrics and groups (Bonferroni).
     ///
@@ -114,8 +114,10 @@ impl Condition {
                 .help("--error-bars jackknife, or a bound such as > 1.1x"));
         }
         let level = if self.key.is_none() { LEVEL / known.max(1) as f64 } else { LEVEL };
+        let noisy: BTreeSet<&str> =
+            meant.iter().filter(|(_, change)| change.p.is_some()).map(|(_, change)| change.key).collect();
         let failures = meant.into_iter().filter_map(|(pair, change)| {
-            let why = self.failure(change, level)?;
+            let why = self.failure(change, level, noisy.contains(change.key))?;
             let name = comparison.pair_name(pair);
             let of = if name.is_empty() { String::new() } else { format!(" ({name})") };
             Some(format!("{}: {why}{of}", change.key))
@@ -123,10 +125,26 @@ impl Condition {
         Ok(failures.collect())
     }
 
-    fn failure(&self, change: &Change, level: f64) -> Option<String> {
+    /// What to say where single metrics are as the condition says, but none is once the 5 % are shared among all.
+    pub fn remark(&self, comparison: &Comparison) -> Option<String> {
+        let Test::Beyond(way) = self.test else { return None };
+        let known: Vec<&Change> =
+            comparison.changes().map(|(_, change)| change).filter(|change| change.p.is_some()).collect();
+        let alone = known.iter().filter(|change| way.is(change.verdict)).count();
+        (self.key.is_none() && alone > 0).then(|| {
+            let numbers = known.len();
+            format!(
+                "{self}: {alone} of {numbers} numbers alone, at 95 %; none if the 5 % are shared among all {numbers}"
+            )
+        })
+    }
+
+    /// Why the condition holds for a change; `has_noise` says whether the noise of the metric is known in some group.
+    fn failure(&self, change: &Change, level: f64, has_noise: bool) -> Option<String> {
         let (Some(base), Some(other)) = (change.base, change.other) else {
             // Of many metrics some never have a value.
-            return self.key.and(change.reason.clone());
+            let is_meant = self.key.is_some() || change.base.is_some();
+            return change.reason.clone().filter(|_| is_meant);
         };
         match self.test {
             Test::Bound(order, bound) => {
@@ -139,17 +157,27 @@ impl Condition {
                 };
                 fails.then(|| format!("{other} {order} {limit}"))
             }
+            Test::Beyond(_) if change.p.is_none() => {
+                let is_close = matches!(change.verdict, Verdict::Same | Verdict::WithinRounding);
+                let is_meant = self.key.is_some() || has_noise;
+                (is_meant && !is_close).then(|| format!("{base} became {other}, noise unknown"))
+            }
             Test::Beyond(way) => {
-                let is_way = match way {
-                    Way::Any => change.verdict.is_difference(),
-                    Way::Better => change.verdict == Verdict::Better,
-                    Way::Worse => change.verdict == Verdict::Worse,
-                };
-                let p = change.p.filter(|&p| is_way && p < level)?;
+                let p = change.p.filter(|&p| way.is(change.verdict) && p < level)?;
                 Some(format!("{base} became {other}, {}, p = {p:.2e}", change.verdict.words()))
             }
         }
     }
+}
+
+/// The error for a word that is no key of a metric.
+fn no_metric(word: &str) -> Error {
+    if Family::ALL.iter().any(|family| family.name() == word) {
+        return Error::usage("a condition is about one metric, and this is a family of them")
+            .with("family", word)
+            .help(format!("nckit metrics {word} lists its metrics; any stands for all that are compared"));
+    }
+    Error::usage("no such metric").with("metric", word).help(advice(word))
 }
 
 impl fmt::Display for Condition {
@@ -166,6 +194,16 @@ impl fmt::Display for Order {
             Self::Less => "<",
             Self::AtMost => "≤",
         })
+    }
+}
+
+impl Way {
+    fn is(self, verdict: Verdict) -> bool {
+        match self {
+            Self::Any => verdict.is_difference(),
+            Self::Better => verdict == Verdict::Better,
+            Self::Worse => verdict == Verdict::Worse,
+        }
     }
 }
 
@@ -188,6 +226,7 @@ impl Bound {
     fn of(self, base: f64) -> f64 {
         match self {
             Self::Number(number) => number,
+            Self::Times(times) if base < 0.0 => (2.0 - times) * base,
             Self::Times(times) => times * base,
             Self::Plus(more) => base + more,
         }

@@ -34,6 +34,8 @@ pub struct Comparison {
     pub pairs: Vec<GroupPair>,
     /// Groups that have no counterpart, and further remarks.
     pub remarks: Vec<String>,
+    /// Groups of the base that one of the others lacks, for people.
+    pub lacking: Vec<String>,
     /// The [conditions](Condition) that hold, with what holds.
     pub failures: Vec<String>,
 }
@@ -73,6 +75,7 @@ impl Comparison {
             options: base.options.clone(),
             pairs: Vec::new(),
             remarks: Vec::new(),
+            lacking: Vec::new(),
             failures: Vec::new(),
         };
         for (at, other) in others.iter().enumerate() {
@@ -87,10 +90,22 @@ impl Comparison {
         self.pairs.iter().flat_map(|pair| pair.changes.iter().map(move |change| (pair, change)))
     }
 
+    /// The names of the base and of the others, without the beginning that all of them share, as far as that ends a part of
+    /// a path or of what picks groups.
+    pub(in crate::report) fn short_names(&self) -> Vec<String> {
+        let names: Vec<&str> = std::iter::once(&self.base).chain(&self.others).map(String::as_str).collect();
+        let is_shared = |&(at, c): &(usize, char)| names.iter().all(|name| name[at..].starts_with(c));
+        let shared = names[0].char_indices().take_while(is_shared);
+        let ends = shared.filter(|(_, c)| matches!(c, '/' | '?' | '&')).map(|(at, _)| at + 1);
+        let start = ends.last().unwrap_or(0);
+        let is_short = names.iter().all(|name| name.len() > start);
+        names.iter().map(|name| name[if is_short { start } else { 0 }..].to_owned()).collect()
+    }
+
     /// A pair for people: the name of its second side, and its keys.
     pub(in crate::report) fn pair_name(&self, pair: &GroupPair) -> String {
         let keys = pair.key.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(&value.to_string())));
-        let of = (self.others.len() > 1).then(|| self.others[pair.other].clone());
+        let of = (self.others.len() > 1).then(|| self.short_names()[pair.other + 1].clone());
         of.into_iter().chain(keys).collect::<Vec<_>>().join(" · ")
     }
 
@@ -107,15 +122,24 @@ impl Comparison {
                 _ => {}
             }
         }
+        let is_several = self.others.len() > 1;
+        let place = |side: &Side, place: &str| if is_several { side.name.clone() } else { format!("the {place}") };
+        let (mine, theirs) = (place(base, "base"), place(other, "other"));
+        // Records a line hold numbers alone.
+        for (side, place) in [(base, &mine), (other, &theirs)] {
+            let remark =
+                format!("under which conventions {place} was measured is not known: records a line do not say it");
+            if side.options.is_empty() && !self.remarks.contains(&remark) {
+                self.remarks.push(remark);
+            }
+        }
+        if base.options.is_empty() || other.options.is_empty() {
+            return Ok(());
+        }
         for name in base.settings.keys().chain(other.settings.keys()).collect::<BTreeSet<_>>() {
-            let shown = |side: &Side| side.settings.get(name).map_or_else(|| "none".to_owned(), Clone::clone);
-            let (mine, theirs) = (shown(base), shown(other));
-            if mine != theirs && self.others.len() == 1 {
-                self.remarks.push(format!(
-                    "{name} differs: {} in the base, {} in the other",
-                    escaped(&mine),
-                    escaped(&theirs)
-                ));
+            let shown = |side: &Side| escaped(side.settings.get(name).map_or("none", String::as_str));
+            if shown(base) != shown(other) {
+                self.remarks.push(format!("{name} differs: {} in {mine}, {} in {theirs}", shown(base), shown(other)));
             }
         }
         Ok(())
@@ -156,6 +180,11 @@ impl Comparison {
                 .with("other", &other.name)
                 .help("pick groups: 'PATH?key=value'; a key with one value is not compared"));
         }
+        let lacks = base.groups.iter().filter(|group| !matched.contains(&group.key)).map(|group| {
+            let keys: Vec<String> = group.key.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            format!("{} has no group {}", other.name, escaped(&keys.join(" ")))
+        });
+        self.lacking.extend(lacks);
         for (count, name) in [(base.groups.len() - matched.len(), &base.name), (only_other, &other.name)] {
             if count > 0 {
                 let groups = if count == 1 { "1 group is".to_owned() } else { format!("{count} groups are") };

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::Side;
-use super::side::{Noise, SideGroup, SideNumber};
+use super::side::{Noise, SETTINGS, SideGroup, SideNumber};
+use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::metrics::cards;
@@ -46,6 +47,12 @@ impl Side {
         if groups.is_empty() {
             return Err(other("they hold no group".to_owned()));
         }
+        let mut known = BTreeSet::new();
+        if let Some(twice) = groups.iter().find(|group| !known.insert(&group.key)) {
+            let key: Vec<String> = twice.key.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let what = if key.is_empty() { "two records have no key".to_owned() } else { key.join(" ") };
+            return Err(other(format!("a group is there twice: {}", escaped(&what))));
+        }
         Ok(Self { name, options, settings, groups })
     }
 }
@@ -56,11 +63,13 @@ fn of_document(document: &Map<String, Value>) -> Option<Parts> {
     let mut options: BTreeMap<String, Value> =
         document.get("options")?.as_object()?.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     // What was chosen beside the conventions stands among them, as text.
+    let chosen = |name: &&str| Some(((*name).to_owned(), options.get(*name)?.as_str()?.to_owned()));
+    let settings = SETTINGS.iter().filter_map(chosen).collect();
     let conventions: BTreeSet<&str> =
         crate::metrics::Options::default().describe().into_iter().map(|(name, _)| name).collect();
     options.retain(|name, _| conventions.contains(name.as_str()));
     let groups = document.get("groups")?.as_array()?.iter().map(of_group).collect::<Option<_>>()?;
-    Some((options, BTreeMap::new(), groups))
+    Some((options, settings, groups))
 }
 
 fn of_group(group: &Value) -> Option<SideGroup> {

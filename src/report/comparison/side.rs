@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::metrics::{ClassMeans, Measured};
+use crate::metrics::{ClassMeans, Measured, Selection};
 use crate::report::{GroupReport, Report};
 
 /// The groups of a run.
@@ -112,7 +112,7 @@ impl Side {
             }
             let values: Vec<&str> =
                 filters.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str()).collect();
-            self.groups.retain(|group| values.contains(&group.key[name].to_string().as_str()));
+            self.groups.retain(|group| values.iter().any(|value| group.key[name].is_typed(value)));
             if let [_] = values.as_slice() {
                 self.groups.iter_mut().for_each(|group| drop(group.key.remove(name)));
             }
@@ -121,6 +121,18 @@ impl Side {
             return Err(Error::missing("no group has these keys").with("of", &self.name));
         }
         Ok(())
+    }
+
+    /// Leaves the metrics of a selection.
+    pub fn select(&mut self, selection: &Selection) {
+        for group in &mut self.groups {
+            group.numbers.retain(|key, _| selection.contains(key));
+        }
+    }
+
+    /// Whether any number of it says how far other rows would move it.
+    pub fn has_noise(&self) -> bool {
+        self.groups.iter().flat_map(|group| group.numbers.values()).any(|number| number.noise.is_some())
     }
 
     /// How many groups it has, and how many rows they have together.
@@ -135,7 +147,7 @@ impl Side {
 }
 
 /// Settings that change what numbers mean, beside the conventions.
-const SETTINGS: [&str; 4] = ["normalize", "features", "labels", "head_rows"];
+pub(super) const SETTINGS: [&str; 4] = ["normalize", "features", "labels", "head_rows"];
 
 impl SideGroup {
     fn of(group: &GroupReport) -> Self {

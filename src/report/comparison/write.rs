@@ -6,7 +6,7 @@ use std::io::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::{Change, Comparison, GroupPair};
+use super::{Change, Comparison, GroupPair, Verdict};
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::Result;
@@ -15,7 +15,7 @@ use crate::report::format::{Format, Style};
 use crate::report::layout::{Layout, arrowed, label};
 use crate::report::notes::Note;
 use crate::report::records::{Cells, RecordColumn, Records, labels_of};
-use crate::report::text::{NOTHING, counted, grouped, json as label_json, significant, two_digits};
+use crate::report::text::{NOTHING, counted, grouped, interval, json as label_json, significant};
 use crate::report::text_table::{TextColumn, TextTable};
 use crate::report::{csv, html, json as json_text, markdown, parquet, put, table};
 
@@ -100,13 +100,32 @@ impl Comparison {
             let reason = reason.rsplit(": ").next().unwrap_or(reason).replace('_', " ");
             notes.push((false, format!("— {reason}: {}", keys.into_iter().collect::<Vec<_>>().join(", "))));
         }
+        let mut unknown: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (_, change) in self.changes().filter(|(_, change)| change.verdict == Verdict::NoiseUnknown) {
+            unknown.entry(change.reason.as_deref().unwrap_or_default()).or_default().insert(change.key);
+        }
+        for (reason, keys) in unknown {
+            let keys = keys.into_iter().collect::<Vec<_>>().join(", ");
+            notes.push((false, format!("{}: {keys}", reason.replace('_', " "))));
+        }
+        let known: Vec<&Change> =
+            self.changes().map(|(_, change)| change).filter(|change| change.p.is_some()).collect();
         if self.changes().any(|(_, change)| change.verdict.is_difference()) {
-            let noise = if self.changes().any(|(_, change)| change.p.is_some()) {
-                ", each at 95 %: of twenty metrics one differs by chance"
-            } else {
+            let noise = if known.is_empty() {
                 "; noise is not known: --error-bars jackknife"
+            } else {
+                ", each at 95 %: of twenty metrics one differs by chance"
             };
             notes.push((false, format!("better: nearer to full collapse{noise}")));
+        }
+        if !known.is_empty() {
+            let way = match known.iter().filter(|change| change.is_paired).count() {
+                0 => "the two sides are taken as independent samples",
+                paired if paired == known.len() => "differences are taken block by block",
+                _ => "differences are taken block by block where both sides have the same blocks",
+            };
+            let text = format!("noise of these rows: {way}; other runs of the training move the numbers too");
+            notes.push((false, text));
         }
         notes.extend(self.failures.iter().map(|failure| (true, format!("fails: {failure}"))));
         notes
@@ -140,22 +159,21 @@ impl Comparison {
             numbers("other", &|change| change.other),
             numbers("other − base", &Change::difference),
         ];
-        if changes.iter().any(|change| change.interval.is_some()) {
-            let reach = |change: &Change| change.interval.map(|(low, high)| (high - low) / 2.0);
-            let cells = changes.iter().map(|change| reach(change).map_or_else(String::new, two_digits)).collect();
-            body.push(TextColumn { cells, ..numbers("± 95 %", &reach) });
+        let has_noise = changes.iter().any(|change| change.interval.is_some());
+        if has_noise {
+            let cells = changes.iter().map(|change| change.interval.map_or_else(String::new, interval)).collect();
+            body.push(TextColumn { cells, ..numbers("95 % interval", &|change| change.se) });
         }
-        body.push(numbers("ratio", &Change::ratio));
+        // With intervals the table is wide enough.
+        if !has_noise {
+            body.push(numbers("ratio", &Change::ratio));
+        }
         let families: Vec<_> = changes.iter().map(|change| card(change.key).map(|card| card.family)).collect();
-        let verdicts = changes.iter().map(|change| match &change.reason {
-            Some(reason) => reason.replace('_', " "),
-            None => change.verdict.words().to_owned(),
-        });
         TextTable {
             title: Some(self.title(pair)),
             keys: vec![TextColumn::names("metric", changes.iter().map(|change| arrowed(change.key)).collect())],
             body,
-            tail: vec![TextColumn::names("verdict", verdicts.collect())],
+            tail: vec![TextColumn::names("verdict", changes.iter().map(|change| change.told()).collect())],
             gaps: (1..families.len()).filter(|&row| families[row] != families[row - 1]).collect(),
             ..TextTable::default()
         }
@@ -328,6 +346,7 @@ fn change_json(change: &Change) -> Value {
         json["lo"] = low.into();
         json["hi"] = high.into();
         json["p"] = p.into();
+        json["paired"] = change.is_paired.into();
     }
     json
 }

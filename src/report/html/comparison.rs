@@ -9,11 +9,11 @@ use super::page::{Page, facts_list};
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::Result;
-use crate::metrics::{Card, HEADLINE, card};
+use crate::metrics::{Card, Direction, HEADLINE, card};
 use crate::report::comparison::{Change, Comparison, GroupPair, Verdict};
 use crate::report::drawn::axis;
 use crate::report::svg::{Horizontal, LinePlot, Series, markup};
-use crate::report::text::{NOTHING, grouped, significant, two_digits};
+use crate::report::text::{NOTHING, grouped, interval, significant};
 
 /// Pairs of groups that have tables of their own.
 const MOST_TABLES: usize = 40;
@@ -24,7 +24,9 @@ const MOST_TABLES: usize = 40;
 ///
 /// Those of its records.
 pub(in crate::report) fn comparison(comparison: &Comparison) -> Result<String> {
-    let mut page = Page::begin("Two runs compared");
+    let sides = comparison.others.len() + 1;
+    let mut page =
+        Page::begin(&if sides == 2 { "Two runs compared".to_owned() } else { format!("{sides} runs compared") });
     page.push(&facts(comparison));
     if !comparison.failures.is_empty() {
         page.section("Conditions that hold");
@@ -90,10 +92,10 @@ fn table(pair: &GroupPair) -> String {
         return paragraph(&["No metric has a value on either side.".to_owned()]);
     }
     let has_noise = changes.iter().any(|change| change.interval.is_some());
-    let noise = if has_noise { "<th>± 95 %</th>" } else { "" };
+    let noise = if has_noise { "<th>95 % interval</th>" } else { "" };
     let mut text = format!(
         "<div class=\"wide\">\n<table>\n<thead>\n<tr><th class=\"left\"></th><th>base</th><th>other</th><th>other − base</th>\
-         {noise}<th>ratio</th><th class=\"left\"></th></tr>\n</thead>\n<tbody>\n"
+         {noise}<th>ratio</th><th class=\"left\">verdict</th></tr>\n</thead>\n<tbody>\n"
     );
     let number = |value: Option<f64>| value.map_or_else(|| NOTHING.to_owned(), significant);
     for change in changes {
@@ -102,10 +104,8 @@ fn table(pair: &GroupPair) -> String {
             Verdict::Worse => " bad",
             _ => "",
         };
-        let verdict =
-            change.reason.as_ref().map_or(change.verdict.words().to_owned(), |reason| reason.replace('_', " "));
         let noise = match change.interval {
-            Some((low, high)) => format!("<td>{}</td>", two_digits((high - low) / 2.0)),
+            Some(ends) => format!("<td>{}</td>", interval(ends)),
             None if has_noise => format!("<td>{NOTHING}</td>"),
             None => String::new(),
         };
@@ -121,7 +121,7 @@ fn table(pair: &GroupPair) -> String {
             number(change.other),
             number(change.difference()),
             number(change.ratio()),
-            markup(&verdict)
+            markup(&change.told())
         );
     }
     text + "</tbody>\n</table>\n</div>\n"
@@ -181,6 +181,7 @@ fn over_groups(comparison: &Comparison) -> Option<String> {
 
 fn lines(comparison: &Comparison, card: &Card, (at, name): (usize, &str)) -> Option<Figure> {
     let mut series: Vec<Series> = Vec::new();
+    let names = comparison.short_names();
     let mut add = |name: String, step: f64, value: Option<f64>| match series.iter_mut().find(|known| known.name == name)
     {
         Some(known) => known.points.push((step, value)),
@@ -197,15 +198,19 @@ fn lines(comparison: &Comparison, card: &Card, (at, name): (usize, &str)) -> Opt
         let parts: Vec<String> = others.map(|(_, (name, value))| format!("{name} {value} · ")).collect();
         let of = parts.concat();
         if pair.other == 0 {
-            add(escaped(&format!("{of}base")), step, change.base);
+            add(escaped(&format!("{of}{}", names[0])), step, change.base);
         }
-        let which = if comparison.others.len() > 1 { &comparison.others[pair.other] } else { "other" };
-        add(escaped(&format!("{of}{which}")), step, change.other);
+        add(escaped(&format!("{of}{}", names[pair.other + 1])), step, change.other);
     }
     for series in &mut series {
         series.points.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
     let plot =
         LinePlot { title: card.key.to_owned(), horizontal: Horizontal::Steps(escaped(name)), series, floor: None };
-    Some(Figure { svg: plot.draw()?, caption: card.summary.to_owned() })
+    let reading = match card.direction {
+        Direction::Lower => "; lower is more collapsed",
+        Direction::Higher => "; higher is more collapsed",
+        Direction::None => "",
+    };
+    Some(Figure { svg: plot.draw()?, caption: format!("{}{reading}", card.summary) })
 }

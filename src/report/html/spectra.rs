@@ -47,11 +47,14 @@ pub(super) fn which(report: &Report, shown: &[Drawn<'_>]) -> String {
         _ if shown.len() == report.groups.len() => String::new(),
         Some((axis, _)) => {
             let axis = crate::archive::escaped(axis);
-            let those = if shown.len() == 1 { "the one at the last" } else { "those at the last" };
-            let are = if shown.len() == 1 { "is" } else { "are" };
-            format!("Of all groups, {those} {axis} {are} shown here: {list}.")
+            let groups = report.groups.len();
+            let shown = match shown.len() {
+                1 => "1 is shown here, at its last".to_owned(),
+                count => format!("{count} are shown here, each at its last"),
+            };
+            format!("Of {groups} groups, {shown} {axis}: {list}. --where or --group-by shows others.")
         }
-        None => format!("Of all groups, {} are shown here, evenly spaced: {list}.", shown.len()),
+        None => format!("Of {} groups, {} are shown here, evenly spaced: {list}.", report.groups.len(), shown.len()),
     }
 }
 

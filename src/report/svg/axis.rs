@@ -41,7 +41,7 @@ impl Axis {
         let mut sorted = steps.to_vec();
         sorted.sort_by(f64::total_cmp);
         sorted.dedup();
-        let middle = sorted.get(sorted.len() / 2).copied().unwrap_or(low);
+        let middle = sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(low);
         let uneven = low >= 0.0 && sorted.len() > 3 && middle - low < 0.15 * (high - low);
         let scale = if uneven { Scale::LogarithmicFromZero } else { Scale::Linear };
         let (low, high) = if high > low { (low, high) } else { (low - 0.5, high + 0.5) };
@@ -144,6 +144,7 @@ mod tests {
         assert_eq!(Axis::of_steps(&[0.0, 10.0, 20.0, 30.0], 0.0, 1.0).ticks(4), [0.0, 10.0, 20.0, 30.0]);
         let uneven = Axis::of_steps(&[0.0, 9.0, 53.0, 300.0, 4000.0], 0.0, 1.0);
         assert_eq!((uneven.scale, uneven.ticks(8)), (Scale::LogarithmicFromZero, vec![0.0, 1.0, 10.0, 100.0, 1000.0]));
+        assert_eq!(Axis::of_steps(&[1.0, 10.0, 50.0, 200.0], 0.0, 1.0).scale, Scale::LogarithmicFromZero);
         assert_eq!([label(1e-5), label(0.001), label(20.0), label(1e7)], ["1e-5", "0.001", "20", "1e7"]);
     }
 

@@ -295,6 +295,8 @@ impl SecondPassGroups {
             hug_intra: self.function.needs(Need::HugIntra) && context.classifier.is_some(),
             projection: context.projection.as_ref(),
             mahalanobis: context.mahalanobis.as_ref(),
+            // A pass is made for each batch, which is too few rows to learn anything of.
+            expected_rows: 0,
             max_logit: options.neco_max_logit,
         }
     }

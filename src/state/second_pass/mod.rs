@@ -25,8 +25,11 @@ use crate::error::{Error, Result};
 use crate::grid::{Value, vectorised};
 use crate::kernels::dot::{dot, squared_distance};
 use crate::kernels::lines::Lines;
-use crate::kernels::nearest::{Candidates, Choice, Offsets};
+use crate::kernels::nearest::{Anchors, Candidates, Choice, Offsets};
 use crate::kernels::{Mahalanobis, Projection, Workspace};
+
+/// For so many blocks of rows radii are made at a time: a product of many classes is a fast one.
+const BLOCKS_PREPARED: usize = 8;
 
 /// Looks at rows one by one and finds what the spec asks for. It owns nothing of size `K × D`, and workers share it.
 #[derive(Debug)]
@@ -86,14 +89,21 @@ impl<'a> SecondPass<'a> {
             return Err(Error::internal("the classifier or the subspace is not of the shape of the classes"));
         }
 
+        let anchors = || {
+            let share = spec.expected_rows as f64 / statistics.rows() as f64;
+            let rows = statistics.counts.iter().map(|&count| count as f64 * share).collect();
+            Anchors::new(&statistics.origin, &statistics.offsets, rows)
+        };
         let centres = spec.decisions.then(|| {
             let errors = (0..classes).map(|class| statistics.mean_noise(class).sqrt()).collect();
-            Candidates::new(dim, &statistics.offsets, Some(&statistics.origin), &[Offsets::HalfSquares]).off_by(errors)
+            Candidates::new(dim, &statistics.offsets, Some(&statistics.origin), &[Offsets::HalfSquares])
+                .off_by(errors)
+                .near(anchors())
         });
         let logits = head.filter(|_| spec.decisions || spec.max_logit).map(|head| {
             let bias = head.bias.as_deref().filter(|_| spec.use_bias).map(Offsets::Given);
             let rules: Vec<Offsets<'_>> = bias.into_iter().chain([Offsets::None]).collect();
-            Candidates::new(dim, &head.weights, None, &rules)
+            Candidates::new(dim, &head.weights, None, &rules).near(anchors())
         });
         let lines = spec.directional.map(|min_count| {
             let kept = (0..classes as u32).filter(|&k| statistics.counts[k as usize] >= min_count).collect();
@@ -193,7 +203,7 @@ impl<'a> SecondPass<'a> {
             neco: separate(&seen.eval, &seen.ood, self.spec.projection.map_or(0.0, |axes| axes.error)),
             mahalanobis: self.separated(&seen.mahalanobis[0]),
             relative_mahalanobis: self.separated(&seen.mahalanobis[1]),
-            lda: self.spec.mahalanobis.map(|_| seen.lda),
+            lda: self.spec.mahalanobis.map(|_| LdaDecisions { unseen: seen.unseen, ..seen.lda }),
             mahalanobis_directions_dropped: self.spec.mahalanobis.map_or(0, |metric| metric.directions_dropped),
         })
     }
@@ -236,16 +246,20 @@ impl<'a> SecondPass<'a> {
         workspace: &mut Workspace,
     ) -> Result<()> {
         let Labelled { batch, rows, classes } = rows;
-        let (decided, dim) = (role != Role::Ood, batch.dim());
+        let (all_classes, decided, dim) = (classes, role != Role::Ood, batch.dim());
         if decided {
             seen.tallies.resize(self.spec.statistics.classes(), DecisionCounts::default());
             seen.unseen += classes.iter().filter(|class| class.is_none()).count() as u64;
         }
         let mut values = take(&mut workspace.wide_rows);
         let at_a_time = workspace.kernels.rows_at_a_time(dim).max(1);
-        for (rows, classes) in rows.chunks(at_a_time).zip(classes.chunks(at_a_time)) {
+        for (at, (rows, classes)) in (0..).zip(rows.chunks(at_a_time).zip(classes.chunks(at_a_time))) {
+            if each.is_none() && at % BLOCKS_PREPARED == 0 && workspace.kernels.spares_rows() {
+                let next = &all_classes[at * at_a_time..];
+                self.prepare(&next[..next.len().min(at_a_time.saturating_mul(BLOCKS_PREPARED))]);
+            }
             widen(batch, rows, &mut values);
-            let choices = self.choices(&values, decided, each.is_some(), workspace)?;
+            let choices = self.choices(&values, classes, decided, each.is_some(), workspace)?;
             let at_row = |error: Error| match error.fact("row").and_then(|at| at.parse::<usize>().ok()) {
                 Some(at) => error.with("row", rows[at]),
                 None => error,
@@ -284,16 +298,28 @@ impl<'a> SecondPass<'a> {
         Ok(())
     }
 
+    /// Looks how far rows of these classes may lie from their means and still be decided without products.
+    fn prepare(&self, classes: &[Option<usize>]) {
+        self.centres.iter().chain(&self.logits).for_each(|candidates| candidates.prepare(classes));
+    }
+
     /// What the rows of a block choose, as far as the spec asks for it.
-    fn choices(&self, values: &[f64], decided: bool, each: bool, workspace: &mut Workspace) -> Result<Choices> {
+    fn choices(
+        &self,
+        values: &[f64],
+        classes: &[Option<usize>],
+        decided: bool,
+        each: bool,
+        workspace: &mut Workspace,
+    ) -> Result<Choices> {
         let asked = decided || each;
         let mut choices = Choices { nearest: None, logits: None };
         if let Some(centres) = self.centres.as_ref().filter(|_| asked) {
-            choices.nearest = Some(centres.choose(values, each, workspace)?.swap_remove(0));
+            choices.nearest = Some(centres.choose_of(values, classes, each, workspace)?.swap_remove(0));
         }
         let wanted = asked && self.spec.decisions || self.spec.max_logit;
         if let Some(logits) = self.logits.as_ref().filter(|_| wanted) {
-            let mut rules = logits.choose(values, each, workspace)?;
+            let mut rules = logits.choose_of(values, classes, each, workspace)?;
             let no_bias = rules.pop().unwrap_or_default();
             choices.logits = Some([rules.pop().unwrap_or_else(|| no_bias.clone()), no_bias]);
         }

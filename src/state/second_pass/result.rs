@@ -38,6 +38,8 @@ pub struct LdaDecisions {
     pub right: u64,
     /// Rows whose two nearest means are as far from each other as distances may be off.
     pub unsure: u64,
+    /// Rows of classes without a mean, which are not decided.
+    pub unseen: u64,
 }
 
 /// How well a score tells in-distribution rows (positive) from out-of-distribution rows.

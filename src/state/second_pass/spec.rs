@@ -24,6 +24,9 @@ pub struct SecondPassSpec<'a> {
     /// The metric of Mahalanobis distances: rows are put into the class of the nearest mean in it, and scored if it has the
     /// covariance of all rows too.
     pub mahalanobis: Option<&'a Mahalanobis>,
+    /// About how many rows will be decided. Where these are many beside the classes, rows near to the mean of their class are
+    /// decided without products; 0 leaves that out. No result depends on it.
+    pub expected_rows: u64,
     /// Whether NECO's score is multiplied by the row's largest logit; needs a classifier.
     pub max_logit: bool,
 }

@@ -92,7 +92,7 @@ impl SecondPassState {
                 out.extend(bins.iter().flat_map(|bin| bin.to_le_bytes()));
             }
         }
-        let LdaDecisions { rows, right, unsure } = self.lda;
+        let LdaDecisions { rows, right, unsure, .. } = self.lda;
         for number in [rows, right, unsure] {
             put(&mut out, number);
         }
@@ -136,7 +136,8 @@ impl SecondPassState {
                 };
                 Some(TrainRows { rows, spread: sum()?, distances: sum()?, zero_rows })
             })?;
-            let lda = LdaDecisions { rows: input.number()?, right: input.number()?, unsure: input.number()? };
+            let (rows, right, unsure) = (input.number()?, input.number()?, input.number()?);
+            let lda = LdaDecisions { rows, right, unsure, unseen: 0 };
             let mut scores = || {
                 let level = u32::try_from(input.number()?).ok()?;
                 ScoreHistogram::from_parts(level, input.many(16, |input| Some((input.number()?, input.number()?)))?)
@@ -189,7 +190,7 @@ mod tests {
         }
         seen.ood.add(-0.5);
         seen.mahalanobis[1][0].add(-7.0);
-        seen.lda = LdaDecisions { rows: 9, right: 8, unsure: 1 };
+        seen.lda = LdaDecisions { rows: 9, right: 8, unsure: 1, unseen: 0 };
         seen
     }
 

@@ -79,6 +79,7 @@ fn found(set: &Set, truth: &Truth, head: &Head, outside: &Truth, old: bool) -> O
         hug_intra: true,
         projection: projection.as_ref(),
         mahalanobis: metric.as_ref(),
+        expected_rows: 0,
         max_logit: false,
     };
     let findings = rows.then(|| {

@@ -5,7 +5,7 @@
 >>> nckit.measure("archive/**/*.parquet", group_by="layer,epoch").to_pandas()    # doctest: +SKIP
 
 ``measure``, ``accumulate``, ``finish`` and ``inspect`` are the commands of the command line, whose flags are keyword arguments
-of the same names; ``metrics`` explains every number. ``State`` adds up rows in memory, batch by batch, exactly.
+of the same names; ``metrics`` explains every number, ``sql`` asks for them with SQL. ``State`` adds up rows in memory, batch by batch, exactly.
 ``NeuralCollapse`` is the same as a metric for training loops. ``nckit.neural_collapse`` has the names of the package
 ``neural_collapse``.
 """
@@ -17,6 +17,7 @@ from nckit._errors import (
     IoError,
     MissingError,
     OutputError,
+    PackageError,
     RemarkWarning,
     ResourceError,
     UsageError,
@@ -25,6 +26,7 @@ from nckit._jobs import accumulate, inspect, measure, metrics
 from nckit._metric import NeuralCollapse
 from nckit._nckit import __version__
 from nckit._result import Group, Result
+from nckit._sql import sql
 from nckit._state import State, finish
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "MissingError",
     "NeuralCollapse",
     "OutputError",
+    "PackageError",
     "RemarkWarning",
     "ResourceError",
     "Result",
@@ -47,6 +50,7 @@ __all__ = [
     "inspect",
     "measure",
     "metrics",
+    "sql",
 ]
 
 for _name in __all__:

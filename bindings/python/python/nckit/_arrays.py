@@ -62,8 +62,8 @@ def features_of(value: Any) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(array, dtype=dtype)
 
 
-def labels_of(value: Any) -> Any:
-    """Return the class of each row: an array of int64, uint64 or bool, or a list of texts.
+def labels_of(value: Any, what: str = "labels") -> Any:
+    """Return the class of each row, or what else errors call ``what``: an array of int64, uint64 or bool, or a list of texts.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def labels_of(value: Any) -> Any:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise DataError(f"labels are one a row, and these have the shape {array.shape}")
+        raise DataError(f"{what} are one a row, and these have the shape {array.shape}")
     kind = array.dtype.kind
     if kind == "u" and array.dtype.itemsize == 8:
         return np.ascontiguousarray(array, dtype=np.uint64)
@@ -87,28 +87,28 @@ def labels_of(value: Any) -> Any:
     if kind in "UT":
         return array.tolist()
     if kind == "O":
-        return _objects(array)
+        return _objects(array, what)
     if kind == "f":
-        return _whole(array)
-    raise DataError(f"labels are integers, truth values or texts, and these are {array.dtype}")
+        return _whole(array, what)
+    raise DataError(f"{what} are integers, truth values or texts, and these are {array.dtype}")
 
 
-def _objects(array: np.ndarray[Any, Any]) -> Any:
+def _objects(array: np.ndarray[Any, Any], what: str) -> Any:
     items = array.tolist()
     if all(isinstance(item, str) for item in items):
         return items
     if all(isinstance(item, int) and not isinstance(item, bool) for item in items):
-        return labels_of(np.array(items)) if items else np.zeros(0, dtype=np.int64)
+        return labels_of(np.array(items), what) if items else np.zeros(0, dtype=np.int64)
     at = next((at for at, item in enumerate(items) if not isinstance(item, type(items[0]))), 0)
-    raise DataError(f"labels are all integers, or all texts: label {at} is {items[at]!r}")
+    raise DataError(f"{what} are all integers, or all texts: {what[:-1]} {at} is {items[at]!r}")
 
 
-def _whole(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _whole(array: np.ndarray[Any, Any], what: str) -> np.ndarray[Any, Any]:
     # Integers beyond 2^53 would not all be told apart.
     bad = ~((np.abs(array) <= 2.0**53) & (np.rint(array) == array))
     if bad.any():
         at = int(np.argmax(bad))
-        raise DataError(f"labels are whole numbers: label {at} is {array[at]}")
+        raise DataError(f"{what} are whole numbers: {what[:-1]} {at} is {array[at]}")
     return array.astype(np.int64)
 
 

@@ -54,6 +54,10 @@ class ResourceError(Error, MemoryError):
     """There is not enough memory, or somebody else holds a lock: it may work later."""
 
 
+class PackageError(Error, ImportError):
+    """A Python package that this needs is not installed."""
+
+
 class InternalError(Error, RuntimeError):
     """A bug in nckit."""
 

@@ -54,12 +54,16 @@ class ReportFlags(TypedDict, total=False):
     metrics: Texts | None
     min_count: int | None
     max_count: int | None
+    sweep_min_count: int | None
+    sweep_sample: int | str | None
     centring: Literal["class", "sample"] | None
     normaliser: Literal["n", "n-k", "balanced"] | None
     option: Pairs | None
     error_bars: str | None
-    block_by: str | None
+    # The name of a key; of rows in memory an array, one value a row.
+    block_by: Any
     scores: Path | None
+    per_class_bins: Path | None
     worst_pairs: int | None
     plot: str | None
     output: Path | Sequence[Path] | None

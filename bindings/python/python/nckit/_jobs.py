@@ -16,8 +16,10 @@ from nckit._words import is_path, known_flags, paths, unexpected, words
 if TYPE_CHECKING:
     from nckit._flags import AccumulateFlags, InspectFlags, MeasureFlags
 
-#: Flags of `measure` that say how a state is made, and those that belong to files alone.
-_OF_STATES = ("metrics", "grid", "extra_bits")
+#: Flags of `measure` that say how a state of rows in memory is made.
+_OF_STATES = ("metrics", "grid", "extra_bits", "normalize", "error_bars", "threads")
+#: The key that blocks are made of, where it is an array and has no name.
+_KEY = "key"
 
 
 def measure(
@@ -54,6 +56,8 @@ def measure(
         - ``decisions="archive?split=test"``, ``ood="archive?split=ood"``: further rows for NC4 and NC5
         - ``min_count=5``, ``centring="sample"``, ``option={"cdnv_exponent": 2}``: conventions
         - ``nulls="skip"``, ``nonfinite="skip"``, ``ignore_label=-100``: rows that are left out, and counted
+        - ``error_bars="jackknife"``, ``block_by="document"``: standard errors and intervals. Of arrays, ``block_by`` is an
+          array too, and ``error_bars="jackknife:32"`` says into how many blocks its values are dealt
         - ``grid=-20``, ``extra_bits=4``, ``threads=4``, ``memory="8GiB"``, ``output="nc.json"``, …
 
     Returns
@@ -90,19 +94,28 @@ def _measured(inputs: Any, features: Any, labels: Any, head: Any, per_class: Any
             raise unexpected("measure", name, known)
         if name not in _OF_STATES and name not in known_flags("finish"):
             raise UsageError(f"{name} is for files; rows in memory have neither keys nor nulls")
-    state = State(**{name: options[name] for name in _OF_STATES if options.get(name) is not None})
+    of_state = {name: options[name] for name in _OF_STATES if options.get(name) is not None}
+    blocks = options.pop("block_by", None)
+    if blocks is not None:
+        of_state["block_by"] = options["block_by"] = blocks if isinstance(blocks, str) else _KEY
+    state = State(**of_state)
     if is_table(inputs) and (labels is None or isinstance(labels, str)):
-        for batch in batches(inputs, features, labels):
+        if blocks is not None and not isinstance(blocks, str):
+            raise UsageError("block_by names a column of the table")
+        for batch in batches(inputs, features, labels, blocks):
             state.update(*batch)
     elif labels is None:
         raise UsageError("labels are missing: measure(features, labels=…)")
     elif features is not None:
         raise UsageError("features names a column, and an array has none")
+    elif isinstance(blocks, str):
+        raise UsageError("block_by names a column, and an array has none: block_by=ARRAY has a value for each row")
     else:
-        state.update(inputs, labels)
-    for name in ("grid", "extra_bits"):
+        state.update(inputs, labels, blocks)
+    for name in ("grid", "extra_bits", "normalize"):
         options.pop(name, None)
-    return state.finish(head=head, per_class=per_class, **options)
+    # Warnings are for whoever called `measure`.
+    return state._measured(head, per_class, options, stacklevel=6)
 
 
 def accumulate(

@@ -9,6 +9,10 @@ from typing import Any
 from nckit._state import State
 
 
+#: Flags that say how rows are counted.
+_OF_STATE = ("grid", "extra_bits", "normalize", "threads")
+
+
 class NeuralCollapse:
     """Measures neural collapse inside a training or evaluation loop.
 
@@ -19,8 +23,8 @@ class NeuralCollapse:
     head : optional
         The classifier, as ``State.finish`` takes it. A layer such as ``model.fc`` is read when ``compute`` is called.
     **flags
-        Further flags of ``nckit finish`` for ``compute``, such as ``option`` and ``min_count``, and ``grid`` and
-        ``extra_bits`` of ``State``.
+        Further flags of ``nckit finish`` for ``compute``, such as ``option`` and ``min_count``, and those of ``State``:
+        ``grid``, ``extra_bits``, ``normalize``, ``threads``.
 
     Examples
     --------
@@ -33,7 +37,7 @@ class NeuralCollapse:
     def __init__(self, metrics: str | Iterable[str] | None = None, head: Any = None, **flags: Any) -> None:
         self._metrics = metrics if metrics is None or isinstance(metrics, str) else list(metrics)
         self._head = head
-        self._of_state = {name: flags.pop(name) for name in ("grid", "extra_bits") if name in flags}
+        self._of_state = {name: flags.pop(name) for name in _OF_STATE if name in flags}
         self._flags = flags
         self.reset()
 

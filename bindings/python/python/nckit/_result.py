@@ -70,7 +70,7 @@ class Group(Mapping[str, float | None]):
         return reason
 
     def detail(self, metric: str) -> dict[str, Any]:
-        """Return all that is known of a metric: value, floor, reason, flags."""
+        """Return all that is known of a metric: value, floor, reason, flags; with error bars also se, lo, hi and bias."""
         return self._metrics[metric]
 
     def __repr__(self) -> str:
@@ -167,9 +167,61 @@ class Result:
         body = page.partition("<body>")[2].rpartition("</body>")[0]
         # Records for programs: pages in one notebook would share their name.
         body = re.sub(r"<script\b.*?</script>\n?", "", body, flags=re.DOTALL)
+        body = re.sub(r" The same is\s+in this page as JSON.*?</code>\.", "", body, flags=re.DOTALL)
         for root in (":root{", "body{"):
             style = style.replace(root, ":scope{")
         return f'<div class="nckit-result"><style>@scope (.nckit-result){{{style}}}</style>{body}</div>'
+
+    def plot(
+        self,
+        metrics: str | Iterable[str] | None = None,
+        *,
+        x: str | None = None,
+        ax: Any = None,
+        bars: bool = True,
+        **options: Any,
+    ) -> Any:
+        """Draw metrics over a key of the groups, such as the epoch, with a line for each value of the other keys.
+
+        Parameters
+        ----------
+        metrics : str or iterable of str, optional
+            Keys or families; the headline without it, as far as it has numbers.
+        x : str, optional
+            The key on the horizontal axis; without it the key of numbers that has most values. Where no key has numbers,
+            the groups themselves lie there.
+        ax : matplotlib Axes, or several of them, optional
+            Where to draw, one a metric; a new figure without it.
+        bars : bool
+            Whether the intervals of ``error_bars`` are drawn as bands, of at most six lines.
+        **options
+            Options of ``Axes.plot``, such as ``marker`` and ``linewidth``; ``figsize`` of a new figure.
+
+        Returns
+        -------
+        matplotlib Axes
+            The axes of the metric, or an array with those of several metrics. ``ax.figure`` is the figure.
+
+        Raises
+        ------
+        PackageError
+            Without the package matplotlib.
+        UsageError
+            If there is one group only, or no such metric, key or number.
+
+        Notes
+        -----
+        The vertical axis is logarithmic where values are positive and span a factor of 30. An arrow at its name shows
+        where collapse lies, a dashed line is the least attainable value.
+
+        Examples
+        --------
+        >>> result = nckit.measure("archive", group_by="layer,epoch", error_bars="jackknife")  # doctest: +SKIP
+        >>> result.plot("nc1_pinv").figure.savefig("nc1.pdf")                                   # doctest: +SKIP
+        """
+        from nckit._plot import plot
+
+        return plot(self, metrics, x, ax, bars, options)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as one dictionary, as ``to_json`` has it."""

@@ -45,6 +45,16 @@ class State:
         bit. Without it each chunk of rows has a grid of its own, about ``2 ** -21`` of the spread within classes.
     extra_bits : int, optional
         Makes each chunk's own grid finer by so many bits, 0 to 20.
+    normalize : bool
+        Divides each row by its length, in double precision. A row of zeros is refused.
+    error_bars : str, optional
+        ``"jackknife"`` or ``"jackknife:B"`` keeps a state of each of 32 or ``B`` blocks of rows, so that ``finish`` gives
+        metrics a standard error and an interval.
+    block_by : str, optional
+        The name of a key, such as ``"document"``, whose values stay together in blocks: for rows that depend on each other.
+        ``update`` takes the values. Without it, rows are dealt one by one.
+    threads : int, optional
+        The most threads that round a chunk of rows; all cores without it. They change no bit.
 
     Notes
     -----
@@ -70,9 +80,13 @@ class State:
         metrics: str | Iterable[str] | None = None,
         grid: int | None = None,
         extra_bits: int = 0,
+        normalize: bool = False,
+        error_bars: str | None = None,
+        block_by: str | None = None,
+        threads: int | None = None,
     ) -> None:
         names = [] if metrics is None else metrics.split(",") if isinstance(metrics, str) else list(metrics)
-        self._rows = _nckit.Rows(dim, names, grid, extra_bits)
+        self._rows = _nckit.Rows(dim, names, grid, extra_bits, normalize, error_bars, block_by, threads)
 
     @classmethod
     def _of(cls, rows: _nckit.Rows) -> State:
@@ -106,7 +120,7 @@ class State:
         """
         self._rows.save(os.fspath(path), overwrite)
 
-    def update(self, features: Any, labels: Any) -> None:
+    def update(self, features: Any, labels: Any, blocks: Any = None) -> None:
         """Add rows.
 
         Parameters
@@ -116,6 +130,9 @@ class State:
             ``__array__`` or ``__dlpack__``. In C order it is read where it lies. All batches have the type of the first.
         labels : array, rows
             The class of each row: integers from 0, truth values, or texts.
+        blocks : array, rows, optional
+            The value of the key ``block_by`` of each row: integers, truth values, or texts. Rows of one value lie in one
+            block, whatever batch they come in.
 
         Raises
         ------
@@ -124,7 +141,8 @@ class State:
         """
         from nckit._arrays import features_of, labels_of
 
-        self._rows.update(features_of(features), labels_of(labels))
+        of_blocks = None if blocks is None else labels_of(blocks, "blocks")
+        self._rows.update(features_of(features), labels_of(labels), of_blocks)
 
     def merge(self, other: State) -> None:
         """Add the rows of another state.
@@ -224,12 +242,18 @@ class State:
             Makes ``Result.classes``; a path writes them to a file.
         **flags
             All flags of ``nckit finish``: ``metrics``, ``decisions``, ``ood``, ``min_count``, ``option``, ``output``, …
+            A state that keeps blocks gives metrics error bars, which ``error_bars=None`` leaves out.
 
         Returns
         -------
         Result
         """
-        return _finished(self._rows.finish, ["memory"], head, per_class, dict(flags))
+        return self._measured(head, per_class, dict(flags), stacklevel=5)
+
+    def _measured(self, head: Any, per_class: bool | str, flags: dict[str, Any], stacklevel: int) -> Result:
+        if self._rows.blocks is not None:
+            flags.setdefault("error_bars", f"jackknife:{self._rows.blocks[0]}")
+        return _finished(self._rows.finish, ["memory"], head, per_class, flags, stacklevel)
 
     def __repr__(self) -> str:
         return f"<nckit.State rows={self.rows} classes={self.classes} dim={self.dim}>"
@@ -264,7 +288,7 @@ def finish(
     several = [states] if isinstance(states, State) else states
     loaded = [state if isinstance(state, State) else State.load(state) for state in several]
     merged = sum(loaded[1:], loaded[0])
-    return _finished(merged._rows.finish, ["memory"], head, per_class, dict(flags), stacklevel=4)
+    return merged._measured(head, per_class, dict(flags), stacklevel=5)
 
 
 def _finished(

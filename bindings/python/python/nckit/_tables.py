@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nckit._errors import DataError, MissingError, UsageError
+from nckit._errors import DataError, PackageError, UsageError
 
 #: Names of columns, as `nckit measure` knows them.
 _FEATURES = ("feature", "features", "embedding", "embeddings", "emb", "vector", "hidden_state", "hidden_states")
@@ -19,17 +19,21 @@ def is_table(value: Any) -> bool:
     return hasattr(value, "__arrow_c_stream__")
 
 
-def batches(table: Any, features: str | None, labels: str | None) -> Iterator[tuple[Any, Any]]:
-    """Yield features and labels of the table's batches."""
+def batches(
+    table: Any, features: str | None, labels: str | None, blocks: str | None = None
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield features, labels and values of the key that makes blocks, if there is one, of the table's batches."""
     try:
         import pyarrow as pa
     except ImportError as error:
-        raise MissingError("tables need the package pyarrow: pip install pyarrow") from error
+        raise PackageError("tables need the package pyarrow: pip install pyarrow") from error
     reader = pa.RecordBatchReader.from_stream(table)
     vector = _chosen(reader.schema, features, _FEATURES, "features", _is_vector)
     label = _chosen(reader.schema, labels, _LABELS, "labels", lambda _: True)
+    key = None if blocks is None else _chosen(reader.schema, blocks, (), "block_by", lambda _: True)
     for batch in reader:
-        yield _vectors(batch.column(vector), vector), _labels(batch.column(label), label)
+        values = None if key is None else _labels(batch.column(key), key)
+        yield _vectors(batch.column(vector), vector), _labels(batch.column(label), label), values
 
 
 def _is_vector(kind: Any) -> bool:

@@ -2,14 +2,14 @@
 
 mod sums;
 
-use pulp::{Simd, WithSimd};
 use rayon::slice::ParallelSliceMut;
 
 use self::sums::{ClassPairs, PairSums};
 pub(super) use self::sums::{SweepSums, TileSums};
 use super::distribution::{Distribution, Histogram, Values};
-use super::lanes::{compact, exp, ln, max, squared_distance, sum};
+use super::lanes::{compact, exp, ln, max, min, squared_distance, sum};
 use super::{Buffers, NEAR, Points, Tile, UNRESOLVED, Variances};
+use crate::grid::vectorised;
 
 /// Classes of which all pairs are kept for exact quantiles: half a million.
 const EXACT_CLASSES: usize = 1024;
@@ -66,6 +66,20 @@ pub struct WorstPair {
     pub distance: f64,
 }
 
+impl Cdnv {
+    /// The same as of some classes among `count`: `classes` says which they are, ascending.
+    #[must_use]
+    pub fn among(self, classes: &[usize], count: usize) -> Self {
+        let mut by_class = vec![ClassCdnv::default(); count];
+        for (&class, of_class) in classes.iter().zip(self.by_class) {
+            let worst = of_class.worst.map(|(cdnv, other)| (cdnv, classes[other]));
+            by_class[class] = ClassCdnv { worst, ..of_class };
+        }
+        let named = |pair: WorstPair| WorstPair { classes: (classes[pair.classes.0], classes[pair.classes.1]), ..pair };
+        Self { by_class, worst: self.worst.into_iter().map(named).collect(), ..self }
+    }
+}
+
 pub(super) struct Task<'a> {
     points: Points<'a>,
     /// `‖x‖²`; 0 for a point whose norm is set to 0, even if rounding has left some value in it.
@@ -110,8 +124,25 @@ impl<'a> Task<'a> {
             cols: ClassPairs::new(tile.cols.len()),
             all: PairSums::new(self.worst),
         };
-        pulp::Arch::new().dispatch(Sweep { task: self, tile, buffers, counts, part: &mut part });
+        vectorised(
+            #[inline(always)]
+            || self.sweep(tile, buffers, counts, &mut part),
+        );
         part
+    }
+
+    #[inline(always)]
+    fn sweep(&self, tile: &Tile<'_>, buffers: &mut Buffers, counts: &mut Option<Histogram>, part: &mut TileSums) {
+        for (i, cols, products) in tile.pairs() {
+            if self.used[i] > 0.0 && !cols.is_empty() {
+                let place = (i - tile.rows.start, cols.start - tile.cols.start);
+                let positive = self.row(i, cols.start, products, place, buffers, part);
+                match counts {
+                    Some(histogram) => histogram.add(positive),
+                    None => part.all.values.extend_from_slice(positive),
+                }
+            }
+        }
     }
 
     /// Sweeps the pairs of point `i` with the points from `first` on, whose columns in the tile begin at `col`. Returns
@@ -178,7 +209,7 @@ impl<'a> Task<'a> {
                 }
             }
         }
-        let positive = compact(cdnv, |_, v| v > 0.0);
+        let positive = if min(cdnv) > 0.0 { count } else { compact(cdnv, |_, v| v > 0.0) };
         part.all.ln += sum(&cdnv[..positive], |v| ln(v.max(f64::MIN_POSITIVE)));
         part.all.positive += positive as u64;
         &cdnv[..positive]
@@ -203,7 +234,7 @@ impl<'a> Task<'a> {
         for j in 0..count {
             let both = mine + others[j];
             squared[j] = both - 2.0 * products[j];
-            near |= squared[j] < NEAR * both || squared[j] <= unresolved(j);
+            near |= (squared[j] < NEAR * both) | (squared[j] <= unresolved(j));
         }
         let tolerance = self.points.tolerance();
         let mut degenerate = 0.0;
@@ -289,34 +320,6 @@ impl<'a> Task<'a> {
             distribution,
             by_class: by_class.collect(),
             worst: worst.pairs,
-        }
-    }
-}
-
-/// The sweep of a tile. A closure of this size would not be inlined into the function that chooses the instructions.
-struct Sweep<'a> {
-    task: &'a Task<'a>,
-    tile: &'a Tile<'a>,
-    buffers: &'a mut Buffers,
-    counts: &'a mut Option<Histogram>,
-    part: &'a mut TileSums,
-}
-
-impl WithSimd for Sweep<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { task, tile, buffers, counts, part } = self;
-        for (i, cols, products) in tile.pairs() {
-            if task.used[i] > 0.0 && !cols.is_empty() {
-                let place = (i - tile.rows.start, cols.start - tile.cols.start);
-                let positive = task.row(i, cols.start, products, place, buffers, part);
-                match counts {
-                    Some(histogram) => histogram.add(positive),
-                    None => part.all.values.extend_from_slice(positive),
-                }
-            }
         }
     }
 }

@@ -123,7 +123,7 @@ fn some_findings(dim: usize) -> Vec<(Option<SecondPassResult>, Option<Vec<f64>>)
         }),
         directional_degenerate_pairs: 1,
         hug_zero_rows: 3,
-        lda: Some(LdaDecisions { rows: 18, right: 17, unsure: 1 }),
+        lda: Some(LdaDecisions { rows: 18, right: 17, unsure: 1, unseen: 7 }),
         mahalanobis_directions_dropped: 1,
         ..golden.clone()
     };
@@ -156,6 +156,8 @@ fn some_options() -> Vec<Options> {
         Options { neco_dim: NecoDim::Fraction(1.0), riesz_s: -1.0, ..default },
         Options { neco_dim: NecoDim::Axes(1), riesz_s: 4000.0, cdnv_exponent: 2.0, ..default },
         Options { neco_max_logit: true, riesz_s: 62.0, ..default },
+        Options { sweep_min_count: Some(2), ..default },
+        Options { sweep_sample: Some(crate::metrics::SweepSample { classes: 3, seed: 1 }), ..default },
     ]
 }
 

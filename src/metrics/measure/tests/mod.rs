@@ -68,7 +68,7 @@ fn golden_findings() -> SecondPassResult {
         neco: Some(Separation { auroc: 0.75, fpr95: 0.5, auroc_error: 0.0, fpr95_error: 0.0 }),
         mahalanobis: Some(Separation { auroc: 0.875, fpr95: 0.25, auroc_error: 0.0, fpr95_error: 0.0 }),
         relative_mahalanobis: Some(Separation { auroc: 1.0, fpr95: 0.0, auroc_error: 0.0, fpr95_error: 0.0 }),
-        lda: Some(LdaDecisions { rows: 18, right: 17, unsure: 0 }),
+        lda: Some(LdaDecisions { rows: 18, right: 17, unsure: 0, unseen: 0 }),
         ..SecondPassResult::default()
     }
 }

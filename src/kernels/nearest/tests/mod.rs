@@ -2,6 +2,8 @@ use super::*;
 use crate::kernels::dot::tests::numbers;
 use proptest::prelude::*;
 
+mod single;
+
 fn choose(candidates: &Candidates<'_>, rows: &[f64], second: bool) -> Vec<Vec<Choice>> {
     candidates.choose(rows, second, &mut Workspace::default()).unwrap()
 }

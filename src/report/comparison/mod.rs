@@ -96,7 +96,7 @@ impl Comparison {
         let names: Vec<&str> = std::iter::once(&self.base).chain(&self.others).map(String::as_str).collect();
         let is_shared = |&(at, c): &(usize, char)| names.iter().all(|name| name[at..].starts_with(c));
         let shared = names[0].char_indices().take_while(is_shared);
-        let ends = shared.filter(|(_, c)| matches!(c, '/' | '?' | '&')).map(|(at, _)| at + 1);
+        let ends = shared.filter(|(_, c)| matches!(c, '/' | '?' | '&' | '=')).map(|(at, _)| at + 1);
         let start = ends.last().unwrap_or(0);
         let is_short = names.iter().all(|name| name.len() > start);
         names.iter().map(|name| name[if is_short { start } else { 0 }..].to_owned()).collect()

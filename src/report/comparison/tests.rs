@@ -126,6 +126,19 @@ fn groups_are_matched_by_their_keys() {
 }
 
 #[test]
+fn sides_are_named_by_what_they_differ_in() {
+    let names = |base: &str, others: &[&str]| {
+        let one = |name: &str| side(name, vec![group(&[], &[("nc1_pinv", number(1.0))])]);
+        let others: Vec<Side> = others.iter().map(|name| one(name)).collect();
+        Comparison::of(&one(base), &others).unwrap().short_names()
+    };
+    assert_eq!(names("a/{run}.npy?run=alpha", &["a/{run}.npy?run=beta", "a/{run}.npy?run=b"]), ["alpha", "beta", "b"]);
+    assert_eq!(names("runs/monday.ncst", &["runs/tuesday.ncst"]), ["monday.ncst", "tuesday.ncst"]);
+    assert_eq!(names("all.ncst", &["all.ncst?epoch=3"]), ["all.ncst", "all.ncst?epoch=3"]);
+    assert_eq!(names("a/", &["a/b"]), ["a/", "a/b"]);
+}
+
+#[test]
 fn other_conventions_are_refused() {
     let with = |name: &str, value: &str| {
         let mut side = side(name, vec![group(&[], &[])]);

@@ -195,12 +195,13 @@ fn lines(comparison: &Comparison, card: &Card, (at, name): (usize, &str)) -> Opt
         };
         let varies = |name: &String| comparison.pairs.iter().any(|other| other.key.get(name) != pair.key.get(name));
         let others = pair.key.iter().enumerate().filter(|(other, (name, _))| *other != at && varies(name));
-        let parts: Vec<String> = others.map(|(_, (name, value))| format!("{name} {value} · ")).collect();
+        // Values alone: a legend is narrow.
+        let parts: Vec<String> = others.map(|(_, (_, value))| format!(" · {value}")).collect();
         let of = parts.concat();
         if pair.other == 0 {
-            add(escaped(&format!("{of}{}", names[0])), step, change.base);
+            add(escaped(&format!("{}{of}", names[0])), step, change.base);
         }
-        add(escaped(&format!("{of}{}", names[pair.other + 1])), step, change.other);
+        add(escaped(&format!("{}{of}", names[pair.other + 1])), step, change.other);
     }
     for series in &mut series {
         series.points.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -98,7 +98,7 @@ static GROUP_FLAGS: &[Remark] = remarks! {
     singleton_classes: "some classes have one row";
     simplex_unattainable: "`K > D + 1`: no means can form a simplex";
     zero_variance_classes: "all rows of a class of two or more are equal";
-    classes_without_error_bars: "up to a hundredth of the classes has too few rows once a block is left out, and takes no part in error bars";
+    classes_without_error_bars: "some classes have too few rows once a block is left out, and take no part in error bars";
     at_quantisation_floor: "rounding in the stored type makes more than a tenth of the variance within classes";
 };
 

@@ -176,6 +176,7 @@ impl<'a> Classes<'a> {
             rows: self.names(data.compared.iter().copied()),
             columns: Columns::Rows,
             values: data.cosines.iter().enumerate().map(other).collect(),
+            great_is_dark: false,
         };
         let caption = format!(
             "Cosines between centred class means ({}). At a simplex{} all are {}, and the map has one colour; bright squares are \

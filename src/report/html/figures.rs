@@ -112,8 +112,13 @@ impl<'a> Figures<'a> {
             rows: self.series.iter().map(|(name, _)| name.clone()).collect(),
             columns: Columns::Steps(self.axis_name(), steps.iter().map(ToString::to_string).collect()),
             values: values.collect(),
+            great_is_dark: card.direction == Direction::Higher,
         };
-        Some(figure(map.draw()?, card, false))
+        let mut figure = figure(map.draw()?, card, false);
+        if card.direction != Direction::None {
+            figure.caption += " Dark is more collapsed.";
+        }
+        Some(figure)
     }
 }
 

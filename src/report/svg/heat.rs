@@ -36,6 +36,8 @@ pub(crate) struct HeatMap {
     pub(crate) columns: Columns,
     /// By rows.
     pub(crate) values: Vec<Option<f64>>,
+    /// Whether great values are dark, and not small ones.
+    pub(crate) great_is_dark: bool,
 }
 
 impl HeatMap {
@@ -95,7 +97,7 @@ impl HeatMap {
             for (at, value) in (0..self.values.len()).filter_map(|at| Some((at, cell(at)?))) {
                 let (row, column) = (at / across, at % across);
                 let (x, y) = (px(LEFT + width * column as f64), px(TOP + height * row as f64));
-                let (width, height, fill) = (px(width), px(height), colour(level(value)));
+                let (width, height, fill) = (px(width), px(height), self.colour(level(value)));
                 let attributes = format!("x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"{fill}\"");
                 let name = match &self.columns {
                     Columns::Steps(steps, columns) => format!("{} {steps} {}", self.rows[row], columns[column]),
@@ -123,7 +125,7 @@ impl HeatMap {
             "<g transform=\"translate({LEFT} {TOP}) scale({width} {height})\" shape-rendering=\"crispEdges\">\n"
         ));
         for (at, path) in paths.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
-            drawing.push(&format!("<path fill=\"{}\" d=\"{path}\"/>\n", colour(at)));
+            drawing.push(&format!("<path fill=\"{}\" d=\"{path}\"/>\n", self.colour(at)));
         }
         drawing.push("</g>\n");
     }
@@ -134,7 +136,7 @@ impl HeatMap {
         let height = (bottom - TOP).min(160.0) / LEVELS as f64;
         for at in 0..LEVELS {
             let y = TOP + height * (LEVELS - 1 - at) as f64;
-            let (x, y, width, height, fill) = (px(x), px(y), px(width), px(height + 0.5), colour(at));
+            let (x, y, width, height, fill) = (px(x), px(y), px(width), px(height + 0.5), self.colour(at));
             drawing
                 .push(&format!("<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"{fill}\"/>\n"));
         }
@@ -148,11 +150,12 @@ impl HeatMap {
             drawing.text("", (x, TOP + height * LEVELS as f64 / 2.0 + 4.0), Anchor::Start, "log");
         }
     }
-}
 
-/// The colour of a level.
-fn colour(level: usize) -> String {
-    ramp(level as f64 / (LEVELS - 1) as f64)
+    /// The colour of a level.
+    fn colour(&self, level: usize) -> String {
+        let share = level as f64 / (LEVELS - 1) as f64;
+        ramp(if self.great_is_dark { 1.0 - share } else { share })
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +164,7 @@ mod tests {
 
     fn of(rows: usize, values: Vec<Option<f64>>, columns: Columns) -> Option<String> {
         let rows = (0..rows).map(|row| format!("r{row}")).collect();
-        HeatMap { title: "t".to_owned(), rows, columns, values }.draw()
+        HeatMap { title: "t".to_owned(), rows, columns, values, great_is_dark: false }.draw()
     }
 
     #[test]
@@ -171,6 +174,23 @@ mod tests {
         assert_eq!(map.matches("<title>").count(), 3);
         assert!(map.contains("<title>r1 epoch 9: 4.0000e0</title>"), "{map}");
         assert_eq!(of(1, vec![None, Some(f64::NAN)], steps()), None);
+    }
+
+    #[test]
+    fn small_values_or_great_ones_are_dark() {
+        let fill_of_least = |great_is_dark| {
+            let map = HeatMap {
+                title: "t".to_owned(),
+                rows: vec!["r".to_owned()],
+                columns: Columns::Steps("epoch".to_owned(), vec!["0".to_owned(), "9".to_owned()]),
+                values: vec![Some(1.0), Some(1000.0)],
+                great_is_dark,
+            };
+            let svg = map.draw().unwrap();
+            let cell = svg.split("<rect").find(|cell| cell.contains("epoch 0:")).unwrap().to_owned();
+            cell.split("fill=\"").nth(1).unwrap()[..7].to_owned()
+        };
+        assert_eq!((fill_of_least(false), fill_of_least(true)), (ramp(0.0), ramp(1.0)));
     }
 
     #[test]

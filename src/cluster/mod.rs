@@ -36,6 +36,9 @@ pub use log::tell;
 pub use queries::QueryCluster;
 pub use scheduler::Scheduler;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::error::{Error, Result};
 
 /// Parses `df://HOST:PORT`.
@@ -52,6 +55,16 @@ pub fn parse_address(text: &str) -> Result<(String, u16)> {
     parsed().ok_or_else(|| {
         Error::usage("the address of a scheduler is df://HOST:PORT").with("address", crate::archive::escaped(text))
     })
+}
+
+/// Asks work elsewhere to stop, once whoever waits for it drops this.
+#[derive(Default)]
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The threads on which messages are sent and awaited.

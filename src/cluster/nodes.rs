@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use arrow::array::{ArrayRef, AsArray, BinaryArray, UInt32Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type, UInt64Type};
@@ -13,19 +13,20 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result as EngineResult, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::EquivalenceProperties;
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, PlanProperties,
 };
 use futures::StreamExt;
 
+use super::StopOnDrop;
 use super::blocks::{Assembly, Ticket, blocks, schema};
 use super::error::to_engine;
 use crate::error::{Error, Result};
 use crate::kernels::Device;
 use crate::pipeline::{Part, Watch};
+use crate::sql::travel::{only, streaming};
 use crate::store::StateFile;
 
 /// What a process that counts units gives to each of them.
@@ -59,14 +60,8 @@ pub(super) struct Step {
 
 impl Step {
     pub(super) fn new(work: Work, input: Arc<dyn ExecutionPlan>, host: Option<Host>) -> Self {
-        let partitions = input.output_partitioning().partition_count();
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema()),
-            datafusion::physical_plan::Partitioning::UnknownPartitioning(partitions),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Self { work, input, host, properties: Arc::new(properties) }
+        let properties = streaming(schema(), input.output_partitioning().partition_count());
+        Self { work, input, host, properties }
     }
 
     pub(super) fn work(&self) -> Work {
@@ -74,10 +69,7 @@ impl Step {
     }
 
     fn above(&self, children: Vec<Arc<dyn ExecutionPlan>>) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(Self::new(self.work, input, self.host.clone()))),
-            Err(children) => internal_err!("a step has one input, not {}", children.len()),
-        }
+        Ok(Arc::new(Self::new(self.work, only(children)?, self.host.clone())))
     }
 }
 
@@ -133,7 +125,7 @@ impl ExecutionPlan for Step {
         let work = self.work;
         builder.spawn(async move {
             // Dropped with the task, when the job is cancelled.
-            let stop = Stop(Arc::default());
+            let stop = StopOnDrop::default();
             let mut merger = Merger::default();
             while let Some(batch) = input.next().await {
                 let batch = batch?;
@@ -143,10 +135,8 @@ impl ExecutionPlan for Step {
                         on_a_thread(&host.name.clone(), move || count(&batch, &host, &stop)).await?
                     }
                     Work::Merge => {
-                        let merged = move || merger.take(&batch).map_err(of_merging);
-                        let (next, results) = on_a_thread(&host.name, merged).await?;
-                        merger = next;
-                        results
+                        merger = on_a_thread(&host.name, move || merger.take(&batch).map_err(of_merging)).await?;
+                        continue;
                     }
                 };
                 for batch in results {
@@ -163,15 +153,6 @@ impl ExecutionPlan for Step {
             Ok(())
         });
         Ok(builder.build())
-    }
-}
-
-/// Asks to stop when it is dropped.
-struct Stop(Arc<AtomicBool>);
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -253,8 +234,8 @@ struct Merger {
 }
 
 impl Merger {
-    /// Takes the blocks of a batch; nothing comes of them before the end.
-    fn take(mut self, batch: &RecordBatch) -> Result<(Self, Vec<RecordBatch>)> {
+    /// Takes the blocks of a batch.
+    fn take(mut self, batch: &RecordBatch) -> Result<Self> {
         for (ticket, bytes) in self.assembly.take(batch)? {
             let state = StateFile::decode(&bytes)?;
             if self.merged.is_none() {
@@ -266,7 +247,7 @@ impl Merger {
                 self.merge()?;
             }
         }
-        Ok((self, Vec::new()))
+        Ok(self)
     }
 
     fn merge(&mut self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Queries whose archives are aggregated by a cluster.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::record_batch::RecordBatch;
@@ -23,8 +23,8 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::client::{ATTEMPTS, Settings};
 use super::job::{self, Desk, Failed, connect};
-use super::runtime;
 use super::stamped::{Stamped, Unstamped};
+use super::{StopOnDrop, runtime};
 use crate::error::{Error, Result};
 use crate::sql::travel::{FirstHalf, take_first_halves};
 
@@ -168,7 +168,7 @@ impl ExecutionPlan for OnCluster {
         if partition != 0 {
             return internal_err!("there is one partition");
         }
-        let cancelled = Cancel(Arc::default());
+        let cancelled = StopOnDrop::default();
         let (desk, half, flag) = (self.desk.clone(), self.half.clone(), cancelled.0.clone());
         let (notes, units) = (self.notes.clone(), self.half.units);
         // The threads of a session send no messages.
@@ -189,15 +189,6 @@ impl ExecutionPlan for OnCluster {
         };
         let stream = futures::stream::once(rows).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.half.plan.schema(), stream)))
-    }
-}
-
-/// Cancels a job when it is dropped.
-struct Cancel(Arc<AtomicBool>);
-
-impl Drop for Cancel {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

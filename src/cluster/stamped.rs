@@ -13,8 +13,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result as EngineResult, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::EquivalenceProperties;
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, PlanProperties,
@@ -25,7 +24,7 @@ use super::error::to_engine;
 use super::nodes::Host;
 use crate::error::{Error, Result};
 use crate::sql::explain;
-use crate::sql::travel::first_unit;
+use crate::sql::travel::{first_unit, only, streaming};
 
 /// Stamps the rows of its input.
 #[derive(Debug)]
@@ -45,20 +44,12 @@ fn stamped(schema: &Schema) -> SchemaRef {
 
 impl Stamped {
     pub(super) fn new(input: Arc<dyn ExecutionPlan>, host: Option<Host>) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(stamped(&input.schema())),
-            datafusion::physical_plan::Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Self { input, host, properties: Arc::new(properties) }
+        let properties = streaming(stamped(&input.schema()), input.output_partitioning().partition_count());
+        Self { input, host, properties }
     }
 
     fn above(&self, children: Vec<Arc<dyn ExecutionPlan>>) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(Self::new(input, self.host.clone()))),
-            Err(children) => internal_err!("a stamp has one input, not {}", children.len()),
-        }
+        Ok(Arc::new(Self::new(only(children)?, self.host.clone())))
     }
 }
 

@@ -35,16 +35,15 @@ impl Layout {
             let is_given = |key: &str| missing.iter().all(|(_, keys)| !keys.contains(&key));
             group.measurements.metrics.retain(|metric| is_given(metric.key));
         }
-        let groups = report.groups.clone();
-        // The trends show the others.
-        let ends = if groups.len() > MOST_GROUPS { last_of_lines(&groups) } else { None };
-        if let Some(ends) = &ends {
-            report.groups.clone_from(ends);
+        // The trends show the others, and what is remarkable is so of all groups.
+        let ends = if report.groups.len() > MOST_GROUPS { last_of_lines(&report.groups) } else { None };
+        let shown = ends.as_ref().map(|ends| Report { groups: ends.clone(), ..report.clone() });
+        let shown = shown.as_ref().unwrap_or(&report);
+        let mut layout = Self::of(shown);
+        if ends.is_some() {
+            layout.notes = notes(&report);
         }
-        let mut layout = Self::of(&report);
-        // What is remarkable is so of all groups.
-        layout.notes = notes(&Report { groups: groups.clone(), ..report.clone() });
-        let groups = groups.as_slice();
+        let groups = &report.groups;
         if let (Some(table), true) = (layout.tables.first_mut(), groups.len() > 1) {
             table.close = true;
             if groups.iter().all(|group| group.rows == groups[0].rows) {
@@ -57,7 +56,7 @@ impl Layout {
             }
             let series = series(groups);
             if let Some((name, _)) = groups[0].key.last().filter(|_| !series.is_empty()) {
-                let keys = valued_keys(&report.groups);
+                let keys = valued_keys(&shown.groups);
                 let columns: Vec<(&str, bool)> = keys.iter().map(|&key| (key, is_wide(&series, key))).collect();
                 table.trends = series.iter().map(|series| trend(series, &columns)).collect();
                 let text =

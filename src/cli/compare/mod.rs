@@ -31,13 +31,13 @@ pub(super) fn run(args: &Compare, typed: &[OsString], display: &Display, console
     let sources: Vec<RowSource> = args.input.inputs.iter().map(|text| RowSource::parse(text)).collect();
     let mut targets = Targets::new(args)?;
     use_threads(&args.machine, true, console)?;
-    let is_records = sources.iter().map(|source| Ok(records(&source.path)?.is_some())).collect::<Result<Vec<_>>>()?;
-    if is_records.iter().all(|&is_records| is_records) {
+    let texts = sources.iter().map(|source| records(&source.path)).collect::<Result<Vec<_>>>()?;
+    if texts.iter().all(Option::is_some) {
         refuse_without_effect(args)?;
     }
     let mut sides = Vec::new();
-    for (at, source) in sources.iter().enumerate() {
-        sides.push(side(args, source, &args.input.inputs[at], &targets, display, console)?);
+    for ((source, text), typed) in sources.iter().zip(texts).zip(&args.input.inputs) {
+        sides.push(side(args, (source, text), typed, &targets, display, console)?);
     }
     let (base, others) = sides.split_first().ok_or_else(|| Error::usage("nothing is compared"))?;
     let mut comparison = Comparison::of(base, others)?;
@@ -90,10 +90,10 @@ fn refuse_without_effect(args: &Compare) -> Result<()> {
     }
 }
 
-/// One side, whatever it is.
+/// One side, whatever it is; with its text if it is records.
 fn side(
     args: &Compare,
-    source: &RowSource,
+    (source, text): (&RowSource, Option<String>),
     typed: &str,
     targets: &Targets,
     display: &Display,
@@ -112,7 +112,7 @@ fn side(
         warn_of_failures(&finish.device_failures(), console);
         return picked(&name, &report, source, console);
     }
-    if let Some(text) = records(&source.path)? {
+    if let Some(text) = text {
         targets.refuse_inputs([PathBuf::from(&source.path)])?;
         let mut side = Side::of_records(&name, &text)?;
         side.pick(&source.filters)?;

@@ -53,13 +53,8 @@ impl ArchiveScan {
         let bytes: Vec<u64> = units.iter().map(|&unit| table.units()[unit].bytes).collect();
         let parts = split(&bytes, partitions).into_iter().map(|range| units[range].to_vec());
         let partitions: Vec<Vec<usize>> = parts.collect();
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(partitions.len()),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Self { table, partitions, wanted, order, properties: Arc::new(properties), limit }
+        let properties = streaming(schema, partitions.len());
+        Self { table, partitions, wanted, order, properties, limit }
     }
 
     /// `D` of each group that each partition holds, the largest of its units, groups being told apart by these columns of
@@ -134,6 +129,16 @@ pub(in crate::sql) fn split(sizes: &[u64], parts: usize) -> Vec<Range<usize>> {
         runs.push(start..sizes.len());
     }
     runs
+}
+
+/// The properties of a step whose rows come as they are made, in no order that it knows of.
+pub(crate) fn streaming(schema: SchemaRef, partitions: usize) -> Arc<PlanProperties> {
+    Arc::new(PlanProperties::new(
+        EquivalenceProperties::new(schema),
+        Partitioning::UnknownPartitioning(partitions),
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    ))
 }
 
 impl DisplayAs for ArchiveScan {

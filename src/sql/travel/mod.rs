@@ -10,5 +10,7 @@ mod scan;
 mod split;
 
 pub(crate) use functions::{read_aggregate, write_aggregate};
-pub(crate) use scan::{OpenArchives, ScanDescription, ScanUnits, first_unit};
+pub(crate) use scan::{OpenArchives, ScanDescription, ScanUnits, first_unit, only};
 pub(crate) use split::{FirstHalf, take_first_halves};
+
+pub(crate) use crate::sql::sources::scan::streaming;

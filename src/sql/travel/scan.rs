@@ -13,11 +13,10 @@ use datafusion::common::{Result as SqlResult, internal_err};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::EquivalenceProperties;
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PhysicalExpr, PlanProperties,
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, PlanProperties,
 };
 use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
@@ -25,7 +24,7 @@ use serde_json::{Value, json};
 use crate::archive::{Dtype, Table, Wanted};
 use crate::error::{Error, Result};
 use crate::sql::error::external;
-use crate::sql::sources::scan::ArchiveScan;
+use crate::sql::sources::scan::{ArchiveScan, streaming};
 
 /// Which columns of which archive are read.
 #[derive(Clone, Debug)]
@@ -143,13 +142,8 @@ pub(crate) struct ScanUnits {
 
 impl ScanUnits {
     pub(crate) fn new(description: ScanDescription, input: Arc<dyn ExecutionPlan>, archives: OpenArchives) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(description.schema.clone()),
-            Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Self { description, input, archives, properties: Arc::new(properties) }
+        let properties = streaming(description.schema.clone(), input.output_partitioning().partition_count());
+        Self { description, input, archives, properties }
     }
 
     /// The same above units that lie in memory, those of each partition.
@@ -169,10 +163,15 @@ impl ScanUnits {
     }
 
     fn above(&self, children: Vec<Arc<dyn ExecutionPlan>>) -> SqlResult<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(Self::new(self.description.clone(), input, self.archives.clone()))),
-            Err(children) => internal_err!("a scan has one input, not {}", children.len()),
-        }
+        Ok(Arc::new(Self::new(self.description.clone(), only(children)?, self.archives.clone())))
+    }
+}
+
+/// The only input of a step.
+pub(crate) fn only(children: Vec<Arc<dyn ExecutionPlan>>) -> SqlResult<Arc<dyn ExecutionPlan>> {
+    match <[_; 1]>::try_from(children) {
+        Ok([input]) => Ok(input),
+        Err(children) => internal_err!("a step has one input, not {}", children.len()),
     }
 }
 

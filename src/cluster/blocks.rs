@@ -74,7 +74,7 @@ impl Assembly {
     ///
     /// # Errors
     ///
-    /// [`Data`](crate::error::ErrorKind::Data) for rows that are no blocks, or a block that came before.
+    /// [`Data`](crate::error::ErrorKind::Data) for rows of another form, or a block that came before.
     pub(super) fn take(&mut self, batch: &RecordBatch) -> Result<Vec<(Ticket, Vec<u8>)>> {
         let broken = || Error::data("a block of a state is damaged");
         let [bucket, state, block, blocks, bytes] = batch.columns() else { return Err(broken()) };

@@ -63,7 +63,7 @@ pub(super) type Executors = BTreeSet<String>;
 /// Takes the rows of a job as they come.
 pub(super) type Take<'a> = &'a mut (dyn FnMut(RecordBatch) -> Result<()> + Send);
 
-/// Why there is nothing.
+/// Why a job has given no rows.
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) error: Error,
@@ -252,7 +252,7 @@ async fn watch(
                 });
             }
             Ok(Some(job_status::Status::Queued(_) | job_status::Status::Running(_))) => heard = Instant::now(),
-            // A scheduler that was started anew knows nothing of the jobs before.
+            // A scheduler that was started anew has forgotten the jobs before.
             Ok(None) if heard.elapsed() > desk.patience => {
                 return Err(Failed::by_machines(Error::io("the scheduler has lost a job")));
             }

@@ -53,7 +53,7 @@ pub(super) enum Work {
 pub(super) struct Step {
     work: Work,
     input: Arc<dyn ExecutionPlan>,
-    /// `None` where nothing is counted: at the client and the scheduler.
+    /// Executors have one, the client and the scheduler do not.
     host: Option<Host>,
     properties: Arc<PlanProperties>,
 }

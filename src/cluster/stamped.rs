@@ -30,7 +30,7 @@ use crate::sql::travel::{first_unit, only, streaming};
 #[derive(Debug)]
 pub(super) struct Stamped {
     input: Arc<dyn ExecutionPlan>,
-    /// `None` where nothing is read: at the client and the scheduler.
+    /// Executors have one, the client and the scheduler do not.
     host: Option<Host>,
     properties: Arc<PlanProperties>,
 }

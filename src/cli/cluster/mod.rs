@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::kernels::Device;
 use crate::pipeline::{CheckpointedPass, PartSize, Resources, Saving, Watch};
 
-/// The least time after which an executor that says nothing is dead.
+/// A silent executor counts as dead after this time at the earliest.
 const LEAST_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// About how many tasks there are, and how large they are: small ones keep many executors busy and repeat little if they are

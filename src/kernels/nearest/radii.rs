@@ -14,7 +14,7 @@ use super::{Candidates, Offsets, Rule, TILE_ROWS, relative_error};
 use crate::grid::vectorised;
 use crate::kernels::dot::{norm, squared_distance};
 
-/// With fewer candidates than this a product takes no longer than to look whether it is needed.
+/// From so many candidates on, a look at the radius takes less time than a product.
 const FEWEST: usize = 64;
 
 /// Fewer classes than this at a time make slow products.

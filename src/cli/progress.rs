@@ -1,7 +1,8 @@
 //! Shows how far a run has come, and stops it on a signal.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::args::{Display, ProgressName};
-use super::console::{bytes, eprint};
+use super::console::{bytes, count, counted, eprint};
 use crate::error::{Error, Result};
 use crate::objects;
-use crate::pipeline::Watch;
+use crate::pipeline::{ClusterWatch, Watch};
 
 /// What the first signal does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +113,30 @@ impl Style {
     }
 }
 
+/// What a cluster has done of a run.
+struct Cluster {
+    units: u64,
+    total: u64,
+    executors: u64,
+}
+
+impl Cluster {
+    /// None where no cluster counts.
+    fn of(watch: &Watch) -> Option<Self> {
+        let seen = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let ClusterWatch { units, total_units, executors } = &watch.cluster;
+        let cluster = Self { units: seen(units), total: seen(total_units), executors: seen(executors) };
+        (cluster.total > 0).then_some(cluster)
+    }
+}
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (done, total) = (count(self.units), counted(self.total, "unit", "s"));
+        write!(out, "  {done} of {total} · {}", counted(self.executors, "executor", "s"))
+    }
+}
+
 fn show(style: Style, watch: &Watch, total: u64, stopping: Stopping, done: &std::sync::mpsc::Receiver<()>) {
     let bar = ProgressBar::with_draw_target(
         Some(total),
@@ -120,7 +145,7 @@ fn show(style: Style, watch: &Watch, total: u64, stopping: Stopping, done: &std:
             Style::Plain | Style::Json => ProgressDrawTarget::hidden(),
         },
     );
-    let template = "  {bar:24} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  ETA {eta}";
+    let template = "  {bar:24} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  ETA {eta}{msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("━╸─"));
     }
@@ -140,17 +165,27 @@ fn show(style: Style, watch: &Watch, total: u64, stopping: Stopping, done: &std:
         let seconds = start.elapsed().as_secs_f64();
         let rate = read as f64 / seconds;
         let eta = (total - read) as f64 / rate.max(1.0);
+        let cluster = Cluster::of(watch);
+        let share = cluster.as_ref().map_or(String::new(), Cluster::to_string);
         match style {
-            Style::Bar => bar.set_position(read),
+            Style::Bar => {
+                bar.set_position(read);
+                bar.set_message(share);
+            }
             Style::Plain => eprint(&format!(
-                "  {:3.0}%  {} of {}  {:.2} GB/s  ETA {eta:.0} s",
+                "  {:3.0}%  {} of {}  {:.2} GB/s  ETA {eta:.0} s{share}",
                 read as f64 / total.max(1) as f64 * 100.0,
                 bytes(read),
                 bytes(total),
                 rate / 1e9
             )),
             Style::Json => {
-                let seen = json!({"level": "progress", "bytes": read, "total_bytes": total, "seconds": seconds, "eta_seconds": eta});
+                let mut seen = json!({"level": "progress", "bytes": read, "total_bytes": total, "seconds": seconds, "eta_seconds": eta});
+                if let Some(Cluster { units, total, executors }) = cluster {
+                    seen["units"] = units.into();
+                    seen["total_units"] = total.into();
+                    seen["executors"] = executors.into();
+                }
                 eprint(&seen.to_string());
             }
         }

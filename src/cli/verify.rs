@@ -10,10 +10,13 @@ use super::stdout;
 use crate::archive::escaped;
 use crate::error::Result;
 use crate::pipeline::{Comparison, differences};
-use crate::store::StateFile;
+use crate::store::{Shape, StateFile};
 
 /// The most differences that are listed; the rest are counted.
 const LISTED: usize = 20;
+
+/// The most groups that are listed.
+const LISTED_GROUPS: usize = 50;
 
 /// Checks the states; whether they match their inputs.
 pub(super) fn run(args: &Verify, console: &Console) -> Result<bool> {
@@ -105,16 +108,19 @@ pub(super) fn describe(path: &Path) -> Result<String> {
     for (name, value) in state.provenance.shown().into_iter().filter(|(_, value)| !value.is_empty()) {
         line(&name, value);
     }
-    line(if state.provenance.blocks.is_some() { "states" } else { "groups" }, count(state.groups.len() as u64));
-    let names = state.provenance.key_names();
-    for ((key, group), (classes, dim)) in state.groups.iter().zip(shapes).take(50) {
-        let pairs = names.iter().zip(key).map(|(name, value)| format!("{name}={value}"));
+    line("groups", count(shapes.len() as u64));
+    for Shape { key, rows, classes, dim, blocks, rows_of_blocks } in shapes.iter().take(LISTED_GROUPS) {
+        let pairs = state.provenance.group_by.iter().zip(key).map(|(name, value)| format!("{name}={value}"));
         let name = pairs.map(|pair| pair + " ").collect::<String>();
-        let shape = format!("N = {} · K = {} · D = {}", count(group.rows()), count(classes as u64), count(dim as u64));
+        let mut shape = format!("N = {} · K = {} · D = {}", count(*rows), count(*classes as u64), count(*dim as u64));
+        if state.provenance.blocks.is_some() {
+            let (fewest, most) = (count(*rows_of_blocks.start()), counted(*rows_of_blocks.end(), "row", "s"));
+            let _ = write!(shape, "   ({} of {fewest} to {most})", counted(*blocks as u64, "block", "s"));
+        }
         line("", format!("{name}{}{shape}", if name.is_empty() { "" } else { "  " }));
     }
-    if state.groups.len() > 50 {
-        line("", format!("… and {} more", count((state.groups.len() - 50) as u64)));
+    if shapes.len() > LISTED_GROUPS {
+        line("", format!("… and {} more", count((shapes.len() - LISTED_GROUPS) as u64)));
     }
     Ok(text)
 }

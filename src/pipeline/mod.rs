@@ -48,5 +48,5 @@ pub use job::{Job, RowSource};
 pub use part::Part;
 pub use plan::{Decompositions, Plan, ScoreSink};
 pub use resources::Resources;
-pub use scan::Watch;
+pub use scan::{ClusterWatch, Watch};
 pub use task::Task;

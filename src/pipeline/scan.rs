@@ -20,6 +20,19 @@ pub struct Watch {
     pub rows: AtomicU64,
     /// Set to stop after the chunks in hand.
     pub stop: Arc<AtomicBool>,
+    /// What other machines have done.
+    pub cluster: ClusterWatch,
+}
+
+/// How far a cluster has come with a run; all 0 where none counts.
+#[derive(Debug, Default)]
+pub struct ClusterWatch {
+    /// Units that it has counted.
+    pub units: AtomicU64,
+    /// Units that it is to count.
+    pub total_units: AtomicU64,
+    /// Executors that have returned states.
+    pub executors: AtomicU64,
 }
 
 impl Watch {

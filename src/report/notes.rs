@@ -11,7 +11,7 @@ use crate::archive::{HeadSource, Skipped, escaped};
 use crate::metrics::{Family, Measured, Need, Options, ROUNDED, Remark, card, common_flags, flags, group_flags};
 
 /// A smaller relative rounding error gets no note.
-const DOUBTFUL: f64 = 1e-6;
+pub(super) const DOUBTFUL: f64 = 1e-6;
 
 /// A note below a table.
 #[derive(Clone, Debug, PartialEq, Eq)]

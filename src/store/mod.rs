@@ -54,7 +54,7 @@ pub use plan::Unfinished;
 pub use provenance::{BLOCK, Dealing, Difference, Provenance};
 pub(crate) use provenance::{locate, or_none};
 pub use staged::Staged;
-pub use state_file::StateFile;
+pub use state_file::{Shape, StateFile};
 
 /// The names of all files in a directory, sorted.
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind as IoErrorKind, Read, Write};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::format::{self, MAGIC, Sections};
-use super::group::EncodedGroup;
+use super::group::{EncodedGroup, GroupState};
 use super::provenance::Difference;
 use super::{Groups, Ledger, Provenance, Unfinished, write_whole};
 use crate::archive::{Key, escaped};
@@ -25,6 +26,23 @@ pub struct StateFile {
     pub groups: Groups,
     /// The plan of a run that is not finished.
     pub unfinished: Option<Unfinished>,
+}
+
+/// The shape of a group, all of its blocks together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The values of its keys.
+    pub key: Key,
+    /// `N`, the number of rows.
+    pub rows: u64,
+    /// `K`, the number of classes with rows.
+    pub classes: usize,
+    /// `D`.
+    pub dim: usize,
+    /// How many blocks have rows; 1 where rows are not dealt into blocks.
+    pub blocks: usize,
+    /// How many rows they have, from the smallest block to the largest.
+    pub rows_of_blocks: RangeInclusive<u64>,
 }
 
 impl StateFile {
@@ -205,7 +223,7 @@ impl StateFile {
         }
         // Groups to which nothing is added are checked too.
         let alone = self.groups.iter().filter(|(key, _)| !groups.contains_key(key));
-        alone.map(|(key, group)| self.shape(key, group)).collect::<Result<Vec<_>>>()?;
+        alone.map(|(key, group)| self.group(key, group)).try_for_each(|group| group.map(drop))?;
         let scatter = self.provenance.scatter;
         for (key, theirs) in groups {
             let mine = self.groups.entry(key.clone()).or_default();
@@ -259,18 +277,34 @@ impl StateFile {
         self.groups.keys().map(|key| &key[..by.min(key.len())]).collect::<BTreeSet<_>>().len()
     }
 
-    /// Decodes every state; returns the numbers of its classes and dimensions.
+    /// Decodes every state; returns the shapes of the groups, in the order of their keys.
     ///
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) with the group of a state that contradicts itself or the file.
-    pub fn shapes(&self) -> Result<Vec<(usize, usize)>> {
-        self.groups.iter().map(|(key, group)| self.shape(key, group)).collect()
+    pub fn shapes(&self) -> Result<Vec<Shape>> {
+        let by = self.provenance.group_by.len();
+        let mut groups: BTreeMap<&[Label], (Shape, BTreeSet<Label>)> = BTreeMap::new();
+        for (key, group) in &self.groups {
+            let group = self.group(key, group)?;
+            let sums = group.state.class_sums();
+            let key = &key[..by.min(key.len())];
+            let (shape, classes) = groups.entry(key).or_insert_with(|| {
+                let rows_of_blocks = sums.rows()..=sums.rows();
+                (Shape { key: key.to_vec(), rows: 0, classes: 0, dim: 0, blocks: 0, rows_of_blocks }, BTreeSet::new())
+            });
+            shape.rows += sums.rows();
+            shape.dim = shape.dim.max(group.state.dim());
+            shape.blocks += 1;
+            let (fewest, most) = shape.rows_of_blocks.clone().into_inner();
+            shape.rows_of_blocks = fewest.min(sums.rows())..=most.max(sums.rows());
+            classes.extend(sums.labels().iter().cloned());
+        }
+        Ok(groups.into_values().map(|(shape, classes)| Shape { classes: classes.len(), ..shape }).collect())
     }
 
-    fn shape(&self, key: &Key, group: &EncodedGroup) -> Result<(usize, usize)> {
-        let group = group.decode(self.provenance.scatter).map_err(|error| self.provenance.locate(error, key))?;
-        Ok((group.state.class_sums().classes(), group.state.dim()))
+    fn group(&self, key: &Key, group: &EncodedGroup) -> Result<GroupState> {
+        group.decode(self.provenance.scatter).map_err(|error| self.provenance.locate(error, key))
     }
 
     /// Fails for the state of an unfinished run.

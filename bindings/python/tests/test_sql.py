@@ -1,4 +1,4 @@
-"""SQL, where the package was built with it."""
+"""SQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 import nckit
 from nckit import _nckit
 
-with_sql = pytest.mark.skipif(not hasattr(_nckit, "sql"), reason="built without the feature sql")
 pytestmark = pytest.mark.filterwarnings("default::nckit.RemarkWarning", "ignore:.*fork.*:DeprecationWarning")
 
 BY_EPOCH = """
@@ -26,14 +25,13 @@ def asked(query: str, **flags: Any) -> Any:
     return pytest.importorskip("pyarrow").table(nckit.sql(query, **flags))
 
 
-@pytest.mark.skipif(hasattr(_nckit, "sql"), reason="built with the feature sql")
-def test_without_sql_the_error_says_how_to_install_it() -> None:
-    with pytest.raises(ImportError, match="--features sql") as error:
+def test_without_sql_the_error_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(_nckit, "sql")
+    with pytest.raises(ImportError, match="--no-default-features") as error:
         nckit.sql("SELECT 1")
     assert isinstance(error.value, nckit.PackageError)
 
 
-@with_sql
 def test_metrics_are_those_of_measure(digits: Path) -> None:
     made = asked(BY_EPOCH, params={"layer": "h3"}, digits=digits / "hive")
     flags: Any = {"where": {"layer": "h3", "split": "train"}, "group_by": "epoch", "metrics": "nc1_pinv"}
@@ -42,7 +40,6 @@ def test_metrics_are_those_of_measure(digits: Path) -> None:
     assert made["nc1_pinv"].to_pylist() == [group["nc1_pinv"] for group in measured]
 
 
-@with_sql
 @pytest.mark.parametrize("kind", ["pyarrow", "polars", "pandas", "reader", "own"])
 def test_tables_in_memory_join_archives(kind: str, digits: Path) -> None:
     pa = pytest.importorskip("pyarrow")
@@ -71,7 +68,6 @@ def test_tables_in_memory_join_archives(kind: str, digits: Path) -> None:
     assert made["nc_cdnv"].to_pylist() == sorted(made["nc_cdnv"].to_pylist())
 
 
-@with_sql
 def test_features_in_memory_are_measured(rows: Any) -> None:
     pa = pytest.importorskip("pyarrow")
     features, labels = rows
@@ -80,7 +76,6 @@ def test_features_in_memory_are_measured(rows: Any) -> None:
     assert made.column(0).to_pylist() == [nckit.measure(features, labels=labels, grid=-18)["nc1_pinv"]]
 
 
-@with_sql
 def test_what_cannot_be_answered_is_said(digits: Path) -> None:
     for query, tables, message in [
         ("SELEC 1", {}, "SELEC"),
@@ -108,7 +103,6 @@ def failing() -> Any:
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
-@with_sql
 def test_a_forked_process_is_refused_and_ctrl_c_ends_a_query() -> None:
     nckit.sql("SELECT 1")
     child = os.fork()

@@ -3,6 +3,7 @@
 pub(super) mod args;
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use args::{ClusterFlags, Executor, QueryFlags, Scheduler};
@@ -124,8 +125,13 @@ impl ClusterFlags {
             patience: self.patience,
         };
         let (before, units) = accumulation.progress();
+        watch.cluster.units.store(before, Ordering::Relaxed);
+        watch.cluster.total_units.store(units, Ordering::Relaxed);
         let mut cluster = Cluster::new(&settings, |Progress { jobs, units: done, executors }| {
-            let (done, executors) = (count(before + done as u64), counted(executors as u64, "executor", "s"));
+            let (done, executors) = (before + done as u64, executors as u64);
+            watch.cluster.units.store(done, Ordering::Relaxed);
+            watch.cluster.executors.store(executors, Ordering::Relaxed);
+            let (done, executors) = (count(done), counted(executors, "executor", "s"));
             console.detail("job", &format!("{jobs} done   {done} of {} · {executors}", counted(units, "unit", "s")));
         })?;
         let bytes = accumulation.summary().bytes / PARTS;

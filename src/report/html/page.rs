@@ -10,7 +10,7 @@ use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::Result;
 use crate::metrics::{Card, Family, HEADLINE, card};
-use crate::report::notes::notes;
+use crate::report::notes::{DOUBTFUL, notes};
 use crate::report::records::{Records, metric_keys};
 use crate::report::svg::{self, markup};
 use crate::report::text::{counted, grouped};
@@ -274,17 +274,20 @@ fn accuracy(report: &Report) -> String {
     });
     let errors: Vec<(f64, &str, &GroupReport)> = errors.collect();
     let count = counted(errors.len() as u64, "number", "numbers");
-    let told = errors.iter().filter(|(error, ..)| *error > 0.0).count() as u64;
-    match errors.iter().max_by(|a, b| a.0.total_cmp(&b.0)).filter(|_| told > 0) {
-        None => format!("{count}, none with an estimated relative rounding error above 1e-7."),
+    let flagged = errors.iter().filter(|(error, ..)| *error > DOUBTFUL).count() as u64;
+    match errors.iter().max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(error, ..)| *error > 0.0) {
+        None => format!("{count}; rounding has moved none by more than 1e-7 of itself, by its estimate."),
         Some((error, key, group)) => {
             let name = figures::name(group, None);
             let at = if name.is_empty() { String::new() } else { format!(" at {name}") };
-            let are = if told == 1 { "has" } else { "have" };
-            format!(
-                "{count}, of which {} {are} an estimated relative rounding error above 1e-7; the largest is {error:.0e}, of {key}{at}.",
-                grouped(&told)
-            )
+            let most = format!("{error:.0e} of itself, which is {key}{at}");
+            match flagged {
+                0 => format!("{count}; rounding has moved none by more than {most}, by its estimate."),
+                _ => format!(
+                    "{count}; rounding has moved {} by more than 1e-6, by its estimate, and one by {most}. They are flagged.",
+                    grouped(&flagged)
+                ),
+            }
         }
     }
 }

@@ -23,12 +23,18 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Int32Array, RecordBatch};
 use arrow::datatypes::{DataType, Field};
 use nckit::error::Error;
+use nckit::store::StateFile;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
 use crate::rows::Random;
+
+/// Numbers of classes and dimensions of each group of a state.
+fn classes_and_dims(state: &StateFile) -> Vec<(usize, usize)> {
+    state.shapes().unwrap().iter().map(|shape| (shape.classes, shape.dim)).collect()
+}
 
 #[test]
 fn every_fault_has_a_test() {

@@ -60,7 +60,7 @@ def sql(
     """
     if not hasattr(_nckit, "sql"):
         raise PackageError(
-            "this build of nckit has no SQL: pip install --config-settings=build-args='--features sql' ./bindings/python"
+            "this build of nckit has no SQL: it was made with --no-default-features"
         )
     from nckit._tables import is_table
 

@@ -184,6 +184,8 @@ pub(super) struct StoredColumn {
     pub(super) is_field: bool,
     /// Of a column in a text that holds no numbers: the first line on which it has something else, and what.
     pub(super) first_text: Option<(u64, String)>,
+    /// Of vectors whose elements are in columns of their own: a hash of the names of these, and some of them for people.
+    pub(super) elements: Option<(u64, String)>,
 }
 
 impl StoredColumn {
@@ -197,6 +199,7 @@ impl StoredColumn {
             is_decimal: false,
             is_field: false,
             first_text: None,
+            elements: None,
         }
     }
 }

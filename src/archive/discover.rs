@@ -2,6 +2,7 @@
 
 mod arrays;
 mod captured;
+mod data_set;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -62,6 +63,8 @@ struct Search {
     formats: HashMap<PathBuf, &'static dyn Format>,
     passed: Vec<Passed>,
     warnings: Vec<String>,
+    /// The files of the data set that each folder holds, if it holds one.
+    data_sets: HashMap<PathBuf, Option<BTreeSet<String>>>,
     /// What braces have captured of the path that is being looked through.
     captured: Captured,
 }
@@ -234,8 +237,12 @@ impl Search {
     /// All files of features below a directory, whatever they are called.
     fn walk(&mut self, directory: &Path, fixed: usize, ways: &mut Ways) -> Result<()> {
         ways.enter(directory, |ways| {
+            let splits = data_set::splits(directory, &self.places)?;
             for path in self.places.entries(directory)? {
-                if is_marker(&path) {
+                let is_split = splits.as_ref().is_none_or(|splits| splits.iter().any(|name| path.ends_with(name)));
+                if !is_split && self.places.is_folder(&path) {
+                    self.pass(&path, "no split of the data set", false);
+                } else if is_marker(&path) {
                     self.pass_marker(&path, directory);
                 } else {
                     self.enter_or_take(&path, fixed, ways)?;
@@ -264,12 +271,29 @@ impl Search {
             self.pass(path, "metadata of a data set", true);
             return Ok(());
         }
+        if !self.is_of_data_set(path)? {
+            self.pass(path, "not one of the files of the data set beside it", false);
+            return Ok(());
+        }
         if is_address(path) && formats::named(path).is_none() {
             self.unread.push((path.to_owned(), fixed));
             return Ok(());
         }
         let content = content(path).map_err(|error| error.with("file", escaped(&path.to_string_lossy())))?;
         self.add(path, fixed, content)
+    }
+
+    /// Whether the data set in whose folder a file lies, if there is one, has it among its own.
+    fn is_of_data_set(&mut self, path: &Path) -> Result<bool> {
+        let Some(folder) = path.parent().filter(|_| path.extension().is_some_and(|extension| extension == "arrow")) else {
+            return Ok(true);
+        };
+        if !self.data_sets.contains_key(folder) {
+            let files = data_set::files(folder, &self.places)?;
+            self.data_sets.insert(folder.to_owned(), files);
+        }
+        let files = self.data_sets.get(folder).and_then(Option::as_ref);
+        Ok(files.is_none_or(|files| files.iter().any(|name| path.ends_with(name))))
     }
 
     /// Adds those objects that are data by their first and last bytes.

@@ -28,7 +28,6 @@ mod head;
 mod ipc;
 mod keys;
 mod label_files;
-mod label_text;
 mod labelled;
 mod labels;
 mod many;

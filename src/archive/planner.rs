@@ -37,6 +37,8 @@ pub(super) struct Planner {
     pub(super) filters: Vec<Filter>,
     pub(super) features: ColumnChoice,
     pub(super) vectors: VectorType,
+    /// What [`StoredColumn::elements`](super::container::StoredColumn) is in all files.
+    elements: Option<(u64, String)>,
     dtypes: Vec<(String, Dtype)>,
     pub(super) labels: Option<ColumnChoice>,
     pub(super) label_kind: LabelKind,
@@ -61,6 +63,7 @@ impl Planner {
         let vectors =
             schema.vectors(features.0).ok_or_else(|| Error::internal("the feature column does not hold vectors"))?;
         let label_kind = labels.map_or(Ok(LabelKind::Int), |(root, _)| schema.label_kind(root))?;
+        let elements = schema.column(features.0).elements.clone();
         let (features, labels) = (column(features), labels.map(column));
         let mut group_by = request.group_by.clone();
         if request.keys_optional {
@@ -78,6 +81,7 @@ impl Planner {
             filters,
             features,
             vectors,
+            elements,
             dtypes,
             labels,
             label_kind,
@@ -140,6 +144,14 @@ impl Planner {
                 .with("expected", &self.features.kind)
                 .with("found", schema.kind(features))
         })?;
+        let of_elements = |elements: &Option<(u64, String)>| elements.clone().map_or_else(String::new, |(_, names)| names);
+        let elements = &schema.column(features).elements;
+        if *elements != self.elements {
+            return Err(Error::data("files differ in the columns that are the elements of their vectors")
+                .with("expected", escaped(&of_elements(&self.elements)))
+                .with("found", escaped(&of_elements(elements)))
+                .help("measure them apart, or give the columns of both the same names"));
+        }
         let labels = self.labels.as_ref().and_then(|labels| -> Option<Result<usize>> {
             if self.any_labels {
                 let root = schema.position(&labels.name).transpose()?;

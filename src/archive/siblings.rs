@@ -30,7 +30,7 @@ const FEATURES: [&str; 15] = [
 const LABELS: [&str; 7] = ["labels", "label", "targets", "target", "y", "classes", "class"];
 
 /// Formats of labels alone.
-const EXTENSIONS: [&str; 4] = ["npy", "pt", "txt", "csv"];
+const EXTENSIONS: [&str; 5] = ["npy", "pt", "txt", "csv", "parquet"];
 
 /// The file beside `path` that holds its labels, by its name: a word for features in the name is one for labels there, or
 /// such a word follows the name.

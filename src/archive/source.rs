@@ -10,12 +10,12 @@ use super::braces::{has_keys, last_outside};
 use super::container::{ArrayNames, Container, Format};
 use super::escape::escaped;
 use super::formats::{self, HEAD};
-use super::label_text::LabelText;
 use super::labelled::LabelledFile;
 use super::names::{is_feature_name, is_label_file, is_label_name};
 use super::read_at::{self, Part, ReadAt, TwoFiles, Version, read_exact_at};
 use super::tensor_index::{LIMIT, beside, files, is_index};
 use super::wide::WideFile;
+use super::text::{is_text, open_labels};
 use crate::error::{Error, Result};
 use crate::objects;
 
@@ -167,7 +167,7 @@ impl Source {
         let labels = match (self.label_format(&second).map_err(place)?, named) {
             (Some(format), Some(name)) => format.open_one(&second, name).map_err(place)?,
             (Some(format), None) => format.open(&second).map_err(place)?,
-            (None, _) => Arc::new(LabelText::open(&second).map_err(place)?),
+            (None, _) => Arc::new(open_labels(&second).map_err(place)?),
         };
         Ok(Arc::new(LabelledFile::new(container, (labels, named), first.size(), &shown(path))?))
     }
@@ -179,7 +179,7 @@ impl Source {
         }
         let mut head = vec![0; bytes.size().min(HEAD as u64) as usize];
         read_exact_at(&**bytes, 0, &mut head)?;
-        if LabelText::is_text(&head) {
+        if is_text(&head) {
             return Ok(None);
         }
         formats::of(bytes, self.labels.as_deref().unwrap_or(&self.path)).map(Some)

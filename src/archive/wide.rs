@@ -1,5 +1,6 @@
 //! Vectors whose elements are in columns of their own, as `f0`, `f1`, …: one column of all that match a pattern.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
@@ -11,6 +12,7 @@ use super::container::{ArrayStream, Container, OpenUnit, StoredColumn, Strings, 
 use super::damage::damaged;
 use super::dtype::{ElementType, VectorType};
 use super::escape::escaped;
+use super::fingerprint::fnv1a;
 use super::floats::{Float, find_nonfinite};
 use super::natural::natural;
 use super::read_at::ReadAt;
@@ -63,12 +65,52 @@ fn common<'a>(kinds: impl Iterator<Item = &'a DataType> + Clone) -> Option<Eleme
     Some(if is_wide { ElementType::F64 } else { ElementType::F32 })
 }
 
+/// A name with `#` in place of its numbers.
+fn form(name: &str) -> String {
+    let mut form = String::with_capacity(name.len());
+    for c in name.chars() {
+        if !c.is_ascii_digit() {
+            form.push(c);
+        } else if !form.ends_with('#') {
+            form.push('#');
+        }
+    }
+    form
+}
+
+/// Fails if some names differ in more than numbers, where others differ in numbers alone: `fold` beside `f0`, `f1`, ….
+fn refuse_strangers(names: &[&str], pattern: &str) -> Result<()> {
+    let mut forms: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for name in names {
+        forms.entry(form(name)).or_default().push(name);
+    }
+    let most = forms.iter().filter(|(form, _)| form.contains('#')).max_by_key(|(_, names)| names.len());
+    let Some((numbered, of_most)) = most.filter(|(_, of_most)| forms.len() > 1 && of_most.len() > 1) else {
+        return Ok(());
+    };
+    let stranger = forms.values().flatten().find(|name| !of_most.contains(name)).copied().unwrap_or_default();
+    Err(Error::usage("the columns that match the pattern of features differ in more than numbers")
+        .with("pattern", escaped(pattern))
+        .with("columns", escaped(&shortened(of_most)))
+        .with("column", escaped(stranger))
+        .help(format!("a narrower pattern: --features '{}'", escaped(&numbered.replacen('#', "[0-9]*", 1).replace('#', "*")))))
+}
+
+/// The first names and the last one.
+fn shortened(names: &[&str]) -> String {
+    match names {
+        [first, second, _, .., last] => format!("{first}, {second}, …, {last}"),
+        _ => names.join(", "),
+    }
+}
+
 impl WideFile {
     /// The columns that match a pattern as one column of its name, ordered by the numbers in their names.
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) if no column matches, or one that does holds no numbers that `f64` has all of.
+    /// [`Usage`](crate::error::ErrorKind::Usage) if no column matches, or one that does holds no numbers that `f64` has all of,
+    /// or has a name unlike the others.
     pub(super) fn new(inner: Arc<dyn Container>, pattern: &str) -> Result<Self> {
         let matcher = Pattern::new(pattern).map_err(|error| {
             Error::usage("not a pattern of column names").with("column", escaped(pattern)).with("detail", error.msg)
@@ -112,7 +154,11 @@ impl WideFile {
         let dim = i32::try_from(matching.len()).map_err(damaged)?;
         let item = Arc::new(Field::new_list_field(kind.data_type(), true));
         let mut columns: Vec<StoredColumn> = roots.iter().map(|&at| own[at].clone()).collect();
-        columns.push(StoredColumn { is_decimal, ..StoredColumn::new(pattern, DataType::FixedSizeList(item, dim)) });
+        let names: Vec<&str> = order.iter().map(|&at| own[matching[at]].name.as_str()).collect();
+        refuse_strangers(&names, pattern)?;
+        let elements = Some((fnv1a(names.join("\0").as_bytes()), shortened(&names)));
+        let vectors = StoredColumn::new(pattern, DataType::FixedSizeList(item, dim));
+        columns.push(StoredColumn { is_decimal, elements, ..vectors });
         let elements = Arc::new(Elements { roots: matching, dimensions, kind });
         Ok(Self { inner, columns, roots, elements })
     }

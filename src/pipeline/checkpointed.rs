@@ -15,7 +15,7 @@ use super::scan::Watch;
 use super::task::{Task, identity, shard_of};
 use crate::archive::{Archive, File, Key, Planned, Pooled};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Difference, GroupState, Groups, Ledger, StateFile, Unfinished, or_none};
+use crate::store::{Difference, GroupState, Groups, Ledger, Provenance, StateFile, Unfinished, or_none};
 
 /// Where the state goes.
 #[derive(Clone, Debug)]
@@ -64,6 +64,7 @@ impl CheckpointedPass {
         let provenance = task.provenance(&archive);
         let file = match base {
             Some(mut file) => {
+                refuse_other_rows(&archive, &file, &provenance)?;
                 file.provenance.merge(&provenance)?;
                 StateFile { unfinished: None, ..file }
             }
@@ -101,15 +102,7 @@ impl CheckpointedPass {
         }
         let archive = Archive::reopen(&plan.files, &task.request()?)
             .map_err(|error| error.help("--extend goes on with the files as they are, --overwrite begins again"))?;
-        let mut joined = file.provenance.clone();
-        let asked = task.provenance(&archive);
-        let difference = match joined.merge(&asked) {
-            Ok(()) => file.provenance.difference(&joined),
-            Err(_) => file.provenance.difference(&asked),
-        };
-        if let Some(Difference { name, mine, .. }) = difference {
-            return Err(differs(&name, &mine, &asked.shown().remove(&name).unwrap_or_default()));
-        }
+        refuse_other_settings(&file, &task.provenance(&archive))?;
         Self::new(task, archive, file, plan, true)
     }
 
@@ -137,7 +130,7 @@ impl CheckpointedPass {
     /// Those of [`begin`](Self::begin).
     pub fn compare(task: &Task, finished: &StateFile) -> Result<(usize, usize)> {
         let archive = Archive::open(&task.inputs, &task.request()?)?;
-        finished.provenance.clone().merge(&task.provenance(&archive))?;
+        refuse_other_settings(finished, &task.provenance(&archive))?;
         let mine = shard_of(&archive, task.shard);
         let units = (0..mine.len()).filter(|&unit| mine[unit]);
         let (known, new): (Vec<usize>, Vec<usize>) = units.partition(|&unit| {
@@ -386,6 +379,40 @@ impl CheckpointedPass {
         checkpoint(&mut self.file, live, Some(&self.plan), saving)?;
         Err(Error::interrupted("stopped before the end"))
     }
+}
+
+/// Fails if rows are to be read under settings under which the state holds none.
+fn refuse_other_settings(file: &StateFile, asked: &Provenance) -> Result<()> {
+    let mut joined = file.provenance.clone();
+    let difference = match joined.merge(asked) {
+        Ok(()) => file.provenance.difference(&joined),
+        Err(_) => file.provenance.difference(asked),
+    };
+    match difference {
+        Some(Difference { name, mine, .. }) => {
+            Err(differs(&name, &mine, &asked.shown().remove(&name).unwrap_or_default()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Fails if the state holds a part of a unit, and other rows of it are asked for now: the ledger knows whole units.
+fn refuse_other_rows(archive: &Archive, file: &StateFile, asked: &Provenance) -> Result<()> {
+    if file.provenance.filters == asked.filters {
+        return Ok(());
+    }
+    for (at, unit) in archive.units().iter().enumerate() {
+        let (source, row_group) = identity(archive, at);
+        let known = file.ledger.entry(&source, row_group);
+        if known.is_some_and(|known| known.used.saturating_add(known.skipped) < unit.rows) {
+            return Err(Error::data("the state holds other rows of the same row group, under another --where")
+                .with("file", &archive.files()[unit.file].shown)
+                .with("row group", row_group)
+                .with("where", or_none(&file.provenance.shown().remove("where").unwrap_or_default()))
+                .help("begin again and count both at once, as by --group-by, or keep a state for each"));
+        }
+    }
+    Ok(())
 }
 
 fn differs(name: &str, before: &str, now: &str) -> Error {

@@ -64,7 +64,12 @@ impl Ledger {
 
     /// Whether a row group was counted.
     pub fn contains(&self, source: &SourceFile, row_group: u32) -> bool {
-        self.files.get(source).is_some_and(|units| units.contains_key(&row_group))
+        self.entry(source, row_group).is_some()
+    }
+
+    /// What is known of a row group, if it was counted.
+    pub fn entry(&self, source: &SourceFile, row_group: u32) -> Option<&LedgerEntry> {
+        self.files.get(source)?.get(&row_group)
     }
 
     /// Files with their counted row groups.

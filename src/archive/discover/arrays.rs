@@ -1,31 +1,60 @@
 //! Which of the files found are features, and where the labels of arrays are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::{Found, Search};
+use super::{Found, Search, look};
 use crate::archive::container::Format;
 use crate::archive::escape::escaped;
+use crate::archive::formats::recognise;
 use crate::archive::label_files::filled;
 use crate::archive::many;
 use crate::archive::places::Places;
 use crate::archive::siblings::labels_beside;
 use crate::archive::source::Source;
 use crate::error::{Error, Result};
+use crate::objects::is_address;
 
 impl Search {
-    /// Of the files that a search has found, keeps those of the format that comes first.
+    /// Of the files that a search has found, keeps those of the format that comes first, and files of labels.
     pub(super) fn keep_first_format(&mut self, begun: usize) {
         let format =
             |found: &Found, formats: &HashMap<PathBuf, &'static dyn Format>| formats.get(&found.source.path).copied();
-        let formats = self.found[begun..].iter().filter_map(|found| format(found, &self.formats));
-        let first = formats.map(Format::precedence).min();
-        for found in self.found.split_off(begun) {
+        let precedences = |found: &[Found], formats: &HashMap<PathBuf, &'static dyn Format>| -> BTreeSet<u8> {
+            found.iter().filter_map(|found| format(found, formats)).map(Format::precedence).collect()
+        };
+        if precedences(&self.found[begun..], &self.formats).len() < 2 {
+            return;
+        }
+        // They are known by their names so far.
+        for found in &self.found[begun..] {
+            let path = &found.source.path;
+            if !is_address(path)
+                && let Ok((head, tail)) = look(path)
+                && let Some(format) = recognise(&head, &tail)
+            {
+                self.formats.insert(path.clone(), format);
+            }
+        }
+        let arrays = self.found[begun..].iter().filter(|found| is_named_array(&found.source.path));
+        // Several that could be labels are an error later, if these are features.
+        let labels = arrays.filter_map(|found| {
+            let path = &found.source.path;
+            Some((labels_beside(path, &self.places).ok()??, path.clone()))
+        });
+        let labels: HashMap<PathBuf, PathBuf> = labels.collect();
+        let (beside, rest): (Vec<Found>, Vec<Found>) =
+            self.found.split_off(begun).into_iter().partition(|found| labels.contains_key(&found.source.path));
+        let first = precedences(&rest, &self.formats).first().copied();
+        for found in rest {
             match format(&found, &self.formats).filter(|format| Some(format.precedence()) > first) {
                 Some(format) => self.pass(&found.source.path, format.what(), false),
                 None => self.found.push(found),
             }
         }
+        let is_kept = |path: &Path| self.found[begun..].iter().any(|found| found.source.path == path);
+        let beside = beside.into_iter().filter(|found| is_kept(&labels[&found.source.path])).collect::<Vec<_>>();
+        self.found.extend(beside);
     }
 
     /// Finds the labels of files that have none of their own.

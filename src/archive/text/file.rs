@@ -15,7 +15,7 @@ use super::records::Form;
 
 /// A table that has been read through once.
 #[derive(Debug)]
-pub(super) struct TextFile {
+pub(in crate::archive) struct TextFile {
     fingerprint: u64,
     columns: Vec<StoredColumn>,
     layout: Arc<Layout>,
@@ -33,9 +33,14 @@ impl TextFile {
     ///
     /// # Errors
     ///
-    /// Those of [`Survey::new`].
+    /// Those of [`Survey::of_table`].
     pub(super) fn open(bytes: &Arc<dyn ReadAt>, form: Form) -> Result<Self> {
-        let Survey { form, columns, kinds, lengths, first_texts, rows, unit_rows, units } = Survey::new(bytes, form)?;
+        Self::new(bytes, Survey::of_table(bytes, form)?)
+    }
+
+    /// The file that was surveyed.
+    pub(super) fn new(bytes: &Arc<dyn ReadAt>, survey: Survey) -> Result<Self> {
+        let Survey { form, columns, kinds, lengths, first_texts, rows, unit_rows, units } = survey;
         let column = |((name, kind), first_text): ((&String, &Kind), Option<(u64, String)>)| StoredColumn {
             is_decimal: kind.is_numeric(),
             first_text,

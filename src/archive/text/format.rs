@@ -36,7 +36,7 @@ fn marks(line: &str, mark: u8) -> usize {
 }
 
 /// The mark of a table that begins with this line.
-fn mark_of(first: &str) -> u8 {
+pub(super) fn mark_of(first: &str) -> u8 {
     MARKS.into_iter().rev().max_by_key(|&mark| marks(first, mark)).unwrap_or(b',')
 }
 
@@ -50,6 +50,11 @@ fn text(head: &[u8]) -> Option<&str> {
     };
     let text = text.trim_start_matches('\u{feff}');
     (!text.chars().any(|c| c.is_control() && !c.is_whitespace())).then_some(text)
+}
+
+/// Whether bytes at the beginning of a file are text.
+pub(in crate::archive) fn is_text(head: &[u8]) -> bool {
+    text(head).is_some_and(|text| !text.is_empty())
 }
 
 /// Whether the lines have equally many fields, and more than one.

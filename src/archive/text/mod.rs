@@ -9,9 +9,10 @@ mod file;
 mod format;
 mod json;
 mod kinds;
+mod labels;
 mod records;
 mod streams;
 mod survey;
 
-pub(super) use bytes::{BUFFER, TextBytes, unreadable};
-pub(super) use format::{Csv, JSON_LINES, JsonLines};
+pub(super) use format::{Csv, JSON_LINES, JsonLines, is_text};
+pub(super) use labels::open_labels;

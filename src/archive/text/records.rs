@@ -157,6 +157,15 @@ impl Records {
         }
     }
 
+    /// The same as a text, whose blanks count.
+    pub(super) fn text(&self, column: usize) -> Option<&[u8]> {
+        match (&self.source, self.field(column)) {
+            (Source::Csv { record, .. }, _) => record.get(column).filter(|text| !text.is_empty()),
+            (_, Field::Null) => None,
+            (_, Field::Plain(text) | Field::Text(text)) => Some(text),
+        }
+    }
+
     /// How many fields the record in hand has.
     pub(super) fn fields(&self) -> usize {
         match &self.source {

@@ -1,8 +1,11 @@
 //! The rows of a unit: vectors in lists, vectors in columns of one element each, and other columns as arrays.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow::array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, StringDictionaryBuilder};
+use arrow::array::builder::{
+    BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, StringDictionaryBuilder, UInt64Builder,
+};
 use arrow::array::{ArrayBuilder, ArrayRef};
 use arrow::datatypes::Int32Type;
 
@@ -192,6 +195,7 @@ struct TextArrays {
 enum Growing {
     Bool(BooleanBuilder),
     Int(Int64Builder),
+    Large(UInt64Builder),
     Float(Float64Builder),
     Text(StringBuilder),
     Dictionary(Box<StringDictionaryBuilder<Int32Type>>),
@@ -204,7 +208,8 @@ impl Growing {
     fn new(kind: Kind, strings: Strings) -> Result<Self> {
         Ok(match (kind, strings) {
             (Kind::Bool, _) => Self::Bool(BooleanBuilder::new()),
-            (Kind::Int, _) => Self::Int(Int64Builder::new()),
+            (Kind::Natural | Kind::Int, _) => Self::Int(Int64Builder::new()),
+            (Kind::Large, _) => Self::Large(UInt64Builder::new()),
             (Kind::Float | Kind::Nothing, _) => Self::Float(Float64Builder::new()),
             (Kind::Text, Strings::Plain) => Self::Text(StringBuilder::new()),
             (Kind::Text, Strings::Dictionary) => Self::Dictionary(Box::default()),
@@ -212,18 +217,16 @@ impl Growing {
         })
     }
 
-    fn push(&mut self, field: Field<'_>) -> Result<()> {
-        let text = match field {
-            Field::Null => None,
-            Field::Plain(text) | Field::Text(text) => Some(text),
+    fn push(&mut self, records: &Records, column: usize) -> Result<()> {
+        let text = match (&self, records.field(column)) {
+            (Self::Text(_) | Self::Dictionary(_), _) => records.text(column),
+            (_, Field::Null) => None,
+            (_, Field::Plain(text) | Field::Text(text)) => Some(text),
         };
-        let unicode = |text| std::str::from_utf8(text).map_err(|_| damaged("a text is not Unicode"));
         match self {
             Self::Bool(builder) => builder.append_option(text.map(|text| text.eq_ignore_ascii_case(b"true"))),
-            Self::Int(builder) => {
-                let integer = |text| unicode(text)?.parse().map_err(|_| changed(text));
-                builder.append_option(text.map(integer).transpose()?);
-            }
+            Self::Int(builder) => builder.append_option(text.map(integer).transpose()?),
+            Self::Large(builder) => builder.append_option(text.map(integer).transpose()?),
             Self::Float(builder) => builder.append_option(text.map(number).transpose()?),
             Self::Text(builder) => {
                 let text = text.map(unicode).transpose()?;
@@ -245,11 +248,20 @@ impl Growing {
         match self {
             Self::Bool(mut builder) => ArrayBuilder::finish(&mut builder),
             Self::Int(mut builder) => ArrayBuilder::finish(&mut builder),
+            Self::Large(mut builder) => ArrayBuilder::finish(&mut builder),
             Self::Float(mut builder) => ArrayBuilder::finish(&mut builder),
             Self::Text(mut builder) => ArrayBuilder::finish(&mut builder),
             Self::Dictionary(mut builder) => ArrayBuilder::finish(&mut *builder),
         }
     }
+}
+
+fn unicode(text: &[u8]) -> Result<&str> {
+    std::str::from_utf8(text).map_err(|_| damaged("a text is not Unicode"))
+}
+
+fn integer<T: FromStr>(text: &[u8]) -> Result<T> {
+    unicode(text)?.parse().map_err(|_| changed(text))
 }
 
 /// The error of a field that is not what the survey found.
@@ -264,7 +276,7 @@ impl ArrayStream for TextArrays {
         for _ in 0..rows {
             let records = records.next()?;
             for (array, &(column, _)) in arrays.iter_mut().zip(&*columns) {
-                array.push(records.field(column)).map_err(|error| records.located(error))?;
+                array.push(records, column).map_err(|error| records.located(error))?;
             }
         }
         Ok(arrays.into_iter().map(Growing::finish).collect())

@@ -48,11 +48,20 @@ impl Survey {
     /// # Errors
     ///
     /// [`Data`](crate::error::ErrorKind::Data) with the line if a record is broken, or if there is no header.
-    pub(super) fn new(bytes: &Arc<dyn ReadAt>, form: Form) -> Result<Self> {
+    pub(super) fn of_table(bytes: &Arc<dyn ReadAt>, form: Form) -> Result<Self> {
         let (columns, start) = match form {
             Form::Csv(mark) => header(bytes, mark)?,
             Form::Json => (Columns::default(), START),
         };
+        Self::new(bytes, form, columns, start)
+    }
+
+    /// Reads the records from `start` on through. Of JSON the columns are found.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](crate::error::ErrorKind::Data) with the line if a record is broken.
+    pub(super) fn new(bytes: &Arc<dyn ReadAt>, form: Form, columns: Columns, start: Place) -> Result<Self> {
         let mut records = Records::survey(bytes, form, start, &columns);
         let mut seen = vec![Seen::default(); columns.names.len()];
         let (mut rows, mut places) = (0_u64, Vec::new());
@@ -123,7 +132,11 @@ fn numbered(names: &[String], kinds: &[Kind]) -> usize {
 }
 
 /// The names in the first line, and where the rows begin.
-fn header(bytes: &Arc<dyn ReadAt>, mark: u8) -> Result<(Columns, Place)> {
+///
+/// # Errors
+///
+/// [`Data`](crate::error::ErrorKind::Data) if that line holds numbers.
+pub(super) fn header(bytes: &Arc<dyn ReadAt>, mark: u8) -> Result<(Columns, Place)> {
     let mut records = Records::open(bytes, Form::Csv(mark), START, &Columns::default());
     if !records.next()? {
         return Ok((Columns::default(), START));
@@ -180,7 +193,7 @@ mod tests {
     #[test]
     fn columns_of_elements_are_counted_by_their_names() {
         let names: Vec<String> = ["f0", "f1", "f2", "g7", "label", "f3"].map(str::to_owned).to_vec();
-        let kinds = [Kind::Float, Kind::Int, Kind::Nothing, Kind::Float, Kind::Int, Kind::Text];
+        let kinds = [Kind::Float, Kind::Int, Kind::Nothing, Kind::Float, Kind::Natural, Kind::Text];
         assert_eq!(numbered(&names, &kinds), 3);
     }
 }

@@ -28,7 +28,7 @@ pub(in crate::cli) struct ClusterFlags {
     /// Count on the executors of this scheduler: df://HOST:PORT. They must see the inputs under the same paths or addresses
     #[arg(long, value_name = "ADDRESS", help_heading = "Cluster")]
     pub(in crate::cli) cluster: Option<String>,
-    /// How many bytes of columns a task counts at least; a task that is lost is repeated [default: a thousandth of all, 64MiB
+    /// How many bytes of columns a task counts at least; a task that is lost is repeated [default: a thousandth of all, 256MiB
     /// to 1GiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, requires = "cluster", help_heading = "Cluster")]
     pub(in crate::cli) task_size: Option<u64>,

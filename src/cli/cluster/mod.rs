@@ -23,7 +23,7 @@ const LEAST_TIMEOUT: Duration = Duration::from_secs(6);
 /// About how many tasks there are, and how large they are: small ones keep many executors busy and repeat little if they are
 /// lost, but the scheduler has a millisecond's work with each.
 const PARTS: u64 = 1000;
-const SMALLEST: u64 = 64 << 20;
+const SMALLEST: u64 = 256 << 20;
 const LARGEST: u64 = 1 << 30;
 
 /// The most units of a task: their descriptions travel with it.

@@ -131,6 +131,19 @@ impl Skipped {
         Some(())
     }
 
+    /// How many rows were left out for which flag: `20 by --ignore-label, 1 by --nonfinite`. Empty if none were.
+    pub fn by_flag(&self) -> String {
+        let nonfinite = self.nonfinite.values().copied().fold(0, u64::saturating_add);
+        let counts = [
+            (self.ignored, "--ignore-label"),
+            (self.nulls, "--nulls"),
+            (nonfinite, "--nonfinite"),
+            (self.filtered, "--min-count and --max-count"),
+        ];
+        let told = counts.iter().filter(|(rows, _)| *rows > 0).map(|(rows, flag)| format!("{rows} by {flag}"));
+        told.collect::<Vec<_>>().join(", ")
+    }
+
     /// All rows left out.
     pub fn total(&self) -> u64 {
         self.nonfinite.values().fold(self.nulls + self.ignored + self.filtered, |sum, rows| sum.saturating_add(*rows))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::args::{Conventions, Display, FormatName, Further, Machine, Outputs, pair};
 use super::console::{Console, counted, wants_color};
 use super::stdout;
-use crate::archive::{ClassNames, HeadRows, HeadSource, Naming, Policy, Request};
+use crate::archive::{ClassNames, HeadRows, HeadSource, Naming, Policy, Request, Skipped};
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
 use crate::kernels::Device;
@@ -104,6 +104,14 @@ impl<'a> Targets<'a> {
     pub(super) fn write(mut self, report: &Report, display: &Display, console: &Console) -> Result<()> {
         let not_drawn = self.write_files(report, console)?;
         if let Some(format) = self.flags.stdout() {
+            // Tables say it in a note.
+            if format != Format::Table {
+                let mut skipped = Skipped::default();
+                report.groups.iter().for_each(|group| skipped.add(&group.skipped));
+                if skipped.total() > 0 {
+                    console.fact("left out", &format!("rows: {}", skipped.by_flag()));
+                }
+            }
             print(display, self.headline, |out, style| report.write(format, out, style))?;
         }
         not_drawn.map_or(Ok(()), Err)

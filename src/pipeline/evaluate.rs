@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
@@ -37,6 +37,8 @@ pub(super) struct Evaluation {
     pub(super) label_names: Vec<String>,
     /// What the user should know before rows are read.
     pub(super) notes: Vec<String>,
+    /// How many rows were left out of those of each flag, `--decisions` and `--ood`.
+    pub(super) left_out: Mutex<BTreeMap<&'static str, Skipped>>,
     /// Bytes of the class means that reports keep.
     pub(super) kept: AtomicU64,
 }
@@ -49,6 +51,21 @@ pub(super) struct FurtherRows {
     names: Vec<String>,
     /// Which of them these rows have.
     positions: Vec<usize>,
+}
+
+impl Evaluation {
+    /// Counts rows of a flag that were left out. Those that are read twice count once: `skipped` is of all of them.
+    pub(super) fn leave_out(&self, flag: &'static str, skipped: &Skipped) {
+        let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        left_out.insert(flag, skipped.clone());
+    }
+
+    /// What is said of the rows that were left out of `--decisions` and `--ood`.
+    pub(super) fn told_left_out(&self) -> Vec<String> {
+        let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = left_out.iter().filter(|(_, skipped)| skipped.total() > 0);
+        told.map(|(flag, skipped)| format!("rows of {flag} are left out: {}", skipped.by_flag())).collect()
+    }
 }
 
 impl FurtherRows {
@@ -177,6 +194,7 @@ impl Evaluation {
             drawn: OnceLock::new(),
             label_names: Vec::new(),
             notes,
+            left_out: Mutex::default(),
             kept: AtomicU64::new(0),
         })
     }

@@ -243,11 +243,13 @@ pub(super) fn report(
         return Err(nothing_left(&groups));
     }
     groups.sort_by(|a, b| a.key.iter().map(|(_, value)| value).cmp(b.key.iter().map(|(_, value)| value)));
+    let mut remarks = evaluation.heads.as_ref().map(Heads::afterthoughts).unwrap_or_default();
+    remarks.extend(evaluation.told_left_out());
     Ok(Report {
         command: None,
         options: evaluation.job.options,
         settings: evaluation.settings(of_rows),
-        remarks: evaluation.heads.as_ref().map(Heads::afterthoughts).unwrap_or_default(),
+        remarks,
         class_names: evaluation.class_names(&groups),
         groups,
         bad_files,

@@ -8,7 +8,7 @@ use super::ScoreSink;
 use super::evaluate::{Evaluation, GroupEvidence, TrainUnits};
 use super::first_pass::{PRODUCTS_PER_SECOND, at_row};
 use super::scan::{Place, Watch, scan};
-use crate::archive::{Archive, DecodedChunk, Key};
+use crate::archive::{Archive, DecodedChunk, Key, Skipped};
 use crate::batch::Label;
 use crate::error::Result;
 use crate::kernels::{Device, Mahalanobis, Projection, Workspace};
@@ -167,9 +167,13 @@ impl Evaluation {
         let groups_of = |key: &Key| by_key.get(&key[..length]);
         let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| groups_of(key).is_some());
         let units: Vec<usize> = rows.units.iter().copied().filter(serves).collect();
-        let look = |(seen, workspace): &mut (SeenGroups, Workspace), place: Place, chunk: &DecodedChunk| {
+        let look = |worker: &mut Worker, place: Place, chunk: &DecodedChunk| {
+            let Worker { seen, left_out, workspace } = worker;
             let batch = chunk.finite_batch()?;
             for part in &chunk.parts {
+                if groups_of(&part.key).is_some() {
+                    left_out.add(&part.skipped);
+                }
                 for &group in groups_of(&part.key).into_iter().flatten() {
                     let mut verdicts = Vec::new();
                     let each = scored.then_some(&mut verdicts);
@@ -192,15 +196,36 @@ impl Evaluation {
         };
         // One worker looks at rows in their order.
         let threads = if scored { 1 } else { self.threads };
-        let worker = || (SeenGroups::new(), device.workspace());
+        let worker = || Worker {
+            seen: SeenGroups::new(),
+            left_out: Skipped::default(),
+            workspace: device.workspace(),
+        };
         let workers = scan(archive, &units, threads, watch, worker, |worker, place, chunk| {
             look(worker, place, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
         })?;
-        for (group, partial) in workers.into_iter().flat_map(|(seen, _)| seen) {
-            passes.seen[group].merge(&partial);
+        let mut left_out = Skipped::default();
+        for worker in workers {
+            left_out.add(&worker.left_out);
+            for (group, partial) in worker.seen {
+                passes.seen[group].merge(&partial);
+            }
+        }
+        match role {
+            // Those of the groups themselves were counted when their states were made.
+            Role::Train | Role::TrainAndEval => {}
+            Role::Eval => self.leave_out("--decisions", &left_out),
+            Role::Ood => self.leave_out("--ood", &left_out),
         }
         Ok(())
     }
+}
+
+/// What one thread keeps.
+struct Worker {
+    seen: SeenGroups,
+    left_out: Skipped,
+    workspace: Workspace,
 }
 
 impl GroupEvidence {

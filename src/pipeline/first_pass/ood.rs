@@ -19,11 +19,10 @@ pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result
     let Some(FurtherRows { archive, .. }) = &plan.ood else { return Ok(BTreeMap::new()) };
     let merged =
         replaceable(&plan.job.device, watch, &Meter::default(), |device| ood_states(device, plan, archive, watch))?;
+    let mut skipped = Skipped::default();
+    merged.values().for_each(|group| skipped.add(&group.skipped));
+    plan.leave_out("--ood", &skipped);
     if merged.values().all(|group| group.state.dim() == 0) {
-        let mut skipped = Skipped::default();
-        for group in merged.values() {
-            skipped.add(&group.skipped);
-        }
         let error = Error::missing("no out-of-distribution row is left");
         return Err(match skipped.total() {
             0 => error.help("loosen the filters in --ood 'PATH?key=value'"),

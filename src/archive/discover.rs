@@ -285,7 +285,8 @@ impl Search {
 
     /// Whether the data set in whose folder a file lies, if there is one, has it among its own.
     fn is_of_data_set(&mut self, path: &Path) -> Result<bool> {
-        let Some(folder) = path.parent().filter(|_| path.extension().is_some_and(|extension| extension == "arrow")) else {
+        let Some(folder) = path.parent().filter(|_| path.extension().is_some_and(|extension| extension == "arrow"))
+        else {
             return Ok(true);
         };
         if !self.data_sets.contains_key(folder) {

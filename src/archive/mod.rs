@@ -6,6 +6,7 @@
 
 mod arrays;
 mod braces;
+mod by_path;
 mod captures;
 mod catalogue;
 mod choose;

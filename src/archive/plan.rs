@@ -81,6 +81,12 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
         found.source.wide = wide.cloned();
     }
     let hive = Hive::of(&found);
+    if let Some(name) = &request.labels {
+        for found in &mut found {
+            let label = found.keys.get(name).and_then(|value| hive.label(name, value));
+            found.source.by_path = label.map(|label| (name.clone(), label));
+        }
+    }
     let mut filters = Filter::all(&request.filters);
     let found = select(found, &hive, &mut filters)?;
     check_labels(&found)?;

@@ -144,7 +144,8 @@ impl Planner {
                 .with("expected", &self.features.kind)
                 .with("found", schema.kind(features))
         })?;
-        let of_elements = |elements: &Option<(u64, String)>| elements.clone().map_or_else(String::new, |(_, names)| names);
+        let of_elements =
+            |elements: &Option<(u64, String)>| elements.clone().map_or_else(String::new, |(_, names)| names);
         let elements = &schema.column(features).elements;
         if *elements != self.elements {
             return Err(Error::data("files differ in the columns that are the elements of their vectors")

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use super::braces::{has_keys, last_outside};
+use super::by_path::LabelledByPath;
 use super::container::{ArrayNames, Container, Format};
 use super::escape::escaped;
 use super::formats::{self, HEAD};
@@ -14,8 +15,9 @@ use super::labelled::LabelledFile;
 use super::names::{is_feature_name, is_label_file, is_label_name};
 use super::read_at::{self, Part, ReadAt, TwoFiles, Version, read_exact_at};
 use super::tensor_index::{LIMIT, beside, files, is_index};
-use super::wide::WideFile;
 use super::text::{is_text, open_labels};
+use super::wide::WideFile;
+use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::objects;
 
@@ -29,12 +31,14 @@ pub(super) struct Source {
     pub(super) arrays: Option<ArrayNames>,
     /// Which columns are the elements of its vectors, unless a column has this name.
     pub(super) wide: Option<String>,
+    /// A key of its path that is the label of all of its rows, unless a column has this name.
+    pub(super) by_path: Option<(String, Label)>,
 }
 
 impl Source {
     /// A file that has all of its rows.
     pub(super) fn of(path: PathBuf) -> Self {
-        Self { path, labels: None, arrays: None, wide: None }
+        Self { path, labels: None, arrays: None, wide: None, by_path: None }
     }
 
     /// What an input names: a path or pattern; behind a comma the file of its labels; or behind a colon the arrays of an
@@ -69,6 +73,7 @@ impl Source {
                     labels: Some(label_file(file)?),
                     arrays: Some(ArrayNames { features: features.to_owned(), labels: None }),
                     wide: None,
+                    by_path: None,
                 }),
                 None => Ok(Self {
                     arrays: Some(ArrayNames { features: features.to_owned(), labels }),
@@ -142,12 +147,22 @@ impl Source {
         })
     }
 
-    /// What its files say of their rows.
+    /// What its files and its path say of its rows.
     ///
     /// # Errors
     ///
     /// Those of [`Format::open`]; [`Data`](crate::error::ErrorKind::Data) if features and labels do not fit.
     pub(super) fn container(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>> {
+        let container = self.container_of_files(bytes)?;
+        Ok(match &self.by_path {
+            Some((name, label)) if container.columns().iter().all(|column| column.name != *name) => {
+                Arc::new(LabelledByPath::new(container, name, label))
+            }
+            _ => container,
+        })
+    }
+
+    fn container_of_files(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>> {
         let (first, second) = parted(bytes);
         let format = formats::of(&first, &self.path)?;
         let container = match (&self.arrays, &self.labels) {
@@ -201,6 +216,10 @@ impl Source {
         if let Some(pattern) = &self.wide {
             bytes.extend(format!("\0wide\0{pattern}").into_bytes());
         }
+        if let Some((name, label)) = &self.by_path {
+            let kind = if matches!(label, Label::Text(_)) { "text" } else { "integer" };
+            bytes.extend(format!("\0label by path\0{name}\0{kind}\0{label}").into_bytes());
+        }
         Ok(OsString::from_vec(bytes).into())
     }
 
@@ -223,6 +242,11 @@ impl Source {
                     }
                 }
                 b"wide" => source.wide = parts.next().map(text),
+                b"label by path" => {
+                    let [name, kind, value] = [(); 3].map(|()| parts.next().map(text).unwrap_or_default());
+                    let kind = if kind == "text" { LabelKind::Text } else { LabelKind::Int };
+                    source.by_path = kind.parse(&value).map(|label| (name, label));
+                }
                 _ => {}
             }
         }
@@ -343,9 +367,12 @@ mod tests {
         for labels in [None, Some(PathBuf::from("/l/y.npy"))] {
             for arrays in [None, Some(names(None)), Some(names(Some("y")))] {
                 for wide in [None, Some("f*".to_owned())] {
-                    let path = PathBuf::from("/a/x.npz");
-                    let source = Source { path, labels: labels.clone(), arrays: arrays.clone(), wide };
-                    assert_eq!(Source::decoded(&source.encoded().unwrap()), source);
+                    for label in [None, Some(Label::Int(-3)), Some(Label::Text("3".into()))] {
+                        let (path, labels) = (PathBuf::from("/a/x.npz"), labels.clone());
+                        let by_path = label.map(|label| ("class".to_owned(), label));
+                        let source = Source { path, labels, arrays: arrays.clone(), wide: wide.clone(), by_path };
+                        assert_eq!(Source::decoded(&source.encoded().unwrap()), source);
+                    }
                 }
             }
         }

@@ -93,7 +93,10 @@ fn refuse_strangers(names: &[&str], pattern: &str) -> Result<()> {
         .with("pattern", escaped(pattern))
         .with("columns", escaped(&shortened(of_most)))
         .with("column", escaped(stranger))
-        .help(format!("a narrower pattern: --features '{}'", escaped(&numbered.replacen('#', "[0-9]*", 1).replace('#', "*")))))
+        .help(format!(
+            "a narrower pattern: --features '{}'",
+            escaped(&numbered.replacen('#', "[0-9]*", 1).replace('#', "*"))
+        )))
 }
 
 /// The first names and the last one.

@@ -145,7 +145,8 @@ fn show(style: Style, watch: &Watch, total: u64, stopping: Stopping, done: &std:
             Style::Plain | Style::Json => ProgressDrawTarget::hidden(),
         },
     );
-    let template = "  {bar:24} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  ETA {eta}{msg}";
+    let template =
+        "  {bar:24} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  ETA {eta}{msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("━╸─"));
     }

@@ -67,7 +67,7 @@ const DESCRIPTIONS: usize = 8 << 20;
 pub(super) const ATTEMPTS: u32 = 3;
 
 /// How long a cancelled job may take to end.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A part that is to be counted.
 struct Waiting {

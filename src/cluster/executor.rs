@@ -1,8 +1,9 @@
 //! The server that counts units.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
@@ -49,6 +50,7 @@ impl Executor {
     /// [`Io`](crate::error::ErrorKind::Io) if the scheduler is not reached, or it cannot listen.
     pub fn run(&self, ready: impl FnOnce(&str)) -> Result<()> {
         let port = self.free_port()?;
+        self.await_scheduler()?;
         let name = format!("{}:{port}", self.host);
         std::fs::create_dir_all(&self.folder).map_err(|error| {
             Error::output("cannot create the folder for states").with("file", self.folder.display()).caused_by(error)
@@ -88,15 +90,32 @@ impl Executor {
         })
     }
 
-    /// The port that is asked for, or one that is free now.
+    /// The port that is asked for, if it is free, or one that is.
     fn free_port(&self) -> Result<u16> {
-        if self.port != 0 {
-            return Ok(self.port);
-        }
-        let free = TcpListener::bind((self.bind.as_str(), 0)).and_then(|listener| listener.local_addr());
+        let free = TcpListener::bind((self.bind.as_str(), self.port)).and_then(|listener| listener.local_addr());
         let free = free.map_err(|error| {
-            Error::io("the executor cannot listen").with("address", &self.bind).with("detail", &error).caused_by(error)
+            Error::io("the executor cannot listen")
+                .with("address", format!("{}:{}", self.bind, self.port))
+                .with("detail", &error)
+                .caused_by(error)
         })?;
         Ok(free.port())
+    }
+
+    /// Waits for the scheduler, which may be started at the same time. The engine would try for ever.
+    fn await_scheduler(&self) -> Result<()> {
+        let (host, port) = &self.scheduler;
+        let begun = Instant::now();
+        loop {
+            let Err(error) = TcpStream::connect((host.as_str(), *port)) else { return Ok(()) };
+            if begun.elapsed() > Duration::from_secs(CONNECT.into()) {
+                return Err(Error::io("the scheduler does not answer")
+                    .with("scheduler", format!("df://{host}:{port}"))
+                    .with("detail", &error)
+                    .help("nckit scheduler starts one")
+                    .caused_by(error));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 }

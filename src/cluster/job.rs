@@ -42,6 +42,10 @@ const MESSAGE: usize = 16 << 20;
 /// How often the scheduler is asked how far a job has come.
 const ASK: Duration = Duration::from_millis(50);
 
+/// What the scheduler says of a job that it has given up because there is no executor: ours, and the engine.
+const CANCELLED: &str = "Cancelled";
+const LOST: &str = "all executors were lost";
+
 /// States that come back without being merged before.
 const FEW: usize = 4;
 
@@ -246,6 +250,11 @@ async fn watch(
                 return Err(match read(&failed.error) {
                     Some(error) if is_of_merging(&error) => Failed::by_machines(error),
                     Some(error) => Failed::for_good(error),
+                    None if failed.error.contains(CANCELLED) || failed.error.contains(LOST) => Failed::by_machines(
+                        Error::io("no executor takes the tasks of a job")
+                            .with("address", desk.scheduler.replace("http://", "df://"))
+                            .help(format!("nckit executor --scheduler {}", desk.scheduler.replace("http://", "df://"))),
+                    ),
                     None => {
                         Failed::by_machines(Error::io("a job of the cluster has failed").with("detail", failed.error))
                     }

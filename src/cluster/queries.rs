@@ -1,8 +1,9 @@
 //! Queries whose archives are aggregated by a cluster.
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
@@ -21,7 +22,7 @@ use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 use tokio::runtime::{Handle, Runtime};
 
-use super::client::{ATTEMPTS, Settings};
+use super::client::{ATTEMPTS, LAST_WORDS, Settings};
 use super::job::{self, Desk, Failed, connect};
 use super::stamped::{Stamped, Unstamped};
 use super::{StopOnDrop, runtime};
@@ -35,10 +36,31 @@ pub struct QueryCluster {
     desk: Desk,
     task_bytes: u64,
     notes: Notes,
+    /// How many jobs are on their way.
+    jobs: Jobs,
 }
 
 /// What is to be said of the last queries.
 type Notes = Arc<Mutex<Vec<String>>>;
+
+/// How many jobs have not ended.
+type Jobs = Arc<AtomicUsize>;
+
+/// Counts as a job until it is dropped.
+struct Counted(Jobs);
+
+impl Counted {
+    fn new(jobs: &Jobs) -> Self {
+        jobs.fetch_add(1, Ordering::Relaxed);
+        Self(jobs.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl QueryCluster {
     /// A cluster whose scheduler answers; a task reads about so many bytes of columns.
@@ -50,7 +72,7 @@ impl QueryCluster {
         let desk = settings.desk()?;
         let runtime = runtime(2)?;
         runtime.block_on(connect(&desk))?;
-        Ok(Self { runtime, desk, task_bytes, notes: Notes::default() })
+        Ok(Self { runtime, desk, task_bytes, notes: Notes::default(), jobs: Arc::default() })
     }
 
     /// Lets the queries of a session use the cluster, for as long as this lives.
@@ -60,6 +82,7 @@ impl QueryCluster {
             desk: self.desk.clone(),
             task_bytes: self.task_bytes,
             notes: self.notes.clone(),
+            jobs: self.jobs.clone(),
         };
         let mut state = session.state();
         // An aggregation has two halves where its rows have several partitions.
@@ -75,6 +98,16 @@ impl QueryCluster {
     }
 }
 
+impl Drop for QueryCluster {
+    /// Waits until jobs that nobody wants any more are cancelled.
+    fn drop(&mut self) {
+        let begun = Instant::now();
+        while self.jobs.load(Ordering::Relaxed) > 0 && begun.elapsed() < LAST_WORDS {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 /// Sends the first halves of aggregations to the cluster.
 #[derive(Debug)]
 struct Distribute {
@@ -82,13 +115,12 @@ struct Distribute {
     desk: Desk,
     task_bytes: u64,
     notes: Notes,
+    jobs: Jobs,
 }
 
 impl PhysicalOptimizerRule for Distribute {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        let elsewhere = |half: FirstHalf| -> Arc<dyn ExecutionPlan> {
-            Arc::new(OnCluster::new(half, self.handle.clone(), self.desk.clone(), self.notes.clone()))
-        };
+        let elsewhere = |half: FirstHalf| -> Arc<dyn ExecutionPlan> { Arc::new(OnCluster::new(half, self)) };
         let (plan, stay) = take_first_halves(plan, self.task_bytes, &elsewhere)?;
         let said = stay.into_iter().map(|reason| format!("an archive is read by this process: {reason}"));
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).extend(said);
@@ -111,18 +143,21 @@ struct OnCluster {
     handle: Handle,
     desk: Desk,
     notes: Notes,
+    jobs: Jobs,
     properties: Arc<PlanProperties>,
 }
 
 impl OnCluster {
-    fn new(half: FirstHalf, handle: Handle, desk: Desk, notes: Notes) -> Self {
+    fn new(half: FirstHalf, rule: &Distribute) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(half.plan.schema()),
             Partitioning::UnknownPartitioning(1),
             EmissionType::Final,
             Boundedness::Bounded,
         );
-        Self { half, handle, desk, notes, properties: Arc::new(properties) }
+        let Distribute { handle, desk, notes, jobs, .. } = rule;
+        let (handle, desk, notes, jobs) = (handle.clone(), desk.clone(), notes.clone(), jobs.clone());
+        Self { half, handle, desk, notes, jobs, properties: Arc::new(properties) }
     }
 }
 
@@ -171,8 +206,10 @@ impl ExecutionPlan for OnCluster {
         let cancelled = StopOnDrop::default();
         let (desk, half, flag) = (self.desk.clone(), self.half.clone(), cancelled.0.clone());
         let (notes, units) = (self.notes.clone(), self.half.units);
+        let counted = Counted::new(&self.jobs);
         // The threads of a session send no messages.
         let job = self.handle.spawn(async move {
+            let _counted = counted;
             let (batches, executors) = aggregate(&desk, &half, &flag).await?;
             let said =
                 format!("{units} row groups were aggregated by the cluster; states came from {executors} executors");

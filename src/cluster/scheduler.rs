@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::SchedulerConfig;
 use ballista_scheduler::scheduler_process::{create_scheduler, start_grpc_service_with_listener};
+use ballista_scheduler::scheduler_server::SchedulerServer;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 
 use super::codec::Codec;
@@ -36,6 +37,27 @@ const STEP_ATTEMPTS: usize = 16;
 
 /// Seconds for which the results of jobs are kept; clients ask for their removal.
 const KEPT: u64 = 3600;
+
+type Server = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
+
+/// Cancels jobs for which there has been no executor for as long as `patience`. The engine does so only with those that
+/// were running when the last executor died.
+async fn give_up(server: Server, patience: Duration) {
+    let mut idle = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let jobs = server.state.task_manager.get_running_job_cache();
+        // Ready is a scheduler with an executor.
+        if jobs.is_empty() || server.is_ready() {
+            idle = Instant::now();
+        } else if idle.elapsed() > patience {
+            for job in jobs.keys() {
+                // It is tried again, a second later.
+                let _ = server.cancel_job(job.clone()).await;
+            }
+        }
+    }
+}
 
 impl Scheduler {
     /// Serves until the process ends; `ready` gets the address once there is one.
@@ -70,6 +92,7 @@ impl Scheduler {
             finished_job_state_clean_up_interval_seconds: KEPT,
             task_max_failures: ATTEMPTS,
             stage_max_failures: STEP_ATTEMPTS,
+            min_ready_executors: 1,
             override_physical_codec: Some(Codec::new(None)),
             ..SchedulerConfig::default()
         };
@@ -79,6 +102,7 @@ impl Scheduler {
         let cluster = BallistaCluster::new_from_config(&config).await.map_err(engine)?;
         let server = create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster, Arc::new(config));
         let server = server.await.map_err(engine)?;
+        tokio::spawn(give_up(server.clone(), self.patience));
         ready(address);
         start_grpc_service_with_listener(listener, server).await.map_err(engine)
     }

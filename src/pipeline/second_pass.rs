@@ -196,11 +196,7 @@ impl Evaluation {
         };
         // One worker looks at rows in their order.
         let threads = if scored { 1 } else { self.threads };
-        let worker = || Worker {
-            seen: SeenGroups::new(),
-            left_out: Skipped::default(),
-            workspace: device.workspace(),
-        };
+        let worker = || Worker { seen: SeenGroups::new(), left_out: Skipped::default(), workspace: device.workspace() };
         let workers = scan(archive, &units, threads, watch, worker, |worker, place, chunk| {
             look(worker, place, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
         })?;

@@ -1,5 +1,6 @@
 //! Records in Parquet, with the conventions as key-value metadata.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array};
@@ -18,7 +19,7 @@ pub(super) fn records(records: &Records, conventions: &[(&str, Value)]) -> Resul
     let failed = |error| Error::internal("the columns of the records differ in length").caused_by(error);
     let fields =
         records.columns.iter().map(|column| Field::new(&column.name, array(&column.cells).data_type().clone(), true));
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()).with_metadata(metadata(conventions)));
     let columns = records.columns.iter().map(|column| array(&column.cells)).collect();
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(records.rows));
     let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(failed)?;
@@ -32,13 +33,20 @@ pub(super) fn records(records: &Records, conventions: &[(&str, Value)]) -> Resul
     Ok(file)
 }
 
-/// The properties of every file: compression, the version and the conventions.
+/// The version and the conventions, as metadata of a schema.
+fn metadata(conventions: &[(&str, Value)]) -> HashMap<String, String> {
+    let conventions = conventions.iter().map(|(name, value)| (format!("nckit.{name}"), value.to_string()));
+    let version = ("nckit".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    std::iter::once(version).chain(conventions).collect()
+}
+
+/// The properties of every file: compression, and the same metadata for readers that do not look into the Arrow schema.
 pub(super) fn properties(conventions: &[(&str, Value)]) -> WriterProperties {
-    let conventions = conventions.iter().map(|(name, value)| KeyValue::new(format!("nckit.{name}"), value.to_string()));
-    let version = KeyValue::new("nckit".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    let metadata: BTreeMap<String, String> = metadata(conventions).into_iter().collect();
+    let metadata = metadata.into_iter().map(|(name, value)| KeyValue::new(name, value));
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(parquet::basic::ZstdLevel::default()))
-        .set_key_value_metadata(Some(std::iter::once(version).chain(conventions).collect()))
+        .set_key_value_metadata(Some(metadata.collect()))
         .build()
 }
 

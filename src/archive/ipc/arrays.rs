@@ -85,7 +85,8 @@ impl ArrowArrays {
     fn dictionary(&self, root: usize, kind: &DataType, batch: &Block) -> Result<ArrayRef> {
         let id = self.batches.dictionary_ids[self.batches.roots[root].field];
         let mut values: Option<ArrayRef> = None;
-        for block in self.batches.dictionaries.iter().filter(|block| block.start < batch.start) {
+        let Batches { dictionaries, is_stream, .. } = &*self.batches;
+        for block in dictionaries.iter().filter(|block| !is_stream || block.start < batch.start) {
             let metadata = block.metadata(&*self.bytes)?;
             let message = parsed(&metadata)?;
             let header = message.header_as_dictionary_batch().ok_or_else(|| damaged("a dictionary has no values"))?;

@@ -40,6 +40,8 @@ pub(super) struct Batches {
     pub(super) roots: Vec<Root>,
     pub(super) is_v5: bool,
     pub(super) dictionaries: Vec<Block>,
+    /// [`Messages::is_stream`].
+    pub(super) is_stream: bool,
     pub(super) blocks: Vec<Block>,
     /// The first row of each batch, and the row behind the last.
     starts: Vec<u64>,
@@ -190,7 +192,7 @@ fn fields_within(at: usize, field: &Field) -> Vec<(Root, StoredColumn)> {
 
 impl ArrowFile {
     pub(super) fn open(bytes: &Arc<dyn ReadAt>, messages: Messages) -> Result<Self> {
-        let Messages { schema, dictionary_ids, is_v5, hash, dictionaries, batches: blocks } = messages;
+        let Messages { schema, dictionary_ids, is_v5, hash, dictionaries, is_stream, batches: blocks } = messages;
         let mut starts = vec![0_u64];
         for block in &blocks {
             let end = starts[starts.len() - 1].checked_add(block.rows);
@@ -210,7 +212,7 @@ impl ArrowFile {
             columns.push(column);
         }
         let largest = blocks.iter().filter(|block| block.is_compressed).map(|block| block.rows).max().unwrap_or(0);
-        let batches = Batches { fields: all, dictionary_ids, roots, is_v5, dictionaries, blocks, starts };
+        let batches = Batches { fields: all, dictionary_ids, roots, is_v5, dictionaries, is_stream, blocks, starts };
         let dims = (0..columns.len()).filter_map(|root| match &columns[root].data_type {
             kind if kind.is_nested() => first_length(&batches, bytes, root).ok().flatten(),
             _ => None,

@@ -30,6 +30,9 @@ pub(super) struct Messages {
     pub(super) hash: u64,
     /// In the order of the file.
     pub(super) dictionaries: Vec<Block>,
+    /// Whether a batch knows those dictionaries alone that stand before it. That is so in a stream, which may replace them;
+    /// a file has one for all batches, anywhere.
+    pub(super) is_stream: bool,
     pub(super) batches: Vec<Block>,
 }
 
@@ -160,7 +163,15 @@ impl Messages {
         let dictionaries = footer.dictionaries().iter().flatten().map(block).collect::<Result<_>>()?;
         let batches = footer.recordBatches().iter().flatten().map(block).collect::<Result<_>>()?;
         let (schema, dictionary_ids) = schema(written)?;
-        Ok(Self { schema, dictionary_ids, is_v5: footer.version() == MetadataVersion::V5, hash, dictionaries, batches })
+        Ok(Self {
+            schema,
+            dictionary_ids,
+            is_v5: footer.version() == MetadataVersion::V5,
+            hash,
+            dictionaries,
+            is_stream: false,
+            batches,
+        })
     }
 
     /// The messages of a stream, one after the other.
@@ -176,6 +187,7 @@ impl Messages {
             is_v5: first.version() == MetadataVersion::V5,
             hash: fnv1a(&found.metadata),
             dictionaries: Vec::new(),
+            is_stream: true,
             batches: Vec::new(),
         };
         let mut at = found.body;

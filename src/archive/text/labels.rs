@@ -48,7 +48,9 @@ pub(in crate::archive) fn open_labels(bytes: &Arc<dyn ReadAt>) -> Result<TextFil
             let shown = names.iter().take(SHOWN).map(|name| String::from_utf8_lossy(name).trim().to_owned());
             return Err(Error::usage("it is not clear which column of the table holds the labels")
                 .with("columns", escaped(&shown.collect::<Vec<_>>().join(", ")))
-                .help("call one of them label in the first line, or write labels alone, in quotes if they have commas"));
+                .help(
+                    "call one of them label in the first line, or write labels alone, in quotes if they have commas",
+                ));
         }
     }
     let second = lines.place();

@@ -13,13 +13,17 @@ impl GridNoise<'_> {
     /// Of all metrics that are statistics of `V_ij`.
     pub(super) fn of_cdnv(&self, cdnv: &Cdnv, inputs: &Inputs<'_>) -> Estimates {
         let mean = self.cdnv_mean(cdnv, inputs).map(|error| error + cdnv.mean_error);
+        // The pairs of two classes whose variances rounding may have hidden count as 0, or not at all.
+        let hidden = self.hidden_classes(inputs).filter(|&class| cdnv.by_class[class].pairs > 0).count() > 1;
+        let at_least = |error: Option<f64>| if hidden { Some(error.unwrap_or(0.0).max(1.0)) } else { error };
         let quantile = |q: f64| {
             let value = cdnv.distribution.quantile(q).filter(|&value| value > 0.0)?;
-            Some(self.pair_variances(cdnv, inputs)? + farthest(value, inputs)? + cdnv.distribution.error())
+            let error = self.pair_variances(cdnv, inputs).zip(farthest(value, inputs)).map(|(of, at)| of + at);
+            Some(at_least(error)? + cdnv.distribution.error())
         };
         let log10 = cdnv
             .log10_mean
-            .zip(self.typical_variance(cdnv, inputs))
+            .zip(at_least(self.typical_variance(cdnv, inputs)))
             .map(|(value, error)| (error + cdnv.typical_error) / LN_10 / value.abs());
         vec![
             ("nc1_cdnv", mean),
@@ -31,6 +35,13 @@ impl GridNoise<'_> {
             ("nc1_cdnv_max", self.cdnv_max(cdnv, inputs)),
             ("nc1_cdnv_directional", directional(cdnv, inputs)),
         ]
+    }
+
+    /// Classes of several rows without any variance, where rounding has moved rows: it may have hidden theirs.
+    pub(super) fn hidden_classes(&self, inputs: &Inputs<'_>) -> impl Iterator<Item = usize> {
+        let statistics = inputs.statistics;
+        let is_hidden = move |&class: &usize| statistics.counts[class] > 1 && statistics.variances[class] == 0.0;
+        (0..if self.total > 0.0 { statistics.classes() } else { 0 }).filter(is_hidden)
     }
 
     /// With `a_k = Σ_{i≠k} 1/(2 d_ik^2p)` over the number of pairs: `(G Σ a_k + √(Σ a_k² 4 Gw v_k/n_k)) / cdnv`.

@@ -97,7 +97,7 @@ static ERROR_BAR_REASONS: &[Remark] = remarks! {
 static GROUP_FLAGS: &[Remark] = remarks! {
     singleton_classes: "some classes have one row";
     simplex_unattainable: "`K > D + 1`: no means can form a simplex";
-    zero_variance_classes: "all rows of a class of two or more are equal";
+    zero_variance_classes: "all rows of a class of two or more are equal, or rounding has made them so";
     classes_without_error_bars: "some classes have too few rows once a block is left out, and take no part in error bars";
     at_quantisation_floor: "rounding in the stored type makes more than a tenth of the variance within classes";
 };

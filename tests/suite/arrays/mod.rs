@@ -5,6 +5,8 @@ mod commands;
 #[cfg(feature = "cli")]
 mod convert;
 mod damage;
+#[cfg(feature = "cli")]
+mod found;
 mod ipc;
 mod nested;
 mod pt;

@@ -275,7 +275,7 @@ fn nothing_left(groups: &[GroupReport]) -> Error {
         .fold(Error::missing("no rows are left to measure"), |error, &(what, rows, _)| error.with(what, rows));
     let flags: Vec<&str> = counts.iter().map(|(_, _, flag)| *flag).collect();
     error.help(if flags.is_empty() {
-        "no row passes the filters: loosen --where".to_owned()
+        "there are none, or none that passes --where".to_owned()
     } else {
         format!("every row is left out by {}", flags.join(", "))
     })

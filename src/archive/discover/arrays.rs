@@ -52,9 +52,13 @@ impl Search {
                 None => self.found.push(found),
             }
         }
-        let is_kept = |path: &Path| self.found[begun..].iter().any(|found| found.source.path == path);
-        let beside = beside.into_iter().filter(|found| is_kept(&labels[&found.source.path])).collect::<Vec<_>>();
-        self.found.extend(beside);
+        let kept: HashSet<PathBuf> = self.found[begun..].iter().map(|found| found.source.path.clone()).collect();
+        for found in beside {
+            match format(&found, &self.formats).filter(|_| !kept.contains(&labels[&found.source.path])) {
+                Some(format) => self.pass(&found.source.path, format.what(), false),
+                None => self.found.push(found),
+            }
+        }
     }
 
     /// Finds the labels of files that have none of their own.

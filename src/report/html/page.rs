@@ -276,15 +276,15 @@ fn accuracy(report: &Report) -> String {
     let count = counted(errors.len() as u64, "number", "numbers");
     let flagged = errors.iter().filter(|(error, ..)| *error > DOUBTFUL).count() as u64;
     match errors.iter().max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(error, ..)| *error > 0.0) {
-        None => format!("{count}; rounding has moved none by more than 1e-7 of itself, by its estimate."),
+        None => format!("{count}; by its estimates, rounding has moved none by more than 1e-7 of itself."),
         Some((error, key, group)) => {
             let name = figures::name(group, None);
             let at = if name.is_empty() { String::new() } else { format!(" at {name}") };
-            let most = format!("{error:.0e} of itself, which is {key}{at}");
+            let most = format!("most {key}{at}, by {error:.0e}");
             match flagged {
-                0 => format!("{count}; rounding has moved none by more than {most}, by its estimate."),
+                0 => format!("{count}; by its estimates, rounding has moved none by more than 1e-6 of itself, {most}."),
                 _ => format!(
-                    "{count}; rounding has moved {} by more than 1e-6, by its estimate, and one by {most}. They are flagged.",
+                    "{count}; by its estimates, rounding has moved {} by more than 1e-6 of itself, {most}.",
                     grouped(&flagged)
                 ),
             }

@@ -183,7 +183,7 @@ fn columns_of_elements_have_the_same_names_in_all_files() {
 fn a_key_of_the_path_is_a_label() {
     let place = Place::new();
     let (values, classes) = rows(60);
-    let of = |class: i64| classes.iter().zip(values.chunks(3)).filter(move |(&label, _)| label == class);
+    let of = |class: i64| classes.iter().zip(values.chunks(3)).filter(move |row| *row.0 == class);
     for class in 0..4 {
         let own: Vec<f32> = of(class).flat_map(|(_, row)| row.to_vec()).collect();
         place.write_columns(&format!("in/class={class}/x.parquet"), &[("feature", vectors(own.clone(), 3))], 7);
@@ -241,6 +241,10 @@ fn rows_left_out_are_counted_wherever_they_stand() {
     assert!(text.contains(&format!("left out  rows: {ignored} by --ignore-label")), "{text}");
 }
 
+fn count<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["accumulate", "x.parquet", "-o", "x.ncst", "-q"], more].concat()
+}
+
 #[test]
 fn a_state_is_extended_by_whole_row_groups_alone() {
     let place = Place::new();
@@ -248,7 +252,6 @@ fn a_state_is_extended_by_whole_row_groups_alone() {
     let epochs = ints((0..60).map(|row| row / 30).collect());
     let labels = ints(classes.iter().map(|&class| class as i32).collect());
     place.write_columns("x.parquet", &[("feature", vectors(values, 3)), ("label", labels), ("epoch", epochs)], 20);
-    let count = |more: &[&str]| [&["accumulate", "x.parquet", "-o", "x.ncst", "-q"], more].concat();
     place.succeed(&count(&["--where=epoch=0"]));
     // The second row group has rows of both.
     let text = place.fail(65, &count(&["--where=epoch=1", "--extend"]));

@@ -160,3 +160,40 @@ fn a_job_has_a_deadline() {
     assert!(text.contains("too long"), "{text}");
     assert!(start.elapsed() < Duration::from_secs(20));
 }
+
+#[test]
+fn a_cluster_without_executors_is_not_waited_for() {
+    let place = Place::new();
+    place.archive(2, 2);
+    let servers = Servers::start(&place, 0);
+    for words in
+        [&["accumulate", "in", "-o", "x.ncst"][..], &["sql", "-c", "SELECT nc1_cdnv(feature, label) FROM 'in'"]]
+    {
+        let output = run(&place, &servers, words);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(74), "{text}");
+        assert!(text.contains("no executor takes the tasks") && text.contains("nckit executor"), "{text}");
+    }
+    // Nor does an executor wait for a scheduler, or listen on the port of another one.
+    let port = servers.address.rsplit(':').next().unwrap();
+    let text = place.fail(74, &["executor", "--scheduler", &servers.address, "--port", port]);
+    assert!(text.contains("cannot listen"), "{text}");
+}
+
+#[test]
+fn a_signal_cancels_the_job_of_a_query() {
+    let place = Place::new();
+    sorted(&place, "in/a.parquet", (20_000, 64, 300), 20);
+    let servers = Servers::start(&place, 1);
+    let query = "SELECT label % 7 AS part, nc1_cdnv(feature, label) FROM 'in' GROUP BY part";
+    let child = begin(&place, &servers, &["sql", "--task-size=1kB", "-c", query]);
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = wait(child);
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    // The executor has its hands free.
+    let start = Instant::now();
+    let output = run(&place, &servers, &["sql", "-c", "SELECT count(*) AS n, nc1_cdnv(feature, label) FROM 'in'"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(start.elapsed() < Duration::from_secs(20), "it took {} s", start.elapsed().as_secs());
+}

@@ -164,11 +164,10 @@ fn a_job_has_a_deadline() {
 #[test]
 fn a_cluster_without_executors_is_not_waited_for() {
     let place = Place::new();
-    place.archive(2, 2);
+    place.archive(2, 4);
     let servers = Servers::start(&place, 0);
-    for words in
-        [&["accumulate", "in", "-o", "x.ncst"][..], &["sql", "-c", "SELECT nc1_cdnv(feature, label) FROM 'in'"]]
-    {
+    let query = ["sql", "--task-size=1kB", "-c", "SELECT nc1_cdnv(feature, label) FROM 'in'"];
+    for words in [&["accumulate", "in", "-o", "x.ncst"][..], &query] {
         let output = run(&place, &servers, words);
         let text = said(&output);
         assert_eq!(output.status.code(), Some(74), "{text}");

@@ -48,7 +48,7 @@ pub(in crate::cli) struct QueryFlags {
     #[arg(long, value_name = "ADDRESS", help_heading = "Cluster")]
     pub(in crate::cli) cluster: Option<String>,
     /// How many bytes of columns a task reads at least
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size, requires = "cluster", help_heading = "Cluster")]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size, requires = "cluster", help_heading = "Cluster")]
     pub(in crate::cli) task_size: u64,
     /// How long a job may take
     #[arg(long, value_name = "DUR", default_value = "1h", value_parser = parse_duration, requires = "cluster", help_heading = "Cluster")]

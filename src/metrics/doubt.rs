@@ -57,7 +57,7 @@ pub(super) fn whole(errors: &[f64]) -> f64 {
 /// The error of [`frame_error`](super::nc2::frame_error) of vectors with themselves, which is `value`: the structure
 /// `S = X Xᵀ` is off by `2 ‖X‖ ‖δ‖`, and its norm is at least `‖X‖²/√rank`.
 pub(super) fn of_frame(vectors: &Vectors, value: f64) -> f64 {
-    let (size, errors) = (dot(&vectors.values, &vectors.values).sqrt(), vectors.errors());
+    let (size, errors) = (vectors.square().sqrt(), vectors.errors());
     let rank = vectors.len().min(vectors.dim) as f64;
     let moved = 2.0 * rank.sqrt() * whole(&errors) / size;
     moved + of_difference(vectors, value)

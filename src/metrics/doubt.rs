@@ -86,7 +86,7 @@ pub(super) fn of_products(vectors: &Vectors) -> ProductErrors {
     let k = vectors.len() as f64;
     let sum = vectors.sum();
     let all: f64 = errors.iter().sum();
-    let mean = (2.0 * (dot(&sum, &sum).sqrt() + all) * all + 2.0 * dot(&vectors.norms, &errors)) / (k * (k - 1.0));
+    let mean = (2.0 * (dot(sum, sum).sqrt() + all) * all + 2.0 * dot(&vectors.norms, &errors)) / (k * (k - 1.0));
     let square = dot(&vectors.norms, &vectors.norms) / k;
     let std = 2.0 * (square * dot(&errors, &errors) / k).sqrt();
     let arithmetic = if vectors.few() { 0.0 } else { arithmetic(vectors.dim) * square * square };

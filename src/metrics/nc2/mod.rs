@@ -24,7 +24,7 @@ pub(super) fn row_sum(of: &Geometry) -> Outcome {
     let (vectors, sum) = (&of.vectors, of.vectors.sum());
     let classes = vectors.len() as f64;
     let size = (classes * vectors.square()).sqrt();
-    Outcome::from(dot(&sum, &sum).sqrt() / size)
+    Outcome::from(dot(sum, sum).sqrt() / size)
         .off_by(|value| whole(&vectors.errors()) * (classes.sqrt() + value) / size + arithmetic(vectors.len()))
 }
 

@@ -83,7 +83,9 @@ fn products_of_many<R: Iterator<Item = f64>>(dim: usize, rows: impl Iterator<Ite
         mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
         k += 1.0;
     }
-    mean.iter_mut().for_each(|sum| *sum /= k);
+    for sum in &mut mean {
+        *sum /= k;
+    }
     let pairs = k * (k - 1.0);
     let (mut along, mut diagonal, mut diagonal_squares) = (0.0, 0.0, 0.0);
     let (mut gram, mut deviations): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());

@@ -3,6 +3,8 @@
 //! Matrices are row-major slices. Every result has the same bits for any number of threads: factorizations run on one
 //! thread, and products in parallel over panels of fixed size, each of them one product on one thread.
 
+use std::ops::Range;
+
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::matmul::matmul;
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
@@ -65,25 +67,32 @@ pub fn symmetric_eigen(matrix: &[f64], dim: usize) -> Result<Eigen> {
 
 /// Singular values and right singular vectors of a matrix with rows of length `dim`.
 ///
-/// A tall matrix is first reduced to triangles, panel by panel.
-///
 /// # Errors
 ///
 /// Those of [`symmetric_eigen`].
 pub fn right_singular(rows: &[f64], dim: usize) -> Result<Singular> {
-    check_finite(rows)?;
-    let panel = TALL.max(2 * dim) * dim;
-    if rows.len() > 2 * panel {
-        let triangles: Vec<Vec<f64>> = rows.par_chunks(panel).map(|rows| triangle(rows, dim)).collect();
-        return right_singular(&triangles.concat(), dim);
+    right_singular_of(rows.len() / dim, dim, |at, row| row.copy_from_slice(&rows[at * dim..][..dim]))
+}
+
+/// The same for so many rows that `fill` writes, each by its number: a tall matrix is never held as a whole. It is first
+/// reduced to triangles, panel by panel.
+///
+/// # Errors
+///
+/// Those of [`symmetric_eigen`].
+pub fn right_singular_of(count: usize, dim: usize, fill: impl Fn(usize, &mut [f64]) + Sync) -> Result<Singular> {
+    let panel = TALL.max(2 * dim);
+    let (mut rows, mut count) =
+        if count > 2 * panel { triangles(count, dim, panel, fill)? } else { (filled(0..count, dim, fill)?, count) };
+    while count > 2 * panel {
+        (rows, count) = triangles(count, dim, panel, |at, row| row.copy_from_slice(&rows[at * dim..][..dim]))?;
     }
-    let count = rows.len() / dim;
     let rank = count.min(dim);
     let (mut values, mut vectors) = (vec![0.0; rank], vec![0.0; rank * dim]);
     let (left, right) = (svd::ComputeSvdVectors::Thin, svd::ComputeSvdVectors::No);
     let scratch = svd::svd_scratch::<f64>(dim, count, left, right, Par::Seq, Spec::default());
     svd::svd(
-        MatRef::from_column_major_slice(rows, dim, count),
+        MatRef::from_column_major_slice(&rows, dim, count),
         faer::diag::DiagMut::from_slice_mut(&mut values),
         Some(MatMut::from_column_major_slice_mut(&mut vectors, dim, rank)),
         None,
@@ -95,11 +104,41 @@ pub fn right_singular(rows: &[f64], dim: usize) -> Result<Singular> {
     Ok(Singular { values, vectors })
 }
 
-/// The triangular factor of a matrix with rows of length `dim`: its Gram matrix is the same.
-fn triangle(rows: &[f64], dim: usize) -> Vec<f64> {
+/// Rows of these numbers, all finite.
+fn filled(numbers: Range<usize>, dim: usize, fill: impl Fn(usize, &mut [f64])) -> Result<Vec<f64>> {
+    let mut rows = vec![0.0; numbers.len() * dim];
+    rows.chunks_exact_mut(dim).zip(numbers).for_each(|(row, number)| fill(number, row));
+    check_finite(&rows)?;
+    Ok(rows)
+}
+
+/// The triangular factors of panels of so many rows, one below the other, and how many rows these are: the Gram matrix is the
+/// same. A last panel of no more than `dim` rows stays as it is.
+fn triangles(
+    count: usize,
+    dim: usize,
+    panel: usize,
+    fill: impl Fn(usize, &mut [f64]) + Sync,
+) -> Result<(Vec<f64>, usize)> {
+    let left = count / panel * dim + (count % panel).min(dim);
+    let mut factors = vec![0.0; left * dim];
+    let reduced: Vec<Result<()>> = factors
+        .par_chunks_mut(dim * dim)
+        .enumerate()
+        .map(|(at, factor)| {
+            triangle(&filled(at * panel..count.min((at + 1) * panel), dim, &fill)?, dim, factor);
+            Ok(())
+        })
+        .collect();
+    reduced.into_iter().collect::<Result<()>>()?;
+    Ok((factors, left))
+}
+
+/// Writes the triangular factor of a matrix with rows of length `dim`, or its rows if there are no more than `dim`.
+fn triangle(rows: &[f64], dim: usize, triangle: &mut [f64]) {
     let count = rows.len() / dim;
     if count <= dim {
-        return rows.to_vec();
+        return triangle.copy_from_slice(rows);
     }
     let mut factor = vec![0.0; count * dim];
     let mut matrix = MatMut::from_column_major_slice_mut(&mut factor, count, dim);
@@ -114,13 +153,11 @@ fn triangle(rows: &[f64], dim: usize) -> Vec<f64> {
         MemStack::new(&mut MemBuffer::new(scratch)),
         Spec::default(),
     );
-    let mut triangle = vec![0.0; dim * dim];
     for i in 0..dim {
         for j in i..dim {
             triangle[i * dim + j] = factor[j * count + i];
         }
     }
-    triangle
 }
 
 /// `a b`: `a` has rows of length `inner`, `b` is `inner × cols`.

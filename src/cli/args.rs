@@ -97,6 +97,12 @@ pub(super) struct Bench {
     /// Measure these devices too: cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t, env = "NCKIT_DEVICE")]
     pub(super) device: DeviceChoice,
+    /// Measure what very many classes take instead: sums, pairs, decisions. It takes 16 bytes a class and dimension
+    #[arg(long, value_name = "K", conflicts_with = "input")]
+    pub(super) classes: Option<usize>,
+    /// The length of their vectors
+    #[arg(long, value_name = "D", default_value_t = 768, requires = "classes")]
+    pub(super) dim: usize,
 }
 
 impl Bench {

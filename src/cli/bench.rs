@@ -8,9 +8,15 @@ use super::stdout;
 use crate::archive::Archive;
 use crate::error::Result;
 use crate::kernels::Device;
-use crate::pipeline::{Stage, bench};
+use crate::pipeline::{ManyStage, Stage, bench, bench_many};
 
 pub(super) fn run(args: &Bench, console: &Console) -> Result<()> {
+    if let Some(classes) = args.classes {
+        let stages = bench_many(classes, args.dim)?;
+        let (classes, dim) = (count(classes as u64), count(args.dim as u64));
+        console.fact("classes", &format!("K={classes} · D={dim} · f32 rows, on one thread"));
+        return stdout::print(&table_of_many(&stages));
+    }
     let archive = match &args.input {
         Some(input) => Some(Archive::open(std::slice::from_ref(input), &args.request())?),
         None => None,
@@ -33,6 +39,27 @@ pub(super) fn run(args: &Bench, console: &Console) -> Result<()> {
         let _ = write!(text, "\n{name}\n{}", table(stages, measured.bytes));
     }
     stdout::print(&text)
+}
+
+/// A line for each part of a run with many classes: its time, and that of what bounds it.
+fn table_of_many(stages: &[ManyStage]) -> String {
+    let mut table = String::new();
+    for ManyStage { stage: Stage { name, seconds, limit, limit_seconds }, each } in stages {
+        let (own, bound) = (short(*seconds), short(*limit_seconds));
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "{name:<28} {own:>8} a {each:<6} {:>5.2} × {limit} ({bound})", seconds / limit_seconds);
+    }
+    table
+}
+
+/// A time of less than a second, in three digits.
+fn short(seconds: f64) -> String {
+    let (number, unit) = match seconds {
+        s if s < 1e-6 => (s * 1e9, "ns"),
+        s if s < 1e-3 => (s * 1e6, "µs"),
+        s => (s * 1e3, "ms"),
+    };
+    if number < 10.0 { format!("{number:.2} {unit}") } else { format!("{number:.0} {unit}") }
 }
 
 /// A line for each part: its speed, and that of what bounds it.

@@ -96,7 +96,11 @@ pub(super) fn plan_text(summary: &Summary) -> String {
 
 pub(super) fn memory_text(summary: &Summary) -> String {
     let threads = counted(summary.threads as u64, "thread", "s");
-    format!("{} on {threads}, and at most {} a class", bytes(summary.memory), bytes(summary.class_memory))
+    let unshared = match summary.unshared_memory {
+        0 => String::new(),
+        most => format!(" and {} for sums that threads do not share yet", bytes(most)),
+    };
+    format!("{} on {threads}, and at most {} a class{unshared}", bytes(summary.memory), bytes(summary.class_memory))
 }
 
 /// The device, with its memory if it has its own.

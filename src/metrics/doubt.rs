@@ -57,7 +57,7 @@ pub(super) fn whole(errors: &[f64]) -> f64 {
 /// The error of [`frame_error`](super::nc2::frame_error) of vectors with themselves, which is `value`: the structure
 /// `S = X Xᵀ` is off by `2 ‖X‖ ‖δ‖`, and its norm is at least `‖X‖²/√rank`.
 pub(super) fn of_frame(vectors: &Vectors, value: f64) -> f64 {
-    let (size, errors) = (dot(&vectors.values, &vectors.values).sqrt(), vectors.errors());
+    let (size, errors) = (vectors.square().sqrt(), vectors.errors());
     let rank = vectors.len().min(vectors.dim) as f64;
     let moved = 2.0 * rank.sqrt() * whole(&errors) / size;
     moved + of_difference(vectors, value)
@@ -86,7 +86,7 @@ pub(super) fn of_products(vectors: &Vectors) -> ProductErrors {
     let k = vectors.len() as f64;
     let sum = vectors.sum();
     let all: f64 = errors.iter().sum();
-    let mean = (2.0 * (dot(&sum, &sum).sqrt() + all) * all + 2.0 * dot(&vectors.norms, &errors)) / (k * (k - 1.0));
+    let mean = (2.0 * (dot(sum, sum).sqrt() + all) * all + 2.0 * dot(&vectors.norms, &errors)) / (k * (k - 1.0));
     let square = dot(&vectors.norms, &vectors.norms) / k;
     let std = 2.0 * (square * dot(&errors, &errors) / k).sqrt();
     let arithmetic = if vectors.few() { 0.0 } else { arithmetic(vectors.dim) * square * square };

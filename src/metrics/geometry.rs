@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use super::nc2::{Lengths, pair_products};
+use super::nc2::{Lengths, pair_cosines, pair_products};
 use super::vectors::Vectors;
 use crate::kernels::pairs::Angles;
 
@@ -52,7 +52,7 @@ impl Geometry {
 
     /// Mean and variance over pairs of cosines; `None` for fewer than two vectors with a direction.
     pub(super) fn cosines(&self) -> Option<(f64, f64)> {
-        *self.cosines.get_or_init(|| pair_products(&self.vectors.units()))
+        *self.cosines.get_or_init(|| pair_cosines(&self.vectors))
     }
 
     /// Mean and variance over pairs of inner products; `None` for fewer than two vectors.

@@ -4,6 +4,8 @@
 //! With `λ` half of the weight decay and balanced classes, the three parts sum to
 //! `(1/2N) Σ ‖W x + b − onehot‖² + (λ/2)(‖W‖² + ‖b‖²)`.
 
+use std::ops::Range;
+
 use super::Centring;
 use super::context::MetricContext;
 use super::doubt::{arithmetic, of_square};
@@ -79,49 +81,73 @@ pub(super) fn decompose(
     let k = classes as f64;
     let offset = centre(statistics, Centring::Class);
     let mean: Vec<f64> = statistics.origin.iter().zip(&offset).map(|(origin, offset)| origin + offset).collect();
-    let centred: Vec<f64> = (0..classes)
-        .flat_map(|class| statistics.offset(class).iter().zip(&offset).map(|(x, centre)| x - centre))
-        .collect();
+    let centred = |of: Range<usize>| -> Vec<f64> {
+        of.flat_map(|class| statistics.offset(class).iter().zip(&offset).map(|(x, centre)| x - centre)).collect()
+    };
+    // The K × K difference of few classes needs all of them at once.
+    let panel = PANEL.max(dim + 1);
+    let panels = || (0..classes).step_by(panel).map(|first| first..(first + panel).min(classes));
     let shrink = lambda / (1.0 + lambda);
 
+    let mut between = vec![0.0; dim * dim];
+    panels().for_each(|of| add(&mut between, &linalg::gram(&centred(of), dim)));
     // Σ_W + CᵀC/K + λI
-    let mut total = linalg::gram(&centred, dim);
-    total.iter_mut().zip(within).for_each(|(total, within)| *total = *total / k + within);
+    let mut total: Vec<f64> = between.iter().zip(within).map(|(between, within)| between / k + within).collect();
     (0..dim).for_each(|j| total[j * dim + j] += lambda);
     let mut system = total.clone();
     for (row, a) in system.chunks_exact_mut(dim).zip(&mean) {
         row.iter_mut().zip(&mean).for_each(|(entry, b)| *entry += shrink * a * b);
     }
-    let mut weights: Vec<f64> =
-        centred.chunks_exact(dim).flat_map(|row| row.iter().zip(&mean).map(|(c, m)| (c + shrink * m) / k)).collect();
     let factor = Cholesky::new(&system, dim).ok_or("singular")?;
-    factor.solve(&mut weights);
     let noise = SystemNoise::of(statistics, &factor, &system, within);
     if noise.solution > UNSOLVED {
         return Err("singular");
     }
-    let bias: Vec<f64> = weights.chunks_exact(dim).map(|row| (1.0 / k - dot(row, &mean)) / (1.0 + lambda)).collect();
 
-    let weight_gram = linalg::gram(&weights, dim);
-    let nc1 = 0.5 * (dot(&weight_gram, within) + lambda * dot(&weights, &weights) + lambda * dot(&bias, &bias));
-    let level: Vec<f64> = weights.chunks_exact(dim).zip(&bias).map(|(row, bias)| dot(row, &mean) + bias).collect();
-    let nc23 = misfit(&weights, &weight_gram, &centred, &level, dim) / (2.0 * k);
+    let (mut solved, mut beyond) = (Sums::new(dim), Sums::new(dim));
+    let (mut along, mut misfit_of_few) = (0.0, 0.0);
+    for of in panels() {
+        let centred = centred(of.clone());
+        let mut weights: Vec<f64> = centred
+            .chunks_exact(dim)
+            .flat_map(|row| row.iter().zip(&mean).map(|(c, m)| (c + shrink * m) / k))
+            .collect();
+        factor.solve(&mut weights);
+        let bias: Vec<f64> =
+            weights.chunks_exact(dim).map(|row| (1.0 / k - dot(row, &mean)) / (1.0 + lambda)).collect();
+        let level = solved.add(&weights, &bias, of.clone(), (&mean, statistics));
+        along += dot(&weights, &centred);
+        if classes <= dim + 1 {
+            misfit_of_few = misfit(&weights, &centred, &level, dim);
+        }
+        if let Some(head) = head {
+            let given = &head.weights[of.start * dim..of.end * dim];
+            let delta: Vec<f64> = given.iter().zip(&weights).map(|(w, least)| w - least).collect();
+            let beta: Vec<f64> = match &head.bias {
+                Some(given) => given[of.clone()].iter().zip(&bias).map(|(b, least)| b - least).collect(),
+                None => bias.iter().map(|least| -least).collect(),
+            };
+            beyond.add(&delta, &beta, of, (&mean, statistics));
+        }
+    }
+    let nc1 = 0.5 * (dot(&solved.gram, within) + lambda * solved.square + lambda * solved.bias_square);
+    // ⟨WᵀW, CᵀC⟩ + K‖h‖² + K − 2 Σ w_k · c_k − 2 Σ h_k is ‖W Cᵀ + h1ᵀ − I‖², where 1ᵀC = 0. Where that can come near 0, and
+    // the terms cancel, it is made of the K × K difference.
+    let misfit = if classes <= dim + 1 {
+        misfit_of_few
+    } else {
+        dot(&solved.gram, &between) + k * solved.level_square + k - 2.0 * along - 2.0 * solved.level
+    };
+    let nc23 = misfit / (2.0 * k);
 
-    let of_weights = noise.moves(&weights, &weight_gram, statistics);
-    let of_level = arithmetic(dim) * size(&weights) * size(&mean);
+    let of_weights = noise.moves(&solved);
+    let of_level = arithmetic(dim) * solved.square.sqrt() * size(&mean);
     let mut errors =
         [nc1, nc23].map(|part| of_weights.error + of_square(part.sqrt(), noise.solution + of_level)).to_vec();
     let perp = head.map(|head| {
-        let delta: Vec<f64> = head.weights.iter().zip(&weights).map(|(w, least)| w - least).collect();
-        let beta: Vec<f64> = match &head.bias {
-            Some(given) => given.iter().zip(&bias).map(|(b, least)| b - least).collect(),
-            None => bias.iter().map(|least| -least).collect(),
-        };
-        let level = delta.chunks_exact(dim).zip(&beta).map(|(row, beta)| (dot(row, &mean) + beta).powi(2));
-        let gram = linalg::gram(&delta, dim);
-        let perp = 0.5 * (dot(&gram, &total) + level.sum::<f64>() + lambda * dot(&beta, &beta));
-        let of_delta = noise.moves(&delta, &gram, statistics);
-        let of_level = arithmetic(dim) * size(&delta) * size(&mean);
+        let perp = 0.5 * (dot(&beyond.gram, &total) + beyond.level_square + lambda * beyond.bias_square);
+        let of_delta = noise.moves(&beyond);
+        let of_level = arithmetic(dim) * beyond.square.sqrt() * size(&mean);
         let trace: f64 = (0..dim).map(|j| total[j * dim + j]).sum();
         let of_head = size(&head.errors) * (trace + dot(&mean, &mean)).sqrt();
         let of_solution = noise.solution + of_level + of_head;
@@ -131,6 +157,55 @@ pub(super) fn decompose(
     Ok(Decomposition { nc1, nc23, perp, errors: [errors[0], errors[1], errors.get(2).copied().unwrap_or(0.0)] })
 }
 
+/// Classes whose rows are held at a time.
+const PANEL: usize = 16_384;
+
+/// What is summed over the rows of a matrix `X`, `K × D`, and a bias, panel by panel.
+struct Sums {
+    /// `XᵀX`.
+    gram: Vec<f64>,
+    /// `‖X‖²`, and that of the bias.
+    square: f64,
+    bias_square: f64,
+    /// Of `X μ + b`: the sum, and that of squares.
+    level: f64,
+    level_square: f64,
+    /// `Σ_k Σ_j x_kj² m_j / n_k`, with what rounding leaves in means.
+    of_means: f64,
+}
+
+impl Sums {
+    fn new(dim: usize) -> Self {
+        let gram = vec![0.0; dim * dim];
+        Self { gram, square: 0.0, bias_square: 0.0, level: 0.0, level_square: 0.0, of_means: 0.0 }
+    }
+
+    /// Adds rows of these classes, and returns `X μ + b`.
+    fn add(
+        &mut self,
+        rows: &[f64],
+        bias: &[f64],
+        of: Range<usize>,
+        (mean, statistics): (&[f64], &Statistics),
+    ) -> Vec<f64> {
+        let dim = mean.len();
+        let level: Vec<f64> = rows.chunks_exact(dim).zip(bias).map(|(row, bias)| dot(row, mean) + bias).collect();
+        add(&mut self.gram, &linalg::gram(rows, dim));
+        self.square += dot(rows, rows);
+        self.bias_square += dot(bias, bias);
+        self.level += level.iter().sum::<f64>();
+        self.level_square += dot(&level, &level);
+        let noise = |row: &[f64]| row.iter().zip(&statistics.mean_rounding).map(|(x, m)| m * (x * x)).sum::<f64>();
+        let counts = &statistics.counts[of];
+        self.of_means += rows.chunks_exact(dim).zip(counts).map(|(row, &n)| noise(row) / n as f64).sum::<f64>();
+        level
+    }
+}
+
+fn add(sums: &mut [f64], terms: &[f64]) {
+    sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+}
+
 fn size(x: &[f64]) -> f64 {
     dot(x, x).sqrt()
 }
@@ -138,6 +213,7 @@ fn size(x: &[f64]) -> f64 {
 /// The rounding noise in `A` and in the means, and how `A⁻¹` enlarges it.
 struct SystemNoise<'a> {
     within: &'a [f64],
+    statistics: &'a Statistics,
     rows: f64,
     /// `Σ_j A_jj A⁻¹_jj ε`: the relative error of the solution that arithmetic leaves.
     solution: f64,
@@ -159,7 +235,7 @@ struct Moved {
 }
 
 impl<'a> SystemNoise<'a> {
-    fn of(statistics: &Statistics, factor: &Cholesky, system: &[f64], within: &'a [f64]) -> Self {
+    fn of(statistics: &'a Statistics, factor: &Cholesky, system: &[f64], within: &'a [f64]) -> Self {
         let dim = statistics.dim;
         let mut inverse: Vec<f64> = (0..dim * dim).map(|at| f64::from(u8::from(at / dim == at % dim))).collect();
         factor.solve(&mut inverse);
@@ -169,6 +245,7 @@ impl<'a> SystemNoise<'a> {
         let inverse_count = statistics.counts.iter().map(|&n| 1.0 / n as f64).sum::<f64>() / classes;
         Self {
             within,
+            statistics,
             rows: statistics.rows() as f64,
             solution: f64::EPSILON * dot(&of_inverse, &diagonal(system)),
             rounding: dot(&of_inverse, &statistics.rounding_changed),
@@ -179,8 +256,8 @@ impl<'a> SystemNoise<'a> {
 
     /// To first order, the bias and the random part of `Γ` in `X A Xᵀ` and in the solution, and the noise of means; to second
     /// order, what lies in directions in which `A` is small and holds rounding alone.
-    fn moves(&self, x: &[f64], gram: &[f64], statistics: &Statistics) -> Moved {
-        let dim = statistics.dim;
+    fn moves(&self, x: &Sums) -> Moved {
+        let (statistics, dim, gram) = (self.statistics, self.statistics.dim, &x.gram);
         let images = linalg::product(gram, self.within, dim, dim);
         let weighted = |noise: &[f64], of: &dyn Fn(usize) -> f64| (0..dim).map(|j| noise[j] * of(j)).sum::<f64>();
         let square = |j: usize| gram[j * dim + j];
@@ -189,13 +266,8 @@ impl<'a> SystemNoise<'a> {
         let noise = weighted(&statistics.rounding_changed, &square);
         let random = (weighted(&statistics.rounding_changed, &image).max(0.0) / self.rows).sqrt();
         let spread = dot(gram, self.within).max(0.0);
-        let of_means: f64 = x
-            .chunks_exact(dim)
-            .zip(&statistics.counts)
-            .map(|(row, &n)| weighted(&statistics.mean_rounding, &|j| row[j] * row[j]) / n as f64)
-            .sum();
         let second = (self.rounding * spread + self.spread * noise) / self.rows + self.means;
-        let error = 1.5 * bias + 3.0 * random + 4.0 * of_means.sqrt() / statistics.classes() as f64 + second;
+        let error = 1.5 * bias + 3.0 * random + 4.0 * x.of_means.sqrt() / statistics.classes() as f64 + second;
         Moved { error, noise, spread, rows: self.rows }
     }
 }
@@ -208,26 +280,13 @@ impl Moved {
     }
 }
 
-/// `‖W Cᵀ + h1ᵀ − I‖²`, where `1ᵀC = 0`.
-///
-/// ```text
-/// ⟨WᵀW, CᵀC⟩ + K‖h‖² + K − 2 Σ w_k · c_k − 2 Σ h_k
-/// ```
-///
-/// for `K > D + 1`; below, where it can come near 0 and the terms cancel, from the `K × K` difference.
-fn misfit(weights: &[f64], weight_gram: &[f64], centred: &[f64], level: &[f64], dim: usize) -> f64 {
+/// `‖W Cᵀ + h1ᵀ − I‖²`, from the `K × K` difference.
+fn misfit(weights: &[f64], centred: &[f64], level: &[f64], dim: usize) -> f64 {
     let classes = level.len();
-    if classes <= dim + 1 {
-        let outputs = linalg::product_transposed(weights, centred, dim);
-        let entry = |(at, output): (usize, &f64)| {
-            (output + level[at / classes] - f64::from(at / classes == at % classes)).powi(2)
-        };
-        return outputs.iter().enumerate().map(entry).sum();
-    }
-    let k = classes as f64;
-    dot(weight_gram, &linalg::gram(centred, dim)) + k * dot(level, level) + k
-        - 2.0 * dot(weights, centred)
-        - 2.0 * level.iter().sum::<f64>()
+    let outputs = linalg::product_transposed(weights, centred, dim);
+    let entry =
+        |(at, output): (usize, &f64)| (output + level[at / classes] - f64::from(at / classes == at % classes)).powi(2);
+    outputs.iter().enumerate().map(entry).sum()
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl Duality<'_> {
 
 /// `‖X‖`, in units of the vectors.
 fn size(vectors: &Vectors) -> f64 {
-    dot(&vectors.values, &vectors.values).sqrt()
+    vectors.square().sqrt()
 }
 
 /// Classifier and centred means, class by class.

@@ -1,6 +1,6 @@
 //! How much variance rounding alone can make.
 
-use crate::grid::power_of_two;
+use crate::grid::{power_of_two, vectorised};
 use crate::state::Statistics;
 
 /// A variance of rows along a direction counts if it is more than this many times the variance that rounding makes there.
@@ -14,18 +14,17 @@ pub(super) fn significant_of_means(classes: usize, dim: usize) -> f64 {
 }
 
 /// The distance of neighbouring stored values about `x`; 0 at 0.
+#[inline(always)]
 pub(super) fn ulp(x: f64, significand_bits: u32) -> f64 {
     let least = match significand_bits {
         0..=11 => -14,
         12..=24 => -126,
         _ => -1022,
     };
-    if x == 0.0 {
-        return 0.0;
-    }
     let exponent = ((x.abs().to_bits() >> 52) as i32 - 1023).max(least);
     // In two steps, for the first may be the smallest ordinary number.
-    power_of_two(exponent as i16) * power_of_two(1 - significand_bits as i16)
+    let ulp = f64::from_bits(((exponent + 1023) as u64) << 52) * power_of_two(1 - significand_bits as i16);
+    if x == 0.0 { 0.0 } else { ulp }
 }
 
 /// Per dimension what rounding, to the grid or to the stored type where that is coarser, adds to the variance of rows
@@ -34,9 +33,7 @@ pub(super) fn of_rows(statistics: &Statistics, significand_bits: u32) -> Vec<f64
     let rows = statistics.rows() as f64;
     let mut stored = vec![0.0; statistics.dim];
     for (class, &count) in statistics.counts.iter().enumerate() {
-        for (stored, square) in stored.iter_mut().zip(storage(statistics, class, significand_bits)) {
-            *stored += count as f64 / rows * square;
-        }
+        add_storage(statistics, class, significand_bits, count as f64 / rows, &mut stored);
     }
     stored.iter().zip(&statistics.rounding).map(|(&stored, &rounding)| stored.max(rounding)).collect()
 }
@@ -51,32 +48,47 @@ pub(super) fn of_means(
     significand_bits: Option<u32>,
     weight: impl Fn(f64) -> f64,
 ) -> Vec<f64> {
-    let mut noise = vec![0.0; statistics.dim];
+    let dim = statistics.dim;
+    let mut noise = vec![0.0; dim];
     for (class, &count) in statistics.counts.iter().enumerate() {
         let n = count as f64;
         let weight = weight(n);
-        for ((noise, rounding), offset) in noise.iter_mut().zip(&statistics.mean_rounding).zip(statistics.offset(class))
-        {
-            *noise += weight * (rounding / n + (f64::EPSILON * offset).powi(2));
-        }
+        vectorised(
+            #[inline(always)]
+            || {
+                let (noise, rounding) = (&mut noise[..dim], &statistics.mean_rounding[..dim]);
+                let offset = &statistics.offset(class)[..dim];
+                for j in 0..dim {
+                    let own = f64::EPSILON * offset[j];
+                    noise[j] += weight * (rounding[j] / n + own * own);
+                }
+            },
+        );
     }
     if let Some(bits) = significand_bits {
-        let mut stored = vec![0.0; statistics.dim];
+        let mut stored = vec![0.0; dim];
         for (class, &count) in statistics.counts.iter().enumerate() {
-            let weight = weight(count as f64) / count as f64;
-            for (stored, square) in stored.iter_mut().zip(storage(statistics, class, bits)) {
-                *stored += weight * square;
-            }
+            add_storage(statistics, class, bits, weight(count as f64) / count as f64, &mut stored);
         }
         noise.iter_mut().zip(stored).for_each(|(noise, stored)| *noise = noise.max(stored));
     }
     noise
 }
 
-/// `ulp(μ_kj)²/12`: the mean squared error of a row of that class that was rounded to the stored type.
-fn storage(statistics: &Statistics, class: usize, significand_bits: u32) -> impl Iterator<Item = f64> + '_ {
-    let mean = statistics.offset(class).iter().zip(&statistics.origin).map(|(offset, origin)| offset + origin);
-    mean.map(move |mean| ulp(mean, significand_bits).powi(2) / 12.0)
+/// Adds `ulp(μ_kj)²/12` with a weight: the mean squared error of a row of that class that was rounded to the stored type.
+fn add_storage(statistics: &Statistics, class: usize, significand_bits: u32, weight: f64, stored: &mut [f64]) {
+    let dim = statistics.dim;
+    vectorised(
+        #[inline(always)]
+        || {
+            let (stored, origin) = (&mut stored[..dim], &statistics.origin[..dim]);
+            let offset = &statistics.offset(class)[..dim];
+            for j in 0..dim {
+                let ulp = ulp(offset[j] + origin[j], significand_bits);
+                stored[j] += weight * (ulp * ulp / 12.0);
+            }
+        },
+    );
 }
 
 /// `Σ_j u_j² noise_j`.

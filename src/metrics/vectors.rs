@@ -1,5 +1,7 @@
 //! Vectors, one a class: centred means or classifier rows.
 
+use std::cell::OnceCell;
+
 use super::{Centring, noise};
 use crate::kernels::pairs::{Points, UNRESOLVED};
 use crate::linalg;
@@ -19,6 +21,15 @@ pub(super) struct Vectors {
     /// What rounding left in them, see [`Points`].
     noise: Vec<f64>,
     along: f64,
+    sums: Sums,
+}
+
+/// What several metrics make of all vectors together, once it is asked for.
+#[derive(Clone, Debug, Default)]
+struct Sums {
+    sum: OnceCell<Vec<f64>>,
+    square: OnceCell<f64>,
+    gram: OnceCell<Vec<f64>>,
 }
 
 impl Vectors {
@@ -33,7 +44,7 @@ impl Vectors {
         let norms = values.chunks_exact(dim.max(1)).map(|row| dot(row, row).sqrt());
         let norms: Vec<f64> = norms.map(|norm| if norm <= noise { 0.0 } else { norm }).collect();
         let noise = norms.iter().map(|norm| (f64::EPSILON * norm).powi(2)).collect();
-        Self { dim, values, norms, unit, noise, along: 1.0 }
+        Self { dim, values, norms, unit, noise, along: 1.0, sums: Sums::default() }
     }
 
     /// `μ_k`, as they are.
@@ -129,7 +140,7 @@ impl Vectors {
         let norms = vec![1.0; values.len() / self.dim.max(1)];
         let directed = self.noise.iter().zip(&self.norms).filter(|(_, norm)| **norm > 0.0);
         let noise = directed.map(|(noise, norm)| noise / (norm * norm)).collect();
-        Self { dim: self.dim, values, norms, unit: 1.0, noise, along: self.along }
+        Self { dim: self.dim, values, norms, unit: 1.0, noise, along: self.along, sums: Sums::default() }
     }
 
     /// Some of the vectors.
@@ -138,6 +149,7 @@ impl Vectors {
             values: vectors.iter().flat_map(|&k| self.row(k)).copied().collect(),
             norms: vectors.iter().map(|&k| self.norms[k]).collect(),
             noise: vectors.iter().map(|&k| self.noise[k]).collect(),
+            sums: Sums::default(),
             ..*self
         }
     }
@@ -148,12 +160,24 @@ impl Vectors {
     }
 
     /// `Σ_k x_k`.
-    pub(super) fn sum(&self) -> Vec<f64> {
-        let mut sum = vec![0.0; self.dim];
-        for row in self.values.chunks_exact(self.dim) {
-            sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-        }
-        sum
+    pub(super) fn sum(&self) -> &[f64] {
+        self.sums.sum.get_or_init(|| {
+            let mut sum = vec![0.0; self.dim];
+            for row in self.values.chunks_exact(self.dim) {
+                sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+            }
+            sum
+        })
+    }
+
+    /// `‖X‖²`, in units of `unit` squared.
+    pub(super) fn square(&self) -> f64 {
+        *self.sums.square.get_or_init(|| dot(&self.values, &self.values))
+    }
+
+    /// `Xᵀ X`, in units of `unit` squared.
+    pub(super) fn gram(&self) -> &[f64] {
+        self.sums.gram.get_or_init(|| linalg::gram(&self.values, self.dim))
     }
 
     /// Whether to use the `K × K` products in place of closed forms over the `D × D` Gram matrix, which cancel near a simplex:
@@ -162,9 +186,10 @@ impl Vectors {
         self.len() <= self.dim + 1
     }
 
-    /// The smaller of `X Xᵀ` and `Xᵀ X`; both have the same norm and trace, and the same eigenvalues besides zeros.
-    pub(super) fn smaller_gram(&self) -> Vec<f64> {
-        if self.few() { linalg::outer_gram(&self.values, self.dim) } else { linalg::gram(&self.values, self.dim) }
+    /// `‖X Xᵀ‖²`, in units of `unit` to the fourth, by the smaller of `X Xᵀ` and `Xᵀ X`.
+    pub(super) fn squared_gram(&self) -> f64 {
+        let square = |gram: &[f64]| dot(gram, gram);
+        if self.few() { square(&linalg::outer_gram(&self.values, self.dim)) } else { square(self.gram()) }
     }
 }
 

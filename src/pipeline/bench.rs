@@ -1,5 +1,8 @@
 //! How fast the parts of a run are on this machine, beside what bounds each.
 
+mod many;
+
+use std::collections::HashMap;
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
@@ -13,6 +16,8 @@ use crate::kernels::gram::{BLOCK_ROWS, Par, add_block, packed_len, plain_product
 use crate::kernels::{ChunkTimes, Device, Workspace};
 use crate::objects::is_address;
 use crate::state::{Shifts, State};
+
+pub use self::many::{ManyStage, bench_many};
 
 /// A part of a run, and the simplest thing that does as much.
 #[derive(Clone, Debug)]
@@ -134,8 +139,13 @@ fn add(chunk: &DecodedChunk, scatter: bool) -> Result<f64> {
 }
 
 fn best(work: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+    best_of(REPEATS, work)
+}
+
+/// The best time of so many.
+fn best_of(repeats: usize, work: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
     let mut best = f64::INFINITY;
-    for _ in 0..REPEATS {
+    for _ in 0..repeats {
         let start = Instant::now();
         work()?;
         best = best.min(start.elapsed().as_secs_f64());
@@ -149,21 +159,35 @@ fn unreadable(error: std::io::Error) -> Error {
 
 /// Rows of pseudo-random numbers about ten means.
 fn made() -> DecodedChunk {
-    let (rows, classes) = (chunk_rows(DIM), 10_u32);
+    let (rows, classes) = (chunk_rows(DIM), 10);
     let mut state = 1_u64;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / 16_777_216.0
     };
-    let codes: Vec<u32> = (0..rows as u32).map(|row| row * 7 % classes).collect();
+    let codes: Vec<usize> = (0..rows).map(|row| row * 7 % classes).collect();
     let values = codes.iter().flat_map(|&code| vec![code as f32; DIM]).map(|mean| mean + next()).collect();
+    of_labels(DIM, values, &codes)
+}
+
+/// A chunk of rows of these classes.
+fn of_labels(dim: usize, values: Vec<f32>, labels: &[usize]) -> DecodedChunk {
+    let mut codes: HashMap<usize, u32> = HashMap::new();
+    let mut classes = Vec::new();
+    let code = |&label: &usize| {
+        *codes.entry(label).or_insert_with(|| {
+            classes.push(Label::Int(label as i128));
+            classes.len() as u32 - 1
+        })
+    };
+    let codes: Vec<u32> = labels.iter().map(code).collect();
     let part = GroupRows { key: Vec::new(), rows: None, skipped: Skipped::default() };
     DecodedChunk {
-        dim: DIM,
+        dim,
         values: Values::F32(values),
+        file_rows: (0..codes.len() as u64).collect(),
         codes,
-        classes: (0..classes).map(|class| Label::Int(class.into())).collect(),
-        file_rows: (0..rows as u64).collect(),
+        classes,
         parts: vec![part],
     }
 }

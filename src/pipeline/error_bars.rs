@@ -1,7 +1,7 @@
 //! Error bars: what is asked for, and what it takes.
 
 use super::first_pass::{Blocking, merge};
-use super::memory::metric_bytes;
+use super::memory::MetricMemory;
 use crate::archive::{Key, escaped};
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -86,10 +86,11 @@ impl BlockedGroup {
     }
 
     /// Bytes that a replicate of the group takes while it is made: its state, and its metrics.
-    pub(super) fn replicate_bytes(&self) -> u64 {
+    pub(super) fn replicate_bytes(&self, memory: MetricMemory) -> u64 {
         let (classes, dim, scatter) =
             (self.all.state.class_sums().classes(), self.all.state.dim(), self.all.state.has_scatter());
-        State::bytes(scatter, classes, dim) as u64 * 2 + metric_bytes(classes as u64, dim as u64, scatter)
+        let (of_state, classes, dim) = (State::bytes(scatter, classes, dim) as u64, classes as u64, dim as u64);
+        2 * of_state + memory.held(classes, dim) + memory.measuring(classes, dim)
     }
 }
 

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::first_pass::{self, bytes};
 use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
+use super::memory::MetricMemory;
 use super::scan::Watch;
 use super::{ErrorBars, Job, RowSource, ScoreSink};
 use crate::archive::{Archive, ColumnChoice, File, Key, Naming, Request, Skipped, Spellings, escaped};
@@ -206,6 +207,11 @@ impl Evaluation {
     /// Says which group an error is about.
     pub(super) fn locate(&self, error: Error, key: &Key) -> Error {
         locate(error, &self.job.request.group_by, key)
+    }
+
+    /// What metrics take; `scatter` says whether states have one.
+    pub(super) fn metric_memory(&self, scatter: bool) -> MetricMemory {
+        MetricMemory { scatter, head: self.job.head.is_some() }
     }
 
     /// Whether some metric needs to see rows beside means or classifier.

@@ -64,6 +64,15 @@ impl Meter {
         self.check(self.grown().saturating_add(bytes))
     }
 
+    /// Whether so much may be held, once nothing is left of what has grown.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_growth`](Self::check_growth).
+    pub(super) fn check_all(&self, bytes: u64) -> Result<()> {
+        self.check(bytes)
+    }
+
     /// So many bytes are what has grown from here on.
     pub(super) fn set(&self, bytes: u64) {
         self.grown.store(bytes, Ordering::Relaxed);
@@ -90,7 +99,7 @@ pub(super) fn class_bytes(label: &Label, dim: usize) -> u64 {
         Label::Text(text) => 3 * (text.len() as u64 + 16),
         Label::Bool(_) | Label::Int(_) => 0,
     };
-    (ClassSums::bytes(1, dim) + 8 * dim) as u64 + MAPS + text
+    (ClassSums::bytes(1, dim) + 4 * dim) as u64 + MAPS + text
 }
 
 /// Bytes that a state holds.
@@ -99,15 +108,40 @@ pub(super) fn held(state: &ClassSums) -> u64 {
     classes + state.wide_bytes() as u64
 }
 
-/// Matrices of K × D numbers that metrics hold at once: class means, the classifier, both again centred and scaled, one that is
-/// being made of them, and what the allocator keeps of the first read.
-const COPIES: u64 = 8;
-
 /// Square matrices of D × D numbers that metrics hold at once.
 const SQUARES: u64 = 8;
 
-/// Bytes that the metrics of a group take, its statistics included; `scatter` says whether there is one.
-pub(super) fn metric_bytes(classes: u64, dim: u64, scatter: bool) -> u64 {
-    let numbers = COPIES * classes * dim + if scatter { SQUARES * dim * dim } else { 0 };
-    8 * numbers + classes * MAPS
+/// Matrices of K × D numbers that are made on the way, one after the other.
+const MADE: u64 = 1;
+
+/// What of the metrics takes memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct MetricMemory {
+    /// Whether there is a scatter.
+    pub(super) scatter: bool,
+    /// Whether there is a classifier.
+    pub(super) head: bool,
+}
+
+impl MetricMemory {
+    /// Bytes that are held of a group from the first read to the report: the class means and the classifier.
+    pub(super) fn held(self, classes: u64, dim: u64) -> u64 {
+        let matrices = 1 + u64::from(self.head);
+        let squares = u64::from(self.scatter);
+        8 * (matrices * classes * dim + squares * dim * dim) + classes * MAPS
+    }
+
+    /// Bytes that are added while a group is measured: the class means and the classifier, centred and scaled, and what is
+    /// being made of them.
+    pub(super) fn measuring(self, classes: u64, dim: u64) -> u64 {
+        let matrices = 1 + u64::from(self.head) + MADE;
+        let squares = if self.scatter { SQUARES - 1 } else { 0 };
+        8 * (matrices * classes * dim + squares * dim * dim)
+    }
+
+    /// Bytes that a class adds to a group that is measured alone.
+    pub(super) fn of_class(self, dim: u64) -> u64 {
+        let without_squares = Self { scatter: false, ..self };
+        without_squares.held(1, dim) + without_squares.measuring(1, dim)
+    }
 }

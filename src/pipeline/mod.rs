@@ -33,7 +33,7 @@ mod second_pass;
 mod task;
 
 pub use accumulator::Accumulator;
-pub use bench::{Bench, Stage, bench};
+pub use bench::{Bench, ManyStage, Stage, bench, bench_many};
 pub use checkpointed::{CheckpointedPass, Saving};
 pub use collapse::{Collapse, RowsInMemory};
 pub use convert::{Conversion, Shards};

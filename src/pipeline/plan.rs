@@ -10,7 +10,7 @@ use super::error_bars::{BlockedGroup, blocked};
 use super::evaluate::{Evaluation, GroupBlocks, GroupEvidence};
 use super::first_pass::{Blocking, Counting, FirstPass, accumulate, ood_means};
 use super::heads::Heads;
-use super::memory::{held, metric_bytes};
+use super::memory::{MetricMemory, held};
 use super::{HeadSummary, Job, Summary, Watch, estimate};
 use crate::archive::{Archive, File, Key, Pooled, Skipped};
 use crate::error::{Error, Result};
@@ -134,9 +134,11 @@ impl Plan {
         let summary = self.first_pass.summary();
         let judged_of_own = self.evaluation.reads_again() && self.evaluation.decisions.is_none();
         let again = self.evaluation.reads_own() || judged_of_own;
+        let dim = self.first_pass.largest_dim() as u64;
         Summary {
             bytes: summary.bytes * (1 + u64::from(again)) + self.evaluation.bytes(),
             passes: 1 + usize::from(self.evaluation.reads_again()),
+            class_memory: summary.class_memory.max(self.metric_memory().of_class(dim)),
             ..summary
         }
     }
@@ -174,14 +176,7 @@ impl Plan {
                 let totals = groups_counted.iter().map(|(_, group)| held(group.all.state.class_sums()));
                 first_pass.meter.grow(totals.sum());
             }
-            // Metrics of several groups are computed at once; the largest group takes most memory.
-            let bytes = |group: &BlockedGroup| {
-                let state = &group.all.state;
-                let replicate = if first_pass.blocking.is_some() { group.replicate_bytes() } else { 0 };
-                metric_bytes(state.class_sums().classes() as u64, state.dim() as u64, first_pass.scatter) + replicate
-            };
-            let largest = groups_counted.iter().map(|(_, group)| bytes(group)).max().unwrap_or(0);
-            first_pass.meter.check_more(largest)?;
+            self.check_memory(&groups_counted)?;
             let dropped = |key: &Key| kept.as_ref().map_or(0, |kept| kept.dropped(key));
             let group_evidence = groups_counted
                 .into_par_iter()
@@ -206,6 +201,33 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// What takes memory once rows are counted.
+    fn metric_memory(&self) -> MetricMemory {
+        let Self { first_pass, evaluation } = self;
+        evaluation.metric_memory(first_pass.scatter)
+    }
+
+    /// Whether there is memory for the numbers of groups whose rows are counted. First each state becomes class means, with
+    /// all others beside it; then groups are measured, with the means and classifiers of all.
+    fn check_memory(&self, groups: &[(Key, BlockedGroup)]) -> Result<()> {
+        let Self { first_pass, evaluation } = self;
+        let memory = self.metric_memory();
+        let at_once = groups.len().min(evaluation.threads) as u64;
+        let (mut means, mut all, mut measuring) = (0, 0, 0);
+        for (_, group) in groups {
+            let (classes, dim) = (group.all.state.class_sums().classes() as u64, group.all.state.dim() as u64);
+            let replicate = if first_pass.blocking.is_some() { group.replicate_bytes(memory) } else { 0 };
+            means = means.max(MetricMemory::default().held(classes, dim));
+            all += memory.held(classes, dim);
+            measuring = measuring.max(memory.measuring(classes, dim) + replicate);
+        }
+        first_pass.meter.check_more(at_once * means)?;
+        let states = if first_pass.blocking.is_some() { first_pass.meter.grown() } else { 0 };
+        first_pass.meter.check_all(states + all + at_once * measuring)
+    }
+}
+
 /// A state that is complete, as numbers.
 pub(super) fn group_evidence(
     group: BlockedGroup,
@@ -213,7 +235,7 @@ pub(super) fn group_evidence(
     key: Key,
     evaluation: &Evaluation,
 ) -> Result<GroupEvidence> {
-    let replicate_bytes = group.replicate_bytes();
+    let replicate_bytes = group.replicate_bytes(evaluation.metric_memory(group.all.state.has_scatter()));
     let BlockedGroup { all: group, blocks } = group;
     Ok(GroupEvidence {
         statistics: group.state.statistics().map_err(|error| evaluation.locate(error, &key))?,

@@ -16,14 +16,14 @@ pub(super) enum Sign {
 pub(super) trait Moves {
     /// The shift of `n` rows whose sum about it is `s` becomes less by `delta`: their `Σ δ δᵀ` grows by
     /// `s Δᵀ + Δ sᵀ + n Δ Δᵀ`. With [`Sign::Minus`] these are rows that are taken away.
-    fn moved(&mut self, sign: Sign, n: u64, s: &[i128], delta: &[i128]) -> Result<()>;
+    fn moved<T: Copy + Into<i128>>(&mut self, sign: Sign, n: u64, s: &[T], delta: &[T]) -> Result<()>;
 }
 
 /// For states without second moments.
 pub(super) struct NoMoves;
 
 impl Moves for NoMoves {
-    fn moved(&mut self, _: Sign, _: u64, _: &[i128], _: &[i128]) -> Result<()> {
+    fn moved<T: Copy + Into<i128>>(&mut self, _: Sign, _: u64, _: &[T], _: &[T]) -> Result<()> {
         Ok(())
     }
 }

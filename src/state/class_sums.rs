@@ -74,6 +74,11 @@ impl ClassSums {
         self.index.get_or_init(|| self.labels.iter().cloned().zip(0..).collect()).get(label).copied()
     }
 
+    /// `s` of class `k`, D.
+    pub(super) fn sums_of(&self, k: usize) -> &[i64] {
+        &self.sums[k * self.dim..][..self.dim]
+    }
+
     /// `D`, 0 before the first row.
     pub fn dim(&self) -> usize {
         self.dim
@@ -132,7 +137,28 @@ impl ClassSums {
 
     /// `Σ_k t_k`, in units of the finest step squared.
     pub(super) fn total_square(&self) -> Result<i256> {
-        self.squares.iter().try_fold(i256::ZERO, |sum, &t| sum.checked_add(t)).ok_or_else(out_of_range)
+        let mut total = TotalSquare::default();
+        self.squares.iter().for_each(|&square| total.add(square));
+        total.finish()
+    }
+}
+
+/// `Σ_k t_k`, class by class.
+pub(super) struct TotalSquare(Option<i256>);
+
+impl Default for TotalSquare {
+    fn default() -> Self {
+        Self(Some(i256::ZERO))
+    }
+}
+
+impl TotalSquare {
+    pub(super) fn add(&mut self, square: i256) {
+        self.0 = self.0.and_then(|sum| sum.checked_add(square));
+    }
+
+    pub(super) fn finish(self) -> Result<i256> {
+        self.0.ok_or_else(out_of_range)
     }
 }
 

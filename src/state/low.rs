@@ -40,6 +40,11 @@ impl Low {
         Self::Narrow(vec![0; len])
     }
 
+    /// None, with room for so many of 64 bits each.
+    pub(super) fn with_capacity(len: usize) -> Self {
+        Self::Narrow(Vec::with_capacity(len))
+    }
+
     /// How many there are, `K × D`.
     pub fn len(&self) -> usize {
         match self {
@@ -103,28 +108,48 @@ impl Low {
 
     /// Moves all to a grid that is finer by these bits.
     pub(super) fn refine(&mut self, left: &[u32]) -> Result<()> {
-        let mut refined = Self::zeros(self.len());
-        for row in (0..self.len()).step_by(left.len().max(1)) {
-            refined.add(row, self, row, left, Sign::Plus)?;
+        let dim = left.len().max(1);
+        if let Self::Narrow(values) = self {
+            let stopped = values.chunks_exact_mut(dim).position(|values| !refine_narrow(values, left));
+            let Some(done) = stopped.map(|rows| rows * dim) else { return Ok(()) };
+            // Those that are left do not all fit 64 bits; the others are where they belong.
+            let mut values: Vec<i128> = std::mem::take(values).into_iter().map(i128::from).collect();
+            refine_wide(&mut values[done..], left)?;
+            *self = Self::Wide(values);
+            return Ok(());
         }
-        *self = refined;
-        Ok(())
+        if let Self::Wide(values) = self { refine_wide(values, left) } else { Ok(()) }
     }
 
-    /// Moves all to a grid that is coarser by these bits, in 64 bits each if they fit. A dimension without bits must be zero.
-    /// `None` unless the result is exact.
-    pub(super) fn coarsen(&self, right: &[Option<u32>]) -> Option<Self> {
-        let value = |(value, &right): (i128, &Option<u32>)| match right {
-            Some(bits) => divide(value, bits),
-            None => (value == 0).then_some(0),
-        };
-        let rights = right.iter().cycle();
+    /// Writes the D integers from `from` on, on a grid that is coarser by these bits. A dimension without bits must be zero.
+    /// Returns `false` unless the result is exact.
+    pub(super) fn coarsen(&self, from: usize, right: &[Option<u32>], out: &mut Self) -> bool {
         match self {
             Self::Narrow(values) => {
-                let values = values.iter().map(|&value| value.into()).zip(rights);
-                values.map(|pair| value(pair).map(|value| value as i64)).collect::<Option<_>>().map(Self::Narrow)
+                let values = &values[from..][..right.len()];
+                if let Self::Narrow(out) = out {
+                    out.clear();
+                    out.extend(values.iter().zip(right).map_while(|(&value, &right)| coarsened_narrow(value, right)));
+                    return out.len() == right.len();
+                }
+                *out = Self::default();
+                self.coarsen(from, right, out)
             }
-            Self::Wide(values) => values.iter().copied().zip(rights).map(value).collect(),
+            Self::Wide(values) => {
+                let values = values[from..].iter().zip(right);
+                let coarse: Vec<i128> = values.map_while(|(&value, &right)| coarsened(value, right)).collect();
+                let exact = coarse.len() == right.len();
+                *out = Self::Wide(coarse);
+                exact
+            }
+        }
+    }
+
+    /// Adds those of another at the end.
+    pub(super) fn extend(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            (Self::Narrow(mine), Self::Narrow(theirs)) => mine.extend_from_slice(theirs),
+            _ => (0..other.len()).for_each(|at| self.push(other.get(at))),
         }
     }
 
@@ -138,6 +163,41 @@ impl Low {
             Self::Wide(values) => Self::Wide(rows(values, order, dim)),
         };
     }
+}
+
+/// An integer on a grid that is coarser by these bits, where that is exact. In a dimension without bits all are zero.
+pub(super) fn coarsened(value: i128, right: Option<u32>) -> Option<i128> {
+    match right {
+        Some(bits) => divide(value, bits),
+        None => (value == 0).then_some(0),
+    }
+}
+
+/// The same in 64 bits.
+pub(super) fn coarsened_narrow(value: i64, right: Option<u32>) -> Option<i64> {
+    match right {
+        Some(0) => Some(value),
+        Some(bits) if value.trailing_zeros() >= bits => Some(if value == 0 { 0 } else { value >> bits }),
+        _ => (value == 0).then_some(0),
+    }
+}
+
+/// Moves integers left. Returns `false` and does nothing if one might not fit.
+fn refine_narrow(values: &mut [i64], left: &[u32]) -> bool {
+    let fits =
+        |(value, &bits): (&i64, &u32)| bits <= ROOM_BITS && ((value ^ (value >> 63)) as u64) >> (ROOM_BITS - bits) == 0;
+    let all = values.iter().zip(left).all(fits);
+    if all {
+        values.iter_mut().zip(left).for_each(|(value, bits)| *value <<= bits);
+    }
+    all
+}
+
+fn refine_wide(values: &mut [i128], left: &[u32]) -> Result<()> {
+    for (value, &bits) in values.iter_mut().zip(left.iter().cycle()) {
+        *value = narrow(*value, bits).ok_or_else(out_of_range)?;
+    }
+    Ok(())
 }
 
 /// Returns `false` and does nothing if an integer might not fit.
@@ -180,6 +240,18 @@ mod tests {
         (0..low.len()).map(|at| low.get(at)).collect()
     }
 
+    /// All of them on a coarser grid, if that is exact.
+    fn coarse(low: &Low, right: &[Option<u32>]) -> Option<Low> {
+        let (mut all, mut row) = (Low::default(), Low::default());
+        for from in (0..low.len()).step_by(right.len()) {
+            if !low.coarsen(from, right, &mut row) {
+                return None;
+            }
+            all.extend(&row);
+        }
+        Some(all)
+    }
+
     #[test]
     fn integers_move_left_and_are_held_in_as_many_bits_as_they_need() {
         let mut low = Low::Narrow(vec![1, 2, 3, 4]);
@@ -190,7 +262,7 @@ mod tests {
             large.add(0, &Low::Narrow(vec![-1, 3]), 0, &[bits, 0], Sign::Minus).unwrap();
             assert_eq!(wide(&large), [1 + (1 << bits), -1, -2, 52], "{bits}");
             large.add(0, &Low::Narrow(vec![-1, 0]), 0, &[bits, 0], Sign::Plus).unwrap();
-            assert_eq!(large.coarsen(&[Some(0); 2]), Some(Low::Narrow(vec![1, -1, -2, 52])), "{bits}");
+            assert_eq!(coarse(&large, &[Some(0); 2]), Some(Low::Narrow(vec![1, -1, -2, 52])), "{bits}");
         }
         assert!(low.add(0, &Low::Narrow(vec![1, 0]), 0, &[126, 0], Sign::Plus).is_err(), "beyond 126 bits");
     }
@@ -198,13 +270,13 @@ mod tests {
     #[test]
     fn what_is_refined_can_be_made_coarse_again() {
         for bits in [[0, 5], [40, 60], [0, 99]] {
-            let coarse = Low::Narrow(vec![1, -2, 0, 1 << 20]);
-            let mut low = coarse.clone();
+            let first = Low::Narrow(vec![1, -2, 0, 1 << 20]);
+            let mut low = first.clone();
             low.refine(&bits).unwrap();
             assert_eq!(wide(&low), [1 << bits[0], -2 << bits[1], 0, 1 << (bits[1] + 20)]);
-            assert_eq!(low.coarsen(&bits.map(Some)), Some(coarse));
-            assert_eq!(low.coarsen(&[Some(bits[0] + 1), Some(bits[1])]), None);
-            assert_eq!(low.coarsen(&[None, Some(bits[1])]), None);
+            assert_eq!(coarse(&low, &bits.map(Some)), Some(first));
+            assert_eq!(coarse(&low, &[Some(bits[0] + 1), Some(bits[1])]), None);
+            assert_eq!(coarse(&low, &[None, Some(bits[1])]), None);
         }
     }
 

@@ -1,4 +1,4 @@
-//! How class sums are added, taken apart and brought to canonical form.
+//! How class sums are added and taken apart.
 
 use std::sync::OnceLock;
 
@@ -9,7 +9,7 @@ use super::class::{Class, Moves, Sign, out_of_range};
 use super::class_sums::MAX_ROWS;
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::grid::{Grid, History, VALUE_BITS, divide, narrow, shift_left, shift_right, vectorised};
+use crate::grid::{Grid, History, VALUE_BITS, narrow, shift_left, vectorised};
 
 impl ClassSums {
     /// A grid on which both states are exact.
@@ -24,7 +24,8 @@ impl ClassSums {
         }
     }
 
-    fn class(&self, k: usize, left: &[u32], squares_left: u32) -> Result<Class> {
+    /// Class `k`, its integers moved left by these bits.
+    pub(super) fn class(&self, k: usize, left: &[u32], squares_left: u32) -> Result<Class> {
         let row = k * self.dim..(k + 1) * self.dim;
         let widened = |values: &[i64]| -> Result<Vec<i128>> {
             let moved = |(&value, &bits): (&i64, &u32)| narrow(value.into(), bits).ok_or_else(out_of_range);
@@ -279,56 +280,14 @@ impl ClassSums {
         self.squares = order.iter().map(|&k| self.squares[k]).collect();
         self.index = OnceLock::new();
     }
-
-    /// The canonical form: the grid of the history, classes in label order, `c` the rounded mean.
-    ///
-    /// `moves` is called for every move on the grid that this state has now, before it coarsens.
-    pub(super) fn canonical_with(&self, moves: &mut impl Moves) -> Result<Self> {
-        let mut state = self.clone();
-        let target = state.history.grid();
-        let coarser = target.shifts_to(&state.grid);
-        let weights = state.grid.weights();
-        let mut order: Vec<usize> = (0..state.classes()).collect();
-        order.sort_unstable_by(|&a, &b| state.labels[a].cmp(&state.labels[b]));
-        for &k in &order {
-            let mut class = state.class(k, &vec![0; state.dim], 0)?;
-            class.move_to(&class.centre(&coarser)?, &weights, Sign::Plus, moves)?;
-            state.put(k, &class)?;
-        }
-        state.select(&order);
-        state.coarsen(&target, &coarser)?;
-        Ok(state)
-    }
-
-    fn coarsen(&mut self, target: &Grid, coarser: &[u32]) -> Result<()> {
-        let broken = || Error::internal("a state does not lie on the grid of its history");
-        let squares_right = 2 * finest_shift(target, &self.grid);
-        for values in [&mut self.shifts, &mut self.sums] {
-            for row in values.chunks_exact_mut(self.dim.max(1)) {
-                for ((value, &bits), &to) in row.iter_mut().zip(coarser).zip(target.exponents()) {
-                    if to.is_none() && *value != 0 {
-                        return Err(broken());
-                    }
-                    *value = divide((*value).into(), bits).ok_or_else(broken)? as i64;
-                }
-            }
-        }
-        let right: Vec<_> = coarser.iter().zip(target.exponents()).map(|(&bits, to)| to.map(|_| bits)).collect();
-        self.low = self.low.coarsen(&right).ok_or_else(broken)?;
-        for square in &mut self.squares {
-            *square = shift_right(*square, squares_right).ok_or_else(broken)?;
-        }
-        self.grid = target.clone();
-        Ok(())
-    }
 }
 
-fn fits_shift(c: i128) -> bool {
+pub(super) fn fits_shift(c: i128) -> bool {
     c.unsigned_abs() < 1 << VALUE_BITS
 }
 
 /// By how many bits the finest step of `from` lies above that of `to`.
-fn finest_shift(from: &Grid, to: &Grid) -> u32 {
+pub(super) fn finest_shift(from: &Grid, to: &Grid) -> u32 {
     match (from.finest(), to.finest()) {
         (Some(from), Some(to)) => (i32::from(from) - i32::from(to)) as u32,
         _ => 0,

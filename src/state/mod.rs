@@ -5,6 +5,7 @@
 //! in which they come.
 
 mod bytes;
+mod canonical;
 mod class;
 mod class_sums;
 mod device_parts;

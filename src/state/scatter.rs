@@ -1,5 +1,7 @@
 //! Class sums with the pooled within-class scatter.
 
+use arrow::datatypes::i256;
+
 use super::class::{Moves, Sign, out_of_range};
 use super::class_sums::{ClassSums, with_grids};
 use super::observe::{Observer, observe};
@@ -43,22 +45,26 @@ impl Scatter {
         diagonal(&self.gram, self.sums.dim)
     }
 
-    /// `Σ_j (g_j / g_min)² Q_jj = Σ_k t_k`, exactly.
+    /// Fails unless the trace of `Q` is what the classes' squares add up to.
     fn check_trace(&self) -> Result<()> {
-        let weights = self.sums.grid.weights();
-        let mut trace = arrow::datatypes::i256::ZERO;
-        for (entry, weight) in self.diagonal().zip(weights) {
-            let term = wide(entry, 2 * weight).ok_or_else(out_of_range)?;
-            trace = trace.checked_add(term).ok_or_else(out_of_range)?;
+        check_trace(&self.sums.grid, &self.gram, self.sums.total_square()?)
+    }
+
+    /// Moves a `Q` that lies on the grid of this state to the grid of its history.
+    pub(super) fn coarsen(&self, gram: &mut [i128]) -> Result<()> {
+        let target = self.sums.history.grid();
+        let coarser = target.shifts_to(&self.sums.grid);
+        let mut exact = true;
+        shifted_columns(&coarser, |at, bits| match divide(gram[at], bits) {
+            Some(entry) => gram[at] = entry,
+            None => exact = false,
+        });
+        let outside =
+            |(j, exponent): (usize, &Option<i16>)| exponent.is_none() && gram[packed_column(target.dim(), j)] != 0;
+        if !exact || target.exponents().iter().enumerate().any(outside) {
+            return Err(Error::internal("a scatter does not lie on the grid of its history"));
         }
-        let squares = self.sums.total_square()?;
-        if trace == squares {
-            Ok(())
-        } else if bits_i256(squares) > GRAM_BITS {
-            Err(out_of_range())
-        } else {
-            Err(Error::internal("the trace of the scatter is not the sum of the classes' squares"))
-        }
+        Ok(())
     }
 
     fn combine(&mut self, sums: &ClassSums, gram: &impl Entries, sign: Sign) -> Result<()> {
@@ -109,6 +115,22 @@ impl Scatter {
         check_range(self.diagonal(), &left)?;
         shifted_columns(&left, |at, bits| self.gram[at] = shifted(self.gram[at], bits));
         Ok(())
+    }
+}
+
+/// Fails unless `Σ_j (g_j / g_min)² Q_jj` is `Σ_k t_k`, which is given, exactly.
+pub(super) fn check_trace(grid: &Grid, gram: &[i128], squares: i256) -> Result<()> {
+    let mut trace = i256::ZERO;
+    for (entry, weight) in diagonal(gram, grid.dim()).zip(grid.weights()) {
+        let term = wide(entry, 2 * weight).ok_or_else(out_of_range)?;
+        trace = trace.checked_add(term).ok_or_else(out_of_range)?;
+    }
+    if trace == squares {
+        Ok(())
+    } else if bits_i256(squares) > GRAM_BITS {
+        Err(out_of_range())
+    } else {
+        Err(Error::internal("the trace of the scatter is not the sum of the classes' squares"))
     }
 }
 
@@ -175,7 +197,7 @@ fn shifted(entry: i128, bits: u32) -> i128 {
 }
 
 /// Classes whose shift moved, gathered until they make a block.
-struct GramMoves<'a> {
+pub(super) struct GramMoves<'a> {
     gram: &'a mut [i128],
     dim: usize,
     /// `s + nΔ`, rows × D.
@@ -187,7 +209,7 @@ struct GramMoves<'a> {
 }
 
 impl<'a> GramMoves<'a> {
-    fn new(gram: &'a mut [i128], dim: usize) -> Self {
+    pub(super) fn new(gram: &'a mut [i128], dim: usize) -> Self {
         Self { gram, dim, moved: Vec::new(), sums: Vec::new(), deltas: Vec::new() }
     }
 
@@ -196,7 +218,7 @@ impl<'a> GramMoves<'a> {
     /// Terms may overflow 128 bits as long as their sum does not. The trace shows that the sum does not: a diagonal entry
     /// that has lost a multiple of `2^128` no longer agrees with the squares, which are checked to fit, and the diagonal
     /// bounds all other entries.
-    fn finish(&mut self) -> Result<()> {
+    pub(super) fn finish(&mut self) -> Result<()> {
         if self.deltas.is_empty() {
             return Ok(());
         }
@@ -210,9 +232,10 @@ impl<'a> GramMoves<'a> {
 }
 
 impl Moves for GramMoves<'_> {
-    fn moved(&mut self, sign: Sign, n: u64, s: &[i128], delta: &[i128]) -> Result<()> {
+    fn moved<T: Copy + Into<i128>>(&mut self, sign: Sign, n: u64, s: &[T], delta: &[T]) -> Result<()> {
         let signed = |x: i128| if sign == Sign::Plus { x } else { -x };
         for (&s, &d) in s.iter().zip(delta) {
+            let (s, d) = (s.into(), d.into());
             let moved = i128::from(n).checked_mul(d).and_then(|nd| nd.checked_add(s)).ok_or_else(out_of_range)?;
             self.moved.push(signed(moved));
             self.sums.push(signed(s));
@@ -240,17 +263,7 @@ impl Merge for Scatter {
         let mut moves = GramMoves::new(&mut gram, self.sums.dim);
         let sums = self.sums.canonical_with(&mut moves)?;
         moves.finish()?;
-        let coarser = sums.grid.shifts_to(&self.sums.grid);
-        let zero: Vec<bool> = sums.grid.exponents().iter().map(Option::is_none).collect();
-        let mut exact = true;
-        shifted_columns(&coarser, |at, bits| match divide(gram[at], bits) {
-            Some(entry) => gram[at] = entry,
-            None => exact = false,
-        });
-        let outside = |j: usize| zero[j] && gram[packed_column(sums.dim, j)] != 0;
-        if !exact || (0..sums.dim).any(outside) {
-            return Err(Error::internal("a scatter does not lie on the grid of its history"));
-        }
+        self.coarsen(&mut gram)?;
         Self::from_parts(sums, gram)
     }
 

@@ -33,6 +33,7 @@ mod heads;
 mod inputs;
 mod laws;
 mod layering;
+mod many;
 mod means;
 #[cfg(all(feature = "cli", feature = "sql"))]
 mod normalize;

@@ -6,7 +6,7 @@
 //! and bounded, so a radius is never too large.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::loops::above;
 use super::single::{Single, SingleRows, TileOffsets};
@@ -40,13 +40,16 @@ pub struct Anchors<'a> {
     /// Rows that had a radius, and those that lay within it.
     tried: AtomicU64,
     held: AtomicU64,
+    /// The first class that was not looked at yet when others were made that nobody had asked for.
+    next: AtomicUsize,
 }
 
 impl<'a> Anchors<'a> {
     /// Means about `origin`, `K × D`, and about how many rows of each class will come.
     pub fn new(origin: &'a [f64], means: &'a [f64], rows: Vec<f64>) -> Self {
         let radii = rows.iter().map(|_| AtomicU64::new(UNMADE)).collect();
-        Self { origin, means, rows, radii, tried: AtomicU64::new(0), held: AtomicU64::new(0) }
+        let (tried, held) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { origin, means, rows, radii, tried, held, next: AtomicUsize::new(0) }
     }
 
     /// `μ_k − origin`.
@@ -59,6 +62,29 @@ impl<'a> Anchors<'a> {
     fn radius(&self, class: usize) -> Option<f64> {
         let bits = self.radii[class].load(Relaxed);
         (bits != UNMADE).then(|| f64::from_bits(bits))
+    }
+
+    fn is_unmade(&self, class: usize) -> bool {
+        self.radii[class].load(Relaxed) == UNMADE
+    }
+
+    /// Adds classes to those whose radii are to be made, ascending, until they fill tiles: their rows come later, and a product
+    /// of many is a fast one. It does so once it is known that radii spare rows.
+    fn fill_up(&self, wanted: &mut Vec<usize>, each: f64) {
+        if self.tried.load(Relaxed) < TRIAL {
+            return;
+        }
+        let (asked, most) = (wanted.len(), wanted.len().next_multiple_of(TILE_ROWS));
+        while wanted.len() < most {
+            let class = self.next.fetch_add(1, Relaxed);
+            if class >= self.radii.len() {
+                return;
+            }
+            let is_asked = wanted[..asked].binary_search(&class).is_ok();
+            if !is_asked && self.is_unmade(class) && self.pays(class, each) {
+                wanted.push(class);
+            }
+        }
     }
 
     /// Whether a radius of this class is likely to spare more than it takes. It takes as many products as `each` rows.
@@ -78,7 +104,10 @@ impl Candidates<'_> {
         let mut wanted: Vec<usize> = classes.iter().filter_map(|&class| class).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        wanted.retain(|&class| anchors.radii[class].load(Relaxed) == UNMADE && anchors.pays(class, each));
+        wanted.retain(|&class| anchors.is_unmade(class) && anchors.pays(class, each));
+        if !wanted.is_empty() {
+            anchors.fill_up(&mut wanted, each);
+        }
         if wanted.len() < AT_LEAST {
             return;
         }

@@ -90,10 +90,11 @@ impl Pinv {
         let kept: Vec<usize> = (0..candidates).filter(|&r| eigenvalues[r] > cut_offs[r]).collect();
         let (&last, rank) = (kept.last().ok_or("zero_between")?, kept.len());
 
-        let differs = |j: usize| {
-            let square = means.values.iter().skip(j).step_by(dim).map(|x| x * x).sum::<f64>() / classes as f64;
-            square > SIGNIFICANT * noise[j] / scale
-        };
+        let mut squares = vec![0.0; dim];
+        for mean in means.values.chunks_exact(dim) {
+            squares.iter_mut().zip(mean).for_each(|(square, x)| *square += x * x);
+        }
+        let differs = |j: usize| squares[j] / classes as f64 > SIGNIFICANT * noise[j] / scale;
         let full_rank = (0..dim).filter(|&j| differs(j)).count().min(classes - 1);
 
         let rows = statistics.rows() as f64;

@@ -4,7 +4,7 @@
 //! with fewer digits: enough for differences between replicates.
 
 use super::normaliser;
-use super::vci::weighted_means;
+use super::vci::WeightedMeans;
 use crate::kernels::pairs::Points;
 use crate::linalg::{self, Cholesky};
 use crate::metrics::{Centring, Options};
@@ -71,7 +71,7 @@ pub(in crate::metrics) fn vci(statistics: &Statistics) -> Option<f64> {
     for (row, a) in within.chunks_exact_mut(dim).zip(&inverse) {
         row.iter_mut().zip(&inverse).for_each(|(entry, b)| *entry *= a * b / rows);
     }
-    let mut means = weighted_means(statistics);
+    let mut means = WeightedMeans::of(statistics).matrix();
     means.chunks_exact_mut(dim).for_each(|row| row.iter_mut().zip(&inverse).for_each(|(x, scale)| *x *= scale));
     if classes > dim {
         let mut total = linalg::gram(&means, dim);

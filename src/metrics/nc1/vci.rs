@@ -100,29 +100,56 @@ impl Vci {
 }
 
 /// `√(n_k/N) (μ_k − μ_G)` with the mean of all rows, K × D: `Σ_B` is its Gram matrix.
-pub(super) fn weighted_means(statistics: &Statistics) -> Vec<f64> {
-    let (dim, rows) = (statistics.dim, statistics.rows() as f64);
-    let mut centre = vec![0.0; dim];
-    for (class, &count) in statistics.counts.iter().enumerate() {
-        centre.iter_mut().zip(statistics.offset(class)).for_each(|(centre, x)| *centre += count as f64 / rows * x);
+pub(super) struct WeightedMeans<'a> {
+    statistics: &'a Statistics,
+    /// `N`.
+    rows: f64,
+    /// `μ_G − origin`.
+    centre: Vec<f64>,
+}
+
+impl<'a> WeightedMeans<'a> {
+    pub(super) fn of(statistics: &'a Statistics) -> Self {
+        let rows = statistics.rows() as f64;
+        let mut centre = vec![0.0; statistics.dim];
+        for (class, &count) in statistics.counts.iter().enumerate() {
+            centre.iter_mut().zip(statistics.offset(class)).for_each(|(centre, x)| *centre += count as f64 / rows * x);
+        }
+        Self { statistics, rows, centre }
     }
-    let row = |(class, &count): (usize, &u64)| {
-        let weight = (count as f64 / rows).sqrt();
-        statistics.offset(class).iter().zip(&centre).map(move |(x, centre)| weight * (x - centre)).collect::<Vec<_>>()
-    };
-    statistics.counts.iter().enumerate().flat_map(row).collect()
+
+    fn weight(&self, class: usize) -> f64 {
+        (self.statistics.counts[class] as f64 / self.rows).sqrt()
+    }
+
+    /// A row of them.
+    fn row(&self, class: usize) -> impl Iterator<Item = f64> {
+        let weight = self.weight(class);
+        self.statistics.offset(class).iter().zip(&self.centre).map(move |(x, centre)| weight * (x - centre))
+    }
+
+    /// All of them.
+    pub(super) fn matrix(&self) -> Vec<f64> {
+        (0..self.statistics.classes()).flat_map(|class| self.row(class)).collect()
+    }
+
+    /// The squared length of a column.
+    fn column_square(&self, j: usize) -> f64 {
+        let entry = |class: usize| self.weight(class) * (self.statistics.offset(class)[j] - self.centre[j]);
+        (0..self.statistics.classes()).map(|class| entry(class).powi(2)).sum()
+    }
 }
 
 /// `Σ_W` and the means in units of the standard deviation within classes.
-struct Scaled {
+struct Scaled<'a> {
+    /// Not scaled, K × D.
+    means: WeightedMeans<'a>,
     /// The dimensions that vary within classes, `d` of them.
     dimensions: Vec<usize>,
     /// Their standard deviations, `√Σ_W,jj`.
     deviations: Vec<f64>,
     /// `Σ_W`, d × d; the diagonal is 1.
     within: Vec<f64>,
-    /// Weighted means, K × d.
-    means: Vec<f64>,
     /// What rounding adds to `Σ_W`, d.
     row_noise: Vec<f64>,
     /// What it adds to `Σ_B`, d.
@@ -150,17 +177,17 @@ struct Rest {
     hidden: f64,
 }
 
-impl Scaled {
-    fn new(statistics: &Statistics, scatter: &[f64], significand_bits: u32) -> Result<Self, &'static str> {
+impl<'a> Scaled<'a> {
+    fn new(statistics: &'a Statistics, scatter: &[f64], significand_bits: u32) -> Result<Self, &'static str> {
         let (dim, rows) = (statistics.dim, statistics.rows() as f64);
         let variances: Vec<f64> = (0..dim).map(|j| scatter[j * dim + j].max(0.0) / rows).collect();
-        let means = weighted_means(statistics);
-        if variances.iter().chain(&means).any(|x| !x.is_finite()) {
+        let means = WeightedMeans::of(statistics);
+        let is_finite = |class: usize| means.row(class).all(f64::is_finite);
+        if !variances.iter().all(|x| x.is_finite()) || !(0..statistics.classes()).all(is_finite) {
             return Err("out_of_range");
         }
         let mean_noise = of_means(statistics, Some(significand_bits), |n| n / rows);
-        let between = |j: usize| means.iter().skip(j).step_by(dim).map(|x| x * x).sum::<f64>();
-        if (0..dim).any(|j| variances[j] == 0.0 && between(j) > SIGNIFICANT * mean_noise[j]) {
+        if (0..dim).any(|j| variances[j] == 0.0 && means.column_square(j) > SIGNIFICANT * mean_noise[j]) {
             return Err("within_singular");
         }
         let dimensions: Vec<usize> = (0..dim).filter(|&j| variances[j] > 0.0).collect();
@@ -179,8 +206,7 @@ impl Scaled {
         let within = within.collect();
         let row_noise = shares(&of_rows(statistics, significand_bits));
         let mean_noise = shares(&mean_noise);
-        let means = means.chunks_exact(dim).flat_map(select).collect();
-        Ok(Self { dimensions, deviations, within, means, row_noise, mean_noise })
+        Ok(Self { means, dimensions, deviations, within, row_noise, mean_noise })
     }
 
     /// The variances that rounding makes, in units of the features' variances within classes.
@@ -190,7 +216,13 @@ impl Scaled {
 
     fn between(&self, statistics: &Statistics) -> Result<Between, &'static str> {
         let (width, rows) = (self.dimensions.len(), statistics.rows() as f64);
-        let spectrum = linalg::right_singular(&self.means, width).map_err(|_| "out_of_range")?;
+        let scaled = |class: usize, scaled: &mut [f64]| {
+            let (weight, offset, centre) = (self.means.weight(class), statistics.offset(class), &self.means.centre);
+            for ((scaled, &j), deviation) in scaled.iter_mut().zip(&self.dimensions).zip(&self.deviations) {
+                *scaled = weight * (offset[j] - centre[j]) / deviation;
+            }
+        };
+        let spectrum = linalg::right_singular_of(statistics.classes(), width, scaled).map_err(|_| "out_of_range")?;
         let strength = spectrum.values[0].powi(2);
         // The difference of two means that should be equal is a direction with the noise of all dimensions.
         let computed = self.share(&of_means(statistics, None, |n| n / rows));

@@ -5,7 +5,7 @@
 
 mod structure;
 
-pub(super) use structure::{Frame, Lengths, frame_error, pair_products, simplex_floor, structure_norm};
+pub(super) use structure::{Frame, Lengths, frame_error, pair_cosines, pair_products, simplex_floor, structure_norm};
 
 use structure::{orthogonal_floor, variation};
 
@@ -23,8 +23,8 @@ pub(super) fn row_sum(of: &Geometry) -> Outcome {
     }
     let (vectors, sum) = (&of.vectors, of.vectors.sum());
     let classes = vectors.len() as f64;
-    let size = (classes * dot(&vectors.values, &vectors.values)).sqrt();
-    Outcome::from(dot(&sum, &sum).sqrt() / size)
+    let size = (classes * vectors.square()).sqrt();
+    Outcome::from(dot(sum, sum).sqrt() / size)
         .off_by(|value| whole(&vectors.errors()) * (classes.sqrt() + value) / size + arithmetic(vectors.len()))
 }
 
@@ -149,7 +149,7 @@ pub(super) fn participation_ratio(of: &Geometry) -> Outcome {
     let vectors = &of.vectors;
     Outcome::number_or(structure::participation_ratio(vectors), of.all_zero).off_by(|ratio| {
         let rank = vectors.len().min(vectors.dim) as f64;
-        let size = dot(&vectors.values, &vectors.values).sqrt();
+        let size = vectors.square().sqrt();
         let moved = 4.0 * (1.0 + rank.sqrt()) * whole(&vectors.errors()) / size;
         ratio * (moved + arithmetic(vectors.len() * vectors.dim))
     })

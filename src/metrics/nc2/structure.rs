@@ -51,30 +51,67 @@ pub(in crate::metrics) fn pair_products(vectors: &Vectors) -> Option<(f64, f64)>
     if classes < 2 {
         return None;
     }
-    let k = classes as f64;
-    let pairs = k * (k - 1.0);
     let square = vectors.unit * vectors.unit;
     if vectors.few() {
+        let pairs = (classes * (classes - 1)) as f64;
         let products = linalg::outer_gram(&vectors.values, vectors.dim);
         let above = || (0..classes).flat_map(|i| &products[i * classes + i + 1..(i + 1) * classes]);
         let mean = above().sum::<f64>() * 2.0 / pairs;
         let var = above().map(|product| (product - mean).powi(2)).sum::<f64>() * 2.0 / pairs;
         return Some((mean * square, var * square * square));
     }
-    let mean: Vec<f64> = vectors.sum().iter().map(|sum| sum / k).collect();
-    let deviations: Vec<f64> =
-        vectors.values.chunks_exact(vectors.dim).flat_map(|row| row.iter().zip(&mean).map(|(x, m)| x - m)).collect();
+    let rows = (0..classes).map(|k| vectors.row(k).iter().copied());
+    let (mean, var) = products_of_many(vectors.dim, rows);
+    Some((mean * square, var * square * square))
+}
+
+/// The same of the cosines; `None` for fewer than two vectors with a direction.
+pub(in crate::metrics) fn pair_cosines(vectors: &Vectors) -> Option<(f64, f64)> {
+    if vectors.len() - vectors.zeros() <= vectors.dim + 1 {
+        return pair_products(&vectors.units());
+    }
+    Some(products_of_many(vectors.dim, (0..vectors.len()).filter_map(|k| vectors.unit_row(k))))
+}
+
+/// Rows that are held at a time besides the vectors.
+const PANEL: usize = 16_384;
+
+/// [`pair_products`] by the closed form over the `D × D` Gram matrix, of two vectors or more.
+fn products_of_many<R: Iterator<Item = f64>>(dim: usize, rows: impl Iterator<Item = R> + Clone) -> (f64, f64) {
+    let (mut mean, mut k) = (vec![0.0; dim], 0.0);
+    for row in rows.clone() {
+        mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        k += 1.0;
+    }
+    for sum in &mut mean {
+        *sum /= k;
+    }
+    let pairs = k * (k - 1.0);
     let (mut along, mut diagonal, mut diagonal_squares) = (0.0, 0.0, 0.0);
-    for d in deviations.chunks_exact(vectors.dim) {
+    let (mut gram, mut deviations): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+    let mut rows = rows.peekable();
+    while let Some(row) = rows.next() {
+        let first = deviations.len();
+        deviations.extend(row.zip(&mean).map(|(x, m)| x - m));
+        let d = &deviations[first..];
         let a = dot(&mean, d);
         let e = 2.0 * a + dot(d, d);
         along += a * a;
         diagonal += e;
         diagonal_squares += e * e;
+        if deviations.len() == PANEL * dim || rows.peek().is_none() {
+            let panel = linalg::gram(&deviations, dim);
+            if gram.is_empty() {
+                gram = panel;
+            } else {
+                gram.iter_mut().zip(&panel).for_each(|(sum, x)| *sum += x);
+            }
+            deviations.clear();
+        }
     }
     let shift = -diagonal / pairs;
-    let second = (2.0 * k * along + squared_norm(&linalg::gram(&deviations, vectors.dim)) - diagonal_squares) / pairs;
-    Some(((dot(&mean, &mean) + shift) * square, (second - shift * shift).max(0.0) * square * square))
+    let second = (2.0 * k * along + squared_norm(&gram) - diagonal_squares) / pairs;
+    (dot(&mean, &mean) + shift, (second - shift * shift).max(0.0))
 }
 
 /// The ideal of a structure `S` of the classes, up to scale.
@@ -114,13 +151,14 @@ pub(in crate::metrics) fn frame_error(a: &Vectors, b: &Vectors, frame: Frame) ->
         return (norm > 0.0).then(|| squared_norm(&structure).sqrt());
     }
     let norm = structure_norm(a, b);
-    let inner = dot(&a.values, &b.values) + off_diagonal * dot(&a.sum(), &b.sum());
+    let inner =
+        if std::ptr::eq(a, b) { a.square() } else { dot(&a.values, &b.values) } + off_diagonal * dot(a.sum(), b.sum());
     (norm > 0.0).then(|| (2.0 - 2.0 * inner / (norm * frame_norm)).max(0.0).sqrt())
 }
 
 /// `‖A Bᵀ‖`, in units of both.
 pub(in crate::metrics) fn structure_norm(a: &Vectors, b: &Vectors) -> f64 {
-    dot(&linalg::gram(&a.values, a.dim), &linalg::gram(&b.values, b.dim)).max(0.0).sqrt()
+    dot(a.gram(), b.gram()).max(0.0).sqrt()
 }
 
 /// The least [`frame_error`] from a simplex that `K` vectors of length `D` can have, 0 for `K ≤ D + 1`:
@@ -140,8 +178,8 @@ fn rank_floor(full: usize, dim: usize) -> Option<f64> {
 
 /// `(tr XᵀX)² / ‖XᵀX‖²`: how many directions the vectors fill evenly; `None` if all are 0.
 pub(in crate::metrics) fn participation_ratio(vectors: &Vectors) -> Option<f64> {
-    let trace = dot(&vectors.values, &vectors.values);
-    (trace > 0.0).then(|| trace * trace / squared_norm(&vectors.smaller_gram()))
+    let trace = vectors.square();
+    (trace > 0.0).then(|| trace * trace / vectors.squared_gram())
 }
 
 fn squared_norm(values: &[f64]) -> f64 {

@@ -313,7 +313,9 @@ fn count(
         }
         workspace.recycle(profile);
         if !device.is_offload() {
-            shared.take_large(&mut counted.groups, first_pass)?;
+            shared
+                .take_large(&mut counted.groups, first_pass.scatter, &first_pass.meter)
+                .map_err(|(error, key)| first_pass.locate(error, &key))?;
         }
         if ledger {
             let unit = counted.entries.entry(place.unit).or_default();

@@ -9,6 +9,7 @@ pub(super) use blocks::{Blocking, deal, dealt_block, of_file};
 pub use count::Rounding;
 pub(super) use count::{Counted, accumulate, accumulate_until, at_row, merge};
 pub(super) use ood::ood_means;
+use shared::unshared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{ChunkShape, Device};
 use crate::pipeline::group_batches::group_batches;
 use crate::pipeline::heads::{Candidate, Labels};
-use crate::pipeline::memory::{Meter, class_bytes, metric_bytes};
+use crate::pipeline::memory::{Meter, MetricMemory, class_bytes};
 use crate::pipeline::provenance::{of_rows, provenance};
 use crate::state::{Scatter, State};
 use crate::store::{Provenance, locate};
@@ -73,9 +74,10 @@ pub struct Summary {
     pub groups: Option<usize>,
     /// Bytes of memory for buffers and second moments; classes come on top.
     pub memory: u64,
-    /// Bytes that a class takes at most: its sums on all threads, or what metrics make of them. States that are large are
-    /// shared by the threads, and then it takes less.
+    /// Bytes that a class takes at most: its sums, or what metrics make of them.
     pub class_memory: u64,
+    /// Bytes of sums that threads add up apart at most, before they share them.
+    pub unshared_memory: u64,
     /// Worker threads.
     pub threads: usize,
     /// What works on the rows, with the reason where the program chose it.
@@ -176,17 +178,12 @@ impl FirstPass {
             passes: 1,
             groups: self.known_groups().map(|groups| groups.len()),
             memory: self.memory,
-            class_memory: self.class_memory(),
+            class_memory: class_bytes(&Label::Int(0), self.largest_dim()),
+            unshared_memory: unshared(self.meter.limit(), self.threads),
             threads: self.threads,
             device: self.device.name().to_owned(),
             device_memory: self.device.memory(&self.shape(), self.threads),
         }
-    }
-
-    fn class_memory(&self) -> u64 {
-        let dim = self.largest_dim();
-        let sums = self.threads as u64 * class_bytes(&Label::Int(0), dim);
-        sums.max(metric_bytes(1, dim as u64, false))
     }
 
     /// The largest chunks that a worker hands to its device.
@@ -338,7 +335,8 @@ impl FirstPass {
     /// [`Resource`](crate::error::ErrorKind::Resource) with the number if there is not.
     pub(in crate::pipeline) fn check_metrics(&self) -> Result<()> {
         let dim = self.largest_dim() as u64;
-        self.meter.check_more(if self.scatter { metric_bytes(0, dim, true) } else { 0 })
+        let memory = MetricMemory { scatter: self.scatter, ..MetricMemory::default() };
+        self.meter.check_all(memory.held(0, dim) + memory.measuring(0, dim))
     }
 
     /// Under which conventions the rows are counted.

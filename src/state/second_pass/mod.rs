@@ -28,8 +28,13 @@ use crate::kernels::lines::Lines;
 use crate::kernels::nearest::{Anchors, Candidates, Choice, Offsets};
 use crate::kernels::{Mahalanobis, Projection, Workspace};
 
-/// For so many blocks of rows radii are made at a time: a product of many classes is a fast one.
-const BLOCKS_PREPARED: usize = 8;
+/// From so many classes on, rows are looked at in larger blocks: those that are left when most are decided by their radius still
+/// make a product that is worth bringing all classes into cache for.
+const MANY_CLASSES: usize = 512;
+
+/// So many times larger, as long as a block does not take more than so many numbers.
+const LARGER: usize = 8;
+const MOST_NUMBERS: usize = 1 << 21;
 
 /// Looks at rows one by one and finds what the spec asks for. It owns nothing of size `K × D`, and workers share it.
 #[derive(Debug)]
@@ -246,17 +251,20 @@ impl<'a> SecondPass<'a> {
         workspace: &mut Workspace,
     ) -> Result<()> {
         let Labelled { batch, rows, classes } = rows;
-        let (all_classes, decided, dim) = (classes, role != Role::Ood, batch.dim());
+        let (decided, dim) = (role != Role::Ood, batch.dim());
         if decided {
             seen.tallies.resize(self.spec.statistics.classes(), DecisionCounts::default());
             seen.unseen += classes.iter().filter(|class| class.is_none()).count() as u64;
         }
         let mut values = take(&mut workspace.wide_rows);
-        let at_a_time = workspace.kernels.rows_at_a_time(dim).max(1);
-        for (at, (rows, classes)) in (0..).zip(rows.chunks(at_a_time).zip(classes.chunks(at_a_time))) {
-            if each.is_none() && at % BLOCKS_PREPARED == 0 && workspace.kernels.spares_rows() {
-                let next = &all_classes[at * at_a_time..];
-                self.prepare(&next[..next.len().min(at_a_time.saturating_mul(BLOCKS_PREPARED))]);
+        let spares_rows = each.is_none() && workspace.kernels.spares_rows();
+        let mut at_a_time = workspace.kernels.rows_at_a_time(dim).max(1);
+        if spares_rows && self.spec.statistics.classes() >= MANY_CLASSES {
+            at_a_time *= (MOST_NUMBERS / (at_a_time * dim)).clamp(1, LARGER);
+        }
+        for (rows, classes) in rows.chunks(at_a_time).zip(classes.chunks(at_a_time)) {
+            if spares_rows {
+                self.prepare(classes);
             }
             widen(batch, rows, &mut values);
             let choices = self.choices(&values, classes, decided, each.is_some(), workspace)?;

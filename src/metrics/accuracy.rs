@@ -172,14 +172,12 @@ impl<'a> GridNoise<'a> {
         self.total + 2.0 * (self.weighted * v / n).sqrt()
     }
 
-    /// The largest of `G/v_k + 2 √(Gw/(v_k n_k))`, and at least 1 if rounding may have hidden the variance of a class.
+    /// The largest of `G/v_k + 2 √(Gw/(v_k n_k))`.
     fn class_variance_max(&self, statistics: &Statistics) -> Option<f64> {
-        let of_class = |k: usize| match statistics.variances[k] {
-            0.0 if self.total > 0.0 => Some(1.0),
-            0.0 => None,
-            variance => Some(self.class_variance(statistics, k) / variance),
-        };
-        (0..statistics.classes()).filter(|&k| statistics.counts[k] > 1).filter_map(of_class).reduce(f64::max)
+        (0..statistics.classes())
+            .filter(|&k| statistics.counts[k] > 1 && statistics.variances[k] > 0.0)
+            .map(|k| self.class_variance(statistics, k) / statistics.variances[k])
+            .reduce(f64::max)
     }
 
     /// The largest share that noise has in the norm of a centred mean.

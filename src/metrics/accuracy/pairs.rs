@@ -13,18 +13,18 @@ impl GridNoise<'_> {
     /// Of all metrics that are statistics of `V_ij`.
     pub(super) fn of_cdnv(&self, cdnv: &Cdnv, inputs: &Inputs<'_>) -> Estimates {
         let mean = self.cdnv_mean(cdnv, inputs).map(|error| error + cdnv.mean_error);
-        // The pairs of two classes whose variances rounding may have hidden count as 0, or not at all.
-        let hidden = self.hidden_classes(inputs).filter(|&class| cdnv.by_class[class].pairs > 0).count() > 1;
-        let at_least = |error: Option<f64>| if hidden { Some(error.unwrap_or(0.0).max(1.0)) } else { error };
+        let hidden = self.hidden(cdnv, inputs);
         let quantile = |q: f64| {
             let value = cdnv.distribution.quantile(q).filter(|&value| value > 0.0)?;
             let error = self.pair_variances(cdnv, inputs).zip(farthest(value, inputs)).map(|(of, at)| of + at);
-            Some(at_least(error)? + cdnv.distribution.error())
+            let hidden = hidden.map(|hidden| (hidden / value).min(1.0));
+            Some(error.unwrap_or(0.0).max(hidden.or(error.map(|_| 0.0))?) + cdnv.distribution.error())
         };
-        let log10 = cdnv
-            .log10_mean
-            .zip(at_least(self.typical_variance(cdnv, inputs)))
-            .map(|(value, error)| (error + cdnv.typical_error) / LN_10 / value.abs());
+        // Pairs that count as 0 are not in the mean of logarithms; if they are not 0, it is another one.
+        let typical =
+            self.typical_variance(cdnv, inputs).map(|error| if hidden.is_some() { error.max(1.0) } else { error });
+        let log10 =
+            cdnv.log10_mean.zip(typical).map(|(value, error)| (error + cdnv.typical_error) / LN_10 / value.abs());
         vec![
             ("nc1_cdnv", mean),
             ("nc1_cdnv_strict", mean),
@@ -37,11 +37,16 @@ impl GridNoise<'_> {
         ]
     }
 
-    /// Classes of several rows without any variance, where rounding has moved rows: it may have hidden theirs.
-    pub(super) fn hidden_classes(&self, inputs: &Inputs<'_>) -> impl Iterator<Item = usize> {
+    /// The most that `V_ij` can be of two classes of several rows that have no variance, since rounding may have hidden it: all
+    /// rows of a class lie within one step then, whose square is `12 Γ_j`. `None` without such pairs.
+    fn hidden(&self, cdnv: &Cdnv, inputs: &Inputs<'_>) -> Option<f64> {
         let statistics = inputs.statistics;
-        let is_hidden = move |&class: &usize| statistics.counts[class] > 1 && statistics.variances[class] == 0.0;
-        (0..if self.total > 0.0 { statistics.classes() } else { 0 }).filter(is_hidden)
+        let classes = cdnv.by_class.iter().enumerate().filter(|(class, of_class)| {
+            of_class.pairs > 0 && statistics.counts[*class] > 1 && statistics.variances[*class] == 0.0
+        });
+        let inverses: Vec<f64> = classes.map(|(_, of_class)| of_class.inverse_distances).collect();
+        let nearest = inverses.iter().copied().reduce(f64::max)?;
+        (inverses.len() > 1 && self.total > 0.0).then(|| 24.0 * self.total * nearest)
     }
 
     /// With `a_k = Σ_{i≠k} 1/(2 d_ik^2p)` over the number of pairs: `(G Σ a_k + √(Σ a_k² 4 Gw v_k/n_k)) / cdnv`.

@@ -59,7 +59,7 @@
 //! | what SQL makes of `nc1_pinv(feature, label)` | `sql/aggregates/of_rows.rs` (`simplify`): it becomes `nc1_pinv_of(nc_state(feature, label))`, which `sql/functions/of_state.rs` hands to `metrics::measure` |
 //! | where a device takes over | [`kernels::Kernels`], [`kernels::DeviceSums`]; which rows go there: `state/device_parts.rs`; the CUDA kernels: `kernels/cuda`, `docs/gpu.md` |
 //! | how two runs are held beside each other | `report/comparison/`: sides, changes, conditions; class means: `metrics/class_means.rs`; `cli/compare/` |
-//! | how rows in memory are measured | `pipeline/collapse/`; batches become chunks: `pipeline/gathered.rs` |
+//! | how rows in memory are measured | `pipeline/collapse/`; batches become chunks: `pipeline/gathered.rs`; looked at once more: `pipeline/at_hand.rs` |
 //! | which paths are addresses, and what is asked of a store | `objects/mod.rs` |
 //! | what a state file holds, byte by byte | `store/format.rs`, `docs/state-file.md` |
 //! | what travels to a cluster, and what comes back | `pipeline/part.rs` and `pipeline/elsewhere.rs`; `cluster/`, `docs/cluster.md` |

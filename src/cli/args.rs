@@ -302,6 +302,9 @@ pub(super) struct Outputs {
     /// Write one row per class to this file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) per_class: Option<PathBuf>,
+    /// Whether a program gets the classes, which no word says.
+    #[arg(skip)]
+    pub(super) classes_to_program: bool,
     /// Write one row for the classes of each range of sizes to this file, from rare to frequent: NC1, CDNV, accuracy
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) per_class_bins: Option<PathBuf>,

@@ -39,10 +39,13 @@ pub(super) fn report<'a>(
     let mut targets = Targets::new(&args.outputs, &args.conventions.metrics, watcher.reads_stdout())?;
     let sources: Vec<RowSource> = args.states.iter().map(|path| state_source(path)).collect();
     let files = sources.iter().map(|source| (Path::new(&source.path), source.filters.as_slice()));
+    let from_memory = in_memory.is_some();
     let states = in_memory.map_or_else(|| merge::merged(files, args.allow_duplicates), Ok)?;
     let text = described(&states, sources.iter().any(|source| !source.filters.is_empty()));
     let group_by = states.provenance.group_by.clone();
     let finish = pipeline::Finish::new(job, states)?;
+    // An allocation that fails would end the program that holds the rows.
+    let finish = if from_memory { finish.within_memory() } else { finish };
     targets.refuse_inputs(sources.iter().map(|source| PathBuf::from(&source.path)).chain(finish.inputs()))?;
     console.fact("states", &text);
     describe_heads(finish.heads().as_ref(), console);

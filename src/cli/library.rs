@@ -11,14 +11,15 @@ use rayon::ThreadPoolBuilder;
 
 use super::args::{Args, Finish, FormatName, Inspect, Machine, Measure, Outputs, Verb};
 use super::console::{Console, describe};
-use super::outputs::Targets;
+use super::outputs::{Targets, job};
 use super::progress::Watcher;
 #[cfg(feature = "sql")]
 pub use super::sql::{Question, Table, TableInMemory, answer};
+use super::units::parse_size;
 use super::{accumulate, bug, finish, inspect, measure, metrics};
-use crate::archive::HeadSource;
+use crate::archive::{HeadSource, Request};
 use crate::error::{Error, Result};
-use crate::pipeline::{Job, Watch};
+use crate::pipeline::{AtHand, Job, Rounding, Watch};
 use crate::report::{self, Report};
 use crate::store::StateFile;
 
@@ -31,6 +32,8 @@ pub struct InMemory {
     pub head: Option<HeadSource>,
     /// Whether the report has classes one by one, without a file for them.
     pub per_class: bool,
+    /// Rows of `finish`.
+    pub at_hand: AtHand,
 }
 
 /// A report, and what was said beside it.
@@ -64,7 +67,7 @@ pub struct Flag {
 /// Those of the command; [`Usage`](crate::error::ErrorKind::Usage) for words that clap refuses, or of another command.
 pub fn report(words: &[OsString], in_memory: InMemory, watch: &Watch) -> Result<Answer> {
     let from_memory = in_memory.states.is_some() || in_memory.head.is_some();
-    let InMemory { states, head, per_class } = in_memory;
+    let InMemory { states, head, per_class, at_hand } = in_memory;
     let mut words = words.to_vec();
     if head.is_some() {
         // Some flags are refused without one.
@@ -74,13 +77,13 @@ pub fn report(words: &[OsString], in_memory: InMemory, watch: &Watch) -> Result<
     let console = Console::keeping();
     let adjust = move |job: &mut Job| {
         job.head = head.or(job.head.take());
-        job.extras.per_class |= per_class;
+        job.at_hand = at_hand;
     };
     let (mut report, headline) = match parsed(words)?.verb {
         Verb::Measure(mut args) => {
             let args: &mut Measure = &mut args;
             refuse_plan(args.dry_run)?;
-            to_program(&mut args.outputs);
+            to_program(&mut args.outputs, per_class);
             let work = || {
                 let made = measure::report(args, words, &Watcher::Caller(watch), &console, adjust)?;
                 let (report, targets) = made.ok_or_else(|| Error::internal("measure has no report"))?;
@@ -90,7 +93,7 @@ pub fn report(words: &[OsString], in_memory: InMemory, watch: &Watch) -> Result<
         }
         Verb::Finish(mut args) => {
             let args: &mut Finish = &mut args;
-            to_program(&mut args.outputs);
+            to_program(&mut args.outputs, per_class);
             let work = || {
                 let (report, targets) = finish::report(args, states, words, &Watcher::Caller(watch), &console, adjust)?;
                 written(report, targets, watch, &console)
@@ -104,6 +107,31 @@ pub fn report(words: &[OsString], in_memory: InMemory, watch: &Watch) -> Result<
         report.command = None;
     }
     Ok(Answer { report, headline, warnings: console.into_warnings() })
+}
+
+/// Fails for words of `nckit finish` that contradict each other, before there is a state.
+///
+/// # Errors
+///
+/// Those of [`report`] that no row and no state is needed for.
+pub fn check_finish(words: &[OsString], in_memory: &InMemory) -> Result<()> {
+    let mut words = words.to_vec();
+    if in_memory.head.is_some() {
+        words.insert(words.len().min(2), "--head=memory".into());
+    }
+    let Verb::Finish(mut args) = parsed(&words)?.verb else { return Err(Error::usage("not nckit finish")) };
+    to_program(&mut args.outputs, in_memory.per_class);
+    let parts = (&args.further, &args.conventions, &args.outputs);
+    job(&[], Request::default(), Rounding::default(), parts, &args.machine).map(|_| ())
+}
+
+/// Bytes as they are typed, such as `8GiB`.
+///
+/// # Errors
+///
+/// [`Usage`](crate::error::ErrorKind::Usage) for anything else.
+pub fn bytes(text: &str) -> Result<u64> {
+    parse_size(text).map_err(|expected| Error::usage(expected).with("found", text))
 }
 
 /// Runs `nckit accumulate`; returns its warnings.
@@ -194,7 +222,8 @@ fn parsed(words: &[OsString]) -> Result<Args> {
         let text = error.render().to_string();
         // Behind the message, clap shows the usage of the program.
         let message = text.split("\n\nUsage:").next().unwrap_or(&text).split("\n\nFor more").next().unwrap_or(&text);
-        Error::usage(message.trim().trim_start_matches("error: "))
+        let words: Vec<&str> = message.trim().trim_start_matches("error: ").split_whitespace().collect();
+        Error::usage(words.join(" "))
     })
 }
 
@@ -203,7 +232,8 @@ fn refuse_plan(dry_run: bool) -> Result<()> {
 }
 
 /// All metrics are made, wherever the program's own output goes.
-fn to_program(outputs: &mut Outputs) {
+fn to_program(outputs: &mut Outputs, per_class: bool) {
+    outputs.classes_to_program = per_class;
     outputs.result.format = FormatName::Named(report::Format::Json);
 }
 
@@ -262,6 +292,35 @@ mod tests {
         let made = report(&typed, in_memory, &Watch::default()).unwrap().report;
         assert!(made.groups[0].value("nc3_dot_mean").is_some() && made.groups[0].measurements.per_class.len() == 10);
         assert_eq!((made.command, made.settings["head"].as_str()), (None, "in memory"));
+    }
+
+    #[test]
+    fn classes_for_a_program_have_names() {
+        let names = std::env::temp_dir().join(format!("nckit-names-{}", std::process::id()));
+        std::fs::write(&names, "zero\none\n2\n3\n4\n5\n6\n7\n8\nnine\n").unwrap();
+        let typed = words(&["nckit", "measure", DIGITS, "--where=split=train", "--metrics=nc1"]);
+        let typed = [typed, vec![format!("--class-names={}", names.display()).into()]].concat();
+        assert_eq!(report(&typed, InMemory::default(), &Watch::default()).unwrap_err().kind(), ErrorKind::Usage);
+        let in_memory = InMemory { per_class: true, ..InMemory::default() };
+        let made = report(&typed, in_memory, &Watch::default()).unwrap().report;
+        std::fs::remove_file(&names).unwrap();
+        assert_eq!(made.class_names[&crate::batch::Label::Int(9)], "nine");
+    }
+
+    #[test]
+    fn words_of_finish_are_checked_without_states() {
+        let check = |typed: &[&str]| check_finish(&words(typed), &InMemory::default());
+        assert!(check(&["nckit", "finish", "memory", "--metrics=nc1", "--min-count=3"]).is_ok());
+        for typed in [
+            &["nckit", "finish", "memory", "--metrics=nc9"][..],
+            &["nckit", "finish", "memory", "--head-rows=rank"],
+            &["nckit", "finish", "memory", "--min-count=few"],
+            &["nckit", "measure", "memory"],
+        ] {
+            let error = check(typed).unwrap_err();
+            assert!(error.kind() == ErrorKind::Usage && !error.message().contains('\n'), "{typed:?}: {error}");
+        }
+        assert_eq!((bytes("2KiB").unwrap(), bytes("much").unwrap_err().kind()), (2048, ErrorKind::Usage));
     }
 
     #[test]

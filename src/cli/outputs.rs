@@ -12,7 +12,7 @@ use crate::batch::LabelKind;
 use crate::error::{Error, Result};
 use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
-use crate::pipeline::{HeadRules, HeadSummary, Job, Resources, Rounding, RowSource, ScoreSink};
+use crate::pipeline::{AtHand, HeadRules, HeadSummary, Job, Resources, Rounding, RowSource, ScoreSink};
 use crate::report::{Format, Plot, Report, ScoreWriter, Style};
 use crate::store::{Output, refuse_inputs};
 
@@ -140,6 +140,11 @@ impl<'a> Targets<'a> {
 }
 
 impl Outputs {
+    /// Whether the report has classes one by one.
+    fn has_classes(&self) -> bool {
+        self.per_class.is_some() || self.classes_to_program
+    }
+
     /// The format of standard output, if anything goes there.
     fn stdout(&self) -> Option<Format> {
         stdout_format(self.result.format, std::io::stdout().is_terminal(), !self.result.output.is_empty())
@@ -226,11 +231,12 @@ pub(super) fn job(
         head_rules,
         decisions: further.decisions.as_deref().map(RowSource::parse),
         ood: further.ood.as_deref().map(RowSource::parse),
+        at_hand: AtHand::default(),
         selection: outputs.selection(&conventions.metrics)?,
         options,
         error_bars: conventions.error_bars.parse()?,
         extras: Extras {
-            per_class: outputs.per_class.is_some() || outputs.per_class_bins.is_some(),
+            per_class: outputs.has_classes() || outputs.per_class_bins.is_some(),
             worst_pairs: outputs.worst_pairs,
             figures,
             spectrum,
@@ -250,7 +256,7 @@ fn head_rules(further: &Further, outputs: &Outputs, head: Option<&HeadSource>) -
         check_own_head(further, head)?;
     }
     let in_file = head.is_some_and(|head| head.least_squares().is_none());
-    let shown = outputs.per_class.is_some() || outputs.worst_pairs > 0 || outputs.figures()?.0;
+    let shown = outputs.has_classes() || outputs.worst_pairs > 0 || outputs.figures()?.0;
     if further.class_names.is_some() && !in_file && !shown {
         return Err(Error::usage("--class-names has no effect without a head or output that names classes")
             .help("add --head, --per-class, --worst-pairs or -o FILE.html"));

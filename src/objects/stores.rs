@@ -1,7 +1,8 @@
 //! One client for each bucket, made of what the environment and `~/.aws` say.
 
 use std::collections::HashMap;
-use std::env::var;
+use std::env::{var, vars_os};
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,9 +33,13 @@ pub(super) enum Use {
     Writing,
 }
 
-type Clients = HashMap<(String, String, Use), Arc<dyn ObjectStore>>;
+/// A client serves a store of an address, with its query, for one use, under the settings of which it was made.
+type Clients = HashMap<(String, String, Use, Settings), Arc<dyn ObjectStore>>;
 
-/// The client for an address.
+/// The variables of the environment that clients look at, sorted.
+type Settings = Vec<(OsString, OsString)>;
+
+/// The client for an address. A program may change its environment: then later requests are made by a new client.
 ///
 /// # Errors
 ///
@@ -42,7 +47,7 @@ type Clients = HashMap<(String, String, Use), Arc<dyn ObjectStore>>;
 /// used.
 pub(super) fn client(address: &Address, use_: Use) -> Result<Arc<dyn ObjectStore>> {
     static CLIENTS: Mutex<Option<Clients>> = Mutex::new(None);
-    let key = (address.store.clone(), address.query.clone(), use_);
+    let key = (address.store.clone(), address.query.clone(), use_, settings());
     let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(client) = clients.get_or_insert_default().get(&key) {
         return Ok(client.clone());
@@ -50,6 +55,15 @@ pub(super) fn client(address: &Address, use_: Use) -> Result<Arc<dyn ObjectStore
     let made = make(address, use_)?;
     clients.get_or_insert_default().insert(key, made.clone());
     Ok(made)
+}
+
+/// The settings that the environment has at this moment.
+fn settings() -> Settings {
+    const PREFIXES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
+    let is_setting = |name: &OsString| name.to_str().is_some_and(|name| PREFIXES.iter().any(|of| name.starts_with(of)));
+    let mut settings: Settings = vars_os().filter(|(name, _)| is_setting(name)).collect();
+    settings.sort();
+    settings
 }
 
 fn make(address: &Address, use_: Use) -> Result<Arc<dyn ObjectStore>> {

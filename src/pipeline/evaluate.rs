@@ -7,6 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
+use super::at_hand::{IN_MEMORY, Readable};
 use super::first_pass::{self, bytes};
 use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
 use super::memory::MetricMemory;
@@ -166,14 +167,16 @@ impl Evaluation {
             }
         }
         // Without other rows to decide, the group's own are read again.
-        let decided = own || decisions.is_some();
-        let mut needs = job.selection.needs(job.head.is_some(), ood.is_some(), decided, job.extras, &job.options);
+        let own = own || job.at_hand.own.is_some();
+        let decided = own || decisions.is_some() || job.at_hand.decisions.is_some();
+        let has_ood = ood.is_some() || job.at_hand.ood.is_some();
+        let mut needs = job.selection.needs(job.head.is_some(), has_ood, decided, job.extras, &job.options);
         if job.scores {
             if !decided {
                 return Err(Error::usage("there are no rows to score").help("--decisions INPUT"));
             }
             needs.decisions = true;
-            needs.neco |= ood.is_some() && (job.head.is_some() || !job.options.neco_max_logit);
+            needs.neco |= has_ood && (job.head.is_some() || !job.options.neco_max_logit);
             needs.scatter |= needs.neco;
         }
         // The least-squares classifier stands on the scatter.
@@ -234,6 +237,18 @@ impl Evaluation {
         self.needs.directional || self.needs.hug_intra
     }
 
+    /// The rows of `--decisions`, if there are some.
+    pub(super) fn decided(&self) -> Option<Readable<'_>> {
+        let stored = self.decisions.as_ref().map(|rows| Readable::Stored(&rows.archive));
+        stored.or(self.job.at_hand.decisions.as_ref().map(Readable::AtHand))
+    }
+
+    /// The rows of `--ood`, if there are some.
+    pub(super) fn outside(&self) -> Option<Readable<'_>> {
+        let stored = self.ood.as_ref().map(|rows| Readable::Stored(&rows.archive));
+        stored.or(self.job.at_hand.ood.as_ref().map(Readable::AtHand))
+    }
+
     /// Further rows and what is taken of them: for people.
     pub(super) fn further(&self) -> Vec<(&'static str, String)> {
         let mut further = Vec::new();
@@ -272,8 +287,12 @@ impl Evaluation {
     ) -> Result<()> {
         let Some(source) = self.job.head.clone() else { return Ok(()) };
         let (transposed, rules) = (self.job.head_transposed, self.job.head_rules.clone());
-        if let Some(FurtherRows { archive, .. }) = self.decisions.as_ref().filter(|_| rules.ranks()) {
-            labels.add(None, archive.all_labels()?);
+        if let Some(rows) = self.decided().filter(|_| rules.ranks()) {
+            let decided = match rows {
+                Readable::Stored(archive) => archive.all_labels()?,
+                Readable::AtHand(rows) => rows.labels(),
+            };
+            labels.add(None, decided);
         }
         let named = Heads::plan(source, transposed, rules, &self.job.request.group_by, spellings, groups, &labels)?;
         self.heads = Some(named);
@@ -287,13 +306,16 @@ impl Evaluation {
 
     /// Fails if the rows of decisions have labels of another kind than the classes: not one of them would be known.
     pub(super) fn check_kind(&self, kind: LabelKind) -> Result<()> {
-        match &self.decisions {
-            Some(FurtherRows { archive, .. }) if archive.label_kind() != kind => {
-                Err(Error::data("the rows of --decisions have labels of another kind")
-                    .with("labels", format!("{}s", archive.label_kind()))
-                    .with("expected", format!("{kind}s, as the classes")))
-            }
-            _ => Ok(()),
+        let decided = match self.decided() {
+            Some(Readable::Stored(archive)) => Some(archive.label_kind()),
+            Some(Readable::AtHand(rows)) => rows.kind(),
+            None => None,
+        };
+        match decided.filter(|decided| *decided != kind) {
+            Some(decided) => Err(Error::data("the rows of --decisions have labels of another kind")
+                .with("labels", format!("{decided}s"))
+                .with("expected", format!("{kind}s, as the classes"))),
+            None => Ok(()),
         }
     }
 
@@ -351,12 +373,20 @@ impl Evaluation {
         settings.extend(self.heads.iter().flat_map(Heads::settings));
         let names = job.head_rules.naming.names.as_ref();
         settings.insert("class_names", names.map_or(String::new(), |names| names.file().to_owned()));
-        settings.insert("decisions", job.decisions.as_ref().map_or(String::new(), source));
+        let further = |stored: &Option<RowSource>, at_hand: bool| match stored {
+            Some(stored) => source(stored),
+            None => if at_hand { IN_MEMORY } else { "" }.to_owned(),
+        };
+        settings.insert("decisions", further(&job.decisions, job.at_hand.decisions.is_some()));
         settings.insert("error_bars", job.error_bars.as_ref().map_or(String::new(), ErrorBars::text));
-        settings.insert("ood", job.ood.as_ref().map_or(String::new(), source));
+        settings.insert("ood", further(&job.ood, job.at_hand.ood.is_some()));
         // Classes have no means where rows have no labels.
         let is_of_classes = job.options.ood_mean != OodMean::Rows;
-        if self.ood.as_ref().is_some_and(|ood| is_of_classes && ood.archive.labels().is_none()) {
+        let is_without_labels = |rows| match rows {
+            Readable::Stored(archive) => archive.labels().is_none(),
+            Readable::AtHand(rows) => !rows.has_labels(),
+        };
+        if is_of_classes && self.outside().is_some_and(is_without_labels) {
             settings.insert("ood_labels", "none".to_owned());
         }
         settings.retain(|_, value| !value.is_empty());
@@ -394,7 +424,8 @@ impl Evaluation {
         }
         self.settle_figures(&groups.iter().map(|group| &group.key).collect::<Vec<_>>());
         self.second_pass(own, &mut groups, watch, score)?;
-        let ood_mean = |key: &Key| self.ood.as_ref().and_then(|rows| ood_means.get(&rows.key_of(key)));
+        let key_of = |key: &Key| self.ood.as_ref().map_or(Key::new(), |rows| rows.key_of(key));
+        let ood_mean = |key: &Key| ood_means.get(&key_of(key));
         let measure =
             |group: GroupEvidence| self.measure(&group, ood_mean(&group.key).map(Vec::as_slice), (room, watch));
         let measured: Vec<Result<GroupReport>> = match &self.job.error_bars {

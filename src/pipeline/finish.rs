@@ -9,6 +9,7 @@ use super::error_bars::BlockedGroup;
 use super::evaluate::{Evaluation, GroupEvidence};
 use super::first_pass::{self, dealt_block, ood_means};
 use super::heads::{Candidate, HeadSummary, Labels, parts_by_width};
+use super::memory::metric_bytes;
 use super::plan::{group_evidence, report};
 use super::provenance::{self, of_rows, rounding_note};
 use super::{ErrorBars, Job, Rounding, ScoreSink, Watch};
@@ -26,6 +27,8 @@ pub struct Finish {
     states: StateFile,
     /// Where in the key of a state its block stands, if it does not belong to the group.
     block_at: Option<usize>,
+    /// Whether the memory that metrics need is checked.
+    within_memory: bool,
 }
 
 impl Finish {
@@ -45,7 +48,7 @@ impl Finish {
         let rounding_note = job.ood.as_ref().and_then(|_| rounding_note(provenance));
         let mut evaluation = Evaluation::new(job, false, None)?;
         evaluation.notes.extend(rounding_note);
-        let mut finish = Self { evaluation, states, block_at };
+        let mut finish = Self { evaluation, states, block_at, within_memory: false };
         let kind = finish.label_kind();
         finish.evaluation.check_kind(kind)?;
         let job = &finish.evaluation.job;
@@ -57,6 +60,13 @@ impl Finish {
             finish.evaluation.settle_heads(&groups, labels, &spellings)?;
         }
         Ok(finish)
+    }
+
+    /// Refuses groups whose metrics need more memory than the job may use. Without it each group is measured whatever it takes,
+    /// one after the other if they must.
+    #[must_use]
+    pub fn within_memory(self) -> Self {
+        Self { within_memory: true, ..self }
     }
 
     /// The groups and the labels of the first of them, or `D` and labels of every one.
@@ -221,6 +231,7 @@ impl Finish {
             watch.check()?;
             let numbers = |(key, states): (Key, Vec<(&Key, &EncodedGroup)>)| -> Result<GroupEvidence> {
                 let group = self.blocked(&key, &states)?;
+                self.check_memory(&group.all).map_err(|error| evaluation.locate(error, &key))?;
                 group_evidence(group, 0, key, evaluation).map(|group| self.leave_out(group))
             };
             let batch: Vec<Result<GroupEvidence>> = batch.into_par_iter().map(numbers).collect();
@@ -238,6 +249,21 @@ impl Finish {
         let of_rows = of_rows(&provenance, pooled_summary(&self.pooled()));
         let left_out = states.ledger.left_out().map(|name| (name.to_owned(), "damaged when it was read".to_owned()));
         report(evaluation, of_rows, groups, left_out.collect())
+    }
+
+    /// Fails if the metrics of a group need more memory than the run may use.
+    fn check_memory(&self, group: &GroupState) -> Result<()> {
+        let state = &group.state;
+        let scatter = self.states.provenance.scatter;
+        let needed = metric_bytes(state.class_sums().classes() as u64, state.dim() as u64, scatter);
+        let allowed = self.evaluation.job.memory;
+        if needed <= allowed || !self.within_memory {
+            return Ok(());
+        }
+        Err(Error::resource("the metrics need more memory than the run may use")
+            .with("needed", format!("{needed} bytes"))
+            .with("allowed", format!("{allowed} bytes"))
+            .help(format!("--memory {}MiB, or a state without a D × D matrix", needed.div_ceil(1 << 20))))
     }
 
     /// Leaves out the classes under `--min-count` and over `--max-count`, and counts them with their rows.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ErrorBars, HeadRules, Plan, Resources, Rounding, Watch};
+use super::{AtHand, ErrorBars, HeadRules, Plan, Resources, Rounding, Watch};
 use crate::archive::{HeadSource, Request};
 use crate::error::Result;
 use crate::kernels::Device;
@@ -40,6 +40,8 @@ pub struct Job {
     pub decisions: Option<RowSource>,
     /// The out-of-distribution rows of NC5.
     pub ood: Option<RowSource>,
+    /// Rows in memory in place of these.
+    pub at_hand: AtHand,
     /// Which metrics are made.
     pub selection: Selection,
     /// The conventions of the metrics.
@@ -72,6 +74,7 @@ impl Job {
             head_rules: HeadRules::default(),
             decisions: None,
             ood: None,
+            at_hand: AtHand::default(),
             selection: Selection::default(),
             options: Options::default(),
             extras: Extras::default(),

@@ -6,6 +6,7 @@
 //! the second half alone.
 
 mod accumulator;
+mod at_hand;
 mod bench;
 mod checkpointed;
 mod collapse;
@@ -33,6 +34,7 @@ mod second_pass;
 mod task;
 
 pub use accumulator::Accumulator;
+pub use at_hand::{AtHand, HoldsRows, RowsAtHand};
 pub use bench::{Bench, ManyStage, Stage, bench, bench_many};
 pub use checkpointed::{CheckpointedPass, Saving};
 pub use collapse::{Collapse, RowsInMemory};

@@ -5,10 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::ScoreSink;
+use super::at_hand::{IN_MEMORY, Readable};
 use super::evaluate::{Evaluation, GroupEvidence, TrainUnits};
-use super::first_pass::{PRODUCTS_PER_SECOND, at_row};
-use super::scan::{Place, Watch, scan};
-use crate::archive::{Archive, DecodedChunk, Key, Skipped};
+use super::first_pass::PRODUCTS_PER_SECOND;
+use super::scan::{Place, Watch};
+use crate::archive::{DecodedChunk, Key, Skipped};
 use crate::batch::Label;
 use crate::error::Result;
 use crate::kernels::{Device, Mahalanobis, Projection, Workspace};
@@ -22,7 +23,8 @@ type SeenGroups = BTreeMap<usize, SecondPassState>;
 /// The rows that are read in one role.
 struct RoleRows<'a> {
     role: Role,
-    archive: &'a Archive,
+    from: Readable<'a>,
+    /// The units that are read, if the rows are stored.
     units: Vec<usize>,
     /// The key under which the rows of each group lie, in the order of the groups.
     keys: Vec<Key>,
@@ -30,7 +32,10 @@ struct RoleRows<'a> {
 
 impl RoleRows<'_> {
     fn count(&self) -> u64 {
-        self.units.iter().map(|&unit| self.archive.units()[unit].rows).sum()
+        match self.from {
+            Readable::Stored(archive) => self.units.iter().map(|&unit| archive.units()[unit].rows).sum(),
+            Readable::AtHand(rows) => rows.rows(),
+        }
     }
 }
 
@@ -122,18 +127,28 @@ impl Evaluation {
     /// All rows to be read: the group's own, those of `--decisions`, those of `--ood`.
     fn rows_by_role<'a>(&'a self, own: TrainUnits<'a>, groups: &[GroupEvidence]) -> Vec<RoleRows<'a>> {
         let decided = self.judges();
-        let own_decided = decided && self.decisions.is_none();
-        let train = own.filter(|_| self.reads_own() || own_decided).map(|(archive, units)| RoleRows {
+        let own_decided = decided && self.decided().is_none();
+        let own = own.map(|(archive, units)| (Readable::Stored(archive), units.to_vec()));
+        let own = own.or(self.job.at_hand.own.as_ref().map(|rows| (Readable::AtHand(rows), Vec::new())));
+        let train = own.filter(|_| self.reads_own() || own_decided).map(|(from, units)| RoleRows {
             role: if own_decided { Role::TrainAndEval } else { Role::Train },
-            archive,
-            units: units.to_vec(),
+            from,
+            units,
             keys: groups.iter().map(|group| group.key.clone()).collect(),
         });
-        let further = [(&self.decisions, decided, Role::Eval), (&self.ood, self.scores_ood(), Role::Ood)];
-        let further = further.into_iter().filter(|(_, wanted, _)| *wanted).filter_map(|(rows, _, role)| {
-            let rows = rows.as_ref()?;
-            let keys = groups.iter().map(|group| rows.key_of(&group.key)).collect();
-            Some(RoleRows { role, archive: &rows.archive, units: (0..rows.archive.units().len()).collect(), keys })
+        let further = [
+            (&self.decisions, self.decided(), decided, Role::Eval),
+            (&self.ood, self.outside(), self.scores_ood(), Role::Ood),
+        ];
+        let further = further.into_iter().filter(|(_, _, wanted, _)| *wanted).filter_map(|(stored, from, _, role)| {
+            let from = from?;
+            // Rows in memory have no keys, and serve all groups.
+            let key_of = |group: &GroupEvidence| stored.as_ref().map_or(Key::new(), |rows| rows.key_of(&group.key));
+            let units = match from {
+                Readable::Stored(archive) => (0..archive.units().len()).collect(),
+                Readable::AtHand(_) => Vec::new(),
+            };
+            Some(RoleRows { role, from, units, keys: groups.iter().map(key_of).collect() })
         });
         train.into_iter().chain(further).collect()
     }
@@ -158,14 +173,17 @@ impl Evaluation {
         watch: &Watch,
         score: &Mutex<ScoreSink<'_>>,
     ) -> Result<()> {
-        let RoleRows { role, archive, .. } = *rows;
+        let RoleRows { role, from, .. } = *rows;
         let scored = self.job.scores && role != Role::Train;
         let mut by_key: BTreeMap<&[Label], Vec<usize>> = BTreeMap::new();
         rows.keys.iter().enumerate().for_each(|(at, key)| by_key.entry(key).or_default().push(at));
         // The keys of rows may have one more value, which makes blocks.
         let length = rows.keys.first().map_or(0, Vec::len);
         let groups_of = |key: &Key| by_key.get(&key[..length]);
-        let serves = |unit: &usize| archive.units()[*unit].key.as_ref().is_none_or(|key| groups_of(key).is_some());
+        let serves = |unit: &usize| match from {
+            Readable::Stored(archive) => archive.units()[*unit].key.as_ref().is_none_or(|key| groups_of(key).is_some()),
+            Readable::AtHand(_) => true,
+        };
         let units: Vec<usize> = rows.units.iter().copied().filter(serves).collect();
         let look = |worker: &mut Worker, place: Place, chunk: &DecodedChunk| {
             let Worker { seen, left_out, workspace } = worker;
@@ -180,7 +198,10 @@ impl Evaluation {
                     let seen = seen.entry(group).or_default();
                     passes.passes[group].update(role, &batch, part.rows.as_deref(), seen, each, workspace)?;
                     if scored {
-                        let file = &archive.files()[archive.units()[units[place.unit]].file].name;
+                        let file = match from {
+                            Readable::Stored(archive) => &archive.files()[archive.units()[units[place.unit]].file].name,
+                            Readable::AtHand(_) => IN_MEMORY,
+                        };
                         let mut score = score.lock().unwrap_or_else(PoisonError::into_inner);
                         passes.groups[group].score(
                             role,
@@ -197,10 +218,11 @@ impl Evaluation {
         // One worker looks at rows in their order.
         let threads = if scored { 1 } else { self.threads };
         let worker = || Worker { seen: SeenGroups::new(), left_out: Skipped::default(), workspace: device.workspace() };
-        let workers = scan(archive, &units, threads, watch, worker, |worker, place, chunk| {
-            look(worker, place, chunk).map_err(|error| at_row(error, archive, units[place.unit], chunk))
-        })?;
-        let mut left_out = Skipped::default();
+        let workers = from.scan(&units, (self.job.request.normalize, threads), watch, worker, look)?;
+        let mut left_out = match from {
+            Readable::Stored(_) => Skipped::default(),
+            Readable::AtHand(rows) => rows.skipped().clone(),
+        };
         for worker in workers {
             left_out.add(&worker.left_out);
             for (group, partial) in worker.seen {

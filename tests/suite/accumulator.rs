@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use half::f16;
-use nckit::archive::{Request, chunk_rows};
+use nckit::archive::{Policy, Request, Skipped, chunk_rows};
 use nckit::batch::{Features, Label};
 use nckit::error::{Error, ErrorKind};
 use nckit::kernels::{Profile, Workspace};
@@ -291,4 +291,47 @@ fn rows_in_memory_have_length_one_as_those_of_a_file() {
     assert_eq!(error.fact("row"), Some("1"));
     rows.update(&[1.0, 0.0], &[0]).unwrap();
     assert_eq!(rows.rows(), 1);
+}
+
+#[test]
+fn sums_that_do_not_fit_are_refused_before_they_are_made() {
+    // A matrix of 20 GB, for each thread and for their sum.
+    let how = RowsInMemory { memory: 1 << 30, threads: 4, ..RowsInMemory::default() };
+    let mut rows = Collapse::counting(50_000, how.clone()).unwrap();
+    let error = rows.update(&vec![0.5_f32; 50_000], &[1]).unwrap_err();
+    assert_eq!((error.kind(), error.fact("dimensions"), rows.rows()), (ErrorKind::Resource, Some("50000"), 0));
+    let mut without = Collapse::counting(50_000, RowsInMemory { scatter: false, ..how.clone() }).unwrap();
+    without.update(&vec![0.5_f32; 50_000], &[1]).unwrap();
+    // Fewer threads work where those of all would take too much; the sums are the same.
+    let table = table(520);
+    let few = RowsInMemory { memory: 8 << 20, threads: 16, ..RowsInMemory::default() };
+    assert!(collapsed(&table, &[5000], &few) == collapsed(&table, &[5000], &RowsInMemory::default()));
+    // The metrics of a state take more than the state does.
+    let state = collapsed(&table, &[], &RowsInMemory::default());
+    let job = Job { memory: 16 << 20, ..Job::new::<&str>([]) };
+    assert!(Finish::new(job.clone(), state.clone()).unwrap().run(&Watch::default()).is_ok());
+    let error = Finish::new(job, state).unwrap().within_memory().run(&Watch::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Resource);
+}
+
+#[test]
+fn rows_that_the_caller_leaves_out_are_told_of() {
+    let how = RowsInMemory {
+        ignore_label: Some("-100".to_owned()),
+        nonfinite: Policy::Skip,
+        columns: Some(["x".to_owned(), "y".to_owned()]),
+        error_bars: Some(ErrorBars::parse("jackknife:2").unwrap()),
+        ..RowsInMemory::default()
+    };
+    let mut rows = Collapse::counting(1, how).unwrap();
+    rows.update(&[1.0_f32, 2.0, 4.0, 3.0, 5.0, 7.0], &[0, 0, 0, 1, 1, 1]).unwrap();
+    let skipped = Skipped { ignored: 2, nonfinite: [(Label::Int(1), 3)].into(), ..Skipped::default() };
+    rows.leave_out(&skipped);
+    let state = rows.state().unwrap();
+    assert_eq!(state.ledger.rows(), (6, 5));
+    let provenance = &state.provenance;
+    assert_eq!((&*provenance.features, provenance.labels.as_deref()), ("x", Some("y")));
+    assert_eq!(provenance.ignore_label.as_deref(), Some("-100"));
+    let report = rows.measure().unwrap();
+    assert_eq!((report.rows, report.skipped), (6, skipped));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use nckit::archive::{Policy, Skipped};
 use nckit::batch::{Features, Label};
 use nckit::error::{Error, Result};
 use nckit::pipeline::{ErrorBars, Rounding};
@@ -17,6 +18,8 @@ pub(crate) struct State {
     /// What was loaded or merged.
     pub(crate) merged: Option<StateFile>,
     pub(crate) rows: Own,
+    /// Rows that were left out before the first row came.
+    pub(crate) waiting: Skipped,
     /// Whether an error left the rows as nobody knows.
     pub(crate) broken: bool,
 }
@@ -31,7 +34,7 @@ pub(crate) struct Settings {
 
 impl State {
     pub(crate) fn new(settings: Settings, merged: Option<StateFile>) -> Self {
-        Self { settings, merged, rows: Own::None, broken: false }
+        Self { settings, merged, rows: Own::None, waiting: Skipped::default(), broken: false }
     }
 
     /// The state that a file holds; rows that come are rounded as those in it.
@@ -48,7 +51,11 @@ impl State {
         };
         let has_rows = file.ledger.units() > 0;
         let of_dealing = |Dealing { blocks, key }: &Dealing| ErrorBars { blocks: Some(*blocks), block_by: key.clone() };
+        let policy = |set: &BTreeSet<Policy>| set.iter().copied().max().unwrap_or_default();
         let how = RowsInMemory {
+            ignore_label: file.provenance.ignore_label.clone(),
+            nulls: policy(&file.provenance.nulls),
+            nonfinite: policy(&file.provenance.nonfinite),
             rounding,
             scatter: file.provenance.scatter,
             normalize: file.provenance.normalize,
@@ -81,11 +88,7 @@ impl State {
             (None, None) => Collapse::<f32>::counting(dim.unwrap_or(1), how.clone())?.state(),
             (Some(merged), None) => Ok(merged.clone()),
             (Some(merged), Some(mut own)) => {
-                if !merged.provenance.group_by.is_empty() {
-                    return Err(Error::usage("rows cannot be added to the states of several groups")
-                        .with("keys", merged.provenance.group_by.join(", "))
-                        .help("make a State for them, and save it by itself"));
-                }
+                self.refuse_groups()?;
                 // The columns of a file have names, and arrays have none.
                 own.provenance.features.clone_from(&merged.provenance.features);
                 own.provenance.labels.clone_from(&merged.provenance.labels);
@@ -95,6 +98,34 @@ impl State {
                 Ok(all)
             }
         }
+    }
+
+    /// Fails if what was loaded has groups: nobody knows of which one new rows are.
+    fn refuse_groups(&self) -> Result<()> {
+        let keys = self.merged.as_ref().map_or(&[][..], |merged| &merged.provenance.group_by);
+        if keys.is_empty() {
+            return Ok(());
+        }
+        Err(Error::usage("rows cannot be added to the states of several groups")
+            .with("keys", keys.join(", "))
+            .help("make a State for them, and save it by itself"))
+    }
+
+    /// Fails if there is no row to be measured, with what was left out.
+    pub(crate) fn refuse_nothing(&self) -> Result<()> {
+        if self.count() > 0 {
+            return Ok(());
+        }
+        let Skipped { nulls, ignored, nonfinite, .. } = &self.waiting;
+        let counts =
+            [("rows ignored", *ignored), ("rows with nulls", *nulls), ("rows not finite", nonfinite.values().sum())];
+        let counts = counts.into_iter().filter(|(_, rows)| *rows > 0);
+        let error =
+            counts.fold(Error::missing("there are no rows to measure"), |error, (what, rows)| error.with(what, rows));
+        Err(match self.waiting.total() {
+            0 => error.help("update(features, labels) adds rows to a state"),
+            _ => error.help("every row is left out by ignore_label, nulls or nonfinite"),
+        })
     }
 
     /// Adds the rows of another; if that fails, this one is as before.
@@ -141,8 +172,10 @@ impl State {
         shape: [usize; 2],
         labels: Labels<'_>,
         blocks: Option<&[Label]>,
+        left_out: &Skipped,
     ) -> Result<(), Stop> {
         self.check()?;
+        self.refuse_groups()?;
         let [rows, dim] = shape;
         if labels.len() != rows {
             return Err(Error::data("there is not one label a row")
@@ -150,7 +183,8 @@ impl State {
                 .with("labels", labels.len())
                 .into());
         }
-        if let Some(known) = self.dim().filter(|&known| known != dim) {
+        // A list without rows does not say how long they are.
+        if let Some(known) = self.dim().filter(|&known| known != dim && (rows, dim) != (0, 0)) {
             return Err(Error::data("feature vector has the wrong length")
                 .with("expected", known)
                 .with("found", dim)
@@ -158,13 +192,30 @@ impl State {
         }
         self.check_blocks(rows, blocks)?;
         if rows == 0 {
+            self.leave_out(left_out);
             return Ok(());
         }
         if dim == 0 {
             return Err(Error::data("the rows have no dimensions").with("rows", rows).into());
         }
         let new = New { labels, blocks };
-        self.rows.add(features, dim, new, &self.settings.how, &mut self.broken)
+        let first = self.merged.is_some() && self.rows.count() == 0;
+        let added = self.rows.add(features, dim, new, &self.settings.how, &mut self.broken);
+        if first && self.rows.count() > 0 && !self.broken {
+            // They may not fit what was loaded: then it is as before.
+            self.file().inspect_err(|_| self.rows = Own::None)?;
+        }
+        added?;
+        self.leave_out(left_out);
+        Ok(())
+    }
+
+    /// Takes note of rows that were left out.
+    fn leave_out(&mut self, skipped: &Skipped) {
+        self.waiting.add(skipped);
+        if self.rows.count() > 0 {
+            self.rows.leave_out(&std::mem::take(&mut self.waiting));
+        }
     }
 
     /// Values that make blocks come with all rows, or with none.
@@ -196,5 +247,5 @@ impl State {
 
 /// `D` of the first group that has rows.
 fn dim_of(file: &StateFile) -> Result<Option<usize>> {
-    Ok(file.shapes()?.into_iter().map(|(_, dim)| dim).find(|&dim| dim > 0))
+    Ok(file.shapes()?.into_iter().map(|shape| shape.dim).find(|&dim| dim > 0))
 }

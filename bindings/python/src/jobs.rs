@@ -3,15 +3,15 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use nckit::archive::HeadSource;
 use nckit::cli::library::{self, InMemory};
-use nckit::pipeline::Watch;
+use nckit::error::Result;
+use nckit::pipeline::{AtHand, Watch};
 use nckit::store::StateFile;
 use pyo3::prelude::*;
 
 use crate::errors::exception;
 use crate::report::Report;
-use crate::rows::Head;
+use crate::rows::{Further, Head};
 use crate::waiting::interruptible;
 
 /// How long a run may go on after Ctrl-C before it is left alone.
@@ -19,27 +19,47 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(600);
 
 /// Runs `nckit measure` or `nckit finish`.
 #[pyfunction]
-#[pyo3(signature = (words, head=None, per_class=false))]
+#[pyo3(signature = (words, head=None, per_class=false, further=None))]
 pub(crate) fn report(
     py: Python<'_>,
     words: Vec<OsString>,
     head: Option<Head<'_>>,
     per_class: bool,
+    further: Option<Further<'_>>,
 ) -> PyResult<Report> {
-    report_of(py, words, None, head.as_ref().map(Head::source), per_class)
+    let made = in_memory(None, head.as_ref(), per_class, further.as_ref());
+    report_of(py, words, made.map_err(|error| exception(py, &error))?)
+}
+
+/// What words cannot say.
+pub(crate) fn in_memory(
+    states: Option<StateFile>,
+    head: Option<&Head<'_>>,
+    per_class: bool,
+    further: Option<&Further<'_>>,
+) -> Result<InMemory> {
+    let head = head.map(Head::source).transpose()?;
+    let at_hand = further.map_or_else(|| Ok(AtHand::default()), Further::at_hand)?;
+    Ok(InMemory { states, head, per_class, at_hand })
+}
+
+/// Fails for words of `nckit finish` that contradict each other.
+#[pyfunction]
+#[pyo3(signature = (words, head=None, per_class=false))]
+pub(crate) fn check_finish(
+    py: Python<'_>,
+    words: Vec<OsString>,
+    head: Option<Head<'_>>,
+    per_class: bool,
+) -> PyResult<()> {
+    let checked = library::guarded(|| library::check_finish(&words, &in_memory(None, head.as_ref(), per_class, None)?));
+    checked.map_err(|error| exception(py, &error))
 }
 
 /// The same of states in memory, if there are any.
-pub(crate) fn report_of(
-    py: Python<'_>,
-    words: Vec<OsString>,
-    states: Option<StateFile>,
-    head: Option<HeadSource>,
-    per_class: bool,
-) -> PyResult<Report> {
+pub(crate) fn report_of(py: Python<'_>, words: Vec<OsString>, in_memory: InMemory) -> PyResult<Report> {
     let watch = Watch::default();
     let stop = watch.stop.clone();
-    let in_memory = InMemory { states, head, per_class };
     interruptible(py, &stop, Some(PATIENCE), move || library::report(&words, in_memory, &watch)).map(Report::new)
 }
 

@@ -25,6 +25,7 @@ fn _nckit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<report::Report>()?;
     module.add_class::<state::Rows>()?;
     module.add_function(wrap_pyfunction!(jobs::report, module)?)?;
+    module.add_function(wrap_pyfunction!(jobs::check_finish, module)?)?;
     module.add_function(wrap_pyfunction!(jobs::accumulate, module)?)?;
     module.add_function(wrap_pyfunction!(jobs::inspect, module)?)?;
     module.add_function(wrap_pyfunction!(jobs::metrics, module)?)?;

@@ -1,6 +1,7 @@
 //! The rows that Python hands over, in the type of the first of them.
 
 use half::f16;
+use nckit::archive::Skipped;
 use nckit::batch::{Features, Label};
 use nckit::error::{Error, Result};
 use nckit::store::StateFile;
@@ -54,6 +55,11 @@ impl Own {
     /// `D`, once there was a row.
     pub(crate) fn dim(&self) -> Option<usize> {
         of_rows!(self, None, rows => Some(rows.dim()))
+    }
+
+    /// Takes note of rows that were left out; without a row nobody can.
+    pub(crate) fn leave_out(&mut self, skipped: &Skipped) {
+        of_rows!(self, (), rows => rows.leave_out(skipped));
     }
 
     /// The state of all rows, if there are some.
@@ -112,20 +118,13 @@ impl Own {
 
 /// Checks what a batch must be, before the first of its pieces is added.
 fn check_all(features: Features<'_>, dim: usize, labels: Labels<'_>) -> Result<()> {
-    let label = |row: usize| -> Label {
-        match labels {
-            Labels::Int(labels) => labels[row].into(),
-            Labels::Unsigned(labels) => labels[row].into(),
-            Labels::Bool(labels) => labels[row].into(),
-            Labels::Text(labels) => labels[row].clone().into(),
-        }
-    };
     if let Some(at) = features.first_nonfinite() {
         let (row, dimension) = (at / dim, at % dim);
         return Err(Error::data("feature is not finite")
             .with("row", row)
             .with("dimension", dimension)
-            .with("class", label(row)));
+            .with("class", labels.label(row))
+            .help("nonfinite=\"skip\" leaves such rows out and counts them"));
     }
     let negative = match labels {
         Labels::Int(labels) => labels.iter().position(|&label| label < 0),
@@ -134,8 +133,8 @@ fn check_all(features: Features<'_>, dim: usize, labels: Labels<'_>) -> Result<(
     match negative {
         Some(row) => Err(Error::data("negative label")
             .with("row", row)
-            .with("label", label(row))
-            .help("leave out rows that belong to no class")),
+            .with("label", labels.label(row))
+            .help(format!("ignore_label={} leaves such rows out and counts them", labels.label(row)))),
         None => Ok(()),
     }
 }

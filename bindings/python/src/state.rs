@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use nckit::archive::{Policy, Skipped};
 use nckit::batch::Label;
-use nckit::cli::library::{guarded, pooled};
+use nckit::cli::library::{bytes, guarded, pooled};
 use nckit::error::{Error, Result};
 use nckit::metrics::Selection;
 use nckit::pipeline::{ErrorBars, Resources, Rounding, Task};
@@ -22,10 +23,10 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::errors::exception;
 use crate::held::{Settings, State};
-use crate::jobs::report_of;
+use crate::jobs::{in_memory, report_of};
 use crate::own::Stop;
 use crate::report::Report;
-use crate::rows::{FeatureArray, Head, LabelArray};
+use crate::rows::{FeatureArray, Further, Head, LabelArray, LeftOut};
 
 /// Rows in memory, and states that were merged with them.
 #[pyclass(frozen, module = "nckit._nckit")]
@@ -75,7 +76,7 @@ impl Rows {
 impl Rows {
     /// No rows, of `dim` values or of as many as the first ones have, for these metrics.
     #[new]
-    #[pyo3(signature = (dim=None, metrics=Vec::new(), grid=None, extra_bits=0, normalize=false, error_bars=None, block_by=None, threads=None))]
+    #[pyo3(signature = (dim=None, metrics=Vec::new(), grid=None, extra_bits=0, normalize=false, error_bars=None, block_by=None, ignore_label=None, nulls="fail", nonfinite="fail", threads=None, memory=None, columns=None))]
     #[expect(clippy::too_many_arguments, reason = "Python gives them by name")]
     fn new(
         py: Python<'_>,
@@ -86,7 +87,12 @@ impl Rows {
         normalize: bool,
         error_bars: Option<&str>,
         block_by: Option<String>,
+        ignore_label: Option<String>,
+        nulls: &str,
+        nonfinite: &str,
         threads: Option<usize>,
+        memory: Option<&str>,
+        columns: Option<[String; 2]>,
     ) -> PyResult<Self> {
         let made = || {
             if dim == Some(0) {
@@ -105,13 +111,19 @@ impl Rows {
                 return Err(Error::usage("block_by says what blocks are made of, and error_bars that there are some")
                     .help("error_bars=\"jackknife:32\""));
             }
+            let Resources { threads, memory } = Resources::new(threads, memory.map(bytes).transpose()?);
             let with_key = |bars| ErrorBars { block_by, ..bars };
             let how = RowsInMemory {
                 rounding: Rounding { exponent: grid, extra_bits },
                 scatter: Task::needs_scatter(&Selection::parse(&metrics)?),
                 normalize,
                 error_bars: error_bars.map(ErrorBars::parse).transpose()?.map(with_key),
-                threads: Resources::new(threads, None).threads,
+                threads,
+                memory,
+                columns,
+                ignore_label,
+                nulls: policy("nulls", nulls)?,
+                nonfinite: policy("nonfinite", nonfinite)?,
             };
             // What cannot be counted is said before the first row comes.
             Collapse::<f32>::counting(1, how.clone())?;
@@ -157,23 +169,27 @@ impl Rows {
         self.with(py, |state| {
             state.check()?;
             let (settings, merged, rows) = (state.settings.clone(), state.merged.clone(), state.rows.clone());
-            Ok(Self::of(State { settings, merged, rows, broken: false }))
+            Ok(Self::of(State { settings, merged, rows, waiting: state.waiting.clone(), broken: false }))
         })
     }
 
-    #[pyo3(signature = (features, labels, blocks=None))]
+    #[pyo3(signature = (features, labels, blocks=None, left_out=None))]
     fn update(
         &self,
         py: Python<'_>,
         features: FeatureArray<'_>,
         labels: LabelArray<'_>,
         blocks: Option<LabelArray<'_>>,
+        left_out: Option<LeftOut<'_>>,
     ) -> PyResult<()> {
-        let blocks = blocks.map(|blocks| blocks.values());
-        let (shape, features, labels) = (features.shape(), features.features(), labels.labels());
+        let refused = |error| exception(py, &error);
+        let blocks = blocks.map(|blocks| blocks.values()).transpose().map_err(refused)?;
+        let left_out = left_out.map_or_else(|| Ok(Skipped::default()), |rows| rows.skipped()).map_err(refused)?;
+        let shape = features.shape();
+        let (features, labels) = (features.features().map_err(refused)?, labels.labels().map_err(refused)?);
         let updated = py.detach(|| {
             let mut stopped = None;
-            let worked = guarded(|| match self.lock()?.update(features, shape, labels, blocks.as_deref()) {
+            let worked = guarded(|| match self.lock()?.update(features, shape, labels, blocks.as_deref(), &left_out) {
                 Ok(()) => Ok(()),
                 Err(Stop::Error(error)) => Err(error),
                 Err(Stop::Signal(signal)) => {
@@ -258,16 +274,31 @@ impl Rows {
     }
 
     /// Runs `nckit finish` on the state.
-    #[pyo3(signature = (words, head=None, per_class=false))]
+    #[pyo3(signature = (words, head=None, per_class=false, further=None))]
     fn finish(
         &self,
         py: Python<'_>,
         words: Vec<OsString>,
         head: Option<Head<'_>>,
         per_class: bool,
+        further: Option<Further<'_>>,
     ) -> PyResult<Report> {
-        let states = self.with_pool(py, State::file)?;
-        report_of(py, words, Some(states), head.as_ref().map(Head::source), per_class)
+        let states = self.with_pool(py, |state| {
+            state.refuse_nothing()?;
+            state.file()
+        })?;
+        let made = in_memory(Some(states), head.as_ref(), per_class, further.as_ref());
+        report_of(py, words, made.map_err(|error| exception(py, &error))?)
+    }
+
+    /// The label whose rows are left out; whether those with nulls are, and those that are not finite; and whether rows are
+    /// divided by their length.
+    #[getter]
+    fn policy(&self, py: Python<'_>) -> PyResult<(Option<String>, bool, bool, bool)> {
+        self.with(py, |state| {
+            let RowsInMemory { ignore_label, nulls, nonfinite, normalize, .. } = &state.settings.how;
+            Ok((ignore_label.clone(), *nulls == Policy::Skip, *nonfinite == Policy::Skip, *normalize))
+        })
     }
 
     /// Whether a scatter matrix is kept.
@@ -283,6 +314,14 @@ impl Rows {
             let bars = state.settings.how.error_bars.as_ref();
             Ok(bars.map(|bars| (bars.blocks.unwrap_or(ErrorBars::BLOCKS), bars.block_by.clone())))
         })
+    }
+}
+
+fn policy(flag: &'static str, text: &str) -> Result<Policy> {
+    match text {
+        "fail" => Ok(Policy::Fail),
+        "skip" => Ok(Policy::Skip),
+        _ => Err(Error::usage(format!("{flag} is \"fail\" or \"skip\"")).with("found", text)),
     }
 }
 

@@ -126,7 +126,7 @@ def test_blocks_that_do_not_fit_are_refused(rows: Any, documents: Any) -> None:
         (None, nckit.UsageError, r"update\(features, labels, blocks\)"),
         (documents[:29], nckit.DataError, "not one block a row"),
         (documents[:30, None, None], nckit.DataError, "blocks are one a row"),
-        ([None] * 30, nckit.DataError, "blocks are all integers, or all texts: block 0"),
+        ([None] * 30, nckit.DataError, "block 0 is null"),
     ]:
         with pytest.raises(error, match=message):
             by.update(features, labels, blocks)

@@ -44,7 +44,7 @@ def test_what_is_public_is_explained() -> None:
 def test_the_stub_names_what_the_compiled_module_has() -> None:
     # `flags` has one of its own for each command.
     assert {name for name in dir(_nckit) if not name.startswith("__")} - {"sql", "Arrow"} == {
-        "Report", "Rows", "accumulate", "flags", "inspect", "metrics", "report", "run",
+        "Report", "Rows", "accumulate", "check_finish", "flags", "inspect", "metrics", "report", "run",
     }
 
 

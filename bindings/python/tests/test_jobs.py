@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 import warnings
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +188,58 @@ def test_warnings_of_the_program_are_warnings(digits: Path) -> None:
     assert told == result.notes
     assert any("split" in text for text in told)
     assert all(warning.filename == __file__ for warning in caught)
+
+
+class Bucket(BaseHTTPRequestHandler):
+    """A store with one object, or with none."""
+
+    content: bytes | None = None
+
+    def do_HEAD(self) -> None:
+        self.answer(False)
+
+    def do_GET(self) -> None:
+        self.answer(True)
+
+    def answer(self, with_body: bool) -> None:
+        content = self.content if self.path == "/bucket/x.parquet" else None
+        whole = b"<Error><Code>NoSuchKey</Code></Error>" if content is None else content
+        if self.path.startswith("/bucket?"):
+            content = whole = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+        found = re.match(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        first, last = (int(found[1]), int(found[2])) if found else (0, len(whole) - 1)
+        body = whole[first : last + 1]
+        self.send_response(404 if content is None else 206 if found else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(whole)}")
+        self.send_header("ETag", '"a"')
+        self.send_header("Last-Modified", "Sat, 01 Aug 2026 10:00:00 GMT")
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_stores_follow_the_environment(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that was wrong is put right within the process."""
+    file = digits / "flat" / "h3_final.parquet"
+    full = type("Full", (Bucket,), {"content": file.read_bytes()})
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "REGION"):
+        monkeypatch.setenv(f"AWS_{name}", "test")
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), kind) for kind in (Bucket, full)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    flags: Any = {"where": "split=train", "metrics": "nc1"}
+    try:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{servers[0].server_port}")
+        with pytest.raises(nckit.MissingError):
+            nckit.measure("s3://bucket/x.parquet", **flags)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{servers[1].server_port}")
+        assert dict(nckit.measure("s3://bucket/x.parquet", **flags).only) == dict(nckit.measure(file, **flags).only)
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()

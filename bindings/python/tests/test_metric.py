@@ -38,7 +38,39 @@ def test_flags_of_finish_are_passed_on(rows: Any) -> None:
     expected = nckit.measure(rows[0], labels=rows[1], metrics="nc1_cdnv", option="cdnv_exponent=2", min_count=3)
     assert metric.compute() == {"nc1_cdnv": expected["nc1_cdnv"]}
     with pytest.raises(TypeError, match="did you mean min_count"):
-        nckit.NeuralCollapse(mincount=3).compute()
+        nckit.NeuralCollapse(mincount=3)
+
+
+def test_what_cannot_work_is_refused_before_rows_come() -> None:
+    for flags, error, message in [
+        ({"metrics": "nc9"}, nckit.UsageError, "nc9"),
+        ({"min_count": "few"}, nckit.UsageError, "min-count"),
+        ({"option": {"cdnv": 2}}, nckit.UsageError, "cdnv"),
+        ({"head_rows": "rank"}, nckit.UsageError, "no effect without a head"),
+        ({"error_bars": "bootstrap"}, nckit.UsageError, "jackknife"),
+        ({"block_by": "document"}, nckit.UsageError, "block_by"),
+        ({"scores": "s.parquet"}, nckit.UsageError, "no rows to score"),
+        ({"head": [[1, 2], [3]]}, nckit.DataError, "cannot be read"),
+        ({"nulls": "drop"}, nckit.UsageError, "nulls"),
+        ({"typo": 1}, TypeError, "no keyword argument 'typo'"),
+        ({"grit": 1}, TypeError, "did you mean grid"),
+    ]:
+        with pytest.raises(error, match=message):
+            nckit.NeuralCollapse(**flags)
+
+
+def test_flags_of_states_hold_in_a_loop(rows: Any) -> None:
+    features, labels = rows[0], rows[1].copy()
+    labels[::10] = -100
+    documents = np.arange(len(labels)) // 20
+    flags: Any = {"ignore_label": -100, "grid": -20, "error_bars": "jackknife:4", "block_by": "document"}
+    metric = nckit.NeuralCollapse("nc1_cdnv", **flags)
+    for start in range(0, len(labels), 600):
+        part = slice(start, start + 600)
+        metric.update(features[part], labels[part], documents[part])
+    expected = nckit.measure(features, labels=labels, metrics="nc1_cdnv", **{**flags, "block_by": documents})
+    assert metric.compute() == dict(expected.only)
+    assert metric.state.finish(metrics="nc1_cdnv").only.skipped["ignored"] == 600
 
 
 PROCESS = """

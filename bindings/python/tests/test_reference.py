@@ -399,3 +399,47 @@ def test_tensors_come_back_as_tensors() -> None:
     assert MeanAccumulator(5, 8, dtype=torch.float32).accumulate(torch.tensor(features), torch.tensor(labels))[
         1
     ].dtype == torch.float32
+
+
+def test_means_that_were_changed_in_place_are_noticed(rows: Any) -> None:
+    features, labels = rows
+    for kind in (VarNormAccumulator, CovarAccumulator):
+        means = np.zeros((7, 24))
+        means[6] = np.nan
+        labels_before = labels % 6
+        accumulator = kind(7, 24)
+        accumulator.accumulate(features[:100], labels_before[:100], means)
+        # The same numbers in another type are the same means.
+        accumulator.accumulate(features[100:200], labels_before[100:200], means.astype(np.float32))
+        accumulator.accumulate(features[200:300], labels_before[200:300], means)
+        means[2, 3] += 1e-9
+        with pytest.raises(nckit.UsageError, match="M differs"):
+            accumulator.accumulate(features[300:], labels_before[300:], means)
+        assert accumulator.ns_samples.sum() == 300
+
+
+@pytest.mark.parametrize("kind", [MeanAccumulator, VarNormAccumulator, CovarAccumulator])
+def test_what_ends_early_leaves_counts_and_sums_of_the_same_rows(rows: Any, kind: Any, monkeypatch: Any) -> None:
+    features, labels = rows
+    add = nckit.State._add
+
+    def ends(state: Any, batch: Any) -> None:
+        # As Ctrl-C does between two pieces: the rows of the first are there.
+        add(state, batch._replace(features=batch.features[:700], labels=batch.labels[:700]))
+        raise KeyboardInterrupt
+
+    accumulator, expected = kind(7, 24), kind(7, 24)
+    accumulator.accumulate(features[:1000], labels[:1000])
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(nckit.State, "_add", ends)
+        accumulator.accumulate(features[1000:3000], labels[1000:3000])
+    accumulator.accumulate(features[3000:], labels[3000:])
+    kept = np.r_[:1700, 3000:6000]
+    expected.accumulate(features[kept], labels[kept])
+    np.testing.assert_array_equal(accumulator.ns_samples, expected.ns_samples)
+    np.testing.assert_allclose(accumulator.totals, expected.totals, rtol=1e-5)
+    bad = features.copy()
+    bad[-1, 0] = np.nan
+    with pytest.raises(nckit.DataError):
+        accumulator.accumulate(bad, labels)
+    assert accumulator.ns_samples.sum() == 4700

@@ -204,9 +204,9 @@ class Exchanged:
         (np.zeros((2, 3), np.float32), [0], "not one label a row"),
         (np.zeros((2, 3), np.float32), [[0, 1]], "one a row"),
         (np.zeros((2, 3), np.float32), [0.5, 1], "label 0 is 0.5"),
-        (np.zeros((2, 3), np.float32), [0, np.nan], "label 1 is nan"),
+        (np.zeros((2, 3), np.float32), [0, np.nan], "label of row 1 is null"),
         (np.zeros((2, 3), np.float32), [0, -1], "negative label"),
-        (np.zeros((2, 3), np.float32), ["a", None], "label 1 is None"),
+        (np.zeros((2, 3), np.float32), ["a", None], "label of row 1 is null"),
         (np.zeros((2, 3), np.float32), [1j, 2], "complex"),
         (np.zeros((2, 3), np.float32), ["a", "b"], "the labels have several types"),
         (np.zeros((2, 4), np.float32), [0, 1], "wrong length"),
@@ -308,9 +308,9 @@ def test_states_of_several_groups_are_finished_but_take_no_rows(digits: Path, tm
     assert len(state.finish()) == 5
     with pytest.raises(nckit.UsageError, match="several groups"):
         state.statistics()
-    state.update(np.zeros((2, 64), np.float32), [0, 1])
     with pytest.raises(nckit.UsageError, match="cannot be added"):
-        state.finish()
+        state.update(np.zeros((2, 64), np.float32), [0, 1])
+    assert len(state.finish()) == 5
 
 
 def test_a_value_too_large_for_the_grid_is_an_error(rows: Any) -> None:
@@ -329,7 +329,7 @@ def test_heads_in_memory_are_checked(rows: Any) -> None:
         ((weights, np.ones(6)), "bias and weights of the head do not fit"),
         (np.full((7, 24), np.nan), "head is not finite"),
         (np.ones((5, 24)), "class|row"),
-        (np.ones(7), "rows × D"),
+        (np.ones(7), "weights are classes × D"),
         ((weights, np.ones((7, 1))), "one number a class"),
     ]:
         with pytest.raises(nckit.Error, match=message):

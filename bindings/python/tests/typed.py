@@ -24,4 +24,5 @@ nckit.sql("SELECT $x FROM t", params={"x": 1}, t="x.parquet", threads=2)
 nckit.sql("SELECT 1", memory="1GiB")  # type: ignore[arg-type]
 assert_type(state + state - state, nckit.State)
 assert_type(state.finish(metrics=["nc1"], min_count=2), nckit.Result)
-assert_type(nc.measure.simplex_etf_error(np.eye(3)), float)
+error: float = nc.measure.simplex_etf_error(np.eye(3)).item()
+nckit.measure(np.zeros((2, 2)), labels=[0, 1], decisions=(np.zeros((2, 2)), [0, 1]), ignore_label=-100)

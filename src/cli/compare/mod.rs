@@ -152,6 +152,7 @@ fn picked(name: &str, report: &Report, source: &RowSource, console: &Console) ->
 fn job_of(args: &Compare, inputs: &[String], request: Request) -> Result<Job> {
     let outputs = Outputs {
         per_class: None,
+        classes_to_program: false,
         per_class_bins: None,
         scores: None,
         worst_pairs: 0,

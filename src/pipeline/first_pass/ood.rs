@@ -2,25 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use super::count::{ShiftTables, at_row, merge, profile, replaceable};
-use crate::archive::{Archive, DecodedChunk, Key, Skipped};
+use super::count::{ShiftTables, merge, profile, replaceable};
+use crate::archive::{DecodedChunk, Key, Skipped};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
 use crate::kernels::{Device, Workspace};
 use crate::metrics::OodMean;
-use crate::pipeline::evaluate::{Evaluation, FurtherRows};
+use crate::pipeline::at_hand::Readable;
+use crate::pipeline::evaluate::Evaluation;
 use crate::pipeline::memory::Meter;
-use crate::pipeline::scan::{Watch, scan};
+use crate::pipeline::scan::Watch;
 use crate::state::{Chunk, DeviceParts};
 use crate::store::GroupState;
 
 /// The mean that stands for the out-of-distribution rows, for each key that they have.
 pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result<BTreeMap<Key, Vec<f64>>> {
-    let Some(FurtherRows { archive, .. }) = &plan.ood else { return Ok(BTreeMap::new()) };
+    let Some(rows) = plan.outside() else { return Ok(BTreeMap::new()) };
     let merged =
-        replaceable(&plan.job.device, watch, &Meter::default(), |device| ood_states(device, plan, archive, watch))?;
-    let mut skipped = Skipped::default();
-    merged.values().for_each(|group| skipped.add(&group.skipped));
+        replaceable(&plan.job.device, watch, &Meter::default(), |device| ood_states(device, plan, rows, watch))?;
+    let mut skipped = match rows {
+        Readable::Stored(_) => Skipped::default(),
+        Readable::AtHand(rows) => rows.skipped().clone(),
+    };
+    for group in merged.values() {
+        skipped.add(&group.skipped);
+    }
     plan.leave_out("--ood", &skipped);
     if merged.values().all(|group| group.state.dim() == 0) {
         let error = Error::missing("no out-of-distribution row is left");
@@ -43,10 +49,13 @@ pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result
 fn ood_states(
     device: &Device,
     plan: &Evaluation,
-    archive: &Archive,
+    rows: Readable<'_>,
     watch: &Watch,
 ) -> Result<BTreeMap<Key, GroupState>> {
-    let units: Vec<usize> = (0..archive.units().len()).collect();
+    let units: Vec<usize> = match rows {
+        Readable::Stored(archive) => (0..archive.units().len()).collect(),
+        Readable::AtHand(_) => Vec::new(),
+    };
     let one_class = [Label::Int(0)];
     let shifts = ShiftTables::default();
     let look = |worker: &mut OodWorker, chunk: &DecodedChunk| {
@@ -70,9 +79,8 @@ fn ood_states(
         Ok(())
     };
     let worker = || OodWorker { groups: BTreeMap::new(), parts: DeviceParts::default(), workspace: device.workspace() };
-    let workers = scan(archive, &units, plan.threads, watch, worker, |worker, place, chunk| {
-        look(worker, chunk).map_err(|error| at_row(error, archive, place.unit, chunk))
-    })?;
+    let look = |worker: &mut OodWorker, _, chunk: &DecodedChunk| look(worker, chunk);
+    let workers = rows.scan(&units, (plan.job.request.normalize, plan.threads), watch, worker, look)?;
     let mut merged = BTreeMap::new();
     for OodWorker { mut groups, mut parts, mut workspace } in workers {
         parts.settle(&mut groups, &mut workspace)?;

@@ -49,8 +49,9 @@ class ReportFlags(TypedDict, total=False):
     head_for: Pairs | None
     on_missing_head: Literal["fail", "null"] | None
     head_transposed: bool
-    decisions: Path | None
-    ood: Path | None
+    # A path, or rows in memory.
+    decisions: Any
+    ood: Any
     metrics: Texts | None
     min_count: int | None
     max_count: int | None

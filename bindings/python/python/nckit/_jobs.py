@@ -8,16 +8,35 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Unpack
 
 from nckit import _nckit
+from nckit._choice import Columns, Policy
 from nckit._errors import UsageError
 from nckit._result import Result, Text, told, warn_of
-from nckit._state import State, head_and_classes
+from nckit._state import State, further_rows, head_and_classes
 from nckit._words import is_path, known_flags, paths, unexpected, words
 
 if TYPE_CHECKING:
     from nckit._flags import AccumulateFlags, InspectFlags, MeasureFlags
 
 #: Flags of `measure` that say how a state of rows in memory is made.
-_OF_STATES = ("metrics", "grid", "extra_bits", "normalize", "error_bars", "threads")
+_OF_STATES = (
+    "metrics",
+    "grid",
+    "extra_bits",
+    "normalize",
+    "error_bars",
+    "ignore_label",
+    "nulls",
+    "nonfinite",
+    "threads",
+    "memory",
+)
+#: Those that `finish` does not have.
+_OF_STATES_ALONE = ("grid", "extra_bits", "normalize", "ignore_label", "nulls", "nonfinite")
+#: What to do where a flag of files does not hold.
+_INSTEAD = {
+    name: "rows in memory have no keys; choose the rows of each group, or write them to a file with their keys"
+    for name in ("group_by", "where")
+}
 #: The key that blocks are made of, where it is an array and has no name.
 _KEY = "key"
 
@@ -53,7 +72,8 @@ def measure(
 
         - ``group_by="layer,epoch"``, ``where={"split": "train"}``: which rows make which groups
         - ``metrics="nc1,nc2"`` or a list: families or single keys; ``"all"``
-        - ``decisions="archive?split=test"``, ``ood="archive?split=ood"``: further rows for NC4 and NC5
+        - ``decisions="archive?split=test"``, ``ood="archive?split=ood"``: further rows for NC4 and NC5; in memory a pair of
+          features and labels or a table, and of ``ood`` also features alone
         - ``min_count=5``, ``centring="sample"``, ``option={"cdnv_exponent": 2}``: conventions
         - ``nulls="skip"``, ``nonfinite="skip"``, ``ignore_label=-100``: rows that are left out, and counted
         - ``error_bars="jackknife"``, ``block_by="document"``: standard errors and intervals. Of arrays, ``block_by`` is an
@@ -81,29 +101,41 @@ def measure(
     if labels is not None and not is_path(labels):
         raise UsageError("labels of files are a column or a file: array labels go with array features")
     arrays, more = head_and_classes(head, per_class)
+    policy = Policy(
+        None if options.get("ignore_label") is None else str(options["ignore_label"]),
+        options.get("nulls") == "skip",
+        options.get("nonfinite") == "skip",
+        bool(options.get("normalize")),
+    )
+    further = further_rows(options, None, policy, Columns(features, labels))
     options |= {"features": features, "labels": labels} | more
-    return told(_nckit.report(words("measure", paths(inputs), options), arrays, bool(per_class)))
+    return told(_nckit.report(words("measure", paths(inputs), options), arrays, bool(per_class), further))
 
 
 def _measured(inputs: Any, features: Any, labels: Any, head: Any, per_class: Any, options: dict[str, Any]) -> Result:
-    from nckit._tables import batches, is_table
+    from nckit._rows import Batch, again, batch_of, table_batches
+    from nckit._tables import is_table, opened
 
     known = known_flags("measure")
     for name in options:
         if name not in known:
             raise unexpected("measure", name, known)
         if name not in _OF_STATES and name not in known_flags("finish"):
-            raise UsageError(f"{name} is for files; rows in memory have neither keys nor nulls")
+            raise UsageError(f"{name} is for files: {_INSTEAD.get(name, 'rows in memory have no files')}")
     of_state = {name: options[name] for name in _OF_STATES if options.get(name) is not None}
     blocks = options.pop("block_by", None)
     if blocks is not None:
         of_state["block_by"] = options["block_by"] = blocks if isinstance(blocks, str) else _KEY
-    state = State(**of_state)
+    columns = Columns(features, labels if isinstance(labels, str) else None)
+    rows: list[Batch] = []
     if is_table(inputs) and (labels is None or isinstance(labels, str)):
         if blocks is not None and not isinstance(blocks, str):
             raise UsageError("block_by names a column of the table")
-        for batch in batches(inputs, features, labels, blocks):
-            state.update(*batch)
+        reader, columns = opened(inputs, columns._replace(blocks=blocks))
+        state = State(**of_state, _columns=columns[:2])
+        for batch in table_batches(reader, columns, state._policy):
+            state._add(batch)
+            rows.append(batch)
     elif labels is None:
         raise UsageError("labels are missing: measure(features, labels=…)")
     elif features is not None:
@@ -111,11 +143,13 @@ def _measured(inputs: Any, features: Any, labels: Any, head: Any, per_class: Any
     elif isinstance(blocks, str):
         raise UsageError("block_by names a column, and an array has none: block_by=ARRAY has a value for each row")
     else:
-        state.update(inputs, labels, blocks)
-    for name in ("grid", "extra_bits", "normalize"):
+        state = State(**of_state)
+        rows.append(batch_of(inputs, labels, blocks, state._policy))
+        state._add(rows[0])
+    for name in _OF_STATES_ALONE:
         options.pop(name, None)
     # Warnings are for whoever called `measure`.
-    return state._measured(head, per_class, options, stacklevel=6)
+    return state._measured(head, per_class, options, stacklevel=6, own=again(rows), columns=columns)
 
 
 def accumulate(

@@ -6,11 +6,24 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from nckit._state import State
-
+from nckit import _nckit
+from nckit._errors import UsageError
+from nckit._state import State, head_and_classes
+from nckit._words import is_path, known_flags, unexpected, words
 
 #: Flags that say how rows are counted.
-_OF_STATE = ("grid", "extra_bits", "normalize", "threads")
+_OF_STATE = (
+    "grid",
+    "extra_bits",
+    "normalize",
+    "error_bars",
+    "block_by",
+    "ignore_label",
+    "nulls",
+    "nonfinite",
+    "threads",
+    "memory",
+)
 
 
 class NeuralCollapse:
@@ -24,7 +37,8 @@ class NeuralCollapse:
         The classifier, as ``State.finish`` takes it. A layer such as ``model.fc`` is read when ``compute`` is called.
     **flags
         Further flags of ``nckit finish`` for ``compute``, such as ``option`` and ``min_count``, and those of ``State``:
-        ``grid``, ``extra_bits``, ``normalize``, ``threads``.
+        ``grid``, ``extra_bits``, ``normalize``, ``error_bars``, ``block_by``, ``ignore_label``, ``nulls``, ``nonfinite``,
+        ``threads``, ``memory``. What cannot work is refused here, and not after the rows have come.
 
     Examples
     --------
@@ -39,11 +53,30 @@ class NeuralCollapse:
         self._head = head
         self._of_state = {name: flags.pop(name) for name in _OF_STATE if name in flags}
         self._flags = flags
+        self._check()
         self.reset()
 
-    def update(self, features: Any, labels: Any) -> None:
-        """Add the rows of a batch."""
-        self.state.update(features, labels)
+    def _check(self) -> None:
+        known = known_flags("finish")
+        for name in self._flags:
+            if name not in known:
+                raise unexpected("NeuralCollapse", name, [*known, *_OF_STATE])
+        flags = self._flags | {"metrics": self._metrics}
+        if flags.get("scores") is not None and flags.get("decisions") is None:
+            raise UsageError("there are no rows to score: decisions=…")
+        for name in ("decisions", "ood"):
+            if name in flags and not is_path(flags[name]):
+                del flags[name]
+        per_class = flags.pop("per_class", False)
+        head = None
+        if self._head is not None:
+            head, more = head_and_classes(self._head, False)
+            flags |= more
+        _nckit.check_finish(words("finish", ["memory"], flags), head, bool(per_class))
+
+    def update(self, features: Any, labels: Any, blocks: Any = None) -> None:
+        """Add the rows of a batch, with their values of ``block_by`` if that was given."""
+        self.state.update(features, labels, blocks)
 
     def compute(self) -> dict[str, float | None]:
         """Return the metrics of all rows so far, of all processes, ``None`` where one has no number.

@@ -15,6 +15,11 @@ from typing import TYPE_CHECKING, Any
 from nckit import _nckit
 from nckit._errors import RemarkWarning, UsageError
 
+#: The formats of the report; those of classes one by one.
+_FORMATS = ("json", "ndjson", "csv", "markdown", "html", "parquet")
+#: How wide the tables of a result are that comes from another process, in columns.
+_WIDTHS = (60, 80, 100, 120, 160, 200)
+
 if TYPE_CHECKING:
     import pandas
     import polars
@@ -94,7 +99,7 @@ class Result:
     ...     print(group.key, group["nc1_pinv"])
     """
 
-    def __init__(self, report: _nckit.Report) -> None:
+    def __init__(self, report: _nckit.Report | _Kept) -> None:
         self._report = report
 
     @cached_property
@@ -140,6 +145,16 @@ class Result:
         if len(self.groups) != 1:
             raise UsageError(f"the result has {len(self.groups)} groups: choose one, as in result[0], or use records")
         return self.groups[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Result, (_Kept(self._report),))
+
+    def __copy__(self) -> Result:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Result:
+        # Nothing of it changes.
+        return self
 
     def __getitem__(self, key: str | int) -> Any:
         """Return a metric of the only group by its key, or a group by its number."""
@@ -257,7 +272,9 @@ class Result:
         """Return the records as a table of pyarrow, with the conventions in its metadata."""
         import pyarrow.parquet
 
-        return pyarrow.parquet.read_table(io.BytesIO(self._report.write("parquet")))
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(self._report.write("parquet")))
+        conventions = {name: text for name, text in (file.metadata.metadata or {}).items() if name != b"ARROW:schema"}
+        return file.read().replace_schema_metadata(conventions)
 
     def to_polars(self) -> polars.DataFrame:
         """Return the records as a data frame of polars."""
@@ -273,6 +290,25 @@ class Result:
         # A column of no numbers at all is one of numbers still.
         metrics = {name for group in self.groups for name in group}
         return frame.astype({name: "float64" for name in frame.columns if name in metrics})
+
+
+class _Kept:
+    """A report that comes from another process: everything that can be asked of one, as it was written there."""
+
+    def __init__(self, report: _nckit.Report | _Kept) -> None:
+        self.warnings: list[str] = report.warnings
+        self._written = {(name, False): report.write(name) for name in _FORMATS}
+        # Figures and tables of classes are of the formats above.
+        self._written["ndjson", True] = report.write("ndjson", True)
+        self._tables = {(width, every): report.table(width, every) for width in (None, *_WIDTHS) for every in (False, True)}
+
+    def write(self, format: str, classes: bool = False) -> bytes:
+        return self._written[format, classes]
+
+    def table(self, width: int | None = None, every: bool = False) -> str:
+        if width is not None:
+            width = max((known for known in _WIDTHS if known <= width), default=_WIDTHS[0])
+        return self._tables[width, every]
 
 
 def told(report: _nckit.Report, stacklevel: int = 3) -> Result:

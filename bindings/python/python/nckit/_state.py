@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from nckit import _nckit
+from nckit._choice import Columns, Policy
 from nckit._errors import UsageError
 from nckit._result import Result, told
 from nckit._words import is_path, paths, words
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from nckit._flags import FinishFlags
+    from nckit._rows import Again, Batch
+
+    #: The rows of a state, those to be decided, and those out of distribution, as far as they are in memory.
+    Further = tuple[Again | None, Again | None, Again | None]
 
 
 class Statistics(TypedDict, total=False):
@@ -53,8 +58,17 @@ class State:
     block_by : str, optional
         The name of a key, such as ``"document"``, whose values stay together in blocks: for rows that depend on each other.
         ``update`` takes the values. Without it, rows are dealt one by one.
+    ignore_label : int or str, optional
+        The label of rows that belong to no class, such as ``-100``. They are left out and counted.
+    nulls : {"fail", "skip"}
+        What becomes of rows without a label: an error, or they are left out and counted.
+    nonfinite : {"fail", "skip"}
+        The same of rows with NaN or infinity, and with ``normalize`` of rows of zeros.
     threads : int, optional
         The most threads that round a chunk of rows; all cores without it. They change no bit.
+    memory : int or str, optional
+        The most memory that sums may take, in bytes or as ``"8GiB"``; 60 % of the machine's without it. Rows whose sums would
+        take more are refused.
 
     Notes
     -----
@@ -83,10 +97,32 @@ class State:
         normalize: bool = False,
         error_bars: str | None = None,
         block_by: str | None = None,
+        ignore_label: int | str | None = None,
+        nulls: str = "fail",
+        nonfinite: str = "fail",
         threads: int | None = None,
+        memory: int | str | None = None,
+        *,
+        _columns: tuple[str | None, str | None] | None = None,
     ) -> None:
         names = [] if metrics is None else metrics.split(",") if isinstance(metrics, str) else list(metrics)
-        self._rows = _nckit.Rows(dim, names, grid, extra_bits, normalize, error_bars, block_by, threads)
+        ignored = None if ignore_label is None else str(ignore_label)
+        most = None if memory is None else str(memory)
+        self._rows = _nckit.Rows(
+            dim,
+            names,
+            grid,
+            extra_bits,
+            normalize,
+            error_bars,
+            block_by,
+            ignored,
+            nulls,
+            nonfinite,
+            threads,
+            most,
+            None if _columns is None else list(_columns),
+        )
 
     @classmethod
     def _of(cls, rows: _nckit.Rows) -> State:
@@ -129,7 +165,8 @@ class State:
             float16, float32, float64 or bfloat16: an array of NumPy, a tensor of torch on any device, or anything with
             ``__array__`` or ``__dlpack__``. In C order it is read where it lies. All batches have the type of the first.
         labels : array, rows
-            The class of each row: integers from 0, truth values, or texts.
+            The class of each row: integers from 0, truth values, or texts. ``None``, NaN and what pyarrow, polars and pandas
+            call null is no label.
         blocks : array, rows, optional
             The value of the key ``block_by`` of each row: integers, truth values, or texts. Rows of one value lie in one
             block, whatever batch they come in.
@@ -137,12 +174,21 @@ class State:
         Raises
         ------
         DataError
-            If the shapes or types do not fit, a label is negative, or a value is not finite. No row is added then.
+            If the shapes or types do not fit, or a row cannot be used and is not to be left out: its label is negative or
+            null, or a value is not finite. No row is added then.
+        ResourceError
+            If the sums of such rows would take more memory than they may.
         """
-        from nckit._arrays import features_of, labels_of
+        from nckit._rows import batch_of
 
-        of_blocks = None if blocks is None else labels_of(blocks, "blocks")
-        self._rows.update(features_of(features), labels_of(labels), of_blocks)
+        self._add(batch_of(features, labels, blocks, self._policy))
+
+    def _add(self, batch: Batch) -> None:
+        self._rows.update(*batch)
+
+    @property
+    def _policy(self) -> Policy:
+        return Policy(*self._rows.policy)
 
     def merge(self, other: State) -> None:
         """Add the rows of another state.
@@ -185,7 +231,11 @@ class State:
         return NotImplemented
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same sums, bit for bit, whatever batches and states they came from."""
+        """Whether both hold the same sums, bit for bit, whatever batches and states they came from.
+
+        The type of the rows counts too, since it says how exact they were: states of float32 and float64 are different, even
+        of equal values.
+        """
         return self._rows.same(other._rows) if isinstance(other, State) else NotImplemented
 
     def copy(self) -> State:
@@ -242,6 +292,7 @@ class State:
             Makes ``Result.classes``; a path writes them to a file.
         **flags
             All flags of ``nckit finish``: ``metrics``, ``decisions``, ``ood``, ``min_count``, ``option``, ``output``, …
+            ``decisions`` and ``ood`` may be in memory, as in ``measure``.
             A state that keeps blocks gives metrics error bars, which ``error_bars=None`` leaves out.
 
         Returns
@@ -250,10 +301,19 @@ class State:
         """
         return self._measured(head, per_class, dict(flags), stacklevel=5)
 
-    def _measured(self, head: Any, per_class: bool | str, flags: dict[str, Any], stacklevel: int) -> Result:
+    def _measured(
+        self,
+        head: Any,
+        per_class: bool | str,
+        flags: dict[str, Any],
+        stacklevel: int,
+        own: Again | None = None,
+        columns: Columns = Columns(),
+    ) -> Result:
+        further = further_rows(flags, own, self._policy, columns)
         if self._rows.blocks is not None:
             flags.setdefault("error_bars", f"jackknife:{self._rows.blocks[0]}")
-        return _finished(self._rows.finish, ["memory"], head, per_class, flags, stacklevel)
+        return _finished(self._rows.finish, ["memory"], head, per_class, flags, stacklevel, further)
 
     def __repr__(self) -> str:
         return f"<nckit.State rows={self.rows} classes={self.classes} dim={self.dim}>"
@@ -284,7 +344,9 @@ def finish(
         if not states:
             raise UsageError("no state is given")
     if is_path(states):
-        return _finished(_nckit.report, paths(states), head, per_class, dict(flags), stacklevel=4)
+        options: dict[str, Any] = dict(flags)
+        further = further_rows(options, None, Policy(), Columns())
+        return _finished(_nckit.report, paths(states), head, per_class, options, 4, further)
     several = [states] if isinstance(states, State) else states
     loaded = [state if isinstance(state, State) else State.load(state) for state in several]
     merged = sum(loaded[1:], loaded[0])
@@ -292,10 +354,32 @@ def finish(
 
 
 def _finished(
-    work: Any, inputs: list[str], head: Any, per_class: bool | str, flags: dict[str, Any], stacklevel: int = 4
+    work: Any,
+    inputs: list[str],
+    head: Any,
+    per_class: bool | str,
+    flags: dict[str, Any],
+    stacklevel: int,
+    further: Further | None,
 ) -> Result:
     arrays, more = head_and_classes(head, per_class)
-    return told(work(words("finish", inputs, flags | more), arrays, bool(per_class)), stacklevel)
+    return told(work(words("finish", inputs, flags | more), arrays, bool(per_class), further), stacklevel)
+
+
+def further_rows(flags: dict[str, Any], own: Again | None, policy: Policy, columns: Columns) -> Further | None:
+    """Take rows in memory out of the flags ``decisions`` and ``ood``."""
+    found: list[Again | None] = [own]
+    for flag in ("decisions", "ood"):
+        rows = flags.get(flag)
+        if rows is None or is_path(rows):
+            found.append(None)
+            continue
+        from nckit._rows import again, batches_of
+
+        del flags[flag]
+        of_flag = policy._replace(any_labels=flag == "ood")
+        found.append(again(batches_of(rows, columns._replace(blocks=None), of_flag, flag)))
+    return None if found == [None, None, None] else (found[0], found[1], found[2])
 
 
 def head_and_classes(head: Any, per_class: Any) -> tuple[Any, dict[str, Any]]:

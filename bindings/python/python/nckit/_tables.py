@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nckit._choice import Columns
 from nckit._errors import DataError, PackageError, UsageError
 
 #: Names of columns, as `nckit measure` knows them.
@@ -15,25 +16,51 @@ _LABELS = ("label", "labels", "y", "target", "class")
 
 
 def is_table(value: Any) -> bool:
-    """Whether a value streams Arrow."""
-    return hasattr(value, "__arrow_c_stream__")
+    """Whether a value streams Arrow tables. What has one column alone, as a series of polars, does not."""
+    alone = hasattr(value, "is_null") or (hasattr(value, "isna") and not hasattr(value, "columns"))
+    return hasattr(value, "__arrow_c_stream__") and not alone
 
 
-def batches(
-    table: Any, features: str | None, labels: str | None, blocks: str | None = None
-) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield features, labels and values of the key that makes blocks, if there is one, of the table's batches."""
+def opened(table: Any, columns: Columns, labels_optional: bool = False) -> tuple[Any, Columns]:
+    """Return what reads a table's batches, and the names of its columns."""
     try:
         import pyarrow as pa
     except ImportError as error:
         raise PackageError("tables need the package pyarrow: pip install pyarrow") from error
-    reader = pa.RecordBatchReader.from_stream(table)
-    vector = _chosen(reader.schema, features, _FEATURES, "features", _is_vector)
-    label = _chosen(reader.schema, labels, _LABELS, "labels", lambda _: True)
-    key = None if blocks is None else _chosen(reader.schema, blocks, (), "block_by", lambda _: True)
-    for batch in reader:
-        values = None if key is None else _labels(batch.column(key), key)
-        yield _vectors(batch.column(vector), vector), _labels(batch.column(label), label), values
+    try:
+        reader = pa.RecordBatchReader.from_stream(table)
+    except pa.ArrowException as error:
+        raise DataError(f"the table cannot be read: {error}") from error
+    schema = reader.schema
+    vector = _chosen(schema, columns.features, _FEATURES, "features", _is_vector)
+    label: str | None
+    if labels_optional and columns.labels not in schema.names:
+        known = [name for name in schema.names if name.lower() in _LABELS]
+        label = known[0] if columns.labels is None and len(known) == 1 else None
+    else:
+        label = _chosen(schema, columns.labels, _LABELS, "labels", lambda _: True)
+    return reader, Columns(
+        vector,
+        label,
+        None if columns.blocks is None else _chosen(schema, columns.blocks, (), "block_by", lambda _: True),
+    )
+
+
+def batches(reader: Any, columns: Columns) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """Yield features, labels, the values of the key that makes blocks, and which vectors have nulls, of each batch.
+
+    What there is none of is ``None``.
+    """
+    import pyarrow as pa
+
+    try:
+        for batch in reader:
+            if batch.num_rows:
+                vectors, nulls = _vectors(batch.column(columns.features), columns.features)
+                rest = (None if name is None else _values(batch.column(name)) for name in columns[1:])
+                yield vectors, *rest, nulls
+    except pa.ArrowException as error:
+        raise DataError(f"the table cannot be read: {error}") from error
 
 
 def _is_vector(kind: Any) -> bool:
@@ -58,37 +85,49 @@ def _chosen(schema: Any, asked: str | None, known: tuple[str, ...], what: str, s
     raise UsageError(f"it is not clear which column has the {what} (found: {found}): {what}='COLUMN' says which")
 
 
-def _vectors(column: Any, name: str) -> Any:
+def _vectors(column: Any, name: Any) -> tuple[Any, Any]:
+    """Return rows × D, and which rows are null or have nulls, if some do."""
     import pyarrow as pa
 
-    if column.null_count:
-        raise DataError(f"column {name!r} has nulls")
     if not _is_vector(column.type):
         raise DataError(f"column {name!r} has no vectors: it is {column.type}")
-    rows = len(column)
-    if not rows:
-        return np.zeros((0, 0), dtype=np.float32)
+    there = column.is_valid().to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(there)
+    if not rows.size:
+        return np.zeros((len(there), 1), dtype=np.float32), ~there
     if not pa.types.is_fixed_size_list(column.type):
-        lengths = column.value_lengths().to_numpy()
+        lengths = column.value_lengths().drop_null().to_numpy()
         wrong = np.flatnonzero(lengths != lengths[0])
         if wrong.size:
+            at = wrong[0]
             raise DataError(
-                f"column {name!r}: row {wrong[0]} of a batch has {lengths[wrong[0]]} values, the first {lengths[0]}"
+                f"column {name!r}: row {rows[at]} of a batch has {lengths[at]} values, the first {lengths[0]}"
             )
+    # Without those of rows that are null.
     values = column.flatten()
     if values.null_count:
-        raise DataError(f"column {name!r} has nulls within its vectors")
-    return values.to_numpy(zero_copy_only=False).reshape(rows, -1)
+        nulls = values.is_null().to_numpy(zero_copy_only=False).reshape(rows.size, -1).any(axis=1)
+        there[rows[nulls]] = False
+        values = values.fill_null(0)
+    vectors = values.to_numpy(zero_copy_only=False).reshape(rows.size, -1)
+    if rows.size < len(there):
+        every = np.zeros((len(there), vectors.shape[1]), dtype=vectors.dtype)
+        every[rows] = vectors
+        vectors = every
+    return vectors, None if there.all() else ~there
 
 
-def _labels(column: Any, name: str) -> Any:
+def _values(column: Any) -> Any:
+    """Return labels, or what else has one value a row, as an array or a list."""
     import pyarrow as pa
 
-    if column.null_count:
-        raise DataError(f"column {name!r} has nulls")
     if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+        # A dictionary may be of any kind of text, of which not all can be decoded.
+        known = np.empty(len(column.dictionary) + 1, dtype=object)
+        known[:-1] = column.dictionary.to_pylist()
+        known[-1] = None
+        return known[column.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False).astype(np.int64)]
     kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if column.null_count or pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return column.to_pylist()
     return column.to_numpy(zero_copy_only=False)

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from nckit import _nckit
+from nckit._errors import UsageError
 
 
 @cache
@@ -63,6 +64,10 @@ def unexpected(command: str, name: str, known: Iterable[str]) -> TypeError:
 def paths(inputs: Any) -> list[str]:
     """Return one path or several as texts."""
     several = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    if not several:
+        raise UsageError("no input is given")
+    if not all(isinstance(path, str | os.PathLike) for path in several):
+        raise UsageError(f"expected paths, and this is {type(inputs).__name__}: measure and State take rows in memory")
     return [os.fspath(path) for path in several]
 
 

@@ -44,7 +44,7 @@ class Accumulator:
         self.device = device
         self.dtype = dtype
         self.ctype = ctype
-        self._counts = np.zeros(self.n_classes, dtype=np.int64)
+        self._counts: Any = np.zeros(self.n_classes, dtype=np.int64)
         self._torch_used = False
 
     @property
@@ -133,27 +133,45 @@ class _OfStates(Accumulator):
         self._state = State(dim=d_vectors, metrics=self._metrics)
         self._known: Any = None
         self._made_of = -1
-        self._centre: tuple[Any, Any, Array] | None = None
+        self._centre: tuple[Any, Any, Any, Array] | None = None
         if M is not None:
             self._take(M)
 
+    @property
+    def _counts(self) -> Any:
+        """Rows of each class: those before the last batch, and as many of that as the state has taken."""
+        before, rows, labels = self._counted
+        return before + np.bincount(labels[: self._state.rows - rows], minlength=self.n_classes)
+
+    @_counts.setter
+    def _counts(self, counts: Any) -> None:
+        rows = self._state.rows if hasattr(self, "_state") else 0
+        self._counted = counts, rows, np.zeros(0, dtype=np.int64)
+
     def _take(self, M: Any) -> None:
         """Remember the means about which deviations are."""
-        version = getattr(M, "_version", None)
-        # Most loops hand in the same object again and again; tensors count how often they were changed.
-        if self._centre is not None and self._centre[0] is M and self._centre[1] == version:
+        version = None
+        if torch_of(M) is not None and M.device.type != "cpu":
+            # A copy from there takes longer than to look how often they were changed.
+            version = M._version
+            if self._centre is not None and self._centre[0] is M and self._centre[1] == version:
+                return
+        given = to_numpy(M)
+        # Most loops hand in the same means again and again.
+        if self._centre is not None and _same(self._centre[2], given):
             return
-        means = np.asarray(to_numpy(M), dtype=np.float64)
+        means = np.asarray(given, dtype=np.float64)
         if means.shape != (self.n_classes, self.d_vectors):
             raise DataError(f"M is K × D = {self.n_classes} × {self.d_vectors}, and this has the shape {means.shape}")
-        if self._centre is not None and not np.array_equal(self._centre[2], means, equal_nan=True):
+        if self._centre is not None and not np.array_equal(self._centre[3], means, equal_nan=True):
             raise UsageError("M differs from that of earlier batches: deviations would be about two sets of means")
-        self._centre = (M, version, means.copy())
+        self._centre = (None if version is None else M, version, given.copy(), means.copy())
 
     def _add(self, X: Any, Y: Any) -> None:
         features, labels = self._rows(X, Y)
+        # Ctrl-C may end what follows at any place: counts are of the rows that the state has then.
+        self._counted = self._counts, self._state.rows, labels
         self._state.update(features, labels)
-        self._counts += np.bincount(labels, minlength=self.n_classes)
 
     def _statistics(self) -> Any:
         """Return the statistics of all rows so far, by class: means, variances, and the scatter if it is kept."""
@@ -174,7 +192,7 @@ class _OfStates(Accumulator):
         shifts = np.zeros_like(means)
         if self._centre is not None:
             filled = self._counts > 0
-            shifts[filled] = means[filled] - self._centre[2][filled]
+            shifts[filled] = means[filled] - self._centre[3][filled]
             if not np.isfinite(shifts).all():
                 at = int(np.argwhere(~np.isfinite(shifts))[0][0])
                 raise DataError(f"class {at} has rows, and its given mean is not finite")
@@ -309,17 +327,27 @@ class DecAccumulator(Accumulator):
         centre = means.mean(axis=0)
         near = means - centre
         half = 0.5 * (near**2).sum(axis=1)
+        hits = self._hits.copy()
         for start in range(0, len(features), BLOCK):
             rows = features[start : start + BLOCK].astype(np.float64)
             decided = (rows @ weights.T).argmax(axis=1)
             nearest = there[((rows - centre) @ near.T - half).argmax(axis=1)]
             agreeing = labels[start : start + BLOCK][decided == nearest]
-            self._hits += np.bincount(agreeing, minlength=self.n_classes)
-        self._counts += np.bincount(labels, minlength=self.n_classes)
+            hits += np.bincount(agreeing, minlength=self.n_classes)
+        counts = self._counts + np.bincount(labels, minlength=self.n_classes)
+        # Ctrl-C comes between calls: both, or neither.
+        self._hits, self._counts = hits, counts
         return _Sums(self)
 
     def _totals(self) -> Any:
         return self._hits.copy()
+
+
+def _same(array: Any, other: Any) -> bool:
+    if array.dtype != other.dtype:
+        return False
+    # The means of classes without rows are NaN.
+    return np.array_equal(array, other) or (array.dtype.kind == "f" and np.array_equal(array, other, equal_nan=True))
 
 
 class _Sums(Sequence[Any]):

@@ -23,7 +23,7 @@ def class_dist_norm_vars(V_norms: Any, M: Any, dist_exp: float = 1.0, tile_size:
     return like(np.concatenate(rows), M, V_norms)
 
 
-def mean_cdnv(V_norms: Any, M: Any, dist_exp: float) -> float:
+def mean_cdnv(V_norms: Any, M: Any, dist_exp: float) -> np.float64:
     """Return the mean over pairs, without the grid."""
     variances, means = _with_variances(V_norms, M)
     several(means, "CDNV")
@@ -130,7 +130,7 @@ def kernel_grid(M: Any, m_G: Any = 0, kernel: Callable[..., Any] = dist_kernel, 
 
 def kernel_stats(
     M: Any, m_G: Any = 0, kernel: Callable[..., Any] = dist_kernel, tile_size: int | None = None
-) -> tuple[float, float]:
+) -> tuple[np.float64, np.float64]:
     """Return mean and population variance of a kernel over all pairs of classes.
 
     Nothing of the size K × K is made for the kernels of this module.
@@ -151,6 +151,6 @@ def kernel_stats(
         return above
 
     pairs = len(rows) * (len(rows) - 1) / 2
-    mean = sum(float(values(block).sum()) for block in _blocks(len(rows))) / pairs
+    mean = np.float64(sum(float(values(block).sum()) for block in _blocks(len(rows))) / pairs)
     variance = sum(float(((values(block) - mean) ** 2).sum()) for block in _blocks(len(rows))) / pairs
-    return np.float64(mean), np.float64(variance)
+    return mean, np.float64(variance)

@@ -17,7 +17,7 @@ from nckit.neural_collapse.util import BLOCK, unit_rows
 _SMALL = 4096
 
 
-def covariance_ratio(V_intra: Any, M: Any, m_G: Any = 0, metric: str = "pinv") -> float:
+def covariance_ratio(V_intra: Any, M: Any, m_G: Any = 0, metric: str = "pinv") -> np.float64:
     """Return the within-class covariance over the between-class one (NC1); lower is more collapsed.
 
     Parameters
@@ -61,22 +61,22 @@ def _kept(values: Array, most: int, size: int) -> Any:
     return kept[-most:]
 
 
-def variability_cdnv(V_norms: Any, M: Any, dist_exp: float = 1.0, tile_size: int | None = None) -> float:
+def variability_cdnv(V_norms: Any, M: Any, dist_exp: float = 1.0, tile_size: int | None = None) -> np.float64:
     """Return the mean class-distance normalised variance over pairs of classes (NC1); infinite if two means are equal."""
     return mean_cdnv(V_norms, M, dist_exp)
 
 
-def variability_pinv(covar: Any, M: Any, m_G: Any = 0, svd: bool = False) -> float:
+def variability_pinv(covar: Any, M: Any, m_G: Any = 0, svd: bool = False) -> np.float64:
     """Return ``covariance_ratio`` with the pseudo-inverse; an older name."""
     return covariance_ratio(covar, M, m_G, "svd" if svd else "pinv")
 
 
-def covariance_pinv(covar: Any, M: Any, m_G: Any = 0) -> float:
+def covariance_pinv(covar: Any, M: Any, m_G: Any = 0) -> np.float64:
     """Return ``covariance_ratio`` with the pseudo-inverse; an older name."""
     return covariance_ratio(covar, M, m_G, "pinv")
 
 
-def variability_ratio(covar: Any, M: Any, m_G: Any = 0) -> float:
+def variability_ratio(covar: Any, M: Any, m_G: Any = 0) -> np.float64:
     """Return ``covariance_ratio`` of traces; an older name."""
     return covariance_ratio(covar, M, m_G, "quotient")
 
@@ -118,7 +118,7 @@ def distance_norms(W: Any, M: Any, m_G: Any = 0, norm: bool = True) -> Any:
     return like(np.linalg.norm(weights - means, axis=1), M, W)
 
 
-def structure_error(A: Any, B: Any) -> float:
+def structure_error(A: Any, B: Any) -> np.float64:
     """Return how far ``A Bᵀ`` is from a simplex: ``‖S/‖S‖ − (I − 11ᵀ/K)/√(K − 1)‖`` with ``S = A Bᵀ``, 0 at a simplex."""
     a, b = wide(A, "A", 2), wide(B, "B", 2)
     if a.shape != b.shape:
@@ -152,18 +152,18 @@ def _refuse_zero(size: Any) -> None:
         raise DataError("all inner products are 0: there is no structure")
 
 
-def simplex_etf_error(M: Any, m_G: Any = 0) -> float:
+def simplex_etf_error(M: Any, m_G: Any = 0) -> np.float64:
     """Return how far the centred class means are from a simplex (NC2), 0 to √2; 0 at full collapse."""
     rows = centred(M, m_G)
     return structure_error(rows, rows)
 
 
-def self_duality_error(W: Any, M: Any, m_G: Any = 0) -> float:
+def self_duality_error(W: Any, M: Any, m_G: Any = 0) -> np.float64:
     """Return how far weights and centred class means are from being each other's simplex (NC3), 0 to 2."""
     return structure_error(*_head_and_means(W, M, m_G))
 
 
-def clf_ncc_agreement(accum: Any, indices: Any = None, weighted: bool = True) -> float:
+def clf_ncc_agreement(accum: Any, indices: Any = None, weighted: bool = True) -> np.float64:
     """Return how often the classifier decides for the class of the nearest mean (NC4), 0 to 1.
 
     Parameters
@@ -192,7 +192,7 @@ def clf_ncc_agreement(accum: Any, indices: Any = None, weighted: bool = True) ->
     return np.float64((hits[filled] / counts[filled]).mean())
 
 
-def orthogonality_deviation(M: Any, m_G_ood: Any = 0) -> float:
+def orthogonality_deviation(M: Any, m_G_ood: Any = 0) -> np.float64:
     """Return the mean of ``|cos(μ_k, o)|`` (NC5), 0 to 1; ``m_G_ood`` is the mean ``o`` of the out-of-distribution rows."""
     if isinstance(m_G_ood, int | float):
         raise UsageError("m_G_ood is missing: the mean of the out-of-distribution rows, D numbers")

@@ -73,7 +73,7 @@ def tiling(data: Any, kernel: Callable[[Any, Any], Any], tile_size: int | None =
     return like(np.block(rows) if rows else np.zeros((0, 0)), data)
 
 
-def symm_reduce(data: Any, reduce: Callable[[Any], Any] | None = None) -> float:
+def symm_reduce(data: Any, reduce: Callable[[Any], Any] | None = None) -> np.float64:
     """Return the mean over pairs of a symmetric grid: ``reduce`` of the entries above the diagonal, by their number.
 
     Parameters

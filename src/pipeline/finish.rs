@@ -9,7 +9,6 @@ use super::error_bars::BlockedGroup;
 use super::evaluate::{Evaluation, GroupEvidence};
 use super::first_pass::{self, dealt_block, ood_means};
 use super::heads::{Candidate, HeadSummary, Labels, parts_by_width};
-use super::memory::metric_bytes;
 use super::plan::{group_evidence, report};
 use super::provenance::{self, of_rows, rounding_note};
 use super::{ErrorBars, Job, Rounding, ScoreSink, Watch};
@@ -254,8 +253,9 @@ impl Finish {
     /// Fails if the metrics of a group need more memory than the run may use.
     fn check_memory(&self, group: &GroupState) -> Result<()> {
         let state = &group.state;
-        let scatter = self.states.provenance.scatter;
-        let needed = metric_bytes(state.class_sums().classes() as u64, state.dim() as u64, scatter);
+        let memory = self.evaluation.metric_memory(self.states.provenance.scatter);
+        let (classes, dim) = (state.class_sums().classes() as u64, state.dim() as u64);
+        let needed = memory.held(classes, dim) + memory.measuring(classes, dim);
         let allowed = self.evaluation.job.memory;
         if needed <= allowed || !self.within_memory {
             return Ok(());

@@ -48,24 +48,21 @@ impl ClassSums {
         let (mut shifts, mut sums, mut low) = (vec![0; self.dim], vec![0; self.dim], Low::default());
         let mut narrow = Narrow::new(self.dim);
         for k in order {
-            let square = match narrow.centre(self, k, &coarser, &weights) {
-                Some(square) => {
-                    if narrow.moves {
-                        moves.moved(Sign::Plus, self.counts[k], self.sums_of(k), &narrow.deltas)?;
-                    }
-                    shifts.copy_from_slice(&narrow.shifts);
-                    sums.copy_from_slice(&narrow.sums);
-                    square
+            let square = if let Some(square) = narrow.centre(self, k, &coarser, &weights) {
+                if narrow.moves {
+                    moves.moved(Sign::Plus, self.counts[k], self.sums_of(k), &narrow.deltas)?;
                 }
-                None => {
-                    let mut class = self.class(k, &as_they_are, 0)?;
-                    class.move_to(&class.centre(&coarser)?, &weights, Sign::Plus, moves)?;
-                    for ((shift, sum), (&c, &s)) in shifts.iter_mut().zip(&mut sums).zip(class.c.iter().zip(&class.s)) {
-                        *shift = if fits_shift(c) { c as i64 } else { return Err(out_of_range()) };
-                        *sum = i64::try_from(s).map_err(|_| out_of_range())?;
-                    }
-                    class.t
+                shifts.copy_from_slice(&narrow.shifts);
+                sums.copy_from_slice(&narrow.sums);
+                square
+            } else {
+                let mut class = self.class(k, &as_they_are, 0)?;
+                class.move_to(&class.centre(&coarser)?, &weights, Sign::Plus, moves)?;
+                for ((shift, sum), (&c, &s)) in shifts.iter_mut().zip(&mut sums).zip(class.c.iter().zip(&class.s)) {
+                    *shift = if fits_shift(c) { c as i64 } else { return Err(out_of_range()) };
+                    *sum = i64::try_from(s).map_err(|_| out_of_range())?;
                 }
+                class.t
             };
             let square = shift_left(square, 0).ok_or_else(out_of_range)?;
             for values in [&mut shifts, &mut sums] {

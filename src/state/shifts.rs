@@ -199,7 +199,9 @@ mod tests {
         let grid = Steps::of(&Grid::new(vec![Some(-20); 3]));
         let (near, far) = ([1.0, 2.0, 3.0], [1.0 + 1e-9, 2.0, 3.0]);
         let mut steps = Vec::new();
-        [near, far].iter().for_each(|mean| shifts.in_steps(&label(1), &grid, mean, 9, &mut steps));
+        for mean in [&near, &far] {
+            shifts.in_steps(&label(1), &grid, mean, 9, &mut steps);
+        }
         assert_eq!(steps, [1 << 20, 2 << 20, 3 << 20, 1 << 20, 2 << 20, 3 << 20]);
     }
 }

@@ -94,7 +94,9 @@ fn two_passes(table: &Table) -> Classes {
         means[label * dim..][..dim].iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
     }
     for (mean, count) in means.chunks_exact_mut(dim).zip(&counts) {
-        mean.iter_mut().for_each(|sum| *sum /= count);
+        for sum in mean.iter_mut() {
+            *sum /= count;
+        }
     }
     let mut variances = vec![0.0; classes];
     for (label, row) in rows() {

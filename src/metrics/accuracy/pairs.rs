@@ -46,7 +46,7 @@ impl GridNoise<'_> {
         });
         let inverses: Vec<f64> = classes.map(|(_, of_class)| of_class.inverse_distances).collect();
         let nearest = inverses.iter().copied().reduce(f64::max)?;
-        (inverses.len() > 1 && self.total > 0.0).then(|| 24.0 * self.total * nearest)
+        (inverses.len() > 1 && self.total > 0.0).then_some(24.0 * self.total * nearest)
     }
 
     /// With `a_k = Σ_{i≠k} 1/(2 d_ik^2p)` over the number of pairs: `(G Σ a_k + √(Σ a_k² 4 Gw v_k/n_k)) / cdnv`.

@@ -23,6 +23,10 @@ fn put(place: &Place, name: &str, bytes: impl AsRef<[u8]>) {
     std::fs::write(place.path(name), bytes).unwrap();
 }
 
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.map(|line| line + "\n").collect()
+}
+
 fn measured(place: &Place, arguments: &[&str]) -> String {
     place.succeed(&[&["measure", METRICS, "--format=csv", "-q", "--grid=-20"], arguments].concat())
 }
@@ -40,15 +44,14 @@ fn a_line_of_a_text_is_a_label_as_it_stands() {
     let (values, classes) = rows(60);
     put(&place, "x.npy", features(3, &values));
     for words in [["cat", "dog, brown", "dog, white", "emu"], ["the", " the", "the ", "x"], ["y", "n", "a", "b"]] {
-        let text: String = classes.iter().map(|&class| format!("{}\n", words[class as usize])).collect();
+        let text = lines(classes.iter().map(|&class| words[class as usize].to_owned()));
         put(&place, "l.txt", text);
         in_words(&place, "x.parquet", &words);
         assert_eq!(measured(&place, &["x.npy", "--labels=l.txt"]), measured(&place, &["x.parquet"]), "{words:?}");
     }
     // The fields of a table, too.
     let words = ["the", " the", "\"the, thy\"", "x"];
-    let table: String =
-        classes.iter().enumerate().map(|(row, &class)| format!("{row},{}\n", words[class as usize])).collect();
+    let table = lines(classes.iter().enumerate().map(|(row, &class)| format!("{row},{}", words[class as usize])));
     put(&place, "l.csv", format!("id,label\n{table}"));
     in_words(&place, "x.parquet", &["the", " the", "the, thy", "x"]);
     assert_eq!(measured(&place, &["x.npy", "--labels=l.csv"]), measured(&place, &["x.parquet"]));
@@ -63,13 +66,9 @@ fn an_empty_field_of_a_table_is_no_label() {
     let (values, classes) = rows(60);
     put(&place, "x.npy", features(3, &values));
     let field = |row: usize| if row % 10 == 3 { String::new() } else { classes[row].to_string() };
-    put(
-        &place,
-        "l.csv",
-        format!("id,label\n{}", (0..60).map(|row| format!("{row},{}\n", field(row))).collect::<String>()),
-    );
+    put(&place, "l.csv", format!("id,label\n{}", lines((0..60).map(|row| format!("{row},{}", field(row))))));
     let nullable: ArrayRef =
-        Arc::new(Int32Array::from_iter((0..60).map(|row| (row % 10 != 3).then_some(classes[row] as i32))));
+        Arc::new((0..60).map(|row| (row % 10 != 3).then_some(classes[row] as i32)).collect::<Int32Array>());
     place.write_columns("l.parquet", &[("label", nullable)], 99);
     for labels in ["--labels=l.csv", "--labels=l.parquet"] {
         let text = place.fail(65, &["measure", "x.npy", labels]);
@@ -86,7 +85,7 @@ fn numbers_in_a_text_are_the_labels_that_they_are_elsewhere() {
     put(&place, "x.npy", features(3, &values));
     put(&place, "l.npy", labels(&classes));
     let expected = measured(&place, &["x.npy", "--labels=l.npy"]);
-    let lines = |line: &dyn Fn(i64) -> String| classes.iter().map(|&class| line(class) + "\n").collect::<String>();
+    let lines = |line: &dyn Fn(i64) -> String| lines(classes.iter().map(|&class| line(class)));
     for text in [
         lines(&|class| format!("{:.18e}", class as f64)),
         lines(&|class| format!("{class}.0")),

@@ -64,6 +64,7 @@ impl ClassSums {
                 }
                 class.t
             };
+            // Squares of a state have at most 252 bits.
             let square = shift_left(square, 0).ok_or_else(out_of_range)?;
             for values in [&mut shifts, &mut sums] {
                 for (value, &right) in values.iter_mut().zip(&right) {

@@ -108,6 +108,13 @@ pub struct Skipped {
 }
 
 impl Skipped {
+    /// What was left out of several groups together.
+    pub fn of_all<'a>(each: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        each.into_iter().for_each(|skipped| all.add(skipped));
+        all
+    }
+
     /// Adds what was left out elsewhere.
     pub fn add(&mut self, other: &Self) {
         self.nulls += other.nulls;
@@ -133,20 +140,24 @@ impl Skipped {
 
     /// How many rows were left out for which flag: `20 by --ignore-label, 1 by --nonfinite`. Empty if none were.
     pub fn by_flag(&self) -> String {
-        let nonfinite = self.nonfinite.values().copied().fold(0, u64::saturating_add);
         let counts = [
             (self.ignored, "--ignore-label"),
             (self.nulls, "--nulls"),
-            (nonfinite, "--nonfinite"),
+            (self.not_finite(), "--nonfinite"),
             (self.filtered, "--min-count and --max-count"),
         ];
         let told = counts.iter().filter(|(rows, _)| *rows > 0).map(|(rows, flag)| format!("{rows} by {flag}"));
         told.collect::<Vec<_>>().join(", ")
     }
 
+    /// Those with a NaN or an infinity, of all classes.
+    pub fn not_finite(&self) -> u64 {
+        self.nonfinite.values().copied().fold(0, u64::saturating_add)
+    }
+
     /// All rows left out.
     pub fn total(&self) -> u64 {
-        self.nonfinite.values().fold(self.nulls + self.ignored + self.filtered, |sum, rows| sum.saturating_add(*rows))
+        (self.nulls + self.ignored + self.filtered).saturating_add(self.not_finite())
     }
 }
 /// `R`, the rows of a chunk of vectors of length `dim`: the largest power of two with `4·R·D ≤ 16 MiB`, at least 2048.

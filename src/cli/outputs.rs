@@ -106,8 +106,7 @@ impl<'a> Targets<'a> {
         if let Some(format) = self.flags.stdout() {
             // Tables say it in a note.
             if format != Format::Table {
-                let mut skipped = Skipped::default();
-                report.groups.iter().for_each(|group| skipped.add(&group.skipped));
+                let skipped = Skipped::of_all(report.groups.iter().map(|group| &group.skipped));
                 if skipped.total() > 0 {
                     console.fact("left out", &format!("rows: {}", skipped.by_flag()));
                 }

@@ -42,7 +42,7 @@ const MESSAGE: usize = 16 << 20;
 /// How often the scheduler is asked how far a job has come.
 const ASK: Duration = Duration::from_millis(50);
 
-/// What the scheduler says of a job that it has given up because there is no executor: ours, and the engine.
+/// The words with which a job ends that no executor takes: our scheduler cancels it, or the engine has lost its executors.
 const CANCELLED: &str = "Cancelled";
 const LOST: &str = "all executors were lost";
 
@@ -59,6 +59,13 @@ pub(super) struct Desk {
     pub(super) deadline: Duration,
     /// How long the scheduler may be silent.
     pub(super) patience: Duration,
+}
+
+impl Desk {
+    /// `df://HOST:PORT` of the scheduler, as users write it.
+    fn address(&self) -> String {
+        self.scheduler.replace("http://", "df://")
+    }
 }
 
 /// The executors that gave the rows of a job.
@@ -166,7 +173,7 @@ pub(super) async fn connect(desk: &Desk) -> Result<SchedulerGrpcClient<Channel>>
     let unreachable = |error: &dyn std::error::Error| {
         let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         Error::io("the scheduler does not answer")
-            .with("address", desk.scheduler.replace("http://", "df://"))
+            .with("address", desk.address())
             .with("detail", cause)
             .help("nckit scheduler starts one, and nckit executor the machines that count")
     };
@@ -216,9 +223,7 @@ async fn submit(
 }
 
 fn silent(desk: &Desk, status: &tonic::Status) -> Error {
-    Error::io("the scheduler has failed")
-        .with("address", desk.scheduler.replace("http://", "df://"))
-        .with("detail", status.message())
+    Error::io("the scheduler has failed").with("address", desk.address()).with("detail", status.message())
 }
 
 /// Waits for the end of a job.
@@ -252,8 +257,8 @@ async fn watch(
                     Some(error) => Failed::for_good(error),
                     None if failed.error.contains(CANCELLED) || failed.error.contains(LOST) => Failed::by_machines(
                         Error::io("no executor takes the tasks of a job")
-                            .with("address", desk.scheduler.replace("http://", "df://"))
-                            .help(format!("nckit executor --scheduler {}", desk.scheduler.replace("http://", "df://"))),
+                            .with("address", desk.address())
+                            .help(format!("nckit executor --scheduler {}", desk.address())),
                     ),
                     None => {
                         Failed::by_machines(Error::io("a job of the cluster has failed").with("detail", failed.error))

@@ -111,10 +111,6 @@ impl RowsAtHand {
         self.labelled
     }
 
-    pub(super) fn skipped(&self) -> &Skipped {
-        &self.skipped
-    }
-
     /// The type of the labels, once there is a row.
     pub(super) fn kind(&self) -> Option<LabelKind> {
         self.batches.first().and_then(|batch| batch.classes.first()).map(Label::kind)
@@ -233,7 +229,23 @@ pub(super) enum Readable<'a> {
     AtHand(&'a RowsAtHand),
 }
 
-impl Readable<'_> {
+impl<'a> Readable<'a> {
+    /// All units, if the rows are stored.
+    pub(super) fn units(self) -> Vec<usize> {
+        match self {
+            Self::Stored(archive) => (0..archive.units().len()).collect(),
+            Self::AtHand(_) => Vec::new(),
+        }
+    }
+
+    /// What was left out before the rows were at hand; of stored rows, reading tells.
+    pub(super) fn skipped(self) -> Option<&'a Skipped> {
+        match self {
+            Self::Stored(_) => None,
+            Self::AtHand(rows) => Some(&rows.skipped),
+        }
+    }
+
     /// Hands each chunk of the rows, of these units if they are stored, to one of the workers that `worker` makes; returns the
     /// workers.
     ///

@@ -381,7 +381,7 @@ impl CheckpointedPass {
     }
 }
 
-/// Fails if rows are to be read under settings under which the state holds none.
+/// Fails if the state holds no row under the settings that are asked for.
 fn refuse_other_settings(file: &StateFile, asked: &Provenance) -> Result<()> {
     let mut joined = file.provenance.clone();
     let difference = match joined.merge(asked) {

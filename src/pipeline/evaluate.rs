@@ -56,7 +56,7 @@ pub(super) struct FurtherRows {
 }
 
 impl Evaluation {
-    /// Counts rows of a flag that were left out. Those that are read twice count once: `skipped` is of all of them.
+    /// Keeps what was left out of all rows of a flag. Where the rows are read twice, the second reading replaces the first.
     pub(super) fn leave_out(&self, flag: &'static str, skipped: &Skipped) {
         let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
         left_out.insert(flag, skipped.clone());

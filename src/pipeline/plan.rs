@@ -280,16 +280,12 @@ pub(super) fn report(
 
 /// The error of a run that has no row to measure, with what was left out.
 fn nothing_left(groups: &[GroupReport]) -> Error {
-    let mut skipped = Skipped::default();
-    for group in groups {
-        skipped.add(&group.skipped);
-    }
-    let nonfinite = skipped.nonfinite.values().sum();
+    let skipped = Skipped::of_all(groups.iter().map(|group| &group.skipped));
     let counts = [
         ("rows ignored", skipped.ignored, "--ignore-label"),
         ("rows of classes left out", skipped.filtered, "--min-count and --max-count"),
         ("rows with nulls", skipped.nulls, "--nulls"),
-        ("rows not finite", nonfinite, "--nonfinite"),
+        ("rows not finite", skipped.not_finite(), "--nonfinite"),
     ];
     let counts: Vec<_> = counts.into_iter().filter(|(_, rows, _)| *rows > 0).collect();
     let error = counts

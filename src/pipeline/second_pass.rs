@@ -144,11 +144,7 @@ impl Evaluation {
             let from = from?;
             // Rows in memory have no keys, and serve all groups.
             let key_of = |group: &GroupEvidence| stored.as_ref().map_or(Key::new(), |rows| rows.key_of(&group.key));
-            let units = match from {
-                Readable::Stored(archive) => (0..archive.units().len()).collect(),
-                Readable::AtHand(_) => Vec::new(),
-            };
-            Some(RoleRows { role, from, units, keys: groups.iter().map(key_of).collect() })
+            Some(RoleRows { role, from, units: from.units(), keys: groups.iter().map(key_of).collect() })
         });
         train.into_iter().chain(further).collect()
     }
@@ -219,10 +215,7 @@ impl Evaluation {
         let threads = if scored { 1 } else { self.threads };
         let worker = || Worker { seen: SeenGroups::new(), left_out: Skipped::default(), workspace: device.workspace() };
         let workers = from.scan(&units, (self.job.request.normalize, threads), watch, worker, look)?;
-        let mut left_out = match from {
-            Readable::Stored(_) => Skipped::default(),
-            Readable::AtHand(rows) => rows.skipped().clone(),
-        };
+        let mut left_out = Skipped::of_all(from.skipped());
         for worker in workers {
             left_out.add(&worker.left_out);
             for (group, partial) in worker.seen {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::records::{Count, metric_keys};
 use super::text::{counted, significant, words};
 use super::{GroupReport, Report};
-use crate::archive::{HeadSource, Skipped, escaped};
+use crate::archive::{HeadSource, escaped};
 use crate::metrics::{Family, Measured, Need, Options, ROUNDED, Remark, card, common_flags, flags, group_flags};
 
 /// A smaller relative rounding error gets no note.
@@ -182,7 +182,7 @@ fn own_head(report: &Report) -> Option<String> {
 fn counted_out(groups: &[GroupReport]) -> Vec<String> {
     let counts: [(&str, &str, Count, &str); 5] = [
         ("row", "rows", |group| group.skipped.nulls, "with nulls left out (--nulls)"),
-        ("row", "rows", |group| nonfinite(&group.skipped), "not finite left out (--nonfinite)"),
+        ("row", "rows", |group| group.skipped.not_finite(), "not finite left out (--nonfinite)"),
         ("row", "rows", |group| group.skipped.ignored, "with the ignored label left out (--ignore-label)"),
         ("row", "rows", |group| group.skipped.filtered, "of classes left out (--min-count, --max-count)"),
         ("class", "classes", |group| group.dropped_classes, "left out (--min-count, --max-count)"),
@@ -196,10 +196,6 @@ fn counted_out(groups: &[GroupReport]) -> Vec<String> {
         }
     }
     texts
-}
-
-fn nonfinite(skipped: &Skipped) -> u64 {
-    skipped.nonfinite.values().copied().fold(0, u64::saturating_add)
 }
 
 /// Options that differ from the default, and all settings.

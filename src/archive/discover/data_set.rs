@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// The most bytes of a description.
 const LIMIT: u64 = 64 << 20;
 
-/// Names of the files that hold the rows of the data set in a folder; `None` if it holds none.
+/// Names of the files that hold the rows of the data set in a folder; `None` if the folder holds no data set.
 ///
 /// # Errors
 ///
@@ -35,7 +35,7 @@ pub(super) fn files(folder: &Path, places: &Places) -> Result<Option<BTreeSet<St
     Ok(Some(names))
 }
 
-/// Names of the folders that are the splits of the data sets in a folder; `None` if it is none of that kind.
+/// Names of the splits in a folder of data sets, each a folder of its own; `None` if the folder has no list of them.
 ///
 /// # Errors
 ///

@@ -62,12 +62,7 @@ fn class_sums(classes: usize, dim: usize) -> Result<ManyStage> {
     let codes: Vec<usize> = (0..rows).map(|row| (row * 7_919_993) % classes).collect();
     let values = numbers(rows * dim, 2).into_iter().map(|x| x as f32).collect();
     let chunk = of_labels(dim, values, &codes);
-    let bytes = vec![0_u8; rows * dim * 4];
-    let mut copy = bytes.clone();
-    let copying = best_of(REPEATS, &mut || {
-        black_box(&mut copy).copy_from_slice(black_box(&bytes));
-        Ok(())
-    })?;
+    let copying = copying(rows * dim * 4)?;
     Ok(each("row", rows, "class sums, random order", add(&chunk, false)?, "copying", copying))
 }
 
@@ -100,12 +95,7 @@ fn decisions(means: &[f64], dim: usize) -> Result<Vec<ManyStage>> {
         means.chunks(TILE * dim).for_each(|means| drop(black_box(product_transposed(&rows, means, dim))));
         Ok(())
     })?;
-    let bytes = vec![0_u8; ROWS * dim * 4];
-    let mut copy = bytes.clone();
-    let copying = best_of(REPEATS, &mut || {
-        black_box(&mut copy).copy_from_slice(black_box(&bytes));
-        Ok(())
-    })?;
+    let copying = copying(ROWS * dim * 4)?;
     let bias: Vec<f64> = means.chunks_exact(dim).map(|mean| -0.5 * mean.iter().map(|x| x * x).sum::<f64>()).collect();
     let centres = || Candidates::new(dim, means, Some(&origin), &[Offsets::HalfSquares]);
     let classifier = || Candidates::new(dim, means, None, &[Offsets::Given(&bias)]);
@@ -130,6 +120,16 @@ fn decisions(means: &[f64], dim: usize) -> Result<Vec<ManyStage>> {
         stages.push(each("class", ROWS.min(classes), making, preparing, PRODUCT, product));
     }
     Ok(stages)
+}
+
+/// Seconds in which so many bytes are copied.
+fn copying(bytes: usize) -> Result<f64> {
+    let bytes = vec![0_u8; bytes];
+    let mut copy = bytes.clone();
+    best_of(REPEATS, &mut || {
+        black_box(&mut copy).copy_from_slice(black_box(&bytes));
+        Ok(())
+    })
 }
 
 /// A part that takes so many seconds for so many rows, classes or pairs.

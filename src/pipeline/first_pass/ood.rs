@@ -20,13 +20,8 @@ pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result
     let Some(rows) = plan.outside() else { return Ok(BTreeMap::new()) };
     let merged =
         replaceable(&plan.job.device, watch, &Meter::default(), |device| ood_states(device, plan, rows, watch))?;
-    let mut skipped = match rows {
-        Readable::Stored(_) => Skipped::default(),
-        Readable::AtHand(rows) => rows.skipped().clone(),
-    };
-    for group in merged.values() {
-        skipped.add(&group.skipped);
-    }
+    let left_out_before = rows.skipped();
+    let skipped = Skipped::of_all(merged.values().map(|group| &group.skipped).chain(left_out_before));
     plan.leave_out("--ood", &skipped);
     if merged.values().all(|group| group.state.dim() == 0) {
         let error = Error::missing("no out-of-distribution row is left");
@@ -52,10 +47,7 @@ fn ood_states(
     rows: Readable<'_>,
     watch: &Watch,
 ) -> Result<BTreeMap<Key, GroupState>> {
-    let units: Vec<usize> = match rows {
-        Readable::Stored(archive) => (0..archive.units().len()).collect(),
-        Readable::AtHand(_) => Vec::new(),
-    };
+    let units = rows.units();
     let one_class = [Label::Int(0)];
     let shifts = ShiftTables::default();
     let look = |worker: &mut OodWorker, chunk: &DecodedChunk| {

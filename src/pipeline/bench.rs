@@ -12,7 +12,7 @@ use super::Rounding;
 use crate::archive::{Archive, DecodedChunk, GroupRows, Skipped, Values, chunk_rows};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::kernels::gram::{BLOCK_ROWS, Par, add_block, packed_len, plain_product};
+use crate::kernels::gram::{BLOCK_ROWS, add_block, packed_len, plain_product};
 use crate::kernels::{ChunkTimes, Device, Workspace};
 use crate::objects::is_address;
 use crate::state::{Shifts, State};
@@ -102,7 +102,7 @@ pub fn bench(archive: Option<&Archive>, device: &Device) -> Result<Bench> {
             Ok(())
         })?;
     let mut sums = vec![0; packed_len(dim)];
-    let seconds = blocks * best(&mut || add_block(black_box(&mut sums), &block, dim, Par::Seq))?;
+    let seconds = blocks * best(&mut || add_block(black_box(&mut sums), &block, dim))?;
     stages.push(Stage { name: "Gram", seconds, limit: "a plain f64 product", limit_seconds: product });
     let seconds = decoding + add(&chunk, true)?;
     let limit = if archive.is_some() { "reading and a plain f64 product" } else { "a plain f64 product" };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::first_pass::{FirstPass, Summary};
 use crate::archive::DecodedChunk;
 use crate::error::Result;
-use crate::kernels::gram::{self, Par};
+use crate::kernels::gram;
 use crate::linalg::symmetric_eigen;
 use crate::state::{Shifts, State};
 
@@ -94,8 +94,8 @@ pub(super) fn decomposition(dim: usize) -> Result<Option<Duration>> {
 fn product() -> Result<f64> {
     let (rows, dim) = (1024, 256);
     let (block, mut sums) = (vec![1.0; rows * dim], vec![0; gram::packed_len(dim)]);
-    gram::add_block(&mut sums, &block, dim, Par::Seq)?;
+    gram::add_block(&mut sums, &block, dim)?;
     let start = Instant::now();
-    gram::add_block(&mut sums, &block, dim, Par::Seq)?;
+    gram::add_block(&mut sums, &block, dim)?;
     Ok(2.0 * start.elapsed().as_secs_f64() / (rows * dim * (dim + 1)) as f64)
 }

@@ -6,27 +6,12 @@
 use arrow::datatypes::i256;
 
 use super::ClassSums;
-use super::class::{Moves, Sign, out_of_range};
+use super::class::{ClassIntegers, Moves, Sign, out_of_range};
 use super::low::{Low, coarsened_narrow};
 use super::merge::{finest_shift, fits_shift};
-use crate::batch::Label;
+use super::narrow::Narrow;
 use crate::error::{Error, Result};
 use crate::grid::{shift_left, shift_right};
-
-/// A class in canonical form, on the grid of the history.
-pub(super) struct CanonicalClass<'a> {
-    pub(super) label: &'a Label,
-    /// `n`.
-    pub(super) count: u64,
-    /// `c`, D.
-    pub(super) shifts: &'a [i64],
-    /// `s`, D.
-    pub(super) sums: &'a [i64],
-    /// What rounding took off, D.
-    pub(super) low: &'a Low,
-    /// `t`.
-    pub(super) square: i256,
-}
 
 impl ClassSums {
     /// Hands over every class in canonical form, in label order.
@@ -35,7 +20,7 @@ impl ClassSums {
     pub(super) fn each_canonical(
         &self,
         moves: &mut impl Moves,
-        mut each: impl FnMut(&CanonicalClass<'_>) -> Result<()>,
+        mut each: impl FnMut(&ClassIntegers<'_>) -> Result<()>,
     ) -> Result<()> {
         let broken = || Error::internal("a state does not lie on the grid of its history");
         let target = self.history.grid();
@@ -43,15 +28,14 @@ impl ClassSums {
         let squares_right = 2 * finest_shift(&target, &self.grid);
         let right: Vec<_> = coarser.iter().zip(target.exponents()).map(|(&bits, to)| to.map(|_| bits)).collect();
         let (weights, as_they_are) = (self.grid.weights(), vec![0; self.dim]);
-        let mut order: Vec<usize> = (0..self.classes()).collect();
-        order.sort_unstable_by(|&a, &b| self.labels[a].cmp(&self.labels[b]));
         let (mut shifts, mut sums, mut low) = (vec![0; self.dim], vec![0; self.dim], Low::default());
         let mut narrow = Narrow::new(self.dim);
-        for k in order {
-            let square = if let Some(square) = narrow.centre(self, k, &coarser, &weights) {
-                if narrow.moves {
-                    moves.moved(Sign::Plus, self.counts[k], self.sums_of(k), &narrow.deltas)?;
-                }
+        for k in self.in_label_order() {
+            let fits = narrow.take(self, k, &as_they_are);
+            let change = if fits { narrow.centre(&coarser, &weights) } else { None };
+            let moved = change.and_then(|change| self.squares[k].checked_add(i256::from_i128(change)));
+            let square = if let Some(square) = moved {
+                narrow.tell(Sign::Plus, moves)?;
                 shifts.copy_from_slice(&narrow.shifts);
                 sums.copy_from_slice(&narrow.sums);
                 square
@@ -74,7 +58,7 @@ impl ClassSums {
             if !self.low.coarsen(k * self.dim, &right, &mut low) {
                 return Err(broken());
             }
-            each(&CanonicalClass {
+            each(&ClassIntegers {
                 label: &self.labels[k],
                 count: self.counts[k],
                 shifts: &shifts,
@@ -84,6 +68,30 @@ impl ClassSums {
             })?;
         }
         Ok(())
+    }
+
+    /// Hands over every class as it is, on the grid of the integers, in label order.
+    pub(super) fn each_as_it_is(&self, mut each: impl FnMut(&ClassIntegers<'_>) -> Result<()>) -> Result<()> {
+        let (dim, mut low) = (self.dim, Low::default());
+        for k in self.in_label_order() {
+            let row = k * dim..(k + 1) * dim;
+            low.copy_from(&self.low, row.clone());
+            each(&ClassIntegers {
+                label: &self.labels[k],
+                count: self.counts[k],
+                shifts: &self.shifts[row.clone()],
+                sums: &self.sums[row],
+                low: &low,
+                square: self.squares[k],
+            })?;
+        }
+        Ok(())
+    }
+
+    fn in_label_order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.classes()).collect();
+        order.sort_unstable_by(|&a, &b| self.labels[a].cmp(&self.labels[b]));
+        order
     }
 
     /// The canonical form of the whole state; `moves` as for [`each_canonical`](Self::each_canonical).
@@ -104,130 +112,5 @@ impl ClassSums {
         })?;
         let (grid, history) = (self.history.grid(), self.history.clone());
         Ok(Self::from_parts(grid, history, labels, counts, shifts, sums, low, squares))
-    }
-}
-
-/// A class about its mean where all of it fits 64 bits with room, as it nearly always does.
-struct Narrow {
-    /// The mean, rounded, and the sums about it, D.
-    shifts: Vec<i64>,
-    sums: Vec<i64>,
-    /// By how much the shift has become less, D, and whether it has in any dimension.
-    deltas: Vec<i64>,
-    moves: bool,
-}
-
-/// Integers below this power of two can be added and doubled in 64 bits.
-const NARROW_BITS: u32 = 59;
-
-impl Narrow {
-    fn new(dim: usize) -> Self {
-        Self { shifts: vec![0; dim], sums: vec![0; dim], deltas: vec![0; dim], moves: false }
-    }
-
-    /// Moves a class to its mean, rounded to multiples of `2^coarser` steps, and returns `t`; `None` where something might not
-    /// fit. It does what [`Class::centre`](super::class::Class::centre) and
-    /// [`move_to`](super::class::Class::move_to) do.
-    fn centre(&mut self, state: &ClassSums, k: usize, coarser: &[u32], weights: &[u32]) -> Option<i256> {
-        let (dim, n) = (state.dim, state.counts[k]);
-        let (c, s) = (&state.shifts[k * dim..][..dim], state.sums_of(k));
-        let largest = |values: &[i64]| bits(values.iter().fold(0, |bits, &x| bits | (x ^ (x >> 63)) as u64));
-        let coarsest = coarser.iter().copied().max().unwrap_or(0);
-        if largest(c) + bits(n) > NARROW_BITS || largest(s) > NARROW_BITS || bits(n) + coarsest > NARROW_BITS {
-            return None;
-        }
-        let n = n as i64;
-        let (mut twice_bits, mut delta_bits) = (0, 0);
-        for j in 0..dim {
-            let to = div_round_ties_even(c[j] * n + s[j], n << coarser[j]) << coarser[j];
-            let delta = c[j] - to;
-            let moved = n * delta;
-            let twice = 2 * s[j] + moved;
-            (self.shifts[j], self.deltas[j], self.sums[j]) = (to, delta, s[j] + moved);
-            twice_bits |= (twice ^ (twice >> 63)) as u64;
-            delta_bits |= (delta ^ (delta >> 63)) as u64;
-        }
-        self.moves = self.deltas.iter().any(|&delta| delta != 0);
-        let heaviest = weights.iter().copied().max().unwrap_or(0);
-        if bits(twice_bits) + bits(delta_bits) + 2 * heaviest + bits(dim as u64) + 2 > 126 {
-            return None;
-        }
-        let change = |((&s, &delta), &weight): ((&i64, &i64), &u32)| {
-            (i128::from(2 * s + n * delta) * i128::from(delta)) << (2 * weight)
-        };
-        let change: i128 = s.iter().zip(&self.deltas).zip(weights).map(change).sum();
-        state.squares[k].checked_add(i256::from_i128(change))
-    }
-}
-
-/// How many bits a number takes.
-fn bits(x: u64) -> u32 {
-    64 - x.leading_zeros()
-}
-
-/// `a / b` to the nearest integer, ties to even; `b` is positive, and both are below `2^62`.
-fn div_round_ties_even(a: i64, b: i64) -> i64 {
-    let (quotient, remainder) = (a.div_euclid(b), a.rem_euclid(b));
-    quotient + i64::from(2 * remainder > b || (2 * remainder == b && quotient & 1 == 1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::grid::Grid;
-    use crate::state::class::{Class, NoMoves};
-
-    /// The classes of a state whose integers take so many bits.
-    fn state(bits: u32, classes: usize, dim: usize) -> ClassSums {
-        let mut seed = u64::from(bits);
-        let mut number = |bits: u32| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (seed as i64) >> (63 - bits)
-        };
-        let cells = classes * dim;
-        ClassSums {
-            dim,
-            grid: Grid::new(vec![Some(0); dim]),
-            counts: (0..classes as u64).map(|k| 1 + k * k * k).collect(),
-            shifts: (0..cells).map(|_| number(bits)).collect(),
-            sums: (0..cells).map(|_| number(bits)).collect(),
-            squares: (0..classes).map(|_| i256::from_i128(i128::from(number(60)).pow(2))).collect(),
-            ..ClassSums::default()
-        }
-    }
-
-    #[test]
-    fn the_short_way_finds_what_the_long_one_does() {
-        let (dim, classes) = (5, 40);
-        let mut short = 0;
-        for (bits, coarser, weights) in [
-            (20, [0; 5], [0; 5]),
-            (40, [0, 3, 1, 0, 9], [2, 0, 1, 7, 20]),
-            (57, [0, 1, 0, 0, 0], [0, 0, 8, 0, 0]),
-            (60, [0; 5], [0; 5]),
-        ] {
-            let state = state(bits, classes, dim);
-            let mut narrow = Narrow::new(dim);
-            for k in 0..classes {
-                let Some(square) = narrow.centre(&state, k, &coarser, &weights) else { continue };
-                let mut class: Class = state.class(k, &[0; 5], 0).unwrap();
-                let to = class.centre(&coarser).unwrap();
-                class.move_to(&to, &weights, Sign::Plus, &mut NoMoves).unwrap();
-                let wide = |values: &[i64]| values.iter().map(|&x| i128::from(x)).collect::<Vec<_>>();
-                assert_eq!(
-                    (wide(&narrow.shifts), wide(&narrow.sums), square),
-                    (class.c, class.s, class.t),
-                    "{bits} {k}"
-                );
-                short += 1;
-            }
-        }
-        assert!(short > classes && short < 4 * classes, "{short}");
-    }
-
-    #[test]
-    fn halves_go_to_the_even_neighbour() {
-        let rounded = [-6, -5, -3, -2, -1, 0, 1, 2, 3, 5, 6].map(|a| div_round_ties_even(a, 4));
-        assert_eq!(rounded, [-2, -1, -1, 0, 0, 0, 0, 0, 1, 1, 2]);
     }
 }

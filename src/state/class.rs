@@ -2,6 +2,8 @@
 
 use arrow::datatypes::i256;
 
+use super::low::Low;
+use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::grid::{narrow, shift_left, wide};
 
@@ -16,16 +18,38 @@ pub(super) enum Sign {
 pub(super) trait Moves {
     /// The shift of `n` rows whose sum about it is `s` becomes less by `delta`: their `Σ δ δᵀ` grows by
     /// `s Δᵀ + Δ sᵀ + n Δ Δᵀ`. With [`Sign::Minus`] these are rows that are taken away.
-    fn moved<T: Copy + Into<i128>>(&mut self, sign: Sign, n: u64, s: &[T], delta: &[T]) -> Result<()>;
+    fn moved(&mut self, sign: Sign, n: u64, s: &[i128], delta: &[i128]) -> Result<()>;
+
+    /// The same for integers of which 64 bits hold `2s + nΔ` too.
+    fn moved_narrow(&mut self, sign: Sign, n: u64, s: &[i64], delta: &[i64]) -> Result<()>;
 }
 
 /// For states without second moments.
 pub(super) struct NoMoves;
 
 impl Moves for NoMoves {
-    fn moved<T: Copy + Into<i128>>(&mut self, _: Sign, _: u64, _: &[T], _: &[T]) -> Result<()> {
+    fn moved(&mut self, _: Sign, _: u64, _: &[i128], _: &[i128]) -> Result<()> {
         Ok(())
     }
+
+    fn moved_narrow(&mut self, _: Sign, _: u64, _: &[i64], _: &[i64]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// One class's integers on a grid that is known.
+pub(super) struct ClassIntegers<'a> {
+    pub(super) label: &'a Label,
+    /// `n`.
+    pub(super) count: u64,
+    /// `c`, D.
+    pub(super) shifts: &'a [i64],
+    /// `s`, D.
+    pub(super) sums: &'a [i64],
+    /// What rounding took off, D.
+    pub(super) low: &'a Low,
+    /// `t`.
+    pub(super) square: i256,
 }
 
 /// One class's integers, wide enough for any intermediate result.

@@ -74,11 +74,6 @@ impl ClassSums {
         self.index.get_or_init(|| self.labels.iter().cloned().zip(0..).collect()).get(label).copied()
     }
 
-    /// `s` of class `k`, D.
-    pub(super) fn sums_of(&self, k: usize) -> &[i64] {
-        &self.sums[k * self.dim..][..self.dim]
-    }
-
     /// `D`, 0 before the first row.
     pub fn dim(&self) -> usize {
         self.dim
@@ -184,13 +179,13 @@ impl Merge for ClassSums {
     }
 
     fn merge(&mut self, other: &Self) -> Result<()> {
-        let grid = self.common_grid(other)?;
+        let grid = self.common_grid(&other.grid)?;
         let steps = self.grid.clone();
         self.absorb(other, &grid, Sign::Plus, &mut NoMoves).map_err(|error| with_grids(error, &steps, &other.grid))
     }
 
     fn subtract(&mut self, other: &Self) -> Result<()> {
-        let grid = self.common_grid(other)?;
+        let grid = self.common_grid(&other.grid)?;
         self.absorb(other, &grid, Sign::Minus, &mut NoMoves)
     }
 

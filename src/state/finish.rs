@@ -1,13 +1,13 @@
 //! From integers to numbers: the only place where a state is rounded.
 
-use super::canonical::CanonicalClass;
-use super::class::{Moves, NoMoves};
+use super::class::{ClassIntegers, NoMoves};
 use super::class_sums::TotalSquare;
-use super::scatter::{GramMoves, check_trace};
+use super::gram_moves::GramMoves;
+use super::scatter::check_trace;
 use super::{ClassSums, Low, Scatter, Statistics};
 use crate::error::{Error, Result};
-use crate::grid::{RESIDUAL_BITS, f64_from_i256, power_of_two};
-use crate::kernels::gram::{BLOCK_ROWS, packed_column, packed_len, plain_gram};
+use crate::grid::{Grid, RESIDUAL_BITS, f64_from_i256, power_of_two};
+use crate::kernels::gram::{BLOCK_ROWS, GramSum, packed_column, packed_len, plain_gram};
 
 /// Exponents of steps whose squares, times integers of up to 2^126, are ordinary `f64`.
 const SQUARED: std::ops::RangeInclusive<i16> = -440..=380;
@@ -20,17 +20,24 @@ impl ClassSums {
     /// Those of [`Merge::canonical`](super::Merge::canonical); [`Data`](crate::error::ErrorKind::Data) if squares leave the
     /// range of `f64`.
     pub fn statistics(&self) -> Result<Statistics> {
-        self.numbers(&mut NoMoves, |_| Ok(()))
+        self.numbers(&self.history.grid(), |each| self.each_canonical(&mut NoMoves, each), |_| {}).map(|(found, _)| found)
     }
 
-    /// `μ_k = g (c_k + (s_k + 2^-20 low_k)/n_k)` and `v_k = (g_min² t_k − Σ_j g_j² s_kj²/n_k) / n_k` of the canonical form, in
-    /// which the subtracted term is at most half of the other. `each` gets every class of that form, in label order.
+    /// The same about the shifts as they are, and the least share that is left of the squares of a class about its mean.
+    pub(super) fn statistics_as_it_is(&self) -> Result<(Statistics, f64)> {
+        self.numbers(&self.grid, |each| self.each_as_it_is(each), |_| {})
+    }
+
+    /// `μ_k = g (c_k + (s_k + 2^-20 low_k)/n_k)` and `v_k = (g_min² t_k − Σ_j g_j² s_kj²/n_k) / n_k` of the classes that
+    /// `classes` hands over, on this grid and in label order. In the canonical form the subtracted term is at most half of the
+    /// other. `also` gets every class too. Returns the least share of squares that is left beside the numbers.
     fn numbers(
         &self,
-        moves: &mut impl Moves,
-        mut each: impl FnMut(&CanonicalClass<'_>) -> Result<()>,
-    ) -> Result<Statistics> {
-        let (dim, grid) = (self.dim, self.history.grid());
+        grid: &Grid,
+        classes: impl FnOnce(&mut dyn FnMut(&ClassIntegers<'_>) -> Result<()>) -> Result<()>,
+        mut also: impl FnMut(&ClassIntegers<'_>),
+    ) -> Result<(Statistics, f64)> {
+        let dim = self.dim;
         let beyond = |e: &Option<i16>| e.is_some_and(|e| !SQUARED.contains(&e));
         if let Some(dimension) = grid.exponents().iter().position(beyond) {
             return Err(Error::data("the features are too large or too small for their squares")
@@ -46,8 +53,9 @@ impl ClassSums {
         let mut offsets = Vec::with_capacity(self.shifts.len());
         let mut variances = Vec::with_capacity(self.classes());
         let (mut residuals, mut taken) = (vec![0.0; dim], vec![0.0; dim]);
-        self.each_canonical(moves, |class| {
-            let CanonicalClass { shifts: c, sums: s, low, .. } = *class;
+        let mut least_left: f64 = 1.0;
+        classes(&mut |class| {
+            let ClassIntegers { shifts: c, sums: s, low, .. } = *class;
             if labels.is_empty() {
                 origin = c.iter().map(|&c| c as f64 as i64).collect();
             }
@@ -66,12 +74,18 @@ impl ClassSums {
                 taken[j] += residuals[j];
             }
             let off_centre: f64 = s.iter().zip(steps).map(|(&s, step)| (s as f64 * step).powi(2)).sum();
-            variances.push((f64_from_i256(class.square) * unit * unit - off_centre / n) / n);
+            let square = f64_from_i256(class.square) * unit * unit;
+            let about_mean = square - off_centre / n;
+            if square > 0.0 {
+                least_left = least_left.min(about_mean / square);
+            }
+            variances.push(about_mean / n);
             labels.push(class.label.clone());
             counts.push(class.count);
-            each(class)
+            also(class);
+            Ok(())
         })?;
-        Ok(Statistics {
+        let statistics = Statistics {
             dim,
             labels,
             counts,
@@ -82,7 +96,8 @@ impl ClassSums {
             rounding: self.history.rounding_noise(Some(self.rows())),
             rounding_changed: self.rounding_changed(&taken, &steps),
             mean_rounding: self.history.mean_noise(),
-        })
+        };
+        Ok((statistics, least_left))
     }
 
     /// `Γ_j` over the rows that rounding changed, or `(Σ r)² / changed` if that is more: it is `Γ_j` on average if errors are
@@ -111,25 +126,43 @@ impl Scatter {
         let dim = self.sums.dim;
         let mut gram = self.gram.clone();
         let mut moves = GramMoves::new(&mut gram, dim);
-        let (mut of_means, mut squares) = (OffCentre::new(dim), TotalSquare::default());
-        let mut statistics = self.sums.numbers(&mut moves, |class| {
-            of_means.add(class);
-            squares.add(class.square);
-            Ok(())
-        })?;
+        let grid = self.sums.history.grid();
+        let (mut off_centre, mut squares) = (OffCentre::new(dim), TotalSquare::default());
+        let (statistics, _) = self.sums.numbers(
+            &grid,
+            |each| self.sums.each_canonical(&mut moves, each),
+            |class| {
+                off_centre.add(class);
+                squares.add(class.square);
+            },
+        )?;
         moves.finish()?;
         self.coarsen(&mut gram)?;
-        check_trace(&self.sums.history.grid(), &gram, squares.finish()?)?;
-        let scatter = scatter(&gram, &of_means.finish(), &self.sums.history.grid().steps());
-        let trace: f64 = (0..dim).map(|j| scatter[j * dim + j]).sum();
-        let total: f64 = statistics.variances.iter().zip(&statistics.counts).map(|(v, &n)| v * n as f64).sum();
-        // Two sums of the same terms differ by rounding alone; more than that is a broken state.
-        if (trace - total).abs() > 1e-11 * total {
-            return Err(Error::internal("the trace of the scatter is not the sum of the classes' variances"));
-        }
-        statistics.scatter = Some(scatter);
-        Ok(statistics)
+        check_trace(&grid, &gram, squares.finish()?)?;
+        with_scatter(statistics, &gram, &off_centre.finish(), &grid)
     }
+
+    /// The same about the shifts as they are, and the least share that is left of the squares of a class about its mean.
+    pub(super) fn statistics_as_it_is(&self) -> Result<(Statistics, f64)> {
+        let mut off_centre = OffCentre::new(self.sums.dim);
+        let (statistics, least_left) =
+            self.sums.numbers(&self.sums.grid, |each| self.sums.each_as_it_is(each), |class| off_centre.add(class))?;
+        Ok((with_scatter(statistics, &self.gram, &off_centre.finish(), &self.sums.grid)?, least_left))
+    }
+}
+
+/// Statistics with `S_W,ij = g_i g_j (Q_ij − Σ_k s_ki s_kj / n_k)`.
+fn with_scatter(mut statistics: Statistics, gram: &GramSum, off_centre: &[f64], grid: &Grid) -> Result<Statistics> {
+    let dim = statistics.dim;
+    let scatter = scatter(gram, off_centre, &grid.steps());
+    let trace: f64 = (0..dim).map(|j| scatter[j * dim + j]).sum();
+    let total: f64 = statistics.variances.iter().zip(&statistics.counts).map(|(v, &n)| v * n as f64).sum();
+    // Two sums of the same terms differ by rounding alone; more than that is a broken state.
+    if (trace - total).abs() > 1e-11 * total {
+        return Err(Error::internal("the trace of the scatter is not the sum of the classes' variances"));
+    }
+    statistics.scatter = Some(scatter);
+    Ok(statistics)
 }
 
 /// `Σ_k s_k s_kᵀ / n_k`, the lower triangle by columns.
@@ -145,7 +178,7 @@ impl OffCentre {
         Self { sum: vec![0.0; packed_len(dim)], rows: Vec::new(), dim }
     }
 
-    fn add(&mut self, class: &CanonicalClass<'_>) {
+    fn add(&mut self, class: &ClassIntegers<'_>) {
         let scale = 1.0 / (class.count as f64).sqrt();
         self.rows.extend(class.sums.iter().map(|&s| s as f64 * scale));
         if self.rows.len() == BLOCK_ROWS * self.dim {
@@ -162,14 +195,14 @@ impl OffCentre {
     }
 }
 
-/// `S_W,ij = g_i g_j (Q_ij − Σ_k s_ki s_kj / n_k)` of a canonical state, both triangles.
-fn scatter(gram: &[i128], off_centre: &[f64], steps: &[f64]) -> Vec<f64> {
+/// `S_W`, both triangles.
+fn scatter(gram: &GramSum, off_centre: &[f64], steps: &[f64]) -> Vec<f64> {
     let dim = steps.len();
     let mut scatter = vec![0.0; dim * dim];
     for j in 0..dim {
         let column = packed_column(dim, j);
         for i in j..dim {
-            let entry = (gram[column + i - j] as f64 - off_centre[column + i - j]) * steps[i] * steps[j];
+            let entry = (gram.entry(column + i - j) as f64 - off_centre[column + i - j]) * steps[i] * steps[j];
             scatter[i * dim + j] = entry;
             scatter[j * dim + i] = entry;
         }

@@ -1,5 +1,7 @@
 //! The residuals of rounding, summed by class: what means have beyond `s`.
 
+use std::ops::Range;
+
 use super::class::{Sign, out_of_range};
 use crate::error::Result;
 use crate::grid::{divide, narrow, vectorised};
@@ -110,7 +112,13 @@ impl Low {
     pub(super) fn refine(&mut self, left: &[u32]) -> Result<()> {
         let dim = left.len().max(1);
         if let Self::Narrow(values) = self {
-            let stopped = values.chunks_exact_mut(dim).position(|values| !refine_narrow(values, left));
+            let stopped = values.chunks_exact_mut(dim).position(|values| {
+                let fits = fits_narrow(values, left);
+                if fits {
+                    refine_narrow(values, left);
+                }
+                !fits
+            });
             let Some(done) = stopped.map(|rows| rows * dim) else { return Ok(()) };
             // Those that are left do not all fit 64 bits; the others are where they belong.
             let mut values: Vec<i128> = std::mem::take(values).into_iter().map(i128::from).collect();
@@ -142,6 +150,18 @@ impl Low {
                 *out = Self::Wide(coarse);
                 exact
             }
+        }
+    }
+
+    /// Becomes a part of another.
+    pub(super) fn copy_from(&mut self, other: &Self, part: Range<usize>) {
+        match (&mut *self, other) {
+            (Self::Narrow(mine), Self::Narrow(theirs)) => {
+                mine.clear();
+                mine.extend_from_slice(&theirs[part]);
+            }
+            (_, Self::Narrow(theirs)) => *self = Self::Narrow(theirs[part].to_vec()),
+            (_, Self::Wide(theirs)) => *self = Self::Wide(theirs[part].to_vec()),
         }
     }
 
@@ -182,15 +202,16 @@ pub(super) fn coarsened_narrow(value: i64, right: Option<u32>) -> Option<i64> {
     }
 }
 
-/// Moves integers left. Returns `false` and does nothing if one might not fit.
-fn refine_narrow(values: &mut [i64], left: &[u32]) -> bool {
+/// Whether integers moved left by these bits fit 64 with room.
+pub(super) fn fits_narrow(values: &[i64], left: &[u32]) -> bool {
     let fits =
         |(value, &bits): (&i64, &u32)| bits <= ROOM_BITS && ((value ^ (value >> 63)) as u64) >> (ROOM_BITS - bits) == 0;
-    let all = values.iter().zip(left).all(fits);
-    if all {
-        values.iter_mut().zip(left).for_each(|(value, bits)| *value <<= bits);
-    }
-    all
+    values.iter().zip(left).all(fits)
+}
+
+/// Moves them.
+pub(super) fn refine_narrow(values: &mut [i64], left: &[u32]) {
+    values.iter_mut().zip(left).for_each(|(value, bits)| *value <<= bits);
 }
 
 fn refine_wide(values: &mut [i128], left: &[u32]) -> Result<()> {

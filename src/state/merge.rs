@@ -7,17 +7,22 @@ use arrow::datatypes::i256;
 use super::ClassSums;
 use super::class::{Class, Moves, Sign, out_of_range};
 use super::class_sums::MAX_ROWS;
+use super::low::{fits_narrow, refine_narrow};
+use super::narrow::{Narrow, largest};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::grid::{Grid, History, VALUE_BITS, narrow, shift_left, vectorised};
 
+/// Sums of this many bits, and those of moved classes, can be added in 64.
+const ROOM_BITS: u32 = 61;
+
 impl ClassSums {
-    /// A grid on which both states are exact.
-    pub(super) fn common_grid(&self, other: &Self) -> Result<Grid> {
-        match (self.dim, other.dim) {
+    /// A grid on which both this state and one on another grid are exact.
+    pub(super) fn common_grid(&self, other: &Grid) -> Result<Grid> {
+        match (self.dim, other.dim()) {
             (_, 0) => Ok(self.grid.clone()),
-            (0, _) => Ok(other.grid.clone()),
-            (mine, theirs) if mine == theirs => Ok(self.grid.common(&other.grid)),
+            (0, _) => Ok(other.clone()),
+            (mine, theirs) if mine == theirs => Ok(self.grid.common(other)),
             (mine, theirs) => {
                 Err(Error::data("states of different dimension").with("detail", format!("D = {mine} and D = {theirs}")))
             }
@@ -70,11 +75,18 @@ impl ClassSums {
         let squares_left = 2 * finest_shift(&other.grid, grid);
         let near = left.iter().all(|&bits| bits < 63);
         let weights = grid.weights();
+        let mut narrow = Narrow::new(self.dim);
         for k in 0..other.classes() {
             let known = self.position(&other.labels[k]);
             let mine = known.unwrap_or(self.classes());
             match known {
                 Some(mine) if near && self.combine_aligned(mine, other, k, (&left, squares_left), sign) => {}
+                Some(mine)
+                    if narrow.take(other, k, &left)
+                        && self.combine_narrow(mine, &mut narrow, (other.squares[k], squares_left), &weights, sign) =>
+                {
+                    narrow.tell(sign, moves)?;
+                }
                 Some(mine) => {
                     let theirs = other.class(k, &left, squares_left)?;
                     self.combine(mine, theirs, &weights, sign, moves)?;
@@ -156,6 +168,40 @@ impl ClassSums {
         aligned
     }
 
+    /// The same for rows about another shift, whose `t` is to be moved left by these bits; they are moved to this one. Returns
+    /// `false` and does nothing if something might not fit 64 bits, or fewer rows than one would be left.
+    fn combine_narrow(
+        &mut self,
+        mine: usize,
+        theirs: &mut Narrow,
+        (square, squares_left): (i256, u32),
+        weights: &[u32],
+        sign: Sign,
+    ) -> bool {
+        let row = mine * self.dim..(mine + 1) * self.dim;
+        if largest(&self.sums[row.clone()]) > ROOM_BITS {
+            return false;
+        }
+        let Some(change) = theirs.move_to(&self.shifts[row.clone()], weights) else { return false };
+        let moved = shift_left(square, squares_left).and_then(|square| square.checked_add(i256::from_i128(change)));
+        let total = match sign {
+            Sign::Plus => moved.and_then(|moved| self.squares[mine].checked_add(moved)),
+            Sign::Minus => {
+                moved.and_then(|moved| self.squares[mine].checked_sub(moved)).filter(|total| !total.is_negative())
+            }
+        };
+        let count = match sign {
+            Sign::Plus => self.counts[mine].checked_add(theirs.rows()),
+            Sign::Minus => self.counts[mine].checked_sub(theirs.rows()).filter(|&count| count > 0),
+        };
+        let (Some(square), Some(count)) = (total.and_then(|total| shift_left(total, 0)), count) else { return false };
+        (self.squares[mine], self.counts[mine]) = (square, count);
+        for (sum, &change) in self.sums[row].iter_mut().zip(&theirs.sums) {
+            *sum = if sign == Sign::Plus { *sum + change } else { *sum - change };
+        }
+        true
+    }
+
     /// The same for any shifts; a sum that would overflow is first taken about the mean of both.
     fn combine(
         &mut self,
@@ -209,13 +255,16 @@ impl ClassSums {
         weights: &[u32],
         moves: &mut impl Moves,
     ) -> Result<()> {
-        let mine = self.classes();
-        if squares_left == 0 && left.iter().all(|&bits| bits == 0) {
-            let theirs = k * self.dim..(k + 1) * self.dim;
+        let (mine, theirs) = (self.classes(), k * self.dim..(k + 1) * self.dim);
+        let (shifts, sums) = (&other.shifts[theirs.clone()], &other.sums[theirs]);
+        let square = shift_left(other.squares[k], squares_left);
+        if let (Some(square), true) = (square, fits_narrow(shifts, left) && fits_narrow(sums, left)) {
             self.counts.push(other.counts[k]);
-            self.squares.push(other.squares[k]);
-            self.shifts.extend_from_slice(&other.shifts[theirs.clone()]);
-            self.sums.extend_from_slice(&other.sums[theirs]);
+            self.squares.push(square);
+            self.shifts.extend_from_slice(shifts);
+            self.sums.extend_from_slice(sums);
+            refine_narrow(&mut self.shifts[mine * self.dim..], left);
+            refine_narrow(&mut self.sums[mine * self.dim..], left);
         } else {
             let mut class = other.class(k, left, squares_left)?;
             class.centre_if_large(weights, moves)?;
@@ -243,6 +292,15 @@ impl ClassSums {
         }
         let weights = grid.weights();
         for k in 0..self.classes() {
+            let square = shift_left(self.squares[k], squares_left);
+            let row = k * self.dim..(k + 1) * self.dim;
+            let (shifts, sums) = (&mut self.shifts[row.clone()], &mut self.sums[row]);
+            if let (Some(square), true) = (square, fits_narrow(shifts, &left) && fits_narrow(sums, &left)) {
+                refine_narrow(shifts, &left);
+                refine_narrow(sums, &left);
+                self.squares[k] = square;
+                continue;
+            }
             let mut class = self.class(k, &left, squares_left)?;
             class.centre_if_large(&weights, moves)?;
             self.put(k, &class)?;

@@ -12,9 +12,11 @@ mod device_parts;
 mod encoding;
 mod finish;
 mod first_pass;
+mod gram_moves;
 mod head;
 mod low;
 mod merge;
+mod narrow;
 mod observe;
 mod raw;
 mod scatter;
@@ -22,6 +24,7 @@ mod second_pass;
 mod shifts;
 mod sound;
 mod statistics;
+mod whole;
 
 pub(crate) use bytes::{Input, put_label, put_text};
 pub use class_sums::ClassSums;
@@ -38,6 +41,7 @@ pub use second_pass::{
 };
 pub use shifts::Shifts;
 pub use statistics::Statistics;
+pub use whole::Whole;
 
 use crate::batch::Batch;
 use crate::error::Result;

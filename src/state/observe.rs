@@ -11,13 +11,13 @@ use super::{Chunk, Shifts};
 use crate::batch::{Batch, ByClass, Features};
 use crate::error::{Error, Result};
 use crate::grid::{History, VALUE_BITS, Value};
-use crate::kernels::gram::GramSum;
+use crate::kernels::gram::GramTarget;
 use crate::kernels::{Profile, ShiftedRows, TooFar, Totals, Workspace};
 
 /// What takes the sums over the rows of a chunk.
 pub(super) trait Observer {
     /// Where the Gram matrix of all rows goes, if it is wanted; then the sums of all classes come at once, after it.
-    fn gram(&mut self) -> Option<&mut GramSum> {
+    fn gram(&mut self) -> Option<GramTarget<'_>> {
         None
     }
 

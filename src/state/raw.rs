@@ -8,7 +8,7 @@ use super::{Low, Merge, Scatter, State};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::grid::{ExponentRows, History};
-use crate::kernels::gram::packed_len;
+use crate::kernels::gram::{GramSum, packed_len};
 
 /// The integers of a canonical state: equal states have equal integers. The history decides the grid.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,9 +42,12 @@ impl RawState {
     pub fn into_state(self) -> Result<State> {
         match self.check()? {
             (sums, None) => Ok(sums.into()),
-            (sums, Some(gram)) => Scatter::from_parts(sums, gram)
-                .map(State::from)
-                .map_err(|error| Error::data("the state contradicts itself").caused_by(error)),
+            (sums, Some(gram)) => {
+                let gram = GramSum::of(sums.dim, gram);
+                Scatter::from_parts(sums, gram)
+                    .map(State::from)
+                    .map_err(|error| Error::data("the state contradicts itself").caused_by(error))
+            }
         }
     }
 
@@ -130,7 +133,7 @@ impl Scatter {
     /// Those of [`Merge::canonical`].
     pub fn to_raw(&self) -> Result<RawState> {
         let Self { sums, gram } = self.canonical()?;
-        Ok(RawState { gram: Some(gram), ..sums.into_raw() })
+        Ok(RawState { gram: Some(gram.into_entries()), ..sums.into_raw() })
     }
 }
 

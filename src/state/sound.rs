@@ -4,7 +4,6 @@
 //! do not prove that rows exist with exactly these sums.
 
 use super::class_sums::{ClassSums, MAX_ROWS};
-use super::scatter::diagonal;
 use crate::grid::{ExponentRows, RESIDUAL_BITS, VALUE_BITS, f64_from_i256, shift_left};
 use crate::kernels::cholesky::factorize;
 use crate::kernels::gram::packed_column;
@@ -190,4 +189,9 @@ fn is_semidefinite(gram: &[i128], dim: usize) -> bool {
         }
         factorize(&mut scaled, size)
     })
+}
+
+/// The diagonal of a lower triangle by columns.
+fn diagonal(gram: &[i128], dim: usize) -> impl Iterator<Item = i128> {
+    (0..dim).map(move |j| gram[packed_column(dim, j)])
 }

@@ -4,7 +4,7 @@ mod spread;
 
 pub(super) use spread::class_mean;
 
-use super::gram::{BLOCK_ROWS, GramSum};
+use super::gram::{BLOCK_ROWS, GramTarget};
 use super::nearest::{Candidates, Contenders, TILE_ROWS, TileScratch};
 use super::quantise::{Rounded, ShiftedRows, TooFar, Totals, earlier};
 use super::{Kernels, Profile};
@@ -30,7 +30,7 @@ impl Cpu {
         rows: &ShiftedRows<'_>,
         profile: &Profile,
         totals: &mut Totals<'_>,
-        mut gram: Option<&mut GramSum>,
+        mut gram: Option<GramTarget<'_>>,
     ) -> Result<Option<TooFar>> {
         let mut too_far = None;
         for (block, classes) in rows.rows.chunks(BLOCK_ROWS).zip(rows.classes.chunks(BLOCK_ROWS)) {
@@ -38,7 +38,7 @@ impl Cpu {
             let outcome = profile.quantiser().round(values, &block, totals, gram.is_some(), &mut self.rounded);
             too_far = earlier(too_far, outcome.err());
             if let (Some(gram), None) = (&mut gram, too_far) {
-                gram.add_rows(&self.rounded)?;
+                gram.sum.add_rows(&mut self.rounded, gram.left)?;
             }
         }
         Ok(too_far)
@@ -68,7 +68,7 @@ impl Kernels for Cpu {
         rows: &ShiftedRows<'_>,
         profile: &Profile,
         totals: &mut Totals<'_>,
-        gram: Option<&mut GramSum>,
+        gram: Option<GramTarget<'_>>,
     ) -> Result<Option<TooFar>> {
         match features {
             Features::F16(values) => self.round_values(values, rows, profile, totals, gram),

@@ -10,7 +10,7 @@ use super::size::near_rows;
 use crate::batch::{Batch, ByClass, Features};
 use crate::error::{Error, ErrorKind, Result};
 use crate::grid::{Spread, ceil_log2};
-use crate::kernels::gram::GramSum;
+use crate::kernels::gram::GramTarget;
 use crate::kernels::nearest::{Candidates, Contenders};
 use crate::kernels::{Cpu, DeviceSums, Kernels, Profile, ShiftedRows, TooFar, Totals};
 
@@ -267,7 +267,7 @@ impl Kernels for Session {
         rows: &ShiftedRows<'_>,
         profile: &Profile,
         totals: &mut Totals<'_>,
-        gram: Option<&mut GramSum>,
+        gram: Option<GramTarget<'_>>,
     ) -> Result<Option<TooFar>> {
         self.cpu.round(features, rows, profile, totals, gram)
     }

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::{
-    Batch, ByClass, Candidates, Contenders, Cpu, Device, DeviceSums, Features, GramSum, Kernels, Profile, Result,
+    Batch, ByClass, Candidates, Contenders, Cpu, Device, DeviceSums, Features, GramTarget, Kernels, Profile, Result,
     ShiftedRows, Spread, TooFar, Totals,
 };
 
@@ -59,7 +59,7 @@ impl Kernels for Guarded {
         rows: &ShiftedRows<'_>,
         profile: &Profile,
         totals: &mut Totals<'_>,
-        gram: Option<&mut GramSum>,
+        gram: Option<GramTarget<'_>>,
     ) -> Result<Option<TooFar>> {
         self.cpu.round(features, rows, profile, totals, gram)
     }

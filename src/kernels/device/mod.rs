@@ -7,7 +7,7 @@ mod sums;
 pub use choice::{ChunkShape, ChunkTimes, Device, DeviceChoice};
 pub use sums::{DeviceSums, MAX_LEFT, SlotRows, SumsId, TakenSums, is_device_failure, lacks_device_memory};
 
-use super::gram::GramSum;
+use super::gram::GramTarget;
 use super::nearest::{Candidates, Contenders};
 use super::quantise::{ShiftedRows, TooFar, Totals};
 use super::{Cpu, Profile, Workspace, cuda};
@@ -44,7 +44,7 @@ pub trait Kernels: Send + Sync {
         rows: &ShiftedRows<'_>,
         profile: &Profile,
         totals: &mut Totals<'_>,
-        gram: Option<&mut GramSum>,
+        gram: Option<GramTarget<'_>>,
     ) -> Result<Option<TooFar>>;
 
     /// Pushes one list of candidates for each row and, within a row, for each rule of choice.

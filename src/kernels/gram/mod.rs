@@ -6,7 +6,7 @@
 
 mod sum;
 
-pub use sum::GramSum;
+pub use sum::{GramSum, GramTarget, rows_with_room};
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -28,6 +28,12 @@ const PANEL: usize = 256;
 
 /// Bits in a slice of a long integer; slices are balanced, hence at most `2^20` in magnitude.
 const SLICE_BITS: u32 = SHORT_BITS;
+
+/// Every integer up to `2^53` is an `f64`.
+const SUM_BITS: u32 = 53;
+
+/// Products of fewer rows take longer than slices of their values do.
+const FEW_ROWS: usize = 256;
 
 /// Where the panels of one product run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,42 +83,62 @@ pub fn packed_column(dim: usize, j: usize) -> usize {
     j * dim - j * j.saturating_sub(1) / 2
 }
 
-/// How many blocks may be summed in an `i64`: each adds at most `2^53`.
-const NARROW_BLOCKS: usize = 1 << 9;
-
-/// `acc += δᵀ δ`, the lower triangle by columns; at most 2^9 times, since each block adds up to `2^53`.
+/// `acc += δᵀ δ`, the lower triangle by columns.
 ///
-/// `block` is rows × D, row-major, of integers `|δ| < 2^21`, at most [`BLOCK_ROWS`] rows.
+/// `block` is rows × D, row-major, of integers `|δ| < 2^21`, at most [`BLOCK_ROWS`] rows, or of larger ones whose product is as
+/// small.
 ///
 /// # Errors
 ///
 /// [`Internal`](crate::error::ErrorKind::Internal) if the product is not what it must be, `G · 1 = Σ δ (δ · 1)`.
-pub fn add_block(acc: &mut [i64], block: &[f64], dim: usize, par: Par) -> Result<()> {
-    check_once()?;
-    exact_product(acc, block, block, dim, 0, par)
+pub fn add_block(acc: &mut [i64], block: &[f64], dim: usize) -> Result<()> {
+    block_product(acc, block, dim)
 }
 
-/// `acc += aᵀ b`, the lower triangle by columns, modulo `2^128`.
+fn block_product<S: Sum>(acc: &mut [S], block: &[f64], dim: usize) -> Result<()> {
+    check_once()?;
+    exact_product(acc, block, block, dim, 0, Par::Seq)
+}
+
+/// `acc += aᵀ b`, the lower triangle by columns, modulo the range.
 ///
 /// `a` and `b` are rows × D, row-major, of any integers.
-///
-/// # Errors
-///
-/// Those of [`add_block`].
-pub fn add_product(acc: &mut [i128], a: &[i128], b: &[i128], dim: usize, par: Par) -> Result<()> {
+fn add_sliced<S: Sum>(acc: &mut [S], a: &[i128], b: &[i128], dim: usize, par: Par) -> Result<()> {
     check_once()?;
     for (a, b) in a.chunks(BLOCK_ROWS * dim).zip(b.chunks(BLOCK_ROWS * dim)) {
         let (a, b) = (slices(a), slices(b));
         for (p, a) in a.iter().enumerate() {
             for (q, b) in b.iter().enumerate() {
                 let shift = (p + q) as u32 * SLICE_BITS;
-                if shift < i128::BITS {
+                if shift < S::BITS {
                     exact_product(acc, a, b, dim, shift, par)?;
                 }
             }
         }
     }
     Ok(())
+}
+
+/// The same for integers below `2^51` held in `f64`. One product is exact where their sizes leave room, as they mostly do.
+fn narrow_product<S: Sum>(acc: &mut [S], a: &[f64], b: &[f64], dim: usize, par: Par) -> Result<()> {
+    let bits = integer_bits(a) + integer_bits(b);
+    // So many rows add up to less than 2^53.
+    let rows = if bits < SUM_BITS { (1 << (SUM_BITS - bits)).min(BLOCK_ROWS) } else { 0 };
+    if rows < FEW_ROWS {
+        let wide = |values: &[f64]| values.iter().map(|&x| x as i128).collect::<Vec<_>>();
+        return add_sliced(acc, &wide(a), &wide(b), dim, par);
+    }
+    check_once()?;
+    for (a, b) in a.chunks(rows * dim).zip(b.chunks(rows * dim)) {
+        exact_product(acc, a, b, dim, 0, par)?;
+    }
+    Ok(())
+}
+
+/// How many bits the largest magnitude takes.
+fn integer_bits(values: &[f64]) -> u32 {
+    let largest = values.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+    u64::BITS - (largest as u64).leading_zeros()
 }
 
 /// `acc += aᵀ a`, the lower triangle by columns, for real numbers; `a` is rows × D, row-major.
@@ -207,23 +233,52 @@ fn slices(values: &[i128]) -> Vec<Vec<f64>> {
 
 /// An integer that products are added to.
 trait Sum: Copy + Send {
+    /// How many there are.
+    const BITS: u32;
+
     /// `self + value · 2^shift`, modulo the range.
     fn plus(self, value: i64, shift: u32) -> Self;
+
+    /// `self + other`, modulo the range.
+    fn with(self, other: Self) -> Self;
+
+    /// `self − other`, modulo the range.
+    fn without(self, other: Self) -> Self;
+
+    /// `self · 2^bits`. It is 0 for 0, whatever the bits.
+    fn moved(self, bits: u32) -> Self;
 }
 
-impl Sum for i64 {
-    #[inline(always)]
-    fn plus(self, value: i64, shift: u32) -> Self {
-        self.wrapping_add(value << shift)
-    }
+macro_rules! sum {
+    ($integer:ty) => {
+        impl Sum for $integer {
+            const BITS: u32 = <$integer>::BITS;
+
+            #[inline(always)]
+            fn plus(self, value: i64, shift: u32) -> Self {
+                self.wrapping_add(Self::from(value) << shift)
+            }
+
+            #[inline(always)]
+            fn with(self, other: Self) -> Self {
+                self.wrapping_add(other)
+            }
+
+            #[inline(always)]
+            fn without(self, other: Self) -> Self {
+                self.wrapping_sub(other)
+            }
+
+            #[inline(always)]
+            fn moved(self, bits: u32) -> Self {
+                self.checked_shl(bits).unwrap_or(0)
+            }
+        }
+    };
 }
 
-impl Sum for i128 {
-    #[inline(always)]
-    fn plus(self, value: i64, shift: u32) -> Self {
-        self.wrapping_add(Self::from(value) << shift)
-    }
-}
+sum!(i64);
+sum!(i128);
 
 fn exact_product<S: Sum>(acc: &mut [S], a: &[f64], b: &[f64], dim: usize, shift: u32, par: Par) -> Result<()> {
     let rows = a.len() / dim;

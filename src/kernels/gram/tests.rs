@@ -25,8 +25,8 @@ fn naive(a: &[i128], b: &[i128], dim: usize) -> Vec<i128> {
 fn blocks_are_exact_at_the_limit() {
     let largest = ((1_i64 << 21) - 1) as f64;
     for dim in [1, 3, 64, 300] {
-        let mut acc = vec![0; packed_len(dim)];
-        add_block(&mut acc, &vec![largest; BLOCK_ROWS * dim], dim, Par::Pool).unwrap();
+        let mut acc = vec![0_i64; packed_len(dim)];
+        add_block(&mut acc, &vec![largest; BLOCK_ROWS * dim], dim).unwrap();
         assert!(acc.iter().all(|&entry| entry == (largest as i64).pow(2) * BLOCK_ROWS as i64));
     }
 }
@@ -48,9 +48,8 @@ fn products_equal_the_naive_ones() {
         let values = integers(dim * rows, (1 << 21) - 1);
         let exact: Vec<i128> = values.iter().map(|&x| x.into()).collect();
         let block: Vec<f64> = values.iter().map(|&x| x as f64).collect();
-        let mut acc = vec![0; packed_len(dim)];
-        add_block(&mut acc, &block, dim, Par::Seq).unwrap();
-        let acc: Vec<i128> = acc.into_iter().map(i128::from).collect();
+        let mut acc = vec![0_i128; packed_len(dim)];
+        add_block(&mut acc, &block, dim).unwrap();
         assert_eq!(acc, naive(&exact, &exact, dim));
     }
 }
@@ -60,7 +59,7 @@ fn long_integers_are_sliced() {
     let (dim, rows) = (5, 3000);
     let a: Vec<i128> = integers(dim * rows, 1 << 60).iter().map(|&x| i128::from(x) << 10).collect();
     let b: Vec<i128> = integers(dim * rows, 1 << 20).iter().map(|&x| x.into()).collect();
-    let mut acc = vec![0; packed_len(dim)];
-    add_product(&mut acc, &a, &b, dim, Par::Seq).unwrap();
+    let mut acc = vec![0_i128; packed_len(dim)];
+    add_sliced(&mut acc, &a, &b, dim, Par::Seq).unwrap();
     assert_eq!(acc, naive(&a, &b, dim));
 }

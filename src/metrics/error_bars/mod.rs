@@ -16,7 +16,7 @@ use super::measure::values;
 use super::{Evidence, Measurements, Options, Selection};
 use crate::batch::Label;
 use crate::error::Result;
-use crate::state::{Head, Merge, State, Statistics};
+use crate::state::{Head, State, Statistics, Whole};
 
 /// Classes that take no part in error bars may be this share of the classes at most, and hold this share of the rows, or no
 /// metric has one: it would be that of another number.
@@ -106,13 +106,8 @@ pub fn error_bars(
         } else {
             make(evidence.statistics).into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
         };
-        let replicate = |(_, part): &&(Label, State)| {
-            let mut state = blocks.total.clone();
-            state.subtract(part)?;
-            let statistics = state.statistics()?;
-            drop(state);
-            Ok(make(&statistics))
-        };
+        let all = Whole::of(blocks.total)?;
+        let replicate = |(_, part): &&(Label, State)| Ok(make(&all.without(part)?));
         for some in parts.chunks(at_once.max(1)) {
             let made: Vec<Result<Vec<_>>> = some.par_iter().map(replicate).collect();
             for values in made {

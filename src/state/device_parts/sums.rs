@@ -7,7 +7,7 @@ use super::lost;
 use crate::batch::{Batch, ByClass, Label};
 use crate::error::{Error, Result};
 use crate::grid::{EXPONENTS, ExponentRows, Grid, History, divide, power_of_two, shift_right};
-use crate::kernels::gram::packed_column;
+use crate::kernels::gram::GramSum;
 use crate::kernels::{MAX_LEFT, SlotRows, SumsId, TakenSums, Workspace};
 use crate::state::observe::foreign_class;
 use crate::state::shifts::Steps;
@@ -189,11 +189,10 @@ impl Sums {
             Low::Narrow(coarsened(&taken.low)?),
             kept.iter().map(square).collect::<Result<_>>()?,
         );
-        let Some(mut gram) = taken.gram else { return Ok(Some(sums.into())) };
-        for j in 0..dim {
-            for (entry, &bits) in gram[packed_column(dim, j)..][..dim - j].iter_mut().zip(&right[j..]) {
-                *entry = divide(*entry, right[j] + bits).ok_or_else(inexact)?;
-            }
+        let Some(gram) = taken.gram else { return Ok(Some(sums.into())) };
+        let mut gram = GramSum::of(dim, gram);
+        if !gram.coarsen(&right) {
+            return Err(inexact());
         }
         // This checks that the trace of the matrix is the sum of the classes' squares.
         Ok(Some(Scatter::from_parts(sums, gram)?.into()))

@@ -1,0 +1,93 @@
+//! How `Q` follows when the shifts of classes move.
+
+use super::class::{Moves, Sign, out_of_range};
+use super::narrow::largest;
+use crate::error::Result;
+use crate::kernels::gram::{BLOCK_ROWS, GramSum, Par};
+
+/// Classes whose shift moved, gathered until they make a block.
+pub(super) struct GramMoves<'a> {
+    gram: &'a mut GramSum,
+    dim: usize,
+    narrow: Moved<f64>,
+    wide: Moved<i128>,
+}
+
+/// The same number of classes in each field, rows × D.
+#[derive(Default)]
+struct Moved<T> {
+    /// `s + nΔ`.
+    moved: Vec<T>,
+    /// `s`.
+    sums: Vec<T>,
+    /// `Δ`.
+    deltas: Vec<T>,
+}
+
+impl<T> Moved<T> {
+    fn clear(&mut self) {
+        self.moved.clear();
+        self.sums.clear();
+        self.deltas.clear();
+    }
+}
+
+/// Integers of so many bits are exact in `f64`, and their product with a vector of ones can be checked.
+const EXACT_BITS: u32 = 51;
+
+impl<'a> GramMoves<'a> {
+    pub(super) fn new(gram: &'a mut GramSum, dim: usize) -> Self {
+        Self { gram, dim, narrow: Moved::default(), wide: Moved::default() }
+    }
+
+    /// `Q += (s + nΔ) Δᵀ + Δ sᵀ`, whose lower triangle is that of `s Δᵀ + Δ sᵀ + n Δ Δᵀ`.
+    ///
+    /// Terms may overflow 128 bits as long as their sum does not. The trace shows that the sum does not: a diagonal entry
+    /// that has lost a multiple of `2^128` no longer agrees with the squares, which are checked to fit, and the diagonal
+    /// bounds all other entries.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        let Self { gram, narrow, wide, .. } = self;
+        if !narrow.deltas.is_empty() {
+            gram.add_narrow_product(&narrow.moved, &narrow.deltas, Par::Pool)?;
+            gram.add_narrow_product(&narrow.deltas, &narrow.sums, Par::Pool)?;
+            narrow.clear();
+        }
+        if !wide.deltas.is_empty() {
+            gram.add_product(&wide.moved, &wide.deltas, Par::Pool)?;
+            gram.add_product(&wide.deltas, &wide.sums, Par::Pool)?;
+            wide.clear();
+        }
+        Ok(())
+    }
+
+    fn finish_if_full(&mut self) -> Result<()> {
+        let full = BLOCK_ROWS * self.dim;
+        if self.narrow.deltas.len() == full || self.wide.deltas.len() == full { self.finish() } else { Ok(()) }
+    }
+}
+
+impl Moves for GramMoves<'_> {
+    fn moved(&mut self, sign: Sign, n: u64, s: &[i128], delta: &[i128]) -> Result<()> {
+        let signed = |x: i128| if sign == Sign::Plus { x } else { -x };
+        for (&s, &d) in s.iter().zip(delta) {
+            let moved = i128::from(n).checked_mul(d).and_then(|nd| nd.checked_add(s)).ok_or_else(out_of_range)?;
+            self.wide.moved.push(signed(moved));
+            self.wide.sums.push(signed(s));
+            self.wide.deltas.push(d);
+        }
+        self.finish_if_full()
+    }
+
+    fn moved_narrow(&mut self, sign: Sign, n: u64, s: &[i64], delta: &[i64]) -> Result<()> {
+        let moved: Vec<i64> = s.iter().zip(delta).map(|(&s, &d)| s + n as i64 * d).collect();
+        if [&moved, s, delta].into_iter().any(|values| largest(values) >= EXACT_BITS) {
+            let wide = |values: &[i64]| values.iter().map(|&x| x.into()).collect::<Vec<i128>>();
+            return self.moved(sign, n, &wide(s), &wide(delta));
+        }
+        let sign = if sign == Sign::Plus { 1.0 } else { -1.0 };
+        self.narrow.moved.extend(moved.iter().map(|&x| sign * x as f64));
+        self.narrow.sums.extend(s.iter().map(|&x| sign * x as f64));
+        self.narrow.deltas.extend(delta.iter().map(|&x| x as f64));
+        self.finish_if_full()
+    }
+}

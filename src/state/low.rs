@@ -112,13 +112,7 @@ impl Low {
     pub(super) fn refine(&mut self, left: &[u32]) -> Result<()> {
         let dim = left.len().max(1);
         if let Self::Narrow(values) = self {
-            let stopped = values.chunks_exact_mut(dim).position(|values| {
-                let fits = fits_narrow(values, left);
-                if fits {
-                    refine_narrow(values, left);
-                }
-                !fits
-            });
+            let stopped = values.chunks_exact_mut(dim).position(|values| !refine_narrow(values, left));
             let Some(done) = stopped.map(|rows| rows * dim) else { return Ok(()) };
             // Those that are left do not all fit 64 bits; the others are where they belong.
             let mut values: Vec<i128> = std::mem::take(values).into_iter().map(i128::from).collect();
@@ -202,16 +196,29 @@ pub(super) fn coarsened_narrow(value: i64, right: Option<u32>) -> Option<i64> {
     }
 }
 
-/// Whether integers moved left by these bits fit 64 with room.
-pub(super) fn fits_narrow(values: &[i64], left: &[u32]) -> bool {
-    let fits =
-        |(value, &bits): (&i64, &u32)| bits <= ROOM_BITS && ((value ^ (value >> 63)) as u64) >> (ROOM_BITS - bits) == 0;
-    values.iter().zip(left).all(fits)
-}
-
-/// Moves them.
-pub(super) fn refine_narrow(values: &mut [i64], left: &[u32]) {
-    values.iter_mut().zip(left).for_each(|(value, bits)| *value <<= bits);
+/// Moves integers left. Returns `false` and does nothing if one might not fit 64 bits with room.
+pub(super) fn refine_narrow(values: &mut [i64], left: &[u32]) -> bool {
+    let dim = left.len();
+    let values = &mut values[..dim];
+    if left.iter().any(|&bits| bits > ROOM_BITS) {
+        return false;
+    }
+    vectorised(
+        #[inline(always)]
+        || {
+            let mut beyond = 0;
+            for j in 0..dim {
+                beyond |= ((values[j] ^ (values[j] >> 63)) as u64) >> (ROOM_BITS - left[j]);
+            }
+            if beyond != 0 {
+                return false;
+            }
+            for j in 0..dim {
+                values[j] <<= left[j];
+            }
+            true
+        },
+    )
 }
 
 fn refine_wide(values: &mut [i128], left: &[u32]) -> Result<()> {

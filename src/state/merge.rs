@@ -7,7 +7,7 @@ use arrow::datatypes::i256;
 use super::ClassSums;
 use super::class::{Class, Moves, Sign, out_of_range};
 use super::class_sums::MAX_ROWS;
-use super::low::{fits_narrow, refine_narrow};
+use super::low::refine_narrow;
 use super::narrow::{Narrow, largest};
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -256,22 +256,14 @@ impl ClassSums {
         moves: &mut impl Moves,
     ) -> Result<()> {
         let (mine, theirs) = (self.classes(), k * self.dim..(k + 1) * self.dim);
-        let (shifts, sums) = (&other.shifts[theirs.clone()], &other.sums[theirs]);
-        let square = shift_left(other.squares[k], squares_left);
-        if let (Some(square), true) = (square, fits_narrow(shifts, left) && fits_narrow(sums, left)) {
-            self.counts.push(other.counts[k]);
-            self.squares.push(square);
-            self.shifts.extend_from_slice(shifts);
-            self.sums.extend_from_slice(sums);
-            refine_narrow(&mut self.shifts[mine * self.dim..], left);
-            refine_narrow(&mut self.sums[mine * self.dim..], left);
-        } else {
+        self.counts.push(other.counts[k]);
+        self.squares.push(other.squares[k]);
+        self.shifts.extend_from_slice(&other.shifts[theirs.clone()]);
+        self.sums.extend_from_slice(&other.sums[theirs]);
+        let as_it_is = squares_left == 0 && left.iter().all(|&bits| bits == 0);
+        if !as_it_is && !self.refine_aligned(mine, left, squares_left) {
             let mut class = other.class(k, left, squares_left)?;
             class.centre_if_large(weights, moves)?;
-            self.counts.push(0);
-            self.squares.push(i256::ZERO);
-            self.shifts.resize((mine + 1) * self.dim, 0);
-            self.sums.resize((mine + 1) * self.dim, 0);
             self.put(mine, &class)?;
         }
         self.low.resize((mine + 1) * self.dim);
@@ -292,13 +284,7 @@ impl ClassSums {
         }
         let weights = grid.weights();
         for k in 0..self.classes() {
-            let square = shift_left(self.squares[k], squares_left);
-            let row = k * self.dim..(k + 1) * self.dim;
-            let (shifts, sums) = (&mut self.shifts[row.clone()], &mut self.sums[row]);
-            if let (Some(square), true) = (square, fits_narrow(shifts, &left) && fits_narrow(sums, &left)) {
-                refine_narrow(shifts, &left);
-                refine_narrow(sums, &left);
-                self.squares[k] = square;
+            if self.refine_aligned(k, &left, squares_left) {
                 continue;
             }
             let mut class = self.class(k, &left, squares_left)?;
@@ -306,6 +292,21 @@ impl ClassSums {
             self.put(k, &class)?;
         }
         self.low.refine(&left)
+    }
+
+    /// Moves a class to a finer grid in 64 bits. Returns `false` and does nothing if something might not fit.
+    fn refine_aligned(&mut self, k: usize, left: &[u32], squares_left: u32) -> bool {
+        let row = k * self.dim..(k + 1) * self.dim;
+        let Some(square) = shift_left(self.squares[k], squares_left) else { return false };
+        if !refine_narrow(&mut self.shifts[row.clone()], left) {
+            return false;
+        }
+        if !refine_narrow(&mut self.sums[row.clone()], left) {
+            self.shifts[row].iter_mut().zip(left).for_each(|(shift, bits)| *shift >>= bits);
+            return false;
+        }
+        self.squares[k] = square;
+        true
     }
 
     fn drop_empty(&mut self) -> Result<()> {

@@ -213,12 +213,22 @@ fn symmetric_product(a: MatRef<'_, f64>) -> Vec<f64> {
         let (rows, cols) = (a.subrows(start, height), a.subrows(0, start + height).transpose());
         matmul(dst, Accum::Replace, rows, cols, 1.0, Par::Seq);
     });
-    for i in 0..size {
-        for j in 0..i {
-            out[j * size + i] = out[i * size + j];
+    mirror(&mut out, size);
+    out
+}
+
+/// Copies the lower triangle of a matrix to the upper one, tile by tile.
+fn mirror(matrix: &mut [f64], size: usize) {
+    const TILE: usize = 32;
+    for rows in (0..size).step_by(TILE) {
+        for cols in (0..=rows).step_by(TILE) {
+            for i in rows..(rows + TILE).min(size) {
+                for j in cols..(cols + TILE).min(i) {
+                    matrix[j * size + i] = matrix[i * size + j];
+                }
+            }
         }
     }
-    out
 }
 
 /// `A = L Lᵀ` of a symmetric positive definite matrix.
@@ -255,6 +265,31 @@ impl Cholesky {
     pub fn solve(&self, rows: &mut [f64]) {
         self.solve_lower(rows);
         self.solve_lower_transposed(rows);
+    }
+
+    /// `A⁻¹`, both triangles: `L⁻ᵀ L⁻¹`, of which only what is not 0 is made.
+    pub fn inverse(&self) -> Vec<f64> {
+        let dim = self.dim;
+        let factor = MatRef::from_column_major_slice(&self.factor, dim, dim);
+        // L⁻¹ by columns, a panel of them at a time. Above its first column a panel is 0.
+        let mut root = vec![0.0; dim * dim];
+        root.par_chunks_mut((PANEL * dim).max(1)).enumerate().for_each(|(panel, columns)| {
+            let (start, width) = (panel * PANEL, columns.len() / dim);
+            (0..width).for_each(|j| columns[j * dim + start + j] = 1.0);
+            let below = MatMut::from_column_major_slice_mut(columns, dim, width).subrows_mut(start, dim - start);
+            solve_lower_triangular_in_place(factor.submatrix(start, start, dim - start, dim - start), below, Par::Seq);
+        });
+        let root = MatRef::from_column_major_slice(&root, dim, dim);
+        let mut inverse = vec![0.0; dim * dim];
+        inverse.par_chunks_mut((PANEL * dim).max(1)).enumerate().for_each(|(panel, out)| {
+            let (start, height) = (panel * PANEL, out.len() / dim);
+            let below = root.subrows(start, dim - start);
+            let (rows, cols) = (below.subcols(start, height).transpose(), below.subcols(0, start + height));
+            let dst = MatMut::from_row_major_slice_mut(out, height, dim).subcols_mut(0, start + height);
+            matmul(dst, Accum::Replace, rows, cols, 1.0, Par::Seq);
+        });
+        mirror(&mut inverse, dim);
+        inverse
     }
 
     /// Rows are the columns of a column-major matrix.
@@ -358,13 +393,17 @@ mod tests {
 
     #[test]
     fn systems_are_solved_and_indefinite_ones_refused() {
-        let dim = 30;
-        let mut matrix = gram(&numbers(50 * dim), dim);
+        // More than a panel, and not a multiple of one.
+        let dim = 150;
+        let mut matrix = gram(&numbers(400 * dim), dim);
         let cholesky = Cholesky::new(&matrix, dim).unwrap();
         let x = numbers(200 * dim);
         let mut solved = product(&x, &matrix, dim, dim);
         cholesky.solve(&mut solved);
         assert_close(&solved, &x, 1e-11);
+        let inverse = cholesky.inverse();
+        let identity: Vec<f64> = (0..dim * dim).map(|at| f64::from(u8::from(at / dim == at % dim))).collect();
+        assert_close(&product(&inverse, &matrix, dim, dim), &identity, 1e-11);
         matrix[0] = -1.0;
         assert!(Cholesky::new(&matrix, dim).is_none());
         assert!(Cholesky::new(&[1.0, 1.0, 1.0, 1.0], 2).is_none());
@@ -380,8 +419,9 @@ mod tests {
             pool.install(|| {
                 let gram = gram(&rows, dim);
                 let mut solved = rows.clone();
-                Cholesky::new(&gram, dim).unwrap().solve(&mut solved);
-                (gram, solved, right_singular(&rows, dim).unwrap().values)
+                let cholesky = Cholesky::new(&gram, dim).unwrap();
+                cholesky.solve(&mut solved);
+                (gram, solved, cholesky.inverse(), right_singular(&rows, dim).unwrap().values)
             })
         };
         let one = run(1);

@@ -237,8 +237,7 @@ struct Moved {
 impl<'a> SystemNoise<'a> {
     fn of(statistics: &'a Statistics, factor: &Cholesky, system: &[f64], within: &'a [f64]) -> Self {
         let dim = statistics.dim;
-        let mut inverse: Vec<f64> = (0..dim * dim).map(|at| f64::from(u8::from(at / dim == at % dim))).collect();
-        factor.solve(&mut inverse);
+        let inverse = factor.inverse();
         let diagonal = |matrix: &[f64]| (0..dim).map(|j| matrix[j * dim + j]).collect::<Vec<f64>>();
         let of_inverse = diagonal(&inverse);
         let classes = statistics.classes() as f64;

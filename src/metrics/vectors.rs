@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 
 use super::{Centring, noise};
+pub(super) use crate::kernels::dot::dot;
 use crate::kernels::pairs::{Points, UNRESOLVED};
 use crate::linalg;
 use crate::state::Statistics;
@@ -208,10 +209,6 @@ pub(super) fn centre(statistics: &Statistics, centring: Centring) -> Vec<f64> {
         *x /= total;
     }
     centre
-}
-
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// Mean, and the variance with divisor `n − 1` where there are two or more.

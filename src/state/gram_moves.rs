@@ -1,8 +1,8 @@
 //! How `Q` follows when the shifts of classes move.
 
 use super::class::{Moves, Sign, out_of_range};
-use super::narrow::largest;
 use crate::error::Result;
+use crate::grid::vectorised;
 use crate::kernels::gram::{BLOCK_ROWS, GramSum, Par};
 
 /// Classes whose shift moved, gathered until they make a block.
@@ -32,8 +32,8 @@ impl<T> Moved<T> {
     }
 }
 
-/// Integers of so many bits are exact in `f64`, and their product with a vector of ones can be checked.
-const EXACT_BITS: u32 = 51;
+/// Integers below this are exact in `f64`, and their product with a vector of ones can be checked.
+const EXACT: i64 = 1 << 51;
 
 impl<'a> GramMoves<'a> {
     pub(super) fn new(gram: &'a mut GramSum, dim: usize) -> Self {
@@ -79,15 +79,34 @@ impl Moves for GramMoves<'_> {
     }
 
     fn moved_narrow(&mut self, sign: Sign, n: u64, s: &[i64], delta: &[i64]) -> Result<()> {
-        let moved: Vec<i64> = s.iter().zip(delta).map(|(&s, &d)| s + n as i64 * d).collect();
-        if [&moved, s, delta].into_iter().any(|values| largest(values) >= EXACT_BITS) {
-            let wide = |values: &[i64]| values.iter().map(|&x| x.into()).collect::<Vec<i128>>();
-            return self.moved(sign, n, &wide(s), &wide(delta));
+        let (dim, signed, n) = (self.dim, if sign == Sign::Plus { 1 } else { -1 }, n as i64);
+        let Moved { moved, sums, deltas } = &mut self.narrow;
+        let first = deltas.len();
+        for rows in [&mut *moved, &mut *sums, &mut *deltas] {
+            rows.resize(first + dim, 0.0);
         }
-        let sign = if sign == Sign::Plus { 1.0 } else { -1.0 };
-        self.narrow.moved.extend(moved.iter().map(|&x| sign * x as f64));
-        self.narrow.sums.extend(s.iter().map(|&x| sign * x as f64));
-        self.narrow.deltas.extend(delta.iter().map(|&x| x as f64));
+        let (moved, sums, deltas) = (&mut moved[first..][..dim], &mut sums[first..][..dim], &mut deltas[first..][..dim]);
+        let (s, delta) = (&s[..dim], &delta[..dim]);
+        let fits = vectorised(
+            #[inline(always)]
+            || {
+                let mut bits = 0;
+                for j in 0..dim {
+                    let to = s[j] + n * delta[j];
+                    bits |= (to ^ (to >> 63)) | (s[j] ^ (s[j] >> 63)) | (delta[j] ^ (delta[j] >> 63));
+                    (moved[j], sums[j], deltas[j]) = ((signed * to) as f64, (signed * s[j]) as f64, delta[j] as f64);
+                }
+                bits < EXACT
+            },
+        );
+        if !fits {
+            let Moved { moved, sums, deltas } = &mut self.narrow;
+            for rows in [moved, sums, deltas] {
+                rows.truncate(first);
+            }
+            let wide = |values: &[i64]| values.iter().map(|&x| x.into()).collect::<Vec<i128>>();
+            return self.moved(sign, n as u64, &wide(s), &wide(delta));
+        }
         self.finish_if_full()
     }
 }

@@ -1,5 +1,9 @@
 //! Quantiles of many positive numbers.
 
+use std::cell::OnceCell;
+
+use rayon::slice::ParallelSliceMut;
+
 /// How many bits of the significand are part of a bin's number.
 const BIN_BITS: u32 = 9;
 
@@ -62,11 +66,34 @@ pub struct Distribution {
     pub(super) factor: f64,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) enum Values {
-    /// Ascending.
-    Exact(Vec<f64>),
+    /// In any order, and ascending once a quantile is asked for.
+    Exact(Vec<f64>, OnceCell<Vec<f64>>),
     Binned(Histogram),
+}
+
+impl Values {
+    pub(super) fn exact(values: Vec<f64>) -> Self {
+        Self::Exact(values, OnceCell::new())
+    }
+}
+
+fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut sorted = values.to_vec();
+    sorted.par_sort_unstable_by(f64::total_cmp);
+    sorted
+}
+
+/// Equal if all values are the same.
+impl PartialEq for Values {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(mine, _), Self::Exact(theirs, _)) => sorted(mine) == sorted(theirs),
+            (Self::Binned(mine), Self::Binned(theirs)) => mine == theirs,
+            _ => false,
+        }
+    }
 }
 
 impl Distribution {
@@ -85,7 +112,7 @@ impl Distribution {
     /// are known.
     pub fn error(&self) -> f64 {
         match self.values {
-            Values::Exact(_) => 0.0,
+            Values::Exact(..) => 0.0,
             Values::Binned(_) => 0.5_f64.powi(BIN_BITS as i32) / 6.0,
         }
     }
@@ -96,7 +123,7 @@ impl Distribution {
             Some(rank) => {
                 self.factor
                     * match &self.values {
-                        Values::Exact(values) => values[rank as usize],
+                        Values::Exact(values, ascending) => ascending.get_or_init(|| sorted(values))[rank as usize],
                         Values::Binned(histogram) => histogram.at(rank),
                     }
             }
@@ -117,9 +144,8 @@ mod tests {
             other.add(part);
             histogram.merge(&other);
         });
-        values.sort_by(f64::total_cmp);
         let distribution = |values| Distribution { zeros: 1, positive: 5000, values, factor: 2.0 };
-        let (exact, binned) = (distribution(Values::Exact(values)), distribution(Values::Binned(histogram)));
+        let (exact, binned) = (distribution(Values::exact(values)), distribution(Values::Binned(histogram)));
         assert_eq!((exact.quantile(0.0), binned.quantile(0.0)), (Some(0.0), Some(0.0)));
         assert_eq!((exact.error(), binned.error() < 4e-4), (0.0, true));
         for q in [0.001, 0.25, 0.5, 0.9, 0.99, 1.0] {
@@ -130,11 +156,11 @@ mod tests {
 
     #[test]
     fn quantiles_lie_between_values() {
-        let values = Values::Exact(vec![1.0, 2.0, 4.0]);
+        let values = Values::exact(vec![4.0, 1.0, 2.0]);
         let distribution = Distribution { zeros: 0, positive: 3, values, factor: 1.0 };
         assert_eq!(distribution.quantile(0.5), Some(2.0));
         assert_eq!(distribution.quantile(0.75), Some(3.0));
-        let none = Distribution { zeros: 0, positive: 0, values: Values::Exact(vec![]), factor: 1.0 };
+        let none = Distribution { zeros: 0, positive: 0, values: Values::exact(vec![]), factor: 1.0 };
         assert_eq!(none.quantile(0.5), None);
     }
 }

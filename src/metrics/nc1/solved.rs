@@ -5,6 +5,7 @@
 
 use super::normaliser;
 use super::vci::WeightedMeans;
+use crate::kernels::dot::dot;
 use crate::kernels::pairs::Points;
 use crate::linalg::{self, Cholesky};
 use crate::metrics::{Centring, Options};
@@ -30,9 +31,7 @@ pub(in crate::metrics) fn pinv(statistics: &Statistics, means: &Points<'_>, opti
         return None;
     }
     let trace = if classes > dim {
-        let mut solved = scatter.clone();
-        factor(&linalg::gram(means.values, dim), dim)?.solve(&mut solved);
-        (0..dim).map(|j| solved[j * dim + j]).sum::<f64>()
+        dot(&factor(&linalg::gram(means.values, dim), dim)?.inverse(), scatter)
     } else {
         let mut gram = linalg::outer_gram(means.values, dim);
         let shift = (0..classes).map(|k| gram[k * classes + k]).sum::<f64>() / (classes * classes) as f64;
@@ -76,8 +75,7 @@ pub(in crate::metrics) fn vci(statistics: &Statistics) -> Option<f64> {
     if classes > dim {
         let mut total = linalg::gram(&means, dim);
         total.iter_mut().zip(&within).for_each(|(total, within)| *total += within);
-        factor(&total, dim)?.solve(&mut within);
-        return Some((0..dim).map(|j| within[j * dim + j]).sum::<f64>() / dim as f64);
+        return Some(dot(&factor(&total, dim)?.inverse(), &within) / dim as f64);
     }
     factor(&within, dim)?.solve_lower(&mut means);
     let mut gram = linalg::outer_gram(&means, dim);

@@ -2,8 +2,6 @@
 
 mod sums;
 
-use rayon::slice::ParallelSliceMut;
-
 use self::sums::{ClassPairs, PairSums};
 pub(super) use self::sums::{SweepSums, TileSums};
 use super::distribution::{Distribution, Histogram, Values};
@@ -278,7 +276,7 @@ impl<'a> Task<'a> {
 
     pub(super) fn finish(&self, total: SweepSums, counts: impl Iterator<Item = Histogram>) -> Cdnv {
         let SweepSums { by_class: sums, all } = total;
-        let PairSums { ln, positive, degenerate, errors, mut values, mut worst } = all;
+        let PairSums { ln, positive, degenerate, errors, values, mut worst } = all;
         // In units of the points up to here.
         let inverse_factor = self.points.unit.powf(-2.0 * self.exponent);
         let factor = self.points.unit * self.points.unit * inverse_factor;
@@ -292,8 +290,7 @@ impl<'a> Task<'a> {
                 counts.for_each(|counts| all.merge(&counts));
                 Values::Binned(all)
             } else {
-                values.par_sort_unstable_by(f64::total_cmp);
-                Values::Exact(values)
+                Values::exact(values)
             },
             factor,
         };

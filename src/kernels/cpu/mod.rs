@@ -16,6 +16,12 @@ use crate::grid::{Spread, Value};
 /// a state.
 const SUMS_AT_A_TIME: usize = 1 << 15;
 
+/// Values of a block of rounded rows: it is still in the second cache when it is multiplied.
+const BLOCK_VALUES: usize = 1 << 17;
+
+/// Products of fewer rows than this take longer to add up than to make.
+const LEAST_ROWS: usize = 256;
+
 /// Runs on the thread that calls it.
 #[derive(Debug, Default)]
 pub struct Cpu {
@@ -33,7 +39,8 @@ impl Cpu {
         mut gram: Option<GramTarget<'_>>,
     ) -> Result<Option<TooFar>> {
         let mut too_far = None;
-        for (block, classes) in rows.rows.chunks(BLOCK_ROWS).zip(rows.classes.chunks(BLOCK_ROWS)) {
+        let at_a_time = (BLOCK_VALUES / profile.grid().dim().max(1)).clamp(LEAST_ROWS, BLOCK_ROWS);
+        for (block, classes) in rows.rows.chunks(at_a_time).zip(rows.classes.chunks(at_a_time)) {
             let block = ShiftedRows { rows: block, classes, ..*rows };
             let outcome = profile.quantiser().round(values, &block, totals, gram.is_some(), &mut self.rounded);
             too_far = earlier(too_far, outcome.err());

@@ -7,7 +7,7 @@ use super::scatter::check_trace;
 use super::{ClassSums, Low, Scatter, Statistics};
 use crate::error::{Error, Result};
 use crate::grid::{Grid, RESIDUAL_BITS, f64_from_i256, power_of_two};
-use crate::kernels::gram::{BLOCK_ROWS, GramSum, packed_column, packed_len, plain_gram};
+use crate::kernels::gram::{GramSum, packed_column, packed_len, plain_gram, rows_at_a_time};
 
 /// Exponents of steps whose squares, times integers of up to 2^126, are ordinary `f64`.
 const SQUARED: std::ops::RangeInclusive<i16> = -440..=380;
@@ -181,7 +181,7 @@ impl OffCentre {
     fn add(&mut self, class: &ClassIntegers<'_>) {
         let scale = 1.0 / (class.count as f64).sqrt();
         self.rows.extend(class.sums.iter().map(|&s| s as f64 * scale));
-        if self.rows.len() == BLOCK_ROWS * self.dim {
+        if self.rows.len() == rows_at_a_time(self.dim) * self.dim {
             plain_gram(&mut self.sum, &self.rows, self.dim);
             self.rows.clear();
         }

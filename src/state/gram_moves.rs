@@ -3,7 +3,7 @@
 use super::class::{Moves, Sign, out_of_range};
 use crate::error::Result;
 use crate::grid::vectorised;
-use crate::kernels::gram::{BLOCK_ROWS, GramSum, Par};
+use crate::kernels::gram::{GramSum, Par, rows_at_a_time};
 
 /// Classes whose shift moved, gathered until they make a block.
 pub(super) struct GramMoves<'a> {
@@ -61,7 +61,7 @@ impl<'a> GramMoves<'a> {
     }
 
     fn finish_if_full(&mut self) -> Result<()> {
-        let full = BLOCK_ROWS * self.dim;
+        let full = rows_at_a_time(self.dim) * self.dim;
         if self.narrow.deltas.len() == full || self.wide.deltas.len() == full { self.finish() } else { Ok(()) }
     }
 }

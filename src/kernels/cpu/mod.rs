@@ -4,7 +4,7 @@ mod spread;
 
 pub(super) use spread::class_mean;
 
-use super::gram::{BLOCK_ROWS, GramTarget};
+use super::gram::{GramTarget, rows_at_a_time};
 use super::nearest::{Candidates, Contenders, TILE_ROWS, TileScratch};
 use super::quantise::{Rounded, ShiftedRows, TooFar, Totals, earlier};
 use super::{Kernels, Profile};
@@ -15,12 +15,6 @@ use crate::grid::{Spread, Value};
 /// Values of class sums that are made at a time when no Gram is wanted, so that they stay in cache until they are added to
 /// a state.
 const SUMS_AT_A_TIME: usize = 1 << 15;
-
-/// Values of a block of rounded rows: it is still in the second cache when it is multiplied.
-const BLOCK_VALUES: usize = 1 << 17;
-
-/// Products of fewer rows than this take longer to add up than to make.
-const LEAST_ROWS: usize = 256;
 
 /// Runs on the thread that calls it.
 #[derive(Debug, Default)]
@@ -39,7 +33,7 @@ impl Cpu {
         mut gram: Option<GramTarget<'_>>,
     ) -> Result<Option<TooFar>> {
         let mut too_far = None;
-        let at_a_time = (BLOCK_VALUES / profile.grid().dim().max(1)).clamp(LEAST_ROWS, BLOCK_ROWS);
+        let at_a_time = rows_at_a_time(profile.grid().dim());
         for (block, classes) in rows.rows.chunks(at_a_time).zip(rows.classes.chunks(at_a_time)) {
             let block = ShiftedRows { rows: block, classes, ..*rows };
             let outcome = profile.quantiser().round(values, &block, totals, gram.is_some(), &mut self.rounded);

@@ -23,6 +23,15 @@ use crate::grid::vectorised;
 /// Rows in a block: one more, and a sum of squares of `2^21 − 1` passes `2^53`.
 pub const BLOCK_ROWS: usize = 2048;
 
+/// Values of a block that is still in the second cache when it is multiplied.
+const CACHED_VALUES: usize = 1 << 17;
+
+/// How many rows to multiply at a time: as many as stay in cache, but not so few that adding products up takes longer than
+/// making them.
+pub fn rows_at_a_time(dim: usize) -> usize {
+    (CACHED_VALUES / dim.max(1)).clamp(FEW_ROWS, BLOCK_ROWS)
+}
+
 /// How many columns of the triangle are computed at a time: the product stays in cache, and threads share the panels.
 const PANEL: usize = 256;
 

@@ -100,14 +100,14 @@ pub fn error_bars(
         let directions = ["directions_dropped", "rank_lowered", "pinv_tolerance_sensitive"];
         let flagged = |flags: &[&str]| directions.iter().any(|flag| flags.contains(flag));
         let whole_rank = |key: &str| measurements.metric(key).is_some_and(|metric| !flagged(&metric.flags));
-        let make = |statistics: &Statistics| sample.values(statistics, evidence, options, &keys, &whole_rank);
+        let make = |statistics: Statistics| sample.values(statistics, evidence, options, &keys, &whole_rank);
         replicates.whole = if sample.left_out == 0 {
             keys.iter().filter_map(|&key| Some((key, measurements.value(key)?))).collect()
         } else {
-            make(evidence.statistics).into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+            make(evidence.statistics.clone()).into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
         };
         let all = Whole::of(blocks.total)?;
-        let replicate = |(_, part): &&(Label, State)| Ok(make(&all.without(part)?));
+        let replicate = |(_, part): &&(Label, State)| Ok(make(all.without(part)?));
         for some in parts.chunks(at_once.max(1)) {
             let made: Vec<Result<Vec<_>>> = some.par_iter().map(replicate).collect();
             for values in made {
@@ -198,15 +198,17 @@ impl Sample {
     /// The metrics of a replicate, or of all rows, over the classes that take part.
     fn values(
         &self,
-        statistics: &Statistics,
+        mut statistics: Statistics,
         whole: &Evidence<'_>,
         options: &Options,
         keys: &[&'static str],
         whole_rank: &dyn Fn(&str) -> bool,
     ) -> Vec<(&'static str, Option<f64>)> {
-        let keep = |k: usize| self.kept.binary_search(&statistics.labels[k]).is_ok();
-        // The pooled scatter holds the rows of the few that are left out all the same.
-        let mut statistics = statistics.restricted(keep, whole.statistics.scatter.is_some());
+        if self.left_out > 0 {
+            let keep = |k: usize| self.kept.binary_search(&statistics.labels[k]).is_ok();
+            // The pooled scatter holds the rows of the few that are left out all the same.
+            statistics = statistics.restricted(keep, whole.statistics.scatter.is_some());
+        }
         let (sized, plain): (Vec<&str>, Vec<&str>) = keys.iter().partition(|key| OF_SIZES.contains(key));
         let values = |statistics: &Statistics, keys: &[&str]| {
             if keys.is_empty() {

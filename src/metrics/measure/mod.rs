@@ -106,7 +106,7 @@ pub(super) fn values(
     let mut pinv = None;
     let solved = |card: &Card, pinv: &mut Option<Option<f64>>| match card.key {
         "nc1_pinv" | "nc1_svd" => {
-            *pinv.get_or_insert_with(|| solved::pinv(evidence.statistics, &context.means.vectors.points(), options))
+            *pinv.get_or_insert_with(|| solved::pinv(evidence.statistics, &context.means.vectors, options))
         }
         "nc1_vci" => solved::vci(evidence.statistics),
         _ => None,

@@ -6,8 +6,8 @@
 use super::normaliser;
 use super::vci::WeightedMeans;
 use crate::kernels::dot::dot;
-use crate::kernels::pairs::Points;
 use crate::linalg::{self, Cholesky};
+use crate::metrics::vectors::Vectors;
 use crate::metrics::{Centring, Options};
 use crate::state::Statistics;
 
@@ -24,16 +24,16 @@ const LEAST_PIVOT: f64 = 1e-7;
 /// ```
 ///
 /// with the centred means `C` and the divisor `n` of `Σ_W`; any `α > 0` will do, since `1ᵀ C = 0`.
-pub(in crate::metrics) fn pinv(statistics: &Statistics, means: &Points<'_>, options: &Options) -> Option<f64> {
+pub(in crate::metrics) fn pinv(statistics: &Statistics, means: &Vectors, options: &Options) -> Option<f64> {
     let (dim, classes) = (statistics.dim, statistics.classes());
     let scatter = statistics.scatter.as_ref()?;
     if dim.min(classes) < LARGE || options.centring != Centring::Class {
         return None;
     }
     let trace = if classes > dim {
-        dot(&factor(&linalg::gram(means.values, dim), dim)?.inverse(), scatter)
+        dot(&factor(means.gram(), dim)?.inverse(), scatter)
     } else {
-        let mut gram = linalg::outer_gram(means.values, dim);
+        let mut gram = linalg::outer_gram(&means.values, dim);
         let shift = (0..classes).map(|k| gram[k * classes + k]).sum::<f64>() / (classes * classes) as f64;
         for entry in &mut gram {
             *entry += shift;
@@ -99,7 +99,6 @@ mod tests {
     use super::*;
     use crate::metrics::fixture::{self, assert_close};
     use crate::metrics::nc1::{Pinv, Vci};
-    use crate::metrics::vectors::Vectors;
 
     #[test]
     fn the_same_numbers_as_from_decompositions() {
@@ -118,15 +117,15 @@ mod tests {
             let statistics = fixture::statistics(dim, &rows, &labels);
             let centred = Vectors::centred(&statistics, options.centring);
             let expected = Pinv::of(&statistics, &centred.points(), 53, &options).unwrap().value;
-            assert_close(pinv(&statistics, &centred.points(), &options).unwrap(), expected, 1e-7);
+            assert_close(pinv(&statistics, &centred, &options).unwrap(), expected, 1e-7);
             let undivided = Options { divide_by_k: false, ..options };
             let expected = Pinv::of(&statistics, &centred.points(), 53, &undivided).unwrap().value;
-            assert_close(pinv(&statistics, &centred.points(), &undivided).unwrap(), expected, 1e-7);
+            assert_close(pinv(&statistics, &centred, &undivided).unwrap(), expected, 1e-7);
             assert_close(vci(&statistics).unwrap(), Vci::of(&statistics, 53, &options).unwrap().value, 1e-7);
         }
         assert_eq!(
             (
-                pinv(&fixture::golden(), &Vectors::centred(&fixture::golden(), Centring::Class).points(), &options),
+                pinv(&fixture::golden(), &Vectors::centred(&fixture::golden(), Centring::Class), &options),
                 vci(&fixture::golden())
             ),
             (None, None)

@@ -138,7 +138,7 @@ impl Scatter {
         )?;
         moves.finish()?;
         self.coarsen(&mut gram)?;
-        check_trace(&grid, &gram, squares.finish()?)?;
+        check_trace(&grid, gram.diagonal(), squares.finish()?)?;
         with_scatter(statistics, &gram, &off_centre.finish(), &grid)
     }
 

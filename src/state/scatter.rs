@@ -27,9 +27,8 @@ const GRAM_BITS: u32 = 126;
 impl Scatter {
     /// A scatter from its parts, checked: the trace of `Q` is what the classes' squares add up to.
     pub(super) fn from_parts(sums: ClassSums, gram: GramSum) -> Result<Self> {
-        let state = Self { sums, gram };
-        state.check_trace()?;
-        Ok(state)
+        check_trace(&sums.grid, gram.diagonal(), sums.total_square()?)?;
+        Ok(Self { sums, gram })
     }
 
     /// The class sums.
@@ -40,11 +39,6 @@ impl Scatter {
     /// The bytes that the state holds at most: `Q` takes half of its share as long as its entries fit 64 bits.
     pub fn bytes(classes: usize, dim: usize) -> usize {
         ClassSums::bytes(classes, dim) + 16 * packed_len(dim)
-    }
-
-    /// Fails unless the trace of `Q` is what the classes' squares add up to.
-    fn check_trace(&self) -> Result<()> {
-        check_trace(&self.sums.grid, &self.gram, self.sums.total_square()?)
     }
 
     /// Moves a `Q` that lies on the grid of this state to the grid of its history.
@@ -97,18 +91,20 @@ impl Scatter {
         if self.sums.dim == 0 {
             return if std::mem::take(&mut self.gram).is_zero() { Ok(()) } else { Err(not_contained()) };
         }
-        if sign == Sign::Minus && self.gram.diagonal().any(|entry| entry < 0) {
+        // Its entries lie far from each other: they are gathered once.
+        let diagonal: Vec<i128> = self.gram.diagonal().collect();
+        if sign == Sign::Minus && diagonal.iter().any(|&entry| entry < 0) {
             return Err(not_contained());
         }
-        check_range(self.gram.diagonal(), &vec![0; grid.dim()])?;
-        self.check_trace()
+        check_range(diagonal.iter().copied(), &vec![0; grid.dim()])?;
+        check_trace(&self.sums.grid, diagonal.into_iter(), self.sums.total_square()?)
     }
 }
 
 /// Fails unless `Σ_j (g_j / g_min)² Q_jj` is `Σ_k t_k`, which is given, exactly.
-pub(super) fn check_trace(grid: &Grid, gram: &GramSum, squares: i256) -> Result<()> {
+pub(super) fn check_trace(grid: &Grid, diagonal: impl Iterator<Item = i128>, squares: i256) -> Result<()> {
     let mut trace = i256::ZERO;
-    for (entry, weight) in gram.diagonal().zip(grid.weights()) {
+    for (entry, weight) in diagonal.zip(grid.weights()) {
         let term = wide(entry, 2 * weight).ok_or_else(out_of_range)?;
         trace = trace.checked_add(term).ok_or_else(out_of_range)?;
     }

@@ -13,6 +13,8 @@ use crate::kernels::quantise::Rounded;
 pub struct GramSum {
     dim: usize,
     entries: Entries,
+    /// No entry of 64 bits takes more. It is looked at anew where it leaves no room: that takes a walk over the diagonal.
+    bits: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -47,14 +49,14 @@ pub fn rows_with_room(left: u32) -> usize {
 impl GramSum {
     /// The sum of no rows of `dim` dimensions.
     pub fn zeros(dim: usize) -> Self {
-        Self { dim, entries: Entries::Narrow(vec![0; packed_len(dim)]) }
+        Self { dim, entries: Entries::Narrow(vec![0; packed_len(dim)]), bits: 0 }
     }
 
     /// The sum with these entries, the lower triangle by columns.
     pub fn of(dim: usize, entries: Vec<i128>) -> Self {
-        let fits = entries.iter().all(|&entry| bits_i128(entry) <= ROOM_BITS);
+        let bits = entries.iter().map(|&entry| bits_i128(entry)).max().unwrap_or(0);
         let narrow = || entries.iter().map(|&entry| entry as i64).collect();
-        Self { dim, entries: if fits { Entries::Narrow(narrow()) } else { Entries::Wide(entries) } }
+        Self { dim, entries: if bits <= ROOM_BITS { Entries::Narrow(narrow()) } else { Entries::Wide(entries) }, bits }
     }
 
     /// Makes it the sum of no rows of `dim` dimensions.
@@ -66,7 +68,7 @@ impl GramSum {
             }
             Entries::Wide(_) => self.entries = Entries::Narrow(vec![0; packed_len(dim)]),
         }
-        self.dim = dim;
+        (self.dim, self.bits) = (dim, 0);
     }
 
     /// `D`.
@@ -107,7 +109,7 @@ impl GramSum {
     /// out: those on the diagonal bound all others.
     pub fn add(&mut self, other: &Self, left: &[u32], negative: bool) {
         let theirs = other.diagonal().zip(left).map(|(entry, bits)| bits_i128(entry) + 2 * bits).max();
-        self.make_room(self.diagonal_bits().max(theirs.unwrap_or(0)));
+        self.make_room(theirs.unwrap_or(0));
         match (&mut self.entries, &other.entries) {
             (Entries::Narrow(mine), Entries::Narrow(theirs)) => add_shifted(mine, theirs, left, negative),
             // A sum in 128 bits whose entries fit 64.
@@ -165,7 +167,7 @@ impl GramSum {
                 row.iter_mut().zip(&scale).for_each(|(x, scale)| *x *= scale);
             }
         }
-        self.make_room(self.diagonal_bits().max(SUM_BITS));
+        self.make_room(SUM_BITS);
         match &mut self.entries {
             Entries::Narrow(entries) => block_product(entries, &rounded.short, dim)?,
             Entries::Wide(entries) => block_product(entries, &rounded.short, dim)?,
@@ -211,24 +213,31 @@ impl GramSum {
     /// Makes room for a product of factors of so many bits. While products are added, the diagonal bounds nothing.
     fn make_room_for_product(&mut self, a: u32, b: u32, len: usize) {
         let product = a + b + usize::BITS - (len / self.dim.max(1)).leading_zeros();
-        let known = match &self.entries {
-            Entries::Narrow(entries) => entries.iter().fold(0, |bits, &x| bits | x.unsigned_abs()),
-            Entries::Wide(_) => 0,
-        };
-        self.make_room(product.max(u64::BITS - known.leading_zeros()));
+        if let Entries::Narrow(entries) = &self.entries
+            && self.bits.max(product) > ROOM_BITS
+        {
+            let known = entries.iter().fold(0, |bits, &x| bits | x.unsigned_abs());
+            self.bits = u64::BITS - known.leading_zeros();
+        }
+        self.widen_unless_room_for(product);
     }
 
-    /// How many bits the largest entry takes: it lies on the diagonal.
-    fn diagonal_bits(&self) -> u32 {
-        self.diagonal().map(bits_i128).max().unwrap_or(0)
+    /// Makes room for what is a Gram matrix again once it is added, of so many bits.
+    fn make_room(&mut self, bits: u32) {
+        if matches!(self.entries, Entries::Narrow(_)) && self.bits.max(bits) > ROOM_BITS {
+            // The largest entry lies on the diagonal.
+            self.bits = self.diagonal().map(bits_i128).max().unwrap_or(0);
+        }
+        self.widen_unless_room_for(bits);
     }
 
     /// Goes over to 128 bits unless entries of so many bits can be added in 64.
-    fn make_room(&mut self, bits: u32) {
-        if let Entries::Narrow(entries) = &self.entries
-            && bits > ROOM_BITS
-        {
+    fn widen_unless_room_for(&mut self, bits: u32) {
+        let Entries::Narrow(entries) = &self.entries else { return };
+        if self.bits.max(bits) > ROOM_BITS {
             self.entries = Entries::Wide(entries.iter().map(|&entry| entry.into()).collect());
+        } else {
+            self.bits = self.bits.max(bits) + 1;
         }
     }
 }

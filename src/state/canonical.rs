@@ -4,6 +4,7 @@
 //! It is made class by class, so that what is made of it needs no second state beside the first.
 
 use arrow::datatypes::i256;
+use rayon::prelude::*;
 
 use super::ClassSums;
 use super::class::{Moves, Sign, out_of_range};
@@ -12,6 +13,10 @@ use super::merge::{finest_shift, fits_shift};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::grid::{shift_left, shift_right};
+
+/// Numbers of the classes that threads centre together, and classes that are not worth another thread.
+const AT_A_TIME: usize = 1 << 18;
+const FEW: usize = 16;
 
 /// A class in canonical form, on the grid of the history.
 pub(super) struct CanonicalClass<'a> {
@@ -46,42 +51,48 @@ impl ClassSums {
         let mut order: Vec<usize> = (0..self.classes()).collect();
         order.sort_unstable_by(|&a, &b| self.labels[a].cmp(&self.labels[b]));
         let (mut shifts, mut sums, mut low) = (vec![0; self.dim], vec![0; self.dim], Low::default());
-        let mut narrow = Narrow::new(self.dim);
-        for k in order {
-            let square = if let Some(square) = narrow.centre(self, k, &coarser, &weights) {
-                if narrow.moves {
-                    moves.moved(Sign::Plus, self.counts[k], self.sums_of(k), &narrow.deltas)?;
+        let at_a_time = (AT_A_TIME / self.dim.max(1)).clamp(1, order.len().max(1));
+        let mut room: Vec<Narrow> = (0..at_a_time).map(|_| Narrow::new(self.dim)).collect();
+        for part in order.chunks(at_a_time) {
+            let centre = |(narrow, &k): (&mut Narrow, &usize)| narrow.centre(self, k, &coarser, &weights);
+            let squares: Vec<Option<i256>> =
+                room.par_iter_mut().zip(part).with_min_len(FEW).map(centre).collect();
+            for ((&k, narrow), square) in part.iter().zip(&room).zip(squares) {
+                let square = if let Some(square) = square {
+                    if narrow.moves {
+                        moves.moved(Sign::Plus, self.counts[k], self.sums_of(k), &narrow.deltas)?;
+                    }
+                    shifts.copy_from_slice(&narrow.shifts);
+                    sums.copy_from_slice(&narrow.sums);
+                    square
+                } else {
+                    let mut class = self.class(k, &as_they_are, 0)?;
+                    class.move_to(&class.centre(&coarser)?, &weights, Sign::Plus, moves)?;
+                    for ((shift, sum), (&c, &s)) in shifts.iter_mut().zip(&mut sums).zip(class.c.iter().zip(&class.s)) {
+                        *shift = if fits_shift(c) { c as i64 } else { return Err(out_of_range()) };
+                        *sum = i64::try_from(s).map_err(|_| out_of_range())?;
+                    }
+                    class.t
+                };
+                // Squares of a state have at most 252 bits.
+                let square = shift_left(square, 0).ok_or_else(out_of_range)?;
+                for values in [&mut shifts, &mut sums] {
+                    for (value, &right) in values.iter_mut().zip(&right) {
+                        *value = coarsened_narrow(*value, right).ok_or_else(broken)?;
+                    }
                 }
-                shifts.copy_from_slice(&narrow.shifts);
-                sums.copy_from_slice(&narrow.sums);
-                square
-            } else {
-                let mut class = self.class(k, &as_they_are, 0)?;
-                class.move_to(&class.centre(&coarser)?, &weights, Sign::Plus, moves)?;
-                for ((shift, sum), (&c, &s)) in shifts.iter_mut().zip(&mut sums).zip(class.c.iter().zip(&class.s)) {
-                    *shift = if fits_shift(c) { c as i64 } else { return Err(out_of_range()) };
-                    *sum = i64::try_from(s).map_err(|_| out_of_range())?;
+                if !self.low.coarsen(k * self.dim, &right, &mut low) {
+                    return Err(broken());
                 }
-                class.t
-            };
-            // Squares of a state have at most 252 bits.
-            let square = shift_left(square, 0).ok_or_else(out_of_range)?;
-            for values in [&mut shifts, &mut sums] {
-                for (value, &right) in values.iter_mut().zip(&right) {
-                    *value = coarsened_narrow(*value, right).ok_or_else(broken)?;
-                }
+                each(&CanonicalClass {
+                    label: &self.labels[k],
+                    count: self.counts[k],
+                    shifts: &shifts,
+                    sums: &sums,
+                    low: &low,
+                    square: shift_right(square, squares_right).ok_or_else(broken)?,
+                })?;
             }
-            if !self.low.coarsen(k * self.dim, &right, &mut low) {
-                return Err(broken());
-            }
-            each(&CanonicalClass {
-                label: &self.labels[k],
-                count: self.counts[k],
-                shifts: &shifts,
-                sums: &sums,
-                low: &low,
-                square: shift_right(square, squares_right).ok_or_else(broken)?,
-            })?;
         }
         Ok(())
     }

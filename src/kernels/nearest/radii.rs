@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::loops::above;
-use super::single::{Single, SingleRows, TileOffsets, UNIT};
+use super::single::{GROUP, Single, SingleRows, TileOffsets, UNIT};
 use super::{Candidates, Offsets, Rule, TILE_ROWS, relative_error};
 use crate::grid::vectorised;
 use crate::kernels::dot::{norm, squared_distance};
@@ -235,23 +235,21 @@ impl Candidates<'_> {
             for (rule, leaders) in self.rules.iter().enumerate().zip(&leaders) {
                 single.offsets(rule, of_tile.clone(), rows.scale, offsets);
                 for (i, leader) in leaders.iter().enumerate().filter(|&(i, _)| radii[i] > 0.0).collect::<Vec<_>>() {
-                    let least = |range: Range<usize>| {
-                        let part = i * width + range.start..i * width + range.end;
-                        leader.least_over(&Others {
-                            products: &to_anchors[part.clone()],
-                            distances: match (is_nearest, with_distances) {
-                                (true, _) => Distances::OfLeads,
-                                (false, false) => Distances::Bounded,
-                                (false, true) => Distances::OfProducts(&to_own[part]),
-                            },
-                            offsets: &offsets.offsets[range.clone()],
-                            slack: &offsets.slack[range.clone()],
-                            norms: &single.norms(of_tile.clone())[range],
-                        })
+                    let others = Others {
+                        products: &to_anchors[i * width..][..width],
+                        distances: match (is_nearest, with_distances) {
+                            (true, _) => Distances::OfLeads,
+                            (false, false) => Distances::Bounded,
+                            (false, true) => Distances::OfProducts(&to_own[i * width..][..width]),
+                        },
+                        offsets: &offsets.offsets,
+                        slack: &offsets.slack,
+                        norms: single.norms(of_tile.clone()),
                     };
-                    let mine = classes[i].wrapping_sub(of_tile.start);
-                    let found = if mine < width { least(0..mine).min(least(mine + 1..width)) } else { least(0..width) };
-                    radii[i] = radii[i].min(found);
+                    let mine = classes[i].wrapping_sub(of_tile.start).min(width);
+                    for range in [0..mine, (mine + 1).min(width)..width] {
+                        radii[i] = leader.least_over(&others.part(range), radii[i]);
+                    }
                 }
             }
         }
@@ -279,6 +277,7 @@ struct Scratch {
 }
 
 /// The candidate of a class at the mean of the class, by one rule. Scores are in units of both scales.
+#[derive(Clone, Copy)]
 struct Leader {
     score: f64,
     /// How far the score may be off, and a lead be moved by the errors of both vectors.
@@ -317,37 +316,132 @@ enum Distances<'a> {
 }
 
 impl Leader {
-    /// The least length of a step from the mean on which the lead over another candidate may get lost; 0 if there is no lead. A
-    /// candidate that another one represents has a score of `−∞`, and leads over none.
-    fn least_over(&self, others: &Others<'_>) -> f64 {
-        let Others { products, distances, offsets, slack, norms } = *others;
-        let len = products.len();
-        let (offsets, slack, norms) = (&offsets[..len], &slack[..len], &norms[..len]);
-        let (mut least, mut leads) = (f64::INFINITY, true);
+    /// The least length of a step from the mean on which the lead over another candidate may get lost, or `least` if that is less;
+    /// 0 if there is no lead. A candidate that another one represents has a score of `−∞`, and leads over none.
+    fn least_over(&self, others: &Others<'_>, mut least: f64) -> f64 {
+        let len = others.products.len();
+        for first in (0..len).step_by(GROUP) {
+            let group = others.part(first..(first + GROUP).min(len));
+            // Roots and quotients are only taken where one may be the least: soon hardly anywhere.
+            if self.may_be_less(&group, least) {
+                least = self.least_of(&group).min(least);
+            }
+            if least == 0.0 {
+                break;
+            }
+        }
+        least
+    }
+
+    /// The lead over another candidate, and how far that may be off.
+    #[inline(always)]
+    fn lead(&self, (product, offset): (f32, f32), (norm, slack): (f64, f64)) -> (f64, f64) {
+        let lead = self.score - (f64::from(product) + f64::from(offset));
+        (lead, self.off + (self.slope * norm + slack))
+    }
+
+    /// Whether some step may be shorter than `least`; `true` where there is no lead.
+    fn may_be_less(&self, others: &Others<'_>, least: f64) -> bool {
+        // `√x ≤ ½ (x/a + a)` for any `a`: with one near the distance of the candidate that is met first.
+        let half = 0.5 / (2.0 * least);
         vectorised(
             #[inline(always)]
             || {
-                for j in 0..len {
-                    let lead = self.score - (f64::from(products[j]) + f64::from(offsets[j]));
-                    let off = self.off + (self.slope * norms[j] + slack[j]);
-                    let distance = match distances {
-                        Distances::OfLeads => (self.squares * (lead + off)).max(0.0).sqrt(),
-                        // Rounding to single precision may have made both shorter.
-                        Distances::Bounded => (self.norm + norms[j]) * (1.0 + 4.0 * UNIT) + self.least,
-                        Distances::OfProducts(products) => {
-                            let off = 2.0 * (self.between * norms[j] + self.least);
-                            let both = self.norm * self.norm + norms[j] * norms[j];
-                            (both - 2.0 * f64::from(products[j]) + off).max(0.0).sqrt()
-                        }
-                    };
-                    let step = (lead - off) / (distance + self.step);
-                    // Against a candidate that another one represents the lead is infinite, and so may be the distance.
-                    leads &= lead - off > 0.0;
-                    least = if step < least { step } else { least };
-                }
+                let (leader, mut may) = (*self, false);
+                others.each(
+                    &leader,
+                    #[inline(always)]
+                    |lead, far| {
+                        let distance = match far {
+                            Far::Squared(square) => square * half + least,
+                            Far::AtMost(distance) => distance,
+                        };
+                        let is_certain = lead >= least * (distance + leader.step);
+                        may |= !is_certain;
+                    },
+                );
+                may
             },
-        );
-        if leads { least } else { 0.0 }
+        )
+    }
+
+    fn least_of(&self, others: &Others<'_>) -> f64 {
+        vectorised(
+            #[inline(always)]
+            || {
+                let (leader, mut least, mut leads) = (*self, f64::INFINITY, true);
+                others.each(
+                    &leader,
+                    #[inline(always)]
+                    |lead, far| {
+                        let distance = match far {
+                            Far::Squared(square) => square.max(0.0).sqrt(),
+                            Far::AtMost(distance) => distance,
+                        };
+                        let step = lead / (distance + leader.step);
+                        // Against a candidate that another one represents the lead is infinite, and so may be the distance.
+                        leads &= lead > 0.0;
+                        least = if step < least { step } else { least };
+                    },
+                );
+                if leads { least } else { 0.0 }
+            },
+        )
+    }
+}
+
+/// How far another candidate is at most.
+#[derive(Clone, Copy)]
+enum Far {
+    Squared(f64),
+    AtMost(f64),
+}
+
+impl<'a> Others<'a> {
+    /// Some of them.
+    fn part(&self, range: Range<usize>) -> Self {
+        Self {
+            products: &self.products[range.clone()],
+            distances: match self.distances {
+                Distances::OfProducts(products) => Distances::OfProducts(&products[range.clone()]),
+                others => others,
+            },
+            offsets: &self.offsets[range.clone()],
+            slack: &self.slack[range.clone()],
+            norms: &self.norms[range],
+        }
+    }
+
+    /// The certain lead over each, and how far it is from the leader.
+    #[inline(always)]
+    fn each(&self, leader: &Leader, mut work: impl FnMut(f64, Far)) {
+        let len = self.products.len();
+        let Self { products, offsets, slack, norms, .. } = *self;
+        let (products, offsets, slack, norms) = (&products[..len], &offsets[..len], &slack[..len], &norms[..len]);
+        match self.distances {
+            Distances::OfLeads => {
+                for j in 0..len {
+                    let (lead, off) = leader.lead((products[j], offsets[j]), (norms[j], slack[j]));
+                    work(lead - off, Far::Squared(leader.squares * (lead + off)));
+                }
+            }
+            Distances::Bounded => {
+                for j in 0..len {
+                    let (lead, off) = leader.lead((products[j], offsets[j]), (norms[j], slack[j]));
+                    // Rounding to single precision may have made both shorter.
+                    work(lead - off, Far::AtMost((leader.norm + norms[j]) * (1.0 + 4.0 * UNIT) + leader.least));
+                }
+            }
+            Distances::OfProducts(between) => {
+                let between = &between[..len];
+                for j in 0..len {
+                    let (lead, off) = leader.lead((products[j], offsets[j]), (norms[j], slack[j]));
+                    let off_square = 2.0 * (leader.between * norms[j] + leader.least);
+                    let both = leader.norm * leader.norm + norms[j] * norms[j];
+                    work(lead - off, Far::Squared(both - 2.0 * f64::from(between[j]) + off_square));
+                }
+            }
+        }
     }
 }
 

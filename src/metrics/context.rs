@@ -52,9 +52,8 @@ impl<'a> MetricContext<'a> {
         extras: Extras,
     ) -> Self {
         let statistics = evidence.statistics;
-        let weights = || {
-            evidence.head.map(|head| Vectors::new(statistics.dim, head.weights.clone(), 0.0).off_by(&head.errors))
-        };
+        let weights =
+            || evidence.head.map(|head| Vectors::new(statistics.dim, head.weights.clone(), 0.0).off_by(&head.errors));
         let (means, weights) = rayon::join(|| Vectors::centred(statistics, options.centring), weights);
         let wants = PairWants::of(selection, extras);
         let swept = SweptClasses::of(statistics, options);

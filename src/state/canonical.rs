@@ -55,8 +55,7 @@ impl ClassSums {
         let mut room: Vec<Narrow> = (0..at_a_time).map(|_| Narrow::new(self.dim)).collect();
         for part in order.chunks(at_a_time) {
             let centre = |(narrow, &k): (&mut Narrow, &usize)| narrow.centre(self, k, &coarser, &weights);
-            let squares: Vec<Option<i256>> =
-                room.par_iter_mut().zip(part).with_min_len(FEW).map(centre).collect();
+            let squares: Vec<Option<i256>> = room.par_iter_mut().zip(part).with_min_len(FEW).map(centre).collect();
             for ((&k, narrow), square) in part.iter().zip(&room).zip(squares) {
                 let square = if let Some(square) = square {
                     if narrow.moves {

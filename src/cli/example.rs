@@ -1,16 +1,18 @@
 //! `nckit example`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args as ClapArgs, Subcommand};
+use serde_json::Value;
 
 use super::args::Display;
 use super::console::{Console, counted};
 use super::measure::time;
 use super::progress::{Stopping, watched};
 use crate::error::{Error, Result};
-use crate::pipeline::{Example, ExampleKind, MadeExample};
+use crate::pipeline::{Digits, Example, ExampleKind, MadeExample};
 use crate::store::{Output, write_together};
 
 pub(super) const EXAMPLES: &str = "\
@@ -19,9 +21,11 @@ Examples:
   nckit measure run.parquet --group-by epoch --head run-head.parquet -o run.html
   nckit example zipf words.parquet --rows 300000 --classes 30000 --dim 768
   nckit measure words.parquet --head words-head.parquet
+  nckit example digits digits.parquet
+  nckit measure digits.parquet --where split=train --decisions 'digits.parquet?split=test' --head digits-head.parquet
 
-FILE.parquet gets features and labels, FILE-head.parquet the classifier of the nearest class mean, and FILE-truth.json
-how they were made and what metrics have to be. The same flags make the same bytes.";
+FILE.parquet gets features and labels, FILE-head.parquet the classifier, made-up ones that of the nearest class mean, and
+FILE-truth.json how they were made and what metrics have to be. The same flags make the same bytes.";
 
 /// Flags of `nckit example`.
 #[derive(Debug, ClapArgs)]
@@ -42,13 +46,25 @@ enum KindArgs {
         #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
         epochs: u32,
     },
+    /// Real features: a network that was trained to collapse on pictures of digits, with rows of a test set, and of no digits
+    Digits(Outputs),
+}
+
+/// Where an example goes.
+#[derive(Debug, ClapArgs)]
+struct Outputs {
+    /// The Parquet file to write
+    #[arg(value_name = "FILE.parquet")]
+    output: PathBuf,
+    /// Replace existing files
+    #[arg(long)]
+    overwrite: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 struct Common {
-    /// The Parquet file to write
-    #[arg(value_name = "FILE.parquet")]
-    output: PathBuf,
+    #[command(flatten)]
+    outputs: Outputs,
     /// Rows, of all epochs together
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     rows: u64,
@@ -64,46 +80,82 @@ struct Common {
     /// Another seed makes other rows
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// Replace existing files
-    #[arg(long)]
-    overwrite: bool,
 }
 
 pub(super) fn run(args: &ExampleArgs, display: &Display, console: &Console) -> Result<()> {
     let (common, kind) = match &args.kind {
         KindArgs::Zipf(common) => (common, ExampleKind::Zipf),
         KindArgs::Collapse { common, epochs } => (common, ExampleKind::Collapse { epochs: *epochs }),
+        KindArgs::Digits(outputs) => return digits(outputs, console),
     };
-    let Common { output, rows, classes, dim, noise, seed, overwrite } = common;
-    if output.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("parquet")) {
-        return Err(Error::usage("an example is written to Parquet")
-            .with("file", output.display())
-            .help("FILE.parquet"));
-    }
+    let Common { outputs, rows, classes, dim, noise, seed } = common;
+    let files = Files::new(outputs)?;
     let example = Example { kind, rows: *rows, classes: *classes, dim: *dim, noise: *noise, seed: *seed };
     let made = MadeExample::new(example)?;
-    let stem = output.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let beside = |ending: &str| output.with_file_name(format!("{stem}-{ending}"));
-    let paths = [output.clone(), beside("head.parquet"), beside("truth.json")];
-    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
-    let mut outputs = Output::reserve_all(&paths, *overwrite)?;
     let start = Instant::now();
     watched(display, made.bytes(), Stopping::AtOnce, |watch| {
+        files.write(|rows, head| {
+            made.write_rows(rows, watch)?;
+            made.write_head(head)?;
+            Ok(made.truth())
+        })
+    })?;
+    time(start, made.bytes(), console);
+    files.report(made.rows(), made.classes(), console);
+    Ok(())
+}
+
+fn digits(outputs: &Outputs, console: &Console) -> Result<()> {
+    let files = Files::new(outputs)?;
+    let failed = |error: std::io::Error| Error::io("cannot write the example").with("detail", &error).caused_by(error);
+    files.write(|rows, head| {
+        rows.write_all(Digits.rows()).map_err(failed)?;
+        head.write_all(Digits.head()).map_err(failed)?;
+        Digits.truth()
+    })?;
+    files.report(Digits::COUNT, Digits::CLASSES, console);
+    Ok(())
+}
+
+/// The files of an example: rows, classifier and truth.
+struct Files {
+    paths: [PathBuf; 3],
+    overwrite: bool,
+}
+
+type Sink<'a> = &'a mut (dyn Write + Send);
+
+impl Files {
+    fn new(Outputs { output, overwrite }: &Outputs) -> Result<Self> {
+        if output.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("parquet")) {
+            return Err(Error::usage("an example is written to Parquet")
+                .with("file", output.display())
+                .help("FILE.parquet"));
+        }
+        let stem = output.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        let beside = |ending: &str| output.with_file_name(format!("{stem}-{ending}"));
+        Ok(Self { paths: [output.clone(), beside("head.parquet"), beside("truth.json")], overwrite: *overwrite })
+    }
+
+    /// Writes all of them, or none; `make` writes the first two and returns the third.
+    fn write(&self, make: impl FnOnce(Sink<'_>, Sink<'_>) -> Result<Value>) -> Result<()> {
+        let paths: Vec<&Path> = self.paths.iter().map(PathBuf::as_path).collect();
+        let mut outputs = Output::reserve_all(&paths, self.overwrite)?;
         write_together(&mut outputs, |files| match files {
             [rows, head, truth] => {
-                made.write_rows(*rows, watch)?;
-                made.write_head(*head)?;
-                let text = format!("{:#}\n", made.truth());
+                let text = format!("{:#}\n", make(*rows, *head)?);
                 truth
                     .write_all(text.as_bytes())
                     .map_err(|error| Error::io("cannot write the truth").with("detail", &error).caused_by(error))
             }
             _ => Err(Error::internal("an example has three files")),
         })
-    })?;
-    time(start, made.bytes(), console);
-    let (rows, classes) = (counted(made.rows(), "row", "s"), counted(made.classes(), "class", "es"));
-    console.fact("written", &format!("{rows} of {classes} to {}", output.display()));
-    console.fact("beside it", &format!("{}, {}", paths[1].display(), paths[2].display()));
-    Ok(())
+    }
+
+    fn report(&self, rows: u64, classes: u64, console: &Console) {
+        let (rows, classes) = (counted(rows, "row", "s"), counted(classes, "class", "es"));
+        let [output, head, truth] = &self.paths;
+        console.fact("written", &format!("{rows} of {classes} to {}", output.display()));
+        console.fact("beside it", &format!("{}, {}", head.display(), truth.display()));
+    }
 }

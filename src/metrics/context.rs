@@ -1,8 +1,8 @@
 //! What metrics of a group are made of.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::mem::replace;
+use std::sync::OnceLock;
 
 use super::catalogue::{Card, Family, Need};
 use super::figures::WORST;
@@ -32,15 +32,15 @@ pub(super) struct MetricContext<'a> {
     pub means: Geometry,
     weights: Option<Geometry>,
     pub cdnv: Option<Cdnv>,
-    pinv: OnceCell<Result<Pinv, &'static str>>,
-    vci: OnceCell<Result<Vci, &'static str>>,
-    alignment: OnceCell<Alignment>,
-    shares: OnceCell<Result<Shares, &'static str>>,
-    decomposition: OnceCell<Result<Decomposition, &'static str>>,
-    rows: OnceCell<Result<Eigenvalues, &'static str>>,
-    within: OnceCell<Result<Eigenvalues, &'static str>>,
-    uncentred: OnceCell<Result<Eigenvalues, &'static str>>,
-    lda_errors: OnceCell<Result<Errors, &'static str>>,
+    pinv: OnceLock<Result<Pinv, &'static str>>,
+    vci: OnceLock<Result<Vci, &'static str>>,
+    alignment: OnceLock<Alignment>,
+    shares: OnceLock<Result<Shares, &'static str>>,
+    decomposition: OnceLock<Result<Decomposition, &'static str>>,
+    rows: OnceLock<Result<Eigenvalues, &'static str>>,
+    within: OnceLock<Result<Eigenvalues, &'static str>>,
+    uncentred: OnceLock<Result<Eigenvalues, &'static str>>,
+    lda_errors: OnceLock<Result<Errors, &'static str>>,
 }
 
 impl<'a> MetricContext<'a> {
@@ -52,9 +52,9 @@ impl<'a> MetricContext<'a> {
         extras: Extras,
     ) -> Self {
         let statistics = evidence.statistics;
-        let means = Vectors::centred(statistics, options.centring);
         let weights =
-            evidence.head.map(|head| Vectors::new(statistics.dim, head.weights.clone(), 0.0).off_by(&head.errors));
+            || evidence.head.map(|head| Vectors::new(statistics.dim, head.weights.clone(), 0.0).off_by(&head.errors));
+        let (means, weights) = rayon::join(|| Vectors::centred(statistics, options.centring), weights);
         let wants = PairWants::of(selection, extras);
         let swept = SweptClasses::of(statistics, options);
         let classes = swept.as_ref().map(|swept| swept.classes.as_slice());
@@ -71,16 +71,30 @@ impl<'a> MetricContext<'a> {
             means,
             weights,
             cdnv,
-            pinv: OnceCell::new(),
-            vci: OnceCell::new(),
-            alignment: OnceCell::new(),
-            shares: OnceCell::new(),
-            decomposition: OnceCell::new(),
-            rows: OnceCell::new(),
-            within: OnceCell::new(),
-            uncentred: OnceCell::new(),
-            lda_errors: OnceCell::new(),
+            pinv: OnceLock::new(),
+            vci: OnceLock::new(),
+            alignment: OnceLock::new(),
+            shares: OnceLock::new(),
+            decomposition: OnceLock::new(),
+            rows: OnceLock::new(),
+            within: OnceLock::new(),
+            uncentred: OnceLock::new(),
+            lda_errors: OnceLock::new(),
         }
+    }
+
+    /// Makes what takes long side by side, as far as it was selected: parts of each can only be made by one thread.
+    pub(super) fn prepare(&self) {
+        let chosen = |keys: &[&str]| keys.iter().any(|key| self.selection.contains(key));
+        let pinv = || chosen(&["nc1_pinv", "nc1_svd"]).then(|| self.pinv().is_ok());
+        let vci = || chosen(&["nc1_vci"]).then(|| self.vci().is_ok());
+        let geometry = || {
+            self.means.prepare(|key| self.selection.contains(key));
+            if let Some(weights) = &self.weights {
+                weights.prepare(|key| self.selection.contains(&format!("{key}_weights")));
+            }
+        };
+        rayon::join(pinv, || rayon::join(vci, geometry));
     }
 
     /// Does something with the pairs of some classes in the place of those that metrics are made of.

@@ -1,6 +1,6 @@
 //! One vector a class, and what several metrics share of them: the centred class means, or the classifier's rows.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use super::nc2::{Lengths, pair_cosines, pair_products};
 use super::vectors::Vectors;
@@ -17,9 +17,9 @@ pub(super) struct Geometry {
     pub angles: Option<Angles>,
     /// The same with the exponent of the hyperspherical energy.
     pub energy: Option<Angles>,
-    lengths: OnceCell<Option<Lengths>>,
-    cosines: OnceCell<Option<(f64, f64)>>,
-    products: OnceCell<Option<(f64, f64)>>,
+    lengths: OnceLock<Option<Lengths>>,
+    cosines: OnceLock<Option<(f64, f64)>>,
+    products: OnceLock<Option<(f64, f64)>>,
 }
 
 impl Geometry {
@@ -42,6 +42,22 @@ impl Geometry {
             Some(self.all_zero)
         } else {
             None
+        }
+    }
+
+    /// Makes what several metrics share and takes long, as far as one of their keys was chosen.
+    pub(super) fn prepare(&self, chosen: impl Fn(&str) -> bool) {
+        if self.undefined().is_some() {
+            return;
+        }
+        if ["nc2_cos_mean", "nc2_equiangular_std", "nc2_interference_cv"].into_iter().any(&chosen) {
+            self.cosines();
+        }
+        if ["nc2_interference_mean", "nc2_interference_var"].into_iter().any(&chosen) {
+            self.products();
+        }
+        if !self.vectors.few() && ["nc2_etf_error", "nc2_participation_ratio"].into_iter().any(&chosen) {
+            self.vectors.gram();
         }
     }
 

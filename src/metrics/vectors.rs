@@ -1,6 +1,8 @@
 //! Vectors, one a class: centred means or classifier rows.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
 
 use super::{Centring, noise};
 pub(super) use crate::kernels::dot::dot;
@@ -28,29 +30,42 @@ pub(super) struct Vectors {
 /// What several metrics make of all vectors together, once it is asked for.
 #[derive(Clone, Debug, Default)]
 struct Sums {
-    sum: OnceCell<Vec<f64>>,
-    square: OnceCell<f64>,
-    gram: OnceCell<Vec<f64>>,
+    sum: OnceLock<Vec<f64>>,
+    square: OnceLock<f64>,
+    gram: OnceLock<Vec<f64>>,
 }
 
 impl Vectors {
     /// Vectors that are differences of values up to `scale` in norm: the difference of equal values is rounding alone.
     pub(super) fn new(dim: usize, mut values: Vec<f64>, scale: f64) -> Self {
-        let largest = values.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+        let part = PART * dim.max(1);
+        let largest_of = |values: &[f64]| values.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+        let largest = values.par_chunks(part).map(largest_of).reduce(|| 0.0, f64::max);
         let unit = if largest > 0.0 { 2.0_f64.powi(largest.log2().floor().clamp(-1000.0, 1000.0) as i32) } else { 1.0 };
-        for x in &mut values {
-            *x /= unit;
-        }
         let noise = 4.0 * (dim as f64).sqrt() * f64::EPSILON * (scale / unit);
-        let norms = values.chunks_exact(dim.max(1)).map(|row| dot(row, row).sqrt());
-        let norms: Vec<f64> = norms.map(|norm| if norm <= noise { 0.0 } else { norm }).collect();
+        let mut norms = vec![0.0; values.len() / dim.max(1)];
+        values.par_chunks_mut(part).zip(norms.par_chunks_mut(PART)).for_each(|(values, norms)| {
+            for x in &mut *values {
+                *x /= unit;
+            }
+            for (norm, row) in norms.iter_mut().zip(values.chunks_exact(dim.max(1))) {
+                *norm = dot(row, row).sqrt();
+                if *norm <= noise {
+                    *norm = 0.0;
+                }
+            }
+        });
         let noise = norms.iter().map(|norm| (f64::EPSILON * norm).powi(2)).collect();
         Self { dim, values, norms, unit, noise, along: 1.0, sums: Sums::default() }
     }
 
     /// `μ_k`, as they are.
     pub(super) fn uncentred(statistics: &Statistics) -> Self {
-        let means = (0..statistics.classes()).flat_map(|class| statistics.mean(class)).collect();
+        let origin = &statistics.origin;
+        let means = made(statistics, |class, mean| {
+            let offset = statistics.offset(class);
+            mean.iter_mut().zip(origin.iter().zip(offset)).for_each(|(mean, (origin, offset))| *mean = origin + offset);
+        });
         let mut vectors = Self::new(statistics.dim, means, 0.0);
         let square = vectors.unit * vectors.unit;
         for (class, noise) in vectors.noise.iter_mut().enumerate() {
@@ -62,9 +77,12 @@ impl Vectors {
     /// `c_k = μ_k − μ_G`.
     pub(super) fn centred(statistics: &Statistics, centring: Centring) -> Self {
         let centre = centre(statistics, centring);
-        let rows = (0..statistics.classes()).map(|class| statistics.offset(class));
-        let scale = rows.clone().map(|row| dot(row, row)).fold(0.0, f64::max).sqrt();
-        let values = rows.flat_map(|row| row.iter().zip(&centre).map(|(x, centre)| x - centre)).collect();
+        let rows = (0..statistics.classes()).into_par_iter().map(|class| statistics.offset(class));
+        let scale = rows.map(|row| dot(row, row)).reduce(|| 0.0, f64::max).sqrt();
+        let values = made(statistics, |class, row| {
+            let offset = statistics.offset(class);
+            row.iter_mut().zip(offset.iter().zip(&centre)).for_each(|(to, (x, centre))| *to = x - centre);
+        });
         let mut vectors = Self::new(statistics.dim, values, scale);
         vectors.add_noise(statistics);
         vectors
@@ -137,7 +155,8 @@ impl Vectors {
 
     /// The vectors at length 1, those of length 0 left out.
     pub(super) fn units(&self) -> Self {
-        let values: Vec<f64> = (0..self.len()).filter_map(|k| self.unit_row(k)).flatten().collect();
+        let mut values = Vec::with_capacity((self.len() - self.zeros()) * self.dim);
+        (0..self.len()).filter_map(|k| self.unit_row(k)).for_each(|row| values.extend(row));
         let norms = vec![1.0; values.len() / self.dim.max(1)];
         let directed = self.noise.iter().zip(&self.norms).filter(|(_, norm)| **norm > 0.0);
         let noise = directed.map(|(noise, norm)| noise / (norm * norm)).collect();
@@ -192,6 +211,19 @@ impl Vectors {
         let square = |gram: &[f64]| dot(gram, gram);
         if self.few() { square(&linalg::outer_gram(&self.values, self.dim)) } else { square(self.gram()) }
     }
+}
+
+/// Vectors that a thread makes at a time.
+const PART: usize = 256;
+
+/// A vector for each class, `K × D`, each made by its number.
+fn made(statistics: &Statistics, make: impl Fn(usize, &mut [f64]) + Sync) -> Vec<f64> {
+    let dim = statistics.dim.max(1);
+    let mut values = vec![0.0; statistics.offsets.len()];
+    values.par_chunks_mut(PART * dim).enumerate().for_each(|(part, values)| {
+        values.chunks_exact_mut(dim).enumerate().for_each(|(at, vector)| make(part * PART + at, vector));
+    });
+    values
 }
 
 /// `μ_G − origin`.

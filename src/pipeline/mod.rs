@@ -42,7 +42,7 @@ pub use convert::{Conversion, Shards};
 pub use differences::{Comparison, differences};
 pub use elsewhere::{Elsewhere, PartSize};
 pub use error_bars::ErrorBars;
-pub use example::{Example, Kind as ExampleKind, Made as MadeExample};
+pub use example::{Digits, Example, Kind as ExampleKind, Made as MadeExample};
 pub use finish::Finish;
 pub use first_pass::{Rounding, Summary};
 pub use heads::{HeadRules, HeadSummary};

@@ -4,6 +4,7 @@
 //! It is made class by class, so that what is made of it needs no second state beside the first.
 
 use arrow::datatypes::i256;
+use rayon::prelude::*;
 
 use super::ClassSums;
 use super::class::{ClassIntegers, Moves, Sign, out_of_range};
@@ -12,6 +13,10 @@ use super::merge::{finest_shift, fits_shift};
 use super::narrow::Narrow;
 use crate::error::{Error, Result};
 use crate::grid::{shift_left, shift_right};
+
+/// Numbers of the classes that threads centre together, and classes that are not worth another thread.
+const AT_A_TIME: usize = 1 << 18;
+const FEW: usize = 16;
 
 impl ClassSums {
     /// Hands over every class in canonical form, in label order.
@@ -29,43 +34,50 @@ impl ClassSums {
         let right: Vec<_> = coarser.iter().zip(target.exponents()).map(|(&bits, to)| to.map(|_| bits)).collect();
         let (weights, as_they_are) = (self.grid.weights(), vec![0; self.dim]);
         let (mut shifts, mut sums, mut low) = (vec![0; self.dim], vec![0; self.dim], Low::default());
-        let mut narrow = Narrow::new(self.dim);
-        for k in self.in_label_order() {
-            let fits = narrow.take(self, k, &as_they_are);
-            let change = if fits { narrow.centre(&coarser, &weights) } else { None };
-            let moved = change.and_then(|change| self.squares[k].checked_add(i256::from_i128(change)));
-            let square = if let Some(square) = moved {
-                narrow.tell(Sign::Plus, moves)?;
-                shifts.copy_from_slice(&narrow.shifts);
-                sums.copy_from_slice(&narrow.sums);
-                square
-            } else {
-                let mut class = self.class(k, &as_they_are, 0)?;
-                class.move_to(&class.centre(&coarser)?, &weights, Sign::Plus, moves)?;
-                for ((shift, sum), (&c, &s)) in shifts.iter_mut().zip(&mut sums).zip(class.c.iter().zip(&class.s)) {
-                    *shift = if fits_shift(c) { c as i64 } else { return Err(out_of_range()) };
-                    *sum = i64::try_from(s).map_err(|_| out_of_range())?;
-                }
-                class.t
+        let order = self.in_label_order();
+        let at_a_time = (AT_A_TIME / self.dim.max(1)).clamp(1, order.len().max(1));
+        let mut room: Vec<Narrow> = (0..at_a_time).map(|_| Narrow::new(self.dim)).collect();
+        for part in order.chunks(at_a_time) {
+            let centre = |(narrow, &k): (&mut Narrow, &usize)| {
+                let fits = narrow.take(self, k, &as_they_are);
+                let change = if fits { narrow.centre(&coarser, &weights) } else { None };
+                self.squares[k].checked_add(i256::from_i128(change?))
             };
-            // Squares of a state have at most 252 bits.
-            let square = shift_left(square, 0).ok_or_else(out_of_range)?;
-            for values in [&mut shifts, &mut sums] {
-                for (value, &right) in values.iter_mut().zip(&right) {
-                    *value = coarsened_narrow(*value, right).ok_or_else(broken)?;
+            let moved: Vec<Option<i256>> = room.par_iter_mut().zip(part).with_min_len(FEW).map(centre).collect();
+            for ((&k, narrow), moved) in part.iter().zip(&room).zip(moved) {
+                let square = if let Some(square) = moved {
+                    narrow.tell(Sign::Plus, moves)?;
+                    shifts.copy_from_slice(&narrow.shifts);
+                    sums.copy_from_slice(&narrow.sums);
+                    square
+                } else {
+                    let mut class = self.class(k, &as_they_are, 0)?;
+                    class.move_to(&class.centre(&coarser)?, &weights, Sign::Plus, moves)?;
+                    for ((shift, sum), (&c, &s)) in shifts.iter_mut().zip(&mut sums).zip(class.c.iter().zip(&class.s)) {
+                        *shift = if fits_shift(c) { c as i64 } else { return Err(out_of_range()) };
+                        *sum = i64::try_from(s).map_err(|_| out_of_range())?;
+                    }
+                    class.t
+                };
+                // Squares of a state have at most 252 bits.
+                let square = shift_left(square, 0).ok_or_else(out_of_range)?;
+                for values in [&mut shifts, &mut sums] {
+                    for (value, &right) in values.iter_mut().zip(&right) {
+                        *value = coarsened_narrow(*value, right).ok_or_else(broken)?;
+                    }
                 }
+                if !self.low.coarsen(k * self.dim, &right, &mut low) {
+                    return Err(broken());
+                }
+                each(&ClassIntegers {
+                    label: &self.labels[k],
+                    count: self.counts[k],
+                    shifts: &shifts,
+                    sums: &sums,
+                    low: &low,
+                    square: shift_right(square, squares_right).ok_or_else(broken)?,
+                })?;
             }
-            if !self.low.coarsen(k * self.dim, &right, &mut low) {
-                return Err(broken());
-            }
-            each(&ClassIntegers {
-                label: &self.labels[k],
-                count: self.counts[k],
-                shifts: &shifts,
-                sums: &sums,
-                low: &low,
-                square: shift_right(square, squares_right).ok_or_else(broken)?,
-            })?;
         }
         Ok(())
     }

@@ -20,7 +20,8 @@ impl ClassSums {
     /// Those of [`Merge::canonical`](super::Merge::canonical); [`Data`](crate::error::ErrorKind::Data) if squares leave the
     /// range of `f64`.
     pub fn statistics(&self) -> Result<Statistics> {
-        self.numbers(&self.history.grid(), |each| self.each_canonical(&mut NoMoves, each), |_| {}).map(|(found, _)| found)
+        self.numbers(&self.history.grid(), |each| self.each_canonical(&mut NoMoves, each), |_| {})
+            .map(|(found, _)| found)
     }
 
     /// The same about the shifts as they are, and the least share that is left of the squares of a class about its mean.

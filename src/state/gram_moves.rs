@@ -85,7 +85,8 @@ impl Moves for GramMoves<'_> {
         for rows in [&mut *moved, &mut *sums, &mut *deltas] {
             rows.resize(first + dim, 0.0);
         }
-        let (moved, sums, deltas) = (&mut moved[first..][..dim], &mut sums[first..][..dim], &mut deltas[first..][..dim]);
+        let (moved, sums, deltas) =
+            (&mut moved[first..][..dim], &mut sums[first..][..dim], &mut deltas[first..][..dim]);
         let (s, delta) = (&s[..dim], &delta[..dim]);
         let fits = vectorised(
             #[inline(always)]

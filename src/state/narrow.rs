@@ -161,8 +161,7 @@ mod tests {
                 }
                 for to_mean in [true, false] {
                     let to = &other.shifts[k * dim..][..dim];
-                    let change =
-                        if to_mean { narrow.centre(&coarser, &weights) } else { narrow.move_to(to, &weights) };
+                    let change = if to_mean { narrow.centre(&coarser, &weights) } else { narrow.move_to(to, &weights) };
                     let Some(change) = change else { continue };
                     let mut class: Class = state.class(k, &left, 0).unwrap();
                     let wide = |values: &[i64]| values.iter().map(|&x| i128::from(x)).collect::<Vec<_>>();

@@ -4,8 +4,8 @@ use arrow::datatypes::i256;
 
 use super::class::{Sign, out_of_range};
 use super::class_sums::{ClassSums, with_grids};
-use super::observe::{Observer, observe};
 use super::gram_moves::GramMoves;
+use super::observe::{Observer, observe};
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
 use crate::error::{Error, Result};
 use crate::grid::{Grid, bits_i128, bits_i256, wide};

@@ -70,6 +70,22 @@ fn what_is_said_of_words_is_measured() {
 }
 
 #[test]
+fn digits_are_measured_as_they_were_without_this_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = folder.path().join("digits.parquet");
+    run(&["example", "digits", text(&rows)]);
+    let truth = truth(&folder.path().join("digits-truth.json"));
+    assert_eq!((&truth["rows"], truth["groups"][0]["metrics"].as_object().unwrap().len()), (&2097.into(), 30));
+    let filter = |of: &str| truth[of].as_str().unwrap().to_owned();
+    let further = |of: &str| format!("{}?{}", text(&rows), filter(of));
+    let (measured, decisions, ood) = (filter("measured"), further("decisions"), further("ood"));
+    holds(&rows, &truth, &["--where", &measured, "--decisions", &decisions, "--ood", &ood]);
+    let again = nckit(&["example", "digits", text(&rows)]);
+    assert_eq!(again.status.code(), Some(73));
+    run(&["example", "digits", text(&rows), "--overwrite"]);
+}
+
+#[test]
 fn examples_are_the_same_for_the_same_flags_and_only_for_them() {
     let folder = tempfile::tempdir().unwrap();
     let make = |name: &str, more: &[&str]| {

@@ -1,6 +1,8 @@
 //! The exact Gram matrix of rows.
 
-use super::{BLOCK_ROWS, Par, SUM_BITS, Sum, add_sliced, block_product, integer_bits, narrow_product, packed_column, packed_len};
+use super::{
+    BLOCK_ROWS, Par, SUM_BITS, Sum, add_sliced, block_product, integer_bits, narrow_product, packed_column, packed_len,
+};
 use crate::error::Result;
 use crate::grid::{bits_i128, divide};
 use crate::kernels::quantise::Rounded;

@@ -4,12 +4,15 @@
 //! leads by at least `m_j − r ‖v_c − v_j‖`, so it is the best of all wherever `r < min_j m_j / ‖v_c − v_j‖`. For the nearest
 //! mean, with `a = v_c`, that is half the distance of the next mean. Margins and distances are taken in single precision
 //! and bounded, so a radius is never too large.
+//!
+//! Where margins do not tell the distances of candidates, these take a product of their own. At first they are bounded by the
+//! lengths of both about the mean of all, which takes none: classes that lie well apart need no more.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::loops::above;
-use super::single::{Single, SingleRows, TileOffsets};
+use super::single::{GROUP, Single, SingleRows, TileOffsets, UNIT};
 use super::{Candidates, Offsets, Rule, TILE_ROWS, relative_error};
 use crate::grid::vectorised;
 use crate::kernels::dot::{norm, squared_distance};
@@ -22,6 +25,9 @@ pub(super) const AT_LEAST: usize = 16;
 
 /// Rows that are looked at before the share of them that a radius spares is believed.
 const TRIAL: u64 = 2000;
+
+/// Where bounded distances spare a smaller share of rows than this, it is worth a product to know them.
+const ENOUGH: f64 = 0.9;
 
 /// Bits that no radius has: nobody has looked for it yet.
 const UNMADE: u64 = u64::MAX;
@@ -42,6 +48,8 @@ pub struct Anchors<'a> {
     held: AtomicU64,
     /// The first class that was not looked at yet when others were made that nobody had asked for.
     next: AtomicUsize,
+    /// Whether distances of candidates are known, and not only bounded.
+    pub(super) knows_distances: AtomicBool,
 }
 
 impl<'a> Anchors<'a> {
@@ -49,7 +57,8 @@ impl<'a> Anchors<'a> {
     pub fn new(origin: &'a [f64], means: &'a [f64], rows: Vec<f64>) -> Self {
         let radii = rows.iter().map(|_| AtomicU64::new(UNMADE)).collect();
         let (tried, held) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { origin, means, rows, radii, tried, held, next: AtomicUsize::new(0) }
+        let (next, knows_distances) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { origin, means, rows, radii, tried, held, next, knows_distances }
     }
 
     /// `μ_k − origin`.
@@ -87,6 +96,20 @@ impl<'a> Anchors<'a> {
         }
     }
 
+    /// Begins again with distances that are known, once it has turned out that bounded ones spare too few rows. Returns whether
+    /// they are to be known.
+    fn learn_distances(&self) -> bool {
+        let (tried, held) = (self.tried.load(Relaxed), self.held.load(Relaxed));
+        if tried >= TRIAL && (held as f64) < ENOUGH * tried as f64 && !self.knows_distances.swap(true, Relaxed) {
+            for count in [&self.tried, &self.held] {
+                count.store(0, Relaxed);
+            }
+            self.next.store(0, Relaxed);
+            self.radii.iter().for_each(|radius| radius.store(UNMADE, Relaxed));
+        }
+        self.knows_distances.load(Relaxed)
+    }
+
     /// Whether a radius of this class is likely to spare more than it takes. It takes as many products as `each` rows.
     fn pays(&self, class: usize, each: f64) -> bool {
         let (tried, held) = (self.tried.load(Relaxed), self.held.load(Relaxed));
@@ -100,7 +123,8 @@ impl Candidates<'_> {
     pub fn prepare(&self, classes: &[Option<usize>]) {
         let Some(anchors) = self.anchors.as_ref().filter(|_| self.len() >= FEWEST) else { return };
         // The products of an anchor with all candidates, and those of its candidate.
-        let each = if self.is_nearest_of(anchors) { 1.5 } else { 2.75 };
+        let with_distances = !self.is_nearest_of(anchors) && anchors.learn_distances();
+        let each = if with_distances { 2.75 } else { 1.5 };
         let mut wanted: Vec<usize> = classes.iter().filter_map(|&class| class).collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -118,7 +142,7 @@ impl Candidates<'_> {
                 return;
             }
             // Whoever else makes them meanwhile makes the same.
-            let radii = self.radii(single, anchors, classes, &mut scratch);
+            let radii = self.radii(single, anchors, classes, with_distances, &mut scratch);
             for (&class, radius) in classes.iter().zip(radii) {
                 anchors.radii[class].store(radius.to_bits(), Relaxed);
             }
@@ -155,8 +179,16 @@ impl Candidates<'_> {
             && self.rules.iter().all(|rule| matches!(rule.offsets, Offsets::HalfSquares))
     }
 
-    /// The radii about the means of some classes, in feature units; 0 where there is none.
-    fn radii(&self, single: &Single, anchors: &Anchors<'_>, classes: &[usize], scratch: &mut Scratch) -> Vec<f64> {
+    /// The radii about the means of some classes, in feature units; 0 where there is none. They are larger with the distances of
+    /// candidates, which take products of their own where margins do not tell them.
+    fn radii(
+        &self,
+        single: &Single,
+        anchors: &Anchors<'_>,
+        classes: &[usize],
+        with_distances: bool,
+        scratch: &mut Scratch,
+    ) -> Vec<f64> {
         let Scratch { rows, own, to_anchors, to_own, offsets } = scratch;
         let means: Vec<f64> = classes.iter().flat_map(|&class| anchors.mean(class)).copied().collect();
         if !single.narrow(self, &means, rows) {
@@ -164,8 +196,10 @@ impl Candidates<'_> {
         }
         let is_nearest = self.is_nearest_of(anchors);
         own.clear();
-        for &class in classes {
-            own.extend_from_slice(single.vector(class).0);
+        if with_distances {
+            for &class in classes {
+                own.extend_from_slice(single.vector(class).0);
+            }
         }
         let mut radii = vec![f64::INFINITY; classes.len()];
         let blur = self.widest_blur();
@@ -195,25 +229,27 @@ impl Candidates<'_> {
         for of_tile in single.tiles() {
             let width = of_tile.len();
             single.products(&rows.values, &of_tile, to_anchors);
-            if !is_nearest {
+            if with_distances {
                 single.products(own, &of_tile, to_own);
             }
             for (rule, leaders) in self.rules.iter().enumerate().zip(&leaders) {
                 single.offsets(rule, of_tile.clone(), rows.scale, offsets);
                 for (i, leader) in leaders.iter().enumerate().filter(|&(i, _)| radii[i] > 0.0).collect::<Vec<_>>() {
-                    let least = |range: Range<usize>| {
-                        let part = i * width + range.start..i * width + range.end;
-                        leader.least_over(&Others {
-                            products: &to_anchors[part.clone()],
-                            between: if is_nearest { None } else { Some(&to_own[part]) },
-                            offsets: &offsets.offsets[range.clone()],
-                            slack: &offsets.slack[range.clone()],
-                            norms: &single.norms(of_tile.clone())[range],
-                        })
+                    let others = Others {
+                        products: &to_anchors[i * width..][..width],
+                        distances: match (is_nearest, with_distances) {
+                            (true, _) => Distances::OfLeads,
+                            (false, false) => Distances::Bounded,
+                            (false, true) => Distances::OfProducts(&to_own[i * width..][..width]),
+                        },
+                        offsets: &offsets.offsets,
+                        slack: &offsets.slack,
+                        norms: single.norms(of_tile.clone()),
                     };
-                    let mine = classes[i].wrapping_sub(of_tile.start);
-                    let found = if mine < width { least(0..mine).min(least(mine + 1..width)) } else { least(0..width) };
-                    radii[i] = radii[i].min(found);
+                    let mine = classes[i].wrapping_sub(of_tile.start).min(width);
+                    for range in [0..mine, (mine + 1).min(width)..width] {
+                        radii[i] = leader.least_over(&others.part(range), radii[i]);
+                    }
                 }
             }
         }
@@ -241,6 +277,7 @@ struct Scratch {
 }
 
 /// The candidate of a class at the mean of the class, by one rule. Scores are in units of both scales.
+#[derive(Clone, Copy)]
 struct Leader {
     score: f64,
     /// How far the score may be off, and a lead be moved by the errors of both vectors.
@@ -261,42 +298,150 @@ struct Leader {
 struct Others<'a> {
     /// Their products with the mean of the class.
     products: &'a [f32],
-    /// Their products with the candidate of the class; `None` if its lead over another is half their squared distance.
-    between: Option<&'a [f32]>,
+    distances: Distances<'a>,
     offsets: &'a [f32],
     slack: &'a [f64],
     norms: &'a [f64],
 }
 
+/// What tells how far other candidates are from that of the class.
+#[derive(Clone, Copy)]
+enum Distances<'a> {
+    /// Its lead over another is half their squared distance.
+    OfLeads,
+    /// The lengths of both.
+    Bounded,
+    /// Their products with it.
+    OfProducts(&'a [f32]),
+}
+
 impl Leader {
-    /// The least length of a step from the mean on which the lead over another candidate may get lost; 0 if there is no lead. A
-    /// candidate that another one represents has a score of `−∞`, and leads over none.
-    fn least_over(&self, others: &Others<'_>) -> f64 {
-        let Others { products, between, offsets, slack, norms } = *others;
-        let len = products.len();
-        let (offsets, slack, norms) = (&offsets[..len], &slack[..len], &norms[..len]);
-        let (mut least, mut leads) = (f64::INFINITY, true);
+    /// The least length of a step from the mean on which the lead over another candidate may get lost, or `least` if that is less;
+    /// 0 if there is no lead. A candidate that another one represents has a score of `−∞`, and leads over none.
+    fn least_over(&self, others: &Others<'_>, mut least: f64) -> f64 {
+        let len = others.products.len();
+        for first in (0..len).step_by(GROUP) {
+            let group = others.part(first..(first + GROUP).min(len));
+            // Roots and quotients are only taken where one may be the least: soon hardly anywhere.
+            if self.may_be_less(&group, least) {
+                least = self.least_of(&group).min(least);
+            }
+            if least == 0.0 {
+                break;
+            }
+        }
+        least
+    }
+
+    /// The lead over another candidate, and how far that may be off.
+    #[inline(always)]
+    fn lead(&self, (product, offset): (f32, f32), (norm, slack): (f64, f64)) -> (f64, f64) {
+        let lead = self.score - (f64::from(product) + f64::from(offset));
+        (lead, self.off + (self.slope * norm + slack))
+    }
+
+    /// Whether some step may be shorter than `least`; `true` where there is no lead.
+    fn may_be_less(&self, others: &Others<'_>, least: f64) -> bool {
+        // `√x ≤ ½ (x/a + a)` for any `a`: with one near the distance of the candidate that is met first.
+        let half = 0.5 / (2.0 * least);
         vectorised(
             #[inline(always)]
             || {
-                for j in 0..len {
-                    let lead = self.score - (f64::from(products[j]) + f64::from(offsets[j]));
-                    let off = self.off + (self.slope * norms[j] + slack[j]);
-                    let square = match between {
-                        None => self.squares * (lead + off),
-                        Some(between) => {
-                            let off = 2.0 * (self.between * norms[j] + self.least);
-                            self.norm * self.norm + norms[j] * norms[j] - 2.0 * f64::from(between[j]) + off
-                        }
-                    };
-                    let step = (lead - off) / (square.max(0.0).sqrt() + self.step);
-                    // Against a candidate that another one represents the lead is infinite, and so may be the distance.
-                    leads &= lead - off > 0.0;
-                    least = if step < least { step } else { least };
-                }
+                let (leader, mut may) = (*self, false);
+                others.each(
+                    &leader,
+                    #[inline(always)]
+                    |lead, far| {
+                        let distance = match far {
+                            Far::Squared(square) => square * half + least,
+                            Far::AtMost(distance) => distance,
+                        };
+                        let is_certain = lead >= least * (distance + leader.step);
+                        may |= !is_certain;
+                    },
+                );
+                may
             },
-        );
-        if leads { least } else { 0.0 }
+        )
+    }
+
+    fn least_of(&self, others: &Others<'_>) -> f64 {
+        vectorised(
+            #[inline(always)]
+            || {
+                let (leader, mut least, mut leads) = (*self, f64::INFINITY, true);
+                others.each(
+                    &leader,
+                    #[inline(always)]
+                    |lead, far| {
+                        let distance = match far {
+                            Far::Squared(square) => square.max(0.0).sqrt(),
+                            Far::AtMost(distance) => distance,
+                        };
+                        let step = lead / (distance + leader.step);
+                        // Against a candidate that another one represents the lead is infinite, and so may be the distance.
+                        leads &= lead > 0.0;
+                        least = if step < least { step } else { least };
+                    },
+                );
+                if leads { least } else { 0.0 }
+            },
+        )
+    }
+}
+
+/// How far another candidate is at most.
+#[derive(Clone, Copy)]
+enum Far {
+    Squared(f64),
+    AtMost(f64),
+}
+
+impl<'a> Others<'a> {
+    /// Some of them.
+    fn part(&self, range: Range<usize>) -> Self {
+        Self {
+            products: &self.products[range.clone()],
+            distances: match self.distances {
+                Distances::OfProducts(products) => Distances::OfProducts(&products[range.clone()]),
+                others => others,
+            },
+            offsets: &self.offsets[range.clone()],
+            slack: &self.slack[range.clone()],
+            norms: &self.norms[range],
+        }
+    }
+
+    /// The certain lead over each, and how far it is from the leader.
+    #[inline(always)]
+    fn each(&self, leader: &Leader, mut work: impl FnMut(f64, Far)) {
+        let len = self.products.len();
+        let Self { products, offsets, slack, norms, .. } = *self;
+        let (products, offsets, slack, norms) = (&products[..len], &offsets[..len], &slack[..len], &norms[..len]);
+        match self.distances {
+            Distances::OfLeads => {
+                for j in 0..len {
+                    let (lead, off) = leader.lead((products[j], offsets[j]), (norms[j], slack[j]));
+                    work(lead - off, Far::Squared(leader.squares * (lead + off)));
+                }
+            }
+            Distances::Bounded => {
+                for j in 0..len {
+                    let (lead, off) = leader.lead((products[j], offsets[j]), (norms[j], slack[j]));
+                    // Rounding to single precision may have made both shorter.
+                    work(lead - off, Far::AtMost((leader.norm + norms[j]) * (1.0 + 4.0 * UNIT) + leader.least));
+                }
+            }
+            Distances::OfProducts(between) => {
+                let between = &between[..len];
+                for j in 0..len {
+                    let (lead, off) = leader.lead((products[j], offsets[j]), (norms[j], slack[j]));
+                    let off_square = 2.0 * (leader.between * norms[j] + leader.least);
+                    let both = leader.norm * leader.norm + norms[j] * norms[j];
+                    work(lead - off, Far::Squared(both - 2.0 * f64::from(between[j]) + off_square));
+                }
+            }
+        }
     }
 }
 

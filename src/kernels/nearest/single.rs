@@ -21,10 +21,10 @@ const FEWEST: usize = 64;
 const LONGEST: usize = 1 << 17;
 
 /// Half the distance from 1 to the next number in single precision.
-const UNIT: f64 = 1.0 / 16_777_216.0;
+pub(super) const UNIT: f64 = 1.0 / 16_777_216.0;
 
 /// Candidates whose scores are compared with the best one together: few enough for their largest to say something.
-const GROUP: usize = 64;
+pub(super) const GROUP: usize = 64;
 
 /// Candidates of a tile.
 const TILE: usize = 1024;

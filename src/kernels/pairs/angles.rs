@@ -95,6 +95,14 @@ impl AngleSums {
     }
 }
 
+/// The relative error of a distance that noise hides: no error is less than 0.
+const LEFT_OUT: f64 = -1.0;
+
+#[inline(always)]
+fn is_left_out(relative: f64) -> bool {
+    relative < 0.0
+}
+
 pub(super) struct Task<'a> {
     points: Points<'a>,
     /// `1/‖x‖`, and 0 for a point without direction.
@@ -143,10 +151,9 @@ impl<'a> Task<'a> {
     #[inline(always)]
     #[expect(clippy::needless_bitwise_bool, reason = "a branch would keep the loop from being vectorised")]
     fn row(&self, i: usize, first: usize, products: &[f64], all: bool, buffers: &mut Buffers, part: &mut AngleSums) {
-        let Buffers([cos, squared, values, errors]) = buffers;
+        let Buffers([cos, squared, distances, errors, relative, inverse]) = buffers;
         let mut count = products.len();
-        let (cos, squared) = (&mut cos[..count], &mut squared[..count]);
-        let (values, errors) = (&mut values[..count], &mut errors[..count]);
+        let (cos, squared, errors) = (&mut cos[..count], &mut squared[..count], &mut errors[..count]);
         let mine = self.inverse_norms[i];
         let others = &self.inverse_norms[first..][..count];
         let (own_noise, noise) = (self.noise[i], &self.noise[first..][..count]);
@@ -180,94 +187,98 @@ impl<'a> Task<'a> {
             }
             count = compact(cos, |j, _| others[j] > 0.0);
         }
-        let (cos, squared) = (&cos[..count], &mut squared[..count]);
-        let errors = &mut errors[..count];
+        let (cos, squared, errors) = (&cos[..count], &mut squared[..count], &mut errors[..count]);
+        let (distances, relative) = (&mut distances[..count], &mut relative[..count]);
+        let inverse = &mut inverse[..count];
+        self.distances(squared, errors, hidden, (distances, inverse, relative));
         let simplex = self.simplex();
         part.simplex_deviation += sum(cos, |cos| (cos + simplex).abs());
         part.cos.merge(&Moments::of(cos));
-        self.distances(squared, &mut values[..count], errors, hidden, part);
-
-        if hidden {
-            let kept = compact(squared, |j, _| errors[j].is_sign_positive());
-            compact(errors, |_, error| error.is_sign_positive());
-            part.degenerate += (count - kept) as u64;
-            count = kept;
-        }
-        let (squared, values, errors) = (&squared[..count], &mut values[..count], &mut errors[..count]);
-        for (error, &squared) in errors.iter_mut().zip(squared) {
-            *error = self.points.error(*error / squared);
-        }
-        part.ln_errors.merge(&Moments::of(errors));
-        for (value, &squared) in values.iter_mut().zip(squared) {
-            *value = -0.5 * ln(squared);
-        }
-        part.log_energy.merge(&Moments::of(values));
-        let riesz = self.riesz(squared, values);
-        part.riesz.merge(&riesz);
-        for (error, value) in errors.iter_mut().zip(&*values) {
-            *error *= value;
-        }
-        part.riesz_errors.merge(&ScaledMoments { moments: Moments::of(errors), ..riesz });
-    }
-
-    /// Distances, whose errors are the square root of their noise where that hides them; `hidden` says whether it hides any.
-    #[inline(always)]
-    fn distances(&self, squared: &[f64], values: &mut [f64], noise: &[f64], hidden: bool, part: &mut AngleSums) {
-        for (value, &squared) in values.iter_mut().zip(squared) {
-            *value = squared.sqrt();
-        }
+        part.distance.merge(&Moments::of(distances));
+        part.distance_errors.merge(&Moments::of(errors));
         let least = min(squared);
-        part.distance.merge(&Moments::of(values));
         if least < part.min_distance.0
             && let Some(at) = squared.iter().position(|&squared| squared <= least)
         {
-            part.min_distance = (least, self.distance_error(values[at], noise[at]));
+            part.min_distance = (least, errors[at]);
+        }
+
+        if hidden {
+            for values in [&mut *squared, &mut *inverse] {
+                compact(values, |j, _| !is_left_out(relative[j]));
+            }
+            let kept = compact(relative, |_, relative| !is_left_out(relative));
+            part.degenerate += (count - kept) as u64;
+            count = kept;
+        }
+        let (squared, relative, inverse) = (&squared[..count], &relative[..count], &mut inverse[..count]);
+        let (energies, errors) = (&mut distances[..count], &mut errors[..count]);
+        for (energy, &squared) in energies.iter_mut().zip(squared) {
+            *energy = -0.5 * ln(squared);
+        }
+        let ln_scale = self.riesz(squared, energies, inverse);
+        for j in 0..count {
+            errors[j] = relative[j] * inverse[j];
+        }
+        part.ln_errors.merge(&Moments::of(relative));
+        part.log_energy.merge(&Moments::of(energies));
+        part.riesz.merge(&ScaledMoments { ln_scale, moments: Moments::of(inverse) });
+        part.riesz_errors.merge(&ScaledMoments { ln_scale, moments: Moments::of(errors) });
+    }
+
+    /// Distances, `1/d²` and the relative errors of distances, from squared distances and their noise, which becomes the
+    /// absolute errors. Where the noise hides a pair, as `hidden` says that it does somewhere, its root is the absolute error,
+    /// and [`LEFT_OUT`] the relative one.
+    #[inline(always)]
+    fn distances(
+        &self,
+        squared: &[f64],
+        noise: &mut [f64],
+        hidden: bool,
+        (distances, inverse, relative): (&mut [f64], &mut [f64], &mut [f64]),
+    ) {
+        let count = squared.len();
+        let (noise, distances) = (&mut noise[..count], &mut distances[..count]);
+        let (inverse, relative) = (&mut inverse[..count], &mut relative[..count]);
+        for j in 0..count {
+            distances[j] = squared[j].sqrt();
+            inverse[j] = 1.0 / squared[j];
+            relative[j] = self.points.error(noise[j] * inverse[j]);
         }
         if hidden {
-            for (value, &noise) in values.iter_mut().zip(noise) {
-                *value = self.distance_error(*value, noise);
+            for j in 0..count {
+                let is_hidden = noise[j].is_sign_negative();
+                noise[j] = if is_hidden { (-noise[j]).sqrt() } else { distances[j] * relative[j] };
+                relative[j] = if is_hidden { LEFT_OUT } else { relative[j] };
             }
         } else {
-            for (value, &noise) in values.iter_mut().zip(noise) {
-                *value *= self.points.error(noise / (*value * *value));
+            for j in 0..count {
+                noise[j] = distances[j] * relative[j];
             }
-        }
-        part.distance_errors.merge(&Moments::of(values));
-    }
-
-    #[inline(always)]
-    fn distance_error(&self, distance: f64, noise: f64) -> f64 {
-        if noise.is_sign_positive() {
-            distance * self.points.error(noise / (distance * distance))
-        } else {
-            (-noise).sqrt()
         }
     }
 
-    /// `‖u_i − u_j‖^−s`, from squared distances and their log energies, which it overwrites.
+    /// `‖u_i − u_j‖^−s` in the place of `‖u_i − u_j‖^−2`, over `exp` of the number that is returned; from squared distances and
+    /// log energies.
     #[inline(always)]
     #[expect(clippy::float_cmp, reason = "these exponents need no exponential, and only exactly these")]
-    fn riesz(&self, squared: &[f64], values: &mut [f64]) -> ScaledMoments {
+    fn riesz(&self, squared: &[f64], energies: &[f64], values: &mut [f64]) -> f64 {
         let s = self.riesz_s;
         let mut ln_scale = 0.0;
-        if s == 2.0 {
-            for (value, squared) in values.iter_mut().zip(squared) {
-                *value = 1.0 / squared;
-            }
-        } else if s == 1.0 {
+        if s == 1.0 {
             for (value, squared) in values.iter_mut().zip(squared) {
                 *value = 1.0 / squared.sqrt();
             }
-        } else if !values.is_empty() {
-            for value in &mut *values {
-                *value *= s;
+        } else if s != 2.0 && !values.is_empty() {
+            for (value, energy) in values.iter_mut().zip(energies) {
+                *value = s * energy;
             }
             ln_scale = max(values);
             for value in &mut *values {
                 *value = exp(*value - ln_scale);
             }
         }
-        ScaledMoments { ln_scale, moments: Moments::of(values) }
+        ln_scale
     }
 
     pub(super) fn finish(&self, part: &AngleSums) -> Angles {

@@ -17,10 +17,7 @@ const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 · 2^52
 /// `ln m = 2 artanh s` with `s = (m − 1)/(m + 1)`, for `m` between `√½` and `√2`.
 #[inline(always)]
 pub(super) fn ln(x: f64) -> f64 {
-    let bits = x.to_bits();
-    let significand = f64::from_bits(bits & 0x000f_ffff_ffff_ffff | 0x3ff0_0000_0000_0000);
-    // The exponent in the low bits of 2^52.
-    let exponent = f64::from_bits(bits >> 52 | 0x4330_0000_0000_0000) - (4_503_599_627_370_496.0 + 1023.0);
+    let (significand, exponent) = parts(x);
     let large = significand > SQRT_2;
     let m = if large { 0.5 * significand } else { significand };
     let e = if large { exponent + 1.0 } else { exponent };
@@ -31,6 +28,45 @@ pub(super) fn ln(x: f64) -> f64 {
         series = series * z + 2.0 / f64::from(2 * k + 1);
     }
     e * LN_HIGH + (2.0 * s + (s * (z * series) + e * LN_LOW))
+}
+
+/// `Σ ln x` of `x > 0`: the logarithm of products of significands, and the sum of exponents. Less than a normal number counts as
+/// the least of these.
+#[inline(always)]
+pub(super) fn sum_ln(values: &[f64]) -> f64 {
+    let mut total = 0.0;
+    // A product of so many significands stays in range.
+    for values in values.chunks(LANES * 512) {
+        let (mut products, mut exponents) = ([1.0; LANES], [0.0; LANES]);
+        let chunks = values.chunks_exact(LANES);
+        let tail = chunks.remainder();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let (significand, exponent) = parts(chunk[lane].max(f64::MIN_POSITIVE));
+                products[lane] *= significand;
+                exponents[lane] += exponent;
+            }
+        }
+        for (lane, &x) in tail.iter().enumerate() {
+            let (significand, exponent) = parts(x.max(f64::MIN_POSITIVE));
+            products[lane] *= significand;
+            exponents[lane] += exponent;
+        }
+        for product in products {
+            total += ln(product);
+        }
+        total += exponents.iter().sum::<f64>() * LN_2;
+    }
+    total
+}
+
+/// The significand of a normal number, at least 1 and less than 2, and its exponent.
+#[inline(always)]
+fn parts(x: f64) -> (f64, f64) {
+    let bits = x.to_bits();
+    // The exponent in the low bits of 2^52.
+    let exponent = f64::from_bits(bits >> 52 | 0x4330_0000_0000_0000) - (4_503_599_627_370_496.0 + 1023.0);
+    (f64::from_bits(bits & 0x000f_ffff_ffff_ffff | 0x3ff0_0000_0000_0000), exponent)
 }
 
 /// `exp x`, to about two units in the last place; 0 below −708, infinite above 709.
@@ -180,6 +216,17 @@ mod tests {
         }
         assert_eq!((exp(0.0), exp(-1000.0), exp(1000.0)), (1.0, 0.0, f64::INFINITY));
         assert_eq!(ln(1.0), 0.0);
+    }
+
+    #[test]
+    fn logarithms_add_up_however_many_and_large() {
+        for (count, ratio) in [(0, 1.0), (1, 1.3), (19, 0.7), (256, 1.4), (9001, 1.99)] {
+            let value = |at: usize| (1.0 + (at * 7919 % 1009) as f64) * f64::powi(ratio, (at % 700) as i32 - 350);
+            let values: Vec<f64> = (0..count).map(value).collect();
+            let expected: f64 = values.iter().map(|x| x.ln()).sum();
+            let size: f64 = values.iter().map(|x| x.ln().abs()).sum();
+            assert!((sum_ln(&values) - expected).abs() <= 1e-14 * size, "{count}");
+        }
     }
 
     #[test]

@@ -194,13 +194,13 @@ struct Scratch {
 }
 
 /// Memory for several rows of a tile.
-struct Buffers([[f64; TILE]; 4]);
+struct Buffers([[f64; TILE]; 6]);
 
 impl Scratch {
     fn new(cdnv: Option<&cdnv::Task<'_>>) -> Self {
         Self {
             products: vec![0.0; TILE * TILE],
-            buffers: Buffers([[0.0; TILE]; 4]),
+            buffers: Buffers([[0.0; TILE]; 6]),
             counts: cdnv.filter(|task| task.binned()).map(|_| distribution::Histogram::new()),
         }
     }

@@ -48,6 +48,7 @@ pub fn measure(
         return Ok(Measurements { metrics, ..Measurements::default() });
     }
     let mut context = MetricContext::new(evidence, options, selection, extras);
+    context.prepare();
     let outcomes: Vec<_> = selection.cards().map(|card| (card, outcome(card, &context))).collect();
     let (mut accuracy, mut flags) = context.accuracy();
     let is_rounded = statistics.rounding_changed.iter().any(|&noise| noise > 0.0);

@@ -4,8 +4,11 @@
 //! it was made with, its variance is known exactly, and numbers that are made of these can be written down before any row
 //! is: a check of this program and of others.
 
+mod digits;
 mod numbers;
 mod truth;
+
+pub use digits::Digits;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use rayon::prelude::*;
 
 use self::numbers::Numbers;
-use super::Watch;
+use super::{Resources, Watch};
 use crate::archive::chunk_rows;
 use crate::error::{Error, Result};
 use crate::report::RowWriter;
@@ -74,7 +77,8 @@ impl Made {
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::error::ErrorKind::Usage) for numbers of which nothing can be made.
+    /// [`Usage`](crate::error::ErrorKind::Usage) for numbers of which nothing can be made;
+    /// [`Resource`](crate::error::ErrorKind::Resource) for rows and classes that do not fit memory.
     pub fn new(example: Example) -> Result<Self> {
         let Example { kind, rows, classes, dim, noise, seed } = example;
         let wrong = |why: String| Err(Error::usage("no such example can be made").with("detail", why));
@@ -84,6 +88,7 @@ impl Made {
         if !(0.0..=1e6).contains(&noise) {
             return wrong(format!("--noise lies between 0 and a million, not {noise}"));
         }
+        check_memory(dim, classes, Resources::default())?;
         let numbers = Numbers::new(seed);
         let classes_f = f64::from(classes);
         let half = match kind {
@@ -154,7 +159,7 @@ impl Made {
             fields.push(Field::new("epoch", DataType::Int32, false));
         }
         let schema = Arc::new(Schema::new(fields));
-        let most = chunk_rows(dim);
+        let most = rows_at_a_time(dim);
         let mut writer = RowWriter::new(out, schema.clone(), "features", most)?;
         for (epoch, &radius) in self.radii.iter().enumerate() {
             // Which row of its class the next one is.
@@ -202,7 +207,7 @@ impl Made {
             Field::new("bias", DataType::Float64, false),
         ];
         let schema = Arc::new(Schema::new(fields.to_vec()));
-        let most = chunk_rows(dim);
+        let most = rows_at_a_time(dim);
         let mut writer = RowWriter::new(out, schema.clone(), "weight", most)?;
         let classes: Vec<usize> = (0..self.counts.len()).collect();
         for classes in classes.chunks(most) {
@@ -263,6 +268,28 @@ impl Made {
     }
 }
 
+/// Bytes of the vectors that are made, and written as a row group, at a time, as long as one vector takes no more.
+const AT_A_TIME: usize = 64 << 20;
+
+/// The rows of a chunk, as far as they fit.
+fn rows_at_a_time(dim: usize) -> usize {
+    chunk_rows(dim).min(AT_A_TIME / dim.saturating_mul(4)).max(1)
+}
+
+/// Fails if classes, and vectors of this length, need more memory than there is: those made at a time, the same as they are
+/// written, and one in double precision for each thread.
+fn check_memory(dim: usize, classes: u32, Resources { threads, memory }: Resources) -> Result<()> {
+    let vectors = (3 * 4 * rows_at_a_time(dim) as u64 + 8 * threads as u64).saturating_mul(dim as u64);
+    let needed = vectors.saturating_add(32 * u64::from(classes));
+    if needed <= memory {
+        return Ok(());
+    }
+    Err(Error::resource("the example needs more memory than there is")
+        .with("needed", format!("{needed} bytes"))
+        .with("allowed", format!("{memory} bytes"))
+        .help("a smaller --dim, or fewer --classes"))
+}
+
 /// The class whose share holds this number between 0 and 1.
 fn class_of(shares: &[f64], at: f64) -> usize {
     shares.partition_point(|&below| below <= at).min(shares.len() - 1)
@@ -284,4 +311,22 @@ fn list(schema: &SchemaRef, at: usize, values: Vec<f32>) -> Result<ArrayRef> {
 
 fn cannot_make(error: arrow::error::ArrowError) -> Error {
     Error::internal("made-up rows do not fit their columns").with("detail", &error).caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_vectors_are_made_a_few_at_a_time_and_refused_where_they_do_not_fit() {
+        for (dim, rows) in [(768, 4096), (8192, 2048), (1 << 20, 16), (1 << 24, 1), (1 << 30, 1)] {
+            assert_eq!(rows_at_a_time(dim), rows);
+        }
+        let little = Resources { threads: 2, memory: 1 << 30 };
+        assert!(check_memory(1_000_000, 10, little).is_ok());
+        let error = check_memory(1 << 26, 10, little).unwrap_err();
+        // Three rows in single precision, and one in double precision for each thread.
+        assert_eq!(error.fact("needed"), Some(&*format!("{} bytes", (3 * 4 + 2 * 8) * (1_u64 << 26) + 320)));
+        assert!(check_memory(64, u32::MAX, little).is_err());
+    }
 }

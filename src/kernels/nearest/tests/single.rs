@@ -222,6 +222,31 @@ fn a_radius_ends_before_the_middle_of_two_means() {
 }
 
 #[test]
+fn distances_are_learnt_where_bounds_on_them_spare_too_few_rows() {
+    // Means at the corners of a simplex, 10 √2 apart: a row may lie 5 √2 from its own. With the distance of two weights bounded
+    // by their lengths, some 10 each, that is 5.
+    let (count, dim) = (80, 80);
+    let means: Vec<f64> = (0..count * dim).map(|at| if at % (dim + 1) == 0 { 10.0 } else { 0.0 }).collect();
+    let (origin, bias) = (vec![0.0; dim], vec![-50.0; count]);
+    let anchors = Anchors::new(&origin, &means, vec![50.0; count]);
+    let candidates = Candidates::new(dim, &means, None, &[Offsets::Given(&bias)]).near(anchors);
+    let classes: Vec<Option<usize>> = (0..count).map(Some).collect();
+    let rows = |far: f64| {
+        let towards = |at: usize| (means[(at + dim) % (count * dim)] - means[at]) / 200_f64.sqrt();
+        (0..count * dim).map(|at| means[at] + far * towards(at)).collect::<Vec<f64>>()
+    };
+    let held = |far: f64| candidates.certain(&rows(far), &classes).iter().flatten().count();
+    candidates.prepare(&classes);
+    assert_eq!((held(4.9), held(6.9)), (count, 0));
+    for _ in 0..30 {
+        candidates.certain(&rows(6.9), &classes);
+    }
+    candidates.prepare(&classes);
+    assert_eq!((held(6.9), held(7.08)), (count, 0));
+    assert_eq!(same_with_classes(&candidates, &rows(6.9), &classes), count);
+}
+
+#[test]
 fn radii_are_made_only_where_they_pay() {
     let (dim, count) = (6, 120);
     let means = clusters(count, dim, 0.5, 1);
@@ -281,6 +306,10 @@ proptest! {
         same_with_classes(&nearest().off_by(errors).near(anchors()), &rows, &classes);
         let bias = numbers(count, seed ^ 8);
         let rules = [Offsets::Given(&bias), Offsets::None];
-        same_with_classes(&Candidates::new(dim, &means, None, &rules).near(anchors()), &rows, &classes);
+        let chosen = || Candidates::new(dim, &means, None, &rules);
+        same_with_classes(&chosen().near(anchors()), &rows, &classes);
+        let knowing = anchors();
+        knowing.knows_distances.store(true, std::sync::atomic::Ordering::Relaxed);
+        same_with_classes(&chosen().near(knowing), &rows, &classes);
     }
 }

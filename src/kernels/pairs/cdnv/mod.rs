@@ -5,7 +5,7 @@ mod sums;
 use self::sums::{ClassPairs, PairSums};
 pub(super) use self::sums::{SweepSums, TileSums};
 use super::distribution::{Distribution, Histogram, Values};
-use super::lanes::{compact, exp, ln, max, min, squared_distance, sum};
+use super::lanes::{compact, exp, ln, max, min, squared_distance, sum, sum_ln};
 use super::{Buffers, NEAR, Points, Tile, UNRESOLVED, Variances};
 use crate::grid::vectorised;
 
@@ -156,16 +156,16 @@ impl<'a> Task<'a> {
         part: &mut TileSums,
     ) -> &'b [f64] {
         let count = products.len();
-        let Buffers([squared, inverse, cdnv, errors]) = buffers;
+        let Buffers([squared, inverse, cdnv, errors, nearness, weighted]) = buffers;
         let (squared, inverse, cdnv) = (&mut squared[..count], &mut inverse[..count], &mut cdnv[..count]);
-        let errors = &mut errors[..count];
+        let (errors, nearness, weighted) = (&mut errors[..count], &mut nearness[..count], &mut weighted[..count]);
         let degenerate = self.squared_distances(i, first, products, squared, inverse);
         part.all.degenerate += degenerate;
         let (mine, noise) = (self.points.noise[i], &self.points.noise[first..][..count]);
         for j in 0..count {
-            errors[j] = inverse[j] * 2.0 * self.points.error((mine + noise[j]) / squared[j]);
+            nearness[j] = 1.0 / squared[j];
+            errors[j] = inverse[j] * 2.0 * self.points.error((mine + noise[j]) * nearness[j]);
         }
-        part.all.errors.plain += sum(errors, |error| error);
 
         // `inverse` holds 1 for a pair that counts, else 0.
         let (cols, variance) = (&mut part.cols, self.variances[i]);
@@ -176,22 +176,21 @@ impl<'a> Task<'a> {
         for (pairs, counts) in pairs.iter_mut().zip(&*inverse) {
             *pairs += counts;
         }
+        part.all.errors.plain += sum(errors, |error| error);
         part.rows.pairs[row] += sum(inverse, |counts| counts);
-        self.inverse_powers(squared, inverse);
+        self.inverse_powers(squared, nearness, inverse);
         for j in 0..count {
             let v = (variance + variances[j]) * inverse[j];
             sums[j] += v;
             inverses[j] += inverse[j];
             cdnv[j] = v;
+            weighted[j] = errors[j] * v;
             // A pair that does not count must not become a worst pair, not even if all other pairs of a class are 0.
             let v = if inverse[j] > 0.0 { v } else { -1.0 };
             neighbour[j] = if v > worst[j] { i as u64 } else { neighbour[j] };
             worst[j] = if v > worst[j] { v } else { worst[j] };
         }
-        for (error, v) in errors.iter_mut().zip(&*cdnv) {
-            *error *= v;
-        }
-        part.all.errors.weighted += sum(errors, |error| error);
+        part.all.errors.weighted += sum(weighted, |error| error);
         part.rows.cdnv[row] += sum(cdnv, |v| v);
         part.rows.inverse[row] += sum(inverse, |x| x);
         let largest = max(cdnv);
@@ -208,7 +207,7 @@ impl<'a> Task<'a> {
             }
         }
         let positive = if min(cdnv) > 0.0 { count } else { compact(cdnv, |_, v| v > 0.0) };
-        part.all.ln += sum(&cdnv[..positive], |v| ln(v.max(f64::MIN_POSITIVE)));
+        part.all.ln += sum_ln(&cdnv[..positive]);
         part.all.positive += positive as u64;
         &cdnv[..positive]
     }
@@ -253,22 +252,21 @@ impl<'a> Task<'a> {
         degenerate as u64
     }
 
-    /// `1/(2 d^2p)` for the pairs that count, 0 for others.
+    /// `1/(2 d^2p)` for the pairs that count, 0 for others; `nearness` is `1/d²`.
     #[inline(always)]
     #[expect(clippy::float_cmp, reason = "these exponents need no exponential, and only exactly these")]
-    fn inverse_powers(&self, squared: &[f64], counts: &mut [f64]) {
+    fn inverse_powers(&self, squared: &[f64], nearness: &[f64], counts: &mut [f64]) {
         let p = self.exponent;
-        let pairs = counts.iter_mut().zip(squared);
         if p == 1.0 {
-            for (counts, squared) in pairs {
-                *counts *= 0.5 / squared;
+            for (counts, nearness) in counts.iter_mut().zip(nearness) {
+                *counts *= 0.5 * nearness;
             }
         } else if p == 2.0 {
-            for (counts, squared) in pairs {
+            for (counts, squared) in counts.iter_mut().zip(squared) {
                 *counts *= 0.5 / (squared * squared);
             }
         } else {
-            for (counts, &squared) in pairs {
+            for (counts, &squared) in counts.iter_mut().zip(squared) {
                 *counts *= 0.5 * exp(-p * ln(squared));
             }
         }

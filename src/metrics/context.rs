@@ -43,6 +43,9 @@ pub(super) struct MetricContext<'a> {
     lda_errors: OnceLock<Result<Errors, &'static str>>,
 }
 
+/// Numbers of a very large matrix: half a gigabyte.
+const LARGE: usize = 1 << 26;
+
 impl<'a> MetricContext<'a> {
     /// Centres the means and sweeps the pairs of classes as far as the selection needs it.
     pub(super) fn new(
@@ -83,8 +86,12 @@ impl<'a> MetricContext<'a> {
         }
     }
 
-    /// Makes what takes long side by side, as far as it was selected: parts of each can only be made by one thread.
+    /// Makes what takes long side by side, as far as it was selected: parts of each can only be made by one thread. Very large
+    /// matrices are made one after the other all the same, since their memory is planned so.
     pub(super) fn prepare(&self) {
+        if self.evidence.statistics.offsets.len() > LARGE {
+            return;
+        }
         let chosen = |keys: &[&str]| keys.iter().any(|key| self.selection.contains(key));
         let pinv = || chosen(&["nc1_pinv", "nc1_svd"]).then(|| self.pinv().is_ok());
         let vci = || chosen(&["nc1_vci"]).then(|| self.vci().is_ok());

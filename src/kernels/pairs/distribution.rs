@@ -1,6 +1,6 @@
 //! Quantiles of many positive numbers.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use rayon::slice::ParallelSliceMut;
 
@@ -69,13 +69,13 @@ pub struct Distribution {
 #[derive(Clone, Debug)]
 pub(super) enum Values {
     /// In any order, and ascending once a quantile is asked for.
-    Exact(Vec<f64>, OnceCell<Vec<f64>>),
+    Exact(Vec<f64>, OnceLock<Vec<f64>>),
     Binned(Histogram),
 }
 
 impl Values {
     pub(super) fn exact(values: Vec<f64>) -> Self {
-        Self::Exact(values, OnceCell::new())
+        Self::Exact(values, OnceLock::new())
     }
 }
 

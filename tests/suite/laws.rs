@@ -4,7 +4,7 @@
 
 use nckit::grid::ExponentRows;
 use nckit::kernels::{Profile, Workspace};
-use nckit::state::{Accumulate, Chunk, ClassSums, Low, Merge, RawState, Scatter, Shifts, State};
+use nckit::state::{Accumulate, Chunk, ClassSums, Low, Merge, RawState, Scatter, Shifts, State, Whole};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -187,6 +187,38 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases: 100, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() }
 }
 
+/// What statistics say without a part is what the rest says by itself, and depends on nothing but the rows.
+fn without<S: Accumulate + Into<State>>(chunks: &[Rows], random: &mut Random) {
+    let all: State = whole::<S>(chunks).into();
+    let shifts = Shifts::default();
+    let parts: Vec<State> = chunks.iter().map(|rows| rows.state::<S>(&shifts).into()).collect();
+    let backwards = parts.iter().rev().fold(State::identity(), |a, b| merged(&a, b));
+    let at = random.below(parts.len());
+    let part = &parts[at];
+    let about_its_own: State = chunks[at].state::<S>(&Shifts::default()).into();
+    let found = Whole::of(&all).unwrap().without(part).unwrap();
+    for other in [&about_its_own, &part.canonical().unwrap()] {
+        assert_eq!(Whole::of(&backwards).unwrap().without(other).unwrap(), found);
+    }
+    let mut rest = all.clone();
+    rest.subtract(part).unwrap();
+    let expected = rest.statistics().unwrap();
+    assert_eq!((&found.labels, &found.counts), (&expected.labels, &expected.counts));
+    let squares = |k: usize| expected.variances[k] * expected.counts[k] as f64;
+    let total: f64 = (0..expected.classes()).map(squares).sum();
+    for k in 0..expected.classes() {
+        assert!((found.variances[k] - expected.variances[k]).abs() <= 1e-12 * expected.variances[k]);
+        // Another class may come first, and with it another origin.
+        let size = found.mean(k).iter().fold(0.0, |size: f64, x| size.max(x.abs()));
+        assert!(found.mean(k).iter().zip(expected.mean(k)).all(|(a, b)| (a - b).abs() <= 1e-14 * size));
+    }
+    let scatters = found.scatter.iter().flatten().zip(expected.scatter.iter().flatten());
+    assert!(scatters.into_iter().all(|(a, b)| (a - b).abs() <= 1e-12 * total));
+    assert_eq!(found.scatter.is_some(), expected.scatter.is_some());
+    // More than there is cannot be left out.
+    assert!(part.rows() == 0 || Whole::of(part).unwrap().without(&merged(part, part)).is_err());
+}
+
 /// All laws for a state.
 macro_rules! laws {
     ($name:ident, $state:ty) => {
@@ -215,6 +247,8 @@ macro_rules! laws {
                 fn decoding(seed: u64) { super::decoding::<$state>(&chunks(seed)); }
                 #[test]
                 fn old_and_new(seed: u64) { super::old_and_new::<$state>(&chunks(seed), &mut Random::new(seed)); }
+                #[test]
+                fn without(seed: u64) { super::without::<$state>(&chunks(seed), &mut Random::new(seed)); }
                 #[test]
                 fn threads(seed: u64) { super::threads::<$state>(&chunks(seed)); }
             }

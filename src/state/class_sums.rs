@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use arrow::datatypes::i256;
 
 use super::class::{NoMoves, Sign, out_of_range};
+use super::direct::{Direct, bound};
 use super::low::Low;
 use super::observe::{Observer, observe};
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
@@ -48,6 +49,8 @@ pub struct ClassSums {
     pub(super) squares: Vec<i256>,
     /// `N`.
     pub(super) rows: u64,
+    /// No sum of steps or residuals is larger in magnitude; see `direct.rs`.
+    pub(super) bound: u128,
     /// Where each class is, made when a class is first looked up.
     pub(super) index: OnceLock<HashMap<Label, usize>>,
 }
@@ -65,8 +68,13 @@ impl ClassSums {
         low: Low,
         squares: Vec<i256>,
     ) -> Self {
-        let (rows, index) = (counts.iter().sum(), OnceLock::new());
-        Self { dim: grid.dim(), grid, history, labels, counts, shifts, sums, low, squares, rows, index }
+        let (rows, bound, index) = (counts.iter().sum(), bound(&sums, &low), OnceLock::new());
+        Self { dim: grid.dim(), grid, history, labels, counts, shifts, sums, low, squares, rows, bound, index }
+    }
+
+    /// What is known of rows whose sums are in a state already.
+    pub(super) fn known(grid: Grid, history: History) -> Self {
+        Self { dim: grid.dim(), grid, history, ..Self::default() }
     }
 
     /// Where the class of that label is.
@@ -216,11 +224,19 @@ impl Accumulate for ClassSums {
         shifts: &Shifts,
         workspace: &mut Workspace,
     ) -> Result<()> {
+        if self.dim > 0 {
+            let grid = self.common_grid(chunk.profile.grid())?;
+            self.refine(&grid, &mut NoMoves)?;
+        }
         observe(chunk, rows, shifts, workspace, self)
     }
 }
 
 impl Observer for ClassSums {
+    fn direct(&mut self) -> Option<Direct<'_>> {
+        Some(Direct { sums: self, gram: None })
+    }
+
     fn summed(&mut self, sums: &ClassSums) -> Result<()> {
         self.merge(sums)
     }

@@ -12,6 +12,10 @@ use crate::kernels::gram::{GramSum, packed_column, packed_len, plain_gram, rows_
 /// Exponents of steps whose squares, times integers of up to 2^126, are ordinary `f64`.
 const SQUARED: std::ops::RangeInclusive<i16> = -440..=380;
 
+/// What is left of the squares of a class about its own mean is at least this share of those about its shift, or the class
+/// has to move: subtracting the others takes at most ten of the 53 bits of a number.
+const LEAST_LEFT: f64 = 1.0 / 1024.0;
+
 impl ClassSums {
     /// Means and variances, without the scatter.
     ///
@@ -24,9 +28,11 @@ impl ClassSums {
             .map(|(found, _)| found)
     }
 
-    /// The same about the shifts as they are, and the least share that is left of the squares of a class about its mean.
-    pub(super) fn statistics_as_it_is(&self) -> Result<(Statistics, f64)> {
-        self.numbers(&self.grid, |each| self.each_as_it_is(each), |_| {})
+    /// The same about the shifts as they are; `None` if these are far from the means of their classes, so that less than
+    /// [`LEAST_LEFT`] is left of some squares.
+    pub(super) fn statistics_as_it_is(&self) -> Result<Option<Statistics>> {
+        let (statistics, least_left) = self.numbers(&self.grid, |each| self.each_as_it_is(each), |_| {})?;
+        Ok((least_left >= LEAST_LEFT).then_some(statistics))
     }
 
     /// `μ_k = g (c_k + (s_k + 2^-20 low_k)/n_k)` and `v_k = (g_min² t_k − Σ_j g_j² s_kj²/n_k) / n_k` of the classes that
@@ -143,12 +149,15 @@ impl Scatter {
         with_scatter(statistics, &gram, &off_centre.finish(), &grid)
     }
 
-    /// The same about the shifts as they are, and the least share that is left of the squares of a class about its mean.
-    pub(super) fn statistics_as_it_is(&self) -> Result<(Statistics, f64)> {
+    /// The same about the shifts as they are; `None` as for [`ClassSums::statistics_as_it_is`].
+    pub(super) fn statistics_as_it_is(&self) -> Result<Option<Statistics>> {
         let mut off_centre = OffCentre::new(self.sums.dim);
         let (statistics, least_left) =
             self.sums.numbers(&self.sums.grid, |each| self.sums.each_as_it_is(each), |class| off_centre.add(class))?;
-        Ok((with_scatter(statistics, &self.gram, &off_centre.finish(), &self.sums.grid)?, least_left))
+        if least_left < LEAST_LEFT {
+            return Ok(None);
+        }
+        with_scatter(statistics, &self.gram, &off_centre.finish(), &self.sums.grid).map(Some)
     }
 }
 

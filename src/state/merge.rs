@@ -7,6 +7,7 @@ use arrow::datatypes::i256;
 use super::ClassSums;
 use super::class::{Class, Moves, Sign, out_of_range};
 use super::class_sums::MAX_ROWS;
+use super::direct::UNBOUNDED;
 use super::low::refine_narrow;
 use super::narrow::{Narrow, largest};
 use crate::batch::Label;
@@ -86,16 +87,22 @@ impl ClassSums {
                         && self.combine_narrow(mine, &mut narrow, (other.squares[k], squares_left), &weights, sign) =>
                 {
                     narrow.tell(sign, moves)?;
+                    self.raise_bound(mine);
                 }
                 Some(mine) => {
                     let theirs = other.class(k, &left, squares_left)?;
                     self.combine(mine, theirs, &weights, sign, moves)?;
+                    self.raise_bound(mine);
                 }
                 None if sign == Sign::Minus => return Err(not_contained(&other.labels[k])),
-                None => self.append(other, k, (&left, squares_left), &weights, moves)?,
+                None => {
+                    self.append(other, k, (&left, squares_left), &weights, moves)?;
+                    self.raise_bound(mine);
+                }
             }
             self.low.add(mine * self.dim, &other.low, k * self.dim, &left, sign)?;
         }
+        self.bound = moved_bound(other.bound, &left).saturating_add(self.bound);
         match sign {
             Sign::Plus => {
                 self.rows += other.rows;
@@ -275,13 +282,14 @@ impl ClassSums {
     }
 
     /// Moves all integers to a finer grid.
-    fn refine(&mut self, grid: &Grid, moves: &mut impl Moves) -> Result<()> {
+    pub(super) fn refine(&mut self, grid: &Grid, moves: &mut impl Moves) -> Result<()> {
         let left = self.grid.shifts_to(grid);
         let squares_left = 2 * finest_shift(&self.grid, grid);
         self.grid = grid.clone();
         if left.iter().all(|&bits| bits == 0) && squares_left == 0 {
             return Ok(());
         }
+        self.bound = moved_bound(self.bound, &left);
         let weights = grid.weights();
         for k in 0..self.classes() {
             if self.refine_aligned(k, &left, squares_left) {
@@ -339,6 +347,12 @@ impl ClassSums {
         self.squares = order.iter().map(|&k| self.squares[k]).collect();
         self.index = OnceLock::new();
     }
+}
+
+/// A bound on sums that move left by these bits, which is no more than 2^100.
+fn moved_bound(bound: u128, left: &[u32]) -> u128 {
+    let most = left.iter().copied().max().unwrap_or(0);
+    if most > 40 { UNBOUNDED } else { UNBOUNDED.min(bound << most) }
 }
 
 pub(super) fn fits_shift(c: i128) -> bool {

@@ -9,6 +9,7 @@ mod canonical;
 mod class;
 mod class_sums;
 mod device_parts;
+mod direct;
 mod encoding;
 mod finish;
 mod first_pass;

@@ -3,6 +3,7 @@
 use super::ClassSums;
 use super::class::{Moves, Sign};
 use crate::error::Result;
+use crate::grid::vectorised;
 
 /// Integers below this power of two can be added and doubled in 64 bits.
 const NARROW_BITS: u32 = 59;
@@ -100,7 +101,11 @@ impl Narrow {
 
 /// How many bits the largest magnitude takes, or one less for a negative power of two.
 pub(super) fn largest(values: &[i64]) -> u32 {
-    bits(values.iter().fold(0, |bits, &x| bits | (x ^ (x >> 63)) as u64))
+    let bits_of_all = vectorised(
+        #[inline(always)]
+        || values.iter().fold(0, |bits, &x| bits | (x ^ (x >> 63)) as u64),
+    );
+    bits(bits_of_all)
 }
 
 /// How many bits a number takes.

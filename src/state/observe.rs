@@ -5,6 +5,7 @@ use std::mem::take;
 use arrow::datatypes::i256;
 
 use super::class_sums::ClassSums;
+use super::direct::Direct;
 use super::low::Low;
 use super::shifts::Steps;
 use super::{Chunk, Shifts};
@@ -18,6 +19,11 @@ use crate::kernels::{Profile, ShiftedRows, TooFar, Totals, Workspace};
 pub(super) trait Observer {
     /// Where the Gram matrix of all rows goes, if it is wanted; then the sums of all classes come at once, after it.
     fn gram(&mut self) -> Option<GramTarget<'_>> {
+        None
+    }
+
+    /// The state, if rows may be added to it directly.
+    fn direct(&mut self) -> Option<Direct<'_>> {
         None
     }
 
@@ -42,12 +48,23 @@ pub(super) fn observe(
         return Err(Error::internal("a batch and its profile do not belong together"));
     }
     check_range(batch, profile)?;
-    let by_class = ByClass::of(batch, rows);
+    let mut by_class = ByClass::of(batch, rows);
+    let mut too_far: Option<TooFar> = None;
+    let direct = observer.direct().map(|state| state.add(chunk, &by_class, workspace));
+    if let Some(rest) = direct.transpose()?.flatten() {
+        too_far = rest.too_far;
+        if too_far.is_none() {
+            observer.summed(&ClassSums::known(grid.clone(), rest.history))?;
+        }
+        if rest.rows.is_empty() {
+            return too_far.map_or(Ok(()), |TooFar { row, dimension }| Err(too_fine(row, dimension)));
+        }
+        by_class = ByClass::of(batch, Some(&rest.rows));
+    }
     let steps = Steps::of(grid);
     let at_a_time =
         if observer.gram().is_some() { usize::MAX } else { workspace.kernels.classes_at_a_time(dim).max(1) };
-    let mut changed = vec![0_u64; dim];
-    let mut too_far: Option<TooFar> = None;
+    let (mut changed, left) = (vec![0_u64; dim], vec![0; dim]);
     for range in by_class.parts(at_a_time) {
         let labels: Vec<_> = range.codes.iter().map(|&code| batch.classes()[code as usize].clone()).collect();
         let (mut shift_steps, mut sums, mut low) =
@@ -65,7 +82,14 @@ pub(super) fn observe(
             zeros.resize(labels.len() * dim, 0);
         }
         let mut squares = vec![i256::ZERO; labels.len()];
-        let mut totals = Totals { sums: &mut sums, low: &mut low, squares: &mut squares, changed: &mut changed };
+        let mut totals = Totals {
+            sums: &mut sums,
+            low: &mut low,
+            squares: &mut squares,
+            changed: &mut changed,
+            left: &left,
+            squares_left: 0,
+        };
         let (rows, classes, first_class) = (range.rows, range.classes, range.first_class);
         let rows = ShiftedRows { rows, classes, first_class, shifts: &shift_steps };
         let found = workspace.kernels.round(batch.features(), &rows, profile, &mut totals, observer.gram())?;

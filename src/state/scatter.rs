@@ -4,6 +4,7 @@ use arrow::datatypes::i256;
 
 use super::class::{Sign, out_of_range};
 use super::class_sums::{ClassSums, with_grids};
+use super::direct::Direct;
 use super::gram_moves::GramMoves;
 use super::observe::{Observer, observe};
 use super::{Accumulate, Chunk, Merge, Shifts, encoding};
@@ -81,6 +82,16 @@ impl Scatter {
             self.gram.refine(&left);
         }
         Ok(())
+    }
+
+    /// Moves class sums to a grid on which `Q` lies already.
+    fn refine_sums(&mut self, grid: &Grid) -> Result<()> {
+        if self.sums.dim == 0 {
+            return Ok(());
+        }
+        let mut moves = GramMoves::new(&mut self.gram, grid.dim());
+        self.sums.refine(grid, &mut moves)?;
+        moves.finish()
     }
 
     /// Adds class sums to which `Q` has been added already, on this grid, or takes them away.
@@ -189,6 +200,7 @@ impl Accumulate for Scatter {
         let steps = self.sums.grid.clone();
         let outcome = self
             .prepare(&grid)
+            .and_then(|()| self.refine_sums(&grid))
             .and_then(|()| observe(chunk, rows, shifts, workspace, &mut Directly { state: self, grid, left }));
         outcome.map_err(|error| with_grids(error, &steps, of_chunk))
     }
@@ -204,6 +216,11 @@ struct Directly<'a> {
 }
 
 impl Observer for Directly<'_> {
+    fn direct(&mut self) -> Option<Direct<'_>> {
+        let Self { state: Scatter { sums, gram }, left, .. } = self;
+        Some(Direct { sums, gram: Some(GramTarget { sum: gram, left }) })
+    }
+
     fn gram(&mut self) -> Option<GramTarget<'_>> {
         Some(GramTarget { sum: &mut self.state.gram, left: &self.left })
     }

@@ -79,12 +79,17 @@ impl Steps {
     }
 }
 
+/// How near to the mean of so many rows of a class its shift has to be, in steps.
+pub(super) fn near_steps(rows: u64) -> f64 {
+    if rows < FEW_ROWS { 2.0 * NEAR_STEPS } else { NEAR_STEPS }
+}
+
 impl Shifts {
     /// Appends the shift of a class, in steps of a grid: the one in the table if it is usable here, else the class's mean.
     ///
     /// `mean` is the approximate mean of the chunk's `rows` rows of that class.
     pub(super) fn in_steps(&self, label: &Label, grid: &Steps, mean: &[f64], rows: u64, out: &mut Vec<i64>) {
-        let near = if rows < FEW_ROWS { 2.0 * NEAR_STEPS } else { NEAR_STEPS };
+        let near = near_steps(rows);
         let mut shift = vec![0.0; mean.len()];
         self.of(label, grid, mean, &mut shift);
         let first = out.len();
@@ -156,6 +161,25 @@ impl Steps {
             serves &= lies & ((shift - mean).abs() < near);
         }
         serves
+    }
+
+    /// Whether a shift on a grid that is finer by these bits lies on this one, and fewer than `near` steps from the mean.
+    pub(super) fn serve(&self, shift: &[i64], left: &[u32], mean: &[f64], near: f64) -> bool {
+        let dim = mean.len();
+        let (shift, left, inverse, limits) = (&shift[..dim], &left[..dim], &self.inverse[..dim], &self.limits[..dim]);
+        vectorised(
+            #[inline(always)]
+            || {
+                let (mut lost, mut serves) = (0, true);
+                for j in 0..dim {
+                    let steps = shift[j] >> left[j];
+                    lost |= (steps << left[j]) ^ shift[j];
+                    let steps = steps as f64;
+                    serves &= (steps.abs() < limits[j]) & ((steps - mean[j] * inverse[j]).abs() < near);
+                }
+                serves && lost == 0
+            },
+        )
     }
 
     /// Values in steps, rounded.

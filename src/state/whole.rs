@@ -9,10 +9,6 @@ use crate::error::Result;
 #[derive(Clone, Debug)]
 pub struct Whole(State);
 
-/// What is left of the squares of a class about its own mean is at least this share of those about its shift, or the class
-/// moves: subtracting the others takes at most ten of the 53 bits of a number.
-const LEAST_LEFT: f64 = 1.0 / 1024.0;
-
 impl Whole {
     /// The rows of a state.
     ///
@@ -32,11 +28,11 @@ impl Whole {
     pub fn without(&self, part: &State) -> Result<Statistics> {
         let mut rest = self.0.clone();
         rest.subtract(part)?;
-        let (statistics, least_left) = match &rest {
+        let near = match &rest {
             State::ClassSums(sums) => sums.statistics_as_it_is()?,
             State::Scatter(scatter) => scatter.statistics_as_it_is()?,
         };
-        if least_left >= LEAST_LEFT { Ok(statistics) } else { rest.statistics() }
+        near.map_or_else(|| rest.statistics(), Ok)
     }
 }
 

@@ -70,7 +70,7 @@ pub struct ShiftedRows<'a> {
     pub classes: &'a [u32],
     /// The class that comes first in `shifts` and in the totals.
     pub first_class: u32,
-    /// Shifts, classes × D, in steps of the grid.
+    /// Shifts, classes × D, in steps of the grid of the totals; they lie on the grid of the rows.
     pub shifts: &'a [i64],
 }
 
@@ -85,6 +85,10 @@ pub struct Totals<'a> {
     pub squares: &'a mut [i256],
     /// Rows whose value the rounding changed, D.
     pub changed: &'a mut [u64],
+    /// By how many bits the grid of the rows is coarser than that of sums and residuals, D; not more than 16.
+    pub left: &'a [u32],
+    /// By how many bits squares of the finest step of the rows are more than those of the totals.
+    pub squares_left: u32,
 }
 
 /// The rounded rows of a block.
@@ -151,10 +155,16 @@ impl Quantiser {
         out: &mut Rounded,
     ) -> Result<(), TooFar> {
         out.long.clear();
-        let failed = if self.narrow {
+        let same_grid = totals.left.iter().all(|&bits| bits == 0);
+        let failed = if self.narrow && same_grid {
             vectorised(
                 #[inline(always)]
-                || self.round_narrow(values, rows, totals, keep, out),
+                || self.round_narrow::<T, false>(values, rows, totals, keep, out),
+            )
+        } else if self.narrow {
+            vectorised(
+                #[inline(always)]
+                || self.round_narrow::<T, true>(values, rows, totals, keep, out),
             )
         } else {
             self.round_wide(values, rows, totals, keep, out)
@@ -162,9 +172,10 @@ impl Quantiser {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Where all `x / g` are below `2^51`: everything stays in `f64` registers.
+    /// Where all `x / g` are below `2^51`: everything stays in `f64` registers. `LEFT` says whether the totals lie on a finer
+    /// grid in some dimension.
     #[inline(always)]
-    fn round_narrow<T: Value>(
+    fn round_narrow<T: Value, const LEFT: bool>(
         &self,
         values: &[T],
         rows: &ShiftedRows<'_>,
@@ -172,7 +183,8 @@ impl Quantiser {
         keep: bool,
         out: &mut Rounded,
     ) -> Option<TooFar> {
-        let dim = self.grid.dim();
+        let (dim, squares_left) = (self.grid.dim(), totals.squares_left);
+        let left = &totals.left[..dim];
         out.short.resize(if keep { rows.rows.len() } else { GROUP } * dim, 0.0);
         out.shift.resize(dim, 0.0);
         let (mut kept, mut failed) = (0, None);
@@ -186,7 +198,7 @@ impl Quantiser {
             let shift = &mut out.shift[..dim];
             let steps = &rows.shifts[class * dim..][..dim];
             for j in 0..dim {
-                shift[j] = steps[j] as f64;
+                shift[j] = if LEFT { steps[j] >> left[j] } else { steps[j] } as f64;
             }
             out.squares.clear();
             out.squares.resize(self.bands.len(), 0);
@@ -199,16 +211,16 @@ impl Quantiser {
                     let (front, back) = deltas.split_at_mut(2 * dim);
                     let ((first, second), (third, fourth)) = (front.split_at_mut(dim), back.split_at_mut(dim));
                     let parts = [&mut *first, &mut *second, &mut *third, &mut *fourth];
-                    long = shifted.round([x(a), x(b), x(c), x(d)], parts, low, totals.changed);
+                    long = shifted.round::<T, LEFT, 4>([x(a), x(b), x(c), x(d)], parts, low, totals.changed, left);
                     if long == [false; GROUP] {
-                        self.add_short([first, second, third, fourth], sums, &mut out.squares);
+                        self.add_short::<LEFT, 4>([first, second, third, fourth], sums, &mut out.squares, left);
                         kept += GROUP;
                         continue;
                     }
                 } else {
                     for (at, &row) in group.iter().enumerate() {
                         let delta = &mut deltas[at * dim..][..dim];
-                        [long[at]] = shifted.round([x(row)], [delta], low, totals.changed);
+                        [long[at]] = shifted.round::<T, LEFT, 1>([x(row)], [delta], low, totals.changed, left);
                     }
                 }
                 // The last rows of the class, or some of these rows are long.
@@ -219,17 +231,17 @@ impl Quantiser {
                         let start = out.long.len();
                         out.long.extend(delta.iter().map(|&x| x as i128));
                         let square = &mut totals.squares[class];
-                        let added = self.add_long(row as usize, &out.long[start..], sums, square);
+                        let added = self.add_long(row as usize, &out.long[start..], sums, square, (left, squares_left));
                         failed = earlier(failed, added.err());
                     } else {
-                        self.add_short([delta], sums, &mut out.squares);
+                        self.add_short::<LEFT, 1>([delta], sums, &mut out.squares, left);
                         deltas.copy_within(at * dim..(at + 1) * dim, place * dim);
                         place += 1;
                     }
                 }
                 kept += place;
             }
-            self.add_squares(&out.squares, &mut totals.squares[class]);
+            self.add_squares(&out.squares, &mut totals.squares[class], squares_left);
             first = end;
         }
         out.short.truncate(if keep { kept * dim } else { 0 });
@@ -238,12 +250,19 @@ impl Quantiser {
 
     /// Adds short rows to the sums of their class, and their squares to the sum of each band.
     #[inline(always)]
-    fn add_short<const N: usize>(&self, deltas: [&[f64]; N], sums: &mut [i64], squares: &mut [u128]) {
+    fn add_short<const LEFT: bool, const N: usize>(
+        &self,
+        deltas: [&[f64]; N],
+        sums: &mut [i64],
+        squares: &mut [u128],
+        left: &[u32],
+    ) {
         let dim = self.grid.dim();
-        let (deltas, sums) = (deltas.map(|delta| &delta[..dim]), &mut sums[..dim]);
+        let (deltas, sums, left) = (deltas.map(|delta| &delta[..dim]), &mut sums[..dim], &left[..dim]);
         for j in 0..dim {
             let both: f64 = deltas.iter().map(|delta| delta[j]).sum();
-            sums[j] += ((both + MAGIC).to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
+            let both = ((both + MAGIC).to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
+            sums[j] += if LEFT { both << left[j] } else { both };
         }
         for (band, square) in self.bands.iter().zip(squares) {
             let (shifts, mask) = (&band.shifts[..dim], &band.mask[..dim]);
@@ -260,13 +279,20 @@ impl Quantiser {
         }
     }
 
-    fn add_squares(&self, squares: &[u128], total: &mut i256) {
+    fn add_squares(&self, squares: &[u128], total: &mut i256, left: u32) {
         for (band, &square) in self.bands.iter().zip(squares) {
-            *total = total.wrapping_add(i256::from_i128(square as i128) << band.shift as u8);
+            *total = total.wrapping_add(i256::from_i128(square as i128) << (band.shift + left) as u8);
         }
     }
 
-    fn add_long(&self, row: usize, delta: &[i128], sums: &mut [i64], square: &mut i256) -> Result<(), TooFar> {
+    fn add_long(
+        &self,
+        row: usize,
+        delta: &[i128],
+        sums: &mut [i64],
+        square: &mut i256,
+        (left, squares_left): (&[u32], u32),
+    ) -> Result<(), TooFar> {
         if let Some(dimension) = delta.iter().position(|d| d.unsigned_abs() >= DELTA_LIMIT as u128) {
             return Err(TooFar { row, dimension });
         }
@@ -274,8 +300,9 @@ impl Quantiser {
             let too_far = || TooFar { row, dimension };
             // The short rows of a batch, fewer than 2^32, cannot make it overflow from there.
             let within = |sum: &i64| sum.unsigned_abs() < 1 << 62;
-            *sum = sum.checked_add(delta as i64).filter(within).ok_or_else(too_far)?;
-            let term = wide(delta * delta, 2 * weight).ok_or_else(too_far)?;
+            let moved = (delta as i64) << left[dimension];
+            *sum = sum.checked_add(moved).filter(within).ok_or_else(too_far)?;
+            let term = wide(delta * delta, 2 * weight + squares_left).ok_or_else(too_far)?;
             *square = square.checked_add(term).ok_or_else(too_far)?;
         }
         Ok(())
@@ -291,7 +318,7 @@ impl Quantiser {
         keep: bool,
         out: &mut Rounded,
     ) -> Option<TooFar> {
-        let dim = self.grid.dim();
+        let (dim, left, squares_left) = (self.grid.dim(), totals.left, totals.squares_left);
         let mut failed = None;
         out.short.clear();
         let mut delta = vec![0_i128; dim];
@@ -302,21 +329,22 @@ impl Quantiser {
                 let steps = x.widen() * self.inverse[j];
                 let rounded = steps.round_ties_even();
                 totals.changed[j] += u64::from(rounded != steps);
-                totals.low[class * dim + j] += residual(steps - rounded);
-                *delta = rounded as i128 - i128::from(rows.shifts[class * dim + j]);
+                totals.low[class * dim + j] += residual(steps - rounded) << left[j];
+                *delta = rounded as i128 - i128::from(rows.shifts[class * dim + j] >> left[j]);
             }
             let sums = &mut totals.sums[class * dim..][..dim];
             if delta.iter().all(|delta| delta.unsigned_abs() < 1 << SHORT_BITS) {
                 short.iter_mut().zip(&delta).for_each(|(short, &delta)| *short = delta as f64);
                 out.squares.clear();
                 out.squares.resize(self.bands.len(), 0);
-                self.add_short([&short], sums, &mut out.squares);
-                self.add_squares(&out.squares, &mut totals.squares[class]);
+                self.add_short::<true, 1>([&short], sums, &mut out.squares, left);
+                self.add_squares(&out.squares, &mut totals.squares[class], squares_left);
                 if keep {
                     out.short.extend_from_slice(&short);
                 }
             } else {
-                let added = self.add_long(row, &delta, sums, &mut totals.squares[class]);
+                let square = &mut totals.squares[class];
+                let added = self.add_long(row, &delta, sums, square, (left, squares_left));
                 failed = earlier(failed, added.err());
                 out.long.extend_from_slice(&delta);
             }
@@ -343,16 +371,17 @@ impl Shifted<'_> {
     /// branch.
     #[inline(always)]
     #[expect(clippy::float_cmp, reason = "whether rounding changed a value")]
-    fn round<T: Value, const N: usize>(
+    fn round<T: Value, const LEFT: bool, const N: usize>(
         &self,
         x: [&[T]; N],
         mut deltas: [&mut [f64]; N],
         low: &mut [i64],
         changed: &mut [u64],
+        left: &[u32],
     ) -> [bool; N] {
         let dim = self.shift.len();
         let (inverse, shift) = (&self.inverse[..dim], &self.shift[..dim]);
-        let (low, changed) = (&mut low[..dim], &mut changed[..dim]);
+        let (low, changed, left) = (&mut low[..dim], &mut changed[..dim], &left[..dim]);
         let x = x.map(|x| &x[..dim]);
         for delta in &mut deltas {
             *delta = &mut std::mem::take(delta)[..dim];
@@ -371,7 +400,7 @@ impl Shifted<'_> {
             }
             // Everything is loaded before anything is stored, since the compiler cannot rule out that the slices overlap.
             changed[j] += changes;
-            low[j] += residuals;
+            low[j] += if LEFT { residuals << left[j] } else { residuals };
             for row in 0..N {
                 deltas[row][j] = delta[row];
             }

@@ -20,7 +20,14 @@ fn round_with_low(
     let rows: Vec<u32> = (0..count as u32).collect();
     let (mut sums, mut low, mut squares, mut changed) = (vec![0; dim], vec![0; dim], [i256::ZERO], vec![0; dim]);
     let mut out = Rounded::default();
-    let mut totals = Totals { sums: &mut sums, low: &mut low, squares: &mut squares, changed: &mut changed };
+    let mut totals = Totals {
+        sums: &mut sums,
+        low: &mut low,
+        squares: &mut squares,
+        changed: &mut changed,
+        left: &vec![0; dim],
+        squares_left: 0,
+    };
     let rows = ShiftedRows { rows: &rows, classes: &vec![0; count], first_class: 0, shifts: shift };
     quantiser.round(values, &rows, &mut totals, true, &mut out).unwrap();
     (sums, low, squares[0], changed, out)
@@ -84,7 +91,14 @@ fn the_first_row_too_far_is_named_whatever_the_order() {
     let values = [1.0, 1e14, 2.0, 2e14];
     let quantiser = Quantiser::new(grid, &[2e14]);
     let (mut sums, mut low, mut squares, mut changed) = ([0; 2], [0; 2], [i256::ZERO; 2], [0]);
-    let mut totals = Totals { sums: &mut sums, low: &mut low, squares: &mut squares, changed: &mut changed };
+    let mut totals = Totals {
+        sums: &mut sums,
+        low: &mut low,
+        squares: &mut squares,
+        changed: &mut changed,
+        left: &vec![0; dim],
+        squares_left: 0,
+    };
     let rows = ShiftedRows { rows: &[3, 2, 1, 0], classes: &[0, 0, 1, 1], first_class: 0, shifts: &[0; 2] };
     let outcome = quantiser.round(&values, &rows, &mut totals, false, &mut Rounded::default());
     assert_eq!(outcome, Err(TooFar { row: 1, dimension: 0 }));

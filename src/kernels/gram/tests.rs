@@ -50,7 +50,7 @@ fn products_equal_the_naive_ones() {
         let exact: Vec<i128> = values.iter().map(|&x| x.into()).collect();
         let block: Vec<f64> = values.iter().map(|&x| x as f64).collect();
         let mut acc = vec![0_i128; packed_len(dim)];
-        add_block(&mut acc, &block, dim).unwrap();
+        block_product(&mut acc, &block, dim).unwrap();
         assert_eq!(acc, naive(&exact, &exact, dim));
     }
 }

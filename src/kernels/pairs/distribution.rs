@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn bins_are_as_good_as_they_say() {
-        let mut values: Vec<f64> = (0..5000).map(|i| 1e-7 * 1.01_f64.powi((i * 7919) % 5000)).collect();
+        let values: Vec<f64> = (0..5000).map(|i| 1e-7 * 1.01_f64.powi((i * 7919) % 5000)).collect();
         let mut histogram = Histogram::new();
         values.chunks(77).for_each(|part| {
             let mut other = Histogram::new();

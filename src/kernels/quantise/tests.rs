@@ -96,7 +96,7 @@ fn the_first_row_too_far_is_named_whatever_the_order() {
         low: &mut low,
         squares: &mut squares,
         changed: &mut changed,
-        left: &vec![0; dim],
+        left: &[0],
         squares_left: 0,
     };
     let rows = ShiftedRows { rows: &[3, 2, 1, 0], classes: &[0, 0, 1, 1], first_class: 0, shifts: &[0; 2] };

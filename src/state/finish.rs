@@ -59,7 +59,7 @@ impl ClassSums {
         let mut counts = Vec::with_capacity(self.classes());
         let mut offsets = Vec::with_capacity(self.shifts.len());
         let mut variances = Vec::with_capacity(self.classes());
-        let (mut residuals, mut taken) = (vec![0.0; dim], vec![0.0; dim]);
+        let (mut residuals, mut taken) = (vec![0.0; dim], Taken::new(dim));
         let mut least_left: f64 = 1.0;
         classes(&mut |class| {
             let ClassIntegers { shifts: c, sums: s, low, .. } = *class;
@@ -78,8 +78,8 @@ impl ClassSums {
                 // The difference of two shifts is taken exactly; both are at most 2^62.
                 let from_shift = (s[j] as f64 + residuals[j] * residual_unit) / n;
                 offsets[j] = ((c[j] - origin[j]) as f64 + from_shift) * steps[j];
-                taken[j] += residuals[j];
             }
+            taken.add(n, offsets, &residuals);
             let off_centre: f64 = s.iter().zip(steps).map(|(&s, step)| (s as f64 * step).powi(2)).sum();
             let square = f64_from_i256(class.square) * unit * unit;
             let about_mean = square - off_centre / n;
@@ -92,6 +92,7 @@ impl ClassSums {
             also(class);
             Ok(())
         })?;
+        let within: f64 = variances.iter().zip(&counts).map(|(v, &n): (&f64, &u64)| v * n as f64).sum();
         let statistics = Statistics {
             dim,
             labels,
@@ -101,25 +102,83 @@ impl ClassSums {
             variances,
             scatter: None,
             rounding: self.history.rounding_noise(Some(self.rows())),
-            rounding_changed: self.rounding_changed(&taken, &steps),
+            rounding_changed: self.rounding_changed(taken, &steps, within),
             mean_rounding: self.history.mean_noise(),
         };
         Ok((statistics, least_left))
     }
 
-    /// `Γ_j` over the rows that rounding changed, or `(Σ r)² / changed` if that is more: it is `Γ_j` on average if errors are
-    /// random, and `changed · Γ_j` if they are all alike, as those of one-hot rows are. `taken` is `Σ r`, in units of `2^-20`
-    /// steps.
-    fn rounding_changed(&self, taken: &[f64], steps: &[f64]) -> Vec<f64> {
+    /// `Γ_j` over the rows that rounding changed, or more where errors are not random, so that they add up over rows:
+    /// `(Σ r)² / changed` if that is more, since errors may be all alike, as those of one-hot rows are; and `β_j² Σ_k n_k v_k`
+    /// if errors go with the values, `r = α_j + β_j x`, as those of features of two values do. Then second moments are off by
+    /// `2 β` of them, all in one direction.
+    fn rounding_changed(&self, taken: Taken, steps: &[f64], within: f64) -> Vec<f64> {
         let mut noise = self.history.rounding_noise(None);
         let residual_unit = 0.5_f64.powi(RESIDUAL_BITS as i32);
+        let units: Vec<f64> = steps.iter().map(|step| step * residual_unit).collect();
+        let slopes = taken.slopes(&units, &noise);
         for (j, (noise, tallies)) in noise.iter_mut().zip(self.history.tallies()).enumerate() {
             let changed: u64 = tallies.iter().map(|tally| tally.changed).sum();
             if changed > 0 {
-                *noise = noise.max((taken[j] * residual_unit * steps[j]).powi(2) / changed as f64);
+                let alike = (taken.sum[j] * units[j]).powi(2) / changed as f64;
+                *noise = noise.max(alike).max(slopes[j].powi(2) * within);
             }
         }
         noise
+    }
+}
+
+/// What rounding took off, beside the class means: sums over classes, D, residuals in units of `2^-20` steps.
+struct Taken {
+    /// `N`.
+    rows: f64,
+    /// `Σ r`.
+    sum: Vec<f64>,
+    /// `Σ_k n_k m_k`, `Σ_k n_k m_k²` and `Σ_k m_k r_k`, with `m_k` the offset of the mean and `r_k` the sum of residuals.
+    means: Vec<f64>,
+    squares: Vec<f64>,
+    products: Vec<f64>,
+}
+
+impl Taken {
+    fn new(dim: usize) -> Self {
+        let [sum, means, squares, products] = [(); 4].map(|()| vec![0.0; dim]);
+        Self { rows: 0.0, sum, means, squares, products }
+    }
+
+    fn add(&mut self, n: f64, offsets: &[f64], residuals: &[f64]) {
+        let dim = self.sum.len();
+        let (offsets, residuals) = (&offsets[..dim], &residuals[..dim]);
+        let (sum, means) = (&mut self.sum[..dim], &mut self.means[..dim]);
+        let (squares, products) = (&mut self.squares[..dim], &mut self.products[..dim]);
+        self.rows += n;
+        for j in 0..dim {
+            sum[j] += residuals[j];
+            means[j] += n * offsets[j];
+            squares[j] += n * offsets[j] * offsets[j];
+            products[j] += offsets[j] * residuals[j];
+        }
+    }
+
+    /// `β_j` of the regression of residuals on values, class by class, weighed by rows; 0 where it is what random residuals of
+    /// this mean square leave. Over all dimensions together that is about 1 of the mean square each.
+    fn slopes(&self, units: &[f64], noise: &[f64]) -> Vec<f64> {
+        let fit = |j: usize| {
+            let spread = self.squares[j] - self.means[j] * self.means[j] / self.rows;
+            let shared = (self.products[j] - self.means[j] * self.sum[j] / self.rows) * units[j];
+            // A spread that is rounding alone says nothing.
+            let is_spread = spread > 1e-12 * self.squares[j] && noise[j] > 0.0;
+            if is_spread { (shared / spread, shared * shared / spread / noise[j]) } else { (0.0, 0.0) }
+        };
+        let fits: Vec<(f64, f64)> = (0..units.len()).map(fit).collect();
+        let rounded = fits.iter().filter(|(_, explained)| *explained > 0.0).count() as f64;
+        let explained = fits.iter().map(|(_, explained)| explained).sum::<f64>() / rounded;
+        // Six standard deviations.
+        if explained > 1.0 + 6.0 * (2.0 / rounded).sqrt() {
+            fits.into_iter().map(|(slope, explained)| if explained > 4.0 { slope } else { 0.0 }).collect()
+        } else {
+            vec![0.0; units.len()]
+        }
     }
 }
 
@@ -151,13 +210,18 @@ impl Scatter {
 
     /// The same about the shifts as they are; `None` as for [`ClassSums::statistics_as_it_is`].
     pub(super) fn statistics_as_it_is(&self) -> Result<Option<Statistics>> {
-        let mut off_centre = OffCentre::new(self.sums.dim);
+        let dim = self.sums.dim;
+        let mut off_centre = OffCentre::new(dim);
         let (statistics, least_left) =
             self.sums.numbers(&self.sums.grid, |each| self.sums.each_as_it_is(each), |class| off_centre.add(class))?;
-        if least_left < LEAST_LEFT {
+        let off_centre = off_centre.finish();
+        // Dimensions of small scale are nothing beside the others of a class.
+        let left =
+            |(j, entry): (usize, i128)| entry as f64 - off_centre[packed_column(dim, j)] >= LEAST_LEFT * entry as f64;
+        if least_left < LEAST_LEFT || !self.gram.diagonal().enumerate().all(left) {
             return Ok(None);
         }
-        with_scatter(statistics, &self.gram, &off_centre.finish(), &self.sums.grid).map(Some)
+        with_scatter(statistics, &self.gram, &off_centre, &self.sums.grid).map(Some)
     }
 }
 

@@ -67,7 +67,7 @@ cards! {
     "nc1_cdnv_directional" = Group(nc1::cdnv_directional), Nc1, GALANTI,
         "mean over ordered pairs of the variance of class i towards μ_j over ‖μ_j − μ_i‖²",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Directional], by_name_only
-        null [single_class zero_between degenerate_pairs] flags [degenerate_pairs];
+        null [single_class zero_between degenerate_pairs too_few_rows] flags [degenerate_pairs classes_left_out];
     "nc1_vci" = Group(nc1::vci), Nc1, XU,
         "variability collapse index, 1 − tr(Σ_T⁺ Σ_B)/rank Σ_B, Σ_B weighted by class sizes; 0 to 1",
         Lower, ideal "0", range FRACTION, unit "", needs [Scatter]

@@ -18,8 +18,8 @@ use crate::batch::Label;
 use crate::error::Result;
 use crate::state::{Head, State, Statistics, Whole};
 
-/// Classes that take no part in error bars may be this share of the classes at most, and hold this share of the rows, or no
-/// metric has one: it would be that of another number.
+/// Classes that take no part in error bars may be this share of the classes at most, and hold this share of the rows and of their
+/// squares about class means, or no metric has one: it would be that of another number.
 const MOST_LEFT_OUT: f64 = 0.01;
 
 /// The remark on a group in which some classes take no part in error bars.
@@ -41,6 +41,16 @@ const OF_SIZES: [&str; 11] = [
     "imbalance_seli_error",
     "imbalance_minority_cos",
 ];
+
+/// Those of them that divide by `S_W`.
+const OF_INVERSE: [&str; 3] = ["nc1_vci", "separation_fisher_trace", "separation_h_score"];
+
+/// Whether rows are enough to span the dimensions in which they vary within classes.
+fn spans_within(statistics: &Statistics) -> bool {
+    let varying = |scatter: &Vec<f64>| (0..statistics.dim).filter(|&j| scatter[j * statistics.dim + j] > 0.0).count();
+    let needed = statistics.classes() + statistics.scatter.as_ref().map_or(0, varying);
+    statistics.rows() >= needed as u64
+}
 
 /// The blocks of a group of rows.
 #[derive(Clone, Copy, Debug)]
@@ -165,6 +175,9 @@ impl Sample {
         let stays = |k: usize| statistics.counts[k].saturating_sub(largest(&statistics.labels[k])) >= least;
         let (kept, left_out): (Vec<usize>, Vec<usize>) = (0..statistics.classes()).partition(|&k| stays(k));
         let rows: u64 = left_out.iter().map(|&k| statistics.counts[k]).sum();
+        let squares = |k: usize| statistics.variances[k] * statistics.counts[k] as f64;
+        let (of_left_out, of_all): (f64, f64) =
+            (left_out.iter().map(|&k| squares(k)).sum(), (0..statistics.classes()).map(squares).sum());
         let pick =
             |values: &[f64], width: usize| kept.iter().flat_map(|&k| &values[k * width..][..width]).copied().collect();
         let head = evidence.head.filter(|_| !left_out.is_empty()).map(|head| Head {
@@ -176,7 +189,9 @@ impl Sample {
             kept: kept.iter().map(|&k| statistics.labels[k].clone()).collect(),
             counts: kept.iter().map(|&k| statistics.counts[k]).collect(),
             left_out: left_out.len() as u64,
-            is_whole: rows as f64 <= MOST_LEFT_OUT * statistics.rows() as f64
+            // Their rows stay in the pooled scatter.
+            is_whole: of_left_out <= MOST_LEFT_OUT * of_all
+                && rows as f64 <= MOST_LEFT_OUT * statistics.rows() as f64
                 && left_out.len() as f64 <= MOST_LEFT_OUT * statistics.classes() as f64,
             head,
             // One that was given has no rounding errors of rows.
@@ -224,6 +239,11 @@ impl Sample {
             values(&evidence, options, &Selection::of_keys(keys), whole_rank)
         };
         let mut made = values(&statistics, &plain);
+        // Whether there are rows enough is asked of those that there are.
+        let spans = spans_within(&statistics);
+        let (sized, lost): (Vec<&str>, Vec<&str>) =
+            sized.into_iter().partition(|key| spans || !OF_INVERSE.contains(key));
+        made.extend(keys.iter().filter(|key| lost.contains(key)).map(|&key| (key, None)));
         let growth = self.counts.iter().sum::<u64>() as f64 / statistics.rows().max(1) as f64;
         statistics.counts.clone_from(&self.counts);
         statistics.scatter.iter_mut().flatten().for_each(|entry| *entry *= growth);

@@ -90,10 +90,18 @@ pub(super) fn cdnv_max(context: &MetricContext<'_>) -> Outcome {
 /// `‖μ_j − μ_i‖²`, from a second read of the rows.
 pub(super) fn cdnv_directional(context: &MetricContext<'_>) -> Outcome {
     let degenerate = context.evidence.findings.is_some_and(|found| found.directional_degenerate_pairs > 0);
-    let none = if degenerate { "degenerate_pairs" } else { "no_rows" };
+    let statistics = context.evidence.statistics;
+    let used = classes::with_variance(statistics, context.options);
+    let left_out = used.contains(&false);
+    let none = match (degenerate, used.contains(&true)) {
+        (true, _) => "degenerate_pairs",
+        (false, true) => "no_rows",
+        (false, false) => "too_few_rows",
+    };
     let reason = context.means.undefined().unwrap_or(none);
     Outcome::number_or(context.findings(|findings| findings.directional), reason)
         .flag_if(degenerate, "degenerate_pairs")
+        .flag_if(left_out, "classes_left_out")
 }
 
 /// `nc1_vci`: the variability collapse index `1 − tr(Σ_T⁺ Σ_B) / rank Σ_B`, with `Σ_B` weighted by class sizes; [`Vci::of`]

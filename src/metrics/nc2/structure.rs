@@ -19,10 +19,13 @@ impl Lengths {
     pub(in crate::metrics) fn of(vectors: &Vectors) -> Option<Self> {
         let (mean, var) = mean_and_variance(&vectors.norms)?;
         let unit = vectors.unit;
+        // Two centred means are equally long but for rounding.
+        let beyond_rounding = |var: f64, scale: f64| if var > (8.0 * f64::EPSILON * scale).powi(2) { var } else { 0.0 };
         let logs: Vec<f64> =
             vectors.norms.iter().filter(|norm| **norm > 0.0).map(|norm| norm.ln() + unit.ln()).collect();
-        let log = mean_and_variance(&logs).and_then(|(mean, var)| Some((mean, var?)));
-        Some(Self { mean: mean * unit, var: var? * unit * unit, log })
+        let log =
+            mean_and_variance(&logs).and_then(|(mean, var)| Some((mean, beyond_rounding(var?, 1.0 + mean.abs()))));
+        Some(Self { mean: mean * unit, var: beyond_rounding(var?, mean) * unit * unit, log })
     }
 
     /// `std ‖x_k‖ / mean ‖x_k‖`; `None` if all have length 0.

@@ -1,7 +1,7 @@
 //! How a metric differs between two groups.
 
 use super::side::{Noise, SideNumber};
-use crate::metrics::{Card, Direction, student_t};
+use crate::metrics::{Card, Direction, Family, student_t};
 
 /// A metric of two groups.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,10 @@ pub enum Verdict {
     /// They differ, and neither is nearer to collapse.
     Differs,
 }
+
+/// Differences below this share of the values say nothing: sums over classes and dimensions are rounded too. Angles and
+/// differences of unit vectors are rounded in units of 1.
+const ARITHMETIC: f64 = 1e-14;
 
 impl Verdict {
     /// In words.
@@ -109,7 +113,10 @@ impl Change {
             });
         }
         let no_noise = base.no_noise.as_ref().or(other.no_noise.as_ref());
-        let rounding = base.rounding * from.abs() + other.rounding * to.abs();
+        let unitless = card.unit.is_empty() && matches!(card.family, Family::Nc2 | Family::Nc3);
+        let rounding = base.rounding.max(ARITHMETIC) * from.abs()
+            + other.rounding.max(ARITHMETIC) * to.abs()
+            + if unitless { ARITHMETIC } else { 0.0 };
         change.verdict = match (card.direction, change.p) {
             _ if difference == 0.0 => Verdict::Same,
             _ if difference.abs() <= rounding => Verdict::WithinRounding,

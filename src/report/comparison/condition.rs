@@ -109,9 +109,16 @@ impl Condition {
         }
         let known = meant.iter().filter(|(_, change)| change.p.is_some()).count();
         if self.needs_noise() && known == 0 && meant.iter().any(|(_, change)| change.difference().is_some()) {
-            return Err(Error::usage("whether metrics differ by more than noise is not known")
-                .with("condition", &self.text)
-                .help("--error-bars jackknife, or a bound such as > 1.1x"));
+            let error =
+                Error::usage("whether metrics differ by more than noise is not known").with("condition", &self.text);
+            // Error bars were asked for, and these metrics have none.
+            let reason = meant
+                .iter()
+                .find_map(|(_, change)| change.reason.as_ref().filter(|_| change.verdict == Verdict::NoiseUnknown));
+            return Err(match reason {
+                Some(reason) => error.with("detail", reason).help("give it a bound such as > 1.1x"),
+                None => error.help("--error-bars jackknife, or a bound such as > 1.1x"),
+            });
         }
         let level = if self.key.is_none() { LEVEL / known.max(1) as f64 } else { LEVEL };
         let noisy: BTreeSet<&str> =

@@ -283,3 +283,59 @@ fn scatter(gram: &GramSum, off_centre: &[f64], steps: &[f64]) -> Vec<f64> {
     }
     scatter
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Batch, Features, Label};
+    use crate::kernels::{Profile, Workspace};
+    use crate::state::{Accumulate, Chunk, Merge, Shifts};
+
+    const DIM: usize = 12;
+
+    /// The within-class squares of rows of ten classes, in `f64` and by a state, and the estimate of the relative error.
+    fn squares(value: impl Fn(usize, usize) -> f32) -> (f64, f64, f64) {
+        let (rows, classes) = (4000, 10);
+        let codes: Vec<u32> = (0..rows).map(|row| (row * 7 % 10) as u32).collect();
+        let values: Vec<f32> = (0..rows * DIM).map(|at| value(at / DIM, at % DIM)).collect();
+        let labels: Vec<Label> = (0..classes).map(Label::Int).collect();
+        let batch = Batch::new(DIM, Features::F32(&values), &codes, &labels).unwrap();
+        let mut workspace = Workspace::default();
+        let profile = Profile::of(&batch, 0, &mut workspace).unwrap();
+        let mut state = ClassSums::identity();
+        let chunk = Chunk { batch, profile: &profile };
+        state.update(&chunk, None, &Shifts::default(), &mut workspace).unwrap();
+        let statistics = state.statistics().unwrap();
+        let found = statistics.variances.iter().zip(&statistics.counts).map(|(v, &n)| v * n as f64).sum::<f64>();
+        let of_class = |code: u32, j: usize| {
+            let of_class = codes.iter().zip(values.iter().skip(j).step_by(DIM)).filter(move |(c, _)| **c == code);
+            of_class.map(|(_, &x)| f64::from(x)).collect::<Vec<f64>>()
+        };
+        let expected = (0..10).flat_map(|code| (0..DIM).map(move |j| (code, j))).map(|(code, j)| {
+            let x = of_class(code, j);
+            let mean = x.iter().sum::<f64>() / x.len() as f64;
+            x.iter().map(|x| (x - mean).powi(2)).sum::<f64>()
+        });
+        let noise = statistics.rounding_changed.iter().sum::<f64>() / DIM as f64;
+        (expected.sum(), found, 2.0 * (noise / found).sqrt())
+    }
+
+    fn random(at: u64) -> u64 {
+        let x = (at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (x ^ (x >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33
+    }
+
+    #[test]
+    fn errors_that_go_with_the_values_are_estimated() {
+        let sign = |row: usize, j: usize| random((row * DIM + j) as u64) % 10 < (row * 7 % 10 + j) as u64 % 8 + 1;
+        for (low, high) in [(-0.123_456_7, 0.123_456_7), (-0.7, 0.3), (0.0, 0.1)] {
+            let (expected, found, estimate) = squares(|row, j| if sign(row, j) { low } else { high });
+            let error = (found - expected).abs() / expected;
+            assert!(error > 1e-7 && error < estimate && estimate < 30.0 * error, "{low} {high}: {error} {estimate}");
+        }
+        // Those of other rows are random.
+        let (expected, found, estimate) = squares(|row, j| random((row * DIM + j) as u64) as f32 / 2e9 + j as f32);
+        let error = (found - expected).abs() / expected;
+        assert!(error < 6.0 * estimate && estimate < 1e-8, "{error} {estimate}");
+    }
+}

@@ -348,6 +348,90 @@ fn small_classes_take_no_part() {
     }
 }
 
+/// A class that takes no part is still in the pooled scatter: where it makes much of that, there is no error bar.
+#[test]
+fn a_wide_class_that_takes_no_part_leaves_no_error_bar() {
+    let place = Place::new();
+    let mut random = Random::new(12);
+    let write = |name: &str, spread: f64, random: &mut Random| {
+        let labels: Vec<i32> = (0..130 * 8).map(|row| row % 130).chain([130; 3]).collect();
+        let docs: Vec<i32> = (0..130 * 8).map(|row| row / 130 % 4).chain([1; 3]).collect();
+        let mut value = |label: i32, j: i32| {
+            let spread = if label == 130 { spread } else { 1.0 };
+            (spread * random.normal() + 9.0 * (f64::from(label * (j + 5)) * 0.9).sin()) as f32
+        };
+        let values = labels.iter().flat_map(|&label| (0..4).map(move |j| (label, j)));
+        let values: Vec<f32> = values.map(|(label, j)| value(label, j)).collect();
+        let columns = [("feature", vectors(values, 4)), ("label", ints(labels)), ("doc", ints(docs))];
+        place.write_columns(name, &columns, 400);
+        let flags = ["--block-by=doc", "--metrics=nc1_pinv,nc1_trace_ratio", "--format=json", "-q"];
+        groups(&place.succeed(&with(&["measure", name], &flags)))[0]["metrics"].clone()
+    };
+    let narrow = write("narrow.parquet", 1.0, &mut random);
+    assert!(narrow["nc1_pinv"]["se"].as_f64().is_some_and(|se| se > 0.0), "{narrow}");
+    let wide = write("wide.parquet", 100.0, &mut random);
+    for key in ["nc1_pinv", "nc1_trace_ratio"] {
+        assert_eq!(wide[key]["no_error_bar"], "small_classes");
+    }
+}
+
+/// A replicate has to span the dimensions with rows of its own.
+#[test]
+fn too_few_rows_without_a_block_leave_no_error_bar() {
+    let place = Place::new();
+    let mut random = Random::new(13);
+    let mut run = |rows: i32| {
+        let labels: Vec<i32> = (0..rows).map(|row| row % 2).collect();
+        let docs: Vec<i32> = (0..rows).map(|row| row / 2 % 2).collect();
+        let values = labels.iter().flat_map(|&label| (0..16).map(move |j| (label, j)));
+        let values: Vec<f32> =
+            values.map(|(label, j)| (random.normal() + if label == j { 3.0 } else { 0.0 }) as f32).collect();
+        let columns = [("feature", vectors(values, 16)), ("label", ints(labels)), ("doc", ints(docs))];
+        place.write_columns("rows.parquet", &columns, 500);
+        let flags = ["--metrics=nc1_vci,separation_fisher_trace,separation_h_score,nc1_cdnv", "--format=json", "-q"];
+        groups(&place.succeed(&with(&["measure", "rows.parquet", "--block-by=doc"], &flags)))[0]["metrics"].clone()
+    };
+    let (few, many) = (run(24), run(80));
+    for key in ["nc1_vci", "separation_fisher_trace", "separation_h_score"] {
+        assert!(few[key]["value"].is_number() && few[key]["se"].is_null(), "{}", few[key]);
+        assert_eq!(few[key]["no_error_bar"], "replicate_without_value");
+        assert!(many[key]["se"].as_f64().is_some_and(|se| se > 0.0), "{}", many[key]);
+    }
+    assert!(few["nc1_cdnv"]["se"].is_number());
+}
+
+/// A block in which one dimension of small scale lies elsewhere: without it that dimension has its own digits.
+#[test]
+fn a_small_dimension_keeps_its_digits_without_a_block_that_lies_elsewhere() {
+    let place = Place::new();
+    let mut random = Random::new(14);
+    let (mut values, mut labels, mut docs) = (Vec::new(), Vec::new(), Vec::new());
+    for doc in 0..4 {
+        for row in 0..60 {
+            let small = 1e-5 * random.normal() + if doc == 0 { 1e3 } else { 0.0 };
+            let wide = 1e4 * random.normal() + 1e4 * f64::from(row % 3);
+            values.extend([wide, 1e4 * random.normal(), small].map(|x| x as f32));
+            labels.push(row % 3);
+            docs.push(doc);
+        }
+    }
+    let write = |name: &str, rows: std::ops::Range<usize>| {
+        let pick = |all: &[i32]| ints(all[rows.clone()].to_vec());
+        let features = vectors(values[3 * rows.start..3 * rows.end].to_vec(), 3);
+        place.write_columns(name, &[("feature", features), ("label", pick(&labels)), ("doc", pick(&docs))], 60);
+    };
+    write("all.parquet", 0..240);
+    write("rest.parquet", 60..240);
+    let flags = ["--metrics=nc1_vci,separation_fisher_trace", "--format=json", "-q"];
+    let all = groups(&place.succeed(&with(&["measure", "all.parquet", "--block-by=doc"], &flags)))[0].clone();
+    let rest = groups(&place.succeed(&with(&["measure", "rest.parquet"], &flags)))[0].clone();
+    for key in ["nc1_vci", "separation_fisher_trace"] {
+        let (found, expected) = (all["replicates"]["values"][key][0].as_f64(), rest["metrics"][key]["value"].as_f64());
+        let (found, expected) = (found.unwrap(), expected.unwrap());
+        assert!((found - expected).abs() < 1e-6 * expected, "{key}: {found} {expected}");
+    }
+}
+
 /// What a block weighs are the rows that its metrics are made of: the same whether small and large classes are left out
 /// before rows are counted, or from states.
 #[test]

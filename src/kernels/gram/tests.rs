@@ -99,8 +99,12 @@ impl Both {
     }
 }
 
+#[expect(clippy::field_reassign_with_default, reason = "its other fields are private")]
 fn rounded(short: &[i64], long: &[i128]) -> Rounded {
-    Rounded { short: short.iter().map(|&x| x as f64).collect(), long: long.to_vec(), ..Rounded::default() }
+    let mut rounded = Rounded::default();
+    rounded.short = short.iter().map(|&x| x as f64).collect();
+    rounded.long = long.to_vec();
+    rounded
 }
 
 #[test]

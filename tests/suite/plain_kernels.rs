@@ -7,7 +7,7 @@ use half::f16;
 use nckit::batch::{Batch, ByClass, Features};
 use nckit::error::Result;
 use nckit::grid::{DELTA_LIMIT, RESIDUAL_BITS, Spread, wide};
-use nckit::kernels::gram::{GramSum, packed_column, packed_len};
+use nckit::kernels::gram::{GramSum, GramTarget, packed_column, packed_len};
 use nckit::kernels::nearest::{Candidates, Contenders, Offsets};
 use nckit::kernels::{Cpu, Device, Kernels, Profile, ShiftedRows, TooFar, Totals, Workspace};
 use nckit::metrics::Extras;
@@ -90,7 +90,7 @@ impl Kernels for Plain {
         rows: &ShiftedRows<'_>,
         profile: &Profile,
         totals: &mut Totals<'_>,
-        mut gram: Option<&mut GramSum>,
+        gram: Option<GramTarget<'_>>,
     ) -> Result<Option<TooFar>> {
         let (x, grid) = (values(features), profile.grid());
         let (dim, weights) = (grid.dim(), grid.weights());
@@ -103,26 +103,26 @@ impl Kernels for Plain {
                 let exponent = grid.exponents()[j].unwrap_or(0);
                 let steps = x[row * dim + j] * 2_f64.powi((-exponent).into());
                 let q = steps.round_ties_even();
-                delta[j] = q as i128 - i128::from(rows.shifts[class * dim + j]);
+                delta[j] = q as i128 - i128::from(rows.shifts[class * dim + j] >> totals.left[j]);
                 totals.changed[j] += u64::from(q != steps);
-                totals.low[class * dim + j] +=
-                    ((steps - q) * 2_f64.powi(RESIDUAL_BITS as i32)).round_ties_even() as i64;
+                let residual = ((steps - q) * 2_f64.powi(RESIDUAL_BITS as i32)).round_ties_even() as i64;
+                totals.low[class * dim + j] += residual << totals.left[j];
             }
             if let Some(dimension) = delta.iter().position(|delta| delta.abs() >= DELTA_LIMIT.into()) {
                 too_far = too_far.into_iter().chain([TooFar { row, dimension }]).min_by_key(|far| far.row);
                 continue;
             }
             for j in 0..dim {
-                totals.sums[class * dim + j] += delta[j] as i64;
-                let square: i256 = wide(delta[j] * delta[j], 2 * weights[j]).unwrap();
+                totals.sums[class * dim + j] += (delta[j] as i64) << totals.left[j];
+                let square: i256 = wide(delta[j] * delta[j], 2 * weights[j] + totals.squares_left).unwrap();
                 totals.squares[class] = totals.squares[class].checked_add(square).unwrap();
                 for i in j..dim {
                     products[packed_column(dim, j) + i - j] += delta[i] * delta[j];
                 }
             }
         }
-        if let Some(gram) = &mut gram {
-            gram.add(&products);
+        if let Some(GramTarget { sum, left }) = gram {
+            sum.add(&GramSum::of(dim, products), left, false);
         }
         Ok(too_far)
     }

@@ -219,7 +219,8 @@ impl Sample {
         keys: &[&'static str],
         whole_rank: &dyn Fn(&str) -> bool,
     ) -> Vec<(&'static str, Option<f64>)> {
-        if self.left_out > 0 {
+        // Blocks of states have classes that --max-count leaves out, say.
+        if statistics.labels != self.kept {
             let keep = |k: usize| self.kept.binary_search(&statistics.labels[k]).is_ok();
             // The pooled scatter holds the rows of the few that are left out all the same.
             statistics = statistics.restricted(keep, whole.statistics.scatter.is_some());

@@ -250,7 +250,10 @@ fn fault_19_classes_left_out_of_a_state_leave_numbers_or_reasons() {
             assert_eq!(finished[count], measured[count], "{flag} {count}");
         }
         for key in ["nc1_trace_ratio", "nc1_cdnv", "nc2_etf_error", "nc2_cos_mean"] {
-            assert_eq!(finished["metrics"][key]["value"], measured["metrics"][key]["value"], "{flag} {key}");
+            // About another class's mean, the last digit may be another.
+            let number = |group: &Value| group["metrics"][key]["value"].as_f64().unwrap();
+            let (finished, measured) = (number(&finished), number(&measured));
+            assert!((finished - measured).abs() <= 1e-14 * measured.abs(), "{flag} {key}: {finished} {measured}");
         }
         let pinv = &finished["metrics"]["nc1_pinv"];
         if pooled {

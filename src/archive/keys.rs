@@ -181,6 +181,8 @@ pub(super) struct Filter {
     texts: Vec<String>,
     /// The parsed values, once the kind of the key is known.
     accepted: Option<Vec<Label>>,
+    /// Which of them rows may have.
+    met: Vec<bool>,
 }
 
 impl Filter {
@@ -190,7 +192,7 @@ impl Filter {
         for (name, text) in filters {
             match all.iter_mut().find(|filter| filter.name == *name) {
                 Some(filter) => filter.texts.push(text.clone()),
-                None => all.push(Self { name: name.clone(), texts: vec![text.clone()], accepted: None }),
+                None => all.push(Self { name: name.clone(), texts: vec![text.clone()], accepted: None, met: Vec::new() }),
             }
         }
         all
@@ -206,6 +208,27 @@ impl Filter {
     /// Whether a value written in a path may pass, while the kind of the key is not final.
     pub(super) fn may_accept(&self, value: &str) -> bool {
         value != NULL_PARTITION && self.texts.iter().any(|text| text == value || same_number(text, value))
+    }
+
+    /// The value as it was typed that none of the values in paths matches, if there is one.
+    pub(super) fn unmatched<'a>(&self, values: impl Iterator<Item = &'a String> + Clone) -> Option<&str> {
+        let matched = |text: &String| values.clone().any(|value| text == value || same_number(text, value));
+        self.texts.iter().find(|text| !matched(text)).map(String::as_str)
+    }
+
+    /// Notes that there are rows of a value; `None` is any value.
+    pub(super) fn meet(&mut self, value: Option<&Label>) {
+        let accepted = self.accepted.as_deref().unwrap_or_default();
+        self.met.resize(accepted.len(), false);
+        for (met, accepted) in self.met.iter_mut().zip(accepted) {
+            *met |= value.is_none_or(|value| value == accepted);
+        }
+    }
+
+    /// A value as it was typed that no row has, as far as rows were [met](Self::meet).
+    pub(super) fn unmet(&self) -> Option<&str> {
+        let at = self.met.iter().position(|met| !met)?;
+        self.texts.get(at).map(String::as_str)
     }
 
     pub(super) fn accepts(&self, value: &Label) -> bool {

@@ -117,6 +117,7 @@ impl Planner {
             if !columns.filters.iter().zip(&self.filters).all(may_pass) {
                 continue;
             }
+            columns.filters.iter().zip(&mut self.filters).for_each(|(origin, filter)| filter.meet(value(origin).as_ref()));
             let key = columns.keys.iter().map(value).collect::<Option<Key>>();
             for (name, root) in &mixable {
                 let Some(key) = &key else { continue };

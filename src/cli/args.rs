@@ -712,6 +712,7 @@ impl Input {
             normalize: self.normalize,
             bad_files: self.on_bad_file.into(),
             ignore_label: self.ignore_label.clone(),
+            filters_optional: false,
             allow_duplicates: self.allow_duplicates,
             memory: None,
         })

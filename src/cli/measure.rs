@@ -43,6 +43,7 @@ pub(super) fn report<'a>(
     describe_columns(plan.archive(), console);
     describe_heads(plan.heads().as_ref(), console);
     plan.further().iter().for_each(|(name, text)| console.fact(name, text));
+    describe_further(plan.further_archives(), console);
     let summary = plan.summary();
     if let Some(Decompositions { keys, dim, time }) = plan.decompositions()? {
         let (dim, seconds) = (count(dim as u64), time.as_secs_f64());
@@ -175,8 +176,16 @@ pub(super) fn describe_columns(archive: &Archive, console: &Console) {
         console.fact("classes", &names_text(names));
     }
     describe_keys(archive, console);
-    passed_over(archive, console);
+    passed_over(archive, "", console);
     archive.warnings().iter().for_each(|warning| console.warn(warning));
+}
+
+/// Says of further rows what is said of the inputs: which files are passed over, and which are named twice.
+pub(super) fn describe_further<'a>(archives: impl Iterator<Item = (&'static str, &'a Archive)>, console: &Console) {
+    for (flag, archive) in archives {
+        passed_over(archive, &format!("{flag}: "), console);
+        archive.warnings().iter().for_each(|warning| console.warn(&format!("{flag}: {warning}")));
+    }
 }
 
 /// What the files call the classes, the first few.
@@ -210,13 +219,14 @@ pub(super) fn key_text(archive: &Archive, key: &str) -> String {
 }
 
 /// Names files that lie among the inputs and are not read: each of them with `--verbose`, else in one line.
-pub(super) fn passed_over(archive: &Archive, console: &Console) {
+/// `whose` comes first.
+pub(super) fn passed_over(archive: &Archive, whose: &str, console: &Console) {
     if console.tells_details() {
         archive
             .passed()
             .iter()
-            .for_each(|passed| console.detail("passed", &format!("{}   {}", passed.file, passed.reason)));
+            .for_each(|passed| console.detail("passed", &format!("{whose}{}   {}", passed.file, passed.reason)));
     } else if let Some(text) = archive.passed_text() {
-        console.fact("passed", &format!("{text}; -v names them"));
+        console.fact("passed", &format!("{whose}{text}; -v names them"));
     }
 }

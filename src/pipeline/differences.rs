@@ -125,6 +125,7 @@ fn request(state: &StateFile, filters: &Filters) -> Request {
         labels_optional: true,
         bad_files: Policy::Skip,
         allow_duplicates: true,
+        filters_optional: true,
         ..Request::default()
     };
     provenance::request(&state.provenance, base)

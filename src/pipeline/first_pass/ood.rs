@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{Device, Workspace};
 use crate::metrics::OodMean;
 use crate::pipeline::at_hand::Readable;
-use crate::pipeline::evaluate::Evaluation;
+use crate::pipeline::evaluate::{Evaluation, FurtherRows};
 use crate::pipeline::memory::Meter;
 use crate::pipeline::scan::Watch;
 use crate::state::{Chunk, DeviceParts};
@@ -47,7 +47,7 @@ fn ood_states(
     rows: Readable<'_>,
     watch: &Watch,
 ) -> Result<BTreeMap<Key, GroupState>> {
-    let units = rows.units();
+    let units = plan.ood.as_ref().map_or_else(Vec::new, FurtherRows::units);
     let one_class = [Label::Int(0)];
     let shifts = ShiftTables::default();
     let look = |worker: &mut OodWorker, chunk: &DecodedChunk| {

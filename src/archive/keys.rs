@@ -236,6 +236,17 @@ impl Filter {
     }
 }
 
+/// The label to be ignored, as it is typed: of floats that hold integers too.
+pub(super) fn parse_ignored(kind: LabelKind, text: &str) -> Result<Label> {
+    let whole = text.strip_suffix('0').map(|text| text.trim_end_matches('0')).and_then(|text| text.strip_suffix('.'));
+    let whole = whole.filter(|whole| kind == LabelKind::Int && whole.parse::<i128>().is_ok());
+    let label = parse(kind, whole.unwrap_or(text)).map_err(|error| error.with("flag", "--ignore-label"));
+    match text.to_ascii_lowercase().as_str() {
+        "nan" => label.map_err(|error| error.help("--nulls skip leaves out rows whose label is NaN")),
+        _ => label,
+    }
+}
+
 /// A label as it is typed on the command line.
 pub(super) fn parse(kind: LabelKind, text: &str) -> Result<Label> {
     kind.parse(text).ok_or_else(|| {

@@ -72,6 +72,11 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     if inputs.is_empty() {
         return Err(Error::usage("no input"));
     }
+    for (at, key) in request.group_by.iter().enumerate() {
+        if request.group_by[..at].contains(key) {
+            return Err(Error::usage("the groups have one key twice").with("key", escaped(key)).help("name it once"));
+        }
+    }
     // A file of labels belongs to all features; a name is that of a column.
     let labels = requested_labels(request.labels.as_deref())?;
     let request = &request.clone().without_label_file();
@@ -239,7 +244,7 @@ impl<'a> ArchiveBuilder<'a> {
         let ignored = match &request.ignore_label {
             Some(text) if request.any_labels => planner.label_kind.parse(text),
             Some(text) => {
-                Some(keys::parse(planner.label_kind, text).map_err(|error| error.with("flag", "--ignore-label"))?)
+                Some(keys::parse_ignored(planner.label_kind, text)?)
             }
             None => None,
         };

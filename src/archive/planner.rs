@@ -247,6 +247,12 @@ impl Planner {
 
     fn no_key(&self, name: &str, schema: &Schema<'_>) -> Error {
         let (keys, scalars) = (self.hive.names().collect::<Vec<_>>(), schema.scalars());
+        if keys.contains(&name) {
+            return Error::usage("a file has no such key in its path, and others have")
+                .with("key", escaped(name))
+                .with("columns", schema::list(&scalars))
+                .help("give the paths of all files the key, or name those that have it");
+        }
         let near = did_you_mean(name, keys.iter().chain(&scalars).copied()).map(|near| escaped(&near));
         let error = Error::usage("there is no such key or column")
             .with("key", escaped(name))

@@ -405,19 +405,12 @@ impl Evaluation {
     /// What the records say of the run besides the metrics' own conventions; `of_rows` says what the states are of.
     pub(super) fn settings(&self, of_rows: BTreeMap<&'static str, String>) -> BTreeMap<&'static str, String> {
         let job = &self.job;
-        let source = |source: &RowSource| match source.filters.as_slice() {
-            [] => source.path.clone(),
-            filters => {
-                let pairs: Vec<String> = filters.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                format!("{}?{}", source.path, pairs.join("&"))
-            }
-        };
         let mut settings = of_rows;
         settings.extend(self.heads.iter().flat_map(Heads::settings));
         let names = job.head_rules.naming.names.as_ref();
         settings.insert("class_names", names.map_or(String::new(), |names| names.file().to_owned()));
         let further = |stored: &Option<RowSource>, at_hand: bool| match stored {
-            Some(stored) => source(stored),
+            Some(stored) => stored.to_string(),
             None => if at_hand { IN_MEMORY } else { "" }.to_owned(),
         };
         settings.insert("decisions", further(&job.decisions, job.at_hand.decisions.is_some()));

@@ -121,6 +121,18 @@ impl Fixed {
         })
     }
 
+    /// Whether `bytes` are a dictionary of `count` such values. Some writers count the texts that differ, and write all of
+    /// them: whole texts may follow, which no index can reach.
+    fn fill_dictionary(self, bytes: &[u8], count: usize) -> bool {
+        let Self::Varies = self else { return self.fill(bytes, count) };
+        let (mut rest, mut held) = (bytes, 0);
+        while let Some((length, tail)) = rest.split_first_chunk::<4>() {
+            let Some(tail) = tail.get(u32::from_le_bytes(*length) as usize..) else { return false };
+            (rest, held) = (tail, held + 1);
+        }
+        rest.is_empty() && held >= count
+    }
+
     /// Whether `bytes` are `count` such values, and nothing else.
     fn fill(self, bytes: &[u8], count: usize) -> bool {
         match self {
@@ -209,7 +221,7 @@ impl CheckedPages {
     fn look(&mut self, page: &Page) -> Option<()> {
         let (parts, encoding, count) = match page {
             Page::DictionaryPage { buf, num_values, .. } => {
-                return self.column.values.fill(buf, *num_values as usize).then_some(());
+                return self.column.values.fill_dictionary(buf, *num_values as usize).then_some(());
             }
             Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, .. } => {
                 let count = *num_values as usize;

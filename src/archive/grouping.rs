@@ -68,9 +68,11 @@ impl Grouping {
             codes.extend(varying.iter().map(|coded| coded.codes[row]));
             if let Some(at) = codes.iter().position(|&code| code == NULL) {
                 let name = columns.keys.iter().zip(names).filter(|(origin, _)| column(origin).is_some()).nth(at);
+                let name = name.map_or_else(String::new, |(_, name)| escaped(name));
                 return Err(Error::data("null in a group column")
                     .with("row", base + row as u64)
-                    .with("column", name.map_or_else(String::new, |(_, name)| escaped(name))));
+                    .with("column", &name)
+                    .help(format!("--where {name}=VALUE for each value that is wanted leaves such rows out")));
             }
             let group = if let Some(&group) = known.get(&codes) {
                 group

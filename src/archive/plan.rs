@@ -223,7 +223,11 @@ impl<'a> ArchiveBuilder<'a> {
         let BesideData { bad_names, bad_files, mut passed, warnings, captured } = seen;
         let Some(planner) = planner else {
             return Err(match empty.first() {
-                None => Error::missing("no file can be read").with("bad files", bad_files.len()),
+                None => {
+                    let error = Error::missing("no file can be read").with("bad files", bad_files.len());
+                    let first = bad_files.first().into_iter();
+                    first.fold(error, |error, (file, reason)| error.with("file", file).with("detail", reason))
+                }
                 Some(file) => {
                     let error = Error::missing("no rows").with("file", &file.file);
                     if empty.len() > 1 { error.with("files without rows", empty.len()) } else { error }

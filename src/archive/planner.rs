@@ -144,6 +144,7 @@ impl Planner {
                 .with("column", escaped(&self.features.name))
                 .with("expected", &self.features.kind)
                 .with("found", schema.kind(features))
+                .help("measure files of each type apart, or write them all in one type")
         })?;
         let of_elements =
             |elements: &Option<(u64, String)>| elements.clone().map_or_else(String::new, |(_, names)| names);

@@ -178,7 +178,19 @@ impl Source {
             container = Arc::new(WideFile::new(container, pattern)?);
         }
         let (Some(second), Some(path)) = (second, &self.labels) else { return Ok(container) };
-        let place = |error: Error| advising(error, path).with_default("file", shown(path));
+        let place = |error: Error| {
+            // What is said of features does not serve those who look for labels.
+            let error = match error.fact("arrays").filter(|_| error.message().starts_with("no array holds vectors")) {
+                Some(arrays) => Error::data("the file holds no labels: they are one integer, text or boolean a row")
+                    .with("arrays", arrays)
+                    .help(
+                        "save y.argmax(1) if its rows are one-hot, y.ravel() if it has two dimensions, y.astype(str) if it \
+                           holds dates",
+                    ),
+                None => error,
+            };
+            advising(error, path).with_default("file", shown(path))
+        };
         let named = self.arrays.as_ref().and_then(|names| names.labels.as_deref());
         let labels = match (self.label_format(&second).map_err(place)?, named) {
             (Some(format), Some(name)) => format.open_one(&second, name).map_err(place)?,

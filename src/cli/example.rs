@@ -22,10 +22,12 @@ Examples:
   nckit example zipf words.parquet --rows 300000 --classes 30000 --dim 768
   nckit measure words.parquet --head words-head.parquet
   nckit example digits digits.parquet
-  nckit measure digits.parquet --where split=train --decisions 'digits.parquet?split=test' --head digits-head.parquet
+  nckit measure digits.parquet --where split=train \\
+      --decisions 'digits.parquet?split=test' --head digits-head.parquet
 
-FILE.parquet gets features and labels, FILE-head.parquet the classifier, made-up ones that of the nearest class mean, and
-FILE-truth.json how they were made and what metrics have to be. The same flags make the same bytes.";
+FILE.parquet gets features and labels, FILE-head.parquet the classifier, made-up
+ones that of the nearest class mean, and FILE-truth.json how they were made and
+what metrics have to be. The same flags make the same bytes.";
 
 /// Flags of `nckit example`.
 #[derive(Debug, ClapArgs)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rayon::{ThreadPoolBuildError, ThreadPoolBuilder};
@@ -12,8 +13,9 @@ use super::console::{Console, bytes, count, counted};
 use super::outputs::{Targets, describe_heads, job};
 use super::progress::{Stopping, Watcher};
 use super::stdout;
-use crate::archive::Archive;
+use crate::archive::{Archive, escaped};
 use crate::error::{Error, Result};
+use crate::objects::without_query;
 use crate::pipeline::{Decompositions, Job, Plan, Resources, Rounding, Summary};
 use crate::report::Report;
 
@@ -169,7 +171,10 @@ pub(super) fn describe_columns(archive: &Archive, console: &Console) {
     let dim = archive.dim().map_or(String::new(), |dim| format!(" · D={}", count(dim as u64)));
     console.fact("features", &format!("{}   {}{dim}   ({})", features.name, features.kind, features.why));
     match archive.labels() {
-        Some(labels) => console.fact("labels", &format!("{}   {}   ({})", labels.name, labels.kind, labels.why)),
+        Some(labels) => {
+            let why = of_label_files(archive).unwrap_or_else(|| labels.why.to_owned());
+            console.fact("labels", &format!("{}   {}   ({why})", labels.name, labels.kind));
+        }
         None => console.fact("labels", "none"),
     }
     if let Some(names) = archive.class_names() {
@@ -186,6 +191,13 @@ pub(super) fn describe_further<'a>(archives: impl Iterator<Item = (&'static str,
         passed_over(archive, &format!("{flag}: "), console);
         archive.warnings().iter().for_each(|warning| console.warn(&format!("{flag}: {warning}")));
     }
+}
+
+/// The files that the labels are in, if they are not those of the features.
+fn of_label_files(archive: &Archive) -> Option<String> {
+    let files: BTreeSet<&Path> = archive.files().iter().filter_map(|file| file.paths().nth(1)).collect();
+    let first = escaped(&without_query(files.first()?).to_string_lossy());
+    Some(if files.len() > 1 { format!("of {first} and {} more", files.len() - 1) } else { format!("of {first}") })
 }
 
 /// What the files call the classes, the first few.

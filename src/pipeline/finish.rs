@@ -253,7 +253,12 @@ impl Finish {
         let provenance = Provenance { group_by: evaluation.job.request.group_by.clone(), ..states.provenance.clone() };
         let of_rows = of_rows(&provenance, pooled_summary(&self.pooled()));
         let left_out = states.ledger.left_out().map(|name| (name.to_owned(), "damaged when it was read".to_owned()));
-        report(evaluation, of_rows, groups, left_out.chain(evaluation.bad_files()).collect())
+        let left_out = left_out.chain(evaluation.bad_files()).collect();
+        report(evaluation, of_rows, groups, left_out).map_err(|error| match error.advice() {
+            // Filters are those of the rows that were counted.
+            Some(advice) if advice.contains("--where") => error.help("the state holds no row: accumulate counts some into it"),
+            _ => error,
+        })
     }
 
     /// Fails if the metrics of a group need more memory than the run may use.

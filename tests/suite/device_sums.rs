@@ -10,7 +10,7 @@ use arrow::datatypes::i256;
 use nckit::batch::{Batch, ByClass, Features};
 use nckit::error::{Error, Result};
 use nckit::grid::{Grid, RESIDUAL_BITS, Spread, wide};
-use nckit::kernels::gram::{GramSum, packed_len};
+use nckit::kernels::gram::{GramTarget, packed_len};
 use nckit::kernels::nearest::{Candidates, Contenders};
 use nckit::kernels::{
     Cpu, Device, DeviceSums, Kernels, MAX_LEFT, Profile, ShiftedRows, SlotRows, SumsId, TakenSums, TooFar, Totals,
@@ -196,7 +196,7 @@ impl Kernels for PlainDevice {
         rows: &ShiftedRows<'_>,
         profile: &Profile,
         totals: &mut Totals<'_>,
-        gram: Option<&mut GramSum>,
+        gram: Option<GramTarget<'_>>,
     ) -> Result<Option<TooFar>> {
         self.cpu.round(features, rows, profile, totals, gram)
     }

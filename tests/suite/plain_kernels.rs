@@ -7,7 +7,7 @@ use half::f16;
 use nckit::batch::{Batch, ByClass, Features};
 use nckit::error::Result;
 use nckit::grid::{DELTA_LIMIT, RESIDUAL_BITS, Spread, wide};
-use nckit::kernels::gram::{GramSum, packed_column, packed_len};
+use nckit::kernels::gram::{GramSum, GramTarget, packed_column, packed_len};
 use nckit::kernels::nearest::{Candidates, Contenders, Offsets};
 use nckit::kernels::{Cpu, Device, Kernels, Profile, ShiftedRows, TooFar, Totals, Workspace};
 use nckit::metrics::Extras;
@@ -90,7 +90,7 @@ impl Kernels for Plain {
         rows: &ShiftedRows<'_>,
         profile: &Profile,
         totals: &mut Totals<'_>,
-        mut gram: Option<&mut GramSum>,
+        gram: Option<GramTarget<'_>>,
     ) -> Result<Option<TooFar>> {
         let (x, grid) = (values(features), profile.grid());
         let (dim, weights) = (grid.dim(), grid.weights());
@@ -121,8 +121,8 @@ impl Kernels for Plain {
                 }
             }
         }
-        if let Some(gram) = &mut gram {
-            gram.add(&products);
+        if let Some(GramTarget { sum, left }) = gram {
+            sum.add(&GramSum::of(dim, products), left, false);
         }
         Ok(too_far)
     }

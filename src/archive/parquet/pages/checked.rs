@@ -121,16 +121,19 @@ impl Fixed {
         })
     }
 
-    /// Whether `bytes` are a dictionary of `count` such values. Some writers count the texts that differ, and write all of
-    /// them: whole texts may follow, which no index can reach.
+    /// Whether `bytes` are a dictionary of `count` such values. Arrow's writer in C++ leaves room for each text of a category,
+    /// and writes equal ones once: zeros may follow, which no index can reach.
     fn fill_dictionary(self, bytes: &[u8], count: usize) -> bool {
-        let Self::Varies = self else { return self.fill(bytes, count) };
-        let (mut rest, mut held) = (bytes, 0);
-        while let Some((length, tail)) = rest.split_first_chunk::<4>() {
-            let Some(tail) = tail.get(u32::from_le_bytes(*length) as usize..) else { return false };
-            (rest, held) = (tail, held + 1);
+        let used = match self {
+            Self::Bits(_) => return self.fill(bytes, count),
+            Self::Varies => bytes.len() - bytes.iter().rev().take_while(|&&byte| byte == 0).count(),
+        };
+        let mut end = 0_usize;
+        for _ in 0..count {
+            let Some(length) = bytes.get(end..).and_then(|rest| rest.first_chunk::<4>()) else { return false };
+            end = end.saturating_add(4).saturating_add(u32::from_le_bytes(*length) as usize);
         }
-        rest.is_empty() && held >= count
+        (used..=bytes.len()).contains(&end)
     }
 
     /// Whether `bytes` are `count` such values, and nothing else.

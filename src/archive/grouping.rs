@@ -35,7 +35,10 @@ impl Grouping {
         };
         let tests: Vec<(&Coded, Vec<bool>)> = (columns.filters.iter().zip(filters))
             .filter_map(|(origin, filter)| column(origin).map(|coded| (coded, filter)))
-            .map(|(coded, filter)| (coded, coded.values.iter().map(|value| filter.accepts(value)).collect()))
+            .map(|(coded, filter)| {
+                coded.values.iter().for_each(|value| filter.meet(value));
+                (coded, coded.values.iter().map(|value| filter.accepts(value)).collect())
+            })
             .collect();
         let varying: Vec<&Coded> = columns.keys.iter().filter_map(column).collect();
         let key = |codes: &[u32]| {

@@ -1,6 +1,8 @@
 //! Groups and filters: which rows belong together, and which are asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::DataType;
 
@@ -181,8 +183,10 @@ pub(super) struct Filter {
     texts: Vec<String>,
     /// The parsed values, once the kind of the key is known.
     accepted: Option<Vec<Label>>,
-    /// Which of them rows may have.
-    met: Vec<bool>,
+    /// Which of them rows have, as far as rows were looked at, by whoever reads.
+    met: Arc<OnceLock<Vec<AtomicBool>>>,
+    /// Whether only the rows themselves say which values they have.
+    pub(super) is_open: bool,
 }
 
 impl Filter {
@@ -192,7 +196,13 @@ impl Filter {
         for (name, text) in filters {
             match all.iter_mut().find(|filter| filter.name == *name) {
                 Some(filter) => filter.texts.push(text.clone()),
-                None => all.push(Self { name: name.clone(), texts: vec![text.clone()], accepted: None, met: Vec::new() }),
+                None => all.push(Self {
+                    name: name.clone(),
+                    texts: vec![text.clone()],
+                    accepted: None,
+                    met: Arc::default(),
+                    is_open: false,
+                }),
             }
         }
         all
@@ -216,19 +226,25 @@ impl Filter {
         self.texts.iter().find(|text| !matched(text)).map(String::as_str)
     }
 
-    /// Notes that there are rows of a value; `None` is any value.
-    pub(super) fn meet(&mut self, value: Option<&Label>) {
-        let accepted = self.accepted.as_deref().unwrap_or_default();
-        self.met.resize(accepted.len(), false);
-        for (met, accepted) in self.met.iter_mut().zip(accepted) {
-            *met |= value.is_none_or(|value| value == accepted);
+    /// Notes that there are rows of a value.
+    pub(super) fn meet(&self, value: &Label) {
+        let Some(accepted) = &self.accepted else { return };
+        let met = self.met.get_or_init(|| accepted.iter().map(|_| AtomicBool::new(false)).collect());
+        for (met, _) in met.iter().zip(accepted).filter(|(_, accepted)| *accepted == value) {
+            met.store(true, Ordering::Relaxed);
         }
     }
 
-    /// A value as it was typed that no row has, as far as rows were [met](Self::meet).
-    pub(super) fn unmet(&self) -> Option<&str> {
-        let at = self.met.iter().position(|met| !met)?;
-        self.texts.get(at).map(String::as_str)
+    /// Fails if no row has one of the values, as far as rows were [met](Self::meet).
+    pub(super) fn check_met(&self) -> Result<()> {
+        let unmet = self.met.get().and_then(|met| met.iter().position(|met| !met.load(Ordering::Relaxed)));
+        match unmet.and_then(|at| self.texts.get(at)) {
+            Some(value) => Err(Error::missing("no row matches a value of the filters")
+                .with("key", escaped(&self.name))
+                .with("value", escaped(value))
+                .help("leave the value out")),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn accepts(&self, value: &Label) -> bool {

@@ -111,14 +111,7 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     let archive = builder.archive(BesideData { bad_names, bad_files, passed, warnings, captured })?;
     // Files that were left out may have had the rows.
     if !request.filters_optional && archive.bad_files.is_empty() {
-        for filter in &archive.filters {
-            if let Some(value) = filter.unmet() {
-                return Err(Error::missing("no row matches a value of the filters")
-                    .with("key", escaped(&filter.name))
-                    .with("value", escaped(value))
-                    .help("leave the value out"));
-            }
-        }
+        archive.filters.iter().filter(|filter| !filter.is_open).try_for_each(Filter::check_met)?;
     }
     Ok(archive)
 }
@@ -247,9 +240,7 @@ impl<'a> ArchiveBuilder<'a> {
         }
         let ignored = match &request.ignore_label {
             Some(text) if request.any_labels => planner.label_kind.parse(text),
-            Some(text) => {
-                Some(keys::parse_ignored(planner.label_kind, text)?)
-            }
+            Some(text) => Some(keys::parse_ignored(planner.label_kind, text)?),
             None => None,
         };
         let text_keys = planner.text_keys();

@@ -117,7 +117,12 @@ impl Planner {
             if !columns.filters.iter().zip(&self.filters).all(may_pass) {
                 continue;
             }
-            columns.filters.iter().zip(&mut self.filters).for_each(|(origin, filter)| filter.meet(value(origin).as_ref()));
+            for (origin, filter) in columns.filters.iter().zip(&mut self.filters) {
+                match value(origin) {
+                    Some(value) => filter.meet(&value),
+                    None => filter.is_open = true,
+                }
+            }
             let key = columns.keys.iter().map(value).collect::<Option<Key>>();
             for (name, root) in &mixable {
                 let Some(key) = &key else { continue };

@@ -101,7 +101,8 @@ pub(super) fn labels_and_groups(
     for (root, array) in rows.arrays(count, &columns.twins)? {
         // In a column whose values only tell rows apart, no value is refused.
         let any = any_labels && columns.labels == Some(root);
-        let coded = if any { coded_any(&array) } else { coded(&missing(array, archive, columns.labels == Some(root)), base) };
+        let coded =
+            if any { coded_any(&array) } else { coded(&missing(array, archive, columns.labels == Some(root)), base) };
         columns_read.insert(root, coded.map_err(|error| rows.in_column(error, root))?);
     }
     let grouping = Grouping::new(&archive.group_by, columns, &archive.filters, &columns_read, count, base)?;

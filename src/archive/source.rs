@@ -216,9 +216,10 @@ impl Source {
         }
         let is_named = formats::named(path).is_some_and(|format| !format.is_table_in_text());
         if let Some(encoding) = other_encoding(&head).filter(|_| !is_named) {
-            return Err(damaged("the text of the labels is not in UTF-8").with("file", shown(path)).with("encoding", encoding).help(
-                format!("iconv -f {encoding} -t UTF-8 {} > labels-utf8.txt", shown(path)),
-            ));
+            return Err(damaged("the text of the labels is not in UTF-8")
+                .with("file", shown(path))
+                .with("encoding", encoding)
+                .help(format!("iconv -f {encoding} -t UTF-8 {} > labels-utf8.txt", shown(path))));
         }
         formats::of(bytes, self.labels.as_deref().unwrap_or(&self.path)).map(Some)
     }

@@ -11,7 +11,7 @@ use super::args::Display;
 use super::console::{Console, counted};
 use super::measure::time;
 use super::progress::{Stopping, watched};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{Digits, Example, ExampleKind, MadeExample};
 use crate::store::{Output, write_together};
 
@@ -151,6 +151,11 @@ impl Files {
                     .map_err(|error| Error::io("cannot write the truth").with("detail", &error).caused_by(error))
             }
             _ => Err(Error::internal("an example has three files")),
+        })
+        .map_err(|error| match error.kind() {
+            // Which of them it was does not matter: none is there.
+            ErrorKind::Io => error.with_default("file", self.paths[0].display()),
+            _ => error,
         })
     }
 

@@ -54,11 +54,13 @@ impl<'a> Targets<'a> {
             }),
         };
         let of_classes = |flag: &str, path: &PathBuf| {
-            Format::from_path(path).map_err(|error| error.help(format!("{flag} FILE.csv, .json, .ndjson, .parquet, .md, …")))
+            Format::from_path(path)
+                .map_err(|error| error.help(format!("{flag} FILE.csv, .json, .ndjson, .parquet, .md, …")))
         };
         let groups = args.result.output.iter().map(|path| Ok((path, of_groups(path)?)));
         let classes = args.per_class.iter().map(|path| Ok((path, Contents::Classes(of_classes("--per-class", path)?))));
-        let bins = args.per_class_bins.iter().map(|path| Ok((path, Contents::Bins(of_classes("--per-class-bins", path)?))));
+        let bins =
+            args.per_class_bins.iter().map(|path| Ok((path, Contents::Bins(of_classes("--per-class-bins", path)?))));
         let asked: Vec<_> = groups.chain(classes).chain(bins).collect::<Result<_>>()?;
         let is_parquet = |path: &Path| Format::from_path(path).is_ok_and(|format| format == Format::Parquet);
         if let Some(path) = args.scores.as_ref().filter(|path| !is_parquet(path)) {

@@ -116,6 +116,11 @@ impl FurtherRows {
         self.sound.get().map_or_else(|| (0..self.archive.units().len()).collect(), |(units, _)| units.clone())
     }
 
+    /// Fails if a value of the filters matches no row, once all units were read.
+    pub(super) fn check_filters(&self) -> Result<()> {
+        if self.bad_files().next().is_none() { self.archive.check_filters() } else { Ok(()) }
+    }
+
     /// The files that are left out, with the reason.
     fn bad_files(&self) -> impl Iterator<Item = (String, String)> + '_ {
         let damaged = self.sound.get().into_iter().flat_map(|(_, damaged)| damaged);

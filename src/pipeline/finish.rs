@@ -256,7 +256,9 @@ impl Finish {
         let left_out = left_out.chain(evaluation.bad_files()).collect();
         report(evaluation, of_rows, groups, left_out).map_err(|error| match error.advice() {
             // Filters are those of the rows that were counted.
-            Some(advice) if advice.contains("--where") => error.help("the state holds no row: accumulate counts some into it"),
+            Some(advice) if advice.contains("--where") => {
+                error.help("the state holds no row: accumulate counts some into it")
+            }
             _ => error,
         })
     }

@@ -200,6 +200,10 @@ impl Plan {
                 &mut *score,
             )?);
         }
+        // Where no row is left at all, the report says what has left them out.
+        if damaged.is_empty() && groups.iter().any(|group| group.rows > 0) {
+            first_pass.archive.check_filters()?;
+        }
         let damaged =
             damaged.into_iter().map(|(file, reason)| (first_pass.archive.files()[file].shown.clone(), reason));
         let bad_files = first_pass.archive.bad_files().iter().cloned().chain(damaged).chain(evaluation.bad_files());

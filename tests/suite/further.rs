@@ -29,13 +29,34 @@ fn each_value_of_a_filter_has_to_match() {
     assert!(text.contains("ood"), "{text}");
     place.fail(66, &["convert", "h", "--where=split=train", "--where=split=vla", "-o", "x.parquet"]);
     // A column whose statistics show what is in it.
-    let columns = |fold: i32| [("feature", vectors(vec![0.5; 80], 2)), ("label", ints(vec![0; 40])), ("fold", ints(vec![fold; 40]))];
+    let columns = |fold: i32| {
+        [("feature", vectors(vec![0.5; 80], 2)), ("label", ints(vec![0; 40])), ("fold", ints(vec![fold; 40]))]
+    };
     place.write_columns("folds/a.parquet", &columns(1), 40);
     place.write_columns("folds/b.parquet", &columns(2), 40);
     let fold = ["measure", "folds", "--metrics=nc1_cdnv", "--format=csv", "-q", "--where=fold=1"];
     place.succeed(&fold);
     let text = place.fail(66, &[&fold[..], &["--where=fold=3"]].concat());
     assert!(text.contains("value 3"), "{text}");
+    // One that only the rows show.
+    let mixed = [
+        ("feature", vectors(vec![0.5; 80], 2)),
+        ("label", ints(vec![0; 40])),
+        ("fold", ints((0..40).map(|row| row % 3 * 2).collect())),
+    ];
+    place.write_columns("mixed/a.parquet", &mixed, 40);
+    for (fold, code) in [("--where=fold=4", 0), ("--where=fold=3", 66)] {
+        for verb in [
+            &["measure", "mixed", "--metrics=nc1_cdnv", "--format=csv"][..],
+            &["convert", "mixed", "-o", "mixed.parquet"],
+        ] {
+            let output = place.run(&[verb, &["-q", "--where=fold=0", fold]].concat());
+            assert_eq!(output.status.code(), Some(code), "{verb:?} {fold}: {}", said(&output));
+            let _ = fs::remove_file(place.path("mixed.parquet"));
+        }
+        let output = place.run(&["accumulate", "mixed", "-o", "m.ncst", "--overwrite", "--where=fold=0", fold]);
+        assert!(output.status.success() && said(&output).contains("value=3") == (code == 66), "{}", said(&output));
+    }
     // And the groups of a state.
     place.succeed(&["accumulate", "h", "--group-by=epoch,split", "-o", "s.ncst", "-q"]);
     place.succeed(&["finish", "s.ncst?epoch=1&epoch=2", "--format=csv", "-q"]);
@@ -141,7 +162,39 @@ fn files_that_were_replaced_are_not_resumed() {
     place.succeed(&["accumulate", "in", "-o", "s.ncst", "--overwrite", "-q"]);
     place.write("in/02.parquet", 5, 40, 8, 40);
     let output = place.run(&["accumulate", "in", "-o", "s.ncst", "--resume"]);
-    assert!(output.status.success() && said(&output).contains("1 row group of the inputs is not in"), "{}", said(&output));
+    assert!(
+        output.status.success() && said(&output).contains("1 row group of the inputs is not in"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
+fn verify_says_how_labels_of_their_own_are_named() {
+    let place = Place::new();
+    fs::write(place.path("x.npy"), crate::arrays::write::features(2, &[0.5; 80])).unwrap();
+    fs::write(place.path("l.npy"), crate::arrays::write::labels(&[1; 40])).unwrap();
+    place.succeed(&["accumulate", "x.npy", "--labels=l.npy", "-o", "s.ncst", "-q"]);
+    let text = place.fail(2, &["verify", "s.ncst", "--inputs", "x.npy"]);
+    assert!(text.contains("--inputs 'features.npy,labels.npy'"), "{text}");
+    place.succeed(&["verify", "s.ncst", "--inputs", "x.npy,l.npy"]);
+    // Convert leaves no damaged file out, and its advice names no such flag.
+    fs::write(place.path("bad.parquet"), b"PAR1 and no more").unwrap();
+    let text = place.fail(65, &["convert", "bad.parquet", "-o", "y.parquet"]);
+    assert!(!text.contains("--on-bad-file") && text.contains("help"), "{text}");
+    // What is said of no file at all.
+    let text = place.fail(66, &["measure", "bad.parquet", "--on-bad-file=skip"]);
+    assert!(text.contains("bad.parquet"), "{text}");
+    for (flag, file, word) in [("--per-class", "x.svg", ".html"), ("-o", "x.xyz", "")] {
+        let text = place.fail(2, &["measure", "x.npy", "--labels=l.npy", flag, file]);
+        assert!((word.is_empty() && text.contains(".svg")) || (!word.is_empty() && !text.contains(word)), "{text}");
+    }
+    fs::write(place.path("names.txt"), "a\n").unwrap();
+    let text = place.fail(65, &["measure", "x.npy", "--labels=l.npy", "--class-names=names.txt", "--per-class=c.csv"]);
+    assert!(text.contains("--head-rows one-based"), "{text}");
+    fs::write(place.path("z.npy"), crate::arrays::write::labels(&[3; 40])).unwrap();
+    let text = place.fail(65, &["measure", "x.npy", "--labels=z.npy", "--class-names=names.txt", "--per-class=c.csv"]);
+    assert!(text.contains("a line for each class"), "{text}");
 }
 
 /// Damage that only a page shows: the file was not to be counted, as long as it is damaged.
@@ -182,13 +235,17 @@ fn a_full_disk_leaves_no_empty_state() {
     assert!(!place.path("l.ncst").exists());
     let output = shell("ulimit -f 2; \"$0\" convert in/a.parquet -o c.parquet");
     assert_eq!(output.status.code(), Some(74), "{}", said(&output));
+    let example = shell("ulimit -f 2; \"$0\" example collapse e.parquet");
+    assert!(example.status.code() == Some(74) && said(&example).contains("e.parquet"), "{}", said(&example));
     assert!(said(&output).contains("c.parquet") && !place.path("c.parquet").exists(), "{}", said(&output));
 }
 
 #[test]
 fn examples_of_the_help_fit_a_terminal() {
     let place = Place::new();
-    for verb in ["measure", "inspect", "convert", "accumulate", "merge", "finish", "compare", "verify", "metrics", "example"] {
+    for verb in
+        ["measure", "inspect", "convert", "accumulate", "merge", "finish", "compare", "verify", "metrics", "example"]
+    {
         let text = place.succeed(&[verb, "--help"]);
         let (_, examples) = text.split_once("Examples:").unwrap();
         for line in examples.lines() {

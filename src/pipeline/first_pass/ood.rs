@@ -33,6 +33,9 @@ pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result
                 .help("--ignore-label, --nulls and --nonfinite hold for --ood too"),
         });
     }
+    if let Some(ood) = &plan.ood {
+        ood.check_filters()?;
+    }
     let mut means = BTreeMap::new();
     for (key, group) in merged.into_iter().filter(|(_, group)| group.state.dim() > 0) {
         means.insert(key, group.state.statistics()?.mean_of_means());

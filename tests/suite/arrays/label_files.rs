@@ -10,7 +10,8 @@ use crate::faults::Place;
 
 fn rows(count: usize) -> (Vec<f32>, Vec<i64>) {
     let classes: Vec<i64> = (0..count).map(|row| (row * 7 % 4) as i64).collect();
-    let value = |row: usize, j: usize| (classes[row] * if j == 0 { 5 } else { 1 }) as f32 + ((row * (j + 3)) % 11) as f32;
+    let value =
+        |row: usize, j: usize| (classes[row] * if j == 0 { 5 } else { 1 }) as f32 + ((row * (j + 3)) % 11) as f32;
     ((0..count).flat_map(|row| (0..3).map(move |j| (row, j))).map(|(row, j)| value(row, j)).collect(), classes)
 }
 
@@ -19,7 +20,8 @@ fn put(place: &Place, name: &str, bytes: impl AsRef<[u8]>) {
 }
 
 fn measured(place: &Place, arguments: &[&str]) -> String {
-    place.succeed(&[&["measure", "x.npy", "--metrics=nc1_cdnv", "--format=csv", "-q", "--grid=-20"], arguments].concat())
+    place
+        .succeed(&[&["measure", "x.npy", "--metrics=nc1_cdnv", "--format=csv", "-q", "--grid=-20"], arguments].concat())
 }
 
 fn place() -> (Place, Vec<i64>) {
@@ -61,10 +63,15 @@ fn an_empty_line_is_no_label() {
     let (place, classes) = place();
     let some = |row: usize| row % 10 != 3 && row != 4;
     let field = |row: usize, class: i64| if some(row) { class.to_string() } else { String::new() };
-    put(&place, "l.csv", "id,label\n".to_owned() + &lines(&classes, |row, class| format!("{row},{}", field(row, class))));
+    put(
+        &place,
+        "l.csv",
+        "id,label\n".to_owned() + &lines(&classes, |row, class| format!("{row},{}", field(row, class))),
+    );
     let expected = measured(&place, &["--labels=l.csv", "--nulls=skip"]);
     let text = lines(&classes, field);
-    for (text, end) in [(text.clone(), ""), (text.clone(), "\n\n"), (text.replace('\n', "\r\n"), "\r\n"), (text, "\n")] {
+    for (text, end) in [(text.clone(), ""), (text.clone(), "\n\n"), (text.replace('\n', "\r\n"), "\r\n"), (text, "\n")]
+    {
         for header in ["", "label\n"] {
             put(&place, "l.txt", format!("{header}{text}{end}"));
             assert_eq!(measured(&place, &["--labels=l.txt", "--nulls=skip"]), expected, "{header:?} {end:?}");

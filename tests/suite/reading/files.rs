@@ -302,6 +302,10 @@ fn a_dictionary_may_end_with_room_for_texts() {
     let labels = archive.all_labels().unwrap();
     assert_eq!(labels.iter().map(ToString::to_string).collect::<Vec<_>>(), ["cat", "dog", "emu"]);
     let mut counts = std::collections::BTreeMap::new();
-    archive.read_labels(0, &mut |_, label, rows| { counts.insert(label.to_string(), rows); }).unwrap();
+    archive
+        .read_labels(0, &mut |_, label, rows| {
+            counts.insert(label.to_string(), rows);
+        })
+        .unwrap();
     assert_eq!(counts.into_values().collect::<Vec<_>>(), [12, 6, 6]);
 }

@@ -1,6 +1,7 @@
 //! Columns of single values, as labels and group keys are, encoded as codes into their distinct values.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{
@@ -93,6 +94,20 @@ pub(super) fn coded(array: &ArrayRef, base: u64) -> Result<Coded> {
     }
 }
 
+/// Floats in which each NaN is a null; any other array as it is.
+pub(super) fn nan_as_null(array: ArrayRef) -> ArrayRef {
+    fn nulls<T: ArrowPrimitiveType>(array: &ArrayRef, is_nan: impl Fn(T::Native) -> bool) -> ArrayRef {
+        let array = array.as_primitive::<T>();
+        Arc::new(array.iter().map(|value| value.filter(|&value| !is_nan(value))).collect::<PrimitiveArray<T>>())
+    }
+    match array.data_type() {
+        DataType::Float16 => nulls::<Float16Type>(&array, |value| value.is_nan()),
+        DataType::Float32 => nulls::<Float32Type>(&array, f32::is_nan),
+        DataType::Float64 => nulls::<Float64Type>(&array, f64::is_nan),
+        _ => array,
+    }
+}
+
 /// The labels of an array whose values need not be classes: a float that is not an exact integer becomes its text.
 pub(super) fn coded_any(array: &ArrayRef) -> Result<Coded> {
     if !array.data_type().is_floating() {
@@ -143,7 +158,11 @@ fn primitive<T: ArrowPrimitiveType>(
             Error::data("float label is not an exactly representable integer")
                 .with("row", base + row as u64)
                 .with("label", format!("{value:?}"))
-                .help("labels name classes: integers, text or booleans; --labels names another column or file")
+                .help(if format!("{value:?}") == "NaN" {
+                    "--nulls skip takes a NaN for a label that is missing, leaves such rows out and counts them"
+                } else {
+                    "labels name classes: integers, text or booleans; --labels names another column or file"
+                })
         })?;
         coder.push(converted, |&value| Label::Int(value));
     }
@@ -197,8 +216,6 @@ impl<T: Copy + Eq + std::hash::Hash> Coder<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{BooleanArray, Float32Array, Float64Array, Int64Array, StringArray, UInt64Array};
 
     use super::*;

@@ -487,6 +487,31 @@ impl Search {
     }
 }
 
+/// The first of the inputs whose search would find a file of features at `path`, which need not be there yet.
+pub(crate) fn would_read<'a>(inputs: &'a [String], path: &Path) -> Option<&'a str> {
+    let in_place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(Places::canonical(folder).ok()?.join(path.file_name()?))
+    };
+    let places = [in_place(path), std::path::absolute(path).ok()];
+    let leads_to = |input: &&String| {
+        let Ok(Source { path: named, .. }) = Source::parse(input) else { return false };
+        if is_address(&named) || is_address(path) {
+            return is_address(&named) && path.starts_with(&named);
+        }
+        if named.is_dir() {
+            let below = Places::canonical(&named).ok().zip(places[0].as_deref());
+            let below = below.and_then(|(folder, place)| place.strip_prefix(folder).map(Path::to_owned).ok());
+            return below.is_some_and(|below| !below.ancestors().any(is_marker));
+        }
+        let text = named.to_string_lossy();
+        let captures = Captures::of_path(&text, existing_prefix(&text)).ok().flatten();
+        let text = captures.as_ref().map_or(&*text, Captures::glob);
+        is_pattern(text) && places.iter().flatten().any(|place| pattern::would_match(text, place))
+    };
+    inputs.iter().find(leads_to).map(String::as_str)
+}
+
 /// The hive keys of a file, by its [name](super::File::name).
 pub(crate) fn hive_keys(name: &str) -> BTreeMap<String, String> {
     let directories = name.rsplit_once('/').map_or("", |(directories, _)| directories);

@@ -35,7 +35,10 @@ impl Grouping {
         };
         let tests: Vec<(&Coded, Vec<bool>)> = (columns.filters.iter().zip(filters))
             .filter_map(|(origin, filter)| column(origin).map(|coded| (coded, filter)))
-            .map(|(coded, filter)| (coded, coded.values.iter().map(|value| filter.accepts(value)).collect()))
+            .map(|(coded, filter)| {
+                coded.values.iter().for_each(|value| filter.meet(value));
+                (coded, coded.values.iter().map(|value| filter.accepts(value)).collect())
+            })
             .collect();
         let varying: Vec<&Coded> = columns.keys.iter().filter_map(column).collect();
         let key = |codes: &[u32]| {
@@ -68,9 +71,11 @@ impl Grouping {
             codes.extend(varying.iter().map(|coded| coded.codes[row]));
             if let Some(at) = codes.iter().position(|&code| code == NULL) {
                 let name = columns.keys.iter().zip(names).filter(|(origin, _)| column(origin).is_some()).nth(at);
+                let name = name.map_or_else(String::new, |(_, name)| escaped(name));
                 return Err(Error::data("null in a group column")
                     .with("row", base + row as u64)
-                    .with("column", name.map_or_else(String::new, |(_, name)| escaped(name))));
+                    .with("column", &name)
+                    .help(format!("--where {name}=VALUE for each value that is wanted leaves such rows out")));
             }
             let group = if let Some(&group) = known.get(&codes) {
                 group

@@ -1,6 +1,8 @@
 //! Groups and filters: which rows belong together, and which are asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::DataType;
 
@@ -181,6 +183,10 @@ pub(super) struct Filter {
     texts: Vec<String>,
     /// The parsed values, once the kind of the key is known.
     accepted: Option<Vec<Label>>,
+    /// Which of them rows have, as far as rows were looked at, by whoever reads.
+    met: Arc<OnceLock<Vec<AtomicBool>>>,
+    /// Whether only the rows themselves say which values they have.
+    pub(super) is_open: bool,
 }
 
 impl Filter {
@@ -190,7 +196,13 @@ impl Filter {
         for (name, text) in filters {
             match all.iter_mut().find(|filter| filter.name == *name) {
                 Some(filter) => filter.texts.push(text.clone()),
-                None => all.push(Self { name: name.clone(), texts: vec![text.clone()], accepted: None }),
+                None => all.push(Self {
+                    name: name.clone(),
+                    texts: vec![text.clone()],
+                    accepted: None,
+                    met: Arc::default(),
+                    is_open: false,
+                }),
             }
         }
         all
@@ -208,8 +220,46 @@ impl Filter {
         value != NULL_PARTITION && self.texts.iter().any(|text| text == value || same_number(text, value))
     }
 
+    /// The value as it was typed that none of the values in paths matches, if there is one.
+    pub(super) fn unmatched<'a>(&self, values: impl Iterator<Item = &'a String> + Clone) -> Option<&str> {
+        let matched = |text: &String| values.clone().any(|value| text == value || same_number(text, value));
+        self.texts.iter().find(|text| !matched(text)).map(String::as_str)
+    }
+
+    /// Notes that there are rows of a value.
+    pub(super) fn meet(&self, value: &Label) {
+        let Some(accepted) = &self.accepted else { return };
+        let met = self.met.get_or_init(|| accepted.iter().map(|_| AtomicBool::new(false)).collect());
+        for (met, _) in met.iter().zip(accepted).filter(|(_, accepted)| *accepted == value) {
+            met.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Fails if no row has one of the values, as far as rows were [met](Self::meet).
+    pub(super) fn check_met(&self) -> Result<()> {
+        let unmet = self.met.get().and_then(|met| met.iter().position(|met| !met.load(Ordering::Relaxed)));
+        match unmet.and_then(|at| self.texts.get(at)) {
+            Some(value) => Err(Error::missing("no row matches a value of the filters")
+                .with("key", escaped(&self.name))
+                .with("value", escaped(value))
+                .help("leave the value out")),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn accepts(&self, value: &Label) -> bool {
         self.accepted.as_ref().is_some_and(|accepted| accepted.contains(value))
+    }
+}
+
+/// The label to be ignored, as it is typed: of floats that hold integers too.
+pub(super) fn parse_ignored(kind: LabelKind, text: &str) -> Result<Label> {
+    let whole = text.strip_suffix('0').map(|text| text.trim_end_matches('0')).and_then(|text| text.strip_suffix('.'));
+    let whole = whole.filter(|whole| kind == LabelKind::Int && whole.parse::<i128>().is_ok());
+    let label = parse(kind, whole.unwrap_or(text)).map_err(|error| error.with("flag", "--ignore-label"));
+    match text.to_ascii_lowercase().as_str() {
+        "nan" => label.map_err(|error| error.help("--nulls skip leaves out rows whose label is NaN")),
+        _ => label,
     }
 }
 

@@ -28,12 +28,13 @@ pub(super) fn is_feature_name(name: &str) -> bool {
     FEATURE_NAMES.contains(&name) || MORE_FEATURE_NAMES.contains(&name)
 }
 
-/// Extensions of files that can hold labels alone. A text of another name is a column.
+/// Extensions of files that can hold labels alone. A text of another name is a column, unless it is that of a file.
 const LABEL_EXTENSIONS: [&str; 10] = ["npy", "npz", "pt", "pth", "parquet", "pq", "csv", "tsv", "txt", "arrow"];
 
 /// Whether what is given for labels names a file, and no column.
 pub(crate) fn is_label_file(text: &str) -> bool {
     let path = without_query(Path::new(text));
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    extension.is_some_and(|extension| LABEL_EXTENSIONS.contains(&&*extension)) || (text.contains('/') && path.is_file())
+    let is_known = extension.is_some_and(|extension| LABEL_EXTENSIONS.contains(&&*extension));
+    is_known || ((text.contains('/') || path.extension().is_some()) && path.is_file())
 }

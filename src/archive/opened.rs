@@ -132,6 +132,16 @@ impl Archive {
         &self.bad_names
     }
 
+    /// Fails if a value of the filters matches no row, once all units were read. Files that were left out may have had the
+    /// rows, and then nothing is known.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`](crate::error::ErrorKind::Missing) with the value.
+    pub(crate) fn check_filters(&self) -> Result<()> {
+        if self.bad_files.is_empty() { self.filters.iter().try_for_each(Filter::check_met) } else { Ok(()) }
+    }
+
     /// What was passed over in the search for files, files without rows included.
     pub fn passed(&self) -> &[Passed] {
         &self.passed

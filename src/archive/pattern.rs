@@ -90,6 +90,14 @@ pub(crate) fn matches(pattern: &str, places: &Places) -> Result<Vec<PathBuf>> {
     Ok(found.into_iter().collect())
 }
 
+/// Whether the pattern would match a path from the root, or a directory above it.
+pub(super) fn would_match(pattern: &str, path: &Path) -> bool {
+    let pattern = std::path::absolute(pattern).ok();
+    let pattern = pattern.and_then(|pattern| Pattern::new(&pattern.to_string_lossy()).ok());
+    let matches = |path: &Path| pattern.as_ref().is_some_and(|pattern| pattern.matches_path_with(path, OPTIONS));
+    !is_marker(path) && path.ancestors().any(matches)
+}
+
 /// The bucket that a pattern names, as a part of an address, and what follows it; a pattern of local files has none.
 fn parted(pattern: &str) -> (&str, &str) {
     if !is_address(Path::new(pattern)) {

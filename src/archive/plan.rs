@@ -72,6 +72,11 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
     if inputs.is_empty() {
         return Err(Error::usage("no input"));
     }
+    for (at, key) in request.group_by.iter().enumerate() {
+        if request.group_by[..at].contains(key) {
+            return Err(Error::usage("the groups have one key twice").with("key", escaped(key)).help("name it once"));
+        }
+    }
     // A file of labels belongs to all features; a name is that of a column.
     let labels = requested_labels(request.labels.as_deref())?;
     let request = &request.clone().without_label_file();
@@ -88,7 +93,7 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
         }
     }
     let mut filters = Filter::all(&request.filters);
-    let found = select(found, &hive, &mut filters)?;
+    let found = select(found, &hive, &mut filters, !request.filters_optional)?;
     check_labels(&found)?;
     let captured = found.iter().flat_map(|found| found.captured.keys().cloned()).collect();
     let mut bad_files = Vec::new();
@@ -103,7 +108,12 @@ fn open(inputs: &[String], request: &Request) -> Result<Archive> {
         Ok(())
     })?;
     bad_names.sort();
-    builder.archive(BesideData { bad_names, bad_files, passed, warnings, captured })
+    let archive = builder.archive(BesideData { bad_names, bad_files, passed, warnings, captured })?;
+    // Files that were left out may have had the rows.
+    if !request.filters_optional && archive.bad_files.is_empty() {
+        archive.filters.iter().filter(|filter| !filter.is_open).try_for_each(Filter::check_met)?;
+    }
+    Ok(archive)
 }
 
 /// What was found beside the files that are read.
@@ -144,7 +154,7 @@ fn reopen(planned: &[Planned], text_keys: &BTreeSet<String>, request: &Request) 
     let request = &request.clone().without_label_file();
     let hive = Hive::of(&found).with_texts(text_keys);
     let mut filters = Filter::all(&request.filters);
-    let found = select(found, &hive, &mut filters)?;
+    let found = select(found, &hive, &mut filters, false)?;
     let changed = |error: Error| match error.kind() {
         ErrorKind::Io | ErrorKind::Resource => error,
         ErrorKind::Missing => Error::data(CHANGED).with("detail", "it is gone"),
@@ -206,7 +216,11 @@ impl<'a> ArchiveBuilder<'a> {
         let BesideData { bad_names, bad_files, mut passed, warnings, captured } = seen;
         let Some(planner) = planner else {
             return Err(match empty.first() {
-                None => Error::missing("no file can be read").with("bad files", bad_files.len()),
+                None => {
+                    let error = Error::missing("no file can be read").with("bad files", bad_files.len());
+                    let first = bad_files.first().into_iter();
+                    first.fold(error, |error, (file, reason)| error.with("file", file).with("detail", reason))
+                }
                 Some(file) => {
                     let error = Error::missing("no rows").with("file", &file.file);
                     if empty.len() > 1 { error.with("files without rows", empty.len()) } else { error }
@@ -226,9 +240,7 @@ impl<'a> ArchiveBuilder<'a> {
         }
         let ignored = match &request.ignore_label {
             Some(text) if request.any_labels => planner.label_kind.parse(text),
-            Some(text) => {
-                Some(keys::parse(planner.label_kind, text).map_err(|error| error.with("flag", "--ignore-label"))?)
-            }
+            Some(text) => Some(keys::parse_ignored(planner.label_kind, text)?),
             None => None,
         };
         let text_keys = planner.text_keys();
@@ -290,8 +302,8 @@ fn refuse_duplicates_in_groups(files: &[File], columns: &[FileColumns]) -> Resul
     })
 }
 
-/// Drops the files whose hive keys do not pass the filters.
-fn select(found: Vec<Found>, hive: &Hive, filters: &mut [Filter]) -> Result<Vec<Found>> {
+/// Drops the files whose hive keys do not pass the filters. Where `each` is asked for, each value has to match some file.
+fn select(found: Vec<Found>, hive: &Hive, filters: &mut [Filter], each: bool) -> Result<Vec<Found>> {
     for filter in filters.iter_mut() {
         if let Some(kind) = hive.kind(&filter.name) {
             filter.resolve(kind)?;
@@ -302,16 +314,27 @@ fn select(found: Vec<Found>, hive: &Hive, filters: &mut [Filter]) -> Result<Vec<
         filters.iter().all(|filter| file.keys.get(&filter.name).is_none_or(|value| filter.may_accept(value)))
     };
     let (kept, dropped): (Vec<Found>, Vec<Found>) = found.into_iter().partition(passes);
+    let values = |files: &[&Found], key: &str| {
+        let labels = files.iter().filter_map(|file| hive.label(key, file.keys.get(key)?));
+        let texts: Vec<String> = labels.collect::<BTreeSet<Label>>().iter().map(Label::to_string).collect();
+        schema::list(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+    };
     if kept.is_empty() {
         let mut error = Error::missing("no file matches the filters");
         for filter in filters.iter() {
-            let values: BTreeSet<Label> =
-                dropped.iter().filter_map(|file| hive.label(&filter.name, file.keys.get(&filter.name)?)).collect();
-            let values: Vec<String> = values.iter().map(Label::to_string).collect();
-            let values: Vec<&str> = values.iter().map(String::as_str).collect();
-            error = error.with("key", escaped(&filter.name)).with("values", schema::list(&values));
+            let values = values(&dropped.iter().collect::<Vec<_>>(), &filter.name);
+            error = error.with("key", escaped(&filter.name)).with("values", values);
         }
         return Err(error);
+    }
+    // Where a file has no such key in its path, rows may have it in a column.
+    for filter in filters.iter().filter(|filter| each && kept.iter().all(|file| file.keys.contains_key(&filter.name))) {
+        if let Some(value) = filter.unmatched(kept.iter().filter_map(|file| file.keys.get(&filter.name))) {
+            return Err(Error::missing("no file matches a value of the filters")
+                .with("key", escaped(&filter.name))
+                .with("value", escaped(value))
+                .with("values", values(&kept.iter().chain(&dropped).collect::<Vec<_>>(), &filter.name)));
+        }
     }
     Ok(kept)
 }

@@ -117,6 +117,12 @@ impl Planner {
             if !columns.filters.iter().zip(&self.filters).all(may_pass) {
                 continue;
             }
+            for (origin, filter) in columns.filters.iter().zip(&mut self.filters) {
+                match value(origin) {
+                    Some(value) => filter.meet(&value),
+                    None => filter.is_open = true,
+                }
+            }
             let key = columns.keys.iter().map(value).collect::<Option<Key>>();
             for (name, root) in &mixable {
                 let Some(key) = &key else { continue };
@@ -143,6 +149,7 @@ impl Planner {
                 .with("column", escaped(&self.features.name))
                 .with("expected", &self.features.kind)
                 .with("found", schema.kind(features))
+                .help("measure files of each type apart, or write them all in one type")
         })?;
         let of_elements =
             |elements: &Option<(u64, String)>| elements.clone().map_or_else(String::new, |(_, names)| names);
@@ -246,6 +253,12 @@ impl Planner {
 
     fn no_key(&self, name: &str, schema: &Schema<'_>) -> Error {
         let (keys, scalars) = (self.hive.names().collect::<Vec<_>>(), schema.scalars());
+        if keys.contains(&name) {
+            return Error::usage("a file has no such key in its path, and others have")
+                .with("key", escaped(name))
+                .with("columns", schema::list(&scalars))
+                .help("give the paths of all files the key, or name those that have it");
+        }
         let near = did_you_mean(name, keys.iter().chain(&scalars).copied()).map(|near| escaped(&near));
         let error = Error::usage("there is no such key or column")
             .with("key", escaped(name))

@@ -228,7 +228,9 @@ impl Archive {
         let in_paths = self.units.iter().filter_map(|unit| self.catalogue.files[unit.file].keys.get(key));
         let in_paths: BTreeSet<&String> = in_paths.collect();
         if in_paths.iter().any(|value| !wanted(value)) {
-            return Some(in_paths.into_iter().map(|value| escaped(value)).collect());
+            let mut values: Vec<&String> = in_paths.into_iter().collect();
+            values.sort_by(|a, b| natural(a, b));
+            return Some(values.into_iter().map(|value| escaped(value)).collect());
         }
         let ranges = self.ranges.get(key)?.values();
         let (least, greatest) = ranges.cloned().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;

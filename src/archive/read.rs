@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 
+use arrow::array::ArrayRef;
+
 use super::chunk::{Position, assemble};
-use super::codes::{Coded, coded, coded_any};
+use super::codes::{Coded, coded, coded_any, nan_as_null};
 use super::container::Strings;
 use super::damage::damaged;
 use super::escape::escaped;
 use super::file_columns::FileColumns;
 use super::grouping::Grouping;
 use super::opened::Archive;
+use super::request::Policy;
 use super::rows::{DecodedChunk, chunk_rows};
 use super::unit_rows::UnitRows;
 use crate::batch::Label;
@@ -80,6 +83,11 @@ impl<'a> UnitReader<'a> {
     }
 }
 
+/// The same array; if these are labels and rows with nulls are skipped, a NaN stands for a label that is missing.
+fn missing(array: ArrayRef, archive: &Archive, are_labels: bool) -> ArrayRef {
+    if are_labels && archive.policy.nulls == Policy::Skip { nan_as_null(array) } else { array }
+}
+
 /// Labels and groups of the next `count` rows.
 pub(super) fn labels_and_groups(
     archive: &Archive,
@@ -93,7 +101,8 @@ pub(super) fn labels_and_groups(
     for (root, array) in rows.arrays(count, &columns.twins)? {
         // In a column whose values only tell rows apart, no value is refused.
         let any = any_labels && columns.labels == Some(root);
-        let coded = if any { coded_any(&array) } else { coded(&array, base) };
+        let coded =
+            if any { coded_any(&array) } else { coded(&missing(array, archive, columns.labels == Some(root)), base) };
         columns_read.insert(root, coded.map_err(|error| rows.in_column(error, root))?);
     }
     let grouping = Grouping::new(&archive.group_by, columns, &archive.filters, &columns_read, count, base)?;

@@ -35,6 +35,8 @@ pub struct Request {
     pub keys_optional: bool,
     /// `(key, value)` on group columns: all keys must match, each with one of its values.
     pub filters: Vec<(String, String)>,
+    /// Whether a value of the filters may match nothing, as when files are looked for again; otherwise it is an error.
+    pub filters_optional: bool,
     /// Columns whose ranges are recorded although the request does not group or filter by them.
     pub notice: Vec<String>,
     /// Rows with a null label, vector or vector element.

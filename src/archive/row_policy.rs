@@ -43,6 +43,10 @@ pub(super) const FLAGS: RowAdvice = RowAdvice {
     negative: |label| format!("--ignore-label {label} leaves such rows out and counts them"),
 };
 
+/// What a user can do about vectors that differ in length.
+pub(super) const RAGGED: &str =
+    "all vectors of a column have one length: pad them, pool them, or leave such rows out as the file is written";
+
 /// What is wrong with the vector of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum RowDefect {

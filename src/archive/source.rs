@@ -9,6 +9,7 @@ use std::{fs, io};
 use super::braces::{has_keys, last_outside};
 use super::by_path::LabelledByPath;
 use super::container::{ArrayNames, Container, Format};
+use super::damage::damaged;
 use super::escape::escaped;
 use super::formats::{self, HEAD};
 use super::labelled::LabelledFile;
@@ -177,7 +178,19 @@ impl Source {
             container = Arc::new(WideFile::new(container, pattern)?);
         }
         let (Some(second), Some(path)) = (second, &self.labels) else { return Ok(container) };
-        let place = |error: Error| advising(error, path).with_default("file", shown(path));
+        let place = |error: Error| {
+            // What is said of features does not serve those who look for labels.
+            let error = match error.fact("arrays").filter(|_| error.message().starts_with("no array holds vectors")) {
+                Some(arrays) => Error::data("the file holds no labels: they are one integer, text or boolean a row")
+                    .with("arrays", arrays)
+                    .help(
+                        "save y.argmax(1) if its rows are one-hot, y.ravel() if it has two dimensions, y.astype(str) if it \
+                           holds dates",
+                    ),
+                None => error,
+            };
+            advising(error, path).with_default("file", shown(path))
+        };
         let named = self.arrays.as_ref().and_then(|names| names.labels.as_deref());
         let labels = match (self.label_format(&second).map_err(place)?, named) {
             (Some(format), Some(name)) => format.open_one(&second, name).map_err(place)?,
@@ -194,8 +207,19 @@ impl Source {
         }
         let mut head = vec![0; bytes.size().min(HEAD as u64) as usize];
         read_exact_at(&**bytes, 0, &mut head)?;
+        let path = self.labels.as_deref().unwrap_or(&self.path);
         if is_text(&head) {
-            return Ok(None);
+            // A list in brackets would be read as one line of a table.
+            let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+            let error = || Error::data("labels are not read from a document of JSON").help(KINDS_OF_LABELS);
+            return if is_json { Err(error().with("file", shown(path))) } else { Ok(None) };
+        }
+        let is_named = formats::named(path).is_some_and(|format| !format.is_table_in_text());
+        if let Some(encoding) = other_encoding(&head).filter(|_| !is_named) {
+            return Err(damaged("the text of the labels is not in UTF-8")
+                .with("file", shown(path))
+                .with("encoding", encoding)
+                .help(format!("iconv -f {encoding} -t UTF-8 {} > labels-utf8.txt", shown(path))));
         }
         formats::of(bytes, self.labels.as_deref().unwrap_or(&self.path)).map(Some)
     }
@@ -252,6 +276,19 @@ impl Source {
         }
         source
     }
+}
+
+/// What labels are read from.
+const KINDS_OF_LABELS: &str =
+    "labels are read from .npy, .npz, .pt, .safetensors, .parquet, .arrow, .feather, .csv, .tsv, .jsonl and .txt";
+
+/// The encoding in which bytes are a text, if that is not UTF-8.
+fn other_encoding(head: &[u8]) -> Option<&'static str> {
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
+        return Some("UTF-16");
+    }
+    let is_letter = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0xa0..);
+    (!head.is_empty() && head.iter().all(is_letter)).then_some("LATIN1")
 }
 
 /// Whether an input names features, and behind a comma the file of their labels.

@@ -146,7 +146,14 @@ impl WideFile {
             let Some((line, text)) = &other.first_text else { return Err(error.with("type", &other.data_type)) };
             let error = error.with("line", line).with("found", escaped(text));
             let has_comma = text.contains(',') && text.replace(',', ".").parse::<f64>().is_ok();
-            return Err(if has_comma { error.help("write decimal points") } else { error });
+            let is_missing = ["na", "n/a", "null", "none", "-", "?"].contains(&&*text.trim().to_ascii_lowercase());
+            return Err(if has_comma {
+                error.help("write decimal points")
+            } else if is_missing {
+                error.help("leave the field of a missing value empty; --nulls skip then leaves such rows out")
+            } else {
+                error
+            });
         };
         let mut order: Vec<usize> = (0..matching.len()).collect();
         order.sort_by(|&a, &b| natural(&own[matching[a]].name, &own[matching[b]].name));

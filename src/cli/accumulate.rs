@@ -161,7 +161,8 @@ fn finished(path: &Path, task: &Task, state: &StateFile, console: &Console) -> R
     }
     if new > 0 {
         let units = counted(new as u64, "row group", "s");
-        console.warn(&format!("{units} of the inputs are not in the state, which is finished: --extend adds them"));
+        let are = if new == 1 { "is" } else { "are" };
+        console.warn(&format!("{units} of the inputs {are} not in the state, which is finished: --extend adds them"));
     }
     console.fact("state", &format!("{}   already finished", path.display()));
     Ok(())

@@ -118,17 +118,21 @@ Examples:
   nckit measure train_features.npy --labels train_labels.npy
   nckit measure archive --group-by layer,epoch -o collapse.html
   nckit measure archive --group-by layer,epoch -o nc1.svg --plot nc1_pinv
-  nckit measure 'archive/**/*.parquet' --group-by layer,epoch --metrics nc1,nc2 -o collapse.csv
-  nckit measure 'feats/{run}/epoch_{epoch}.npy' --labels 'labels/{run}.npy' --group-by run,epoch \\
-      --head 'ckpt/{run}/e{epoch}.safetensors:fc'
-  nckit measure archive --where split=train --group-by epoch --head 'heads/epoch={epoch}.safetensors:fc' \\
+  nckit measure 'archive/**/*.parquet' --group-by layer,epoch \\
+      --metrics nc1,nc2 -o collapse.csv
+  nckit measure 'feats/{run}/epoch_{epoch}.npy' --labels 'labels/{run}.npy' \\
+      --group-by run,epoch --head 'ckpt/{run}/e{epoch}.safetensors:fc'
+  nckit measure archive --where split=train --group-by epoch \\
+      --head 'heads/epoch={epoch}.safetensors:fc' \\
       --decisions 'archive?split=test' --ood 'archive?split=ood'
   nckit measure archive --group-by epoch --error-bars jackknife
   nckit measure archive --group-by epoch --block-by document
-  nckit measure archive --group-by layer --head fc.npy,bias.npy --head-for layer=h3 --class-names config.json
+  nckit measure archive --group-by layer --head fc.npy,bias.npy \\
+      --head-for layer=h3 --class-names config.json
 
-Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug, 73 cannot create the output, 74 I/O, 75 more
-memory needed or another process writes the output, 130 interrupted.";
+Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug, 73 cannot
+create the output, 74 I/O, 75 more memory needed or another process writes the
+output, 130 interrupted.";
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
@@ -145,11 +149,13 @@ Examples:
 const CONVERT_EXAMPLES: &str = "\
 Examples:
   nckit convert train_features.npy --labels train_labels.npy -o train.parquet
-  nckit convert embeddings.csv --features 'f*' --dtype f32 -o embeddings.parquet
+  nckit convert embeddings.csv --features 'f*' --dtype f32 \\
+      -o embeddings.parquet
   nckit convert archive --where split=train -o train.parquet --shards 8
 
-Columns of single values and the keys in paths become columns. Numbers keep their type: f16 stays f16, bf16 becomes f32
-exactly. Rows with nulls, NaN or infinities are kept as they are.";
+Columns of single values and the keys in paths become columns. Numbers keep
+their type: f16 stays f16, bf16 becomes f32 exactly. Rows with nulls, NaN or
+infinities are kept as they are.";
 
 const ACCUMULATE_EXAMPLES: &str = "\
 Examples:
@@ -157,10 +163,13 @@ Examples:
   nckit accumulate 'emb/*.parquet' -o lm.ncst --resume
   nckit accumulate 'emb/*.parquet' -o lm.ncst --extend
   nckit accumulate 'emb/*.parquet' -o lm.ncst --error-bars jackknife
-  srun -N8 bash -c 'nckit accumulate \"emb/*.parquet\" --shard $SLURM_PROCID/$SLURM_NTASKS -o part-$SLURM_PROCID.ncst'
+  srun -N8 bash -c 'nckit accumulate \"emb/*.parquet\" \\
+      --shard $SLURM_PROCID/$SLURM_NTASKS -o part-$SLURM_PROCID.ncst'
 
-Ctrl-C and SIGTERM finish the row groups in hand and save the state; a second signal ends the program at once. The
-lock of a state is STATE.lock beside it. Exit codes: those of measure; 143 terminated, 75 another process is writing the state.";
+Ctrl-C and SIGTERM finish the row groups in hand and save the state; a second
+signal ends the program at once. The lock of a state is STATE.lock beside it.
+Exit codes: those of measure; 143 terminated, 75 another process is writing the
+state.";
 
 const MERGE_EXAMPLES: &str = "\
 Examples:
@@ -170,6 +179,7 @@ Examples:
 const FINISH_EXAMPLES: &str = "\
 Examples:
   nckit finish all.ncst --head model.safetensors:lm_head -o nc.parquet
+  nckit finish 'all.ncst?epoch=10' --metrics nc1
   nckit finish all.ncst --head fc.npy --head-rows one-based
   nckit finish part-*.ncst --metrics nc1,nc2
   nckit finish all.ncst --error-bars jackknife
@@ -181,7 +191,8 @@ Examples:
   nckit verify all.ncst --inputs 'emb/*.parquet'
   nckit verify all.ncst --inputs 'emb/*.parquet' --deep
 
-Exit codes: 0 no difference, 1 the inputs differ from what was counted, 65 the state is damaged.";
+Exit codes: 0 no difference, 1 the inputs differ from what was counted, 65 the
+state is damaged.";
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Measure {
@@ -712,6 +723,7 @@ impl Input {
             normalize: self.normalize,
             bad_files: self.on_bad_file.into(),
             ignore_label: self.ignore_label.clone(),
+            filters_optional: false,
             allow_duplicates: self.allow_duplicates,
             memory: None,
         })

@@ -7,7 +7,8 @@ use super::args::{Convert, Display};
 use super::console::{Console, counted};
 use super::measure::{describe_columns, time};
 use super::progress::{Stopping, watched};
-use crate::error::{Error, Result};
+use crate::archive::{escaped, would_read};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{Conversion, Shards};
 use crate::store::{Output, refuse_inputs, write_together};
 
@@ -22,11 +23,20 @@ pub(super) fn run(args: &Convert, display: &Display, console: &Console) -> Resul
         (None, Some(rows)) => Shards::Rows(rows),
         (None, None) => Shards::One,
     };
-    let conversion = Conversion::plan(&args.inputs, &args.request()?)?;
+    let conversion = Conversion::plan(&args.inputs, &args.request()?).map_err(|error| {
+        let is_no_flag = error.advice().is_some_and(|advice| advice.contains("--on-bad-file"));
+        if is_no_flag { error.help("leave the file out of INPUT, or write it again") } else { error }
+    })?;
     let paths = conversion.outputs(&args.output, shards)?;
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     let mut outputs = Output::reserve_all(&paths, args.overwrite)?;
     refuse_inputs(outputs.iter().map(Output::path), conversion.inputs())?;
+    if let Some(input) = paths.iter().find_map(|path| would_read(&args.inputs, path)) {
+        return Err(Error::usage("the output would be among its own inputs: the next run would count its rows twice")
+            .with("file", args.output.display())
+            .with("input", escaped(input))
+            .help("write it to another folder"));
+    }
     describe_columns(conversion.archive(), console);
     console.fact("kept", &conversion.kept_text());
     if !conversion.left_out().is_empty() {
@@ -35,6 +45,11 @@ pub(super) fn run(args: &Convert, display: &Display, console: &Console) -> Resul
     let start = Instant::now();
     watched(display, conversion.bytes(), Stopping::AtOnce, |watch| {
         write_together(&mut outputs, |files| conversion.run(shards, files, watch))
+    })
+    .map_err(|error| match error.kind() {
+        // Which of several files it was to be does not matter: none of them is there.
+        ErrorKind::Io => error.with_default("file", args.output.display()),
+        _ => error,
     })?;
     time(start, conversion.bytes(), console);
     let files = match &paths[..] {

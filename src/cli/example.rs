@@ -11,7 +11,7 @@ use super::args::Display;
 use super::console::{Console, counted};
 use super::measure::time;
 use super::progress::{Stopping, watched};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{Digits, Example, ExampleKind, MadeExample};
 use crate::store::{Output, write_together};
 
@@ -22,10 +22,12 @@ Examples:
   nckit example zipf words.parquet --rows 300000 --classes 30000 --dim 768
   nckit measure words.parquet --head words-head.parquet
   nckit example digits digits.parquet
-  nckit measure digits.parquet --where split=train --decisions 'digits.parquet?split=test' --head digits-head.parquet
+  nckit measure digits.parquet --where split=train \\
+      --decisions 'digits.parquet?split=test' --head digits-head.parquet
 
-FILE.parquet gets features and labels, FILE-head.parquet the classifier, made-up ones that of the nearest class mean, and
-FILE-truth.json how they were made and what metrics have to be. The same flags make the same bytes.";
+FILE.parquet gets features and labels, FILE-head.parquet the classifier, made-up
+ones that of the nearest class mean, and FILE-truth.json how they were made and
+what metrics have to be. The same flags make the same bytes.";
 
 /// Flags of `nckit example`.
 #[derive(Debug, ClapArgs)]
@@ -149,6 +151,11 @@ impl Files {
                     .map_err(|error| Error::io("cannot write the truth").with("detail", &error).caused_by(error))
             }
             _ => Err(Error::internal("an example has three files")),
+        })
+        .map_err(|error| match error.kind() {
+            // Which of them it was does not matter: none is there.
+            ErrorKind::Io => error.with_default("file", self.paths[0].display()),
+            _ => error,
         })
     }
 

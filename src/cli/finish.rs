@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::args::{Display, Finish};
 use super::command_line::command_line;
 use super::console::{Console, bytes, counted};
-use super::measure::{time, use_threads, warn_of_failures};
+use super::measure::{describe_further, time, use_threads, warn_of_failures};
 use super::merge;
 use super::outputs::{Targets, describe_heads, job};
 use super::progress::{Stopping, Watcher};
@@ -50,6 +50,7 @@ pub(super) fn report<'a>(
     console.fact("states", &text);
     describe_heads(finish.heads().as_ref(), console);
     finish.further().iter().for_each(|(name, text)| console.fact(name, text));
+    describe_further(finish.further_archives(), console);
     finish.notes().iter().for_each(|note| console.warn(note));
     if finish.bytes() > 0 {
         console.fact("plan", &format!("{} of further rows", bytes(finish.bytes())));

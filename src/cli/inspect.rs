@@ -31,7 +31,7 @@ pub(super) fn description(args: &Inspect, console: &Console) -> Result<String> {
     let Resources { threads, memory } = args.machine.resources();
     let request = Request { memory: Some(memory), ..args.input.request()? };
     let archive = Archive::open(&args.input.inputs, &request)?;
-    passed_over(&archive, console);
+    passed_over(&archive, "", console);
     archive.warnings().iter().for_each(|warning| console.warn(warning));
     archive.bad_files().iter().for_each(|(file, reason)| console.warn(&format!("left out: {file}: {reason}")));
     let text = describe(&archive, &request.group_by)?;

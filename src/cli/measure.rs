@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rayon::{ThreadPoolBuildError, ThreadPoolBuilder};
@@ -12,8 +13,9 @@ use super::console::{Console, bytes, count, counted};
 use super::outputs::{Targets, describe_heads, job};
 use super::progress::{Stopping, Watcher};
 use super::stdout;
-use crate::archive::Archive;
+use crate::archive::{Archive, escaped};
 use crate::error::{Error, Result};
+use crate::objects::without_query;
 use crate::pipeline::{Decompositions, Job, Plan, Resources, Rounding, Summary};
 use crate::report::Report;
 
@@ -43,6 +45,7 @@ pub(super) fn report<'a>(
     describe_columns(plan.archive(), console);
     describe_heads(plan.heads().as_ref(), console);
     plan.further().iter().for_each(|(name, text)| console.fact(name, text));
+    describe_further(plan.further_archives(), console);
     let summary = plan.summary();
     if let Some(Decompositions { keys, dim, time }) = plan.decompositions()? {
         let (dim, seconds) = (count(dim as u64), time.as_secs_f64());
@@ -168,15 +171,33 @@ pub(super) fn describe_columns(archive: &Archive, console: &Console) {
     let dim = archive.dim().map_or(String::new(), |dim| format!(" · D={}", count(dim as u64)));
     console.fact("features", &format!("{}   {}{dim}   ({})", features.name, features.kind, features.why));
     match archive.labels() {
-        Some(labels) => console.fact("labels", &format!("{}   {}   ({})", labels.name, labels.kind, labels.why)),
+        Some(labels) => {
+            let why = of_label_files(archive).unwrap_or_else(|| labels.why.to_owned());
+            console.fact("labels", &format!("{}   {}   ({why})", labels.name, labels.kind));
+        }
         None => console.fact("labels", "none"),
     }
     if let Some(names) = archive.class_names() {
         console.fact("classes", &names_text(names));
     }
     describe_keys(archive, console);
-    passed_over(archive, console);
+    passed_over(archive, "", console);
     archive.warnings().iter().for_each(|warning| console.warn(warning));
+}
+
+/// Says of further rows what is said of the inputs: which files are passed over, and which are named twice.
+pub(super) fn describe_further<'a>(archives: impl Iterator<Item = (&'static str, &'a Archive)>, console: &Console) {
+    for (flag, archive) in archives {
+        passed_over(archive, &format!("{flag}: "), console);
+        archive.warnings().iter().for_each(|warning| console.warn(&format!("{flag}: {warning}")));
+    }
+}
+
+/// The files that the labels are in, if they are not those of the features.
+fn of_label_files(archive: &Archive) -> Option<String> {
+    let files: BTreeSet<&Path> = archive.files().iter().filter_map(|file| file.paths().nth(1)).collect();
+    let first = escaped(&without_query(files.first()?).to_string_lossy());
+    Some(if files.len() > 1 { format!("of {first} and {} more", files.len() - 1) } else { format!("of {first}") })
 }
 
 /// What the files call the classes, the first few.
@@ -210,13 +231,14 @@ pub(super) fn key_text(archive: &Archive, key: &str) -> String {
 }
 
 /// Names files that lie among the inputs and are not read: each of them with `--verbose`, else in one line.
-pub(super) fn passed_over(archive: &Archive, console: &Console) {
+/// `whose` comes first.
+pub(super) fn passed_over(archive: &Archive, whose: &str, console: &Console) {
     if console.tells_details() {
         archive
             .passed()
             .iter()
-            .for_each(|passed| console.detail("passed", &format!("{}   {}", passed.file, passed.reason)));
+            .for_each(|passed| console.detail("passed", &format!("{whose}{}   {}", passed.file, passed.reason)));
     } else if let Some(text) = archive.passed_text() {
-        console.fact("passed", &format!("{text}; -v names them"));
+        console.fact("passed", &format!("{whose}{text}; -v names them"));
     }
 }

@@ -94,6 +94,12 @@ fn not_run(said: &clap::Error, typed: &[OsString]) -> u8 {
         } else {
             let _ = said.print();
         }
+        let words = [typed.get(1), typed.iter().find(|word| word.to_string_lossy().starts_with("--where"))];
+        if let [Some(verb), Some(_)] = words
+            && ["finish", "report"].iter().any(|name| verb == name)
+        {
+            eprint("  tip: the groups of a state are chosen behind its name: 'STATE.ncst?key=value'");
+        }
         Ok(())
     } else if std::io::stdout().is_terminal() {
         said.print().map_err(|error| Error::io("cannot write to standard output").caused_by(error))

@@ -45,11 +45,22 @@ impl<'a> Targets<'a> {
         let plot = args.plot()?;
         let of_groups = |path: &PathBuf| match plot {
             Some(plot) if is_figure(path) => Ok(Contents::Figure(plot)),
-            _ => Format::from_path(path).map(Contents::Groups),
+            _ => Format::from_path(path).map(Contents::Groups).map_err(|error| match error.advice() {
+                Some(advice) => {
+                    let advice = format!("{advice}; --plot draws a figure into .svg");
+                    error.help(advice)
+                }
+                None => error,
+            }),
+        };
+        let of_classes = |flag: &str, path: &PathBuf| {
+            Format::from_path(path)
+                .map_err(|error| error.help(format!("{flag} FILE.csv, .json, .ndjson, .parquet, .md, …")))
         };
         let groups = args.result.output.iter().map(|path| Ok((path, of_groups(path)?)));
-        let classes = args.per_class.iter().map(|path| Ok((path, Contents::Classes(Format::from_path(path)?))));
-        let bins = args.per_class_bins.iter().map(|path| Ok((path, Contents::Bins(Format::from_path(path)?))));
+        let classes = args.per_class.iter().map(|path| Ok((path, Contents::Classes(of_classes("--per-class", path)?))));
+        let bins =
+            args.per_class_bins.iter().map(|path| Ok((path, Contents::Bins(of_classes("--per-class-bins", path)?))));
         let asked: Vec<_> = groups.chain(classes).chain(bins).collect::<Result<_>>()?;
         let is_parquet = |path: &Path| Format::from_path(path).is_ok_and(|format| format == Format::Parquet);
         if let Some(path) = args.scores.as_ref().filter(|path| !is_parquet(path)) {

@@ -230,14 +230,6 @@ pub(super) enum Readable<'a> {
 }
 
 impl<'a> Readable<'a> {
-    /// All units, if the rows are stored.
-    pub(super) fn units(self) -> Vec<usize> {
-        match self {
-            Self::Stored(archive) => (0..archive.units().len()).collect(),
-            Self::AtHand(_) => Vec::new(),
-        }
-    }
-
     /// What was left out before the rows were at hand; of stored rows, reading tells.
     pub(super) fn skipped(self) -> Option<&'a Skipped> {
         match self {

@@ -127,7 +127,7 @@ impl CheckpointedPass {
     ///
     /// # Errors
     ///
-    /// Those of [`begin`](Self::begin).
+    /// Those of [`begin`](Self::begin); [`Data`](crate::error::ErrorKind::Data) if a file has changed since it was counted.
     pub fn compare(task: &Task, finished: &StateFile) -> Result<(usize, usize)> {
         let archive = Archive::open(&task.inputs, &task.request()?)?;
         refuse_other_settings(finished, &task.provenance(&archive))?;
@@ -137,6 +137,15 @@ impl CheckpointedPass {
             let (source, row_group) = identity(&archive, unit);
             finished.ledger.contains(&source, row_group)
         });
+        if !task.request.allow_duplicates {
+            for &unit in &new {
+                let (source, _) = identity(&archive, unit);
+                if finished.ledger.knows_otherwise(&source) {
+                    let shown = &archive.files()[archive.units()[unit].file].shown;
+                    return Err(known_otherwise(shown, source.name));
+                }
+            }
+        }
         Ok((known.len(), new.len()))
     }
 
@@ -218,7 +227,7 @@ impl CheckpointedPass {
         let counted = count(self, watch, saving);
         if counted.as_ref().is_err_and(|error| error.kind() != ErrorKind::Interrupted)
             && new
-            && self.file.ledger.units() == 0
+            && StateFile::read(&saving.path).is_ok_and(|saved| saved.ledger.units() == 0)
         {
             // Nothing is in it that anybody would go on with; and if it cannot be removed it does no harm.
             let _ = StateFile::remove(&saving.path);
@@ -261,19 +270,16 @@ impl CheckpointedPass {
         for unit in self.left() {
             let (source, _) = identity(&self.first_pass.archive, unit);
             if self.file.ledger.knows_otherwise(&source) {
-                return Err(Error::data("a file of this name was counted before, with other content")
-                    .with("file", &self.first_pass.archive.files()[self.first_pass.archive.units()[unit].file].shown)
-                    .with("name in the state", source.name)
-                    .help(
-                        "if it is another file, name the input from further up, as in 'data/*/part-*.parquet', or \
-                           --allow-duplicates",
-                    ));
+                let archive = &self.first_pass.archive;
+                return Err(known_otherwise(&archive.files()[archive.units()[unit].file].shown, source.name));
             }
         }
         Ok(())
     }
 
     fn count(&mut self, watch: &Watch, saving: &Saving) -> Result<()> {
+        // Only a run that reads all units knows which values no row has.
+        let reads_all = self.file.ledger.units() == 0 && self.plan.shard.is_none() && self.plan.damaged.is_empty();
         let mut live: BTreeMap<Key, GroupState> = BTreeMap::new();
         let mut written = Instant::now();
         let mut every = saving.every;
@@ -333,7 +339,12 @@ impl CheckpointedPass {
             self.first_pass.meter.set(0);
         }
         self.first_pass.group_batches = group_batches;
-        checkpoint(&mut self.file, &live, None, saving)
+        checkpoint(&mut self.file, &live, None, saving)?;
+        if let Some(error) = self.first_pass.archive.check_filters().err().filter(|_| reads_all) {
+            // What was counted is right, and saved.
+            self.warnings.push(error.to_string());
+        }
+        Ok(())
     }
 
     /// Adds what a round has counted.
@@ -413,6 +424,17 @@ fn refuse_other_rows(archive: &Archive, file: &StateFile, asked: &Provenance) ->
         }
     }
     Ok(())
+}
+
+/// The error of a file that a state holds under the same name with other content.
+fn known_otherwise(shown: &str, name: String) -> Error {
+    Error::data("a file of this name was counted before, with other content")
+        .with("file", shown)
+        .with("name in the state", name)
+        .help(
+            "if the file was written anew, --overwrite counts all files again; if it is another one, name the input from \
+               further up, as in 'data/*/part-*.parquet', or --allow-duplicates",
+        )
 }
 
 fn differs(name: &str, before: &str, now: &str) -> Error {

@@ -296,7 +296,10 @@ impl Conversion {
                 count += self.filter.rows(&rows.columns, rows.rows)?.true_count() as u64;
             }
         }
-        if count == 0 { Err(Error::missing("no row matches the filters")) } else { Ok(count) }
+        if count == 0 {
+            return Err(Error::missing("no row matches the filters"));
+        }
+        self.filter.check().map(|()| count)
     }
 }
 

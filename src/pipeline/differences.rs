@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
+use super::first_pass::sound_units;
+use super::scan::Watch;
 use super::task::{identity, source_file};
 use super::{digest, provenance};
 use crate::archive::{Archive, Policy, Request};
@@ -60,12 +62,27 @@ impl Found {
             Ok(archive) => archive,
             // No row passes this filter any more, which the ledger's files will tell.
             Err(error) if error.kind() == ErrorKind::Missing && error.message().contains("filters") => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::Usage && error.message().ends_with("for labels") => {
+                return Err(error.help(
+                    "if the labels are in files of their own, the inputs name them behind a comma: \
+                       --inputs 'features.npy,labels.npy'",
+                ));
+            }
             Err(error) => return Err(error),
         };
         for file in archive.files() {
             self.files.entry(file.name.clone()).or_insert_with(|| (source_file(file), BTreeMap::new()));
         }
-        self.damaged.extend(archive.bad_files().iter().map(|(file, reason)| format!("{file}: {reason}")));
+        let left_out: BTreeSet<&str> = state.ledger.left_out().collect();
+        let is_left_out = |shown: &str| left_out.iter().any(|name| shown.ends_with(name));
+        let bad_files = archive.bad_files().iter().filter(|(file, _)| !is_left_out(file));
+        self.damaged.extend(bad_files.map(|(file, reason)| format!("{file}: {reason}")));
+        // Of a file that was left out for its damage nothing was to be counted, as long as it is damaged.
+        let is_wanted = |file: usize| left_out.contains(archive.files()[file].name.as_str());
+        let (_, still) = sound_units(&archive, Policy::Skip, is_wanted, &Watch::default())?;
+        for file in still.into_keys() {
+            self.files.remove(&archive.files()[file].name);
+        }
         // A file that has changed need not be read to be told.
         let wanted = |unit: usize| {
             let (source, row_group) = identity(&archive, unit);
@@ -125,6 +142,7 @@ fn request(state: &StateFile, filters: &Filters) -> Request {
         labels_optional: true,
         bad_files: Policy::Skip,
         allow_duplicates: true,
+        filters_optional: true,
         ..Request::default()
     };
     provenance::request(&state.provenance, base)

@@ -13,7 +13,7 @@ use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
 use super::memory::MetricMemory;
 use super::scan::Watch;
 use super::{ErrorBars, Job, RowSource, ScoreSink};
-use crate::archive::{Archive, ColumnChoice, File, Key, Naming, Request, Skipped, Spellings, escaped};
+use crate::archive::{Archive, ColumnChoice, File, Key, Naming, Policy, Request, Skipped, Spellings, escaped};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::kernels::Device;
@@ -53,6 +53,8 @@ pub(super) struct FurtherRows {
     names: Vec<String>,
     /// Which of them these rows have.
     positions: Vec<usize>,
+    /// Once the files were looked through: the units without damage, and the files that are left out, with the reason.
+    sound: OnceLock<(Vec<usize>, Vec<(String, String)>)>,
 }
 
 impl Evaluation {
@@ -60,6 +62,27 @@ impl Evaluation {
     pub(super) fn leave_out(&self, flag: &'static str, skipped: &Skipped) {
         let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
         left_out.insert(flag, skipped.clone());
+    }
+
+    /// Leaves damaged files of `--decisions` and `--ood` out, before a row of theirs counts.
+    pub(super) fn look_through(&self, watch: &Watch) -> Result<()> {
+        self.further_rows().try_for_each(|(_, rows)| rows.look_through(self.job.request.bad_files, watch))
+    }
+
+    /// The files of `--decisions` and `--ood` that are left out, with the reason.
+    pub(super) fn bad_files(&self) -> Vec<(String, String)> {
+        self.further_rows().flat_map(|(_, rows)| rows.bad_files()).collect()
+    }
+
+    /// The files of `--decisions` and `--ood`, each with its flag.
+    pub(super) fn further_archives(&self) -> impl Iterator<Item = (&'static str, &Archive)> {
+        self.further_rows().map(|(flag, rows)| (flag, &rows.archive))
+    }
+
+    fn further_rows(&self) -> impl Iterator<Item = (&'static str, &FurtherRows)> {
+        [("--decisions", &self.decisions), ("--ood", &self.ood)]
+            .into_iter()
+            .filter_map(|(flag, rows)| Some((flag, rows.as_ref()?)))
     }
 
     /// What is said of the rows that were left out of `--decisions` and `--ood`.
@@ -76,7 +99,32 @@ impl FurtherRows {
         let archive = Archive::open(std::slice::from_ref(&source.path), &request)?;
         let position = |key| request.group_by.iter().position(|known| known == key);
         let positions = archive.keys().iter().filter_map(position).collect();
-        Ok(Self { archive, names: request.group_by, positions })
+        Ok(Self { archive, names: request.group_by, positions, sound: OnceLock::new() })
+    }
+
+    /// Leaves damaged files out, if the policy is to skip them.
+    fn look_through(&self, policy: Policy, watch: &Watch) -> Result<()> {
+        let (sound, damaged) = first_pass::sound_units(&self.archive, policy, |_| true, watch)?;
+        let units = (0..sound.len()).filter(|&unit| sound[unit]).collect();
+        let shown = |(file, reason): (usize, String)| (self.archive.files()[file].shown.clone(), reason);
+        self.sound.get_or_init(|| (units, damaged.into_iter().map(shown).collect()));
+        Ok(())
+    }
+
+    /// The units that are read.
+    pub(super) fn units(&self) -> Vec<usize> {
+        self.sound.get().map_or_else(|| (0..self.archive.units().len()).collect(), |(units, _)| units.clone())
+    }
+
+    /// Fails if a value of the filters matches no row, once all units were read.
+    pub(super) fn check_filters(&self) -> Result<()> {
+        if self.bad_files().next().is_none() { self.archive.check_filters() } else { Ok(()) }
+    }
+
+    /// The files that are left out, with the reason.
+    fn bad_files(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        let damaged = self.sound.get().into_iter().flat_map(|(_, damaged)| damaged);
+        self.archive.bad_files().iter().chain(damaged).cloned()
     }
 
     /// What no filter reaches, and what is pooled; `flag` names these rows, and `input` is what the input is filtered by.
@@ -362,19 +410,12 @@ impl Evaluation {
     /// What the records say of the run besides the metrics' own conventions; `of_rows` says what the states are of.
     pub(super) fn settings(&self, of_rows: BTreeMap<&'static str, String>) -> BTreeMap<&'static str, String> {
         let job = &self.job;
-        let source = |source: &RowSource| match source.filters.as_slice() {
-            [] => source.path.clone(),
-            filters => {
-                let pairs: Vec<String> = filters.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                format!("{}?{}", source.path, pairs.join("&"))
-            }
-        };
         let mut settings = of_rows;
         settings.extend(self.heads.iter().flat_map(Heads::settings));
         let names = job.head_rules.naming.names.as_ref();
         settings.insert("class_names", names.map_or(String::new(), |names| names.file().to_owned()));
         let further = |stored: &Option<RowSource>, at_hand: bool| match stored {
-            Some(stored) => source(stored),
+            Some(stored) => stored.to_string(),
             None => if at_hand { IN_MEMORY } else { "" }.to_owned(),
         };
         settings.insert("decisions", further(&job.decisions, job.at_hand.decisions.is_some()));

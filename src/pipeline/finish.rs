@@ -12,7 +12,7 @@ use super::heads::{Candidate, HeadSummary, Labels, parts_by_width};
 use super::plan::{group_evidence, report};
 use super::provenance::{self, of_rows, rounding_note};
 use super::{ErrorBars, Job, Rounding, ScoreSink, Watch};
-use crate::archive::{Key, Pooled, Spellings, escaped, pooled, pooled_summary};
+use crate::archive::{Archive, Key, Pooled, Spellings, escaped, pooled, pooled_summary};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::kernels::Device;
@@ -190,6 +190,11 @@ impl Finish {
         self.evaluation.further()
     }
 
+    /// The files of `--decisions` and `--ood`, each with its flag.
+    pub fn further_archives(&self) -> impl Iterator<Item = (&'static str, &Archive)> {
+        self.evaluation.further_archives()
+    }
+
     /// Bytes of further rows that will be read.
     pub fn bytes(&self) -> u64 {
         self.evaluation.bytes()
@@ -222,6 +227,7 @@ impl Finish {
     /// Those of [`run`](Self::run) and of `score`.
     pub fn run_scored(&self, watch: &Watch, score: ScoreSink<'_>) -> Result<Report> {
         let Self { evaluation, states, .. } = self;
+        evaluation.look_through(watch)?;
         let ood_means = ood_means(evaluation, watch)?;
         let with_rows = states.groups.iter().filter(|(_, group)| group.rows() > 0).map(|(key, _)| key);
         evaluation.settle_figures(&with_rows.collect::<Vec<_>>());
@@ -247,7 +253,14 @@ impl Finish {
         let provenance = Provenance { group_by: evaluation.job.request.group_by.clone(), ..states.provenance.clone() };
         let of_rows = of_rows(&provenance, pooled_summary(&self.pooled()));
         let left_out = states.ledger.left_out().map(|name| (name.to_owned(), "damaged when it was read".to_owned()));
-        report(evaluation, of_rows, groups, left_out.collect())
+        let left_out = left_out.chain(evaluation.bad_files()).collect();
+        report(evaluation, of_rows, groups, left_out).map_err(|error| match error.advice() {
+            // Filters are those of the rows that were counted.
+            Some(advice) if advice.contains("--where") => {
+                error.help("the state holds no row: accumulate counts some into it")
+            }
+            _ => error,
+        })
     }
 
     /// Fails if the metrics of a group need more memory than the run may use.

@@ -1,5 +1,6 @@
 //! What is to be measured.
 
+use std::fmt;
 use std::path::Path;
 
 use super::{AtHand, ErrorBars, HeadRules, Plan, Resources, Rounding, Watch};
@@ -112,7 +113,7 @@ pub struct RowSource {
 }
 
 impl RowSource {
-    /// Parses `PATH[?key=value&…]`; a `?` that a `key=value` does not follow belongs to a glob, and
+    /// Parses `PATH[?key=value&…]`, in which `%26` is a `&` of a value and `%25` a `%`; a `?` that a `key=value` does not follow belongs to a glob, and
     /// that of a web address to the address.
     pub fn parse(text: &str) -> Self {
         // Of a web address it belongs to the address.
@@ -120,12 +121,44 @@ impl RowSource {
         let split = parted.and_then(|(path, query)| {
             let filters: Option<Vec<_>> = query
                 .split('&')
-                .map(|pair| pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())))
+                .map(|pair| pair.split_once('=').map(|(key, value)| (decoded(key), decoded(value))))
                 .collect();
             filters.map(|filters| Self { path: path.to_owned(), filters })
         });
         split.unwrap_or_else(|| Self { path: text.to_owned(), filters: Vec::new() })
     }
+}
+
+/// It is written as it is parsed.
+impl fmt::Display for RowSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        for (at, (key, value)) in self.filters.iter().enumerate() {
+            write!(f, "{}{}={}", if at == 0 { '?' } else { '&' }, encoded(key), encoded(value))?;
+        }
+        Ok(())
+    }
+}
+
+fn encoded(text: &str) -> String {
+    // A percent sign is itself unless it would be read as a code.
+    text.replace("%25", "%2525").replace("%26", "%2526").replace('&', "%26")
+}
+
+fn decoded(text: &str) -> String {
+    let mut decoded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        let (code, length) = match rest.get(at..at + 3) {
+            Some("%25") => ('%', 3),
+            Some("%26") => ('&', 3),
+            _ => ('%', 1),
+        };
+        decoded.push_str(&rest[..at]);
+        decoded.push(code);
+        rest = &rest[at + length..];
+    }
+    decoded + rest
 }
 
 #[cfg(test)]
@@ -136,6 +169,12 @@ mod tests {
     fn a_source_is_a_path_with_filters() {
         let filters = vec![("split".to_owned(), "test".to_owned()), ("epoch".to_owned(), "3".to_owned())];
         assert_eq!(RowSource::parse("a/b?split=test&epoch=3"), RowSource { path: "a/b".to_owned(), filters });
+        for value in ["a&b", "100%", "a%26b", "%2526", "%"] {
+            let filters = vec![("k&".to_owned(), value.to_owned()), ("epoch".to_owned(), "3".to_owned())];
+            let source = RowSource { path: "a/b".to_owned(), filters };
+            assert_eq!(RowSource::parse(&source.to_string()), source);
+        }
+        assert_eq!(RowSource::parse("a?k=R%26D").filters, [("k".to_owned(), "R&D".to_owned())]);
         let web = "https://h/x.parquet?split=test";
         assert_eq!(RowSource::parse(web), RowSource { path: web.to_owned(), filters: vec![] });
         assert_eq!(

@@ -102,6 +102,7 @@ impl Part {
             filters,
             // Files with equal bytes were refused when the whole was planned.
             allow_duplicates: true,
+            filters_optional: true,
             memory: Some(memory),
             ..Request::default()
         };

@@ -110,6 +110,11 @@ impl Plan {
         self.evaluation.further()
     }
 
+    /// The files of `--decisions` and `--ood`, each with its flag.
+    pub fn further_archives(&self) -> impl Iterator<Item = (&'static str, &Archive)> {
+        self.evaluation.further_archives()
+    }
+
     /// The files that are read.
     pub fn inputs(&self) -> Vec<PathBuf> {
         let own = self.first_pass.archive.files().iter().flat_map(File::paths).map(Path::to_path_buf);
@@ -163,6 +168,7 @@ impl Plan {
         let group_batches =
             first_pass.group_batches.iter().map(|batch| batch.iter().copied().filter(|&unit| sound[unit]).collect());
         let kept = first_pass.count_classes(&sound, &evaluation.job.options, watch)?;
+        evaluation.look_through(watch)?;
         let ood_means = ood_means(evaluation, watch)?;
         if let Some(known) = first_pass.known_groups() {
             evaluation.settle_figures(&known.iter().collect::<Vec<_>>());
@@ -194,10 +200,14 @@ impl Plan {
                 &mut *score,
             )?);
         }
+        // Where no row is left at all, the report says what has left them out.
+        if damaged.is_empty() && groups.iter().any(|group| group.rows > 0) {
+            first_pass.archive.check_filters()?;
+        }
         let damaged =
             damaged.into_iter().map(|(file, reason)| (first_pass.archive.files()[file].shown.clone(), reason));
-        let bad_files = first_pass.archive.bad_files().iter().cloned().chain(damaged).collect();
-        report(evaluation, first_pass.of_rows(), groups, bad_files)
+        let bad_files = first_pass.archive.bad_files().iter().cloned().chain(damaged).chain(evaluation.bad_files());
+        report(evaluation, first_pass.of_rows(), groups, bad_files.collect())
     }
 }
 

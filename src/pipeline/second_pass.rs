@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::ScoreSink;
 use super::at_hand::{IN_MEMORY, Readable};
-use super::evaluate::{Evaluation, GroupEvidence, TrainUnits};
+use super::evaluate::{Evaluation, FurtherRows, GroupEvidence, TrainUnits};
 use super::first_pass::PRODUCTS_PER_SECOND;
 use super::scan::{Place, Watch};
 use crate::archive::{DecodedChunk, Key, Skipped};
@@ -142,9 +142,10 @@ impl Evaluation {
         ];
         let further = further.into_iter().filter(|(_, _, wanted, _)| *wanted).filter_map(|(stored, from, _, role)| {
             let from = from?;
+            let units = stored.as_ref().map_or_else(Vec::new, FurtherRows::units);
             // Rows in memory have no keys, and serve all groups.
             let key_of = |group: &GroupEvidence| stored.as_ref().map_or(Key::new(), |rows| rows.key_of(&group.key));
-            Some(RoleRows { role, from, units: from.units(), keys: groups.iter().map(key_of).collect() })
+            Some(RoleRows { role, from, units, keys: groups.iter().map(key_of).collect() })
         });
         train.into_iter().chain(further).collect()
     }

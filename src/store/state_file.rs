@@ -138,8 +138,14 @@ impl StateFile {
             let is_asked = |value: &Label| filters.iter().any(|(other, asked)| other == name && value.is_typed(asked));
             self.groups.retain(|key, _| key.get(at).is_some_and(is_asked));
         }
-        if self.groups.is_empty() && !filters.is_empty() {
-            let asked: Vec<String> = filters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let unmatched = |(name, value): &&(String, String)| {
+            let at = names.iter().position(|known| known == name);
+            let is_asked = |key: &Key| at.and_then(|at| key.get(at)).is_some_and(|found| found.is_typed(value));
+            !self.groups.keys().any(is_asked)
+        };
+        let unmatched: Vec<&(String, String)> = filters.iter().filter(unmatched).collect();
+        if !unmatched.is_empty() {
+            let asked: Vec<String> = unmatched.iter().map(|(name, value)| format!("{name}={value}")).collect();
             return Err(Error::missing("no group has these keys").with("asked for", escaped(&asked.join(" "))));
         }
         Ok(())

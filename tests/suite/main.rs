@@ -26,6 +26,8 @@ mod exact;
 mod example;
 #[cfg(feature = "cli")]
 mod faults;
+#[cfg(feature = "cli")]
+mod further;
 mod goldens;
 #[cfg(feature = "cli")]
 mod heads;

@@ -178,6 +178,7 @@ pub(in crate::archive) fn unequal_rows(features: u64, labels: u64) -> Error {
     Error::data("features and labels do not have equally many rows")
         .with("rows of features", features)
         .with("rows of labels", labels)
+        .help("each row of features has one label, at the same place: save both from the same rows")
 }
 
 /// The columns [`FEATURE`] and [`LABEL`] of arrays by these names.

@@ -205,8 +205,14 @@ impl Naming {
             .with("file", escaped(names.file()))
             .with("class", nameless)
             .with("names", names.count());
-        let one_based = self.rows.is_none() && number(nameless) == Some(names.count() as i128);
-        Err(if one_based { error.help("if labels count from 1: --head-rows one-based") } else { error })
+        // Labels that count from 1 have none that is 0.
+        let first = labels.iter().filter_map(number).min();
+        let one_based = self.rows.is_none() && first == Some(1) && number(nameless) == Some(names.count() as i128);
+        Err(error.help(if one_based {
+            "if labels count from 1: --head-rows one-based"
+        } else {
+            "a file of names has a line for each class, that of class 0 first"
+        }))
     }
 }
 

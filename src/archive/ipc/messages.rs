@@ -56,11 +56,11 @@ struct Found {
     body: u64,
 }
 
-/// Reads the description of the message at `at`; `None` is the end of a stream.
+/// Reads the description of the message at `at`; `None` is the mark at the end of a stream, which has to end the file.
 fn message(bytes: &dyn ReadAt, at: u64) -> Result<Option<Found>> {
     let size = bytes.size();
     if at == size {
-        return Ok(None);
+        return Err(damaged("it ends without the mark that ends a stream: truncated"));
     }
     let mut word = [0; 4];
     read_exact_at(bytes, at, &mut word)?;
@@ -72,7 +72,11 @@ fn message(bytes: &dyn ReadAt, at: u64) -> Result<Option<Found>> {
     }
     let length = u64::from(u32::from_le_bytes(word));
     if length == 0 {
-        return Ok(None);
+        return match size - start {
+            0 => Ok(None),
+            more => Err(damaged(format!("{more} bytes follow the end of its stream"))
+                .help("write one stream to a file: the rows behind its end would not be read")),
+        };
     }
     let body = start.checked_add(length).filter(|&body| body <= size && length <= METADATA_LIMIT);
     let body = body.ok_or_else(|| damaged(format!("a message claims {length} bytes")))?;

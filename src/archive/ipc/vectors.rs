@@ -15,7 +15,7 @@ use crate::archive::damage::damaged;
 use crate::archive::dtype::{Dtype, ElementType, VectorType};
 use crate::archive::floats::{Float, find_nonfinite};
 use crate::archive::read_at::ReadAt;
-use crate::archive::row_policy::RowDefect;
+use crate::archive::row_policy::{RAGGED, RowDefect};
 use crate::archive::rows::Values;
 use crate::archive::vectors::Vectors;
 use crate::error::{Error, Result};
@@ -266,7 +266,8 @@ impl Lists {
                 return Err(Error::data("feature vector has the wrong length")
                     .with("row", base + (taken.rows + row) as u64)
                     .with("expected", format_args!("{elements} values"))
-                    .with("found", length));
+                    .with("found", length)
+                    .help(RAGGED));
             }
             if is_plain {
                 waiting.end = place + dim;

@@ -92,7 +92,17 @@ fn array(bytes: &Arc<dyn ReadAt>, member: &Member, name: &str, names: Option<&Ar
     let (header, place) = match member.method {
         Method::Stored => stored(bytes, member)?,
         Method::Deflated => deflated(bytes, member)?,
-        Method::Other(method) => return Ok(unread(format!("compressed by method {method} of zip, which is not read"))),
+        Method::Other(method) => {
+            let name = match method {
+                12 => " (bzip2)",
+                14 => " (lzma)",
+                93 => " (zstd)",
+                _ => "",
+            };
+            return Ok(unread(format!(
+                "compressed by method {method}{name} of zip, which is not read: save it by numpy.savez_compressed"
+            )));
+        }
     };
     let is_wanted = match names {
         Some(names) => names.features == name || names.labels.as_deref() == Some(name),

@@ -17,7 +17,7 @@ use crate::archive::damage::damaged;
 use crate::archive::dtype::{Dtype, ElementType, VectorType};
 use crate::archive::floats::{Float, find_nonfinite};
 use crate::archive::nested::array_at;
-use crate::archive::row_policy::RowDefect;
+use crate::archive::row_policy::{RAGGED, RowDefect};
 use crate::archive::vectors::Vectors;
 use crate::error::{Error, Result};
 
@@ -209,7 +209,8 @@ impl<V: Float> Taken<V> {
             return Err(Error::data("feature vector has the wrong length")
                 .with("row", base + (self.rows + row) as u64)
                 .with("expected", format_args!("{} values", self.dim))
-                .with("found", range(row).len()));
+                .with("found", range(row).len())
+                .help(RAGGED));
         }
         if lists.null_count() == 0 && items.null_count() == 0 {
             self.values.extend_from_slice(&items.values()[range(0).start..range(lists.len() - 1).end]);

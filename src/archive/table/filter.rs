@@ -29,6 +29,7 @@ impl Table {
                 Error::usage("there is no such key or column").with("key", crate::archive::escaped(&filter.name))
             })?;
             filter.resolve(kind)?;
+            self.constants.iter().filter_map(|unit| unit.get(&column)).for_each(|value| filter.meet(value));
             filters.push((column, filter));
         }
         Ok(TableFilter { filters })
@@ -57,6 +58,15 @@ impl TableFilter {
         self.filters.iter().map(|(column, _)| *column)
     }
 
+    /// Fails if a value matches no row, once the [rows](Self::rows) of all units that may pass were looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`](crate::error::ErrorKind::Missing) with the value.
+    pub fn check(&self) -> Result<()> {
+        self.filters.iter().try_for_each(|(_, filter)| filter.check_met())
+    }
+
     /// Which rows pass; `arrays` are those of [`columns`](Self::columns), in their order.
     ///
     /// # Errors
@@ -66,6 +76,7 @@ impl TableFilter {
         let mut passed = vec![true; rows];
         for ((_, filter), array) in self.filters.iter().zip(arrays) {
             let coded = coded(array, 0)?;
+            coded.values.iter().for_each(|value| filter.meet(value));
             let accepted: Vec<bool> = coded.values.iter().map(|value| filter.accepts(value)).collect();
             for (passed, &code) in passed.iter_mut().zip(&coded.codes) {
                 *passed &= accepted.get(code as usize).copied().unwrap_or(false);

@@ -13,16 +13,13 @@ use crate::archive::names::is_label_name;
 use crate::archive::read_at::{ReadAt, read_exact_at};
 use crate::error::{Error, Result};
 
-/// A mark that no text has: where labels stand one a line, nothing parts a line.
-const NO_MARK: u8 = 0;
-
 /// The most columns that an error shows.
 const SHOWN: usize = 12;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Labels in a text. It is a table if its first line has several fields, and then that line has the names of the columns.
-/// Else every line is a label. The first one is a header if it has a well-known name of labels that no other line has, or if
+/// Else every line is a label, and an empty one a label that is missing, but for those at the end. The first one is a header if it has a well-known name of labels that no other line has, or if
 /// it is a word and all other lines are numbers.
 ///
 /// # Errors
@@ -32,9 +29,15 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(in crate::archive) fn open_labels(bytes: &Arc<dyn ReadAt>) -> Result<TextFile> {
     let start = start(bytes)?;
     let one = Columns::new(vec![LABEL.to_owned()]);
-    let list = Form::Csv(NO_MARK);
+    let list = Form::Lines;
     let mut lines = Records::open(bytes, list, start, &one);
-    let first = if lines.next()? { lines.text(0).unwrap_or_default().to_vec() } else { Vec::new() };
+    let first = loop {
+        match (lines.next()?, lines.text(0)) {
+            (true, None) => {}
+            (true, Some(text)) => break text.to_vec(),
+            (false, _) => break Vec::new(),
+        }
+    };
     let mark = mark_of(&String::from_utf8_lossy(&first));
     let table = Form::Csv(mark);
     let mut fields = Records::open(bytes, table, start, &Columns::default());

@@ -10,6 +10,7 @@ mod format;
 mod json;
 mod kinds;
 mod labels;
+mod lines;
 mod records;
 mod streams;
 mod survey;

@@ -10,6 +10,7 @@ use csv::{ByteRecord, Reader, ReaderBuilder};
 use super::bytes::{BUFFER, TextBytes, unreadable};
 use super::json::{Value, members};
 use super::kinds::Field;
+use super::lines::Lines;
 use crate::archive::damage::damaged;
 use crate::archive::read_at::ReadAt;
 use crate::error::{Error, Result};
@@ -28,6 +29,8 @@ const COLUMN_LIMIT: usize = 1 << 17;
 pub(super) enum Form {
     /// The byte between fields.
     Csv(u8),
+    /// A line is a field.
+    Lines,
     Json,
 }
 
@@ -53,6 +56,7 @@ pub(super) struct Records {
 
 enum Source {
     Csv { reader: Box<Reader<TextBytes>>, record: ByteRecord, fields: usize },
+    Lines(Lines),
     Json(JsonRecords),
 }
 
@@ -88,6 +92,7 @@ impl Records {
                 let reader = Box::new(builder.from_reader(text));
                 Source::Csv { reader, record: ByteRecord::new(), fields: columns.names.len() }
             }
+            Form::Lines => Source::Lines(Lines::new(text, place)),
             Form::Json => Source::Json(JsonRecords {
                 reader: BufReader::with_capacity(BUFFER, text),
                 next: place,
@@ -133,6 +138,7 @@ impl Records {
                 }
                 Ok(more)
             }
+            Source::Lines(lines) => lines.next().map_err(|error| unreadable(error, LONG).with("line", line)),
             Source::Json(json) => json.next().map_err(|error| error.with_default("line", json.next.line)),
         }
     }
@@ -144,11 +150,15 @@ impl Records {
 
     /// The field of a column in the record in hand.
     pub(super) fn field(&self, column: usize) -> Field<'_> {
-        match &self.source {
-            Source::Csv { record, .. } => match record.get(column).map(<[u8]>::trim_ascii) {
+        fn plain(text: Option<&[u8]>) -> Field<'_> {
+            match text.map(<[u8]>::trim_ascii) {
                 None | Some([]) => Field::Null,
                 Some(text) => Field::Plain(text),
-            },
+            }
+        }
+        match &self.source {
+            Source::Csv { record, .. } => plain(record.get(column)),
+            Source::Lines(lines) => plain(Some(lines.label()).filter(|_| column == 0)),
             Source::Json(json) => match json.spans.get(column).copied().flatten() {
                 None => Field::Null,
                 Some((start, end, true)) => Field::Text(&json.values[start..end]),
@@ -161,6 +171,7 @@ impl Records {
     pub(super) fn text(&self, column: usize) -> Option<&[u8]> {
         match (&self.source, self.field(column)) {
             (Source::Csv { record, .. }, _) => record.get(column).filter(|text| !text.is_empty()),
+            (Source::Lines(lines), _) => Some(lines.label()).filter(|text| column == 0 && !text.is_empty()),
             (_, Field::Null) => None,
             (_, Field::Plain(text) | Field::Text(text)) => Some(text),
         }
@@ -170,6 +181,7 @@ impl Records {
     pub(super) fn fields(&self) -> usize {
         match &self.source {
             Source::Csv { record, .. } => record.len(),
+            Source::Lines(_) => 1,
             Source::Json(json) => json.spans.len(),
         }
     }
@@ -181,6 +193,7 @@ impl Records {
                 let position = reader.position();
                 Place { byte: self.start.byte + position.byte(), line: self.start.line + position.line() - 1 }
             }
+            Source::Lines(lines) => lines.place(),
             Source::Json(json) => json.next,
         }
     }

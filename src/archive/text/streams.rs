@@ -17,7 +17,7 @@ use crate::archive::damage::damaged;
 use crate::archive::dtype::{ElementType, VectorType};
 use crate::archive::floats::find_nonfinite;
 use crate::archive::read_at::ReadAt;
-use crate::archive::row_policy::RowDefect;
+use crate::archive::row_policy::{RAGGED, RowDefect};
 use crate::archive::rows::Values;
 use crate::archive::vectors::Vectors;
 use crate::error::{Error, Result};
@@ -143,7 +143,8 @@ fn vector<V: Decimal>(field: Field<'_>, dim: usize, values: &mut Vec<V>) -> Resu
     if found != dim {
         return Err(Error::data("feature vector has the wrong length")
             .with("expected", format_args!("{dim} values"))
-            .with("found", found));
+            .with("found", found)
+            .help(RAGGED));
     }
     Ok(has_null)
 }

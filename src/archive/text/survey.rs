@@ -51,7 +51,7 @@ impl Survey {
     pub(super) fn of_table(bytes: &Arc<dyn ReadAt>, form: Form) -> Result<Self> {
         let (columns, start) = match form {
             Form::Csv(mark) => header(bytes, mark)?,
-            Form::Json => (Columns::default(), START),
+            Form::Lines | Form::Json => (Columns::default(), START),
         };
         Self::new(bytes, form, columns, start)
     }
@@ -83,7 +83,7 @@ impl Survey {
             }
         }
         let columns = match form {
-            Form::Csv(_) => columns,
+            Form::Csv(_) | Form::Lines => columns,
             Form::Json => Columns::new(records.new_names()),
         };
         let kinds: Vec<Kind> = seen.iter().map(|seen| seen.kind).collect();

@@ -10,8 +10,10 @@ pub(in crate::cli) const EXAMPLES: &str = "\
 Examples:
   nckit compare monday.ncst tuesday.ncst
   nckit compare 'all.ncst?epoch=10' 'all.ncst?epoch=200' --per-class drift.csv
-  nckit compare 'archive?split=train' 'archive?split=test' --group-by layer,epoch
-  nckit compare released.json candidate.parquet --fail-if 'nc1_pinv > 1.1x' --fail-if 'ncc_accuracy < base-0.01'
+  nckit compare 'archive?split=train' 'archive?split=test' \\
+      --group-by layer,epoch
+  nckit compare released.json candidate.parquet \\
+      --fail-if 'nc1_pinv > 1.1x' --fail-if 'ncc_accuracy < base-0.01'
 
 Exit codes: 0 no condition of --fail-if holds, 1 one holds; those of measure.";
 

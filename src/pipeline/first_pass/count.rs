@@ -95,40 +95,49 @@ impl KeptClasses {
     }
 }
 
+/// Which units are of files without damage, and the files that are not, with the reason.
+///
+/// Under `--on-bad-file skip` all files are decoded once before any row counts: damage may lie behind rows that
+/// would be counted already, and a file is left out as a whole. Only files for which `wanted` holds are looked at.
+pub(in crate::pipeline) fn sound_units(
+    archive: &Archive,
+    policy: Policy,
+    wanted: impl Fn(usize) -> bool + Sync,
+    watch: &Watch,
+) -> Result<(Vec<bool>, BTreeMap<usize, String>)> {
+    if policy == Policy::Fail {
+        return Ok((vec![true; archive.units().len()], BTreeMap::new()));
+    }
+    let damage = |unit: usize| {
+        let read = || {
+            let mut reader = archive.read(unit)?;
+            while reader.next()?.is_some() {
+                watch.check()?;
+            }
+            Ok::<_, Error>(())
+        };
+        // Whatever else is wrong comes up again when the rows are counted.
+        read().err().filter(is_damage).map(|error| (archive.units()[unit].file, error))
+    };
+    let units = (0..archive.units().len()).into_par_iter().filter(|&unit| wanted(archive.units()[unit].file));
+    let found: Vec<(usize, Error)> = units.filter_map(damage).collect();
+    let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
+    for (file, error) in found {
+        reasons.entry(file).or_insert_with(|| error.fact("detail").unwrap_or(error.message()).to_owned());
+    }
+    let sound: Vec<bool> = archive.units().iter().map(|unit| !reasons.contains_key(&unit.file)).collect();
+    watch.check()?;
+    Ok((sound, reasons))
+}
+
 impl FirstPass {
-    /// Which units are of files without damage, and the files that are not, with the reason.
-    ///
-    /// Under `--on-bad-file skip` all files are decoded once before any row counts: damage may lie behind rows that
-    /// would be counted already, and a file is left out as a whole. Only files for which `wanted` holds are looked at.
+    /// The [sound units](sound_units) of these files, for which `wanted` holds.
     pub(in crate::pipeline) fn sound_units(
         &self,
         wanted: impl Fn(usize) -> bool + Sync,
         watch: &Watch,
     ) -> Result<(Vec<bool>, BTreeMap<usize, String>)> {
-        let archive = &self.archive;
-        if self.request.bad_files == Policy::Fail {
-            return Ok((vec![true; archive.units().len()], BTreeMap::new()));
-        }
-        let damage = |unit: usize| {
-            let read = || {
-                let mut reader = archive.read(unit)?;
-                while reader.next()?.is_some() {
-                    watch.check()?;
-                }
-                Ok::<_, Error>(())
-            };
-            // Whatever else is wrong comes up again when the rows are counted.
-            read().err().filter(is_damage).map(|error| (archive.units()[unit].file, error))
-        };
-        let units = (0..archive.units().len()).into_par_iter().filter(|&unit| wanted(archive.units()[unit].file));
-        let found: Vec<(usize, Error)> = units.filter_map(damage).collect();
-        let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
-        for (file, error) in found {
-            reasons.entry(file).or_insert_with(|| error.fact("detail").unwrap_or(error.message()).to_owned());
-        }
-        let sound: Vec<bool> = archive.units().iter().map(|unit| !reasons.contains_key(&unit.file)).collect();
-        watch.check()?;
-        Ok((sound, reasons))
+        sound_units(&self.archive, self.request.bad_files, wanted, watch)
     }
 
     /// Finds the classes that `--min-count` and `--max-count` keep, by reading labels alone; `None` if neither is given.

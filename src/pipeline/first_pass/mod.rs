@@ -7,7 +7,7 @@ mod shared;
 
 pub(super) use blocks::{Blocking, deal, dealt_block, of_file};
 pub use count::Rounding;
-pub(super) use count::{Counted, accumulate, accumulate_until, at_row, merge};
+pub(super) use count::{Counted, accumulate, accumulate_until, at_row, merge, sound_units};
 pub(super) use ood::ood_means;
 use shared::unshared;
 

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{Device, Workspace};
 use crate::metrics::OodMean;
 use crate::pipeline::at_hand::Readable;
-use crate::pipeline::evaluate::Evaluation;
+use crate::pipeline::evaluate::{Evaluation, FurtherRows};
 use crate::pipeline::memory::Meter;
 use crate::pipeline::scan::Watch;
 use crate::state::{Chunk, DeviceParts};
@@ -33,6 +33,9 @@ pub(in crate::pipeline) fn ood_means(plan: &Evaluation, watch: &Watch) -> Result
                 .help("--ignore-label, --nulls and --nonfinite hold for --ood too"),
         });
     }
+    if let Some(ood) = &plan.ood {
+        ood.check_filters()?;
+    }
     let mut means = BTreeMap::new();
     for (key, group) in merged.into_iter().filter(|(_, group)| group.state.dim() > 0) {
         means.insert(key, group.state.statistics()?.mean_of_means());
@@ -47,7 +50,7 @@ fn ood_states(
     rows: Readable<'_>,
     watch: &Watch,
 ) -> Result<BTreeMap<Key, GroupState>> {
-    let units = rows.units();
+    let units = plan.ood.as_ref().map_or_else(Vec::new, FurtherRows::units);
     let one_class = [Label::Int(0)];
     let shifts = ShiftTables::default();
     let look = |worker: &mut OodWorker, chunk: &DecodedChunk| {

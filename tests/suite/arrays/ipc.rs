@@ -302,3 +302,15 @@ fn columns_of_elements_are_vectors_by_a_pattern() {
         assert_eq!(found.fact("column"), Some("label"), "{found:?}");
     }
 }
+
+#[test]
+fn a_stream_ends_with_its_mark_and_a_file_holds_one() {
+    let files = Files::new();
+    let rows = batch(DIM, &numbers(ROWS * DIM), &(0..ROWS as i64).map(|row| row % 4).collect::<Vec<_>>());
+    let whole = arrow(std::slice::from_ref(&rows), true, None);
+    assert!(read(&[files.put("x.arrows", &whole)], &Request::default()).is_ok());
+    let two = error(&files.put("two.arrows", [&whole[..], &whole].concat()));
+    assert!(is_damage(&two) && format!("{two}").contains("follow the end of its stream"), "{two}");
+    let cut = error(&files.put("cut.arrows", &whole[..whole.len() - 8]));
+    assert!(is_damage(&cut) && format!("{cut}").contains("without the mark"), "{cut}");
+}

@@ -8,6 +8,8 @@ mod damage;
 #[cfg(feature = "cli")]
 mod found;
 mod ipc;
+#[cfg(feature = "cli")]
+mod label_files;
 mod nested;
 mod pt;
 mod tensors;

@@ -293,3 +293,19 @@ fn names_of_strangers_are_only_names() {
     let skip = Request { bad_files: Policy::Skip, ..request };
     assert_kind(&files.error(&skip), ErrorKind::Missing);
 }
+
+/// pyarrow writes equal texts of a category once, and leaves room for all of them.
+#[test]
+fn a_dictionary_may_end_with_room_for_texts() {
+    let path = format!("{}/tests/data/names-twice.parquet", env!("CARGO_MANIFEST_DIR"));
+    let archive = nckit::archive::Archive::open(&[path], &Request::default()).unwrap();
+    let labels = archive.all_labels().unwrap();
+    assert_eq!(labels.iter().map(ToString::to_string).collect::<Vec<_>>(), ["cat", "dog", "emu"]);
+    let mut counts = std::collections::BTreeMap::new();
+    archive
+        .read_labels(0, &mut |_, label, rows| {
+            counts.insert(label.to_string(), rows);
+        })
+        .unwrap();
+    assert_eq!(counts.into_values().collect::<Vec<_>>(), [12, 6, 6]);
+}

@@ -121,6 +121,21 @@ impl Fixed {
         })
     }
 
+    /// Whether `bytes` are a dictionary of `count` such values. Arrow's writer in C++ leaves room for each text of a category,
+    /// and writes equal ones once: zeros may follow, which no index can reach.
+    fn fill_dictionary(self, bytes: &[u8], count: usize) -> bool {
+        let used = match self {
+            Self::Bits(_) => return self.fill(bytes, count),
+            Self::Varies => bytes.len() - bytes.iter().rev().take_while(|&&byte| byte == 0).count(),
+        };
+        let mut end = 0_usize;
+        for _ in 0..count {
+            let Some(length) = bytes.get(end..).and_then(|rest| rest.first_chunk::<4>()) else { return false };
+            end = end.saturating_add(4).saturating_add(u32::from_le_bytes(*length) as usize);
+        }
+        (used..=bytes.len()).contains(&end)
+    }
+
     /// Whether `bytes` are `count` such values, and nothing else.
     fn fill(self, bytes: &[u8], count: usize) -> bool {
         match self {
@@ -209,7 +224,7 @@ impl CheckedPages {
     fn look(&mut self, page: &Page) -> Option<()> {
         let (parts, encoding, count) = match page {
             Page::DictionaryPage { buf, num_values, .. } => {
-                return self.column.values.fill(buf, *num_values as usize).then_some(());
+                return self.column.values.fill_dictionary(buf, *num_values as usize).then_some(());
             }
             Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, .. } => {
                 let count = *num_values as usize;

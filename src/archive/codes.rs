@@ -101,7 +101,7 @@ pub(super) fn nan_as_null(array: ArrayRef) -> ArrayRef {
         Arc::new(array.iter().map(|value| value.filter(|&value| !is_nan(value))).collect::<PrimitiveArray<T>>())
     }
     match array.data_type() {
-        DataType::Float16 => nulls::<Float16Type>(&array, |value| value.is_nan()),
+        DataType::Float16 => nulls::<Float16Type>(&array, half::f16::is_nan),
         DataType::Float32 => nulls::<Float32Type>(&array, f32::is_nan),
         DataType::Float64 => nulls::<Float64Type>(&array, f64::is_nan),
         _ => array,

@@ -221,7 +221,7 @@ impl Filter {
     }
 
     /// The value as it was typed that none of the values in paths matches, if there is one.
-    pub(super) fn unmatched<'a>(&self, values: impl Iterator<Item = &'a String> + Clone) -> Option<&str> {
+    pub(super) fn unmatched<'a>(&self, values: &(impl Iterator<Item = &'a String> + Clone)) -> Option<&str> {
         let matched = |text: &String| values.clone().any(|value| text == value || same_number(text, value));
         self.texts.iter().find(|text| !matched(text)).map(String::as_str)
     }

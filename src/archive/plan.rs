@@ -329,7 +329,7 @@ fn select(found: Vec<Found>, hive: &Hive, filters: &mut [Filter], each: bool) ->
     }
     // Where a file has no such key in its path, rows may have it in a column.
     for filter in filters.iter().filter(|filter| each && kept.iter().all(|file| file.keys.contains_key(&filter.name))) {
-        if let Some(value) = filter.unmatched(kept.iter().filter_map(|file| file.keys.get(&filter.name))) {
+        if let Some(value) = filter.unmatched(&kept.iter().filter_map(|file| file.keys.get(&filter.name))) {
             return Err(Error::missing("no file matches a value of the filters")
                 .with("key", escaped(&filter.name))
                 .with("value", escaped(value))

@@ -53,8 +53,17 @@ pub(super) struct FurtherRows {
     names: Vec<String>,
     /// Which of them these rows have.
     positions: Vec<usize>,
-    /// Once the files were looked through: the units without damage, and the files that are left out, with the reason.
-    sound: OnceLock<(Vec<usize>, Vec<(String, String)>)>,
+    /// Known once the files were looked through.
+    sound: OnceLock<Sound>,
+}
+
+/// What is left of rows some of whose files are damaged.
+#[derive(Debug)]
+struct Sound {
+    /// The units of files without damage.
+    units: Vec<usize>,
+    /// The files that are left out, with the reason.
+    left_out: Vec<(String, String)>,
 }
 
 impl Evaluation {
@@ -107,13 +116,13 @@ impl FurtherRows {
         let (sound, damaged) = first_pass::sound_units(&self.archive, policy, |_| true, watch)?;
         let units = (0..sound.len()).filter(|&unit| sound[unit]).collect();
         let shown = |(file, reason): (usize, String)| (self.archive.files()[file].shown.clone(), reason);
-        self.sound.get_or_init(|| (units, damaged.into_iter().map(shown).collect()));
+        self.sound.get_or_init(|| Sound { units, left_out: damaged.into_iter().map(shown).collect() });
         Ok(())
     }
 
     /// The units that are read.
     pub(super) fn units(&self) -> Vec<usize> {
-        self.sound.get().map_or_else(|| (0..self.archive.units().len()).collect(), |(units, _)| units.clone())
+        self.sound.get().map_or_else(|| (0..self.archive.units().len()).collect(), |sound| sound.units.clone())
     }
 
     /// Fails if a value of the filters matches no row, once all units were read.
@@ -123,7 +132,7 @@ impl FurtherRows {
 
     /// The files that are left out, with the reason.
     fn bad_files(&self) -> impl Iterator<Item = (String, String)> + '_ {
-        let damaged = self.sound.get().into_iter().flat_map(|(_, damaged)| damaged);
+        let damaged = self.sound.get().into_iter().flat_map(|sound| &sound.left_out);
         self.archive.bad_files().iter().chain(damaged).cloned()
     }
 

@@ -102,7 +102,7 @@ impl ClassSums {
             variances,
             scatter: None,
             rounding: self.history.rounding_noise(Some(self.rows())),
-            rounding_changed: self.rounding_changed(taken, &steps, within),
+            rounding_changed: self.rounding_changed(&taken, &steps, within),
             mean_rounding: self.history.mean_noise(),
         };
         Ok((statistics, least_left))
@@ -112,7 +112,7 @@ impl ClassSums {
     /// `(Σ r)² / changed` if that is more, since errors may be all alike, as those of one-hot rows are; and `β_j² Σ_k n_k v_k`
     /// if errors go with the values, `r = α_j + β_j x`, as those of features of two values do. Then second moments are off by
     /// `2 β` of them, all in one direction.
-    fn rounding_changed(&self, taken: Taken, steps: &[f64], within: f64) -> Vec<f64> {
+    fn rounding_changed(&self, taken: &Taken, steps: &[f64], within: f64) -> Vec<f64> {
         let mut noise = self.history.rounding_noise(None);
         let residual_unit = 0.5_f64.powi(RESIDUAL_BITS as i32);
         let units: Vec<f64> = steps.iter().map(|step| step * residual_unit).collect();

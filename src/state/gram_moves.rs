@@ -16,8 +16,8 @@ pub(super) struct GramMoves<'a> {
 /// The same number of classes in each field, rows × D.
 #[derive(Default)]
 struct Moved<T> {
-    /// `s + nΔ`.
-    moved: Vec<T>,
+    /// `s + nΔ`, the sums about the new shift.
+    about: Vec<T>,
     /// `s`.
     sums: Vec<T>,
     /// `Δ`.
@@ -26,7 +26,7 @@ struct Moved<T> {
 
 impl<T> Moved<T> {
     fn clear(&mut self) {
-        self.moved.clear();
+        self.about.clear();
         self.sums.clear();
         self.deltas.clear();
     }
@@ -48,12 +48,12 @@ impl<'a> GramMoves<'a> {
     pub(super) fn finish(&mut self) -> Result<()> {
         let Self { gram, narrow, wide, .. } = self;
         if !narrow.deltas.is_empty() {
-            gram.add_narrow_product(&narrow.moved, &narrow.deltas, Par::Pool)?;
+            gram.add_narrow_product(&narrow.about, &narrow.deltas, Par::Pool)?;
             gram.add_narrow_product(&narrow.deltas, &narrow.sums, Par::Pool)?;
             narrow.clear();
         }
         if !wide.deltas.is_empty() {
-            gram.add_product(&wide.moved, &wide.deltas, Par::Pool)?;
+            gram.add_product(&wide.about, &wide.deltas, Par::Pool)?;
             gram.add_product(&wide.deltas, &wide.sums, Par::Pool)?;
             wide.clear();
         }
@@ -71,7 +71,7 @@ impl Moves for GramMoves<'_> {
         let signed = |x: i128| if sign == Sign::Plus { x } else { -x };
         for (&s, &d) in s.iter().zip(delta) {
             let moved = i128::from(n).checked_mul(d).and_then(|nd| nd.checked_add(s)).ok_or_else(out_of_range)?;
-            self.wide.moved.push(signed(moved));
+            self.wide.about.push(signed(moved));
             self.wide.sums.push(signed(s));
             self.wide.deltas.push(d);
         }
@@ -80,13 +80,13 @@ impl Moves for GramMoves<'_> {
 
     fn moved_narrow(&mut self, sign: Sign, n: u64, s: &[i64], delta: &[i64]) -> Result<()> {
         let (dim, signed, n) = (self.dim, if sign == Sign::Plus { 1 } else { -1 }, n as i64);
-        let Moved { moved, sums, deltas } = &mut self.narrow;
+        let Moved { about, sums, deltas } = &mut self.narrow;
         let first = deltas.len();
-        for rows in [&mut *moved, &mut *sums, &mut *deltas] {
+        for rows in [&mut *about, &mut *sums, &mut *deltas] {
             rows.resize(first + dim, 0.0);
         }
-        let (moved, sums, deltas) =
-            (&mut moved[first..][..dim], &mut sums[first..][..dim], &mut deltas[first..][..dim]);
+        let (about, sums, deltas) =
+            (&mut about[first..][..dim], &mut sums[first..][..dim], &mut deltas[first..][..dim]);
         let (s, delta) = (&s[..dim], &delta[..dim]);
         let fits = vectorised(
             #[inline(always)]
@@ -95,14 +95,14 @@ impl Moves for GramMoves<'_> {
                 for j in 0..dim {
                     let to = s[j] + n * delta[j];
                     bits |= (to ^ (to >> 63)) | (s[j] ^ (s[j] >> 63)) | (delta[j] ^ (delta[j] >> 63));
-                    (moved[j], sums[j], deltas[j]) = ((signed * to) as f64, (signed * s[j]) as f64, delta[j] as f64);
+                    (about[j], sums[j], deltas[j]) = ((signed * to) as f64, (signed * s[j]) as f64, delta[j] as f64);
                 }
                 bits < EXACT
             },
         );
         if !fits {
-            let Moved { moved, sums, deltas } = &mut self.narrow;
-            for rows in [moved, sums, deltas] {
+            let Moved { about, sums, deltas } = &mut self.narrow;
+            for rows in [about, sums, deltas] {
                 rows.truncate(first);
             }
             let wide = |values: &[i64]| values.iter().map(|&x| x.into()).collect::<Vec<i128>>();

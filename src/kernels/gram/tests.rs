@@ -99,7 +99,6 @@ impl Both {
     }
 }
 
-#[expect(clippy::field_reassign_with_default, reason = "its other fields are private")]
 fn rounded(short: &[i64], long: &[i128]) -> Rounded {
     let mut rounded = Rounded::default();
     rounded.short = short.iter().map(|&x| x as f64).collect();

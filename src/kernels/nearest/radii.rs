@@ -397,7 +397,7 @@ enum Far {
     AtMost(f64),
 }
 
-impl<'a> Others<'a> {
+impl Others<'_> {
     /// Some of them.
     fn part(&self, range: Range<usize>) -> Self {
         Self {

@@ -19,8 +19,8 @@ const SHOWN: usize = 12;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Labels in a text. It is a table if its first line has several fields, and then that line has the names of the columns.
-/// Else every line is a label, and an empty one a label that is missing, but for those at the end. The first one is a header if it has a well-known name of labels that no other line has, or if
-/// it is a word and all other lines are numbers.
+/// Else every line is a label, and an empty one a label that is missing, but for those at the end. The first one is a header if
+/// it has a well-known name of labels that no other line has, or if it is a word and all other lines are numbers.
 ///
 /// # Errors
 ///

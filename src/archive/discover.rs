@@ -488,6 +488,7 @@ impl Search {
 }
 
 /// The first of the inputs whose search would find a file of features at `path`, which need not be there yet.
+#[cfg(feature = "cli")]
 pub(crate) fn would_read<'a>(inputs: &'a [String], path: &Path) -> Option<&'a str> {
     let in_place = |path: &Path| {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -74,7 +74,9 @@ use crate::error::Result;
 pub(crate) use braces::has_keys;
 pub use catalogue::{File, Planned};
 pub use damage::is_damage;
-pub(crate) use discover::{hive_keys, would_read};
+pub(crate) use discover::hive_keys;
+#[cfg(feature = "cli")]
+pub(crate) use discover::would_read;
 pub use dtype::Dtype;
 #[cfg(feature = "cli")]
 pub(crate) use escape::commands_terminal;

@@ -91,6 +91,7 @@ pub(crate) fn matches(pattern: &str, places: &Places) -> Result<Vec<PathBuf>> {
 }
 
 /// Whether the pattern would match a path from the root, or a directory above it.
+#[cfg(feature = "cli")]
 pub(super) fn would_match(pattern: &str, path: &Path) -> bool {
     let pattern = std::path::absolute(pattern).ok();
     let pattern = pattern.and_then(|pattern| Pattern::new(&pattern.to_string_lossy()).ok());

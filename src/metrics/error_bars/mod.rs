@@ -84,7 +84,7 @@ pub struct Replicates {
 ///
 /// # Errors
 ///
-/// Those of [`Merge::subtract`] and [`State::statistics`].
+/// Those of [`Whole::without`].
 pub fn error_bars(
     blocks: &Blocks<'_>,
     evidence: &Evidence<'_>,

@@ -132,8 +132,8 @@ impl Archive {
         &self.bad_names
     }
 
-    /// Fails if a value of the filters matches no row, once all units were read. Files that were left out may have had the
-    /// rows, and then nothing is known.
+    /// Fails if a value of the filters matches no row, once all units were read. Where files were left out, they may have had
+    /// the rows, and no value fails.
     ///
     /// # Errors
     ///

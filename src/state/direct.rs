@@ -1,4 +1,4 @@
-//! Rows straight into the sums of classes that a state knows already: nothing is made in between.
+//! Adds rows straight to the sums of classes that a state knows already. Sums of the chunk would be read and written once more.
 
 use super::Chunk;
 use super::class::out_of_range;
@@ -13,7 +13,7 @@ use crate::grid::{DELTA_LIMIT, History, shift_left};
 use crate::kernels::gram::GramTarget;
 use crate::kernels::{ShiftedRows, TooFar, Totals, Workspace};
 
-/// A state that rows may be added to directly. It lies on a grid that is no coarser than the chunk's.
+/// A state that rows may be added to directly. Its grid is that of the chunk or a finer one.
 pub(super) struct Direct<'a> {
     pub(super) sums: &'a mut ClassSums,
     /// Where the Gram matrix of the rows goes, if it is wanted.

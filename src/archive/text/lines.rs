@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Result};
 use super::bytes::{BUFFER, TextBytes};
 use super::records::Place;
 
-/// Lines, and the one in hand. Empty lines at the end of the text are none.
+/// Lines, and the one in hand. Empty lines at the end of the text do not count.
 pub(super) struct Lines {
     reader: BufReader<TextBytes>,
     /// Where the reader stands.

@@ -39,7 +39,7 @@ const ROOM_BITS: u32 = 61;
 pub struct GramTarget<'a> {
     /// The sum.
     pub sum: &'a mut GramSum,
-    /// Bits. If some are not 0, there are no more rows than [`rows_with_room`] says.
+    /// Bits. Where some are more than 0, the caller adds at most [`rows_with_room`] rows.
     pub left: &'a [u32],
 }
 
@@ -158,8 +158,8 @@ impl GramSum {
         exact
     }
 
-    /// Adds the rows of a block, on a grid that is coarser by these bits. With bits, there are no more rows than
-    /// [`rows_with_room`] says.
+    /// Adds the rows of a block, on a grid that is coarser by these bits. Where some are more than 0, the caller adds at most
+    /// [`rows_with_room`] rows.
     pub(in crate::kernels) fn add_rows(&mut self, rounded: &mut Rounded, left: &[u32]) -> Result<()> {
         let dim = self.dim;
         let is_finer = left.iter().any(|&bits| bits > 0);

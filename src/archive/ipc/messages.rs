@@ -101,12 +101,17 @@ pub(super) fn record_batch<'a>(message: &Message<'a>) -> Result<RecordBatch<'a>>
 }
 
 impl Block {
-    fn of(found: &Found, message: &Message<'_>, size: u64) -> Result<Self> {
+    /// `has_columns` says whether the batch has to have some.
+    fn of(found: &Found, message: &Message<'_>, size: u64, has_columns: bool) -> Result<Self> {
         let body_length = u64::try_from(message.bodyLength()).ok();
         let body_length = body_length.filter(|length| found.body.checked_add(*length).is_some_and(|end| end <= size));
         let body_length =
             body_length.ok_or_else(|| damaged(format!("a message claims {} bytes", message.bodyLength())))?;
         let batch = record_batch(message)?;
+        let of_column = batch.nodes().filter(|nodes| !nodes.is_empty()).map(|nodes| nodes.get(0).length());
+        if has_columns && of_column != Some(batch.length()) {
+            return Err(damaged("a batch has not as many rows as its columns"));
+        }
         Ok(Self {
             start: found.start,
             length: found.metadata.len() as u64,
@@ -162,7 +167,8 @@ impl Messages {
             let at = u64::try_from(block.offset()).ok().filter(|&at| at < size);
             let at = at.ok_or_else(|| damaged("a batch lies outside of the file"))?;
             let found = message(bytes, at)?.ok_or_else(|| damaged("a batch is not where the footer says"))?;
-            Block::of(&found, &parsed(&found.metadata)?, size)
+            let has_columns = written.fields().is_some_and(|fields| !fields.is_empty());
+            Block::of(&found, &parsed(&found.metadata)?, size, has_columns)
         };
         let dictionaries = footer.dictionaries().iter().flatten().map(block).collect::<Result<_>>()?;
         let batches = footer.recordBatches().iter().flatten().map(block).collect::<Result<_>>()?;
@@ -197,7 +203,7 @@ impl Messages {
         let mut at = found.body;
         while let Some(found) = message(bytes, at)? {
             let header = parsed(&found.metadata)?;
-            let block = Block::of(&found, &header, size)?;
+            let block = Block::of(&found, &header, size, !messages.schema.fields().is_empty())?;
             match header.header_type() {
                 MessageHeader::DictionaryBatch => messages.dictionaries.push(block),
                 _ => messages.batches.push(block),

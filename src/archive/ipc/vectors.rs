@@ -133,7 +133,12 @@ fn open(body: &Body, walk: &mut Walk<'_>, outer: &[Outer], kind: &DataType, segm
         }
         DataType::FixedSizeBinary(width) => {
             let width = u64::try_from(*width).map_err(damaged)?;
-            let mut values = body.buffer(walk.buffer()?)?;
+            let range = walk.buffer()?;
+            let (needed, length) = (block_rows.checked_mul(width), body.length(range)?);
+            if needed.is_none_or(|needed| length < needed || length - needed >= ALIGNMENT) {
+                return Err(damaged("values of a fixed size fill another number of bytes"));
+            }
+            let mut values = body.buffer(range)?;
             values.skip(segment.from.saturating_mul(width))?;
             let lengths = Lengths::Fixed(width);
             return Ok(Lists { left: segment.rows, valid, lengths, elements: None, values, width: 1, integers: None });
@@ -145,9 +150,9 @@ fn open(body: &Body, walk: &mut Walk<'_>, outer: &[Outer], kind: &DataType, segm
     let integers = ElementType::of_integers(element).map(|_| element.clone());
     let node = walk.node()?;
     if let Lengths::Fixed(dim) = lengths
-        && block_rows.checked_mul(dim).is_none_or(|elements| elements > node.rows)
+        && block_rows.checked_mul(dim) != Some(node.rows)
     {
-        return Err(damaged("vectors of a fixed size have too few elements"));
+        return Err(damaged("vectors of a fixed size have another number of elements"));
     }
     let elements = validity(body, walk, node, first)?;
     let mut values = body.buffer(walk.buffer()?)?;
@@ -155,11 +160,19 @@ fn open(body: &Body, walk: &mut Walk<'_>, outer: &[Outer], kind: &DataType, segm
     Ok(Lists { left: segment.rows, valid, lengths, elements, values, width, integers })
 }
 
+/// Buffers are filled up to multiples of so many bytes.
+const ALIGNMENT: u64 = 64;
+
 /// The length of the first list that is not null, of all batches.
 pub(super) fn first_length(batches: &Batches, bytes: &Arc<dyn ReadAt>, root: usize) -> Result<Option<usize>> {
     let kind = batches.data_type(root);
     let empty = || Error::data("the first feature vector is empty");
     if let DataType::FixedSizeList(_, dim) = kind {
+        // The schema alone may claim anything.
+        if let Some(batch) = batches.blocks.iter().position(|block| block.rows > 0) {
+            let segment = Segment { batch, from: 0, rows: batches.blocks[batch].rows };
+            batches.at(bytes, batch, root, |body, walk, outer| open(body, walk, outer, kind, segment))?;
+        }
         let dim = usize::try_from(*dim).ok().filter(|&dim| dim > 0);
         return dim.map(Some).ok_or_else(empty);
     }

@@ -211,6 +211,20 @@ fn categories_of_polars_are_labels() {
     assert!(classes.contains("\na,"), "{classes}");
 }
 
+/// It leaves eight zeros behind the values of every page.
+#[test]
+fn files_of_fastparquet_are_read() {
+    let place = Place::new();
+    in_words(&place, "x.parquet", &["ant", "bee", "cat", "dog"]);
+    let expected = measured(&place, &["x.parquet"]);
+    for name in ["texts", "categories"] {
+        let path = format!("{}/tests/data/fastparquet/{name}.parquet", env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(measured(&place, &[&path, "--features=f*"]), expected, "{name}");
+        place.succeed(&["convert", &path, "--features=f*", "-o", "y.parquet", "--overwrite", "-q"]);
+        assert_eq!(measured(&place, &["y.parquet"]), expected, "{name}");
+    }
+}
+
 #[test]
 fn rows_left_out_are_counted_wherever_they_stand() {
     let place = Place::new();

@@ -303,6 +303,32 @@ fn columns_of_elements_are_vectors_by_a_pattern() {
     }
 }
 
+/// A flipped bit may change a value, but neither how many rows there are nor how long they are.
+#[test]
+fn flipped_bits_leave_no_row_out() {
+    let files = Files::new();
+    let rows = batch(DIM, &numbers(6 * DIM), &[1, 2, 3, 4, 5, 6]);
+    for (is_stream, compression) in FORMS {
+        let sound = arrow(&[rows.clone(), rows.slice(0, 4)], is_stream, compression);
+        let shape = |bytes: &[u8]| {
+            let path = files.put("x.arrow", bytes);
+            let chunks = read(&[path], &Request::default()).ok()?;
+            Some((chunks.iter().map(|chunk| chunk.codes.len()).sum::<usize>(), chunks[0].dim))
+        };
+        assert_eq!(shape(&sound), Some((10, DIM)));
+        let mut refused = 0;
+        for bit in 0..8 * sound.len() {
+            let mut flipped = sound.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            match shape(&flipped) {
+                Some(found) => assert_eq!(found, (10, DIM), "byte {} bit {}", bit / 8, bit % 8),
+                None => refused += 1,
+            }
+        }
+        assert!(refused > 500, "{refused}");
+    }
+}
+
 #[test]
 fn a_stream_ends_with_its_mark_and_a_file_holds_one() {
     let files = Files::new();

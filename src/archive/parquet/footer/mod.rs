@@ -8,7 +8,7 @@ mod schema;
 
 use std::fmt::Display;
 
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
 use self::row_groups::row_groups;
 use self::schema::FooterSchema;
@@ -30,6 +30,8 @@ struct Outline {
     list: usize,
     /// The bytes at which every [`GROUPS_AT_ONCE`]th of them begins, and where the last one ends.
     cuts: Vec<usize>,
+    /// Whether a column says that its dictionary is where the file begins. There is none: old writers say 0 for it.
+    has_zeros: bool,
 }
 
 /// What is wrong with a footer.
@@ -63,7 +65,13 @@ pub(super) fn read(bytes: &[u8], end: u64) -> Result<ParquetMetaData> {
     })?;
     let decode = |bytes: &[u8]| guarded(|| ParquetMetaDataReader::decode_metadata(bytes));
     if outline.groups <= GROUPS_AT_ONCE {
-        return decode(bytes);
+        let metadata = decode(bytes)?;
+        if !outline.has_zeros {
+            return Ok(metadata);
+        }
+        let mut metadata = metadata.into_builder();
+        let groups = metadata.take_row_groups().into_iter().map(without_zeros).collect::<Result<_>>()?;
+        return Ok(metadata.set_row_groups(groups).build());
     }
     // Decodes several footers, each with as many row groups as can be numbered.
     let (before, after) = (&bytes[..outline.list], &bytes[outline.cuts[outline.cuts.len() - 1]..]);
@@ -72,10 +80,23 @@ pub(super) fn read(bytes: &[u8], end: u64) -> Result<ParquetMetaData> {
         let count = (outline.groups - groups.len()).min(GROUPS_AT_ONCE);
         let part = [before, &thrift::list_head(STRUCT, count as u64), &bytes[part[0]..part[1]], after].concat();
         let mut part = decode(&part)?.into_builder();
-        groups.extend(part.take_row_groups());
+        for group in part.take_row_groups() {
+            groups.push(if outline.has_zeros { without_zeros(group)? } else { group });
+        }
         whole = Some(part);
     }
     whole.map(|whole| whole.set_row_groups(groups).build()).ok_or_else(|| damaged("the footer is malformed"))
+}
+
+/// The same row group without dictionaries that are where the file begins.
+fn without_zeros(group: RowGroupMetaData) -> Result<RowGroupMetaData> {
+    let mut group = group.into_builder();
+    let column = |column: ColumnChunkMetaData| match column.dictionary_page_offset() {
+        Some(0) => column.into_builder().set_dictionary_page_offset(None).build(),
+        _ => Ok(column),
+    };
+    let columns = group.take_columns().into_iter().map(column).collect::<std::result::Result<_, _>>();
+    columns.and_then(|columns| group.set_column_metadata(columns).build()).map_err(damaged)
 }
 
 fn outline(bytes: &[u8], end: u64) -> Checked<Outline> {

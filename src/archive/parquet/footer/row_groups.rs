@@ -12,27 +12,29 @@ pub(super) fn row_groups(
 ) -> Checked<Outline> {
     let list = walker.at();
     let groups = walker.list(STRUCT)? as usize;
-    let mut cuts = Vec::new();
+    let (mut cuts, mut has_zeros) = (Vec::new(), false);
     for group in 0..groups {
         if group.is_multiple_of(GROUPS_AT_ONCE) {
             cuts.push(walker.at());
         }
-        row_group(walker, schema, end, chunks).map_err(|flaw| match flaw {
+        has_zeros |= row_group(walker, schema, end, chunks).map_err(|flaw| match flaw {
             Flaw::Says(error) => Flaw::Says(error.with("row group", group)),
             flaw @ Flaw::Malformed => flaw,
         })?;
     }
     cuts.push(walker.at());
-    Ok(Outline { groups, list, cuts })
+    Ok(Outline { groups, list, cuts, has_zeros })
 }
 
+/// Checks a row group. Returns whether a column says that its dictionary is where the file begins.
 fn row_group(
     walker: &mut Walker<'_>,
     schema: &FooterSchema<'_>,
     end: u64,
     chunks: &mut Vec<(u64, u64)>,
-) -> Checked<()> {
+) -> Checked<bool> {
     let (mut rows, mut most_values, mut found) = (None, None, false);
+    let mut has_zeros = false;
     walker.fields(|walker, id, kind| -> Checked<()> {
         match (id, kind) {
             (1, LIST) => {
@@ -42,6 +44,7 @@ fn row_group(
                 found = true;
                 for &leaf in &schema.leaves {
                     let chunk = ChunkEntry::read(walker, schema, leaf)?;
+                    has_zeros |= chunk.dictionary == Some(0);
                     chunks.push(chunk.range(end)?);
                     if !schema.elements[leaf].repeated && *most_values.get_or_insert(chunk.values) != chunk.values {
                         return says("its columns differ in their number of values");
@@ -62,7 +65,7 @@ fn row_group(
     }
     match most_values {
         Some(values) if values != rows => says(format_args!("a column claims {values} values for {rows} rows")),
-        _ => Ok(()),
+        _ => Ok(has_zeros),
     }
 }
 
@@ -138,7 +141,7 @@ impl ChunkEntry {
 
     /// Where its pages are.
     fn range(&self, end: u64) -> Checked<(u64, u64)> {
-        let start = self.dictionary.unwrap_or(self.data);
+        let start = self.dictionary.filter(|&start| start != 0).unwrap_or(self.data);
         let range = u64::try_from(start).ok().zip(u64::try_from(self.bytes).ok()).and_then(|(start, length)| {
             let last = start.checked_add(length)?;
             (last <= end).then_some((start, last))

@@ -104,6 +104,19 @@ fn a_footer_that_agrees_with_itself_is_read() {
 }
 
 #[test]
+fn a_dictionary_where_the_file_begins_is_none() {
+    let mut made = Made::new();
+    made.column.push((11, I64, number(0)));
+    made.groups = 2;
+    let metadata = made.read().unwrap();
+    for group in metadata.row_groups() {
+        assert_eq!(group.column(0).dictionary_page_offset(), None);
+    }
+    *field(&mut made.column, 11) = number(2);
+    made.refused("two columns lie in the same bytes");
+}
+
+#[test]
 fn what_stands_twice_must_be_the_same() {
     let column = |id, value: Vec<u8>, detail| {
         let mut made = Made::new();

@@ -101,6 +101,9 @@ struct ColumnShape {
     values: Fixed,
 }
 
+/// What `fastparquet` writes behind the values of each page.
+const PADDING: [u8; 8] = [0; 8];
+
 /// How many bits a value takes that lies in a page as it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fixed {
@@ -154,8 +157,13 @@ impl Fixed {
 }
 
 impl ColumnShape {
-    /// Whether values of that encoding fill the rest of a page.
+    /// Whether values of that encoding fill the rest of a page. Zeros of [`PADDING`] may follow.
     fn values_fill(self, encoding: Encoding, bytes: &[u8], count: usize) -> bool {
+        let fill = |bytes: &[u8]| self.fill_exactly(encoding, bytes, count);
+        fill(bytes) || bytes.strip_suffix(&PADDING).is_some_and(fill)
+    }
+
+    fn fill_exactly(self, encoding: Encoding, bytes: &[u8], count: usize) -> bool {
         match (encoding, self.values) {
             (Encoding::PLAIN, values) => values.fill(bytes, count),
             (Encoding::BYTE_STREAM_SPLIT, Fixed::Bits(_)) => self.values.fill(bytes, count),

@@ -107,6 +107,33 @@ fn a_filter_of_the_input_says_what_it_does_not_reach() {
     assert!(said.contains("--decisions reads split"), "{said}");
 }
 
+/// Rows that are left out do not count towards the size of their class.
+#[test]
+fn classes_are_as_large_as_the_rows_that_are_left() {
+    let place = Place::new();
+    let labels: Vec<i32> = [vec![0; 3], vec![1; 4], vec![2; 5]].concat();
+    let columns = |nulls: &[usize], nans: &[usize]| {
+        let mut values: Vec<f32> = (0..48).map(|at| (at * at % 23) as f32).collect();
+        nans.iter().for_each(|&row| values[4 * row + 1] = f32::NAN);
+        let field = Arc::new(Field::new("item", DataType::Float32, true));
+        let valid = arrow::buffer::NullBuffer::from_iter((0..12).map(|row| !nulls.contains(&row)));
+        let values = Arc::new(arrow::array::Float32Array::from(values));
+        let list = arrow::array::FixedSizeListArray::new(field, 4, values, Some(valid));
+        [("feature", Arc::new(list) as ArrayRef), ("label", ints(labels.clone()))]
+    };
+    let metrics = ["--metrics=nc1_trace_ratio,nc2_norm_mean", "--format=csv", "-q"];
+    for (name, nulls, nans) in [("nulls", &[2_usize, 7][..], &[][..]), ("nans", &[], &[2, 7]), ("both", &[7], &[2])] {
+        place.write_columns("x.parquet", &columns(nulls, nans), 5);
+        let skip = ["x.parquet", "--nulls=skip", "--nonfinite=skip"];
+        place.succeed(&[&["accumulate"], &skip[..], &["-o", "x.ncst", "--overwrite", "-q"]].concat());
+        for limit in ["--min-count=3", "--min-count=4", "--max-count=2", "--max-count=4"] {
+            let whole = place.succeed(&[&["measure"], &skip[..], &[limit], &metrics].concat());
+            let finished = place.succeed(&[&["finish", "x.ncst", limit][..], &metrics].concat());
+            assert_eq!(whole, finished, "{name} {limit}");
+        }
+    }
+}
+
 #[test]
 fn a_group_whose_rows_are_all_left_out_is_there_with_its_counts() {
     let place = Place::new();

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::blocks::{fixed_keys, of_file};
 use super::shared::SharedStates;
 use super::{Blocking, FirstPass, differ_in_length};
-use crate::archive::{Archive, DecodedChunk, Key, Policy, is_damage};
+use crate::archive::{Archive, DecodedChunk, Key, LabelCounts, Policy, is_damage};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
 use crate::kernels::{Device, Profile, Workspace, lacks_device_memory};
@@ -140,7 +140,8 @@ impl FirstPass {
         sound_units(&self.archive, self.request.bad_files, wanted, watch)
     }
 
-    /// Finds the classes that `--min-count` and `--max-count` keep, by reading labels alone; `None` if neither is given.
+    /// Finds the classes that `--min-count` and `--max-count` keep, by reading labels alone, and vectors too where some may leave
+    /// their rows out; `None` if neither is given.
     pub(in crate::pipeline) fn count_classes(
         &self,
         sound: &[bool],
@@ -152,7 +153,8 @@ impl FirstPass {
             return Ok(None);
         }
         let units: Vec<usize> = (0..sound.len()).filter(|&unit| sound[unit]).collect();
-        let found = self.archive.count_labels(&units)?;
+        let by_vectors = self.request.nulls == Policy::Skip || self.request.nonfinite == Policy::Skip;
+        let found = if by_vectors { self.count_rows(&units, watch)? } else { self.archive.count_labels(&units)? };
         watch.check()?;
         let mut kept = KeptClasses { classes: BTreeMap::new(), dropped: BTreeMap::new() };
         let mut groups: BTreeMap<Key, BTreeMap<Label, u64>> = BTreeMap::new();
@@ -170,6 +172,38 @@ impl FirstPass {
             kept.classes.insert(key, classes);
         }
         Ok(Some(kept))
+    }
+
+    /// How many rows of each label there are in each group of rows, without those that are left out.
+    fn count_rows(&self, units: &[usize], watch: &Watch) -> Result<LabelCounts> {
+        let count = |counts: Result<LabelCounts>, &unit: &usize| {
+            let (mut counts, mut reader) = (counts?, self.archive.read(unit)?);
+            while let Some(chunk) = reader.next()? {
+                watch.check()?;
+                for part in &chunk.parts {
+                    let mut here = vec![0_u64; chunk.classes.len()];
+                    match &part.rows {
+                        Some(rows) => rows.iter().for_each(|&row| here[chunk.codes[row as usize] as usize] += 1),
+                        None => chunk.codes.iter().for_each(|&code| here[code as usize] += 1),
+                    }
+                    let group = counts.entry(part.key.clone()).or_default();
+                    for (label, &rows) in chunk.classes.iter().zip(&here).filter(|(_, rows)| **rows > 0) {
+                        *group.entry(label.clone()).or_default() += rows;
+                    }
+                }
+            }
+            Ok(counts)
+        };
+        let both = |mine: LabelCounts, theirs: LabelCounts| {
+            let mut all = mine;
+            for (key, labels) in theirs {
+                let group = all.entry(key).or_default();
+                labels.into_iter().for_each(|(label, rows)| *group.entry(label).or_default() += rows);
+            }
+            all
+        };
+        let none = || Ok(LabelCounts::new());
+        units.par_iter().fold(none, count).reduce(none, |mine, theirs| Ok(both(mine?, theirs?)))
     }
 }
 

@@ -11,8 +11,12 @@ use super::vectors::dot;
 use crate::linalg;
 use crate::state::Statistics;
 
-/// How often the two precisions are made anew before they count as not converging.
-const ITERATIONS: usize = 1000;
+/// How often the two precisions are made anew before they count as not converging. A quotient that grows without end is seen long
+/// before.
+const ITERATIONS: usize = 50_000;
+
+/// Far above all values the quotient grows by a constant factor, to within so many times the largest value over the quotient.
+const SLACK: f64 = 10.0;
 
 /// The relative change at which they have converged. The evidence changes with the square of it.
 const CONVERGED: f64 = 1e-9;
@@ -122,8 +126,14 @@ impl<'a> Ridge<'a> {
             if !(next > 0.0 && next.is_finite()) {
                 return None;
             }
-            if (next / lambda - 1.0).abs() < CONVERGED {
+            let growth = next / lambda - 1.0;
+            if growth.abs() < CONVERGED {
                 return Some(next);
+            }
+            // With λ far above s, γ = Σs/λ, ‖m‖² = Σz²/λ², and nothing is explained: the factor n Σs/(N Σz²) no longer changes.
+            let near = SLACK * self.values[0] / lambda;
+            if near < 1.0 && growth > near {
+                return None;
             }
             lambda = next;
         }
@@ -226,6 +236,48 @@ mod tests {
         }
         // A dimension without variance is not hidden.
         assert_eq!(reason(&|_| 0.0), None);
+    }
+
+    /// Weak features: the quotient of the precisions grows by less and less, for more than a thousand steps.
+    #[test]
+    fn a_fixed_point_that_is_far_is_found() {
+        let (wave, rows) = (|at: usize| ((at * 7919 % 1009) as f64 / 1009.0 - 0.5) * 3.0, 100);
+        let codes: Vec<u32> = (0..rows).map(|row| (row % 2) as u32).collect();
+        let mut steps = Vec::new();
+        for shift in (0..24).map(|step| 0.02 * f64::from(step)) {
+            let values: Vec<f64> = (0..rows * 8)
+                .map(|at| wave(at) + if at % 8 == 0 { shift * f64::from(codes[at / 8]) } else { 0.0 })
+                .collect();
+            let statistics = statistics(8, &values, &codes);
+            let eigen = Eigenvalues::of(Covariance::Uncentred, &statistics, statistics.scatter.as_deref().unwrap());
+            let eigen = eigen.unwrap();
+            let ridge = Ridge::of(&statistics, &eigen);
+            for class in 0..2 {
+                let targets = &ridge.targets[class * ridge.values.len()..][..ridge.values.len()];
+                let (mut lambda, mut taken) = (1.0 / (rows as f64 * eigen.unit), 0);
+                let mut next = |lambda: f64| {
+                    taken += 1;
+                    let sum = |term: &dyn Fn(f64, f64) -> f64| -> f64 {
+                        ridge.values.iter().zip(targets).map(|(s, z)| term(*s, z / (s + lambda))).sum()
+                    };
+                    let free = sum(&|s, _| s / (s + lambda));
+                    let residual = 50.0 - sum(&|s, m| m * (2.0 * m * (s + lambda) - s * m));
+                    free * residual / ((rows as f64 - free) * sum(&|_, m| m * m))
+                };
+                let limit = (0..100_000).find_map(|_| {
+                    let (before, after) = (lambda, next(lambda));
+                    lambda = after;
+                    ((after / before - 1.0).abs() < CONVERGED).then_some(after)
+                });
+                match (ridge.fixed_point(targets, 50.0), limit) {
+                    (Some(found), Some(limit)) => assert_close(found, limit, 1e-6),
+                    (None, None) => {}
+                    (found, limit) => panic!("{shift}: {found:?} {limit:?}"),
+                }
+                steps.push(taken);
+            }
+        }
+        assert!(steps.iter().any(|steps| (1001..50_000).contains(steps)), "{steps:?}");
     }
 
     #[test]

@@ -97,6 +97,11 @@ impl PartialEq for Values {
 }
 
 impl Distribution {
+    /// How many of them are 0.
+    pub fn zeros(&self) -> u64 {
+        self.zeros
+    }
+
     /// The quantile `q` in `[0, 1]`, linear between the two values next to it; `None` without values.
     ///
     /// It is exact for up to a million values, and within 0.2 % for more.

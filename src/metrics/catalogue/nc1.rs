@@ -36,10 +36,10 @@ cards! {
         null [single_class too_few_rows degenerate_pairs out_of_range]
         flags [degenerate_pairs classes_left_out frequent_classes sampled_classes];
     "nc1_cdnv_log10_mean" = Group(nc1::cdnv_log10_mean), Nc1, GALANTI,
-        "mean over pairs of the decimal logarithm of CDNV",
+        "mean of the decimal logarithm of CDNV over pairs where it is not 0",
         Lower, ideal "", range ANY, unit "", needs [Pairs]
         null [single_class too_few_rows degenerate_pairs zero_within out_of_range]
-        flags [degenerate_pairs classes_left_out frequent_classes sampled_classes];
+        flags [degenerate_pairs classes_left_out zero_pairs frequent_classes sampled_classes];
     "nc1_cdnv_q50" = Group(nc1::cdnv_q50), Nc1, GALANTI,
         "median of CDNV over pairs",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Pairs]

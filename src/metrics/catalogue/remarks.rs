@@ -56,6 +56,7 @@ static FLAGS: &[Remark] = remarks! {
     singleton_classes: "classes of one row have no variability, which makes the number too small";
     classes_left_out: "classes with too few rows for a variance were left out";
     degenerate_pairs: "pairs of equal means or directions, up to rounding, were left out";
+    zero_pairs: "pairs of classes without any variability have a CDNV of 0, whose logarithm is left out; the count says how many";
     zero_norm_classes: "classes whose mean or classifier row has length 0, and so no direction, were left out";
     zero_rows: "rows of length 0, or of a class whose classifier row has length 0, were left out";
     directions_dropped: "directions in which rounding alone could make the variance were left out";

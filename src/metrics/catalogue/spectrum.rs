@@ -26,7 +26,7 @@ cards! {
         Higher, ideal "K−1", range COUNT, unit "", needs []
         null [single_class zero_between] flags [];
     "spectrum_rankme" = Group(spectrum::rankme), Spectrum, GARRIDO,
-        "RankMe as published: exp(−Σ q ln q), q_r = σ_r/Σσ + 10⁻⁷ over the singular values of the rows, not centred",
+        "RankMe as published: exp(−Σ q ln q), q_r = σ_r/Σσ + 10⁻⁷ over the min(N, D) singular values of the rows, not centred",
         None, ideal "", range NOT_NEGATIVE, unit "", needs [Scatter]
         null [zero_rows no_scatter filter_after_pooling needs_per_class_scatter out_of_range] flags [];
     "spectrum_pair_cosine" = Group(spectrum::pair_cosine), Spectrum, ETHAYARAJH,

@@ -63,7 +63,8 @@ pub(super) fn cdnv_strict(context: &MetricContext<'_>) -> Outcome {
 
 /// `nc1_cdnv_log10_mean`: the mean of `log10 V_ij` over pairs with `V_ij > 0`.
 pub(super) fn cdnv_log10_mean(context: &MetricContext<'_>) -> Outcome {
-    over_pairs(context, cdnv::log10_mean)
+    let zeros = context.cdnv.as_ref().map_or(0, |cdnv| cdnv.distribution.zeros());
+    over_pairs(context, cdnv::log10_mean).count("zero_pairs", zeros).flag_if(zeros > 0, "zero_pairs")
 }
 
 /// `nc1_cdnv_q50`: the median of `V_ij`; see [`cdnv::quantile`].

@@ -159,6 +159,14 @@ impl Eigenvalues {
             vectors: Vec::new(),
         }
     }
+
+    /// The largest of them, no more than `count`.
+    pub(in crate::metrics) fn largest(mut self, count: usize) -> Self {
+        for values in [&mut self.values, &mut self.bias, &mut self.deviation] {
+            values.truncate(count);
+        }
+        self
+    }
 }
 
 /// `exp(−Σ q ln q)` with `q = λ/Σλ + smoothing`: how many of the eigenvalues there are, were they all alike. Not a number if

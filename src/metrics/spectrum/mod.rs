@@ -61,9 +61,10 @@ pub(super) fn effective_rank_between(means: &Geometry) -> Outcome {
     }
 }
 
-/// `spectrum_rankme`: `exp(−Σ q ln q)` with `q_r = σ_r/Σσ + 10⁻⁷`.
+/// `spectrum_rankme`: `exp(−Σ q ln q)` with `q_r = σ_r/Σσ + 10⁻⁷`, over the `min(N, D)` singular values of the rows.
 pub(super) fn rankme(context: &MetricContext<'_>) -> Outcome {
-    of(context, Covariance::Uncentred, |eigen| number(&eigen.roots(), SMOOTHING))
+    let rows = usize::try_from(context.evidence.statistics.rows()).unwrap_or(usize::MAX);
+    of(context, Covariance::Uncentred, |eigen| number(&eigen.roots().largest(rows), SMOOTHING))
 }
 
 /// `spectrum_pair_cosine`: the mean of `x · y` over pairs of different rows of length 1, `1 − N tr Σ_T/(N − 1)` since
@@ -257,6 +258,17 @@ mod tests {
         let reason = |key: &str| found.metric(key).unwrap().reason;
         assert_eq!(reason("spectrum_effective_rank_between"), Some("single_class"));
         assert_eq!(reason("spectrum_alpha_req"), Some("short_spectrum"));
+    }
+
+    /// Those that are 0 for want of rows have no share, not even the one that smoothing adds.
+    #[test]
+    fn fewer_rows_than_dimensions_have_as_many_singular_values() {
+        let rows: Vec<f64> =
+            (0..3 * 40).map(|at| if at % 40 == at / 40 { [1.0, 2.0, 1.0][at / 40] } else { 0.0 }).collect();
+        let statistics = statistics(40, &rows, &[0, 0, 1]);
+        let (half, quarter) = (0.5 + 1e-7_f64, 0.25 + 1e-7_f64);
+        let expected = (-half * half.ln() - 2.0 * quarter * quarter.ln()).exp();
+        assert_close(family(&statistics).value("spectrum_rankme").unwrap(), expected, 1e-12);
     }
 
     #[test]

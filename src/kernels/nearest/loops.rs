@@ -53,6 +53,28 @@ pub(super) fn norm_of(values: &[f32]) -> f64 {
     squares.sqrt()
 }
 
+/// The inner product of two vectors of single precision.
+pub(super) fn single_dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let len = a.len().min(b.len());
+    vectorised(
+        #[inline(always)]
+        || {
+            let (mut lanes, whole) = ([0.0_f32; LANES], len / LANES * LANES);
+            for at in (0..whole).step_by(LANES) {
+                let (a, b) = (&a[at..][..LANES], &b[at..][..LANES]);
+                for lane in 0..LANES {
+                    lanes[lane] += a[lane] * b[lane];
+                }
+            }
+            for (at, lane) in (whole..len).zip(&mut lanes) {
+                *lane += a[at] * b[at];
+            }
+            lanes.iter().sum()
+        },
+    )
+}
+
 /// A number that is larger by far more than a few roundings.
 pub(super) fn above(x: f64) -> f64 {
     x * (1.0 + 1e-9)

@@ -2,12 +2,13 @@
 //!
 //! A row near the mean of its class needs no product: within a radius (`radii`) about the mean every row chooses the same.
 //! For others, a product of a tile of rows with a tile of candidates gives every score to within a bound that is known, in
-//! single precision (`single`) first. Where that leaves one candidate, the answer is certain; where it leaves several, their
+//! eight bits (`int8`) or in single precision (`single`) first. Where that leaves one candidate, the answer is certain; where it leaves several, their
 //! scores are taken in double precision, and where these leave several, exactly. So a decision depends on the numbers
 //! alone: not on tiles, threads, order of summation or fused operations, nor on which of these ways has led to it.
 
 mod alike;
 mod contenders;
+mod int8;
 mod loops;
 mod race;
 mod radii;

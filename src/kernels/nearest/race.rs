@@ -55,8 +55,18 @@ impl Race {
 
     /// The candidates left, in order.
     pub(super) fn left(&self) -> impl Iterator<Item = u32> {
+        self.left_at_most().map(|contender| contender.0)
+    }
+
+    /// Puts candidates in order that entered otherwise.
+    pub(super) fn sort(&mut self) {
+        self.contenders.sort_unstable_by_key(|contender| contender.0);
+    }
+
+    /// The same, each with the upper bound of its score.
+    pub(super) fn left_at_most(&self) -> impl Iterator<Item = (u32, f64)> {
         let least = self.least[self.places - 1];
-        self.contenders.iter().filter(move |contender| !behind(contender.1, least)).map(|contender| contender.0)
+        self.contenders.iter().copied().filter(move |contender| !behind(contender.1, least))
     }
 }
 

@@ -3,13 +3,16 @@
 //! Scores are compared within a row, so what all candidates share may be taken off: a point from the row, and a point
 //! from the candidates. `x · v_k + o_k` and `(x − p) · (v_k − c) + (o_k + p · v_k)` differ by the same number for all `k`.
 //! What is left is short, and so is the bound on its error, which is proportional to the lengths.
+//!
+//! Where the machine has instructions for it, products in eight bits (`int8`) come first.
 
 use std::ops::Range;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef};
 
-use super::loops::{above, larger, largest_about, largest_sum, mean, norm_of, scale_of};
+use super::int8::{Int8, Int8Rows};
+use super::loops::{above, larger, largest_about, largest_sum, mean, norm_of, scale_of, single_dot};
 use super::{Candidates, Contenders, Race, Rule, TileScratch, relative_error};
 use crate::grid::vectorised;
 use crate::kernels::dot::{dot, norm};
@@ -41,6 +44,8 @@ pub(super) struct Single {
     scale: f64,
     /// Upper bounds on the lengths of the rows of `values`, `K`.
     norms: Vec<f64>,
+    /// The same candidates in eight bits, where that pays.
+    pub(super) int8: Option<Int8>,
     /// One for each rule.
     rules: Vec<SingleRule>,
 }
@@ -89,10 +94,22 @@ impl SingleRows {
 #[derive(Debug, Default)]
 pub(super) struct SingleScratch {
     rows: SingleRows,
+    int8: Int8Rows,
     /// A tile of rows in double precision, as rules are written for.
     shifted: Vec<f64>,
-    scores: Vec<f32>,
+    /// The products of a tile of rows with a tile of candidates.
+    products: Vec<f32>,
     offsets: TileOffsets,
+    /// The candidates that a row leaves, each with the upper bound of its score.
+    left: Vec<(u32, f64)>,
+}
+
+/// How far products of a row may be off for a reason that single precision has not: by `of_row ‖b‖ + length · off` for a candidate
+/// that may be off by `off`.
+#[derive(Clone, Copy, Default)]
+struct Coarse {
+    of_row: f64,
+    length: f64,
 }
 
 impl Single {
@@ -122,13 +139,10 @@ impl Single {
                 }
             },
         );
-        let length = |values: &[f32]| {
-            let wide: Vec<f64> = values.iter().map(|&x| f64::from(x)).collect();
-            above(norm(&wide))
-        };
-        let norms = values.chunks_exact(dim).map(length).collect();
+        let norms = values.chunks_exact(dim).map(|values| above(norm_of(values))).collect();
+        let int8 = Int8::new(&values, dim);
         let rules = candidates.rules.iter().map(|rule| SingleRule::new(candidates, rule, &inner)).collect();
-        Some(Self { dim, inner, values, scale, norms, rules })
+        Some(Self { dim, inner, values, scale, norms, int8, rules })
     }
 
     /// `A` in the bound `A ‖b_k‖` on the error of a product with a row of this length, in units of both scales.
@@ -194,21 +208,25 @@ impl Single {
             values.clear();
         }
         offsets.clear();
-        let (scale, single, underflow) = (self.scale * rows_scale, &self.rules[at], self.underflow());
         for k in of_tile.clone() {
-            if rule.alike[k] as usize != k {
-                offsets.push(f32::NEG_INFINITY);
-                slack.push(0.0);
-                continue;
-            }
-            let offset = single.offsets[k] * scale;
-            offsets.push(offset as f32);
-            let off = above(single.slack[k] * scale + 6.0 * UNIT * offset.abs() + underflow);
-            slack.push(if (offset as f32).is_finite() { off } else { f64::INFINITY });
+            let (offset, off) = self.offset((at, rule), k, self.scale * rows_scale);
+            offsets.push(offset);
+            slack.push(off);
         }
         let largest = |values: &[f64]| values.iter().fold(0.0, |most, &x| larger(most, x));
         group_slack.extend(slack.chunks(GROUP).map(largest));
         group_norms.extend(self.norms[of_tile].chunks(GROUP).map(largest));
+    }
+
+    /// The offset of candidate `k` in units of both scales, and the bound on the error of a score without what is proportional to the
+    /// length of the row; `−∞` for a candidate that another one represents.
+    fn offset(&self, (at, rule): (usize, &Rule<'_>), k: usize, scale: f64) -> (f32, f64) {
+        if rule.alike[k] as usize != k {
+            return (f32::NEG_INFINITY, 0.0);
+        }
+        let offset = self.rules[at].offsets[k] * scale;
+        let off = above(self.rules[at].slack[k] * scale + 6.0 * UNIT * offset.abs() + self.underflow());
+        (offset as f32, if (offset as f32).is_finite() { off } else { f64::INFINITY })
     }
 
     /// The products of rows with candidates: rows × candidates.
@@ -225,10 +243,26 @@ impl Single {
         );
     }
 
+    /// How many candidates a tile has at most.
+    pub(super) fn largest_tile(&self) -> usize {
+        TILE.min(self.norms.len())
+    }
+
     /// Tiles of candidates.
     pub(super) fn tiles(&self) -> impl Iterator<Item = Range<usize>> {
         let count = self.norms.len();
         (0..count).step_by(TILE).map(move |first| first..(first + TILE).min(count))
+    }
+
+    /// All candidates, `K × D`.
+    #[cfg(test)]
+    pub(super) fn vectors(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// `D`.
+    pub(super) fn dim(&self) -> usize {
+        self.dim
     }
 
     /// The rows of candidate `k`, its norm, and the scale of both.
@@ -293,7 +327,8 @@ impl Candidates<'_> {
         lists: &mut Contenders,
     ) -> bool {
         let (dim, count) = (self.dim, rows.len() / self.dim);
-        let TileScratch { races, single: SingleScratch { rows: narrow, shifted, scores, offsets }, .. } = scratch;
+        let TileScratch { races, single: scratch, .. } = scratch;
+        let SingleScratch { rows: narrow, int8: rows8, shifted, products, offsets, left } = scratch;
         let about_point = self.about_point(rows, shifted);
         if !single.narrow(self, about_point, narrow) {
             return false;
@@ -302,29 +337,50 @@ impl Candidates<'_> {
         for race in races.iter_mut() {
             race.start(places);
         }
+        let int8 = single.int8.as_ref().filter(|int8| int8.pays());
+        if let Some(int8) = int8 {
+            int8.narrow(&narrow.values, rows8);
+        }
+        let exact = [0.0; TILE];
         for of_tile in single.tiles() {
-            single.products(&narrow.values, &of_tile, scores);
+            match int8 {
+                Some(int8) => int8.products(rows8, &of_tile, products),
+                None => single.products(&narrow.values, &of_tile, products),
+            }
             let (first, width) = (of_tile.start, of_tile.len());
             let norms = &single.norms[of_tile.clone()];
+            let off = int8.map_or(&exact[..width], |int8| int8.off(of_tile.clone()));
+            let group_off: Vec<f64> = off.chunks(GROUP).map(|off| off.iter().copied().fold(0.0, larger)).collect();
             for (at, (rule, races)) in self.rules.iter().zip(races.chunks_exact_mut(count)).enumerate() {
                 single.offsets((at, rule), of_tile.clone(), narrow.scale, offsets);
-                let rows =
-                    races.iter_mut().zip(scores.chunks_exact(width)).zip(narrow.slopes.iter().zip(&narrow.blurs));
-                for ((race, scores), (slope, blur)) in rows {
+                for (i, (race, products)) in races.iter_mut().zip(products.chunks_exact(width)).enumerate() {
+                    let coarse =
+                        int8.map_or(Coarse::default(), |_| Coarse { of_row: rows8.off[i], length: rows8.lengths[i] });
+                    let (slope, blur) = (narrow.slopes[i] + coarse.of_row, narrow.blurs[i]);
                     for group in 0..offsets.group_slack.len() {
                         let range = group * GROUP..((group + 1) * GROUP).min(width);
-                        let largest = f64::from(largest_sum(&scores[range.clone()], &offsets.offsets[range.clone()]));
-                        let most = slope * offsets.group_norms[group] + (offsets.group_slack[group] + blur);
-                        if race.is_behind(largest + most) {
+                        let largest = f64::from(largest_sum(&products[range.clone()], &offsets.offsets[range.clone()]));
+                        let most = slope * offsets.group_norms[group] + coarse.length * group_off[group];
+                        if race.is_behind(largest + (most + (offsets.group_slack[group] + blur))) {
                             continue;
                         }
                         for k in range.filter(|&k| rule.alike[first + k] as usize == first + k) {
-                            let score = f64::from(scores[k]) + f64::from(offsets.offsets[k]);
-                            race.enter((first + k) as u32, score, slope * norms[k] + (offsets.slack[k] + blur));
+                            let score = f64::from(products[k]) + f64::from(offsets.offsets[k]);
+                            let error = slope * norms[k] + coarse.length * off[k] + (offsets.slack[k] + blur);
+                            race.enter((first + k) as u32, score, error);
                         }
                     }
                 }
             }
+        }
+        if let Some(int8) = int8 {
+            let mut looked_at = 0;
+            for (rule, races) in self.rules.iter().enumerate().zip(races.chunks_exact_mut(count)) {
+                for (i, race) in races.iter_mut().enumerate() {
+                    looked_at += self.in_single_precision(single, rule, race, (narrow, i), left);
+                }
+            }
+            int8.count(count * self.rules.len(), looked_at);
         }
         let as_defined = if self.origin.is_some() { about_point } else { rows };
         for (i, row) in as_defined.chunks_exact(dim).enumerate() {
@@ -333,6 +389,39 @@ impl Candidates<'_> {
             }
         }
         true
+    }
+
+    /// The candidates of a race of row `i` that single precision leaves. Returns how many products that took.
+    fn in_single_precision(
+        &self,
+        single: &Single,
+        (at, rule): (usize, &Rule<'_>),
+        race: &mut Race,
+        (rows, i): (&SingleRows, usize),
+        left: &mut Vec<(u32, f64)>,
+    ) -> usize {
+        left.clear();
+        left.extend(race.left_at_most());
+        if left.len() <= race.places {
+            return 0;
+        }
+        // The most promising first: those that cannot reach them need no product.
+        left.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        race.start(race.places);
+        let (row, scale) = (rows.row(i, self.dim), single.scale * rows.scale);
+        let mut products = 0;
+        for &(class, highest) in left.iter() {
+            if race.is_behind(highest) {
+                break;
+            }
+            let (vector, norm) = single.vector(class as usize);
+            let (offset, slack) = single.offset((at, rule), class as usize, scale);
+            let score = f64::from(single_dot(row, vector)) + f64::from(offset);
+            race.enter(class, score, rows.slopes[i] * norm + (slack + rows.blurs[i]));
+            products += 1;
+        }
+        race.sort();
+        products
     }
 
     /// Pushes the candidates of a race that double precision leaves. The row is that of the definition of scores.

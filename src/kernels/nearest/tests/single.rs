@@ -1,15 +1,25 @@
 //! Single precision and radii against double precision and exact arithmetic.
 
 use super::*;
+use crate::kernels::nearest::int8::Int8;
 use crate::kernels::nearest::radii::AT_LEAST;
 use crate::kernels::nearest::single::{SingleRows, TileOffsets};
 
-/// What rows choose among the candidates that single precision leaves, however few these candidates are.
+/// What rows choose among the candidates that single precision leaves, however few these candidates are. It is the same with
+/// products in eight bits first.
 fn by_single(candidates: &Candidates<'_>, rows: &[f64], second: bool) -> Option<Vec<Vec<Choice>>> {
-    let single = Single::of_any(candidates)?;
-    let (mut lists, places) = (Contenders::default(), if second { 2 } else { 1 });
-    let done = candidates.bound_scores_single(&single, rows, places, &mut TileScratch::default(), &mut lists);
-    done.then(|| decided(candidates, rows, places, &lists))
+    let mut single = Single::of_any(candidates)?;
+    let places = if second { 2 } else { 1 };
+    let chosen = |single: &Single| {
+        let mut lists = Contenders::default();
+        let done = candidates.bound_scores_single(single, rows, places, &mut TileScratch::default(), &mut lists);
+        done.then(|| decided(candidates, rows, places, &lists))
+    };
+    single.int8 = None;
+    let found = chosen(&single);
+    single.int8 = Int8::of_any(single.vectors(), candidates.dim);
+    assert_eq!(chosen(&single), found);
+    found
 }
 
 /// What they choose among those that double precision leaves.
@@ -76,8 +86,15 @@ fn rows_among(means: &[f64], origin: &[f64], seed: u64) -> (Vec<f64>, Vec<Option
     (rows, classes)
 }
 
-/// The choices of rows of known classes are those without that knowledge. Returns how many rows needed no product.
+/// The choices of rows of known classes are those without that knowledge, with radii from products in eight bits and without.
+/// Returns how many rows needed no product.
 fn same_with_classes(candidates: &Candidates<'_>, rows: &[f64], classes: &[Option<usize>]) -> usize {
+    if let Some(mut single) = Single::of_any(candidates).filter(|_| candidates.single.get().is_none()) {
+        // Every second time, by the numbers themselves.
+        let in_eight_bits = rows.first().is_some_and(|x| x.to_bits() % 2 == 0);
+        single.int8 = if in_eight_bits { Int8::of_any(single.vectors(), candidates.dim) } else { None };
+        candidates.single.set(Some(single)).unwrap();
+    }
     candidates.prepare(classes);
     let found = candidates.choose_of(rows, classes, false, &mut Workspace::default()).unwrap();
     assert_eq!(found, by_double(candidates, rows, false));
@@ -244,6 +261,38 @@ fn distances_are_learnt_where_bounds_on_them_spare_too_few_rows() {
     candidates.prepare(&classes);
     assert_eq!((held(6.9), held(7.08)), (count, 0));
     assert_eq!(same_with_classes(&candidates, &rows(6.9), &classes), count);
+}
+
+#[test]
+fn radii_are_as_large_from_products_in_eight_bits() {
+    for (dim, count, step) in [(64, 300, 0.5), (64, 1500, 0.01), (200, 90, 1.0), (16, 1100, 0.0)] {
+        let means = clusters(count, dim, step, 3);
+        let (origin, bias) = (numbers(dim, 9), numbers(count, 4));
+        let classes: Vec<Option<usize>> = (0..count).map(Some).collect();
+        let radii = |in_eight_bits: bool, nearest: bool, thorough: bool| {
+            let anchors = Anchors::new(&origin, &means, vec![9.0; count]);
+            anchors.knows_distances.store(thorough, std::sync::atomic::Ordering::Relaxed);
+            let candidates = if nearest {
+                Candidates::new(dim, &means, Some(&origin), &[Offsets::HalfSquares])
+            } else {
+                Candidates::new(dim, &means, None, &[Offsets::Given(&bias), Offsets::None])
+            };
+            let candidates = candidates.near(anchors);
+            let mut single = Single::of_any(&candidates).unwrap();
+            single.int8 = in_eight_bits.then(|| Int8::of_any(single.vectors(), dim).unwrap());
+            candidates.single.set(Some(single)).unwrap();
+            candidates.prepare(&classes);
+            candidates.anchors.unwrap().made()
+        };
+        for (nearest, thorough) in [(true, false), (false, false), (false, true)] {
+            let (coarse, fine) = (radii(true, nearest, thorough), radii(false, nearest, thorough));
+            assert!(fine.iter().any(|&radius| radius > 0.0) || step == 0.0);
+            for (coarse, fine) in coarse.iter().zip(&fine) {
+                // Roundings in single precision differ.
+                assert!((coarse - fine).abs() <= 0.02 * fine, "{nearest} {thorough}: {coarse} {fine}");
+            }
+        }
+    }
 }
 
 #[test]

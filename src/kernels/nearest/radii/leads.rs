@@ -172,18 +172,18 @@ impl Others<'_> {
         let Self { products, offsets, slack, norms, off, .. } = *self;
         let (products, offsets) = (&products[..len], &offsets[..len]);
         let (slack, norms, off) = (&slack[..len], &norms[..len], &off[..len]);
-        let lead = |j: usize| leader.lead((products[j], offsets[j]), (norms[j], slack[j], off[j]));
         match self.distances {
             Distances::OfLeads => {
                 for j in 0..len {
-                    let lead = lead(j);
+                    let lead = leader.lead((products[j], offsets[j]), (norms[j], slack[j], off[j]));
                     work(lead, Far::Squared(leader.squares * lead));
                 }
             }
             Distances::Bounded => {
                 for j in 0..len {
+                    let lead = leader.lead((products[j], offsets[j]), (norms[j], slack[j], off[j]));
                     // Rounding to single precision may have made both shorter.
-                    work(lead(j), Far::AtMost((leader.norm + norms[j]) * (1.0 + 4.0 * UNIT) + leader.least));
+                    work(lead, Far::AtMost((leader.norm + norms[j]) * (1.0 + 4.0 * UNIT) + leader.least));
                 }
             }
             Distances::OfProducts(between) => {
@@ -191,7 +191,8 @@ impl Others<'_> {
                 for j in 0..len {
                     let off_square = 2.0 * (leader.between * norms[j] + leader.least);
                     let both = leader.norm * leader.norm + norms[j] * norms[j];
-                    work(lead(j), Far::Squared(both - 2.0 * f64::from(between[j]) + off_square));
+                    let lead = leader.lead((products[j], offsets[j]), (norms[j], slack[j], off[j]));
+                    work(lead, Far::Squared(both - 2.0 * f64::from(between[j]) + off_square));
                 }
             }
         }

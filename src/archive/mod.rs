@@ -85,6 +85,7 @@ pub(crate) use escape::escaped;
 pub(crate) use head::LEAST_SQUARES;
 pub use head::{ClassNames, HeadInMemory, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
 pub use labels::{LabelCounts, LabelsSeen};
+pub(crate) use natural::natural;
 #[cfg(feature = "sql")]
 pub(crate) use normalise::to_unit_length;
 pub(crate) use normalise::{at_unit_length, first_of_zeros};

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Compares text with numbers ordered as numbers: `part-2` before `part-10`.
-pub(super) fn natural(a: &str, b: &str) -> Ordering {
+pub(crate) fn natural(a: &str, b: &str) -> Ordering {
     let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
     while let (Some(&p), Some(&q)) = (x.first(), y.first()) {
         let order = if p.is_ascii_digit() && q.is_ascii_digit() {

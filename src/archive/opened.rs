@@ -142,6 +142,11 @@ impl Archive {
         if self.bad_files.is_empty() { self.filters.iter().try_for_each(Filter::check_met) } else { Ok(()) }
     }
 
+    /// Whether only the rows themselves say which of them pass the filters, so that fewer may count than units have.
+    pub(crate) fn filters_rows(&self) -> bool {
+        self.filters.iter().any(|filter| filter.is_open)
+    }
+
     /// What was passed over in the search for files, files without rows included.
     pub fn passed(&self) -> &[Passed] {
         &self.passed

@@ -139,7 +139,11 @@ fn in_sql(schema: &Schema<'_>, vectors: &str) -> String {
             .is_some_and(|root| label_kind(&schema.column(root).data_type).is_some())
     });
     let label = label.map_or("label", |label| label);
-    format!("in nckit sql it is a vector: SELECT nc1_pinv({vectors}, {label}) FROM 'FILE'")
+    if cfg!(feature = "sql") {
+        format!("in nckit sql it is a vector: SELECT nc1_pinv({vectors}, {label}) FROM 'FILE'")
+    } else {
+        "a build with the feature `sql` makes a vector of it in a query".to_owned()
+    }
 }
 
 /// A name in SQL: quoted unless it is plain and in lower case.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Instant;
 
-use super::args::{Accumulate, Display};
+use super::args::{Accumulate, Display, check_named};
 use super::command_line::quoted;
 use super::console::{Console, bytes, count, counted};
 use super::measure::{
@@ -109,6 +109,7 @@ fn stopping(args: &Accumulate) -> Stopping {
 
 pub(super) fn task(args: &Accumulate) -> Result<Task> {
     let Resources { threads, memory } = args.machine.resources();
+    check_named("--metrics", &args.metrics)?;
     Ok(Task {
         inputs: args.input.inputs.clone(),
         request: args.input.request()?,

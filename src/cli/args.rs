@@ -70,6 +70,7 @@ pub(super) enum Verb {
     #[command(after_help = super::example::EXAMPLES)]
     Example(super::example::ExampleArgs),
     /// Measure how fast each part of a run is on this machine, beside what bounds it.
+    #[command(after_help = BENCH_EXAMPLES)]
     Bench(Bench),
 }
 
@@ -145,6 +146,13 @@ Examples:
   nckit metrics
   nckit metrics nc1_pinv nc2_etf_error
   nckit metrics nc5 --json";
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  nckit bench
+  nckit bench features.parquet
+  nckit bench --device cuda
+  nckit bench --classes 50000 --dim 768";
 
 const CONVERT_EXAMPLES: &str = "\
 Examples:
@@ -438,6 +446,7 @@ pub(super) struct Convert {
 impl Convert {
     /// The request that the flags describe.
     pub(super) fn request(&self) -> crate::error::Result<Request> {
+        check_named("--group-by", &self.group_by)?;
         Ok(Request {
             features: self.features.clone(),
             dtype: self.dtype,
@@ -708,6 +717,7 @@ pub(super) enum LogName {
 impl Input {
     /// The request that the flags describe.
     pub(super) fn request(&self) -> crate::error::Result<Request> {
+        check_named("--group-by", &self.group_by)?;
         Ok(Request {
             features: self.features.clone(),
             dtype: self.dtype,
@@ -728,6 +738,15 @@ impl Input {
             memory: None,
         })
     }
+}
+
+/// Refuses a flag that names nothing where it has to name something.
+pub(super) fn check_named(flag: &'static str, words: &[String]) -> crate::error::Result<()> {
+    let is_empty = |word: &String| word.split(',').all(|name| name.trim().is_empty());
+    if words.is_empty() || !words.iter().all(is_empty) {
+        return Ok(());
+    }
+    Err(crate::error::Error::usage(format!("{flag} is empty")).help("put a name there, or leave the flag out"))
 }
 
 /// Splits the `KEY=VALUE` of a flag.

@@ -37,6 +37,14 @@ pub(super) fn run(args: &Convert, display: &Display, console: &Console) -> Resul
             .with("input", escaped(input))
             .help("write it to another folder"));
     }
+    let inputs: Vec<PathBuf> = conversion.inputs().collect();
+    if let [first, others @ ..] = left_of_series(&args.output, &paths, &inputs).as_slice() {
+        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        console.warn(&format!(
+            "files of another series of this name stay beside it: {}{more}. Who reads the folder counts their rows too",
+            first.display()
+        ));
+    }
     describe_columns(conversion.archive(), console);
     console.fact("kept", &conversion.kept_text());
     if !conversion.left_out().is_empty() {
@@ -58,4 +66,30 @@ pub(super) fn run(args: &Convert, display: &Display, console: &Console) -> Resul
     };
     console.fact("written", &format!("{} to {files}", counted(conversion.rows(), "row", "s")));
     Ok(())
+}
+
+/// Files of an earlier run with other shards, `x-00000-of-00003.parquet` beside `x.parquet`, which are neither written nor
+/// read now.
+fn left_of_series(output: &Path, written: &[&Path], inputs: &[PathBuf]) -> Vec<PathBuf> {
+    let (Some(stem), Some(extension)) = (output.file_stem(), output.extension()) else { return Vec::new() };
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (stem, extension) = (stem.to_string_lossy(), extension.to_string_lossy());
+    let is_number = |text: &str| text.len() >= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_of_series = |name: &str| {
+        let place = name.strip_prefix(&*stem).and_then(|rest| rest.strip_prefix('-'));
+        let place = place.and_then(|rest| rest.strip_suffix(&*extension)).and_then(|rest| rest.strip_suffix('.'));
+        place.and_then(|place| place.split_once("-of-")).is_some_and(|(at, of)| is_number(at) && is_number(of))
+    };
+    let known = |path: &Path| {
+        written.iter().any(|written| written.file_name() == path.file_name())
+            || inputs.iter().any(|input| {
+                input.canonicalize().ok().is_some_and(|input| path.canonicalize().is_ok_and(|path| path == input))
+            })
+    };
+    // A folder that cannot be listed, as one of an object store, says nothing.
+    let listed = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let of_series = listed.filter(|entry| entry.file_name().to_str().is_some_and(is_of_series));
+    let mut left: Vec<PathBuf> = of_series.map(|entry| entry.path()).filter(|path| !known(path)).collect();
+    left.sort();
+    left
 }

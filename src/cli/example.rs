@@ -15,6 +15,22 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::{Digits, Example, ExampleKind, MadeExample};
 use crate::store::{Output, write_together};
 
+const ZIPF_EXAMPLES: &str = "\
+Examples:
+  nckit example zipf words.parquet --rows 300000 --classes 30000 --dim 768
+  nckit measure words.parquet --head words-head.parquet";
+
+const COLLAPSE_EXAMPLES: &str = "\
+Examples:
+  nckit example collapse run.parquet --epochs 10
+  nckit measure run.parquet --group-by epoch --head run-head.parquet -o run.html";
+
+const DIGITS_EXAMPLES: &str = "\
+Examples:
+  nckit example digits digits.parquet
+  nckit measure digits.parquet --where split=train \\
+      --decisions 'digits.parquet?split=test' --head digits-head.parquet";
+
 pub(super) const EXAMPLES: &str = "\
 Examples:
   nckit example collapse run.parquet
@@ -39,8 +55,10 @@ pub(super) struct ExampleArgs {
 #[derive(Debug, Subcommand)]
 enum KindArgs {
     /// Classes of very unequal sizes, as the words of a language: class k has about 1/k as many rows as the first
+    #[command(after_help = ZIPF_EXAMPLES)]
     Zipf(Common),
     /// A training run: means on a simplex, equal classes, and each epoch half the spread of the one before
+    #[command(after_help = COLLAPSE_EXAMPLES)]
     Collapse {
         #[command(flatten)]
         common: Common,
@@ -49,6 +67,7 @@ enum KindArgs {
         epochs: u32,
     },
     /// Real features: a network that was trained to collapse on pictures of digits, with rows of a test set, and of no digits
+    #[command(after_help = DIGITS_EXAMPLES)]
     Digits(Outputs),
 }
 

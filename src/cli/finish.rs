@@ -47,11 +47,15 @@ pub(super) fn report<'a>(
     // An allocation that fails would end the program that holds the rows.
     let finish = if from_memory { finish.within_memory() } else { finish };
     targets.refuse_inputs(sources.iter().map(|source| PathBuf::from(&source.path)).chain(finish.inputs()))?;
+    targets.check_figure(Some(&finish.keys()), finish.given())?;
     console.fact("states", &text);
     describe_heads(finish.heads().as_ref(), console);
     finish.further().iter().for_each(|(name, text)| console.fact(name, text));
     describe_further(finish.further_archives(), console);
     finish.notes().iter().for_each(|note| console.warn(note));
+    if watcher.reads_stdout() {
+        args.outputs.warn_of_no_effect(false, console);
+    }
     if finish.bytes() > 0 {
         console.fact("plan", &format!("{} of further rows", bytes(finish.bytes())));
     }

@@ -10,7 +10,7 @@ use super::measure::{key_text, memory_text, names_text, passed_over, time_text, 
 use super::{stdout, verify};
 use crate::archive::{Archive, Request, escaped};
 use crate::batch::Label;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pipeline::{Job, Plan, Resources};
 use crate::store::StateFile;
 
@@ -53,8 +53,15 @@ pub(super) fn description(args: &Inspect, console: &Console) -> Result<String> {
 
 fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
     let counts = archive.count_labels(&(0..archive.units().len()).collect::<Vec<_>>())?;
+    archive.check_filters()?;
     let classes: BTreeSet<&Label> = counts.values().flat_map(BTreeMap::keys).collect();
-    let rows: u64 = archive.units().iter().map(|unit| unit.rows).sum();
+    let rows: u64 = counts.values().flat_map(BTreeMap::values).sum();
+    let touched: u64 = archive.units().iter().map(|unit| unit.rows).sum();
+    if rows == 0 && touched > 0 {
+        return Err(Error::missing("no row is left")
+            .with("rows read", touched)
+            .help("loosen --where, or leave out --ignore-label"));
+    }
     let stored: u64 = archive.units().iter().map(|unit| unit.bytes).sum();
     let dims: BTreeSet<usize> = (0..archive.files().len())
         .map(|file| archive.file_dim(file))
@@ -74,13 +81,15 @@ fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
     line(
         "files",
         format!(
-            "{} · {} row groups of at most {} rows",
+            "{} · {} of at most {}",
             count(archive.files().len() as u64),
-            count(archive.units().len() as u64),
-            count(largest)
+            counted(archive.units().len() as u64, "row group", "s"),
+            counted(largest, "row", "s")
         ),
     );
-    line("rows", format!("N = {} · {} as stored", count(rows), bytes(stored)));
+    // Row groups are read whole, whatever part of their rows counts.
+    let of_touched = if rows < touched { format!(" of {} in these row groups", count(touched)) } else { String::new() };
+    line("rows", format!("N = {}{of_touched} · {} as stored", count(rows), bytes(stored)));
     let features = archive.features();
     line("features", format!("{}   {}   D = {}   ({})", features.name, features.kind, dims.join(", "), features.why));
     match archive.labels() {
@@ -106,7 +115,8 @@ fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
     if let Some(names) = archive.class_names() {
         line("classes", names_text(names));
     }
-    let named = |n: usize| if n == archive.files().len() { "all files".to_owned() } else { format!("{n} files") };
+    let named =
+        |n: usize| if n == archive.files().len() { "all files".to_owned() } else { counted(n as u64, "file", "s") };
     line(
         "checksums",
         if checked == 0 { "none: flipped bits in pages cannot be seen".to_owned() } else { named(checked) },

@@ -42,6 +42,7 @@ pub(super) fn report<'a>(
     let mut targets = Targets::new(&args.outputs, &args.conventions.metrics, watcher.reads_stdout())?;
     let plan = Plan::new(job)?;
     targets.refuse_inputs(plan.inputs())?;
+    targets.check_figure(plan.known_groups().as_deref(), plan.given())?;
     describe_columns(plan.archive(), console);
     describe_heads(plan.heads().as_ref(), console);
     plan.further().iter().for_each(|(name, text)| console.fact(name, text));
@@ -55,6 +56,9 @@ pub(super) fn report<'a>(
             keys => (format!("{} decompose matrices of {dim} × {dim}", keys.join(", ")), "them"),
         };
         console.warn(&format!("{what}: about {time} for each group; the run is faster if --metrics leaves {them} out"));
+    }
+    if watcher.reads_stdout() {
+        args.outputs.warn_of_no_effect(args.dry_run, console);
     }
     if args.dry_run {
         plan.notes().iter().for_each(|note| console.warn(note));
@@ -89,8 +93,9 @@ pub(super) fn warn_of_failures(failures: &[&str], console: &Console) {
 pub(super) fn plan_text(summary: &Summary) -> String {
     let groups = summary.groups.map_or(String::new(), |groups| format!(" · {}", counted(groups as u64, "group", "s")));
     format!(
-        "{} · {} · {} · {}{groups}",
+        "{} · {}{} · {} · {}{groups}",
         counted(summary.files as u64, "file", "s"),
+        if summary.filtered { "at most " } else { "" },
         counted(summary.rows, "row", "s"),
         bytes(summary.bytes),
         counted(summary.passes as u64, "pass", "es"),

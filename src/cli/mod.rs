@@ -31,11 +31,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 
 use crate::archive::{commands_terminal, escaped};
 use crate::error::{Error, ErrorKind};
 use args::{Args, Verb};
-use console::{Console, eprint, escaped_lines};
+use console::{Console, describe, eprint, escaped_lines};
 pub use stdout::look_for_stdout;
 
 /// Runs the command line `arguments`, the program's name first; returns the exit code of the process.
@@ -82,8 +83,41 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
+/// The feature that this program lacks, if clap knows no such command or flag because of that.
+fn lacking(said: &clap::Error, verb: Option<&OsString>, has: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let word = |kind: ContextKind| match said.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.clone()),
+        _ => None,
+    };
+    let takes_cluster = verb.is_some_and(|verb| verb == "accumulate" || verb == "sql");
+    let feature = match said.kind() {
+        clap::error::ErrorKind::InvalidSubcommand => match word(ContextKind::InvalidSubcommand)?.as_str() {
+            "sql" => "sql",
+            "scheduler" | "executor" => "cluster",
+            _ => return None,
+        },
+        clap::error::ErrorKind::UnknownArgument
+            if takes_cluster && word(ContextKind::InvalidArg)?.starts_with("--cluster") =>
+        {
+            "cluster"
+        }
+        _ => return None,
+    };
+    (!has(feature)).then_some(feature)
+}
+
 /// Prints what clap has to say instead of running a command: the help, the version, or a usage error.
 fn not_run(said: &clap::Error, typed: &[OsString]) -> u8 {
+    let has = |feature: &str| match feature {
+        "sql" => cfg!(feature = "sql"),
+        _ => cfg!(feature = "cluster"),
+    };
+    if let Some(feature) = lacking(said, typed.get(1), has) {
+        let error = Error::usage(format!("this program was built without the feature `{feature}`"))
+            .help(format!("build it with --features {feature}"));
+        eprint(&describe(&error, str::to_owned));
+        return exit_code(&error);
+    }
     let plain = said.render().to_string();
     let told = if said.use_stderr() {
         // The message repeats arguments, which may be names of files.
@@ -132,5 +166,27 @@ fn exit_code(error: &Error) -> u8 {
         ErrorKind::Resource => 75,
         ErrorKind::Interrupted if error.fact("signal") == Some("SIGTERM") => 143,
         ErrorKind::Interrupted => 130,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_was_not_built_says_which_feature_it_takes() {
+        // What clap says where there is no such command or flag.
+        let lacks = |words: &[&str], names: [&'static str; 2]| {
+            let command = clap::Command::new("nckit").subcommands(names.map(clap::Command::new));
+            let said = command.try_get_matches_from(words).unwrap_err();
+            lacking(&said, words.get(1).map(OsString::from).as_ref(), |_| false)
+        };
+        let verbs = ["accumulate", "measure"];
+        assert_eq!(lacks(&["nckit", "sql", "-c", "SELECT 1"], verbs), Some("sql"));
+        assert_eq!(lacks(&["nckit", "executor"], verbs), Some("cluster"));
+        assert_eq!(lacks(&["nckit", "accumulate", "--cluster", "df://h:1"], verbs), Some("cluster"));
+        assert_eq!(lacks(&["nckit", "accumulate", "--cluster=df://h:1"], verbs), Some("cluster"));
+        assert_eq!(lacks(&["nckit", "measure", "--cluster", "df://h:1"], verbs), None);
+        assert_eq!(lacks(&["nckit", "mesure"], verbs), None);
     }
 }

@@ -4,16 +4,16 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use super::args::{Conventions, Display, FormatName, Further, Machine, Outputs, pair};
+use super::args::{Conventions, Display, FormatName, Further, Machine, Outputs, check_named, pair};
 use super::console::{Console, counted, wants_color};
 use super::stdout;
-use crate::archive::{ClassNames, HeadRows, HeadSource, Naming, Policy, Request, Skipped};
+use crate::archive::{ClassNames, HeadRows, HeadSource, Key, Naming, Policy, Request, Skipped};
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
 use crate::kernels::Device;
 use crate::metrics::{Extras, Options, Selection};
 use crate::pipeline::{AtHand, HeadRules, HeadSummary, Job, Resources, Rounding, RowSource, ScoreSink};
-use crate::report::{Format, Plot, Report, ScoreWriter, Style};
+use crate::report::{Format, Given, Plot, Report, ScoreWriter, Style};
 use crate::store::{Output, refuse_inputs};
 
 /// The files that will be written. Nobody else can write them in the meantime.
@@ -93,6 +93,14 @@ impl<'a> Targets<'a> {
         refuse_inputs(files.chain(&self.scores).map(Output::path), inputs)
     }
 
+    /// Fails if it is known that there will be nothing to draw; `groups` are the keys of all groups, if they are known.
+    pub(super) fn check_figure(&self, groups: Option<&[Key]>, given: Given) -> Result<()> {
+        self.files.iter().try_for_each(|(_, contents)| match contents {
+            Contents::Figure(plot) => plot.check(groups, given),
+            Contents::Groups(_) | Contents::Classes(_) | Contents::Bins(_) => Ok(()),
+        })
+    }
+
     /// Runs `work` and writes the scores as they come, if they are asked for. Their file gets its name only if all goes
     /// well.
     pub(super) fn scored(
@@ -142,7 +150,12 @@ impl<'a> Targets<'a> {
                     file.write(|out| report.write_per_class_bins(format, out, Style::default()))?;
                 }
                 // Where there is nothing to draw, all else is written first.
-                Contents::Figure(plot) => figures = file.write(|out| report.write_plot(plot, out)),
+                Contents::Figure(plot) => {
+                    figures = file.write(|out| report.write_plot(plot, out));
+                    if let Some(text) = report.shown_in(plot).filter(|_| figures.is_ok()) {
+                        console.fact("figure", &format!("{}   {text}", plot.name()));
+                    }
+                }
             }
         }
         Ok(figures.err())
@@ -153,6 +166,34 @@ impl Outputs {
     /// Whether the report has classes one by one.
     fn has_classes(&self) -> bool {
         self.per_class.is_some() || self.classes_to_program
+    }
+
+    /// Says which flags change nothing; `dry_run` says that the plan alone is printed.
+    pub(super) fn warn_of_no_effect(&self, dry_run: bool, console: &Console) {
+        if dry_run {
+            let written = [
+                ("-o", !self.result.output.is_empty()),
+                ("--per-class", self.per_class.is_some()),
+                ("--per-class-bins", self.per_class_bins.is_some()),
+                ("--scores", self.scores.is_some()),
+                ("--format", self.result.format != FormatName::Automatic),
+            ];
+            let flags: Vec<&str> =
+                written.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag).collect();
+            if !flags.is_empty() {
+                let flags = flags.join(", ");
+                console.warn(&format!("--dry-run prints the plan alone: nothing is written for {flags}"));
+            }
+            return;
+        }
+        let files = self.result.output.iter().filter_map(|path| Format::from_path(path).ok());
+        let shows = |format: Format| matches!(format, Format::Table | Format::Markdown | Format::Json | Format::Html);
+        if self.worst_pairs > 0 && !self.stdout().into_iter().chain(files).any(shows) {
+            console.warn(
+                "--worst-pairs has no effect on records a line: --format json, table or markdown shows the pairs, and so does \
+                 -o FILE.json, .md or .html",
+            );
+        }
     }
 
     /// The format of standard output, if anything goes there.
@@ -209,6 +250,7 @@ pub(super) fn job(
     (further, conventions, outputs): (&Further, &Conventions, &Outputs),
     machine: &Machine,
 ) -> Result<Job> {
+    check_named("--metrics", &conventions.metrics)?;
     let mut options = Options::default();
     for text in &conventions.option {
         let (key, value) = pair("--option", text)?;

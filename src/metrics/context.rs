@@ -11,7 +11,7 @@ use super::hug::ENERGY_S;
 use super::mse::{self, Decomposition};
 use super::nc1::{self, Pinv, Vci};
 use super::nc3::{Alignment, Duality};
-use super::nc4::{Decided, Shares};
+use super::nc4::{Decided, Shares, undecided};
 use super::separation::Errors;
 use super::spectrum::{Covariance, Eigenvalues};
 use super::swept::SweptClasses;
@@ -232,7 +232,7 @@ impl<'a> MetricContext<'a> {
         if self.evidence.statistics.classes() < 2 {
             return Err("single_class");
         }
-        Shares::of(decisions).ok_or("no_rows")
+        Shares::of(decisions).ok_or_else(|| undecided(decisions.unseen))
     }
 
     /// The decomposed mean squared error, or why there is none.

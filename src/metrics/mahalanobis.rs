@@ -6,6 +6,7 @@
 use super::Centring;
 use super::context::MetricContext;
 use super::doubt::arithmetic;
+use super::nc4::undecided;
 use super::noise::{SIGNIFICANT, along, of_means};
 use super::outcome::Outcome;
 use super::spectrum::{Covariance, Eigenvalues};
@@ -43,7 +44,7 @@ pub(super) fn lda_accuracy(context: &MetricContext<'_>) -> Outcome {
     let found = context.findings(|findings| findings.lda.as_ref().map(|lda| (lda, findings)));
     let Some((lda, findings)) = found else { return Outcome::null(no_scores(context)) };
     if lda.rows == 0 {
-        return Outcome::null("no_rows");
+        return Outcome::null(undecided(lda.unseen));
     }
     let share = |count: u64| count as f64 / lda.rows as f64;
     Outcome::from(share(lda.right))

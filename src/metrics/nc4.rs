@@ -91,12 +91,12 @@ impl Decided {
 ///
 /// # Errors
 ///
-/// `single_class`, `no_rows`, `no_head`; `not_of_decisions` for a key of another family.
+/// `single_class`, `no_rows`, `unseen_classes`, `no_head`; `not_of_decisions` for a key of another family.
 pub fn of_decisions(key: &str, decisions: &Decisions, has_head: bool) -> Value {
     if decisions.labels.len() < 2 {
         return Err("single_class");
     }
-    let shares = Shares::of(decisions).ok_or("no_rows")?;
+    let shares = Shares::of(decisions).ok_or_else(|| undecided(decisions.unseen))?;
     match card(key) {
         Some(card) if card.needs_head() && !has_head => Err("no_head"),
         Some(Card { formula: Formula::Decisions(formula), .. }) => {
@@ -104,6 +104,11 @@ pub fn of_decisions(key: &str, decisions: &Decisions, has_head: bool) -> Value {
         }
         _ => Err("not_of_decisions"),
     }
+}
+
+/// Why no row was decided, where so many are of classes without a mean.
+pub(super) fn undecided(unseen: u64) -> &'static str {
+    if unseen > 0 { "unseen_classes" } else { "no_rows" }
 }
 
 /// Decisions of all classes together, in shares of the rows decided.

@@ -141,6 +141,11 @@ impl Selection {
         cards().iter().zip(&self.choices).any(|(card, &choice)| card.key == key && choice == Choice::Named)
     }
 
+    /// Whether some metric that was asked for needs this.
+    pub fn asks_for(&self, need: Need) -> bool {
+        self.cards().any(|card| card.needs.contains(&need))
+    }
+
     /// The cards, in the catalogue's order.
     pub(super) fn cards(&self) -> impl Iterator<Item = &'static Card> {
         cards().iter().zip(&self.choices).filter(|(_, choice)| **choice != Choice::Left).map(|(card, _)| card)

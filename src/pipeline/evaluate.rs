@@ -17,8 +17,8 @@ use crate::archive::{Archive, ColumnChoice, File, Key, Naming, Policy, Request, 
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::kernels::Device;
-use crate::metrics::{Blocks, Evidence, Extras, Needs, OodMean, error_bars, measure};
-use crate::report::{GroupReport, drawn};
+use crate::metrics::{Blocks, Evidence, Extras, Need, Needs, OodMean, error_bars, measure};
+use crate::report::{Given, GroupReport, counted, drawn};
 use crate::state::{Head, SecondPassResult, State, Statistics};
 use crate::store::locate;
 
@@ -41,6 +41,8 @@ pub(super) struct Evaluation {
     pub(super) notes: Vec<String>,
     /// How many rows were left out of those of each flag, `--decisions` and `--ood`.
     pub(super) left_out: Mutex<BTreeMap<&'static str, Skipped>>,
+    /// How many rows of `--decisions` are of classes without a mean, in all groups.
+    pub(super) undecided: AtomicU64,
     /// Bytes of the class means that reports keep.
     pub(super) kept: AtomicU64,
 }
@@ -78,6 +80,11 @@ impl Evaluation {
         self.further_rows().try_for_each(|(_, rows)| rows.look_through(self.job.request.bad_files, watch))
     }
 
+    /// Fails if a value of the filters of `--decisions` matches no row, once the second pass over all groups is made.
+    pub(super) fn check_decisions(&self) -> Result<()> {
+        self.decisions.as_ref().map_or(Ok(()), FurtherRows::check_filters_of_groups)
+    }
+
     /// The files of `--decisions` and `--ood` that are left out, with the reason.
     pub(super) fn bad_files(&self) -> Vec<(String, String)> {
         self.further_rows().flat_map(|(_, rows)| rows.bad_files()).collect()
@@ -94,11 +101,17 @@ impl Evaluation {
             .filter_map(|(flag, rows)| Some((flag, rows.as_ref()?)))
     }
 
-    /// What is said of the rows that were left out of `--decisions` and `--ood`.
+    /// What is said of the rows that were left out of `--decisions` and `--ood`, and of those that were not decided.
     pub(super) fn told_left_out(&self) -> Vec<String> {
         let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
         let told = left_out.iter().filter(|(_, skipped)| skipped.total() > 0);
-        told.map(|(flag, skipped)| format!("rows of {flag} are left out: {}", skipped.by_flag())).collect()
+        let told = told.map(|(flag, skipped)| format!("rows of {flag} are left out: {}", skipped.by_flag()));
+        let undecided = Some(self.undecided.load(Ordering::Relaxed)).filter(|&rows| rows > 0);
+        let undecided = undecided.map(|rows| {
+            let rows = counted(rows, "row", "rows");
+            format!("{rows} of --decisions not decided: there is no mean of their classes")
+        });
+        told.chain(undecided).collect()
     }
 }
 
@@ -128,6 +141,16 @@ impl FurtherRows {
     /// Fails if a value of the filters matches no row, once all units were read.
     pub(super) fn check_filters(&self) -> Result<()> {
         if self.bad_files().next().is_none() { self.archive.check_filters() } else { Ok(()) }
+    }
+
+    /// The same, once all units were read that hold rows of some group.
+    fn check_filters_of_groups(&self) -> Result<()> {
+        if self.check_filters().is_ok() {
+            return Ok(());
+        }
+        // Units that serve no group may have rows of the value.
+        self.units().into_iter().try_for_each(|unit| self.archive.seen_in(unit).map(drop))?;
+        self.check_filters()
     }
 
     /// The files that are left out, with the reason.
@@ -168,6 +191,27 @@ impl FurtherRows {
     pub(super) fn key_of(&self, group: &Key) -> Key {
         self.positions.iter().map(|&at| group[at].clone()).collect()
     }
+}
+
+/// Flags that change nothing, since no metric that is asked for needs what they give.
+fn without_effect(job: &Job, needs: Needs) -> Vec<String> {
+    let asked = |need: Need| job.selection.asks_for(need);
+    let judged = needs.decisions || needs.lda || needs.neco || needs.mahalanobis;
+    let ood = asked(Need::OodMean) || asked(Need::Neco) || asked(Need::Mahalanobis) || job.scores;
+    let of_classes = job.extras != Extras { class_means: job.extras.class_means, ..Extras::default() };
+    let head = asked(Need::Head) || of_classes || judged;
+    let mut notes = Vec::new();
+    if job.decisions.is_some() && !judged {
+        let head = if job.head.is_none() && asked(Need::Decisions) { " without a classifier (--head)" } else { "" };
+        notes.push(format!("--decisions has no effect: no metric that is asked for needs it{head}"));
+    }
+    if job.ood.is_some() && !ood {
+        notes.push("--ood has no effect: no metric that is asked for needs it".to_owned());
+    }
+    if job.head.is_some() && !head {
+        notes.push("--head has no effect: no metric that is asked for needs it".to_owned());
+    }
+    notes
 }
 
 /// The rows that states were made of, where they can be read again, and which units of them.
@@ -236,6 +280,7 @@ impl Evaluation {
             needs.neco |= has_ood && (job.head.is_some() || !job.options.neco_max_logit);
             needs.scatter |= needs.neco;
         }
+        notes.extend(without_effect(&job, needs));
         // The least-squares classifier stands on the scatter.
         needs.scatter |= job.head.as_ref().is_some_and(|head| head.least_squares().is_some());
         needs.directional &= own;
@@ -256,6 +301,7 @@ impl Evaluation {
             label_names: Vec::new(),
             notes,
             left_out: Mutex::default(),
+            undecided: AtomicU64::new(0),
             kept: AtomicU64::new(0),
         })
     }
@@ -306,19 +352,33 @@ impl Evaluation {
         stored.or(self.job.at_hand.ood.as_ref().map(Readable::AtHand))
     }
 
+    /// What there is beside the groups' own rows, which are decided themselves where `own` says that they can be read again.
+    pub(super) fn given(&self, own: bool) -> Given {
+        let own = own || self.job.at_hand.own.is_some();
+        Given {
+            head: self.job.head.is_some(),
+            decisions: own || self.decided().is_some(),
+            ood: self.outside().is_some(),
+        }
+    }
+
     /// Further rows and what is taken of them: for people.
     pub(super) fn further(&self) -> Vec<(&'static str, String)> {
         let mut further = Vec::new();
-        let rows = |rows: &FurtherRows| rows.archive.units().iter().map(|unit| unit.rows).sum::<u64>();
+        let rows = |source: &RowSource, rows: &FurtherRows| {
+            let most = if rows.archive.filters_rows() { "at most " } else { "" };
+            let count = rows.archive.units().iter().map(|unit| unit.rows).sum::<u64>();
+            format!("{source}   {most}{}", counted(count, "row", "rows"))
+        };
         if let Some((source, decisions)) = self.job.decisions.as_ref().zip(self.decisions.as_ref()) {
-            further.push(("decisions", format!("{}   {} rows", source.path, rows(decisions))));
+            further.push(("decisions", rows(source, decisions)));
         }
         if let Some((source, ood)) = self.job.ood.as_ref().zip(self.ood.as_ref()) {
             let mean = match ood.archive.labels().filter(|_| self.job.options.ood_mean != OodMean::Rows) {
                 Some(labels) => format!("mean of the means by {}", labels.name),
                 None => "mean of all rows".to_owned(),
             };
-            further.push(("ood", format!("{}   {} rows · {mean}", source.path, rows(ood))));
+            further.push(("ood", format!("{} · {mean}", rows(source, ood))));
         }
         further
     }

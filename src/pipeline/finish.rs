@@ -16,7 +16,7 @@ use crate::archive::{Archive, Key, Pooled, Spellings, escaped, pooled, pooled_su
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::kernels::Device;
-use crate::report::Report;
+use crate::report::{Given, Report};
 use crate::store::{EncodedGroup, Filters, GroupState, Provenance, StateFile};
 
 /// A job whose states are there.
@@ -195,6 +195,18 @@ impl Finish {
         self.evaluation.further_archives()
     }
 
+    /// The keys of the groups that have rows.
+    pub fn keys(&self) -> Vec<Key> {
+        let with_rows = self.states.groups.iter().filter(|(_, group)| group.rows() > 0);
+        let keys: BTreeSet<Key> = with_rows.map(|(key, _)| self.group_of(key)).collect();
+        keys.into_iter().collect()
+    }
+
+    /// What there is beside the states.
+    pub fn given(&self) -> Given {
+        self.evaluation.given(false)
+    }
+
     /// Bytes of further rows that will be read.
     pub fn bytes(&self) -> u64 {
         self.evaluation.bytes()
@@ -250,6 +262,7 @@ impl Finish {
                 &mut *score,
             )?);
         }
+        evaluation.check_decisions()?;
         let provenance = Provenance { group_by: evaluation.job.request.group_by.clone(), ..states.provenance.clone() };
         let of_rows = of_rows(&provenance, pooled_summary(&self.pooled()));
         let left_out = states.ledger.left_out().map(|name| (name.to_owned(), "damaged when it was read".to_owned()));

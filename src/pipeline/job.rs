@@ -113,8 +113,8 @@ pub struct RowSource {
 }
 
 impl RowSource {
-    /// Parses `PATH[?key=value&…]`, in which `%26` is a `&` of a value and `%25` a `%`; a `?` that a `key=value` does not follow belongs to a glob, and
-    /// that of a web address to the address.
+    /// Parses `PATH[?key=value&…]`. In keys and values, `%26` is a `&`, `%3F` a `?`, `%3D` a `=` and `%25` a `%`; a `?` that a
+    /// `key=value` does not follow belongs to a glob, and that of a web address to the address.
     pub fn parse(text: &str) -> Self {
         // Of a web address it belongs to the address.
         let parted = text.rsplit_once('?').filter(|_| !is_web(Path::new(text)));
@@ -140,23 +140,35 @@ impl fmt::Display for RowSource {
     }
 }
 
+/// What stands for itself behind `?` only in code.
+const CODES: [(&str, char); 4] = [("%25", '%'), ("%26", '&'), ("%3D", '='), ("%3F", '?')];
+
+/// The character that a code at the beginning of a text stands for.
+fn code(text: &str) -> Option<char> {
+    let start = text.get(..3)?;
+    CODES.iter().find(|(code, _)| code.eq_ignore_ascii_case(start)).map(|(_, c)| *c)
+}
+
 fn encoded(text: &str) -> String {
-    // A percent sign is itself unless it would be read as a code.
-    text.replace("%25", "%2525").replace("%26", "%2526").replace('&', "%26")
+    let mut encoded = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        match CODES.iter().find(|(_, special)| *special == c) {
+            // A percent sign is itself unless it would be read as a code.
+            Some((code, c)) if *c != '%' || self::code(&text[at..]).is_some() => encoded.push_str(code),
+            _ => encoded.push(c),
+        }
+    }
+    encoded
 }
 
 fn decoded(text: &str) -> String {
     let mut decoded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('%') {
-        let (code, length) = match rest.get(at..at + 3) {
-            Some("%25") => ('%', 3),
-            Some("%26") => ('&', 3),
-            _ => ('%', 1),
-        };
+        let code = code(&rest[at..]);
         decoded.push_str(&rest[..at]);
-        decoded.push(code);
-        rest = &rest[at + length..];
+        decoded.push(code.unwrap_or('%'));
+        rest = &rest[at + if code.is_some() { 3 } else { 1 }..];
     }
     decoded + rest
 }
@@ -169,12 +181,13 @@ mod tests {
     fn a_source_is_a_path_with_filters() {
         let filters = vec![("split".to_owned(), "test".to_owned()), ("epoch".to_owned(), "3".to_owned())];
         assert_eq!(RowSource::parse("a/b?split=test&epoch=3"), RowSource { path: "a/b".to_owned(), filters });
-        for value in ["a&b", "100%", "a%26b", "%2526", "%"] {
+        for value in ["a&b", "100%", "a%26b", "%2526", "%", "a?b", "a=b?c=d", "%3f", "ä%"] {
             let filters = vec![("k&".to_owned(), value.to_owned()), ("epoch".to_owned(), "3".to_owned())];
             let source = RowSource { path: "a/b".to_owned(), filters };
             assert_eq!(RowSource::parse(&source.to_string()), source);
         }
         assert_eq!(RowSource::parse("a?k=R%26D").filters, [("k".to_owned(), "R&D".to_owned())]);
+        assert_eq!(RowSource::parse("a?k%3D=why%3Fx%3dy").filters, [("k=".to_owned(), "why?x=y".to_owned())]);
         let web = "https://h/x.parquet?split=test";
         assert_eq!(RowSource::parse(web), RowSource { path: web.to_owned(), filters: vec![] });
         assert_eq!(

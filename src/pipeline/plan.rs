@@ -15,7 +15,7 @@ use super::{HeadSummary, Job, Summary, Watch, estimate};
 use crate::archive::{Archive, File, Key, Pooled, Skipped};
 use crate::error::{Error, Result};
 use crate::kernels::Device;
-use crate::report::{GroupReport, Report, Scored};
+use crate::report::{Given, GroupReport, Report, Scored};
 
 /// Metrics that decompose a matrix of each group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +121,16 @@ impl Plan {
         own.chain(self.evaluation.inputs()).collect()
     }
 
+    /// The keys of the groups, where all units say theirs.
+    pub fn known_groups(&self) -> Option<Vec<Key>> {
+        self.first_pass.known_groups()
+    }
+
+    /// What there is beside the rows.
+    pub fn given(&self) -> Given {
+        self.evaluation.given(true)
+    }
+
     /// What decomposes matrices, where that is asked for and takes long.
     ///
     /// # Errors
@@ -200,6 +210,7 @@ impl Plan {
                 &mut *score,
             )?);
         }
+        evaluation.check_decisions()?;
         // Where no row is left at all, the report says what has left them out.
         if damaged.is_empty() && groups.iter().any(|group| group.rows > 0) {
             first_pass.archive.check_filters()?;

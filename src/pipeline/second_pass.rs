@@ -1,6 +1,7 @@
 //! The second pass: rows beside the class means that the first pass made, and beside the classifier.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -98,7 +99,12 @@ impl Evaluation {
         let finish = |((pass, seen), group): ((&SecondPass<'_>, &SecondPassState), &GroupEvidence)| {
             pass.finish(seen).map_err(|error| self.locate(error, &group.key))
         };
-        passes.iter().zip(seen).zip(groups).map(finish).collect()
+        let found: Vec<SecondPassResult> = passes.iter().zip(seen).zip(groups).map(finish).collect::<Result<_>>()?;
+        // Of a group's own rows, those of classes that were left out are counted already.
+        if self.decided().is_some() {
+            self.undecided.fetch_add(found.iter().map(SecondPassResult::unseen).sum(), Ordering::Relaxed);
+        }
+        Ok(found)
     }
 
     /// The pass of a group.

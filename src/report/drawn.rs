@@ -1,7 +1,9 @@
 //! Which key lies on the horizontal axis of figures, and which groups have figures of their own.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
+use crate::archive::natural;
 use crate::batch::Label;
 
 /// The most groups with figures of their own.
@@ -22,6 +24,16 @@ pub(super) fn others<'a>(key: &[&'a Label], axis: Option<usize>) -> Vec<&'a Labe
     key.iter().enumerate().filter(|(place, _)| Some(*place) != axis).map(|(_, label)| *label).collect()
 }
 
+/// Compares keys of groups as people order them: `layer_2` before `layer_10`.
+pub(super) fn by_nature(a: &[&Label], b: &[&Label]) -> Ordering {
+    let labels = |(a, b): (&&Label, &&Label)| match (a, b) {
+        (Label::Text(a), Label::Text(b)) => natural(a, b),
+        (a, b) => a.cmp(b),
+    };
+    let order = a.iter().zip(b).map(labels).find(|order| order.is_ne());
+    order.unwrap_or_else(|| a.len().cmp(&b.len()))
+}
+
 fn number(label: &Label) -> Option<i128> {
     match label {
         Label::Int(number) => Some(*number),
@@ -38,7 +50,7 @@ pub fn drawn(keys: &[Vec<&Label>]) -> Vec<usize> {
     let axis = axis(keys);
     let others = |at: usize| others(&keys[at], axis);
     let mut ends: Vec<usize> = (0..keys.len()).collect();
-    ends.sort_by(|&a, &b| others(a).cmp(&others(b)).then_with(|| keys[a].cmp(&keys[b])));
+    ends.sort_by(|&a, &b| by_nature(&others(a), &others(b)).then_with(|| by_nature(&keys[a], &keys[b])));
     if axis.is_some() {
         let all = ends.clone();
         let is_last = |place: usize| all.get(place + 1).is_none_or(|&next| others(next) != others(all[place]));
@@ -99,5 +111,12 @@ mod tests {
         assert_eq!(shown, ["0 train 5", "1 train 5", "2 train 5", "3 train 5"]);
         let many: Vec<Vec<Label>> = (0..24).map(|layer| vec![text(&format!("{layer:02}"))]).collect();
         assert_eq!(places(&many), (None, vec![0, 4, 9, 13, 18, 23]));
+    }
+
+    #[test]
+    fn numbers_in_names_are_ordered_as_numbers() {
+        let texts = ["layer_0", "layer_1", "layer_10", "layer_11", "layer_2", "layer_9"];
+        let keys: Vec<Vec<Label>> = texts.iter().map(|name| vec![text(name)]).collect();
+        assert_eq!(places(&keys), (None, vec![0, 1, 4, 5, 2, 3]));
     }
 }

@@ -92,6 +92,7 @@ fn by_group(report: &Report) -> (Option<String>, TextTable) {
     let records = Records::of_groups(report);
     let mut table = TextTable {
         keys: records.columns[..records.keys].iter().map(TextColumn::of_record).collect(),
+        short_keys: true,
         ..TextTable::default()
     };
     for key in valued_keys(groups) {
@@ -141,6 +142,7 @@ fn worst_pairs(report: &Report) -> Option<TextTable> {
     Some(TextTable {
         title: Some("pairs of classes hardest to tell apart".to_owned()),
         keys,
+        short_keys: true,
         body: vec![
             TextColumn::numbers("cdnv".to_owned(), pairs.iter().map(|(_, pair)| Some(pair.cdnv))),
             TextColumn::numbers("distance".to_owned(), pairs.iter().map(|(_, pair)| Some(pair.distance))),

@@ -33,10 +33,12 @@ pub use self::columns::Describe;
 pub use self::comparison::{Change, Comparison, Condition, GroupPair, Side, Verdict};
 pub use self::drawn::drawn;
 pub use self::format::{Format, Style};
+pub use self::html::Given;
 pub use self::plot::Plot;
 use self::records::Records;
 pub use self::rows::RowWriter;
 pub use self::scores::{ScoreWriter, Scored};
+pub(crate) use self::text::counted;
 #[cfg(feature = "cli")]
 pub(crate) use self::text::wrapped;
 use crate::archive::Skipped;
@@ -149,6 +151,11 @@ impl Report {
     /// [`Io`](crate::error::ErrorKind::Io) if `out` cannot be written to.
     pub fn write_plot(&self, plot: Plot, out: &mut dyn Write) -> Result<()> {
         put(out, html::alone(self, plot)?.as_bytes())
+    }
+
+    /// Which of several groups a figure of single groups shows, in a sentence; `None` if it shows all.
+    pub fn shown_in(&self, plot: Plot) -> Option<String> {
+        html::chosen(self, plot)
     }
 
     /// The options, then the settings.

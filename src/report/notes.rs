@@ -116,7 +116,8 @@ fn error_bars(groups: &[GroupReport]) -> Option<String> {
         let sampled = groups.iter().any(GroupReport::has_error_bars);
         return sampled.then(|| "± standard error of the draw of classes (--sweep-sample)".to_owned());
     };
-    let range = if least == most { most.to_string() } else { format!("{least} to {most}") };
+    let range =
+        if least == most { counted(most as u64, "block", "blocks") } else { format!("{least} to {most} blocks") };
     let mut without: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for key in metric_keys(groups) {
         let mut reasons = groups.iter().filter_map(|group| group.metric(key)?.error_bar.as_ref()?.as_ref().err());
@@ -126,7 +127,7 @@ fn error_bars(groups: &[GroupReport]) -> Option<String> {
         }
     }
     let without = without.iter().map(|(reason, keys)| format!("; none for {} ({})", keys.join(", "), words(reason)));
-    Some(format!("± standard error of a jackknife over {range} blocks{}", without.collect::<String>()))
+    Some(format!("± standard error of a jackknife over {range}{}", without.collect::<String>()))
 }
 
 /// ` 1.295`, or the range over groups.

@@ -6,7 +6,7 @@ use super::Report;
 use super::format::Style;
 use super::layout::Layout;
 use super::records::Records;
-use super::text::wrapped;
+use super::text::{Elision, elided, wrapped};
 use super::text_table::{Align, TextColumn, TextTable, Trend};
 
 /// A rule below the header, and lines between groups of columns.
@@ -30,7 +30,8 @@ pub(super) fn report(report: &Report, style: Style) -> String {
 
 /// Tables with notes below them.
 pub(super) fn layout(layout: &Layout, style: Style) -> String {
-    let mut parts: Vec<String> = layout.title.iter().map(|title| format!(" {title}\n")).collect();
+    let title = |title: &String| wrapped(title, style.width.unwrap_or(usize::MAX), [" ", "   "]);
+    let mut parts: Vec<String> = layout.title.iter().map(title).collect();
     parts.extend(layout.tables.iter().map(|text_table| draw(text_table, style)));
     if !layout.notes.is_empty() {
         let notes = layout.notes.iter().map(|note| {
@@ -66,8 +67,8 @@ fn draw(text_table: &TextTable, style: Style) -> String {
         });
         extended.collect()
     };
-    let keys = below(&text_table.keys, |trend, at| trend.keys.get(at));
-    let whole_tail = below(&text_table.tail, |_, _| None);
+    let mut keys = below(&text_table.keys, |trend, at| trend.keys.get(at));
+    let mut whole_tail = below(&text_table.tail, |_, _| None);
     let mut body = text_table.body.iter().map(|column| column.padded(heads)).collect::<Vec<_>>();
     let widths = body.iter().map(|lines| lines[0].chars().count()).collect::<Vec<_>>();
     for (at, (lines, width)) in body.iter_mut().zip(&widths).enumerate() {
@@ -79,10 +80,37 @@ fn draw(text_table: &TextTable, style: Style) -> String {
         [] => 0,
         columns => 1 + width(&table(&columns.iter().collect::<Vec<_>>(), rows, &[]), heads),
     };
+    let mut is_apart = false;
+    if let Some(width) = style.width {
+        let gaps: usize = (1..widths.len()).map(|at| text_table.gap(at).len()).sum();
+        let (all, first) = (2 + gaps + widths.iter().sum::<usize>(), 2 + widths.first().copied().unwrap_or(0));
+        let over = |keys: &[TextColumn], body: usize, tail: &[TextColumn]| {
+            (taken(keys) + body + taken(tail)).saturating_sub(width)
+        };
+        if text_table.short_keys && over(&keys, all, &whole_tail) > 0 {
+            let most = taken(&keys).saturating_sub(width / 2);
+            let by = most.min(over(&keys, all, &whole_tail));
+            shorten(&mut keys, by);
+        }
+        // Remarks stand beside all numbers, else beside the first of them, else by themselves.
+        let spare = longest_text(&whole_tail).saturating_sub(LEAST);
+        let ways = [all, first].map(|body| over(&keys, body, &whole_tail));
+        let by = ways.into_iter().find(|&by| by <= spare);
+        is_apart = by.is_none() && spare > 0;
+        let by = by.unwrap_or_else(|| over(&keys, 0, &whole_tail).min(spare));
+        wrap(&mut whole_tail, by);
+    }
+    let beside = if is_apart { &whole_tail[..0] } else { whole_tail.as_slice() };
     let room = style.width.map_or(usize::MAX, |width| width.saturating_sub(taken(&keys) + 2));
+    let drawn = |columns: &[&TextColumn]| -> String {
+        let text = table(columns, rows, &text_table.gaps).trim_fmt();
+        let mut lines = text.lines();
+        let head: String = lines.by_ref().take(heads).map(|line| painted(&format!("{line}\n"), BOLD, style)).collect();
+        [head].into_iter().chain(lines.map(|line| format!("{line}\n"))).collect()
+    };
     let mut blocks =
         text_table.title.iter().map(|title| painted(&format!(" {title}\n"), BOLD, style)).collect::<Vec<_>>();
-    for (at, block) in text_table.blocks(&widths, room, taken(&whole_tail)).into_iter().enumerate() {
+    for (at, block) in text_table.blocks(&widths, room, taken(beside)).into_iter().enumerate() {
         let line = |line: usize| {
             let mut text = String::new();
             for (at, lines) in block.clone().zip(&body[block.clone()]) {
@@ -93,17 +121,53 @@ fn draw(text_table: &TextTable, style: Style) -> String {
         };
         let head = (0..heads).map(line).collect::<Vec<_>>().join("\n");
         let middle = TextColumn::names(&head, (heads..heads + rows).map(line).collect());
-        let tail = if at == 0 { whole_tail.as_slice() } else { &[] };
+        let tail = if at == 0 { beside } else { &[] };
         let middle = (!block.is_empty()).then_some(&middle);
         let columns = keys.iter().chain(middle).chain(tail).collect::<Vec<_>>();
-        let text = table(&columns, rows, &text_table.gaps).trim_fmt();
-        let mut lines = text.lines();
-        let head: String = lines.by_ref().take(heads).map(|line| painted(&format!("{line}\n"), BOLD, style)).collect();
-        blocks.push([head].into_iter().chain(lines.map(|line| format!("{line}\n"))).collect());
+        blocks.push(drawn(&columns));
+    }
+    if is_apart {
+        blocks.push(drawn(&keys.iter().chain(&whole_tail).collect::<Vec<_>>()));
     }
     match text_table.title {
         Some(_) => blocks.remove(0) + &blocks.join("\n"),
         None => blocks.join("\n"),
+    }
+}
+
+/// The least characters that a column of names, or of remarks, keeps.
+const LEAST: usize = 12;
+
+/// Shortens names by so many characters in all, the longest first.
+fn shorten(columns: &mut [TextColumn], by: usize) {
+    let longest = |column: &TextColumn| match column.align {
+        Align::Left => column.cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0),
+        Align::Right | Align::Point => 0,
+    };
+    let mut most: Vec<usize> = columns.iter().map(longest).collect();
+    for _ in 0..by {
+        if let Some(widest) = most.iter_mut().max().filter(|widest| **widest > LEAST) {
+            *widest -= 1;
+        }
+    }
+    for (column, most) in columns.iter_mut().zip(most).filter(|(column, _)| column.align == Align::Left) {
+        column.cells = elided(&column.cells, most, Elision::Middle);
+    }
+}
+
+/// The length of the longest remark.
+fn longest_text(columns: &[TextColumn]) -> usize {
+    let texts = columns.iter().filter(|column| column.align == Align::Left);
+    texts.flat_map(|column| &column.cells).map(|cell| cell.chars().count()).max().unwrap_or(0)
+}
+
+/// Breaks the longest remarks into lines, by so many characters.
+fn wrap(columns: &mut [TextColumn], by: usize) {
+    let longest = |column: &TextColumn| longest_text(std::slice::from_ref(column));
+    let Some(column) = columns.iter_mut().max_by_key(|column| longest(column)).filter(|_| by > 0) else { return };
+    let most = longest(column).saturating_sub(by);
+    for cell in &mut column.cells {
+        *cell = wrapped(cell, most, ["", ""]).trim_end().to_owned();
     }
 }
 

@@ -697,6 +697,39 @@ fn figures_of_many_classes_and_layers_leave_a_page_small() {
     assert!(page.contains("<h2>Spectra</h2>") && page.contains(">3000 of 5000<"));
 }
 
+/// One group with all metrics, remarks on some of them; and groups whose keys are longer than a terminal is wide.
+#[test]
+fn no_table_is_wider_than_the_terminal_if_it_can_be_helped() {
+    let longest = |report: &Report, width: usize| {
+        let table = text(report, Format::Table, Style { width: Some(width), ..PLAIN });
+        (table.lines().map(|line| line.chars().count()).max().unwrap(), table)
+    };
+    let remarked = crate::metrics::cards().iter().enumerate().map(|(at, card)| match at % 3 {
+        0 => nothing(card.key, "filter_after_pooling"),
+        1 => Measured { flags: vec!["directions_dropped", "pinv_tolerance_sensitive"], ..number(card.key, 1.25e-7) },
+        _ => number(card.key, -0.123_456),
+    });
+    let one = report(vec![group(&epoch(0), remarked.collect())]);
+    let (found, table) = longest(&one, 60);
+    assert!(found <= 60, "{found}: {table}");
+    // The words stand below each other, and nothing is lost.
+    let flat: String = longest(&one, 200).1.split_whitespace().collect();
+    for word in ["filter", "pooling", "directions", "dropped,", "sensitive"] {
+        assert_eq!(table.matches(word).count(), flat.matches(word).count(), "{word}: {table}");
+    }
+    let key = |end: &str| vec![("layer", Label::Text(format!("{}{end}", "model.encoder.".repeat(6)).into()))];
+    let metrics = || vec![number("nc1_pinv", 1.0), number("nc1_cdnv", 2.0), number("nc2_etf_error", 3.0)];
+    let groups = ["attention", "mlp.in", "mlp.out"].map(|end| group(&key(end), metrics()));
+    let several = report(groups.to_vec());
+    let (found, table) = longest(&several, 80);
+    assert!(found <= 80, "{found}: {table}");
+    assert!(table.contains("…") && table.contains("mlp.in") && table.contains("mlp.out"), "{table}");
+    let brief = text(&several, Format::Table, Style { width: Some(80), headline: true, ..PLAIN });
+    assert!(brief.lines().all(|line| line.chars().count() <= 80), "{brief}");
+    // Where there is room, names are whole.
+    assert!(longest(&several, 200).1.contains(&"model.encoder.".repeat(6)));
+}
+
 #[test]
 fn a_figure_stands_alone_or_says_why_it_cannot() {
     let mut report = layers(4);

@@ -1,5 +1,7 @@
 //! Numbers and names as text.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Number, Value};
 
 use crate::batch::Label;
@@ -96,7 +98,7 @@ pub(super) fn grouped(count: &impl ToString) -> String {
 }
 
 /// A count of things: `1 row`, `1,257 rows`.
-pub(super) fn counted(count: u64, singular: &str, plural: &str) -> String {
+pub(crate) fn counted(count: u64, singular: &str, plural: &str) -> String {
     format!("{} {}", grouped(&count), if count == 1 { singular } else { plural })
 }
 
@@ -112,6 +114,52 @@ pub(super) fn json(label: &Label) -> Value {
 /// A machine-readable word for people: `no_head` becomes `no head`.
 pub(super) fn words(code: &str) -> String {
     code.replace('_', " ")
+}
+
+/// What is left out of long names, if that leaves all of them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elision {
+    End,
+    Middle,
+}
+
+/// Names of `most` characters at most, and all apart: of long ones the end or the middle is left out, else what they begin
+/// with.
+pub(super) fn elided(names: &[String], most: usize, elision: Elision) -> Vec<String> {
+    let room = most.saturating_sub(1);
+    let distinct = |names: &[String]| names.iter().collect::<BTreeSet<_>>().len();
+    let cut = |how: &dyn Fn(&[char], usize) -> String| -> Vec<String> {
+        let cut = |(at, name): (usize, &String)| {
+            let chars: Vec<char> = name.chars().collect();
+            if chars.len() <= most { name.clone() } else { how(&chars, at) }
+        };
+        names.iter().enumerate().map(cut).collect()
+    };
+    let begin = |name: &[char], _: usize| -> String { name[..room].iter().chain(&['…']).collect() };
+    let end = |name: &[char], _: usize| -> String {
+        let end = &name[name.len() - room..];
+        // From the beginning of a word, if there is one.
+        let word = end[..room / 2].iter().position(|c| "./_- ".contains(*c)).map_or(0, |at| at + 1);
+        ['…'].iter().chain(&end[word..]).collect()
+    };
+    let ends = |name: &[char], _: usize| -> String {
+        let (first, last) = (&name[..room - room / 2], &name[name.len() - room / 2..]);
+        first.iter().chain(&['…']).chain(last).collect()
+    };
+    let ways: [&dyn Fn(&[char], usize) -> String; 3] = match elision {
+        Elision::End => [&begin, &end, &ends],
+        Elision::Middle => [&ends, &begin, &end],
+    };
+    let all = distinct(names);
+    ways.into_iter().map(cut).find(|names| distinct(names) == all).unwrap_or_else(|| {
+        // Names that are alike at both ends have the place of the first of them.
+        cut(&|name, at| {
+            let place = names.iter().position(|other| *other == names[at]).unwrap_or(at) + 1;
+            let place = place.to_string();
+            let begin = name.iter().take(room.saturating_sub(place.len()));
+            begin.chain(&['…']).copied().chain(place.chars()).collect()
+        })
+    })
 }
 
 /// Breaks a text between words into lines of `width` characters. They begin with `indents`, of the first line and of the
@@ -139,6 +187,22 @@ pub(crate) fn wrapped(text: &str, width: usize, indents: [&str; 2]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_names_stay_apart() {
+        let of =
+            |names: &[&str]| elided(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), 16, Elision::End);
+        assert_eq!(of(&["airplane", "a_name_that_is_long", "b"]), ["airplane", "a_name_that_is_…", "b"]);
+        let layers = ["backbone.layer4.0.conv1", "backbone.layer4.0.conv2", "backbone.layer4.1.conv1"];
+        assert_eq!(of(&layers), ["…layer4.0.conv1", "…layer4.0.conv2", "…layer4.1.conv1"]);
+        let ends = ["a.layer.mlp.attention.out", "b.layer.mlp.attention.out", "a.layer.mlp.attention.in"];
+        assert_eq!(of(&ends), ["a.layer.…ion.out", "b.layer.…ion.out", "a.layer.…tion.in"]);
+        let middles = ["begin.begin.1.end.end.end", "begin.begin.2.end.end.end", "begin.begin.1.end.end.end"];
+        assert_eq!(of(&middles), ["begin.begin.1.e…", "begin.begin.2.e…", "begin.begin.1.e…"]);
+        let hidden = ["begin.begin.begin.1.end.end.end.end", "begin.begin.begin.2.end.end.end.end"];
+        assert_eq!(of(&hidden), ["begin.begin.be…1", "begin.begin.be…2"]);
+        assert!(hidden.iter().chain(&ends).all(|name| of(&[name])[0].chars().count() == 16));
+    }
 
     #[test]
     fn four_digits_are_shown() {

@@ -20,6 +20,8 @@ pub(super) struct TextTable {
     pub(super) gaps: Vec<usize>,
     /// Rows below the others.
     pub(super) trends: Vec<Trend>,
+    /// Whether names at the left may be shortened where they leave little room.
+    pub(super) short_keys: bool,
     /// Whether columns of a section have one space between them, and sections two.
     pub(super) close: bool,
 }

@@ -218,7 +218,16 @@ impl StateFile {
                 let of = |(earlier, known): &(&str, &Ledger)| {
                     (*known).clone().merge(&other.ledger, (earlier, theirs), keys).err()
                 };
-                return Err(merged.iter().find_map(of).unwrap_or(error));
+                let error = merged.iter().find_map(of).unwrap_or(error);
+                return Err(match error.fact("detail") {
+                    Some(detail) if detail.contains(" both contain ") && self.provenance.filters != other.provenance.filters => {
+                        error.help(
+                            "leave one of them out: also where --where took other rows, a row group is counted in one state only; \
+                             count the files once with --group-by that key",
+                        )
+                    }
+                    _ => error,
+                });
             }
             merged.push((theirs, &other.ledger));
         }

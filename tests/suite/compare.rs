@@ -33,6 +33,23 @@ fn state(folder: &std::path::Path) -> String {
 }
 
 #[test]
+fn records_have_the_keys_in_the_order_of_the_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json").to_string_lossy().into_owned();
+    let rows = [HIVE, "--where=split=train", "--where=layer=h3", "--where=layer=h2", "--group-by=layer,epoch"];
+    let made = nckit(&[&["measure"], &rows[..], &["--metrics=nc1_cdnv", "-o", &path, "-q"]].concat());
+    assert!(made.status.success(), "{}", said(&made));
+    for sides in [[&path, &path], [&HIVE.to_owned(), &path]] {
+        let flags = [sides[0], sides[1], "--format=csv", "--metrics=nc1_cdnv", "-q"];
+        let of_rows = &rows[1..];
+        let output =
+            if sides[0] == sides[1] { compare(0, &flags) } else { compare(0, &[&flags[..], of_rows].concat()) };
+        let csv = String::from_utf8(output.stdout).unwrap();
+        assert!(csv.starts_with("layer,epoch,metric,"), "{csv}");
+    }
+}
+
+#[test]
 fn states_archives_and_records_give_the_same_comparison() {
     let folder = tempfile::tempdir().unwrap();
     let state = state(folder.path());

@@ -400,6 +400,25 @@ fn too_few_rows_without_a_block_leave_no_error_bar() {
     assert!(few["nc1_cdnv"]["se"].is_number());
 }
 
+#[test]
+fn one_block_is_one_block() {
+    let place = Place::new();
+    let labels: Vec<i32> = (0..60).map(|row| row % 3).collect();
+    let values = (0..120).map(|at| (at * 7 % 11) as f32).collect();
+    let columns = [("feature", vectors(values, 2)), ("label", ints(labels)), ("doc", ints(vec![4; 60]))];
+    place.write_columns("one.parquet", &columns, 60);
+    let measure = ["measure", "one.parquet", "--block-by=doc", "--metrics=nc1_cdnv", "-q"];
+    let group = groups(&place.succeed(&with(&measure, &["--format=json"])))[0].clone();
+    assert_eq!(group["metrics"]["nc1_cdnv"]["no_error_bar"], "too_few_blocks");
+    assert_eq!(
+        (&group["replicates"]["blocks"], &group["flags"]),
+        (&Value::from(vec![4]), &Value::from(Vec::<u8>::new()))
+    );
+    let table = place.succeed(&with(&measure, &["--format=table"]));
+    assert!(table.contains("jackknife over 1 block; none for nc1_cdnv (too few blocks)"), "{table}");
+    assert!(!table.contains("some classes have too few rows"), "{table}");
+}
+
 /// A block in which one dimension of small scale lies elsewhere: without it that dimension has its own digits.
 #[test]
 fn a_small_dimension_keeps_its_digits_without_a_block_that_lies_elsewhere() {

@@ -109,7 +109,7 @@ fn what_cannot_be_made_is_refused_and_nothing_is_written() {
     let rows = folder.path().join("x.parquet");
     let path = text(&rows);
     for (arguments, said) in [
-        (vec!["collapse", path, "--classes", "65"], "needs as many dimensions"),
+        (vec!["collapse", path, "--classes", "65"], "this construction of a simplex needs as many dimensions"),
         (vec!["collapse", path, "--rows", "99"], "two rows each"),
         (vec!["zipf", path, "--noise=-1"], "--noise"),
         (vec!["zipf", path, "--noise", "NaN"], "--noise"),

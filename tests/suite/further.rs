@@ -1,6 +1,9 @@
 //! Filters that match nothing, files of further rows, and outputs among inputs.
 
 use std::fs;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StringArray};
 
 use crate::faults::{Place, ints, plain, said, vectors};
 
@@ -68,6 +71,176 @@ fn each_value_of_a_filter_has_to_match() {
     fs::remove_dir_all(place.path("h/epoch=2")).unwrap();
     let output = place.run(&["verify", "t.ncst", "--inputs", "h"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+}
+
+/// Rows of ten classes, the first five of the split `a` and the others of `b`, in one row group.
+fn of_two_splits(place: &Place) {
+    let labels: Vec<i32> = (0..1000).map(|row| row % 10).collect();
+    let splits: Vec<&str> = labels.iter().map(|&label| if label < 5 { "a" } else { "b" }).collect();
+    let values = labels.iter().enumerate().flat_map(|(row, &label)| {
+        (0..8).map(move |j| (label * (j + 1) % 11) as f32 + (row * (j as usize + 3) % 7) as f32 / 20.0)
+    });
+    let columns = [
+        ("feature", vectors(values.collect(), 8)),
+        ("label", ints(labels.clone())),
+        ("split", Arc::new(StringArray::from(splits)) as ArrayRef),
+    ];
+    place.write_columns("two.parquet", &columns, 2000);
+}
+
+#[test]
+fn rows_are_those_that_pass_filters_on_columns() {
+    let place = Place::new();
+    of_two_splits(&place);
+    let inspected = |more: &[&'static str]| place.succeed(&[&["inspect", "two.parquet", "-q"], more].concat());
+    assert!(inspected(&[]).contains("N = 1,000 ·") && inspected(&[]).contains("1 row group of at most 1,000 rows"));
+    assert!(inspected(&["--where=split=a"]).contains("N = 500 of 1,000 in these row groups ·"));
+    assert!(inspected(&["--ignore-label=3"]).contains("N = 900 of 1,000 in these row groups ·"));
+    for value in [&["--where=split=c"][..], &["--where=split=a", "--where=split=c"]] {
+        let text = place.fail(66, &[&["inspect", "two.parquet"], value].concat());
+        assert!(text.contains("value c"), "{text}");
+    }
+    // The plan knows what row groups hold, and no more.
+    let further =
+        ["--decisions=two.parquet?split=a", "--ood=two.parquet?split=b", "--metrics=nc5_ortho_dev,ncc_accuracy"];
+    let text = said(&place.run(&[&["measure", "two.parquet", "--where=split=a"], &further[..]].concat()));
+    for line in [
+        "two.parquet?split=a   at most 1,000 rows",
+        "two.parquet?split=b   at most 1,000 rows · mean of the means by label",
+        "1 file · at most 1,000 rows",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let text = said(&place.run(&["measure", "two.parquet", "--decisions=two.parquet", "--metrics=ncc_accuracy"]));
+    assert!(text.contains("two.parquet   1,000 rows") && text.contains("1 file · 1,000 rows"), "{text}");
+}
+
+#[test]
+fn each_value_of_the_filters_of_decisions_has_to_match() {
+    let place = Place::new();
+    of_two_splits(&place);
+    place.succeed(&["accumulate", "two.parquet", "-o", "s.ncst", "-q"]);
+    for (verb, input) in [("measure", "two.parquet"), ("finish", "s.ncst")] {
+        for (further, code) in [("?split=a", 0), ("?split=c", 66), ("?split=a&split=c", 66)] {
+            let decisions = format!("--decisions=two.parquet{further}");
+            let output = place.run(&[verb, input, &decisions, "--metrics=ncc_accuracy"]);
+            assert_eq!(output.status.code(), Some(code), "{verb} {further}: {}", said(&output));
+            assert!(code == 0 || said(&output).contains("value c"), "{}", said(&output));
+        }
+    }
+    // Rows of another epoch have the value, though they serve no group.
+    for (epoch, fold) in [(1, 0), (2, 1)] {
+        let labels: Vec<i32> = (0..40).map(|row| row % 2).collect();
+        let fold = ints((0..40).map(|row| row % 3 + 7 * fold).collect());
+        let values = labels.iter().flat_map(|&label| [label as f32, 0.5]).collect();
+        let columns = [("feature", vectors(values, 2)), ("label", ints(labels.clone())), ("fold", fold)];
+        place.write_columns(&format!("f/epoch={epoch}/a.parquet"), &columns, 40);
+    }
+    let measure =
+        ["measure", "f", "--where=epoch=1", "--group-by=epoch", "--metrics=ncc_accuracy", "--format=csv", "-q"];
+    place.succeed(&[&measure[..], &["--decisions=f?fold=0&fold=8"]].concat());
+    place.fail(66, &[&measure[..], &["--decisions=f?fold=0&fold=88"]].concat());
+}
+
+#[test]
+fn rows_of_classes_that_were_not_seen_are_told() {
+    let place = Place::new();
+    of_two_splits(&place);
+    let measure = ["measure", "two.parquet", "--where=split=a", "--metrics=ncc_accuracy,lda_accuracy", "--format=json"];
+    let decided = |further: &str| {
+        let decisions = format!("--decisions=two.parquet{further}");
+        let output = place.run(&[&measure[..], &[&decisions]].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        (String::from_utf8(output.stdout.clone()).unwrap(), said(&output))
+    };
+    let told = "rows of --decisions not decided: there is no mean of their classes";
+    let (json, text) = decided("?split=a");
+    assert!(!json.contains("unseen_classes") && !text.contains(told), "{text}");
+    let (json, text) = decided("");
+    assert!(json.contains("unseen_classes") && text.contains(&format!("500 {told}")), "{text}");
+    let (json, text) = decided("?split=b");
+    assert_eq!(json.matches("\"reason\": \"unseen_classes\"").count(), 2, "{json}");
+    assert!(text.contains(&format!("500 {told}")), "{text}");
+}
+
+#[test]
+fn flags_without_effect_are_told() {
+    let place = Place::new();
+    of_two_splits(&place);
+    place.succeed(&["accumulate", "two.parquet", "-o", "s.ncst", "-q"]);
+    let further = ["--decisions=two.parquet", "--ood=two.parquet", "--head=lstsq"];
+    for (verb, input) in [("measure", "two.parquet"), ("finish", "s.ncst")] {
+        let text = said(&place.run(&[&[verb, input, "--metrics=nc1_cdnv"], &further[..]].concat()));
+        for flag in ["--decisions", "--ood", "--head"] {
+            assert!(text.contains(&format!("warning: {flag} has no effect: no metric")), "{text}");
+        }
+        let text = said(&place.run(&[&[verb, input, "--metrics=nc1,nc4,nc5"], &further[..]].concat()));
+        assert!(!text.contains("has no effect"), "{text}");
+        let text = said(&place.run(&[verb, input, "--decisions=two.parquet"]));
+        assert!(text.contains("--decisions has no effect: no metric that is asked for needs it without a classifier"));
+        for (format, is_told) in [("ndjson", true), ("csv", true), ("json", false), ("markdown", false)] {
+            let text = said(&place.run(&[verb, input, "--worst-pairs=3", "--format", format]));
+            assert_eq!(text.contains("--worst-pairs has no effect"), is_told, "{format}: {text}");
+        }
+        let text = said(&place.run(&[verb, input, "--worst-pairs=3", "-o", "w.json", "--overwrite", "--format=csv"]));
+        assert!(!text.contains("--worst-pairs has no effect"), "{text}");
+        let text = place.fail(2, &[verb, input, "--metrics="]);
+        assert!(text.contains("--metrics is empty"), "{text}");
+    }
+    let planned = place.run(&["measure", "two.parquet", "--dry-run", "-o", "x.csv", "--format=json"]);
+    assert!(said(&planned).contains("nothing is written for -o, --format") && !place.path("x.csv").exists());
+    for verb in ["measure", "inspect"] {
+        assert!(place.fail(2, &[verb, "two.parquet", "--group-by="]).contains("--group-by is empty"));
+    }
+    assert!(
+        place.fail(2, &["accumulate", "two.parquet", "-o", "t.ncst", "--metrics= "]).contains("--metrics is empty")
+    );
+}
+
+#[test]
+fn values_behind_a_question_mark_may_hold_any_sign() {
+    let place = Place::new();
+    let signs = ["why?", "a&b", "x=y", "100%"];
+    let labels: Vec<i32> = (0..40).map(|row| row % 2).collect();
+    let split: ArrayRef = Arc::new(StringArray::from((0..40).map(|row| signs[row % 4]).collect::<Vec<_>>()));
+    let values = labels.iter().flat_map(|&label| [label as f32, 0.5]).collect();
+    place.write_columns("s.parquet", &[("feature", vectors(values, 2)), ("label", ints(labels)), ("split", split)], 40);
+    for code in ["why%3F", "a%26b", "x%3Dy", "x=y", "100%25", "100%"] {
+        let decisions = format!("--decisions=s.parquet?split={code}");
+        place.succeed(&["measure", "s.parquet", &decisions, "--metrics=ncc_accuracy", "-q"]);
+    }
+}
+
+#[test]
+fn files_of_an_earlier_series_are_named() {
+    let place = Place::new();
+    place.write("in.parquet", 1, 60, 8, 40);
+    let convert = |more: &[&'static str]| {
+        let output = place.run(&[&["convert", "in.parquet", "-o", "out/x.parquet", "--overwrite"], more].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
+    };
+    fs::create_dir(place.path("out")).unwrap();
+    assert!(!convert(&["--shards=3"]).contains("another series"));
+    assert!(!convert(&["--shards=3"]).contains("another series"));
+    fs::write(place.path("out/x-rest-of-it.parquet"), "").unwrap();
+    for more in [&["--shards=2"][..], &[]] {
+        let text = convert(more);
+        assert!(text.contains("stay beside it: out/x-00000-of-0000") && text.contains("more"), "{text}");
+    }
+}
+
+#[test]
+fn states_of_one_file_under_two_filters_say_so() {
+    let place = Place::new();
+    of_two_splits(&place);
+    for split in ["a", "b"] {
+        let filter = format!("--where=split={split}");
+        place.succeed(&["accumulate", "two.parquet", &filter, "-o", &format!("{split}.ncst"), "-q"]);
+    }
+    let text = place.fail(65, &["merge", "a.ncst", "b.ncst", "-o", "c.ncst"]);
+    assert!(text.contains("--where"), "{text}");
+    assert!(!place.fail(65, &["merge", "a.ncst", "a.ncst", "-o", "c.ncst"]).contains("--where"));
 }
 
 #[test]
@@ -244,9 +417,12 @@ fn a_full_disk_leaves_no_empty_state() {
 fn examples_of_the_help_fit_a_terminal() {
     let place = Place::new();
     for verb in
-        ["measure", "inspect", "convert", "accumulate", "merge", "finish", "compare", "verify", "metrics", "example"]
+        ["measure", "inspect", "convert", "accumulate", "merge", "finish", "compare", "verify", "metrics", "bench"]
+            .into_iter()
+            .chain(["example", "example zipf", "example collapse", "example digits"])
     {
-        let text = place.succeed(&[verb, "--help"]);
+        let words: Vec<&str> = verb.split(' ').chain(["--help"]).collect();
+        let text = place.succeed(&words);
         let (_, examples) = text.split_once("Examples:").unwrap();
         for line in examples.lines() {
             assert!(line.chars().count() <= 80, "{verb}: {line}");

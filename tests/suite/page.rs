@@ -157,14 +157,20 @@ mod cli {
             (&["-o", &svg, "--plot", "class-cosine"], 2, "did you mean class-cosines?"),
             (&["-o", &svg, "--plot", "nc3_duality_error"], 65, "reason no head"),
             (&["-o", &svg, "--plot", "map:nc1_pinv"], 65, "--plot nc1_pinv draws lines"),
+            // What is known before rows are read is said before, by a plan too.
+            (&["-o", &svg, "-o", &json, "--plot", "nc3_duality_error", "--dry-run"], 65, "help: --head FILE"),
+            (&["-o", &svg, "-o", &json, "--plot", "nc3_duality_error"], 65, "help: --head FILE"),
+            (&["-o", &svg, "--plot", "nc5_ortho_dev", "--dry-run"], 65, "help: --ood INPUT"),
+            (&["-o", &svg, "--plot", "map:nc1_pinv", "--dry-run"], 65, "--plot nc1_pinv draws lines"),
+            (&["-o", &svg, "--plot", "nc1_pinv", "--where", "epoch=9", "--dry-run"], 65, "one group makes no line"),
         ] {
             let (found, said) = measure(arguments);
             assert_eq!(found, code, "{arguments:?}: {said}");
             assert!(said.contains(advice), "{arguments:?}: {said}");
             assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "{arguments:?}");
         }
-        // What can be written is.
-        let (code, said) = measure(&["-o", &svg, "-o", &json, "--plot", "nc3_duality_error"]);
+        // What can be written is, where rows have to be read to see that a figure cannot.
+        let (code, said) = measure(&["-o", &svg, "-o", &json, "--plot", "spectrum_alpha_req"]);
         assert_eq!(code, 65, "{said}");
         let left: Vec<_> = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["c.json"]);
@@ -185,6 +191,85 @@ mod cli {
             let (code, said) = measure(&[&["-o", &svg, "--plot", name], more].concat());
             assert_eq!(code, 0, "{name}: {said}");
             assert!(fs::read_to_string(svg).unwrap().ends_with("</svg>\n"));
+        }
+    }
+
+    /// Two groups, of three classes and of one, and layers whose names differ at the end.
+    fn layers() -> crate::faults::Place {
+        use crate::faults::{Place, ints, vectors};
+        use crate::rows::Random;
+        let place = Place::new();
+        let mut write = |name: &str, classes: i32| {
+            let mut random = Random::new(name.len() as u64 + u64::from(name.as_bytes()[name.len() - 11]));
+            let labels: Vec<i32> = (0..60).map(|row| row % classes).collect();
+            let values = labels
+                .iter()
+                .flat_map(|&label| (0..5).map(move |j| (label, j)))
+                .map(|(label, j)| (random.normal() + if j == label { 3.0 } else { 0.0 }) as f32);
+            let columns = [("feature", vectors(values.collect(), 5)), ("label", ints(labels.clone()))];
+            place.write_columns(name, &columns, 60);
+        };
+        for layer in 0..12 {
+            write(&format!("ly/layer=layer_{layer}/p.parquet"), 3);
+        }
+        for layer in ["0.conv1", "0.conv2", "1.conv1", "1.conv2"] {
+            for epoch in 0..3 {
+                write(&format!("bb/layer=backbone.layer4.{layer}/epoch={epoch}/p.parquet"), 3);
+            }
+        }
+        write("one/epoch=0/p.parquet", 3);
+        write("one/epoch=1/p.parquet", 1);
+        place
+    }
+
+    #[test]
+    fn figures_have_layers_in_their_order_and_tell_them_apart() {
+        let place = layers();
+        let draw = |arguments: &[&str]| {
+            let output = place.run(&[&["measure", "-o", "a.svg", "--overwrite"], arguments].concat());
+            assert!(output.status.success(), "{}", crate::faults::said(&output));
+            (String::from_utf8(place.read("a.svg")).unwrap(), crate::faults::said(&output))
+        };
+        let texts = |svg: &str| -> Vec<String> {
+            let texts = svg.split("</text>").filter_map(|part| Some(part.rsplit_once('>')?.1.to_owned()));
+            texts.collect()
+        };
+        let (svg, _) = draw(&["ly", "--group-by=layer", "--plot=nc1_cdnv"]);
+        let ticks: Vec<String> = texts(&svg).into_iter().filter(|text| text.starts_with("layer_")).collect();
+        assert_eq!(ticks, (0..12).map(|layer| format!("layer_{layer}")).collect::<Vec<_>>());
+        for plot in ["class-variance", "class-cosines", "spectrum", "class-projection"] {
+            let (svg, said) = draw(&["ly", "--group-by=layer", "--plot", plot]);
+            assert!(texts(&svg)[0].ends_with(": layer_11"), "{plot}: {:?}", texts(&svg)[0]);
+            assert!(said.contains("Of 12 groups, the last is shown here: layer_11."), "{said}");
+        }
+        let (svg, said) =
+            draw(&["bb", "--group-by=epoch", "--where=layer=backbone.layer4.0.conv1", "--plot=spectrum-within"]);
+        assert_eq!(texts(&svg)[0], "eigenvalues of Σ_W: epoch 2");
+        assert!(said.contains("Of 3 groups, 1 is shown here, at its last epoch: epoch 2."), "{said}");
+        for plot in ["nc1_cdnv", "map:nc1_cdnv", "spectrum-between"] {
+            let (svg, _) = draw(&["bb", "--group-by=layer,epoch", "--plot", plot]);
+            let texts = texts(&svg);
+            let names: Vec<&String> = texts.iter().filter(|text| text.contains("conv")).collect();
+            assert_eq!(names.len(), 4, "{texts:?}");
+            assert!(names.iter().all(|name| names.iter().filter(|other| other == name).count() == 1), "{names:?}");
+        }
+        let text = "a".repeat(90);
+        place.write(&format!("long/layer={text}/p.parquet"), 1, 60, 5, 60);
+        place.write(&format!("long/layer=b{text}/p.parquet"), 2, 60, 5, 60);
+        let (svg, _) = draw(&["long", "--group-by=layer", "--plot=class-cosines"]);
+        assert!(texts(&svg)[0].starts_with("cosines between class means: baaa") && texts(&svg)[0].ends_with('…'));
+        // Records keep the order of texts.
+        let csv = place.succeed(&["measure", "ly", "--group-by=layer", "--metrics=nc1_cdnv", "--format=csv", "-q"]);
+        let second = csv.lines().nth(3).unwrap();
+        assert!(second.starts_with("layer_10,"), "{second}");
+    }
+
+    #[test]
+    fn a_figure_of_one_class_says_that_it_is_one() {
+        let place = layers();
+        for plot in ["class-cosines", "class-projection", "cosine-histogram", "spectrum-between"] {
+            let text = place.fail(65, &["measure", "one", "--group-by=epoch", "-o", "a.svg", "--plot", plot]);
+            assert!(text.contains("reason single class"), "{plot}: {text}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use self::args::Compare;
-use super::args::{Display, Outputs};
+use super::args::{Display, Outputs, check_named};
 use super::command_line::command_line;
 use super::console::{Console, counted};
 use super::measure::{describe_columns, use_threads, warn_of_failures};
@@ -28,6 +28,7 @@ const HEAD: usize = 4096;
 /// Compares, and says whether no condition of `--fail-if` holds.
 pub(super) fn run(args: &Compare, typed: &[OsString], display: &Display, console: &Console) -> Result<bool> {
     let conditions: Vec<Condition> = args.fail_if.iter().map(|text| Condition::parse(text)).collect::<Result<_>>()?;
+    check_named("--metrics", &args.conventions.metrics)?;
     let sources: Vec<RowSource> = args.input.inputs.iter().map(|text| RowSource::parse(text)).collect();
     let mut targets = Targets::new(args)?;
     use_threads(&args.machine, true, console)?;

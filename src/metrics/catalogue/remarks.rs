@@ -22,6 +22,7 @@ static REASONS: &[Remark] = remarks! {
     no_head: "there is no classifier";
     no_ood: "there are no out-of-distribution rows";
     no_decisions: "the rows were read once only, so none was decided or scored";
+    unseen_classes: "all rows to be decided are of classes without a mean";
     not_normalized: "rows were not divided by their length: `--normalize`, in SQL `SET nc.normalize = true`";
     no_scatter: "the pooled scatter was not accumulated";
     filter_after_pooling: "classes were left out by size after the scatter had been pooled over all of them";

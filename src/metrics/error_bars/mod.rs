@@ -172,7 +172,11 @@ impl Sample {
         let least = options.variance_count().max(1);
         // Replicates lack at most what the largest block has.
         let largest = |label: &Label| parts.iter().map(|(_, state)| state.class_sums().count(label)).max().unwrap_or(0);
-        let stays = |k: usize| statistics.counts[k].saturating_sub(largest(&statistics.labels[k])) >= least;
+        let has_rows =
+            |(_, state): &&(Label, State)| statistics.labels.iter().any(|label| state.class_sums().count(label) > 0);
+        // Of one block there are no replicates, and no class has too few rows for one.
+        let is_one = parts.iter().filter(has_rows).take(2).count() < 2;
+        let stays = |k: usize| is_one || statistics.counts[k].saturating_sub(largest(&statistics.labels[k])) >= least;
         let (kept, left_out): (Vec<usize>, Vec<usize>) = (0..statistics.classes()).partition(|&k| stays(k));
         let rows: u64 = left_out.iter().map(|&k| statistics.counts[k]).sum();
         let squares = |k: usize| statistics.variances[k] * statistics.counts[k] as f64;

@@ -113,7 +113,9 @@ impl Made {
             }
             Kind::Collapse { epochs } => {
                 if classes as usize > dim {
-                    return wrong(format!("a simplex of {classes} classes needs as many dimensions"));
+                    return wrong(format!(
+                        "this construction of a simplex needs as many dimensions as classes, {classes}"
+                    ));
                 }
                 let each = rows / (u64::from(epochs) * u64::from(classes)).max(1) / 2 * 2;
                 if each == 0 {

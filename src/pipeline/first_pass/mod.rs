@@ -64,8 +64,10 @@ pub(in crate::pipeline) struct Counting {
 pub struct Summary {
     /// Files of the first read.
     pub files: usize,
-    /// Their rows, before filters.
+    /// Their rows, before filters on columns.
     pub rows: u64,
+    /// Whether there are such filters, so that fewer rows may count.
+    pub filtered: bool,
     /// Bytes of the columns read, over all passes, as stored.
     pub bytes: u64,
     /// How often rows are read.
@@ -174,6 +176,7 @@ impl FirstPass {
         Summary {
             files: self.archive.files().len(),
             rows: self.archive.units().iter().map(|unit| unit.rows).sum(),
+            filtered: self.archive.filters_rows(),
             bytes: bytes(&self.archive),
             passes: 1,
             groups: self.known_groups().map(|groups| groups.len()),

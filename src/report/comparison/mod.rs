@@ -28,6 +28,8 @@ pub struct Comparison {
     pub base: String,
     /// What is compared with it.
     pub others: Vec<String>,
+    /// The names of keys, in the order in which the base has them.
+    pub key_order: Vec<String>,
     /// The conventions of all numbers.
     pub options: BTreeMap<String, Value>,
     /// Two groups each, by the others and their keys.
@@ -72,6 +74,7 @@ impl Comparison {
             command: None,
             base: base.name.clone(),
             others: others.iter().map(|other| other.name.clone()).collect(),
+            key_order: base.key_order.clone(),
             options: base.options.clone(),
             pairs: Vec::new(),
             remarks: Vec::new(),
@@ -102,9 +105,17 @@ impl Comparison {
         names.iter().map(|name| name[if is_short { start } else { 0 }..].to_owned()).collect()
     }
 
+    /// The keys of a pair, in the order of the base.
+    pub(in crate::report) fn keys_of<'a>(
+        &'a self,
+        pair: &'a GroupPair,
+    ) -> impl Iterator<Item = (&'a String, &'a Label)> {
+        self.key_order.iter().filter_map(|name| pair.key.get_key_value(name))
+    }
+
     /// A pair for people: the name of its second side, and its keys.
     pub(in crate::report) fn pair_name(&self, pair: &GroupPair) -> String {
-        let keys = pair.key.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(&value.to_string())));
+        let keys = self.keys_of(pair).map(|(name, value)| format!("{}={}", escaped(name), escaped(&value.to_string())));
         let of = (self.others.len() > 1).then(|| self.short_names()[pair.other + 1].clone());
         of.into_iter().chain(keys).collect::<Vec<_>>().join(" · ")
     }

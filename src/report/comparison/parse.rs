@@ -43,7 +43,8 @@ impl Side {
             [Value::Object(document)] if document.contains_key("nckit") => of_document(document),
             records => of_lines(records),
         };
-        let (options, settings, groups) = side.ok_or_else(|| other("a group lacks its numbers".to_owned()))?;
+        let (options, settings, (key_order, groups)) =
+            side.ok_or_else(|| other("a group lacks its numbers".to_owned()))?;
         if groups.is_empty() {
             return Err(other("they hold no group".to_owned()));
         }
@@ -53,11 +54,12 @@ impl Side {
             let what = if key.is_empty() { "two records have no key".to_owned() } else { key.join(" ") };
             return Err(other(format!("a group is there twice: {}", escaped(&what))));
         }
-        Ok(Self { name, options, settings, groups })
+        Ok(Self { name, options, settings, key_order, groups })
     }
 }
 
-type Parts = (BTreeMap<String, Value>, BTreeMap<String, String>, Vec<SideGroup>);
+/// Options, settings, and the groups with the names of their keys in order.
+type Parts = (BTreeMap<String, Value>, BTreeMap<String, String>, (Vec<String>, Vec<SideGroup>));
 
 fn of_document(document: &Map<String, Value>) -> Option<Parts> {
     let mut options: BTreeMap<String, Value> =
@@ -68,8 +70,10 @@ fn of_document(document: &Map<String, Value>) -> Option<Parts> {
     let conventions: BTreeSet<&str> =
         crate::metrics::Options::default().describe().into_iter().map(|(name, _)| name).collect();
     options.retain(|name, _| conventions.contains(name.as_str()));
-    let groups = document.get("groups")?.as_array()?.iter().map(of_group).collect::<Option<_>>()?;
-    Some((options, settings, groups))
+    let groups = document.get("groups")?.as_array()?;
+    let first = groups.first().and_then(|group| group.get("key")?.as_object());
+    let key_order = first.map_or_else(Vec::new, |key| key.keys().cloned().collect());
+    Some((options, settings, (key_order, groups.iter().map(of_group).collect::<Option<_>>()?)))
 }
 
 fn of_group(group: &Value) -> Option<SideGroup> {
@@ -114,9 +118,10 @@ fn of_lines(records: &[Value]) -> Option<Parts> {
         metrics.contains(name)
             || ["_se", "_lo", "_hi"].iter().any(|end| name.strip_suffix(end).is_some_and(|key| metrics.contains(key)))
     };
+    let is_key = |name: &str| !COUNTS.contains(&name) && !is_of_metric(name);
     let group = |record: &Value| {
         let record = record.as_object()?;
-        let keys = record.iter().filter(|(name, _)| !COUNTS.contains(&name.as_str()) && !is_of_metric(name));
+        let keys = record.iter().filter(|(name, _)| is_key(name));
         let number = |(name, value): (&String, &Value)| {
             metrics
                 .contains(name.as_str())
@@ -132,7 +137,9 @@ fn of_lines(records: &[Value]) -> Option<Parts> {
             means: None,
         })
     };
-    Some((BTreeMap::new(), BTreeMap::new(), records.iter().map(group).collect::<Option<_>>()?))
+    let first = records.first().and_then(Value::as_object);
+    let key_order = first.map_or_else(Vec::new, |record| record.keys().filter(|name| is_key(name)).cloned().collect());
+    Some((BTreeMap::new(), BTreeMap::new(), (key_order, records.iter().map(group).collect::<Option<_>>()?)))
 }
 
 fn label(value: &Value) -> Option<Label> {

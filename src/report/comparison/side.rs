@@ -18,6 +18,8 @@ pub struct Side {
     pub(super) options: BTreeMap<String, Value>,
     /// What else was chosen, as far as it is known.
     pub(super) settings: BTreeMap<String, String>,
+    /// The names of the keys of its groups, in their order.
+    pub(super) key_order: Vec<String>,
     pub(super) groups: Vec<SideGroup>,
 }
 
@@ -89,6 +91,10 @@ impl Side {
             name: name.into(),
             options: options.collect(),
             settings: settings.map(|(&name, value)| (name.to_owned(), value.clone())).collect(),
+            key_order: report
+                .groups
+                .first()
+                .map_or_else(Vec::new, |group| group.key.iter().map(|(name, _)| name.clone()).collect()),
             groups: report.groups.iter().map(SideGroup::of).collect(),
         }
     }

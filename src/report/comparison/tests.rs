@@ -32,7 +32,8 @@ fn group(key: &[(&str, i128)], numbers: &[(&str, SideNumber)]) -> SideGroup {
 
 fn side(name: &str, groups: Vec<SideGroup>) -> Side {
     let options = BTreeMap::from([("centring".to_owned(), "class".into())]);
-    Side { name: name.to_owned(), options, settings: BTreeMap::new(), groups }
+    let key_order = groups.first().map_or_else(Vec::new, |group| group.key.keys().cloned().collect());
+    Side { name: name.to_owned(), options, settings: BTreeMap::new(), key_order, groups }
 }
 
 /// One group each.

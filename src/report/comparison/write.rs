@@ -215,7 +215,7 @@ impl Comparison {
     fn json(&self) -> String {
         let pairs = self.pairs.iter().map(|pair| {
             let key: Map<String, Value> =
-                pair.key.iter().map(|(name, value)| (name.clone(), label_json(value))).collect();
+                self.keys_of(pair).map(|(name, value)| (name.clone(), label_json(value))).collect();
             let metrics: Map<String, Value> =
                 pair.changes.iter().map(|change| (change.key.to_owned(), change_json(change))).collect();
             let mut json = json!({
@@ -295,7 +295,7 @@ impl Comparison {
         if self.others.len() > 1 {
             records.text("compared", pairs.iter().map(|pair| Some(self.others[pair.other].clone())));
         }
-        let names: BTreeSet<&String> = self.pairs.iter().flat_map(|pair| pair.key.keys()).collect();
+        let names = self.key_order.iter().filter(|name| self.pairs.iter().any(|pair| pair.key.contains_key(*name)));
         for name in names {
             let mut unique = name.clone();
             while taken.contains(&unique.as_str()) || records.columns.iter().any(|column| column.name == unique) {

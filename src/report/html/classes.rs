@@ -18,11 +18,13 @@ const FEW_PAIRS: usize = 10;
 pub(super) struct Classes<'a> {
     report: &'a Report,
     of: Drawn<'a>,
+    /// What titles say of the group: nothing on a page, whose section is of it.
+    which: &'a str,
 }
 
 impl<'a> Classes<'a> {
-    pub(super) fn of(report: &'a Report, of: Drawn<'a>) -> Self {
-        Self { report, of }
+    pub(super) fn of(report: &'a Report, of: Drawn<'a>, which: &'a str) -> Self {
+        Self { report, of, which }
     }
 
     fn rows(&self) -> &'a [ClassRow] {
@@ -109,7 +111,7 @@ impl<'a> Classes<'a> {
         caption: &str,
     ) -> Option<Figure> {
         let plot = Scatter {
-            title: title.to_owned(),
+            title: format!("{title}{}", self.which),
             x: x.to_owned(),
             y: y.to_owned(),
             points: rows.iter().map(|&class| number(class)).collect(),
@@ -172,7 +174,7 @@ impl<'a> Classes<'a> {
         }
         let other = |(at, cosine): (usize, &Option<f64>)| cosine.filter(|_| at / count != at % count);
         let map = HeatMap {
-            title: "cosines between class means".to_owned(),
+            title: format!("cosines between class means{}", self.which),
             rows: self.names(data.compared.iter().copied()),
             columns: Columns::Rows,
             values: data.cosines.iter().enumerate().map(other).collect(),
@@ -208,7 +210,7 @@ impl<'a> Classes<'a> {
             if self.unattainable().is_empty() { ";" } else { self.unattainable() },
         );
         let plot = Histogram {
-            title: "how often each cosine occurs".to_owned(),
+            title: format!("how often each cosine occurs{}", self.which),
             x: "cosine between two class means".to_owned(),
             what: "pairs".to_owned(),
             values,

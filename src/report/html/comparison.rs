@@ -11,7 +11,7 @@ use crate::batch::Label;
 use crate::error::Result;
 use crate::metrics::{Card, Direction, HEADLINE, card};
 use crate::report::comparison::{Change, Comparison, GroupPair, Verdict};
-use crate::report::drawn::axis;
+use crate::report::drawn::{axis, by_nature};
 use crate::report::svg::{Horizontal, LinePlot, Series, markup};
 use crate::report::text::{NOTHING, grouped, interval, significant};
 
@@ -187,7 +187,9 @@ fn lines(comparison: &Comparison, card: &Card, (at, name): (usize, &str)) -> Opt
         Some(known) => known.points.push((step, value)),
         None => series.push(Series { name, points: vec![(step, value)], bars: Vec::new() }),
     };
-    for pair in &comparison.pairs {
+    let mut pairs: Vec<&GroupPair> = comparison.pairs.iter().collect();
+    pairs.sort_by(|a, b| by_nature(&a.key.values().collect::<Vec<_>>(), &b.key.values().collect::<Vec<_>>()));
+    for pair in pairs {
         let Some(change) = pair.changes.iter().find(|change| change.key == card.key) else { continue };
         let step = match pair.key.values().nth(at)? {
             Label::Int(step) => *step as f64,

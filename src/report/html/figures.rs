@@ -3,13 +3,13 @@
 use crate::archive::escaped;
 use crate::batch::Label;
 use crate::metrics::{Card, Direction, Measured};
-use crate::report::drawn::axis;
+use crate::report::drawn::{axis, by_nature};
 use crate::report::svg::{Columns, HeatMap, Horizontal, LinePlot, Series, markup};
 use crate::report::{GroupReport, Report};
 
 /// Fewer lines are read from a plot as well as from a map.
-const LEAST_ROWS: usize = 4;
-const MOST_ROWS: usize = 64;
+pub(super) const LEAST_ROWS: usize = 4;
+pub(super) const MOST_ROWS: usize = 64;
 
 /// A figure, and a sentence or two that say what it shows.
 pub(super) struct Figure {
@@ -26,7 +26,8 @@ impl Figure {
 
 /// How the groups of a report are laid out in figures.
 pub(super) struct Figures<'a> {
-    groups: &'a [GroupReport],
+    /// As people order them.
+    groups: Vec<&'a GroupReport>,
     /// The key on the horizontal axis, if one has numbers.
     axis: Option<usize>,
     /// The groups of each line, with its name.
@@ -36,17 +37,18 @@ pub(super) struct Figures<'a> {
 impl<'a> Figures<'a> {
     /// `None` for fewer than two groups.
     pub(super) fn of(report: &'a Report) -> Option<Self> {
-        let groups = report.groups.as_slice();
-        if groups.len() < 2 {
+        if report.groups.len() < 2 {
             return None;
         }
-        let keys: Vec<Vec<&Label>> = groups.iter().map(labels).collect();
+        let mut groups: Vec<&GroupReport> = report.groups.iter().collect();
+        groups.sort_by(|a, b| by_nature(&labels(a), &labels(b)));
+        let keys: Vec<Vec<&Label>> = groups.iter().map(|group| labels(group)).collect();
         let axis = axis(&keys);
         let Some(at) = axis else {
-            return Some(Self { groups, axis, series: vec![(String::new(), groups.iter().collect())] });
+            return Some(Self { axis, series: vec![(String::new(), groups.clone())], groups });
         };
         let mut series: Vec<(String, Vec<&GroupReport>)> = Vec::new();
-        for group in groups {
+        for &group in &groups {
             let name = name(group, axis);
             match series.iter_mut().find(|(other, _)| *other == name) {
                 Some((_, groups)) => groups.push(group),

@@ -52,7 +52,8 @@ pub(super) fn of_groups(report: &Report, room: &mut Room) -> String {
     sentences.extend(spectra::missing(&shown));
     let mut text = String::new();
     if several {
-        let figures = [("spectra of Σ_W", spectra::within(&shown)), ("spectra of Σ_B", spectra::between(&shown))];
+        let figures =
+            [("spectra of Σ_W", spectra::within(&shown, "")), ("spectra of Σ_B", spectra::between(&shown, ""))];
         let drawn = figures.into_iter().filter_map(|(what, figure)| room.fitting(what, &figure?));
         let drawn = grid(&drawn.collect::<Vec<_>>());
         text = format!("<h2>Spectra</h2>\n{}{drawn}", paragraph(&sentences));
@@ -62,7 +63,7 @@ pub(super) fn of_groups(report: &Report, room: &mut Room) -> String {
     let of = if name.is_empty() { String::new() } else { format!(": {}", markup(&name)) };
     // Writing to a string cannot fail.
     let _ = writeln!(text, "<h2>Class by class{of}</h2>");
-    let classes = Classes::of(report, last);
+    let classes = Classes::of(report, last, "");
     if last.data.classes.len() < 2 {
         sentences.push("There is one class, and nothing to compare it with.".to_owned());
         return text + &paragraph(&sentences);
@@ -75,14 +76,14 @@ pub(super) fn of_groups(report: &Report, room: &mut Room) -> String {
         ("cosines between class means", classes.cosines()),
         ("the projection of class means", classes.projection(&projection_title(&name))),
         ("the histogram of cosines", classes.histogram()),
-        ("the spectra of one group", spectra::both(last)),
+        ("the spectra of one group", spectra::both(last, "")),
     ];
     let drawn = figures.into_iter().filter_map(|(what, figure)| room.fitting(what, &figure?));
     text += &grid(&drawn.collect::<Vec<_>>());
     text += &classes.worst_pairs();
     let others = shown[..shown.len() - 1].iter().filter_map(|&of| {
         let title = projection_title(&figures::name(of.group, None));
-        room.fitting("projections of class means", &Classes::of(report, of).projection(&title)?)
+        room.fitting("projections of class means", &Classes::of(report, of, "").projection(&title)?)
     });
     let others: Vec<String> = others.collect();
     if !others.is_empty() {

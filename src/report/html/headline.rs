@@ -94,9 +94,13 @@ type Line<'a> = (String, Option<&'a GroupReport>, &'a GroupReport);
 
 /// The lines of the figures; without an axis of numbers, every group.
 fn lines(report: &Report) -> Vec<Line<'_>> {
-    let Some(figures) = Figures::of(report).filter(|figures| figures.axis().is_some()) else {
+    let Some(figures) = Figures::of(report) else {
         return report.groups.iter().map(|group| (key_text(group), None, group)).collect();
     };
+    if figures.axis().is_none() {
+        let groups = figures.series().iter().flat_map(|(_, groups)| groups);
+        return groups.map(|&group| (key_text(group), None, group)).collect();
+    }
     let ends = figures.series().iter().map(|(_, groups)| {
         let (first, last) = (groups[0], groups[groups.len() - 1]);
         (key_text(last), Some(first).filter(|_| groups.len() > 1), last)

@@ -9,6 +9,7 @@ mod headline;
 mod page;
 mod spectra;
 
-pub(super) use alone::alone;
+pub use alone::Given;
+pub(super) use alone::{alone, chosen};
 pub(super) use comparison::comparison;
 pub(super) use page::report;

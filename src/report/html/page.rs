@@ -10,6 +10,7 @@ use crate::archive::escaped;
 use crate::batch::Label;
 use crate::error::Result;
 use crate::metrics::{Card, Family, HEADLINE, card};
+use crate::report::drawn::by_nature;
 use crate::report::notes::{DOUBTFUL, notes};
 use crate::report::records::{Records, metric_keys};
 use crate::report::svg::{self, markup};
@@ -123,6 +124,8 @@ impl Page {
         let first = groups.first().map_or(&[][..], |group| &group.key);
         for (at, (name, _)) in first.iter().enumerate() {
             let values: BTreeSet<&Label> = groups.iter().map(|group| &group.key[at].1).collect();
+            let mut values: Vec<&Label> = values.into_iter().collect();
+            values.sort_by(|a, b| by_nature(&[a], &[b]));
             let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
             let text = match texts.as_slice() {
                 [first, .., last] if texts.len() > 12 => format!("{} values, {first} to {last}", texts.len()),

@@ -3,7 +3,7 @@
 use super::figures::{Figure, labels, name};
 use crate::batch::Label;
 use crate::metrics::{FigureData, NOT_DECOMPOSED, SpectrumValues};
-use crate::report::drawn::{axis, others};
+use crate::report::drawn::{axis, by_nature, others};
 use crate::report::svg::{Horizontal, LinePlot, Series};
 use crate::report::text::{grouped, words};
 use crate::report::{GroupReport, Report};
@@ -31,9 +31,9 @@ pub(super) fn groups(report: &Report) -> Vec<Drawn<'_>> {
     let axis = axis(&keys);
     let of = |group| Some(Drawn { group, data: group.measurements.figures.as_deref()? });
     let mut groups: Vec<Drawn<'_>> = report.groups.iter().filter_map(of).collect();
-    groups.sort_by_cached_key(|drawn| {
-        let key = labels(drawn.group);
-        (others(&key, axis).into_iter().cloned().collect::<Vec<_>>(), key.into_iter().cloned().collect::<Vec<_>>())
+    groups.sort_by(|a, b| {
+        let (a, b) = (labels(a.group), labels(b.group));
+        by_nature(&others(&a, axis), &others(&b, axis)).then_with(|| by_nature(&a, &b))
     });
     groups
 }
@@ -54,16 +54,19 @@ pub(super) fn which(report: &Report, shown: &[Drawn<'_>]) -> String {
             };
             format!("Of {groups} groups, {shown} {axis}: {list}. --where or --group-by shows others.")
         }
+        None if shown.len() == 1 => {
+            format!("Of {} groups, the last is shown here: {list}. --where shows others.", report.groups.len())
+        }
         None => format!("Of {} groups, {} are shown here, evenly spaced: {list}.", report.groups.len(), shown.len()),
     }
 }
 
-/// Both spectra of one group.
-pub(super) fn both(of: Drawn<'_>) -> Option<Figure> {
+/// Both spectra of one group; `which` says in the title which it is.
+pub(super) fn both(of: Drawn<'_>, which: &str) -> Option<Figure> {
     let spectra = [("within (Σ_W)", WITHIN), ("between (Σ_B)", BETWEEN)];
     let series =
         spectra.into_iter().filter_map(|(name, spectrum)| Some((name.to_owned(), spectrum(of.data).as_deref().ok()?)));
-    let svg = lines("eigenvalues", series)?;
+    let svg = lines(&format!("eigenvalues{which}"), series)?;
     let least = of.data.between.as_ref().ok().and_then(|values| values.last());
     let most = of.data.within.as_ref().ok().and_then(|values| values.first());
     let gap = match least.zip(most) {
@@ -83,17 +86,17 @@ pub(super) fn both(of: Drawn<'_>) -> Option<Figure> {
     Some(Figure { svg, caption })
 }
 
-/// `Σ_W` of several groups.
-pub(super) fn within(shown: &[Drawn<'_>]) -> Option<Figure> {
-    let svg = of_all("eigenvalues of Σ_W", shown, WITHIN)?;
+/// `Σ_W` of several groups; `which` says in the title which one it is, if it is one.
+pub(super) fn within(shown: &[Drawn<'_>], which: &str) -> Option<Figure> {
+    let svg = of_all(&format!("eigenvalues of Σ_W{which}"), shown, WITHIN)?;
     let caption = "How much rows vary about the mean of their class, direction by direction, feature units squared. The lower a \
                    line, the tighter the classes; the steeper it falls, the fewer directions they vary in.";
     Some(Figure { svg, caption: caption.to_owned() })
 }
 
-/// `Σ_B` of several groups.
-pub(super) fn between(shown: &[Drawn<'_>]) -> Option<Figure> {
-    let svg = of_all("eigenvalues of Σ_B", shown, BETWEEN)?;
+/// `Σ_B` of several groups; `which` says in the title which one it is, if it is one.
+pub(super) fn between(shown: &[Drawn<'_>], which: &str) -> Option<Figure> {
+    let svg = of_all(&format!("eigenvalues of Σ_B{which}"), shown, BETWEEN)?;
     let caption = "How much class means vary, direction by direction, feature units squared. At a simplex a line is level, and \
                    then ends: the means fill all their directions evenly.";
     Some(Figure { svg, caption: caption.to_owned() })

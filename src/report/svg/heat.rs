@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::axis::{Axis, Scale};
-use super::{Anchor, Drawing, px, ramp, shortened};
+use super::{Anchor, Drawing, elided, px, ramp};
 use crate::report::text::significant;
 
 /// Colours of the scale.
@@ -64,20 +64,20 @@ impl HeatMap {
         let bottom = TOP + height * self.rows.len() as f64;
         let below = if matches!(self.columns, Columns::Rows) { 26.0 } else { 44.0 };
         let mut drawing = Drawing::new(WIDTH, bottom + below, &self.title);
-        drawing.text("name", (LEFT, 18.0), Anchor::Start, &self.title);
+        drawing.title((LEFT, WIDTH), &self.title);
         let every = (12.0 / height).ceil() as usize;
-        for (row, name) in self.rows.iter().enumerate().step_by(every) {
+        for (row, name) in elided(&self.rows, 18).iter().enumerate().step_by(every) {
             let middle = TOP + height * (row as f64 + 0.5) + 4.0;
-            drawing.text("", (LEFT - 8.0, middle), Anchor::End, &shortened(name, 18));
+            drawing.text("", (LEFT - 8.0, middle), Anchor::End, name);
         }
         self.cells(&mut drawing, across, (width, height), &scale);
         let middle = f64::midpoint(LEFT, right);
         match &self.columns {
             Columns::Steps(steps, columns) => {
                 let every = columns.len().div_ceil(10).max(1);
-                for (at, name) in columns.iter().enumerate().step_by(every) {
+                for (at, name) in elided(columns, 8).iter().enumerate().step_by(every) {
                     let x = LEFT + width * (at as f64 + 0.5);
-                    drawing.text("", (x, bottom + 16.0), Anchor::Middle, &shortened(name, 8));
+                    drawing.text("", (x, bottom + 16.0), Anchor::Middle, name);
                 }
                 drawing.text("", (middle, bottom + 34.0), Anchor::Middle, steps);
             }

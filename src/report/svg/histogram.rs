@@ -46,7 +46,7 @@ impl Histogram {
         let most = counts.iter().copied().max().unwrap_or(0) as f64;
         let y = Axis::between(0.0, 1.05 * most, bottom, TOP);
         let mut drawing = Drawing::new(WIDTH, bottom + 44.0, &self.title);
-        drawing.text("name", (LEFT, 18.0), Anchor::Start, &self.title);
+        drawing.title((LEFT, WIDTH), &self.title);
         for tick in y.ticks(5).into_iter().filter(|tick| tick.fract() == 0.0) {
             let at = y.at(tick);
             drawing.line("grid", (LEFT, at), (RIGHT, at));

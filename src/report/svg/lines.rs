@@ -1,7 +1,7 @@
 //! Lines over steps, as of epochs, or points over names.
 
 use super::axis::{Axis, Scale, label};
-use super::{Anchor, Drawing, colour, px, shortened, through};
+use super::{Anchor, Drawing, colour, elided, px, through};
 
 /// More series than this become bands of quantiles.
 const MOST_LINES: usize = 64;
@@ -95,7 +95,7 @@ impl LinePlot {
         };
         let legend = 16.0 * self.series.len().min(MOST_NAMES) as f64;
         let mut drawing = Drawing::new(WIDTH, (bottom + names_height).max(TOP + legend + 8.0), &self.title);
-        drawing.text("name", (LEFT, 18.0), Anchor::Start, &self.title);
+        drawing.title((LEFT, WIDTH), &self.title);
         for tick in y.ticks(5) {
             let at = y.at(tick);
             drawing.line("grid", (LEFT, at), (right, at));
@@ -133,9 +133,9 @@ impl LinePlot {
             }
             Horizontal::Names(names) => {
                 let every = names.len().div_ceil(24).max(1);
-                for (at, name) in names.iter().enumerate().step_by(every) {
+                for (at, name) in elided(names, 16).iter().enumerate().step_by(every) {
                     let (at, y) = (px(x.at(at as f64)), px(bottom + 14.0));
-                    let short = super::markup(&shortened(name, 16));
+                    let short = super::markup(name);
                     drawing.push(&format!(
                         "<text x=\"{at}\" y=\"{y}\" text-anchor=\"end\" transform=\"rotate(-40 {at} {y})\">{short}</text>\n"
                     ));
@@ -187,6 +187,8 @@ impl LinePlot {
     fn legend(&self, drawing: &mut Drawing) {
         let count = self.series.len();
         let every = count.div_ceil(MOST_NAMES);
+        let names: Vec<String> = self.series.iter().map(|series| series.name.clone()).collect();
+        let names = elided(&names, NAME - 2);
         for (row, at) in (0..count).step_by(every).enumerate() {
             let y = TOP + 16.0 * row as f64 + 4.0;
             let (x1, x2, y, colour) = (px(RIGHT + 10.0), px(RIGHT + 26.0), y, colour(at, count));
@@ -194,8 +196,7 @@ impl LinePlot {
             drawing.push(&format!(
                 "<line x1=\"{x1}\" y1=\"{level}\" x2=\"{x2}\" y2=\"{level}\" stroke=\"{colour}\" stroke-width=\"3\"/>\n"
             ));
-            let name = shortened(&self.series[at].name, NAME - 2);
-            drawing.text("", (RIGHT + 32.0, y + 4.0), Anchor::Start, &name);
+            drawing.text("", (RIGHT + 32.0, y + 4.0), Anchor::Start, &names[at]);
         }
     }
 

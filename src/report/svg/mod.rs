@@ -13,6 +13,8 @@ pub(super) use histogram::Histogram;
 pub(super) use lines::{Horizontal, LinePlot, Series};
 pub(super) use scatter::Scatter;
 
+use crate::report::text::Elision;
+
 /// What figures look like: variables of colours, which a page sets for light and dark, and the classes of marks.
 pub(super) const STYLE: &str = "\
 svg text{fill:var(--soft);font-family:system-ui,sans-serif;font-size:12px}\
@@ -31,6 +33,9 @@ const FEW: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "
 /// A scale of colours, dark to light, in which equal steps look equal (viridis, without its ends).
 const RAMP: [(u8, u8, u8); 6] =
     [(72, 40, 120), (62, 74, 137), (49, 104, 142), (38, 130, 142), (53, 183, 121), (160, 200, 40)];
+
+/// About the width of a character of a title.
+const TITLE_CHARACTER: f64 = 7.4;
 
 /// The colour of one of `count` series.
 fn colour(at: usize, count: usize) -> String {
@@ -85,6 +90,11 @@ pub(super) fn markup(text: &str) -> String {
     escaped
 }
 
+/// Names in a figure, of `most` characters at most, and all apart.
+fn elided(names: &[String], most: usize) -> Vec<String> {
+    crate::report::text::elided(names, most, Elision::End)
+}
+
 /// The first characters of a text.
 fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
@@ -132,6 +142,12 @@ impl Drawing {
         };
         let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
         self.push(&format!("<text{class} x=\"{}\" y=\"{}\"{anchor}>{}</text>\n", px(x), px(y), markup(text)));
+    }
+
+    /// The title, as much of it as there is room for between `left` and `right`.
+    fn title(&mut self, (left, right): (f64, f64), title: &str) {
+        let most = ((right - left) / TITLE_CHARACTER) as usize;
+        self.text("name", (left, 18.0), Anchor::Start, &shortened(title, most));
     }
 
     /// Any element with a tooltip.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::axis::{Axis, Scale, label};
-use super::{Anchor, Drawing, markup, px, shortened};
+use super::{Anchor, Drawing, elided, markup, px};
 use crate::report::text::significant;
 
 /// More marks have no tooltips.
@@ -57,7 +57,8 @@ impl Scatter {
             (x, Axis::of_values(values(1), bottom - MARGIN, TOP + MARGIN))
         };
         let mut drawing = Drawing::new(WIDTH, bottom + 44.0, &self.title);
-        drawing.text("name", (LEFT, 18.0), Anchor::Start, &self.title);
+        // At the right there may be a count.
+        drawing.title((LEFT, RIGHT - 100.0), &self.title);
         for tick in y.ticks(5) {
             let at = y.at(tick);
             drawing.line("grid", (LEFT, at), (RIGHT, at));
@@ -105,8 +106,8 @@ impl Scatter {
         }
         if finite.len() <= MOST_NAMES {
             let places: Vec<(f64, f64)> = finite.iter().map(|&at| place(at)).collect();
-            let names: Vec<&str> = finite.iter().map(|&at| self.names[at].as_str()).collect();
-            names_beside(&mut drawing, &places, &names, bottom);
+            let names: Vec<String> = finite.iter().map(|&at| self.names[at].clone()).collect();
+            names_beside(&mut drawing, &places, &elided(&names, 16), bottom);
         }
         Some(drawing.finish())
     }
@@ -153,10 +154,9 @@ fn dots(places: impl Iterator<Item = (f64, f64)>) -> String {
 type Area = [f64; 4];
 
 /// Writes names beside their marks where there is room; the tooltips have the others.
-fn names_beside(drawing: &mut Drawing, places: &[(f64, f64)], names: &[&str], bottom: f64) {
+fn names_beside(drawing: &mut Drawing, places: &[(f64, f64)], names: &[String], bottom: f64) {
     let mut taken: Vec<Area> = places.iter().map(|(x, y)| [x - 4.0, y - 4.0, x + 4.0, y + 4.0]).collect();
     for ((x, y), name) in places.iter().zip(names) {
-        let name = shortened(name, 16);
         let width = CHARACTER * name.chars().count() as f64;
         let candidates = [
             (Anchor::Start, x + 7.0, y + 4.0, x + 7.0),
@@ -170,7 +170,7 @@ fn names_beside(drawing: &mut Drawing, places: &[(f64, f64)], names: &[&str], bo
             (inside && !taken.iter().any(|other| overlap(&area, other))).then_some((anchor, at, base, area))
         });
         if let Some((anchor, at, base, area)) = free {
-            drawing.text("beside", (at, base), anchor, &name);
+            drawing.text("beside", (at, base), anchor, name);
             taken.push(area);
         }
     }

@@ -29,6 +29,14 @@ pub struct SecondPassResult {
     pub mahalanobis_directions_dropped: u64,
 }
 
+impl SecondPassResult {
+    /// Rows of classes without a mean, which are not decided.
+    pub fn unseen(&self) -> u64 {
+        let of_lda = self.lda.map_or(0, |lda| lda.unseen);
+        self.decisions.as_ref().map_or(of_lda, |decisions| decisions.unseen)
+    }
+}
+
 /// Rows of classes with a mean, by the nearest mean in the metric of the covariance within classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LdaDecisions {

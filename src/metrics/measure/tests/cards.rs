@@ -132,6 +132,11 @@ fn some_findings(dim: usize) -> Vec<(Option<SecondPassResult>, Option<Vec<f64>>)
         decisions: Some(Decisions { tallies: vec![DecisionCounts::default(); 4], ..decisions.clone() }),
         ..SecondPassResult::default()
     };
+    let unseen = SecondPassResult {
+        decisions: Some(Decisions { tallies: vec![DecisionCounts::default(); 4], unseen: 7, ..decisions.clone() }),
+        lda: Some(LdaDecisions { unseen: 7, ..LdaDecisions::default() }),
+        ..SecondPassResult::default()
+    };
     let some = || Some(vec![1.5; dim]);
     vec![
         (None, None),
@@ -141,6 +146,7 @@ fn some_findings(dim: usize) -> Vec<(Option<SecondPassResult>, Option<Vec<f64>>)
         (Some(remarked), None),
         (Some(nothing), some()),
         (Some(undecided), some()),
+        (Some(unseen), some()),
     ]
 }
 

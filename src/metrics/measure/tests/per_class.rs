@@ -65,5 +65,7 @@ fn remarks_on_decisions() {
     decisions.unseen = 7;
     assert_eq!(remarks(&findings).flags, ["ties", "unseen_classes", ROUNDED]);
     findings.decisions.as_mut().unwrap().tallies.fill(DecisionCounts::default());
+    assert_eq!(remarks(&findings).reason, Some("unseen_classes"));
+    findings.decisions.as_mut().unwrap().unseen = 0;
     assert_eq!(remarks(&findings).reason, Some("no_rows"));
 }

@@ -244,7 +244,7 @@ mod tests {
         let (wave, rows) = (|at: usize| ((at * 7919 % 1009) as f64 / 1009.0 - 0.5) * 3.0, 100);
         let codes: Vec<u32> = (0..rows).map(|row| (row % 2) as u32).collect();
         let mut steps = Vec::new();
-        for shift in (0..24).map(|step| 0.02 * f64::from(step)) {
+        for shift in (0..16).map(|step| 0.322 + 0.000_15 * f64::from(step)) {
             let values: Vec<f64> = (0..rows * 8)
                 .map(|at| wave(at) + if at % 8 == 0 { shift * f64::from(codes[at / 8]) } else { 0.0 })
                 .collect();
@@ -270,7 +270,7 @@ mod tests {
                     ((after / before - 1.0).abs() < CONVERGED).then_some(after)
                 });
                 match (ridge.fixed_point(targets, 50.0), limit) {
-                    (Some(found), Some(limit)) => assert_close(found, limit, 1e-6),
+                    (Some(found), Some(limit)) => assert_close(found, limit, 1e-3),
                     (None, None) => {}
                     (found, limit) => panic!("{shift}: {found:?} {limit:?}"),
                 }

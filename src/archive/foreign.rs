@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::escape::escaped;
-use super::source::KINDS_OF_LABELS;
 
 /// A file of another format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +15,10 @@ pub(super) struct Foreign {
     /// What to do with it if labels are looked for in it.
     pub(super) labels: String,
 }
+
+/// What labels are read from.
+pub(super) const KINDS_OF_LABELS: &str =
+    "labels are read from .npy, .npz, .pt, .safetensors, .parquet, .arrow, .feather, .csv, .tsv, .jsonl and .txt";
 
 /// The name of text that is not JSON.
 pub(super) const TEXT: &str = "text";

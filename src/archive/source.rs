@@ -11,7 +11,7 @@ use super::by_path::LabelledByPath;
 use super::container::{ArrayNames, Container, Format};
 use super::damage::{damaged, is_damage};
 use super::escape::escaped;
-use super::foreign;
+use super::foreign::{self, KINDS_OF_LABELS};
 use super::formats::{self, HEAD};
 use super::labelled::LabelledFile;
 use super::names::{is_feature_name, is_label_file, is_label_name, label_parts};
@@ -315,10 +315,6 @@ fn other_format(error: Error, bytes: &Arc<dyn ReadAt>) -> Error {
         None => error,
     }
 }
-
-/// What labels are read from.
-pub(super) const KINDS_OF_LABELS: &str =
-    "labels are read from .npy, .npz, .pt, .safetensors, .parquet, .arrow, .feather, .csv, .tsv, .jsonl and .txt";
 
 /// The encoding in which bytes are a text, if that is not UTF-8.
 fn other_encoding(head: &[u8]) -> Option<&'static str> {

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, UInt64Array}
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 
-use super::container::{ArrayStream, Container, OpenUnit, StoredColumn, Strings, VectorStream};
+use super::container::{ArrayStream, Container, OpenUnit, StoredColumn, Strings, Unread, VectorStream};
 use super::damage::damaged;
 use super::dtype::VectorType;
 use super::read_at::ReadAt;
@@ -58,6 +58,10 @@ impl Container for LabelledByPath {
 
     fn columns(&self) -> &[StoredColumn] {
         &self.columns
+    }
+
+    fn unread(&self) -> &[Unread] {
+        self.inner.unread()
     }
 
     fn units(&self) -> usize {

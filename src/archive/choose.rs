@@ -9,6 +9,9 @@ use super::schema::{Schema, list};
 use super::unusable;
 use crate::error::{Error, Result, did_you_mean};
 
+/// The message of the error that no column has the name which was given for labels.
+pub(super) const NO_LABEL_COLUMN: &str = "no such column for labels";
+
 impl Schema<'_> {
     /// Chooses the column of the vectors; the text says why.
     pub(super) fn choose_features(&self, request: &Request) -> Result<(usize, &'static str)> {
@@ -43,6 +46,7 @@ impl Schema<'_> {
                 }
                 let candidates = if known.is_empty() { &vectors } else { &known };
                 let names: Vec<&str> = candidates.iter().map(|&root| self.column(root).name.as_str()).collect();
+                names.iter().try_for_each(|name| self.position(name).map(drop))?;
                 Err(Error::usage("several columns hold vectors")
                     .with("columns", list(&names))
                     .help(format!("name one: --features {}", escaped(names[0]))))
@@ -132,7 +136,7 @@ impl Schema<'_> {
         let all = self.names();
         let near = did_you_mean(name, all.iter().copied()).map(|near| escaped(&near));
         let shown = if candidates.is_empty() { all } else { candidates };
-        let error = Error::usage(format!("no such column for {what}"))
+        let error = Error::usage(if what == "labels" { NO_LABEL_COLUMN } else { "no such column for vectors" })
             .with("column", escaped(name))
             .with("columns", list(&shown));
         near.into_iter().fold(error, Error::help)

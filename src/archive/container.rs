@@ -105,6 +105,11 @@ pub(super) trait Container: fmt::Debug + Send + Sync {
     /// The columns, in the order of the file.
     fn columns(&self) -> &[StoredColumn];
 
+    /// Columns and arrays of the file that are not among [`columns`](Self::columns), since they are not read.
+    fn unread(&self) -> &[Unread] {
+        &[]
+    }
+
     /// How many units the file has. One thread reads a unit, and a ledger counts it as one entry. A chunk lies within one unit,
     /// so results depend on where units begin. Formats without row groups have units of one fixed number of rows.
     fn units(&self) -> usize;
@@ -165,6 +170,16 @@ pub(super) trait Container: fmt::Debug + Send + Sync {
 
     /// Opens a unit. `bytes` is the file that this container was made from, or one of the same content.
     fn open_unit(&self, bytes: &Arc<dyn ReadAt>, unit: usize) -> Box<dyn OpenUnit>;
+}
+
+/// A column or an array that is not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unread {
+    pub(super) name: String,
+    /// Its type, or what it is: for people.
+    pub(super) kind: String,
+    /// Whether whoever measures the file should know.
+    pub(super) is_told: bool,
 }
 
 /// A column of a file.

@@ -14,6 +14,15 @@ pub(super) fn damaged(detail: impl Display) -> Error {
     Error::data(DAMAGED).with("detail", escaped(&detail.to_string()))
 }
 
+/// Why a file is left out: what is wrong with it, or with the file of its labels, which is then named.
+pub(crate) fn reason(error: &Error, shown: &str) -> String {
+    let detail = error.fact("detail").unwrap_or(error.message());
+    match error.fact("file").filter(|file| *file != shown) {
+        Some(labels) => format!("its labels {labels}: {detail}; rows and labels are left out"),
+        None => detail.to_owned(),
+    }
+}
+
 /// Runs code of a decoder, which may panic on damaged bytes.
 pub(super) fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T> {
     // What the closure held is not used again after an error.

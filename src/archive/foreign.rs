@@ -12,7 +12,13 @@ pub(super) struct Foreign {
     pub(super) what: &'static str,
     /// What to do with it.
     pub(super) help: String,
+    /// What to do with it if labels are looked for in it.
+    pub(super) labels: String,
 }
+
+/// What labels are read from.
+pub(super) const KINDS_OF_LABELS: &str =
+    "labels are read from .npy, .npz, .pt, .safetensors, .parquet, .arrow, .feather, .csv, .tsv, .jsonl and .txt";
 
 /// The name of text that is not JSON.
 pub(super) const TEXT: &str = "text";
@@ -62,7 +68,7 @@ const SAMPLES: Remedy = Remedy::Python(
      rows = {\"feature\": [x.ravel() for x, _ in s], \"label\": [y for _, y in s]}",
 );
 
-const KINDS: [ForeignKind; 22] = [
+const KINDS: [ForeignKind; 24] = [
     kind(
         (0, b"\x89NCST\r\n\n"),
         "an nckit state file",
@@ -71,14 +77,26 @@ const KINDS: [ForeignKind; 22] = [
     kind(
         (0, b"FEA1"),
         "a Feather file of the first version",
-        Remedy::Python("pyarrow.feather as fe", "rows = fe.read_table(FILE).to_pydict()"),
+        Remedy::Python("pyarrow.feather as fe", "t = fe.read_table(FILE)\nrows = dict(zip(t.column_names, t.columns))"),
     ),
+    kind((0, b"\x89HDF\r\n\x1a\n"), "an HDF5 file", HDF5),
+    // It is HDF5 behind a block of its own, in which arrays have their last dimension first.
     kind(
-        (0, b"\x89HDF\r\n\x1a\n"),
-        "an HDF5 file",
+        (0, b"MATLAB 7.3 MAT-file"),
+        "a MATLAB 7.3 file",
         Remedy::Python(
             "h5py",
-            "f = h5py.File(FILE)\nrows = {\"feature\": list(f[\"features\"][:]), \"label\": f[\"labels\"][:]}",
+            "f = h5py.File(FILE)\nprint(f.keys())  # name others here if they have other names\n\
+             rows = {\"feature\": list(f[\"features\"][:].T), \"label\": f[\"labels\"][:].ravel()}",
+        ),
+    ),
+    kind(
+        (0, b"MATLAB 5.0 MAT-file"),
+        "a MATLAB file",
+        Remedy::Python(
+            "scipy.io",
+            "m = scipy.io.loadmat(FILE)\nprint(m.keys())  # name others here if they have other names\n\
+             rows = {\"feature\": list(m[\"features\"]), \"label\": m[\"labels\"].ravel()}",
         ),
     ),
     // What torch.save wrote before it wrote zip files.
@@ -94,7 +112,11 @@ const KINDS: [ForeignKind; 22] = [
     kind((0, b"BZh"), "compressed with bzip2", UNPACK),
     kind((0, b"\x04\x22\x4d\x18"), "compressed with lz4", UNPACK),
     kind((257, b"ustar"), TAR, UNPACK),
-    kind((0, b"ORC"), "an ORC file", Remedy::Python("pyarrow.orc as orc", "rows = orc.read_table(FILE).to_pydict()")),
+    kind(
+        (0, b"ORC"),
+        "an ORC file",
+        Remedy::Python("pyarrow.orc as orc", "t = orc.read_table(FILE)\nrows = dict(zip(t.column_names, t.columns))"),
+    ),
     kind(
         (0, b"Obj\x01"),
         "an Avro file",
@@ -126,9 +148,54 @@ const PICKLE: (&str, Remedy) = (
     "a Python pickle",
     Remedy::Python(
         "pickle",
-        "d = pickle.load(open(FILE, \"rb\"))\nrows = {\"feature\": list(d[\"features\"]), \"label\": d[\"labels\"]}",
+        "d = pickle.load(open(FILE, \"rb\"))\nprint(d.keys())  # name others here if they have other names\nrows = {\"feature\": list(d[\"features\"]), \"label\": d[\"labels\"]}",
     ),
 );
+
+/// The only array of two dimensions, and the only one with as many values as that has rows.
+const HDF5: Remedy = Remedy::Python(
+    "h5py",
+    "f, d = h5py.File(FILE), {}\n\
+     f.visititems(lambda k, v: d.update({k: v} if hasattr(v, \"shape\") else {}))\n\
+     print(d)  # what is there: x and y can be named, as d[\"features\"]\n\
+     x, = [v for v in d.values() if v.ndim == 2]\n\
+     y, = [v for v in d.values() if v.shape == x.shape[:1]]\n\
+     rows = {\"feature\": list(x[:]), \"label\": y[:]}",
+);
+
+/// Formats that files do not begin with, by the endings of names.
+const ENDINGS: [(&[&str], &str, Remedy); 5] = [
+    (&["h5", "hdf5", "hdf"], "an HDF5 file, by its name", HDF5),
+    (&["lzma"], "compressed with lzma, by its name", UNPACK),
+    (
+        &["tfrecord", "tfrecords"],
+        "a TFRecord file, by its name",
+        Remedy::Words("write its rows to Parquet or .npy; tf.data.TFRecordDataset reads them"),
+    ),
+    (
+        &["fvecs"],
+        "a file of vectors (.fvecs), by its name",
+        Remedy::Python(
+            "numpy as np",
+            "a = np.fromfile(FILE, \"<i4\")\nx = a.reshape(-1, a[0] + 1)[:, 1:].view(\"<f4\")\nrows = {\"feature\": list(x)}",
+        ),
+    ),
+    (
+        &["ivecs"],
+        "a file of vectors (.ivecs), by its name",
+        Remedy::Python(
+            "numpy as np",
+            "a = np.fromfile(FILE, \"<i4\")\nx = a.reshape(-1, a[0] + 1)[:, 1:].astype(\"f8\")\nrows = {\"feature\": list(x)}",
+        ),
+    ),
+];
+
+/// The format that the ending of a name says.
+fn by_ending(shown: &str) -> Option<(&'static str, Remedy)> {
+    let (_, ending) = shown.rsplit_once('.')?;
+    let ending = ending.to_ascii_lowercase();
+    ENDINGS.iter().find(|(known, ..)| known.contains(&&*ending)).map(|&(_, what, way)| (what, way))
+}
 
 const fn kind(magic: (usize, &'static [u8]), what: &'static str, way: Remedy) -> ForeignKind {
     ForeignKind { magic, what, way }
@@ -140,9 +207,10 @@ pub(super) fn recognise(head: &[u8], shown: &str) -> Option<Foreign> {
     let (what, way) = match KINDS.iter().find(begins) {
         Some(kind) if kind.what == TAR && is_sample(head) => ("a tar archive of samples (webdataset)", SAMPLES),
         Some(kind) => (kind.what, kind.way),
-        None => text(head)?,
+        None if head.is_empty() => return None,
+        None => text(head).or_else(|| by_ending(shown))?,
     };
-    Some(Foreign { what, help: way.help(shown) })
+    Some(Foreign { what, help: way.help(shown), labels: way.labels(shown) })
 }
 
 /// Whether the first member of a tar archive is part of a sample, by its name: `000017.cls`.
@@ -180,6 +248,16 @@ fn text(head: &[u8]) -> Option<(&'static str, Remedy)> {
 }
 
 impl Remedy {
+    /// The same for labels, which need not become Parquet.
+    fn labels(self, shown: &str) -> String {
+        match self {
+            Self::Words(_) => self.help(shown),
+            Self::Python(..) => format!(
+                "write the labels to a file of their own, in Python numpy.save(\"labels.npy\", y); {KINDS_OF_LABELS}"
+            ),
+        }
+    }
+
     fn help(self, shown: &str) -> String {
         let (imports, statements) = match self {
             Self::Words(words) => return words.replace("FILE", shown),
@@ -203,17 +281,18 @@ impl Remedy {
 pub(super) fn directory(path: &Path) -> Option<Foreign> {
     let help = |way: Remedy| way.help(&escaped(&path.to_string_lossy()));
     if ["zarr.json", ".zgroup", ".zarray"].iter().any(|name| path.join(name).is_file()) {
-        return Some(Foreign { what: "a zarr store", help: help(ZARR) });
+        return Some(Foreign { what: "a zarr store", help: help(ZARR), labels: KINDS_OF_LABELS.to_owned() });
     }
     let is_lance = ["_versions", "data"].iter().all(|name| path.join(name).is_dir());
-    is_lance.then(|| Foreign { what: "a Lance data set", help: help(LANCE) })
+    is_lance.then(|| Foreign { what: "a Lance data set", help: help(LANCE), labels: KINDS_OF_LABELS.to_owned() })
 }
 
 const ZARR: Remedy = Remedy::Python(
     "zarr",
-    "z = zarr.open(FILE, mode=\"r\")\nrows = {\"feature\": list(z[\"features\"][:]), \"label\": z[\"labels\"][:]}",
+    "z = zarr.open(FILE, mode=\"r\")\nprint(*z)  # name others here if they have other names\nrows = {\"feature\": list(z[\"features\"][:]), \"label\": z[\"labels\"][:]}",
 );
-const LANCE: Remedy = Remedy::Python("lance", "rows = lance.dataset(FILE).to_table().to_pydict()");
+const LANCE: Remedy =
+    Remedy::Python("lance", "t = lance.dataset(FILE).to_table()\nrows = dict(zip(t.column_names, t.columns))");
 
 /// What to do with an address that nckit does not read; `None` if the input is not an address.
 pub(super) fn fetching(input: &str) -> Option<String> {
@@ -277,10 +356,33 @@ mod tests {
             let help = kind.way.help("data/x.bin");
             assert!(help.lines().all(|line| line.chars().count() <= 80 - 2), "{help}");
         }
+        for (_, _, way) in &ENDINGS {
+            let help = way.help("data/x.bin");
+            assert!(help.lines().all(|line| line.chars().count() <= 80 - 2), "{help}");
+        }
         let help = recognise(b"\x89HDF\r\n\x1a\n", "data/x.h5").unwrap().help;
         assert!(help.contains("h5py.File(\"data/x.h5\")") && help.contains("\"x.parquet\""), "{help}");
         let help = recognise(b"\x89NCST\r\n\n", "all.ncst").unwrap().help;
         assert!(help.starts_with("nckit finish all.ncst"), "{help}");
+    }
+
+    #[test]
+    fn the_ending_of_a_name_counts_where_the_content_says_nothing() {
+        let what = |head: &[u8], shown: &str| recognise(head, shown).map(|foreign| foreign.what);
+        let content = b"\x05\0\0\0\x01\x02\x03\x04";
+        for (name, expected) in [
+            ("a/x.fvecs", Some("a file of vectors (.fvecs), by its name")),
+            ("a/x.H5", Some("an HDF5 file, by its name")),
+            ("x.lzma", Some("compressed with lzma, by its name")),
+            ("x.tfrecord", Some("a TFRecord file, by its name")),
+            ("x.bin", None),
+            ("h5", None),
+        ] {
+            assert_eq!(what(content, name), expected, "{name}");
+        }
+        assert_eq!(what(b"<html>", "x.h5"), Some("a web page"));
+        assert_eq!(what(b"", "x.h5"), None);
+        assert_eq!(what(b"MATLAB 5.0 MAT-file, Platform", "x.mat"), Some("a MATLAB file"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Features, and the labels of their rows in a second file: one container of both.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef};
@@ -8,12 +9,12 @@ use arrow::datatypes::DataType;
 
 use super::arrays::unequal_rows;
 use super::codes::label_kind;
-use super::container::{ArrayStream, Container, LABEL, OpenUnit, StoredColumn, Strings, VectorStream};
+use super::container::{ArrayStream, Container, LABEL, OpenUnit, StoredColumn, Strings, Unread, VectorStream};
 use super::damage::damaged;
 use super::dtype::VectorType;
 use super::escape::escaped;
-use super::fingerprint::joined;
-use super::names::is_label_name;
+use super::fingerprint::{fnv1a, joined};
+use super::names::{has_names_within, is_label_name};
 use super::read_at::{Part, ReadAt};
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -30,6 +31,8 @@ pub(super) struct LabelledFile {
     starts: Vec<u64>,
     /// Bytes of the first file.
     split: u64,
+    /// A hash of the name by which the labels were chosen among those of the second file.
+    chosen: Option<u64>,
 }
 
 /// The labels of a file.
@@ -95,7 +98,12 @@ impl LabelledFile {
             return Err(Error::data("the file of features holds no vectors")
                 .help("features have two dimensions, rows × D; the file of labels goes second"));
         }
-        let column = label_column(&*labels, named).map_err(|error| error.with("labels", shown))?;
+        let column = label_column(&*labels, named).map_err(|error| {
+            let first = error.fact("columns").and_then(|columns| columns.split(", ").next());
+            let help = first.filter(|_| named.is_none() && has_names_within(Path::new(shown)));
+            let help = help.map(|name| format!("name one behind a colon: {shown}:{name}"));
+            help.into_iter().fold(error, Error::help).with("labels", shown)
+        })?;
         let (rows, labelled) = (all_rows(&*features), all_rows(&*labels));
         if rows != labelled {
             return Err(unequal_rows(rows, labelled).with("labels", shown));
@@ -115,7 +123,12 @@ impl LabelledFile {
         });
         let starts = starts.collect();
         let labels = LabelSource { container: labels, column, shown: shown.into() };
-        Ok(Self { features, labels, columns, roots, starts, split })
+        Ok(Self { features, labels, columns, roots, starts, split, chosen: None })
+    }
+
+    /// The same, whose labels were chosen by their name: those of another name are another file.
+    pub(super) fn choosing(self, name: &str) -> Self {
+        Self { chosen: Some(fnv1a(name.as_bytes())), ..self }
     }
 
     /// The columns of the first file among these, as it numbers them, and whether the labels are among them.
@@ -136,7 +149,9 @@ impl LabelledFile {
 
 impl Container for LabelledFile {
     fn fingerprint(&self) -> u64 {
-        joined(&[self.features.fingerprint(), self.labels.container.fingerprint()])
+        let both = [self.features.fingerprint(), self.labels.container.fingerprint()];
+        let chosen = self.chosen.into_iter();
+        joined(&both.into_iter().chain(chosen).collect::<Vec<_>>())
     }
 
     fn memory(&self) -> u64 {
@@ -146,6 +161,10 @@ impl Container for LabelledFile {
 
     fn columns(&self) -> &[StoredColumn] {
         &self.columns
+    }
+
+    fn unread(&self) -> &[Unread] {
+        self.features.unread()
     }
 
     fn units(&self) -> usize {
@@ -267,6 +286,9 @@ impl ArrayStream for LabelledArrays {
     }
 
     fn is_at_end(&mut self) -> Result<bool> {
+        if let Some(labels) = &mut self.labels {
+            labels.check_end().map_err(|error| labels.located(error))?;
+        }
         self.own.as_mut().map_or(Ok(true), |own| own.is_at_end())
     }
 }
@@ -338,6 +360,16 @@ impl LabelRows {
                 }
             }
         }
+    }
+
+    /// Fails if the unit in hand has been read and is damaged at its end, where checksums are compared.
+    fn check_end(&mut self) -> Result<()> {
+        if let Some((stream, 0)) = &mut self.stream
+            && !stream.is_at_end()?
+        {
+            return Err(damaged("there are more labels than the file says"));
+        }
+        Ok(())
     }
 
     fn next(&mut self, rows: usize) -> Result<ArrayRef> {

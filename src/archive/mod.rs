@@ -9,6 +9,7 @@ mod braces;
 mod by_path;
 mod captures;
 mod catalogue;
+mod checksums;
 mod choose;
 mod chunk;
 mod class_names;
@@ -74,6 +75,7 @@ use crate::error::Result;
 pub(crate) use braces::has_keys;
 pub use catalogue::{File, Planned};
 pub use damage::is_damage;
+pub(crate) use damage::reason as bad_file_reason;
 pub(crate) use discover::hive_keys;
 #[cfg(feature = "cli")]
 pub(crate) use discover::would_read;
@@ -85,10 +87,12 @@ pub(crate) use escape::escaped;
 pub(crate) use head::LEAST_SQUARES;
 pub use head::{ClassNames, HeadInMemory, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
 pub use labels::{LabelCounts, LabelsSeen};
+pub(crate) use names::is_label_name;
 pub(crate) use natural::natural;
 #[cfg(feature = "sql")]
 pub(crate) use normalise::to_unit_length;
 pub(crate) use normalise::{at_unit_length, first_of_zeros};
+pub(crate) use open_files::FOOTER_MEMORY;
 pub use opened::{Archive, ColumnChoice};
 pub use passed::Passed;
 #[cfg(feature = "sql")]
@@ -101,8 +105,10 @@ pub use request::{Key, Policy, Request};
 #[cfg(feature = "sql")]
 pub(crate) use row_policy::{RowAdvice, RowCheck, RowDefect, RowPolicy, RowStatus};
 pub use rows::{DecodedChunk, GroupRows, Skipped, Unit, Values, chunk_rows};
+pub(crate) use schema::type_name;
 #[cfg(feature = "sql")]
 pub(crate) use source::has_labels_apart;
+pub(crate) use table::LeftOut;
 pub use table::{ChunkGrid, Table, TableColumn, TableFilter, TableReader, TableRows, Wanted};
 
 /// The code of a row without a label in [`code_labels`].

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::container::Container;
-use super::damage::is_damage;
+use super::damage::{is_damage, reason};
 use super::discover::{Found, explained};
 use super::many;
 use super::passed::Passed;
@@ -96,8 +96,11 @@ pub(super) fn open_each(
     }
 }
 
+/// The message of the error that a footer alone takes more memory than there is.
+pub(crate) const FOOTER_MEMORY: &str = "the footer of a file needs more memory than the run may use";
+
 fn too_large(bytes: u64, memory: Option<u64>) -> Error {
-    Error::resource("the footer of a file needs more memory than the run may use")
+    Error::resource(FOOTER_MEMORY)
         .with("needed", format!("{bytes} bytes"))
         .with("allowed", format!("{} bytes", memory.unwrap_or(u64::MAX)))
         .help(format!("--memory {}MiB", bytes.div_ceil(1 << 20)))
@@ -111,18 +114,28 @@ pub(super) fn good(
     policy: Policy,
     bad_files: &mut Vec<(String, String)>,
 ) -> Result<Option<(Found, OpenedFile)>> {
-    let explain = |error| if is_damage(&error) { explained(error, &found.source.path, &found.shown) } else { error };
+    let is_of_labels = |error: &Error| error.fact("file").is_some_and(|file| file != found.shown);
+    let explain = |error| match is_damage(&error) && !is_of_labels(&error) {
+        true => explained(error, &found.source.path, &found.shown),
+        false => error,
+    };
     match outcome.map_err(explain) {
         Ok(file) => Ok(Some((found, file))),
         Err(error) if policy == Policy::Skip && is_damage(&error) => {
-            let reason = error.fact("detail").unwrap_or(error.message()).to_owned();
+            let reason = reason(&error, &found.shown);
             bad_files.push((found.shown, reason));
             Ok(None)
         }
         Err(error) => {
             // The error of a file in a known other format has advice already.
             let damage = is_damage(&error) && error.advice().is_none();
-            let error = error.with("file", found.shown);
+            if is_of_labels(&error) {
+                let error = error.with("features", &found.shown);
+                let help =
+                    "fetch or write the labels again; --on-bad-file skip leaves them out together with their features";
+                return Err(if damage { error.help(help) } else { error });
+            }
+            let error = error.with_default("file", found.shown);
             Err(if damage { error.help("--on-bad-file skip leaves such files out and lists them") } else { error })
         }
     }

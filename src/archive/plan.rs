@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use super::catalogue::{CHANGED, Catalogue, File, Pinned, Planned};
+use super::choose::NO_LABEL_COLUMN;
 use super::discover::{Discovered, Found, check_labels, discover};
 use super::duplicates::refuse_duplicates;
 use super::escape::escaped;
@@ -203,7 +204,23 @@ impl<'a> ArchiveBuilder<'a> {
         }
         if let Some((hive, filters)) = self.begun.take() {
             let planner = Planner::new(self.request, hive, filters, &*file.container);
-            self.planner = Some(planner.map_err(|error| error.with("file", &found.shown))?);
+            let apart = |error: Error| {
+                // Of arrays that are named, those of labels are no columns.
+                let arrays = found.source.arrays.as_ref().filter(|arrays| arrays.labels.is_none());
+                match (&self.request.labels, arrays.is_some() && found.source.labels.is_none()) {
+                    (Some(name), true) if error.message() == NO_LABEL_COLUMN => error.help(format!(
+                        "name the array of labels with that of the features: {},{}",
+                        found.shown,
+                        escaped(name)
+                    )),
+                    _ => error,
+                }
+            };
+            self.planner = Some(planner.map_err(|error| apart(error).with("file", &found.shown))?);
+        }
+        for unread in file.container.unread().iter().filter(|unread| unread.is_told) {
+            let file = format!("{} of {}", escaped(&unread.name), found.shown);
+            self.empty.push(Passed { file, reason: unread.kind.clone(), ..Passed::default() });
         }
         let planner = self.planner.as_mut().ok_or_else(|| Error::internal("there is no plan to add to"))?;
         let added = planner.add(found, file, &mut self.plan);

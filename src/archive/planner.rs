@@ -55,11 +55,21 @@ impl Planner {
     pub(super) fn new(request: &Request, hive: Hive, filters: Vec<Filter>, container: &dyn Container) -> Result<Self> {
         let dtypes: Vec<(String, Dtype)> = request.features.clone().zip(request.dtype).into_iter().collect();
         let schema = Schema::new(container.columns(), &dtypes).asking(request.features.as_deref());
-        let features = schema.choose_features(request)?;
+        let with_unread = |error: Error| match container.unread() {
+            [] => error,
+            unread => {
+                let shown: Vec<String> = unread.iter().map(|one| format!("{} ({})", one.name, one.kind)).collect();
+                error.with(
+                    "of types that are not read",
+                    schema::list(&shown.iter().map(String::as_str).collect::<Vec<_>>()),
+                )
+            }
+        };
+        let features = schema.choose_features(request).map_err(with_unread)?;
         let schema = schema.asking(Some(&container.columns()[features.0].name));
         let column =
             |(root, why)| ColumnChoice { name: schema.column(root).name.clone(), kind: schema.kind(root), why };
-        let labels = schema.choose_labels(request)?;
+        let labels = schema.choose_labels(request).map_err(with_unread)?;
         let vectors =
             schema.vectors(features.0).ok_or_else(|| Error::internal("the feature column does not hold vectors"))?;
         let label_kind = labels.map_or(Ok(LabelKind::Int), |(root, _)| schema.label_kind(root))?;

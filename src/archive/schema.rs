@@ -177,7 +177,7 @@ pub(super) fn list(names: &[&str]) -> String {
 }
 
 /// A short name of an Arrow type.
-fn type_name(kind: &DataType) -> String {
+pub(crate) fn type_name(kind: &DataType) -> String {
     match kind {
         DataType::FixedSizeList(item, _) => format!("fixed_size_list<{}>", element_name(item)),
         DataType::List(item) => format!("list<{}>", element_name(item)),

@@ -9,11 +9,12 @@ use std::{fs, io};
 use super::braces::{has_keys, last_outside};
 use super::by_path::LabelledByPath;
 use super::container::{ArrayNames, Container, Format};
-use super::damage::damaged;
+use super::damage::{damaged, is_damage};
 use super::escape::escaped;
+use super::foreign::{self, KINDS_OF_LABELS};
 use super::formats::{self, HEAD};
 use super::labelled::LabelledFile;
-use super::names::{is_feature_name, is_label_file, is_label_name};
+use super::names::{is_feature_name, is_label_file, is_label_name, label_parts};
 use super::read_at::{self, Part, ReadAt, TwoFiles, Version, read_exact_at};
 use super::tensor_index::{LIMIT, beside, files, is_index};
 use super::text::{is_text, open_labels};
@@ -26,7 +27,8 @@ use crate::objects;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Source {
     pub(super) path: PathBuf,
-    /// Where the labels of its rows are, if they are in a file of their own.
+    /// Where the labels of its rows are, if they are in a file of their own; an array or column of it may be named behind a
+    /// colon.
     pub(super) labels: Option<PathBuf>,
     /// Which of its arrays are read; `None` finds them. An array of labels is in the file of the labels, if there is one.
     pub(super) arrays: Option<ArrayNames>,
@@ -57,6 +59,13 @@ impl Source {
             && is_index(path)
         {
             return of_index(Path::new(path), Some(names));
+        }
+        // An array of a file of labels is named, and perhaps one of features before it.
+        if let Some((features, labels)) = last_outside(input, ',').map(|at| (&input[..at], &input[at + 1..]))
+            && !features.is_empty()
+            && label_parts(Path::new(labels)).1.is_some()
+        {
+            return Ok(Self { labels: Some(label_file(labels)?), ..Self::parse(features)? });
         }
         if let Some((path, names)) = last_outside(input, ':').map(|at| (&input[..at], &input[at + 1..]))
             && [".npz", ".safetensors", ".pt", ".pth"]
@@ -108,7 +117,8 @@ impl Source {
 
     /// Its files.
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        std::iter::once(self.path.as_path()).chain(self.labels.as_deref())
+        let labels = self.labels.as_deref().map(|labels| label_parts(labels).0);
+        std::iter::once(self.path.as_path()).chain(labels)
     }
 
     /// Opens its files.
@@ -119,6 +129,7 @@ impl Source {
     pub(super) fn open(&self) -> Result<(Arc<dyn ReadAt>, Version)> {
         let (bytes, version) = read_at::open(&self.path)?;
         let Some(labels) = &self.labels else { return Ok((bytes, version)) };
+        let (labels, _) = label_parts(labels);
         let (labels, of_labels) = read_at::open(labels).map_err(|error| error.with("labels", shown(labels)))?;
         Ok((Arc::new(TwoFiles::new(bytes, labels)), version.and(of_labels)))
     }
@@ -142,10 +153,29 @@ impl Source {
         let (first, second) = parted(bytes);
         let own = formats::of(&first, &self.path)?.memory(&first)?;
         let Some(second) = second else { return Ok(own) };
-        Ok(match self.label_format(&second)? {
-            Some(format) => own.saturating_add(format.memory(&second)?),
-            None => own,
-        })
+        let of_labels = self.label_format(&second).and_then(|format| match format {
+            Some(format) => format.memory(&second),
+            None => Ok(0),
+        });
+        of_labels.map(|labels| own.saturating_add(labels)).map_err(|error| self.in_labels(error, &second))
+    }
+
+    /// An error of the file of the labels, which it names.
+    fn in_labels(&self, error: Error, bytes: &Arc<dyn ReadAt>) -> Error {
+        let Some((path, _)) = self.labels.as_deref().map(label_parts) else { return error };
+        let error = bytes.failure().unwrap_or(error);
+        // What is said of features does not serve those who look for labels.
+        let error = match error.fact("arrays").filter(|_| error.message().starts_with("no array holds vectors")) {
+            Some(arrays) => Error::data("the file holds no labels: they are one integer, text or boolean a row")
+                .with("arrays", arrays)
+                .help(
+                    "save y.argmax(1) if its rows are one-hot, y.ravel() if it has two dimensions, y.astype(str) if it \
+                         holds dates",
+                ),
+            None => error,
+        };
+        let error = if is_damage(&error) { other_format(error, bytes) } else { error };
+        advising(error, path).with_default("file", shown(path))
     }
 
     /// What its files and its path say of its rows.
@@ -178,26 +208,19 @@ impl Source {
             container = Arc::new(WideFile::new(container, pattern)?);
         }
         let (Some(second), Some(path)) = (second, &self.labels) else { return Ok(container) };
-        let place = |error: Error| {
-            // What is said of features does not serve those who look for labels.
-            let error = match error.fact("arrays").filter(|_| error.message().starts_with("no array holds vectors")) {
-                Some(arrays) => Error::data("the file holds no labels: they are one integer, text or boolean a row")
-                    .with("arrays", arrays)
-                    .help(
-                        "save y.argmax(1) if its rows are one-hot, y.ravel() if it has two dimensions, y.astype(str) if it \
-                           holds dates",
-                    ),
-                None => error,
-            };
-            advising(error, path).with_default("file", shown(path))
-        };
-        let named = self.arrays.as_ref().and_then(|names| names.labels.as_deref());
+        let (path, within) = label_parts(path);
+        let place = |error: Error| self.in_labels(error, &second);
+        let named = within.or_else(|| self.arrays.as_ref().and_then(|names| names.labels.as_deref()));
         let labels = match (self.label_format(&second).map_err(place)?, named) {
             (Some(format), Some(name)) => format.open_one(&second, name).map_err(place)?,
             (Some(format), None) => format.open(&second).map_err(place)?,
             (None, _) => Arc::new(open_labels(&second).map_err(place)?),
         };
-        Ok(Arc::new(LabelledFile::new(container, (labels, named), first.size(), &shown(path))?))
+        let file = LabelledFile::new(container, (labels, named), first.size(), &shown(path))?;
+        Ok(Arc::new(match within {
+            Some(name) => file.choosing(name),
+            None => file,
+        }))
     }
 
     /// The format of the labels; `None` is text.
@@ -207,7 +230,7 @@ impl Source {
         }
         let mut head = vec![0; bytes.size().min(HEAD as u64) as usize];
         read_exact_at(&**bytes, 0, &mut head)?;
-        let path = self.labels.as_deref().unwrap_or(&self.path);
+        let path = self.labels.as_deref().map_or(&*self.path, |labels| label_parts(labels).0);
         if is_text(&head) {
             // A list in brackets would be read as one line of a table.
             let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
@@ -221,7 +244,7 @@ impl Source {
                 .with("encoding", encoding)
                 .help(format!("iconv -f {encoding} -t UTF-8 {} > labels-utf8.txt", shown(path))));
         }
-        formats::of(bytes, self.labels.as_deref().unwrap_or(&self.path)).map(Some)
+        formats::of(bytes, path).map(Some)
     }
 
     /// A source as a path from the root, as ledgers keep it: what the path alone does not say follows after zeros, which no
@@ -278,9 +301,20 @@ impl Source {
     }
 }
 
-/// What labels are read from.
-const KINDS_OF_LABELS: &str =
-    "labels are read from .npy, .npz, .pt, .safetensors, .parquet, .arrow, .feather, .csv, .tsv, .jsonl and .txt";
+/// The error of a damaged file of labels, which says what the file is, if that is known.
+fn other_format(error: Error, bytes: &Arc<dyn ReadAt>) -> Error {
+    let mut head = vec![0; bytes.size().min(HEAD as u64) as usize];
+    if head.is_empty() {
+        return damaged("it is empty");
+    }
+    if read_exact_at(&**bytes, 0, &mut head).is_err() || formats::recognise(&head, &[]).is_some() {
+        return error;
+    }
+    match foreign::recognise(&head, "FILE") {
+        Some(foreign) => damaged(format!("it is {}", foreign.what)).help(foreign.labels),
+        None => error,
+    }
+}
 
 /// The encoding in which bytes are a text, if that is not UTF-8.
 fn other_encoding(head: &[u8]) -> Option<&'static str> {
@@ -330,7 +364,11 @@ fn of_index(path: &Path, names: Option<&str>) -> Result<Source> {
     let file = |name: &String| {
         let file = files.get(name).ok_or_else(|| unclear("name that was given").with("tensor", escaped(name)))?;
         let elsewhere = || Error::data("the index names a file that is not beside it").with("file", escaped(file));
-        beside(path, file).ok_or_else(|| place(elsewhere()))
+        let found = beside(path, file).ok_or_else(|| place(elsewhere()))?;
+        if !read_at::is_file(&found) {
+            return Err(place(Error::missing("a file that the index names is not there").with("file", shown(&found))));
+        }
+        Ok(found)
     };
     let own = file(&features)?;
     if let Some(apart) = labels.as_deref().filter(|labels| is_label_file(labels)) {
@@ -343,14 +381,15 @@ fn of_index(path: &Path, names: Option<&str>) -> Result<Source> {
 
 /// The file of labels that was named, or a path with keys in braces, which are filled when the features are found.
 fn label_file(text: &str) -> Result<PathBuf> {
-    if objects::is_address(Path::new(text)) {
-        return match objects::look(Path::new(text))? {
+    let (file, _) = label_parts(Path::new(text));
+    if objects::is_address(file) {
+        return match objects::look(file)? {
             Some(_) => Ok(PathBuf::from(text)),
             None if has_keys(text) => Ok(PathBuf::from(text)),
             None => Err(Error::missing("there is no such file of labels").with("labels", escaped(text))),
         };
     }
-    match fs::metadata(text) {
+    match fs::metadata(file) {
         Ok(_) => Ok(PathBuf::from(text)),
         Err(_) if has_keys(text) => Ok(PathBuf::from(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -8,7 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float16Type, Float32Type, Float64Type};
 use glob::Pattern;
 
-use super::container::{ArrayStream, Container, OpenUnit, StoredColumn, Strings, VectorStream};
+use super::container::{ArrayStream, Container, OpenUnit, StoredColumn, Strings, Unread, VectorStream};
 use super::damage::damaged;
 use super::dtype::{ElementType, VectorType};
 use super::escape::escaped;
@@ -89,14 +89,26 @@ fn refuse_strangers(names: &[&str], pattern: &str) -> Result<()> {
         return Ok(());
     };
     let stranger = forms.values().flatten().find(|name| !of_most.contains(name)).copied().unwrap_or_default();
-    Err(Error::usage("the columns that match the pattern of features differ in more than numbers")
+    let error = Error::usage("the columns that match the pattern of features differ in more than numbers")
         .with("pattern", escaped(pattern))
         .with("columns", escaped(&shortened(of_most)))
-        .with("column", escaped(stranger))
-        .help(format!(
-            "a narrower pattern: --features '{}'",
-            escaped(&numbered.replacen('#', "[0-9]*", 1).replace('#', "*"))
-        )))
+        .with("column", escaped(stranger));
+    let narrower = narrower(numbered, of_most, names);
+    Err(error.help(match narrower {
+        Some(pattern) => format!("a narrower pattern: --features '{}'", escaped(&pattern)),
+        None => format!("give {} another name: no pattern tells it from the others", escaped(stranger)),
+    }))
+}
+
+/// A pattern of names of one form that no other name matches.
+fn narrower(form: &str, wanted: &[&str], names: &[&str]) -> Option<String> {
+    let longest = wanted.iter().map(|name| name.chars().filter(char::is_ascii_digit).count()).max().unwrap_or(1);
+    let digits = form.replacen('#', &"[0-9]".repeat(longest), 1);
+    let candidates = [form.replacen('#', "[0-9]*", 1).replace('#', "*"), digits];
+    candidates.into_iter().find(|candidate| {
+        let fits = |pattern: Pattern| names.iter().all(|name| pattern.matches(name) == wanted.contains(name));
+        Pattern::new(candidate).is_ok_and(fits)
+    })
 }
 
 /// The first names and the last one.
@@ -199,6 +211,10 @@ impl Container for WideFile {
 
     fn columns(&self) -> &[StoredColumn] {
         &self.columns
+    }
+
+    fn unread(&self) -> &[Unread] {
+        self.inner.unread()
     }
 
     fn units(&self) -> usize {

@@ -163,7 +163,7 @@ Examples:
 
 Columns of single values and the keys in paths become columns. Numbers keep
 their type: f16 stays f16, bf16 becomes f32 exactly. Rows with nulls, NaN or
-infinities are kept as they are.";
+infinities are kept, but a vector with a null element is null as a whole.";
 
 const ACCUMULATE_EXAMPLES: &str = "\
 Examples:

@@ -50,6 +50,7 @@ pub(super) fn run(args: &Convert, display: &Display, console: &Console) -> Resul
     if !conversion.left_out().is_empty() {
         console.warn(&format!("left out: {}", conversion.left_out().join(", ")));
     }
+    conversion.warning().into_iter().for_each(|warning| console.warn(&warning));
     let start = Instant::now();
     watched(display, conversion.bytes(), Stopping::AtOnce, |watch| {
         write_together(&mut outputs, |files| conversion.run(shards, files, watch))
@@ -60,6 +61,11 @@ pub(super) fn run(args: &Convert, display: &Display, console: &Console) -> Resul
         _ => error,
     })?;
     time(start, conversion.bytes(), console);
+    match conversion.null_vectors() {
+        0 => {}
+        1 => console.warn("1 vector is null: one with a null element is null as a whole"),
+        nulls => console.warn(&format!("{nulls} vectors are null: one with a null element is null as a whole")),
+    }
     let files = match &paths[..] {
         [only] => only.display().to_string(),
         paths => format!("{}, {} and so on", counted(paths.len() as u64, "file", "s"), paths[0].display()),

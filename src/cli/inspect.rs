@@ -119,7 +119,7 @@ fn describe(archive: &Archive, group_by: &[String]) -> Result<String> {
         |n: usize| if n == archive.files().len() { "all files".to_owned() } else { counted(n as u64, "file", "s") };
     line(
         "checksums",
-        if checked == 0 { "none: flipped bits in pages cannot be seen".to_owned() } else { named(checked) },
+        if checked == 0 { "none: flipped bits of values cannot be seen".to_owned() } else { named(checked) },
     );
     let keys: BTreeSet<&String> = archive.files().iter().flat_map(|file| file.keys.keys()).collect();
     for key in keys {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, RecordBatch, make_array, new_null_array};
@@ -12,7 +12,9 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::Watch;
-use crate::archive::{Archive, Request, Table, TableFilter, Wanted, chunk_rows, escaped};
+use crate::archive::{
+    Archive, LeftOut, Request, Table, TableFilter, Wanted, chunk_rows, escaped, is_label_name, type_name,
+};
 use crate::batch::Label;
 use crate::error::{Error, Result};
 use crate::report::RowWriter;
@@ -30,6 +32,10 @@ pub struct Conversion {
     features: (usize, usize),
     /// Columns that are not kept, with their types.
     left_out: Vec<String>,
+    /// A column that could not be labels for its type.
+    unlabelled: Option<String>,
+    /// Rows whose vector is null.
+    nulls: AtomicU64,
     units: Vec<usize>,
     /// Rows that pass the filters.
     rows: u64,
@@ -70,14 +76,23 @@ impl Conversion {
         }
         let dim = match dims.into_iter().collect::<Vec<_>>()[..] {
             [dim] => dim,
-            [] => return Err(Error::data("all vectors are null")),
+            [] => {
+                return Err(Error::data("all vectors are null").help(
+                    "a vector with a null element is null as a whole: fill such elements, or leave such rows out",
+                ));
+            }
             [one, other, ..] => {
                 return Err(Error::data("files differ in the length of their vectors")
                     .with("lengths", format!("{one} and {other}"))
                     .help("convert them one by one, or those of one length with --where"));
             }
         };
-        let table = Arc::new(Table::of_request(inputs, &request, &archive.features().name)?);
+        let table = Arc::new(Table::of_request(
+            inputs,
+            &request,
+            &archive.features().name,
+            archive.labels().map(|labels| labels.name.as_str()),
+        )?);
         let filter = table.filter(&request.filters)?;
         let (mut kept, mut fields, mut left_out, mut place) = (Vec::new(), Vec::new(), Vec::new(), None);
         for (at, column) in table.columns().iter().enumerate() {
@@ -105,14 +120,25 @@ impl Conversion {
         };
         let name = |at: usize| {
             let column = &table.columns()[at];
-            format!("{} ({})", column.name, if column.is_vector { "vectors" } else { "no single values" })
+            let kind = type_name(&column.data_type);
+            (
+                column.name.clone(),
+                if column.is_vector { "vectors".to_owned() } else { format!("{kind}: a type that is not kept") },
+            )
         };
-        let left_out = left_out.into_iter().filter(|&at| !is_kept(at)).map(name).collect();
+        let of_table = left_out.into_iter().filter(|&at| !is_kept(at)).map(name);
+        let of_files = table.left_out().iter().map(|LeftOut { name, why }| (name.clone(), why.clone()));
+        let left_out: Vec<(String, String)> = of_table.chain(of_files).collect();
+        let unlabelled = left_out.iter().find(|(name, _)| archive.labels().is_none() && is_label_name(name));
+        let unlabelled = unlabelled.map(|(name, why)| format!("{name} ({why})"));
+        let left_out = left_out.iter().map(|(name, why)| format!("{name} ({why})")).collect();
         let place = place.ok_or_else(|| Error::internal("the vectors are no column of the table"))?;
         let units = (0..table.units().len()).filter(|&unit| table.may_pass(unit, &filter)).collect();
         let schema = Arc::new(Schema::new(fields));
         let features = (place, dim);
-        let mut this = Self { archive, table, filter, kept, schema, features, left_out, units, rows: 0 };
+        let nulls = AtomicU64::new(0);
+        let mut this =
+            Self { archive, table, filter, kept, schema, features, left_out, unlabelled, nulls, units, rows: 0 };
         this.rows = this.count()?;
         Ok(this)
     }
@@ -130,6 +156,17 @@ impl Conversion {
     /// Columns that are not kept, with their types.
     pub fn left_out(&self) -> &[String] {
         &self.left_out
+    }
+
+    /// What the user should know before rows are written.
+    pub fn warning(&self) -> Option<String> {
+        let column = self.unlabelled.as_ref()?;
+        Some(format!("no labels: those of {column} are no integers, texts or booleans; cast them, or name others"))
+    }
+
+    /// Rows that [`run`](Self::run) has written whose vector is null, as one with a null element is.
+    pub fn null_vectors(&self) -> u64 {
+        self.nulls.load(Ordering::Relaxed)
     }
 
     /// Rows that are written.
@@ -266,6 +303,8 @@ impl Conversion {
                 if batch.num_rows() == 0 {
                     continue;
                 }
+                let nulls = batch.column(self.features.0).null_count() as u64;
+                self.nulls.fetch_add(nulls, Ordering::Relaxed);
                 if to.send(Ok(Piece { batch, begins: std::mem::take(&mut begins) })).is_err() {
                     return Ok(());
                 }

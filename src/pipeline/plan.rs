@@ -12,7 +12,7 @@ use super::first_pass::{Blocking, Counting, FirstPass, accumulate, ood_means};
 use super::heads::Heads;
 use super::memory::{MetricMemory, held};
 use super::{HeadSummary, Job, Summary, Watch, estimate};
-use crate::archive::{Archive, File, Key, Pooled, Skipped};
+use crate::archive::{Archive, FOOTER_MEMORY, File, Key, Pooled, Skipped};
 use crate::error::{Error, Result};
 use crate::kernels::Device;
 use crate::report::{Given, GroupReport, Report, Scored};
@@ -26,6 +26,14 @@ pub struct Decompositions {
     pub dim: usize,
     /// About how long they take for a group.
     pub time: Duration,
+}
+
+/// The error of a footer that takes too much memory, with what the whole run takes: nobody is to be asked twice.
+fn in_all(error: Error, job: &Job) -> Error {
+    match Plan::new(Job { memory: u64::MAX, threads: 1, ..job.clone() }) {
+        Ok(plan) => error.help(format!("--memory {}MiB", plan.first_pass.memory.div_ceil(1 << 20))),
+        Err(_) => error,
+    }
 }
 
 /// A job whose files are open and whose passes are settled. Nothing but footers has been read.
@@ -47,7 +55,9 @@ impl Plan {
         let mut job = job;
         job.request.memory = Some(job.memory);
         let blocking = Blocking::of(job.error_bars.as_ref());
-        let archive = Archive::open(&job.inputs, &blocking.request(job.request.clone())?)?;
+        let archive = Archive::open(&job.inputs, &blocking.request(job.request.clone())?);
+        let archive =
+            archive.map_err(|error| if error.message() == FOOTER_MEMORY { in_all(error, &job) } else { error })?;
         let (request, rounding, device) = (job.request.clone(), job.rounding, job.device.clone());
         let (threads, memory) = (job.threads, job.memory);
         let mut evaluation = Evaluation::new(job, true, archive.labels())?;

@@ -124,6 +124,7 @@ impl StoredArray {
     fn remedy(&self) -> &'static str {
         match (self.element, &self.shape[..]) {
             (Some(_), [_, _, _, ..]) => "features have two dimensions: save x.reshape(len(x), -1)",
+            (Some(_), [_, 0]) => "its rows have no elements: features have two dimensions, rows × D",
             (Some(_), [_, _]) => "features are floats, or integers of 8 bits: save x.astype(\"float32\")",
             (Some(_), [_]) => "features have two dimensions, rows × D; save labels in an array of their own",
             _ => "features are arrays of f16, bf16, f32, f64, i8 or u8 with two dimensions, rows × D",

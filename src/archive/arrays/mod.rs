@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use self::columns::{Chosen, Column, Content};
 use self::streams::ArrayUnit;
-use super::container::{ArrayNames, Container, OpenUnit, StoredColumn};
+use super::checksums::{Checksums, Summed, SummedFile};
+use super::container::{ArrayNames, Container, OpenUnit, StoredColumn, Unread};
 use super::read_at::ReadAt;
 use super::rows::chunk_rows;
 use crate::batch::Label;
@@ -38,6 +39,8 @@ pub(super) struct ArrayFile {
     rows: u64,
     layers: u64,
     unit_rows: u64,
+    checksums: Arc<Checksums>,
+    unread: Vec<Unread>,
 }
 
 impl ArrayFile {
@@ -77,7 +80,18 @@ impl ArrayFile {
             .and_then(|units| units.checked_mul(usize::try_from(layers).ok()?))
             .filter(|units| u32::try_from(*units).is_ok())
             .ok_or_else(|| Error::resource("the file has too many rows"))?;
-        Ok(Self { fingerprint, columns, contents: Arc::new(contents), rows, layers, unit_rows })
+        let (contents, checksums) = (Arc::new(contents), Arc::default());
+        Ok(Self { fingerprint, columns, contents, rows, layers, unit_rows, checksums, unread: Vec::new() })
+    }
+
+    /// The same, in which these members have checksums.
+    pub(super) fn with_checksums(self, members: Vec<Summed>) -> Self {
+        Self { checksums: Arc::new(Checksums::new(members)), ..self }
+    }
+
+    /// The same, which has these arrays besides.
+    pub(super) fn with_unread(self, unread: Vec<Unread>) -> Self {
+        Self { unread, ..self }
     }
 
     /// The layer of a unit, and its first row there.
@@ -100,11 +114,15 @@ impl Container for ArrayFile {
     }
 
     fn memory(&self) -> u64 {
-        ARRAY_MEMORY * self.columns.len() as u64
+        ARRAY_MEMORY * self.columns.len() as u64 + self.checksums.memory()
     }
 
     fn columns(&self) -> &[StoredColumn] {
         &self.columns
+    }
+
+    fn unread(&self) -> &[Unread] {
+        &self.unread
     }
 
     fn units(&self) -> usize {
@@ -153,7 +171,14 @@ impl Container for ArrayFile {
     }
 
     fn has_checksums(&self, _: &Arc<dyn ReadAt>, column: usize) -> Result<bool> {
-        Ok(self.content(column).is_some_and(|content| matches!(content.place, Place::Deflated(_))))
+        Ok(self.content(column).is_some_and(|content| match content.place {
+            Place::Deflated(_) => true,
+            Place::At(start) => {
+                let bytes = content.rows.checked_mul(content.width() as u64);
+                bytes.is_some_and(|bytes| self.checksums.cover(start, bytes))
+            }
+            Place::Pitched { .. } => false,
+        }))
     }
 
     fn first_length(&self, _: &Arc<dyn ReadAt>, column: usize) -> Result<Option<usize>> {
@@ -162,7 +187,7 @@ impl Container for ArrayFile {
 
     fn open_unit(&self, bytes: &Arc<dyn ReadAt>, unit: usize) -> Box<dyn OpenUnit> {
         let (layer, first) = self.place(unit);
-        let (bytes, columns) = (bytes.clone(), self.contents.clone());
+        let (bytes, columns) = (SummedFile::new(bytes, &self.checksums), self.contents.clone());
         Box::new(ArrayUnit { bytes, columns, layer, first, rows: self.rows(unit) })
     }
 }

@@ -9,6 +9,7 @@ use crate::archive::escape::escaped;
 use crate::archive::formats::recognise;
 use crate::archive::label_files::filled;
 use crate::archive::many;
+use crate::archive::names::label_parts;
 use crate::archive::places::Places;
 use crate::archive::siblings::labels_beside;
 use crate::archive::source::Source;
@@ -79,9 +80,10 @@ impl Search {
                 let shown = source.labels.iter().map(|labels| escaped(&labels.to_string_lossy()));
                 beside.extend(shown.map(|labels| (found.shown.clone(), labels)));
             }
-            used.extend(source.labels.iter().filter_map(|labels| Places::canonical(labels).ok()));
+            let file = source.labels.as_deref().map(|labels| label_parts(labels).0);
+            used.extend(file.and_then(|labels| Places::canonical(labels).ok()));
             // What was passed over is known by its path as the search found it.
-            used.extend(source.labels.iter().cloned());
+            used.extend(file.map(Path::to_owned));
         }
         if let Some(labels) = labels.filter(|_| !is_asked) {
             return Err(Error::usage("--labels names a file, but every INPUT names labels of its own")

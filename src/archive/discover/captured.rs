@@ -9,6 +9,7 @@ use crate::archive::captures::{Captured, Captures};
 use crate::archive::container::ArrayNames;
 use crate::archive::escape::escaped;
 use crate::archive::label_files::{filled, filled_name};
+use crate::archive::names::label_parts;
 use crate::archive::read_at::is_file;
 use crate::archive::source::Source;
 use crate::error::{Error, Result};
@@ -160,7 +161,8 @@ fn arrays_of(found: &Found, named: &Source) -> Result<Vec<CapturedArrays>> {
 /// [`Missing`](crate::error::ErrorKind::Missing) with both files.
 pub(in crate::archive) fn check_labels(found: &[Found]) -> Result<()> {
     let is_there = |labels: &Path| if is_address(labels) { is_file(labels) } else { labels.symlink_metadata().is_ok() };
-    let missing = |found: &&Found| found.source.labels.as_deref().is_some_and(|labels| !is_there(labels));
+    let missing =
+        |found: &&Found| found.source.labels.as_deref().is_some_and(|labels| !is_there(label_parts(labels).0));
     let mut all = found.iter().filter(missing);
     let Some(first) = all.next() else { return Ok(()) };
     let labels = first.source.labels.iter().map(|labels| escaped(&labels.to_string_lossy())).collect::<String>();

@@ -10,13 +10,14 @@ use super::layout::{Node, Range, Walk};
 use super::messages::{Block, Messages, parsed, record_batch};
 use super::vectors::{ArrowVectors, first_length};
 use crate::archive::class_names;
-use crate::archive::container::{ArrayStream, Container, OpenUnit, StoredColumn, Strings, VectorStream};
+use crate::archive::container::{ArrayStream, Container, OpenUnit, StoredColumn, Strings, Unread, VectorStream};
 use crate::archive::damage::damaged;
 use crate::archive::dtype::{ElementType, VectorType};
 use crate::archive::fingerprint::{joined, sampled};
 use crate::archive::nested::{StructField, fields, type_at};
 use crate::archive::read_at::ReadAt;
 use crate::archive::rows::chunk_rows;
+use crate::archive::schema::type_name;
 use crate::error::{Error, Result};
 
 /// A file whose messages are known.
@@ -24,6 +25,7 @@ use crate::error::{Error, Result};
 pub(super) struct ArrowFile {
     fingerprint: u64,
     columns: Vec<StoredColumn>,
+    unread: Vec<Unread>,
     /// What `datasets` says of the columns.
     features: Option<String>,
     batches: Arc<Batches>,
@@ -201,10 +203,13 @@ impl ArrowFile {
         let described = schema.metadata().get(class_names::KEY).cloned();
         let all: Vec<FieldRef> = schema.fields().iter().cloned().collect();
         let (mut roots, mut columns) = (Vec::new(), Vec::new());
+        let mut unread = Vec::new();
         for (at, field) in all.iter().enumerate() {
             if let Some(column) = column(field) {
                 roots.push(Root { field: at, path: Vec::new() });
                 columns.push(column);
+            } else if fields_within(at, field).is_empty() {
+                unread.push(Unread { name: field.name().clone(), kind: type_name(field.data_type()), is_told: false });
             }
         }
         for (root, column) in all.iter().enumerate().flat_map(|(at, field)| fields_within(at, field)) {
@@ -229,7 +234,7 @@ impl ArrowFile {
             return Err(damaged(format!("{body_bytes} bytes cannot hold {} rows", batches.rows())));
         }
         u32::try_from(units).map_err(|_| Error::resource("the file has too many rows"))?;
-        Ok(Self { fingerprint, columns, features: described, batches: Arc::new(batches), unit_rows })
+        Ok(Self { fingerprint, columns, unread, features: described, batches: Arc::new(batches), unit_rows })
     }
 
     /// Bytes of all buffers of a unit's rows.
@@ -256,6 +261,10 @@ impl Container for ArrowFile {
 
     fn columns(&self) -> &[StoredColumn] {
         &self.columns
+    }
+
+    fn unread(&self) -> &[Unread] {
+        &self.unread
     }
 
     fn units(&self) -> usize {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::file::ArrowFile;
 use super::messages::{CONTINUATION, MAGIC, Messages};
 use crate::archive::container::{Container, Format};
-use crate::archive::read_at::ReadAt;
+use crate::archive::read_at::{ReadAt, read_exact_at};
 use crate::error::Result;
 
 /// A file with a footer, as Feather is.
@@ -46,7 +46,17 @@ impl Format for IpcFile {
     }
 
     fn open(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>> {
-        Ok(Arc::new(ArrowFile::open(bytes, Messages::of_file(&**bytes)?)?))
+        // Streams of the first versions begin without a mark, and only the name says that they are Arrow.
+        let mut head = [0; MAGIC.len()];
+        let has_head = bytes.size() >= head.len() as u64;
+        if has_head {
+            read_exact_at(&**bytes, 0, &mut head)?;
+        }
+        let messages = match Messages::of_file(&**bytes) {
+            Err(error) if has_head && head != *MAGIC => Messages::of_stream(&**bytes).map_err(|_| error)?,
+            messages => messages?,
+        };
+        Ok(Arc::new(ArrowFile::open(bytes, messages)?))
     }
 }
 

@@ -8,6 +8,7 @@ use super::pickle::{GROWTH, PICKLE_LIMIT, Pickle};
 use super::pieces::{Piece, PiecedFile};
 use super::tensor::{Layout, SavedTensor, Storages, compressed};
 use crate::archive::arrays::{ArrayFile, Place, StoredArray};
+use crate::archive::checksums::{Checksums, Summed};
 use crate::archive::container::{ArrayNames, Container, FEATURE, Format, LABEL};
 use crate::archive::damage::damaged;
 use crate::archive::escape::escaped;
@@ -87,6 +88,8 @@ pub(in crate::archive) struct Saved {
     /// What else it holds, by name and class.
     objects: Vec<(String, String)>,
     pieces: Vec<Piece>,
+    /// Of storages.
+    checksums: Vec<Summed>,
     hash: u64,
     /// Whether it is a program, as `torch.jit.save` writes it.
     is_script: bool,
@@ -120,6 +123,9 @@ impl Saved {
             None => false,
         };
         let text = read(pickle, pickle.uncompressed)?;
+        if pickle.crc != 0 && crc32fast::hash(&text) != pickle.crc {
+            return Err(damaged("the checksum of its pickle does not match"));
+        }
         let hash = joined(&[fnv1a(&text), directory.hash]);
         let pickle = Pickle::read(text)?;
         let storage = |member: &'_ Member| member.name.strip_prefix(folder)?.strip_prefix("data/").map(str::len);
@@ -128,9 +134,11 @@ impl Saved {
             .iter()
             .filter_map(|member| storage(member).map(|length| (&member.name[member.name.len() - length..], member)))
             .collect();
+        let checksums = members.iter().filter_map(|(key, member)| Summed::of(member, key, &[])).collect();
         let storages = Storages { members, big_endian };
         let is_script = in_folder("constants.pkl").is_some();
-        let mut saved = Self { tensors: Vec::new(), objects: Vec::new(), pieces: Vec::new(), hash, is_script };
+        let (tensors, objects, pieces) = (Vec::new(), Vec::new(), Vec::new());
+        let mut saved = Self { tensors, objects, pieces, checksums, hash, is_script };
         let mut end = bytes.size();
         for (name, named) in names::all(&pickle, &storages, join)? {
             match named {
@@ -177,12 +185,20 @@ impl Saved {
         Ok(tensor)
     }
 
-    /// Whether all tensors lie in a list of two tuples or more, so that their names are `0.0`, `0.1`, `1.0`, and so on.
-    fn are_batches(&self) -> bool {
+    /// What the features and the labels of a batch are called, if all tensors lie in a list of two tuples or dictionaries or
+    /// more: `0` and `1` where the names of the tensors are `0.0`, `0.1`, `1.0`, and so on.
+    fn of_batches(&self) -> Option<(&str, &str)> {
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let is_of_batch = |name: &str| name.split_once('.').is_some_and(|(at, part)| is_number(at) && is_number(part));
-        let has_second = self.tensors.iter().any(|(name, _)| name.starts_with("1."));
-        has_second && self.tensors.iter().all(|(name, _)| is_of_batch(name))
+        let parts = self.tensors.iter().map(|(name, _)| name.split_once('.').filter(|(at, _)| is_number(at)));
+        let parts: Vec<(&str, &str)> = parts.collect::<Option<_>>()?;
+        parts.iter().find(|(at, _)| *at == "1")?;
+        let names: Vec<&str> = parts.iter().filter(|(at, _)| *at == "0").map(|&(_, name)| name).collect();
+        if names.iter().all(|name| is_number(name)) {
+            return Some(("0", "1"));
+        }
+        let known = |is_known: fn(&str) -> bool| names.iter().copied().find(|name| is_known(name));
+        let alike = parts.iter().all(|(_, name)| names.contains(name));
+        known(is_feature_name).filter(|_| alike).map(|features| (features, known(is_label_name).unwrap_or("LABELS")))
     }
 
     /// The tensors by their names.
@@ -225,11 +241,12 @@ fn open(bytes: &Arc<dyn ReadAt>, names: Option<&ArrayNames>) -> Result<Arc<dyn C
     if let Some(error) = saved.objects(is_wanted) {
         return Err(error);
     }
-    if names.is_none() && saved.are_batches() {
+    if let Some((features, labels)) = saved.of_batches().filter(|_| names.is_none()) {
+        let of_what = if features == "0" { " for (features, labels)" } else { "" };
         return Err(Error::usage(
             "the file holds a list of batches, and which of their tensors are features is not said",
         )
-        .help("name them, as in 'FILE.pt:{batch}.0,{batch}.1' for (features, labels)"));
+        .help(format!("name them, as in 'FILE:{{batch}}.{features},{{batch}}.{labels}'{of_what}")));
     }
     let strided = |(name, tensor): &&(String, SavedTensor)| {
         tensor.element.is_some() && tensor.layout == Layout::Strided && is_wanted(name)
@@ -244,9 +261,10 @@ fn open(bytes: &Arc<dyn ReadAt>, names: Option<&ArrayNames>) -> Result<Arc<dyn C
     let fingerprint = joined(&[saved.hash, sampled(&**bytes)?, chosen]);
     let arrays = ArrayFile::new(&arrays, names, true, fingerprint)?;
     if saved.pieces.is_empty() {
-        return Ok(Arc::new(arrays));
+        return Ok(Arc::new(arrays.with_checksums(saved.checksums)));
     }
-    Ok(Arc::new(PiecedFile { arrays, pieces: saved.pieces.into() }))
+    let checksums = Arc::new(Checksums::new(saved.checksums));
+    Ok(Arc::new(PiecedFile { arrays, pieces: saved.pieces.into(), checksums }))
 }
 
 fn array(name: &str, tensor: &SavedTensor) -> StoredArray {

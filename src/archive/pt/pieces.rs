@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use crate::archive::arrays::ArrayFile;
-use crate::archive::container::{Container, OpenUnit, StoredColumn};
+use crate::archive::checksums::{Checksums, SummedFile};
+use crate::archive::container::{Container, OpenUnit, StoredColumn, Unread};
 use crate::archive::read_at::{ReadAt, Version};
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -72,11 +73,12 @@ impl ReadAt for Pieced {
 pub(super) struct PiecedFile {
     pub(super) arrays: ArrayFile,
     pub(super) pieces: Arc<[Piece]>,
+    pub(super) checksums: Arc<Checksums>,
 }
 
 impl PiecedFile {
     fn bytes(&self, file: &Arc<dyn ReadAt>) -> Arc<dyn ReadAt> {
-        Arc::new(Pieced { file: file.clone(), pieces: self.pieces.clone() })
+        Arc::new(Pieced { file: SummedFile::new(file, &self.checksums), pieces: self.pieces.clone() })
     }
 }
 
@@ -86,11 +88,15 @@ impl Container for PiecedFile {
     }
 
     fn memory(&self) -> u64 {
-        self.arrays.memory().saturating_add(size_of_val(&*self.pieces) as u64)
+        self.arrays.memory().saturating_add(size_of_val(&*self.pieces) as u64 + self.checksums.memory())
     }
 
     fn columns(&self) -> &[StoredColumn] {
         self.arrays.columns()
+    }
+
+    fn unread(&self) -> &[Unread] {
+        self.arrays.unread()
     }
 
     fn units(&self) -> usize {
@@ -121,8 +127,8 @@ impl Container for PiecedFile {
         self.arrays.check_readable(columns)
     }
 
-    fn has_checksums(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<bool> {
-        self.arrays.has_checksums(bytes, column)
+    fn has_checksums(&self, _: &Arc<dyn ReadAt>, _: usize) -> Result<bool> {
+        Ok(self.pieces.iter().all(|piece| self.checksums.cover(piece.start, piece.length)))
     }
 
     fn first_length(&self, bytes: &Arc<dyn ReadAt>, column: usize) -> Result<Option<usize>> {

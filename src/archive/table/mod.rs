@@ -31,6 +31,8 @@ pub struct Table {
     /// The values of columns that are constant within a unit, by column, if the path or statistics show them.
     constants: Vec<BTreeMap<usize, Label>>,
     columns: Vec<TableColumn>,
+    /// Columns of the files that are none of the table.
+    left_out: Vec<LeftOut>,
     warnings: Vec<String>,
     /// What it was opened with.
     inputs: Vec<String>,
@@ -49,6 +51,14 @@ pub struct TableColumn {
     pub is_vector: bool,
     /// Whether its values can be labels.
     pub is_label: bool,
+}
+
+/// A column of files that is none of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    pub(crate) name: String,
+    /// Why, as `only in some files`.
+    pub(crate) why: String,
 }
 
 /// What is read of one file.
@@ -136,6 +146,11 @@ impl Table {
         let files =
             self.catalogue.files.iter().map(|file| joined(&[fnv1a(file.name.as_bytes()), file.size, file.footer_hash]));
         joined(&columns.chain(files).collect::<Vec<_>>())
+    }
+
+    /// Columns of the files that are none of the table, with the reason.
+    pub(crate) fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     /// What the user should know, as files named twice.

@@ -1,12 +1,12 @@
 //! From inputs to columns and units.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 
-use super::{Place, Table, TableColumn, TableFile};
+use super::{LeftOut, Place, Table, TableColumn, TableFile};
 use crate::archive::catalogue::{Catalogue, File, Pinned, VectorColumn, units};
 use crate::archive::choose::check_dtypes;
 use crate::archive::codes::label_kind;
@@ -20,7 +20,7 @@ use crate::archive::open_files::{OpenedFile, open_all, passed_without_rows};
 use crate::archive::passed::passed_over;
 use crate::archive::planner::present;
 use crate::archive::request::Request;
-use crate::archive::schema::Schema;
+use crate::archive::schema::{Schema, type_name};
 use crate::archive::source::requested_labels;
 use crate::archive::wide::is_pattern;
 use crate::batch::{Label, LabelKind};
@@ -39,17 +39,23 @@ impl Table {
         open(inputs, &Asked { dtypes, ..Asked::default() })
     }
 
-    /// The table whose column `features` holds the vectors of an archive: the fields of structs are columns, labels may be in
-    /// a file of their own, and files that the filters leave out are not opened.
+    /// The table whose columns `features` and `label` hold the vectors and labels of an archive: the fields of structs are
+    /// columns, labels may be in a file of their own, files that the filters leave out are not opened, and other columns than
+    /// these that only some files have are left out.
     ///
     /// # Errors
     ///
     /// Those of [`open`](Self::open).
-    pub(crate) fn of_request(inputs: &[String], request: &Request, features: &str) -> Result<Self> {
+    pub(crate) fn of_request(
+        inputs: &[String],
+        request: &Request,
+        features: &str,
+        label: Option<&str>,
+    ) -> Result<Self> {
         let dtypes: Vec<(String, Dtype)> =
             request.dtype.map(|dtype| (features.to_owned(), dtype)).into_iter().collect();
         let labels = requested_labels(request.labels.as_deref())?;
-        open(inputs, &Asked { dtypes: &dtypes, features: Some(features), labels, filters: &request.filters })
+        open(inputs, &Asked { dtypes: &dtypes, features: Some(features), label, labels, filters: &request.filters })
     }
 }
 
@@ -59,6 +65,8 @@ struct Asked<'a> {
     dtypes: &'a [(String, Dtype)],
     /// The column of vectors, if one is asked for.
     features: Option<&'a str>,
+    /// The column of labels, if there is one.
+    label: Option<&'a str>,
     /// The file of labels.
     labels: Option<PathBuf>,
     filters: &'a [(String, String)],
@@ -68,7 +76,7 @@ fn open(inputs: &[String], asked: &Asked<'_>) -> Result<Table> {
     if inputs.is_empty() {
         return Err(Error::usage("no input"));
     }
-    let Asked { dtypes, features, labels, filters } = asked;
+    let Asked { dtypes, features, label, labels, filters } = asked;
     let Discovered { files: mut found, mut passed, mut warnings } = discover(inputs, labels.as_deref())?;
     let filters = Filter::all(filters);
     found.retain(|file| {
@@ -92,7 +100,7 @@ fn open(inputs: &[String], asked: &Asked<'_>) -> Result<Table> {
     }
     let opened = filled;
     warnings.extend(passed_over(&passed).map(|text| format!("passed {text}")));
-    let columns = TableLayout::of(&opened, &hive, dtypes, *features)
+    let mut columns = TableLayout::of(&opened, &hive, dtypes, *features, *label)
         .map_err(|error| error.with_default("file", &opened[0].0.shown))?;
     let (mut entries, mut files, mut constants, mut all) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (found, file) in opened {
@@ -121,9 +129,20 @@ fn open(inputs: &[String], asked: &Asked<'_>) -> Result<Table> {
         files.push(TableFile { places, twins });
     }
     refuse_duplicates_of_keys(&entries, &files)?;
+    let left_out = std::mem::take(&mut columns.left_out);
     let columns = columns.table_columns(&files);
     let (inputs, dtypes) = (inputs.to_vec(), dtypes.to_vec());
-    Ok(Table { catalogue: Catalogue::new(entries), files, units: all, constants, columns, warnings, inputs, dtypes })
+    Ok(Table {
+        catalogue: Catalogue::new(entries),
+        files,
+        units: all,
+        constants,
+        columns,
+        left_out,
+        warnings,
+        inputs,
+        dtypes,
+    })
 }
 
 /// Refuses equal files, unless their keys differ: then their rows differ too.
@@ -141,9 +160,13 @@ fn refuse_duplicates_of_keys(entries: &[File], files: &[TableFile]) -> Result<()
     keyed.into_values().try_for_each(|files| refuse_duplicates(files.into_iter()))
 }
 
+/// Why a column is left out.
+const SOME_FILES: &str = "only in some files";
+
 /// The columns of the first file, which all others must have too.
 struct TableLayout {
     files: Vec<FileColumn>,
+    left_out: Vec<LeftOut>,
     /// Hive keys and the kind of their values.
     keys: Vec<(String, LabelKind)>,
 }
@@ -166,6 +189,44 @@ impl ColumnKind {
             None => Self::Other(schema.column(root).data_type.clone()),
         }
     }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Vectors(element) => format!("vectors of {}", element.name()),
+            Self::Other(kind) => type_name(kind),
+        }
+    }
+
+    /// The type that holds the values of both; `None` if there is none.
+    fn with(self, other: Self, are_labels: bool) -> Option<Self> {
+        match (self, other) {
+            (Self::Other(one), Self::Other(other)) => common_type(one, other, are_labels).map(Self::Other),
+            (one, other) => (one == other).then_some(one),
+        }
+    }
+}
+
+/// The type that holds the numbers of both types. Floats that are labels hold integers, and are read as that.
+fn common_type(one: DataType, other: DataType, are_labels: bool) -> Option<DataType> {
+    if one == other {
+        return Some(one);
+    }
+    let width = |kind: &DataType| kind.primitive_width().unwrap_or(0);
+    let is_number = |kind: &DataType| kind.is_integer() || kind.is_floating();
+    if !is_number(&one) || !is_number(&other) {
+        return None;
+    }
+    let wider = if width(&one) >= width(&other) { &one } else { &other };
+    match (one.is_integer(), other.is_integer()) {
+        (true, true) if one.is_signed_integer() == other.is_signed_integer() => Some(wider.clone()),
+        (true, true) => Some(DataType::Int64),
+        (false, false) => Some(wider.clone()),
+        _ if are_labels => Some(DataType::Int64),
+        _ => {
+            let integer = if one.is_integer() { &one } else { &other };
+            (width(integer) < 8).then_some(DataType::Float64)
+        }
+    }
 }
 
 impl TableLayout {
@@ -174,6 +235,7 @@ impl TableLayout {
         hive: &Hive,
         dtypes: &[(String, Dtype)],
         features: Option<&str>,
+        label: Option<&str>,
     ) -> Result<Self> {
         let (first, file) = &opened[0];
         let schema = Schema::new(file.container.columns(), dtypes).asking(features);
@@ -198,7 +260,45 @@ impl TableLayout {
                 files.push(FileColumn { name: name.to_owned(), kind: ColumnKind::of(&schema, root) });
             }
         }
-        Ok(Self { files, keys: keys.into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect() })
+        let mut left_out: Vec<LeftOut> = Vec::new();
+        let mut leave_out = |name: &str, why: &str| {
+            if left_out.iter().all(|known| known.name != name) {
+                left_out.push(LeftOut { name: name.to_owned(), why: why.to_owned() });
+            }
+        };
+        for (found, file) in opened {
+            let container = &*file.container;
+            let other = Schema::new(container.columns(), dtypes).asking(features);
+            container.unread().iter().for_each(|unread| leave_out(&unread.name, &unread.kind));
+            let of_first: BTreeSet<&str> = schema.names().into_iter().collect();
+            let only_here = |name: &&str| !of_first.contains(name) && !keys.contains_key(name);
+            other.names().into_iter().filter(only_here).for_each(|name| leave_out(name, SOME_FILES));
+            let mut kept = Vec::with_capacity(files.len());
+            for FileColumn { name, kind } in files {
+                let is_asked = features == Some(name.as_str()) || label == Some(name.as_str());
+                if features.is_some() && !is_asked && other.position(&name)?.is_none() {
+                    leave_out(&name, SOME_FILES);
+                    continue;
+                }
+                let place = |error: Error| error.with_default("file", &found.shown);
+                let root = present(&other, &name).map_err(place)?;
+                let shown = kind.shown();
+                match kind.with(ColumnKind::of(&other, root), label == Some(name.as_str())) {
+                    Some(kind) => kept.push(FileColumn { name, kind }),
+                    None if features.is_some() && !is_asked => leave_out(&name, "of another type in some files"),
+                    None => {
+                        return Err(place(
+                            Error::data("files differ in the type of a column")
+                                .with("column", escaped(&name))
+                                .with("expected", shown)
+                                .with("found", other.kind(root)),
+                        ));
+                    }
+                }
+            }
+            files = kept;
+        }
+        Ok(Self { files, left_out, keys: keys.into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect() })
     }
 
     fn places(
@@ -218,11 +318,6 @@ impl TableLayout {
         }
         let in_file = self.files.iter().map(|column| {
             let root = present(schema, &column.name)?;
-            if ColumnKind::of(schema, root) != column.kind {
-                return Err(Error::data("files differ in the type of a column")
-                    .with("column", escaped(&column.name))
-                    .with("found", schema.kind(root)));
-            }
             Ok(match schema.vectors(root) {
                 Some(kind) => Place::Vectors(VectorColumn::new(root, kind, schema.dim(root))),
                 None => Place::Root(root),

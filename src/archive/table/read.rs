@@ -7,13 +7,17 @@ use arrow::array::{
     ArrayRef, FixedSizeListArray, Int64Array, LargeListArray, PrimitiveArray, StringArray, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::cast;
+use arrow::compute::kernels::cmp::not_distinct;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float16Type, Float32Type, Float64Type};
 
 use super::{ChunkGrid, Place, Table, TableRows, Wanted};
 use crate::archive::codes::{Coded, NULL, coded};
 use crate::archive::container::Strings;
+use crate::archive::damage::damaged;
 use crate::archive::normalise::normalised;
 use crate::archive::row_policy::{RowDefect, counts_towards_grid};
+use crate::archive::schema::type_name;
 use crate::archive::unit_rows::UnitRows;
 use crate::archive::vectors::Vectors;
 use crate::archive::{Values, chunk_rows, escaped};
@@ -157,7 +161,13 @@ impl TableReader {
             let array = match place {
                 Place::Key(Some(label)) => Some(constant(label, rows)?),
                 Place::Key(None) => Some(new_null_array(&table.columns[column].data_type, rows)),
-                Place::Root(root) => read.get(root).cloned(),
+                Place::Root(root) => match read.get(root) {
+                    Some(array) => Some(
+                        in_type(array, &table.columns[column].data_type, self.rows.done())
+                            .map_err(|error| error.with_default("column", table.name(column)))?,
+                    ),
+                    None => None,
+                },
                 Place::Vectors(_) => None,
             };
             arrays.extend(array.map(|array| (column, array)));
@@ -167,6 +177,24 @@ impl TableReader {
 
     fn locate(&self, error: Error) -> Error {
         self.rows.locate(&self.table.catalogue, error)
+    }
+}
+
+/// An array in the type of a column that other files have in another one; `base` is the number of its first row.
+fn in_type(array: &ArrayRef, kind: &DataType, base: u64) -> Result<ArrayRef> {
+    if array.data_type() == kind {
+        return Ok(array.clone());
+    }
+    let wanted = cast(array, kind).map_err(damaged)?;
+    // What does not fit is null, and a fraction is cut off.
+    let back = cast(&wanted, array.data_type()).map_err(damaged)?;
+    let same = not_distinct(&back, array).map_err(damaged)?;
+    match same.values().iter().position(|same| !same) {
+        None => Ok(wanted),
+        Some(row) => Err(Error::data("a value does not fit the type that other files have")
+            .with("type", type_name(kind))
+            .with("row", base + row as u64)
+            .help("convert the files one by one, or write this column in one type")),
     }
 }
 

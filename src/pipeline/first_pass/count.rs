@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::blocks::{fixed_keys, of_file};
 use super::shared::SharedStates;
 use super::{Blocking, FirstPass, differ_in_length};
-use crate::archive::{Archive, DecodedChunk, Key, LabelCounts, Policy, is_damage};
+use crate::archive::{Archive, DecodedChunk, Key, LabelCounts, Policy, bad_file_reason, is_damage};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
 use crate::kernels::{Device, Profile, Workspace, lacks_device_memory};
@@ -123,7 +123,7 @@ pub(in crate::pipeline) fn sound_units(
     let found: Vec<(usize, Error)> = units.filter_map(damage).collect();
     let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
     for (file, error) in found {
-        reasons.entry(file).or_insert_with(|| error.fact("detail").unwrap_or(error.message()).to_owned());
+        reasons.entry(file).or_insert_with(|| bad_file_reason(&error, &archive.files()[file].shown));
     }
     let sound: Vec<bool> = archive.units().iter().map(|unit| !reasons.contains_key(&unit.file)).collect();
     watch.check()?;

@@ -1,12 +1,15 @@
 //! `nckit convert`: the rows of any input in Parquet, bit for bit.
 
 use std::fs::{self, File};
+use std::sync::Arc;
 
-use arrow::array::{AsArray as _, RecordBatch};
+use arrow::array::{
+    Array as _, ArrayRef, AsArray as _, Date32Array, Float64Array, Int64Array, RecordBatch, UInt8Array,
+};
 use arrow::datatypes::{DataType, Float16Type, Float32Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::write::{Packed, batch, elements, features, labels, npy, npz, safetensors};
+use super::write::{Packed, arrow, batch, elements, features, labels, npy, npz, safetensors};
 use crate::faults::{Place, ints, said, vectors};
 use crate::rows::Random;
 use safetensors::Dtype;
@@ -244,4 +247,82 @@ fn names_of_classes_in_the_schema_are_shown_and_change_nothing() {
     put(&place, "own.txt", "a\nb\nc\n");
     let own = run("named.arrow", &["--format=json", "--worst-pairs=1", "--class-names=own.txt"]);
     assert!(!own.contains("cat") && !own.contains("dog"), "{own}");
+}
+
+/// A column of `count` times what `array` has.
+fn of_days(count: usize) -> ArrayRef {
+    Arc::new(Date32Array::from(vec![18_000; count]))
+}
+
+#[test]
+fn numbers_of_two_types_become_the_type_that_holds_both() {
+    let (values, classes) = rows(3, 40);
+    let small: ArrayRef = ints(classes.iter().map(|&class| class as i32).collect());
+    let wide: ArrayRef = Arc::new(Int64Array::from(classes.clone()));
+    let bytes: ArrayRef = Arc::new(UInt8Array::from(classes.iter().map(|&class| class as u8).collect::<Vec<_>>()));
+    let floats: ArrayRef = Arc::new(Float64Array::from(classes.iter().map(|&class| class as f64).collect::<Vec<_>>()));
+    let broken: ArrayRef = Arc::new(Float64Array::from(vec![0.5; 40]));
+    let write = |one: &ArrayRef, other: &ArrayRef| {
+        let place = Place::new();
+        for (name, label) in [("in/a.parquet", one), ("in/b.parquet", other)] {
+            let mut values = values.clone();
+            values[0] += if name == "in/b.parquet" { 1.0 } else { 0.0 };
+            place.write_columns(name, &[("feature", vectors(values, DIM)), ("label", label.clone())], 40);
+        }
+        place
+    };
+    for (one, other) in
+        [(&small, &wide), (&wide, &small), (&bytes, &wide), (&bytes, &small), (&floats, &wide), (&wide, &floats)]
+    {
+        let place = write(one, other);
+        place.succeed(&["convert", "in", "-o", "out.parquet", "-q"]);
+        let found = batches(&place, "out.parquet");
+        assert_eq!(found[0].column(1).data_type(), &DataType::Int64);
+        assert_eq!(measured(&place, &["out.parquet"]), measured(&place, &["in"]));
+    }
+    let said = write(&wide, &broken).fail(65, &["convert", "in", "-o", "out.parquet"]);
+    assert!(said.contains("does not fit") && said.contains("b.parquet") && said.contains("label"), "{said}");
+    let said = write(&wide, &of_days(40)).fail(65, &["convert", "in", "-o", "out.parquet"]);
+    assert!(said.contains("label"), "{said}");
+}
+
+#[test]
+fn all_that_is_left_out_is_named_whatever_file_has_it() {
+    let place = Place::new();
+    for (name, more) in [("in/a.parquet", "early"), ("in/b.parquet", "late")] {
+        let (values, classes) = rows(name.len() as u64 + u64::from(more == "late"), 40);
+        let label = ints(classes.iter().map(|&class| class as i32).collect());
+        let columns =
+            [("feature", vectors(values, DIM)), ("label", label), (more, ints(vec![7; 40])), ("when", of_days(40))];
+        place.write_columns(name, &columns, 40);
+    }
+    let output = place.run(&["convert", "in", "-o", "out.parquet"]);
+    let said = said(&output);
+    assert!(output.status.success(), "{said}");
+    for words in ["early (only in some files)", "late (only in some files)", "when (date32: a type that is not kept)"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(batches(&place, "out.parquet")[0].num_columns(), 2);
+    // Arrow names what it has besides as well, and labels that can be none.
+    let (values, _) = rows(5, 40);
+    let columns = [("feature", vectors(values, DIM)), ("label", of_days(40)), ("when", of_days(40))];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    put(&place, "x.arrow", arrow(&[batch], false, None));
+    let output = place.run(&["convert", "x.arrow", "-o", "x.parquet"]);
+    let said = self::said(&output);
+    assert!(output.status.success() && said.contains("when (date32"), "{said}");
+    assert!(said.contains("no labels: those of label (date32"), "{said}");
+    // A measure says what it did not look at.
+    let said = place.fail(2, &["measure", "x.arrow"]);
+    assert!(said.contains("of types that are not read label (date32), when (date32)"), "{said}");
+}
+
+#[test]
+fn vectors_that_are_null_are_counted() {
+    let place = Place::new();
+    put(&place, "x.csv", "f0,f1,label\n1,,0\n2,3,1\n4,,1\n");
+    let output = place.run(&["convert", "x.csv", "--features=f*", "-o", "x.parquet"]);
+    assert!(output.status.success());
+    assert!(said(&output).contains("2 vectors are null: one with a null element"), "{}", said(&output));
+    assert_eq!(batches(&place, "x.parquet")[0].column_by_name("feature").unwrap().null_count(), 2);
 }

@@ -18,6 +18,7 @@ fn arrays_that_are_no_features_are_refused_with_what_to_do() {
         (npy("|O", &[10, 4], b"\x80\x04."), "pickled", "allow_pickle=True"),
         (npy("<f4", &[10, 1, 2, 2], &zeros(160)), "no array holds vectors", "x.reshape(len(x), -1)"),
         (npy("<i8", &[10, 4], &zeros(320)), "no array holds vectors", "x.astype(\"float32\")"),
+        (npy("<f4", &[10, 0], &[]), "no array holds vectors", "rows have no elements"),
         (npy("<c8", &[10, 4], &zeros(320)), "no array holds vectors", "rows × D"),
         (npy("[('a', '<f4'), ('b', '<i8')]", &[10], &zeros(120)), "no array holds vectors", "rows × D"),
         (npy("<f4", &[], &zeros(4)), "no array holds vectors", "rows × D"),
@@ -92,6 +93,21 @@ fn archives_that_lie_are_damage() {
             assert!(is_damage(&found) && found.kind() == ErrorKind::Data, "{length}: {found:?}");
         }
     }
+    // A changed byte of an array that is not compressed is found by its checksum, whatever array it is in.
+    let sound = npz(&members, Packed::Stored);
+    let is_content = |at: &usize| {
+        let of =
+            |bytes: &[u8]| sound.windows(bytes.len()).position(|window| window == bytes).map(|at| at..at + bytes.len());
+        members.iter().any(|(_, array)| of(&array[128..]).is_some_and(|range| range.contains(at)))
+    };
+    let places: Vec<usize> = (0..sound.len()).filter(is_content).collect();
+    assert_eq!(places.len(), 160 + 80);
+    for at in places {
+        let mut flipped = sound.clone();
+        flipped[at] ^= 4;
+        let found = error(&files.put("flipped.npz", flipped));
+        assert!(is_damage(&found) && found.fact("detail").unwrap().contains("checksum"), "{at}: {found:?}");
+    }
     // A changed byte of a compressed array is found by its checksum.
     let sound = npz(&members, Packed::Deflated);
     let data = 30 + 5 + 20;
@@ -111,4 +127,28 @@ fn archives_that_lie_are_damage() {
     // A bomb: a header that says as much as the directory, and few bytes that cannot become so many.
     let bomb = npz(&[("x", npy("<f4", &[1 << 40, 4], &[0; 64])), ("y", labels(&[0; 10]))], Packed::Deflated);
     assert!(is_damage(&error(&files.put("bomb.npz", bomb))));
+}
+
+#[test]
+fn what_macos_packs_beside_arrays_is_passed_over() {
+    let files = Files::new();
+    let members =
+        [("x", features(4, &values())), ("__MACOSX/._x", b"\0\x05\x16\x07".to_vec()), ("y", labels(&[0; 10]))];
+    let path = files.put("x.npz", npz(&members, Packed::Stored));
+    let archive = nckit::archive::Archive::open(std::slice::from_ref(&path), &nckit::archive::Request::default());
+    let archive = archive.unwrap();
+    assert!(archive.passed_text().unwrap().contains("__MACOSX/._x"), "{:?}", archive.passed_text());
+    assert_eq!(super::chunks(&archive).unwrap()[0].codes.len(), 10);
+    assert!(is_damage(&error(&format!("{path}:__MACOSX/._x,y"))));
+}
+
+#[test]
+fn a_way_of_zip_that_is_not_read_is_named_with_the_array() {
+    let files = Files::new();
+    let mut bytes = npz(&[("x", features(4, &values())), ("y", labels(&[0; 10]))], Packed::Stored);
+    let entry = bytes.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
+    bytes[entry + 10] = 12;
+    let found = error(&files.put("b.npz", bytes));
+    assert_eq!((found.fact("array"), found.fact("method")), (Some("x"), Some("12 (bzip2)")), "{found:?}");
+    assert!(found.advice().unwrap().contains("savez_compressed") && !is_damage(&found), "{found:?}");
 }

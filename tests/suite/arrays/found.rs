@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, StringArray};
+use arrow::array::{ArrayRef, Float32Array, Int32Array, Int64Array, StringArray};
 
 use super::write::{arrow, batch, features, labels};
 use crate::faults::{Place, ints, said, vectors};
@@ -276,4 +276,44 @@ fn a_state_is_extended_by_whole_row_groups_alone() {
     let text = place.fail(65, &count(&["--where=epoch=0", "--resume", "--grid=-3"]));
     assert!(text.contains("grid"), "{text}");
     place.succeed(&count(&["--where=epoch=0", "--resume"]));
+}
+
+#[test]
+fn what_is_suggested_serves() {
+    let place = Place::new();
+    let (values, classes) = rows(60);
+    let column = |j: usize| -> ArrayRef {
+        Arc::new(Float32Array::from(values.iter().skip(j).step_by(3).copied().collect::<Vec<_>>()))
+    };
+    let label: ArrayRef = Arc::new(Int64Array::from(classes.clone()));
+    let mut columns = vec![("f_0", column(0)), ("f_1", column(1)), ("f_2", column(2)), ("label", label.clone())];
+    columns.push(("f_0_norm", column(0)));
+    place.write_columns("one.parquet", &columns, 60);
+    let said = place.fail(2, &["measure", "one.parquet", "--features=f_*"]);
+    assert!(said.contains("--features 'f_[0-9]'"), "{said}");
+    place.succeed(&["measure", "one.parquet", "--features=f_[0-9]", "--metrics=nc1_cdnv", "-q"]);
+    columns.push(("f_10", column(1)));
+    place.write_columns("two.parquet", &columns, 60);
+    let said = place.fail(2, &["measure", "two.parquet", "--features=f_*"]);
+    assert!(said.contains("give f_0_norm another name"), "{said}");
+    // Two columns of one name cannot be told apart by it.
+    let list = vectors(values.clone(), 3);
+    place.write_columns("twice.parquet", &[("feature", list.clone()), ("feature", list), ("label", label)], 60);
+    let said = place.fail(65, &["measure", "twice.parquet"]);
+    assert!(said.contains("two columns have one name"), "{said}");
+    // The memory that is asked for first is enough.
+    put(&place, "m.npy", features(3, &values));
+    put(&place, "m_labels.npy", labels(&classes));
+    let said = place.fail(75, &["measure", "m.npy", "--memory=1KiB", "--metrics=nc1_cdnv"]);
+    let memory = said.split("--memory ").nth(1).unwrap().split_whitespace().next().unwrap();
+    place.succeed(&["measure", "m.npy", "--memory", memory, "--metrics=nc1_cdnv", "-q"]);
+}
+
+#[test]
+fn a_file_that_an_index_names_and_that_is_not_there_is_named() {
+    let place = Place::new();
+    let index = r#"{"weight_map": {"features": "m-1.safetensors", "labels": "m-2.safetensors"}}"#;
+    put(&place, "m.safetensors.index.json", index);
+    let said = place.fail(66, &["measure", "m.safetensors.index.json:features,labels"]);
+    assert!(said.contains("m-1.safetensors") && said.contains("the index names"), "{said}");
 }

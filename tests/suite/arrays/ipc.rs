@@ -9,7 +9,8 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Int8Type, Int32Type};
-use arrow_ipc::CompressionType;
+use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow_ipc::{CompressionType, MetadataVersion};
 use nckit::archive::{Archive, DecodedChunk, Dtype, Policy, Request, chunk_rows, is_damage};
 use nckit::error::{Error, ErrorKind};
 use parquet::arrow::ArrowWriter;
@@ -339,4 +340,20 @@ fn a_stream_ends_with_its_mark_and_a_file_holds_one() {
     assert!(is_damage(&two) && format!("{two}").contains("follow the end of its stream"), "{two}");
     let cut = error(&files.put("cut.arrows", &whole[..whole.len() - 8]));
     assert!(is_damage(&cut) && format!("{cut}").contains("without the mark"), "{cut}");
+}
+
+#[test]
+fn streams_of_the_first_versions_are_read() {
+    let files = Files::new();
+    let classes: Vec<i64> = (0..ROWS).map(|row| row as i64 % 3).collect();
+    let batch = batch(DIM, &numbers(ROWS * DIM), &classes);
+    let mut bytes = Vec::new();
+    let options = IpcWriteOptions::try_new(8, true, MetadataVersion::V4).unwrap();
+    let mut writer = StreamWriter::try_new_with_options(&mut bytes, &batch.schema(), options).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    drop(writer);
+    assert_ne!(bytes[..4], [0xff; 4]);
+    let path = files.put("x.arrow", &bytes);
+    assert_eq!(rows(&read(&[path], &Request::default()).unwrap()).1.len(), ROWS);
 }

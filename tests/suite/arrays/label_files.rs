@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use safetensors::Dtype;
 
-use super::write::{arrow, features, labels, npy, safetensors};
+use super::torch::{dict, pt, whole};
+use super::write::{Packed, arrow, elements, features, labels, npy, npz, safetensors};
 use crate::faults::Place;
 
 fn rows(count: usize) -> (Vec<f32>, Vec<i64>) {
@@ -157,4 +158,89 @@ fn labels_that_do_not_serve_are_named_with_what_mends_them() {
     }
     put(&place, "short.npy", labels(&classes[1..]));
     assert!(place.fail(65, &["measure", "x.npy", "--labels=short.npy"]).contains("at the same place"));
+}
+
+#[test]
+fn a_file_of_labels_in_another_format_is_named_and_not_the_features() {
+    let (place, _) = place();
+    for (name, begin, words) in [
+        ("l.h5", &b"\x89HDF\r\n\x1a\n\0\0"[..], ["an HDF5 file", "numpy.save"]),
+        ("l.csv.gz", b"\x1f\x8b\x08\x00", ["compressed with gzip", "unpack it"]),
+        ("l.pkl", b"\x80\x04\x95\x00", ["a Python pickle", "numpy.save"]),
+        ("l.npy", b"\x1f\x8b\x08\x00", ["compressed with gzip", "unpack it"]),
+    ] {
+        put(&place, name, begin);
+        let said = place.fail(65, &["measure", "x.npy", "--labels", name]);
+        let of_labels = said.contains(&format!("{name}: it is {}", words[0])) && said.contains(words[1]);
+        assert!(of_labels && !said.contains("Parquet: it") && !said.contains("x.npy:"), "{said}");
+        let said = place.fail(66, &["measure", "x.npy", "--labels", name, "--on-bad-file=skip"]);
+        assert!(said.contains(&format!("its labels {name}: it is {}", words[0])), "{said}");
+    }
+    put(&place, "l.npy", b"\x93NUMPY\x01\0");
+    let said = place.fail(65, &["measure", "x.npy", "--labels=l.npy"]);
+    assert!(said.contains("l.npy: it ends") && said.contains("features x.npy"), "{said}");
+}
+
+#[test]
+fn damaged_labels_are_left_out_with_their_features_and_it_is_said() {
+    let place = Place::new();
+    for folder in ["f", "l"] {
+        std::fs::create_dir(place.path(folder)).unwrap();
+    }
+    for run in 0..3 {
+        let (mut values, classes) = rows(60);
+        values[run] += 1.0;
+        put(&place, &format!("f/{run}.npy"), features(3, &values));
+        put(&place, &format!("l/{run}.npy"), labels(&classes));
+    }
+    let skip =
+        ["measure", "f/{i}.npy", "--labels=l/{i}.npy", "--group-by=i", "--metrics=nc1_cdnv", "--on-bad-file=skip"];
+    put(&place, "l/1.npy", b"\x1f\x8b\x08\x00");
+    let output = place.run(&skip);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("f/1.npy: its labels l/1.npy: it is compressed with gzip"), "{said}");
+    assert!(said.contains("rows and labels are left out"), "{said}");
+    // Damage that is found when rows are read says the same.
+    let sound = std::fs::read(place.path("l/2.npy")).unwrap();
+    put(&place, "l/1.npz", npz(&[("y", sound)], Packed::Deflated));
+    let mut bytes = std::fs::read(place.path("l/1.npz")).unwrap();
+    let at = bytes.windows(4).position(|four| four == b"PK\x01\x02").unwrap() - 4;
+    bytes[at] ^= 0x40;
+    put(&place, "l/1.npy", bytes);
+    let said = String::from_utf8(place.run(&skip).stderr).unwrap();
+    assert!(said.contains("f/1.npy: its labels l/1.npy: "), "{said}");
+}
+
+#[test]
+fn one_of_several_arrays_of_labels_is_named_behind_a_colon() {
+    let (place, classes) = place();
+    let expected = measured(&place, &["--labels=y.npy"]);
+    let other: Vec<i64> = classes.iter().rev().copied().collect();
+    put(&place, "l.npz", npz(&[("foo", labels(&classes)), ("bar", labels(&other))], Packed::Stored));
+    let bytes = |values: &[i64]| elements("<i8", &values.iter().map(|&value| value as f64).collect::<Vec<_>>());
+    let both = dict([("foo", whole("LongStorage", 0, &[60])), ("bar", whole("LongStorage", 1, &[60]))]);
+    put(&place, "l.pt", pt(&both, &[bytes(&classes), bytes(&other)]));
+    let columns: [ArrayRef; 2] = [Arc::new(Int64Array::from(classes)), Arc::new(Int64Array::from(other))];
+    let [foo, bar] = columns;
+    place.write_columns("l.parquet", &[("foo", foo), ("bar", bar)], 60);
+    for file in ["l.npz", "l.pt", "l.parquet"] {
+        assert_eq!(measured(&place, &["--labels", &format!("{file}:foo")]), expected, "{file}");
+        let said = place.fail(2, &["measure", "x.npy", "--labels", file]);
+        assert!(said.contains(&format!("name one behind a colon: {file}:")), "{said}");
+        let said = place.fail(2, &["measure", "x.npy", "--labels", &format!("{file}:baz")]);
+        assert!(said.contains("baz") && said.contains(file), "{said}");
+        let whole = ["measure", &format!("x.npy,{file}:foo"), "--metrics=nc1_cdnv", "--format=csv", "-q", "--grid=-20"];
+        assert_eq!(place.succeed(&whole), expected, "{file}");
+    }
+    place.fail(66, &["measure", "x.npy", "--labels=no.npz:foo"]);
+    let features = std::fs::read(place.path("x.npy")).unwrap();
+    put(
+        &place,
+        "x.npz",
+        npz(&[("X_test", features), ("y_test", std::fs::read(place.path("y.npy")).unwrap())], Packed::Stored),
+    );
+    let both = ["measure", "x.npz:X_test,l.npz:foo", "--metrics=nc1_cdnv", "--format=csv", "-q", "--grid=-20"];
+    assert_eq!(place.succeed(&both), expected);
+    let said = place.fail(2, &["measure", "x.npz:X_test", "--labels=y_test"]);
+    assert!(said.contains("x.npz:X_test,y_test"), "{said}");
 }

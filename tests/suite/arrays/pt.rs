@@ -186,6 +186,55 @@ fn lists_of_tensors_are_batches_in_their_order() {
 }
 
 #[test]
+fn batches_of_tuples_and_dictionaries_say_how_they_are_named() {
+    let files = Files::new();
+    let more: Vec<f64> = small().iter().map(|value| value + 1.0).collect();
+    let storages =
+        [elements("<f4", &small()), elements("<i8", &classes()), elements("<f4", &more), elements("<i8", &classes())];
+    let tensors = |at: usize| (whole("FloatStorage", at, &[7, DIM]), whole("LongStorage", at + 1, &[7]));
+    let pair = |at: usize| Py::Tuple(vec![tensors(at).0, tensors(at).1]);
+    let named = |at: usize| dict([("features", tensors(at).0), ("labels", tensors(at).1)]);
+    for (name, batches, parts) in
+        [("t.pt", vec![pair(0), pair(2)], ["0", "1"]), ("d.pt", vec![named(0), named(2)], ["features", "labels"])]
+    {
+        let path = files.put(name, pt(&Py::List(batches), &storages));
+        let found = error(&path);
+        let [features, labels] = parts;
+        let advice = format!("'{path}:{{batch}}.{features},{{batch}}.{labels}'");
+        assert!(found.advice().unwrap().contains(&advice), "{found:?} {:?}", found.advice());
+        let input = advice.trim_matches('\'').to_owned();
+        assert_eq!(rows(&read(&[input], &Request::default()).unwrap()).1.len(), 14);
+    }
+}
+
+#[test]
+fn changed_bits_of_tensors_are_found_by_the_checksums_of_their_storages() {
+    let files = Files::new();
+    let storages = [elements("<f4", &small()), elements("<i8", &classes())];
+    let sound = pt(&two("FloatStorage", "LongStorage"), &storages);
+    let archive = |bytes: &[u8]| Archive::open(&[files.put("x.pt", bytes)], &Request::default()).unwrap();
+    assert!(archive(&sound).checksums(0).unwrap());
+    for storage in &storages {
+        let at = sound.windows(storage.len()).position(|window| window == &storage[..]).unwrap();
+        for at in at..at + storage.len() {
+            let mut flipped = sound.clone();
+            flipped[at] ^= 0x10;
+            let found = error(&files.put("f.pt", flipped));
+            assert!(is_damage(&found) && found.fact("detail").unwrap().contains("checksum"), "{found:?}");
+        }
+    }
+    // Without checksums there is nothing to compare.
+    let mut without = sound.clone();
+    for storage in &storages {
+        let crc = crc32fast::hash(storage).to_le_bytes();
+        let places: Vec<usize> = (0..without.len() - 4).filter(|&at| without[at..at + 4] == crc).collect();
+        places.into_iter().for_each(|at| without[at..at + 4].fill(0));
+    }
+    assert!(!archive(&without).checksums(0).unwrap());
+    assert_eq!(rows(&chunks(&archive(&without)).unwrap()), (small(), expected()));
+}
+
+#[test]
 fn what_is_no_tensor_is_refused_by_its_name() {
     let files = Files::new();
     let storages = [elements("<f4", &small()), elements("<i8", &classes())];

@@ -207,7 +207,10 @@ fn files_are_known_by_what_is_in_them() {
     fs::create_dir(place.path("none")).unwrap();
     fs::write(place.path("none/x.h5"), b"\x89HDF\r\n\x1a\n\0\0").unwrap();
     let said = place.fail(66, &measure(&["none"]));
-    assert!(said.contains("found 1 × an HDF5 file") && said.contains("\n    f = h5py.File(\"none/x.h5\")"), "{said}");
+    assert!(
+        said.contains("found 1 × an HDF5 file") && said.contains("\n    f, d = h5py.File(\"none/x.h5\")"),
+        "{said}"
+    );
     // A cut array is one all the same.
     fs::write(place.path("none/x.npy"), b"\x93NUMPY\x01\0").unwrap();
     assert!(place.fail(65, &measure(&["none"])).contains("truncated"));

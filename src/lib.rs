@@ -50,8 +50,8 @@
 //! | where tables in text are read | `archive/text/`: `survey.rs` finds columns and units in one pass, `streams.rs` reads rows |
 //! | where fields of structs become columns | `archive/nested.rs`; the leaves of Parquet: `archive/parquet/columns.rs` |
 //! | how rows become Parquet (`nckit convert`) | `pipeline/convert.rs`, written by `report/rows.rs` |
-//! | where arrays are read | `archive/npy/`, `archive/safetensors/` and `archive/pt/` their headers, `archive/arrays/` their rows; labels in a second file: `archive/labelled.rs` |
-//! | how a row is decided among very many classes | `kernels/nearest`: by a radius (`radii.rs`), in single precision (`single.rs`), in double, exactly; `docs/many-classes.md` |
+//! | where arrays are read | `archive/npy/`, `archive/safetensors/` and `archive/pt/` their headers, `archive/arrays/` their rows; labels in a second file: `archive/labelled.rs`; their checksums: `archive/checksums.rs` |
+//! | how a row is decided among very many classes | `kernels/nearest`: by a radius (`radii.rs`), in eight bits (`int8.rs`), in single precision (`single.rs`), in double, exactly; `docs/many-classes.md` |
 //! | which classes pairs are made of | `metrics/swept.rs`: all, frequent ones, a sample; the sweep: `kernels/pairs` |
 //! | when threads share a state | `pipeline/first_pass/shared.rs` |
 //! | what `nckit example` makes | `pipeline/example` |

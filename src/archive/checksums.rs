@@ -107,7 +107,9 @@ impl Summed {
             return;
         }
         let mut all = Hasher::new();
-        ranges.values().for_each(|(_, hasher)| all.combine(hasher));
+        for (_, hasher) in ranges.values() {
+            all.combine(hasher);
+        }
         *seen = if all.finalize() == self.crc { Seen::Sound } else { Seen::Broken };
     }
 
@@ -171,7 +173,7 @@ pub(super) struct SummedFile {
 
 impl SummedFile {
     /// The file as it is, if no member has a checksum.
-    pub(super) fn new(file: &Arc<dyn ReadAt>, checksums: &Arc<Checksums>) -> Arc<dyn ReadAt> {
+    pub(super) fn over(file: &Arc<dyn ReadAt>, checksums: &Arc<Checksums>) -> Arc<dyn ReadAt> {
         if checksums.0.is_empty() {
             return file.clone();
         }

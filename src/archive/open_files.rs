@@ -115,9 +115,9 @@ pub(super) fn good(
     bad_files: &mut Vec<(String, String)>,
 ) -> Result<Option<(Found, OpenedFile)>> {
     let is_of_labels = |error: &Error| error.fact("file").is_some_and(|file| file != found.shown);
-    let explain = |error| match is_damage(&error) && !is_of_labels(&error) {
-        true => explained(error, &found.source.path, &found.shown),
-        false => error,
+    let explain = |error| {
+        let is_of_features = is_damage(&error) && !is_of_labels(&error);
+        if is_of_features { explained(error, &found.source.path, &found.shown) } else { error }
     };
     match outcome.map_err(explain) {
         Ok(file) => Ok(Some((found, file))),

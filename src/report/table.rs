@@ -167,7 +167,8 @@ fn wrap(columns: &mut [TextColumn], by: usize) {
     let Some(column) = columns.iter_mut().max_by_key(|column| longest(column)).filter(|_| by > 0) else { return };
     let most = longest(column).saturating_sub(by);
     for cell in &mut column.cells {
-        *cell = wrapped(cell, most, ["", ""]).trim_end().to_owned();
+        let lines = wrapped(cell, most, ["", ""]);
+        lines.trim_end().clone_into(cell);
     }
 }
 

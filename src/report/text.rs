@@ -123,12 +123,15 @@ pub(super) enum Elision {
     Middle,
 }
 
+/// How a name, of the names the one at some place, is made short.
+type Way<'a> = &'a dyn Fn(&[char], usize) -> String;
+
 /// Names of `most` characters at most, and all apart: of long ones the end or the middle is left out, else what they begin
 /// with.
 pub(super) fn elided(names: &[String], most: usize, elision: Elision) -> Vec<String> {
     let room = most.saturating_sub(1);
     let distinct = |names: &[String]| names.iter().collect::<BTreeSet<_>>().len();
-    let cut = |how: &dyn Fn(&[char], usize) -> String| -> Vec<String> {
+    let cut = |how: Way<'_>| -> Vec<String> {
         let cut = |(at, name): (usize, &String)| {
             let chars: Vec<char> = name.chars().collect();
             if chars.len() <= most { name.clone() } else { how(&chars, at) }
@@ -146,7 +149,7 @@ pub(super) fn elided(names: &[String], most: usize, elision: Elision) -> Vec<Str
         let (first, last) = (&name[..room - room / 2], &name[name.len() - room / 2..]);
         first.iter().chain(&['…']).chain(last).collect()
     };
-    let ways: [&dyn Fn(&[char], usize) -> String; 3] = match elision {
+    let ways: [Way<'_>; 3] = match elision {
         Elision::End => [&begin, &end, &ends],
         Elision::Middle => [&ends, &begin, &end],
     };

@@ -251,7 +251,7 @@ mod cli {
             let texts = texts(&svg);
             let names: Vec<&String> = texts.iter().filter(|text| text.contains("conv")).collect();
             assert_eq!(names.len(), 4, "{texts:?}");
-            assert!(names.iter().all(|name| names.iter().filter(|other| other == name).count() == 1), "{names:?}");
+            assert!(names.iter().all(|name| names.iter().filter(|other| *other == name).count() == 1), "{names:?}");
         }
         let text = "a".repeat(90);
         place.write(&format!("long/layer={text}/p.parquet"), 1, 60, 5, 60);

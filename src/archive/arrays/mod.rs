@@ -187,7 +187,7 @@ impl Container for ArrayFile {
 
     fn open_unit(&self, bytes: &Arc<dyn ReadAt>, unit: usize) -> Box<dyn OpenUnit> {
         let (layer, first) = self.place(unit);
-        let (bytes, columns) = (SummedFile::new(bytes, &self.checksums), self.contents.clone());
+        let (bytes, columns) = (SummedFile::over(bytes, &self.checksums), self.contents.clone());
         Box::new(ArrayUnit { bytes, columns, layer, first, rows: self.rows(unit) })
     }
 }

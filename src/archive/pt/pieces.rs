@@ -78,7 +78,7 @@ pub(super) struct PiecedFile {
 
 impl PiecedFile {
     fn bytes(&self, file: &Arc<dyn ReadAt>) -> Arc<dyn ReadAt> {
-        Arc::new(Pieced { file: SummedFile::new(file, &self.checksums), pieces: self.pieces.clone() })
+        Arc::new(Pieced { file: SummedFile::over(file, &self.checksums), pieces: self.pieces.clone() })
     }
 }
 

@@ -200,30 +200,30 @@ impl ColumnKind {
     /// The type that holds the values of both; `None` if there is none.
     fn with(self, other: Self, are_labels: bool) -> Option<Self> {
         match (self, other) {
-            (Self::Other(one), Self::Other(other)) => common_type(one, other, are_labels).map(Self::Other),
+            (Self::Other(one), Self::Other(other)) => common_type(&one, &other, are_labels).map(Self::Other),
             (one, other) => (one == other).then_some(one),
         }
     }
 }
 
 /// The type that holds the numbers of both types. Floats that are labels hold integers, and are read as that.
-fn common_type(one: DataType, other: DataType, are_labels: bool) -> Option<DataType> {
+fn common_type(one: &DataType, other: &DataType, are_labels: bool) -> Option<DataType> {
     if one == other {
-        return Some(one);
+        return Some(one.clone());
     }
     let width = |kind: &DataType| kind.primitive_width().unwrap_or(0);
     let is_number = |kind: &DataType| kind.is_integer() || kind.is_floating();
-    if !is_number(&one) || !is_number(&other) {
+    if !is_number(one) || !is_number(other) {
         return None;
     }
-    let wider = if width(&one) >= width(&other) { &one } else { &other };
+    let wider = if width(one) >= width(other) { one } else { other };
     match (one.is_integer(), other.is_integer()) {
         (true, true) if one.is_signed_integer() == other.is_signed_integer() => Some(wider.clone()),
         (true, true) => Some(DataType::Int64),
         (false, false) => Some(wider.clone()),
         _ if are_labels => Some(DataType::Int64),
         _ => {
-            let integer = if one.is_integer() { &one } else { &other };
+            let integer = if one.is_integer() { one } else { other };
             (width(integer) < 8).then_some(DataType::Float64)
         }
     }

@@ -357,10 +357,10 @@ impl Candidates<'_> {
                     let coarse =
                         int8.map_or(Coarse::default(), |_| Coarse { of_row: rows8.off[i], length: rows8.lengths[i] });
                     let (slope, blur) = (narrow.slopes[i] + coarse.of_row, narrow.blurs[i]);
-                    for group in 0..offsets.group_slack.len() {
+                    for (group, off_of_group) in group_off.iter().enumerate() {
                         let range = group * GROUP..((group + 1) * GROUP).min(width);
                         let largest = f64::from(largest_sum(&products[range.clone()], &offsets.offsets[range.clone()]));
-                        let most = slope * offsets.group_norms[group] + coarse.length * group_off[group];
+                        let most = slope * offsets.group_norms[group] + coarse.length * off_of_group;
                         if race.is_behind(largest + (most + (offsets.group_slack[group] + blur))) {
                             continue;
                         }

@@ -198,7 +198,9 @@ impl FirstPass {
             let mut all = mine;
             for (key, labels) in theirs {
                 let group = all.entry(key).or_default();
-                labels.into_iter().for_each(|(label, rows)| *group.entry(label).or_default() += rows);
+                for (label, rows) in labels {
+                    *group.entry(label).or_default() += rows;
+                }
             }
             all
         };

@@ -74,9 +74,10 @@ impl Plot {
         let lacks = |need: &Need| match need {
             Need::Head => (!given.head).then_some("no_head"),
             Need::OodMean => (!given.ood).then_some("no_ood"),
-            Need::Decisions | Need::Lda => (!given.decisions).then_some("no_decisions"),
             Need::Neco | Need::Mahalanobis if !given.ood => Some("no_ood"),
-            Need::Neco | Need::Mahalanobis => (!given.decisions).then_some("no_decisions"),
+            Need::Decisions | Need::Lda | Need::Neco | Need::Mahalanobis => {
+                (!given.decisions).then_some("no_decisions")
+            }
             Need::Scatter | Need::Pairs | Need::Directional | Need::HugIntra => None,
         };
         if let Some(reason) = card.needs.iter().find_map(lacks) {

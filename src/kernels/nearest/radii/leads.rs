@@ -93,6 +93,7 @@ impl Leader {
     }
 
     /// Whether some step may be shorter than `least`; `true` where there is no lead.
+    #[expect(clippy::needless_bitwise_bool, reason = "a branch would keep the loop from being vectorised")]
     pub(super) fn may_be_less(&self, others: &Others<'_>, least: f64) -> bool {
         // `√x ≤ ½ (x/a + a)` for any `a`: with one near the distance of the candidate that is met first.
         let half = 0.5 / (2.0 * least);

@@ -33,7 +33,7 @@ pub(super) struct Scratch {
 /// A tile of candidates beside some classes, by one rule.
 struct Tile<'a> {
     single: &'a Single,
-    of_tile: Range<usize>,
+    candidates: Range<usize>,
     classes: &'a [usize],
     leaders: &'a [Leader],
     offsets: &'a TileOffsets,
@@ -60,7 +60,9 @@ impl Candidates<'_> {
         }
         own.clear();
         if with_distances {
-            classes.iter().for_each(|&class| own.extend_from_slice(single.vector(class).0));
+            for &class in classes {
+                own.extend_from_slice(single.vector(class).0);
+            }
         }
         let mut radii = vec![f64::INFINITY; classes.len()];
         let int8 = single.int8.as_ref();
@@ -86,12 +88,12 @@ impl Candidates<'_> {
             for (rule, leaders) in self.rules.iter().enumerate().zip(&leaders) {
                 single.offsets(rule, of_tile.clone(), rows.scale, offsets);
                 let is_nearest = self.is_nearest_of(anchors);
-                let of_tile = of_tile.clone();
-                let tile = Tile { single, of_tile, classes, leaders, offsets, is_nearest, to_own };
+                let candidates = of_tile.clone();
+                let tile = Tile { single, candidates, classes, leaders, offsets, is_nearest, to_own };
                 if let Some(off) = coarse {
                     tile.find_open(to_means, (off, rows8), &radii, open);
-                    if open.len() * GROUP * MOST_OPEN > leaders.len() * tile.of_tile.len() {
-                        single.products(&rows.values, &tile.of_tile, to_means);
+                    if open.len() * GROUP * MOST_OPEN > leaders.len() * tile.candidates.len() {
+                        single.products(&rows.values, &tile.candidates, to_means);
                         coarse = None;
                     } else {
                         tile.settle(to_means, (off, rows8), rows, open, &mut radii);
@@ -148,7 +150,7 @@ impl Candidates<'_> {
 impl Tile<'_> {
     /// All candidates, beside class `i`. Their products may be off for one reason more by what is proportional to `off`.
     fn others<'b>(&'b self, i: usize, to_means: &'b [f32], off: &'b [f64]) -> Others<'b> {
-        let width = self.of_tile.len();
+        let width = self.candidates.len();
         Others {
             products: &to_means[i * width..][..width],
             distances: match (self.is_nearest, self.to_own.is_empty()) {
@@ -158,15 +160,15 @@ impl Tile<'_> {
             },
             offsets: &self.offsets.offsets,
             slack: &self.offsets.slack,
-            norms: self.single.norms(self.of_tile.clone()),
+            norms: self.single.norms(self.candidates.clone()),
             off: &off[..width],
         }
     }
 
     /// All but the candidate of class `i` itself.
     fn ranges(&self, i: usize) -> [Range<usize>; 2] {
-        let width = self.of_tile.len();
-        let mine = self.classes[i].wrapping_sub(self.of_tile.start).min(width);
+        let width = self.candidates.len();
+        let mine = self.classes[i].wrapping_sub(self.candidates.start).min(width);
         [0..mine, (mine + 1).min(width)..width]
     }
 
@@ -202,7 +204,7 @@ impl Tile<'_> {
             for j in group {
                 let other = others.part(j..j + 1);
                 if radii[i] > 0.0 && coarse.may_be_less(&other, radii[i]) {
-                    let vector = self.single.vector(self.of_tile.start + j).0;
+                    let vector = self.single.vector(self.candidates.start + j).0;
                     let products = [single_dot(rows.row(i, self.single.dim()), vector)];
                     radii[i] = leader.least_over(&Others { products: &products, ..other }, radii[i]);
                 }

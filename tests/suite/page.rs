@@ -199,7 +199,7 @@ mod cli {
         use crate::faults::{Place, ints, vectors};
         use crate::rows::Random;
         let place = Place::new();
-        let mut write = |name: &str, classes: i32| {
+        let write = |name: &str, classes: i32| {
             let mut random = Random::new(name.len() as u64 + u64::from(name.as_bytes()[name.len() - 11]));
             let labels: Vec<i32> = (0..60).map(|row| row % classes).collect();
             let values = labels

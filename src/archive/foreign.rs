@@ -87,7 +87,8 @@ const KINDS: [ForeignKind; 24] = [
         Remedy::Python(
             "h5py",
             "f = h5py.File(FILE)\nprint(f.keys())  # name others here if they have other names\n\
-             rows = {\"feature\": list(f[\"features\"][:].T), \"label\": f[\"labels\"][:].ravel()}",
+             x, y = f[\"features\"][:].T, f[\"labels\"][:].ravel()\n\
+             rows = {\"feature\": list(x), \"label\": y}",
         ),
     ),
     kind(

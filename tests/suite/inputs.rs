@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, Float64Array, Int32Array, ListArray, StringArray};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int32Array, ListArray, StringArray};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field};
 use nckit::batch::{Batch, Features, Label};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -114,11 +114,13 @@ fn classes_are_as_large_as_the_rows_that_are_left() {
     let labels: Vec<i32> = [vec![0; 3], vec![1; 4], vec![2; 5]].concat();
     let columns = |nulls: &[usize], nans: &[usize]| {
         let mut values: Vec<f32> = (0..48).map(|at| (at * at % 23) as f32).collect();
-        nans.iter().for_each(|&row| values[4 * row + 1] = f32::NAN);
+        for &row in nans {
+            values[4 * row + 1] = f32::NAN;
+        }
         let field = Arc::new(Field::new("item", DataType::Float32, true));
-        let valid = arrow::buffer::NullBuffer::from_iter((0..12).map(|row| !nulls.contains(&row)));
-        let values = Arc::new(arrow::array::Float32Array::from(values));
-        let list = arrow::array::FixedSizeListArray::new(field, 4, values, Some(valid));
+        let valid: NullBuffer = (0..12).map(|row| !nulls.contains(&row)).collect();
+        let values = Arc::new(Float32Array::from(values));
+        let list = FixedSizeListArray::new(field, 4, values, Some(valid));
         [("feature", Arc::new(list) as ArrayRef), ("label", ints(labels.clone()))]
     };
     let metrics = ["--metrics=nc1_trace_ratio,nc2_norm_mean", "--format=csv", "-q"];

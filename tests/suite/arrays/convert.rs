@@ -84,7 +84,7 @@ fn what_is_converted_measures_the_same() {
         let metadata = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().metadata().clone();
         assert_eq!(metadata.num_row_groups(), 1);
         let columns = batches(&place, "out.parquet")[0].columns().to_vec();
-        let kind = columns.iter().map(|column| column.data_type()).find(|kind| kind.is_nested()).unwrap();
+        let kind = columns.iter().map(Array::data_type).find(|kind| kind.is_nested()).unwrap();
         let DataType::FixedSizeList(item, 6) = kind else { panic!("{kind}") };
         let element = match input {
             "f16.npz" => DataType::Float16,

@@ -3,9 +3,7 @@
 use std::fs::{self, File};
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray as _, Date32Array, Float64Array, Int64Array, RecordBatch, UInt8Array,
-};
+use arrow::array::{Array, ArrayRef, AsArray as _, Date32Array, Float64Array, Int64Array, RecordBatch, UInt8Array};
 use arrow::datatypes::{DataType, Float16Type, Float32Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 

@@ -80,14 +80,19 @@ impl Archive {
         let counted: Vec<Result<LabelCounts>> = units.par_iter().map(count).collect();
         let mut all = LabelCounts::new();
         for counts in counted {
-            for (key, labels) in counts? {
-                let group = all.entry(key).or_default();
-                for (label, rows) in labels {
-                    *group.entry(label).or_default() += rows;
-                }
-            }
+            add_counts(&mut all, counts?);
         }
         Ok(all)
+    }
+}
+
+/// Adds the counts of some rows to those of others.
+pub(crate) fn add_counts(all: &mut LabelCounts, more: LabelCounts) {
+    for (key, labels) in more {
+        let group = all.entry(key).or_default();
+        for (label, rows) in labels {
+            *group.entry(label).or_default() += rows;
+        }
     }
 }
 

@@ -86,6 +86,7 @@ pub(crate) use escape::escaped;
 #[cfg(feature = "sql")]
 pub(crate) use head::LEAST_SQUARES;
 pub use head::{ClassNames, HeadInMemory, HeadPath, HeadRows, HeadSource, Naming, Outline, Spellings, StoredHead, Way};
+pub(crate) use labels::add_counts;
 pub use labels::{LabelCounts, LabelsSeen};
 pub(crate) use names::is_label_name;
 pub(crate) use natural::natural;

@@ -159,11 +159,10 @@ impl Int8 {
 fn round(values: &[f32], multiples: &mut [i8]) -> Rounded {
     let dim = values.len();
     let multiples = &mut multiples[..dim];
-    let (mut largest, mut off, mut length) = (0.0_f32, 0.0, 0.0);
     let step = vectorised(
         #[inline(always)]
         || {
-            largest = values.iter().fold(0.0, |most, x| if x.abs() > most { x.abs() } else { most });
+            let largest = values.iter().fold(0.0_f32, |most, x| if x.abs() > most { x.abs() } else { most });
             let step = largest / LARGEST;
             let inverse = if step.is_normal() { 1.0 / step } else { 0.0 };
             for j in 0..dim {
@@ -172,7 +171,7 @@ fn round(values: &[f32], multiples: &mut [i8]) -> Rounded {
             step
         },
     );
-    vectorised(
+    let (off, length): (f64, f64) = vectorised(
         #[inline(always)]
         || {
             let (mut offs, mut lengths) = ([0.0_f64; 8], [0.0_f64; 8]);
@@ -192,10 +191,10 @@ fn round(values: &[f32], multiples: &mut [i8]) -> Rounded {
                 offs[0] += left * left;
                 lengths[0] += rounded * rounded;
             }
-            (off, length) = (offs.iter().sum(), lengths.iter().sum());
+            (offs.iter().sum(), lengths.iter().sum())
         },
     );
-    Rounded { step, off: above(f64::sqrt(off)), length: above(f64::sqrt(length)) }
+    Rounded { step, off: above(off.sqrt()), length: above(length.sqrt()) }
 }
 
 #[cfg(test)]

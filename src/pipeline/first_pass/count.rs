@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::blocks::{fixed_keys, of_file};
 use super::shared::SharedStates;
 use super::{Blocking, FirstPass, differ_in_length};
-use crate::archive::{Archive, DecodedChunk, Key, LabelCounts, Policy, bad_file_reason, is_damage};
+use crate::archive::{Archive, DecodedChunk, Key, LabelCounts, Policy, add_counts, bad_file_reason, is_damage};
 use crate::batch::{Batch, Label};
 use crate::error::{Error, Result};
 use crate::kernels::{Device, Profile, Workspace, lacks_device_memory};
@@ -157,12 +157,9 @@ impl FirstPass {
         let found = if by_vectors { self.count_rows(&units, watch)? } else { self.archive.count_labels(&units)? };
         watch.check()?;
         let mut kept = KeptClasses { classes: BTreeMap::new(), dropped: BTreeMap::new() };
-        let mut groups: BTreeMap<Key, BTreeMap<Label, u64>> = BTreeMap::new();
+        let mut groups = LabelCounts::new();
         for (key, classes) in found {
-            let group = groups.entry(self.blocking.group(&key).to_vec()).or_default();
-            for (label, n) in classes {
-                *group.entry(label).or_default() += n;
-            }
+            add_counts(&mut groups, LabelCounts::from([(self.blocking.group(&key).to_vec(), classes)]));
         }
         for (key, classes) in groups {
             let all = classes.len();
@@ -194,18 +191,13 @@ impl FirstPass {
             }
             Ok(counts)
         };
-        let both = |mine: LabelCounts, theirs: LabelCounts| {
-            let mut all = mine;
-            for (key, labels) in theirs {
-                let group = all.entry(key).or_default();
-                for (label, rows) in labels {
-                    *group.entry(label).or_default() += rows;
-                }
-            }
-            all
+        let both = |mine: Result<LabelCounts>, theirs: Result<LabelCounts>| {
+            let mut all = mine?;
+            add_counts(&mut all, theirs?);
+            Ok(all)
         };
         let none = || Ok(LabelCounts::new());
-        units.par_iter().fold(none, count).reduce(none, |mine, theirs| Ok(both(mine?, theirs?)))
+        units.par_iter().fold(none, count).reduce(none, both)
     }
 }
 

@@ -58,8 +58,8 @@ const RANGES: usize = 1 << 16;
 const MEMORY: u64 = 256;
 
 impl Summed {
-    /// A member, of which `header` was read already; `None` if it is compressed or has no checksum. Zero is none:
-    /// `torch.save` writes it if it is told to take no checksums.
+    /// A member whose first bytes, `header`, were read already; `None` if it is compressed, or its checksum is 0, which
+    /// `torch.save` writes where it is told to take none.
     pub(super) fn of(member: &Member, name: &str, header: &[u8]) -> Option<Self> {
         if member.method != Method::Stored || member.crc == 0 || member.uncompressed == 0 {
             return None;
@@ -82,7 +82,7 @@ impl Summed {
         Some(summed)
     }
 
-    /// Takes the sum of the bytes from `from` on, and compares that of all bytes if there are no others.
+    /// Takes the sum of the bytes from `from` on. Once ranges cover the member, their sum is compared.
     fn add(&self, from: u64, sum: &(u64, Hasher)) {
         let to = from + sum.0;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

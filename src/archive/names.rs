@@ -48,8 +48,8 @@ pub(crate) fn is_label_file(text: &str) -> bool {
     is_known || is_there() || label_parts(Path::new(text)).1.is_some()
 }
 
-/// The file of labels, and the array or column of it that is named behind a colon, as in `l.npz:train`. A path that exists as
-/// a whole is no more than a path.
+/// The file of labels, and the array or column of it that is named behind a colon, as in `l.npz:train`. Labels that
+/// exist as a path are that path, with its colons.
 pub(super) fn label_parts(labels: &Path) -> (&Path, Option<&str>) {
     let parted = labels.to_str().and_then(|text| {
         let at = last_outside(text, ':')?;

@@ -205,7 +205,7 @@ impl<'a> ArchiveBuilder<'a> {
         if let Some((hive, filters)) = self.begun.take() {
             let planner = Planner::new(self.request, hive, filters, &*file.container);
             let apart = |error: Error| {
-                // Of arrays that are named, those of labels are no columns.
+                // Where arrays are named behind a colon, that of the labels has to be named there too.
                 let arrays = found.source.arrays.as_ref().filter(|arrays| arrays.labels.is_none());
                 match (&self.request.labels, arrays.is_some() && found.source.labels.is_none()) {
                     (Some(name), true) if error.message() == NO_LABEL_COLUMN => error.help(format!(

@@ -45,7 +45,8 @@ impl Source {
     }
 
     /// What an input names: a path or pattern; behind a comma the file of its labels; or behind a colon the arrays of an
-    /// `.npz`, `.safetensors` or `.pt` file that hold features and labels. A path that exists as a whole is no more than a path.
+    /// `.npz`, `.safetensors` or `.pt` file that hold features and labels. An input that exists as a path is that path, with its commas and
+    /// colons.
     ///
     /// # Errors
     ///

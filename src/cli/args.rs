@@ -740,7 +740,7 @@ impl Input {
     }
 }
 
-/// Refuses a flag that names nothing where it has to name something.
+/// Refuses a flag whose words are all empty. One that was not given has no words, and is left alone.
 pub(super) fn check_named(flag: &'static str, words: &[String]) -> crate::error::Result<()> {
     let is_empty = |word: &String| word.split(',').all(|name| name.trim().is_empty());
     if words.is_empty() || !words.iter().all(is_empty) {

@@ -92,7 +92,7 @@ fn left_of_series(output: &Path, written: &[&Path], inputs: &[PathBuf]) -> Vec<P
                 input.canonicalize().ok().is_some_and(|input| path.canonicalize().is_ok_and(|path| path == input))
             })
     };
-    // A folder that cannot be listed, as one of an object store, says nothing.
+    // A folder that cannot be listed, as one of an object store, counts as empty.
     let listed = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let of_series = listed.filter(|entry| entry.file_name().to_str().is_some_and(is_of_series));
     let mut left: Vec<PathBuf> = of_series.map(|entry| entry.path()).filter(|path| !known(path)).collect();

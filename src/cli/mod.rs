@@ -83,7 +83,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-/// The feature that this program lacks, if clap knows no such command or flag because of that.
+/// The feature that the command or flag takes which clap does not know, if this program was built without it.
 fn lacking(said: &clap::Error, verb: Option<&OsString>, has: impl Fn(&str) -> bool) -> Option<&'static str> {
     let word = |kind: ContextKind| match said.get(kind) {
         Some(ContextValue::String(word)) => Some(word.clone()),
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_command_that_was_not_built_says_which_feature_it_takes() {
-        // What clap says where there is no such command or flag.
+        // The error of a command that has these subcommands alone.
         let lacks = |words: &[&str], names: [&'static str; 2]| {
             let command = clap::Command::new("nckit").subcommands(names.map(clap::Command::new));
             let said = command.try_get_matches_from(words).unwrap_err();

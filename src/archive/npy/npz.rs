@@ -65,7 +65,7 @@ struct Listed {
     arrays: Vec<StoredArray>,
     /// Those that are not compressed.
     checksums: Vec<Summed>,
-    /// What is called an array and is none.
+    /// Members that have the name of an array and other contents.
     unread: Vec<Unread>,
 }
 

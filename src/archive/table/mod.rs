@@ -31,7 +31,7 @@ pub struct Table {
     /// The values of columns that are constant within a unit, by column, if the path or statistics show them.
     constants: Vec<BTreeMap<usize, Label>>,
     columns: Vec<TableColumn>,
-    /// Columns of the files that are none of the table.
+    /// Columns of the files that the table leaves out.
     left_out: Vec<LeftOut>,
     warnings: Vec<String>,
     /// What it was opened with.
@@ -53,7 +53,7 @@ pub struct TableColumn {
     pub is_label: bool,
 }
 
-/// A column of files that is none of the table.
+/// A column of files that the table leaves out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LeftOut {
     pub(crate) name: String,
@@ -148,7 +148,7 @@ impl Table {
         joined(&columns.chain(files).collect::<Vec<_>>())
     }
 
-    /// Columns of the files that are none of the table, with the reason.
+    /// Columns of the files that the table leaves out, with the reason.
     pub(crate) fn left_out(&self) -> &[LeftOut] {
         &self.left_out
     }

@@ -197,7 +197,7 @@ impl ColumnKind {
         }
     }
 
-    /// The type that holds the values of both; `None` if there is none.
+    /// The type that holds the values of both; `None` if no type does.
     fn with(self, other: Self, are_labels: bool) -> Option<Self> {
         match (self, other) {
             (Self::Other(one), Self::Other(other)) => common_type(&one, &other, are_labels).map(Self::Other),

@@ -30,7 +30,7 @@ struct Outline {
     list: usize,
     /// The bytes at which every [`GROUPS_AT_ONCE`]th of them begins, and where the last one ends.
     cuts: Vec<usize>,
-    /// Whether a column says that its dictionary is where the file begins. There is none: old writers say 0 for it.
+    /// Whether a column says 0 for the place of its dictionary, as old writers do of a column without one.
     has_zeros: bool,
 }
 
@@ -88,7 +88,7 @@ pub(super) fn read(bytes: &[u8], end: u64) -> Result<ParquetMetaData> {
     whole.map(|whole| whole.set_row_groups(groups).build()).ok_or_else(|| damaged("the footer is malformed"))
 }
 
-/// The same row group without dictionaries that are where the file begins.
+/// The same row group, in which a dictionary at 0 is none.
 fn without_zeros(group: RowGroupMetaData) -> Result<RowGroupMetaData> {
     let mut group = group.into_builder();
     let column = |column: ColumnChunkMetaData| match column.dictionary_page_offset() {

@@ -26,7 +26,7 @@ pub(super) fn row_groups(
     Ok(Outline { groups, list, cuts, has_zeros })
 }
 
-/// Checks a row group. Returns whether a column says that its dictionary is where the file begins.
+/// Checks a row group. Returns whether a column says 0 for the place of its dictionary.
 fn row_group(
     walker: &mut Walker<'_>,
     schema: &FooterSchema<'_>,

@@ -27,12 +27,20 @@ pub(super) fn fpr95(context: &MetricContext<'_>) -> Outcome {
 
 /// `nc5_relative_mahalanobis_auroc`: the same of the score with `(x − μ)ᵀ Σ_T⁺ (x − μ)` added to it.
 pub(super) fn relative_auroc(context: &MetricContext<'_>) -> Outcome {
-    separation(context, |found| found.relative_mahalanobis.as_ref(), |found| (found.auroc, found.auroc_error))
+    relative(context, |found| (found.auroc, found.auroc_error))
 }
 
 /// `nc5_relative_mahalanobis_fpr95`: the same of the score with `(x − μ)ᵀ Σ_T⁺ (x − μ)` added to it.
 pub(super) fn relative_fpr95(context: &MetricContext<'_>) -> Outcome {
-    separation(context, |found| found.relative_mahalanobis.as_ref(), |found| (found.fpr95, found.fpr95_error))
+    relative(context, |found| (found.fpr95, found.fpr95_error))
+}
+
+/// A number of the relative scores, which a single class does not have.
+fn relative(context: &MetricContext<'_>, number: fn(&Separation) -> (f64, f64)) -> Outcome {
+    if context.evidence.ood_mean.is_some() && context.evidence.statistics.classes() < 2 {
+        return Outcome::null("single_class");
+    }
+    separation(context, |found| found.relative_mahalanobis.as_ref(), number)
 }
 
 /// `lda_accuracy`: the share of rows whose nearest class mean in the metric of `Σ_W⁺` is their own: the decisions of linear

@@ -32,11 +32,11 @@ cards! {
     "nc5_relative_mahalanobis_auroc" = Group(mahalanobis::relative_auroc), Nc5, REN,
         "nc5_mahalanobis_auroc of the score plus (x−μ)ᵀ Σ_T⁺ (x−μ), μ the mean of all rows",
         Higher, ideal "1", range FRACTION, unit "", needs [Mahalanobis], by_name_only
-        null [no_ood no_decisions no_scatter filter_after_pooling zero_within out_of_range] flags [directions_dropped];
+        null [no_ood single_class no_decisions no_scatter filter_after_pooling zero_within out_of_range] flags [directions_dropped];
     "nc5_relative_mahalanobis_fpr95" = Group(mahalanobis::relative_fpr95), Nc5, REN,
         "nc5_mahalanobis_fpr95 of the score plus (x−μ)ᵀ Σ_T⁺ (x−μ), μ the mean of all rows",
         Lower, ideal "0", range FRACTION, unit "", needs [Mahalanobis], by_name_only
-        null [no_ood no_decisions no_scatter filter_after_pooling zero_within out_of_range] flags [directions_dropped];
+        null [no_ood single_class no_decisions no_scatter filter_after_pooling zero_within out_of_range] flags [directions_dropped];
     "mse_nc1" = Group(mse::nc1), Mse, HAN,
         "part of the regularised MSE loss of the least-squares classifier that is due to Σ_W",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Scatter]

@@ -207,7 +207,8 @@ impl<'a> SecondPass<'a> {
             hug_zero_rows: seen.own.iter().map(|own| own.zero_rows).sum(),
             neco: separate(&seen.eval, &seen.ood, self.spec.projection.map_or(0.0, |axes| axes.error)),
             mahalanobis: self.separated(&seen.mahalanobis[0]),
-            relative_mahalanobis: self.separated(&seen.mahalanobis[1]),
+            // Of a single class `Σ_W` is `Σ_T`: these scores are 0 in every row, but for rounding.
+            relative_mahalanobis: self.separated(&seen.mahalanobis[1]).filter(|_| self.spec.statistics.classes() > 1),
             lda: self.spec.mahalanobis.map(|_| LdaDecisions { unseen: seen.unseen, ..seen.lda }),
             mahalanobis_directions_dropped: self.spec.mahalanobis.map_or(0, |metric| metric.directions_dropped),
         })

@@ -21,7 +21,7 @@ pub struct SecondPassResult {
     pub neco: Option<Separation>,
     /// The same of Mahalanobis scores.
     pub mahalanobis: Option<Separation>,
-    /// The same of relative Mahalanobis scores.
+    /// The same of relative Mahalanobis scores; `None` for a single class.
     pub relative_mahalanobis: Option<Separation>,
     /// The decisions of linear discriminant analysis over the rows of the decisions.
     pub lda: Option<LdaDecisions>,

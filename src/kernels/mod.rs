@@ -15,6 +15,7 @@ pub mod lines;
 mod mahalanobis;
 pub mod nearest;
 pub mod pairs;
+mod prefetch;
 mod profile;
 mod projection;
 pub(crate) mod quantise;
@@ -27,6 +28,7 @@ pub use device::{
 };
 pub use exact_sum::ExactSum;
 pub use mahalanobis::{Mahalanobis, Whitening};
+pub(crate) use prefetch::prefetch;
 pub use profile::Profile;
 pub use projection::Projection;
 pub use quantise::{ShiftedRows, TooFar, Totals};

@@ -41,7 +41,6 @@ impl Profile {
         }
         let order = ByClass::of(rows, None);
         let mut means = std::mem::take(&mut workspace.means);
-        means.clear();
         let largest = workspace.kernels.outline(rows, &order, &mut means)?;
         let zero = |(&x, e): (&f64, &Option<i16>)| e.is_some() || x == 0.0;
         if !largest.iter().zip(grid.exponents()).all(zero) {
@@ -67,7 +66,6 @@ impl Profile {
     pub fn of(chunk: &Batch<'_>, extra_bits: u32, workspace: &mut Workspace) -> Result<Self> {
         let order = ByClass::of(chunk, None);
         let mut means = std::mem::take(&mut workspace.means);
-        means.clear();
         let spread = workspace.kernels.spread(chunk, &order, &mut means)?;
         let quantiser = Quantiser::new(spread.grid(extra_bits), &spread.largest);
         Ok(Self { quantiser, order, means, largest: spread.largest })

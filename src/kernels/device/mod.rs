@@ -26,7 +26,7 @@ use crate::grid::Spread;
 pub trait Kernels: Send + Sync {
     /// Measures how the values of a chunk spread within its classes, which decides the chunk's grid.
     ///
-    /// `order` holds all rows of the chunk. `means` becomes the mean of each class, classes × D, in the order of
+    /// `order` holds all rows of the chunk. `means`, whatever it holds, becomes the mean of each class, classes × D, in the order of
     /// `order`. Means need only be near: class shifts are made of them, and no result depends on shifts. A device that
     /// would have to send them leaves `means` empty: then means are made on the CPU, of the few classes that need them.
     fn spread(&mut self, chunk: &Batch<'_>, order: &ByClass, means: &mut Vec<f64>) -> Result<Spread>;

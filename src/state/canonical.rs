@@ -7,9 +7,9 @@ use arrow::datatypes::i256;
 use rayon::prelude::*;
 
 use super::ClassSums;
-use super::class::{ClassIntegers, Moves, Sign, out_of_range};
+use super::class::{ClassIntegers, Moves, Sign, fits_shift, out_of_range};
 use super::low::{Low, coarsened_narrow};
-use super::merge::{finest_shift, fits_shift};
+use super::merge::finest_shift;
 use super::narrow::Narrow;
 use crate::error::{Error, Result};
 use crate::grid::{shift_left, shift_right};

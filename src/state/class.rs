@@ -5,7 +5,7 @@ use arrow::datatypes::i256;
 use super::low::Low;
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::grid::{narrow, shift_left, wide};
+use crate::grid::{VALUE_BITS, narrow, shift_left, wide};
 
 /// Whether rows are added or taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub(super) struct Class {
 
 pub(super) fn out_of_range() -> Error {
     Error::data("the rows differ too much in scale for the exact sums")
-        .help("fix one step for all rows with --grid, or measure the parts apart")
+        .help("fix one step for all rows with --grid, give fewer --extra-bits, or measure the parts apart")
 }
 
 impl Class {
@@ -102,14 +102,23 @@ impl Class {
         self.c.iter().zip(&self.s).zip(coarser).map(|parts| nearest(parts).ok_or_else(out_of_range)).collect()
     }
 
-    /// Moves the shift to the mean if the sums do not fit 64 bits.
+    /// Whether a state has room for the sums and the shift, which may lie far from the mean.
+    pub(super) fn fits(&self) -> bool {
+        self.s.iter().all(|&s| i64::try_from(s).is_ok()) && self.c.iter().all(|&c| fits_shift(c))
+    }
+
+    /// Moves the shift to the mean if a state has no room for the sums or the shift.
     pub(super) fn centre_if_large(&mut self, weights: &[u32], moves: &mut impl Moves) -> Result<()> {
-        if self.s.iter().all(|&s| i64::try_from(s).is_ok()) {
+        if self.fits() {
             return Ok(());
         }
         let centre = self.centre(&vec![0; self.c.len()])?;
         self.move_to(&centre, weights, Sign::Plus, moves)
     }
+}
+
+pub(super) fn fits_shift(c: i128) -> bool {
+    c.unsigned_abs() < 1 << VALUE_BITS
 }
 
 /// `a / b` to the nearest integer, ties to even; `0 < b ≤ 2^126`.

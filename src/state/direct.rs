@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(added(&state), (None, 60));
         (state.sums[5], state.bound) = (0, bound(&[0], &state.low));
         let Low::Narrow(low) = &mut state.low else { panic!("{:?}", state.low) };
-        low[5] = -(1 << 61);
+        low[5] = -(1 << 61) - 1;
         state.bound = bound(&state.sums, &state.low);
         assert_eq!(added(&state), (None, 60));
     }

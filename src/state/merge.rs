@@ -5,14 +5,14 @@ use std::sync::OnceLock;
 use arrow::datatypes::i256;
 
 use super::ClassSums;
-use super::class::{Class, Moves, Sign, out_of_range};
+use super::class::{Class, Moves, Sign, fits_shift, out_of_range};
 use super::class_sums::MAX_ROWS;
 use super::direct::UNBOUNDED;
 use super::low::refine_narrow;
 use super::narrow::{Narrow, largest};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::grid::{Grid, History, VALUE_BITS, narrow, shift_left, vectorised};
+use crate::grid::{Grid, History, narrow, shift_left, vectorised};
 
 /// Sums of this many bits, and those of moved classes, can be added in 64.
 const ROOM_BITS: u32 = 61;
@@ -209,7 +209,7 @@ impl ClassSums {
         true
     }
 
-    /// The same for any shifts; a sum that would overflow is first taken about the mean of both.
+    /// The same for any shifts; what would not fit is first taken about the mean of both.
     fn combine(
         &mut self,
         mine: usize,
@@ -235,7 +235,7 @@ impl ClassSums {
             s: ours.s.iter().zip(&theirs.s).map(add).collect::<Result<_>>()?,
             t: i256::ZERO,
         };
-        if n > 0 && together.s.iter().any(|&s| i64::try_from(s).is_err()) {
+        if n > 0 && !together.fits() {
             let centre = together.centre(&vec![0; self.dim])?;
             ours.move_to(&centre, weights, Sign::Plus, moves)?;
             theirs.move_to(&centre, weights, sign, moves)?;
@@ -353,10 +353,6 @@ impl ClassSums {
 fn moved_bound(bound: u128, left: &[u32]) -> u128 {
     let most = left.iter().copied().max().unwrap_or(0);
     if most > 40 { UNBOUNDED } else { UNBOUNDED.min(bound << most) }
-}
-
-pub(super) fn fits_shift(c: i128) -> bool {
-    c.unsigned_abs() < 1 << VALUE_BITS
 }
 
 /// By how many bits the finest step of `from` lies above that of `to`.

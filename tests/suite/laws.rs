@@ -485,6 +485,42 @@ fn scales_too_far_apart_are_refused() {
     assert!(rows(1e200).state::<Scatter>(&Shifts::default()).statistics().is_err(), "no room for squares");
 }
 
+/// Chunks of scales so different that some shifts only just fit: they add up in every order, or in none.
+#[test]
+fn no_order_of_scales_is_refused_alone() {
+    let (mut added, mut refused) = (0, 0);
+    for seed in 0..400 {
+        let mut random = Random::new(seed);
+        let states: Vec<Scatter> = (0..3)
+            .map(|_| {
+                let scale = 10_f64.powf(random.below(830) as f64 / 100.0 - 6.0);
+                let count = [4, 40, 300][random.below(3)];
+                let centres: Vec<f64> = (0..6).map(|_| 3.0 * random.normal()).collect();
+                let is_constant = random.chance(3);
+                let codes: Vec<i64> = (0..count).map(|_| random.below(3) as i64).collect();
+                let value = |(at, &code): (usize, &i64)| {
+                    let noise = random.normal();
+                    let constant = is_constant && at == 0;
+                    if constant { scale } else { scale * (centres[2 * code as usize + at] + noise) }
+                };
+                let places = codes.iter().flat_map(|code| [(0, code), (1, code)]);
+                let values = places.map(value).collect();
+                Rows::new(2, Stored::F64(values), &codes).state(&Shifts::default())
+            })
+            .collect();
+        let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+        let add = |order: [usize; 3]| {
+            let mut sum = Scatter::identity();
+            order.into_iter().try_for_each(|at| sum.merge(&states[at])).ok()?;
+            Some(sum.encode().unwrap())
+        };
+        let sums = orders.map(add);
+        assert!(sums.iter().all(|sum| *sum == sums[0]), "seed {seed}: {:?}", sums.map(|sum| sum.is_some()));
+        *if sums[0].is_some() { &mut added } else { &mut refused } += 1;
+    }
+    assert!(added > 200 && refused > 0, "{added} added, {refused} refused");
+}
+
 /// States compare by what they mean, not by their shifts.
 #[test]
 fn equality_is_of_canonical_forms() {

@@ -125,7 +125,11 @@ impl Outline {
             let error = Error::data("bias and weights of the head do not fit")
                 .with("weights", shape(&weights.shape))
                 .with("bias", shape(&bias.shape));
-            return Err(if bias.shape == [dim] { error.help(other_way(transposed)) } else { error });
+            // The width of the features, which decides, is not known here.
+            let turned = if transposed { "leave --head-transposed out" } else { "say --head-transposed" };
+            let turned = format!("; if the weights are stored the other way round, {turned}");
+            let turned = if bias.shape == [dim] { turned } else { String::new() };
+            return Err(error.help(format!("a bias has a number for each class, and the weights have {rows}{turned}")));
         }
         let row_of = labels.map(numbered).transpose()?;
         Ok(Self { path: path.clone(), transposed, rows, dim, strides, row_of })

@@ -7,7 +7,7 @@ use super::context::MetricContext;
 use super::doubt::{Errors, arithmetic, of_difference, of_ratio, of_square, whole};
 use super::nc2::{Frame, frame_error, simplex_floor, structure_norm};
 use super::outcome::{Outcome, TOO_FEW, ZERO_NORMS};
-use super::vectors::{Vectors, centre, dot, mean_and_variance};
+use super::vectors::{Vectors, centre, dot, length, mean_and_variance};
 
 /// A classifier and centred class means, neither of them all 0.
 #[derive(Clone, Copy)]
@@ -90,7 +90,7 @@ pub(super) fn bias_collapse(context: &MetricContext<'_>) -> Outcome {
     let statistics = context.evidence.statistics;
     let offset = centre(statistics, context.options.centring);
     let mean: Vec<f64> = statistics.origin.iter().zip(&offset).map(|(origin, offset)| origin + offset).collect();
-    let size = |x: &[f64]| dot(x, x).sqrt();
+    let size = |x: &[f64]| length(x.iter().copied());
     let vectors = &context.means.vectors;
     let of_mean = vectors.errors().into_iter().fold(0.0, f64::max) * vectors.unit;
     // The bias of a least-squares classifier makes up for its weights at the mean of all rows.
@@ -208,8 +208,7 @@ fn scaled_difference(weights: &Vectors, means: &Vectors) -> Option<f64> {
 /// `‖W μ_G + b‖`, without a bias `‖W μ_G‖`; `weights` are `K × D`.
 fn logits_norm(weights: &[f64], bias: Option<&[f64]>, global_mean: &[f64]) -> f64 {
     let logits = weights.chunks_exact(global_mean.len()).map(|row| dot(row, global_mean));
-    let squares = logits.enumerate().map(|(k, logit)| (logit + bias.map_or(0.0, |bias| bias[k])).powi(2));
-    squares.sum::<f64>().sqrt()
+    length(logits.enumerate().map(|(k, logit)| logit + bias.map_or(0.0, |bias| bias[k])))
 }
 
 #[cfg(test)]
@@ -268,5 +267,10 @@ mod tests {
         let weights = [1.0, 2.0, 0.0, -1.0];
         assert_close(logits_norm(&weights, Some(&[-5.0, 2.0]), &[1.0, 2.0]), 0.0, 0.0);
         assert_close(logits_norm(&weights, None, &[1.0, 2.0]), 29_f64.sqrt(), 1e-15);
+        for power in [-900, 900] {
+            let scale = 2_f64.powi(power);
+            let scaled: Vec<f64> = weights.iter().map(|w| w * scale).collect();
+            assert_close(logits_norm(&scaled, None, &[1.0, 2.0]) / scale, 29_f64.sqrt(), 1e-15);
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::context::MetricContext;
 use super::doubt::arithmetic;
 use super::noise::SIGNIFICANT;
 use super::outcome::{Outcome, ZERO_NORMS};
-use super::vectors::{centre, dot};
+use super::vectors::{centre, dot, length};
 use super::{Centring, NecoDenominator, NecoDim, Options};
 use crate::kernels::Projection;
 use crate::linalg;
@@ -55,7 +55,8 @@ fn no_scores(context: &MetricContext<'_>) -> &'static str {
     reason.map_or("no_decisions", |reason| context.scatter_reason(reason))
 }
 
-/// `mean_k |cos(μ_k, o)|`, with `μ_G` taken off both if `ood_centred`, and how many means of length 0 were left out.
+/// `mean_k |cos(μ_k, o)|`, with `μ_G` taken off both if `ood_centred`, and how many means were left out that have length 0, but
+/// for rounding.
 ///
 /// # Errors
 ///
@@ -63,8 +64,11 @@ fn no_scores(context: &MetricContext<'_>) -> &'static str {
 fn mean_cosine(statistics: &Statistics, ood_mean: &[f64], options: &Options) -> Result<(f64, usize), &'static str> {
     let shift = shift(statistics, options);
     let ood = direction(&less(ood_mean, &shift)).ok_or("zero_ood_mean")?;
+    let noise = mean_noise(statistics, &shift);
     let cosines: Vec<f64> = (0..statistics.classes())
-        .filter_map(|class| direction(&shifted(statistics, class, &shift)).map(|mean| dot(&mean, &ood).abs()))
+        .map(|class| (shifted(statistics, class, &shift), noise[class]))
+        .filter(|(mean, noise)| length(mean.iter().copied()) > *noise)
+        .filter_map(|(mean, _)| direction(&mean).map(|mean| dot(&mean, &ood).abs()))
         .collect();
     if cosines.is_empty() {
         return Err("zero_means");
@@ -76,16 +80,19 @@ fn mean_cosine(statistics: &Statistics, ood_mean: &[f64], options: &Options) -> 
 /// to be as exact as the least exact mean.
 fn mean_cosine_error(statistics: &Statistics, ood_mean: &[f64], options: &Options) -> f64 {
     let shift = shift(statistics, options);
-    let size = |x: &[f64]| x.iter().fold(0.0, |size: f64, x| size.hypot(*x));
-    let (of_shift, of_origin) = (size(&shift), size(&statistics.origin));
-    let noise: Vec<f64> = (0..statistics.classes())
-        .map(|class| statistics.mean_noise(class).sqrt() + f64::EPSILON * (of_shift + of_origin))
-        .collect();
-    let of_ood = noise.iter().copied().fold(f64::EPSILON * size(ood_mean), f64::max);
-    let turned = of_ood / size(&less(ood_mean, &shift));
-    let angles = noise.iter().enumerate().map(|(class, noise)| noise / size(&shifted(statistics, class, &shift)));
+    let noise = mean_noise(statistics, &shift);
+    let of_ood = noise.iter().copied().fold(f64::EPSILON * length(ood_mean.iter().copied()), f64::max);
+    let turned = of_ood / length(less(ood_mean, &shift).into_iter());
+    let angles =
+        noise.iter().enumerate().map(|(class, noise)| noise / length(shifted(statistics, class, &shift).into_iter()));
     let angles: Vec<f64> = angles.filter(|angle| angle.is_finite()).collect();
     turned + angles.iter().sum::<f64>() / angles.len().max(1) as f64 + arithmetic(statistics.dim)
+}
+
+/// How far rounding may have moved each class mean less the shift.
+fn mean_noise(statistics: &Statistics, shift: &[f64]) -> Vec<f64> {
+    let arithmetic = f64::EPSILON * (length(shift.iter().copied()) + length(statistics.origin.iter().copied()));
+    (0..statistics.classes()).map(|class| statistics.mean_noise(class).sqrt() + arithmetic).collect()
 }
 
 /// The vector that is taken off all means: `μ_G` if `ood_centred`, else 0.
@@ -263,6 +270,18 @@ mod tests {
         assert_eq!(axes(NecoDim::Fraction(0.65), true), Ok(2), "one third each");
         assert_eq!(axes(NecoDim::Axes(2), false), Ok(2));
         assert_eq!(axes(NecoDim::Axes(4), false), Err("neco_dim_above_dim"));
+    }
+
+    #[test]
+    fn a_mean_that_differs_from_the_centre_by_rounding_has_no_direction() {
+        let rows = [0.1, 0.7, -0.3, 0.9, 0.2, 0.4, -0.6, 1.1, 0.5];
+        let centred = Options { ood_centred: true, ..options() };
+        for rows in [rows.to_vec(), [rows, rows].concat()] {
+            let codes: Vec<u32> = (0..rows.len() as u32 / 3).map(|row| row / 3).collect();
+            let statistics = statistics(3, &rows, &codes);
+            assert_eq!(mean_cosine(&statistics, &GOLDEN_OOD, &centred), Err("zero_means"));
+            assert!(mean_cosine(&statistics, &GOLDEN_OOD, &options()).is_ok());
+        }
     }
 
     #[test]

@@ -243,6 +243,11 @@ pub(super) fn centre(statistics: &Statistics, centring: Centring) -> Vec<f64> {
     centre
 }
 
+/// `‖x‖`, whose square may leave the range of `f64`.
+pub(super) fn length(x: impl Iterator<Item = f64>) -> f64 {
+    x.fold(0.0, f64::hypot)
+}
+
 /// Mean, and the variance with divisor `n − 1` where there are two or more.
 pub(super) fn mean_and_variance(values: &[f64]) -> Option<(f64, Option<f64>)> {
     let n = values.len() as f64;

@@ -52,7 +52,7 @@ cards! {
     "nc2_equinorm_cv_weights" = Weights(nc2::equinorm_cv), Nc2, PAPYAN,
         "std ‖w_k‖ / mean ‖w_k‖, divisor K − 1: are the classifier's rows equally long?",
         Lower, ideal "0", range NOT_NEGATIVE, unit "", needs [Head]
-        null [no_head single_class zero_weights out_of_range] flags [];
+        null [no_head single_class zero_weights] flags [];
     "nc2_log_norm_cv" = Means(nc2::log_norm_cv), Nc2, WU,
         "std ln ‖c_k‖ / mean ln ‖c_k‖, divisor K − 1; depends on the scale, prefer nc2_equinorm_cv",
         Lower, ideal "0", range ANY, unit "", needs []

@@ -55,7 +55,7 @@ pub(super) fn equinorm_cv(of: &Geometry) -> Outcome {
     if let Some(reason) = of.undefined() {
         return Outcome::null(reason);
     }
-    Outcome::number_or(of.lengths().and_then(Lengths::cv), TOO_FEW).off_by(|cv| {
+    Outcome::number_or(of.lengths().and_then(|lengths| lengths.cv), TOO_FEW).off_by(|cv| {
         let mean = of.lengths().map_or(f64::NAN, |lengths| lengths.mean);
         let errors = of.length_errors();
         of_ratio(cv, mean, errors.of_std() * of.vectors.unit, errors.of_mean() * of.vectors.unit)

@@ -10,6 +10,8 @@ pub(in crate::metrics) struct Lengths {
     pub mean: f64,
     /// Variance of the lengths.
     pub var: f64,
+    /// Their standard deviation over their mean, which has no unit; `None` if all have length 0.
+    pub cv: Option<f64>,
     /// Mean and variance of the natural logarithm, over vectors that have a length; if two do.
     pub log: Option<(f64, f64)>,
 }
@@ -25,12 +27,9 @@ impl Lengths {
             vectors.norms.iter().filter(|norm| **norm > 0.0).map(|norm| norm.ln() + unit.ln()).collect();
         let log =
             mean_and_variance(&logs).and_then(|(mean, var)| Some((mean, beyond_rounding(var?, 1.0 + mean.abs()))));
-        Some(Self { mean: mean * unit, var: beyond_rounding(var?, mean) * unit * unit, log })
-    }
-
-    /// `std ‖x_k‖ / mean ‖x_k‖`; `None` if all have length 0.
-    pub(in crate::metrics) fn cv(&self) -> Option<f64> {
-        (self.mean > 0.0).then(|| self.var.sqrt() / self.mean)
+        let var = beyond_rounding(var?, mean);
+        let cv = (mean > 0.0).then(|| var.sqrt() / mean);
+        Some(Self { mean: mean * unit, var: var * unit * unit, cv, log })
     }
 }
 
@@ -232,13 +231,17 @@ mod tests {
         let lengths = Lengths::of(&golden_means()).unwrap();
         assert_close(lengths.mean, 2.793_423_253_165_620_2, 1e-12);
         assert_close(lengths.var, 0.939_156_850_152_767_4, 1e-12);
-        assert_close(lengths.cv().unwrap(), 0.346_922_383_316_950_8, 1e-12);
+        assert_close(lengths.cv.unwrap(), 0.346_922_383_316_950_8, 1e-12);
         let (mean, var) = lengths.log.unwrap();
         assert_close(mean, 0.968_204_648_227_895_8, 1e-12);
         assert_close(var, 0.179_654_593_885_812_04, 1e-12);
         assert_close(lengths.log.and_then(variation).unwrap(), 0.437_776_051_797_719_45, 1e-12);
         let weights = Lengths::of(&vectors(3, &golden_head().weights)).unwrap();
-        assert_close(weights.cv().unwrap(), 0.123_630_497_192_715_06, 1e-12);
+        assert_close(weights.cv.unwrap(), 0.123_630_497_192_715_06, 1e-12);
+        for power in [-530, 530] {
+            let scaled: Vec<f64> = golden_head().weights.iter().map(|w| w * 2_f64.powi(power)).collect();
+            assert_eq!(Lengths::of(&vectors(3, &scaled)).unwrap().cv, weights.cv, "2^{power}");
+        }
     }
 
     #[test]
@@ -327,7 +330,7 @@ mod tests {
             assert!(var.sqrt() < 1e-15, "{var}");
             assert!(frame_error(&simplex, &simplex, Frame::Simplex).unwrap() < 1e-14);
             assert_close(participation_ratio(&simplex).unwrap(), classes as f64 - 1.0, 1e-13);
-            assert!(Lengths::of(&simplex).unwrap().cv().unwrap() < 1e-14);
+            assert!(Lengths::of(&simplex).unwrap().cv.unwrap() < 1e-14);
         }
     }
 

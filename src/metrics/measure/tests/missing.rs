@@ -103,6 +103,7 @@ fn one_class_has_no_between() {
             "spectrum_alpha_req" => Some("short_spectrum"),
             "spectrum_pair_cosine" => Some("not_normalized"),
             "separation_alignment" => None,
+            "nc5_relative_mahalanobis_auroc" | "nc5_relative_mahalanobis_fpr95" => Some("single_class"),
             key => (!alone.contains(&key) && !of_rows).then_some("single_class"),
         };
         assert_eq!(reason(&all, metric.key), expected, "{}", metric.key);

@@ -21,9 +21,11 @@ class Reader:
         return [self.int(width, True) for _ in range(n)]
 
 def sections(r):
+    global version
     head = r.bytes(10)
-    known = head[:8] == b"\x89NCST\r\n\n" and head[8:] in (b"\1\0", b"\2\0")
-    assert known and r.int(4) == zlib.crc32(head), "no state file of version 1 or 2"
+    version = head[8]
+    known = head[:8] == b"\x89NCST\r\n\n" and head[8:] in (b"\1\0", b"\2\0", b"\3\0")
+    assert known and r.int(4) == zlib.crc32(head), "no state file of version 1 to 3"
     while r.at < len(r.data):
         start = r.at
         kind, payload = r.bytes(4).decode(), r.bytes(r.int(8))
@@ -58,6 +60,6 @@ for kind, r in sections(Reader(open(sys.argv[1], "rb").read())):
     elif kind == "GRUP":
         group = {"key": {name: r.label() for name in keys}}
         group |= {"skipped": [r.int(8) for _ in range(3)], "not_finite": r.list(lambda: (r.label(), r.int(8)))}
-        group["rows"] = sum(r.int(8) for _ in range(3))
+        group["rows"] = sum(r.int(8) for _ in range(4 if version > 2 else 3))
         out["groups"].append(group | (state(r) if r.at < len(r.data) else {}))
 print(json.dumps(out, indent=1))

@@ -12,6 +12,7 @@ use super::dtype::VectorType;
 use super::open_files::OpenedFile;
 use super::read_at::{ReadAt, Version};
 use super::rows::Unit;
+use super::schema::Schema;
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -85,6 +86,8 @@ pub(super) struct VectorColumn {
     /// Its position in the file.
     pub(super) root: usize,
     pub(super) kind: VectorType,
+    /// The significand bits of its numbers as they are stored.
+    pub(super) significand_bits: u32,
     /// `D`, if the type of the column fixes it.
     pub(super) dim: Option<usize>,
     /// `D` of the first vector, once the column has been looked at; the inner `None` stands for a column without vectors.
@@ -92,8 +95,10 @@ pub(super) struct VectorColumn {
 }
 
 impl VectorColumn {
-    pub(super) fn new(root: usize, kind: VectorType, dim: Option<usize>) -> Self {
-        Self { root, kind, dim, first_length: OnceLock::new() }
+    /// The vectors in a column of that schema.
+    pub(super) fn of(schema: &Schema<'_>, root: usize, kind: VectorType) -> Self {
+        let (significand_bits, dim) = (schema.significand_bits(root, kind), schema.dim(root));
+        Self { root, kind, significand_bits, dim, first_length: OnceLock::new() }
     }
 }
 

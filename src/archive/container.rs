@@ -195,6 +195,8 @@ pub(super) struct StoredColumn {
     pub(super) is_plain: bool,
     /// Whether its numbers are decimals in a text, which have no type until they are read.
     pub(super) is_decimal: bool,
+    /// Whether its `f32` are bf16 in the file.
+    pub(super) is_bf16: bool,
     /// Whether it is a field of a struct, which is a column of the file as a whole too.
     pub(super) is_field: bool,
     /// Of a column in a text that holds no numbers: the first line on which it has something else, and what.
@@ -212,6 +214,7 @@ impl StoredColumn {
             data_type,
             is_plain: true,
             is_decimal: false,
+            is_bf16: false,
             is_field: false,
             first_text: None,
             elements: None,

@@ -2,6 +2,9 @@
 
 use arrow::datatypes::DataType;
 
+/// The significand bits of bf16, which are read as `f32`.
+pub(super) const BF16_BITS: u32 = 8;
+
 /// The element type of stored vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ElementType {
@@ -34,6 +37,14 @@ impl ElementType {
             Self::F16 => 11,
             Self::F32 => 24,
             Self::F64 => 53,
+        }
+    }
+
+    pub(super) fn value_bytes(self) -> usize {
+        match self {
+            Self::F16 => 2,
+            Self::F32 => 4,
+            Self::F64 => 8,
         }
     }
 

@@ -117,9 +117,20 @@ impl Archive {
         self.label_kind
     }
 
-    /// The significand bits of the stored features: 11, 24 or 53.
+    /// The significand bits of the stored features, of the file that has the fewest: 8 (bf16), 11, 24 or 53.
     pub fn significand_bits(&self) -> u32 {
-        self.element.significand_bits()
+        let of_files = self.columns.iter().map(|columns| columns.features.significand_bits);
+        of_files.min().unwrap_or_else(|| self.element.significand_bits())
+    }
+
+    /// The same of one file.
+    pub fn file_significand_bits(&self, file: usize) -> u32 {
+        self.columns[file].features.significand_bits
+    }
+
+    /// Bytes of a feature in memory.
+    pub fn value_bytes(&self) -> usize {
+        self.element.value_bytes()
     }
 
     /// Inputs left out under [`bad_files`](super::Request::bad_files), with the reason.

@@ -186,7 +186,7 @@ impl Planner {
             filter.resolve(self.key_kinds[&filter.name])?;
         }
         let twins = self.twins(schema, container, found)?;
-        let features = VectorColumn::new(features, vectors, schema.dim(features));
+        let features = VectorColumn::of(schema, features, vectors);
         Ok(FileColumns { features, labels, keys, filters, twins })
     }
 

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field};
 
 use super::codes::label_kind;
 use super::container::StoredColumn;
-use super::dtype::{Dtype, Dtypes, ElementType, VectorType};
+use super::dtype::{BF16_BITS, Dtype, Dtypes, ElementType, VectorType};
 use super::escape::escaped;
 use crate::batch::LabelKind;
 use crate::error::{Error, Result};
@@ -83,6 +83,15 @@ impl<'a> Schema<'a> {
         }
     }
 
+    /// The significand bits of the numbers of a column of vectors as they are stored: bf16 is widened when it is read.
+    pub(super) fn significand_bits(&self, root: usize, vectors: VectorType) -> u32 {
+        match vectors {
+            VectorType::Bytes { dtype: Dtype::Bf16, .. } => BF16_BITS,
+            _ if self.column(root).is_bf16 => BF16_BITS,
+            _ => vectors.element().significand_bits(),
+        }
+    }
+
     /// The type in which lists of integers are read; `None` if the column holds no such lists.
     pub(super) fn integers(&self, root: usize) -> Option<ElementType> {
         match &self.column(root).data_type {
@@ -131,6 +140,9 @@ impl<'a> Schema<'a> {
             Some(VectorType::Bytes { dim, dtype }) => {
                 let widened = if dtype == Dtype::Bf16 { ", widened to f32" } else { "" };
                 format!("fixed_size_binary({}) as {}{widened}", dtype.width() * dim, dtype.name())
+            }
+            Some(VectorType::List(_)) if self.column(root).is_bf16 => {
+                format!("{} of bf16", type_name(&self.column(root).written_type))
             }
             Some(VectorType::List(element)) if self.column(root).is_decimal => {
                 format!("decimals in text, read as {}", element.name())

@@ -17,8 +17,8 @@ pub(super) fn significant_of_means(classes: usize, dim: usize) -> f64 {
 #[inline(always)]
 pub(super) fn ulp(x: f64, significand_bits: u32) -> f64 {
     let least = match significand_bits {
-        0..=11 => -14,
-        12..=24 => -126,
+        11 => -14,
+        0..=24 => -126,
         _ => -1022,
     };
     let exponent = ((x.abs().to_bits() >> 52) as i32 - 1023).max(least);
@@ -107,6 +107,8 @@ mod tests {
         assert_eq!(ulp(-1.5, 24), f64::from(f32::EPSILON));
         assert_eq!(ulp(1000.0, 11), 0.5);
         assert_eq!(ulp(1e-6, 11), 2_f64.powi(-24));
+        assert_eq!(ulp(1000.0, 8), 4.0);
+        assert_eq!(ulp(1e-6, 8), 2_f64.powi(-27));
         assert_eq!(ulp(0.0, 24), 0.0);
         assert_eq!(ulp(f64::MIN_POSITIVE, 53), f64::from_bits(1));
     }

@@ -14,8 +14,11 @@ use crate::state::{self, Input};
 /// A byte that no text has, the name, and line ends that a transfer as text would change.
 pub(super) const MAGIC: &[u8; 8] = b"\x89NCST\r\n\n";
 
-/// The version that is written; all versions up to it are read.
-const VERSION: u16 = 2;
+/// All versions up to this one are read. It counts rows of bf16 apart, and is written where there are some.
+const VERSION: u16 = 3;
+
+/// The version that is written else, and that of the states in both.
+const STATE_VERSION: u16 = 2;
 
 const SETTINGS: &[u8; 4] = b"SETS";
 const LEDGER: &[u8; 4] = b"LEDG";
@@ -36,7 +39,10 @@ struct Section<'a> {
 }
 
 /// All sections of a file but the last one, which holds their number.
-pub(super) struct Sections<'a>(Vec<Section<'a>>);
+pub(super) struct Sections<'a> {
+    version: u16,
+    sections: Vec<Section<'a>>,
+}
 
 impl<'a> Sections<'a> {
     pub(super) fn of(file: &'a StateFile) -> Result<Self> {
@@ -45,26 +51,28 @@ impl<'a> Sections<'a> {
         if let Some(unfinished) = &file.unfinished {
             sections.push(whole(PLAN, plan(unfinished)?));
         }
+        let version = version_of(&file.groups);
         for (key, group) in &file.groups {
-            sections.push(Section { kind: GROUP, head: group_head(key, group), body: &group.state });
+            let head = group_head(key, group, precisions(version));
+            sections.push(Section { kind: GROUP, head, body: &group.state });
         }
-        Ok(Self(sections))
+        Ok(Self { version, sections })
     }
 
     /// How many bytes the file has.
     pub(super) fn len(&self) -> u64 {
-        let lengths = self.0.iter().map(|section| section.head.len() + section.body.len() + 16);
+        let lengths = self.sections.iter().map(|section| section.head.len() + section.body.len() + 16);
         lengths.sum::<usize>() as u64 + 14 + 20
     }
 
     pub(super) fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let mut start = MAGIC.to_vec();
-        start.extend(VERSION.to_le_bytes());
+        start.extend(self.version.to_le_bytes());
         let checksum = crc32fast::hash(&start);
         start.extend(checksum.to_le_bytes());
         out.write_all(&start)?;
-        let end = Section { kind: END, head: (self.0.len() as u32).to_le_bytes().to_vec(), body: &[] };
-        for section in self.0.iter().chain([&end]) {
+        let end = Section { kind: END, head: (self.sections.len() as u32).to_le_bytes().to_vec(), body: &[] };
+        for section in self.sections.iter().chain([&end]) {
             let mut checksum = Hasher::new();
             let length = (section.head.len() + section.body.len()) as u64;
             for part in [&section.kind[..], &length.to_le_bytes(), &section.head, section.body] {
@@ -75,6 +83,16 @@ impl<'a> Sections<'a> {
         }
         Ok(())
     }
+}
+
+/// The version that groups are written in: the oldest that can say what they hold.
+fn version_of(groups: &Groups) -> u16 {
+    if groups.values().any(|group| group.precisions.has_bf16()) { VERSION } else { STATE_VERSION }
+}
+
+/// By how many precisions files of a version count rows.
+fn precisions(version: u16) -> usize {
+    if version < VERSION { 3 } else { 4 }
 }
 
 /// Reads a file of `size` bytes.
@@ -161,7 +179,7 @@ impl Reader<'_> {
 /// The sections read so far. Their order is fixed, so that there is one way to write a file.
 #[derive(Default)]
 struct SectionsRead {
-    /// The version of the file and of every state in it.
+    /// The version of the file. Every state in it has the same, up to [`STATE_VERSION`].
     version: u16,
     provenance: Option<Provenance>,
     ledger: Option<Ledger>,
@@ -183,7 +201,7 @@ impl SectionsRead {
             }
             GROUP => {
                 let keys = self.ledger.as_ref().and(self.provenance.as_ref()).ok_or_else(disorder)?.key_names().len();
-                let (key, mut group) = read_group_head(&mut input, keys)?;
+                let (key, mut group) = read_group_head(&mut input, keys, precisions(self.version))?;
                 if self.groups.last_key_value().is_some_and(|(last, _)| *last >= key) {
                     return Err(disorder());
                 }
@@ -194,11 +212,11 @@ impl SectionsRead {
                     return Err(damaged("a group has no rows"));
                 }
                 if !group.state.is_empty() {
-                    if state::version(&group.state) != Some(self.version) {
+                    if state::version(&group.state) != Some(self.version.min(STATE_VERSION)) {
                         return Err(damaged("a state has another version than the file's"));
                     }
                     // What is written later is of this version.
-                    if self.version < VERSION {
+                    if self.version < STATE_VERSION {
                         group.state = state::renew(&group.state)?;
                     }
                 }
@@ -215,6 +233,9 @@ impl SectionsRead {
             return Err(damaged("a section is missing"));
         };
         let file = StateFile { provenance, ledger, groups: self.groups, unfinished: self.plan };
+        if self.version > version_of(&file.groups).max(STATE_VERSION) {
+            return Err(damaged("its version is newer than what it holds"));
+        }
         let sum =
             |of: fn(&EncodedGroup) -> u64| file.groups.values().fold(0_u64, |sum, group| sum.saturating_add(of(group)));
         if file.ledger.rows() != (sum(EncodedGroup::rows), sum(|group| group.skipped.total())) {

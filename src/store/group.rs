@@ -10,15 +10,15 @@ use crate::state::{Merge, State};
 /// The groups of a file by the values of their keys.
 pub type Groups = BTreeMap<Key, EncodedGroup>;
 
-/// The significand bits of half, single and double precision.
-const SIGNIFICANDS: [u32; 3] = [11, 24, 53];
+/// The significand bits of half, single and double precision, and of bf16.
+const SIGNIFICANDS: [u32; 4] = [11, 24, 53, 8];
 
-/// Rows by the precision in which their features are stored: half, single, double.
+/// Rows by the precision in which their features are stored: half, single, double, bf16.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Precisions(pub(super) [u64; 3]);
+pub struct Precisions(pub(super) [u64; 4]);
 
 impl Precisions {
-    /// Adds rows whose features have so many significand bits: 11, 24 or 53.
+    /// Adds rows whose features have so many significand bits: 8, 11, 24 or 53.
     ///
     /// # Errors
     ///
@@ -29,15 +29,20 @@ impl Precisions {
         Ok(())
     }
 
+    /// Whether rows of bf16 are among them.
+    pub(super) fn has_bf16(&self) -> bool {
+        self.0[3] > 0
+    }
+
     /// All rows.
     pub fn rows(&self) -> u64 {
         self.0.iter().fold(0, |sum, &rows| rows.saturating_add(sum))
     }
 
-    /// The significand bits of the most precise features; 0 without rows.
+    /// The significand bits of the least precise features, whose rounding is the largest; 0 without rows.
     pub fn significand_bits(&self) -> u32 {
         let stored = SIGNIFICANDS.into_iter().zip(self.0).filter(|&(_, rows)| rows > 0);
-        stored.map(|(bits, _)| bits).max().unwrap_or(0)
+        stored.map(|(bits, _)| bits).min().unwrap_or(0)
     }
 
     /// Changes each count by the other's, or says that one of them cannot.
@@ -151,5 +156,24 @@ impl EncodedGroup {
     /// Whether it has no row, not even one left out.
     pub(super) fn is_empty(&self) -> bool {
         self.rows() == 0 && self.skipped.total() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_precise_rows_count() {
+        let mut all = Precisions::default();
+        assert_eq!(all.significand_bits(), 0);
+        for (bits, rows) in [(53, 1), (24, 2), (11, 3), (8, 4)] {
+            all.count(bits, rows).unwrap();
+            assert_eq!(all.significand_bits(), bits);
+        }
+        assert!(all.count(10, 1).is_err());
+        let halves = Precisions([3, 0, 0, 4]);
+        all.combine(&halves, u64::checked_sub).unwrap();
+        assert_eq!((all.significand_bits(), all.rows(), all.has_bf16()), (24, 3, false));
     }
 }

@@ -123,7 +123,8 @@ pub(super) fn read_ledger(input: &mut Input<'_>) -> Result<Ledger> {
     Ok(Ledger { files, left_out })
 }
 
-pub(super) fn group_head(key: &Key, group: &EncodedGroup) -> Vec<u8> {
+/// Rows are counted by so many `known` precisions.
+pub(super) fn group_head(key: &Key, group: &EncodedGroup, known: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for value in key {
         put_label(&mut out, value);
@@ -137,18 +138,19 @@ pub(super) fn group_head(key: &Key, group: &EncodedGroup) -> Vec<u8> {
         put_label(&mut out, label);
         out.extend(rows.to_le_bytes());
     }
-    group.precisions.0.iter().for_each(|rows| out.extend(rows.to_le_bytes()));
+    group.precisions.0[..known].iter().for_each(|rows| out.extend(rows.to_le_bytes()));
     out
 }
 
-pub(super) fn read_group_head(input: &mut Input<'_>, keys: usize) -> Result<(Key, EncodedGroup)> {
+/// What [`group_head`] wrote.
+pub(super) fn read_group_head(input: &mut Input<'_>, keys: usize, known: usize) -> Result<(Key, EncodedGroup)> {
     let key = input.many(keys, 2, Input::label)?;
     let mut number = || -> Result<u64> { Ok(u64::from_le_bytes(input.take()?)) };
     let (nulls, ignored, filtered) = (number()?, number()?, number()?);
     let nonfinite = many(input, 10, |input| Ok((input.label()?, u64::from_le_bytes(input.take()?))))?;
     ascending(&nonfinite.iter().map(|(label, _)| label).collect::<Vec<_>>())?;
-    let mut precisions = [0; 3];
-    for rows in &mut precisions {
+    let mut precisions = [0; 4];
+    for rows in &mut precisions[..known] {
         *rows = u64::from_le_bytes(input.take()?);
     }
     let all = nonfinite.iter().map(|(_, rows)| *rows).chain([nulls, ignored, filtered]).chain(precisions);

@@ -398,9 +398,13 @@ fn bytes_are_vectors_once_their_type_is_named() {
     place.write_columns("lists.parquet", &[("emb", vectors(wide, 2)), ("label", ints(labels))], 99);
     let said = place.fail(2, &measure(&["bytes.parquet"]));
     assert!(said.contains("--features emb --dtype f32 (or f16, bf16, f64)"), "{said}");
-    let expected = place.succeed(&measure(&["lists.parquet", "-q"]));
+    let numbers = ["--metrics=nc1_trace_ratio,nc1_cdnv,nc1_pinv", "--format=csv", "-q"];
+    let expected = place.succeed(&[&["measure", "lists.parquet"][..], &numbers].concat());
     let typed = ["bytes.parquet", "--features=emb", "--dtype=bf16"];
-    assert_eq!(place.succeed(&measure(&[&typed[..], &["-q"]].concat())), expected);
+    assert_eq!(place.succeed(&[&["measure"], &typed[..], &numbers].concat()), expected);
+    // What rounding to bf16 left in them is known, by whichever way they come.
+    let record = place.succeed(&[&["measure"], &typed[..], &["--format=json", "-q"]].concat());
+    assert!(record.contains("\"significand_bits\": 8"), "{record}");
     let said = notes(&place, &measure(&typed));
     assert!(said.contains("fixed_size_binary(4) as bf16, widened to f32"), "{said}");
     // A state knows the type, for rows that are read beside it and for those that are read again.
@@ -412,6 +416,11 @@ fn bytes_are_vectors_once_their_type_is_named() {
         let query =
             |from: &str| format!("SELECT nc1_trace_ratio(emb, label) AS t, nc1_cdnv(emb, label) AS c FROM '{from}'");
         let same = place.succeed(&["sql", "-c", &query("lists.parquet"), "-q"]);
+        for (from, bits) in [("lists.parquet", 24), ("bytes.parquet?emb=bf16", 8), ("x.ncst", 8)] {
+            let state = if from.ends_with("ncst") { "state" } else { "nc_state(emb, label)" };
+            let query = format!("SELECT s.significand_bits AS bits FROM (SELECT {state} AS s FROM '{from}')");
+            assert_eq!(place.succeed(&["sql", "-c", &query, "-q"]), format!("{{\"bits\":{bits}}}\n"), "{from}");
+        }
         assert_eq!(place.succeed(&["sql", "-c", &query("bytes.parquet?emb=bf16"), "-q"]), same);
         let said = place.fail(2, &["sql", "-c", &query("bytes.parquet")]);
         assert!(said.contains("?COLUMN=f32"), "{said}");

@@ -140,6 +140,7 @@ impl StoredArray {
             let read_list = list_type(read, dim)?;
             StoredColumn {
                 written_type: list_type(element.data_type(), dim)?,
+                is_bf16: element.kind == Kind::Bf16,
                 ..StoredColumn::new(&self.name, read_list)
             }
         } else {

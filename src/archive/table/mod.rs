@@ -112,6 +112,8 @@ pub struct ChunkGrid {
     pub rows: usize,
     /// The grid of its well-formed rows; `None` if it has none.
     pub grid: Option<Grid>,
+    /// The significand bits of the vectors as they are stored.
+    pub significand_bits: u32,
 }
 
 impl Table {

@@ -319,7 +319,7 @@ impl TableLayout {
         let in_file = self.files.iter().map(|column| {
             let root = present(schema, &column.name)?;
             Ok(match schema.vectors(root) {
-                Some(kind) => Place::Vectors(VectorColumn::new(root, kind, schema.dim(root))),
+                Some(kind) => Place::Vectors(VectorColumn::of(schema, root, kind)),
                 None => Place::Root(root),
             })
         });

@@ -47,6 +47,7 @@ pub struct TableReader {
 struct Stream {
     column: usize,
     dim: usize,
+    significand_bits: u32,
     chunk: usize,
 }
 
@@ -80,7 +81,8 @@ impl TableReader {
                 Place::Vectors(found) => {
                     let dim = table.catalogue.dim(unit.file, found);
                     let dim = dim.map_err(|error| error.with_default("column", table.name(column)))?.unwrap_or(0);
-                    streams.push(Stream { column, dim, chunk: chunk_rows(dim) });
+                    let significand_bits = found.significand_bits;
+                    streams.push(Stream { column, dim, significand_bits, chunk: chunk_rows(dim) });
                     vectors.push((found, dim));
                 }
             }
@@ -134,7 +136,7 @@ impl TableReader {
                     let vectors = of_length_one.as_ref().unwrap_or(&vectors);
                     let grid =
                         chunk_grid(vectors, stream.dim, (labels, start), self.wanted.extra_bits, &mut self.workspace)?;
-                    grids.push(ChunkGrid { rows: count, grid });
+                    grids.push(ChunkGrid { rows: count, grid, significand_bits: stream.significand_bits });
                 }
                 match &mut read {
                     Some(read) => append(read, vectors, start)?,

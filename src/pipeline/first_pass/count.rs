@@ -297,7 +297,6 @@ fn count(
 ) -> Result<Counted> {
     let shifts = ShiftTables::default();
     let shared = SharedStates::new(first_pass.meter.limit(), first_pass.threads);
-    let bits = first_pass.archive.significand_bits();
     let blocking = &first_pass.blocking;
     let fixed = fixed_keys(&first_pass.request);
     let file_of = |unit: usize| match blocking {
@@ -332,6 +331,7 @@ fn count(
             for (key, rows) in blocking.states(key, chunk, &batch, rows, file) {
                 let rows = rows.as_deref();
                 let state = counted.groups.entry(key.clone()).or_insert_with(new_group);
+                let bits = first_pass.archive.file_significand_bits(first_pass.archive.units()[units[place.unit]].file);
                 state.precisions.count(bits, rows.map_or(batch.rows(), <[u32]>::len) as u64)?;
                 let (sums, wide) = (state.state.class_sums(), state.state.class_sums().wide_bytes());
                 let new = new_classes(chunk, rows, |label| sums.contains(label) || parts.contains(&key, label));

@@ -192,7 +192,7 @@ impl FirstPass {
     /// The largest chunks that a worker hands to its device.
     fn shape(&self) -> ChunkShape {
         let dim = self.largest_dim().max(1);
-        let stored = self.archive.significand_bits().div_ceil(8).next_power_of_two() as usize;
+        let stored = self.archive.value_bytes();
         let value_bytes = if self.request.normalize { 8 } else { stored };
         let rows = self.archive.units().iter().map(|unit| unit.rows).max().unwrap_or(0);
         ChunkShape { rows: chunk_rows(dim).min(rows as usize), dim, value_bytes, gram: self.scatter }
@@ -273,7 +273,7 @@ impl FirstPass {
     fn fit_memory(&mut self) -> Result<()> {
         let limit = self.memory;
         let dim = self.largest_dim();
-        let stored = if self.archive.significand_bits() > 24 { 8 } else { 4 };
+        let stored = self.archive.value_bytes().max(4);
         // Rows at length 1 are f64, beside the rows as they are.
         let value_bytes = if self.request.normalize { stored + 8 } else { stored };
         let chunk = (chunk_rows(dim.max(1)) * dim * value_bytes) as u64;

@@ -113,7 +113,7 @@ impl Aggregation for RowAggregation {
         let rounding = rounding(rest)?;
         let mut touched = BTreeSet::new();
         rows.each_chunk(&rounding, settings, workspace, |rounded, workspace| {
-            let RoundedChunk { chunk, rows: places, own_grid } = rounded;
+            let RoundedChunk { chunk, rows: places, own_grid, significand_bits } = rounded;
             let mut members: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
             for (at, &row) in places.iter().enumerate() {
                 members.entry(group_of(row as usize)).or_default().push(at as u32);
@@ -132,7 +132,7 @@ impl Aggregation for RowAggregation {
                 parts.update(&at, groups, chunk, members, &shifts[at], workspace)?;
                 let group = &mut groups[at];
                 group.summary.own_grid |= own_grid;
-                group.summary.significand_bits = group.summary.significand_bits.max(rows.significand_bits);
+                group.summary.lower_precision(*significand_bits);
                 touched.insert(at);
             }
             Ok(())

@@ -13,7 +13,7 @@ use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
 use crate::kernels::{Profile, Workspace};
 use crate::sql::settings::Settings;
-use crate::sql::values::grid_column::{self, Grids, Origin};
+use crate::sql::values::grid_column::{self, Carried, Grids};
 use crate::state::Chunk;
 
 /// Whether arrays of a type hold vectors.
@@ -62,7 +62,7 @@ pub(in crate::sql) struct LabelledRows {
     pub(in crate::sql) nulls: Vec<u32>,
     /// Rows left out for a NaN or an infinity.
     pub(in crate::sql) nonfinite: Vec<u32>,
-    pub(in crate::sql) significand_bits: u32,
+    significand_bits: u32,
 }
 
 /// Rows that are rounded together.
@@ -72,6 +72,8 @@ pub(in crate::sql) struct RoundedChunk<'a> {
     pub(in crate::sql) rows: &'a [u32],
     /// Whether the batch made the grid.
     pub(in crate::sql) own_grid: bool,
+    /// Of the vectors as they are stored, or of their type in memory where they bring no grid along.
+    pub(in crate::sql) significand_bits: u32,
 }
 
 enum Floats {
@@ -181,8 +183,8 @@ impl LabelledRows {
         for ((dim, chunk), rows) in &buckets {
             let found = chunk.and_then(|chunk| grids.as_ref().map(|grids| &grids.chunks[chunk as usize]));
             let place = |error: Error| match found {
-                Some((_, Origin { file, row_group })) => {
-                    error.with_default("file", file).with_default("row group", row_group)
+                Some(Carried { origin, .. }) => {
+                    error.with_default("file", &origin.file).with_default("row group", origin.row_group)
                 }
                 None => error,
             };
@@ -191,14 +193,16 @@ impl LabelledRows {
                 let batch = Batch::of_finite(*dim, features, &codes, &self.classes)?;
                 let profile = match (rounding, found) {
                     (GridChoice::Exponent(exponent), _) => Profile::with_exponent(&batch, *exponent, workspace)?,
-                    (_, Some((grid, _))) => Profile::on(&batch, grid.clone(), workspace)?,
+                    (_, Some(carried)) => Profile::on(&batch, carried.grid.clone(), workspace)?,
                     (_, None) => Profile::of(&batch, settings.extra_bits, workspace)?,
                 };
                 let own_grid = !matches!(rounding, GridChoice::Exponent(_)) && found.is_none();
                 if own_grid && settings.require_grid {
                     return Err(no_grid());
                 }
-                each(&RoundedChunk { chunk: Chunk { batch, profile: &profile }, rows, own_grid }, workspace)?;
+                let significand_bits = found.map_or(self.significand_bits, |carried| carried.significand_bits);
+                let chunk = Chunk { batch, profile: &profile };
+                each(&RoundedChunk { chunk, rows, own_grid, significand_bits }, workspace)?;
                 workspace.recycle(profile);
                 Ok(())
             })

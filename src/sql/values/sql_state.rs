@@ -73,11 +73,18 @@ impl SqlState {
             return Ok(());
         }
         self.combine(other, State::merge, ClassSums::merge)?;
-        self.significand_bits = self.significand_bits.max(other.significand_bits);
+        self.lower_precision(other.significand_bits);
         self.own_grid |= other.own_grid;
         self.skipped_nulls += other.skipped_nulls;
         self.skipped_nonfinite += other.skipped_nonfinite;
         Ok(())
+    }
+
+    /// Takes note that rows of so many significand bits are in it: those of the least precise rows count, whose rounding is the
+    /// largest.
+    pub(in crate::sql) fn lower_precision(&mut self, significand_bits: u32) {
+        let known = if self.significand_bits == 0 { significand_bits } else { self.significand_bits };
+        self.significand_bits = known.min(significand_bits);
     }
 
     /// Takes the rows of another out again.

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `version` | int32 | of this layout: 2 |
 //! | `grid` | string | `chunk`: the same bits whatever the batches; `own`: some rows brought no grid along |
-//! | `significand_bits` | int32 | of the features: 11, 24 or 53 |
+//! | `significand_bits` | int32 | of the features, of the least precise rows: 8, 11, 24 or 53 |
 //! | `skipped_nulls`, `skipped_nonfinite` | uint64 | rows left out by `nc.nulls` and `nc.nonfinite` |
 //! | `normalized` | boolean | whether rows were divided by their length (`nc.normalize`); older states lack it, and were not |
 //! | `dim` | int64 | `D` |
@@ -328,7 +328,7 @@ impl States {
         };
         let state = parts.into_state()?;
         let significand_bits = match columns.one::<Int32Type>("significand_bits")? {
-            bits @ (11 | 24 | 53) => bits as u32,
+            bits @ (8 | 11 | 24 | 53) => bits as u32,
             // Of no rows but such as were left out.
             0 if dim == 0 => 0,
             _ => return Err(broken("significand_bits")),

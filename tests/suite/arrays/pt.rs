@@ -36,7 +36,7 @@ fn tensors_of_every_type_are_the_numbers_that_were_saved() {
     let values = small();
     for (class, descr, bits) in [
         ("HalfStorage", "f2", 11),
-        ("BFloat16Storage", "V2", 24),
+        ("BFloat16Storage", "V2", 8),
         ("FloatStorage", "f4", 24),
         ("DoubleStorage", "f8", 53),
         ("CharStorage", "i1", 24),

@@ -37,8 +37,8 @@ fn vectors_of_every_type_order_and_version_are_the_numbers_that_were_saved() {
         (">f4", 24),
         ("<f8", 53),
         (">f8", 53),
-        ("<V2", 24),
-        (">V2", 24),
+        ("<V2", 8),
+        (">V2", 8),
         ("|i1", 24),
         ("|u1", 24),
     ] {

@@ -177,7 +177,7 @@ fn fixed_size_binary_is_of_the_type_that_is_named() {
         f64::from(1.0_f32 / 3.0),
         1.0 / 3.0,
     ];
-    for ((dtype, bits), third) in Dtype::ALL.into_iter().zip([11, 24, 24, 53]).zip(third) {
+    for ((dtype, bits), third) in Dtype::ALL.into_iter().zip([11, 8, 24, 53]).zip(third) {
         let rows = of(dtype);
         let width = rows[0].as_ref().unwrap().len() as i32;
         files.write("a.parquet", &[("v", fixed(&rows, width)), ("y", ints([1, 2, 3]))], 9);

@@ -55,6 +55,7 @@ mod row_policy;
 mod rows;
 #[cfg(test)]
 mod rows_format;
+mod rows_seen;
 mod safetensors;
 mod schema;
 mod siblings;

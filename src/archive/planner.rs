@@ -54,7 +54,7 @@ pub(super) struct Planner {
 impl Planner {
     /// Chooses columns by the first file.
     pub(super) fn new(request: &Request, hive: Hive, filters: Vec<Filter>, container: &dyn Container) -> Result<Self> {
-        let dtypes: Vec<(String, Dtype)> = request.features.clone().zip(request.dtype).into_iter().collect();
+        let dtypes = dtypes(request, container)?;
         let schema = Schema::new(container.columns(), &dtypes).asking(request.features.as_deref());
         let with_unread = |error: Error| match container.unread() {
             [] => error,
@@ -67,6 +67,9 @@ impl Planner {
             }
         };
         let features = schema.choose_features(request).map_err(with_unread)?;
+        if request.features.is_none() {
+            schema.check_chosen_dtype(features.0, request.dtype)?;
+        }
         let schema = schema.asking(Some(&container.columns()[features.0].name));
         let column =
             |(root, why)| ColumnChoice { name: schema.column(root).name.clone(), kind: schema.kind(root), why };

@@ -421,7 +421,7 @@ pub(super) struct Convert {
     #[arg(long, value_name = "COL", help_heading = "Rows")]
     features: Option<String>,
     /// The type of numbers that have none, in fixed-size binary or in text
-    #[arg(long, value_name = "TYPE", requires = "features", value_parser = dtype, help_heading = "Rows")]
+    #[arg(long, value_name = "TYPE", value_parser = dtype, help_heading = "Rows")]
     dtype: Option<Dtype>,
     /// The label column, or a file with one label a row [default: as in measure; there may be none]
     #[arg(long, value_name = "COL|FILE", help_heading = "Rows")]
@@ -539,7 +539,7 @@ pub(super) struct Input {
     pub(super) features: Option<String>,
     /// The type of numbers that have none: f16, bf16, f32 or f64 in fixed-size binary, little-endian; f64 or f32 in text, of which
     /// f64 is the default, since it keeps most digits
-    #[arg(long, value_name = "TYPE", requires = "features", value_parser = dtype, help_heading = "Rows")]
+    #[arg(long, value_name = "TYPE", value_parser = dtype, help_heading = "Rows")]
     pub(super) dtype: Option<Dtype>,
     /// The label column, or a file with one label a row: .npy, Parquet, CSV or text [default: a column with a well-known
     /// name; of .npy features the file beside them, as train_labels.npy of train_features.npy]; 'labels/{run}.npy' is filled

@@ -75,6 +75,7 @@ use crate::error::Result;
 #[cfg(feature = "sql")]
 pub(crate) use braces::has_keys;
 pub use catalogue::{File, Planned};
+pub(crate) use class_names::metadata as class_names_metadata;
 pub use damage::is_damage;
 pub(crate) use damage::reason as bad_file_reason;
 pub(crate) use discover::hive_keys;

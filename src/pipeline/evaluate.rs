@@ -200,7 +200,7 @@ impl FurtherRows {
     }
 }
 
-/// Flags that change nothing, since no metric that is asked for needs what they give.
+/// Flags that change nothing, since no metric that is asked for needs what they give, and one without which there is none.
 fn without_effect(job: &Job, needs: Needs) -> Vec<String> {
     let asked = |need: Need| job.selection.asks_for(need);
     let judged = needs.decisions || needs.lda || needs.neco || needs.mahalanobis;
@@ -208,6 +208,13 @@ fn without_effect(job: &Job, needs: Needs) -> Vec<String> {
     let of_classes = job.extras != Extras { class_means: job.extras.class_means, ..Extras::default() };
     let head = asked(Need::Head) || of_classes || judged;
     let mut notes = Vec::new();
+    if job.head.is_none() && job.selection.always_needs(&[Need::Head, Need::Decisions]) {
+        notes.push(
+            "every metric that is asked for needs a classifier: --head FILE, or --head lstsq for the least-squares one of \
+             each group"
+                .to_owned(),
+        );
+    }
     if job.decisions.is_some() && !judged {
         let head = if job.head.is_none() && asked(Need::Decisions) { " without a classifier (--head)" } else { "" };
         notes.push(format!("--decisions has no effect: no metric that is asked for needs it{head}"));

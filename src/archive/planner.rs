@@ -115,12 +115,12 @@ impl Planner {
         let read = |columns: &FileColumns| [columns.scalars(), vec![columns.features.root]].concat();
         container.check_readable(&read(&columns)).map_err(|error| (found.shown.clone(), error))?;
         let mixable = self.mixable(&schema, &found);
-        let names = columns.labels.and_then(|root| container.class_names(root));
-        self.class_names = if plan.files.is_empty() {
-            names
         columns.watched =
             mixable.iter().filter(|(name, root)| is_watched(name, *root, &columns, container)).cloned().collect();
         let read = read(&columns);
+        let names = columns.labels.and_then(|root| container.class_names(root));
+        self.class_names = if plan.files.is_empty() {
+            names
         } else {
             self.class_names.take().filter(|known| names.as_ref() == Some(known))
         };
@@ -275,16 +275,13 @@ impl Planner {
             .with("key", escaped(name))
             .with("hive keys", schema::list(&keys))
             .with("columns", schema::list(&scalars));
-        near.into_iter().fold(error, Error::help)
+        error.help(near.unwrap_or_else(|| {
+            let name = escaped(name);
+            format!("a key is a column, a directory called {name}=VALUE, or what {{{name}}} stands for in INPUT")
+        }))
     }
 }
 
-pub(super) fn present(schema: &Schema<'_>, name: &str) -> Result<usize> {
-    schema.position(name)?.ok_or_else(|| {
-        Error::data("a file lacks a column that others have")
-            .with("column", escaped(name))
-            .with("columns", schema::list(&schema.names()))
-    })
 /// The type that is given for a column: that which is named, or else that which is chosen.
 fn dtypes(request: &Request, container: &dyn Container) -> Result<Vec<(String, Dtype)>> {
     let Some(dtype) = request.dtype else { return Ok(Vec::new()) };
@@ -317,6 +314,16 @@ fn is_watched(name: &str, root: usize, columns: &FileColumns, container: &dyn Co
     KEY_COLUMNS.contains(&name) && !units.all(is_known) && container.check_readable(&[root]).is_ok()
 }
 
+pub(super) fn present(schema: &Schema<'_>, name: &str) -> Result<usize> {
+    schema.position(name)?.ok_or_else(|| {
+        Error::data("a file lacks a column that others have")
+            .with("column", escaped(name))
+            .with("columns", schema::list(&schema.names()))
+            .help(
+                "if it holds no rows of features, as a head, leave it out: name the files, quote a pattern that it does not \
+                 match, as 'DIR/*.npy', or move it elsewhere",
+            )
+    })
 }
 
 fn not_a_key(name: &str, kind: &DataType) -> Error {

@@ -151,7 +151,7 @@ pub(super) fn find(key: Option<&str>, tensors: &[(String, Vec<usize>)]) -> Resul
         (None, [(only, _)]) => Ok(only.clone()),
         (None, _) => Err(Error::usage(SEVERAL)
             .with("candidates", shapes(matrices.iter().copied()))
-            .help("name the one that makes the logits, behind a colon: --head FILE:KEY")),
+            .help("name that of the logits behind a colon: --head FILE:KEY")),
     }
 }
 

@@ -120,10 +120,9 @@ impl Heads {
     fn name_tensor(&self, error: Error, path: &HeadPath, (classes, dim): (usize, Option<usize>)) -> Error {
         let Some(dim) = dim.filter(|_| HeadPath::is_ambiguous(&error)) else { return error };
         match path.fitting_layers(classes, dim, self.transposed).unwrap_or_default().last() {
-            Some(layer) => error.help(format!(
-                "name the one that makes the logits, as --head {}",
-                escaped(&self.source.with_tensor(layer))
-            )),
+            Some(layer) => {
+                error.help(format!("name that of the logits, as --head {}", escaped(&self.source.with_tensor(layer))))
+            }
             None => error,
         }
     }

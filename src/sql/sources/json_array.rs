@@ -11,7 +11,7 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, FileSource};
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::object_store::{ObjectMeta, ObjectStore};
+use datafusion::object_store as stores;
 use datafusion::physical_expr::Partitioning;
 use datafusion::physical_plan::ExecutionPlan;
 
@@ -42,8 +42,8 @@ impl FileFormat for JsonArrays {
     async fn infer_schema(
         &self,
         state: &dyn Session,
-        store: &Arc<dyn ObjectStore>,
-        objects: &[ObjectMeta],
+        store: &Arc<dyn stores::ObjectStore>,
+        objects: &[stores::ObjectMeta],
     ) -> SqlResult<SchemaRef> {
         self.0.infer_schema(state, store, objects).await
     }
@@ -51,9 +51,9 @@ impl FileFormat for JsonArrays {
     async fn infer_stats(
         &self,
         state: &dyn Session,
-        store: &Arc<dyn ObjectStore>,
+        store: &Arc<dyn stores::ObjectStore>,
         table_schema: SchemaRef,
-        object: &ObjectMeta,
+        object: &stores::ObjectMeta,
     ) -> SqlResult<Statistics> {
         self.0.infer_stats(state, store, table_schema, object).await
     }

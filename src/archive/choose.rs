@@ -27,13 +27,9 @@ impl Schema<'_> {
             }
             return Ok((root, "named"));
         }
-        if let Some(dtype) = request.dtype {
-            return Err(Error::usage("--dtype needs --features: it gives the type of the numbers in one column")
-                .help(format!("--features COLUMN --dtype {}", dtype.name())));
-        }
         let vectors: Vec<usize> = (0..self.columns().len()).filter(|&root| self.vectors(root).is_some()).collect();
         match vectors[..] {
-            [] => self.known_integers().ok_or_else(|| unusable::features(self)),
+            [] => self.known_integers().or_else(|| self.only_bytes(request)).ok_or_else(|| unusable::features(self)),
             [only] => Ok((only, "only vector column")),
             _ => {
                 let called = |names: &[&str]| -> Vec<usize> {
@@ -59,6 +55,27 @@ impl Schema<'_> {
         let is_known = |root: &usize| self.integers(*root).is_some() && is_feature_name(&self.column(*root).name);
         let known: Vec<usize> = (0..self.columns().len()).filter(is_known).collect();
         if let [only] = known[..] { Some((only, "well-known name")) } else { None }
+    }
+
+    /// The only column of bytes, where their type is given.
+    fn only_bytes(&self, request: &Request) -> Option<(usize, &'static str)> {
+        request.dtype?;
+        let bytes: Vec<usize> = (0..self.columns().len()).filter(|&root| self.plain_bytes(root).is_some()).collect();
+        if let [only] = bytes[..] { Some((only, "only column of bytes")) } else { None }
+    }
+
+    /// The same as [`check_dtype`](Self::check_dtype) for a column that nobody has named: where it has a type of its own, a
+    /// column of bytes may be meant.
+    pub(super) fn check_chosen_dtype(&self, root: usize, dtype: Option<Dtype>) -> Result<()> {
+        let Some(dtype) = dtype else { return Ok(()) };
+        let has_own = !self.column(root).is_decimal && self.plain_bytes(root).is_none();
+        match (0..self.columns().len()).find(|&other| self.plain_bytes(other).is_some()).filter(|_| has_own) {
+            Some(bytes) => Err(Error::usage("--dtype does not say which column it is for")
+                .with("vectors", escaped(&self.column(root).name))
+                .with("bytes", escaped(&self.column(bytes).name))
+                .help(format!("--features {} --dtype {}", escaped(&self.column(bytes).name), dtype.name()))),
+            None => self.check_dtype(root, Some(dtype)),
+        }
     }
 
     /// Checks that a type is given for fixed-size binary only, and that its width divides that of the column.

@@ -1,6 +1,6 @@
 //! What classes are called by the schemas of Hugging Face's `datasets`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Under which key of a schema's metadata `datasets` keeps the features.
 pub(super) const KEY: &str = "huggingface";
@@ -26,6 +26,12 @@ pub(super) fn of_metadata(text: &str, column: &str) -> Option<Vec<String>> {
     names.filter(|names| !names.is_empty())
 }
 
+/// The metadata that says what the classes of a column are called.
+pub(crate) fn metadata(column: &str, names: &[String]) -> (String, String) {
+    let label = json!({ "names": names, "_type": "ClassLabel" });
+    (KEY.to_owned(), json!({ "info": { "features": { column: label } } }).to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +44,8 @@ mod tests {
             "id": {"dtype": "int64", "_type": "Value"}}}}"#;
         assert_eq!(of_metadata(text, "label").unwrap(), ["cat", "dog"]);
         assert_eq!(of_metadata(text, "meta.kind").unwrap(), ["a"]);
+        let names = ["a.b".to_owned(), "c".to_owned()];
+        assert_eq!(of_metadata(&metadata("meta.kind", &names).1, "meta.kind").unwrap(), names);
         for column in ["emb", "id", "none", "meta"] {
             assert_eq!(of_metadata(text, column), None, "{column}");
         }

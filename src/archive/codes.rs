@@ -155,7 +155,7 @@ fn primitive<T: ArrowPrimitiveType>(
     let mut coder = Coder::default();
     for (row, value) in array.iter().enumerate() {
         let converted = value.map(|value| convert(value).ok_or(value)).transpose().map_err(|value| {
-            Error::data("float label is not an exactly representable integer")
+            Error::data("a label is a float, and not a whole number that its type holds exactly")
                 .with("row", base + row as u64)
                 .with("label", format!("{value:?}"))
                 .help(if format!("{value:?}") == "NaN" {

@@ -34,17 +34,25 @@ pub(super) struct FileColumns {
     pub(super) filters: Vec<KeyOrigin>,
     /// Columns that repeat a key of the path, unless statistics show already that both agree.
     pub(super) twins: Vec<Twin>,
+    /// Columns by name that say what groups pool, where statistics do not.
+    pub(super) watched: Vec<(String, usize)>,
 }
 
 impl FileColumns {
-    /// The roots of labels, keys, filters and twins, ascending and each once.
+    /// Whether columns make the groups, so that paths do not say which rows of a file are of which.
+    pub(super) fn groups_by_rows(&self) -> bool {
+        self.keys.iter().any(|origin| origin.in_path().is_none())
+    }
+
+    /// The roots of labels, keys, filters, twins and watched columns, ascending and each once.
     pub(super) fn scalars(&self) -> Vec<usize> {
         let keys = self.keys.iter().chain(&self.filters).filter_map(|origin| match origin {
             KeyOrigin::Path(_) => None,
             KeyOrigin::Column(root) => Some(*root),
         });
         let twins = self.twins.iter().map(|twin| twin.root);
-        let mut roots: Vec<usize> = self.labels.into_iter().chain(keys).chain(twins).collect();
+        let watched = self.watched.iter().map(|(_, root)| *root);
+        let mut roots: Vec<usize> = self.labels.into_iter().chain(keys).chain(twins).chain(watched).collect();
         roots.sort_unstable();
         roots.dedup();
         roots

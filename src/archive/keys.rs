@@ -211,7 +211,10 @@ impl Filter {
     /// Parses the values as the kind of the key.
     pub(super) fn resolve(&mut self, kind: LabelKind) -> Result<()> {
         let parsed: Result<Vec<Label>> = self.texts.iter().map(|text| parse(kind, text)).collect();
-        self.accepted = Some(parsed.map_err(|error| error.with("key", escaped(&self.name)))?);
+        self.accepted = Some(parsed.map_err(|error| {
+            let name = escaped(&self.name);
+            error.help(format!("--where {name}=VALUE, once for each value that is wanted")).with("key", name)
+        })?);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use super::opened::Archive;
 use super::read::labels_and_groups;
 use super::request::Key;
 use super::row_policy::{RowCheck, RowStatus};
+use super::rows_seen::Noted;
 use super::unit_rows::UnitRows;
 use crate::batch::Label;
 use crate::error::Result;
@@ -126,16 +127,21 @@ fn count_chunk(
     counts: &mut BTreeMap<Key, BTreeMap<Label, u64>>,
 ) -> Result<()> {
     let columns = &archive.columns[rows.unit().file];
-    let (labels, grouping) = labels_and_groups(archive, columns, rows, count)?;
+    let (labels, grouping, watched) = labels_and_groups(archive, columns, rows, count)?;
     let check = RowCheck::new(&archive.policy, &labels.codes, &labels.values);
     let mut here = vec![0_u64; grouping.keys.len() * labels.values.len()];
+    let mut used: Vec<Vec<usize>> = vec![Vec::new(); grouping.keys.len()];
     for row in 0..count {
         let Some(group) = grouping.of(row) else { continue };
         let status = check.status(row, None).map_err(|error| error.with("row", rows.done() + row as u64))?;
         if status == RowStatus::Used {
             here[group * labels.values.len() + labels.codes[row] as usize] += 1;
+            used[group].push(row);
         }
     }
+    let file = columns.groups_by_rows().then_some(rows.unit().file);
+    let groups = grouping.keys.iter().zip(&used);
+    archive.note(groups.filter_map(|(key, used)| Noted::of(key, file, &watched, used.iter().copied())));
     for (group, key) in grouping.keys.iter().enumerate() {
         let known = counts.entry(key.clone()).or_default();
         for (code, label) in labels.values.iter().enumerate() {

@@ -55,6 +55,7 @@ mod row_policy;
 mod rows;
 #[cfg(test)]
 mod rows_format;
+mod rows_seen;
 mod safetensors;
 mod schema;
 mod siblings;
@@ -74,6 +75,7 @@ use crate::error::Result;
 #[cfg(feature = "sql")]
 pub(crate) use braces::has_keys;
 pub use catalogue::{File, Planned};
+pub(crate) use class_names::metadata as class_names_metadata;
 pub use damage::is_damage;
 pub(crate) use damage::reason as bad_file_reason;
 pub(crate) use discover::hive_keys;

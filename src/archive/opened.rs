@@ -1,7 +1,7 @@
 //! The archive: its files, columns and units.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::catalogue::{CONTAINER_BYTES, Catalogue, File};
 use super::dtype::ElementType;
@@ -12,7 +12,8 @@ use super::keys::Filter;
 use super::passed::{Passed, passed_over};
 use super::row_policy::RowPolicy;
 use super::rows::{DecodedChunk, Unit, Values};
-use crate::batch::{Label, LabelKind};
+use super::rows_seen::{Noted, Ranges, RowsSeen};
+use crate::batch::LabelKind;
 use crate::error::Result;
 use crate::objects::{self, READ_AHEAD};
 
@@ -26,9 +27,6 @@ pub struct ColumnChoice {
     /// Why it was chosen, as `only vector column`.
     pub why: &'static str,
 }
-
-/// The least and the greatest value of columns by name, over the units of each group.
-pub(super) type Ranges = BTreeMap<String, BTreeMap<Vec<Label>, (Label, Label)>>;
 
 /// Files of one schema, opened and planned: only their footers have been read.
 #[derive(Debug)]
@@ -48,7 +46,10 @@ pub struct Archive {
     pub(super) bad_files: Vec<(String, String)>,
     pub(super) bad_names: Vec<String>,
     pub(super) passed: Vec<Passed>,
+    /// What statistics say.
     pub(super) ranges: Ranges,
+    /// What rows say.
+    pub(super) seen: Mutex<RowsSeen>,
     pub(super) warnings: Vec<String>,
     pub(super) captured: BTreeSet<String>,
     pub(super) text_keys: BTreeSet<String>,
@@ -204,6 +205,20 @@ impl Archive {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() < SPARE {
             spare.push(chunk.values);
+        }
+    }
+
+    /// What the rows that were read so far show.
+    pub(super) fn seen(&self) -> MutexGuard<'_, RowsSeen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what rows of several groups show.
+    pub(super) fn note(&self, noted: impl Iterator<Item = Noted>) {
+        let mut noted = noted.peekable();
+        if noted.peek().is_some() {
+            let mut seen = self.seen();
+            noted.for_each(|noted| seen.add(noted));
         }
     }
 

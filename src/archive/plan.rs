@@ -289,6 +289,7 @@ impl<'a> ArchiveBuilder<'a> {
             bad_names,
             passed,
             ranges,
+            seen: Mutex::default(),
             warnings,
             captured,
             text_keys,

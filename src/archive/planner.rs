@@ -12,12 +12,13 @@ use super::escape::escaped;
 use super::file_columns::{FileColumns, KeyOrigin};
 use super::keys::{self, Filter, Hive, Twin};
 use super::open_files::OpenedFile;
-use super::opened::{ColumnChoice, Ranges};
+use super::opened::ColumnChoice;
 use super::pooling::KEY_COLUMNS;
 use super::request::{Key, Request};
 use super::rows::Unit;
+use super::rows_seen::{Ranges, widen};
 use super::schema::{self, Schema};
-use crate::batch::LabelKind;
+use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result, did_you_mean};
 
 #[derive(Default)]
@@ -53,7 +54,7 @@ pub(super) struct Planner {
 impl Planner {
     /// Chooses columns by the first file.
     pub(super) fn new(request: &Request, hive: Hive, filters: Vec<Filter>, container: &dyn Container) -> Result<Self> {
-        let dtypes: Vec<(String, Dtype)> = request.features.clone().zip(request.dtype).into_iter().collect();
+        let dtypes = dtypes(request, container)?;
         let schema = Schema::new(container.columns(), &dtypes).asking(request.features.as_deref());
         let with_unread = |error: Error| match container.unread() {
             [] => error,
@@ -66,6 +67,9 @@ impl Planner {
             }
         };
         let features = schema.choose_features(request).map_err(with_unread)?;
+        if request.features.is_none() {
+            schema.check_chosen_dtype(features.0, request.dtype)?;
+        }
         let schema = schema.asking(Some(&container.columns()[features.0].name));
         let column =
             |(root, why)| ColumnChoice { name: schema.column(root).name.clone(), kind: schema.kind(root), why };
@@ -107,10 +111,13 @@ impl Planner {
         let dtypes = self.dtypes.clone();
         let asked = self.features.name.clone();
         let schema = Schema::new(container.columns(), &dtypes).asking(Some(&asked));
-        let columns = self.columns(&schema, container, &found).map_err(|error| (found.shown.clone(), error))?;
-        let read: Vec<usize> = columns.scalars().into_iter().chain([columns.features.root]).collect();
-        container.check_readable(&read).map_err(|error| (found.shown.clone(), error))?;
+        let mut columns = self.columns(&schema, container, &found).map_err(|error| (found.shown.clone(), error))?;
+        let read = |columns: &FileColumns| [columns.scalars(), vec![columns.features.root]].concat();
+        container.check_readable(&read(&columns)).map_err(|error| (found.shown.clone(), error))?;
         let mixable = self.mixable(&schema, &found);
+        columns.watched =
+            mixable.iter().filter(|(name, root)| is_watched(name, *root, &columns, container)).cloned().collect();
+        let read = read(&columns);
         let names = columns.labels.and_then(|root| container.class_names(root));
         self.class_names = if plan.files.is_empty() {
             names
@@ -118,10 +125,7 @@ impl Planner {
             self.class_names.take().filter(|known| names.as_ref() == Some(known))
         };
         for mut unit in units(container, plan.files.len(), &read) {
-            let value = |origin: &KeyOrigin| match origin {
-                KeyOrigin::Path(label) => Some(label.clone()),
-                KeyOrigin::Column(root) => container.constant(unit.row_group, *root),
-            };
+            let value = |origin: &KeyOrigin| known_value(origin, container, unit.row_group);
             let may_pass =
                 |(origin, filter): (&KeyOrigin, &Filter)| value(origin).is_none_or(|value| filter.accepts(&value));
             if !columns.filters.iter().zip(&self.filters).all(may_pass) {
@@ -137,10 +141,7 @@ impl Planner {
             for (name, root) in &mixable {
                 let Some(key) = &key else { continue };
                 if let Some(range) = container.range(unit.row_group, *root) {
-                    let known = plan.ranges.entry(name.clone()).or_default();
-                    let (least, greatest) = known.entry(key.clone()).or_insert_with(|| range.clone());
-                    *least = range.0.min(least.clone());
-                    *greatest = range.1.max(greatest.clone());
+                    widen(plan.ranges.entry(name.clone()).or_default(), key, range);
                 }
             }
             unit.key = key;
@@ -187,7 +188,7 @@ impl Planner {
         }
         let twins = self.twins(schema, container, found)?;
         let features = VectorColumn::of(schema, features, vectors);
-        Ok(FileColumns { features, labels, keys, filters, twins })
+        Ok(FileColumns { features, labels, keys, filters, twins, watched: Vec::new() })
     }
 
     /// The columns of a file whose ranges are recorded.
@@ -274,8 +275,43 @@ impl Planner {
             .with("key", escaped(name))
             .with("hive keys", schema::list(&keys))
             .with("columns", schema::list(&scalars));
-        near.into_iter().fold(error, Error::help)
+        error.help(near.unwrap_or_else(|| {
+            let name = escaped(name);
+            format!("a key is a column, a directory called {name}=VALUE, or what {{{name}}} stands for in INPUT")
+        }))
     }
+}
+
+/// The type that is given for a column: that which is named, or else that which is chosen.
+fn dtypes(request: &Request, container: &dyn Container) -> Result<Vec<(String, Dtype)>> {
+    let Some(dtype) = request.dtype else { return Ok(Vec::new()) };
+    let name = match &request.features {
+        Some(name) => name.clone(),
+        None => {
+            let schema = Schema::new(container.columns(), &[]);
+            schema.column(schema.choose_features(request)?.0).name.clone()
+        }
+    };
+    Ok(vec![(name, dtype)])
+}
+
+/// The value of a key in all rows of a unit, if the path or statistics say it.
+fn known_value(origin: &KeyOrigin, container: &dyn Container, unit: usize) -> Option<Label> {
+    match origin {
+        KeyOrigin::Path(label) => Some(label.clone()),
+        KeyOrigin::Column(root) => container.constant(unit, *root),
+    }
+}
+
+/// Whether only rows say what a column by which nobody groups has in each group: statistics do not, or not by group.
+fn is_watched(name: &str, root: usize, columns: &FileColumns, container: &dyn Container) -> bool {
+    let is_known = |unit: usize| {
+        let is_one_group = columns.keys.iter().all(|key| known_value(key, container, unit).is_some());
+        is_one_group && container.range(unit, root).is_some()
+    };
+    let mut units = (0..container.units()).filter(|&unit| container.rows(unit) > 0);
+    // A column that cannot be read is none of the request's.
+    KEY_COLUMNS.contains(&name) && !units.all(is_known) && container.check_readable(&[root]).is_ok()
 }
 
 pub(super) fn present(schema: &Schema<'_>, name: &str) -> Result<usize> {
@@ -283,6 +319,10 @@ pub(super) fn present(schema: &Schema<'_>, name: &str) -> Result<usize> {
         Error::data("a file lacks a column that others have")
             .with("column", escaped(name))
             .with("columns", schema::list(&schema.names()))
+            .help(
+                "if it holds no rows of features, as a head, leave it out: name the files, quote a pattern that it does not \
+                 match, as 'DIR/*.npy', or move it elsewhere",
+            )
     })
 }
 

@@ -7,6 +7,7 @@ use super::escape::escaped;
 use super::keys::same_number;
 use super::natural::natural;
 use super::opened::Archive;
+use super::rows_seen::{Ranges, widen};
 
 /// Something in which rows of one group differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(crate) enum PooledBy {
     Path,
     /// A number or a word in the names of files and directories.
     Name,
-    /// A column of a well-known name, by its statistics.
+    /// A column of a well-known name.
     Column,
 }
 
@@ -99,8 +100,18 @@ pub(crate) fn pooled(names: &BTreeSet<&str>, group_by: &[String], filtered: &BTr
         by_path &= group_by.iter().all(|key| keys.contains_key(key));
         groups.entry(group_by.iter().map(|key| keys.get(key).cloned()).collect()).or_default().push((name, keys));
     }
+    differing(groups.into_values(), by_path, group_by, filtered)
+}
+
+/// The same of groups whose files are known; `by_name` says whether names apart from keys are compared too.
+fn differing<'a>(
+    groups: impl Iterator<Item = Vec<(&'a str, Keys)>>,
+    by_name: bool,
+    group_by: &[String],
+    filtered: &BTreeSet<&str>,
+) -> Vec<Pooled> {
     let mut differing: BTreeMap<(String, bool), BTreeSet<String>> = BTreeMap::new();
-    for files in groups.values() {
+    for files in groups {
         let mut values: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
         let keys = files.iter().flat_map(|(_, keys)| keys);
         let free = keys.filter(|(key, _)| !group_by.contains(key) && !filtered.contains(key.as_str()));
@@ -110,7 +121,7 @@ pub(crate) fn pooled(names: &BTreeSet<&str>, group_by: &[String], filtered: &BTr
         for (key, values) in values.into_iter().filter(|(_, values)| values.len() > 1) {
             differing.entry((key.clone(), true)).or_default().extend(values.into_iter().cloned());
         }
-        if by_path {
+        if by_name {
             let names: Vec<String> = files.iter().map(|(name, _)| without_keys(name)).collect();
             for (key, values) in numbered(&names).into_iter().chain(splits(&names)) {
                 differing.entry((key, false)).or_default().extend(values);
@@ -170,14 +181,26 @@ fn last_word(text: &str) -> Option<String> {
     Some(text[start..].to_lowercase())
 }
 
-/// Names of several splits.
+/// What stands for the split of a name that has no word for one.
+const NO_SPLIT: &str = "none";
+
+/// Names of several splits, or of one split beside the same names without its word, as `test/x.npy` beside `x.npy`.
 fn splits(names: &[String]) -> Option<(String, BTreeSet<String>)> {
-    let split = |name: &String| {
-        let words = name.split(|c: char| !c.is_alphabetic()).map(str::to_lowercase);
-        words.filter_map(|word| SPLITS.iter().find(|(known, _)| *known == word)).map(|(_, split)| *split).next_back()
-    };
-    let found: BTreeSet<String> = names.iter().filter_map(split).map(str::to_owned).collect();
-    (found.len() > 1).then(|| ("split".to_owned(), found))
+    let split = |word: &String| SPLITS.iter().find(|(known, _)| known == word).map(|(_, split)| *split);
+    let mut found: BTreeSet<&str> = BTreeSet::new();
+    let mut rest: [BTreeSet<Vec<String>>; 2] = Default::default();
+    for name in names {
+        let words: Vec<String> = name.split(|c: char| !c.is_alphabetic()).map(str::to_lowercase).collect();
+        let own = words.iter().filter_map(split).next_back();
+        found.extend(own);
+        rest[usize::from(own.is_some())]
+            .insert(words.into_iter().filter(|word| !word.is_empty() && split(word).is_none()).collect());
+    }
+    let [without, with] = rest;
+    if !with.is_disjoint(&without) {
+        found.insert(NO_SPLIT);
+    }
+    (found.len() > 1).then(|| ("split".to_owned(), found.into_iter().map(str::to_owned).collect()))
 }
 
 impl Pooled {
@@ -195,6 +218,9 @@ impl Pooled {
         let shown = shown.join(", ");
         match place {
             PooledBy::Path => format!("one group pools {count} values of {key} ({shown}): --group-by {key} parts them"),
+            PooledBy::Name if values.iter().any(|value| value == NO_SPLIT) => format!(
+                "one group pools files that differ in {key} ({shown}) by their names: name those that belong together"
+            ),
             PooledBy::Name => format!(
                 "one group pools files that differ in {key} ({shown}) by their names: name those that belong together, or \
                  write {{{key}}} into INPUT where it stands, for --group-by {key}"
@@ -211,17 +237,16 @@ impl Pooled {
 
 /// What is pooled, for records.
 pub(crate) fn summary(pooled: &[Pooled]) -> String {
-    let words = pooled.iter().map(|pooled| format!("{} ({} values)", escaped(&pooled.key), pooled.values.len()));
+    let words = pooled.iter().map(|Pooled { key, values, place }| match (place, values.as_slice()) {
+        (PooledBy::Column, [least, greatest]) => {
+            format!("{} ({} to {})", escaped(key), escaped(least), escaped(greatest))
+        }
+        _ => format!("{} ({} values)", escaped(key), values.len()),
+    });
     words.collect::<Vec<_>>().join(", ")
 }
 
 impl Archive {
-    /// What the files read differ in by their names, within their groups.
-    pub(crate) fn pooled_names(&self) -> Vec<Pooled> {
-        let names = self.units.iter().map(|unit| self.catalogue.files[unit.file].name.as_str()).collect();
-        pooled(&names, &self.group_by, &self.filters.iter().map(|filter| filter.name.as_str()).collect())
-    }
-
     /// The values of a key, if paths or statistics show others than those wanted.
     pub(crate) fn beyond(&self, key: &str, wanted: &[&str]) -> Option<Vec<String>> {
         let wanted = |value: &str| wanted.iter().any(|wanted| *wanted == value || same_number(wanted, value));
@@ -239,19 +264,60 @@ impl Archive {
         beyond.then(|| vec![format!("from {} to {}", escaped(&least), escaped(&greatest))])
     }
 
-    /// The same, and what columns of well-known names say of their rows.
+    /// What rows of one group differ in, as far as it is known before they are read: by the names of their files, and by
+    /// statistics of columns of well-known names.
     pub(crate) fn pooled(&self) -> Vec<Pooled> {
-        let mut pooled = self.pooled_names();
-        for (key, groups) in self.ranges.iter().filter(|(key, _)| KEY_COLUMNS.contains(&key.as_str())) {
-            let mixed = groups.values().find(|(least, greatest)| least != greatest);
-            if let Some((least, greatest)) = mixed
-                && !pooled.iter().any(|known| known.key == *key)
-            {
-                let values = vec![least.to_string(), greatest.to_string()];
-                pooled.push(Pooled { key: key.clone(), values, place: PooledBy::Column });
-            }
+        let names = self.units.iter().map(|unit| self.catalogue.files[unit.file].name.as_str()).collect();
+        let mut found = pooled(&names, &self.group_by, &self.filtered());
+        add_new(&mut found, mixed(&self.ranges));
+        found
+    }
+
+    /// What only the rows have shown, as far as they were read.
+    pub(crate) fn pooled_by_rows(&self) -> Vec<Pooled> {
+        let seen = self.seen();
+        let known = self.pooled();
+        let name = |file: &usize| self.catalogue.files[*file].name.as_str();
+        let files = |files: &BTreeSet<usize>| files.iter().map(name).map(|name| (name, hive_keys(name))).collect();
+        // Most groups are of the same files.
+        let groups: BTreeSet<&BTreeSet<usize>> = seen.files.values().collect();
+        let mut found = differing(groups.into_iter().map(files), true, &self.group_by, &self.filtered());
+        let mut ranges = self.ranges.clone();
+        for (key, groups) in &seen.ranges {
+            let known = ranges.entry(key.clone()).or_default();
+            groups.iter().for_each(|(group, range)| widen(known, group, range.clone()));
         }
-        pooled
+        add_new(&mut found, mixed(&ranges));
+        found.retain(|pooled| !known.iter().any(|known| known.key == pooled.key));
+        found
+    }
+
+    /// All of it, once rows were read.
+    pub(crate) fn all_pooled(&self) -> Vec<Pooled> {
+        [self.pooled(), self.pooled_by_rows()].concat()
+    }
+
+    fn filtered(&self) -> BTreeSet<&str> {
+        self.filters.iter().map(|filter| filter.name.as_str()).collect()
+    }
+}
+
+/// Columns that have several values in one group, with the extremes of the first such group.
+fn mixed(ranges: &Ranges) -> impl Iterator<Item = Pooled> {
+    let columns = ranges.iter().filter(|(key, _)| KEY_COLUMNS.contains(&key.as_str()));
+    columns.filter_map(|(key, groups)| {
+        let (least, greatest) = groups.values().find(|(least, greatest)| least != greatest)?;
+        let values = vec![least.to_string(), greatest.to_string()];
+        Some(Pooled { key: key.clone(), values, place: PooledBy::Column })
+    })
+}
+
+/// Adds what has no entry yet.
+fn add_new(pooled: &mut Vec<Pooled>, more: impl Iterator<Item = Pooled>) {
+    for one in more {
+        if !pooled.iter().any(|known| known.key == one.key) {
+            pooled.push(one);
+        }
     }
 }
 
@@ -302,6 +368,10 @@ mod tests {
         assert_eq!(found(&["train.parquet", "Test.parquet"], &[], &[]), ["split: test train"]);
         assert_eq!(found(&["val/0.parquet", "validation/1.parquet"], &[], &[]), [] as [&str; 0]);
         assert_eq!(found(&["trained/0.parquet", "tests/1.parquet"], &[], &[]), [] as [&str; 0]);
+        // A file may stand for a split that nobody named.
+        assert_eq!(found(&["x.npy", "test/x.npy"], &[], &[]), ["split: none test"]);
+        assert_eq!(found(&["part_0.parquet", "part_1.parquet", "part_val_0.parquet"], &[], &[]), ["split: none val"]);
+        assert_eq!(found(&["heads.npy", "test/x.npy"], &[], &[]), [] as [&str; 0]);
     }
 
     #[test]
@@ -315,5 +385,9 @@ mod tests {
         assert_eq!(summary(std::slice::from_ref(&pooled)), "epoch (9 values)");
         pooled = Pooled { key: "epoch".to_owned(), values: vec!["0".into(), "9".into()], place: PooledBy::Column };
         assert!(pooled.describe().contains("from 0 to 9"), "{}", pooled.describe());
+        assert_eq!(summary(&[pooled]), "epoch (0 to 9)");
+        let values = vec!["none".into(), "test".into()];
+        let named = Pooled { key: "split".to_owned(), values, place: PooledBy::Name };
+        assert!(named.describe().ends_with("(none, test) by their names: name those that belong together"));
     }
 }

@@ -14,6 +14,7 @@ use super::grouping::Grouping;
 use super::opened::Archive;
 use super::request::Policy;
 use super::rows::{DecodedChunk, chunk_rows};
+use super::rows_seen::{Noted, Watched};
 use super::unit_rows::UnitRows;
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -78,8 +79,20 @@ impl<'a> UnitReader<'a> {
         }
         let vectors = self.rows.vectors(0, count, 0);
         let vectors = vectors.map_err(|error| error.with_default("column", escaped(&archive.features.name)))?;
-        let (labels, grouping) = labels_and_groups(self.archive, self.columns, &mut self.rows, count)?;
-        assemble(&archive.policy, self.dim, position, vectors, labels, grouping)
+        let (labels, grouping, watched) = labels_and_groups(self.archive, self.columns, &mut self.rows, count)?;
+        let chunk = assemble(&archive.policy, self.dim, position, vectors, labels, grouping)?;
+        self.note(&chunk, position.in_file, &watched);
+        Ok(chunk)
+    }
+
+    /// Keeps what the rows that are used show beside their groups; `first` is that of the chunk in the file.
+    fn note(&self, chunk: &DecodedChunk, first: u64, watched: &Watched) {
+        let file = self.columns.groups_by_rows().then_some(self.rows.unit().file);
+        let row = |at: usize| (chunk.file_rows[at] - first) as usize;
+        self.archive.note(chunk.parts.iter().filter_map(|part| match &part.rows {
+            Some(rows) => Noted::of(&part.key, file, watched, rows.iter().map(|&at| row(at as usize))),
+            None => Noted::of(&part.key, file, watched, (0..chunk.file_rows.len()).map(row)),
+        }));
     }
 }
 
@@ -88,13 +101,13 @@ fn missing(array: ArrayRef, archive: &Archive, are_labels: bool) -> ArrayRef {
     if are_labels && archive.policy.nulls == Policy::Skip { nan_as_null(array) } else { array }
 }
 
-/// Labels and groups of the next `count` rows.
+/// Labels and groups of the next `count` rows, and the columns that are watched.
 pub(super) fn labels_and_groups(
     archive: &Archive,
     columns: &FileColumns,
     rows: &mut UnitRows,
     count: usize,
-) -> Result<(Coded, Grouping)> {
+) -> Result<(Coded, Grouping, Watched)> {
     let any_labels = archive.policy.any_labels;
     let base = rows.done();
     let mut columns_read = HashMap::new();
@@ -111,11 +124,13 @@ pub(super) fn labels_and_groups(
     {
         return Err(damaged("the statistics of a group column contradict its rows"));
     }
+    let watched = columns.watched.iter();
+    let watched = watched.filter_map(|(name, root)| Some((name.clone(), columns_read.remove(root)?))).collect();
     let labels = match columns.labels {
         Some(root) => columns_read.remove(&root).ok_or_else(|| Error::internal("the labels were not read"))?,
         None if any_labels => Coded::unlabelled(count),
         None => Coded { codes: vec![0; count], values: vec![Label::Int(0)] },
     };
     let labels = if any_labels { labels.with_nulls_as_class() } else { labels };
-    Ok((labels, grouping))
+    Ok((labels, grouping, watched))
 }

@@ -42,6 +42,16 @@ pub(super) fn labels(schema: &Schema<'_>) -> Error {
         let error = error.with("columns", list(&schema.names()));
         return error.help("a file with weights is a classifier: name the features, and --head FILE beside them");
     }
+    let is_called = |root: &usize| {
+        let name = schema.column(*root).name.as_str();
+        LABEL_NAMES.contains(&name) || MORE_LABEL_NAMES.contains(&name)
+    };
+    if let Some(root) = (0..schema.names().len()).find(is_called) {
+        return Error::usage("the column of labels is of a type that labels cannot have")
+            .with("column", escaped(&schema.column(root).name))
+            .with("type", schema.kind(root))
+            .help("labels are integers, strings, booleans, or floats that hold integers: cast it, or --labels COLUMN");
+    }
     if scalars.is_empty() {
         return error
             .with("columns", typed(schema))

@@ -345,8 +345,8 @@ pub(super) struct Outputs {
 /// Where the result goes.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct ResultFlags {
-    /// Also write the result to this file, in the format of its extension: json, ndjson, csv, md, html (a page
-    /// with figures), parquet, or of measure and finish svg (one figure, --plot)
+    /// Also write the result to this file, in the format of its extension: json, ndjson, csv, md, parquet; of measure,
+    /// finish and compare also html (a page with figures); of measure and finish also svg (one figure, --plot)
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(super) output: Vec<PathBuf>,
     /// Replace existing outputs; they keep their mode, and their owner where the system permits it
@@ -421,7 +421,7 @@ pub(super) struct Convert {
     #[arg(long, value_name = "COL", help_heading = "Rows")]
     features: Option<String>,
     /// The type of numbers that have none, in fixed-size binary or in text
-    #[arg(long, value_name = "TYPE", requires = "features", value_parser = dtype, help_heading = "Rows")]
+    #[arg(long, value_name = "TYPE", value_parser = dtype, help_heading = "Rows")]
     dtype: Option<Dtype>,
     /// The label column, or a file with one label a row [default: as in measure; there may be none]
     #[arg(long, value_name = "COL|FILE", help_heading = "Rows")]
@@ -539,7 +539,7 @@ pub(super) struct Input {
     pub(super) features: Option<String>,
     /// The type of numbers that have none: f16, bf16, f32 or f64 in fixed-size binary, little-endian; f64 or f32 in text, of which
     /// f64 is the default, since it keeps most digits
-    #[arg(long, value_name = "TYPE", requires = "features", value_parser = dtype, help_heading = "Rows")]
+    #[arg(long, value_name = "TYPE", value_parser = dtype, help_heading = "Rows")]
     pub(super) dtype: Option<Dtype>,
     /// The label column, or a file with one label a row: .npy, Parquet, CSV or text [default: a column with a well-known
     /// name; of .npy features the file beside them, as train_labels.npy of train_features.npy]; 'labels/{run}.npy' is filled
@@ -753,7 +753,14 @@ pub(super) fn check_named(flag: &'static str, words: &[String]) -> crate::error:
 pub(super) fn pair(flag: &'static str, text: &str) -> crate::error::Result<(String, String)> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(crate::error::Error::usage("expected KEY=VALUE").with("flag", flag).with("value", text)),
+        _ => {
+            let error = crate::error::Error::usage("expected KEY=VALUE").with("flag", flag).with("value", text);
+            Err(if flag == "--where" {
+                error.help("rows are picked by equality: --where KEY=VALUE for each value")
+            } else {
+                error
+            })
+        }
     }
 }
 

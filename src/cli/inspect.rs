@@ -35,6 +35,7 @@ pub(super) fn description(args: &Inspect, console: &Console) -> Result<String> {
     archive.warnings().iter().for_each(|warning| console.warn(warning));
     archive.bad_files().iter().for_each(|(file, reason)| console.warn(&format!("left out: {file}: {reason}")));
     let text = describe(&archive, &request.group_by)?;
+    archive.all_pooled().iter().for_each(|pooled| console.warn(&pooled.describe()));
     let request = Request { keys_optional: true, ..request };
     let plan = Plan::new(Job { request, threads, memory, ..Job::new(&args.input.inputs) });
     // An archive whose rows differ in length is described too, though it needs another key to be measured.

@@ -123,5 +123,6 @@ fn described(card: &Card) -> Value {
         "null": card.nulls,
         "no_error_bar": card.no_error_bar(),
         "flags": card.flags,
+        "common_flags": common_flags().iter().map(|flag| flag.word).collect::<Vec<_>>(),
     })
 }

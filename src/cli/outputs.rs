@@ -207,7 +207,7 @@ impl Outputs {
         let names = || Plot::names().collect::<Vec<_>>().join(", ");
         match (&self.plot, files.as_slice()) {
             (None, []) => Ok(None),
-            (None, [file, ..]) => Err(Error::usage("there is no name of the figure that this file gets")
+            (None, [file, ..]) => Err(Error::usage("--plot is missing: it names the figure for this file")
                 .with("file", file.display())
                 .help(format!("--plot KEY of a metric, map:KEY, or one of {}", names()))),
             (Some(_), []) => Err(Error::usage("--plot has no effect without a file for the figure")

@@ -146,6 +146,11 @@ impl Selection {
         self.cards().any(|card| card.needs.contains(&need))
     }
 
+    /// Whether there are metrics, and each needs one of these.
+    pub fn always_needs(&self, needs: &[Need]) -> bool {
+        self.cards().next().is_some() && self.cards().all(|card| card.needs.iter().any(|need| needs.contains(need)))
+    }
+
     /// The cards, in the catalogue's order.
     pub(super) fn cards(&self) -> impl Iterator<Item = &'static Card> {
         cards().iter().zip(&self.choices).filter(|(_, choice)| **choice != Choice::Left).map(|(card, _)| card)

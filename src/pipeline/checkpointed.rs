@@ -340,6 +340,8 @@ impl CheckpointedPass {
         }
         self.first_pass.group_batches = group_batches;
         checkpoint(&mut self.file, &live, None, saving)?;
+        let pooled = self.first_pass.archive.pooled_by_rows();
+        self.warnings.extend(pooled.iter().map(Pooled::describe));
         if let Some(error) = self.first_pass.archive.check_filters().err().filter(|_| reads_all) {
             // What was counted is right, and saved.
             self.warnings.push(error.to_string());

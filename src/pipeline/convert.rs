@@ -13,7 +13,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::Watch;
 use crate::archive::{
-    Archive, LeftOut, Request, Table, TableFilter, Wanted, chunk_rows, escaped, is_label_name, type_name,
+    Archive, LeftOut, Request, Table, TableFilter, Wanted, chunk_rows, class_names_metadata, escaped, is_label_name,
+    type_name,
 };
 use crate::batch::Label;
 use crate::error::{Error, Result};
@@ -134,7 +135,9 @@ impl Conversion {
         let left_out = left_out.iter().map(|(name, why)| format!("{name} ({why})")).collect();
         let place = place.ok_or_else(|| Error::internal("the vectors are no column of the table"))?;
         let units = (0..table.units().len()).filter(|&unit| table.may_pass(unit, &filter)).collect();
-        let schema = Arc::new(Schema::new(fields));
+        let names = archive.labels().zip(archive.class_names());
+        let metadata = names.map(|(labels, names)| class_names_metadata(&labels.name, names));
+        let schema = Arc::new(Schema::new(fields).with_metadata(metadata.into_iter().collect()));
         let features = (place, dim);
         let nulls = AtomicU64::new(0);
         let mut this =

@@ -13,7 +13,7 @@ use super::heads::{self, Candidate, HeadSummary, Heads, Labels};
 use super::memory::MetricMemory;
 use super::scan::Watch;
 use super::{ErrorBars, Job, RowSource, ScoreSink};
-use crate::archive::{Archive, ColumnChoice, File, Key, Naming, Policy, Request, Skipped, Spellings, escaped};
+use crate::archive::{Archive, ColumnChoice, File, Key, Naming, Policy, Pooled, Request, Skipped, Spellings, escaped};
 use crate::batch::{Label, LabelKind};
 use crate::error::{Error, Result};
 use crate::kernels::Device;
@@ -101,7 +101,8 @@ impl Evaluation {
             .filter_map(|(flag, rows)| Some((flag, rows.as_ref()?)))
     }
 
-    /// What is said of the rows that were left out of `--decisions` and `--ood`, and of those that were not decided.
+    /// What is said of the rows that were left out of `--decisions` and `--ood`, of those that were not decided, and of what
+    /// only these rows themselves have shown to be pooled.
     pub(super) fn told_left_out(&self) -> Vec<String> {
         let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
         let told = left_out.iter().filter(|(_, skipped)| skipped.total() > 0);
@@ -111,7 +112,10 @@ impl Evaluation {
             let rows = counted(rows, "row", "rows");
             format!("{rows} of --decisions not decided: there is no mean of their classes")
         });
-        told.chain(undecided).collect()
+        let pooled = self.further_rows().flat_map(|(flag, rows)| {
+            FurtherRows::told_pooled(flag, &rows.archive.pooled_by_rows(), &self.job.request.filters)
+        });
+        told.chain(undecided).chain(pooled).collect()
     }
 }
 
@@ -180,11 +184,14 @@ impl FurtherRows {
             let (keys, read) = (keys.join("&"), read.join(" and "));
             notes.push(format!("--where filters INPUT alone, {flag} reads {read}: {flag} '{path}?{keys}' filters it"));
         }
-        let pooled = self.archive.pooled();
-        for pooled in pooled.iter().filter(|pooled| !input.iter().any(|(key, _)| *key == pooled.key)) {
-            notes.push(format!("{flag}: {}", pooled.describe()));
-        }
+        notes.extend(Self::told_pooled(flag, &self.archive.pooled(), input));
         notes
+    }
+
+    /// Says what is pooled, apart from keys that the input is filtered by.
+    fn told_pooled(flag: &str, pooled: &[Pooled], input: &[(String, String)]) -> Vec<String> {
+        let free = pooled.iter().filter(|pooled| !input.iter().any(|(key, _)| *key == pooled.key));
+        free.map(|pooled| format!("{flag}: {}", pooled.describe())).collect()
     }
 
     /// The key under which these rows serve a group.
@@ -193,7 +200,7 @@ impl FurtherRows {
     }
 }
 
-/// Flags that change nothing, since no metric that is asked for needs what they give.
+/// Flags that change nothing, since no metric that is asked for needs what they give, and one without which there is none.
 fn without_effect(job: &Job, needs: Needs) -> Vec<String> {
     let asked = |need: Need| job.selection.asks_for(need);
     let judged = needs.decisions || needs.lda || needs.neco || needs.mahalanobis;
@@ -201,6 +208,13 @@ fn without_effect(job: &Job, needs: Needs) -> Vec<String> {
     let of_classes = job.extras != Extras { class_means: job.extras.class_means, ..Extras::default() };
     let head = asked(Need::Head) || of_classes || judged;
     let mut notes = Vec::new();
+    if job.head.is_none() && job.selection.always_needs(&[Need::Head, Need::Decisions]) {
+        notes.push(
+            "every metric that is asked for needs a classifier: --head FILE, or --head lstsq for the least-squares one of \
+             each group"
+                .to_owned(),
+        );
+    }
     if job.decisions.is_some() && !judged {
         let head = if job.head.is_none() && asked(Need::Decisions) { " without a classifier (--head)" } else { "" };
         notes.push(format!("--decisions has no effect: no metric that is asked for needs it{head}"));

@@ -61,6 +61,11 @@ impl Labels {
         Self { kind, all: BTreeSet::new(), of_groups: BTreeMap::new() }
     }
 
+    /// How many classes a group has at least.
+    fn least_classes(&self, group: &Key) -> usize {
+        self.of_groups.get(group).map_or(1, BTreeSet::len)
+    }
+
     /// Adds labels that were seen, in this group if that is to be remembered.
     pub(super) fn add(&mut self, group: Option<Key>, labels: BTreeSet<Label>) {
         if let Some(key) = group {
@@ -140,7 +145,7 @@ impl Heads {
         if heads.rules.ranks() {
             heads.rules.naming.labels = Some(Arc::new(labels.all.clone()));
         }
-        heads.find(groups, spellings)?;
+        heads.find(groups, labels, spellings)?;
         heads.part_layers(groups)?;
         heads.check(groups, labels)?;
         heads.note_models();

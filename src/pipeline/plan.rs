@@ -228,7 +228,10 @@ impl Plan {
         let damaged =
             damaged.into_iter().map(|(file, reason)| (first_pass.archive.files()[file].shown.clone(), reason));
         let bad_files = first_pass.archive.bad_files().iter().cloned().chain(damaged).chain(evaluation.bad_files());
-        report(evaluation, first_pass.of_rows(), groups, bad_files.collect())
+        let pooled = first_pass.archive.pooled_by_rows();
+        let mut report = report(evaluation, first_pass.of_rows(), groups, bad_files.collect())?;
+        report.remarks.splice(..0, pooled.iter().map(Pooled::describe));
+        Ok(report)
     }
 }
 

@@ -22,7 +22,7 @@ const BARS: usize = 8;
 /// Reasons of metrics that lack an input, not a value, and what was not given.
 const NOT_GIVEN: [(&str, &str); 3] = [
     ("no_head", "no classifier (--head)"),
-    ("no_decisions", "no second read"),
+    ("no_decisions", "no second read (--decisions)"),
     ("no_ood", "no out-of-distribution rows (--ood)"),
 ];
 

@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
@@ -34,6 +35,7 @@ impl<W: Write + Send> RowWriter<W> {
     pub fn new(out: W, schema: SchemaRef, features: &str, most: usize) -> Result<Self> {
         // The path of the elements, by the names that the writer gives the levels of a list.
         let elements = ColumnPath::new(vec![features.to_owned(), "list".to_owned(), "element".to_owned()]);
+        let metadata = schema.metadata().iter().map(|(key, text)| KeyValue::new(key.clone(), text.clone())).collect();
         let properties = WriterProperties::builder()
             .set_compression(Compression::UNCOMPRESSED)
             .set_max_row_group_row_count(None)
@@ -41,6 +43,7 @@ impl<W: Write + Send> RowWriter<W> {
             .set_column_encoding(elements.clone(), Encoding::PLAIN)
             .set_column_statistics_enabled(elements, EnabledStatistics::None)
             .set_coerce_types(true)
+            .set_key_value_metadata(Some(metadata))
             .build();
         let writer = ArrowWriter::try_new(out, schema, Some(properties)).map_err(failed)?;
         Ok(Self { writer, most: most.max(1), rows: 0 })

@@ -127,7 +127,7 @@ pub(super) enum Elision {
 type Way<'a> = &'a dyn Fn(&[char], usize) -> String;
 
 /// Names of `most` characters at most, and all apart: of long ones the end or the middle is left out, else what they begin
-/// with.
+/// with, or all but what differs and what is around it.
 pub(super) fn elided(names: &[String], most: usize, elision: Elision) -> Vec<String> {
     let room = most.saturating_sub(1);
     let distinct = |names: &[String]| names.iter().collect::<BTreeSet<_>>().len();
@@ -149,20 +149,42 @@ pub(super) fn elided(names: &[String], most: usize, elision: Elision) -> Vec<Str
         let (first, last) = (&name[..room - room / 2], &name[name.len() - room / 2..]);
         first.iter().chain(&['…']).chain(last).collect()
     };
-    let ways: [Way<'_>; 3] = match elision {
-        Elision::End => [&begin, &end, &ends],
-        Elision::Middle => [&ends, &begin, &end],
+    // What follows a beginning that all share, from the beginning of a word, if there is one.
+    let shared = shared_beginning(names);
+    let differing = |name: &[char], length: usize| -> Vec<char> {
+        let from = shared.saturating_sub(length / 2);
+        let word = name[from..shared].iter().position(|c| "./_- ".contains(*c)).map_or(0, |at| at + 1);
+        ['…'].iter().chain(&name[from + word..]).copied().collect()
+    };
+    let middle = |name: &[char], _: usize| -> String {
+        let rest = differing(name, room);
+        if rest.len() <= most { rest.iter().collect() } else { rest[..room].iter().chain(&['…']).collect() }
+    };
+    let middle_and_end = |name: &[char], _: usize| -> String {
+        let (last, length) = (&name[name.len() - room / 2..], room - room / 2);
+        differing(name, length).iter().take(length).chain(&['…']).chain(last).collect()
+    };
+    let ways: [Way<'_>; 5] = match elision {
+        Elision::End => [&begin, &end, &ends, &middle, &middle_and_end],
+        Elision::Middle => [&ends, &begin, &end, &middle, &middle_and_end],
     };
     let all = distinct(names);
     ways.into_iter().map(cut).find(|names| distinct(names) == all).unwrap_or_else(|| {
-        // Names that are alike at both ends have the place of the first of them.
+        // Others have the place of the first of them, with a sign, since a bare number reads as one of theirs.
         cut(&|name, at| {
             let place = names.iter().position(|other| *other == names[at]).unwrap_or(at) + 1;
-            let place = place.to_string();
+            let place = format!("#{place}");
             let begin = name.iter().take(room.saturating_sub(place.len()));
             begin.chain(&['…']).copied().chain(place.chars()).collect()
         })
     })
+}
+
+/// How many characters all names begin with.
+fn shared_beginning(names: &[String]) -> usize {
+    let Some((first, others)) = names.split_first() else { return 0 };
+    let alike = |name: &String| first.chars().zip(name.chars()).take_while(|(a, b)| a == b).count();
+    others.iter().map(alike).min().unwrap_or_else(|| first.chars().count())
 }
 
 /// Breaks a text between words into lines of `width` characters. They begin with `indents`, of the first line and of the
@@ -203,7 +225,24 @@ mod tests {
         let middles = ["begin.begin.1.end.end.end", "begin.begin.2.end.end.end", "begin.begin.1.end.end.end"];
         assert_eq!(of(&middles), ["begin.begin.1.e…", "begin.begin.2.e…", "begin.begin.1.e…"]);
         let hidden = ["begin.begin.begin.1.end.end.end.end", "begin.begin.begin.2.end.end.end.end"];
-        assert_eq!(of(&hidden), ["begin.begin.be…1", "begin.begin.be…2"]);
+        assert_eq!(of(&hidden), ["…begin.1.end.en…", "…begin.2.end.en…"]);
+        let layers = [9, 10, 11].map(|layer| format!("model.encoder.layer.{layer}.output.dense"));
+        assert_eq!(
+            of(&layers.each_ref().map(String::as_str)),
+            ["…layer.9.output…", "…layer.10.outpu…", "…layer.11.outpu…"]
+        );
+        let both = [
+            "long.beginning.1.long.middle.long.a",
+            "long.beginning.1.long.middle.long.b",
+            "long.beginning.2.long.middle.long.a",
+        ];
+        assert_eq!(of(&both), ["…1.long.….long.a", "…1.long.….long.b", "…2.long.….long.a"]);
+        let many = [("1", "x"), ("1", "z"), ("2", "x")]
+            .map(|(one, other)| format!("a.long.beginning.{one}.longer.longer.{other}.longer.longer.end.y"));
+        assert_eq!(
+            of(&many.each_ref().map(String::as_str)),
+            ["a.long.beginn…#1", "a.long.beginn…#2", "a.long.beginn…#3"]
+        );
         assert!(hidden.iter().chain(&ends).all(|name| of(&[name])[0].chars().count() == 16));
     }
 

@@ -21,13 +21,13 @@ pub(super) fn external(error: Error) -> DataFusionError {
 /// An error that came from this crate keeps its kind, its facts and its help, whatever it was wrapped in. What is wrong
 /// with a statement is [`Usage`](ErrorKind::Usage), what is wrong with rows is [`Data`](ErrorKind::Data).
 pub fn explain(error: DataFusionError) -> Error {
-    let explained = ours(&error).unwrap_or_else(|| theirs(&error));
+    let explained = ours(&error).unwrap_or_else(|| of_text(theirs(&error)));
     explained.caused_by(error)
 }
 
 /// What a statement failed of before any row was read: whatever is wrong, DataFusion found it in the statement.
 pub(in crate::sql) fn explain_plan(error: DataFusionError) -> Error {
-    let explained = ours(&error).unwrap_or_else(|| match theirs(&error) {
+    let explained = ours(&error).unwrap_or_else(|| match of_text(theirs(&error)) {
         error if error.kind() == ErrorKind::Data => copy(&error, ErrorKind::Usage),
         error => error,
     });
@@ -46,6 +46,17 @@ pub(in crate::sql) fn missing_table(error: Error, context: &SessionContext) -> E
             error.help(help)
         }
         _ => error,
+    }
+}
+
+/// Sends texts that DataFusion's readers refuse to the reader of archives, which takes more.
+fn of_text(error: Error) -> Error {
+    let is_of_text = |detail: &str| detail.contains("Csv error") || detail.contains("Json error");
+    match error.fact("detail").filter(|detail| is_of_text(detail)) {
+        Some(_) => {
+            error.help("nckit convert FILE -o FILE.parquet writes a table for SQL of all text that measure reads")
+        }
+        None => error,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Class sums with the pooled within-class scatter.
 
+use std::borrow::Cow;
+
 use arrow::datatypes::i256;
 
 use super::class::{Sign, out_of_range};
@@ -76,12 +78,26 @@ impl Scatter {
             self.gram = GramSum::zeros(grid.dim());
             return Ok(());
         }
-        let left = self.sums.grid.shifts_to(grid);
-        if left.iter().any(|&bits| bits > 0) {
+        let mut left = self.sums.grid.shifts_to(grid);
+        if check_range(self.gram.diagonal(), &left).is_err() {
+            *self = self.canonical()?;
+            left = self.sums.grid.shifts_to(grid);
             check_range(self.gram.diagonal(), &left)?;
+        }
+        if left.iter().any(|&bits| bits > 0) {
             self.gram.refine(&left);
         }
         Ok(())
+    }
+
+    /// Another state, whose `Q` has room on the common grid. About the means of classes it is smallest: a shift may lie far from one.
+    fn with_room<'a>(&self, other: &'a Self) -> Result<Cow<'a, Self>> {
+        let Ok(grid) = self.sums.common_grid(&other.sums.grid) else { return Ok(Cow::Borrowed(other)) };
+        let is_empty = other.sums.dim == 0;
+        if is_empty || check_range(other.gram.diagonal(), &other.sums.grid.shifts_to(&grid)).is_ok() {
+            return Ok(Cow::Borrowed(other));
+        }
+        other.canonical().map(Cow::Owned)
     }
 
     /// Moves class sums to a grid on which `Q` lies already.
@@ -144,10 +160,12 @@ impl Merge for Scatter {
     }
 
     fn merge(&mut self, other: &Self) -> Result<()> {
+        let other = self.with_room(other)?;
         self.combine(&other.sums, &other.gram, Sign::Plus)
     }
 
     fn subtract(&mut self, other: &Self) -> Result<()> {
+        let other = self.with_room(other)?;
         self.combine(&other.sums, &other.gram, Sign::Minus)
     }
 

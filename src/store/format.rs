@@ -100,7 +100,8 @@ pub(super) fn read(input: &mut dyn Read, size: u64) -> Result<StateFile> {
     let mut input = Reader { input, left: size };
     let start = input.fixed::<14>().map_err(|error| too_short(error, "it is shorter than its header"))?;
     if start[..8] != *MAGIC {
-        return Err(Error::data("not a state file"));
+        return Err(Error::data("not a state file")
+            .help("state files are what accumulate and merge write; nckit sql reads states in Parquet"));
     }
     if crc32fast::hash(&start[..10]).to_le_bytes() != start[10..] {
         return Err(damaged("the checksum of its header is wrong"));

@@ -191,6 +191,18 @@ fn what_cannot_be_compared_is_refused() {
         let output = compare(code, &arguments);
         assert!(said(&output).contains(expected), "{}", said(&output));
     }
+    // What the groups of the other are made by, and records that lack what is compared.
+    let output = compare(2, &[&state, HIVE, "--where=split=train", "--where=layer=h3", "--group-by=layer"]);
+    assert!(!said(&output).contains("makes such groups"), "{}", said(&output));
+    let records = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (json, csv) = (records("r.json"), records("r.csv"));
+    assert!(nckit(&["finish", &state, "--metrics", "nc1", "-o", &json, "-o", &csv, "-q"]).status.success());
+    let output = compare(2, &[&json, HIVE, "--where=split=train", "--group-by=layer,epoch"]);
+    assert!(said(&output).contains("--group-by layer,epoch makes such groups"), "{}", said(&output));
+    let output = compare(2, &[&json, HIVE, "--where=split=train", "--group-by=layer"]);
+    assert!(said(&output).contains("help: pick one value"), "{}", said(&output));
+    let output = compare(2, &[&csv, HIVE]);
+    assert!(said(&output).contains("numbers in CSV are not compared"), "{}", said(&output));
     // Other conventions.
     assert!(nckit(&["finish", &state, "--metrics", "nc1", "--centring", "sample", "-o", &path]).status.success());
     let output = compare(2, &[&state, &path, "--metrics", "nc1"]);

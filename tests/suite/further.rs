@@ -184,6 +184,16 @@ fn flags_without_effect_are_told() {
         }
         let text = said(&place.run(&[verb, input, "--worst-pairs=3", "-o", "w.json", "--overwrite", "--format=csv"]));
         assert!(!text.contains("--worst-pairs has no effect"), "{text}");
+        for (metrics, is_told) in [("nc3", true), ("nc3,nc4", true), ("nc3,nc1_cdnv", false)] {
+            let text = said(&place.run(&[verb, input, "--metrics", metrics]));
+            assert_eq!(text.contains("needs a classifier: --head FILE"), is_told, "{metrics}: {text}");
+        }
+        for (pairs, shown) in [("1", 1), ("2", 2), ("3", 3)] {
+            place.succeed(&[verb, input, "--worst-pairs", pairs, "-o", "w.html", "--overwrite", "-q"]);
+            let page = std::fs::read_to_string(place.path("w.html")).unwrap();
+            let table = page.split("Pairs hardest to tell apart").nth(1).unwrap().split("</table>").next().unwrap();
+            assert_eq!(table.matches("<tr><td").count(), shown, "{verb} {pairs}");
+        }
         let text = place.fail(2, &[verb, input, "--metrics="]);
         assert!(text.contains("--metrics is empty"), "{text}");
     }

@@ -460,6 +460,44 @@ fn a_head_is_of_one_layer() {
     assert!(said.contains("did you mean {layer}?"), "{said}");
 }
 
+/// Tensors of zeros, by name and shape.
+fn safetensors(tensors: &[(&str, &[u64])]) -> Vec<u8> {
+    let (mut header, mut length) = (serde_json::Map::new(), 0);
+    for (name, shape) in tensors {
+        let end = length + 4 * shape.iter().product::<u64>();
+        let tensor = serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [length, end] });
+        header.insert((*name).to_owned(), tensor);
+        length = end;
+    }
+    let header = Value::from(header).to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; length as usize]].concat()
+}
+
+#[test]
+fn a_tensor_that_could_be_the_head_is_suggested_as_it_would_be_typed() {
+    let place = layers_place();
+    let made = place.json(&["measure", "hive", "--where=epoch=4000", "--where=layer=h3", "--metrics=nc1_trace_ratio"]);
+    let dim = made["groups"][0]["dim"].as_u64().unwrap();
+    fs::create_dir(place.path("ckpt")).unwrap();
+    let tensors = [
+        ("backbone.weight", &[dim, 8][..]),
+        ("fc.bias", &[10]),
+        ("fc.weight", &[10, dim]),
+        ("neck.weight", &[dim, 8]),
+        ("optimizer_states.0.state.0.exp_avg", &[10, dim]),
+    ];
+    fs::write(place.path("ckpt/h3.safetensors"), safetensors(&tensors)).unwrap();
+    for head in ["ckpt/{layer}.safetensors", "ckpt/{layer}.safetensors:classifier"] {
+        let said = place.fail(2, &layers(&["--where=layer=h3", "--head", head]));
+        assert!(said.contains("as --head ckpt/{layer}.safetensors:fc"), "{said}");
+        assert!(said.contains("backbone.weight") && !said.contains("exp_avg"), "{said}");
+    }
+    // None of these fits.
+    fs::write(place.path("ckpt/h3.safetensors"), safetensors(&[tensors[0], tensors[3]])).unwrap();
+    let said = place.fail(2, &layers(&["--where=layer=h3", "--head", "ckpt/{layer}.safetensors:classifier"]));
+    assert!(said.contains("no such tensor") && !said.contains("as --head"), "{said}");
+}
+
 #[test]
 fn a_group_without_a_head_has_a_reason_in_every_family() {
     let place = layers_place();

@@ -84,6 +84,53 @@ fn what_is_pooled_is_said_and_recorded() {
     assert!(notes(&place, &finish).contains("pools 3 values of epoch"));
 }
 
+/// What only rows say is said once they were read, in every format, and recorded.
+#[test]
+fn what_only_rows_show_to_be_pooled_is_said_and_recorded() {
+    let place = Place::new();
+    let labels: Vec<i32> = (0..48).map(|row| row % 3).collect();
+    let texts = |value: &dyn Fn(usize) -> &'static str| -> ArrayRef {
+        Arc::new(StringArray::from((0..labels.len()).map(value).collect::<Vec<_>>()))
+    };
+    let epochs = ("epoch", ints((0..labels.len() as i32).map(|row| row / 3 % 2).collect()));
+    let with = |tag: u64, more: Vec<(&'static str, ArrayRef)>| -> Vec<(&'static str, ArrayRef)> {
+        rows(tag, &labels).into_iter().chain(more).collect()
+    };
+    // Both values are in one row group.
+    let split = ("split", texts(&|row| if row % 5 == 0 { "test" } else { "train" }));
+    place.write_columns("mixed.parquet", &with(1, vec![epochs.clone(), split]), 99);
+    place.write_columns("mix/train/a.parquet", &with(2, vec![epochs.clone()]), 99);
+    place.write_columns("mix/test/a.parquet", &with(3, vec![epochs.clone()]), 99);
+    // A run of its own at each epoch is not pooled.
+    let run = ("run", texts(&|row| if row / 3 % 2 == 0 { "a" } else { "b" }));
+    place.write_columns("runs.parquet", &with(4, vec![epochs, run]), 99);
+    let line = |row: usize| format!("{},{}.5,{},{}\n", row % 7, row % 5, row % 3, row / 24);
+    fs::write(place.path("x.csv"), format!("f0,f1,label,epoch\n{}", (0..48).map(line).collect::<String>())).unwrap();
+
+    let by_epoch = "--group-by=epoch";
+    for (input, more, text, record) in [
+        ("mixed.parquet", &[by_epoch][..], "values of the column split from test to train", "split (test to train)"),
+        ("mix", &[by_epoch], "differ in split (test, train)", "split (2 values)"),
+        ("x.csv", &["--features=f*"], "values of the column epoch from 0 to 1", "epoch (0 to 1)"),
+    ] {
+        let run = [&measure(&[input])[..], more].concat();
+        let said = notes(&place, &run);
+        assert_eq!(said.matches(text).count(), 1, "{input}: {said}");
+        let made = json(&place.succeed(&[&run[..], &["--format=json", "-q"]].concat()));
+        assert_eq!(made["options"]["pooled"], record, "{input}");
+        let state = format!("{input}.ncst");
+        let counted = place.run(&[&["accumulate", input, "-o", &state][..], more].concat());
+        assert!(crate::faults::said(&counted).contains(text), "{input}: {}", crate::faults::said(&counted));
+        let told = place.run(&[&["inspect", input][..], more].concat());
+        assert!(crate::faults::said(&told).contains(text), "{input}: {}", crate::faults::said(&told));
+    }
+    let filtered = ["mixed.parquet", by_epoch, "--where=split=train"];
+    for parted in [&["runs.parquet", by_epoch][..], &filtered, &["mixed.parquet", "--group-by=epoch,split"]] {
+        let said = notes(&place, &measure(parted));
+        assert!(!said.contains("pools"), "{parted:?}: {said}");
+    }
+}
+
 #[test]
 fn a_filter_of_the_input_says_what_it_does_not_reach() {
     let place = Place::new();

@@ -91,6 +91,31 @@ impl HeadParts {
     }
 }
 
+impl HeadPath {
+    /// Whether an error is about which tensor of the file is meant.
+    pub fn is_ambiguous(error: &Error) -> bool {
+        [safetensors::SEVERAL, safetensors::UNKNOWN].contains(&error.message())
+    }
+
+    /// The layers that could be a head of so many classes or more and so many dimensions, by their keys.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the names and shapes of a file.
+    pub fn fitting_layers(&self, classes: usize, dim: usize, transposed: bool) -> Result<Vec<String>> {
+        let layers = match self.format()? {
+            source::Format::Safetensors => safetensors::layers(&self.weights)?,
+            source::Format::Pt => pt::layers(&self.weights)?,
+            source::Format::Parquet | source::Format::Index | source::Format::Npy => Vec::new(),
+        };
+        let fits = |shape: [usize; 2]| {
+            let [rows, width] = if transposed { [shape[1], shape[0]] } else { shape };
+            rows >= classes && width == dim
+        };
+        Ok(layers.into_iter().filter(|(_, shape)| fits(*shape)).map(|(layer, _)| layer).collect())
+    }
+}
+
 impl Outline {
     /// Reads names and shapes.
     ///

@@ -92,7 +92,7 @@ impl fmt::Display for Way<'_> {
             Self::Label => f.write_str("label = number of the row, from 0"),
             Self::OneBased => f.write_str("label − 1 = number of the row, from 0"),
             Self::Rank => f.write_str("row i is the i-th label in order"),
-            Self::Names(names) => write!(f, "row i is the class on line i of {}", escaped(names.file())),
+            Self::Names(names) => write!(f, "row i is entry i of {}", escaped(names.file())),
         }
     }
 }

@@ -15,15 +15,24 @@ use crate::error::{Error, Result};
 pub(super) fn read(path: &Path, key: Option<&str>, wanted: Wanted) -> Result<HeadParts> {
     let (bytes, saved) = open(path)?;
     let is_wanted = |name: &str| key.is_none_or(|key| [key, &format!("{key}.weight")].contains(&name));
-    let shapes: Vec<(String, Vec<usize>)> =
-        saved.tensors().iter().map(|(name, tensor)| (name.clone(), extents(tensor))).collect();
+    let shapes = shapes(&saved);
     if let Some(error) = saved.objects(is_wanted).filter(|_| key.is_some() || shapes.is_empty()) {
         return Err(naming_file(error, path));
     }
-    let name = safetensors::find(path, key, &shapes)?;
+    let name = safetensors::find(key, &shapes)?;
     let bias = safetensors::bias_of(&name).and_then(|bias| saved.tensors().iter().find(|(name, _)| *name == bias));
     let bias = bias.map(|(name, bias)| tensor(&*bytes, path, name, bias, wanted)).transpose()?;
     Ok(HeadParts { bias, weights: named(&*bytes, &saved, path, &name, wanted)?, labels: None })
+}
+
+/// The layers of a file whose weights are matrices, as keys name them, with the shapes.
+pub(super) fn layers(path: &Path) -> Result<Vec<(String, [usize; 2])>> {
+    open(path).map(|(_, saved)| safetensors::layers_of(&shapes(&saved)))
+}
+
+/// All tensors with their shapes.
+fn shapes(saved: &Saved) -> Vec<(String, Vec<usize>)> {
+    saved.tensors().iter().map(|(name, tensor)| (name.clone(), extents(tensor))).collect()
 }
 
 /// One tensor, by its whole name.

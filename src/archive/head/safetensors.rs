@@ -15,6 +15,10 @@ use crate::error::{Error, Result, nearest};
 /// The format's own limit.
 const HEADER_LIMIT: u64 = 100_000_000;
 
+/// The messages of errors that a better name would mend.
+pub(super) const SEVERAL: &str = "several tensors could be the head";
+pub(super) const UNKNOWN: &str = "the head has no such tensor";
+
 /// How many tensors an error lists.
 const LISTED: usize = 12;
 
@@ -22,7 +26,7 @@ const LISTED: usize = 12;
 pub(super) fn read(path: &Path, key: Option<&str>, wanted: Wanted) -> Result<HeadParts> {
     let mut file = File::open(path)?;
     let shapes = file.shapes();
-    let name = find(path, key, &shapes)?;
+    let name = find(key, &shapes)?;
     let bias = bias_of(&name).filter(|bias| file.metadata.info(bias).is_some());
     let bias = bias.map(|bias| file.tensor(&bias, wanted)).transpose()?;
     Ok(HeadParts { bias, weights: file.tensor(&name, wanted)?, labels: None })
@@ -45,9 +49,8 @@ pub(super) fn bias_of(weights: &str) -> Option<String> {
 
 /// There is no tensor of that key, but perhaps one that is called almost so.
 pub(super) fn unknown<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Error {
-    let error = Error::usage("the head has no such tensor")
-        .with("key", escaped(key))
-        .with("expected", escaped(&format!("{key}.weight or {key}")));
+    let error =
+        Error::usage(UNKNOWN).with("key", escaped(key)).with("expected", escaped(&format!("{key}.weight or {key}")));
     let layers = names.map(|name| name.strip_suffix(".weight").unwrap_or(name));
     match nearest(key, layers).as_slice() {
         [] => error,
@@ -113,31 +116,42 @@ impl File {
     }
 }
 
-/// The name of the weights among tensors and their shapes: those of the key, or the only matrix.
-pub(super) fn find(path: &Path, key: Option<&str>, tensors: &[(String, Vec<usize>)]) -> Result<String> {
-    let matrices: Vec<&(String, Vec<usize>)> = tensors.iter().filter(|(_, shape)| shape.len() == 2).collect();
-    let naming = |name: &String| {
-        let layer = name.strip_suffix(".weight").unwrap_or(name);
-        format!("--head {}:{}", path.display(), escaped(layer))
+/// The layers of a file whose weights are matrices, as keys name them, with the shapes.
+pub(super) fn layers(path: &Path) -> Result<Vec<(String, [usize; 2])>> {
+    Ok(layers_of(&File::open(path)?.shapes()))
+}
+
+/// The same of tensors and their shapes.
+pub(super) fn layers_of(tensors: &[(String, Vec<usize>)]) -> Vec<(String, [usize; 2])> {
+    let layer = |(name, shape): &(String, Vec<usize>)| {
+        let shape = <[usize; 2]>::try_from(shape.as_slice()).ok().filter(|_| !is_of_optimizer(name))?;
+        Some((name.strip_suffix(".weight").unwrap_or(name).to_owned(), shape))
     };
+    tensors.iter().filter_map(layer).collect()
+}
+
+/// Whether a tensor is what an optimizer keeps of another: moments have the shape of the weights, and are no head.
+fn is_of_optimizer(name: &str) -> bool {
+    name.split('.').next().is_some_and(|first| first.starts_with("optim"))
+}
+
+/// The name of the weights among tensors and their shapes: those of the key, or the only matrix.
+pub(super) fn find(key: Option<&str>, tensors: &[(String, Vec<usize>)]) -> Result<String> {
+    let could_be = |(name, shape): &&(String, Vec<usize>)| shape.len() == 2 && !is_of_optimizer(name);
+    let matrices: Vec<&(String, Vec<usize>)> = tensors.iter().filter(could_be).collect();
     let exists = |name: &str| tensors.iter().any(|(known, _)| known == name);
     match (key, matrices.as_slice()) {
         (Some(key), _) => named(key, exists).ok_or_else(|| {
-            let error = unknown(key, tensors.iter().map(|(name, _)| name.as_str()))
-                .with("matrices", shapes(matrices.iter().copied()));
-            match matrices.first().filter(|_| error.advice().is_none()) {
-                Some((first, _)) => error.help(naming(first)),
-                None => error,
-            }
+            unknown(key, tensors.iter().map(|(name, _)| name.as_str()))
+                .with("matrices", shapes(matrices.iter().copied()))
         }),
         (None, []) => {
             Err(Error::data("the file has no matrix that could be a head").with("tensors", shapes(tensors.iter())))
         }
         (None, [(only, _)]) => Ok(only.clone()),
-        // Networks mostly end with it.
-        (None, [.., (last, _)]) => Err(Error::usage("several tensors could be the head")
+        (None, _) => Err(Error::usage(SEVERAL)
             .with("candidates", shapes(matrices.iter().copied()))
-            .help(format!("name the one that makes the logits, as {}", naming(last)))),
+            .help("name that of the logits behind a colon: --head FILE:KEY")),
     }
 }
 

@@ -165,6 +165,13 @@ impl HeadSource {
         Ok(if plain.exists() { plain } else { written.swap_remove(0) })
     }
 
+    /// The same source with another tensor of its file: as it would be typed, placeholders and all.
+    pub fn with_tensor(&self, tensor: &str) -> String {
+        let file = braces::last_outside(&self.text, ':').map(|at| &self.text[..at]);
+        let file = file.filter(|file| Format::of(file).is_some()).unwrap_or(&self.text);
+        format!("{file}:{tensor}")
+    }
+
     fn filled(&self, key: &[(String, Label)], spelling: Spelling<'_>) -> Result<HeadPath> {
         let path = |text: &str| {
             let filled =

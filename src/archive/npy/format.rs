@@ -41,10 +41,7 @@ impl Format for Npy {
     fn open(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>> {
         let header = read_header(&**bytes)?;
         if header.is_pickled() {
-            return Err(pickled([
-                "x = numpy.load(\"FILE\", allow_pickle=True)",
-                "numpy.save(\"FILE\", numpy.array(x.tolist()))",
-            ]));
+            return Err(pickled(&header, None));
         }
         let element = header.element();
         if let Some(element) = element {

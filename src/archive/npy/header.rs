@@ -2,6 +2,7 @@
 
 use crate::archive::arrays::{Element, Kind};
 use crate::archive::damage::damaged;
+use crate::archive::escape::escaped;
 use crate::error::{Error, Result};
 
 /// What arrays begin with.
@@ -144,11 +145,24 @@ impl Header {
     }
 }
 
-/// The error of arrays of Python objects; `statements` save them as what they are.
-pub(super) fn pickled(statements: [&str; 2]) -> Error {
-    let [load, save] = statements;
+/// The error of arrays of Python objects, those of a file of their own or the `member` of an archive, with statements that
+/// save them as what they are: without an extent a dictionary, else values, vectors or batches of rows.
+pub(super) fn pickled(header: &Header, member: Option<&str>) -> Error {
+    let array = member.map_or_else(|| "x".to_owned(), |name| format!("x[\"{}\"]", escaped(name)));
+    let rows = "numpy.concatenate(y) if parts else numpy.array(y.tolist())";
+    let mut lines = vec!["import numpy".to_owned(), "x = numpy.load(\"FILE\", allow_pickle=True)".to_owned()];
+    if header.shape.is_empty() {
+        lines.push(format!("numpy.savez(\"arrays.npz\", **{array}.item())"));
+    } else {
+        lines.push(format!("y = {array}"));
+        lines.push("parts = numpy.ndim(y[0]) > 1 or len({numpy.shape(v) for v in y}) > 1".to_owned());
+        lines.push(match member {
+            None => format!("numpy.save(\"array.npy\", {rows})"),
+            Some(name) => format!("numpy.savez(\"arrays.npz\", **{{**x, \"{}\": {rows}}})", escaped(name)),
+        });
+    }
     Error::data("the array holds pickled Python objects, which could run any program")
-        .help(format!("save it as numbers or texts, in Python:\n    import numpy\n    {load}\n    {save}"))
+        .help(format!("save it as numbers or texts, in Python:\n    {}", lines.join("\n    ")))
 }
 
 #[cfg(test)]

@@ -145,11 +145,7 @@ fn array(
         }
     };
     if header.is_pickled() && is_wanted {
-        return Err(pickled([
-            "z = numpy.load(\"FILE\", allow_pickle=True)",
-            "numpy.savez(\"FILE\", **{k: numpy.array(z[k].tolist()) for k in z})",
-        ])
-        .with("array", escaped(name)));
+        return Err(pickled(&header, Some(name)).with("array", escaped(name)));
     }
     let element = header.element();
     if let Some(element) = element {

@@ -17,7 +17,7 @@ use super::progress::{Stopping, watched};
 use super::stdout;
 use crate::archive::{Request, escaped};
 use crate::error::{Error, Result};
-use crate::metrics::{Extras, Selection};
+use crate::metrics::{Extras, Selection, card};
 use crate::pipeline::{Finish, Job, Plan, RowSource};
 use crate::report::{Comparison, Condition, Format, Report, Side, Style};
 use crate::store::{Output, StateFile, refuse_inputs};
@@ -172,12 +172,26 @@ fn records(path: &str) -> Result<Option<String>> {
     let Ok(file) = std::fs::File::open(path) else { return Ok(None) };
     let mut head = Vec::new();
     let read = std::io::Read::read_to_end(&mut std::io::Read::take(file, HEAD as u64), &mut head);
+    if read.is_ok() && is_table_of_records(&head) {
+        return Err(Error::usage(
+            "numbers in CSV are not compared: they lack their conventions and what errors are made of",
+        )
+        .with("file", escaped(path))
+        .help("measure again with -o FILE.json, and compare that"));
+    }
     if read.is_err() || !Side::recognises_records(&head) {
         return Ok(None);
     }
     let text = std::fs::read_to_string(path);
     text.map(Some)
         .map_err(|error| Error::io("cannot read").with("file", escaped(path)).with("detail", &error).caused_by(error))
+}
+
+/// Whether a file begins as records in CSV do, with keys of metrics in its first line.
+fn is_table_of_records(head: &[u8]) -> bool {
+    let line = head.split(|&byte| byte == b'\n').next().map(String::from_utf8_lossy).unwrap_or_default();
+    let names: Vec<&str> = line.trim_end().split(',').collect();
+    ["rows", "classes", "dim"].iter().all(|name| names.contains(name)) && names.iter().any(|name| card(name).is_some())
 }
 
 /// Where the comparison goes.

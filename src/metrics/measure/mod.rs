@@ -65,7 +65,8 @@ pub fn measure(
     }
     let mut worst_pairs = worst_pairs(&context);
     let figures = extras.figures.then(|| {
-        let worst = worst_pairs.iter().take(WORST).cloned().collect();
+        let asked = if extras.worst_pairs > 0 { extras.worst_pairs } else { WORST };
+        let worst = worst_pairs.iter().take(asked).cloned().collect();
         Box::new(FigureData::of(&context, extras, class_rows(&context), worst))
     });
     worst_pairs.truncate(extras.worst_pairs);

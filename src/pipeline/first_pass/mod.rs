@@ -347,9 +347,9 @@ impl FirstPass {
         provenance(&self.archive, &self.request, self.rounding, self.scatter, &self.blocking)
     }
 
-    /// What the records say of the rows.
+    /// What the records say of the rows, once they were read.
     pub(in crate::pipeline) fn of_rows(&self) -> BTreeMap<&'static str, String> {
-        of_rows(&self.provenance(), pooled_summary(&self.archive.pooled_names()))
+        of_rows(&self.provenance(), pooled_summary(&self.archive.all_pooled()))
     }
 }
 

@@ -69,10 +69,10 @@ pub(super) fn unsaid_layers(source: &HeadSource, rules: &HeadRules, group_by: &[
 
 impl Heads {
     /// Finds the heads of those groups that are to have one.
-    pub(super) fn find(&mut self, groups: &[Candidate], spellings: &Spellings) -> Result<()> {
+    pub(super) fn find(&mut self, groups: &[Candidate], labels: &Labels, spellings: &Spellings) -> Result<()> {
         let mut missing: Vec<HeadPath> = Vec::new();
         let mut outlines: BTreeMap<String, Arc<Outline>> = BTreeMap::new();
-        for Candidate { key, .. } in groups {
+        for Candidate { key, dim } in groups {
             if !self.is_wanted(key) {
                 self.services.insert(key.clone(), Service::None(NOT_FOR_GROUP));
                 continue;
@@ -88,7 +88,8 @@ impl Heads {
                     known.clone()
                 } else {
                     let read = Outline::read(&path, self.transposed);
-                    Arc::new(read.map_err(|error| locate(error, &self.group_by, key))?)
+                    let named = |error| self.name_tensor(error, &path, (labels.least_classes(key), *dim));
+                    Arc::new(read.map_err(named).map_err(|error| locate(error, &self.group_by, key))?)
                 };
                 outlines.insert(path.to_string(), outline.clone());
                 Service::Head(outline)
@@ -112,6 +113,17 @@ impl Heads {
                 self.notes.push(format!("{} of {} heads are not there", missing.len(), missing.len() + outlines.len()));
                 Ok(())
             }
+        }
+    }
+
+    /// Where it is not clear which tensor is meant, names one that fits the group. Networks mostly end with it.
+    fn name_tensor(&self, error: Error, path: &HeadPath, (classes, dim): (usize, Option<usize>)) -> Error {
+        let Some(dim) = dim.filter(|_| HeadPath::is_ambiguous(&error)) else { return error };
+        match path.fitting_layers(classes, dim, self.transposed).unwrap_or_default().last() {
+            Some(layer) => {
+                error.help(format!("name that of the logits, as --head {}", escaped(&self.source.with_tensor(layer))))
+            }
+            None => error,
         }
     }
 

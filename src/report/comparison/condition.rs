@@ -59,7 +59,7 @@ impl Condition {
     ///
     /// [`Usage`](crate::error::ErrorKind::Usage) for anything else, and for a key that is no metric.
     pub fn parse(text: &str) -> Result<Self> {
-        let wrong = || Error::usage("this is no condition").with("condition", text).help(HELP);
+        let wrong = || Error::usage("the condition is not understood").with("condition", text).help(HELP);
         let end = text.find(|c: char| c.is_whitespace() || "<>=".contains(c)).ok_or_else(wrong)?;
         let (key, rest) = (&text[..end], text[end..].trim());
         let key = match key {

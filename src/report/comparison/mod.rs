@@ -167,10 +167,15 @@ impl Comparison {
                 names if names.is_empty() => "none".to_owned(),
                 names => names.join(", "),
             };
+            let more = if theirs.is_superset(&mine) { Some(other) } else { mine.is_superset(&theirs).then_some(base) };
+            let grouped = more.map_or_else(String::new, |side| {
+                let keys: Vec<String> = side.key_order.iter().map(|key| escaped(key)).collect();
+                format!("--group-by {} makes such groups of rows that are read now; or ", keys.join(","))
+            });
             return Err(Error::usage("the groups of the two have different keys")
                 .with("base", format!("{} ({})", base.name, listed(&mine)))
                 .with("other", format!("{} ({})", other.name, listed(&theirs)))
-                .help("pick one value of a key that only one side has: 'PATH?key=value'"));
+                .help(format!("{grouped}pick one value of a key that only one side has: 'PATH?key=value'")));
         }
         let known: BTreeMap<&BTreeMap<String, Label>, &SideGroup> =
             base.groups.iter().map(|group| (&group.key, group)).collect();

@@ -18,6 +18,8 @@ const HEIGHT: f64 = 240.0;
 const RIGHT: f64 = 484.0;
 const FAR_RIGHT: f64 = 624.0;
 const NAME: usize = 20;
+/// The most characters of a turned name: the first one has no more room at its left.
+const TURNED: usize = 14;
 
 /// What lies on the horizontal axis.
 #[derive(Clone, Debug)]
@@ -90,7 +92,7 @@ impl LinePlot {
             Horizontal::Steps(_) => 44.0,
             // They are turned, and the longest takes most room.
             Horizontal::Names(names) => {
-                28.0 + 4.4 * names.iter().map(|name| name.chars().count().min(16)).max().unwrap_or(0) as f64
+                28.0 + 4.4 * names.iter().map(|name| name.chars().count().min(TURNED)).max().unwrap_or(0) as f64
             }
         };
         let legend = 16.0 * self.series.len().min(MOST_NAMES) as f64;
@@ -133,7 +135,7 @@ impl LinePlot {
             }
             Horizontal::Names(names) => {
                 let every = names.len().div_ceil(24).max(1);
-                for (at, name) in elided(names, 16).iter().enumerate().step_by(every) {
+                for (at, name) in elided(names, TURNED).iter().enumerate().step_by(every) {
                     let (at, y) = (px(x.at(at as f64)), px(bottom + 14.0));
                     let short = super::markup(name);
                     drawing.push(&format!(

@@ -197,6 +197,11 @@ pub(in crate::sql) fn check_rows(name: &str, usage: &str, types: &[DataType]) ->
             "{name}: the first argument is bytes, and the type of their numbers is not known: FROM 'PATH?COLUMN=f32' says it (or f16, bf16, f64)"
         );
     }
+    if matches!(feature, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
+        return plan_err!(
+            "{name}: the first argument is text, and no vector: nckit convert FILE -o FILE.parquet writes vectors of what measure reads as such"
+        );
+    }
     if !is_vector(feature) {
         return plan_err!(
             "{name}: the first argument is not a vector: {feature}; vectors are lists of f16, f32 or f64: {usage}"

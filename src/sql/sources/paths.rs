@@ -1,5 +1,8 @@
 //! Tables straight from paths: `FROM 'digits/hive'`.
 
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ use crate::objects::is_address;
 use crate::sql::error::{explain, external};
 use crate::sql::settings::doubts::Doubts;
 use crate::sql::sources::archive_table::ArchiveTable;
+use crate::sql::sources::json_array::JsonArrays;
 use crate::sql::sources::state_file;
 use crate::store::StateFile;
 
@@ -47,16 +51,16 @@ fn is_path(name: &str) -> bool {
 
 /// Opens what a path leads to: Parquet by the archive's reader, CSV and JSON by DataFusion's, a state file as its groups.
 pub(in crate::sql) async fn open(path: &str, session: &dyn Session, doubts: &Doubts) -> Result<Arc<dyn TableProvider>> {
-    let text = text_format(path).filter(|_| !has_labels_apart(path));
+    let text = TextFormat::of(path).filter(|_| !has_labels_apart(path));
     if text.is_some() && is_address(Path::new(path)) {
         return Err(Error::usage("SQL reads tables of text from local files only")
             .with("file", escaped(path))
             .help("fetch the file first, or write it as Parquet"));
     }
     match text {
-        Some((format, extension)) => text_table(path, format, &extension, session)
-            .await
-            .map_err(|error| error.with_default("file", escaped(path))),
+        Some(format) => {
+            text_table(path, format, session).await.map_err(|error| error.with_default("file", escaped(path)))
+        }
         None if StateFile::is_at(Path::new(path)) => Ok(Arc::new(state_file::open(Path::new(path))?)),
         None => {
             let table = ArchiveTable::open(&[path.to_owned()])?;
@@ -66,28 +70,52 @@ pub(in crate::sql) async fn open(path: &str, session: &dyn Session, doubts: &Dou
     }
 }
 
-/// The format of files that are text, by their extension, and the extension as it is written.
-fn text_format(path: &str) -> Option<(Arc<dyn FileFormat>, String)> {
-    let extension = Path::new(path).extension()?.to_str()?;
-    let csv = |delimiter: u8| Arc::new(CsvFormat::default().with_has_header(true).with_delimiter(delimiter));
-    let format: Arc<dyn FileFormat> = match extension.to_ascii_lowercase().as_str() {
-        "csv" => csv(b','),
-        "tsv" => csv(b'\t'),
-        "ndjson" | "jsonl" => Arc::new(JsonFormat::default()),
-        "json" => Arc::new(JsonFormat::default().with_newline_delimited(false)),
-        _ => return None,
-    };
-    Some((format, extension.to_owned()))
+/// The format of files that are text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TextFormat {
+    Delimited(u8),
+    /// Objects a line, or one array of them.
+    Json,
 }
 
-async fn text_table(
-    path: &str,
-    format: Arc<dyn FileFormat>,
-    extension: &str,
-    session: &dyn Session,
-) -> Result<Arc<dyn TableProvider>> {
-    let urls = files(path)?.iter().map(|file| url_of_file(file)).collect::<Result<Vec<_>>>()?;
-    let options = ListingOptions::new(format).with_file_extension(extension);
+impl TextFormat {
+    /// By the extension of a path.
+    fn of(path: &str) -> Option<Self> {
+        match Path::new(path).extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "csv" => Some(Self::Delimited(b',')),
+            "tsv" => Some(Self::Delimited(b'\t')),
+            "ndjson" | "jsonl" | "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    /// What reads these files. The first one of them says whether JSON is lines or an array, whatever it is called.
+    fn reader(self, files: &[PathBuf]) -> Result<Arc<dyn FileFormat>> {
+        Ok(match self {
+            Self::Delimited(delimiter) => {
+                Arc::new(CsvFormat::default().with_has_header(true).with_delimiter(delimiter))
+            }
+            Self::Json if begins_as_array(files.first())? => Arc::new(JsonArrays::new()),
+            Self::Json => Arc::new(JsonFormat::default()),
+        })
+    }
+}
+
+/// Whether the first character of a file that is no blank is a bracket.
+fn begins_as_array(file: Option<&PathBuf>) -> Result<bool> {
+    let Some(file) = file else { return Ok(false) };
+    let first = || -> std::io::Result<Option<u8>> {
+        let bytes = BufReader::new(File::open(file)?).bytes();
+        bytes.filter(|byte| !byte.as_ref().is_ok_and(u8::is_ascii_whitespace)).next().transpose()
+    };
+    first().map(|first| first == Some(b'[')).map_err(|error| cannot_open(file, error))
+}
+
+async fn text_table(path: &str, format: TextFormat, session: &dyn Session) -> Result<Arc<dyn TableProvider>> {
+    let files = files(path)?;
+    let urls = files.iter().map(|file| url_of_file(file)).collect::<Result<Vec<_>>>()?;
+    let extension = Path::new(path).extension().and_then(OsStr::to_str).unwrap_or_default();
+    let options = ListingOptions::new(format.reader(&files)?).with_file_extension(extension);
     let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
     let config = config.infer_schema(session).await.map_err(explain)?;
     let table = ListingTable::try_new(config).map_err(explain)?;
@@ -112,15 +140,16 @@ fn files(path: &str) -> Result<Vec<PathBuf>> {
     if files.is_empty() { Err(missing()) } else { Ok(files) }
 }
 
+fn cannot_open(file: &Path, error: std::io::Error) -> Error {
+    let file = escaped(&file.to_string_lossy());
+    Error::io("cannot open").with("file", file).with("detail", &error).caused_by(error)
+}
+
 /// The URL of a file that is there, links resolved.
 fn url_of_file(file: &Path) -> Result<ListingTableUrl> {
-    let failed = |error: std::io::Error| {
-        let file = escaped(&file.to_string_lossy());
-        Error::io("cannot open").with("file", file).with("detail", &error).caused_by(error)
-    };
-    let absolute = file.canonicalize().map_err(failed)?;
+    let absolute = file.canonicalize().map_err(|error| cannot_open(file, error))?;
     if absolute.is_dir() {
-        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+        return Err(cannot_open(file, std::io::ErrorKind::IsADirectory.into()));
     }
     url(&absolute, false)
 }
@@ -193,10 +222,44 @@ mod tests {
         for (path, lr) in [(csv, "0.5"), (tsv, "0.25"), (json, "0.125"), (lines, "2.5")] {
             assert_eq!(run(&format!("SELECT lr FROM '{path}' WHERE run = 'x'"), &[]).unwrap(), lr, "{path}");
         }
+        // What is in it says whether JSON is lines.
+        let named = put("lines.json", "\n{\"run\": \"x\", \"lr\": 1.5}\n");
+        assert_eq!(run(&format!("SELECT lr FROM '{named}'"), &[]).unwrap(), "1.5");
+        let named = put("array.jsonl", "[{\"run\": \"x\", \"lr\": 1.25}]");
+        assert_eq!(run(&format!("SELECT lr FROM '{named}'"), &[]).unwrap(), "1.25");
         put("part-1.csv", "n\n1\n");
         put("part-2.csv", "n\n2\n");
         let pattern = folder.path().join("part-*.csv");
         assert_eq!(run(&format!("SELECT sum(n) FROM '{}'", pattern.display()), &[]).unwrap(), "3");
+    }
+
+    /// The optimizer splits files from 1 MiB on.
+    #[test]
+    fn large_arrays_are_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows: Vec<String> = (0..400_000).map(|row| format!("{{\"n\": {row}}}")).collect();
+        let path = folder.path().join("large.json");
+        fs::write(&path, format!("[{}]", rows.join(","))).unwrap();
+        assert!(path.metadata().unwrap().len() > 1 << 21);
+        let sum = run(&format!("SELECT sum(n) FROM '{}'", path.display()), &[]).unwrap();
+        assert_eq!(sum, (400_000_u64 * 399_999 / 2).to_string());
+    }
+
+    #[test]
+    fn text_that_only_the_reader_of_archives_takes_is_sent_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let object = put("column.jsonl", "7\n");
+        let quoted = put("quoted.csv", "feature,label\n\"[0.5,1.5]\",0\n");
+        for query in [format!("SELECT * FROM '{object}'"), format!("SELECT nc1_pinv(feature, label) FROM '{quoted}'")] {
+            let error = run(&query, &[]).unwrap_err();
+            let said = format!("{error} {}", error.advice().unwrap_or_default());
+            assert!(said.contains("nckit convert FILE -o FILE.parquet"), "{query}: {said}");
+        }
     }
 
     #[test]

@@ -241,6 +241,9 @@ fn names_of_classes_in_the_schema_are_shown_and_change_nothing() {
     let said = said(&place.run(&["measure", "named.arrow", METRICS[0]]));
     assert!(said.contains("cat, dog, eel   (3 names by the ClassLabel of the files)"), "{said}");
     assert!(place.succeed(&["inspect", "named.arrow", "-q"]).contains("cat, dog, eel"));
+    // They stay with the rows.
+    place.succeed(&["convert", "named.arrow", "-o", "named.parquet", "-q"]);
+    assert!(place.succeed(&["inspect", "named.parquet", "-q"]).contains("cat, dog, eel"));
     // Names that somebody gives come first.
     put(&place, "own.txt", "a\nb\nc\n");
     let own = run("named.arrow", &["--format=json", "--worst-pairs=1", "--class-names=own.txt"]);

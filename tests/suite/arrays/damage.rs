@@ -15,7 +15,8 @@ fn arrays_that_are_no_features_are_refused_with_what_to_do() {
     let files = Files::new();
     let zeros = |count: usize| vec![0; count];
     for (array, message, advice) in [
-        (npy("|O", &[10, 4], b"\x80\x04."), "pickled", "allow_pickle=True"),
+        (npy("|O", &[10, 4], b"\x80\x04."), "pickled", "numpy.save(\"array.npy\""),
+        (npy("|O", &[], b"\x80\x04."), "pickled", "numpy.savez(\"arrays.npz\", **x.item())"),
         (npy("<f4", &[10, 1, 2, 2], &zeros(160)), "no array holds vectors", "x.reshape(len(x), -1)"),
         (npy("<i8", &[10, 4], &zeros(320)), "no array holds vectors", "x.astype(\"float32\")"),
         (npy("<f4", &[10, 0], &[]), "no array holds vectors", "rows have no elements"),
@@ -37,12 +38,12 @@ fn arrays_that_are_no_features_are_refused_with_what_to_do() {
     files.put("y.npy", npy("|O", &[10], b"\x80\x04."));
     let found = error(&path);
     assert!(
-        found.advice().unwrap().lines().count() == 4 && found.fact("file").unwrap().ends_with("y.npy"),
+        found.advice().unwrap().lines().count() == 6 && found.fact("file").unwrap().ends_with("y.npy"),
         "{found:?}"
     );
     let pickled = [("features", features(4, &values())), ("labels", npy("|O", &[10], b"\x80\x04."))];
     let found = error(&files.put("p.npz", npz(&pickled, Packed::Stored)));
-    assert!(found.advice().unwrap().contains("numpy.savez"), "{found:?}");
+    assert!(found.advice().unwrap().contains("**{**x, \"labels\": "), "{found:?}");
     files.put("y.npy", labels(&[0; 9]));
     let found = error(&path);
     assert_eq!((found.fact("rows of features"), found.fact("rows of labels")), (Some("10"), Some("9")));

@@ -98,7 +98,7 @@ fn numbers_in_a_text_are_the_labels_that_they_are_elsewhere() {
     }
     put(&place, "l.txt", lines(&|class| format!("{class}.5")));
     let text = place.fail(65, &["measure", "x.npy", "--labels=l.txt"]);
-    assert!(text.contains("not an exactly representable integer"), "{text}");
+    assert!(text.contains("not a whole number that its type holds exactly"), "{text}");
     // Classes beyond 63 bits.
     let large = |class: i64| (u64::MAX - class as u64).to_string();
     put(&place, "l.txt", lines(&|class| large(class)));

@@ -95,6 +95,10 @@ fn every_form_has_the_rows_of_an_array() {
         let features = archive.features().name.clone();
         let request = Request { features: Some(features), dtype: Some(Dtype::F32), ..Request::default() };
         assert_eq!(rows(&read(&input, &request).unwrap()), rounded, "{name}");
+        if pattern.is_none() {
+            let unnamed = Request { dtype: Some(Dtype::F32), ..Request::default() };
+            assert_eq!(rows(&read(&input, &unnamed).unwrap()), rounded, "{name}");
+        }
         let request = Request { dtype: Some(Dtype::F16), ..request };
         assert_eq!(read(&input, &request).unwrap_err().kind(), ErrorKind::Usage, "{name}");
     }

@@ -265,7 +265,7 @@ fn rows_that_cannot_be_used_are_refused_in_the_words_of_parquet() {
     let found = error(&path);
     assert_eq!(
         (found.message(), found.fact("row")),
-        ("float label is not an exactly representable integer", Some("1"))
+        ("a label is a float, and not a whole number that its type holds exactly", Some("1"))
     );
 }
 

@@ -273,7 +273,7 @@ fn fault_22_old_versions_stay_readable() {
 #[test]
 fn fault_22_a_newer_version_is_refused_by_name() {
     let mut bytes = fs::read(golden("v1.ncst")).unwrap();
-    bytes[8..10].copy_from_slice(&3_u16.to_le_bytes());
+    bytes[8..10].copy_from_slice(&4_u16.to_le_bytes());
     seal(&mut bytes);
     let place = Place::new();
     fs::write(place.path("x.ncst"), bytes).unwrap();
@@ -281,13 +281,13 @@ fn fault_22_a_newer_version_is_refused_by_name() {
         [&["finish", "x.ncst"][..], &["verify", "x.ncst"], &["merge", "x.ncst", "-o", "y.ncst"], &["inspect", "x.ncst"]]
     {
         let text = place.fail(65, verb);
-        assert!(text.contains("newer version") && text.contains("version 3") && text.contains("known 2"), "{text}");
+        assert!(text.contains("newer version") && text.contains("version 4") && text.contains("known 3"), "{text}");
     }
 }
 
 #[test]
 fn fault_23_a_state_of_another_version_than_its_file_is_refused() {
-    for (name, version) in [("v1.ncst", 2_u16), ("v2.ncst", 1)] {
+    for (name, version) in [("v1.ncst", 2_u16), ("v1.ncst", 3), ("v2.ncst", 1)] {
         let mut bytes = fs::read(golden(name)).unwrap();
         bytes[8..10].copy_from_slice(&version.to_le_bytes());
         seal(&mut bytes);

@@ -1,8 +1,8 @@
 //! Rows and values: what is used, what is skipped and counted, what is refused.
 
 use arrow::array::{
-    BooleanArray, DictionaryArray, FixedSizeBinaryArray, Float16Array, Float64Array, Int64Array, LargeListArray,
-    LargeStringArray, StringViewArray, UInt64Array,
+    BooleanArray, Date32Array, DictionaryArray, FixedSizeBinaryArray, Float16Array, Float64Array, Int64Array,
+    LargeListArray, LargeStringArray, StringViewArray, UInt64Array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::Int8Type;
@@ -193,6 +193,16 @@ fn fixed_size_binary_is_of_the_type_that_is_named() {
 }
 
 #[test]
+fn labels_of_an_unusable_type_are_refused_by_their_type() {
+    let files = Files::new();
+    let days: ArrayRef = Arc::new(Date32Array::from(vec![18_000; 2]));
+    files.write("a.parquet", &[("v", vectors(2, 3)), ("label", days)], 9);
+    let error = files.error(&Request::default());
+    assert_eq!(error.fact("column"), Some("label"), "{error:?}");
+    assert!(error.fact("type").unwrap().to_lowercase().contains("date32"), "{error:?}");
+}
+
+#[test]
 fn fixed_size_binary_is_never_chosen_by_itself() {
     let files = Files::new();
     let hashes = fixed(&[Some(vec![1; 16]), Some(vec![2; 16])], 16);
@@ -212,7 +222,17 @@ fn fixed_size_binary_is_never_chosen_by_itself() {
     };
     assert!(asked("v", Dtype::F32).advice().unwrap().contains("--dtype f16 or bf16"), "{:?}", asked("v", Dtype::F32));
     assert!(asked("w", Dtype::F64).advice().unwrap().contains("leave --dtype out"));
-    assert_kind(&files.error(&Request { dtype: Some(Dtype::F32), ..Request::default() }), ErrorKind::Usage);
+    let unnamed = Request { dtype: Some(Dtype::F32), ..Request::default() };
+    assert!(
+        files.error(&unnamed).advice().unwrap().contains("--features v --dtype f32"),
+        "{:?}",
+        files.error(&unnamed)
+    );
+    // The only column that it can be for needs no name.
+    files.write("a.parquet", &[("v", fixed(&[Some(vec![0; 8])], 8)), ("y", ints([1]))], 9);
+    let archive = files.open(&unnamed).unwrap();
+    assert_eq!((archive.features().name.as_str(), archive.dim()), ("v", Some(2)));
+    assert!(archive.features().kind.contains("as f32"), "{}", archive.features().kind);
 }
 
 #[test]

@@ -77,12 +77,36 @@ fn copy(error: &Error, kind: ErrorKind) -> Error {
         made = made.with(name, value);
     }
     match error.advice() {
-        Some(help) => made.help(help),
+        Some(help) => in_sql(made.help(help)),
         None => made,
     }
 }
 
 /// Why something could not be written, where that is why a statement failed.
+/// What mends an error on the command line, and in SQL.
+const REMEDIES: [(&str, &str); 10] = [
+    ("--nulls skip", "SET nc.nulls = 'skip'"),
+    ("--nonfinite skip", "SET nc.nonfinite = 'skip'"),
+    ("with --grid", "by its exponent as the last argument, as -20"),
+    (
+        "a larger --grid exponent or fewer --extra-bits",
+        "a larger exponent as the last argument, or a smaller nc.extra_bits",
+    ),
+    ("name it with --head", "give it as the last argument"),
+    ("name one: --labels ", "name one behind a comma: FEATURES,"),
+    ("; --labels names another column or file", ""),
+    (", or --allow-duplicates", ""),
+    ("; --on-bad-file skip leaves them out together with their features", ""),
+    ("--on-bad-file skip leaves such files out and lists them", "fetch or write the file again, or leave it out"),
+];
+
+/// The same error with what mends it as it is written in SQL.
+pub(in crate::sql) fn in_sql(error: Error) -> Error {
+    let Some(help) = error.advice() else { return error };
+    let help = REMEDIES.iter().fold(help.to_owned(), |help, (flag, remedy)| help.replace(flag, remedy));
+    error.help(help)
+}
+
 fn unwritten(error: &DataFusionError) -> Option<Error> {
     let told = |detail: &str| Some(Error::io("the output cannot be written").with("detail", line(detail)));
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -284,6 +308,21 @@ mod tests {
             (DataFusionError::Internal("no".into()), ErrorKind::Internal),
             (DataFusionError::Execution("Error writing to object store: no".into()), ErrorKind::Io),
             (DataFusionError::Internal("Error encountered while finalizing writes! Partial".into()), ErrorKind::Io),
+    #[test]
+    fn remedies_are_those_of_sql() {
+        for (help, expected) in [
+            ("--nulls skip takes a NaN for a label", "SET nc.nulls = 'skip' takes a NaN for a label"),
+            ("leave one of them out, or --allow-duplicates", "leave one of them out"),
+            (
+                "fix one step for all rows with --grid, or measure the parts apart",
+                "fix one step for all rows by its exponent as the last argument, as -20, or measure the parts apart",
+            ),
+        ] {
+            let error = explain(external(Error::data("damaged").help(help)));
+            assert_eq!(error.advice(), Some(expected));
+        }
+    }
+
             (DataFusionError::External(Box::new(std::io::Error::from(IoErrorKind::StorageFull))), ErrorKind::Io),
         ];
         for (error, kind) in cases {

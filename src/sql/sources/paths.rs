@@ -1,20 +1,15 @@
 //! Tables straight from paths: `FROM 'digits/hive'`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider, UrlTableFactory};
+use datafusion::catalog::{TableProvider, UrlTableFactory};
 use datafusion::common::Result as SqlResult;
-use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::csv::CsvFormat;
-use datafusion::datasource::file_format::json::JsonFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::execution::SessionState;
+use datafusion::datasource::listing::ListingTableUrl;
 
-use crate::archive::{Places, escaped, has_keys, has_labels_apart, matches};
+use crate::archive::escaped;
 use crate::error::{Error, Result};
-use crate::objects::is_address;
 use crate::sql::error::{explain, external};
 use crate::sql::settings::doubts::Doubts;
 use crate::sql::sources::archive_table::ArchiveTable;
@@ -24,8 +19,6 @@ use crate::store::StateFile;
 /// Makes a table of a name that no table has, if it is a path.
 #[derive(Debug)]
 pub(in crate::sql) struct PathTables {
-    /// What text files are looked at with.
-    pub(in crate::sql) session: SessionState,
     /// Where warnings of tables go.
     pub(in crate::sql) doubts: Doubts,
 }
@@ -36,7 +29,7 @@ impl UrlTableFactory for PathTables {
         if !is_path(name) {
             return Ok(None);
         }
-        open(name, &self.session, &self.doubts).await.map(Some).map_err(external)
+        open(name, &self.doubts).map(Some).map_err(external)
     }
 }
 
@@ -45,84 +38,19 @@ fn is_path(name: &str) -> bool {
     name.contains(['/', '\\', '.', '*', '?', '[', '{']) || Path::new(name).exists()
 }
 
-/// Opens what a path leads to: Parquet by the archive's reader, CSV and JSON by DataFusion's, a state file as its groups.
-pub(in crate::sql) async fn open(path: &str, session: &dyn Session, doubts: &Doubts) -> Result<Arc<dyn TableProvider>> {
-    let text = text_format(path).filter(|_| !has_labels_apart(path));
-    if text.is_some() && is_address(Path::new(path)) {
-        return Err(Error::usage("SQL reads tables of text from local files only")
-            .with("file", escaped(path))
-            .help("fetch the file first, or write it as Parquet"));
+/// Opens what a path leads to: files by the archive's reader, a state file as its groups.
+pub(in crate::sql) fn open(path: &str, doubts: &Doubts) -> Result<Arc<dyn TableProvider>> {
+    if StateFile::is_at(Path::new(path)) {
+        return Ok(Arc::new(state_file::open(Path::new(path))?));
     }
-    match text {
-        Some((format, extension)) => text_table(path, format, &extension, session)
-            .await
-            .map_err(|error| error.with_default("file", escaped(path))),
-        None if StateFile::is_at(Path::new(path)) => Ok(Arc::new(state_file::open(Path::new(path))?)),
-        None => {
-            let table = ArchiveTable::open(&[path.to_owned()])?;
-            doubts.warn(table.archive().warnings());
-            Ok(Arc::new(table))
-        }
+    let table = ArchiveTable::open(&[path.to_owned()])?;
+    doubts.warn(table.archive().warnings());
+    let left_out = table.archive().columns_of_some_files();
+    if !left_out.is_empty() {
+        let names: Vec<String> = left_out.into_iter().map(escaped).collect();
+        doubts.warn(&[format!("columns that only some files have are left out: {}", names.join(", "))]);
     }
-}
-
-/// The format of files that are text, by their extension, and the extension as it is written.
-fn text_format(path: &str) -> Option<(Arc<dyn FileFormat>, String)> {
-    let extension = Path::new(path).extension()?.to_str()?;
-    let csv = |delimiter: u8| Arc::new(CsvFormat::default().with_has_header(true).with_delimiter(delimiter));
-    let format: Arc<dyn FileFormat> = match extension.to_ascii_lowercase().as_str() {
-        "csv" => csv(b','),
-        "tsv" => csv(b'\t'),
-        "ndjson" | "jsonl" => Arc::new(JsonFormat::default()),
-        "json" => Arc::new(JsonFormat::default().with_newline_delimited(false)),
-        _ => return None,
-    };
-    Some((format, extension.to_owned()))
-}
-
-async fn text_table(
-    path: &str,
-    format: Arc<dyn FileFormat>,
-    extension: &str,
-    session: &dyn Session,
-) -> Result<Arc<dyn TableProvider>> {
-    let urls = files(path)?.iter().map(|file| url_of_file(file)).collect::<Result<Vec<_>>>()?;
-    let options = ListingOptions::new(format).with_file_extension(extension);
-    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
-    let config = config.infer_schema(session).await.map_err(explain)?;
-    let table = ListingTable::try_new(config).map_err(explain)?;
     Ok(Arc::new(table))
-}
-
-/// The files of a path or a pattern, in the order of their names.
-fn files(path: &str) -> Result<Vec<PathBuf>> {
-    if Path::new(path).exists() {
-        return Ok(vec![PathBuf::from(path)]);
-    }
-    let missing = || Error::missing("no such file or directory").with("file", escaped(path));
-    if !path.contains(['*', '?', '[']) {
-        if has_keys(path) {
-            return Err(Error::usage("braces capture keys in the paths of features, and not of text")
-                .with("file", escaped(path))
-                .help("write the rows as Parquet, Arrow IPC or arrays"));
-        }
-        return Err(missing());
-    }
-    let files = matches(path, &Places::default())?;
-    if files.is_empty() { Err(missing()) } else { Ok(files) }
-}
-
-/// The URL of a file that is there, links resolved.
-fn url_of_file(file: &Path) -> Result<ListingTableUrl> {
-    let failed = |error: std::io::Error| {
-        let file = escaped(&file.to_string_lossy());
-        Error::io("cannot open").with("file", file).with("detail", &error).caused_by(error)
-    };
-    let absolute = file.canonicalize().map_err(failed)?;
-    if absolute.is_dir() {
-        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
-    }
-    url(&absolute, false)
 }
 
 /// The URL of a path from the root, every unusual character encoded: what a path says is a name and never a pattern.
@@ -197,6 +125,79 @@ mod tests {
         put("part-2.csv", "n\n2\n");
         let pattern = folder.path().join("part-*.csv");
         assert_eq!(run(&format!("SELECT sum(n) FROM '{}'", pattern.display()), &[]).unwrap(), "3");
+    }
+
+    #[test]
+    fn texts_are_read_whole_by_the_reader_of_archives() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let ask = |select: &str, path: &str| {
+            run(&format!("SELECT {select} FROM '{}'", folder.path().join(path).display()), &[])
+        };
+        // The type of a column is that of all rows, in all files.
+        put("late.ndjson", &format!("{}{{\"a\":1.5,\"b\":7}}\n", "{\"a\":1}\n".repeat(1200)));
+        assert_eq!(ask("concat(sum(a), ' ', max(b))", "late.ndjson").unwrap(), "1201.5 7");
+        put("runs/a.ndjson", "{\"acc\":1}\n");
+        put("runs/b.ndjson", "{\"acc\":0.73}\n");
+        assert_eq!(ask("min(acc)", "runs/*.ndjson").unwrap(), "0.73");
+        // Columns go by their names, and keys of paths are columns.
+        put("by/e=1/a.csv", "a,b\n1,2\n");
+        put("by/e=2/a.csv", "b,a\n3,4\n");
+        assert_eq!(ask("concat(max(a), ' ', max(b), ' ', max(e))", "by/*/a.csv").unwrap(), "4 3 2");
+        put("by/e=3/a.csv", "a,c\n5,6\n");
+        assert_eq!(ask("max(b)", "by/*/a.csv").unwrap_err().fact("column"), Some("b"));
+        put("twice/a.csv", "a\n1\n");
+        put("twice/b.csv", "a\n1\n");
+        assert_eq!(ask("sum(a)", "twice/*.csv").unwrap_err().kind(), ErrorKind::Data);
+        // A line break within quotes ends no row.
+        let rows = (0..100_000).map(|at| format!("{at},\"line\n{at},x\"\n")).collect::<String>();
+        put("quoted.csv", &format!("i,s\n{rows}"));
+        assert_eq!(ask("concat(count(*), ' ', sum(i))", "quoted.csv").unwrap(), "100000 4999950000");
+        // Lists are vectors.
+        put("vectors.csv", "label,emb\na,\"[1, 2]\"\na,\"[2, 3]\"\nb,\"[7, 5]\"\nb,\"[9, 9]\"\n");
+        assert_eq!(ask("nc1_trace_ratio(emb, label) > 0", "vectors.csv").unwrap(), "true");
+    }
+
+    #[test]
+    fn json_is_read_as_lines_or_as_one_array_and_else_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        let ask = |text: &str, select: &str| {
+            fs::write(&path, text).unwrap();
+            run(&format!("SELECT {select} FROM '{}'", path.display()), &[])
+        };
+        for text in [
+            "{\"a\":1}\n{\"a\":2}\n",
+            "[{\"a\":1},{\"a\":2}]",
+            "\u{feff}[\n  {\n    \"a\": 1\n  },\n  {\n    \"a\": 2\n  }\n]\n",
+        ] {
+            assert_eq!(ask(text, "concat(count(*), ' ', sum(a))").unwrap(), "2 3", "{text}");
+        }
+        let long: Vec<String> = (0..100_000).map(|at| format!("{{\"a\": {at}, \"s\": \"]}},{{\\\"\"}}")).collect();
+        let found = ask(&format!("[{}]", long.join(", ")), "concat(count(*), ' ', sum(a), ' ', max(s))");
+        assert_eq!(found.unwrap(), "100000 4999950000 ]},{\"");
+        for text in [
+            "{}",
+            "null",
+            "hello",
+            "{\"title\":\"[]\",\"rows\":[{\"a\":1}]}",
+            "[{\"a\":1},{\"a\":2},",
+            "[{\"a\":1}",
+            "[{\"a\":1}] more",
+            "[{\"a\":1}]\n[{\"a\":3}]",
+            "[{\"a\":1},,{\"a\":2}]",
+            "[{\"a\":1} {\"a\":2}]",
+            "[{\"a\":1},]",
+            "[{\"a\":1}, 2]",
+        ] {
+            assert_eq!(ask(text, "count(*)").unwrap_err().kind(), ErrorKind::Data, "{text}");
+        }
+        let late = ask("[\n{\"a\":1},\n{\"a\":}\n]", "a").unwrap_err();
+        assert_eq!(late.fact("line"), Some("3"), "{late:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub(super) mod copy;
 pub(super) mod nesting;
 pub(super) mod query;
 pub(super) mod register;
+mod shown;
 
 use std::sync::Arc;
 

@@ -23,6 +23,7 @@ use crate::sql::error::{explain, explain_plan, missing_table};
 use crate::sql::functions::catalogue;
 use crate::sql::session::nesting;
 use crate::sql::session::{clauses, copy};
+use crate::sql::session::shown::{Metrics, shown};
 use crate::store::Staged;
 
 /// A statement, parsed and not planned yet.
@@ -50,6 +51,7 @@ pub struct Answer {
     is_plan: bool,
     /// What the statement writes, until it is whole.
     staged: Vec<Staged>,
+    metrics: Vec<Metrics>,
     /// Rows that waited for that.
     waiting: VecDeque<RecordBatch>,
 }
@@ -140,13 +142,26 @@ impl Query {
         let is_plan = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
         let frame = context.execute_logical_plan(plan).await.map_err(explained)?;
         let (session, plan) = frame.into_parts();
-        let (plan, staged) = copy::stage(plan, &self.outputs)?;
+        let (plan, staged) = copy::stage(plan, &self.outputs, access == Access::Replace)?;
+        let metrics = shown(&plan).map_err(explain_plan)?;
         let frame = DataFrame::new(session, plan);
         let schema = frame.schema().inner().clone();
         let tasks = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await.map_err(explain_plan)?;
         let rows = execute_stream(plan, tasks).map_err(explain)?;
-        Ok(Answer { schema, rows, is_plan, staged, waiting: VecDeque::new() })
+        Ok(Answer { schema, metrics, rows, is_plan, staged, waiting: VecDeque::new() })
+    }
+
+    /// `RESET nc.x` is `SET nc.x = 'default'`: DataFusion resets its own settings alone.
+    fn take_back(&mut self) -> Result<()> {
+        let Statement::Reset(ResetStatement::Variable(name)) = &self.statement else { return Ok(()) };
+        let name = name.to_string();
+        if name.split_once('.').is_some_and(|(prefix, _)| prefix == Settings::PREFIX) {
+            let text = format!("SET {name} = 'default'");
+            let set = DFParserBuilder::new(text.as_str()).build();
+            self.statement = set.and_then(|mut parser| parser.parse_statement()).map_err(explain)?;
+        }
+        Ok(())
     }
 
     fn check_parameters(&mut self) -> Result<()> {
@@ -177,6 +192,11 @@ impl Answer {
     /// Whether it is the plan of a query, to be shown as text.
     pub fn is_plan(&self) -> bool {
         self.is_plan
+    }
+
+    /// The keys of the metrics that each column may show.
+    pub fn metrics(&self) -> &[BTreeSet<&'static str>] {
+        &self.metrics
     }
 
     /// The next rows. What the statement writes is in its place before its first row is given out.

@@ -72,6 +72,8 @@ use crate::batch::Label;
 use crate::error::Result;
 
 pub use catalogue::{File, Planned};
+#[cfg(feature = "sql")]
+pub(crate) use codes::nan_as_null;
 pub use damage::is_damage;
 pub(crate) use damage::reason as bad_file_reason;
 pub(crate) use discover::hive_keys;

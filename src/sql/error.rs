@@ -6,6 +6,7 @@ use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::error::{Error, ErrorKind, nearest};
 
@@ -82,7 +83,6 @@ fn copy(error: &Error, kind: ErrorKind) -> Error {
     }
 }
 
-/// Why something could not be written, where that is why a statement failed.
 /// What mends an error on the command line, and in SQL.
 const REMEDIES: [(&str, &str); 10] = [
     ("--nulls skip", "SET nc.nulls = 'skip'"),
@@ -107,6 +107,7 @@ pub(in crate::sql) fn in_sql(error: Error) -> Error {
     error.help(help)
 }
 
+/// Why something could not be written, where that is why a statement failed.
 fn unwritten(error: &DataFusionError) -> Option<Error> {
     let told = |detail: &str| Some(Error::io("the output cannot be written").with("detail", line(detail)));
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -141,6 +142,11 @@ fn theirs(error: &DataFusionError) -> Error {
         DataFusionError::Shared(inner) => theirs(inner),
         DataFusionError::Collection(several) => {
             several.first().map_or_else(|| Error::internal("no error at all"), theirs)
+        }
+        DataFusionError::SQL(inner, _) if **inner == ParserError::RecursionLimitExceeded => {
+            Error::usage("the statement nests too deep")
+                .with("allowed", "some 20 queries or 40 parentheses in one another")
+                .help("WITH gives the inner queries names: WITH inner AS (SELECT …) SELECT … FROM inner")
         }
         DataFusionError::SQL(inner, _) => {
             let text = inner.to_string();
@@ -200,6 +206,10 @@ fn schema(error: &SchemaError) -> Error {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let names: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+            // A state is all that is left of its rows.
+            if names.iter().any(|name| ["nc_state(", "nc_moments("].iter().any(|state| name.starts_with(state))) {
+                return not_grouped(field.name());
+            }
             let missing = Error::usage("no such column").with("column", field.name());
             let shown = names.iter().map(|name| quoted(name)).collect::<Vec<_>>();
             let near = near(field.name(), &names);
@@ -218,6 +228,12 @@ fn schema(error: &SchemaError) -> Error {
             .with("detail", line(&other.to_string()))
             .help("give one of them another name with AS"),
     }
+}
+
+fn not_grouped(column: &str) -> Error {
+    Error::usage("a column is neither grouped by nor inside of an aggregate")
+        .with("column", column)
+        .help("add it to GROUP BY, or put it into an aggregate as max(…)")
 }
 
 /// The names like one that is not there, whatever their case, as they are written in SQL.
@@ -253,9 +269,7 @@ fn plan(text: &str) -> Error {
     if let Some((_, rest)) = text.split_once("must be in GROUP BY or an aggregate function")
         && let Some(name) = rest.split('"').nth(1)
     {
-        return Error::usage("a column is neither grouped by nor inside of an aggregate")
-            .with("column", name)
-            .help("add it to GROUP BY, or put it into an aggregate as max(…)");
+        return not_grouped(name);
     }
     // A function of ours says what it takes; the planner knows less of it.
     if let Some((_, rest)) = text.split_once("coercion failed with: Error during planning: ") {
@@ -270,10 +284,8 @@ fn plan(text: &str) -> Error {
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::common::Column;
-    use datafusion::sql::sqlparser::parser::ParserError;
-
     use super::*;
+    use datafusion::common::Column;
 
     #[test]
     fn an_error_of_ours_comes_out_of_every_wrapper() {
@@ -297,18 +309,6 @@ mod tests {
     }
 
     #[test]
-    fn kinds_follow_whose_fault_it_is() {
-        let cases = [
-            (DataFusionError::Plan("no".into()), ErrorKind::Usage),
-            (DataFusionError::SQL(Box::new(ParserError::ParserError("no".into())), None), ErrorKind::Usage),
-            (DataFusionError::NotImplemented("no".into()), ErrorKind::Usage),
-            (DataFusionError::ResourcesExhausted("no".into()), ErrorKind::Resource),
-            (DataFusionError::IoError(std::io::Error::other("no")), ErrorKind::Io),
-            (DataFusionError::Execution("no".into()), ErrorKind::Data),
-            (DataFusionError::Internal("no".into()), ErrorKind::Internal),
-            (DataFusionError::Execution("Error writing to object store: no".into()), ErrorKind::Io),
-            (DataFusionError::Internal("Error encountered while finalizing writes! Partial".into()), ErrorKind::Io),
-    #[test]
     fn remedies_are_those_of_sql() {
         for (help, expected) in [
             ("--nulls skip takes a NaN for a label", "SET nc.nulls = 'skip' takes a NaN for a label"),
@@ -323,6 +323,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn kinds_follow_whose_fault_it_is() {
+        let cases = [
+            (DataFusionError::Plan("no".into()), ErrorKind::Usage),
+            (DataFusionError::SQL(Box::new(ParserError::ParserError("no".into())), None), ErrorKind::Usage),
+            (DataFusionError::NotImplemented("no".into()), ErrorKind::Usage),
+            (DataFusionError::ResourcesExhausted("no".into()), ErrorKind::Resource),
+            (DataFusionError::IoError(std::io::Error::other("no")), ErrorKind::Io),
+            (DataFusionError::Execution("no".into()), ErrorKind::Data),
+            (DataFusionError::Internal("no".into()), ErrorKind::Internal),
+            (DataFusionError::Execution("Error writing to object store: no".into()), ErrorKind::Io),
+            (DataFusionError::Internal("Error encountered while finalizing writes! Partial".into()), ErrorKind::Io),
             (DataFusionError::External(Box::new(std::io::Error::from(IoErrorKind::StorageFull))), ErrorKind::Io),
         ];
         for (error, kind) in cases {

@@ -7,23 +7,25 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use datafusion::common::config::ConfigExtension as _;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlanStatement};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{DataFrame, SessionContext};
-use datafusion::sql::parser::{CopyToSource, DFParserBuilder, Statement};
+use datafusion::sql::parser::{CopyToSource, DFParserBuilder, ResetStatement, Statement};
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 
-use crate::error::{Error, Result};
 use crate::archive::escaped;
+use crate::error::{Error, Result};
 use crate::sql::error::external;
 use crate::sql::error::{explain, explain_plan, missing_table};
 use crate::sql::functions::catalogue;
 use crate::sql::session::nesting;
-use crate::sql::session::{clauses, copy};
 use crate::sql::session::shown::{Metrics, shown};
+use crate::sql::session::{clauses, copy};
+use crate::sql::settings::Settings;
 use crate::store::Staged;
 
 /// A statement, parsed and not planned yet.
@@ -40,18 +42,20 @@ pub enum Access {
     /// Queries, settings and views.
     #[default]
     Read,
-    /// Everything.
+    /// Everything, as long as no file is replaced.
     Write,
+    /// Everything.
+    Replace,
 }
 
 /// What comes of a statement.
 pub struct Answer {
     schema: SchemaRef,
+    metrics: Vec<Metrics>,
     rows: SendableRecordBatchStream,
     is_plan: bool,
     /// What the statement writes, until it is whole.
     staged: Vec<Staged>,
-    metrics: Vec<Metrics>,
     /// Rows that waited for that.
     waiting: VecDeque<RecordBatch>,
 }
@@ -127,6 +131,7 @@ impl Query {
     /// cannot be written; and whatever the tables say.
     pub async fn run(mut self, context: &SessionContext, access: Access) -> Result<Answer> {
         self.check_parameters()?;
+        self.take_back()?;
         check_clauses(&self.statement, &context.state())?;
         catalogue::show(&mut self.statement)?;
         name_columns(&mut self.statement);
@@ -189,14 +194,14 @@ impl Answer {
         &self.schema
     }
 
-    /// Whether it is the plan of a query, to be shown as text.
-    pub fn is_plan(&self) -> bool {
-        self.is_plan
-    }
-
     /// The keys of the metrics that each column may show.
     pub fn metrics(&self) -> &[BTreeSet<&'static str>] {
         &self.metrics
+    }
+
+    /// Whether it is the plan of a query, to be shown as text.
+    pub fn is_plan(&self) -> bool {
+        self.is_plan
     }
 
     /// The next rows. What the statement writes is in its place before its first row is given out.
@@ -245,6 +250,13 @@ fn check_clauses(statement: &Statement, session: &SessionState) -> Result<()> {
             CopyToSource::Relation(_) => Ok(()),
         },
         Statement::Explain(explain) => check_clauses(&explain.statement, session),
+        // DataFusion takes the types of columns from the first rows, and ends rows at line breaks within quotes.
+        Statement::CreateExternalTable(table) if ["CSV", "JSON"].contains(&table.file_type.as_str()) => {
+            let path = escaped(table.locations.first().map_or("PATH", String::as_str));
+            Err(Error::usage("tables in text are read straight from their paths")
+                .with("statement", "CREATE EXTERNAL TABLE")
+                .help(format!("CREATE VIEW {} AS SELECT * FROM '{path}'", table.name)))
+        }
         Statement::CreateExternalTable(_) | Statement::Reset(_) => Ok(()),
     }
 }
@@ -270,13 +282,6 @@ fn each_expression(statement: &mut Statement, each: &mut dyn FnMut(&mut ast::Exp
         ControlFlow::<()>::Continue(())
     };
     // Nothing breaks off.
-        // DataFusion takes the types of columns from the first rows, and ends rows at line breaks within quotes.
-        Statement::CreateExternalTable(table) if ["CSV", "JSON"].contains(&table.file_type.as_str()) => {
-            let path = escaped(table.locations.first().map_or("PATH", String::as_str));
-            Err(Error::usage("tables in text are read straight from their paths")
-                .with("statement", "CREATE EXTERNAL TABLE")
-                .help(format!("CREATE VIEW {} AS SELECT * FROM '{path}'", table.name)))
-        }
     let _ = match statement {
         Statement::Statement(inner) => ast::visit_expressions_mut(inner, visit),
         Statement::CopyTo(copy) => match &mut copy.source {
@@ -423,6 +428,9 @@ mod tests {
             assert!(error.advice().unwrap().contains("--allow-write"));
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let external = format!("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '{file}'");
+        let error = run(&external, Access::Write).unwrap_err();
+        assert!(error.advice().unwrap().contains("CREATE VIEW t AS SELECT"), "{error}");
         run(&format!("COPY (SELECT 1 AS a) TO '{file}'"), Access::Write).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -431,6 +439,7 @@ mod tests {
     fn what_only_reads_is_not() {
         for statement in [
             "SET nc.centring = 'sample'; SHOW nc.centring",
+            "SET nc.min_count = 60; RESET nc.min_count; RESET datafusion.execution.batch_size; SHOW nc.min_count",
             "SET datafusion.execution.batch_size = 100; SELECT 1",
             "CREATE VIEW v AS SELECT 1 AS a; SELECT a FROM v; DROP VIEW v; SELECT 1",
             "EXPLAIN SELECT 1",
@@ -448,9 +457,6 @@ mod tests {
         let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let mut queries = Query::parse("SELECT $n, $x, $b, $t; SELECT 1 LIMIT $n").unwrap();
         let mut used = BTreeSet::new();
-        let external = format!("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '{file}'");
-        let error = run(&external, Access::Write).unwrap_err();
-        assert!(error.advice().unwrap().contains("CREATE VIEW t AS SELECT"), "{error}");
         for query in &mut queries {
             query.fill(&values, &mut used);
         }

@@ -43,7 +43,7 @@ pub(super) fn placeholder(text: &str) -> Option<(&str, usize)> {
 }
 
 /// Whether a text has keys.
-pub(crate) fn has_keys(text: &str) -> bool {
+pub(super) fn has_keys(text: &str) -> bool {
     pieces(text).any(|piece| matches!(piece, Piece::Key(_)))
 }
 

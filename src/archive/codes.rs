@@ -95,7 +95,7 @@ pub(super) fn coded(array: &ArrayRef, base: u64) -> Result<Coded> {
 }
 
 /// Floats in which each NaN is a null; any other array as it is.
-pub(super) fn nan_as_null(array: ArrayRef) -> ArrayRef {
+pub(crate) fn nan_as_null(array: ArrayRef) -> ArrayRef {
     fn nulls<T: ArrowPrimitiveType>(array: &ArrayRef, is_nan: impl Fn(T::Native) -> bool) -> ArrayRef {
         let array = array.as_primitive::<T>();
         Arc::new(array.iter().map(|value| value.filter(|&value| !is_nan(value))).collect::<PrimitiveArray<T>>())

@@ -13,9 +13,20 @@ use crate::error::{Error, Result};
 /// Bytes that are read at a time. Most files differ in the first step.
 const STEP: usize = 64 << 10;
 
-/// Refuses files with the same content. Files of equal size and fingerprint are compared by a digest, and those of equal
-/// digest byte by byte.
+/// Refuses files with the same content.
 pub(super) fn refuse_duplicates<'a>(files: impl Iterator<Item = Pinned<'a>>) -> Result<()> {
+    match first_duplicate(files)? {
+        None => Ok(()),
+        Some((one, other)) => Err(Error::data("the same content under two names would be counted twice")
+            .with("file", one.shown)
+            .with("same as", other.shown)
+            .help("leave one of them out, or --allow-duplicates")),
+    }
+}
+
+/// The first file with the content of another, and that one before it. Files of equal size and fingerprint are compared by
+/// a digest, and those of equal digest byte by byte.
+pub(super) fn first_duplicate<'a>(files: impl Iterator<Item = Pinned<'a>>) -> Result<Option<(Pinned<'a>, Pinned<'a>)>> {
     let mut alike: BTreeMap<(u64, u64), Alike<'_>> = BTreeMap::new();
     for (at, file) in files.enumerate() {
         alike.entry((file.version.size, file.footer_hash)).or_default().push((at, file));
@@ -40,13 +51,7 @@ pub(super) fn refuse_duplicates<'a>(files: impl Iterator<Item = Pinned<'a>>) -> 
             }
         }
     }
-    match first {
-        None => Ok(()),
-        Some((_, one, other)) => Err(Error::data("the same content under two names would be counted twice")
-            .with("file", one.shown)
-            .with("same as", other.shown)
-            .help("leave one of them out, or --allow-duplicates")),
-    }
+    Ok(first.map(|(_, one, other)| (one, other)))
 }
 
 type Alike<'a> = Vec<(usize, Pinned<'a>)>;

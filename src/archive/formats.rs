@@ -11,7 +11,7 @@ use super::pt::Pt;
 use super::read_at::{ReadAt, read_exact_at};
 use super::safetensors::Safetensors;
 pub(super) use super::text::JSON_LINES;
-use super::text::{Csv, JsonLines};
+use super::text::{Csv, JsonArray, JsonLines};
 use crate::error::Result;
 use crate::objects::without_query;
 
@@ -25,6 +25,7 @@ const FORMATS: &[&dyn Format] = &[
     &IpcFile,
     &IpcStream,
     &JsonLines,
+    &JsonArray,
     &Csv,
     #[cfg(test)]
     &super::rows_format::RowsFormat,

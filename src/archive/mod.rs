@@ -72,10 +72,10 @@ mod zip;
 use crate::batch::Label;
 use crate::error::Result;
 
-#[cfg(feature = "sql")]
-pub(crate) use braces::has_keys;
 pub use catalogue::{File, Planned};
 pub(crate) use class_names::metadata as class_names_metadata;
+#[cfg(feature = "sql")]
+pub(crate) use codes::nan_as_null;
 pub use damage::is_damage;
 pub(crate) use damage::reason as bad_file_reason;
 pub(crate) use discover::hive_keys;
@@ -98,10 +98,6 @@ pub(crate) use normalise::{at_unit_length, first_of_zeros};
 pub(crate) use open_files::FOOTER_MEMORY;
 pub use opened::{Archive, ColumnChoice};
 pub use passed::Passed;
-#[cfg(feature = "sql")]
-pub(crate) use pattern::matches;
-#[cfg(feature = "sql")]
-pub(crate) use places::Places;
 pub(crate) use pooling::{Pooled, pooled, summary as pooled_summary};
 pub use read::UnitReader;
 pub use request::{Key, Policy, Request};
@@ -109,8 +105,6 @@ pub use request::{Key, Policy, Request};
 pub(crate) use row_policy::{RowAdvice, RowCheck, RowDefect, RowPolicy, RowStatus};
 pub use rows::{DecodedChunk, GroupRows, Skipped, Unit, Values, chunk_rows};
 pub(crate) use schema::type_name;
-#[cfg(feature = "sql")]
-pub(crate) use source::has_labels_apart;
 pub(crate) use table::LeftOut;
 pub use table::{ChunkGrid, Table, TableColumn, TableFilter, TableReader, TableRows, Wanted};
 

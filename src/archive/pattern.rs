@@ -68,7 +68,7 @@ pub(super) fn is_marker(path: &Path) -> bool {
 ///
 /// [`Usage`](crate::error::ErrorKind::Usage) for a malformed pattern; [`Io`](crate::error::ErrorKind::Io) for a directory
 /// that cannot be listed.
-pub(crate) fn matches(pattern: &str, places: &Places) -> Result<Vec<PathBuf>> {
+pub(super) fn matches(pattern: &str, places: &Places) -> Result<Vec<PathBuf>> {
     let (store, rest) = parted(pattern);
     let mut start = PathBuf::from(store);
     let mut parts = Vec::new();

@@ -11,7 +11,7 @@ use crate::objects::{self, Listed, is_address};
 
 /// One look at folders and files. What a store has listed is not asked again, and no object is asked for by itself.
 #[derive(Debug, Default)]
-pub(crate) struct Places {
+pub(super) struct Places {
     /// Folders of object stores, with what lies in each.
     listings: RefCell<HashMap<PathBuf, Folder>>,
 }

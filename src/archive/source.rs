@@ -326,12 +326,6 @@ fn other_encoding(head: &[u8]) -> Option<&'static str> {
     (!head.is_empty() && head.iter().all(is_letter)).then_some("LATIN1")
 }
 
-/// Whether an input names features, and behind a comma the file of their labels.
-#[cfg(feature = "sql")]
-pub(crate) fn has_labels_apart(input: &str) -> bool {
-    Source::parse(input).is_ok_and(|source| source.labels.is_some())
-}
-
 /// The tensors that an index leads to, by their names or by well-known ones.
 ///
 /// # Errors

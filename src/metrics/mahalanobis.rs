@@ -68,14 +68,12 @@ fn separation(
     scores: fn(&SecondPassResult) -> Option<&Separation>,
     number: fn(&Separation) -> (f64, f64),
 ) -> Outcome {
-    if context.evidence.ood_mean.is_none() {
-        return Outcome::null("no_ood");
-    }
     let found = context.findings(|findings| scores(findings).map(|found| (number(found), findings)));
     match found {
         Some(((number, error), findings)) => Outcome::from(number)
             .off_by(|_| error)
             .flag_if(findings.mahalanobis_directions_dropped > 0, "directions_dropped"),
+        None if context.evidence.ood_mean.is_none() => Outcome::null("no_ood"),
         None => Outcome::null(no_scores(context)),
     }
 }

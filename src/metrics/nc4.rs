@@ -2,8 +2,7 @@
 //!
 //! Each formula of a catalogue's key is a function here.
 
-use super::Value;
-use super::catalogue::{Card, Formula, card};
+use super::catalogue::{Card, Formula};
 use super::outcome::Outcome;
 use crate::state::{DecisionCounts, Decisions};
 
@@ -87,22 +86,19 @@ impl Decided {
     }
 }
 
-/// The metric of NC4 with that key, from decisions alone; only `ncc_accuracy` needs no classifier.
+/// The metric of NC4 with that card, from decisions alone; only `ncc_accuracy` needs no classifier.
 ///
-/// # Errors
-///
-/// `single_class`, `no_rows`, `unseen_classes`, `no_head`; `not_of_decisions` for a key of another family.
-pub fn of_decisions(key: &str, decisions: &Decisions, has_head: bool) -> Value {
+/// Its value is null with the reason `single_class`, `no_rows`, `unseen_classes` or `no_head`; `not_of_decisions` for a card
+/// of another family. Whether the classifier has a bias, decisions do not say.
+pub(super) fn of_decisions(card: &Card, decisions: &Decisions, has_head: bool) -> Outcome {
     if decisions.labels.len() < 2 {
-        return Err("single_class");
+        return Outcome::null("single_class");
     }
-    let shares = Shares::of(decisions).ok_or_else(|| undecided(decisions.unseen))?;
-    match card(key) {
-        Some(card) if card.needs_head() && !has_head => Err("no_head"),
-        Some(Card { formula: Formula::Decisions(formula), .. }) => {
-            formula(&Decided { shares, no_bias: false, unseen: false }).value
-        }
-        _ => Err("not_of_decisions"),
+    let Some(shares) = Shares::of(decisions) else { return Outcome::null(undecided(decisions.unseen)) };
+    match card.formula {
+        _ if card.needs_head() && !has_head => Outcome::null("no_head"),
+        Formula::Decisions(formula) => formula(&Decided { shares, no_bias: false, unseen: decisions.unseen > 0 }),
+        _ => Outcome::null("not_of_decisions"),
     }
 }
 

@@ -39,15 +39,15 @@ pub(super) fn neco_fpr95(context: &MetricContext<'_>) -> Outcome {
 
 /// A number of the NECO scores, and its error.
 fn separation(context: &MetricContext<'_>, number: fn(&Separation) -> (f64, f64)) -> Outcome {
-    if context.evidence.ood_mean.is_none() {
-        return Outcome::null("no_ood");
-    }
     let found = context.findings(|findings| findings.neco.as_ref()).map(number);
     found.map_or_else(|| Outcome::null(no_scores(context)), |(number, error)| Outcome::from(number).off_by(|_| error))
 }
 
-/// Why there are no NECO scores though there are out-of-distribution rows.
+/// Why there are no NECO scores.
 fn no_scores(context: &MetricContext<'_>) -> &'static str {
+    if context.evidence.ood_mean.is_none() {
+        return "no_ood";
+    }
     if context.options.neco_max_logit && context.evidence.head.is_none() {
         return "no_head";
     }

@@ -6,6 +6,7 @@ use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::error::{Error, ErrorKind, nearest};
 
@@ -21,13 +22,13 @@ pub(super) fn external(error: Error) -> DataFusionError {
 /// An error that came from this crate keeps its kind, its facts and its help, whatever it was wrapped in. What is wrong
 /// with a statement is [`Usage`](ErrorKind::Usage), what is wrong with rows is [`Data`](ErrorKind::Data).
 pub fn explain(error: DataFusionError) -> Error {
-    let explained = ours(&error).unwrap_or_else(|| of_text(theirs(&error)));
+    let explained = ours(&error).unwrap_or_else(|| theirs(&error));
     explained.caused_by(error)
 }
 
 /// What a statement failed of before any row was read: whatever is wrong, DataFusion found it in the statement.
 pub(in crate::sql) fn explain_plan(error: DataFusionError) -> Error {
-    let explained = ours(&error).unwrap_or_else(|| match of_text(theirs(&error)) {
+    let explained = ours(&error).unwrap_or_else(|| match theirs(&error) {
         error if error.kind() == ErrorKind::Data => copy(&error, ErrorKind::Usage),
         error => error,
     });
@@ -46,17 +47,6 @@ pub(in crate::sql) fn missing_table(error: Error, context: &SessionContext) -> E
             error.help(help)
         }
         _ => error,
-    }
-}
-
-/// Sends texts that DataFusion's readers refuse to the reader of archives, which takes more.
-fn of_text(error: Error) -> Error {
-    let is_of_text = |detail: &str| detail.contains("Csv error") || detail.contains("Json error");
-    match error.fact("detail").filter(|detail| is_of_text(detail)) {
-        Some(_) => {
-            error.help("nckit convert FILE -o FILE.parquet writes a table for SQL of all text that measure reads")
-        }
-        None => error,
     }
 }
 
@@ -88,9 +78,34 @@ fn copy(error: &Error, kind: ErrorKind) -> Error {
         made = made.with(name, value);
     }
     match error.advice() {
-        Some(help) => made.help(help),
+        Some(help) => in_sql(made.help(help)),
         None => made,
     }
+}
+
+/// What mends an error on the command line, and in SQL.
+const REMEDIES: [(&str, &str); 11] = [
+    ("--nulls skip", "SET nc.nulls = 'skip'"),
+    ("--nonfinite skip", "SET nc.nonfinite = 'skip'"),
+    ("with --grid", "by its exponent as the last argument, as -20"),
+    ("give fewer --extra-bits", "choose a smaller nc.extra_bits"),
+    (
+        "a larger --grid exponent or fewer --extra-bits",
+        "a larger exponent as the last argument, or a smaller nc.extra_bits",
+    ),
+    ("name it with --head", "give it as the last argument"),
+    ("name one: --labels ", "name one behind a comma: FEATURES,"),
+    ("; --labels names another column or file", ""),
+    (", or --allow-duplicates", ""),
+    ("; --on-bad-file skip leaves them out together with their features", ""),
+    ("--on-bad-file skip leaves such files out and lists them", "fetch or write the file again, or leave it out"),
+];
+
+/// The same error with what mends it as it is written in SQL.
+pub(in crate::sql) fn in_sql(error: Error) -> Error {
+    let Some(help) = error.advice() else { return error };
+    let help = REMEDIES.iter().fold(help.to_owned(), |help, (flag, remedy)| help.replace(flag, remedy));
+    error.help(help)
 }
 
 /// Why something could not be written, where that is why a statement failed.
@@ -128,6 +143,11 @@ fn theirs(error: &DataFusionError) -> Error {
         DataFusionError::Shared(inner) => theirs(inner),
         DataFusionError::Collection(several) => {
             several.first().map_or_else(|| Error::internal("no error at all"), theirs)
+        }
+        DataFusionError::SQL(inner, _) if **inner == ParserError::RecursionLimitExceeded => {
+            Error::usage("the statement nests too deep")
+                .with("allowed", "some 20 queries or 40 parentheses in one another")
+                .help("WITH gives the inner queries names: WITH inner AS (SELECT …) SELECT … FROM inner")
         }
         DataFusionError::SQL(inner, _) => {
             let text = inner.to_string();
@@ -187,6 +207,10 @@ fn schema(error: &SchemaError) -> Error {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let names: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+            // A state is all that is left of its rows.
+            if names.iter().any(|name| ["nc_state(", "nc_moments("].iter().any(|state| name.starts_with(state))) {
+                return not_grouped(field.name());
+            }
             let missing = Error::usage("no such column").with("column", field.name());
             let shown = names.iter().map(|name| quoted(name)).collect::<Vec<_>>();
             let near = near(field.name(), &names);
@@ -205,6 +229,12 @@ fn schema(error: &SchemaError) -> Error {
             .with("detail", line(&other.to_string()))
             .help("give one of them another name with AS"),
     }
+}
+
+fn not_grouped(column: &str) -> Error {
+    Error::usage("a column is neither grouped by nor inside of an aggregate")
+        .with("column", column)
+        .help("add it to GROUP BY, or put it into an aggregate as max(…)")
 }
 
 /// The names like one that is not there, whatever their case, as they are written in SQL.
@@ -240,9 +270,7 @@ fn plan(text: &str) -> Error {
     if let Some((_, rest)) = text.split_once("must be in GROUP BY or an aggregate function")
         && let Some(name) = rest.split('"').nth(1)
     {
-        return Error::usage("a column is neither grouped by nor inside of an aggregate")
-            .with("column", name)
-            .help("add it to GROUP BY, or put it into an aggregate as max(…)");
+        return not_grouped(name);
     }
     // A function of ours says what it takes; the planner knows less of it.
     if let Some((_, rest)) = text.split_once("coercion failed with: Error during planning: ") {
@@ -257,10 +285,8 @@ fn plan(text: &str) -> Error {
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::common::Column;
-    use datafusion::sql::sqlparser::parser::ParserError;
-
     use super::*;
+    use datafusion::common::Column;
 
     #[test]
     fn an_error_of_ours_comes_out_of_every_wrapper() {
@@ -280,6 +306,21 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Data, "{shown}");
             assert_eq!((error.message(), error.fact("row")), ("label out of range", Some("3")));
             assert_eq!(error.advice(), Some("look there"));
+        }
+    }
+
+    #[test]
+    fn remedies_are_those_of_sql() {
+        for (help, expected) in [
+            ("--nulls skip takes a NaN for a label", "SET nc.nulls = 'skip' takes a NaN for a label"),
+            ("leave one of them out, or --allow-duplicates", "leave one of them out"),
+            (
+                "fix one step for all rows with --grid, or measure the parts apart",
+                "fix one step for all rows by its exponent as the last argument, as -20, or measure the parts apart",
+            ),
+        ] {
+            let error = explain(external(Error::data("damaged").help(help)));
+            assert_eq!(error.advice(), Some(expected));
         }
     }
 

@@ -25,19 +25,19 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Takes the right to write `path`. An existing file will be replaced; a folder must be new or empty.
+    /// Takes the right to write `path`. An existing file will be replaced, if that is permitted; a folder must be new or empty.
     ///
     /// # Errors
     ///
     /// Those of [`Output::reserve`](super::Output::reserve); [`Output`](crate::error::ErrorKind::Output) for a folder that
     /// is not empty.
-    pub fn new(path: &Path, is_folder: bool) -> Result<Self> {
+    pub fn new(path: &Path, is_folder: bool, replace: bool) -> Result<Self> {
         if is_address(path) {
             return Err(Error::output("COPY writes to files of this machine only")
                 .with("file", path.display())
                 .help("nckit sql -o writes the result of a query to an object store"));
         }
-        let target = if is_folder { resolve_folder(path)? } else { resolve(path, true)? };
+        let target = if is_folder { resolve_folder(path)? } else { resolve(path, replace)? };
         let temporary = Temporary::beside(&target, path)?;
         let failed = |error| cannot(path, error);
         let name = target.file_name().ok_or_else(|| failed(IoErrorKind::InvalidInput.into()))?;
@@ -141,14 +141,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.csv");
         let count = || fs::read_dir(dir.path()).unwrap().count();
-        let staged = Staged::new(&path, false).unwrap();
-        assert_eq!(Staged::new(&path, false).unwrap_err().kind(), ErrorKind::Resource);
+        let staged = Staged::new(&path, false, true).unwrap();
+        assert_eq!(Staged::new(&path, false, true).unwrap_err().kind(), ErrorKind::Resource);
         fs::write(staged.place(), "half").unwrap();
         drop(staged);
         assert_eq!(count(), 0);
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let staged = Staged::new(&path, false).unwrap();
+        assert_eq!(Staged::new(&path, false, false).unwrap_err().kind(), ErrorKind::Output);
+        let staged = Staged::new(&path, false, true).unwrap();
         assert_eq!(staged.place().extension().unwrap(), "csv");
         fs::write(staged.place(), "new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
@@ -163,29 +164,29 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out/");
         let make = || {
-            let staged = Staged::new(&path, true).unwrap();
+            let staged = Staged::new(&path, true, true).unwrap();
             fs::create_dir_all(staged.place().join("k=1")).unwrap();
             fs::write(staged.place().join("k=1/a.csv"), "rows").unwrap();
             staged.commit().unwrap();
         };
         make();
         assert_eq!(fs::read_to_string(path.join("k=1/a.csv")).unwrap(), "rows");
-        assert_eq!(Staged::new(&path, true).unwrap_err().kind(), ErrorKind::Output);
+        assert_eq!(Staged::new(&path, true, true).unwrap_err().kind(), ErrorKind::Output);
         fs::remove_dir_all(&path).unwrap();
         fs::create_dir(&path).unwrap();
         make();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         // What others have put there meanwhile stays.
         let other = dir.path().join("other");
-        let staged = Staged::new(&other, true).unwrap();
+        let staged = Staged::new(&other, true, true).unwrap();
         fs::create_dir(&other).unwrap();
         fs::write(other.join("theirs"), "").unwrap();
         assert_eq!(staged.commit().unwrap_err().kind(), ErrorKind::Output);
         assert!(other.join("theirs").exists());
-        Staged::new(&dir.path().join("nothing"), true).unwrap().commit().unwrap();
+        Staged::new(&dir.path().join("nothing"), true, true).unwrap().commit().unwrap();
         assert_eq!(fs::read_dir(dir.path().join("nothing")).unwrap().count(), 0);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
         fs::write(dir.path().join("file"), "").unwrap();
-        assert_eq!(Staged::new(&dir.path().join("file"), true).unwrap_err().kind(), ErrorKind::Output);
+        assert_eq!(Staged::new(&dir.path().join("file"), true, true).unwrap_err().kind(), ErrorKind::Output);
     }
 }

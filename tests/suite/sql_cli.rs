@@ -130,7 +130,10 @@ fn fault_25_a_session_only_reads_unless_it_may_write() {
 #[test]
 fn errors_say_what_and_whose_fault() {
     let from = |select: &str| format!("SELECT {select} FROM features");
-    let cases: [(i32, String, &str); 15] = [
+    let states = "(SELECT epoch, nc_state(feature, label) AS s FROM features GROUP BY epoch)";
+    let head = "(SELECT 'tests/data/digits/classifier/epoch=0/classifier.parquet' AS h)";
+    let nested = |open: &str, close: &str| format!("SELECT {}1{}", open.repeat(60), close.repeat(60));
+    let cases: [(i32, String, &str); 20] = [
         (2, "SELEC 1".into(), "Line: 1"),
         (2, from("nc1_pinv(features, label)"), "did you mean feature?"),
         (2, from("nc1_pinf(feature, label)"), "did you mean nc1_pinv?"),
@@ -146,6 +149,11 @@ fn errors_say_what_and_whose_fault() {
         (66, from("nc3_cos_mean(feature, label, 'no/such/head.npy')"), "head.npy"),
         (65, "SELECT nc1_pinv(feature, label) FROM 'tests/data/digits/hive'".into(), "GROUP BY"),
         (2, "SELECT CAST('x' AS INT)".into(), "x"),
+        (2, format!("SELECT max(s) FROM {states}"), "have no order"),
+        (2, format!("SELECT min(s) OVER () FROM {states}"), "have no order"),
+        (2, format!("SELECT nc3_cos_mean(feature, label, h) FROM features CROSS JOIN {head}"), "add it to GROUP BY"),
+        (2, nested("(", ")"), "nests too deep"),
+        (2, nested("(SELECT ", ")"), "nests too deep"),
     ];
     for (code, statement, hint) in cases {
         let said = failure(code, &["-c", &statement, "--table", FLAT]);
@@ -155,10 +163,21 @@ fn errors_say_what_and_whose_fault() {
         }
     }
     failure(2, &["-c", "SELECT 1", "--param", "x=1"]);
+    assert!(failure(2, &["-c", "SELECT $x", "--param", "x=1", "--param", "x=2"]).contains("twice"));
+    assert!(failure(2, &["-c", "SELECT 1", "--table", "t=a", "--table", "t=b"]).contains("twice"));
     failure(66, &["-c", "SELECT 1", "--table", "t=no/such/archive"]);
     failure(66, &["-f", "nc1_along_trainin", "--table", FLAT]);
     failure(2, &["--list", "nc1_along_trainin"]);
     failure(75, &["-c", NC1, "--table", FLAT, "--memory", "1KiB"]);
+}
+
+#[test]
+fn statements_may_begin_with_a_comment_or_a_mark() {
+    assert_eq!(stdout(&["-c", "-- one\nSELECT 1 AS a"]), "{\"a\":1}\n");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.sql");
+    fs::write(&file, "\u{feff}SELECT 1 AS a;").unwrap();
+    assert_eq!(stdout(&["-f", file.to_str().unwrap()]), "{\"a\":1}\n");
 }
 
 /// A state that a later version wrote.

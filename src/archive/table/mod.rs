@@ -155,6 +155,13 @@ impl Table {
         &self.left_out
     }
 
+    /// Columns that the table leaves out since only some of the files have them.
+    #[cfg(feature = "sql")]
+    pub(crate) fn columns_of_some_files(&self) -> Vec<&str> {
+        let some = self.left_out.iter().filter(|left_out| left_out.why == open::SOME_FILES);
+        some.map(|left_out| left_out.name.as_str()).collect()
+    }
+
     /// What the user should know, as files named twice.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -13,7 +13,7 @@ use crate::archive::codes::label_kind;
 use crate::archive::container::Container;
 use crate::archive::discover::{Discovered, Found, check_labels, discover};
 use crate::archive::dtype::{Dtype, ElementType};
-use crate::archive::duplicates::refuse_duplicates;
+use crate::archive::duplicates::{first_duplicate, refuse_duplicates};
 use crate::archive::escaped;
 use crate::archive::keys::{Filter, Hive, Twin};
 use crate::archive::open_files::{OpenedFile, open_all, passed_without_rows};
@@ -129,6 +129,13 @@ fn open(inputs: &[String], asked: &Asked<'_>) -> Result<Table> {
         files.push(TableFile { places, twins });
     }
     refuse_duplicates_of_keys(&entries, &files)?;
+    // Whether a query parts them by their keys is not known yet.
+    if let Some((one, other)) = first_duplicate(entries.iter().map(File::pinned))? {
+        warnings.push(format!(
+            "{} and {} hold the same content under different keys: a query that does not part these counts it twice",
+            one.shown, other.shown
+        ));
+    }
     let left_out = std::mem::take(&mut columns.left_out);
     let columns = columns.table_columns(&files);
     let (inputs, dtypes) = (inputs.to_vec(), dtypes.to_vec());
@@ -161,7 +168,7 @@ fn refuse_duplicates_of_keys(entries: &[File], files: &[TableFile]) -> Result<()
 }
 
 /// Why a column is left out.
-const SOME_FILES: &str = "only in some files";
+pub(super) const SOME_FILES: &str = "only in some files";
 
 /// The columns of the first file, which all others must have too.
 struct TableLayout {
@@ -174,6 +181,8 @@ struct TableLayout {
 struct FileColumn {
     name: String,
     kind: ColumnKind,
+    /// Whether its numbers are decimals in texts, in every file.
+    is_decimal: bool,
 }
 
 #[derive(PartialEq)]
@@ -198,12 +207,21 @@ impl ColumnKind {
     }
 
     /// The type that holds the values of both; `None` if no type does.
-    fn with(self, other: Self, are_labels: bool) -> Option<Self> {
+    fn with(self, other: Self, are_labels: bool, are_decimals: bool) -> Option<Self> {
         match (self, other) {
-            (Self::Other(one), Self::Other(other)) => common_type(&one, &other, are_labels).map(Self::Other),
+            (Self::Other(one), Self::Other(other)) => {
+                let common = common_type(&one, &other, are_labels);
+                // A decimal without a fraction is a number as any other, and one that an f64 does not hold is refused later.
+                let of_decimals = (are_decimals && is_number(&one) && is_number(&other)).then_some(DataType::Float64);
+                common.or(of_decimals).map(Self::Other)
+            }
             (one, other) => (one == other).then_some(one),
         }
     }
+}
+
+fn is_number(kind: &DataType) -> bool {
+    kind.is_integer() || kind.is_floating()
 }
 
 /// The type that holds the numbers of both types. Floats that are labels hold integers, and are read as that.
@@ -212,7 +230,6 @@ fn common_type(one: &DataType, other: &DataType, are_labels: bool) -> Option<Dat
         return Some(one.clone());
     }
     let width = |kind: &DataType| kind.primitive_width().unwrap_or(0);
-    let is_number = |kind: &DataType| kind.is_integer() || kind.is_floating();
     if !is_number(one) || !is_number(other) {
         return None;
     }
@@ -257,7 +274,8 @@ impl TableLayout {
             let root = schema.position(name)?;
             // A column that repeats a key is checked against the path and left out.
             if let Some(root) = root.filter(|_| !keys.contains_key(name)) {
-                files.push(FileColumn { name: name.to_owned(), kind: ColumnKind::of(&schema, root) });
+                let is_decimal = schema.column(root).is_decimal;
+                files.push(FileColumn { name: name.to_owned(), kind: ColumnKind::of(&schema, root), is_decimal });
             }
         }
         let mut left_out: Vec<LeftOut> = Vec::new();
@@ -274,7 +292,7 @@ impl TableLayout {
             let only_here = |name: &&str| !of_first.contains(name) && !keys.contains_key(name);
             other.names().into_iter().filter(only_here).for_each(|name| leave_out(name, SOME_FILES));
             let mut kept = Vec::with_capacity(files.len());
-            for FileColumn { name, kind } in files {
+            for FileColumn { name, kind, is_decimal } in files {
                 let is_asked = features == Some(name.as_str()) || label == Some(name.as_str());
                 if features.is_some() && !is_asked && other.position(&name)?.is_none() {
                     leave_out(&name, SOME_FILES);
@@ -283,8 +301,9 @@ impl TableLayout {
                 let place = |error: Error| error.with_default("file", &found.shown);
                 let root = present(&other, &name).map_err(place)?;
                 let shown = kind.shown();
-                match kind.with(ColumnKind::of(&other, root), label == Some(name.as_str())) {
-                    Some(kind) => kept.push(FileColumn { name, kind }),
+                let is_decimal = is_decimal && other.column(root).is_decimal;
+                match kind.with(ColumnKind::of(&other, root), label == Some(name.as_str()), is_decimal) {
+                    Some(kind) => kept.push(FileColumn { name, kind, is_decimal }),
                     None if features.is_some() && !is_asked => leave_out(&name, "of another type in some files"),
                     None => {
                         return Err(place(
@@ -332,7 +351,7 @@ impl TableLayout {
 
     fn table_columns(self, files: &[TableFile]) -> Vec<TableColumn> {
         let in_files = self.files.into_iter().enumerate().map(|(at, column)| {
-            let FileColumn { name, kind } = column;
+            let FileColumn { name, kind, .. } = column;
             match kind {
                 ColumnKind::Vectors(element) => {
                     let item = Arc::new(Field::new_list_field(element.data_type(), true));

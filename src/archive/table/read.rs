@@ -12,7 +12,7 @@ use arrow::compute::kernels::cmp::not_distinct;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float16Type, Float32Type, Float64Type};
 
 use super::{ChunkGrid, Place, Table, TableRows, Wanted};
-use crate::archive::codes::{Coded, NULL, coded};
+use crate::archive::codes::{Coded, NULL, coded, nan_as_null};
 use crate::archive::container::Strings;
 use crate::archive::damage::damaged;
 use crate::archive::normalise::normalised;
@@ -121,7 +121,9 @@ impl TableReader {
             let mut pairs: Vec<(Coded, &mut Vec<ChunkGrid>)> = pairs
                 .map(|((_, label), grids)| {
                     let labels = arrays.get(label).ok_or_else(|| Error::internal("the labels were not read"))?;
-                    let labels = coded(labels, base).map_err(|error| error.with_default("column", table.name(*label)));
+                    // Whether a NaN may stand for a label that is missing is asked where the row is used.
+                    let labels = coded(&nan_as_null(labels.clone()), base)
+                        .map_err(|error| error.with_default("column", table.name(*label)));
                     Ok((labels?, grids))
                 })
                 .collect::<Result<_>>()?;

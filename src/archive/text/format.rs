@@ -1,4 +1,4 @@
-//! The two formats, and how their files are known.
+//! The formats, and how their files are known.
 
 use std::sync::Arc;
 
@@ -15,6 +15,10 @@ pub(in crate::archive) struct Csv;
 /// An object of JSON in each line.
 #[derive(Debug)]
 pub(in crate::archive) struct JsonLines;
+
+/// One array of objects of JSON.
+#[derive(Debug)]
+pub(in crate::archive) struct JsonArray;
 
 /// What the files of the second are.
 pub(in crate::archive) const JSON_LINES: &str = "JSON lines";
@@ -76,6 +80,15 @@ fn is_table(text: &str) -> bool {
                     others == count || may_be_cut
                 }
             }
+    })
+}
+
+/// Whether it begins as an array of objects does, or is one without elements.
+fn is_json_array(text: &str) -> bool {
+    let inner = text.trim_start().strip_prefix('[').map(str::trim_start);
+    inner.is_some_and(|inner| match inner.strip_prefix('{') {
+        Some(object) => object.trim_start().starts_with('"'),
+        None => inner.trim_end() == "]",
     })
 }
 
@@ -157,8 +170,37 @@ impl Format for JsonLines {
     }
 }
 
+impl Format for JsonArray {
+    fn what(&self) -> &'static str {
+        "an array of JSON objects"
+    }
+
+    fn precedence(&self) -> u8 {
+        DOCUMENTS
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn recognises(&self, head: &[u8], _: &[u8]) -> bool {
+        text(head).is_some_and(is_json_array)
+    }
+
+    fn memory(&self, bytes: &Arc<dyn ReadAt>) -> Result<u64> {
+        Ok(memory(bytes))
+    }
+
+    fn open(&self, bytes: &Arc<dyn ReadAt>) -> Result<Arc<dyn Container>> {
+        Ok(Arc::new(TextFile::open(bytes, Form::Array)?))
+    }
+}
+
 /// After all other formats: results, labels and logs are tables in text too, and often lie beside features.
 const TEXTS: u8 = 9;
+
+/// After these: results lie beside tables in text too.
+const DOCUMENTS: u8 = 10;
 
 fn memory(bytes: &Arc<dyn ReadAt>) -> u64 {
     // Sixteen bytes for 2048 rows, which take two bytes each at least.
@@ -188,6 +230,12 @@ mod tests {
         ] {
             let found = (Csv.recognises(head.as_bytes(), b""), JsonLines.recognises(head.as_bytes(), b""));
             assert_eq!(found, (csv, json), "{head}");
+        }
+        for head in ["[{\"a\": 1}, {\"a\": 2}]", "\u{feff}[\n  {\n    \"a\": 1", "[ ]\n"] {
+            assert!(JsonArray.recognises(head.as_bytes(), b""), "{head}");
+        }
+        for head in ["[1, 2]", "[section]", "[[1]]", "[] x", "{\"a\": [{\"b\": 1}]}", "[{}]"] {
+            assert!(!JsonArray.recognises(head.as_bytes(), b""), "{head}");
         }
         assert!(!Csv.recognises(b"PAR1,\x01,\n,,", b""));
         assert_eq!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::file::TextFile;
 use super::format::mark_of;
 use super::kinds::{Field, Kind};
-use super::records::{Columns, Form, Place, Records, START};
+use super::records::{BYTE_ORDER_MARK, Columns, Form, Place, Records, START};
 use super::survey::{Survey, header};
 use crate::archive::container::LABEL;
 use crate::archive::escape::escaped;
@@ -15,8 +15,6 @@ use crate::error::{Error, Result};
 
 /// The most columns that an error shows.
 const SHOWN: usize = 12;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Labels in a text. It is a table if its first line has several fields, and then that line has the names of the columns.
 /// Else every line is a label, and an empty one a label that is missing, but for those at the end. The first one is a header if

@@ -18,6 +18,9 @@ use crate::error::{Error, Result};
 /// The longest record; a vector of a million elements takes some 20 MB.
 const RECORD_LIMIT: usize = 64 << 20;
 
+/// What some writers begin a text with.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// What is too long if a record is.
 const LONG: &str = "a record is too long, perhaps after a quote that is never closed";
 
@@ -31,7 +34,10 @@ pub(super) enum Form {
     Csv(u8),
     /// A line is a field.
     Lines,
+    /// A line is an object.
     Json,
+    /// An element of one array is an object.
+    Array,
 }
 
 /// Where a record begins.
@@ -66,9 +72,11 @@ impl fmt::Debug for Records {
     }
 }
 
-/// Lines of JSON, and the fields of the one in hand.
+/// Objects of JSON, and the fields of the one in hand.
 struct JsonRecords {
     reader: BufReader<TextBytes>,
+    /// Whether they are elements of an array, or else lines.
+    in_array: bool,
     next: Place,
     text: Vec<u8>,
     /// The number of each name.
@@ -93,8 +101,9 @@ impl Records {
                 Source::Csv { reader, record: ByteRecord::new(), fields: columns.names.len() }
             }
             Form::Lines => Source::Lines(Lines::new(text, place)),
-            Form::Json => Source::Json(JsonRecords {
+            Form::Json | Form::Array => Source::Json(JsonRecords {
                 reader: BufReader::with_capacity(BUFFER, text),
+                in_array: form == Form::Array,
                 next: place,
                 text: Vec::new(),
                 names: columns.numbers.clone(),
@@ -121,6 +130,9 @@ impl Records {
     ///
     /// [`Data`](crate::error::ErrorKind::Data) with the line of a record that has too few or too many fields, or is broken.
     pub(super) fn next(&mut self) -> Result<bool> {
+        if let Source::Json(json) = &mut self.source {
+            json.enter()?;
+        }
         self.line = self.place().line;
         let line = self.line;
         match &mut self.source {
@@ -139,7 +151,10 @@ impl Records {
                 Ok(more)
             }
             Source::Lines(lines) => lines.next().map_err(|error| unreadable(error, LONG).with("line", line)),
-            Source::Json(json) => json.next().map_err(|error| error.with_default("line", json.next.line)),
+            Source::Json(json) => {
+                let more = if json.in_array { json.next_element() } else { json.next_line() };
+                more.map_err(|error| error.with_default("line", json.next.line))
+            }
         }
     }
 
@@ -213,7 +228,101 @@ impl Records {
 }
 
 impl JsonRecords {
-    fn next(&mut self) -> Result<bool> {
+    /// Passes over what stands before the first element of an array.
+    fn enter(&mut self) -> Result<()> {
+        if !self.in_array || self.next.byte > 0 {
+            return Ok(());
+        }
+        if self.reader.fill_buf().map_err(|error| unreadable(error, LONG))?.starts_with(BYTE_ORDER_MARK) {
+            self.reader.consume(BYTE_ORDER_MARK.len());
+            self.next.byte += BYTE_ORDER_MARK.len() as u64;
+        }
+        match self.peek()? {
+            Some(b'[') => self.pass(b'['),
+            _ => return Err(damaged("it is no array of JSON")),
+        }
+        self.peek().map(drop)
+    }
+
+    /// The next element of an array. The reader stands at an object, or at the end of the array.
+    fn next_element(&mut self) -> Result<bool> {
+        self.reader.get_mut().begin_record();
+        let line = self.next.line;
+        match self.peek()? {
+            Some(b'{') => {}
+            Some(b']') => {
+                self.pass(b']');
+                return if self.peek()?.is_none() {
+                    Ok(false)
+                } else {
+                    Err(damaged("its array ends, and text follows"))
+                };
+            }
+            Some(_) => return Err(damaged("an element of its array is no object")),
+            None => return Err(cut_off()),
+        }
+        self.take_object()?;
+        self.read_object().map_err(|error| error.with_default("line", line))?;
+        match self.peek()? {
+            Some(b',') => {
+                self.pass(b',');
+                match self.peek()? {
+                    Some(b'{') => Ok(true),
+                    Some(_) => Err(damaged("an element of its array is no object")),
+                    None => Err(cut_off()),
+                }
+            }
+            Some(b']') => Ok(true),
+            Some(_) => Err(damaged("between two elements of its array stands no comma")),
+            None => Err(cut_off()),
+        }
+    }
+
+    /// Takes the text of an object, up to the brace that closes it.
+    fn take_object(&mut self) -> Result<()> {
+        self.text.clear();
+        let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+        loop {
+            let byte = self.byte()?.ok_or_else(cut_off)?;
+            self.pass(byte);
+            self.text.push(byte);
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                b'{' if !quoted => depth += 1,
+                b'}' if !quoted => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next byte that is no blank; what stands before it is passed over.
+    fn peek(&mut self) -> Result<Option<u8>> {
+        loop {
+            match self.byte()? {
+                Some(blank) if blank.is_ascii_whitespace() => self.pass(blank),
+                byte => return Ok(byte),
+            }
+        }
+    }
+
+    /// The next byte.
+    fn byte(&mut self) -> Result<Option<u8>> {
+        let buffer = self.reader.fill_buf().map_err(|error| unreadable(error, LONG))?;
+        Ok(buffer.first().copied())
+    }
+
+    /// Passes over the next byte.
+    fn pass(&mut self, byte: u8) {
+        self.reader.consume(1);
+        self.next = Place { byte: self.next.byte + 1, line: self.next.line + u64::from(byte == b'\n') };
+    }
+
+    fn next_line(&mut self) -> Result<bool> {
         loop {
             self.text.clear();
             self.reader.get_mut().begin_record();
@@ -221,21 +330,22 @@ impl JsonRecords {
             if length == 0 {
                 return Ok(false);
             }
-            if self.next.byte == 0 && self.text.starts_with(b"\xef\xbb\xbf") {
+            if self.next.byte == 0 && self.text.starts_with(BYTE_ORDER_MARK) {
                 self.text.drain(..3);
             }
             if self.text.trim_ascii().is_empty() {
                 self.next = Place { byte: self.next.byte + length as u64, line: self.next.line + 1 };
                 continue;
             }
-            self.read_line()?;
+            self.read_object()?;
             self.next = Place { byte: self.next.byte + length as u64, line: self.next.line + 1 };
             return Ok(true);
         }
     }
 
-    fn read_line(&mut self) -> Result<()> {
-        let Self { text, names, new, values, spans, .. } = self;
+    /// Finds the fields in the text of an object.
+    fn read_object(&mut self) -> Result<()> {
+        let Self { in_array, text, names, new, values, spans, .. } = self;
         values.clear();
         spans.fill(None);
         let mut wrong = None;
@@ -251,11 +361,11 @@ impl JsonRecords {
                     column
                 }
                 (None, Some(_)) => {
-                    wrong = Some(damaged("its lines have too many names"));
+                    wrong = Some(damaged("its rows have too many names"));
                     return None;
                 }
                 (None, None) => {
-                    wrong = Some(damaged("a line has a name that was not there before"));
+                    wrong = Some(damaged("a row has a name that was not there before"));
                     return None;
                 }
             };
@@ -272,16 +382,24 @@ impl JsonRecords {
                 }
             };
             if spans[column].is_some() {
-                wrong = Some(damaged(format!("a line has the name \"{name}\" twice")));
+                wrong = Some(damaged(format!("a row has the name \"{name}\" twice")));
                 return None;
             }
             spans[column] = Some((start, values.len(), is_text));
             Some(())
         });
         read.map_err(|broken| {
-            wrong.unwrap_or_else(|| damaged("a line is no object of JSON").with("character", broken.0 + 1))
+            wrong.unwrap_or_else(|| {
+                let what = if *in_array { "an element" } else { "a line" };
+                damaged(format!("{what} is no object of JSON")).with("character", broken.0 + 1)
+            })
         })
     }
+}
+
+/// The error of an array that its file does not close.
+fn cut_off() -> Error {
+    damaged("it ends before its array does: truncated")
 }
 
 /// The columns of a file by name.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::decimals::{is_number, length};
 use super::kinds::{Field, Kind};
-use super::records::{Columns, Form, Place, Records, START};
+use super::records::{BYTE_ORDER_MARK, Columns, Form, Place, Records, START};
 use crate::archive::damage::damaged;
 use crate::archive::escape::escaped;
 use crate::archive::read_at::ReadAt;
@@ -51,7 +51,7 @@ impl Survey {
     pub(super) fn of_table(bytes: &Arc<dyn ReadAt>, form: Form) -> Result<Self> {
         let (columns, start) = match form {
             Form::Csv(mark) => header(bytes, mark)?,
-            Form::Lines | Form::Json => (Columns::default(), START),
+            Form::Lines | Form::Json | Form::Array => (Columns::default(), START),
         };
         Self::new(bytes, form, columns, start)
     }
@@ -84,7 +84,7 @@ impl Survey {
         }
         let columns = match form {
             Form::Csv(_) | Form::Lines => columns,
-            Form::Json => Columns::new(records.new_names()),
+            Form::Json | Form::Array => Columns::new(records.new_names()),
         };
         let kinds: Vec<Kind> = seen.iter().map(|seen| seen.kind).collect();
         let lengths: Vec<Option<usize>> =
@@ -143,7 +143,7 @@ pub(super) fn header(bytes: &Arc<dyn ReadAt>, mark: u8) -> Result<(Columns, Plac
     }
     let name = |column| match records.field(column) {
         Field::Plain(text) | Field::Text(text) => {
-            let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+            let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
             std::str::from_utf8(text).map(|name| name.trim().to_owned())
         }
         Field::Null => Ok(String::new()),

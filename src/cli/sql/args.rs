@@ -21,7 +21,7 @@ output, 74 I/O, 75 more memory needed or another process writes the output, 130 
 #[derive(Debug, ClapArgs)]
 pub(in crate::cli) struct Sql {
     /// Statements to run, separated by semicolons; the result of each is printed
-    #[arg(short, long, value_name = "SQL", help_heading = "Queries")]
+    #[arg(short, long, value_name = "SQL", allow_hyphen_values = true, help_heading = "Queries")]
     pub(super) command: Option<String>,
     /// A file of statements, or the name of a query that comes with nckit; `-` is standard input
     #[arg(short, long, value_name = "FILE", conflicts_with = "command", help_heading = "Queries")]
@@ -29,8 +29,8 @@ pub(in crate::cli) struct Sql {
     /// List the queries that come with nckit, or print the text of one of them
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["command", "file"], help_heading = "Queries")]
     pub(super) list: Option<String>,
-    /// Give a table a name: files (Parquet, Arrow IPC, .npy, .npz, .safetensors, .pt), directories (hive trees too) and quoted globs, CSV or JSON;
-    /// without a name, a query can use a path in quotes
+    /// Give a table a name: files (Parquet, Arrow IPC, .npy, .npz, .safetensors, .pt, CSV, JSON), directories (hive
+    /// trees too) and quoted globs; without a name, a query can use a path in quotes
     #[arg(long, value_name = "NAME=PATH", help_heading = "Queries")]
     pub(super) table: Vec<String>,
     /// Set the parameter $NAME of the query: a number, true, false or text

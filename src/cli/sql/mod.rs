@@ -21,6 +21,7 @@ use super::args::{Display, pair};
 use super::console::{Console, counted};
 use super::measure::use_threads;
 use super::stdout;
+use crate::archive::escaped;
 use crate::error::{Error, Result};
 use crate::sql::{Access, Query, SessionOptions};
 
@@ -30,8 +31,7 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
     }
     let text = text(args)?;
     let outputs = Outputs::new(args, display)?;
-    let params: BTreeMap<String, String> =
-        args.param.iter().map(|text| pair("--param", text)).collect::<Result<_>>()?;
+    let params: BTreeMap<String, String> = named("--param", &args.param)?.into_iter().collect();
     let queries =
         text.map(|text| queries(&text, &params).and_then(|queries| fitting(queries, &outputs))).transpose()?;
     use_threads(&args.machine, true, console)?;
@@ -40,9 +40,13 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
         threads: resources.threads,
         memory: Some(resources.memory),
         device: args.machine.device,
-        tables: args.table.iter().map(|text| pair("--table", text)).collect::<Result<_>>()?,
+        tables: named("--table", &args.table)?,
     };
-    let access = if args.allow_write { Access::Write } else { Access::Read };
+    let access = match (args.allow_write, args.result.overwrite) {
+        (false, _) => Access::Read,
+        (true, false) => Access::Write,
+        (true, true) => Access::Replace,
+    };
     #[cfg(not(feature = "cluster"))]
     let runner = Runner::new(&options, access)?;
     #[cfg(feature = "cluster")]
@@ -66,6 +70,19 @@ pub(super) fn run(args: &Sql, display: &Display, console: &Console) -> Result<()
     Ok(())
 }
 
+/// The names and values that a flag gives, each name once.
+fn named(flag: &'static str, texts: &[String]) -> Result<Vec<(String, String)>> {
+    let mut pairs: Vec<(String, String)> = Vec::with_capacity(texts.len());
+    for text in texts {
+        let (name, value) = pair(flag, text)?;
+        if pairs.iter().any(|(known, _)| *known == name) {
+            return Err(Error::usage("a name is given twice").with("flag", flag).with("name", escaped(&name)));
+        }
+        pairs.push((name, value));
+    }
+    Ok(pairs)
+}
+
 /// The statements from the command line, a file or standard input; `None` means an interactive shell.
 fn text(args: &Sql) -> Result<Option<String>> {
     let stdin = || {
@@ -86,7 +103,8 @@ fn text(args: &Sql) -> Result<Option<String>> {
 
 /// Parses the statements of a text, and fills in their parameters.
 fn queries(text: &str, params: &BTreeMap<String, String>) -> Result<Vec<Query>> {
-    let mut queries = Query::parse(text)?;
+    // Some editors begin a text with this mark.
+    let mut queries = Query::parse(text.trim_start_matches('\u{feff}'))?;
     if queries.is_empty() {
         return Err(Error::usage("no statement is given").help("use -c SQL, -f FILE, or standard input"));
     }

@@ -1,6 +1,6 @@
 //! Notes on doubtful numbers among those that a query shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
@@ -19,6 +19,8 @@ const LINES: usize = 10;
 /// Looks for doubtful numbers among those that are shown.
 pub(super) struct Remarks {
     doubts: Doubts,
+    /// The metrics that each column may show.
+    metrics: Vec<BTreeSet<&'static str>>,
     /// By column and metric.
     found: BTreeMap<(String, &'static str), Found>,
     rows: usize,
@@ -29,11 +31,18 @@ struct Found {
     /// The row of the worst doubt.
     place: String,
     rows: u64,
+    /// How many rows show each number, by its bits.
+    shown: HashMap<u64, u64>,
 }
 
 impl Remarks {
     pub(super) fn new(doubts: &Doubts) -> Self {
-        Self { doubts: doubts.clone(), found: BTreeMap::new(), rows: 0 }
+        Self { doubts: doubts.clone(), metrics: Vec::new(), found: BTreeMap::new(), rows: 0 }
+    }
+
+    /// Takes note of the metrics that each column may show.
+    pub(super) fn begin(&mut self, metrics: Vec<BTreeSet<&'static str>>) {
+        self.metrics = metrics;
     }
 
     /// Looks at the rows that are shown next.
@@ -44,32 +53,43 @@ impl Remarks {
             return;
         }
         let schema = batch.schema();
-        for (field, column) in schema.fields().iter().zip(batch.columns()) {
-            self.look_at(field.name(), None, column, &|row| place(batch, row, first + row + 1));
+        let metrics = std::mem::take(&mut self.metrics);
+        for ((field, column), metrics) in schema.fields().iter().zip(batch.columns()).zip(&metrics) {
+            self.look_at(field.name(), None, (column, metrics), &|row| place(batch, row, first + row + 1));
         }
+        self.metrics = metrics;
     }
 
-    /// A field of a struct has the name of its metric. Any other column may show any metric, under any name.
-    fn look_at(&mut self, name: &str, field: Option<&str>, column: &ArrayRef, place: &dyn Fn(usize) -> String) {
+    /// A field of a struct has the name of its metric. Any other column may show one of its metrics under any name.
+    fn look_at(
+        &mut self,
+        name: &str,
+        field: Option<&str>,
+        (column, metrics): (&ArrayRef, &BTreeSet<&'static str>),
+        place: &dyn Fn(usize) -> String,
+    ) {
         if let Some(fields) = column.as_struct_opt() {
             for (field, child) in fields.fields().iter().zip(fields.columns()) {
-                self.look_at(&format!("{name}.{}", field.name()), Some(field.name()), child, place);
+                self.look_at(&format!("{name}.{}", field.name()), Some(field.name()), (child, metrics), place);
             }
         }
         if column.data_type() != &DataType::Float64 {
             return;
         }
         for (row, value) in column.as_primitive::<Float64Type>().iter().enumerate() {
-            for doubt in value.map(|value| self.doubts.of(value)).unwrap_or_default() {
-                if field.is_some_and(|field| field != doubt.metric) {
+            let Some(value) = value else { continue };
+            for (_, doubt) in self.doubts.of(value) {
+                if field.is_some_and(|field| field != doubt.metric) || !metrics.contains(doubt.metric) {
                     continue;
                 }
                 let found = self.found.entry((name.to_owned(), doubt.metric)).or_insert_with(|| Found {
                     worst: Doubt { error: None, ..doubt.clone() },
                     place: place(row),
                     rows: 0,
+                    shown: HashMap::new(),
                 });
                 found.rows += 1;
+                *found.shown.entry(value.to_bits()).or_default() += 1;
                 if doubt.error > found.worst.error {
                     found.place = place(row);
                 }
@@ -94,9 +114,19 @@ impl Remarks {
         let mut lines = Vec::new();
         for ((column, metric), found) in &self.found {
             let of = if column == metric { String::new() } else { format!(" ({metric})") };
-            let worst = if found.rows > 1 { format!(", the worst of {} rows", found.rows) } else { String::new() };
+            // Numbers without a doubt may be equal to those with one.
+            let made = |bits: u64| {
+                let of_metric =
+                    self.doubts.of(f64::from_bits(bits)).into_iter().filter(|(_, doubt)| doubt.metric == *metric);
+                of_metric.map(|(made, _)| made).sum::<u64>()
+            };
+            let is_certain = found.shown.iter().all(|(&bits, &rows)| rows <= made(bits));
+            let (or_equal, most) =
+                if is_certain { ("", "") } else { (" or one that shows the same number", "at most ") };
+            let worst =
+                if found.rows > 1 { format!(", the worst of {most}{} rows", found.rows) } else { String::new() };
             let (column, place) = (crate::archive::escaped(column), &found.place);
-            lines.push(format!("column {column}{of}, {place}{worst}: {}", said(&found.worst)));
+            lines.push(format!("column {column}{of}, {place}{or_equal}{worst}: {}", said(&found.worst)));
         }
         for (count, doubt) in self.doubts.made() {
             if !self.found.keys().any(|(_, metric)| *metric == doubt.metric) {

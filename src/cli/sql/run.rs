@@ -1,6 +1,7 @@
 //! Runs statements one after the other until a signal asks to stop.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,7 @@ pub(super) struct Runner {
 
 /// A message from a statement: first its columns, then its rows.
 enum Said {
-    Columns(SchemaRef, bool),
+    Columns(SchemaRef, Vec<BTreeSet<&'static str>>, bool),
     Rows(RecordBatch),
 }
 
@@ -133,7 +134,8 @@ impl Runner {
                 Ok(answer) => answer,
                 Err(error) => return failed(error),
             };
-            let mut said = sender.send(Ok(Said::Columns(answer.schema().clone(), answer.is_plan())));
+            let mut said =
+                sender.send(Ok(Said::Columns(answer.schema().clone(), answer.metrics().to_vec(), answer.is_plan())));
             while said.is_ok() {
                 match answer.next().await {
                     Ok(Some(batch)) => said = sender.send(Ok(Said::Rows(batch))),
@@ -143,9 +145,10 @@ impl Runner {
             }
         };
         let mut work = Abort(self.with_runtime(|runtime| runtime.spawn(work))?);
-        let Some(Said::Columns(schema, is_plan)) = self.next(&receiver, &mut work)? else {
+        let Some(Said::Columns(schema, metrics, is_plan)) = self.next(&receiver, &mut work)? else {
             return Err(Error::internal("a statement has no columns"));
         };
+        remarks.begin(metrics);
         let mut rows = || match self.next(&receiver, &mut work)? {
             Some(Said::Rows(batch)) => {
                 remarks.look(&batch);

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use rustyline::error::ReadlineError;
 use rustyline::{Config, DefaultEditor};
 
@@ -55,8 +57,12 @@ pub(super) fn run(
                 }
                 typed.push_str(&line);
                 typed.push('\n');
-                let entry = typed.trim();
-                if entry.starts_with('.') || entry.ends_with(';') {
+                let entry = match typed.trim() {
+                    // Other shells end so.
+                    "\\q" | "exit" | "exit;" | "quit" | "quit;" => ".quit",
+                    entry => entry,
+                };
+                if entry.starts_with('.') || is_closed(entry) {
                     let entry = entry.to_owned();
                     typed.clear();
                     // The shell works without its history.
@@ -78,11 +84,23 @@ pub(super) fn run(
     Ok(())
 }
 
+/// Whether a text ends with a semicolon that is part of no comment.
+fn is_closed(text: &str) -> bool {
+    match Tokenizer::new(&GenericDialect {}, text).tokenize() {
+        Ok(tokens) => {
+            let last = tokens.iter().rev().find(|token| !matches!(token, Token::Whitespace(_)));
+            last == Some(&Token::SemiColon)
+        }
+        // What is no SQL is told when it is run; a comment may go on.
+        Err(error) => text.ends_with(';') && !error.message.contains("comment"),
+    }
+}
+
 /// Replaces the file of the history atomically.
 fn save(editor: &mut DefaultEditor, path: &Path) -> Result<()> {
     let failed = |error: std::io::Error| Error::io("cannot save the history").caused_by(error);
     path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
-    let staged = Staged::new(path, false)?;
+    let staged = Staged::new(path, false, true)?;
     editor.save_history(staged.place()).map_err(self::failed)?;
     // The editor writes no file if there are no new entries.
     if staged.place().exists() { staged.commit() } else { Ok(()) }
@@ -177,4 +195,19 @@ fn history() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;
     Some(state.join("nckit/sql_history"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_semicolon_in_a_comment_closes_nothing() {
+        for text in ["SELECT 1;", "SELECT 1; -- done", "SELECT '/* a';", "/* a; */ SELECT 1;", "SELECT 'it's;"] {
+            assert!(is_closed(text), "{text}");
+        }
+        for text in ["SELECT 1", "SELECT 1 /* a;", "SELECT 1 -- a;", ""] {
+            assert!(!is_closed(text), "{text}");
+        }
+    }
 }

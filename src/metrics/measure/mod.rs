@@ -5,16 +5,17 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::catalogue::{Card, Family};
+use super::catalogue::{Card, Family, card};
 use super::context::MetricContext;
 use super::figures::{FigureData, WORST};
 use super::nc1::{classes, solved};
+use super::nc4;
 use super::outcome::Outcome;
 use super::swept;
 use super::{ClassMeans, ClassRow, Evidence, Extras, Measured, Measurements, Options, Pair, Selection};
 use crate::batch::Label;
 use crate::error::{Error, Result};
-use crate::state::DecisionCounts;
+use crate::state::{DecisionCounts, Decisions};
 
 /// Makes the metrics selected, and what is asked for beside them, of a group.
 ///
@@ -80,6 +81,14 @@ pub fn measure(
         class_means: extras.class_means.then(|| ClassMeans::of(statistics)),
         figures,
     })
+}
+
+/// The metric of NC4 with that key, made from decisions alone, with its remarks; `None` if there is no such key.
+pub fn of_decisions(key: &str, decisions: &Decisions, has_head: bool) -> Option<Measurements> {
+    let card = card(key)?;
+    let mut accuracy = BTreeMap::new();
+    let metric = judged(card, nc4::of_decisions(card, decisions, has_head), false, &mut accuracy);
+    Some(Measurements { metrics: vec![metric], accuracy, ..Measurements::default() })
 }
 
 /// What the formula of a card gives, with remarks on the classes of which pairs are made.

@@ -202,6 +202,7 @@ struct Context {
     state: ArrayRef,
     head: Option<ArrayRef>,
     statistics: Statistics,
+    dropped_classes: u64,
     classifier: Option<Head>,
     projection: Option<Projection>,
     mahalanobis: Option<Mahalanobis>,
@@ -260,26 +261,35 @@ impl SecondPassGroups {
                 .help(format!("SET nc.normalize = {set}")));
         }
         let held = self.function.budget.hold(summary.bytes(), settings.memory)?;
-        let (statistics, _) = evaluate::statistics(&summary, settings)?;
+        let (statistics, dropped_classes) = evaluate::statistics(&summary, settings)?;
+        if statistics.classes() == 0 {
+            return Ok(None);
+        }
         let place = head.map(head::decode).transpose()?.flatten().and_then(|mut places| places.pop().flatten());
         let stored = place.map(|place| Library::default().read(&place)).transpose()?;
-        let classifier = stored.map(|head| head.of(&statistics, settings)).transpose()?.transpose();
-        let classifier = classifier
-            .map_err(|reason| Error::data("the state has no least-squares classifier").with("reason", reason))?;
-        let projection = if self.function.needs(Need::Neco) {
-            let reason = |reason| Error::data("NECO's subspace cannot be made of the state").with("reason", reason);
-            Some(neco_projection(&statistics, &settings.options).map_err(reason)?)
-        } else {
-            None
-        };
-        let mahalanobis = if self.function.needs(Need::Mahalanobis) || self.function.needs(Need::Lda) {
-            let reason = |reason| Error::data("the state has no Mahalanobis distances").with("reason", reason);
-            Some(mahalanobis(&statistics, self.function.needs(Need::Mahalanobis)).map_err(reason)?)
-        } else {
-            None
-        };
+        let classifier = stored.as_ref().map(|head| head.of(&statistics, settings)).transpose()?;
+        let classifier = classifier.map(made).transpose()?.flatten();
+        let has_logits = classifier.is_some() || stored.is_none() || !settings.options.neco_max_logit;
+        let projection = (self.function.needs(Need::Neco) && has_logits)
+            .then(|| made(neco_projection(&statistics, &settings.options)))
+            .transpose()?
+            .flatten();
+        let distances = self.function.needs(Need::Mahalanobis);
+        let mahalanobis = (distances || self.function.needs(Need::Lda))
+            .then(|| made(mahalanobis(&statistics, distances)))
+            .transpose()?
+            .flatten();
         let (state, head) = (state.clone(), head.cloned());
-        let context = Arc::new(Context { state, head, statistics, classifier, projection, mahalanobis, _held: held });
+        let context = Arc::new(Context {
+            state,
+            head,
+            statistics,
+            dropped_classes,
+            classifier,
+            projection,
+            mahalanobis,
+            _held: held,
+        });
         self.contexts.push(context.clone());
         Ok(Some(context))
     }
@@ -323,27 +333,33 @@ impl SecondPassGroups {
 
     fn metric(&self, key: &'static str, group: &SecondPassGroup) -> Result<Option<f64>> {
         let Some((context, findings)) = self.findings(group)? else { return Ok(None) };
-        if self.function.takes_ood() {
-            let separation = match key {
-                _ if self.function.needs(Need::Neco) => findings.neco,
-                _ if key.starts_with("nc5_relative") => findings.relative_mahalanobis,
-                _ => findings.mahalanobis,
-            };
-            return Ok(separation.map(|found| if key.ends_with("auroc") { found.auroc } else { found.fpr95 }));
-        }
         let evidence = Evidence {
             statistics: &context.statistics,
             significand_bits: 0,
             head: context.classifier.as_ref(),
             findings: Some(&findings),
             ood_mean: None,
-            dropped_classes: 0,
+            dropped_classes: context.dropped_classes,
             normalized: self.function.settings.normalize,
         };
         let selection = Selection::parse(&[key.to_owned()])?;
         let made = measure(&evidence, &self.function.settings.options, &selection, Extras::default())?;
         self.function.settings.doubts.note(&made, true);
         Ok(made.value(key))
+    }
+}
+
+/// What is made of a group's state. Where its rows do not allow it, its metrics are null, and those of other groups as they are;
+/// where its state lacks the scatter, the query is at fault.
+fn made<T>(made: std::result::Result<T, &'static str>) -> Result<Option<T>> {
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err("no_scatter") => {
+            Err(Error::data("the state has no scatter, which this metric stands on").with("reason", "no_scatter").help(
+                "nc_state keeps it, and nc_moments does not; nor does a state whose classes nc.min_count leaves out",
+            ))
+        }
+        Err(_) => Ok(None),
     }
 }
 

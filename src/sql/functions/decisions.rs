@@ -16,6 +16,7 @@ use crate::sql::error::external;
 use crate::sql::functions::arguments::Arguments;
 use crate::sql::functions::catalogue;
 use crate::sql::functions::evaluate::MetricInput;
+use crate::sql::settings::Settings;
 use crate::sql::values::decisions::{are_decisions, decode};
 
 /// `<key>_of(decisions)`, for each metric of NC4.
@@ -68,12 +69,15 @@ impl ScalarUDFImpl for DecisionsFunction {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> SqlResult<ColumnarValue> {
+        let doubts = Settings::of(&args.config_options).doubts;
         let arguments = Arguments::of(&args)?;
         let column = arguments.array(0);
         let value = |row: usize| -> Result<Option<f64>> {
             let Some(decisions) = column.as_struct_opt() else { return Ok(None) };
-            let found = decode(decisions, row)?;
-            Ok(found.and_then(|(decisions, head)| of_decisions(self.key, &decisions, head).ok()))
+            let Some((decisions, head)) = decode(decisions, row)? else { return Ok(None) };
+            let Some(made) = of_decisions(self.key, &decisions, head) else { return Ok(None) };
+            doubts.note(&made, true);
+            Ok(made.value(self.key))
         };
         let values: Vec<Option<f64>> = (0..column.len()).map(value).collect::<Result<_>>().map_err(external)?;
         arguments.give_back(Arc::new(Float64Array::from(values)))

@@ -117,9 +117,12 @@ pub(in crate::sql) fn keys_of_states() -> Vec<&'static str> {
     cards().iter().filter(of_state).filter(|card| card.is_default()).map(|card| card.key).collect()
 }
 
+/// What is said of a state beside its metrics: rows and classes are those that are left.
+const SHAPES: [&str; 4] = ["rows", "classes", "dim", "dropped_classes"];
+
 /// The fields of a [`table`].
 pub(in crate::sql) fn table_fields(keys: &[&'static str]) -> Fields {
-    let shapes = ["rows", "classes", "dim"].map(|name| Field::new(name, DataType::Int64, true));
+    let shapes = SHAPES.map(|name| Field::new(name, DataType::Int64, true));
     let metrics = keys.iter().map(|&key| Field::new(key, DataType::Float64, true));
     let shaped = shapes.into_iter().chain(metrics).map(Arc::new);
     shaped.chain(remarks::fields().iter().cloned()).collect()
@@ -135,7 +138,7 @@ pub(in crate::sql) fn table(keys: &[&'static str], states: &[Beside<'_>], settin
         summary.map(|summary| row(keys, summary, head, ood, settings)).transpose()
     });
     let rows: Vec<Option<Row>> = made.collect::<Vec<Result<_>>>().into_iter().collect::<Result<_>>()?;
-    let shapes = (0..3).map(|at| {
+    let shapes = (0..SHAPES.len()).map(|at| {
         Arc::new(rows.iter().map(|row| row.as_ref().map(|row| row.shape[at])).collect::<Int64Array>()) as ArrayRef
     });
     let metrics = (0..keys.len()).map(|at| {
@@ -150,7 +153,7 @@ pub(in crate::sql) fn table(keys: &[&'static str], states: &[Beside<'_>], settin
 }
 
 struct Row {
-    shape: [i64; 3],
+    shape: [i64; SHAPES.len()],
     values: Vec<Option<f64>>,
     measured: Measurements,
 }
@@ -163,8 +166,10 @@ fn row(
     settings: &Settings,
 ) -> Result<Row> {
     let measured = measurements(summary, keys, head, ood, Extras::default(), settings)?;
-    let sums = summary.class_sums();
-    let shape = [sums.rows(), measured.classes, sums.dim() as u64].map(|number| number as i64);
+    let (sums, counts) = (summary.class_sums(), settings.options.class_counts());
+    let kept = sums.labels().iter().map(|label| sums.count(label)).filter(|count| counts.contains(count));
+    let dropped = sums.classes() as u64 - measured.classes;
+    let shape = [kept.sum::<u64>(), measured.classes, sums.dim() as u64, dropped].map(|number| number as i64);
     let values = keys.iter().map(|key| measured.value(key)).collect();
     // A query for all metrics shows the remarks itself.
     settings.doubts.note(&measured, keys != keys_of_states());

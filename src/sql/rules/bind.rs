@@ -14,6 +14,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use crate::error::Error;
 use crate::sql::aggregates::merge::MergeStates;
 use crate::sql::aggregates::of_rows::{RowAggregate, distinct};
 use crate::sql::aggregates::second_pass::SecondPassAggregate;
@@ -22,9 +23,12 @@ use crate::sql::functions::share::ShareFunction;
 use crate::sql::rules::propagate_grid::{Kind, columns, project, propagate_grid, source};
 use crate::sql::settings::Settings;
 use crate::sql::settings::budget::Budget;
+use crate::sql::values::decisions::are_decisions;
 use crate::sql::values::grid_column;
 use crate::sql::values::head::may_be_least_squares;
 use crate::sql::values::rows::no_grid;
+use crate::sql::values::shared::shared;
+use crate::sql::values::state_column::is_state;
 
 /// Binds each aggregate of rows to the session's settings and to the grids of its rows.
 #[derive(Debug)]
@@ -63,6 +67,7 @@ impl Rewriter {
         let mut calls = Vec::new();
         for expression in plan.expressions() {
             expression.apply(|part| {
+                check_order(part, input.schema())?;
                 if let Some(call) = Call::of(part)? {
                     calls.push(call);
                 }
@@ -200,6 +205,29 @@ impl Call {
             .filter(|argument| matches!(argument, Expr::Literal(value, _) if value.data_type().is_integer()));
         (self.args[..2].iter().chain(grid).cloned().collect(), self.filter.clone())
     }
+}
+
+/// Refuses the least and the greatest of values that have no order.
+fn check_order(expression: &Expr, schema: &DFSchema) -> SqlResult<()> {
+    let (name, args) = match expression {
+        Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
+        Expr::WindowFunction(call) => (call.fun.name(), &call.params.args),
+        _ => return Ok(()),
+    };
+    if !["min", "max"].contains(&name) {
+        return Ok(());
+    }
+    for argument in args {
+        let data_type = argument.get_type(schema)?;
+        if data_type != DataType::Null && (is_state(shared(&data_type)) || are_decisions(&data_type)) {
+            return Err(external(
+                Error::usage("states and decisions have no order")
+                    .with("function", name)
+                    .help("nc_merge(state) adds states up; one of equal ones is first_value(state)"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The aggregate of that type that an expression calls, if it does.

@@ -20,13 +20,17 @@ use crate::store::{Staged, refuse_inputs};
 
 /// Makes a plan that is about to run write into folders of its own: what it writes takes its place when it is whole.
 ///
-/// `outputs` are files that its rows will be written to.
+/// `outputs` are files that its rows will be written to. With `replace`, a file that is there is replaced.
 ///
 /// # Errors
 ///
 /// [`Usage`](crate::error::ErrorKind::Usage) if an output is one of the files that are read, or a statement adds rows to
 /// files; those of [`Staged::new`].
-pub(in crate::sql) fn stage(plan: LogicalPlan, outputs: &[PathBuf]) -> Result<(LogicalPlan, Vec<Staged>)> {
+pub(in crate::sql) fn stage(
+    plan: LogicalPlan,
+    outputs: &[PathBuf],
+    replace: bool,
+) -> Result<(LogicalPlan, Vec<Staged>)> {
     // It only shows what would be done.
     if matches!(plan, LogicalPlan::Explain(_)) {
         return Ok((plan, Vec::new()));
@@ -37,13 +41,13 @@ pub(in crate::sql) fn stage(plan: LogicalPlan, outputs: &[PathBuf]) -> Result<(L
         LogicalPlan::Copy(copy) => {
             let Some(target) = local(&copy.output_url)? else { return Ok(Transformed::no(LogicalPlan::Copy(copy))) };
             targets.push(target.clone());
-            let place = Staged::new(&target, is_folder(&copy)).map_err(external)?;
+            let place = Staged::new(&target, is_folder(&copy), replace).map_err(external)?;
             let output_url = url(place.place(), is_folder(&copy)).map_err(external)?.to_string();
             staged.push(place);
             Ok(Transformed::yes(LogicalPlan::Copy(CopyTo { output_url, ..copy })))
         }
         LogicalPlan::Dml(insert) if !in_memory(&insert.target) => Err(external(
-            Error::usage("rows cannot be added to files so that all of them are there or none")
+            Error::usage("rows of files cannot be added, changed or deleted so that all of them are, or none")
                 .with("table", insert.table_name.table())
                 .help("COPY (SELECT …) TO 'FILE' writes a file whole"),
         )),

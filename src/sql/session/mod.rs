@@ -5,6 +5,7 @@ pub(super) mod copy;
 pub(super) mod nesting;
 pub(super) mod query;
 pub(super) mod register;
+mod shown;
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use serde_json::Value;
 use crate::archive::{Policy, escaped};
 use crate::error::Result;
 use crate::kernels::DeviceChoice;
-use crate::sql::error::explain;
+use crate::sql::error::{explain, in_sql};
 use crate::sql::session::register::register;
 use crate::sql::settings::doubts::Doubts;
 use crate::sql::settings::{Pool, Settings};
@@ -43,8 +44,7 @@ pub struct SessionOptions {
 /// A session that knows all functions, reads tables straight from paths (`FROM 'archive/**/*.parquet'`), and has these
 /// tables.
 ///
-/// Parquet is read by the archive's reader, whether it holds vectors, stored states or anything else; its hive keys are columns.
-/// CSV and JSON (by their extensions: csv, tsv, json, ndjson, jsonl) are read by DataFusion's.
+/// Files are read by the archive's reader, whether they hold vectors, stored states or anything else; hive keys are columns.
 ///
 /// Memory comes out of one pool, first come, first served: sorts, joins and aggregations of plain values go on in files below
 /// the system's directory for temporary files once it is full (`SET datafusion.runtime.temp_directory = 'DIR'`, at most
@@ -80,7 +80,7 @@ pub async fn session(options: &SessionOptions) -> Result<SessionContext> {
     let state =
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
     let doubts = Doubts::default();
-    let factory: Arc<dyn UrlTableFactory> = Arc::new(PathTables { session: state.clone(), doubts: doubts.clone() });
+    let factory: Arc<dyn UrlTableFactory> = Arc::new(PathTables { doubts: doubts.clone() });
     let catalogs = Arc::new(DynamicFileCatalog::new(state.catalog_list().clone(), factory));
     let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(catalogs).build();
     let context = SessionContext::new_with_state(state);
@@ -100,8 +100,7 @@ pub async fn session(options: &SessionOptions) -> Result<SessionContext> {
         }
     }
     for (name, path) in &options.tables {
-        let table =
-            paths::open(path, &context.state(), &doubts).await.map_err(|error| error.with("table", escaped(name)))?;
+        let table = paths::open(path, &doubts).map_err(|error| in_sql(error).with("table", escaped(name)))?;
         context.register_table(TableReference::bare(name.as_str()), table).map_err(explain)?;
     }
     Ok(context)

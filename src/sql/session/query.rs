@@ -7,21 +7,25 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use datafusion::common::config::ConfigExtension as _;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlanStatement};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{DataFrame, SessionContext};
-use datafusion::sql::parser::{CopyToSource, DFParserBuilder, Statement};
+use datafusion::sql::parser::{CopyToSource, DFParserBuilder, ResetStatement, Statement};
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 
+use crate::archive::escaped;
 use crate::error::{Error, Result};
 use crate::sql::error::external;
 use crate::sql::error::{explain, explain_plan, missing_table};
 use crate::sql::functions::catalogue;
 use crate::sql::session::nesting;
+use crate::sql::session::shown::{Metrics, shown};
 use crate::sql::session::{clauses, copy};
+use crate::sql::settings::Settings;
 use crate::store::Staged;
 
 /// A statement, parsed and not planned yet.
@@ -38,13 +42,16 @@ pub enum Access {
     /// Queries, settings and views.
     #[default]
     Read,
-    /// Everything.
+    /// Everything, as long as no file is replaced.
     Write,
+    /// Everything.
+    Replace,
 }
 
 /// What comes of a statement.
 pub struct Answer {
     schema: SchemaRef,
+    metrics: Vec<Metrics>,
     rows: SendableRecordBatchStream,
     is_plan: bool,
     /// What the statement writes, until it is whole.
@@ -124,6 +131,7 @@ impl Query {
     /// cannot be written; and whatever the tables say.
     pub async fn run(mut self, context: &SessionContext, access: Access) -> Result<Answer> {
         self.check_parameters()?;
+        self.take_back()?;
         check_clauses(&self.statement, &context.state())?;
         catalogue::show(&mut self.statement)?;
         name_columns(&mut self.statement);
@@ -139,13 +147,26 @@ impl Query {
         let is_plan = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
         let frame = context.execute_logical_plan(plan).await.map_err(explained)?;
         let (session, plan) = frame.into_parts();
-        let (plan, staged) = copy::stage(plan, &self.outputs)?;
+        let (plan, staged) = copy::stage(plan, &self.outputs, access == Access::Replace)?;
+        let metrics = shown(&plan).map_err(explain_plan)?;
         let frame = DataFrame::new(session, plan);
         let schema = frame.schema().inner().clone();
         let tasks = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await.map_err(explain_plan)?;
         let rows = execute_stream(plan, tasks).map_err(explain)?;
-        Ok(Answer { schema, rows, is_plan, staged, waiting: VecDeque::new() })
+        Ok(Answer { schema, metrics, rows, is_plan, staged, waiting: VecDeque::new() })
+    }
+
+    /// `RESET nc.x` is `SET nc.x = 'default'`: DataFusion resets its own settings alone.
+    fn take_back(&mut self) -> Result<()> {
+        let Statement::Reset(ResetStatement::Variable(name)) = &self.statement else { return Ok(()) };
+        let name = name.to_string();
+        if name.split_once('.').is_some_and(|(prefix, _)| prefix == Settings::PREFIX) {
+            let text = format!("SET {name} = 'default'");
+            let set = DFParserBuilder::new(text.as_str()).build();
+            self.statement = set.and_then(|mut parser| parser.parse_statement()).map_err(explain)?;
+        }
+        Ok(())
     }
 
     fn check_parameters(&mut self) -> Result<()> {
@@ -171,6 +192,11 @@ impl Answer {
     /// The columns.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// The keys of the metrics that each column may show.
+    pub fn metrics(&self) -> &[BTreeSet<&'static str>] {
+        &self.metrics
     }
 
     /// Whether it is the plan of a query, to be shown as text.
@@ -224,6 +250,13 @@ fn check_clauses(statement: &Statement, session: &SessionState) -> Result<()> {
             CopyToSource::Relation(_) => Ok(()),
         },
         Statement::Explain(explain) => check_clauses(&explain.statement, session),
+        // DataFusion takes the types of columns from the first rows, and ends rows at line breaks within quotes.
+        Statement::CreateExternalTable(table) if ["CSV", "JSON"].contains(&table.file_type.as_str()) => {
+            let path = escaped(table.locations.first().map_or("PATH", String::as_str));
+            Err(Error::usage("tables in text are read straight from their paths")
+                .with("statement", "CREATE EXTERNAL TABLE")
+                .help(format!("CREATE VIEW {} AS SELECT * FROM '{path}'", table.name)))
+        }
         Statement::CreateExternalTable(_) | Statement::Reset(_) => Ok(()),
     }
 }
@@ -385,7 +418,7 @@ mod tests {
         for (statement, name) in [
             (format!("COPY (SELECT 1) TO '{file}'"), "COPY"),
             (format!("EXPLAIN ANALYZE COPY (SELECT 1) TO '{file}'"), "COPY"),
-            (format!("CREATE EXTERNAL TABLE t (a INT) STORED AS CSV LOCATION '{file}'"), "CreateExternalTable"),
+            (format!("CREATE EXTERNAL TABLE t (a INT) STORED AS PARQUET LOCATION '{file}'"), "CreateExternalTable"),
             ("CREATE TABLE t AS SELECT 1".to_owned(), "CreateMemoryTable"),
             ("CREATE SCHEMA s".to_owned(), "CreateCatalogSchema"),
             ("DROP TABLE IF EXISTS t".to_owned(), "DropTable"),
@@ -395,6 +428,9 @@ mod tests {
             assert!(error.advice().unwrap().contains("--allow-write"));
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let external = format!("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '{file}'");
+        let error = run(&external, Access::Write).unwrap_err();
+        assert!(error.advice().unwrap().contains("CREATE VIEW t AS SELECT"), "{error}");
         run(&format!("COPY (SELECT 1 AS a) TO '{file}'"), Access::Write).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -403,6 +439,7 @@ mod tests {
     fn what_only_reads_is_not() {
         for statement in [
             "SET nc.centring = 'sample'; SHOW nc.centring",
+            "SET nc.min_count = 60; RESET nc.min_count; RESET datafusion.execution.batch_size; SHOW nc.min_count",
             "SET datafusion.execution.batch_size = 100; SELECT 1",
             "CREATE VIEW v AS SELECT 1 AS a; SELECT a FROM v; DROP VIEW v; SELECT 1",
             "EXPLAIN SELECT 1",

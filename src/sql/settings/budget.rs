@@ -118,9 +118,12 @@ impl Drop for Held {
 /// States that do not fit into memory.
 pub(in crate::sql) fn too_large(needed: u64, limit: u64) -> Error {
     let mebibytes = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    // Two numbers that look alike say nothing.
+    let is_close = mebibytes(needed) == mebibytes(limit);
+    let shown = |bytes: u64| if is_close { format!("{bytes} bytes") } else { mebibytes(bytes) };
     Error::resource("the states of the query take more memory than they may")
-        .with("needed", mebibytes(needed))
-        .with("allowed", mebibytes(limit))
+        .with("needed", shown(needed))
+        .with("allowed", shown(limit))
         .help(
             "fewer partitions (SET datafusion.execution.target_partitions = 1), nc_moments where no metric needs D × D, one group at a time by WHERE, or a larger --memory",
         )
@@ -146,7 +149,7 @@ mod tests {
         let error = held.resize(60, None).unwrap_err();
         assert_eq!(
             (error.kind(), error.fact("needed"), error.fact("allowed")),
-            (ErrorKind::Resource, Some("0.0 MiB"), Some("0.0 MiB"))
+            (ErrorKind::Resource, Some("110 bytes"), Some("100 bytes"))
         );
         assert_eq!(pool.reserved(), 90, "what is refused is not held");
         held.resize(10, None).unwrap();

@@ -30,7 +30,8 @@ pub struct Doubts(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    by_value: HashMap<u64, Vec<Doubt>>,
+    /// How many numbers of these bits have which doubts.
+    by_value: HashMap<u64, Vec<(u64, Doubt)>>,
     /// How many of each metric have a rounding error above 1e-6, and the worst of them.
     made: HashMap<&'static str, (u64, Doubt)>,
     numbers: usize,
@@ -80,8 +81,8 @@ impl Doubts {
         }
     }
 
-    /// What is to be said of a number that is shown.
-    pub fn of(&self, value: f64) -> Vec<Doubt> {
+    /// What is to be said of a number that is shown, and how many numbers of these bits each doubt is of.
+    pub fn of(&self, value: f64) -> Vec<(u64, Doubt)> {
         self.inner().by_value.get(&value.to_bits()).cloned().unwrap_or_default()
     }
 
@@ -107,11 +108,12 @@ impl Inner {
             worst.merge(&bare);
         }
         let known = self.by_value.entry(value.to_bits()).or_default();
-        if let Some(known) = known.iter_mut().find(|known| known.metric == doubt.metric) {
+        if let Some((made, known)) = known.iter_mut().find(|(_, known)| known.metric == doubt.metric) {
+            *made += 1;
             known.merge(&doubt);
         } else if self.numbers < MOST {
             self.numbers += 1;
-            known.push(doubt);
+            known.push((1, doubt));
         }
     }
 }
@@ -153,8 +155,8 @@ mod tests {
         doubts.note(&measured(4.0, 1e-9, &["z"]), false);
         assert_eq!((doubts.of(0.5), doubts.of(4.0)), (Vec::new(), Vec::new()));
         let doubt = |error, flags: &[&'static str]| Doubt { metric: "nc1_pinv", error, flags: flags.to_vec() };
-        assert_eq!(doubts.of(0.25), [doubt(Some(3e-5), &["x"])]);
-        assert_eq!(doubts.of(2.0), [doubt(None, &["y"])]);
+        assert_eq!(doubts.of(0.25), [(2, doubt(Some(3e-5), &["x"]))]);
+        assert_eq!(doubts.of(2.0), [(1, doubt(None, &["y"]))]);
         assert_eq!(doubts.made(), [(2, doubt(Some(3e-5), &[]))]);
         doubts.clear();
         assert!(doubts.is_empty());

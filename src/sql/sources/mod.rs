@@ -1,7 +1,6 @@
 //! Tables: archives, state files, and the paths that name them.
 
 pub(super) mod archive_table;
-mod json_array;
 pub(super) mod paths;
 pub(super) mod scan;
 pub(super) mod state_file;

@@ -1,35 +1,24 @@
 //! Tables straight from paths: `FROM 'digits/hive'`.
 
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider, UrlTableFactory};
+use datafusion::catalog::{TableProvider, UrlTableFactory};
 use datafusion::common::Result as SqlResult;
-use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::csv::CsvFormat;
-use datafusion::datasource::file_format::json::JsonFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::execution::SessionState;
+use datafusion::datasource::listing::ListingTableUrl;
 
-use crate::archive::{Places, escaped, has_keys, has_labels_apart, matches};
+use crate::archive::escaped;
 use crate::error::{Error, Result};
-use crate::objects::is_address;
 use crate::sql::error::{explain, external};
 use crate::sql::settings::doubts::Doubts;
 use crate::sql::sources::archive_table::ArchiveTable;
-use crate::sql::sources::json_array::JsonArrays;
 use crate::sql::sources::state_file;
 use crate::store::StateFile;
 
 /// Makes a table of a name that no table has, if it is a path.
 #[derive(Debug)]
 pub(in crate::sql) struct PathTables {
-    /// What text files are looked at with.
-    pub(in crate::sql) session: SessionState,
     /// Where warnings of tables go.
     pub(in crate::sql) doubts: Doubts,
 }
@@ -40,7 +29,7 @@ impl UrlTableFactory for PathTables {
         if !is_path(name) {
             return Ok(None);
         }
-        open(name, &self.session, &self.doubts).await.map(Some).map_err(external)
+        open(name, &self.doubts).map(Some).map_err(external)
     }
 }
 
@@ -49,109 +38,19 @@ fn is_path(name: &str) -> bool {
     name.contains(['/', '\\', '.', '*', '?', '[', '{']) || Path::new(name).exists()
 }
 
-/// Opens what a path leads to: Parquet by the archive's reader, CSV and JSON by DataFusion's, a state file as its groups.
-pub(in crate::sql) async fn open(path: &str, session: &dyn Session, doubts: &Doubts) -> Result<Arc<dyn TableProvider>> {
-    let text = TextFormat::of(path).filter(|_| !has_labels_apart(path));
-    if text.is_some() && is_address(Path::new(path)) {
-        return Err(Error::usage("SQL reads tables of text from local files only")
-            .with("file", escaped(path))
-            .help("fetch the file first, or write it as Parquet"));
+/// Opens what a path leads to: files by the archive's reader, a state file as its groups.
+pub(in crate::sql) fn open(path: &str, doubts: &Doubts) -> Result<Arc<dyn TableProvider>> {
+    if StateFile::is_at(Path::new(path)) {
+        return Ok(Arc::new(state_file::open(Path::new(path))?));
     }
-    match text {
-        Some(format) => {
-            text_table(path, format, session).await.map_err(|error| error.with_default("file", escaped(path)))
-        }
-        None if StateFile::is_at(Path::new(path)) => Ok(Arc::new(state_file::open(Path::new(path))?)),
-        None => {
-            let table = ArchiveTable::open(&[path.to_owned()])?;
-            doubts.warn(table.archive().warnings());
-            Ok(Arc::new(table))
-        }
+    let table = ArchiveTable::open(&[path.to_owned()])?;
+    doubts.warn(table.archive().warnings());
+    let left_out = table.archive().columns_of_some_files();
+    if !left_out.is_empty() {
+        let names: Vec<String> = left_out.into_iter().map(escaped).collect();
+        doubts.warn(&[format!("columns that only some files have are left out: {}", names.join(", "))]);
     }
-}
-
-/// The format of files that are text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TextFormat {
-    Delimited(u8),
-    /// Objects a line, or one array of them.
-    Json,
-}
-
-impl TextFormat {
-    /// By the extension of a path.
-    fn of(path: &str) -> Option<Self> {
-        match Path::new(path).extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "csv" => Some(Self::Delimited(b',')),
-            "tsv" => Some(Self::Delimited(b'\t')),
-            "ndjson" | "jsonl" | "json" => Some(Self::Json),
-            _ => None,
-        }
-    }
-
-    /// What reads these files. The first one of them says whether JSON is lines or an array, whatever it is called.
-    fn reader(self, files: &[PathBuf]) -> Result<Arc<dyn FileFormat>> {
-        Ok(match self {
-            Self::Delimited(delimiter) => {
-                Arc::new(CsvFormat::default().with_has_header(true).with_delimiter(delimiter))
-            }
-            Self::Json if begins_as_array(files.first())? => Arc::new(JsonArrays::new()),
-            Self::Json => Arc::new(JsonFormat::default()),
-        })
-    }
-}
-
-/// Whether the first character of a file that is no blank is a bracket.
-fn begins_as_array(file: Option<&PathBuf>) -> Result<bool> {
-    let Some(file) = file else { return Ok(false) };
-    let first = || -> std::io::Result<Option<u8>> {
-        let bytes = BufReader::new(File::open(file)?).bytes();
-        bytes.filter(|byte| !byte.as_ref().is_ok_and(u8::is_ascii_whitespace)).next().transpose()
-    };
-    first().map(|first| first == Some(b'[')).map_err(|error| cannot_open(file, error))
-}
-
-async fn text_table(path: &str, format: TextFormat, session: &dyn Session) -> Result<Arc<dyn TableProvider>> {
-    let files = files(path)?;
-    let urls = files.iter().map(|file| url_of_file(file)).collect::<Result<Vec<_>>>()?;
-    let extension = Path::new(path).extension().and_then(OsStr::to_str).unwrap_or_default();
-    let options = ListingOptions::new(format.reader(&files)?).with_file_extension(extension);
-    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
-    let config = config.infer_schema(session).await.map_err(explain)?;
-    let table = ListingTable::try_new(config).map_err(explain)?;
     Ok(Arc::new(table))
-}
-
-/// The files of a path or a pattern, in the order of their names.
-fn files(path: &str) -> Result<Vec<PathBuf>> {
-    if Path::new(path).exists() {
-        return Ok(vec![PathBuf::from(path)]);
-    }
-    let missing = || Error::missing("no such file or directory").with("file", escaped(path));
-    if !path.contains(['*', '?', '[']) {
-        if has_keys(path) {
-            return Err(Error::usage("braces capture keys in the paths of features, and not of text")
-                .with("file", escaped(path))
-                .help("write the rows as Parquet, Arrow IPC or arrays"));
-        }
-        return Err(missing());
-    }
-    let files = matches(path, &Places::default())?;
-    if files.is_empty() { Err(missing()) } else { Ok(files) }
-}
-
-fn cannot_open(file: &Path, error: std::io::Error) -> Error {
-    let file = escaped(&file.to_string_lossy());
-    Error::io("cannot open").with("file", file).with("detail", &error).caused_by(error)
-}
-
-/// The URL of a file that is there, links resolved.
-fn url_of_file(file: &Path) -> Result<ListingTableUrl> {
-    let absolute = file.canonicalize().map_err(|error| cannot_open(file, error))?;
-    if absolute.is_dir() {
-        return Err(cannot_open(file, std::io::ErrorKind::IsADirectory.into()));
-    }
-    url(&absolute, false)
 }
 
 /// The URL of a path from the root, every unusual character encoded: what a path says is a name and never a pattern.
@@ -222,44 +121,83 @@ mod tests {
         for (path, lr) in [(csv, "0.5"), (tsv, "0.25"), (json, "0.125"), (lines, "2.5")] {
             assert_eq!(run(&format!("SELECT lr FROM '{path}' WHERE run = 'x'"), &[]).unwrap(), lr, "{path}");
         }
-        // What is in it says whether JSON is lines.
-        let named = put("lines.json", "\n{\"run\": \"x\", \"lr\": 1.5}\n");
-        assert_eq!(run(&format!("SELECT lr FROM '{named}'"), &[]).unwrap(), "1.5");
-        let named = put("array.jsonl", "[{\"run\": \"x\", \"lr\": 1.25}]");
-        assert_eq!(run(&format!("SELECT lr FROM '{named}'"), &[]).unwrap(), "1.25");
         put("part-1.csv", "n\n1\n");
         put("part-2.csv", "n\n2\n");
         let pattern = folder.path().join("part-*.csv");
         assert_eq!(run(&format!("SELECT sum(n) FROM '{}'", pattern.display()), &[]).unwrap(), "3");
     }
 
-    /// The optimizer splits files from 1 MiB on.
     #[test]
-    fn large_arrays_are_read_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let rows: Vec<String> = (0..400_000).map(|row| format!("{{\"n\": {row}}}")).collect();
-        let path = folder.path().join("large.json");
-        fs::write(&path, format!("[{}]", rows.join(","))).unwrap();
-        assert!(path.metadata().unwrap().len() > 1 << 21);
-        let sum = run(&format!("SELECT sum(n) FROM '{}'", path.display()), &[]).unwrap();
-        assert_eq!(sum, (400_000_u64 * 399_999 / 2).to_string());
-    }
-
-    #[test]
-    fn text_that_only_the_reader_of_archives_takes_is_sent_to_it() {
+    fn texts_are_read_whole_by_the_reader_of_archives() {
         let folder = tempfile::tempdir().unwrap();
         let put = |name: &str, text: &str| {
             let path = folder.path().join(name);
-            fs::write(&path, text).unwrap();
-            path.display().to_string()
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
         };
-        let object = put("column.jsonl", "7\n");
-        let quoted = put("quoted.csv", "feature,label\n\"[0.5,1.5]\",0\n");
-        for query in [format!("SELECT * FROM '{object}'"), format!("SELECT nc1_pinv(feature, label) FROM '{quoted}'")] {
-            let error = run(&query, &[]).unwrap_err();
-            let said = format!("{error} {}", error.advice().unwrap_or_default());
-            assert!(said.contains("nckit convert FILE -o FILE.parquet"), "{query}: {said}");
+        let ask = |select: &str, path: &str| {
+            run(&format!("SELECT {select} FROM '{}'", folder.path().join(path).display()), &[])
+        };
+        // The type of a column is that of all rows, in all files.
+        put("late.ndjson", &format!("{}{{\"a\":1.5,\"b\":7}}\n", "{\"a\":1}\n".repeat(1200)));
+        assert_eq!(ask("concat(sum(a), ' ', max(b))", "late.ndjson").unwrap(), "1201.5 7");
+        put("runs/a.ndjson", "{\"acc\":1}\n");
+        put("runs/b.ndjson", "{\"acc\":0.73}\n");
+        assert_eq!(ask("min(acc)", "runs/*.ndjson").unwrap(), "0.73");
+        // Columns go by their names, and keys of paths are columns.
+        put("by/e=1/a.csv", "a,b\n1,2\n");
+        put("by/e=2/a.csv", "b,a\n3,4\n");
+        assert_eq!(ask("concat(max(a), ' ', max(b), ' ', max(e))", "by/*/a.csv").unwrap(), "4 3 2");
+        put("by/e=3/a.csv", "a,c\n5,6\n");
+        assert_eq!(ask("max(b)", "by/*/a.csv").unwrap_err().fact("column"), Some("b"));
+        put("twice/a.csv", "a\n1\n");
+        put("twice/b.csv", "a\n1\n");
+        assert_eq!(ask("sum(a)", "twice/*.csv").unwrap_err().kind(), ErrorKind::Data);
+        // A line break within quotes ends no row.
+        let rows = (0..100_000).map(|at| format!("{at},\"line\n{at},x\"\n")).collect::<String>();
+        put("quoted.csv", &format!("i,s\n{rows}"));
+        assert_eq!(ask("concat(count(*), ' ', sum(i))", "quoted.csv").unwrap(), "100000 4999950000");
+        // Lists are vectors.
+        put("vectors.csv", "label,emb\na,\"[1, 2]\"\na,\"[2, 3]\"\nb,\"[7, 5]\"\nb,\"[9, 9]\"\n");
+        assert_eq!(ask("nc1_trace_ratio(emb, label) > 0", "vectors.csv").unwrap(), "true");
+    }
+
+    #[test]
+    fn json_is_read_as_lines_or_as_one_array_and_else_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        let ask = |text: &str, select: &str| {
+            fs::write(&path, text).unwrap();
+            run(&format!("SELECT {select} FROM '{}'", path.display()), &[])
+        };
+        for text in [
+            "{\"a\":1}\n{\"a\":2}\n",
+            "[{\"a\":1},{\"a\":2}]",
+            "\u{feff}[\n  {\n    \"a\": 1\n  },\n  {\n    \"a\": 2\n  }\n]\n",
+        ] {
+            assert_eq!(ask(text, "concat(count(*), ' ', sum(a))").unwrap(), "2 3", "{text}");
         }
+        let long: Vec<String> = (0..100_000).map(|at| format!("{{\"a\": {at}, \"s\": \"]}},{{\\\"\"}}")).collect();
+        let found = ask(&format!("[{}]", long.join(", ")), "concat(count(*), ' ', sum(a), ' ', max(s))");
+        assert_eq!(found.unwrap(), "100000 4999950000 ]},{\"");
+        for text in [
+            "{}",
+            "null",
+            "hello",
+            "{\"title\":\"[]\",\"rows\":[{\"a\":1}]}",
+            "[{\"a\":1},{\"a\":2},",
+            "[{\"a\":1}",
+            "[{\"a\":1}] more",
+            "[{\"a\":1}]\n[{\"a\":3}]",
+            "[{\"a\":1},,{\"a\":2}]",
+            "[{\"a\":1} {\"a\":2}]",
+            "[{\"a\":1},]",
+            "[{\"a\":1}, 2]",
+        ] {
+            assert_eq!(ask(text, "count(*)").unwrap_err().kind(), ErrorKind::Data, "{text}");
+        }
+        let late = ask("[\n{\"a\":1},\n{\"a\":}\n]", "a").unwrap_err();
+        assert_eq!(late.fact("line"), Some("3"), "{late:?}");
     }
 
     #[test]

@@ -122,7 +122,35 @@ pub(in crate::sql) fn decode(array: &StructArray, row: usize) -> Result<Option<(
     }
     let unseen = column(1)?.as_primitive::<UInt64Type>().value(0);
     let head = column(0)?.as_boolean().value(0);
+    check_sums(&tallies, unseen, head)?;
     Ok(Some((Decisions { labels, tallies, unseen }, head)))
+}
+
+/// Refuses counts that no rows have: files come from anywhere.
+fn check_sums(tallies: &[DecisionCounts], unseen: u64, head: bool) -> Result<()> {
+    let broken = |field: &str| Err(Error::data("the decisions are damaged").with("field", field));
+    if tallies.iter().try_fold(unseen, |sum, tally| sum.checked_add(tally.rows)).is_none() {
+        return broken("rows");
+    }
+    for tally in tallies {
+        let mut counts = *tally;
+        if let Some((name, _)) = COUNTS.iter().find(|(_, count)| *count(&mut counts) > tally.rows) {
+            return broken(name);
+        }
+        let DecisionCounts { rows, ncc_right, classifier_right, both_right, agreements, agreements_no_bias, .. } =
+            *tally;
+        if !head && [classifier_right, both_right, agreements, agreements_no_bias].iter().any(|&count| count > 0) {
+            return broken("head");
+        }
+        // Where both are right they agree, and where one alone is they do not.
+        let one_right = |right: u64| u128::from(right - both_right);
+        if both_right > ncc_right.min(classifier_right).min(agreements)
+            || one_right(ncc_right) + one_right(classifier_right) > u128::from(rows - agreements)
+        {
+            return broken("both_right");
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -136,17 +164,36 @@ mod tests {
             ncc_right: 8,
             classifier_right: 7,
             both_right: 6,
-            agreements: 5,
+            agreements: 6,
             agreements_no_bias: 4,
             ties: 3,
         };
-        let decisions = Decisions {
+        let mut decisions = Decisions {
             labels: vec![Label::Text("é".into()), Label::Text("z".into())],
             tallies: vec![tally, DecisionCounts::default()],
             unseen: 2,
         };
         let array = encode(&[Some((decisions.clone(), true)), None]).unwrap();
-        assert_eq!(decode(array.as_struct(), 0).unwrap(), Some((decisions, true)));
+        assert_eq!(decode(array.as_struct(), 0).unwrap(), Some((decisions.clone(), true)));
         assert_eq!(decode(array.as_struct(), 1).unwrap(), None);
+        let damage: [(&str, fn(&mut DecisionCounts)); 6] = [
+            ("ncc_right", |tally| tally.ncc_right = 10),
+            ("ties", |tally| tally.ties = 1_000_000),
+            ("agreements", |tally| tally.agreements = 1_000_000),
+            ("both_right", |tally| tally.both_right = 9),
+            ("both_right", |tally| tally.agreements = 5),
+            ("rows", |tally| tally.rows = u64::MAX),
+        ];
+        for (field, break_it) in damage {
+            let mut broken = decisions.clone();
+            break_it(&mut broken.tallies[0]);
+            let array = encode(&[Some((broken, true))]).unwrap();
+            assert_eq!(decode(array.as_struct(), 0).unwrap_err().fact("field"), Some(field));
+        }
+        let headless = encode(&[Some((decisions.clone(), false))]).unwrap();
+        assert_eq!(decode(headless.as_struct(), 0).unwrap_err().fact("field"), Some("head"));
+        decisions.tallies[0] = DecisionCounts { rows: 9, ncc_right: 8, ..DecisionCounts::default() };
+        let headless = encode(&[Some((decisions.clone(), false))]).unwrap();
+        assert_eq!(decode(headless.as_struct(), 0).unwrap(), Some((decisions, false)));
     }
 }

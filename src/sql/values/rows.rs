@@ -8,7 +8,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{ArrowNativeType, ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type};
 use half::f16;
 
-use crate::archive::{NO_LABEL, RowAdvice, RowCheck, RowDefect, RowPolicy, RowStatus, code_labels, to_unit_length};
+use crate::archive::{
+    NO_LABEL, Policy, RowAdvice, RowCheck, RowDefect, RowPolicy, RowStatus, code_labels, nan_as_null, to_unit_length,
+};
 use crate::batch::{Batch, Features, Label};
 use crate::error::{Error, Result};
 use crate::kernels::{Profile, Workspace};
@@ -107,7 +109,7 @@ impl LabelledRows {
         settings: &Settings,
     ) -> Result<Self> {
         let rows = features.len();
-        let (codes, classes) = codes(labels)?;
+        let (codes, classes) = codes(labels, settings.nulls)?;
         let vectors = Vectors::of(features)?;
         let all_finite = vectors.all_finite();
         let of_length_one = settings.normalize.then(|| vectors.of_length_one());
@@ -254,8 +256,10 @@ pub(in crate::sql) fn no_grid() -> Error {
     )
 }
 
-/// The class of each row, or [`NO_LABEL`], and the classes.
-fn codes(labels: &ArrayRef) -> Result<(Vec<u32>, Vec<Label>)> {
+/// The class of each row, or [`NO_LABEL`], and the classes. Where rows with nulls are skipped, a NaN stands for a label that
+/// is missing.
+fn codes(labels: &ArrayRef, nulls: Policy) -> Result<(Vec<u32>, Vec<Label>)> {
+    let coded = |labels: ArrayRef| code_labels(&if nulls == Policy::Skip { nan_as_null(labels) } else { labels });
     let plain = match labels.data_type() {
         DataType::Null => return Ok((vec![NO_LABEL; labels.len()], Vec::new())),
         DataType::Dictionary(_, values) => Some(match values.as_ref() {
@@ -270,9 +274,9 @@ fn codes(labels: &ArrayRef) -> Result<(Vec<u32>, Vec<Label>)> {
             let cast = cast(labels, &plain).map_err(|error| {
                 Error::data("labels cannot be read").with("type", labels.data_type()).caused_by(error)
             })?;
-            code_labels(&cast)
+            coded(cast)
         }
-        None => code_labels(labels),
+        None => coded(labels.clone()),
     }
 }
 

@@ -176,7 +176,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ("h.jsonl", "{\"e\":[1,2],\"label\":0}\n{\"e\":[1,2],\n", "no object of JSON", Some("2")),
         ("i.jsonl", "{\"e\":[1,2],\"label\":0}\n{\"e\":[1],\"label\":0}\n", "wrong length", Some("2")),
         ("j.jsonl", "{\"e\":[1,2],\"e\":[1,2],\"label\":0}\n", "twice", Some("1")),
-        ("k.jsonl", "[{\"e\":[1,2],\"label\":0}]\n", "it is JSON", None),
+        ("k.jsonl", "[{\"e\":[1,2],\"label\":0},\n", "ends before its array", Some("2")),
         ("l.jsonl", "{\"e\":[[1],[2]],\"label\":0}\n", "no column holds vectors", None),
     ];
     for (name, text, said, line) in cases {

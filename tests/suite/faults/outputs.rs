@@ -69,7 +69,7 @@ fn fault_40_a_copy_that_fails_leaves_what_was_there() {
         ] {
             fs::write(place.path("old.csv"), "old").unwrap();
             fs::write(place.path("old.parquet"), "old").unwrap();
-            let output = place.run(&["sql", "--allow-write", "-c", &statement]);
+            let output = place.run(&["sql", "--allow-write", "--overwrite", "-c", &statement]);
             assert!(!output.status.success(), "{statement}");
             assert_eq!(place.files(), ["old.csv", "old.parquet"], "{statement}");
             assert!(place.read("old.csv") == b"old" && place.read("old.parquet") == b"old", "{statement}");
@@ -80,7 +80,7 @@ fn fault_40_a_copy_that_fails_leaves_what_was_there() {
     fs::write(place.path("full/part.csv"), "x\n1\n").unwrap();
     let said = copy(73, "COPY (SELECT 1 AS x) TO 'full/' STORED AS CSV");
     assert!(said.contains("the output folder is not empty"), "{said}");
-    let table = "CREATE EXTERNAL TABLE t (x INT) STORED AS CSV LOCATION 'full/'";
+    let table = "CREATE EXTERNAL TABLE t (x INT) STORED AS PARQUET LOCATION 'full/'";
     let said = copy(2, &format!("{table}; INSERT INTO t SELECT 2"));
     assert!(said.contains("COPY (SELECT …)"), "{said}");
     assert_eq!(fs::read_dir(place.path("full")).unwrap().count(), 1);
@@ -93,13 +93,15 @@ fn fault_40_a_copy_that_fails_leaves_what_was_there() {
 #[test]
 fn fault_40_a_copy_that_succeeds_is_where_it_should_be() {
     let place = Place::new();
-    let copy = |statement: &str| place.succeed(&["sql", "--allow-write", "-c", statement]);
+    let copy = |statement: &str| place.succeed(&["sql", "--allow-write", "--overwrite", "-c", statement]);
     let rows = "(SELECT value AS x, value % 3 AS k FROM generate_series(1, 9))";
     for target in ["a b*[1]?#%'é.csv", "./x.csv", "dir.csv/", "dir", "x.csv"] {
         let path = target.replace('\'', "''");
         assert_eq!(copy(&format!("COPY {rows} TO '{path}' STORED AS CSV")), "{\"count\":9}\n", "{target}");
         assert_eq!(place.path(target).is_file(), !target.starts_with("dir"), "{target}");
     }
+    let said = place.fail(73, &["sql", "--allow-write", "-c", &format!("COPY {rows} TO 'x.csv'")]);
+    assert!(said.contains("--overwrite replaces it"), "{said}");
     let absolute = place.path("y.csv");
     copy(&format!("COPY {rows} TO 'file://{}'", absolute.display()));
     copy(&format!("COPY {rows} TO '{}'", place.path("z.parquet").display()));
@@ -331,7 +333,7 @@ fn fault_43_what_is_replaced_leaves_its_mode_and_owner() {
     #[cfg(feature = "sql")]
     {
         place.succeed(&["sql", "-c", "SELECT 1", "-o", "d.csv", "--overwrite"]);
-        place.succeed(&["sql", "--allow-write", "-c", "COPY (SELECT 1) TO 'e.parquet'"]);
+        place.succeed(&["sql", "--allow-write", "--overwrite", "-c", "COPY (SELECT 1) TO 'e.parquet'"]);
     }
     for name in files {
         let metadata = place.path(name).metadata().unwrap();
@@ -363,7 +365,9 @@ fn fault_44_a_full_disk_is_74_for_every_output() {
         for name in ["small/a.csv", "small/a.json", "small/a.ndjson", "small/a.md", "small/a.parquet"] {
             runs.push(vec!["sql", "-c", many, "-o", name]);
         }
-        runs.extend(copies.iter().chain([&parts]).map(|copy| vec!["sql", "--allow-write", "-c", copy.as_str()]));
+        runs.extend(
+            copies.iter().chain([&parts]).map(|copy| vec!["sql", "--allow-write", "--overwrite", "-c", copy.as_str()]),
+        );
     }
     let check = |run: &[&str], output: &Output| {
         assert_eq!(output.status.code(), Some(74), "{run:?}: {}", said(output));
@@ -410,7 +414,7 @@ fn fault_44_dying_at_any_step_leaves_the_old_output_or_the_new() {
     let copy = "COPY (SELECT 1 AS x) TO 'x.csv'";
     let mut runs = vec![measure(&["-o", "x.csv", "--overwrite"])];
     if cfg!(feature = "sql") {
-        runs.push(vec!["sql", "--allow-write", "-c", copy]);
+        runs.push(vec!["sql", "--allow-write", "--overwrite", "-c", copy]);
     }
     for run in runs {
         for point in ["create", "write", "sync", "rename", "sync_directory"] {
@@ -532,5 +536,5 @@ fn fault_49_places_that_cannot_be_are_found_before_the_first_row() {
     place.succeed(&["accumulate", "in", "-o", &state, "-q"]);
     place.succeed(&["accumulate", "in", "-o", &state, "-q", "--overwrite"]);
     #[cfg(feature = "sql")]
-    place.succeed(&["sql", "--allow-write", "-c", &format!("COPY (SELECT 1) TO '{longest}'")]);
+    place.succeed(&["sql", "--allow-write", "--overwrite", "-c", &format!("COPY (SELECT 1) TO '{longest}'")]);
 }

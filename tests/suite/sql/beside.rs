@@ -117,3 +117,94 @@ fn what_there_is_no_estimate_of_is_null() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean nc1_pinv?"));
 }
+
+/// Rows of two classes, `label`, in two parts, `e`; of `more` rows nothing is known.
+fn files(more: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let own: String = (0..40)
+        .map(|at| {
+            format!(
+                "{},{},\"[{}, {}]\"\n",
+                at % 2,
+                at / 20,
+                f64::from(at % 2 * 10) + f64::from(at % 5) * 0.1,
+                f64::from(at * at % 7) * 0.1
+            )
+        })
+        .collect();
+    let header = "label,e,x\n";
+    fs::write(folder.path().join("own.csv"), format!("{header}{own}")).unwrap();
+    fs::write(folder.path().join("more.csv"), format!("{header}{own}{more}")).unwrap();
+    let path = folder.path().to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn remarks_of_a_second_read_are_noted_where_they_belong() {
+    let (_folder, path) = files("7,0,\"[5, 5]\"\n");
+    let state = format!("(SELECT nc_state(x, label) AS s FROM '{path}/own.csv')");
+    let (out, noted) = said(&format!(
+        "SELECT ncc_accuracy(x, label, s) AS a, lda_accuracy(x, label, s) AS l, 1.0 AS one, \
+         ncc_accuracy_of(nc_decisions(x, label, s)) AS d FROM '{path}/more.csv' CROSS JOIN {state}"
+    ));
+    assert_eq!(out, "a,l,one,d\n1.0,1.0,1.0,1.0\n");
+    for (column, metric) in [("a", "ncc_accuracy"), ("l", "lda_accuracy"), ("d", "ncc_accuracy")] {
+        let line = format!("column {column} ({metric}), row 1: unseen_classes");
+        assert!(noted.contains(&line), "{line}: {noted}");
+    }
+    assert!(!noted.contains("column one"), "{noted}");
+    // Of two rows that show the same number one is beyond doubt.
+    let (out, noted) = said(&format!(
+        "SELECT e, lda_accuracy(x, label, s) AS l FROM '{path}/more.csv' CROSS JOIN {state} GROUP BY e ORDER BY e"
+    ));
+    assert_eq!(out, "e,l\n0,1.0\n1,1.0\n");
+    assert!(noted.contains("or one that shows the same number, the worst of at most 2 rows"), "{noted}");
+}
+
+#[test]
+fn a_group_without_distances_is_null_and_the_others_are_not() {
+    let (_folder, path) = files("3,2,\"[1, 1]\"\n3,2,\"[1, 1]\"\n");
+    let (out, _) = said(&format!(
+        "SELECT e, lda_accuracy(x, label, s) AS l, nc5_mahalanobis_auroc(x, label, s, label = 1) AS m, \
+           nc5_neco_auroc(x, label, s, label = 1) AS n, ncc_accuracy(x, label, s) AS a \
+         FROM '{path}/more.csv' JOIN (SELECT e AS part, nc_state(x, label) AS s FROM '{path}/more.csv' GROUP BY e) \
+         ON e = part GROUP BY e ORDER BY e"
+    ));
+    let rows: Vec<Vec<&str>> = out.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 3, "{out}");
+    assert_eq!(rows[2], ["2", "", "", "", ""], "{out}");
+    assert!(rows[..2].iter().all(|row| row[1] == "1.0" && row[4] == "1.0"), "{out}");
+}
+
+#[test]
+fn rows_are_those_of_the_classes_that_are_left() {
+    let (_folder, path) = files("7,0,\"[5, 5]\"\n");
+    let (out, _) = said(&format!(
+        "SET nc.min_count = 5; SELECT m['rows'] AS r, m['classes'] AS c, m['dropped_classes'] AS d \
+         FROM (SELECT nc_measure(x, label) AS m FROM '{path}/more.csv')"
+    ));
+    assert_eq!(out, "r,c,d\n40,2,1\n");
+}
+
+#[test]
+fn a_label_that_is_nan_is_missing_where_nulls_are_skipped() {
+    let (_folder, path) = files("");
+    let labels = "CASE WHEN e = 1 AND label = 0 THEN CAST('NaN' AS DOUBLE) ELSE CAST(label AS DOUBLE) END";
+    let skip = "SET nc.nulls = 'skip'";
+    let (out, _) = said(&format!(
+        "{skip}; SELECT s['skipped_nulls'] AS n FROM (SELECT nc_state(x, {labels}) AS s FROM '{path}/own.csv')"
+    ));
+    assert_eq!(out, "n\n10\n");
+    let table = format!("{path}/nan.parquet");
+    let written = format!("SELECT x, {labels} AS label FROM '{path}/own.csv'");
+    assert!(nckit(&["sql", "-c", &written, "-o", &table]).status.success());
+    let query = format!("SELECT nc1_pinv(x, label) AS p FROM '{table}'");
+    let (stored, _) = said(&format!("{skip}; {query}"));
+    let measured = nckit(&["measure", &table, "--nulls=skip", "--metrics=nc1_pinv", "--format=csv", "-q"]);
+    let measured = String::from_utf8(measured.stdout).unwrap();
+    let number = |text: &str| text.trim().rsplit([',', '\n']).next().unwrap().to_owned();
+    assert_eq!(number(&stored), number(&measured), "{stored} {measured}");
+    let refused = nckit(&["sql", "-c", &query]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(65) && said.contains("SET nc.nulls = 'skip'"), "{said}");
+}

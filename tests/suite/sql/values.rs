@@ -203,7 +203,7 @@ fn a_head_of_the_state_itself() {
     assert_eq!(query(&context, &bare).column(0).as_string::<i32>().value(0), "no_scatter");
     let bare = format!("(SELECT nc_moments(feature, label) FROM {rows})");
     let sql = format!("SELECT nc4_agreement(feature, label, {bare}, 'lstsq') FROM {rows}");
-    assert!(refused(&context, &sql).contains("no least-squares classifier"));
+    assert!(refused(&context, &sql).contains("the state has no scatter"));
     let sql = format!("SELECT nc3_cos_mean(feature, label, nc_head('lstsq', NULL, true)) FROM {rows}");
     assert!(refused(&context, &sql).contains("not transposed"));
     assert!(

@@ -141,7 +141,7 @@ fn count_chunk(
     }
     let file = columns.groups_by_rows().then_some(rows.unit().file);
     let groups = grouping.keys.iter().zip(&used);
-    archive.note(groups.filter_map(|(key, used)| Noted::of(key, file, &watched, used.iter().copied())));
+    archive.note(groups.filter_map(|(key, used)| Noted::of(key, file, &watched, &used.iter().copied())));
     for (group, key) in grouping.keys.iter().enumerate() {
         let known = counts.entry(key.clone()).or_default();
         for (code, label) in labels.values.iter().enumerate() {

@@ -285,12 +285,11 @@ impl Planner {
 /// The type that is given for a column: that which is named, or else that which is chosen.
 fn dtypes(request: &Request, container: &dyn Container) -> Result<Vec<(String, Dtype)>> {
     let Some(dtype) = request.dtype else { return Ok(Vec::new()) };
-    let name = match &request.features {
-        Some(name) => name.clone(),
-        None => {
-            let schema = Schema::new(container.columns(), &[]);
-            schema.column(schema.choose_features(request)?.0).name.clone()
-        }
+    let name = if let Some(name) = &request.features {
+        name.clone()
+    } else {
+        let schema = Schema::new(container.columns(), &[]);
+        schema.column(schema.choose_features(request)?.0).name.clone()
     };
     Ok(vec![(name, dtype)])
 }

@@ -285,7 +285,9 @@ impl Archive {
         let mut ranges = self.ranges.clone();
         for (key, groups) in &seen.ranges {
             let known = ranges.entry(key.clone()).or_default();
-            groups.iter().for_each(|(group, range)| widen(known, group, range.clone()));
+            for (group, range) in groups {
+                widen(known, group, range.clone());
+            }
         }
         add_new(&mut found, mixed(&ranges));
         found.retain(|pooled| !known.iter().any(|known| known.key == pooled.key));

@@ -90,8 +90,8 @@ impl<'a> UnitReader<'a> {
         let file = self.columns.groups_by_rows().then_some(self.rows.unit().file);
         let row = |at: usize| (chunk.file_rows[at] - first) as usize;
         self.archive.note(chunk.parts.iter().filter_map(|part| match &part.rows {
-            Some(rows) => Noted::of(&part.key, file, watched, rows.iter().map(|&at| row(at as usize))),
-            None => Noted::of(&part.key, file, watched, (0..chunk.file_rows.len()).map(row)),
+            Some(rows) => Noted::of(&part.key, file, watched, &rows.iter().map(|&at| row(at as usize))),
+            None => Noted::of(&part.key, file, watched, &(0..chunk.file_rows.len()).map(row)),
         }));
     }
 }

@@ -206,7 +206,8 @@ mod tests {
 
     #[test]
     fn rows_of_known_classes_make_the_sums_of_states_that_are_merged() {
-        assert!(SUMS_AT_A_TIME / DIM > 1, "several classes at a time, and several times");
+        // Several classes at a time, and several times.
+        const { assert!(SUMS_AT_A_TIME / DIM > 1) };
         // Finer and coarser grids, rows far out, and classes that come late.
         let chunks = [(1, 90, 1.0, 70), (2, 300, 1.0, 50), (3, 200, 0.01, 1000), (4, 200, 8.0, 90), (5, 9, 1.0, 1000)];
         let chunks = chunks.map(|(seed, count, scale, far)| rows(seed, count, scale, far));
@@ -261,6 +262,6 @@ mod tests {
             let largest = state.sums.iter().map(|sum| u128::from(sum.unsigned_abs())).max().unwrap();
             assert!(state.bound > largest, "{} {largest}", state.bound);
         }
-        assert!(state.bound >= 4 * 64 << ROW_BITS);
+        assert!(state.bound >= (4 * 64) << ROW_BITS);
     }
 }

@@ -154,8 +154,8 @@ mod tests {
         put("twice/b.csv", "a\n1\n");
         assert_eq!(ask("sum(a)", "twice/*.csv").unwrap_err().kind(), ErrorKind::Data);
         // A line break within quotes ends no row.
-        let rows = (0..100_000).map(|at| format!("{at},\"line\n{at},x\"\n")).collect::<String>();
-        put("quoted.csv", &format!("i,s\n{rows}"));
+        let rows: Vec<String> = (0..100_000).map(|at| format!("{at},\"line\n{at},x\"\n")).collect();
+        put("quoted.csv", &format!("i,s\n{}", rows.concat()));
         assert_eq!(ask("concat(count(*), ' ', sum(i))", "quoted.csv").unwrap(), "100000 4999950000");
         // Lists are vectors.
         put("vectors.csv", "label,emb\na,\"[1, 2]\"\na,\"[2, 3]\"\nb,\"[7, 5]\"\nb,\"[9, 9]\"\n");

@@ -176,7 +176,8 @@ mod tests {
         let array = encode(&[Some((decisions.clone(), true)), None]).unwrap();
         assert_eq!(decode(array.as_struct(), 0).unwrap(), Some((decisions.clone(), true)));
         assert_eq!(decode(array.as_struct(), 1).unwrap(), None);
-        let damage: [(&str, fn(&mut DecisionCounts)); 6] = [
+        type Damage = (&'static str, fn(&mut DecisionCounts));
+        let damage: [Damage; 6] = [
             ("ncc_right", |tally| tally.ncc_right = 10),
             ("ties", |tally| tally.ties = 1_000_000),
             ("agreements", |tally| tally.agreements = 1_000_000),

@@ -157,6 +157,9 @@ fn check_sums(tallies: &[DecisionCounts], unseen: u64, head: bool) -> Result<()>
 mod tests {
     use super::*;
 
+    /// The field that is found damaged, and what damages it.
+    type Damage = (&'static str, fn(&mut DecisionCounts));
+
     #[test]
     fn decisions_come_back_as_they_were() {
         let tally = DecisionCounts {
@@ -176,7 +179,6 @@ mod tests {
         let array = encode(&[Some((decisions.clone(), true)), None]).unwrap();
         assert_eq!(decode(array.as_struct(), 0).unwrap(), Some((decisions.clone(), true)));
         assert_eq!(decode(array.as_struct(), 1).unwrap(), None);
-        type Damage = (&'static str, fn(&mut DecisionCounts));
         let damage: [Damage; 6] = [
             ("ncc_right", |tally| tally.ncc_right = 10),
             ("ties", |tally| tally.ties = 1_000_000),

@@ -121,7 +121,7 @@ fn what_there_is_no_estimate_of_is_null() {
 /// Rows of two classes, `label`, in two parts, `e`; of `more` rows nothing is known.
 fn files(more: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
-    let own: String = (0..40)
+    let own: Vec<String> = (0..40)
         .map(|at| {
             format!(
                 "{},{},\"[{}, {}]\"\n",
@@ -132,7 +132,7 @@ fn files(more: &str) -> (tempfile::TempDir, String) {
             )
         })
         .collect();
-    let header = "label,e,x\n";
+    let (header, own) = ("label,e,x\n", own.concat());
     fs::write(folder.path().join("own.csv"), format!("{header}{own}")).unwrap();
     fs::write(folder.path().join("more.csv"), format!("{header}{own}{more}")).unwrap();
     let path = folder.path().to_str().unwrap().to_owned();

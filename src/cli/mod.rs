@@ -108,10 +108,8 @@ fn lacking(said: &clap::Error, verb: Option<&OsString>, has: impl Fn(&str) -> bo
 
 /// Prints what clap has to say instead of running a command: the help, the version, or a usage error.
 fn not_run(said: &clap::Error, typed: &[OsString]) -> u8 {
-    let has = |feature: &str| match feature {
-        "sql" => cfg!(feature = "sql"),
-        _ => cfg!(feature = "cluster"),
-    };
+    let built = [("sql", cfg!(feature = "sql")), ("cluster", cfg!(feature = "cluster"))];
+    let has = |feature: &str| built.contains(&(feature, true));
     if let Some(feature) = lacking(said, typed.get(1), has) {
         let error = Error::usage(format!("this program was built without the feature `{feature}`"))
             .help(format!("build it with --features {feature}"));

@@ -47,6 +47,7 @@
 //! | which rows are used, refused or left out | `archive/row_policy.rs`; whole classes (`--min-count`): `metrics/options.rs`, asked by `pipeline/first_pass/count.rs`, and by `pipeline/finish.rs` and SQL for states that exist already |
 //! | where a page of Parquet is decoded | `archive/parquet/pages`; pages with nulls and rare encodings: `archive/parquet/batches.rs` |
 //! | where a new format of files goes | `archive/container.rs`, `docs/adding-a-format.md` |
+//! | what rows of one group differ in though nobody asked, as epochs | `archive/pooling.rs`, by names and statistics; by rows that were read: `archive/rows_seen.rs` |
 //! | where tables in text are read | `archive/text/`: `survey.rs` finds columns and units in one pass, `streams.rs` reads rows |
 //! | where fields of structs become columns | `archive/nested.rs`; the leaves of Parquet: `archive/parquet/columns.rs` |
 //! | how rows become Parquet (`nckit convert`) | `pipeline/convert.rs`, written by `report/rows.rs` |

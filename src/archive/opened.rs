@@ -129,6 +129,11 @@ impl Archive {
         self.columns[file].features.significand_bits
     }
 
+    /// The significand bits of a feature in memory.
+    pub(crate) fn value_bits(&self) -> u32 {
+        self.element.significand_bits()
+    }
+
     /// Bytes of a feature in memory.
     pub fn value_bytes(&self) -> usize {
         self.element.value_bytes()

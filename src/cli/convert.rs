@@ -50,7 +50,7 @@ pub(super) fn run(args: &Convert, display: &Display, console: &Console) -> Resul
     if !conversion.left_out().is_empty() {
         console.warn(&format!("left out: {}", conversion.left_out().join(", ")));
     }
-    conversion.warning().into_iter().for_each(|warning| console.warn(&warning));
+    conversion.warnings().iter().for_each(|warning| console.warn(warning));
     let start = Instant::now();
     watched(display, conversion.bytes(), Stopping::AtOnce, |watch| {
         write_together(&mut outputs, |files| conversion.run(shards, files, watch))

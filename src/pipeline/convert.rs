@@ -162,9 +162,15 @@ impl Conversion {
     }
 
     /// What the user should know before rows are written.
-    pub fn warning(&self) -> Option<String> {
-        let column = self.unlabelled.as_ref()?;
-        Some(format!("no labels: those of {column} are no integers, texts or booleans; cast them, or name others"))
+    pub fn warnings(&self) -> Vec<String> {
+        let unlabelled = self.unlabelled.as_ref().map(|column| {
+            format!("no labels: those of {column} are no integers, texts or booleans; cast them, or name others")
+        });
+        let bf16 = (self.archive.significand_bits() < self.archive.value_bits()).then(|| {
+            "bf16 becomes f32: a measure of the copy takes what rounding to bf16 left for variance, and one of the input does not"
+                .to_owned()
+        });
+        unlabelled.into_iter().chain(bf16).collect()
     }
 
     /// Rows that [`run`](Self::run) has written whose vector is null, as one with a null element is.

@@ -70,6 +70,7 @@ fn what_is_converted_measures_the_same() {
         let convert = [&["convert", input, "-o", "out.parquet", "--overwrite"], flags].concat();
         let output = place.run(&convert);
         assert!(output.status.success(), "{input}: {}", said(&output));
+        assert_eq!(said(&output).contains("bf16 becomes f32"), input == "bf16.npz", "{input}: {}", said(&output));
         let expected = measured(&place, &[&[input], flags].concat());
         assert_eq!(measured(&place, &["out.parquet"]), expected, "{input}");
         let state = |input: &str, flags: &[&str]| {

@@ -149,8 +149,8 @@ def test_ctrl_c_ends_an_update_and_the_state_is_valid() -> None:
         """
     )
     assert line.startswith("interrupted True")
-    # A piece takes longer where tests run without optimisation.
-    assert took < 3.0
+    # A piece takes longer where tests run without optimisation, and beside other work.
+    assert took < 10.0
 
 
 def test_ctrl_c_ends_a_run(tmp_path: Path) -> None:

@@ -309,7 +309,7 @@ fn is_watched(name: &str, root: usize, columns: &FileColumns, container: &dyn Co
         is_one_group && container.range(unit, root).is_some()
     };
     let mut units = (0..container.units()).filter(|&unit| container.rows(unit) > 0);
-    // A column that cannot be read is none of the request's.
+    // Nobody has asked for this column: one that cannot be read is left alone.
     KEY_COLUMNS.contains(&name) && !units.all(is_known) && container.check_readable(&[root]).is_ok()
 }
 
@@ -319,8 +319,8 @@ pub(super) fn present(schema: &Schema<'_>, name: &str) -> Result<usize> {
             .with("column", escaped(name))
             .with("columns", schema::list(&schema.names()))
             .help(
-                "if it holds no rows of features, as a head, leave it out: name the files, quote a pattern that it does not \
-                 match, as 'DIR/*.npy', or move it elsewhere",
+                "if it is a head, or another table, it does not belong to INPUT: name the files of features, quote a pattern that \
+                 matches them alone, as 'DIR/*.npy', or move it elsewhere",
             )
     })
 }

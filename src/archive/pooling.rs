@@ -275,8 +275,20 @@ impl Archive {
 
     /// What only the rows have shown, as far as they were read.
     pub(crate) fn pooled_by_rows(&self) -> Vec<Pooled> {
+        self.shown_by_rows(&self.pooled())
+    }
+
+    /// All of it, once rows were read.
+    pub(crate) fn all_pooled(&self) -> Vec<Pooled> {
+        let mut all = self.pooled();
+        let more = self.shown_by_rows(&all);
+        all.extend(more);
+        all
+    }
+
+    /// What rows have shown besides what is known.
+    fn shown_by_rows(&self, known: &[Pooled]) -> Vec<Pooled> {
         let seen = self.seen();
-        let known = self.pooled();
         let name = |file: &usize| self.catalogue.files[*file].name.as_str();
         let files = |files: &BTreeSet<usize>| files.iter().map(name).map(|name| (name, hive_keys(name))).collect();
         // Most groups are of the same files.
@@ -292,11 +304,6 @@ impl Archive {
         add_new(&mut found, mixed(&ranges));
         found.retain(|pooled| !known.iter().any(|known| known.key == pooled.key));
         found
-    }
-
-    /// All of it, once rows were read.
-    pub(crate) fn all_pooled(&self) -> Vec<Pooled> {
-        [self.pooled(), self.pooled_by_rows()].concat()
     }
 
     fn filtered(&self) -> BTreeSet<&str> {

@@ -46,7 +46,7 @@ pub(super) struct Noted {
 }
 
 impl Noted {
-    /// What these rows show; `None` if that is nothing. `file` is theirs, where columns make the groups.
+    /// What these rows show, if anything. `file` is the one that they are in, where columns make the groups.
     pub(super) fn of(
         key: &Key,
         file: Option<usize>,
@@ -103,7 +103,7 @@ mod tests {
         let epochs = &seen.ranges["epoch"];
         assert_eq!(epochs[&vec![int(0)]], (int(5), int(9)));
         assert_eq!(epochs[&vec![int(1)]], (int(1), int(1)));
-        assert_eq!(epochs.len(), 2, "nulls alone are no value");
+        assert_eq!(epochs.len(), 2, "a group of nulls alone has no range");
         assert_eq!(seen.files[&vec![int(0)]], BTreeSet::from([3, 4]));
         assert_eq!(seen.files.len(), 3, "no row is of no file");
     }

@@ -11,7 +11,7 @@ pub(crate) fn prefetch(numbers: &[i64]) {
     for line in numbers.chunks(LINE / size_of::<i64>()) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         #[expect(unsafe_code, reason = "the instruction takes a pointer")]
-        // SAFETY: it changes nothing but what the cache holds, whatever the address is.
+        // SAFETY: the instruction takes any address, and changes only what the cache holds.
         unsafe {
             _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
         }

@@ -109,6 +109,7 @@ impl Direct<'_> {
             let found = workspace.kernels.round(batch.features(), &shifted, profile, &mut totals, gram.take())?;
             rest.too_far = rest.too_far.into_iter().chain(found).min_by_key(|far| far.row);
             added += rows.len() as u64;
+            classes.dedup();
             for &k in &classes {
                 shift_left(state.squares[k as usize], 0).ok_or_else(out_of_range)?;
             }

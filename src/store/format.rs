@@ -234,7 +234,7 @@ impl SectionsRead {
             return Err(damaged("a section is missing"));
         };
         let file = StateFile { provenance, ledger, groups: self.groups, unfinished: self.plan };
-        if self.version > version_of(&file.groups).max(STATE_VERSION) {
+        if self.version > version_of(&file.groups) {
             return Err(damaged("its version is newer than what it holds"));
         }
         let sum =

@@ -130,7 +130,7 @@ pub(super) fn layers_of(tensors: &[(String, Vec<usize>)]) -> Vec<(String, [usize
     tensors.iter().filter_map(layer).collect()
 }
 
-/// Whether a tensor is what an optimizer keeps of another: moments have the shape of the weights, and are no head.
+/// Whether a tensor belongs to an optimizer, whose moments have the shape of the weights.
 fn is_of_optimizer(name: &str) -> bool {
     name.split('.').next().is_some_and(|first| first.starts_with("optim"))
 }

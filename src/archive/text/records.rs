@@ -239,7 +239,7 @@ impl JsonRecords {
         }
         match self.peek()? {
             Some(b'[') => self.pass(b'['),
-            _ => return Err(damaged("it is no array of JSON")),
+            _ => return Err(damaged("it is not an array of JSON")),
         }
         self.peek().map(drop)
     }
@@ -258,7 +258,7 @@ impl JsonRecords {
                     Err(damaged("its array ends, and text follows"))
                 };
             }
-            Some(_) => return Err(damaged("an element of its array is no object")),
+            Some(_) => return Err(damaged("an element of its array is not an object")),
             None => return Err(cut_off()),
         }
         self.take_object()?;
@@ -268,7 +268,7 @@ impl JsonRecords {
                 self.pass(b',');
                 match self.peek()? {
                     Some(b'{') => Ok(true),
-                    Some(_) => Err(damaged("an element of its array is no object")),
+                    Some(_) => Err(damaged("an element of its array is not an object")),
                     None => Err(cut_off()),
                 }
             }
@@ -300,7 +300,7 @@ impl JsonRecords {
         }
     }
 
-    /// The next byte that is no blank; what stands before it is passed over.
+    /// Passes over blanks, and looks at the byte behind them.
     fn peek(&mut self) -> Result<Option<u8>> {
         loop {
             match self.byte()? {

@@ -91,7 +91,7 @@ fn is_closed(text: &str) -> bool {
             let last = tokens.iter().rev().find(|token| !matches!(token, Token::Whitespace(_)));
             last == Some(&Token::SemiColon)
         }
-        // What is no SQL is told when it is run; a comment may go on.
+        // A mistake is told when the text is run. A comment may go on.
         Err(error) => text.ends_with(';') && !error.message.contains("comment"),
     }
 }

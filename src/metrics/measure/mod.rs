@@ -83,7 +83,7 @@ pub fn measure(
     })
 }
 
-/// The metric of NC4 with that key, made from decisions alone, with its remarks; `None` if there is no such key.
+/// Makes the metric of NC4 with that key, and its remarks, from decisions alone; `None` if no metric has the key.
 pub fn of_decisions(key: &str, decisions: &Decisions, has_head: bool) -> Option<Measurements> {
     let card = card(key)?;
     let mut accuracy = BTreeMap::new();
